@@ -1,0 +1,99 @@
+"""Lines on stderr for whoever is watching: text for people, one JSON object a line for programs.
+
+Knows levels and formats; must not know what is being logged. Not ``logging``: its import alone is a tenth of a start.
+Control characters never reach the stream, so nothing that a host says can forge a line or paint a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    Sink = Callable[[str, str, dict[str, object]], None]
+
+LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
+
+
+class _State:
+    threshold = LEVELS["warn"]
+    json = False
+    sink: Sink | None = None
+
+
+def configure(level: str = "warn", fmt: str = "text") -> None:
+    """Set the lowest level that is shown (a key of :data:`LEVELS`) and the format, ``text`` or ``json``."""
+    _State.threshold = LEVELS[level]
+    _State.json = fmt == "json"
+
+
+def divert(sink: Sink | None) -> None:
+    """Hand every line to ``sink(level, message, fields)`` instead of stderr: a child process gives them to its parent."""
+    _State.sink = sink
+
+
+def debug(message: str, **fields: object) -> None:
+    """Log a detail for whoever looks for a fault."""
+    emit("debug", message, fields)
+
+
+def info(message: str, **fields: object) -> None:
+    """Log a step that was taken."""
+    emit("info", message, fields)
+
+
+def warn(message: str, **fields: object) -> None:
+    """Log something that the user should know; ``hint=`` says what to do about it."""
+    emit("warn", message, fields)
+
+
+def error(message: str, **fields: object) -> None:
+    """Log a failure; ``hint=`` says what to do about it."""
+    emit("error", message, fields)
+
+
+def emit(level: str, message: str, fields: dict[str, object]) -> None:
+    """Write one line of ``level``, unless it is below the threshold; a stream that is gone is no reason to fail."""
+    if LEVELS[level] < _State.threshold:
+        return
+    if _State.sink is not None:
+        _State.sink(level, message, fields)
+        return
+    lines = _json_line(level, message, fields) if _State.json else _text_lines(level, message, fields)
+    try:
+        sys.stderr.write(lines)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # closed, full, or never opened: nowhere left to say it
+        pass
+
+
+def printable(text: str) -> str:
+    r"""``text`` with every character that is not printable written as an escape.
+
+    >>> printable("a\nerror: b\x1b[31m")
+    'a\\nerror: b\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
+    rest = {name: value for name, value in fields.items() if name != "hint" and value is not None}
+    details = " ".join(f"{name}={value}" for name, value in rest.items())
+    shown = {"warn": "warning", "error": "error"}.get(level, level)
+    line = f"{shown}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
+    hint = fields.get("hint")
+    return line + (f"hint: {printable(str(hint))}\n" if hint else "")
+
+
+def _json_line(level: str, message: str, fields: dict[str, object]) -> str:
+    import json
+    import time
+
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    line = {"time": stamp, "level": level, "msg": message, **{k: v for k, v in fields.items() if v is not None}}
+    return json.dumps(line, default=str) + "\n"
