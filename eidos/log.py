@@ -29,6 +29,11 @@ def configure(level: str = "warn", fmt: str = "text") -> None:
     _State.json = fmt == "json"
 
 
+def shows(level: str) -> bool:
+    """Whether lines of ``level`` are shown: for whoever would go to some length to make one."""
+    return LEVELS[level] >= _State.threshold
+
+
 def divert(sink: Sink | None) -> None:
     """Hand every line to ``sink(level, message, fields)`` instead of stderr: a child process gives them to its parent."""
     _State.sink = sink

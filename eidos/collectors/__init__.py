@@ -41,6 +41,9 @@ UNITS = (
     "dcgm.service",
 )
 
+#: Those that take longest begin first, so that the others fit beside them.
+EARLY = ("os.sysctl", "gpu", "systemd")
+
 
 class Sources(Record):
     """What a collector may draw on.

@@ -1,0 +1,3 @@
+COMMIT: str
+DATA_DIGEST: str
+COLLECTORS: tuple[str, ...]

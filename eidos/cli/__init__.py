@@ -1,0 +1,185 @@
+"""The command line: which verbs there are, and what becomes of a failure.
+
+Knows the verbs by name and the exit status of each kind of failure; must not know what a verb does. Every start of the program
+imports this file, so it imports almost nothing: ``--version`` and ``--help`` are answered from here before a flag is read.
+
+To add a verb, write ``eidos/cli/<verb>.py`` with ``VERB`` (an :class:`~eidos.cli.options.Verb`) and ``run(values) -> int``, and add
+its row to :data:`COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from eidos import log
+from eidos.errors import EidosError, InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any, NoReturn
+
+    from eidos.cli.options import Values, Verb
+
+#: Verb → its module, and what it does in one line.
+COMMANDS = {
+    "snapshot": ("eidos.cli.snapshot", "say what this node is: OS, systemd, GPU, Kubernetes"),
+    "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
+    "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
+    "help": ("eidos.cli.help", "explain eidos, or one of its commands"),
+}
+
+#: Flags that do what a verb does.
+AS_FLAGS = {"--version": "version", "-V": "version", "--help": "help", "-h": "help"}
+
+#: Code of a failure → exit status; any other is 1.
+EXIT_STATUS = {"invalid-input": 2, "invalid-data": 2, "not-found": 2, "integrity": 5, "timeout": 124}
+
+#: Exit statuses and what they mean, for ``--help``.
+MEANINGS = {
+    0: "done",
+    1: "failed",
+    2: "wrong usage or invalid input",
+    3: "incomplete: written, but something required is missing",
+    4: "findings: a check failed, or two documents differ",
+    5: "integrity: a checksum or a signature does not hold",
+    124: "deadline reached before anything could be written",
+    130: "interrupted (143: terminated)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what ``argv`` (default: ``sys.argv[1:]``) says and return the exit status; failures are said on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    first = arguments[0] if arguments else "help"
+    try:
+        if len(arguments) <= 1 and AS_FLAGS.get(first, first) in ("help", "version"):
+            return _print(module(AS_FLAGS.get(first, first)).text())
+        return _run(arguments)
+    except EidosError as fault:
+        if log.shows("debug") and not isinstance(fault, InvalidInput):
+            _trace(fault)
+        log.error(fault.message, hint=fault.hint)
+        return EXIT_STATUS.get(fault.code, 1)
+
+
+def module(verb: str) -> Any:
+    """The module of a verb."""
+    return __import__(COMMANDS[verb][0], fromlist=["VERB"])
+
+
+def verbs() -> list[Verb]:
+    """All verbs; this imports all their modules."""
+    return [module(name).VERB for name in COMMANDS]
+
+
+def _run(arguments: list[str]) -> int:
+    from eidos.cli import settings
+    from eidos.cli.arguments import read, split
+    from eidos.cli.options import BEFORE_THE_VERB, LOGGING, Verb
+
+    # How to talk comes first, so that whatever is wrong with the rest is said in the way that was asked for.
+    talking = read(arguments, Verb("", (), LOGGING)).flags
+    _talk(settings.resolve(LOGGING, talking, os.environ))
+    name, rest = split(arguments, BEFORE_THE_VERB, AS_FLAGS)
+    if name is None:
+        raise InvalidInput(f"no command is given; there are {', '.join(COMMANDS)}", "'eidos --help' explains them")
+    name = AS_FLAGS.get(name, name)
+    if name not in COMMANDS:
+        from eidos.nearest import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS, "'eidos --help' explains them")
+        raise InvalidInput(f"{name!r} is no command of eidos; there are {', '.join(COMMANDS)}", hint)
+    chosen = module(name)
+    verb: Verb = chosen.VERB
+    given = read(rest, verb)
+    if given.wants_help:
+        from eidos.cli.help import explain
+
+        return _print(explain(verb))
+    config = settings.read_config(settings.config_path(os.environ))
+    _talk(settings.resolve(LOGGING, talking, os.environ, config, name))
+    config.check(verbs)
+    settings.check_environment(os.environ, verbs)
+    if given.fault:
+        raise given.fault
+    values = settings.resolve(verb.options, given.flags, os.environ, config, name)
+    values.update(zip((operand.name for operand in verb.operands), given.operands))
+    status: int = chosen.run(values)
+    return status
+
+
+def _talk(values: Values) -> None:
+    log.configure(values["log-level"], values["log-format"])
+
+
+def _print(text: str) -> int:
+    from eidos.output import write_stdout
+
+    write_stdout(text.encode())
+    return 0
+
+
+def _trace(fault: BaseException) -> None:
+    import traceback
+
+    for line in "".join(traceback.format_exception(type(fault), fault, fault.__traceback__)).splitlines():
+        log.debug(line)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to end; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def program() -> NoReturn:
+    """Run the command line as the whole process: signals, failures that nobody foresaw, and a prompt exit.
+
+    It leaves with ``os._exit``, so nothing that was abandoned (a thread in a system call) can hold the exit up. What ends the
+    program early is an exception on the way there: files half written are removed by the ``finally`` of whoever writes them.
+    """
+    sys.excepthook = _last_words
+    sys.unraisablehook = _unraisable
+    signal = __import__("_signal")  # ``signal`` itself would import ``enum``
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not one that was ignored for us, by nohup
+            signal.signal(number, _interrupt)
+    _leave(main())
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """A signal that arrives while Python runs a callback of its own (the importer's, a destructor's) is not lost."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _last_words(lost.exc_type, lost.exc_value, None)
+    sys.__unraisablehook__(lost)
+
+
+def _last_words(kind: type[BaseException], fault: BaseException | None, _: TracebackType | None) -> None:
+    """Say in a line what ended the program, and end it."""
+    if isinstance(fault, KeyboardInterrupt):
+        number = fault.number if isinstance(fault, Interrupted) else 2
+        log.error({1: "hung up", 2: "interrupted", 15: "terminated"}[number] + f" by signal {number}")
+        _leave(128 + number)
+    if fault is not None and log.shows("debug"):
+        _trace(fault)
+    hint = "this is a fault of eidos; run it again with --debug to see where, and please report it"
+    log.error(f"internal error: {kind.__name__}: {fault}", hint=None if log.shows("debug") else hint)
+    _leave(1)
+
+
+def _leave(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed or never opened; what mattered was flushed when it was written
+            pass
+    os._exit(status)

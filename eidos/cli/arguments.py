@@ -1,0 +1,134 @@
+"""Command lines, read by the conventions of POSIX and GNU.
+
+Knows how flags are written (POSIX.1-2017 Base Definitions 12.2, and GNU's long options); must not know any particular flag.
+
+``--flag value``, ``--flag=value``, ``-o value``, ``-ovalue`` and ``-o=value`` are the same; ``--`` ends the flags; ``-`` is a value. A
+flag is written in full: what is short for one today would be short for two tomorrow. Flags may stand before the verb, too.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidInput
+from eidos.model.record import Record
+from eidos.nearest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eidos.cli.options import Option, Verb
+
+
+class Given(Record):
+    """What a command line says: the raw values of each option in order, the operands, and what was wrong with it.
+
+    A fault is kept rather than raised, so that the flags beside it still say how it is to be shown.
+    """
+
+    flags: dict[str, list[str]]
+    operands: list[str]
+    fault: InvalidInput | None = None
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether help was asked for; it wins over every fault."""
+        return "help" in self.flags
+
+
+def read(arguments: Sequence[str], verb: Verb) -> Given:
+    """Sort ``arguments``, without the verb itself, into the flags and operands of ``verb``."""
+    flags: dict[str, list[str]] = {}
+    operands: list[str] = []
+    faults: list[InvalidInput] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            operands += rest
+            break
+        if argument == "-" or not argument.startswith("-"):
+            operands.append(argument)
+            continue
+        option, name, value = _match(argument, verb.options)
+        if option is None:
+            faults.append(_unknown(name, verb))
+            continue
+        if value is None and option.metavar is None:
+            value = "true"
+        elif value is None:
+            if not rest or _is_flag(rest[0], verb.options):
+                faults.append(_no_value(name, option, rest[:1]))
+                continue
+            value = rest.pop(0)
+        flags.setdefault(option.name, []).append(value)
+        if option.sets and value == "true":
+            flags.setdefault(option.sets[0], []).append(option.sets[1])
+    problem = _operand_fault(operands, verb)
+    return Given(flags, operands, faults[0] if faults else problem)
+
+
+def split(arguments: Sequence[str], options: Sequence[Option], also: Iterable[str]) -> tuple[str | None, list[str]]:
+    """The verb, or None when there is none, and the arguments around it; a flag in ``also`` counts as a verb.
+
+    Raises InvalidInput for a flag before the verb that is not one of ``options``: nobody can tell whether the next word is its
+    value or the verb.
+    """
+    rest = list(arguments)
+    leading: list[str] = []
+    while rest and rest[0].startswith("-") and rest[0] not in also:
+        option, name, value = _match(rest[0], options)
+        if option is None:
+            known = ", ".join(option.flag for option in options)
+            hint = did_you_mean(name, [*also, *(option.flag for option in options)], "flags of a command stand behind it")
+            raise InvalidInput(f"{name!r} stands before the command, where only {known} may", hint)
+        taken = 2 if value is None and option.metavar is not None else 1
+        leading += rest[:taken]
+        rest = rest[taken:]
+    return (rest[0], leading + rest[1:]) if rest else (None, leading)
+
+
+def _match(argument: str, options: Sequence[Option]) -> tuple[Option | None, str, str | None]:
+    """The option that ``argument`` writes, the flag without its value, and the value when it is attached."""
+    name, equals, value = argument.partition("=")
+    for option in options:
+        if name == option.flag or (option.short and name == f"-{option.short}"):
+            return option, name, value if equals else None
+        if option.short and option.metavar and argument.startswith(f"-{option.short}"):
+            return option, argument[:2], argument[2:]
+    return None, name, None
+
+
+def _is_flag(argument: str, options: Sequence[Option]) -> bool:
+    return argument == "--" or (len(argument) > 1 and argument.startswith("-") and _match(argument, options)[0] is not None)
+
+
+def _unknown(name: str, verb: Verb) -> InvalidInput:
+    valid = [option.flag for option in verb.options]
+    return InvalidInput(
+        f"eidos {verb.name} has no flag {name!r}; its flags are {', '.join(valid)}",
+        did_you_mean(name, valid, f"'eidos {verb.name} --help' explains them"),
+    )
+
+
+def _no_value(name: str, option: Option, following: list[str]) -> InvalidInput:
+    valid = option.valid()
+    wanted = f"one of {', '.join(valid)}" if valid else f"a {option.metavar}"
+    if following:
+        hint = f"what follows is the flag {following[0]}; if it is the value, write {name}={following[0]}"
+        return InvalidInput(f"{name} needs {wanted}", hint)
+    return InvalidInput(f"{name} needs {wanted}, and the command line ends there")
+
+
+def _operand_fault(operands: list[str], verb: Verb) -> InvalidInput | None:
+    for operand, value in zip(verb.operands, operands):
+        valid = operand.valid()
+        if value not in valid:
+            hint = did_you_mean(value, valid, f"'eidos {verb.name} --help' explains them")
+            return InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
+    if len(operands) > len(verb.operands):
+        extra = operands[len(verb.operands)]
+        return InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
+    for operand in verb.operands[len(operands) :]:
+        if operand.required:
+            return InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid())}")
+    return None

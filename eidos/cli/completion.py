@@ -1,0 +1,37 @@
+"""``eidos completion``: the script with which a shell completes eidos.
+
+Knows the verb; must not know how a shell completes: ``shells`` writes the scripts, from the same tables that the parser reads.
+"""
+
+from __future__ import annotations
+
+from eidos.cli import destination, shells
+from eidos.cli.options import FLAG_OUTPUT, HELP, LOGGING, Operand, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.cli.options import Values
+
+SHELLS = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}
+
+VERB = Verb(
+    "completion",
+    ("Print the script with which a shell completes commands, flags and values of eidos, whether it is called eidos or eidos.pyz.",),
+    (FLAG_OUTPUT, *LOGGING, HELP),
+    (Operand("shell", "for which shell", {"bash": "GNU bash, 4 or newer", "zsh": "Z shell, 5.1 or newer", "fish": "fish, 3 or newer"}),),
+    (
+        ("source <(eidos completion bash)", "bash, now; put the line into ~/.bashrc to keep it"),
+        ("source <(eidos completion zsh)", "zsh, after compinit; put the line into ~/.zshrc to keep it"),
+        ("eidos completion fish | source", "fish, now"),
+        ("eidos completion fish -o ~/.config/fish/completions/eidos.fish", "fish, to keep it"),
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Write the script for one shell."""
+    from eidos.cli import verbs
+
+    destination.check(values["output"])
+    destination.write(values["output"], SHELLS[values["shell"]](verbs()))
+    return 0

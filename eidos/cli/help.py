@@ -1,0 +1,126 @@
+"""``eidos help``: what eidos can do, and how each verb is used.
+
+Knows how help is laid out, in 80 columns of ASCII; must not know any particular verb. The overview costs no import: it is what
+somebody reads first, on a machine that may be slow.
+"""
+
+from __future__ import annotations
+
+from eidos import __version__
+from eidos.cli import COMMANDS, MEANINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eidos.cli.options import Option, Values, Verb
+
+WIDTH = 79
+
+EXAMPLES = (
+    ("eidos snapshot", "this node, as YAML"),
+    ("eidos snapshot -t table", "the same, for people"),
+    ("eidos snapshot -o node.yaml", "into a file"),
+    ("eidos help snapshot", "every flag of a command"),
+)
+
+
+def text() -> str:
+    """The overview."""
+    return "\n".join(
+        [
+            f"eidos {__version__} - what a GPU node is, what it should be, how to get there",
+            "",
+            "Usage: eidos COMMAND [FLAGS]",
+            *_section("Commands", ((name, summary) for name, (_, summary) in COMMANDS.items())),
+            *_section("Examples", EXAMPLES),
+            *_section("Exit status", ((str(status), meaning) for status, meaning in MEANINGS.items())),
+            "",
+            "'eidos COMMAND --help' explains a command and its flags.",
+            "",
+        ]
+    )
+
+
+def explain(verb: Verb) -> str:
+    """How ``verb`` is used: its flags, what they default to, and examples."""
+    operands = "".join(f" {o.name.upper()}" if o.required else f" [{o.name.upper()}]" for o in verb.operands)
+    lines = [f"Usage: eidos {verb.name}{operands} [FLAGS]"]
+    for paragraph in verb.about:
+        lines += ["", *wrap(paragraph, WIDTH)]
+    for operand in verb.operands:
+        lines += _section(operand.name.capitalize(), operand.valid().items())
+    lines += _section("Flags", ((_flags(option), _help(option)) for option in verb.options))
+    lines += _section("Examples", verb.examples, below=True)
+    for paragraph in verb.notes:
+        lines += ["", *wrap(paragraph, WIDTH)]
+    return "\n".join([*lines, ""])
+
+
+def wrap(paragraph: str, width: int) -> list[str]:
+    """Break a paragraph into lines of at most ``width`` characters, at spaces.
+
+    >>> wrap("one two three", 8)
+    ['one two', 'three']
+    """
+    lines = [""]
+    for word in paragraph.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def _section(title: str, rows: Iterable[tuple[str, str]], below: bool = False) -> list[str]:
+    """A heading and its rows: two columns, or each explanation above its example."""
+    rows = list(rows)
+    if not rows:
+        return []
+    lines = ["", f"{title}:"]
+    if below:
+        for left, right in rows:
+            lines += [f"  # {right}", f"  {left}"]
+        return lines
+    column = min(max(len(left) for left, _ in rows), 28) + 4
+    for left, right in rows:
+        wrapped = wrap(right, WIDTH - column)
+        if len(left) + 4 > column:
+            lines.append(f"  {left}")
+            left = ""
+        lines.append(f"  {left}".ljust(column) + wrapped[0])
+        lines += [" " * column + line for line in wrapped[1:]]
+    return lines
+
+
+def _flags(option: Option) -> str:
+    short = f"-{option.short}, " if option.short else "    "
+    return f"{short}{option.flag}" + (f" {option.metavar}" if option.metavar else "")
+
+
+def _help(option: Option) -> str:
+    valid = option.choices if isinstance(option.choices, dict) else {}
+    more = [", ".join(valid)] if valid else []
+    more += [f"default {option.default}"] if option.default else []
+    return option.help + (f" ({'; '.join(more)})" if more else "")
+
+
+def run(values: Values) -> int:
+    """Print the overview, or the help of the verb that is named."""
+    from eidos.cli import module
+    from eidos.output import write_stdout
+
+    topic = values.get("command")
+    write_stdout((explain(module(topic).VERB) if topic else text()).encode())
+    return 0
+
+
+def __getattr__(name: str) -> Verb:
+    # The overview must not pay for the table of options.
+    if name != "VERB":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from eidos.cli.options import HELP, LOGGING, Operand, Verb
+
+    commands = {command: summary for command, (_, summary) in COMMANDS.items()}
+    operand = Operand("command", "what to explain", commands, required=False)
+    about = ("Explain eidos, or one of its commands.",)
+    return Verb("help", about, (*LOGGING, HELP), (operand,), (("eidos help snapshot", "every flag of a command"),))

@@ -1,0 +1,158 @@
+"""``eidos recipe``: what a node should be.
+
+Knows the flags of the verb and the exit status for what it found; must not know how layers match or merge.
+"""
+
+from __future__ import annotations
+
+from eidos import log
+from eidos.cli import destination
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, path
+from eidos.errors import InvalidData, InvalidInput
+from eidos.model.query import FIELDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.cli.options import Values
+    from eidos.model.recipe import Recipe
+    from eidos.model.snapshot import Snapshot
+    from eidos.recipe.store import Store
+
+#: Nothing specific matched, and that was asked for; or lint found an error.
+FINDINGS = 4
+
+LIST, LINT = "list", "lint"
+
+VERB = Verb(
+    "recipe",
+    (
+        "Say what a node should be: readings, constraints and components, from layers of public knowledge that match a query.",
+        "The query is said with flags, or read from a snapshot with --file; a flag wins over what the snapshot says. Without either "
+        "it is the base: what holds for every GPU node.",
+    ),
+    (
+        Option("file", "a snapshot to take the query from; - is standard input", "FILE", "f", convert=path, completes="file"),
+        Option("os", "operating system: ubuntu, rhel, cos, …", "NAME"),
+        Option("osv", "its version: 24.04", "VERSION"),
+        Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
+        Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
+        Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
+        Option("gpu", "GPU: h100, gb200, l40s, …", "NAME"),
+        Option("intent", "what for: training, inference", "NAME"),
+        Option("context", "with each value the sentence that says why"),
+        Option("explain", "with each value the layer that set it, and what it replaced"),
+        Option("strict", "exit 4 when nothing specific to the asked GPU or service matched"),
+        Option(
+            "data",
+            "a folder of recipes to lay over the shipped ones, or one file to take in place of them",
+            "PATH",
+            convert=path,
+            completes="file",
+        ),
+        OUTPUT,
+        FORMAT,
+        *LOGGING,
+        HELP,
+    ),
+    (Operand("action", "what else to do", {LIST: "show what is covered", LINT: "check the data"}, required=False),),
+    examples=(
+        ("eidos recipe --gpu h100 --service eks --intent training", "for a query"),
+        ("eidos recipe -f node.yaml --intent inference", "for the node that a snapshot describes"),
+        ("eidos recipe --gpu gb200 --explain -t table", "which layer set what, for people"),
+        ("eidos recipe list", "what is covered"),
+        ("eidos recipe lint --data my-recipes", "check recipes of your own"),
+    ),
+    notes=(
+        "Exit status: 0 written, 2 wrong usage or input that is no snapshot or no recipe data, 4 nothing specific matched (--strict) "
+        "or lint found an error.",
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Write the recipe, the list of what is covered, or what lint found."""
+    destination.check(values["output"])
+    action = values.get("action")
+    if action:
+        said = [f"--{name}" for name in (*FIELDS, "file") if values[name] is not None]
+        if said:
+            raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(said)} {'are' if len(said) > 1 else 'is'} given")
+    if action == LINT:
+        from eidos.cli.recipe_lint import run_lint
+
+        return run_lint(values)
+    store = open_store(values["data"])
+    if action == LIST:
+        from eidos.recipe.covered import covered
+
+        tree = covered(store)
+        destination.write(values["output"], _list_table(tree) if (values["format"] or "table") == "table" else emit(values, tree))
+        return 0
+    recipe = _make(values, store)
+    for sentence in recipe.warnings:
+        log.warn(sentence)
+    if (values["format"] or "") == "table":
+        from eidos.cli.recipe_table import recipe_table
+
+        text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
+    else:
+        text = emit(values, recipe.to_tree(context=values["context"], explain=values["explain"]))
+    destination.write(values["output"], text)
+    if recipe.uncovered and values["strict"]:
+        log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
+        return FINDINGS
+    return 0
+
+
+def open_store(data: str | None) -> Store:
+    """The shipped knowledge, or that of ``--data``, whose faults of judgement are warnings."""
+    from eidos.recipe import store
+
+    if data is None:
+        return store.shipped()
+    opened = store.open_store(data)
+    from eidos.recipe.lint import lint
+
+    faults = lint(opened)
+    if faults:
+        log.warn(
+            f"--data {data}: lint finds {len(faults)} fault{'s' if len(faults) > 1 else ''} in it, the first: {faults[0]}",
+            hint=f"'eidos recipe lint --data {data}' shows them",
+        )
+    return opened
+
+
+def emit(values: Values, tree: Any) -> str:
+    """``tree`` in the format that was asked for, or that the name of the file asks for."""
+    from eidos import formats
+
+    fmt = values["format"] or ("json" if values["output"].lower().endswith(".json") else "yaml")
+    return formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
+
+
+def _make(values: Values, store: Store) -> Recipe:
+    from eidos.workflow import make_recipe
+
+    said = {field: values[field] for field in FIELDS if values[field] is not None}
+    snapshot = _read_snapshot(values["file"]) if values["file"] is not None else None
+    return make_recipe(said, snapshot=snapshot, store=store, called={field: f"--{field}" for field in FIELDS})
+
+
+def _read_snapshot(place: str) -> Snapshot:
+    from eidos import formats
+    from eidos.cli.destination import read
+    from eidos.model.snapshot import from_tree
+
+    name = "standard input" if place == "-" else place
+    tree = formats.from_text(read(place), name)
+    if tree is None:
+        raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
+    return from_tree(tree, name)
+
+
+def _list_table(tree: dict[str, Any]) -> str:
+    from eidos.cli.recipe_table import list_table
+
+    return list_table(tree)

@@ -1,0 +1,261 @@
+"""Completion scripts for bash, zsh and fish, written from the tables of verbs and options.
+
+Knows how each shell is told what may stand where; must not know any particular verb. The scripts hold all they complete, so a
+shell never starts eidos to complete it.
+"""
+
+from __future__ import annotations
+
+from eidos import __version__
+from eidos.cli import AS_FLAGS, COMMANDS
+from eidos.cli.options import BEFORE_THE_VERB
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eidos.cli.options import Option, Verb
+
+#: What the program may be called; shells look at the last part of a path.
+PROGRAMS = "eidos eidos.pyz"
+
+
+def _spellings(options: Iterable[Option]) -> list[str]:
+    return [spelling for o in options for spelling in ([f"-{o.short}"] if o.short else []) + [o.flag]]
+
+
+def _operands(verb: Verb) -> dict[str, str]:
+    return {value: meaning for operand in verb.operands for value, meaning in operand.valid().items()}
+
+
+# -- bash: one function that looks at the words so far (bash manual, "Programmable Completion") --
+
+_BASH = r"""# bash completion for eidos @version@. Load it with: source <(eidos completion bash)
+# shellcheck shell=bash
+
+_eidos() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local verb='' flags='' words='' values='' many='' prefix='' word i
+    COMPREPLY=()
+    # "--flag=value" is three words where "=" breaks words, as it does by default, and one where it does not.
+    if [[ $cur == '=' ]]; then
+        cur=''
+    elif [[ $prev == '=' ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $cur == --*=* ]]; then
+        prev=${cur%%=*} prefix=${cur%%=*}= cur=${cur#*=}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            @before@)
+                if [[ ${COMP_WORDS[i + 1]} == '=' ]]; then ((i++)); fi
+                ((i++))
+                ;;
+            -*) ;;
+            *)
+                verb=${COMP_WORDS[i]}
+                break
+                ;;
+        esac
+    done
+    case $verb in
+@verbs@
+        *) return ;;
+    esac
+    case "$verb $prev" in
+@values@
+    esac
+    if [[ -z $values ]]; then
+        if [[ $cur == -* || -z $words ]]; then values=$flags; else values=$words; fi
+    elif [[ -n $many ]]; then
+        if [[ $cur == *,* ]]; then
+            prefix+=${cur%,*}, cur=${cur##*,}
+        fi
+        compopt -o nospace 2>/dev/null
+    fi
+    while IFS= read -r word; do
+        COMPREPLY+=("$prefix$word")
+    done < <(compgen -W "$values" -- "$cur")
+}
+
+complete -F _eidos @programs@
+"""
+
+
+def bash(verbs: Sequence[Verb]) -> str:
+    """The script for bash; the newer of its ways to complete files, ``compopt``, needs bash 4."""
+    top = " ".join([*_spellings(BEFORE_THE_VERB), *AS_FLAGS])
+    tables = [f"        '') flags='{top}' words='{' '.join(COMMANDS)}' ;;"]
+    values: list[str] = _bash_values("", BEFORE_THE_VERB)
+    for verb in verbs:
+        flags, words = " ".join(_spellings(verb.options)), " ".join(_operands(verb))
+        tables.append(f"        {verb.name}) flags='{flags}' words='{words}' ;;")
+        values += _bash_values(verb.name, verb.options)
+    return _fill(
+        _BASH,
+        before=" | ".join(_spellings(o for o in BEFORE_THE_VERB if o.metavar)),
+        verbs="\n".join(tables),
+        values="\n".join(values),
+    )
+
+
+def _bash_values(verb: str, options: Iterable[Option]) -> list[str]:
+    lines = []
+    for option in options:
+        if option.metavar is None:
+            continue
+        if option.completes:
+            does = f"compopt -o {'dirnames' if option.completes == 'folder' else 'default'} 2>/dev/null; return"
+        elif option.valid():
+            does = f"values='{' '.join(option.valid())}'" + (" many=1" if option.many else "")
+        else:
+            does = "return"
+        lines.append(f"        {' | '.join(_quoted(f'{verb} {spelling}') for spelling in _spellings([option]))}) {does} ;;")
+    return lines
+
+
+# -- zsh: specifications for _arguments (zshcompsys(1)) --
+
+_ZSH = r"""#compdef @programs@
+# zsh completion for eidos @version@. Load it after compinit with: source <(eidos completion zsh)
+
+_eidos() {
+  local curcontext="$curcontext" state
+  local -a line commands
+  local -A opt_args
+  commands=(
+@commands@
+  )
+  _arguments -C -A '-*' \
+@before@
+    '1:command:->command' \
+    '*::argument:->argument'
+  case $state in
+    command) _describe -t commands command commands ;;
+    argument)
+      case $line[1] in
+@verbs@
+      esac
+      ;;
+  esac
+}
+
+if [[ $funcstack[1] == _eidos ]]; then
+  _eidos "$@"
+else
+  compdef _eidos @programs@
+fi
+"""
+
+
+def zsh(verbs: Sequence[Verb]) -> str:
+    """The script for zsh, to be sourced or to lie as ``_eidos`` in a folder of ``fpath``."""
+    commands = "\n".join(f"    {_quoted(name + ':' + summary.replace(':', chr(92) + ':'))}" for name, (_, summary) in COMMANDS.items())
+    before = [_zsh_option(option) for option in BEFORE_THE_VERB]
+    for name in dict.fromkeys(AS_FLAGS.values()):
+        flags = ",".join(flag for flag, does in AS_FLAGS.items() if does == name)
+        before.append(f"'(- *)'{{{flags}}}{_quoted(f'[{COMMANDS[name][1]}]')}")
+    cases = []
+    for verb in verbs:
+        specs = [_zsh_option(option) for option in verb.options]
+        specs += [_quoted(f"{at}:{operand.name}:({' '.join(operand.valid())})") for at, operand in enumerate(verb.operands, 1)]
+        listed = " \\\n".join(f"            {spec}" for spec in specs)
+        cases.append(f"        {verb.name})\n          _arguments \\\n{listed}\n          ;;")
+    return _fill(_ZSH, commands=commands, before="\n".join(f"    {spec} \\" for spec in before), verbs="\n".join(cases))
+
+
+def _zsh_option(option: Option) -> str:
+    value = ""
+    if option.metavar is not None:
+        if option.completes:
+            does = "_files -/" if option.completes == "folder" else "_files"
+        elif option.valid():
+            listed = " ".join(option.valid())
+            does = f"_sequence compadd - {listed}" if option.many else f"({listed})"
+        else:
+            does = " "
+        value = f":{option.metavar}:{does}"
+    help_text = option.help.replace("[", "\\[").replace("]", "\\]")
+    flag = option.flag + ("=" if option.metavar is not None else "")
+    rest = f"[{help_text}]{value}"
+    if option.short:
+        short = f"-{option.short}" + ("+" if option.metavar is not None else "")
+        return f"'(-{option.short} {option.flag})'{{{short},{flag}}}{_quoted(rest)}"
+    return _quoted(("*" if option.many else "") + flag + rest)
+
+
+# -- fish: one "complete" for each thing (fish's complete(1)) --
+
+_FISH = r"""# fish completion for eidos @version@. Load it with: eidos completion fish | source
+
+function __eidos_verb -d 'Whether the verb on the command line is the one that is named, or none'
+    set -l words (commandline -opc)
+    while set -e words[1]; and set -q words[1]
+        switch $words[1]
+            case @before@
+                set -e words[1]
+            case '-*'
+            case '*'
+                test "$words[1]" = "$argv[1]"
+                return
+        end
+    end
+    test -z "$argv[1]"
+end
+
+for __eidos_program in @programs@
+@completes@
+end
+set -e __eidos_program
+"""
+
+
+def fish(verbs: Sequence[Verb]) -> str:
+    """The script for fish."""
+    lines = ["-f", *("-n __eidos_verb " + _fish_option(option) for option in BEFORE_THE_VERB)]
+    for flag, name in AS_FLAGS.items():
+        written = f"{'-l' if flag.startswith('--') else '-s'} {flag.lstrip('-')}"
+        lines.append(f"-n __eidos_verb {written} -d {_fish_quoted(COMMANDS[name][1])}")
+    lines += [f"-n __eidos_verb -a {name} -d {_fish_quoted(summary)}" for name, (_, summary) in COMMANDS.items()]
+    for verb in verbs:
+        here = f"-n '__eidos_verb {verb.name}' "
+        lines += [here + _fish_option(option) for option in verb.options]
+        lines += [here + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in _operands(verb).items()]
+    return _fill(
+        _FISH,
+        before=" ".join(_spellings(option for option in BEFORE_THE_VERB if option.metavar)),
+        completes="\n".join(f"    complete -c $__eidos_program {line}" for line in lines),
+    )
+
+
+def _fish_option(option: Option) -> str:
+    parts = [f"-s {option.short}"] if option.short else []
+    parts.append(f"-l {option.name}")
+    if option.completes == "file":
+        parts.append("-r -F")
+    elif option.completes == "folder":
+        parts.append("-x -a '(__fish_complete_directories)'")
+    elif option.many and option.valid():
+        listed = " ".join(option.valid())
+        parts.append(f"-x -a '(__fish_complete_list , \"printf %s\\\\\\n {listed}\")'")
+    elif option.valid():
+        parts.append(f"-x -a '{' '.join(option.valid())}'")
+    elif option.metavar is not None:
+        parts.append("-x")
+    return " ".join([*parts, f"-d {_fish_quoted(option.help)}"])
+
+
+def _fish_quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted(text: str) -> str:
+    """``text`` between single quotes, for bash and zsh."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _fill(template: str, **parts: str) -> str:
+    """``template`` with each ``@name@`` replaced."""
+    for name, part in {**parts, "version": __version__, "programs": PROGRAMS}.items():
+        template = template.replace(f"@{name}@", part)
+    return template

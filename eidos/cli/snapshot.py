@@ -1,0 +1,198 @@
+"""``eidos snapshot``: what this node is.
+
+Knows the flags of the verb, which collectors they choose, and the exit status for what became of those; must not know how
+anything is collected or how a document is laid out.
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos import collectors, log
+from eidos.cli import destination
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
+from eidos.errors import EidosError, InvalidInput, NotFound, Timeout
+from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
+from eidos.model.record import replace
+from eidos.model.unit import unit_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eidos.cli.options import Values
+    from eidos.model.snapshot import Snapshot
+
+#: The document was written, and a required collector is not ok.
+INCOMPLETE = 3
+
+
+def names_and_groups() -> dict[str, str]:
+    """What ``--only``, ``--skip`` and ``--require`` take: each collector, and each type that several collectors share."""
+    known = collectors.names()
+    found: dict[str, str] = {}
+    for name in known:
+        group = name.partition(".")[0]
+        if group not in known:
+            found.setdefault(group, f"every {group}.* collector")
+        found[name] = "one collector"
+    return found
+
+
+def chosen(words: Sequence[str], among: Sequence[str]) -> list[str]:
+    """Those ``among`` that one of ``words`` names, by name or by group, in the order of ``among``.
+
+    >>> chosen(["os", "gpu"], ["gpu", "os.grub", "os.kmod", "systemd"])
+    ['gpu', 'os.grub', 'os.kmod']
+    """
+    return [name for name in among if any(name == word or name.startswith(f"{word}.") for word in words)]
+
+
+ABOUT = (
+    "Read this node and write down what it is: kernel parameters, modules and release, systemd units, GPUs. Nothing is changed.",
+    "Every source has a deadline. What cannot be read is in the document as unread, with the reason, and costs nothing else.",
+)
+
+NOTES = (
+    (
+        "Each flag can also be a variable (--log-level is EIDOS_LOG_LEVEL) or a key in ~/.config/eidos/config.yaml, at its top or in "
+        "a section 'snapshot'. A flag wins over a variable, a variable over the file."
+    ),
+    (
+        "Exit status: 0 written; 1 failed, or every collector did; 2 wrong usage; 3 written, but --require is not met; 124 the "
+        "deadline passed before anything could be written."
+    ),
+)
+
+
+def _names(name: str, help_text: str) -> Option:
+    return Option(name, help_text, "NAMES", choices=names_and_groups, many=True)
+
+
+VERB = Verb(
+    "snapshot",
+    ABOUT,
+    (
+        replace(OUTPUT, help="write to this file, whole or not at all, readable by you alone; - is standard output"),
+        replace(FORMAT, help="how to write it; without this flag json into a FILE.json, else yaml"),
+        _names("only", "collect these alone: collectors or groups of them, by comma"),
+        _names("skip", "leave these out"),
+        _names("require", "exit 3 when one of these is not ok; the document is written all the same"),
+        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, many=True),
+        Option("root", "read the host whose files are mounted here", "FOLDER", None, "/", path, completes="folder"),
+        Option("timeout", "for everything together; what is late is left out, and said to be", "DURATION", None, "10s", duration),
+        Option("volatile", "also what changes on its own: temperatures, counters, memory in use"),
+        Option("fail-fast", "stop at the first failure, write nothing, exit 1"),
+        Option("list", "print the collectors, and collect nothing", anywhere=False),
+        *LOGGING,
+        HELP,
+    ),
+    examples=(
+        ("eidos snapshot", "this node, as YAML"),
+        ("eidos snapshot -t table --skip k8s", "for people, without Kubernetes"),
+        ("eidos snapshot -o node.yaml --require gpu,systemd", "into a file, for a pipeline that needs GPUs and systemd"),
+        ("eidos snapshot --only os.sysctl,os.kmod -t json | jq .", "two collectors, into another program"),
+        ("eidos snapshot --units containerd,kubelet,my-agent", "other units than the usual ones"),
+        ("eidos snapshot --root /host", "from a container that has the host's files at /host"),
+    ),
+    notes=NOTES,
+)
+
+
+def run(values: Values) -> int:
+    """Take the snapshot and write it; the exit status says whether something that was required is missing."""
+    destination.check(values["output"])
+    everything = collectors.names()
+    selected = chosen(values["only"], everything) if values["only"] else list(everything)
+    skipped = chosen(values["skip"], everything)
+    selected = [name for name in selected if name not in skipped]
+    required = chosen(values["require"], everything)
+    if not selected:
+        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(everything)}")
+    for name in required:
+        if name not in selected:
+            raise InvalidInput(f"--require: {name!r} is not collected: --only or --skip leaves it out")
+    emit = _emitter(values)
+    if values["list"]:
+        return _list(values, selected)
+
+    from eidos.host import Host
+    from eidos.workflow import take_snapshot
+
+    deadline = time.monotonic() + values["timeout"]
+    if values["root"] != "/":
+        _check_root(values["root"], deadline)
+    snapshot = take_snapshot(
+        Host(values["root"]),
+        select=selected,
+        units=values["units"] or collectors.UNITS,
+        volatile=values["volatile"],
+        timeout=deadline - time.monotonic(),
+        fail_fast=values["fail-fast"],
+    )
+    destination.write(values["output"], emit(snapshot))
+    return _status(snapshot, required)
+
+
+def _emitter(values: Values) -> Callable[[Snapshot], str]:
+    """What turns a snapshot into text in the format that was asked for, or that the name of the file asks for."""
+    fmt = destination.format_for(values["format"], values["output"])
+    if fmt == "table":
+        from eidos.cli.table import snapshot_table
+
+        return lambda snapshot: snapshot_table(snapshot, destination.width(values["output"]))
+    from eidos import formats
+
+    emit = {"yaml": formats.to_yaml, "json": formats.to_json}[fmt]
+    return lambda snapshot: emit(snapshot.to_tree())
+
+
+def _list(values: Values, selected: Sequence[str]) -> int:
+    """Print the collectors and what each reads: as a tree when a format is asked for, else in two columns."""
+    rows = {name: collectors.summary(name) for name in selected}
+    if values["format"] in ("yaml", "json"):
+        from eidos import formats
+
+        emit = {"yaml": formats.to_yaml, "json": formats.to_json}[values["format"]]
+        text = emit([{"name": name, "summary": summary} for name, summary in rows.items()])
+    else:
+        column = max(len(name) for name in rows) + 2
+        text = "".join(f"{name:<{column}}{summary}\n" for name, summary in rows.items())
+    destination.write(values["output"], text)
+    return 0
+
+
+def _check_root(root: str, deadline: float) -> None:
+    """Raise NotFound when the host's files are not there at all, rather than report a host without anything.
+
+    A child looks: the folder may be on a file server that is gone, and then whoever looks waits for ever.
+    """
+    import os
+
+    from eidos.isolation import Child
+
+    child = Child(lambda: [os.path.isdir(root)])
+    try:
+        there = all(child.frames(deadline))
+    except Timeout as late:
+        raise Timeout(f"--root: no answer from the file system at {root!r}", "is it on a file server that is gone?") from late
+    finally:
+        child.close()
+    if not there:
+        raise NotFound(f"--root: there is no folder {root!r}", "name the folder at which the host's file system is mounted")
+
+
+def _status(snapshot: Snapshot, required: Sequence[str]) -> int:
+    """Say what is missing from a document that is written; the exit status that goes with it."""
+    outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
+    for outcome in outcomes.values():
+        if outcome.outcome == SKIPPED and outcome.hint:
+            log.warn(f"{outcome.name}: skipped: {outcome.reason}", hint=outcome.hint, collector=outcome.name)
+    kinds = {outcome.outcome for outcome in outcomes.values()}
+    if FAILED in kinds and not kinds & {OK, PARTIAL}:
+        raise EidosError("every collector failed; the document that was written says why", "--debug shows more")
+    missing = [f"{name} is {outcomes[name].outcome}" for name in required if outcomes[name].outcome != OK]
+    if missing:
+        log.error(f"--require is not met: {', '.join(missing)}", hint="the document is written, and its list of collectors says why")
+        return INCOMPLETE
+    return 0

@@ -1,0 +1,257 @@
+"""NVIDIA GPUs: the driver, and every GPU with its identity, modes, limits, links and health.
+
+Knows in which order the sources are tried and what to say when they disagree; must not know NVML or the XML of nvidia-smi (the
+package ``nvidia`` does).
+
+NVML is asked first. When it cannot be used, ``nvidia-smi -q -x`` is parsed instead and the reason is kept; what only NVML says is
+then unreadable. A machine without any trace of a driver costs a few dozen stat(2) calls and a look at the PCI bus: no library is
+loaded. Both sources answer for the running kernel, so for a captured tree there is nothing to ask.
+
+Subtypes: ``smi`` (the driver, and what the first GPU is), then ``gpu-0``, ``gpu-1`` … in NVML's order, and ``gpu-0.volatile`` … with what
+changes on its own. Real input is whatever these return; an answer ends up like this:
+
+>>> facts = {"uuid": "GPU-ab6ab95d", "ecc.current": "Enabled", "retired-pages.pending": Unsaid("not supported")}
+>>> list(parts("gpu-0", facts))
+[Gap(kind='absent', what='gpu-0/retired-pages.pending', why='not supported'), \
+Subtype(name='gpu-0', data={'uuid': 'GPU-ab6ab95d', 'ecc.current': 'Enabled'}, context={})]
+
+NVML is not shut down: the process ends after this, and that call can hang like any other.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
+from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
+from eidos.nvidia import driver
+from eidos.nvidia.reading import FIRST_GPU, Unsaid, compact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+    from eidos.nvidia.nvml import Nvml
+    from eidos.nvidia.nvml_facts import Fact
+    from eidos.nvidia.reading import Answer
+
+#: Seconds before the deadline at which nvidia-smi is given up, so that there is time to say so.
+_MARGIN = 0.3
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield ``smi``, then each GPU as soon as it is complete.
+
+    Raises NotApplicable where no driver is at work, NvmlError where one is and neither NVML nor nvidia-smi answers.
+    """
+    host = sources.host
+    seen = driver.look(host)
+    if not seen.loaded and not seen.libraries:
+        raise _no_driver(sources, "no NVIDIA driver")
+    if not host.is_live:
+        raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {seen.version or 'files'})")
+    try:
+        nvml = _open(sources, seen)
+    except NvmlError as fault:
+        yield from _from_smi(sources, seen, fault)
+        return
+    yield from _from_nvml(sources, seen, nvml)
+
+
+def parts(name: str, answers: Mapping[str, Answer]) -> Iterator[Part]:
+    """The gaps among ``answers``, then the subtype with the rest."""
+    data = {}
+    for key, answer in answers.items():
+        if isinstance(answer, Unsaid):
+            yield Gap(UNREADABLE if answer.broken else ABSENT, f"{name}/{key}", answer.why)
+        else:
+            data[key] = answer
+    yield Subtype(name, data)
+
+
+def _no_driver(sources: Sources, reason: str) -> NotApplicable:
+    hint = "on a host with NVIDIA GPUs, install or load the driver; else leave this out with --skip gpu"
+    try:
+        count = len(driver.devices(sources.host))
+    except NotFound:
+        count = 0
+    except EidosError as fault:
+        return NotApplicable(f"{reason}; whether there are NVIDIA devices is unknown: {fault.message}", hint)
+    if not count:
+        return NotApplicable(reason, hint)
+    devices = f"{count} NVIDIA device{'s' if count > 1 else ''}"
+    return NotApplicable(
+        f"{reason}, yet {devices} on the PCI bus: no driver drives {'them' if count > 1 else 'it'}",
+        "install or load the NVIDIA driver (modprobe nvidia); the kernel log says why it did not load by itself",
+    )
+
+
+def _open(sources: Sources, seen: driver.Driver) -> Nvml:
+    """NVML from the first library that can be loaded; NvmlError says what became of all of them."""
+    from eidos.nvidia.nvml import LIBRARY_NOT_FOUND, VERSION_MISMATCH, Nvml
+
+    tried = []
+    for path in seen.libraries:
+        try:
+            return Nvml(path if "/" not in path else sources.host.real(path))
+        except NvmlError as fault:
+            if fault.status == LIBRARY_NOT_FOUND:
+                tried.append(fault.message)
+                continue
+            library = driver.library_in_use()
+            message = f"NVML: {fault.message}"
+            hint = fault.hint
+            if fault.status == VERSION_MISMATCH:
+                version = driver.library_version(library or "") or "unknown"
+                message += f": kernel module {seen.version or 'unknown'}, library {version} ({library or path})"
+                hint = "reboot, or unload and load the kernel module: the driver was updated underneath it"
+            raise NvmlError(message, hint, fault.status) from fault
+        except EidosError as fault:
+            tried.append(fault.message)
+    raise NvmlError(
+        "; ".join(tried) or "NVML: libnvidia-ml.so.1 was not found",
+        "the driver's libraries must be within reach: NVIDIA's container runtime mounts them, or name the host's files with --root",
+        LIBRARY_NOT_FOUND,
+    )
+
+
+def _from_nvml(sources: Sources, seen: driver.Driver, nvml: Nvml) -> Iterator[Part]:
+    from eidos.nvidia import nvml_facts
+
+    top: dict[str, Answer] = {}
+    for key, ask in (("driver", nvml_facts.driver), ("cuda-version", nvml_facts.cuda_version)):
+        try:
+            top[key] = ask(nvml)
+        except NvmlError as fault:
+            top[key] = _unsaid(fault)
+    try:
+        count = int(nvml.call("nvmlDeviceGetCount"))
+        top["gpu-count"] = count
+    except NvmlError as fault:
+        count = 0
+        top["gpu-count"] = _unsaid(fault)
+    yield from _versions(seen, top["driver"])
+    if not count:
+        yield from parts("smi", top)
+    bus_ids: list[str | None] = []
+    for index in range(count):
+        name = f"gpu-{index}"
+        try:
+            gpu = nvml.call("nvmlDeviceGetHandleByIndex", index)
+        except NvmlError as fault:
+            if index == 0:
+                yield from parts("smi", {**top, **dict.fromkeys(FIRST_GPU.values(), _unsaid(fault))})
+            yield Gap(UNREADABLE, name, fault.message)
+            bus_ids.append(None)
+            continue
+        answers = _ask(nvml, gpu, nvml_facts.CONFIGURATION)
+        if index == 0:
+            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
+        bus_ids.append(_bus_id(answers))
+        _near(sources, answers)
+        yield from parts(name, answers)
+        if sources.volatile:
+            yield from parts(name + VOLATILE, _ask(nvml, gpu, nvml_facts.VOLATILE))
+    if not isinstance(top["gpu-count"], Unsaid):
+        yield from _against_bus(sources, bus_ids, "NVML")
+
+
+def _ask(nvml: Nvml, gpu: Any, facts: Sequence[Fact]) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+    for fact in facts:
+        try:
+            answers.update(zip(fact.keys, fact.ask(nvml, gpu)))
+        except NvmlError as fault:
+            answers.update(dict.fromkeys(fact.keys, _unsaid(fault)))
+    return answers
+
+
+def _unsaid(fault: NvmlError) -> Unsaid:
+    from eidos.nvidia.nvml import ABSENT as NOT_THERE
+
+    return Unsaid(fault.message, broken=fault.status not in NOT_THERE)
+
+
+def _from_smi(sources: Sources, seen: driver.Driver, fault: NvmlError) -> Iterator[Part]:
+    """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
+    from eidos.nvidia import nvml_facts, smi, smi_facts
+    from eidos.nvidia.nvml import DRIVER_NOT_LOADED
+
+    try:
+        if sources.host.root != "/":
+            raise NotFound("nvidia-smi is not run from another root")
+        document = smi.parse(smi.query(smi.find(), sources.deadline - _MARGIN))
+    except EidosError as other:
+        if not seen.loaded and fault.status == DRIVER_NOT_LOADED:
+            raise _no_driver(sources, "no NVIDIA driver loaded") from other
+        raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
+    yield Gap(UNREADABLE, "NVML", fault.message)
+    top = {"driver": smi_facts.driver(document), "cuda-version": smi_facts.cuda_version(document), "gpu-count": smi_facts.count(document)}
+    yield from _versions(seen, top["driver"])
+    if not document.gpus:
+        yield from parts("smi", top)
+    bus_ids: list[str | None] = []
+    for index, elements in enumerate(document.gpus):
+        name = f"gpu-{index}"
+        found = smi_facts.configuration(elements)
+        answers = {key: found.get(key, smi_facts.missing()) for fact in nvml_facts.CONFIGURATION for key in fact.keys}
+        if index == 0:
+            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
+        bus_ids.append(_bus_id(answers))
+        _near(sources, answers)
+        yield from parts(name, answers)
+        if sources.volatile:
+            found = smi_facts.volatile(elements)
+            yield from parts(
+                name + VOLATILE, {key: found.get(key, smi_facts.missing()) for fact in nvml_facts.VOLATILE for key in fact.keys}
+            )
+    yield from _against_bus(sources, bus_ids, "nvidia-smi")
+
+
+def _versions(seen: driver.Driver, answered: Answer) -> Iterator[Part]:
+    if seen.version is not None and not isinstance(answered, Unsaid) and answered != seen.version:
+        yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {seen.version}, yet the driver says {answered}")
+
+
+def _bus_id(answers: Mapping[str, Answer]) -> str | None:
+    said = answers["pci.bus-id"]
+    return compact(said) if isinstance(said, str) else None
+
+
+def _near(sources: Sources, answers: dict[str, Answer]) -> None:
+    """Add ``pci.numa-node``: the host's NUMA node next to the GPU, which sysfs knows and NVML does not."""
+    bus_id = _bus_id(answers)
+    answer: Answer
+    try:
+        node = driver.numa_node(sources.host, bus_id) if bus_id else None
+        answer = Unsaid("the platform names none" if bus_id else "the PCI address is unknown", broken=not bus_id) if node is None else node
+    except NotFound:
+        answer = Unsaid("sysfs does not show the device")
+    except EidosError as fault:
+        answer = Unsaid(fault.message, broken=True)
+    answers["pci.numa-node"] = answer
+
+
+def _against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
+    """Say which NVIDIA devices are on the PCI bus and not among those that the driver showed: seven of eight."""
+    try:
+        devices = driver.devices(sources.host)
+    except NotFound:
+        yield Gap(ABSENT, driver.PCI, "this host has no PCI bus")
+        return
+    except EidosError as fault:
+        yield Gap(UNREADABLE, driver.PCI, fault.message)
+        return
+    if None in bus_ids:
+        if len(devices) > len(bus_ids):
+            yield Gap(UNREADABLE, driver.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
+        return
+    for device in devices:
+        if device.bus_id in bus_ids:
+            continue
+        if device.driver == "vfio-pci":
+            yield Gap(ABSENT, device.bus_id, "given to a virtual machine (vfio-pci)")
+        else:
+            bound = "no kernel driver took it" if device.driver is None else f"its kernel driver is {device.driver}"
+            yield Gap(UNREADABLE, device.bus_id, f"on the PCI bus but not in {source}: {bound}")

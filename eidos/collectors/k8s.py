@@ -1,0 +1,22 @@
+"""Kubernetes, as the API server of the node's cluster describes it.
+
+Knows that a cluster is asked about; must not know how a node looks from inside. Nothing here talks to an API server yet: the
+outcome says so, instead of passing for a host without a cluster.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import NotApplicable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Raise NotApplicable: this version has no client for the Kubernetes API."""
+    raise NotApplicable("this version does not read Kubernetes")
+    yield

@@ -1,0 +1,156 @@
+"""Properties of systemd units, asked of systemd itself over D-Bus.
+
+Knows where systemd listens, how it names its objects, and which of its properties stand where in the document; must not know
+the wire. systemd's own socket comes first: it answers root without a message bus, in processes that share systemd's PID
+namespace. Everybody else is asked to the system bus, which answers all users.
+
+One subtype for each unit, named like the unit, with everything that ``org.freedesktop.DBus.Properties.GetAll`` gives for all of the
+unit's interfaces (org.freedesktop.systemd1(5)): some 400 properties of a service. A unit that does not exist has them, too::
+
+    ActiveState: inactive
+    LoadError: "[org.freedesktop.systemd1.NoSuchUnit Unit crio.service not found.]"
+    LoadState: not -found
+
+and so stops nothing. What it looks like from a real one:
+
+>>> from eidos.dbus.signature import Variant
+>>> answer = {
+...     "ExecMainPID": Variant(("u", 742)),
+...     "LimitNOFILE": Variant(("t", 1048576)),
+...     "Environment": Variant(("as", ["HTTPS_PROXY=http://bob:pw@proxy.example.com", "LEVEL=info"])),
+...     "CPUUsageNSec": Variant(("t", 51207000)),
+... }
+>>> unit, volatile, secrets = parse(answer)
+>>> unit
+{'Environment': '[HTTPS_PROXY=http://bob:<withheld>@proxy.example.com LEVEL=info]', 'ExecMainPID': '742', 'LimitNOFILE': 1048576}
+>>> volatile, secrets
+({'CPUUsageNSec': 51207000}, ['Environment HTTPS_PROXY'])
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos import log
+from eidos.collectors._unit_secrets import withhold
+from eidos.dbus.bus import Bus, Refused
+from eidos.dbus.flatten import reading
+from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
+from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
+from eidos.model.volatile import VOLATILE_UNIT_PROPERTIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.collectors import Sources
+    from eidos.dbus.signature import Variant
+    from eidos.model.measurement import Part, Readings
+
+#: Where systemd listens, and whether a bus stands between: "/run/systemd/private … is used internally", systemd(1).
+PRIVATE, SYSTEM_BUS = "/run/systemd/private", "/run/dbus/system_bus_socket"
+
+SERVICE = "org.freedesktop.systemd1"
+UNITS_PATH = "/org/freedesktop/systemd1/unit/"
+
+#: Errors that say that no systemd is on this bus.
+ABSENT = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
+DENIED = ("org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
+
+#: Seconds before the deadline at which to give up, so that the reason can still be told; a tenth of the time when that is less.
+MARGIN = 0.3
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield a subtype for each of ``sources.units``, and a gap for each unit that systemd refuses and each secret.
+
+    Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
+    """
+    left = sources.deadline - time.monotonic()
+    bus = _connect(sources, sources.deadline - min(MARGIN, left / 10))
+    try:
+        units = {unit_path(unit): unit for unit in sources.units}
+        refusals: list[tuple[str, Refused]] = []
+        for path, answer in bus.get_all(SERVICE, list(units)):
+            if isinstance(answer, Refused):
+                refusals.append((units[path], answer))
+            else:
+                yield from _parts(units[path], answer, sources.volatile)
+        if refusals and len(refusals) == len(units):
+            raise _refused(bus.path, refusals[0][1])
+        for unit, refusal in refusals:
+            yield Gap(UNREADABLE, unit, refusal.message)
+    finally:
+        bus.close()
+
+
+def parse(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]]:
+    """Readings of a unit, those of them that are volatile, and for each secret that was withheld where it stood."""
+    unit: Readings = {}
+    volatile: Readings = {}
+    secrets: list[str] = []
+    for name in sorted(properties):
+        signature, value = properties[name]
+        if not isinstance(value, int):
+            value, found = withhold(name, value)
+            secrets += found
+        (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = reading(signature, value)
+    return unit, volatile, secrets
+
+
+def unit_path(unit: str) -> str:
+    """The path of a unit's object: each byte that is no letter, and no digit after the first, is written ``_xx``.
+
+    >>> unit_path("nvidia-imex.service")
+    '/org/freedesktop/systemd1/unit/nvidia_2dimex_2eservice'
+    """
+    label = [chr(b) if chr(b).isalnum() and b < 128 and (at or not chr(b).isdigit()) else f"_{b:02x}" for at, b in enumerate(unit.encode())]
+    return UNITS_PATH + ("".join(label) or "_")
+
+
+def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool) -> Iterator[Part]:
+    if not with_volatile:
+        properties = {name: value for name, value in properties.items() if name not in VOLATILE_UNIT_PROPERTIES}
+    data, volatile, secrets = parse(properties)
+    yield Subtype(unit, data)
+    if with_volatile:
+        yield Subtype(unit + VOLATILE, volatile)
+    for secret in secrets:
+        yield Gap(SECRET, f"{unit} {secret}", "a secret")
+
+
+def _connect(sources: Sources, deadline: float) -> Bus:
+    """A connection to systemd by the first way that is open."""
+    faults: list[EidosError] = []
+    absent = 0
+    for place, is_bus in ((PRIVATE, False), (SYSTEM_BUS, True)):
+        try:
+            path = sources.host.real(place)
+        except NotFound:
+            absent += 1
+            continue
+        except EidosError as fault:
+            faults.append(fault.with_traceback(None))
+            continue
+        now = time.monotonic()
+        try:
+            # A socket that is silent may cost half of the time, so that there is some left to try the other.
+            return Bus(path, deadline if is_bus else now + (deadline - now) / 2, hello=is_bus)
+        except (DBusError, Timeout) as fault:
+            log.debug(f"systemd: {fault.message}")
+            faults.append(fault.with_traceback(None))  # which would hold this frame, and it the fault
+    if absent == 2:
+        raise NotApplicable(f"no systemd: there is neither {PRIVATE} nor {SYSTEM_BUS}")
+    first, last = faults[0], faults[-1]
+    if first is last:
+        hint = last.hint or f"{PRIVATE} answers root in the host's PID namespace (hostPID: true), {SYSTEM_BUS} everybody"
+        raise (Timeout if isinstance(last, Timeout) else DBusError)(last.message, hint)
+    raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
+
+
+def _refused(path: str, refusal: Refused) -> Exception:
+    """What to raise when systemd answered for no unit at all."""
+    if refusal.name in ABSENT:
+        return NotApplicable("no systemd: nobody on the system bus has its name")
+    hint = "run as root, or allow this user to read properties in the bus's policy" if refusal.name in DENIED else refusal.hint
+    return DBusError(f"{path}: {refusal.message}", hint)

@@ -1,0 +1,53 @@
+"""Documents in and out: plain trees to YAML and JSON, and back.
+
+Knows the three doors; must not know what a document means. A *tree* is made of dict with string keys, list, str, int, float,
+bool and None; tuples may be written and come back as lists. Both formats hold the same tree: what YAML readers or JSON readers
+could not take back (lone surrogates) is written the same way in both.
+
+Each door imports what stands behind it: a program that only writes YAML pays for nothing else.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Union
+
+    #: What can be written.
+    Tree = Union[Mapping[str, Any], Sequence[Any], str, int, float, bool, None]
+
+#: The largest document that is read, in bytes.
+LIMIT = 32 << 20
+
+
+def to_yaml(tree: Tree) -> str:
+    """``tree`` as one YAML document in block style; TypeError for what is no plain tree."""
+    from eidos.formats.yaml_out import emit
+
+    return emit(tree)
+
+
+def to_json(tree: Tree) -> str:
+    """``tree`` as JSON, indented by two; TypeError for what is no plain tree."""
+    from eidos.formats.json_out import emit
+
+    return emit(tree)
+
+
+def from_text(data: bytes | str, where: str, limit: int = LIMIT) -> Any:
+    r"""The tree in a YAML or JSON document.
+
+    ``where`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
+    characters). An empty document is None. Numbers whose text would be lost are :mod:`eidos.model.written` ones. Raises
+    InvalidData with the place and the reason for everything that is no such document, or that is built to exhaust its reader.
+
+    >>> from_text(b"kind: Snapshot", "snapshot.yaml")
+    {'kind': 'Snapshot'}
+    >>> from_text("a: 1\na: 2", "twice.yaml")
+    Traceback (most recent call last):
+    eidos.errors.InvalidData: twice.yaml, line 2, column 1: the key "a" stands here again, first on line 1
+    """
+    from eidos.formats.reader import read
+
+    return read(data, where, limit)

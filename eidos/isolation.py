@@ -1,0 +1,206 @@
+"""Functions that run in processes of their own, so that none of them can keep the program.
+
+Knows fork, pipes, frames, deadlines and kills; must not know what is computed. A thread that is stuck in the kernel keeps
+its process from exiting; a child can be abandoned. Three rules hold it together:
+
+* one thread forks every child before any other thread starts, so no child inherits a lock that nobody will release;
+* a child holds no descriptor of another child and none of the parent's standard streams, so ``eidos … | cat`` ends when the
+  parent does, whatever hangs;
+* the parent never waits for a child: it reads until the deadline, sends SIGKILL to the child's process group (its own
+  children die with it), and goes on. The one exception is the kernel's: PID 1 of a PID namespace cannot leave before the
+  processes in it are gone.
+
+A frame is a 4-byte little-endian length and that many bytes of :mod:`marshal`, which is builtin, quick, and safe here because
+both ends are the same interpreter; an empty frame is the end.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import time
+
+from eidos.errors import EidosError, Timeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Callable
+
+    Frame = object
+    Produce = Callable[[], Iterable[Frame]]
+
+#: The most that one child may say, in bytes; more is a fault of its source.
+LIMIT = 64 << 20
+
+#: Seconds after which a reader looks up to see whether it was told to stop.
+SLICE = 0.1
+
+
+class Died(EidosError):
+    """A child ended without finishing its work: a crash in a driver's library, the kernel short of memory."""
+
+    code = "died"
+
+
+class Child:
+    """One function in a process of its own: forked at once, waiting for :meth:`start`."""
+
+    def __init__(self, produce: Produce, siblings: Iterable[Child] = ()) -> None:
+        """Fork; ``produce`` returns the frames (plain trees), ``siblings`` are the children that were forked before.
+
+        Raises OSError when the system has no process or descriptor left.
+        """
+        keep_standard_streams()
+        go_in, go_out = os.pipe()
+        try:
+            out_in, out_out = os.pipe()
+        except OSError:
+            os.close(go_in)
+            os.close(go_out)
+            raise
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for fd in (go_in, go_out, out_in, out_out):
+                os.close(fd)
+            raise
+        if self.pid == 0:
+            _serve(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
+        os.close(go_in)
+        os.close(out_out)
+        self._go = go_out
+        self._out = out_in
+        self._ended = False
+        self._cancelled = False
+
+    def start(self) -> None:
+        """Let the child begin; again is harmless."""
+        if self._go >= 0:
+            go, self._go = self._go, -1
+            try:
+                os.write(go, b"!")
+            except OSError:  # it is gone already; frames() says how
+                pass
+            os.close(go)
+
+    def frames(self, deadline: float) -> Iterator[Frame]:
+        """Yield what the child says, until it is done.
+
+        ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout when it passes or :meth:`kill` was called, Died when
+        the child ends early or says more than :data:`LIMIT` bytes. Frames that came before have been yielded.
+        """
+        self.start()
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        buffer, total, said_end = bytearray(), 0, False
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or self._cancelled:
+                raise Timeout("no answer before the deadline")
+            if not poll.poll(min(left, SLICE) * 1000 + 1):
+                continue
+            chunk = os.read(self._out, 1 << 18)
+            if not chunk:
+                break
+            total += len(chunk)
+            if total > LIMIT:
+                raise Died(f"said more than {LIMIT >> 20} MiB")
+            buffer += chunk
+            while len(buffer) >= 4:
+                size = int.from_bytes(buffer[:4], "little")
+                if len(buffer) < 4 + size:
+                    break
+                data = bytes(buffer[4 : 4 + size])
+                del buffer[: 4 + size]
+                if data:
+                    yield marshal.loads(data)
+                else:
+                    said_end = True
+        if not said_end:
+            raise Died(self._death())
+
+    def _death(self) -> str:
+        # The pipe closes a moment before the process can be reaped.
+        for _ in range(50):
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._ended = True
+                if os.WIFSIGNALED(status):
+                    return f"its process was ended by signal {os.WTERMSIG(status)}"
+                return f"its process ended with status {os.WEXITSTATUS(status)}"
+            time.sleep(0.002)
+        return "its process closed its pipe and went on"
+
+    def kill(self) -> None:
+        """Kill the child and whatever it started, without waiting; whoever reads its frames stops. Safe from any thread."""
+        self._cancelled = True
+        if not self._ended:
+            for kill in (os.killpg, os.kill):
+                try:
+                    kill(self.pid, 9)
+                except OSError:  # gone, or its group is
+                    pass
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and let go of it; only the thread that reads its frames may call this. Again is harmless."""
+        self.kill()
+        for fd in (self._go, self._out):
+            if fd >= 0:
+                os.close(fd)
+        self._go = self._out = -1
+        self.reap()
+
+    def reap(self) -> bool:
+        """Collect the child if it has ended, without waiting; True when nothing of it is left."""
+        if not self._ended:
+            try:
+                self._ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
+            except OSError:  # somebody else reaped it
+                self._ended = True
+        return self._ended
+
+
+def keep_standard_streams() -> None:
+    """Open /dev/null wherever descriptor 0, 1 or 2 is closed, so that no pipe ever gets one of these numbers."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+
+
+def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
+    """The child's whole life; never returns."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        _default_signals()
+        for fd in foreign:
+            if fd >= 0:
+                os.close(fd)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        if os.read(go, 1):
+            for frame in produce():
+                _send(out, marshal.dumps(frame))
+            _send(out, b"")
+            status = 0
+    finally:
+        # Whatever was raised, a forked child must not run the parent's exit handlers or flush its buffers.
+        os._exit(status)
+
+
+def _default_signals() -> None:
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _send(out: int, data: bytes) -> None:
+    view = memoryview(len(data).to_bytes(4, "little") + data)
+    while view:
+        view = view[os.write(out, view) :]

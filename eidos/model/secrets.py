@@ -1,0 +1,251 @@
+"""Command lines, assignments and lines of text without their secrets.
+
+Knows where in a text a secret can stand; must not know where the text comes from. A name tells most (``--token=…``), the form
+of a value the rest (a JSON web token, a URL with a password); :mod:`eidos.model.secretnames` has both as data. When in doubt it
+withholds, with three exceptions, because they are what one looks for in a configuration: a path to a secret, a switch
+(``--client-cert-auth=true``) and a reference to a variable are none. What is withheld becomes
+:data:`~eidos.model.measurement.WITHHELD`; names, users and hosts stay. Withholding twice changes nothing.
+
+>>> withhold_words(["kubelet", "--token", "s3cret", "--tls-private-key-file=/etc/key.pem", "url=https://bob:pw@example.com/x"])
+(['kubelet', '--token', '<withheld>', '--tls-private-key-file=/etc/key.pem', 'url=https://bob:<withheld>@example.com/x'], 2)
+"""
+
+from __future__ import annotations
+
+from eidos.model.measurement import WITHHELD
+from eidos.model.secretnames import is_harmless, is_secret_name, is_some_key, looks_random, looks_secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eidos.model.measurement import Reading
+
+__all__ = ["is_secret_name", "withhold_text", "withhold_value", "withhold_words"]
+
+#: Flags that carry a secret and do not say so, by program; with a star the value is glued to the flag.
+_FLAGS = {
+    "sshpass": ("-p", "-p*"),
+    "curl": ("-u", "-u*", "--user", "-U", "--proxy-user"),
+    "openssl": ("-k", "-K", "-passin", "-passout"),
+    "ipmitool": ("-P", "-P*"),
+    "ldapsearch": ("-w", "-w*"),
+    **dict.fromkeys(("redis-cli", "redis-server"), ("-a",)),
+    **dict.fromkeys(("mysql", "mysqladmin", "mysqldump", "mariadb"), ("-p*",)),
+}
+
+#: Words between "Authorization:" and the secret (RFC 9110, 11.4); the first two tell even when that is missing.
+_SCHEMES = ("bearer", "basic", "digest", "negotiate", "token", "apikey")
+
+_BLANKS = " \t\r\n"
+_QUOTES = "\"'`"
+_BREAKS = ",;&?#|(){}[]"
+_SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
+
+#: "user:x@y" is none of a secret when it begins or ends so: a digest of an image, an address, an instance of a unit.
+_NO_USER = ("mailto", "sip", "acct")
+_UNITS = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
+_DIGESTS = ("sha256:", "sha512:")
+
+
+def withhold_value(name: str, value: Reading) -> tuple[Reading, bool]:
+    """``value`` of ``name`` without what is secret in it, and whether there was something.
+
+    The whole value goes when the name is a secret's; of a URL only the password and secrets in its query; of a list of
+    assignments only the secret ones.
+
+    >>> withhold_value("rootflags", "vers=3.0,password=x,ro")
+    ('vers=3.0,password=<withheld>,ro', True)
+    """
+    if not isinstance(value, str):
+        hidden = not isinstance(value, bool) and is_secret_name(name)
+        return (WITHHELD, True) if hidden else (value, False)
+    if is_secret_name(name) or (is_some_key(name) and looks_random(value)):
+        return (value, False) if is_harmless(value) else (WITHHELD, True)
+    clean, count = withhold_text(value)
+    return clean, count > 0
+
+
+def withhold_words(words: Sequence[str]) -> tuple[list[str], int]:
+    """``words`` of a command line (a program and its arguments, kernel parameters) without their secrets, and how many there were.
+
+    A flag with a secret's name takes the word after it along. A word with blanks in it is read as a script.
+    """
+    clean: list[str] = []
+    total = 0
+    flags: tuple[str, ...] = ()
+    expected = False
+    for word in words:
+        name, equals, value = word.partition("=")
+        found: int | bool = 0
+        if expected and not (word.startswith("--") or (word.startswith("-") and is_secret_name(word))):
+            expected = False
+            word, found = _hidden(word)
+        elif equals and name.replace("-", ""):
+            expected = False
+            shown, found = withhold_value(name, value)
+            word = f"{name}={shown}"
+        else:
+            flags = _FLAGS.get(word.rpartition("/")[2], flags)
+            expected = word in flags or (word.startswith("-") and " " not in word and is_secret_name(word))
+            if not expected:
+                word, found = _glued(word, flags) or withhold_text(word)
+        clean.append(word)
+        total += found
+    return clean, total
+
+
+def withhold_text(text: str) -> tuple[str, int]:
+    """``text`` (a line of a log, a script, a value) without its secrets, and how many there were.
+
+    >>> withhold_text('curl -H "Authorization: Bearer abc" https://example.com/?id=1&token=t')
+    ('curl -H "Authorization: Bearer <withheld>" https://example.com/?id=1&token=<withheld>', 2)
+    """
+    if "-----BEGIN" in text and "PRIVATE KEY" in text:
+        return WITHHELD, 1
+    text, count = _without_passwords_in_urls(text)
+    scan = _Scan()
+    at = 0
+    while at < len(text):
+        c = text[at]
+        if c in _QUOTES and scan.expected:
+            end = text.find(c, at + 1)
+            end = len(text) if end < 0 else end
+            scan.quoted(c, text[at + 1 : end])
+            at = end
+        elif c in _SEPARATORS:
+            scan.separator(c)
+            at += 1
+        else:
+            end = at + 1
+            while end < len(text) and text[end] not in _SEPARATORS:
+                end += 1
+            scan.piece(text[at:end])
+            at = end
+    return "".join(scan.out), count + scan.count
+
+
+class _Scan:
+    """Goes over the pieces of a text and remembers what the next one may be: after a flag, after a label, after "Bearer"."""
+
+    def __init__(self) -> None:
+        self.out: list[str] = []
+        self.count = 0
+        self.expected = ""
+        self._label = False
+        self._flags: tuple[str, ...] = ()
+
+    def separator(self, c: str) -> None:
+        if c in _BREAKS:
+            self.expected, self._label = "", False
+        self.out.append(c)
+
+    def quoted(self, quote: str, inside: str) -> None:
+        self.expected = ""
+        self.out.append(quote)
+        self._put(*_hidden(inside))
+
+    def piece(self, piece: str) -> None:
+        expected, self.expected = self.expected, ""
+        label, self._label = self._label, False
+        if piece in ("=", ":", "=>") and (label or expected):
+            self.expected = "label"
+            self._put(piece)
+        elif expected and piece.lower() in _SCHEMES:
+            self.expected = expected
+            self._put(piece)
+        elif expected == "label" or (expected == "flag" and not piece.startswith("-")) or (expected == "scheme" and len(piece) >= 16):
+            self._put(*_hidden(piece))
+        else:
+            self._open(piece)
+
+    def _open(self, piece: str) -> None:
+        """A piece of which nothing is known but itself."""
+        name, equals, value = piece.partition("=")
+        if equals and name:
+            if value:
+                self._put(*_assigned(name, value))
+            else:
+                self.expected = "label" if is_secret_name(name) else ""
+                self._put(piece)
+            return
+        self._flags = _FLAGS.get(piece.rpartition("/")[2], self._flags)
+        if piece.startswith("-") and (piece in self._flags or is_secret_name(piece)):
+            self.expected = "flag"
+        elif piece.endswith(":") and is_secret_name(piece):
+            self.expected = "label"
+        elif piece.lower() in _SCHEMES[:2]:
+            self.expected = "scheme"
+        elif is_secret_name(piece) and ":" not in piece and "@" not in piece:
+            self._label = True
+        else:
+            self._put(*(_glued(piece, self._flags) or _shaped(piece)))
+            return
+        self._put(piece)
+
+    def _put(self, text: str, count: int = 0) -> None:
+        self.out.append(text)
+        self.count += count
+
+
+def _hidden(value: str) -> tuple[str, int]:
+    return (value, 0) if is_harmless(value) else (WITHHELD, 1)
+
+
+def _assigned(name: str, value: str) -> tuple[str, int]:
+    """``name=value`` where the value has no separators in it; it may be an assignment itself (``--env=TOKEN=x``)."""
+    if is_secret_name(name) or (is_some_key(name) and looks_random(value)):
+        shown, found = _hidden(value)
+    else:
+        inner, equals, rest = value.partition("=")
+        shown, found = _assigned(inner, rest) if equals and inner and rest else _shaped(value)
+    return f"{name}={shown}", found
+
+
+def _glued(word: str, flags: tuple[str, ...]) -> tuple[str, int] | None:
+    for flag in flags:
+        if flag.endswith("*") and word.startswith(flag[:-1]) and len(word) > len(flag) - 1:
+            shown, found = _hidden(word[len(flag) - 1 :])
+            return flag[:-1] + shown, found
+    return None
+
+
+def _shaped(piece: str) -> tuple[str, int]:
+    """A piece whose name says nothing: ``user:password@host``, ``label:secret``, or something that looks like a token."""
+    name, colon, rest = piece.partition(":")
+    user, at, host = rest.rpartition("@")
+    if at and name and user and "/" not in name + user and not host.startswith(_DIGESTS) and not piece.endswith(_UNITS):
+        if name.lower() not in _NO_USER:
+            keep = f"{name}:{user.partition(':')[0]}" if name == "iscsi" and ":" in user else name
+            shown, found = _hidden(piece[len(keep) + 1 : -len(host) - 1])
+            return f"{keep}:{shown}@{host}", found
+    elif colon and is_secret_name(name) and not rest.startswith("//") and not (rest.isdigit() and len(rest) <= 5):
+        shown, found = _hidden(rest)
+        return f"{name}:{shown}", found
+    found = 0
+    parts = piece
+    for c in ":/@=":
+        parts = parts.replace(c, " ")
+    for part in parts.split():
+        if looks_secret(part):
+            piece, found = piece.replace(part, WITHHELD), found + 1
+    return piece, found
+
+
+def _without_passwords_in_urls(text: str) -> tuple[str, int]:
+    """The password of each ``scheme://user:password@host`` (RFC 3986, 3.2.1); a user that looks like a token counts as one."""
+    begin, *rest = text.split("://")
+    out, count = [begin], 0
+    for part in rest:
+        end = next((i for i, c in enumerate(part) if c in _BLANKS + _QUOTES), len(part))
+        stop = next((i for i, c in enumerate(part[:end]) if c in "/?#"), end)
+        port = part[:stop].rpartition(":")[2] if ":" in part[:stop] else "0"
+        # No port has letters: then a slash or the like stands in a password that somebody forgot to escape.
+        at = part.rfind("@", 0, stop if port.isdigit() or "@" in part[:stop] or port.endswith("]") else end)
+        user, colon, password = part[: max(at, 0)].partition(":")
+        if colon and not is_harmless(password):
+            part, count = f"{user}:{WITHHELD}{part[at:]}", count + 1
+        elif at > 0 and not colon and (looks_secret(user) or looks_random(user)):
+            part, count = f"{WITHHELD}{part[at:]}", count + 1
+        out.append(part)
+    return "://".join(out), count

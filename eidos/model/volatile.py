@@ -1,0 +1,80 @@
+"""Readings that change on their own, as data: they never sit among the configuration.
+
+Knows their names; must not know how they are read. Two snapshots of one idle host would differ in these, so they are written
+only when asked for, into a subtype of their own.
+"""
+
+from __future__ import annotations
+
+#: Sysctls, below /proc/sys: counters, sizes of caches, identifiers made anew, limits that the kernel adjusts itself. After the
+#: kernel's Documentation/admin-guide/sysctl; of Lustre's network those that its manual calls statistics.
+VOLATILE_SYSCTLS = frozenset(
+    (
+        "fs/aio-nr",
+        "fs/dentry-state",
+        "fs/file-nr",
+        "fs/inode-nr",
+        "fs/inode-state",
+        "fs/quota/allocated_dquots",
+        "fs/quota/cache_hits",
+        "fs/quota/drops",
+        "fs/quota/free_dquots",
+        "fs/quota/lookups",
+        "fs/quota/reads",
+        "fs/quota/syncs",
+        "fs/quota/writes",
+        "kernel/hung_task_detect_count",
+        "kernel/hung_task_warnings",
+        "kernel/ns_last_pid",
+        "kernel/perf_event_max_sample_rate",
+        "kernel/pty/nr",
+        "kernel/random/boot_id",
+        "kernel/random/entropy_avail",
+        "kernel/random/uuid",
+        "lnet/buffers",
+        "lnet/lnet_memused",
+        "lnet/nis",
+        "lnet/peers",
+        "lnet/routers",
+        "lnet/stats",
+        "net/netfilter/nf_conntrack_count",
+    )
+)
+
+#: Folders below /proc/sys where all is of that kind: statistics of ZFS's memory.
+VOLATILE_SYSCTL_FOLDERS = ("kernel/spl/kmem/",)
+
+#: Last names below /proc/sys that are volatile wherever they stand: per scheduling domain, per RDMA transport.
+VOLATILE_SYSCTL_NAMES = ("max_newidle_lb_cost",)
+VOLATILE_SYSCTL_PREFIXES = ("rdma_stat_",)
+
+#: Properties of systemd units (org.freedesktop.systemd1(5)): what a unit uses, what a program says of itself, what its timer or
+#: its socket counts. Limits and weights are configuration; the counts of what went wrong (NRestarts, OOMKills) and the times of
+#: starts and stops change when something happens to a unit, and stay with it.
+VOLATILE_UNIT_PROPERTIES = frozenset(
+    """
+    CPUUsageNSec MemoryAvailable MemoryCurrent MemoryPeak MemorySwapCurrent MemorySwapPeak MemoryZSwapCurrent TasksCurrent
+    IOReadBytes IOReadOperations IOWriteBytes IOWriteOperations
+    IPEgressBytes IPEgressPackets IPIngressBytes IPIngressPackets
+    NFileDescriptorStore StatusText WatchdogTimestamp WatchdogTimestampMonotonic
+    NAccepted NConnections NRefused
+    LastTriggerUSec LastTriggerUSecMonotonic NextElapseUSecMonotonic NextElapseUSecRealtime
+    NCurrentlyActive
+    """.split()
+)
+
+
+def is_volatile_sysctl(path: str) -> bool:
+    """Whether the file ``path``, given from /proc/sys on or in full, changes on its own.
+
+    >>> is_volatile_sysctl("/proc/sys/kernel/random/uuid"), is_volatile_sysctl("vm/swappiness")
+    (True, False)
+    """
+    short = path.removeprefix("/proc/sys/")
+    name = short.rpartition("/")[2]
+    return (
+        short in VOLATILE_SYSCTLS
+        or short.startswith(VOLATILE_SYSCTL_FOLDERS)
+        or name in VOLATILE_SYSCTL_NAMES
+        or name.startswith(VOLATILE_SYSCTL_PREFIXES)
+    )

@@ -1,0 +1,222 @@
+"""NVML, NVIDIA's management library: loaded, initialised, asked.
+
+Knows the library's file and its return codes; must not know which facts anybody wants (``nvml_facts`` does), nor keep time: a
+call can stay in the kernel for ever, so all of this belongs into a process that can be abandoned.
+
+The bindings are NVIDIA's own (nvidia-ml-py, module ``pynvml``). They load ``libnvidia-ml.so.1`` by that name. To make them take a
+library from elsewhere it is loaded before by its path: the dynamic linker answers a later request for a SONAME with an object
+of that SONAME that is loaded already, so both names mean one object. A process uses one library, the first that was loaded.
+
+NVML API reference: https://docs.nvidia.com/deploy/nvml-api/ (nvmlReturn_t, nvmlInitWithFlags, Device Queries).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from eidos.errors import NvmlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: The name by which the driver's library is found.
+SONAME = "libnvidia-ml.so.1"
+
+INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 9, 12, 13
+GPU_IS_LOST, VERSION_MISMATCH, ARGUMENT_VERSION_MISMATCH = 15, 18, 25
+
+#: nvmlReturn_t → one phrase. Our own, because asking the library for its words is one more call into it.
+PHRASES = {
+    1: "NVML is not initialised",
+    2: "invalid argument",
+    3: "not supported",
+    4: "no permission",
+    5: "already initialised",
+    6: "not found",
+    7: "insufficient size",
+    8: "external power is not connected",
+    9: "the driver is not loaded",
+    10: "timeout in the driver",
+    11: "interrupts do not arrive",
+    12: "libnvidia-ml.so.1 was not found",
+    13: "not in this driver's library",
+    14: "the InfoROM is corrupted",
+    15: "the GPU is lost",
+    16: "the GPU needs a reset",
+    17: "blocked by the operating system",
+    18: "the kernel module and the library are of different versions",
+    19: "in use",
+    20: "insufficient memory",
+    21: "no data",
+    22: "not supported while ECC is on for vGPU",
+    23: "insufficient resources",
+    24: "frequency not supported",
+    25: "this driver knows no such version of the argument",
+    26: "deprecated in this driver",
+    27: "not ready",
+    28: "the GPU was not found",
+    29: "invalid state",
+    30: "reset type not supported",
+    999: "unknown error in the driver",
+}
+
+#: With these the driver says that it has no such thing; with every other it could not read what it may well have.
+ABSENT = frozenset({NOT_SUPPORTED, FUNCTION_NOT_FOUND, 22, 24, ARGUMENT_VERSION_MISMATCH, 26})
+
+#: nvmlInitWithFlags: a driver without GPUs is a finding, not a failure. GPUs attach one by one, when their handle is asked for.
+_NO_GPUS = 1
+
+_LINKS = 36  # NVML_NVLINK_MAX_LINKS
+_LINK_COUNT = 91  # NVML_FI_DEV_NVLINK_LINK_COUNT
+_MIG_DEVICES = 64  # far beyond what a GPU can be divided into
+
+
+class Nvml:
+    """NVML, initialised.
+
+    ``library`` is a path, or :data:`SONAME` to let the dynamic linker search (LD_LIBRARY_PATH, its cache, its own folders).
+    Raises NvmlError, with NVML's ``status`` where NVML gave one.
+    """
+
+    def __init__(self, library: str = SONAME) -> None:
+        self._pynvml = _bindings()
+        try:
+            self._pynvml.CDLL(library)
+        except OSError as fault:
+            raise NvmlError(f"cannot load {library}: {fault}", status=LIBRARY_NOT_FOUND) from fault
+        try:
+            self.call("nvmlInitWithFlags", _NO_GPUS)
+        except NvmlError as fault:
+            if fault.status != INVALID_ARGUMENT:
+                raise
+            self.call("nvmlInitWithFlags", 0)
+
+    def shutdown(self) -> None:
+        """Let go of the driver. A process that ends does so anyway, and this call can hang like any other."""
+        self.call("nvmlShutdown")
+
+    def call(self, name: str, *args: object) -> Any:
+        """What the bindings' function ``name`` returns; bytes that are no UTF-8 come back with escapes. Raises NvmlError."""
+        function = getattr(self._pynvml, name, None)
+        if function is None:
+            raise NvmlError(f"the bindings have no {name}", status=FUNCTION_NOT_FOUND)
+        try:
+            return function(*args)
+        except self._pynvml.NVMLError as fault:
+            raise failure(fault.value) from fault
+        except UnicodeDecodeError as fault:
+            return fault.object.decode("utf-8", "backslashreplace")
+        except (MemoryError, OverflowError, ValueError, self._pynvml.NVMLLibraryMismatchError) as fault:
+            raise NvmlError(f"an answer that makes no sense: {type(fault).__name__}: {fault}") from fault
+
+    def bytes_of(self, structure: Any, field: str) -> bytes:
+        """The bytes of one field of a structure; the bindings would decode them and fail on a platform that fills them freely."""
+        place = getattr(type(structure), field)
+        return bytes(structure)[place.offset : place.offset + place.size]
+
+    def field(self, gpu: Any, number: int) -> int | float:
+        """One of the values of nvmlDeviceGetFieldValues, by its number (NVML_FI_*)."""
+        value = self.call("nvmlDeviceGetFieldValues", gpu, [number])[0]
+        if value.nvmlReturn:
+            raise failure(value.nvmlReturn)
+        kinds = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # nvmlValueType_t
+        if value.valueType >= len(kinds):
+            raise NvmlError(f"a value of the unknown type {value.valueType}")
+        reading: int | float = getattr(value.value, kinds[value.valueType])
+        return reading
+
+    def fabric(self, gpu: Any) -> Any:
+        """nvmlGpuFabricInfo_v3_t, or v2 from a driver that does not know v3 (then without ``healthSummary``)."""
+        info = self._pynvml.c_nvmlGpuFabricInfo_v3_t()
+        try:
+            self.call("nvmlDeviceGetGpuFabricInfoV", gpu, self._pynvml.byref(info))
+        except NvmlError as fault:
+            if fault.status not in (INVALID_ARGUMENT, ARGUMENT_VERSION_MISMATCH):
+                raise
+            info = self._pynvml.c_nvmlGpuFabricInfo_v2_t()
+            self.call("nvmlDeviceGetGpuFabricInfoV", gpu, self._pynvml.byref(info))
+        return info
+
+    def platform(self, gpu: Any) -> Any:
+        """nvmlPlatformInfo_v2_t: where in its rack the GPU sits."""
+        info = self._pynvml.c_nvmlPlatformInfo_v2_t()
+        self.call("nvmlDeviceGetPlatformInfo", gpu, self._pynvml.byref(info))
+        return info
+
+    def nvlinks(self, gpu: Any) -> tuple[int, int]:
+        """How many NVLinks are up, and how many the GPU has."""
+        count: int | None
+        try:
+            count = int(self.field(gpu, _LINK_COUNT))
+        except NvmlError:  # drivers before the field existed: count those that answer
+            count = None
+        up = answered = 0
+        first: NvmlError | None = None
+        for link in range(_LINKS if count is None else max(0, min(count, _LINKS))):
+            try:
+                up += self.call("nvmlDeviceGetNvLinkState", gpu, link) == 1
+                answered += 1
+            except NvmlError as fault:
+                first = first or fault
+                if fault.status == INVALID_ARGUMENT and answered and count is None:
+                    break  # beyond the last
+                if fault.status != NOT_SUPPORTED:
+                    raise
+        if first is not None and not answered:
+            raise first
+        return up, answered if count is None else count
+
+    def mig_devices(self, gpu: Any) -> int:
+        """How many MIG devices the GPU is divided into; none while MIG is off."""
+        if not self.call("nvmlDeviceGetMigMode", gpu)[0]:
+            return 0
+        found = 0
+        for index in range(min(self.call("nvmlDeviceGetMaxMigDeviceCount", gpu), _MIG_DEVICES)):
+            try:
+                self.call("nvmlDeviceGetMigDeviceHandleByIndex", gpu, index)
+                found += 1
+            except NvmlError as fault:
+                if fault.status != NOT_FOUND:
+                    raise
+        return found
+
+
+def failure(status: int) -> NvmlError:
+    """The error for a return code.
+
+    >>> failure(15).message, failure(777).message
+    ('the GPU is lost (NVML status 15)', 'NVML status 777')
+    """
+    phrase = PHRASES.get(status)
+    return NvmlError(f"{phrase} (NVML status {status})" if phrase else f"NVML status {status}", status=status)
+
+
+def _bindings() -> Any:
+    """The module ``pynvml``, without what it imports and hardly uses.
+
+    It imports ``find_library`` and never calls it, and ``string`` to make class names; importing these two (with ``tempfile``,
+    ``random``, ``re`` …) takes 24 of 36 ms. So both are stood in for, for as long as it is imported, unless they are there anyway.
+    """
+    given: dict[str, dict[str, object]] = {"ctypes.util": {"find_library": None}, "string": {"capwords": _capwords}}
+    stand_ins = [name for name in given if name not in sys.modules]
+    for name in stand_ins:
+        stand_in = type(sys)(name)
+        stand_in.__dict__.update(given[name])
+        sys.modules[name] = stand_in
+    try:
+        return __import__("pynvml")
+    except ImportError as fault:
+        raise NvmlError("the bindings are missing: there is no module pynvml", hint="install nvidia-ml-py") from fault
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+
+
+def _capwords(text: str, separator: str) -> str:
+    """What string.capwords does.
+
+    >>> _capwords("GPU_IS_LOST", "_")
+    'Gpu_Is_Lost'
+    """
+    return separator.join(word.capitalize() for word in text.split(separator))

@@ -1,0 +1,191 @@
+"""``nvidia-smi -q -x``: run, bounded, and its XML taken apart.
+
+Knows the program and the shape of its document; must not know which element means which reading (``smi_facts`` does).
+
+The document names a DTD that nobody needs: it is not fetched, and a document that declares or uses entities of its own is
+refused, so it cannot grow. The program stays in the caller's process group: whoever abandons the caller ends it as well.
+
+nvidia-smi(1): -q query, -x XML; exit status 14 says that an InfoROM is corrupted, the document is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from eidos.errors import InvalidData, NotFound, Timeout, Unavailable
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The most that the program may print, in bytes.
+LIMIT = 16 << 20
+
+#: Seconds that a killed program gets to be gone.
+_GRACE = 0.1
+
+#: The longest text of one element, in characters.
+_TEXT = 64 << 10
+
+#: Elements that repeat and say nothing about a reading: thousands of them.
+_SKIPPED = frozenset({"supported_clocks", "processes", "accounted_processes"})
+
+#: Where to look when PATH does not lead there.
+_FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/lib/wsl/lib", "/opt/bin", "/home/kubernetes/bin/nvidia/bin", "/usr/local/nvidia/bin")
+
+
+class Document(Record):
+    """``top`` holds the elements beside the GPUs, ``gpus`` those of each GPU: path below it, joined with slashes → text.
+
+    Of elements that repeat the first counts. ``@id`` is a GPU's attribute, ``@mig-devices`` the number of its MIG devices.
+    """
+
+    top: dict[str, str]
+    gpus: tuple[dict[str, str], ...]
+
+
+def find(environ: Mapping[str, str] = os.environ) -> str:
+    """Absolute path of the program. Raises NotFound."""
+    for folder in (*environ.get("PATH", "").split(":"), *_FOLDERS):
+        path = f"{folder}/nvidia-smi"
+        if folder.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise NotFound("nvidia-smi was not found")
+
+
+def query(program: str, deadline: float) -> bytes:
+    """What ``program -q -x`` prints.
+
+    ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout, or Unavailable when the program cannot be started,
+    prints more than :data:`LIMIT` bytes, or prints nothing that could be a document; the message then has its first line.
+    """
+    import select
+    import subprocess
+
+    try:
+        process = subprocess.Popen(
+            [program, "-q", "-x"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as fault:
+        raise Unavailable(f"{program} cannot be started: {fault.strerror}") from fault
+    assert process.stdout is not None
+    fd = process.stdout.fileno()
+    output = bytearray()
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    try:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Timeout(f"{program} did not finish in time")
+            if not poll.poll(min(left, 3600.0) * 1000 + 1):
+                continue
+            chunk = os.read(fd, 1 << 16)
+            if not chunk:
+                break
+            output += chunk
+            if len(output) > LIMIT:
+                raise Unavailable(f"{program} printed more than {LIMIT >> 20} MiB")
+        try:
+            status = process.wait(max(0.0, min(deadline - time.monotonic(), 3600.0)))
+        except subprocess.TimeoutExpired:
+            raise Timeout(f"{program} did not finish in time") from None
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:  # in the kernel's hands: it may never go
+                pass
+    if b"<nvidia_smi_log" not in output:
+        said = bytes(output[:4096]).decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
+        raise Unavailable(f"{program} ended with status {status}: {said or 'it said nothing'}")
+    return bytes(output)
+
+
+def parse(data: bytes) -> Document:
+    r"""Take the document apart; bytes that are no UTF-8 become escapes. Raises InvalidData.
+
+    >>> found = parse(b'''<nvidia_smi_log><driver_version>570.86.15</driver_version>
+    ... <gpu id="00000000:04:00.0"><ecc_mode><current_ecc>Enabled</current_ecc></ecc_mode></gpu></nvidia_smi_log>''')
+    >>> found.top, found.gpus[0]["ecc_mode/current_ecc"], found.gpus[0]["@id"]
+    ({'driver_version': '570.86.15'}, 'Enabled', '00000000:04:00.0')
+    >>> parse(b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+    Traceback (most recent call last):
+    eidos.errors.InvalidData: nvidia-smi -q -x: declares the entity 'b'
+    """
+    from xml.parsers import expat
+
+    handler = _Handler()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = handler.start
+    parser.EndElementHandler = handler.end
+    parser.CharacterDataHandler = handler.characters
+    parser.EntityDeclHandler = handler.entity
+    parser.SkippedEntityHandler = handler.skipped_entity
+    try:
+        parser.Parse(data.decode("utf-8", "backslashreplace"), True)
+    except expat.ExpatError as fault:
+        raise InvalidData(f"nvidia-smi -q -x: {expat.ErrorString(fault.code)} in line {fault.lineno}") from fault
+    if handler.root != "nvidia_smi_log":
+        raise InvalidData(f"nvidia-smi -q -x: the document is a <{handler.root}>, not a <nvidia_smi_log>")
+    return Document(handler.top, tuple(handler.gpus))
+
+
+class _Handler:
+    """Collects leaves: the text of elements, by their path below the root or below a GPU."""
+
+    def __init__(self) -> None:
+        self.root: str | None = None
+        self.top: dict[str, str] = {}
+        self.gpus: list[dict[str, str]] = []
+        self._into = self.top
+        self._path: list[str] = []
+        self._skip = 0
+        self._text = ""
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._text = ""
+        if self._skip or name in _SKIPPED:
+            self._skip += 1
+        elif self.root is None:
+            self.root = name
+        elif name == "gpu" and not self._path and self._into is self.top:
+            self._into = {"@id": attributes.get("id", "")}
+            self.gpus.append(self._into)
+        elif len(self._path) > 16:
+            raise InvalidData("nvidia-smi -q -x: nested too deeply")
+        else:
+            self._path.append(name)
+            if name == "mig_device":
+                self._into["@mig-devices"] = str(int(self._into.get("@mig-devices", "0")) + 1)
+
+    def end(self, name: str) -> None:
+        if self._skip:
+            self._skip -= 1
+        elif self._path:
+            self._into.setdefault("/".join(self._path), self._text.strip())
+            self._path.pop()
+        else:
+            self._into = self.top
+        self._text = ""
+
+    def characters(self, data: str) -> None:
+        if not self._skip:
+            self._text += data
+            if len(self._text) > _TEXT:
+                raise InvalidData(f"nvidia-smi -q -x: an element holds more than {_TEXT >> 10} KiB of text")
+
+    def entity(self, name: str, *_: object) -> None:
+        raise InvalidData(f"nvidia-smi -q -x: declares the entity {name!r}")
+
+    def skipped_entity(self, name: str, _: bool) -> None:
+        raise InvalidData(f"nvidia-smi -q -x: uses the entity {name!r}, which it does not declare")

@@ -1,0 +1,214 @@
+"""Where documents go: a file, written whole or not at all, or standard output.
+
+Knows files, links, pipes and devices, and what can go wrong with each; must not know what is written.
+
+A regular file is written beside its place, synced, and renamed into it, so that no reader ever sees half a file and a failure
+leaves what was there before. Until it is complete the new file has no name at all where the system offers that (``O_TMPFILE``,
+open(2)): not even SIGKILL leaves anything behind. A symbolic link stays, and the file that it points to is replaced. What
+cannot be replaced is written directly: character devices (``/dev/null``, ``/dev/tty``), pipes, and what stands for an open
+descriptor (``/dev/stdout``, ``/dev/fd/3``). A pipe that nobody reads is an error at once, not a program that waits for ever;
+a block device is refused. An existing file that may not be written is not replaced either, although the folder would allow it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+
+from eidos.errors import Unavailable
+
+_HINTS = {
+    errno.EACCES: "choose a folder that you may write to, or run as a user who may",
+    errno.EPERM: "choose a folder that you may write to, or run as a user who may",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "a part of the path is no folder",
+    errno.EISDIR: "name a file in it",
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.EDQUOT: "free some space, or write elsewhere",
+    errno.EROFS: "write to another file system, or to standard output with -",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENXIO: "start its reader first",
+    errno.EBUSY: "a file that is a mount point cannot be replaced: name one in the folder that is mounted",
+}
+
+_REASONS = {
+    errno.ENOENT: "its folder does not exist",
+    errno.ENXIO: "nobody reads from it",
+}
+
+_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+class Unwritable(Unavailable):
+    """Output could not be written: ``path`` as it was given, ``reason`` in the system's words."""
+
+    def __init__(self, path: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(f"cannot write {path}: {reason}", hint)
+        self.path = path
+        self.reason = reason
+
+
+def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Write ``data`` to ``path``, whole or not at all; a new file has ``mode`` (less the umask), whatever the old one had.
+
+    Raises Unwritable. Whatever else is raised meanwhile (by a signal handler) passes through, and leaves nothing behind.
+    """
+    if not path:
+        raise Unwritable('""', "the name is empty")
+    try:
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            _write_all(descriptor, data)
+        elif not _is_special(path):
+            _replace(os.path.realpath(path), data, mode)
+        else:
+            _write_special(path, data)
+    except OSError as cause:
+        raise _unwritable(path, cause) from cause
+    except ValueError as cause:  # a NUL in the path
+        raise Unwritable(path, str(cause)) from cause
+
+
+def write_stdout(data: bytes) -> None:
+    """Write ``data`` to standard output, all of it, and flush.
+
+    Raises Unwritable when it is closed, full, or its reader has gone. After that it is /dev/null, so that nothing more is said
+    about it at the end of the program.
+    """
+    name = "standard output"
+    if sys.stdout is None:  # it was closed before the program began; descriptor 1 may be anything by now
+        raise Unwritable(name, "it is closed")
+    try:
+        sys.stdout.flush()
+        _write_all(1, data)
+    except OSError as cause:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+        raise _unwritable(name, cause) from cause
+
+
+def _unwritable(path: str, cause: OSError) -> Unwritable:
+    number = cause.errno or 0
+    if number == errno.EPIPE:
+        return Unwritable(path, "its reader has gone", "what was written before that is incomplete")
+    words = os.strerror(number)
+    reason = _REASONS.get(number) or words[:1].lower() + words[1:]
+    return Unwritable(path, reason, _HINTS.get(number))
+
+
+def _descriptor(path: str) -> int | None:
+    """The open descriptor that ``path`` is another name for, if it is one."""
+    if path in _DESCRIPTORS:
+        return _DESCRIPTORS[path]
+    folder, _, name = path.rpartition("/")
+    if folder in ("/dev/fd", "/proc/self/fd") and name.isascii() and name.isdigit():
+        return int(name[:9])
+    return None
+
+
+def _is_special(path: str) -> bool:
+    """Whether there is something at ``path`` that must not be replaced; raises OSError for what cannot be written either."""
+    if path.endswith("/"):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    try:
+        kind = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISBLK(kind):
+        raise Unwritable(path, "it is a block device, and writing would destroy what is on it")
+    if not stat.S_ISREG(kind):
+        return True
+    if not os.access(path, os.W_OK):
+        # access(2) says why: permission, or a file system that is read-only.
+        os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    return False
+
+
+def _write_special(path: str, data: bytes) -> None:
+    # Without O_NONBLOCK the opening of a pipe waits for a reader; with it, the writing would not wait for a slow one.
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        _write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            import select
+
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
+
+
+def _replace(target: str, data: bytes, mode: int) -> None:
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f".eidos-{os.urandom(8).hex()}.tmp")
+    try:
+        if not _write_nameless(folder, temporary, target, data, mode):
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+            try:
+                _write_synced(fd, data)
+            finally:
+                os.close(fd)
+            os.rename(temporary, target)
+    except BaseException:  # a signal handler may raise anything, anywhere above
+        try:
+            os.unlink(temporary)
+        except OSError:  # it was never there, or is in its place already
+            pass
+        raise
+
+
+def _write_nameless(folder: str, temporary: str, target: str, data: bytes, mode: int) -> bool:
+    """Write a file that has no name before it is complete; False when the system has no such thing."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag:
+        return False
+    try:
+        fd = os.open(folder or ".", os.O_WRONLY | flag | os.O_CLOEXEC, mode)
+    except OSError:  # no such thing here, or no such folder: the ordinary way finds out
+        return False
+    try:
+        _write_synced(fd, data)
+        return _give_name(fd, temporary, target)
+    finally:
+        os.close(fd)
+
+
+def _give_name(fd: int, temporary: str, target: str) -> bool:
+    # A link cannot replace a file, so an old one needs a second step. ``src_dir_fd`` is there for linkat(2), which follows
+    # the link in /proc; link(2) does not.
+    source = f"/proc/self/fd/{fd}"
+    try:
+        os.link(source, target, src_dir_fd=fd)
+        return True
+    except FileExistsError:
+        pass
+    except OSError:  # /proc is not there, or the file system has no links
+        return False
+    try:
+        os.link(source, temporary, src_dir_fd=fd)
+    except OSError:
+        return False
+    os.rename(temporary, target)
+    return True
+
+
+def _write_synced(fd: int, data: bytes) -> None:
+    _write_all(fd, data)
+    try:
+        os.fsync(fd)
+    except OSError as cause:
+        if cause.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot sync
+            raise

@@ -1,0 +1,43 @@
+"""What the knowledge covers: for people who choose, and for programs that ask.
+
+Knows the keys of layers and the entries of the catalog; must not know what any layer says.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.recipe.store import Store
+
+
+def covered(store: Store) -> dict[str, Any]:
+    """The catalog's words by field, each with the number of layers made for it, and every layer with its key and sources.
+
+    A word with no layer of its own is known, and gets what holds for everything: that is said as ``layers: 0``.
+    """
+    fields: dict[str, list[dict[str, Any]]] = {}
+    for field, entries in store.catalog.entries.items():
+        fields[field] = [
+            {
+                "name": entry.name,
+                "title": entry.title,
+                "aliases": list(entry.aliases),
+                **({"versions": list(entry.versions)} if entry.versions else {}),
+                "layers": sum(layer.key.said().get(field) == entry.name for layer in store.overlays),
+            }
+            for entry in entries
+        ]
+    layers = [
+        {
+            "name": layer.name,
+            "key": layer.key.said(),
+            "readings": len(layer.values),
+            "constraints": len(layer.constraints),
+            "components": [choice.id for choice in layer.choices],
+            "sources": [" ".join(filter(None, (source.document, source.version, source.date))) for source in layer.sources],
+        }
+        for layer in (store.base, *store.overlays)
+    ]
+    return {"digest": store.digest, "catalog": fields, "layers": layers}

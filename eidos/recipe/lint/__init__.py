@@ -1,0 +1,109 @@
+"""Whether recipe data can be trusted: every fault in it, each with place, reason and source.
+
+Knows the order in which things are looked at; must not know any rule: each module here knows one kind of them, and what is only a
+fact about the world stands in ``rules.yaml``. ``lint`` never refuses: what does not even have the form of a recipe is a fault too.
+
+>>> from eidos.recipe.rules import read as read_rules
+>>> from eidos.recipe.lint.forms import read_trees
+>>> store, _, faults = read_trees({"overlays/x.yaml": {"key": {"gpu": "any"}}})
+>>> [fault.rule for fault in lint(store, read_rules({}, "rules.yaml"))]
+['no-network', 'empty-layer', 'empty-key']
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos import formats, resources
+from eidos.errors import InvalidData
+from eidos.recipe import rules as rule_files
+from eidos.recipe.lint.contents import content_faults
+from eidos.recipe.lint.fault import ERROR, WARNING, Fault, settled
+from eidos.recipe.lint.forms import COMPONENTS, read_document, read_texts, read_trees, unreadable
+from eidos.recipe.lint.huge import huge_faults
+from eidos.recipe.lint.keys import key_faults
+from eidos.recipe.lint.merged import merged
+from eidos.recipe.lint.parts import catalog_faults, component_faults
+from eidos.recipe.lint.together import together_faults
+from eidos.recipe.store import read_file, read_folder, shipped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eidos.recipe.rules import Rules
+    from eidos.recipe.store import Store
+
+__all__ = ["ERROR", "WARNING", "Fault", "lint", "lint_document", "lint_files", "lint_path", "lint_trees"]
+
+
+def lint(store: Store, rules: Rules | None = None) -> list[Fault]:
+    """What is wrong with what a store says, by place; ``rules`` default to those that eidos carries. The store is not changed."""
+    return settled(_faults(store, rule_files.shipped() if rules is None else rules))
+
+
+def lint_trees(trees: Mapping[str, object]) -> list[Fault]:
+    """What is wrong with recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them."""
+    store, rules, faults = read_trees(trees)
+    return _all(store, rules, faults)
+
+
+def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[Fault]:
+    """What is wrong with files laid over the shipped ones, name by name; ``folder`` is where people find them."""
+    below, broken = _shipped_trees()
+    store, rules, faults = read_texts(texts, below, folder)
+    return _all(store, rules, broken + faults)
+
+
+def lint_document(content: bytes | str, name: str) -> list[Fault]:
+    """What is wrong with one file of the form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``."""
+    try:
+        tree = formats.from_text(content, name)
+    except InvalidData as fault:
+        return [unreadable(fault)]
+    known = shipped()
+    store, faults = read_document(tree, name, known.catalog)
+    # The catalog is ours, not the file's.
+    return _all(store, rule_files.shipped(), faults, catalog=False)
+
+
+def lint_path(path: str | None = None) -> list[Fault]:
+    """What is wrong with the recipes at ``path``: a folder, one file, or (None) those that eidos carries.
+
+    Raises NotFound or Unavailable when there is nothing to read.
+    """
+    if path is None:
+        trees, broken = _shipped_trees()
+        return broken or lint_trees(trees)
+    if os.path.isdir(path):
+        return lint_files(read_folder(path), path)
+    return lint_document(read_file(path), path)
+
+
+def _shipped_trees() -> tuple[dict[str, object], list[Fault]]:
+    """What eidos carries; in a checkout under work it may not even be well-formed."""
+    try:
+        return resources.recipe_tree(), []
+    except InvalidData as fault:
+        return {}, [unreadable(fault)]
+
+
+def _all(store: Store, rules: Rules, faults: list[Fault], *, catalog: bool = True) -> list[Fault]:
+    # A file of components that cannot be read names none, which is not the fault of those who choose them.
+    lost = any(fault.place.startswith(COMPONENTS) and fault.rule in ("form", "syntax", "duplicate-key") for fault in faults)
+    more = [fault for fault in _faults(store, rules, catalog) if not (lost and fault.rule == "unknown-component")]
+    return settled([*faults, *more])
+
+
+def _faults(store: Store, rules: Rules, catalog: bool = True) -> Iterator[Fault]:
+    if catalog:
+        yield from catalog_faults(store)
+    yield from component_faults(store)
+    yield from key_faults(store, rules)
+    yield from content_faults(store, rules)
+    for found in merged(store, rules):
+        if isinstance(found, Fault):
+            yield found
+        else:
+            yield from together_faults(found, rules)
+            yield from huge_faults(found, rules)

@@ -1,0 +1,147 @@
+"""A query and a store make a recipe.
+
+Knows the order of layers and how their words combine; must not know files, flags or the wire. Readings: the later layer stands.
+Constraints: they intersect, so none is ever loosened. Components: versions and values of the later layer stand, value by value.
+"""
+
+from __future__ import annotations
+
+from eidos import __version__
+from eidos.errors import InvalidData
+from eidos.model.constraint import Constraint
+from eidos.model.measurement import TYPES, Measurement, Subtype
+from eidos.model.query import Query
+from eidos.model.recipe import Component, Recipe, Step, copied
+from eidos.recipe.component import Chart, with_dependencies
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.recipe.layer import Choice, Layer, Value
+    from eidos.recipe.store import Store
+
+#: Fields of a query of which a specific layer is expected to exist.
+SPECIFIC = ("gpu", "service")
+
+
+class Contradiction(InvalidData):
+    """Two layers ask of one reading what nothing can satisfy."""
+
+
+def resolve(query: Query, store: Store) -> Recipe:
+    """The recipe for ``query``: a pure function of both; the result shares nothing with the store.
+
+    Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
+    """
+    overlays = store.matching(query)
+    layers = (store.base, *overlays)
+    measurements, history = _readings(layers)
+    uncovered = tuple(field for field in SPECIFIC if query.said().get(field) and not any(layer.key.said().get(field) for layer in overlays))
+    return Recipe(
+        timestamp=store.timestamp(),
+        version=__version__,
+        digest=store.digest,
+        request=query,
+        rules=tuple(f"{layer.name}: {layer.key}" for layer in layers),
+        measurements=measurements,
+        constraints=_constraints(layers),
+        components=_components(layers, store.charts),
+        uncovered=uncovered,
+        warnings=tuple(_warning(query, field, store) for field in uncovered),
+        history=history,
+    )
+
+
+def _readings(layers: tuple[Layer, ...]) -> tuple[tuple[Measurement, ...], dict[str, tuple[Step, ...]]]:
+    steps: dict[tuple[str, str, str], list[tuple[Layer, Value]]] = {}
+    for layer in layers:
+        for value in layer.values:
+            steps.setdefault((value.type, value.subtype, value.key), []).append((layer, value))
+    grouped: dict[str, dict[str, dict[str, Value]]] = {}
+    for (kind, subtype, key), said in steps.items():
+        grouped.setdefault(kind, {}).setdefault(subtype, {})[key] = said[-1][1]
+    measurements = []
+    for kind in TYPES.values():
+        subtypes = []
+        for name, values in sorted(grouped.get(kind, {}).items()):
+            data = {key: value.reading for key, value in sorted(values.items())}
+            why = {key: value.why for key, value in sorted(values.items()) if value.why}
+            subtypes.append(Subtype(name, data, why))
+        if subtypes:
+            measurements.append(Measurement(kind, tuple(subtypes)))
+    history = {
+        ".".join(path): tuple(Step(layer.name, value.reading, tuple(source.document for source in layer.sources)) for layer, value in steps[path])
+        for path in sorted(steps)
+    }
+    return tuple(measurements), history
+
+
+def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
+    merged: dict[str, Constraint] = {}
+    owners: dict[str, list[str]] = {}
+    for layer in layers:
+        for new in layer.constraints:
+            old = merged.get(new.name)
+            if old is None:
+                merged[new.name] = new
+                owners[new.name] = [layer.name]
+                continue
+            both = old.value.intersect(new.value)
+            if both is None:
+                raise Contradiction(
+                    f"{new.name}: {old.value} ({', '.join(owners[new.name])}) and {new.value} ({layer.name}) leave nothing that satisfies both",
+                    hint="one of the two layers is wrong, or their keys should not match together",
+                )
+            # The sentence of the stricter one explains the result; of two that both add to it, both do.
+            why = new.why if both.same(new.value) else old.why if both.same(old.value) else " ".join(filter(None, (old.why, new.why)))
+            source = new.source if both.same(new.value) else old.source
+            merged[new.name] = Constraint(new.name, both, why, source)
+            owners[new.name].append(layer.name)
+    return tuple(merged[name] for name in sorted(merged))
+
+
+def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Component, ...]:
+    choices: dict[str, list[Choice]] = {}
+    for layer in layers:
+        for choice in layer.choices:
+            choices.setdefault(choice.id, []).append(choice)
+    wanted = [id for id, said in choices.items() if said[-1].enabled]
+    components = []
+    for id in with_dependencies(wanted, charts):
+        said = choices.get(id, [])
+        values: dict[str, Any] = {}
+        for choice in said:
+            _overlay(values, choice.values)
+        version = next((choice.version for choice in reversed(said) if choice.version), charts[id].version)
+        why = next((choice.why for choice in reversed(said) if choice.why), "")
+        chart = charts[id]
+        components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, values, why))
+    return tuple(components)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
+    """Lay ``above`` over ``below``, mapping into mapping; a list replaces a list. Nothing of ``above`` is shared."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _overlay(below[key], value)
+        else:
+            below[key] = copied(value)
+
+
+def _warning(query: Query, field: str, store: Store) -> str:
+    asked = query.said()
+    value = asked[field]
+    keys = [layer.key for layer in store.overlays if layer.key.said().get(field)]
+    same = [key for key in keys if key.said()[field] == value]
+    if same:
+        # Something is known of it, but only together with what the query does not say, or says otherwise.
+        best = max(same, key=lambda key: (_shared(key, asked), -len(key.said())))
+        return f"nothing specific to {field} {value!r} applies to this query; the nearest that is covered is {best}"
+    best_other = max(keys, key=lambda key: (_shared(key, asked), -len(key.said())), default=None)
+    nearest = f"; the nearest that is covered is {best_other}" if best_other else ""
+    return f"nothing specific to {field} {value!r} is known{nearest}"
+
+
+def _shared(key: Query, asked: dict[str, str]) -> int:
+    return sum(asked.get(field) == value for field, value in key.said().items())

@@ -1,0 +1,146 @@
+"""All knowledge that a program holds: the base, the overlays, the catalog and the components.
+
+Knows how layers are ordered and how a folder or a one-file form becomes a store; must not know how they are merged. A store never
+changes once it is read, and nothing that leaves it shares a mapping or a list with it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos import formats, resources
+from eidos.errors import InvalidData, NotFound, Unavailable
+from eidos.model.query import Query
+from eidos.model.record import Record
+from eidos.recipe import catalog as catalogs
+from eidos.recipe import component as components
+from eidos.recipe import layer as layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eidos.recipe.catalog import Catalog
+    from eidos.recipe.component import Chart
+    from eidos.recipe.layer import Layer
+
+OVERLAYS = "overlays/"
+
+#: The largest file of recipes that is read, in bytes.
+LIMIT = 8 << 20
+
+
+class Store(Record):
+    """``overlays`` stand in the order in which they are applied; ``digest`` names the data, bit for bit."""
+
+    base: Layer
+    overlays: tuple[Layer, ...]
+    catalog: Catalog
+    charts: dict[str, Chart]
+    digest: str = ""
+
+    def matching(self, query: Query) -> tuple[Layer, ...]:
+        """The overlays that apply to ``query``, in order."""
+        return tuple(layer for layer in self.overlays if query.meets(layer.key))
+
+    def timestamp(self) -> str:
+        """When the knowledge was last added to: the newest date among its sources, RFC 3339, or "" when none is dated."""
+        dates = [source.date for layer in (self.base, *self.overlays) for source in layer.sources if source.date[:4].isdigit()]
+        # A source may be dated by its month or its year alone.
+        return f"{max(f'{date}-01-01'[:10] for date in dates)}T00:00:00Z" if dates else ""
+
+
+def shipped() -> Store:
+    """The store that eidos carries."""
+    return from_folder(resources.recipe_tree(), resources.data_digest())
+
+
+def open_store(path: str) -> Store:
+    """The store at ``path``: a folder is laid over the shipped files, name by name; one file stands in place of base and overlays.
+
+    Raises NotFound, Unavailable, or InvalidData naming file and place.
+    """
+    if os.path.isdir(path):
+        files = {name: content for name, content in read_folder(path).items() if name.endswith((".yaml", ".yml", ".json"))}
+        trees = resources.recipe_tree()
+        trees.update({_canonical(name): formats.from_text(content, os.path.join(path, name)) for name, content in files.items()})
+        return from_folder(trees, _digest(resources.data_digest(), files))
+    content = read_file(path)
+    return from_document(formats.from_text(content, path), path, shipped(), _digest("", {"": content}))
+
+
+def read_folder(path: str) -> dict[str, bytes]:
+    """Contents of the files below a folder, by path from it; fails as :func:`open_store` does."""
+    return {name: read_file(full) for name, full in resources.files(path)}
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of one file of recipes; NotFound or Unavailable with path and reason."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(LIMIT + 1)
+    except FileNotFoundError as fault:
+        raise NotFound(f"{path}: there is no such file") from fault
+    except OSError as fault:
+        raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
+
+
+def _canonical(name: str) -> str:
+    stem, _, _ = name.rpartition(".")
+    return f"{stem}.yaml"
+
+
+def _digest(below: str, files: Mapping[str, bytes]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256(below.encode())
+    for name in sorted(files):
+        digest.update(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode())
+    return digest.hexdigest()
+
+
+def order(overlays: list[Layer]) -> tuple[Layer, ...]:
+    """Fewer fields first, ties by name; sorting is stable, so within one file the position decides."""
+    return tuple(sorted(overlays, key=lambda layer: (len(layer.key.said()), layer.name.partition("[")[0])))
+
+
+def from_folder(files: Mapping[str, object], digest: str = "") -> Store:
+    """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml``).
+
+    Raises InvalidData naming file and place.
+    """
+    overlays: list[Layer] = []
+    for path in sorted(files):
+        if path.startswith(OVERLAYS):
+            overlays += _overlays(files[path], path)
+    return Store(
+        base=layers.read(files.get("base.yaml") or {}, "base.yaml", base=True),
+        overlays=order(overlays),
+        catalog=catalogs.read(files.get("catalog.yaml") or {}, "catalog.yaml"),
+        charts=components.read(files.get("components.yaml") or {}, "components.yaml"),
+        digest=digest,
+    )
+
+
+def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> Store:
+    """The store of the one-file form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``.
+
+    The catalog is the shipped one: the form has none. Raises InvalidData naming the place.
+    """
+    if not isinstance(tree, dict) or "base" not in tree:
+        raise InvalidData(f"{name}: expected a mapping with base and overlays", hint="give a folder of recipes, or one file of this form")
+    extra = sorted(str(key) for key in tree if key not in ("base", "overlays"))
+    if extra:
+        raise InvalidData(f"{name}: there is no {extra[0]!r} here", hint="known are base, overlays")
+    items = tree.get("overlays") or []
+    if not isinstance(items, list):
+        raise InvalidData(f"{name}: overlays: expected a list")
+    overlays = [layers.read(item, f"{name}:overlays[{i}]") for i, item in enumerate(items)]
+    base = layers.read({"measurements": tree["base"]}, f"{name}:base", base=True)
+    return Store(base, order(overlays), shipped.catalog, {}, digest)
+
+
+def _overlays(tree: object, path: str) -> list[Layer]:
+    if isinstance(tree, list):
+        return [layers.read(item, f"{path}[{i}]") for i, item in enumerate(tree)]
+    return [layers.read(tree, path)]

@@ -1,0 +1,132 @@
+"""Versions as this field writes them: one to three numbers, and whatever a vendor puts behind.
+
+Knows how versions are written, ordered and matched; must not know which version is good. It reads Semantic Versioning 2.0.0 and
+the versions around it that are not quite that: ``v1.30.14-eks-3025e55``, ``6.8.0-1024-aws``, ``1.33.5+k3s1``, ``24.04``,
+``580.82.07``. Two laws of our own:
+
+* what stands behind the numbers (the *extra*) never decides an order: vendors count in it, each in his own way;
+* a shorter version speaks of all longer ones: as a key, ``1.33`` matches 1.33.5, and ``1.33.5`` does not match 1.33.
+
+>>> parse("v1.30.14-eks-3025e55")
+Version('v1.30.14-eks-3025e55')
+>>> parse("1.33.5").matches(parse("1.33")), parse("1.33").matches(parse("1.33.5"))
+(True, False)
+>>> parse("24.04") < parse("24.10"), str(parse("24.04"))
+(True, '24.04')
+>>> parse("1.x.4")
+Traceback (most recent call last):
+eidos.semver.NotNumeric: '1.x.4' is no version: 'x' is not a number
+  1.x.4
+    ^
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidInput
+
+#: What may stand between the numbers and the extra. SemVer §9 (``-``) and §10 (``+``); ``~`` and ``_`` are Debian's and RPM's.
+_EXTRA = "-+~_"
+
+#: No component is longer: it would be a date, a hash or an attack, and int() takes quadratic time.
+_DIGITS = 18
+
+
+class InvalidVersion(InvalidInput):
+    """Not a version; ``text`` is what was given, ``place`` the index of the fault in it."""
+
+    def __init__(self, text: str, place: int, why: str) -> None:
+        shown = text if len(text) <= 60 else text[:60] + "…"
+        super().__init__(
+            f"{shown!r} is no version: {why}\n  {shown}\n  {' ' * min(place, 60)}^" if shown.isprintable() else f"{shown!r} is no version: {why}",
+            hint="a version is one to three numbers with dots, as in 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
+        )
+        self.text = text
+        self.place = place
+
+
+class NegativeNumber(InvalidVersion):
+    """A component is below zero."""
+
+
+class NotNumeric(InvalidVersion):
+    """A component is no number."""
+
+
+class Version:
+    """One version: ``text`` as it was written, ``numbers`` its one to three components, ``extra`` what a vendor added.
+
+    Ordered and equal by the numbers alone, missing ones counting as 0, so ``1.33 == 1.33.0 == 1.33-gke.5``; printed as written.
+    """
+
+    __slots__ = ("extra", "key", "numbers", "text")
+
+    def __init__(self, text: str, numbers: tuple[int, ...], extra: str) -> None:
+        self.text = text
+        self.numbers = numbers
+        self.extra = extra
+        self.key = numbers + (0,) * (3 - len(numbers))
+
+    def matches(self, key: Version) -> bool:
+        """Whether this version is one of those that ``key`` speaks of: equal in every number that the key has, and in its extra if it has one."""
+        return self.numbers[: len(key.numbers)] == key.numbers and (not key.extra or key.extra == self.extra)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self.key == other.key
+
+    def __lt__(self, other: Version) -> bool:
+        return self.key < other.key
+
+    def __le__(self, other: Version) -> bool:
+        return self.key <= other.key
+
+    def __gt__(self, other: Version) -> bool:
+        return self.key > other.key
+
+    def __ge__(self, other: Version) -> bool:
+        return self.key >= other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Version({self.text!r})"
+
+
+def parse(text: str) -> Version:
+    """The version that ``text`` writes; NegativeNumber, NotNumeric or InvalidVersion with the place of the fault when it writes none."""
+    place = 1 if text[:1] in ("v", "V") else 0
+    end = len(text)
+    for index in range(place, len(text)):
+        # A minus right behind a dot or at the start is a sign, not the beginning of an extra.
+        if text[index] in _EXTRA and not (text[index] == "-" and (index == place or text[index - 1] == ".")):
+            end = index
+            break
+    extra = text[end + 1 :]
+    if end < len(text) and not extra:
+        raise InvalidVersion(text, end, f"nothing follows {text[end]!r}")
+    if not extra.isprintable() or " " in extra:
+        raise InvalidVersion(text, end + 1, "what follows the numbers has blanks or control characters")
+    if place == end:
+        raise InvalidVersion(text, place, "it has no number")
+    numbers: list[int] = []
+    for part in text[place:end].split("."):
+        if len(numbers) == 3:
+            raise InvalidVersion(text, place, "it has more than three numbers")
+        numbers.append(_number(text, part, place))
+        place += len(part) + 1
+    return Version(text, tuple(numbers), extra)
+
+
+def _number(text: str, part: str, place: int) -> int:
+    if part.isascii() and part.isdigit():
+        if len(part) > _DIGITS:
+            raise InvalidVersion(text, place, f"a number has more than {_DIGITS} digits")
+        return int(part)
+    if not part:
+        raise NotNumeric(text, place, "a number is missing")
+    if part[0] == "-" and part[1:].isascii() and part[1:].isdigit():
+        raise NegativeNumber(text, place, f"{part} is negative")
+    raise NotNumeric(text, place, f"{part!r} is not a number")

@@ -1,0 +1,275 @@
+"""What the program does, one function a verb: the command line and the server both call these.
+
+Knows the order of steps and what becomes of a failure; must not know flags, exit statuses, HTTP, or any particular source.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from eidos import __version__, collectors, log
+from eidos.collectors import EARLY, UNITS, Sources
+from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout
+from eidos.host import Host
+from eidos.isolation import Child
+from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SECRET, SKIPPED, TYPES, UNREADABLE, VOLATILE, Gap, Measurement, Outcome, Subtype
+from eidos.model.snapshot import Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Callable
+
+    from eidos.collectors import Collect
+    from eidos.isolation import Frame
+    from eidos.model.recipe import Recipe
+    from eidos.recipe.store import Store
+
+#: Collectors that run at the same time.
+WORKERS = 5
+
+
+def take_snapshot(
+    host: Host | None = None,
+    *,
+    select: Sequence[str] | None = None,
+    units: Sequence[str] = UNITS,
+    volatile: bool = False,
+    timeout: float = 10.0,
+    fail_fast: bool = False,
+    collector: Callable[[str], Collect] = collectors.load,
+    workers: int = WORKERS,
+    environ: Mapping[str, str] = os.environ,
+) -> Snapshot:
+    """Read a host and say what it is; best effort, each collector's outcome included.
+
+    ``host`` defaults to the running system; ``select`` names the collectors (default: all); ``timeout`` is in seconds, for all
+    of them together; ``collector`` gives the function for a name, so a caller can put its own in place of any. With
+    ``fail_fast`` the first failure is raised as an EidosError and the rest is stopped. Raises InvalidInput for a timeout that
+    is not positive. Call it from a program without other threads: each collector is a forked child (see ``isolation``).
+
+    >>> def nothing(sources):
+    ...     yield Subtype("kmod", {"nvidia": True})
+    >>> shot = take_snapshot(select=["os.kmod"], collector=lambda name: nothing)
+    >>> [(m.type, [s.name for s in m.subtypes]) for m in shot.measurements], shot.collectors[0].outcome
+    ([('OS', ['kmod'])], 'ok')
+    """
+    if not timeout > 0:
+        raise InvalidInput(f"a timeout of {timeout:g} s leaves no time for anything")
+    began = time.time()
+    deadline = time.monotonic() + timeout
+    host = host or Host()
+    chosen = tuple(collectors.names() if select is None else select)
+    sources = Sources(host=host, units=tuple(units), volatile=volatile, deadline=deadline)
+    # Forked like a collector, and before any thread: the file that holds the name may be on a file server that is gone.
+    namer = Child(lambda: [node_name(host, environ)])
+    namer.start()
+    try:
+        results = _collect(chosen, sources, collector, fail_fast, workers, [namer])
+        node = _name(namer, deadline)
+    finally:
+        namer.close()
+    return Snapshot(
+        timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        version=__version__,
+        node=node,
+        measurements=_measurements(chosen, results),
+        collectors=tuple(results[name][0] for name in chosen),
+    )
+
+
+def node_name(host: Host, environ: Mapping[str, str] = os.environ) -> str:
+    """The node's name, or "" when nothing here knows it.
+
+    Kubernetes tells it (``NODE_NAME`` or ``KUBERNETES_NODE_NAME``, set from ``spec.nodeName``); else the running system's own
+    name, unless this is another UTS namespace, whose name is a container's; else ``etc/hostname`` of the host's files.
+    """
+    for variable in ("NODE_NAME", "KUBERNETES_NODE_NAME"):
+        if environ.get(variable):
+            return environ[variable]
+    if host.is_live and "uts" not in host.foreign_namespaces():
+        return os.uname().nodename
+    try:
+        return host.read("/etc/hostname").strip()
+    except EidosError:
+        return ""
+
+
+def _name(child: Child, deadline: float) -> str:
+    try:
+        return "".join(str(name) for name in child.frames(deadline))
+    except EidosError as fault:
+        log.warn(f"the node's name is not known: {fault.message}")
+        return ""
+
+
+def make_recipe(
+    said: Mapping[str, str] | None = None,
+    *,
+    snapshot: Snapshot | None = None,
+    store: Store | None = None,
+    called: Mapping[str, str] | None = None,
+) -> Recipe:
+    """Say what a node should be, for a query, a snapshot, or both.
+
+    ``said`` maps fields of the query (os, osv, kernel, service, k8s, gpu, intent) to words or versions and wins over what is
+    detected in ``snapshot``; ``store`` defaults to the shipped knowledge (``recipe.store.open_store`` reads others); ``called``
+    gives the name of a field in messages. Raises InvalidInput for a word that the catalog does not know or a version that does
+    not parse, and InvalidData when the knowledge contradicts itself.
+
+    >>> make_recipe({"gpu": "H100", "intent": "training"}).request.to_tree()
+    {'gpu': 'h100', 'intent': 'training'}
+    """
+    from eidos.model.record import replace
+    from eidos.recipe.detect import detect
+    from eidos.recipe.resolve import resolve
+    from eidos.recipe.store import shipped
+
+    store = store or shipped()
+    asked = store.catalog.query(said or {}, called)
+    if snapshot is None:
+        return resolve(asked, store)
+    found = detect(snapshot, store.catalog)
+    recipe = resolve(replace(found.query, **asked.said()), store)
+    return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
+
+
+Result = tuple[Outcome, tuple[Subtype, ...]]
+
+
+def _collect(
+    chosen: tuple[str, ...],
+    sources: Sources,
+    collector: Callable[[str], Collect],
+    fail_fast: bool,
+    workers: int,
+    others: Sequence[Child],
+) -> dict[str, Result]:
+    """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed."""
+    children: dict[str, Child] = {}
+    results: dict[str, Result] = {}
+    try:
+        for name in sorted(chosen, key=lambda name: name not in EARLY):
+            try:
+                children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
+            except OSError as fault:
+                results[name] = (Outcome(name, FAILED, 0.0, f"no process for it: {fault.strerror}"), ())
+            else:
+                if len(children) <= workers:
+                    children[name].start()
+        # Only now: it takes longer to import than most collectors take to finish.
+        from concurrent.futures import ThreadPoolExecutor, as_completed
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            try:
+                waiting = [pool.submit(_supervise, name, child, sources) for name, child in children.items()]
+                for done in as_completed(waiting):
+                    result = done.result()
+                    outcome = result[0]
+                    results[outcome.name] = result
+                    _log(outcome)
+                    if fail_fast and outcome.outcome == FAILED:
+                        hint = outcome.hint or "without --fail-fast the rest is still written"
+                        raise EidosError(f"{outcome.name}: {outcome.reason}", hint=hint)
+            finally:
+                for child in children.values():
+                    child.kill()
+    finally:
+        for child in children.values():
+            child.close()
+    return results
+
+
+def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) -> Callable[[], Iterator[Frame]]:
+    """The child's side of one collector: every part, and how it ended, as frames of plain values."""
+
+    def produce() -> Iterator[Frame]:
+        lines: list[Frame] = []
+        log.divert(lambda level, message, fields: lines.append(("log", level, message, {k: str(v) for k, v in fields.items()})))
+        began = time.monotonic()
+        end: Frame = ("end", OK, None, None)
+        try:
+            for part in collector(name)(sources):
+                yield from lines
+                lines.clear()
+                if isinstance(part, Gap):
+                    yield ("gap", part.kind, part.what, part.why)
+                else:
+                    yield ("subtype", part.name, part.data, part.context)
+        except NotApplicable as why:
+            end = ("end", SKIPPED, why.reason, why.hint)
+        except EidosError as fault:
+            end = ("end", FAILED, fault.message, fault.hint)
+        except Exception as fault:  # a collector's own mistake costs its outcome, not the document
+            import traceback
+
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            where = f"{os.path.basename(place.filename)}:{place.lineno}"
+            end = ("end", FAILED, f"internal error at {where}: {type(fault).__name__}: {fault}", "please report this as a fault of eidos")
+            log.debug(traceback.format_exc())
+        yield from lines
+        yield ("time", (time.monotonic() - began) * 1000)
+        yield end
+
+    return produce
+
+
+def _supervise(name: str, child: Child, sources: Sources) -> Result:
+    """The parent's side of one collector: what it yielded, and what became of it."""
+    subtypes: list[Subtype] = []
+    gaps: list[Gap] = []
+    began = time.monotonic()
+    late = began >= sources.deadline
+    outcome, reason, hint = FAILED, "no answer", None
+    milliseconds = None
+    try:
+        for frame in child.frames(sources.deadline):
+            assert isinstance(frame, tuple)
+            kind, *rest = frame
+            if kind == "subtype":
+                subtypes.append(Subtype(*rest))
+            elif kind == "gap":
+                gaps.append(Gap(*rest))
+            elif kind == "log":
+                log.emit(rest[0], rest[1], {"collector": name, **rest[2]})
+            elif kind == "time":
+                milliseconds = rest[0]
+            else:
+                outcome, reason, hint = rest
+    except Timeout:
+        reason = "the deadline passed before its turn came" if late else "no answer before the deadline"
+        hint = "give it more time with --timeout, or leave it out with --skip"
+    except EidosError as fault:
+        reason, hint = fault.message, fault.hint
+    finally:
+        child.close()
+    if milliseconds is None:
+        milliseconds = (time.monotonic() - began) * 1000
+    if not sources.volatile:
+        subtypes = [subtype for subtype in subtypes if not subtype.name.endswith(VOLATILE)]
+    unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
+    if (outcome == OK and unreadable) or (outcome == FAILED and subtypes):
+        outcome = PARTIAL
+    withheld = sum(gap.kind == SECRET for gap in gaps)
+    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld), tuple(subtypes)
+
+
+def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:
+    """One measurement for each type that was looked at, in the order of TYPES, whether or not something was found."""
+    return tuple(
+        Measurement(wire, tuple(subtype for name in chosen if name.partition(".")[0] == key for subtype in results[name][1]))
+        for key, wire in TYPES.items()
+        if any(name.partition(".")[0] == key for name in chosen)
+    )
+
+
+def _log(outcome: Outcome) -> None:
+    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.info, FAILED: log.warn}[outcome.outcome]
+    say(
+        f"{outcome.name}: {outcome.outcome}" + (f": {outcome.reason}" if outcome.reason else ""),
+        collector=outcome.name,
+        duration_ms=outcome.milliseconds,
+        unreadable=len(outcome.unreadable) or None,
+        hint=outcome.hint,
+    )

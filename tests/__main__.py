@@ -1,0 +1,71 @@
+"""Runs everything that must hold before a change goes in: ``python3 -m tests [arguments for pytest]``.
+
+Knows the tools and their order; must not know any test. Where the tools of ``tests/requirements.txt`` are not installed it
+makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VENV names) and runs itself there. Needs Python
+3.9 or newer, pip and, the first time, a network. With arguments only pytest runs. Exit status 1 when anything fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "tests" / "requirements.txt"
+
+#: One module of each tool; a single missing one calls for the environment.
+TOOLS = ("hypothesis", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks; 0 when all hold."""
+    if not all(importlib.util.find_spec(tool) for tool in TOOLS):
+        if os.environ.get("IN_TESTS_VENV"):
+            sys.exit(f"error: {sys.prefix} lacks a tool of {REQUIREMENTS.name}\nhint: remove it, and run this again")
+        python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
+        os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})
+    tests = ("pytest", "-rs", *arguments)
+    failed = [command for command in ((tests,) if arguments else (*CHECKS, tests)) if not holds(command)]
+    for command in failed:
+        print(f"failed: {shlex.join(command)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def holds(command: tuple[str, ...]) -> bool:
+    """Whether a tool is content; it says itself why not."""
+    print(f"$ {shlex.join(command)}", flush=True)
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def environment(folder: Path) -> str:
+    """The interpreter of a virtual environment with the pinned tools, made or renewed when the pins or Python have changed."""
+    python, stamp = str(folder / "bin" / "python"), folder / "eidos-tools"
+    state = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return python
+    print(f"$ python3 -m venv {folder}", flush=True)
+    make = [sys.executable, "-m", "venv", "--clear", str(folder)]
+    if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in another package; the system's own pip serves as well
+        make[4:4] = ["--without-pip", "--system-site-packages"]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", str(REQUIREMENTS)]
+    for command in (make, install):
+        if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+            hint = "on Debian and Ubuntu: apt-get install python3-venv python3-pip"
+            sys.exit(f"error: {shlex.join(command)} failed\nhint: {hint}")
+    stamp.write_text(state)
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Alternating runs of whole commands: wall time, and the peak memory of the largest process.
+
+Knows processes and medians; must not know what the commands do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+# A child's ru_maxrss starts at what its launcher had, so the launcher is as small as an interpreter can be.
+LAUNCHER = """
+import os, resource, sys
+null = os.open("/dev/null", os.O_RDWR)
+actions = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)]
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=actions)
+status = os.waitpid(pid, 0)[1]
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, status)
+"""
+
+COMPILE = """
+import importlib.util, marshal, struct, sys
+code = compile("pass", "empty/__main__.py", "exec")
+sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, 0, 0) + marshal.dumps(code))
+"""
+
+
+class Figures(NamedTuple):
+    """Of one command: seconds of each run, and peak memory in KiB of its largest process."""
+
+    seconds: list[float]
+    kibibytes: int
+
+    @property
+    def median(self) -> float:
+        """Seconds, the middle of all runs."""
+        return statistics.median(self.seconds)
+
+
+def empty_zipapp(python: str, folder: Path) -> Path:
+    """An archive that holds nothing but the bytecode of an empty ``__main__`` for this interpreter."""
+    code = subprocess.run([python, "-I", "-S", "-c", COMPILE], stdout=subprocess.PIPE, check=True).stdout
+    path = folder / "empty.pyz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.pyc", code)
+    return path
+
+
+def alternate(commands: Mapping[str, Sequence[str]], runs: int, environ: Mapping[str, str] | None = None) -> dict[str, Figures]:
+    """Run every command ``runs`` times, in turns, so that whatever else the machine does falls on all of them alike.
+
+    Raises RuntimeError when a command ends by a signal or with a status above 1 in its first run.
+    """
+    memory = {name: peak(command, environ) for name, command in commands.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ, check=False)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: Figures(seconds[name], memory[name]) for name in commands}
+
+
+def peak(command: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """Peak memory (VmHWM) in KiB of the largest process of a command."""
+    out = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCHER, *command], env=environ, stdout=subprocess.PIPE, check=True).stdout
+    kibibytes, status = map(int, out.split())
+    if status not in (0, 256):
+        raise RuntimeError(f"{' '.join(command)} ended with wait status {status}")
+    return kibibytes
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which ``share`` (0 to 1) of ``values`` lie, nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))]
+
+
+def interpreters() -> dict[str, str]:
+    """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
+    import build_zipapp
+
+    return {version: path for version, path in build_zipapp.find_interpreters().items()}
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for what a measurement makes."""
+    return tempfile.TemporaryDirectory(prefix="eidos-bench-")

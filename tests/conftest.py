@@ -1,0 +1,47 @@
+"""What tests of every kind share: the built file, and the interpreters that it must run under."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import build_zipapp
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Every minor version that eidos runs on.
+MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+
+
+@pytest.fixture(scope="session")
+def interpreters() -> dict[str, str]:
+    """Minor version → path of every CPython from 3.9 on that this machine has."""
+    return {version.rpartition(".")[0]: path for version, path in build_zipapp.find_interpreters().items()}
+
+
+@pytest.fixture(scope="session", params=MINORS)
+def python(request: pytest.FixtureRequest, interpreters: dict[str, str]) -> str:
+    """Path of one interpreter after the other; what this machine lacks is skipped, and said."""
+    if request.param not in interpreters:
+        pytest.skip(f"no CPython {request.param} here")
+    return interpreters[request.param]
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built file, with bytecode for every interpreter found."""
+    path = tmp_path_factory.mktemp("dist") / "eidos.pyz"
+    subprocess.run([sys.executable, str(ROOT / "build_zipapp.py"), "-o", str(path)], stdout=subprocess.DEVNULL, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def slim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built file without bytecode."""
+    path = tmp_path_factory.mktemp("slim") / "eidos.pyz"
+    command = [sys.executable, str(ROOT / "build_zipapp.py"), "--bytecode", "none", "-o", str(path)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return path

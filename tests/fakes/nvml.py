@@ -1,0 +1,98 @@
+"""Builds the fake NVML library, and runs the GPU collector against it in a process of its own.
+
+A process loads one such library for good, so every run is a new one: ``python -m tests.fakes.nvml`` prints what was collected
+as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).with_name("nvml.c")
+
+
+def build(folder: Path, version: str = "570.86.15", old: bool = False) -> Path:
+    """Compile the library into ``folder`` the way a driver installs it: a versioned file, and a link by the SONAME."""
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"libnvidia-ml.so.{version}"
+    flags = ["-DOLD"] if old else []
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-Wl,-soname,libnvidia-ml.so.1", *flags]
+    subprocess.run([*command, "-o", str(library), str(SOURCE)], check=True)
+    (folder / "libnvidia-ml.so.1").symlink_to(library.name)
+    return library
+
+
+def run(
+    *words: str,
+    library: Path | None = None,
+    root: Path | None = None,
+    volatile: bool = False,
+    seconds: float = 30.0,
+    live: bool = True,
+    path: str = "/nonexistent",
+    how: str = "collect",
+) -> dict[str, Any]:
+    """Collect in a new process; ``words`` tell the fake what to do, ``library`` goes into LD_LIBRARY_PATH."""
+    environ = {"PATH": path, "FAKE_NVML": " ".join(words)}
+    if library is not None:
+        environ["LD_LIBRARY_PATH"] = str(library.parent)
+    arguments = [how, str(root or "/"), str(volatile), str(seconds), str(live)]
+    command = [sys.executable, "-B", "-m", "tests.fakes.nvml", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, timeout=seconds + 30, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
+    import time
+
+    from eidos.collectors import Sources, gpu
+    from eidos.errors import EidosError, NotApplicable
+    from eidos.host import Host
+    from eidos.model.measurement import Gap, Subtype
+
+    class Tree(Host):
+        """A tree made by hand that passes for the running system, or not."""
+
+        @property
+        def is_live(self) -> bool:
+            return live == "True"
+
+    answer: dict[str, Any] = {"subtypes": {}, "absent": {}, "unreadable": {}, "order": []}
+    host = Tree(root)
+    if how == "snapshot":
+        from eidos.workflow import take_snapshot
+
+        shot = take_snapshot(host, select=["gpu"], volatile=volatile == "True", timeout=float(seconds))
+        outcome = shot.collectors[0]
+        answer["subtypes"] = {subtype.name: subtype.data for subtype in shot.measurements[0].subtypes}
+        answer.update(outcome=outcome.outcome, reason=outcome.reason, unreadable=outcome.unreadable, milliseconds=outcome.milliseconds)
+    else:
+        sources = Sources(host=host, volatile=volatile == "True", deadline=time.monotonic() + float(seconds))
+        try:
+            for part in gpu.collect(sources):
+                if isinstance(part, Subtype):
+                    assert part.name not in answer["subtypes"]
+                    answer["subtypes"][part.name] = part.data
+                    answer["order"].append(part.name)
+                else:
+                    assert isinstance(part, Gap)
+                    assert part.what not in answer[part.kind], part
+                    answer[part.kind][part.what] = part.why
+        except NotApplicable as why:
+            answer.update(skipped=why.reason, hint=why.hint)
+        except EidosError as fault:
+            answer.update(failed=fault.message, hint=fault.hint, code=fault.code)
+    answer["modules"] = [name for name in ("ctypes", "ctypes.util", "pynvml", "eidos.nvidia.smi") if name in sys.modules]
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    assert os.getcwd() == str(REPOSITORY)
+    _main(*sys.argv[1:])
