@@ -127,7 +127,7 @@ START = {"eidos", *(f"eidos.{name}" for name in ("_build", "cli", "cli.help", "c
 
 ASK = """\
 import sys
-print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag)
+print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
 """
 
 # Up to 3.10 the reference flags of marshal's newer forms depend on what the process did before.
@@ -322,12 +322,12 @@ def ask(word: str) -> Interpreter | None:
     try:
         null, command = subprocess.DEVNULL, [path, "-I", "-S", "-c", ASK]
         done = subprocess.run(command, stdin=null, stdout=subprocess.PIPE, stderr=null, timeout=30, check=True)
-        name, version, number, tag = done.stdout.decode().split()
+        name, version, number, tag, real = os.fsdecode(done.stdout).rstrip("\n").split(" ", 4)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     if name != "cpython" or int(number) < OLDEST or not re.fullmatch(r"cpython-\d+", tag):
         return None
-    return Interpreter(os.path.abspath(path), version, int(number), tag)
+    return Interpreter(real, version, int(number), tag)  # what was asked may be a script that looks for it on PATH
 
 
 def compiled(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:

@@ -146,10 +146,13 @@ class Child:
     def close(self) -> None:
         """Kill the child if it still runs, and let go of it; only the thread that reads its frames may call this. Again is harmless."""
         self.kill()
-        for fd in (self._go, self._out):
-            if fd >= 0:
-                os.close(fd)
-        self._go = self._out = -1
+        while self._go >= 0 or self._out >= 0:
+            # Forgotten first: an interrupt in between must not lead to a second close of a number that is somebody else's by then.
+            if self._go >= 0:
+                fd, self._go = self._go, -1
+            else:
+                fd, self._out = self._out, -1
+            os.close(fd)
         self.reap()
 
     def reap(self) -> bool:
@@ -194,9 +197,8 @@ def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
 
 
 def _default_signals() -> None:
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+    signal = __import__("_signal")  # ``signal`` itself would import ``enum``, in every child
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
 
 

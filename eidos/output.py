@@ -67,8 +67,8 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
             _write_special(path, data)
     except OSError as cause:
         raise _unwritable(path, cause) from cause
-    except ValueError as cause:  # a NUL in the path
-        raise Unwritable(path, str(cause)) from cause
+    except ValueError as cause:  # a NUL, or a character that the system's encoding does not have
+        raise Unwritable(path, "no file can have such a name") from cause
 
 
 def write_stdout(data: bytes) -> None:

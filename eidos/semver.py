@@ -37,7 +37,9 @@ class InvalidVersion(InvalidInput):
     def __init__(self, text: str, place: int, why: str) -> None:
         shown = text if len(text) <= 60 else text[:60] + "…"
         super().__init__(
-            f"{shown!r} is no version: {why}\n  {shown}\n  {' ' * min(place, 60)}^" if shown.isprintable() else f"{shown!r} is no version: {why}",
+            f"{shown!r} is no version: {why}\n  {shown}\n  {' ' * min(place, 60)}^"
+            if shown.isprintable()
+            else f"{shown!r} is no version: {why}",
             hint="a version is one to three numbers with dots, as in 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
         )
         self.text = text
@@ -67,7 +69,7 @@ class Version:
         self.key = numbers + (0,) * (3 - len(numbers))
 
     def matches(self, key: Version) -> bool:
-        """Whether this version is one of those that ``key`` speaks of: equal in every number that the key has, and in its extra if it has one."""
+        """Whether ``key`` speaks of this version: they are equal in every number that the key has, and in its extra if it has one."""
         return self.numbers[: len(key.numbers)] == key.numbers and (not key.extra or key.extra == self.extra)
 
     def __eq__(self, other: object) -> bool:
@@ -125,8 +127,9 @@ def _number(text: str, part: str, place: int) -> int:
         if len(part) > _DIGITS:
             raise InvalidVersion(text, place, f"a number has more than {_DIGITS} digits")
         return int(part)
+    shown = part if len(part) <= 30 else part[:30] + "…"
     if not part:
         raise NotNumeric(text, place, "a number is missing")
     if part[0] == "-" and part[1:].isascii() and part[1:].isdigit():
-        raise NegativeNumber(text, place, f"{part} is negative")
-    raise NotNumeric(text, place, f"{part!r} is not a number")
+        raise NegativeNumber(text, place, f"{shown} is negative")
+    raise NotNumeric(text, place, f"{shown!r} is not a number")

@@ -217,7 +217,7 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
 
 def _supervise(name: str, child: Child, sources: Sources) -> Result:
     """The parent's side of one collector: what it yielded, and what became of it."""
-    subtypes: list[Subtype] = []
+    found: dict[str, Subtype] = {}
     gaps: list[Gap] = []
     began = time.monotonic()
     late = began >= sources.deadline
@@ -228,7 +228,9 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             assert isinstance(frame, tuple)
             kind, *rest = frame
             if kind == "subtype":
-                subtypes.append(Subtype(*rest))
+                part = Subtype(*rest)
+                before = found.get(part.name)
+                found[part.name] = part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
             elif kind == "gap":
                 gaps.append(Gap(*rest))
             elif kind == "log":
@@ -246,13 +248,12 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
         child.close()
     if milliseconds is None:
         milliseconds = (time.monotonic() - began) * 1000
-    if not sources.volatile:
-        subtypes = [subtype for subtype in subtypes if not subtype.name.endswith(VOLATILE)]
+    subtypes = tuple(subtype for subtype in found.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
     unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
     if (outcome == OK and unreadable) or (outcome == FAILED and subtypes):
         outcome = PARTIAL
     withheld = sum(gap.kind == SECRET for gap in gaps)
-    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld), tuple(subtypes)
+    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld), subtypes
 
 
 def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:
@@ -265,7 +266,8 @@ def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[
 
 
 def _log(outcome: Outcome) -> None:
-    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.info, FAILED: log.warn}[outcome.outcome]
+    # A skip that somebody could do something about is worth a warning: a GPU host without its driver.
+    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.warn if outcome.hint else log.info, FAILED: log.warn}[outcome.outcome]
     say(
         f"{outcome.name}: {outcome.outcome}" + (f": {outcome.reason}" if outcome.reason else ""),
         collector=outcome.name,

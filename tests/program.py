@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,16 @@ def environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **more}
 
 
-def eidos(*arguments: str | bytes, stdout: int | None = None, cwd: Path | None = None, env: dict[str, str] | None = None) -> Result:
-    """Run ``eidos`` with ``arguments``; ``env`` is added to its environment."""
+def eidos(
+    *arguments: str | bytes,
+    program: Sequence[str] = PROGRAM,
+    stdout: int | None = None,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Result:
+    """Run ``program`` with ``arguments``; ``env`` is added to its environment."""
     done = subprocess.run(
-        [*PROGRAM, *arguments],
+        [*program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if stdout is None else stdout,
         stderr=subprocess.PIPE,

@@ -21,7 +21,7 @@ from eidos import __version__, collectors
 from eidos.cli import COMMANDS
 from eidos.cli.snapshot import chosen, names_and_groups
 from eidos.resources import data_digest
-from tests.program import PROGRAM, ROOT, eidos, environment
+from tests.program import PROGRAM, ROOT, Result, eidos, environment
 
 Bus = Path
 
@@ -367,3 +367,33 @@ def test_a_fault_of_our_own_is_one_line() -> None:
     status, err = run("--debug", "snapshot")
     assert status == 1
     assert "debug: Traceback (most recent call last):\n" in err
+
+
+# -- the built file --
+
+
+def test_the_built_file_says_the_same_under_every_interpreter(pyz: Path, python: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    env = {"HOME": str(home), "PYTHONPATH": "/nonexistent"}
+    bare, checkout = ([python, "-I", str(pyz)], [python, "-m", "eidos"])
+
+    def both(*words: str) -> Result:
+        built = eidos(*words, program=bare, cwd=Path("/"), env=env)
+        assert built == eidos(*words, program=checkout, cwd=Path("/"))
+        return built
+
+    for verb in COMMANDS:
+        assert both(verb, "--help").status == 0
+    assert both().out.startswith(f"eidos {__version__} - ")
+    assert both("snapsot").err.endswith("hint: did you mean 'snapshot'?\n")
+    assert both("snapshot", "--list").err == ""
+    assert both("completion", "bash").out.endswith("complete -F _eidos eidos eidos.pyz\n")
+    assert both("snapshot", "-t", "yml", "--log-level", "info").status == 2
+
+    version = eidos("--version", program=bare, cwd=Path("/"), env=env)
+    assert re.match(rf"eidos {__version__}\ncommit   [0-9a-f]{{40}}(-dirty)?\npython   3\.", version.out)
+    assert version.out.endswith(f"recipes  sha256:{data_digest()}\n")
+    place = tmp_path / "node.json"
+    assert eidos("snapshot", "--only", "k8s", "-o", str(place), program=bare, cwd=Path("/"), env=env) == (0, "", "")
+    assert json.loads(place.read_text())["collectors"][0]["outcome"] == "skipped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -100,3 +101,36 @@ def test_no_wrong_usage_shows_a_traceback() -> None:
 def test_a_long_value_is_no_reason_to_wait() -> None:
     assert eidos("x" * 100_000).status == 2
     assert eidos("snapshot", "--only", ",".join(["gup"] * 10_000)).status == 2
+
+
+FAILING = """
+import sys, types
+from eidos import cli, errors
+from eidos.cli.options import HELP, LOGGING, Verb
+
+verb = sys.modules["failing"] = types.ModuleType("failing")
+verb.VERB = Verb("fail", ("",), (*LOGGING, HELP))
+def run(values):
+    raise getattr(errors, sys.argv[2])("what failed", "what to do")
+verb.run = run
+cli.COMMANDS["fail"] = ("failing", "")
+sys.exit(cli.main(["fail"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("EidosError", 1),
+        ("InvalidInput", 2),
+        ("InvalidData", 2),
+        ("NotFound", 2),
+        ("Unavailable", 1),
+        ("DBusError", 1),
+        ("Timeout", 124),
+        ("IntegrityError", 5),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_status(kind: str, status: int) -> None:
+    result = eidos("fail", kind, program=[sys.executable, "-c", FAILING])
+    assert result == (status, "", "error: what failed\nhint: what to do\n")

@@ -189,6 +189,12 @@ def test_a_call_that_never_returns_keeps_the_gpus_before_it(library: Path) -> No
     assert run["milliseconds"] < 2500
 
 
+def test_a_first_gpu_that_hangs_does_not_take_the_driver_along(library: Path) -> None:
+    run = fake.run("hang=nvmlDeviceGetEccMode@0", library=library, seconds=1.5, how="snapshot")
+    assert run["outcome"] == "partial"
+    assert run["subtypes"] == {"smi": {"driver": "570.86.15", "cuda-version": "12.8", "gpu-count": 8}}
+
+
 def test_an_initialisation_that_never_returns(library: Path) -> None:
     run = fake.run("hang=nvmlInitWithFlags", library=library, seconds=1.0, how="snapshot")
     assert run["outcome"] == "failed"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.cli import verbs
-from eidos.cli.arguments import read, split
+from eidos.cli.arguments import check, read, split
 from eidos.cli.options import BEFORE_THE_VERB, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration
 from eidos.cli.settings import Config, config_path, resolve
 from eidos.errors import EidosError, InvalidInput
@@ -34,9 +34,8 @@ VERB = Verb(
 
 
 def values(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> dict[str, Any]:
-    given = read(arguments, VERB)
-    if given.fault:
-        raise given.fault
+    given = read(arguments, VERB.options)
+    check(given, VERB)
     return resolve(VERB.options, given.flags, env or {}, Config("config.yaml", config or {}), "try")
 
 
@@ -91,8 +90,8 @@ def test_of_all_that_set_the_level_the_last_wins(words: list[str], level: str) -
 
 
 def test_two_dashes_end_the_flags() -> None:
-    found = read(["--volatile", "--", "bash"], VERB)
-    assert (found.flags, found.operands, found.fault) == ({"volatile": ["true"]}, ["bash"], None)
+    found = read(["--volatile", "--", "bash"], VERB.options)
+    assert (found.flags, found.operands, found.unknown) == ({"volatile": ["true"]}, ["bash"], [])
     assert "nothing is expected where '--debug' stands" in fault("bash", "--", "--debug")
 
 
@@ -184,17 +183,17 @@ def test_a_wrong_value_is_named_with_where_it_stands() -> None:
 
 
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
-    def check(tree: dict[object, object]) -> str:
+    def said(tree: dict[object, object]) -> str:
         with pytest.raises(InvalidInput) as caught:
             Config("config.yaml", tree).check(lambda: [VERB])
         return f"{caught.value.message} / {caught.value.hint}"
 
-    assert check({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
-    assert check({"timout": 1}).endswith("did you mean 'timeout'?")
-    assert check({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
-    assert check({"try": 5}).startswith("config.yaml: try must be a mapping")
-    assert check({1: 5}).startswith("config.yaml: there is no option '1'")
-    assert check({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
+    assert said({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
+    assert said({"timout": 1}).endswith("did you mean 'timeout'?")
+    assert said({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
+    assert said({"try": 5}).startswith("config.yaml: try must be a mapping")
+    assert said({1: 5}).startswith("config.yaml: there is no option '1'")
+    assert said({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
     Config("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
 
 

@@ -102,10 +102,16 @@ def test_a_host_without_systemd(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ServiceUnknown", "NameHasNoOwner"])
-def test_a_bus_without_systemd_on_it(tmp_path: Path, name: str) -> None:
+def test_a_bus_without_systemd_on_it_is_no_systemd_only_where_systemd_has_no_socket(tmp_path: Path, name: str) -> None:
     objects = dict.fromkeys(OBJECTS, (f"org.freedesktop.DBus.Error.{name}", "The name is not activatable"))
-    with fake_bus(tmp_path / SYSTEM_BUS[1:], objects), pytest.raises(NotApplicable, match="no systemd"):
-        ask(tmp_path)
+    with fake_bus(tmp_path / SYSTEM_BUS[1:], objects):
+        with pytest.raises(NotApplicable, match="no systemd"):
+            ask(tmp_path)
+        (tmp_path / PRIVATE[1:]).parent.mkdir()
+        (tmp_path / PRIVATE[1:]).touch()
+        with pytest.raises(DBusError, match="systemd is not on the bus") as caught:
+            ask(tmp_path)
+        assert caught.value.hint
 
 
 def test_a_unit_that_is_refused_is_unreadable_and_stops_nothing(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print(module(AS_FLAGS.get(first, first)).text())
         return _run(arguments)
     except EidosError as fault:
+        if _interruption(fault):
+            raise
         if log.shows("debug") and not isinstance(fault, InvalidInput):
             _trace(fault)
         log.error(fault.message, hint=fault.hint)
@@ -77,11 +79,11 @@ def verbs() -> list[Verb]:
 
 def _run(arguments: list[str]) -> int:
     from eidos.cli import settings
-    from eidos.cli.arguments import read, split
-    from eidos.cli.options import BEFORE_THE_VERB, LOGGING, Verb
+    from eidos.cli.arguments import check, read, split
+    from eidos.cli.options import BEFORE_THE_VERB, LOGGING
 
     # How to talk comes first, so that whatever is wrong with the rest is said in the way that was asked for.
-    talking = read(arguments, Verb("", (), LOGGING)).flags
+    talking = read(arguments, LOGGING).flags
     _talk(settings.resolve(LOGGING, talking, os.environ))
     name, rest = split(arguments, BEFORE_THE_VERB, AS_FLAGS)
     if name is None:
@@ -94,7 +96,7 @@ def _run(arguments: list[str]) -> int:
         raise InvalidInput(f"{name!r} is no command of eidos; there are {', '.join(COMMANDS)}", hint)
     chosen = module(name)
     verb: Verb = chosen.VERB
-    given = read(rest, verb)
+    given = read(rest, verb.options)
     if given.wants_help:
         from eidos.cli.help import explain
 
@@ -103,8 +105,7 @@ def _run(arguments: list[str]) -> int:
     _talk(settings.resolve(LOGGING, talking, os.environ, config, name))
     config.check(verbs)
     settings.check_environment(os.environ, verbs)
-    if given.fault:
-        raise given.fault
+    check(given, verb)
     values = settings.resolve(verb.options, given.flags, os.environ, config, name)
     values.update(zip((operand.name for operand in verb.operands), given.operands))
     status: int = chosen.run(values)
@@ -163,10 +164,18 @@ def _unraisable(lost: sys.UnraisableHookArgs) -> None:
     sys.__unraisablehook__(lost)
 
 
+def _interruption(fault: BaseException | None) -> KeyboardInterrupt | None:
+    """The signal behind a failure, if there is one: what a clean-up ran into after a signal is not what happened."""
+    while fault is not None and not isinstance(fault, KeyboardInterrupt):
+        fault = fault.__context__
+    return fault
+
+
 def _last_words(kind: type[BaseException], fault: BaseException | None, _: TracebackType | None) -> None:
     """Say in a line what ended the program, and end it."""
-    if isinstance(fault, KeyboardInterrupt):
-        number = fault.number if isinstance(fault, Interrupted) else 2
+    signal = _interruption(fault)
+    if signal:
+        number = signal.number if isinstance(signal, Interrupted) else 2
         log.error({1: "hung up", 2: "interrupted", 15: "terminated"}[number] + f" by signal {number}")
         _leave(128 + number)
     if fault is not None and log.shows("debug"):

@@ -20,26 +20,29 @@ if TYPE_CHECKING:
 
 
 class Given(Record):
-    """What a command line says: the raw values of each option in order, the operands, and what was wrong with it.
+    """What a command line says: the raw values of each option in order, and the operands.
 
-    A fault is kept rather than raised, so that the flags beside it still say how it is to be shown.
+    What is wrong with it is kept, too, until :func:`check` raises it: the flags beside it still say how it is to be shown.
+    ``unknown`` are flags that the verb does not have; ``incomplete`` is a flag without its value, its option and what follows it.
     """
 
     flags: dict[str, list[str]]
     operands: list[str]
-    fault: InvalidInput | None = None
+    unknown: list[str]
+    incomplete: tuple[str, Option, list[str]] | None = None
 
     @property
     def wants_help(self) -> bool:
-        """Whether help was asked for; it wins over every fault."""
+        """Whether help was asked for; it wins over everything that is wrong."""
         return "help" in self.flags
 
 
-def read(arguments: Sequence[str], verb: Verb) -> Given:
-    """Sort ``arguments``, without the verb itself, into the flags and operands of ``verb``."""
+def read(arguments: Sequence[str], options: Sequence[Option]) -> Given:
+    """Sort ``arguments``, without the verb itself, into flags and operands."""
     flags: dict[str, list[str]] = {}
     operands: list[str] = []
-    faults: list[InvalidInput] = []
+    unknown: list[str] = []
+    incomplete = None
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -49,22 +52,48 @@ def read(arguments: Sequence[str], verb: Verb) -> Given:
         if argument == "-" or not argument.startswith("-"):
             operands.append(argument)
             continue
-        option, name, value = _match(argument, verb.options)
+        option, name, value = _match(argument, options)
         if option is None:
-            faults.append(_unknown(name, verb))
+            unknown.append(name)
             continue
         if value is None and option.metavar is None:
             value = "true"
         elif value is None:
-            if not rest or _is_flag(rest[0], verb.options):
-                faults.append(_no_value(name, option, rest[:1]))
+            if not rest or _is_flag(rest[0], options):
+                incomplete = incomplete or (name, option, rest[:1])
                 continue
             value = rest.pop(0)
         flags.setdefault(option.name, []).append(value)
         if option.sets and value == "true":
             flags.setdefault(option.sets[0], []).append(option.sets[1])
-    problem = _operand_fault(operands, verb)
-    return Given(flags, operands, faults[0] if faults else problem)
+    return Given(flags, operands, unknown, incomplete)
+
+
+def check(given: Given, verb: Verb) -> None:
+    """Raise InvalidInput for the first thing that is wrong with a command line of ``verb``, other than the values of its flags."""
+    if given.unknown:
+        name, valid = given.unknown[0], [option.flag for option in verb.options]
+        raise InvalidInput(
+            f"eidos {verb.name} has no flag {name!r}; its flags are {', '.join(valid)}",
+            did_you_mean(name, valid, f"'eidos {verb.name} --help' explains them"),
+        )
+    if given.incomplete:
+        name, option, following = given.incomplete
+        wanted = f"one of {', '.join(option.valid())}" if option.valid() else f"a {option.metavar}"
+        if not following:
+            raise InvalidInput(f"{name} needs {wanted}, and the command line ends there")
+        hint = f"what follows is the flag {following[0]}; if it is the value, write {name}={following[0]}"
+        raise InvalidInput(f"{name} needs {wanted}", hint)
+    for operand, value in zip(verb.operands, given.operands):
+        valid = list(operand.valid())
+        if value not in valid:
+            hint = did_you_mean(value, valid) or f"'eidos {verb.name} --help' explains them"
+            raise InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
+    for extra in given.operands[len(verb.operands) :]:
+        raise InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
+    for operand in verb.operands[len(given.operands) :]:
+        if operand.required:
+            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid())}")
 
 
 def split(arguments: Sequence[str], options: Sequence[Option], also: Iterable[str]) -> tuple[str | None, list[str]]:
@@ -100,35 +129,3 @@ def _match(argument: str, options: Sequence[Option]) -> tuple[Option | None, str
 
 def _is_flag(argument: str, options: Sequence[Option]) -> bool:
     return argument == "--" or (len(argument) > 1 and argument.startswith("-") and _match(argument, options)[0] is not None)
-
-
-def _unknown(name: str, verb: Verb) -> InvalidInput:
-    valid = [option.flag for option in verb.options]
-    return InvalidInput(
-        f"eidos {verb.name} has no flag {name!r}; its flags are {', '.join(valid)}",
-        did_you_mean(name, valid, f"'eidos {verb.name} --help' explains them"),
-    )
-
-
-def _no_value(name: str, option: Option, following: list[str]) -> InvalidInput:
-    valid = option.valid()
-    wanted = f"one of {', '.join(valid)}" if valid else f"a {option.metavar}"
-    if following:
-        hint = f"what follows is the flag {following[0]}; if it is the value, write {name}={following[0]}"
-        return InvalidInput(f"{name} needs {wanted}", hint)
-    return InvalidInput(f"{name} needs {wanted}, and the command line ends there")
-
-
-def _operand_fault(operands: list[str], verb: Verb) -> InvalidInput | None:
-    for operand, value in zip(verb.operands, operands):
-        valid = operand.valid()
-        if value not in valid:
-            hint = did_you_mean(value, valid, f"'eidos {verb.name} --help' explains them")
-            return InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
-    if len(operands) > len(verb.operands):
-        extra = operands[len(verb.operands)]
-        return InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
-    for operand in verb.operands[len(operands) :]:
-        if operand.required:
-            return InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid())}")
-    return None

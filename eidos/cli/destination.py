@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from eidos.errors import InvalidInput
+from eidos.errors import InvalidInput, NotFound, Unavailable
 from eidos.output import Unwritable
 
 STDOUT = "-"
@@ -46,6 +46,24 @@ def write(place: str, text: str) -> None:
         output.write_stdout(text.encode())
     else:
         output.write_file(place, text.encode())
+
+
+def read(place: str, limit: int = 32 << 20) -> bytes:
+    """The bytes of a file, or of standard input for ``-``; at most one more than ``limit``, so that a reader sees it is too large.
+
+    Raises NotFound or Unavailable with path and reason.
+    """
+    try:
+        if place == STDOUT:
+            if sys.stdin is None:
+                raise Unavailable("standard input is closed", "give a file with --file")
+            return sys.stdin.buffer.read(limit + 1)
+        with open(place, "rb") as file:
+            return file.read(limit + 1)
+    except FileNotFoundError as fault:
+        raise NotFound(f"{place}: there is no such file", "'eidos snapshot -o node.yaml' writes a snapshot") from fault
+    except OSError as fault:
+        raise Unavailable(f"{place}: {(fault.strerror or str(fault)).lower()}") from fault
 
 
 def format_for(asked: str | None, place: str) -> str:

@@ -12,7 +12,7 @@ from eidos import collectors, log
 from eidos.cli import destination
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidInput, NotFound, Timeout
-from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
+from eidos.model.measurement import FAILED, OK, PARTIAL
 from eidos.model.record import replace
 from eidos.model.unit import unit_name
 
@@ -185,9 +185,6 @@ def _check_root(root: str, deadline: float) -> None:
 def _status(snapshot: Snapshot, required: Sequence[str]) -> int:
     """Say what is missing from a document that is written; the exit status that goes with it."""
     outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
-    for outcome in outcomes.values():
-        if outcome.outcome == SKIPPED and outcome.hint:
-            log.warn(f"{outcome.name}: skipped: {outcome.reason}", hint=outcome.hint, collector=outcome.name)
     kinds = {outcome.outcome for outcome in outcomes.values()}
     if FAILED in kinds and not kinds & {OK, PARTIAL}:
         raise EidosError("every collector failed; the document that was written says why", "--debug shows more")

@@ -150,7 +150,7 @@ def wrap(text: str, room: int, lines: int = LINES) -> list[str]:
     >>> wrap("the quick brown fox", 10), wrap("/proc/sys/kernel/sched", 12), wrap("abcdefghi", 3, lines=2)
     (['the quick', 'brown fox'], ['/proc/sys/', 'kernel/sched'], ['abc', 'de…'])
     """
-    room = max(room, 2)
+    room = max(room, 3)
     pieces: list[str] = []
     while columns(text) > room:
         if len(pieces) == lines - 1:

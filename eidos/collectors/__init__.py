@@ -7,7 +7,8 @@ A module ``<type>_<rest>.py`` (or ``<type>.py``) is the collector ``<type>.<rest
 
     def collect(sources: Sources) -> Iterator[Part]
 
-which yields each part as soon as it has it: what was yielded before a deadline or a crash is kept. It raises
+which yields each part as soon as it has it: what was yielded before a deadline or a crash is kept, and subtypes of one name are
+laid together. It raises
 :class:`~eidos.errors.NotApplicable` when the host has no such thing, any other :class:`~eidos.errors.EidosError` when it
 failed. Its docstring's first line is what ``eidos snapshot --list`` shows. Nothing else needs to be edited.
 """

@@ -132,8 +132,8 @@ def _from_nvml(sources: Sources, seen: driver.Driver, nvml: Nvml) -> Iterator[Pa
         count = 0
         top["gpu-count"] = _unsaid(fault)
     yield from _versions(seen, top["driver"])
-    if not count:
-        yield from parts("smi", top)
+    # What the driver says comes before any GPU is touched: one that hangs does not take it along.
+    yield from parts("smi", top)
     bus_ids: list[str | None] = []
     for index in range(count):
         name = f"gpu-{index}"
@@ -141,13 +141,13 @@ def _from_nvml(sources: Sources, seen: driver.Driver, nvml: Nvml) -> Iterator[Pa
             gpu = nvml.call("nvmlDeviceGetHandleByIndex", index)
         except NvmlError as fault:
             if index == 0:
-                yield from parts("smi", {**top, **dict.fromkeys(FIRST_GPU.values(), _unsaid(fault))})
+                yield from parts("smi", dict.fromkeys(FIRST_GPU.values(), _unsaid(fault)))
             yield Gap(UNREADABLE, name, fault.message)
             bus_ids.append(None)
             continue
         answers = _ask(nvml, gpu, nvml_facts.CONFIGURATION)
         if index == 0:
-            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
+            yield from parts("smi", {key: answers[own] for own, key in FIRST_GPU.items()})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)

@@ -123,6 +123,9 @@ def collect(sources: Sources) -> Iterator[Part]:
             walk.enter(folder, "", DEPTH)
     except Missing as fault:
         raise NotApplicable(f"there is no {ROOT}") from fault
+    except Unreadable as fault:
+        yield Gap(UNREADABLE, ROOT, fault.reason)
+        return
     yield from walk.gaps
     yield Subtype("sysctl", walk.data)
     if sources.volatile:

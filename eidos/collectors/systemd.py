@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.dbus.signature import Variant
+    from eidos.host import Host
     from eidos.model.measurement import Part, Readings
 
 #: Where systemd listens, and whether a bus stands between: "/run/systemd/private … is used internally", systemd(1).
@@ -77,7 +78,7 @@ def collect(sources: Sources) -> Iterator[Part]:
             else:
                 yield from _parts(units[path], answer, sources.volatile)
         if refusals and len(refusals) == len(units):
-            raise _refused(bus.path, refusals[0][1])
+            raise _refused(bus.path, refusals[0][1], sources.host)
         for unit, refusal in refusals:
             yield Gap(UNREADABLE, unit, refusal.message)
     finally:
@@ -148,9 +149,12 @@ def _connect(sources: Sources, deadline: float) -> Bus:
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
 
 
-def _refused(path: str, refusal: Refused) -> Exception:
+def _refused(path: str, refusal: Refused, host: Host) -> Exception:
     """What to raise when systemd answered for no unit at all."""
     if refusal.name in ABSENT:
-        return NotApplicable("no systemd: nobody on the system bus has its name")
+        if not host.exists(PRIVATE):
+            return NotApplicable("no systemd: nobody on the system bus has its name")
+        # Its socket is there: it runs, and has not come to the bus, or not come back since the bus was started anew.
+        return DBusError(f"{path}: systemd is not on the bus", "try again when the host has booted, or run in its PID namespace as root")
     hint = "run as root, or allow this user to read properties in the bus's policy" if refusal.name in DENIED else refusal.hint
     return DBusError(f"{path}: {refusal.message}", hint)

@@ -3,7 +3,8 @@ r"""JSON that every parser takes, and that holds the same tree as our YAML.
 Knows what JSON has no word for; must not know what a document means. Infinities and not-a-number become the strings
 ``Infinity``, ``-Infinity`` and ``NaN`` (as in the JSON mapping of protocol buffers), a lone surrogate becomes the six characters
 ``\udc80``, which is what the YAML emitter writes too. Characters outside ASCII stand as they are, but DEL, C1 controls and the
-marks that turn the direction of text are escaped: they steer terminals.
+marks that turn the direction of text are escaped, because they steer terminals, and so is what YAML does not allow, because
+readers of YAML are often given JSON.
 
 >>> print(emit({"a": [1, 2.5], "b": float("inf")}), end="")
 {
@@ -23,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.formats import Tree
 
-_STEERING = (*range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-_ESCAPES = {code: f"\\u{code:04x}" for code in _STEERING}
+_ESCAPED = (*range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF)
+_ESCAPES = {code: f"\\u{code:04x}" for code in _ESCAPED}
 
 
 def emit(tree: Tree) -> str:

@@ -9,7 +9,7 @@ Grammar: terms with commas between them, all of which must hold::
 
 An operand that is a version is compared as one, and only in the numbers that it has: ``<= 1.33`` holds for 1.33.5, ``> 1.33`` does
 not. Every version term is then a union of half-open intervals over three numbers, so that two expressions can be intersected
-exactly, and an empty intersection is seen. An operand that is no version is text, compared letter by letter, with ``==``,
+exactly, and an empty intersection is seen. An operand that is no version is a word, compared letter by letter, with ``==``,
 ``!=`` and ``in`` only.
 
 >>> expression = parse(">= 1.30, < 1.36, != 1.33.2")
@@ -31,11 +31,13 @@ from eidos.model.written import written
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Union
 
     from eidos.model.measurement import Reading
 
     Key = tuple[float, ...]
     Intervals = tuple[tuple[Key, Key], ...]
+    Words = tuple[Union[frozenset[str], None], frozenset[str]]
 
 _OPERATORS = (">=", "<=", "==", "!=", ">", "<")
 _LOWEST: tuple[float, ...] = (0, 0, 0)
@@ -46,7 +48,12 @@ class InvalidExpression(InvalidInput):
     """Not an expression; the message shows the place of the fault with a caret."""
 
     def __init__(self, text: str, place: int, why: str) -> None:
-        super().__init__(f"{text!r} is no expression: {why}\n  {text}\n  {' ' * place}^", hint="examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08")
+        shown = text if len(text) <= 100 else text[:100] + "…"
+        caret = f"\n  {shown}\n  {' ' * min(place, 100)}^" if shown.isprintable() else ""
+        super().__init__(
+            f"{shown!r} is no expression: {why}{caret}",
+            hint="examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08",
+        )
 
 
 class Term(Record):
@@ -60,26 +67,24 @@ class Term(Record):
 
 
 class Expression(Record):
-    """Terms that must all hold."""
+    """Terms that must all hold.
+
+    A reading that is a version is compared with the operands that are versions, any other one with the operands that are words.
+    """
 
     terms: tuple[Term, ...]
 
     def holds(self, reading: Reading) -> bool | None:
-        """Whether ``reading`` satisfies every term; None when it cannot be compared (a word against a version)."""
+        """Whether ``reading`` satisfies every term; None when it cannot be compared (a word, and only versions to compare it with)."""
         text = written(reading)
-        if self._textual():
-            allowed, denied = self._words()
-            return text not in denied and (allowed is None or text in allowed)
-        try:
-            key = semver.parse(text).key
-        except InvalidInput:
-            return None
-        return any(low <= key < high for low, high in self._intervals())
+        version = _version(text)
+        if version is not None:
+            return any(low <= version.key < high for low, high in self._intervals())
+        words = self._words()
+        return None if words is None else text not in words[1] and (words[0] is None or text in words[0])
 
     def intersect(self, other: Expression) -> Expression | None:
         """What satisfies both, without the terms that say nothing more; None when nothing does."""
-        if self._textual() != other._textual():
-            return self._among_words(other) if self._textual() else other._among_words(self)
         terms = [*self.terms]
         terms += [term for term in other.terms if term not in terms]
         both = Expression(tuple(terms))
@@ -91,46 +96,32 @@ class Expression(Record):
                 terms.remove(term)
         return Expression(tuple(terms))
 
-    def _among_words(self, versions: Expression) -> Expression | None:
-        """Which of these words are versions that ``versions`` allows."""
-        allowed, denied = self._words()
-        if allowed is None:
-            rest = Expression(tuple(Term("!=", (word,)) for word in sorted(denied) if _version(word)))
-            return versions.intersect(rest) if rest.terms else versions
-        left = tuple(sorted(word for word in allowed - denied if versions.holds(word)))
-        return Expression((Term("in", left),)) if left else None
-
     def empty(self) -> bool:
         """Whether nothing at all can satisfy it."""
-        if self._textual():
-            allowed, denied = self._words()
-            return allowed is not None and not allowed - denied
-        return not self._intervals()
+        words = self._words()
+        return not self._intervals() and (words is None or words[0] == frozenset())
 
     def same(self, other: Expression) -> bool:
         """Whether both are satisfied by exactly the same readings."""
-        if self._textual() or other._textual():
-            return self._textual() == other._textual() and self._normal_words() == other._normal_words()
-        return self._intervals() == other._intervals()
+        nothing: Words = (frozenset(), frozenset())
+        return self._intervals() == other._intervals() and (self._words() or nothing) == (other._words() or nothing)
 
-    def _textual(self) -> bool:
-        return any(_version(operand) is None for term in self.terms for operand in term.operands)
-
-    def _words(self) -> tuple[frozenset[str] | None, frozenset[str]]:
+    def _words(self) -> Words | None:
+        """The words that are allowed (None: all others) and those that are denied; None when no operand is a word."""
+        if all(_version(operand) for term in self.terms for operand in term.operands):
+            return None
         allowed: frozenset[str] | None = None
         denied: frozenset[str] = frozenset()
         for term in self.terms:
+            words = frozenset(operand for operand in term.operands if _version(operand) is None)
             if term.operator == "!=":
-                denied |= set(term.operands)
+                denied |= words
             else:
-                allowed = frozenset(term.operands) if allowed is None else allowed & set(term.operands)
-        return allowed, denied
-
-    def _normal_words(self) -> tuple[frozenset[str] | None, frozenset[str]]:
-        allowed, denied = self._words()
+                allowed = words if allowed is None else allowed & words
         return (None, denied) if allowed is None else (allowed - denied, frozenset())
 
     def _intervals(self) -> Intervals:
+        """The versions that are allowed: half-open intervals, in order, none touching another."""
         result: Intervals = ((_LOWEST, _HIGHEST),)
         for term in self.terms:
             result = _meet(result, _term_intervals(term))
@@ -159,12 +150,7 @@ def parse(text: str) -> Expression:
         if place >= len(text):
             break
         place += 1
-    expression = Expression(tuple(terms))
-    if expression._textual():
-        for term in terms:
-            if term.operator in (">=", ">", "<=", "<"):
-                raise InvalidExpression(text, max(0, text.find(term.operator)), f"{term.operator} needs versions or numbers on both sides, and something here is none")
-    return expression
+    return Expression(tuple(terms))
 
 
 def _term(text: str, place: int) -> tuple[Term, int]:
@@ -192,6 +178,8 @@ def _term(text: str, place: int) -> tuple[Term, int]:
     for index, character in enumerate(operand):
         if character in "<>=!()" or character.isspace():
             raise InvalidExpression(text, start + index, f"{character!r} cannot stand in a value")
+    if operator in (">=", ">", "<=", "<") and _version(operand) is None:
+        raise InvalidExpression(text, start, f"{operator} needs a version or a number, and {operand[:30]!r} is none")
     return Term(operator or "==", (operand,)), end
 
 
@@ -209,7 +197,9 @@ def _version(operand: str) -> semver.Version | None:
 
 
 def _term_intervals(term: Term) -> Intervals:
-    spans = sorted(_span(operand) for operand in term.operands)
+    spans = sorted(_span(operand) for operand in term.operands if _version(operand))
+    if not spans:  # words alone: no version is among them
+        return ((_LOWEST, _HIGHEST),) if term.operator == "!=" else ()
     low, high = spans[0]
     if term.operator == ">=":
         return ((low, _HIGHEST),)

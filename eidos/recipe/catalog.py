@@ -98,7 +98,12 @@ def _entry(tree: object, where: str) -> Entry:
     if isinstance(detect, dict):
         suffixes = detect.get("suffix") or []
         detect = detect.get("provider") or []
-    lists: dict[str, Any] = {"aliases": tree.get("aliases") or [], "detect": detect, "suffix": suffixes, "versions": tree.get("versions") or []}
+    lists: dict[str, Any] = {
+        "aliases": tree.get("aliases") or [],
+        "detect": detect,
+        "suffix": suffixes,
+        "versions": tree.get("versions") or [],
+    }
     for key, value in lists.items():
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InvalidData(f"{where}.{key}: expected a list of words", hint="put versions in quotes")

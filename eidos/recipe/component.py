@@ -63,23 +63,23 @@ def with_dependencies(wanted: list[str], charts: dict[str, Chart]) -> tuple[str,
 
     Among those that could come next, the one that was wanted first does, so the order is the same on every run.
     """
-    done: list[str] = []
-    path: list[str] = []
-
-    def visit(id: str) -> None:
-        if id in done:
-            return
-        if id in path:
-            raise InvalidData(f"components depend on one another in a circle: {' -> '.join([*path[path.index(id):], id])}")
-        if id not in charts:
-            needed = f", which {path[-1]} depends on," if path else ""
+    done: dict[str, None] = {}
+    path: dict[str, None] = {}
+    # Depth first with a stack of its own, so that no chain is too long for Python's; False: to be entered, True: to be left.
+    waiting = [(id, False) for id in reversed(wanted)]
+    while waiting:
+        id, leave = waiting.pop()
+        if leave:
+            del path[id]
+            done[id] = None
+        elif id in path:
+            circle = list(path)[list(path).index(id) :]
+            raise InvalidData(f"components depend on one another in a circle: {' -> '.join([*circle, id])}")
+        elif id not in charts:
+            needed = f", which {list(path)[-1]} depends on," if path else ""
             raise InvalidData(f"there is no component {id!r}{needed} in components.yaml", did_you_mean(id, charts))
-        path.append(id)
-        for dependency in charts[id].depends:
-            visit(dependency)
-        path.pop()
-        done.append(id)
-
-    for id in wanted:
-        visit(id)
+        elif id not in done:
+            path[id] = None
+            waiting.append((id, True))
+            waiting += [(dependency, False) for dependency in reversed(charts[id].depends)]
     return tuple(done)

@@ -18,6 +18,7 @@ from eidos.errors import InvalidData, InvalidInput
 from eidos.model import constraint
 from eidos.model.measurement import TYPES
 from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
+from eidos.model.recipe import copied
 from eidos.model.record import Record
 from eidos.model.written import written
 from eidos.nearest import did_you_mean
@@ -88,8 +89,13 @@ def read(tree: object, name: str, *, base: bool = False) -> Layer:
         key=_key(fields.get("key"), f"{name}: key"),
         sources=_sources(fields.get("source"), f"{name}: source"),
         values=_values(fields.get("measurements", fields.get("types")), f"{name}: measurements"),
-        constraints=tuple(_constraint(item, f"{name}: constraints[{i}]") for i, item in enumerate(_list(fields.get("constraints"), f"{name}: constraints"))),
-        choices=tuple(_choice(id, item, f"{name}: components.{id}") for id, item in _mapping(fields.get("components"), f"{name}: components").items()),
+        constraints=tuple(
+            _constraint(item, f"{name}: constraints[{i}]")
+            for i, item in enumerate(_list(fields.get("constraints"), f"{name}: constraints"))
+        ),
+        choices=tuple(
+            _choice(id, item, f"{name}: components.{id}") for id, item in _mapping(fields.get("components"), f"{name}: components").items()
+        ),
     )
 
 
@@ -100,7 +106,9 @@ def _key(tree: object, where: str) -> Query:
     for field, value in fields.items():
         text = _text(value, f"{where}.{field}").strip()
         if field in VERSIONS:
-            if text and text != ANY:
+            if text.lower() == ANY:
+                text = ANY
+            elif text:
                 try:
                     parse_version(text)
                 except InvalidVersion as fault:
@@ -148,7 +156,9 @@ def _values(tree: object, where: str) -> tuple[Value, ...]:
                 if key not in data:
                     raise InvalidData(f"{place}.context.{key}: it explains a key that is not in data", did_you_mean(key, data))
             for key, reading in data.items():
-                values.append(Value(kind, name, key, _scalar(reading, f"{place}.data.{key}"), _text(context.get(key, ""), f"{place}.context.{key}")))
+                values.append(
+                    Value(kind, name, key, _scalar(reading, f"{place}.data.{key}"), _text(context.get(key, ""), f"{place}.context.{key}"))
+                )
     return tuple(values)
 
 
@@ -157,7 +167,9 @@ def _constraint(tree: object, where: str) -> Constraint:
     _known(fields, ("name", "value", "why", "source"), where)
     texts = {name: _text(fields.get(name, ""), f"{where}.{name}") for name in ("name", "value", "why", "source")}
     if texts["name"].count(".") < 2 or texts["name"].partition(".")[0] not in TYPES.values():
-        raise InvalidData(f"{where}.name: {texts['name']!r} is no path of a reading", hint="a path is Type.subtype.key, as in K8s.server.version")
+        raise InvalidData(
+            f"{where}.name: {texts['name']!r} is no path of a reading", hint="a path is Type.subtype.key, as in K8s.server.version"
+        )
     try:
         expression = constraint.parse(texts["value"])
     except InvalidInput as fault:
@@ -172,7 +184,7 @@ def _choice(id: str, tree: object, where: str) -> Choice:
     if not isinstance(enabled, bool):
         raise InvalidData(f"{where}.enabled: expected true or false, found {enabled!r}")
     texts = {name: _text(fields.get(name, ""), f"{where}.{name}") for name in ("version", "why", "source")}
-    return Choice(id, texts["version"], dict(_mapping(fields.get("values"), f"{where}.values")), texts["why"], texts["source"], enabled)
+    return Choice(id, texts["version"], copied(_mapping(fields.get("values"), f"{where}.values")), texts["why"], texts["source"], enabled)
 
 
 def _mapping(tree: object, where: str) -> dict[str, Any]:
@@ -215,5 +227,13 @@ def _known(fields: dict[str, Any], known: tuple[str, ...], where: str) -> None:
 
 
 def _kind(value: object) -> str:
-    names = {type(None): "nothing", dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        type(None): "nothing",
+        dict: "a mapping",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return next((name for kind, name in names.items() if type(value) is kind), type(value).__name__)

@@ -10,7 +10,6 @@ from eidos import __version__
 from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
-from eidos.model.query import Query
 from eidos.model.recipe import Component, Recipe, Step, copied
 from eidos.recipe.component import Chart, with_dependencies
 
@@ -18,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.model.query import Query
     from eidos.recipe.layer import Choice, Layer, Value
     from eidos.recipe.store import Store
 
@@ -71,7 +71,9 @@ def _readings(layers: tuple[Layer, ...]) -> tuple[tuple[Measurement, ...], dict[
         if subtypes:
             measurements.append(Measurement(kind, tuple(subtypes)))
     history = {
-        ".".join(path): tuple(Step(layer.name, value.reading, tuple(source.document for source in layer.sources)) for layer, value in steps[path])
+        ".".join(path): tuple(
+            Step(layer.name, value.reading, tuple(source.document for source in layer.sources)) for layer, value in steps[path]
+        )
         for path in sorted(steps)
     }
     return tuple(measurements), history
@@ -89,8 +91,9 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
                 continue
             both = old.value.intersect(new.value)
             if both is None:
+                before = ", ".join(owners[new.name])
                 raise Contradiction(
-                    f"{new.name}: {old.value} ({', '.join(owners[new.name])}) and {new.value} ({layer.name}) leave nothing that satisfies both",
+                    f"{new.name}: {old.value} ({before}) and {new.value} ({layer.name}) leave nothing that satisfies both",
                     hint="one of the two layers is wrong, or their keys should not match together",
                 )
             # The sentence of the stricter one explains the result; of two that both add to it, both do.
@@ -106,7 +109,9 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
     for layer in layers:
         for choice in layer.choices:
             choices.setdefault(choice.id, []).append(choice)
-    wanted = [id for id, said in choices.items() if said[-1].enabled]
+    # In the order of components.yaml: that of the mappings in layers means nothing.
+    rank = {id: number for number, id in enumerate(charts)}
+    wanted = sorted((id for id, said in choices.items() if said[-1].enabled), key=lambda id: (rank.get(id, len(rank)), id))
     components = []
     for id in with_dependencies(wanted, charts):
         said = choices.get(id, [])
@@ -116,7 +121,7 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
         version = next((choice.version for choice in reversed(said) if choice.version), charts[id].version)
         why = next((choice.why for choice in reversed(said) if choice.why), "")
         chart = charts[id]
-        components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, values, why))
+        components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, _sorted(values), why))
     return tuple(components)
 
 
@@ -127,6 +132,12 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
             _overlay(below[key], value)
         else:
             below[key] = copied(value)
+
+
+def _sorted(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _sorted(value) for key, value in sorted(tree.items())}
+    return [_sorted(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _warning(query: Query, field: str, store: Store) -> str:

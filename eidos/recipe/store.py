@@ -10,7 +10,6 @@ import os
 
 from eidos import formats, resources
 from eidos.errors import InvalidData, NotFound, Unavailable
-from eidos.model.query import Query
 from eidos.model.record import Record
 from eidos.recipe import catalog as catalogs
 from eidos.recipe import component as components
@@ -20,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eidos.model.query import Query
     from eidos.recipe.catalog import Catalog
     from eidos.recipe.component import Chart
     from eidos.recipe.layer import Layer

@@ -10,6 +10,7 @@
  *   driver=VERSION    what nvmlSystemGetDriverVersion says (default 570.86.15)
  *   fail=CALL:STATUS  the call returns STATUS; CALL may be * for every call on a GPU, or CALL@GPU for one GPU only
  *   hang=CALL         the call never returns; CALL@GPU likewise
+ *   crash=CALL        the call ends the process
  *
  * With -DOLD the library lacks what drivers before 2023 lacked. */
 #include <stdint.h>
@@ -84,6 +85,8 @@ static int begin(const char *call, int gpu) {
     int hang = is_told(key);
     snprintf(key, sizeof key, "hang=%s@%d", call, gpu);
     while (hang || is_told(key)) pause();
+    snprintf(key, sizeof key, "crash=%s", call);
+    if (is_told(key)) abort();
     snprintf(key, sizeof key, "fail=%s:", call);
     if ((status = value_of(key))) return atoi(status);
     if (gpu >= 0) {

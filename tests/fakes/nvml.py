@@ -78,9 +78,10 @@ def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
         try:
             for part in gpu.collect(sources):
                 if isinstance(part, Subtype):
-                    assert part.name not in answer["subtypes"]
-                    answer["subtypes"][part.name] = part.data
-                    answer["order"].append(part.name)
+                    data = answer["subtypes"].setdefault(part.name, {})
+                    assert not data.keys() & part.data.keys(), part
+                    data.update(part.data)
+                    answer["order"] += [part.name] if part.name not in answer["order"] else []
                 else:
                     assert isinstance(part, Gap)
                     assert part.what not in answer[part.kind], part

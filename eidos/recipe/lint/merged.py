@@ -33,6 +33,7 @@ class Merged(Record):
     """A recipe, and what its query, constraints and readings together say of a version."""
 
     recipe: Recipe
+    layers: tuple[Layer, ...]
     known: dict[str, Expression]
 
     def step(self, path: str) -> Step | None:
@@ -45,9 +46,17 @@ class Merged(Record):
         return None if step is None else written(step.value)
 
     def place(self, path: str) -> str:
-        """The layer that set the reading at ``path``, and the path."""
+        """The layer that set the reading at ``path``, or chose the version of ``components.<id>``, and the path."""
         step = self.step(path)
-        return f"{step.layer if step else self.recipe.rules[-1].partition(':')[0]}: {path}"
+        if step is not None:
+            return f"{step.layer}: {path}"
+        chose = (
+            layer.name
+            for layer in reversed(self.layers)
+            for choice in layer.choices
+            if f"components.{choice.id}" == path and choice.version
+        )
+        return f"{next(chose, 'components.yaml')}: {path}"
 
     def to(self) -> str:
         """Whom the recipe is for, as the end of a sentence."""
@@ -67,28 +76,29 @@ def merged(store: Store, rules: Rules) -> Iterator[Merged | Fault]:
                 queries[both] = None
     seen = set()
     for query in sorted(queries, key=lambda query: (len(query.said()), str(query))):
-        layers = tuple(layer.name for layer in store.matching(query))
-        told = (layers, query.gpu, query.os, query.osv, query.kernel, query.k8s)
+        layers = (store.base, *store.matching(query))
+        names = tuple(layer.name for layer in layers)
+        told = (names, query.gpu, query.os, query.osv, query.kernel, query.k8s)
         if told in seen:
             continue
         seen.add(told)
         try:
             recipe = resolve(query, store)
         except Contradiction as fault:
-            yield Fault(ERROR, "contradiction", _contradicting(fault, layers, store), f"{fault.message} (for {query})", fault.hint or "")
+            yield Fault(ERROR, "contradiction", _contradicting(fault, names), f"{fault.message} (for {query})", fault.hint or "")
         except InvalidData:
             continue  # components that are unknown or go round: that is said of the components
         else:
-            yield Merged(recipe, _known(recipe, rules))
+            yield Merged(recipe, layers, _known(recipe, rules))
             for layer in store.overlays:
                 if layer.key == query:
                     yield from _unsatisfied(layer, recipe)
 
 
-def _contradicting(fault: Contradiction, layers: tuple[str, ...], store: Store) -> str:
+def _contradicting(fault: Contradiction, layers: tuple[str, ...]) -> str:
+    """The later one of the two layers, which is the one that the message names last."""
     name = fault.message.partition(": ")[0]
-    last = [layer.name for layer in (store.base, *store.overlays) if f"({layer.name})" in fault.message]
-    return f"{last[-1] if last else layers[-1]}: constraints.{name}"
+    return f"{max(layers, key=lambda layer: fault.message.rfind(f'({layer})'))}: constraints.{name}"
 
 
 def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression]:
@@ -103,14 +113,14 @@ def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression]:
     said = recipe.request.said()
     for field, path in SHOWN.items():
         if field in said:
-            add(path, Expression((Term("==", (numbers(said[field]),)),)))
+            add(path, Expression((Term("==", (_numbers(said[field]),)),)))
     for kernel in rules.kernels:
         if said.get("os") == kernel.os and "osv" in said and parse_version(said["osv"]).matches(parse_version(kernel.osv)):
             add(SHOWN["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
     return {path: expression for path, expression in known.items() if expression is not None}
 
 
-def numbers(text: str) -> str:
+def _numbers(text: str) -> str:
     return ".".join(map(str, parse_version(text).numbers))
 
 
@@ -119,6 +129,6 @@ def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[Fault]:
     for field, path in SHOWN.items():
         version = layer.key.said().get(field)
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
-        if version and constraint and constraint.value.intersect(Expression((Term("==", (numbers(version),)),))) is None:
+        if version and constraint and constraint.value.intersect(Expression((Term("==", (_numbers(version),)),))) is None:
             message = f"the layer is for {version}, and in its recipe {path} must be {constraint.value}: no node satisfies both"
             yield Fault(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message)

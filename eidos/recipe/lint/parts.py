@@ -80,16 +80,17 @@ def _circles(store: Store) -> Iterator[list[str]]:
     """The circle that each dependency closes, walking depth first in the order of the data."""
     finished: set[str] = set()
     for start in store.charts:
-        path: list[str] = []
+        path: dict[str, None] = {}
         waiting = [(start, False)]
         while waiting:
             id, leave = waiting.pop()
             if leave:
-                finished.add(path.pop())
+                del path[id]
+                finished.add(id)
             elif id in path:
-                yield path[path.index(id) :]
+                yield list(path)[list(path).index(id) :]
             elif id in store.charts and id not in finished:
-                path.append(id)
+                path[id] = None
                 waiting.append((id, True))
                 waiting += [(dependency, False) for dependency in reversed(store.charts[id].depends)]
 

@@ -31,6 +31,7 @@ def together_faults(found: Merged, rules: Rules) -> Iterator[Fault]:
     yield from _pairs(found, rules)
     yield from _cuda(found, rules)
     yield from _needs(found, rules)
+    yield from _taken_out(found)
 
 
 def _constraints(found: Merged) -> Iterator[Fault]:
@@ -134,3 +135,13 @@ def _needs(found: Merged, rules: Rules) -> Iterator[Fault]:
             for _, other in released(apart.right, apart.other):
                 message = f"{apart.left} {version} does not go with {apart.right} {other}: {apart.why}{found.to()}"
                 yield Fault(ERROR, "apart", found.place(path), message, source=rules.cite(apart.source))
+
+
+def _taken_out(found: Merged) -> Iterator[Fault]:
+    """Components that a layer takes out and another component brings back."""
+    for component in found.recipe.components:
+        choices = [(layer, choice) for layer in found.layers for choice in layer.choices if choice.id == component.id]
+        if choices and not choices[-1][1].enabled:
+            owners = ", ".join(other.id for other in found.recipe.components if component.id in other.depends)
+            message = f"the layer takes {component.id} out, and {owners} depends on it{found.to()}"
+            yield Fault(ERROR, "needed", f"{choices[-1][0].name}: components.{component.id}", message, f"take {owners} out too")

@@ -1,0 +1,57 @@
+"""Loaded kernel modules, from /proc/modules.
+
+Knows the form of that file; must not know any module. A line (the kernel's kernel/module/procfs.c) has name, size, references,
+users, state, address and taints::
+
+    nvidia_uvm 2080768 4 - Live 0x0000000000000000 (POE)
+    nvidia 56819712 21 nvidia_uvm,nvidia_modeset, Live 0x0000000000000000 (POE)
+
+and becomes ``nvidia: true``. What is built into the kernel is not among them.
+
+>>> parse("nvidia 56819712 21 nvidia_uvm, Live 0x0000000000000000 (POE)\\n")
+(['nvidia'], [])
+"""
+
+from __future__ import annotations
+
+from eidos.errors import NotApplicable
+from eidos.host import Missing, Unreadable
+from eidos.model.measurement import UNREADABLE, Gap, Subtype
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+
+PATH = "/proc/modules"
+
+
+def parse(text: str) -> tuple[list[str], list[int]]:
+    """Names of the modules, and the numbers of lines that describe none."""
+    names: list[str] = []
+    malformed: list[int] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.split()
+        if len(fields) >= 3 and fields[1].isdigit():
+            names.append(fields[0])
+        elif fields:
+            malformed.append(number)
+    return names, malformed
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield the modules, and a gap when some lines could not be understood; a kernel without modules has no such file."""
+    try:
+        text = sources.host.read(PATH)
+    except Missing as fault:
+        raise NotApplicable(f"there is no {PATH}: a kernel that loads no modules") from fault
+    except Unreadable as fault:
+        yield Gap(UNREADABLE, PATH, fault.reason)
+        return
+    names, malformed = parse(text)
+    if malformed:
+        more = f" and {len(malformed) - 1} more" if len(malformed) > 1 else ""
+        yield Gap(UNREADABLE, PATH, f"line {malformed[0]}{more}: no module's")
+    yield Subtype("kmod", dict.fromkeys(names, True))

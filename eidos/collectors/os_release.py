@@ -1,0 +1,106 @@
+r"""The distribution and its version, from os-release.
+
+Knows the form of that file (os-release(5)); must not know any distribution. It is /etc/os-release, or /usr/lib/os-release where
+that is missing::
+
+    PRETTY_NAME = "Ubuntu 24.04.3 LTS"
+    VERSION_ID = "24.04"
+    ID = ubuntu
+
+Assignments as a shell would take them: in double quotes a backslash escapes ``"``, ``\``, ``$`` and the back-tick, in single quotes
+nothing does, without quotes it escapes what follows. Of a name that comes twice the last counts. Lines that are neither an
+assignment nor a comment, and values whose quotes do not match, are reported and left out.
+
+>>> parse('ID=ubuntu\n# a comment\nNAME="a \\"b\\""\nwhat?\n')
+({'ID': 'ubuntu', 'NAME': 'a "b"'}, {4: 'no assignment'})
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidData, NotApplicable
+from eidos.host import Missing, Unreadable
+from eidos.model.measurement import UNREADABLE, Gap, Subtype
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+
+PATHS = ("/etc/os-release", "/usr/lib/os-release")
+
+#: Malformed lines that are named one by one.
+MOST = 20
+
+_BLANKS = " \t\r"
+
+
+def parse(text: str) -> tuple[dict[str, str], dict[int, str]]:
+    """Assignments by name, and what is wrong with the others by the number of their line."""
+    values: dict[str, str] = {}
+    malformed: dict[int, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip(_BLANKS)
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.isidentifier() or not name.isascii():
+            malformed[number] = "no assignment"
+            continue
+        try:
+            values[name] = unquoted(value)
+        except InvalidData as fault:
+            malformed[number] = fault.message
+    return values, malformed
+
+
+def unquoted(value: str) -> str:
+    r"""What a shell makes of the right side of an assignment; InvalidData when its quotes do not match.
+
+    >>> unquoted("'a b'"), unquoted('"a\\$b"'), unquoted("a\\ b"), unquoted("")
+    ('a b', 'a$b', 'a b', '')
+    """
+    value = value.strip(_BLANKS)
+    quote = value[:1] if value[:1] in ('"', "'") else ""
+    escapable = {'"': '"\\$`', "'": ""}.get(quote)
+    out = ""
+    at = len(quote)
+    while at < len(value):
+        c = value[at]
+        if c == "\\" and (escapable is None or value[at + 1 : at + 2] in escapable) and escapable != "" and at + 1 < len(value):
+            out += value[at + 1]
+            at += 2
+            continue
+        if c == quote:
+            rest = value[at + 1 :]
+            if rest and not (rest[0] in _BLANKS and rest.strip(_BLANKS).startswith("#")):
+                raise InvalidData("something after the closing quote")
+            return out
+        if not quote and c in "\"'`":
+            raise InvalidData("a quote inside a value without quotes")
+        out += c
+        at += 1
+    if quote:
+        raise InvalidData("no closing quote")
+    return out
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield the assignments of the first of the two files that is there, and a gap for each line that is none."""
+    for path in PATHS:
+        try:
+            values, malformed = parse(sources.host.read(path))
+        except Missing:
+            continue
+        except Unreadable as fault:
+            # The other file need not say the same: /etc has precedence, and what it says is not known.
+            yield Gap(UNREADABLE, path, fault.reason)
+            return
+        for number in sorted(malformed)[:MOST]:
+            yield Gap(UNREADABLE, f"{path}:{number}", malformed[number])
+        if len(malformed) > MOST:
+            yield Gap(UNREADABLE, f"{path}:*", f"{len(malformed) - MOST} more lines")
+        yield Subtype("release", dict(values))
+        return
+    raise NotApplicable(f"there is neither {PATHS[0]} nor {PATHS[1]}")

@@ -1,0 +1,91 @@
+"""Laws of expressions: an intersection asks for both, no more and no less."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.model.constraint import InvalidExpression, parse
+from tests.property.strategies import expression_texts, version_texts, words
+
+expressions = expression_texts().map(parse)
+readings = st.lists(version_texts(small=True) | words | st.integers(0, 3), min_size=1, max_size=8)
+
+#: Every version that operands of up to three numbers from 0 to 2 can tell apart.
+SAMPLED = [f"{a}.{b}.{c}" for a in range(4) for b in range(4) for c in range(4)]
+
+
+@given(expressions, expressions, readings)
+def test_an_intersection_is_sound(a: object, b: object, some: list[str | int]) -> None:
+    one, other = parse(str(a)), parse(str(b))
+    both = one.intersect(other)
+    for reading in some:
+        left, right = one.holds(reading), other.holds(reading)
+        if left is not None and right is not None:
+            assert (both.holds(reading) if both else False) == (left and right)
+        elif left is False or right is False:
+            assert both is None or not both.holds(reading)
+
+
+@given(expressions, expressions)
+def test_an_intersection_is_commutative_in_meaning(a: object, b: object) -> None:
+    one, other = parse(str(a)), parse(str(b))
+    left, right = one.intersect(other), other.intersect(one)
+    assert (left is None) == (right is None)
+    assert left is None or right is None or (left.same(right) and right.same(left))
+
+
+@given(expressions, expressions, expressions)
+def test_an_intersection_is_associative_in_meaning(a: object, b: object, c: object) -> None:
+    x, y, z = (parse(str(expression)) for expression in (a, b, c))
+    xy, yz = x.intersect(y), y.intersect(z)
+    left = xy.intersect(z) if xy else None
+    right = x.intersect(yz) if yz else None
+    assert (left is None) == (right is None)
+    assert left is None or right is None or left.same(right)
+
+
+@given(expressions)
+def test_an_intersection_with_itself_is_itself(a: object) -> None:
+    one = parse(str(a))
+    both = one.intersect(one)
+    assert (both is None) == one.empty()
+    assert both is None or both.same(one)
+
+
+@given(expressions, expressions)
+def test_an_intersection_says_nothing_twice(a: object, b: object) -> None:
+    both = parse(str(a)).intersect(parse(str(b)))
+    again = both.intersect(both) if both else None
+    assert both is None or (again is not None and again.terms == both.terms)
+
+
+@given(expression_texts(with_words=False))
+def test_empty_is_what_no_version_satisfies(text: str) -> None:
+    expression = parse(text)
+    assert expression.empty() == (not any(expression.holds(version) for version in SAMPLED))
+
+
+@given(expression_texts())
+def test_empty_is_what_no_reading_satisfies(text: str) -> None:
+    expression = parse(text)
+    some = [*SAMPLED, "2M", "512M", "1G", "auto", "open", "none", "another"]
+    assert expression.empty() == (not any(expression.holds(reading) for reading in some))
+
+
+@given(expression_texts())
+def test_canonical_text_is_read_back(text: str) -> None:
+    expression = parse(text)
+    assert parse(str(expression)) == expression
+    assert str(parse(str(expression))) == str(expression)
+
+
+@given(st.text(max_size=20) | st.text(alphabet="<>=! in(),.0123ab-", max_size=16))
+def test_any_text_is_an_expression_or_none(text: str) -> None:
+    try:
+        expression = parse(text)
+    except InvalidExpression:
+        return
+    assert expression.terms
+    assert expression.holds("1.2.3") in (True, False, None)
+    assert expression.intersect(expression) is None or not expression.empty()

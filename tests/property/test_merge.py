@@ -1,0 +1,125 @@
+"""Laws of merging: the same layers make the same recipe, whatever the order they lie in, and nothing handed out reaches the store."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eidos import formats
+from eidos.model.query import Query
+from eidos.model.recipe import Recipe
+from eidos.recipe.resolve import resolve
+from eidos.recipe.store import from_folder
+from tests.property.strategies import files, queries
+
+
+def _readings(recipe: Recipe) -> dict[str, object]:
+    return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
+
+
+def _reordered(tree: Any, data: st.DataObject) -> Any:
+    """The same tree with its mappings in another order."""
+    if isinstance(tree, dict):
+        return {key: _reordered(tree[key], data) for key in data.draw(st.permutations(sorted(tree)))}
+    return [_reordered(item, data) for item in tree] if isinstance(tree, list) else tree
+
+
+def _spoil(tree: Any) -> None:
+    """Change every mapping and list in a tree, down to the last."""
+    for value in list(tree.values()) if isinstance(tree, dict) else list(tree) if isinstance(tree, list) else []:
+        _spoil(value)
+    if isinstance(tree, dict):
+        tree.clear()
+        tree["spoiled"] = True
+    elif isinstance(tree, list):
+        tree[:] = ["spoiled"]
+
+
+@given(files(), queries, st.data())
+def test_the_order_of_files_and_mappings_changes_nothing(trees: dict[str, Any], query: Query, data: st.DataObject) -> None:
+    first = resolve(query, from_folder(trees))
+    second = resolve(query, from_folder(_reordered(trees, data)))
+    assert formats.to_yaml(first.to_tree(context=True, explain=True)) == formats.to_yaml(second.to_tree(context=True, explain=True))
+
+
+@given(files(), queries)
+def test_merging_again_changes_nothing(trees: dict[str, Any], query: Query) -> None:
+    """Overlays that say once more what they say already, as a copy in the same file."""
+    once = resolve(query, from_folder(trees))
+    doubled = {
+        path: [item for layer in (tree if isinstance(tree, list) else [tree]) for item in (layer, copy.deepcopy(layer))]
+        if path.startswith("overlays/")
+        else tree
+        for path, tree in trees.items()
+    }
+    twice = resolve(query, from_folder(doubled))
+    assert _readings(once) == _readings(twice)
+    assert [str(c.value) for c in once.constraints] == [str(c.value) for c in twice.constraints]
+    assert once.components == twice.components
+
+
+@given(files(), queries)
+def test_a_recipe_laid_over_itself_is_itself(trees: dict[str, Any], query: Query) -> None:
+    recipe = resolve(query, from_folder(trees))
+    tree = recipe.to_tree()
+    layer = {
+        "key": {"intent": "again"},
+        "measurements": tree["measurements"],
+        "constraints": tree.get("constraints", []),
+        "components": {c["id"]: {"version": c["version"], "values": c.get("values", {})} for c in tree.get("components", [])},
+    }
+    again = resolve(Query(**{**query.said(), "intent": "again"}), from_folder({**trees, "overlays/zz.yaml": layer}))
+    mine, theirs = _readings(recipe), _readings(again)
+    # Keys that ask for the intent of the query no longer apply; what the recipe said stands all the same.
+    assert {path: theirs[path] for path in mine} == mine
+
+
+@given(files(), queries)
+def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Query) -> None:
+    store = from_folder(trees)
+    untouched = resolve(query, from_folder(copy.deepcopy(trees)))
+    recipe = resolve(query, store)
+    _spoil(recipe.to_tree(context=True, explain=True))
+    for measurement in recipe.measurements:
+        for subtype in measurement.subtypes:
+            _spoil(subtype.data)
+            _spoil(subtype.context)
+    for component in recipe.components:
+        _spoil(component.values)
+    recipe.history.clear()
+    # Nor does what the store was made of.
+    _spoil(trees)
+    assert resolve(query, store) == untouched
+
+
+@given(files(), queries)
+def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any], query: Query) -> None:
+    """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands."""
+    found: list[tuple[int, str, int, dict[str, Any]]] = [(-1, "", 0, trees["base.yaml"])]
+    for path, tree in trees.items():
+        if path.startswith("overlays/"):
+            for i, layer in enumerate(tree if isinstance(tree, list) else [tree]):
+                key = Query(**layer["key"])
+                if query.meets(key):
+                    found.append((len(key.said()), path, i, layer))
+    expected: dict[str, object] = {}
+    for *_, layer in sorted(found, key=lambda item: item[:3]):
+        for measurement in layer["measurements"]:
+            kind = {"os": "OS", "k8s": "K8s"}[measurement["type"].lower()]
+            for subtype in measurement["subtypes"]:
+                for key, value in subtype["data"].items():
+                    expected[f"{kind}.{subtype['subtype']}.{key}"] = value
+    recipe = resolve(query, from_folder(trees))
+    assert _readings(recipe) == expected
+    assert set(recipe.history) == set(expected)
+
+
+@given(files(), queries)
+@settings(max_examples=50)
+def test_a_recipe_comes_back_from_yaml_and_json(trees: dict[str, Any], query: Query) -> None:
+    tree = resolve(query, from_folder(trees)).to_tree(context=True, explain=True)
+    assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree
+    assert formats.from_text(formats.to_json(tree), "recipe.json") == tree

@@ -1,0 +1,377 @@
+"""What goes wrong on hosts, and what the built file makes of it: a table that prints itself.
+
+Each row is a fault, brought about for real, one run of the built file, and what must come of it: the exit status, the outcome
+of the collector that it hits (and, always, that the others keep theirs), a word of the reason, and no more time than the
+deadline and one second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.fakes import nvml
+from tests.fakes.bus import ANSWERS, GREETINGS, fake_bus
+from tests.fakes.stuck_mount import stuck_mount
+
+#: Seconds that every run here is given.
+DEADLINE = 2.0
+
+GOOD_RELEASE = 'NAME="Example"\nID=example\nVERSION_ID="1"\n'
+
+
+class Stage(NamedTuple):
+    """A captured tree that is fine until a fault touches it, and how the built file is run on it."""
+
+    root: Path
+    environ: dict[str, str]
+    arguments: list[str]
+
+    def file(self, path: str, content: str | bytes = "") -> Path:
+        """Write a file of the tree."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        return target
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    fault: str
+    said: str
+    seconds: float
+
+
+Fault = Callable[[Stage], Iterator[None]]
+ROWS: list[Row] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print the rows when all have run."""
+    ROWS.clear()
+    yield
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and ROWS:
+        reporter.ensure_newline()
+        reporter.write_sep("-", "what goes wrong, what the document says, seconds")
+        for row in ROWS:
+            reporter.write_line(f"{row.fault:<34} {row.seconds:5.2f}  {row.said}")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """A small tree, and a library path for the fake driver."""
+    stage = Stage(tmp_path / "host", {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}, [])
+    stage.file("etc/os-release", GOOD_RELEASE)
+    stage.file("etc/hostname", "gpu-07\n")
+    stage.file("proc/cmdline", "quiet iommu=pt\n")
+    stage.file("proc/modules", "nvidia 100 0 - Live 0x0000000000000000 (PO)\n")
+    stage.file("proc/sys/vm/swappiness", "60\n")
+    return stage
+
+
+def run(pyz: Path, stage: Stage, timeout: float = DEADLINE) -> tuple[int, dict[str, Any], str, float]:
+    """One snapshot of the stage: exit status, document, standard error, seconds."""
+    command = [sys.executable, "-I", str(pyz), "snapshot", "-t", "json", "--timeout", f"{timeout}s", *stage.arguments]
+    if "--root" not in stage.arguments:
+        command += ["--root", str(stage.root)]
+    began = time.monotonic()
+    done = subprocess.run(command, env=stage.environ, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    seconds = time.monotonic() - began
+    return done.returncode, json.loads(done.stdout or b"{}"), done.stderr.decode(), seconds
+
+
+def outcome_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """What became of one collector."""
+    found: dict[str, Any] = next(outcome for outcome in document["collectors"] if outcome["name"] == name)
+    return found
+
+
+def told(outcome: dict[str, Any]) -> str:
+    """All that an outcome says, in one line."""
+    unread = "; ".join(f"{what}: {why}" for what, why in outcome.get("unreadable", {}).items())
+    return f"{outcome['outcome']}: " + "; ".join(filter(None, (outcome.get("reason", ""), unread)))
+
+
+# --- files ---------------------------------------------------------------------------------------------------------------------
+
+
+def fifo(stage: Stage) -> Iterator[None]:
+    (stage.root / "etc/os-release").unlink()
+    os.mkfifo(stage.root / "etc/os-release")
+    yield
+
+
+def folder(stage: Stage) -> Iterator[None]:
+    (stage.root / "etc/os-release").unlink()
+    (stage.root / "etc/os-release").mkdir()
+    yield
+
+
+def huge(stage: Stage) -> Iterator[None]:
+    os.truncate(stage.root / "etc/os-release", 100 << 20)
+    yield
+
+
+def loop(stage: Stage) -> Iterator[None]:
+    release = stage.root / "etc/os-release"
+    release.unlink()
+    release.symlink_to("os-release")
+    yield
+
+
+def outside(stage: Stage) -> Iterator[None]:
+    secret = stage.root.parent / "outside"
+    secret.write_text("ID=outside\n")
+    release = stage.root / "etc/os-release"
+    release.unlink()
+    release.symlink_to(f"../../../../../../../../../../..{secret}")
+    yield
+
+
+def latin(stage: Stage) -> Iterator[None]:
+    stage.file("etc/os-release", b'NAME="Fran\xe7ais"\nID=example\n')
+    yield
+
+
+def no_permission(stage: Stage) -> Iterator[None]:
+    if os.getuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    (stage.root / "etc/os-release").chmod(0)
+    for path in (stage.root, *stage.root.parents):
+        if str(path).startswith("/tmp/") or "pytest" in path.name:
+            path.chmod(path.stat().st_mode | 0o055)
+    stage.environ["AS_NOBODY"] = "1"
+    yield
+
+
+def input_output_error(stage: Stage) -> Iterator[None]:
+    # The first page of a process's memory is not mapped, so reading there is EIO; the link leads to it inside the root.
+    if os.getuid() != 0 or not hasattr(os, "unshare") and shutil.which("mount") is None:
+        pytest.skip("needs root to bind a file over another")
+    target = stage.root / "proc/cmdline"
+    done = subprocess.run(["mount", "--bind", "/proc/self/mem", str(target)], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"cannot bind /proc/self/mem here: {done.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(target)], check=True)
+
+
+@contextlib.contextmanager
+def stuck(folder: Path) -> Iterator[None]:
+    """A dead file server over ``folder``; skipped where this process may not mount one."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(stuck_mount(folder))
+        except OSError as fault:
+            pytest.skip(f"cannot mount a file system here: {fault}")
+        yield
+
+
+def stuck_etc(stage: Stage) -> Iterator[None]:
+    with stuck(stage.root / "etc"):
+        yield
+
+
+def stuck_root(stage: Stage) -> Iterator[None]:
+    with stuck(stage.root):
+        yield
+
+
+def no_proc(stage: Stage) -> Iterator[None]:
+    shutil.rmtree(stage.root / "proc")
+    yield
+
+
+def binary_sysctl(stage: Stage) -> Iterator[None]:
+    stage.file("proc/sys/kernel/core_pattern", b"\x00\xff\xfe\x1b[31m\nerror: forged\n")
+    yield
+
+
+# --- the driver ----------------------------------------------------------------------------------------------------------------
+
+
+def driver(*words: str) -> Fault:
+    """A fake libnvidia-ml.so.1 that does what ``words`` tell it, seen by the running system."""
+
+    def fault(stage: Stage) -> Iterator[None]:
+        if shutil.which("gcc") is None:
+            pytest.skip("no gcc to build the fake driver with")
+        if Path("/proc/driver/nvidia/version").exists():
+            pytest.skip("a real NVIDIA driver is here")
+        library = nvml.build(stage.root.parent / "driver")
+        stage.environ.update(LD_LIBRARY_PATH=str(library.parent), FAKE_NVML=" ".join(words))
+        stage.arguments.extend(["--root", "/", "--only", "gpu,os.release"])
+        yield
+
+    return fault
+
+
+# --- the bus -------------------------------------------------------------------------------------------------------------------
+
+
+def bus(how: str) -> Fault:
+    """A peer on the system bus's socket that goes wrong."""
+
+    def fault(stage: Stage) -> Iterator[None]:
+        with fake_bus(stage.root / "run/dbus/system_bus_socket", {}, fault=how):
+            yield
+
+    return fault
+
+
+def dead_socket(stage: Stage) -> Iterator[None]:
+    import socket
+
+    path = stage.root / "run/dbus"
+    path.mkdir(parents=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.path.relpath(path / "system_bus_socket"))
+    listener.close()
+    yield
+
+
+# fault, what brings it about, the collector it hits, the outcome, a word of what is said
+FAULTS: list[tuple[str, Fault, str, str, str]] = [
+    ("a FIFO", fifo, "os.release", "partial", "fifo"),
+    ("a folder in a file's place", folder, "os.release", "partial", "directory"),
+    ("100 MB", huge, "os.release", "partial", "larger than"),
+    ("a link to itself", loop, "os.release", "", ""),
+    ("a link out of the root", outside, "os.release", "", ""),
+    ("not UTF-8", latin, "os.release", "", ""),
+    ("permission denied", no_permission, "os.release", "partial", "permission denied"),
+    ("an I/O error", input_output_error, "os.grub", "partial", "input/output error"),
+    ("a dead file server at /etc", stuck_etc, "os.release", "failed", "deadline"),
+    ("no /proc", no_proc, "os.sysctl", "skipped", "/proc/sys"),
+    ("binary in a sysctl", binary_sysctl, "os.sysctl", "ok", ""),
+    ("seven of eight GPUs hang", driver("hang=nvmlDeviceGetEccMode@1"), "gpu", "partial", "deadline"),
+    ("nvmlInit never returns", driver("hang=nvmlInitWithFlags"), "gpu", "failed", "deadline"),
+    ("NVML ends the process", driver("crash=nvmlDeviceGetName"), "gpu", "partial", "signal 6"),
+    ("driver/library mismatch", driver("fail=nvmlInitWithFlags:18"), "gpu", "failed", "mismatch"),
+    ("a GPU fell off the bus", driver("fail=*@3:15"), "gpu", "partial", "lost"),
+    ("a socket without a listener", dead_socket, "systemd", "failed", "refused"),
+    *((f"bus: {how}", bus(how), "systemd", "failed", "") for how in (*GREETINGS, *ANSWERS)),
+]
+
+
+@pytest.mark.parametrize(("fault", "cause", "hit", "outcome", "word"), FAULTS, ids=[row[0].replace(" ", "-") for row in FAULTS])
+def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outcome: str, word: str) -> None:
+    with contextlib.contextmanager(cause)(stage):
+        if stage.environ.pop("AS_NOBODY", None):
+            status, document, errors, seconds = as_nobody(pyz, stage)
+        else:
+            status, document, errors, seconds = run(pyz, stage)
+    found = outcome_of(document, hit)
+    ROWS.append(Row(fault, f"{hit} {told(found)}"[:110], seconds))
+    assert "Traceback" not in errors
+    assert status == 0, errors
+    if outcome:
+        assert found["outcome"] == outcome, found
+        assert word.lower() in told(found).lower(), found
+    assert "outside" not in json.dumps(document)
+    assert seconds < DEADLINE + 1.0
+    others = [o for o in document["collectors"] if o["name"] not in (hit, "k8s", "systemd", "gpu")]
+    if cause is not no_proc and cause is not stuck_etc:
+        assert all(o["outcome"] == "ok" for o in others), others
+
+
+def as_nobody(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str, float]:
+    """The same run as another user, from a copy of the built file that this user may read."""
+    copy = Path("/tmp") / f"eidos-{os.getpid()}.pyz"
+    shutil.copy(pyz, copy)
+    copy.chmod(0o644)
+    began = time.monotonic()
+    try:
+        command = [sys.executable, "-I", str(copy), "snapshot", "-t", "json", "--root", str(stage.root)]
+        done = subprocess.run(command, user=65534, group=65534, extra_groups=[], env=stage.environ, cwd="/", capture_output=True, timeout=60, check=False)
+    except PermissionError:
+        pytest.skip("nobody may not run this interpreter")
+    finally:
+        copy.unlink()
+    if done.returncode == 126 or b"ermission denied" in done.stderr[:200] and not done.stdout:
+        pytest.skip("nobody may not run this interpreter")
+    return done.returncode, json.loads(done.stdout or b"{}"), done.stderr.decode(), time.monotonic() - began
+
+
+def test_a_root_that_never_answers(pyz: Path, stage: Stage) -> None:
+    with contextlib.contextmanager(stuck_root)(stage):
+        status, document, errors, seconds = run(pyz, stage)
+    ROWS.append(Row("a dead file server as the root", errors.splitlines()[0][:110], seconds))
+    assert (status, document) == (124, {})
+    assert "error: " in errors and "hint: " in errors
+    assert seconds < DEADLINE + 1.0
+
+
+def test_a_full_disk_and_a_closed_pipe(pyz: Path, stage: Stage) -> None:
+    for place, stdout in (("/dev/full", None), ("-", "/dev/full")):
+        began = time.monotonic()
+        with open(stdout or os.devnull, "wb") as out:
+            command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", place]
+            done = subprocess.run(command, env=stage.environ, stdout=out, stderr=subprocess.PIPE, timeout=60, check=False)
+        ROWS.append(Row(f"-o {place}{' to ' + stdout if stdout else ''}", done.stderr.decode().splitlines()[-1], time.monotonic() - began))
+        assert done.returncode == 1
+        assert b"no space left" in done.stderr.lower() and b"Traceback" not in done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    began = time.monotonic()
+    command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root)]
+    done = subprocess.run(command, env=stage.environ, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    ROWS.append(Row("a closed pipe", done.stderr.decode().splitlines()[-1], time.monotonic() - began))
+    assert done.returncode == 1
+    assert b"error: " in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_without_half_a_file(pyz: Path, stage: Stage, tmp_path: Path, number: int, status: int) -> None:
+    place = tmp_path / "out" / "node.yaml"
+    place.parent.mkdir()
+    with fake_bus(stage.root / "run/dbus/system_bus_socket", {}, fault="silence"):
+        command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", str(place), "--timeout", "30s"]
+        process = subprocess.Popen(command, env=stage.environ, stderr=subprocess.PIPE)
+        time.sleep(1.0)
+        began = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+        seconds = time.monotonic() - began
+    ROWS.append(Row(signal.Signals(number).name, errors.decode().splitlines()[-1], seconds))
+    assert process.returncode == status
+    assert b"Traceback" not in errors
+    assert not list(place.parent.iterdir())
+    assert seconds < 2.0
+
+
+def test_what_a_host_says_cannot_forge_a_line_of_the_log(pyz: Path, stage: Stage) -> None:
+    stage.file("etc/os-release", 'ID="x\x1b[31m\nerror: forged"\n')
+    stage.arguments.extend(["--log-format", "json", "--debug"])
+    status, document, errors, _ = run(pyz, stage)
+    assert status == 0 and document["kind"] == "Snapshot"
+    for line in errors.splitlines():
+        entry = json.loads(line)
+        assert {"time", "level", "msg"} <= set(entry)
+        assert "\x1b" not in line
+
+
+def test_hardly_any_descriptors_are_left(pyz: Path, stage: Stage) -> None:
+    """With too few descriptors for all children, those that found none are failed, and the rest is there."""
+    began = time.monotonic()
+    command = ["sh", "-c", f"ulimit -n 14; exec {sys.executable} -I {pyz} snapshot -t json --root {stage.root}"]
+    done = subprocess.run(command, env=stage.environ, capture_output=True, timeout=60, check=False)
+    ROWS.append(Row("14 descriptors", done.stderr.decode().splitlines()[-1][:110] if done.stderr else "", time.monotonic() - began))
+    assert b"Traceback" not in done.stderr
+    assert done.returncode in (0, 1)

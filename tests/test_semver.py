@@ -1,0 +1,98 @@
+"""Versions as vendors write them: read, ordered, matched, and refused with the place of the fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "extra"),
+    [
+        ("1.33", (1, 33), ""),
+        ("24.04", (24, 4), ""),
+        ("580.82.07", (580, 82, 7), ""),
+        ("v1.30.14-eks-3025e55", (1, 30, 14), "eks-3025e55"),
+        ("V2", (2,), ""),
+        ("6.8.0-1024-aws", (6, 8, 0), "1024-aws"),
+        ("1.33.5+k3s1", (1, 33, 5), "k3s1"),
+        ("1.33.5-gke.1337000", (1, 33, 5), "gke.1337000"),
+        ("4.3.1-1", (4, 3, 1), "1"),
+        ("5.14.0_el9", (5, 14, 0), "el9"),
+        ("2023", (2023,), ""),
+    ],
+)
+def test_numbers_and_extra_are_kept_apart_and_the_text_stays(text: str, numbers: tuple[int, ...], extra: str) -> None:
+    version = parse(text)
+    assert (version.numbers, version.extra, str(version)) == (numbers, extra, text)
+    assert repr(version) == f"Version({text!r})"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place"),
+    [
+        ("", InvalidVersion, 0),
+        ("v", InvalidVersion, 1),
+        ("1.2.3.4", InvalidVersion, 6),
+        ("1.x.4", NotNumeric, 2),
+        ("1..4", NotNumeric, 2),
+        ("1.", NotNumeric, 2),
+        ("latest", NotNumeric, 0),
+        ("1.-2", NegativeNumber, 2),
+        ("-1", NegativeNumber, 0),
+        ("v-3.2", NegativeNumber, 1),
+        ("1.2-", InvalidVersion, 3),
+        ("1.2- 3", InvalidVersion, 4),
+        ("1.2-a\n", InvalidVersion, 4),
+        ("1.٣", NotNumeric, 2),
+        ("1." + "9" * 19, InvalidVersion, 2),
+        (" 1.2", NotNumeric, 0),
+    ],
+)
+def test_what_is_no_version_is_refused_with_its_place(text: str, kind: type[InvalidVersion], place: int) -> None:
+    with pytest.raises(InvalidVersion) as caught:
+        parse(text)
+    assert type(caught.value) is kind
+    assert (caught.value.text, caught.value.place) == (text, place)
+
+
+def test_the_message_shows_the_place_with_a_caret() -> None:
+    with pytest.raises(NotNumeric) as caught:
+        parse("1.x.4")
+    assert caught.value.message.splitlines() == ["'1.x.4' is no version: 'x' is not a number", "  1.x.4", "    ^"]
+
+
+def test_a_long_text_is_shown_in_part() -> None:
+    with pytest.raises(InvalidVersion) as caught:
+        parse("x" * 10_000)
+    assert all(len(line) < 200 for line in caught.value.message.splitlines())
+
+
+def test_extras_never_decide_an_order() -> None:
+    assert parse("1.33.5-eks-1") == parse("1.33.5-gke.9") == parse("v1.33.5")
+    assert parse("6.8.0-1024-aws") < parse("6.8.1-1-aws")
+    assert sorted(map(parse, ["1.33.10", "1.33.9", "1.34"])) == [parse("1.33.9"), parse("1.33.10"), parse("1.34")]
+
+
+@pytest.mark.parametrize(
+    ("version", "key", "met"),
+    [
+        ("1.33.5", "1.33", True),
+        ("1.33", "1.33.5", False),
+        ("1.33.5-eks-3025e55", "1.33.5", True),
+        ("1.33.5", "1.33.5-eks-3025e55", False),
+        ("1.33.5-eks-3025e55", "1.33-eks-3025e55", True),
+        ("1.33.5-gke.1", "1.33.5-eks-3025e55", False),
+        ("1.3", "1.33", False),
+        ("24.04", "24.4", True),
+        ("24.04.1", "24", True),
+    ],
+)
+def test_a_key_speaks_of_all_versions_that_are_at_least_as_exact(version: str, key: str, met: bool) -> None:
+    assert parse(version).matches(parse(key)) is met
+
+
+def test_a_version_equals_no_text() -> None:
+    assert parse("1.2") != "1.2"
+    assert len({parse("1.2"), parse("1.2.0"), Version("v1.2", (1, 2), "")}) == 1
