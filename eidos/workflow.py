@@ -62,14 +62,14 @@ def take_snapshot(
     host = host or Host()
     chosen = tuple(collectors.names() if select is None else select)
     sources = Sources(host=host, units=tuple(units), volatile=volatile, deadline=deadline)
-    # Forked like a collector, and before any thread: the file that holds the name may be on a file server that is gone.
-    namer = Child(lambda: [node_name(host, environ)])
-    namer.start()
+    # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
+    namer = None if host.root == "/" else Child(lambda: [node_name(host, environ)])
     try:
-        results = _collect(chosen, sources, collector, fail_fast, workers, [namer])
-        node = _name(namer, deadline)
+        results = _collect(chosen, sources, collector, fail_fast, workers, [namer] if namer else [])
+        node = _name(namer, deadline) if namer else node_name(host, environ)
     finally:
-        namer.close()
+        if namer:
+            namer.close()
     return Snapshot(
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         version=__version__,
@@ -159,7 +159,7 @@ def _collect(
                 if len(children) <= workers:
                     children[name].start()
         # Only now: it takes longer to import than most collectors take to finish.
-        from concurrent.futures import ThreadPoolExecutor, as_completed
+        from eidos.pool import ThreadPoolExecutor, as_completed
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             try:

@@ -130,7 +130,10 @@ def run(values: Values) -> int:
         timeout=deadline - time.monotonic(),
         fail_fast=values["fail-fast"],
     )
-    destination.write(values["output"], emit(snapshot))
+    began = time.perf_counter()
+    text = emit(snapshot)
+    log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
+    destination.write(values["output"], text)
     return _status(snapshot, required)
 
 

@@ -14,10 +14,10 @@ Nothing gets lost:
   the Go program kept, and besides one key ``name#n`` for each time, where n counts such parameters over the whole line. So
   ``hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=2`` has hugepagesz#1, hugepages#2, hugepagesz#3, hugepages#4.
 * These two are numbered together, and also when the number comes before the size: it means another size then.
-* A name with "#" in it is always numbered.
+* A name with "#" in it, and ``--`` with a value, has its numbered key only.
 * ``name=`` is not ``name``: its context says so.
 
->>> readings(parse("ro quiet=1 console=tty0 console=ttyS0"))[0]
+>>> readings(*parse("ro quiet=1 console=tty0 console=ttyS0"))[0]
 {'ro': '', 'quiet': '1', 'console#1': 'tty0', 'console': 'ttyS0', 'console#2': 'ttyS0'}
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Optional
 
     from eidos.collectors import Sources
-    from eidos.model.measurement import Part
+    from eidos.model.measurement import Part, Readings
 
     Parameter = tuple[str, Optional[str]]
 
@@ -52,21 +52,20 @@ PAIR = ["hugepagesz", "hugepages"]
 EMPTY = "given with an equals sign and nothing after it"
 
 
-def parse(line: str) -> list[Parameter]:
-    """The parameters in their order: name and value, None where there is no "="; last ``--`` and the rest, if it is there.
+def parse(line: str) -> tuple[list[Parameter], str | None]:
+    r"""The parameters in their order, as name and value, None where there is no "="; and what follows ``--``, None without it.
 
-    >>> parse('a="b c" "d=e f" g= h -- i j\n')
-    [('a', 'b c'), ('d', 'e f'), ('g', ''), ('h', None), ('--', 'i j')]
+    >>> parse('a="b c" "d=e f" g= h -- i j')
+    ([('a', 'b c'), ('d', 'e f'), ('g', ''), ('h', None)], 'i j')
     """
     parameters: list[Parameter] = []
     rest = line.strip(BLANKS)
     while rest:
-        (name, value), rest = _next(rest)
-        if name == END and value is None:
-            parameters.append((END, rest))
-            break
-        parameters.append((name, value))
-    return parameters
+        parameter, rest = _next(rest)
+        if parameter == (END, None):
+            return parameters, rest
+        parameters.append(parameter)
+    return parameters, None
 
 
 def _next(text: str) -> tuple[Parameter, str]:
@@ -91,9 +90,9 @@ def _next(text: str) -> tuple[Parameter, str]:
     return (word.removesuffix('"') if whole else word, None), rest
 
 
-def readings(parameters: list[Parameter]) -> tuple[dict[str, str], dict[str, str]]:
-    """What the document says of ``parameters``: key → value, and key → context; see above for the rules."""
-    data: dict[str, str] = {}
+def readings(parameters: list[Parameter], rest: str | None = None) -> tuple[Readings, dict[str, str]]:
+    """What the document says of a command line: key → value, and key → context; the rules stand above."""
+    data: Readings = {}
     context: dict[str, str] = {}
     numbered = _numbered([name for name, value in parameters])
     count = 0
@@ -101,18 +100,27 @@ def readings(parameters: list[Parameter]) -> tuple[dict[str, str], dict[str, str
         keys = [name]
         if name in numbered:
             count += 1
-            keys = [f"{name}#{count}"] if "#" in name else [f"{name}#{count}", name]
+            keys = [f"{name}#{count}"] + [name] * (not _awkward(name))
         for key in keys:
             data[key] = value or ""
             context.pop(key, None)
-            if value == "" and name != END:
+            if value == "":
                 context[key] = EMPTY
+    if rest is not None:
+        data[END] = rest
     return data, context
 
 
+def _awkward(name: str) -> bool:
+    """Whether a key for the bare name could be taken for something else."""
+    return "#" in name or name == END
+
+
 def _numbered(names: list[str]) -> set[str]:
-    seen: set[str] = set()
-    numbered = {name for name in names if "#" in name or name in seen or seen.add(name)}
+    once: set[str] = set()
+    numbered: set[str] = set()
+    for name in names:
+        (numbered if name in once or _awkward(name) else once).add(name)
     pair = [name for name in names if name in PAIR]
     if pair not in (PAIR, PAIR[:1], PAIR[1:]):
         numbered.update(pair)
@@ -120,7 +128,7 @@ def _numbered(names: list[str]) -> set[str]:
 
 
 def collect(sources: Sources) -> Iterator[Part]:
-    """Yield the parameters, and a gap for each secret among them."""
+    """Yield a gap for each secret among the parameters, then the parameters."""
     try:
         line = sources.host.read(PATH)
     except Missing as fault:
@@ -128,16 +136,19 @@ def collect(sources: Sources) -> Iterator[Part]:
     except Unreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
+    parameters, rest = parse(line)
     shown: list[Parameter] = []
-    for name, value in parse(line):
+    for name, value in parameters:
         if value is None:
             name, hidden = withhold_text(name)
-        elif name == END:
-            value, hidden = withhold_text(value)
         else:
             clean, found = withhold_value(name, value)
             value, hidden = str(clean), int(found)
         shown.append((name, value))
         if hidden:
             yield Gap(SECRET, name, "on the kernel's command line")
-    yield Subtype("grub", *readings(shown))
+    if rest is not None:
+        rest, hidden = withhold_text(rest)
+        for _ in range(hidden):
+            yield Gap(SECRET, END, "on the kernel's command line")
+    yield Subtype("grub", *readings(shown, rest))

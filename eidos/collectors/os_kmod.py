@@ -1,4 +1,4 @@
-"""Loaded kernel modules, from /proc/modules.
+r"""Loaded kernel modules, from /proc/modules.
 
 Knows the form of that file; must not know any module. A line (the kernel's kernel/module/procfs.c) has name, size, references,
 users, state, address and taints::
@@ -8,7 +8,7 @@ users, state, address and taints::
 
 and becomes ``nvidia: true``. What is built into the kernel is not among them.
 
->>> parse("nvidia 56819712 21 nvidia_uvm, Live 0x0000000000000000 (POE)\\n")
+>>> parse("nvidia 56819712 21 nvidia_uvm, Live 0x0000000000000000 (POE)\n")
 (['nvidia'], [])
 """
 

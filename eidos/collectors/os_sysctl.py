@@ -105,7 +105,7 @@ def parse(path: str, text: str) -> dict[str, str]:
     r"""The readings of one file: itself, or ``path/key`` for each line when there are several and all are "key value".
 
     >>> parse("/proc/sys/kernel/printk", "4\t4\t1\t7\n")
-    {'/proc/sys/kernel/printk': '4\\t4\\t1\\t7'}
+    {'/proc/sys/kernel/printk': '4\t4\t1\t7'}
     """
     text = text.removesuffix("\n")
     if "\n" in text:

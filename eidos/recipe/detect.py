@@ -9,6 +9,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.query import Query
 from eidos.model.record import Record
+from eidos.model.written import written
 from eidos.semver import parse as parse_version
 
 TYPE_CHECKING = False
@@ -28,12 +29,12 @@ class Detected(Record):
 
 def detect(snapshot: Snapshot, catalog: Catalog) -> Detected:
     """Read os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; the intent is nobody's but the asker's."""
-    facts = {f"{m.type}.{s.name}.{key}": str(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
+    facts = {f"{m.type}.{s.name}.{key}": written(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
     warnings: list[str] = []
     looked = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
-    for wire, lost in (("OS", "os, osv and kernel"), ("K8s", "k8s and service"), ("GPU", "gpu")):
+    for wire, lost in (("OS", "os, osv and kernel stay"), ("K8s", "k8s and service stay"), ("GPU", "gpu stays")):
         if wire not in looked:
-            warnings.append(f"the snapshot has no {wire} readings: {lost} stay unset")
+            warnings.append(f"the snapshot has no {wire} readings: {lost} unset")
     os_name = _system(facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", ""), catalog, warnings)
     osv = _version("osv", "OS.release.VERSION_ID", facts, warnings)
     kernel = _version("kernel", f"OS.sysctl.{OSRELEASE}", facts, warnings)

@@ -114,10 +114,10 @@ def from_folder(files: Mapping[str, object], digest: str = "") -> Store:
         if path.startswith(OVERLAYS):
             overlays += _overlays(files[path], path)
     return Store(
-        base=layers.read(files.get("base.yaml") or {}, "base.yaml", base=True),
+        base=layers.read(files.get("base.yaml"), "base.yaml", base=True),
         overlays=order(overlays),
-        catalog=catalogs.read(files.get("catalog.yaml") or {}, "catalog.yaml"),
-        charts=components.read(files.get("components.yaml") or {}, "components.yaml"),
+        catalog=catalogs.read(_tree(files, "catalog.yaml"), "catalog.yaml"),
+        charts=components.read(_tree(files, "components.yaml"), "components.yaml"),
         digest=digest,
     )
 
@@ -132,12 +132,19 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     extra = sorted(str(key) for key in tree if key not in ("base", "overlays"))
     if extra:
         raise InvalidData(f"{name}: there is no {extra[0]!r} here", hint="known are base, overlays")
-    items = tree.get("overlays") or []
+    items = tree.get("overlays")
+    items = [] if items is None else items
     if not isinstance(items, list):
         raise InvalidData(f"{name}: overlays: expected a list")
     overlays = [layers.read(item, f"{name}:overlays[{i}]") for i, item in enumerate(items)]
     base = layers.read({"measurements": tree["base"]}, f"{name}:base", base=True)
     return Store(base, order(overlays), shipped.catalog, {}, digest)
+
+
+def _tree(files: Mapping[str, object], name: str) -> object:
+    """The tree of a file, where a missing or empty file says nothing."""
+    tree = files.get(name)
+    return {} if tree is None else tree
 
 
 def _overlays(tree: object, path: str) -> list[Layer]:

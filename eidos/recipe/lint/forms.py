@@ -78,12 +78,12 @@ class Reading:
                 overlays += self.layers(trees[path], path)
         nothing = layers.read({}, BASE, base=True)
         store = Store(
-            base=self.attempt(lambda: layers.read(trees.get(BASE) or {}, BASE, base=True), BASE, nothing),
+            base=self.attempt(lambda: layers.read(trees.get(BASE), BASE, base=True), BASE, nothing),
             overlays=order(overlays),
-            catalog=self.attempt(lambda: catalogs.read(trees.get(CATALOG) or {}, CATALOG), CATALOG, Catalog({})),
-            charts=self.attempt(lambda: components.read(trees.get(COMPONENTS) or {}, COMPONENTS), COMPONENTS, {}),
+            catalog=self.attempt(lambda: catalogs.read(_said(trees.get(CATALOG)), CATALOG), CATALOG, Catalog({})),
+            charts=self.attempt(lambda: components.read(_said(trees.get(COMPONENTS)), COMPONENTS), COMPONENTS, {}),
         )
-        return store, self.attempt(lambda: rule_files.read(trees.get(RULES) or {}, RULES), RULES, rule_files.Rules())
+        return store, self.attempt(lambda: rule_files.read(_said(trees.get(RULES)), RULES), RULES, rule_files.Rules())
 
     def layers(self, tree: object, path: str) -> list[Layer]:
         """The readable layers of one file of overlays, or of the list in a one-file form."""
@@ -143,7 +143,8 @@ def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, lis
     for key in fields:
         if key not in ("base", "overlays"):
             reading.faults.append(Fault(ERROR, "form", f"{name}: {key}", f"there is no {key!r} here", "known are base, overlays"))
-    items = fields.get("overlays") or []
+    items = fields.get("overlays")
+    items = [] if items is None else items
     if not isinstance(items, list):
         reading.faults.append(Fault(ERROR, "form", f"{name}: overlays", "expected a list"))
         items = []
@@ -151,3 +152,7 @@ def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, lis
     nothing = layers.read({}, place, base=True)
     base = reading.attempt(lambda: layers.read({"measurements": fields.get("base")}, place, base=True), place, nothing)
     return Store(base, order(reading.layers(items, f"{name}:overlays")), catalog, {}), reading.faults
+
+
+def _said(tree: object) -> object:
+    return {} if tree is None else tree

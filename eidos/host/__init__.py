@@ -23,17 +23,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from eidos.host.walk import Walk
+
 #: Bytes that a file may have unless the caller says otherwise.
 LIMIT = 1 << 20
-
-#: Links that one path may go through, as the kernel has it (path_resolution(7)).
-LINKS = 40
 
 #: Most of procfs fits into one read of this size; the kernel clears as much memory for each read of a sysctl.
 _FIRST = 4096
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _KINDS = {
     stat.S_IFIFO: "fifo",
@@ -94,11 +92,17 @@ class Host:
         return self._opened
 
     def __del__(self) -> None:
-        if getattr(self, "_opened", None) is not None and self._opened >= 0:
-            os.close(self._opened)
+        fd = self.__dict__.get("_opened")
+        if fd is not None and fd >= 0:
+            os.close(fd)
 
     def __repr__(self) -> str:
         return f"Host({self.root!r})"
+
+    def _walk(self, path: str, follow: bool = True) -> Walk:
+        from eidos.host.walk import Walk  # the running system is read without
+
+        return Walk(self._fd, path, follow)
 
     def read(self, path: str, limit: int = LIMIT) -> str:
         r"""The text of a file, at most ``limit`` bytes of UTF-8; what is no UTF-8 is written as ``\xNN``."""
@@ -111,7 +115,7 @@ class Host:
                 # Looked at before it is opened: opening a device can do things (a watchdog starts, a tape rewinds).
                 _regular(path, os.stat(path))
                 return _read(os.open(path, _READ), path, limit)
-            with _Walk(self._fd, path) as walk:
+            with self._walk(path) as walk:
                 _regular(path, walk.stat())
                 return _read(walk.open(_READ), path, limit)
         except OSError as fault:
@@ -128,7 +132,7 @@ class Host:
         try:
             if self._fd < 0:
                 return Folder(self, path, os.open(path, flags))
-            with _Walk(self._fd, path) as walk:
+            with self._walk(path) as walk:
                 return Folder(self, path, walk.open(flags))
         except OSError as fault:
             raise translated(fault, path) from fault
@@ -139,7 +143,7 @@ class Host:
             if self._fd < 0:
                 os.stat(path)
             else:
-                _Walk(self._fd, path).close()
+                self._walk(path).close()
         except OSError as fault:
             if fault.errno in _ABSENT:
                 return False
@@ -151,7 +155,7 @@ class Host:
         try:
             if self._fd < 0:
                 return os.readlink(path)
-            with _Walk(self._fd, path, follow=False) as walk:
+            with self._walk(path, follow=False) as walk:
                 return walk.readlink()
         except OSError as fault:
             raise translated(fault, path) from fault
@@ -166,7 +170,7 @@ class Host:
             if self._fd < 0:
                 os.stat(path)
                 return os.path.realpath(path)
-            with _Walk(self._fd, path) as walk:
+            with self._walk(path) as walk:
                 return os.path.join(self.root, *walk.trail)
         except OSError as fault:
             raise translated(fault, path) from fault
@@ -179,7 +183,7 @@ class Host:
                 if self._fd < 0:
                     size = os.stat("/proc/version").st_size
                 else:
-                    with _Walk(self._fd, "/proc/version") as walk:
+                    with self._walk("/proc/version") as walk:
                         size = walk.stat().st_size
                 self._live = size == 0 and self.read_bytes("/proc/version", 4096) != b""
             except (OSError, NotFound, Unavailable):
@@ -271,83 +275,6 @@ class Folder:
             return os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode & 0o444 != 0
         except OSError as fault:
             raise translated(fault, f"{self.path}/{name}") from fault
-
-
-class _Walk:
-    """The way from a root to a file, each link resolved inside the root; ``trail`` holds the names that remain.
-
-    Descriptors of the directories on the way stay open until :meth:`close`, because ``..`` goes back to them.
-    """
-
-    def __init__(self, root: int, path: str, follow: bool = True) -> None:
-        self._stack = [os.dup(root)]
-        self.trail: list[str] = []
-        try:
-            self._go(path, follow)
-        except BaseException:
-            self.close()
-            raise
-
-    def _go(self, path: str, follow: bool) -> None:
-        ahead = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        must_be_folder = path.endswith(("/", "/."))
-        links = 0
-        while ahead:
-            name = ahead.pop()
-            if name == "..":
-                if len(self._stack) > 1:
-                    self._close_last()
-                continue
-            fd = os.open(name, _PATH, dir_fd=self._stack[-1])
-            mode = os.fstat(fd).st_mode
-            if stat.S_ISLNK(mode) and (ahead or follow or must_be_folder):
-                try:
-                    target = os.readlink("", dir_fd=fd)
-                finally:
-                    os.close(fd)
-                links += 1
-                if links > LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-                if target.startswith("/"):
-                    while len(self._stack) > 1:
-                        self._close_last()
-                must_be_folder = must_be_folder or (not ahead and target.endswith("/"))
-                ahead += [part for part in reversed(target.split("/")) if part not in ("", ".")]
-                continue
-            self._stack.append(fd)
-            self.trail.append(name)
-            if not stat.S_ISDIR(mode) and (ahead or must_be_folder):
-                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-
-    def _close_last(self) -> None:
-        os.close(self._stack.pop())
-        self.trail.pop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        while self._stack:
-            os.close(self._stack.pop())
-
-    def stat(self) -> os.stat_result:
-        return os.fstat(self._stack[-1])
-
-    def readlink(self) -> str:
-        return os.readlink("", dir_fd=self._stack[-1])
-
-    def open(self, flags: int) -> int:
-        """Open what was found; without procfs a descriptor of ``O_PATH`` opens only by its name, so it is checked to be the same."""
-        if len(self._stack) == 1:
-            return os.open(".", flags, dir_fd=self._stack[0])
-        fd = os.open(self.trail[-1], flags | os.O_NOFOLLOW, dir_fd=self._stack[-2])
-        if os.path.samestat(os.fstat(fd), self.stat()):
-            return fd
-        os.close(fd)
-        raise OSError(errno.ESTALE, "changed while it was being opened")
 
 
 def foreign_namespaces(exists: Callable[[str], bool]) -> dict[str, str]:
