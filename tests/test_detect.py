@@ -135,7 +135,11 @@ def test_a_version_that_does_not_parse_is_a_warning_and_the_field_stays_unset() 
         CATALOG,
     )
     assert found.query == Query(os="ubuntu")
-    for path, field in (("OS.release.VERSION_ID", "osv"), ("OS.sysctl./proc/sys/kernel/osrelease", "kernel"), ("K8s.server.version", "k8s")):
+    for path, field in (
+        ("OS.release.VERSION_ID", "osv"),
+        ("OS.sysctl./proc/sys/kernel/osrelease", "kernel"),
+        ("K8s.server.version", "k8s"),
+    ):
         (warning,) = (warning for warning in found.warnings if warning.startswith(path))
         assert warning.endswith(f"{field} stays unset")
         assert "\n" not in warning

@@ -105,6 +105,7 @@ class Reading:
                     self._keys(entries, _ENTRY, f"{path}: {field}")
             if path == COMPONENTS and isinstance(tree, dict):
                 self._keys(tree.get("components"), _CHART, f"{path}: components")
+                self._keys([tree], ("components",), path)
 
     def _keys(self, entries: object, known: tuple[str, ...], place: str) -> None:
         for i, entry in enumerate(entries if isinstance(entries, list) else ()):

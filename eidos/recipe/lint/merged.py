@@ -30,11 +30,11 @@ SHOWN = {"kernel": "OS.sysctl./proc/sys/kernel/osrelease", "k8s": "K8s.server.ve
 
 
 class Merged(Record):
-    """A recipe, and what its query, constraints and readings together say of a version."""
+    """A recipe, and what its query and constraints say together of a version: None when they leave none, nothing when they say nothing."""
 
     recipe: Recipe
     layers: tuple[Layer, ...]
-    known: dict[str, Expression]
+    known: dict[str, Expression | None]
 
     def step(self, path: str) -> Step | None:
         """Who set the reading at ``path``, and to what; None when nobody did."""
@@ -101,7 +101,7 @@ def _contradicting(fault: Contradiction, layers: tuple[str, ...]) -> str:
     return f"{max(layers, key=lambda layer: fault.message.rfind(f'({layer})'))}: constraints.{name}"
 
 
-def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression]:
+def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression | None]:
     """What is certain of a version by its path: the query's word, the constraint, the oldest kernel of the system."""
     known: dict[str, Expression | None] = {constraint.name: constraint.value for constraint in recipe.constraints}
 
@@ -117,7 +117,7 @@ def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression]:
     for kernel in rules.kernels:
         if said.get("os") == kernel.os and "osv" in said and parse_version(said["osv"]).matches(parse_version(kernel.osv)):
             add(SHOWN["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
-    return {path: expression for path, expression in known.items() if expression is not None}
+    return known
 
 
 def _numbers(text: str) -> str:

@@ -50,6 +50,8 @@ def _constraints(found: Merged) -> Iterator[Fault]:
 
 def _removed(found: Merged, rules: Rules) -> Iterator[Fault]:
     kernels = found.known.get(SHOWN["kernel"])
+    if kernels is None and SHOWN["kernel"] in found.known:
+        return  # no node runs such a kernel
     for removed in rules.removed:
         before = Expression((Term("<", (removed.since,)),))
         for path in found.recipe.history:
