@@ -26,9 +26,9 @@ from eidos.errors import EidosError, Timeout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Callable
+    from typing import Any, Callable
 
-    Frame = object
+    Frame = Any
     Produce = Callable[[], Iterable[Frame]]
 
 #: The most that one child may say, in bytes; more is a fault of its source.
@@ -52,6 +52,8 @@ class Child:
 
         Raises OSError when the system has no process or descriptor left.
         """
+        self._go = self._out = -1
+        self._ended = self._cancelled = False
         keep_standard_streams()
         go_in, go_out = os.pipe()
         try:
@@ -70,10 +72,7 @@ class Child:
             _serve(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
         os.close(go_in)
         os.close(out_out)
-        self._go = go_out
-        self._out = out_in
-        self._ended = False
-        self._cancelled = False
+        self._go, self._out = go_out, out_in
 
     def start(self) -> None:
         """Let the child begin; again is harmless."""

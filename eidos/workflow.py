@@ -13,7 +13,21 @@ from eidos.collectors import EARLY, UNITS, Sources
 from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout
 from eidos.host import Host
 from eidos.isolation import Child
-from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SECRET, SKIPPED, TYPES, UNREADABLE, VOLATILE, Gap, Measurement, Outcome, Subtype
+from eidos.model.measurement import (
+    ABSENT,
+    FAILED,
+    OK,
+    PARTIAL,
+    SECRET,
+    SKIPPED,
+    TYPES,
+    UNREADABLE,
+    VOLATILE,
+    Gap,
+    Measurement,
+    Outcome,
+    Subtype,
+)
 from eidos.model.snapshot import Snapshot
 
 TYPE_CHECKING = False
@@ -230,7 +244,9 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             if kind == "subtype":
                 part = Subtype(*rest)
                 before = found.get(part.name)
-                found[part.name] = part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
+                found[part.name] = (
+                    part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
+                )
             elif kind == "gap":
                 gaps.append(Gap(*rest))
             elif kind == "log":

@@ -16,6 +16,25 @@ ROOT = Path(__file__).resolve().parent.parent
 MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what tests compare with, instead of comparing")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether expected output is to be written."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder beside the repository with fixtures that are not part of it; tests that ask for it have the mark ``shared``."""
+    folder = ROOT.parent / "shared" / "fixtures"
+    if not folder.is_dir():
+        pytest.skip(f"needs the fixtures beside the repository, {folder}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def interpreters() -> dict[str, str]:
     """Minor version → path of every CPython from 3.9 on that this machine has."""

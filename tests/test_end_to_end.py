@@ -129,7 +129,9 @@ def test_a_collector_is_one_file_and_nothing_edited(tmp_path: Path) -> None:
     shutil.copytree(ROOT, tree, ignore=ignored)
     (tree / "eidos/collectors/os_uptime.py").write_text(ONE_MORE)
     built = tmp_path / "eidos.pyz"
-    subprocess.run([sys.executable, str(tree / "build_zipapp.py"), "--bytecode", sys.executable, "-o", str(built)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(tree / "build_zipapp.py"), "--bytecode", sys.executable, "-o", str(built)], check=True, capture_output=True
+    )
     listed = subprocess.run([sys.executable, "-I", str(built), "snapshot", "--list"], capture_output=True, text=True, check=True).stdout
     assert "os.uptime" in listed and "How long the host has been up" in listed
     document = json.loads(take(sys.executable, built, "-t", "json", "--only", "os.uptime")[1])
@@ -184,12 +186,16 @@ def test_from_outside_a_booted_machine_over_its_bus(machine: Machine, pyz: Path)
     status, text, errors = take(sys.executable, pyz, "-t", "json", "--root", str(machine.root), "--only", "systemd", "--debug")
     assert status == 0, errors
     assert "systemd: " in errors and "private" in errors
-    inside = json.loads(machine.run(os.path.realpath(sys.executable), "-I", "/root/eidos.pyz", "snapshot", "-t", "json", "--only", "systemd"))
+    inside = json.loads(
+        machine.run(os.path.realpath(sys.executable), "-I", "/root/eidos.pyz", "snapshot", "-t", "json", "--only", "systemd")
+    )
     assert containerd(json.loads(text)) == containerd(inside)
 
 
 def test_two_snapshots_of_an_idle_machine_differ_in_time_alone(machine: Machine) -> None:
     python = os.path.realpath(sys.executable)
-    first, second = (machine.run(python, "-I", "/root/eidos.pyz", "snapshot", "--only", "systemd,os.release").splitlines() for _ in range(2))
+    first, second = (
+        machine.run(python, "-I", "/root/eidos.pyz", "snapshot", "--only", "systemd,os.release").splitlines() for _ in range(2)
+    )
     assert len(first) == len(second) > 100
     assert all(CHANGES.match(a) for a, b in zip(first, second) if a != b)

@@ -29,8 +29,10 @@ VERB = Verb(
     "recipe",
     (
         "Say what a node should be: readings, constraints and components, from layers of public knowledge that match a query.",
-        "The query is said with flags, or read from a snapshot with --file; a flag wins over what the snapshot says. Without either "
-        "it is the base: what holds for every GPU node.",
+        (
+            "The query is said with flags, or read from a snapshot with --file; a flag wins over what the snapshot says. Without either "
+            "it is the base: what holds for every GPU node."
+        ),
     ),
     (
         Option("file", "a snapshot to take the query from; - is standard input", "FILE", "f", convert=path, completes="file"),
@@ -65,8 +67,10 @@ VERB = Verb(
         ("eidos recipe lint --data my-recipes", "check recipes of your own"),
     ),
     notes=(
-        "Exit status: 0 written, 2 wrong usage or input that is no snapshot or no recipe data, 4 nothing specific matched (--strict) "
-        "or lint found an error.",
+        (
+            "Exit status: 0 written, 2 wrong usage or input that is no snapshot or no recipe data, 4 nothing specific matched (--strict) "
+            "or lint found an error."
+        ),
     ),
 )
 

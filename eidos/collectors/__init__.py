@@ -22,7 +22,7 @@ from eidos.model.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Callable
+    from typing import Any, Callable
 
     from eidos.host import Host
     from eidos.model.measurement import Part
@@ -79,7 +79,7 @@ def summary(name: str) -> str:
     return (_import(name).__doc__ or "").strip().partition("\n")[0]
 
 
-def _import(name: str) -> object:
+def _import(name: str) -> Any:
     return __import__(f"{__name__}.{name.replace('.', '_', 1)}", fromlist=["collect"])
 
 

@@ -10,13 +10,11 @@ from eidos.errors import NotApplicable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from typing import NoReturn
 
     from eidos.collectors import Sources
-    from eidos.model.measurement import Part
 
 
-def collect(sources: Sources) -> Iterator[Part]:
+def collect(sources: Sources) -> NoReturn:
     """Raise NotApplicable: this version has no client for the Kubernetes API."""
     raise NotApplicable("this version does not read Kubernetes")
-    yield

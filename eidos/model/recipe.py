@@ -5,12 +5,12 @@ Knows the wire form of a recipe and where each of its lines came from; must not 
 
 from __future__ import annotations
 
-from eidos.model.measurement import Measurement
-from eidos.model.query import Query
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from eidos.model.query import Query
+    from eidos.model.measurement import Measurement
     from typing import Any
 
     from eidos.model.constraint import Constraint

@@ -5,9 +5,6 @@ Knows processes and medians; must not know what the commands do.
 
 from __future__ import annotations
 
-import importlib.util
-import marshal
-import os
 import statistics
 import subprocess
 import sys
@@ -66,7 +63,9 @@ def alternate(commands: Mapping[str, Sequence[str]], runs: int, environ: Mapping
     for _ in range(runs):
         for name, command in commands.items():
             began = time.perf_counter()
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ, check=False)
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ, check=False
+            )
             seconds[name].append(time.perf_counter() - began)
     return {name: Figures(seconds[name], memory[name]) for name in commands}
 
@@ -90,7 +89,7 @@ def interpreters() -> dict[str, str]:
     """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
     import build_zipapp
 
-    return {version: path for version, path in build_zipapp.find_interpreters().items()}
+    return dict(build_zipapp.find_interpreters())
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -105,7 +105,9 @@ class Reading:
                     self._keys(entries, _ENTRY, f"{path}: {field}")
             if path == COMPONENTS and isinstance(tree, dict):
                 self._keys(tree.get("components"), _CHART, f"{path}: components")
-                self._keys([tree], ("components",), path)
+                for key in tree:
+                    if key != "components":
+                        self.faults.append(Fault(WARNING, "unknown-key", f"{path}: {key}", "nothing reads this key"))
 
     def _keys(self, entries: object, known: tuple[str, ...], place: str) -> None:
         for i, entry in enumerate(entries if isinstance(entries, list) else ()):
