@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: Verb → its module, and what it does in one line.
 COMMANDS = {
     "snapshot": ("eidos.cli.snapshot", "say what this node is: OS, systemd, GPU, Kubernetes"),
+    "recipe": ("eidos.cli.recipe", "say what a node should be: readings, constraints, components"),
     "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, or one of its commands"),

@@ -92,7 +92,13 @@ def run(values: Values) -> int:
         from eidos.recipe.covered import covered
 
         tree = covered(store)
-        destination.write(values["output"], _list_table(tree) if (values["format"] or "table") == "table" else emit(values, tree))
+        if (values["format"] or "table") == "table":
+            from eidos.cli.recipe_table import list_table
+
+            text = list_table(tree, destination.width(values["output"]))
+        else:
+            text = emit(values, tree)
+        destination.write(values["output"], text)
         return 0
     recipe = _make(values, store)
     for sentence in recipe.warnings:
@@ -154,9 +160,3 @@ def _read_snapshot(place: str) -> Snapshot:
     if tree is None:
         raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
     return from_tree(tree, name)
-
-
-def _list_table(tree: dict[str, Any]) -> str:
-    from eidos.cli.recipe_table import list_table
-
-    return list_table(tree)

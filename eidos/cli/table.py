@@ -29,21 +29,21 @@ NARROWEST = 40
 _READABLE = 24
 
 #: What stands in for "as wide as it takes", and the width of headings there.
-_ENDLESS = 1 << 20
+ENDLESS = 1 << 20
 _RULE = 80
 
 _BREAKS = "/,;"
-_INDENT = "  "
+INDENT = "  "
 _GAP = "  "
 
 
 def snapshot_table(snapshot: Snapshot, width: int) -> str:
     """``snapshot`` as lines of at most ``width`` columns; 0 or less: as long as they need to be."""
-    room = max(width, NARROWEST) if width > 0 else _ENDLESS
+    room = max(width, NARROWEST) if width > 0 else ENDLESS
     blocks = [_header(snapshot, room)]
     for measurement in snapshot.measurements:
         if not measurement.subtypes:
-            blocks.append([_heading(measurement.type, "nothing was read", room)])
+            blocks.append([heading(measurement.type, "nothing was read", room)])
         subtypes = sorted(measurement.subtypes, key=lambda subtype: natural(subtype.name))
         blocks.extend(_block(measurement.type, subtype, room) for subtype in subtypes)
     if snapshot.collectors:
@@ -53,20 +53,21 @@ def snapshot_table(snapshot: Snapshot, width: int) -> str:
 
 def _header(snapshot: Snapshot, room: int) -> list[str]:
     facts = {"Node": snapshot.node, "Time": snapshot.timestamp, "Version": snapshot.version}
-    return list(_rows(((name, text or "not said") for name, text in facts.items()), room, ""))
+    return list(rows(((name, text or "not said") for name, text in facts.items()), room, ""))
 
 
-def _heading(left: str, right: str, room: int) -> str:
-    room = _RULE if room == _ENDLESS else room
+def heading(left: str, right: str, room: int) -> str:
+    """A line with ``left`` and ``right`` at its ends and a rule between them, ``room`` columns wide."""
+    room = _RULE if room == ENDLESS else room
     left = printable(left)
     rule = room - columns(left) - columns(right) - 2
-    return f"{left} {'─' * rule} {right}" if rule > 1 else _cut(left, room)
+    return f"{left} {'─' * rule} {right}" if rule > 1 else cut(left, room)
 
 
 def _block(kind: str, subtype: Subtype, room: int) -> list[str]:
     count = len(subtype.data)
-    heading = _heading(f"{kind} · {subtype.name}", f"{count:,} reading{'' if count == 1 else 's'}", room)
-    return [heading, *_rows(((key, _shown(value)) for key, value in sorted(subtype.data.items())), room, _INDENT)]
+    top = heading(f"{kind} · {subtype.name}", f"{count:,} reading{'' if count == 1 else 's'}", room)
+    return [top, *rows(((key, _shown(value)) for key, value in sorted(subtype.data.items())), room, INDENT)]
 
 
 def _shown(value: Reading) -> str:
@@ -74,7 +75,7 @@ def _shown(value: Reading) -> str:
     return written(value).replace("\t", " ") or '""'
 
 
-def _rows(pairs: Iterable[tuple[str, str]], room: int, indent: str) -> Iterator[str]:
+def rows(pairs: Iterable[tuple[str, str]], room: int, indent: str) -> Iterator[str]:
     """Two columns: the first as wide as its widest key, but a third of the room stays for values that need it."""
     shown = [(printable(key), printable(text)) for key, text in pairs]
     sizes = [columns(key) for key, _ in shown]
@@ -82,7 +83,7 @@ def _rows(pairs: Iterable[tuple[str, str]], room: int, indent: str) -> Iterator[
     most = room - len(indent) - len(_GAP) - kept
     left = max((size for size in sizes if size <= most), default=0)
     column = len(indent) + left + len(_GAP)
-    below = len(indent) + len(_INDENT) * 2
+    below = len(indent) + len(INDENT) * 2
     for (key, text), size in zip(shown, sizes):
         if size <= left and (columns(text) <= room - column or room - column >= _READABLE):
             first, *rest = wrap(text, room - column)
@@ -100,18 +101,18 @@ def _outcomes(outcomes: tuple[Outcome, ...], room: int) -> list[str]:
     heads = ("Collector", "Outcome", "ms")
     widths = [max(columns(head), *(columns(row[number]) for row in rows)) for number, head in enumerate(heads)]
     widths[0] = min(widths[0], max(room - sum(widths[1:]) - len(_GAP) * 3 - 3, 8))
-    column = sum(widths) + len(_GAP) * 3 + len(_INDENT)
+    column = sum(widths) + len(_GAP) * 3 + len(INDENT)
     beside = room - column - 3 >= _READABLE
-    lines = [_heading("Collectors", _tally(outcomes), room)]
+    lines = [heading("Collectors", _tally(outcomes), room)]
     for name, outcome, time, note in rows:
-        start = f"{_INDENT}{_pad(_cut(name, widths[0]), widths[0])}{_GAP}{outcome:{widths[1]}}{_GAP}{time:>{widths[2]}} ms"
+        start = f"{INDENT}{pad(cut(name, widths[0]), widths[0])}{_GAP}{outcome:{widths[1]}}{_GAP}{time:>{widths[2]}} ms"
         if not note:
             lines.append(start)
         elif beside:
             first, *rest = wrap(note, room - column - 3)
             lines += [f"{start}{_GAP}{first}", *(" " * (column + 3) + line for line in rest)]
         else:
-            lines += [start, *(_INDENT * 2 + line for line in wrap(note, room - len(_INDENT) * 2))]
+            lines += [start, *(INDENT * 2 + line for line in wrap(note, room - len(INDENT) * 2))]
     return lines
 
 
@@ -154,7 +155,7 @@ def wrap(text: str, room: int, lines: int = LINES) -> list[str]:
     pieces: list[str] = []
     while columns(text) > room:
         if len(pieces) == lines - 1:
-            return [*pieces, _cut(text, room)]
+            return [*pieces, cut(text, room)]
         head = _fitting(text, room)
         if text[len(head)] != " ":
             end = head.rfind(" ") + 1
@@ -177,9 +178,11 @@ def _fitting(text: str, room: int) -> str:
     return text[: max(end, 1)]
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
+    """``text`` in at most ``room`` columns, with ``…`` where something is missing."""
     return text if columns(text) <= room else _fitting(text, room - 1) + "…"
 
 
-def _pad(text: str, width: int) -> str:
+def pad(text: str, width: int) -> str:
+    """``text`` with blanks behind it, ``width`` columns wide."""
     return text + " " * (width - columns(text))

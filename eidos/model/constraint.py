@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Key = tuple[float, ...]
     Intervals = tuple[tuple[Key, Key], ...]
-    Words = tuple[Union[frozenset[str], None], frozenset[str]]
+    Words = tuple[bool, Union[frozenset[str], None], frozenset[str]]
 
 _OPERATORS = (">=", "<=", "==", "!=", ">", "<")
 _LOWEST: tuple[float, ...] = (0, 0, 0)
@@ -75,13 +75,15 @@ class Expression(Record):
     terms: tuple[Term, ...]
 
     def holds(self, reading: Reading) -> bool | None:
-        """Whether ``reading`` satisfies every term; None when it cannot be compared (a word, and only versions to compare it with)."""
+        """Whether ``reading`` satisfies every term; None when it fails none and one cannot be told (a word against a version)."""
         text = written(reading)
         version = _version(text)
         if version is not None:
             return any(low <= version.key < high for low, high in self._intervals())
-        words = self._words()
-        return None if words is None else text not in words[1] and (words[0] is None or text in words[0])
+        untold, allowed, denied = self._words()
+        if text in denied or (allowed is not None and text not in allowed):
+            return False
+        return None if untold else True
 
     def intersect(self, other: Expression) -> Expression | None:
         """What satisfies both, without the terms that say nothing more; None when nothing does."""
@@ -98,27 +100,27 @@ class Expression(Record):
 
     def empty(self) -> bool:
         """Whether nothing at all can satisfy it."""
-        words = self._words()
-        return not self._intervals() and (words is None or words[0] == frozenset())
+        untold, allowed, _ = self._words()
+        return not self._intervals() and (untold or allowed == frozenset())
 
     def same(self, other: Expression) -> bool:
-        """Whether both are satisfied by exactly the same readings."""
-        nothing: Words = (frozenset(), frozenset())
-        return self._intervals() == other._intervals() and (self._words() or nothing) == (other._words() or nothing)
+        """Whether both say the same of every reading."""
+        return self._intervals() == other._intervals() and self._words() == other._words()
 
-    def _words(self) -> Words | None:
-        """The words that are allowed (None: all others) and those that are denied; None when no operand is a word."""
-        if all(_version(operand) for term in self.terms for operand in term.operands):
-            return None
+    def _words(self) -> Words:
+        """Whether words are compared with nothing by some term, which of them are allowed (None: all others) and which denied."""
+        untold = False
         allowed: frozenset[str] | None = None
         denied: frozenset[str] = frozenset()
         for term in self.terms:
             words = frozenset(operand for operand in term.operands if _version(operand) is None)
-            if term.operator == "!=":
+            if not words:
+                untold = True
+            elif term.operator == "!=":
                 denied |= words
             else:
                 allowed = words if allowed is None else allowed & words
-        return (None, denied) if allowed is None else (allowed - denied, frozenset())
+        return (untold, None, denied) if allowed is None else (untold, allowed - denied, frozenset())
 
     def _intervals(self) -> Intervals:
         """The versions that are allowed: half-open intervals, in order, none touching another."""

@@ -9,12 +9,11 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.model.query import Query
-    from eidos.model.measurement import Measurement
     from typing import Any
 
     from eidos.model.constraint import Constraint
-    from eidos.model.measurement import Reading
+    from eidos.model.measurement import Measurement, Reading
+    from eidos.model.query import Query
 
 KIND = "Recipe"
 API_VERSION = "recipe.dgxc.io/v1"

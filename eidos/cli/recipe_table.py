@@ -1,0 +1,109 @@
+"""A recipe, and what recipes cover, as tables for people.
+
+Knows what people look for in a recipe and in which order; must not know where the text goes. Columns, widths and wrapping are
+``table``'s.
+"""
+
+from __future__ import annotations
+
+from eidos.cli.table import ENDLESS, INDENT, NARROWEST, columns, heading, pad, rows, wrap
+from eidos.log import printable
+from eidos.model.written import written
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from eidos.model.measurement import Measurement, Subtype
+    from eidos.model.recipe import Recipe
+
+
+def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: bool = False) -> str:
+    """``recipe`` as lines of at most ``width`` columns; 0 or less: as long as they need to be."""
+    room = max(width, NARROWEST) if width > 0 else ENDLESS
+    blocks = [list(_header(recipe, room))]
+    for measurement in recipe.measurements:
+        blocks += [list(_subtype(recipe, measurement, subtype, room, explain, context)) for subtype in measurement.subtypes]
+    if recipe.constraints:
+        lines = [heading("Constraints", str(len(recipe.constraints)), room)]
+        for constraint in recipe.constraints:
+            lines += rows([(constraint.name, str(constraint.value))], room, INDENT)
+            lines += _aside(constraint.why if context else "", room)
+        blocks.append(lines)
+    if recipe.components:
+        lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), room)]
+        widest = max(columns(component.id) for component in recipe.components)
+        for component in recipe.components:
+            place = " ".join(filter(None, (component.repository, component.chart)))
+            lines.append(f"{INDENT}{pad(component.id, widest)}  {component.version or 'no version of its own'}")
+            lines += _aside(place, room)
+            lines += _aside(component.why if context else "", room)
+        blocks.append(lines)
+    if explain:
+        blocks.append(list(_sources(recipe, room)))
+    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
+
+
+def list_table(tree: dict[str, Any], width: int = 0) -> str:
+    """What is covered, as ``recipe.covered`` tells it: words by field, then the layers with their keys and sources."""
+    room = max(width, NARROWEST) if width > 0 else ENDLESS
+    blocks = []
+    for field, entries in tree["catalog"].items():
+        lines = [heading(f"--{field}", f"{len(entries)} known", room)]
+        lines += rows([(entry["name"], _entry(entry)) for entry in entries], room, INDENT)
+        blocks.append(lines)
+    layers = tree["layers"]
+    lines = [heading("Layers, in the order in which they are applied", str(len(layers)), room)]
+    lines += rows([(layer["name"], _layer(layer)) for layer in layers], room, INDENT)
+    blocks.append(lines)
+    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
+
+
+def _header(recipe: Recipe, room: int) -> Iterator[str]:
+    facts = [("Query", str(recipe.request)), ("Recipe data", f"{recipe.timestamp or 'undated'} {recipe.digest[:12]}".strip())]
+    facts += [("Layers" if number == 0 else "", rule) for number, rule in enumerate(recipe.rules)]
+    facts += [("Warning", warning) for warning in recipe.warnings]
+    yield from rows(facts, room, "")
+
+
+def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, room: int, explain: bool, context: bool) -> Iterator[str]:
+    yield heading(f"{measurement.type} · {subtype.name}", f"{len(subtype.data)} value{'' if len(subtype.data) == 1 else 's'}", room)
+    if not explain and not context:
+        yield from rows([(key, written(value) or '""') for key, value in subtype.data.items()], room, INDENT)
+        return
+    for key, value in subtype.data.items():
+        yield from rows([(key, written(value) or '""')], room, INDENT)
+        yield from _aside(subtype.context.get(key, "") if context else "", room)
+        if explain:
+            last, *before = reversed(recipe.history[f"{measurement.type}.{subtype.name}.{key}"])
+            replaced = "".join(f", which replaced {written(step.value)} of {step.layer}" for step in before)
+            yield from _aside(f"set by {last.layer}{replaced}", room)
+
+
+def _sources(recipe: Recipe, room: int) -> Iterator[str]:
+    """The public documents behind each layer that set something, once."""
+    documents: dict[str, tuple[str, ...]] = {}
+    for steps in recipe.history.values():
+        for step in steps:
+            documents.setdefault(step.layer, step.sources)
+    yield heading("Sources", f"{len(documents)} layers", room)
+    for layer in sorted(documents):
+        yield f"{INDENT}{layer}"
+        for document in documents[layer] or ("no source is named",):
+            yield from _aside(document, room)
+
+
+def _aside(text: str, room: int) -> list[str]:
+    return [INDENT * 3 + line for line in wrap(printable(text), room - len(INDENT) * 3)] if text else []
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    layers = f"{entry['layers']} layer{'' if entry['layers'] == 1 else 's'} of its own" if entry["layers"] else "known, no layer of its own"
+    also = f"also {', '.join(entry['aliases'])}" if entry["aliases"] else ""
+    return "; ".join(filter(None, (layers, ", ".join(entry.get("versions", [])), also)))
+
+
+def _layer(layer: dict[str, Any]) -> str:
+    key = ", ".join(f"{field}={value}" for field, value in layer["key"].items()) or "always"
+    return f"{key}: {layer['readings']} readings, {layer['constraints']} constraints, {len(layer['components'])} components"
