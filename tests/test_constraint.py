@@ -75,7 +75,7 @@ def test_the_strictest_wins(left: str, right: str, both: str | None) -> None:
 def test_a_list_of_words_and_versions_stays_what_it_is_when_intersected() -> None:
     both = parse("in (1.33, stable)").intersect(parse(">= 1.30"))
     assert both is not None
-    assert [both.holds(reading) for reading in ("1.33", "1.34", "stable")] == [True, False, False]
+    assert [both.holds(reading) for reading in ("1.33", "1.34", "stable", "latest")] == [True, False, None, False]
 
 
 @pytest.mark.parametrize(

@@ -238,9 +238,13 @@ def dead_socket(stage: Stage) -> Iterator[None]:
 
     path = stage.root / "run/dbus"
     path.mkdir(parents=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(os.path.relpath(path / "system_bus_socket"))
-    listener.close()
+    here = os.getcwd()
+    os.chdir(path)  # the whole path may be longer than an address may be
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("system_bus_socket")
+    finally:
+        os.chdir(here)
     yield
 
 

@@ -46,7 +46,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         text = sources.host.read(PATH)
     except Missing as fault:
-        raise NotApplicable(f"there is no {PATH}: a kernel that loads no modules") from fault
+        why = "this kernel loads none" if sources.host.is_live else "the tree has none"
+        raise NotApplicable(f"no modules: {why} (there is no {PATH})") from fault
     except Unreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return

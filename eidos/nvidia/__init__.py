@@ -6,3 +6,5 @@ Knows NVML, the XML of ``nvidia-smi -q -x``, and where a driver leaves traces; m
 the driver's, so both belong into a process that can be abandoned. ``nvml_facts`` and ``smi_facts`` are tables: which reading
 comes from which call and from which element. Both name the readings alike, and ``reading`` holds what they share.
 """
+
+from __future__ import annotations
