@@ -24,14 +24,18 @@ from __future__ import annotations
 
 
 class EidosError(Exception):
-    """Something that eidos set out to do and could not: ``message`` for people, ``hint`` what to do, ``code`` for programs."""
+    """Something that eidos set out to do and could not: ``message`` for people, ``hint`` what to do, ``code`` for programs.
+
+    ``excerpt`` is, where the fault has a place in a text, that text and the index of the place.
+    """
 
     code = "failed"
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, excerpt: tuple[str, int] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.excerpt = excerpt
 
 
 class InvalidInput(EidosError):

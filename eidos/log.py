@@ -55,7 +55,7 @@ def warn(message: str, **fields: object) -> None:
 
 
 def error(message: str, **fields: object) -> None:
-    """Log a failure; ``hint=`` says what to do about it."""
+    """Log a failure; ``hint=`` says what to do about it, ``excerpt=(text, index)`` shows its place in a text."""
     emit("error", message, fields)
 
 
@@ -88,9 +88,12 @@ def printable(text: str) -> str:
 def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
     # People read the message, which says what matters; the fields are for programs, and for whoever looks for a fault.
     shows = level == "debug"
-    details = " ".join(f"{name}={value}" for name, value in fields.items() if shows and name != "hint" and value is not None)
+    details = " ".join(f"{name}={value}" for name, value in fields.items() if shows and name not in ("hint", "excerpt") and value is not None)
     shown = {"warn": "warning", "error": "error"}.get(level, level)
     line = f"{shown}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
+    excerpt = fields.get("excerpt")
+    if isinstance(excerpt, tuple) and printable(excerpt[0]) == excerpt[0]:
+        line += f"  {excerpt[0]}\n  {' ' * excerpt[1]}^\n"
     hint = fields.get("hint")
     return line + (f"hint: {printable(str(hint))}\n" if hint else "")
 

@@ -336,7 +336,7 @@ def test_exists(root: Path) -> None:
 
 def test_readlink_of_what_is_none(root: Path) -> None:
     for host, prefix in ((Host(str(root)), ""), (Host(), str(root))):
-        with pytest.raises(Unreadable, match="invalid argument|not a link"):
+        with pytest.raises(Unreadable, match="not a link"):
             host.readlink(f"{prefix}/etc/inside")
         with pytest.raises(Missing):
             host.readlink(f"{prefix}/etc/none")

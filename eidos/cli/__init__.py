@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if log.shows("debug") and not isinstance(fault, InvalidInput):
             _trace(fault)
-        log.error(fault.message, hint=fault.hint)
+        log.error(fault.message, hint=fault.hint, excerpt=fault.excerpt)
         return EXIT_STATUS.get(fault.code, 1)
 
 

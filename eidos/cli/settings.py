@@ -158,7 +158,7 @@ def _convert(option: Option, raw: list[str], where: str) -> object:
         # A shell may leave a comma behind when it completes a list.
         return tuple(dict.fromkeys(option.value(word) for word in words if word or not any(words)))
     except EidosError as fault:
-        raise InvalidInput(f"{where}: {fault.message}", fault.hint) from None
+        raise InvalidInput(f"{where}: {fault.message}", fault.hint, fault.excerpt) from None
 
 
 def _written(value: object, key: str, many: bool) -> list[str]:

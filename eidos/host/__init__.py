@@ -158,6 +158,8 @@ class Host:
             with self._walk(path, follow=False) as walk:
                 return walk.readlink()
         except OSError as fault:
+            if fault.errno == errno.EINVAL:
+                raise Unreadable(path, "not a link", fault.errno) from fault
             raise translated(fault, path) from fault
 
     def real(self, path: str) -> str:

@@ -89,6 +89,8 @@ class Walk:
 
     def readlink(self) -> str:
         """Where what was found points; OSError with EINVAL when it is no link."""
+        if not stat.S_ISLNK(self.stat().st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return os.readlink("", dir_fd=self._stack[-1])
 
     def open(self, flags: int) -> int:

@@ -45,14 +45,14 @@ _HIGHEST: tuple[float, ...] = (float("inf"),)
 
 
 class InvalidExpression(InvalidInput):
-    """Not an expression; the message shows the place of the fault with a caret."""
+    """Not an expression; the excerpt shows the place of the fault."""
 
     def __init__(self, text: str, place: int, why: str) -> None:
         shown = text if len(text) <= 100 else text[:100] + "…"
-        caret = f"\n  {shown}\n  {' ' * min(place, 100)}^" if shown.isprintable() else ""
         super().__init__(
-            f"{shown!r} is no expression: {why}{caret}",
-            hint="examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08",
+            f"{shown!r} is no expression: {why}",
+            "examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08",
+            (shown, min(place, 100)),
         )
 
 

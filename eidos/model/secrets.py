@@ -42,6 +42,9 @@ _QUOTES = "\"'`"
 _BREAKS = ",;&?#|(){}[]"
 _SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
 
+#: A word with one of these before its "=" is more than one assignment.
+_NO_NAME = _SEPARATORS | frozenset("/:")
+
 #: "user:x@y" is none of a secret when it begins or ends so: a digest of an image, an address, an instance of a unit.
 _NO_USER = ("mailto", "sip", "acct")
 _UNITS = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
@@ -81,7 +84,7 @@ def withhold_words(words: Sequence[str]) -> tuple[list[str], int]:
         if expected and not (word.startswith("--") or (word.startswith("-") and is_secret_name(word))):
             expected = False
             word, found = _hidden(word)
-        elif equals and name.replace("-", ""):
+        elif equals and name.strip("-") and _NO_NAME.isdisjoint(name):
             expected = False
             shown, found = withhold_value(name, value)
             word = f"{name}={shown}"
@@ -136,7 +139,7 @@ class _Scan:
         self._flags: tuple[str, ...] = ()
 
     def separator(self, c: str) -> None:
-        if c in _BREAKS:
+        if c in _BREAKS or (self.expected == "value" and c in _BLANKS):
             self.expected, self._label = "", False
         self.out.append(c)
 
@@ -162,11 +165,11 @@ class _Scan:
     def _open(self, piece: str) -> None:
         """A piece of which nothing is known but itself."""
         name, equals, value = piece.partition("=")
-        if equals and name:
+        if equals and name and not is_secret_name(name.partition(":")[0] if ":" in name else ""):
             if value:
                 self._put(*_assigned(name, value))
             else:
-                self.expected = "label" if is_secret_name(name) else ""
+                self.expected = "value" if is_secret_name(name) else ""
                 self._put(piece)
             return
         self._flags = _FLAGS.get(piece.rpartition("/")[2], self._flags)

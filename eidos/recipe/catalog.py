@@ -60,7 +60,7 @@ class Catalog(Record):
                 try:
                     parse_version(text)
                 except InvalidInput as fault:
-                    raise InvalidInput(f"{name}: {fault.message}", fault.hint) from fault
+                    raise InvalidInput(f"{name}: {fault.message}", fault.hint, fault.excerpt) from fault
                 fields[field] = text
             elif field in NAMES and self.entries.get(field):
                 found = self.find(field, text)

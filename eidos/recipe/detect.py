@@ -79,7 +79,7 @@ def _version(field: str, path: str, facts: dict[str, str], warnings: list[str]) 
     try:
         return parse_version(text).text
     except InvalidInput as fault:
-        warnings.append(f"{path}: {fault.message.partition(chr(10))[0]}: {field} stays unset")
+        warnings.append(f"{path}: {fault.message}: {field} stays unset")
         return ""
 
 

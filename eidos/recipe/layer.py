@@ -112,7 +112,7 @@ def _key(tree: object, where: str) -> Query:
                 try:
                     parse_version(text)
                 except InvalidVersion as fault:
-                    raise InvalidData(f"{where}.{field}: {fault.message}", fault.hint) from fault
+                    raise InvalidData(f"{where}.{field}: {fault.message}", fault.hint, fault.excerpt) from fault
         else:
             text = text.lower()
         said[field] = text
@@ -173,7 +173,7 @@ def _constraint(tree: object, where: str) -> Constraint:
     try:
         expression = constraint.parse(texts["value"])
     except InvalidInput as fault:
-        raise InvalidData(f"{where}.value: {fault.message}", fault.hint) from fault
+        raise InvalidData(f"{where}.value: {fault.message}", fault.hint, fault.excerpt) from fault
     return constraint.Constraint(texts["name"], expression, texts["why"], texts["source"])
 
 

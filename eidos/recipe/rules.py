@@ -222,7 +222,7 @@ def _row(kind: type[R], tree: object, where: str) -> R:
     except TypeError as fault:
         raise InvalidData(f"{where}: {fault}") from fault
     except InvalidInput as fault:
-        raise InvalidData(f"{where}: {fault.message}", fault.hint) from fault
+        raise InvalidData(f"{where}: {fault.message}", fault.hint, fault.excerpt) from fault
 
 
 def _plain(value: object, where: str) -> Any:

@@ -70,12 +70,12 @@ def test_any_text_is_a_version_or_no_version(text: str) -> None:
     assert refused.text == text
     assert refused.hint
     assert 0 <= refused.place <= len(text)
-    if text.isprintable():
-        assert refused.message.splitlines()[-1].index("^") == 2 + refused.place
+    assert refused.excerpt is not None and refused.excerpt[1] == min(refused.place, 60)
 
 
 @given(st.text(alphabet="0123456789.-x", min_size=61, max_size=300))
 def test_the_caret_stays_on_the_screen(text: str) -> None:
     with pytest.raises(InvalidVersion) as caught:
         parse("x" + text)
-    assert all(len(line) < 200 for line in caught.value.message.splitlines())
+    assert len(caught.value.message) < 200
+    assert caught.value.excerpt is not None and len(caught.value.excerpt[0]) <= 61 and caught.value.excerpt[1] <= 60

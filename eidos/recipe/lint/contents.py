@@ -44,7 +44,7 @@ def _value(layer: Layer, value: Value, rules: Rules) -> Iterator[Fault]:
             try:
                 parse_version(text)
             except InvalidInput as fault:
-                yield Fault(ERROR, "version", place, fault.message.partition("\n")[0], fault.hint or "")
+                yield Fault(ERROR, "version", place, fault.message, fault.hint or "")
     for remark in rules.observed:
         if matches(remark.path, path):
             yield Fault(ERROR, "observed", place, f"{_short(text)} is no recommendation: {remark.why}", source=rules.cite(remark.source))

@@ -99,4 +99,4 @@ def _version(text: str, place: str) -> Iterator[Fault]:
     try:
         parse_version(text)
     except InvalidInput as fault:
-        yield Fault(ERROR, "version", place, fault.message.partition("\n")[0], fault.hint or "")
+        yield Fault(ERROR, "version", place, fault.message, fault.hint or "")

@@ -1,0 +1,54 @@
+"""What a recipe costs: the whole command, and the engine alone.
+
+Knows the budgets of the design; prints figures beside them and asserts nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+from pathlib import Path
+
+from tests.bench.measure import alternate, empty_zipapp, interpreters, scratch
+from tests.bench.snapshot import build
+
+#: Times an empty zipapp, and MiB.
+BUDGET = (2.4, 20)
+
+QUERY = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "service": "eks", "k8s": "1.33.5", "gpu": "h100", "intent": "training"}
+
+ENGINE = """
+import statistics, sys, time
+sys.path.insert(0, sys.argv[1])
+from eidos.recipe.resolve import resolve
+from eidos.recipe.store import shipped
+store = shipped()
+query = store.catalog.query(dict(word.split("=") for word in sys.argv[2:]))
+times = []
+for _ in range(300):
+    began = time.perf_counter()
+    resolve(query, store)
+    times.append((time.perf_counter() - began) * 1000)
+print(statistics.median(times))
+"""
+
+
+def report(pyz: Path | None, runs: int) -> None:
+    """Print the ratio per interpreter, and the milliseconds of one recipe from a loaded store."""
+    with scratch() as name:
+        folder = Path(name)
+        built = pyz or build(folder)
+        for version, python in sorted(interpreters().items(), key=lambda item: tuple(map(int, item[0].split(".")))):
+            start = [python, "-I", "-S"]
+            flags = [f"--{field}={value}" for field, value in QUERY.items()]
+            commands = {"empty": [*start, str(empty_zipapp(python, folder))], "recipe": [*start, str(built), "recipe", *flags]}
+            figures = alternate(commands, runs)
+            floor, seen = figures["empty"].median, figures["recipe"]
+            words = [f"{field}={value}" for field, value in QUERY.items()]
+            engine = [
+                float(subprocess.run([*start, "-c", ENGINE, str(built), *words], stdout=subprocess.PIPE, check=True).stdout) for _ in range(3)
+            ]
+            print(
+                f"CPython {version}: recipe {seen.median / floor:.2f}x (budget {BUDGET[0]}x), {seen.kibibytes / 1024:.1f} MiB "
+                f"(budget {BUDGET[1]} MiB), {seen.median * 1000:.1f} ms; the engine alone {statistics.median(engine):.2f} ms (budget 1 ms)"
+            )
