@@ -94,8 +94,23 @@ class Version:
         return f"Version({self.text!r})"
 
 
+#: Versions that were read before: one recipe reads the same few a hundred times. They never change, so they can be shared.
+_READ: dict[str, Version] = {}
+_MOST = 1024
+
+
 def parse(text: str) -> Version:
     """The version that ``text`` writes; NegativeNumber, NotNumeric or InvalidVersion with the place of the fault when it writes none."""
+    known = _READ.get(text)
+    if known is None:
+        known = _parse(text)
+        if len(_READ) >= _MOST:
+            _READ.clear()
+        _READ[text] = known
+    return known
+
+
+def _parse(text: str) -> Version:
     place = 1 if text[:1] in ("v", "V") else 0
     end = len(text)
     for index in range(place, len(text)):

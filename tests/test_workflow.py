@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def stuck(sources: Sources) -> Iterator[Part]:
 
 
 def crashing(sources: Sources) -> Iterator[Part]:
+    faulthandler.disable()  # pytest's would print the test's own stack
     yield Subtype("crashing", {"before": True})
     os.abort()
 
