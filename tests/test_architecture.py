@@ -17,7 +17,9 @@ from tests.conftest import MINORS, ROOT
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
     **dict.fromkeys(("_build", "bytecode", "durations", "errors", "log", "model", "nearest", "retry", "semver"), 0),
-    **dict.fromkeys(("dbus", "formats", "host", "http", "isolation", "kube", "nvidia", "oci", "output", "pool", "resources", "telemetry"), 1),
+    **dict.fromkeys(
+        ("dbus", "formats", "host", "http", "isolation", "kube", "nvidia", "oci", "output", "pool", "resources", "telemetry"), 1
+    ),
     **dict.fromkeys(("bundle", "checks", "collectors", "diff", "fleet", "manifest", "recipe"), 2),
     "workflow": 3,
     **dict.fromkeys(("cli", "server"), 4),

@@ -151,7 +151,12 @@ def test_no_permission(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest", "test")):
             folder.chmod(0o755)
-    asked = [("/", f"{tmp_path}/open/secret"), (str(tmp_path), "/open/secret"), ("/", f"{tmp_path}/closed/file"), (str(tmp_path), "/closed/file")]
+    asked = [
+        ("/", f"{tmp_path}/open/secret"),
+        (str(tmp_path), "/open/secret"),
+        ("/", f"{tmp_path}/closed/file"),
+        (str(tmp_path), "/closed/file"),
+    ]
     done = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED], input=json.dumps(asked), capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
     )
@@ -179,7 +184,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-@pytest.mark.parametrize("target", ["inside", "/etc/inside", "../etc/./inside", "../../../../../etc/inside", "/../etc//inside", "./../etc/inside"])
+@pytest.mark.parametrize(
+    "target", ["inside", "/etc/inside", "../etc/./inside", "../../../../../etc/inside", "/../etc//inside", "./../etc/inside"]
+)
 def test_links_are_resolved_inside_the_root(root: Path, target: str) -> None:
     (root / "etc" / "link").symlink_to(target)
     host = Host(str(root))

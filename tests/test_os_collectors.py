@@ -154,7 +154,14 @@ def test_at_home_nothing_is_foreign(initial: set[str]) -> None:
     ("flag", "kind", "right", "gap", "gone", "stays"),
     [
         ("-n", "net", "hostNetwork: true", "/proc/sys/net/*", ["net/"], "kernel/shmmax"),
-        ("-i", "ipc", "hostIPC: true", "/proc/sys/kernel/shm*", ["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"], "kernel/seccomp/"),
+        (
+            "-i",
+            "ipc",
+            "hostIPC: true",
+            "/proc/sys/kernel/shm*",
+            ["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"],
+            "kernel/seccomp/",
+        ),
         ("-u", "uts", "hostNetwork: true", "/proc/sys/kernel/hostname", ["kernel/hostname", "kernel/domainname"], "kernel/osrelease"),
         ("-U", "user", "hostUsers: true", "/proc/sys/user/*", ["user/"], "vm/swappiness"),
     ],
@@ -288,7 +295,12 @@ def test_a_tree_without_any_of_it_is_skipped(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("os.grub", "proc/cmdline"), ("os.kmod", "proc/modules"), ("os.release", "usr/lib/os-release"), ("os.sysctl", "proc/sys/vm/swappiness")],
+    [
+        ("os.grub", "proc/cmdline"),
+        ("os.kmod", "proc/modules"),
+        ("os.release", "usr/lib/os-release"),
+        ("os.sysctl", "proc/sys/vm/swappiness"),
+    ],
 )
 @pytest.mark.parametrize("fault", ["fifo", "folder", "large", "binary", "empty"])
 def test_any_fault_is_a_gap_or_a_value(tree: Path, name: str, path: str, fault: str) -> None:

@@ -51,7 +51,18 @@ def test_names_of_no_secrets(name: str) -> None:
     "value",
     [
         *("", "true", "False", "no", "off", "none", "null", "enabled", "0", "1", WITHHELD),
-        *("/etc/kubernetes/pki/token", "/run/secrets/db", "/var/lib/x", "./token", "../x/y", "~/.token", "%d/token", "%t/x", "file:///etc/x", "@/etc/x"),
+        *(
+            "/etc/kubernetes/pki/token",
+            "/run/secrets/db",
+            "/var/lib/x",
+            "./token",
+            "../x/y",
+            "~/.token",
+            "%d/token",
+            "%t/x",
+            "file:///etc/x",
+            "@/etc/x",
+        ),
         *("$TOKEN", "${TOKEN}", "$(cat /run/token)", "${CREDENTIALS_DIRECTORY}/token", "%i", "'/etc/token'", '"true"'),
     ],
 )
@@ -60,7 +71,9 @@ def test_what_gives_nothing_away_stays(value: str) -> None:
     assert withhold_words(["x", f"--token={value}"]) == (["x", f"--token={value}"], 0)
 
 
-@pytest.mark.parametrize("value", ["a", "12345", SECRET, "/kZ8+base64/begins=with/a/slash", "/", "true1", "a b", "$TOKEN:x", "${A}${B", "a=b", "x,y;z"])
+@pytest.mark.parametrize(
+    "value", ["a", "12345", SECRET, "/kZ8+base64/begins=with/a/slash", "/", "true1", "a b", "$TOKEN:x", "${A}${B", "a=b", "x,y;z"]
+)
 def test_what_gives_something_away_goes(value: str) -> None:
     assert withhold_value("token", value) == (WITHHELD, True)
     assert withhold_words(["x", f"--token={value}"]) == (["x", f"--token={WITHHELD}"], 1)
@@ -80,9 +93,27 @@ def test_a_number_under_a_secrets_name_is_a_secret_and_a_switch_is_none() -> Non
 @pytest.mark.parametrize(
     "value",
     [
-        *(JWT, "ghp_0123456789abcdefghijABCDEFGHIJ012345", "github_pat_11ABCDEFG0123456789_abc", "glpat-0123456789abcdefghij", "hvs.CAESIJ0123456789abcdef"),
-        *("nvapi-0123456789abcdefghijklmnop", "AKIA0123456789ABCDEF", "ASIA0123456789ABCDEF", "xoxb-0123456789-abcdef", "hf_0123456789abcdefghijAB"),
-        *("abcdef.0123456789abcdef", "dckr_pat_0123456789abcdef", "npm_0123456789abcdefghij", "AIza0123456789abcdefghijklmnopqrstuvw", "sk-0123456789abcdefghijkl"),
+        *(
+            JWT,
+            "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+            "github_pat_11ABCDEFG0123456789_abc",
+            "glpat-0123456789abcdefghij",
+            "hvs.CAESIJ0123456789abcdef",
+        ),
+        *(
+            "nvapi-0123456789abcdefghijklmnop",
+            "AKIA0123456789ABCDEF",
+            "ASIA0123456789ABCDEF",
+            "xoxb-0123456789-abcdef",
+            "hf_0123456789abcdefghijAB",
+        ),
+        *(
+            "abcdef.0123456789abcdef",
+            "dckr_pat_0123456789abcdef",
+            "npm_0123456789abcdefghij",
+            "AIza0123456789abcdefghijklmnopqrstuvw",
+            "sk-0123456789abcdefghijkl",
+        ),
     ],
 )
 def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
@@ -96,13 +127,61 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("5.15.0-1024-aws", "6.8.0-1013-nvidia-64k", "x86_64", "containerd://1.7.23", "eyJ", "eyJust-a-word", "sk-", "sk-learn", "hf_hub", "AKIA", "npm_config_cache"),
-        *("GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "00000000-0000-4000-8000-000000000003", "sha256:0123456789abcdef0123456789abcdef", "v1.2.3", "a.b"),
-        *("nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04", "registry.k8s.io/pause@sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097"),
-        *("/usr/bin/containerd", "--node-labels=a=b,c=d", "--v=2", "10.0.0.1:8080", "fe80::1", "unix:///run/containerd/containerd.sock", "user@host.service"),
-        *("getty@tty1.service", "a:b@c.service", "mailto:me@example.com", "root=UUID=0123-4567", "console=ttyS0,115200n8", "isolcpus=managed_irq,domain,2-95"),
-        *("git@github.com:org/repo.git", "https://example.com/a@b", "https://example.com:8443/x?id=1#y", "https://bob@example.com/", "tcp://127.0.0.1:5000"),
-        *("cuda:12.0@sha256:0123456789abcdef", "crashkernel=1G-4G:192M,4G-64G:256M", "rd.luks.uuid=0123", "rd.luks.key=/etc/key:UUID=12", "--authorization-mode=Webhook"),
+        *(
+            "5.15.0-1024-aws",
+            "6.8.0-1013-nvidia-64k",
+            "x86_64",
+            "containerd://1.7.23",
+            "eyJ",
+            "eyJust-a-word",
+            "sk-",
+            "sk-learn",
+            "hf_hub",
+            "AKIA",
+            "npm_config_cache",
+        ),
+        *(
+            "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab",
+            "00000000-0000-4000-8000-000000000003",
+            "sha256:0123456789abcdef0123456789abcdef",
+            "v1.2.3",
+            "a.b",
+        ),
+        *(
+            "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04",
+            "registry.k8s.io/pause@sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097",
+        ),
+        *(
+            "/usr/bin/containerd",
+            "--node-labels=a=b,c=d",
+            "--v=2",
+            "10.0.0.1:8080",
+            "fe80::1",
+            "unix:///run/containerd/containerd.sock",
+            "user@host.service",
+        ),
+        *(
+            "getty@tty1.service",
+            "a:b@c.service",
+            "mailto:me@example.com",
+            "root=UUID=0123-4567",
+            "console=ttyS0,115200n8",
+            "isolcpus=managed_irq,domain,2-95",
+        ),
+        *(
+            "git@github.com:org/repo.git",
+            "https://example.com/a@b",
+            "https://example.com:8443/x?id=1#y",
+            "https://bob@example.com/",
+            "tcp://127.0.0.1:5000",
+        ),
+        *(
+            "cuda:12.0@sha256:0123456789abcdef",
+            "crashkernel=1G-4G:192M,4G-64G:256M",
+            "rd.luks.uuid=0123",
+            "rd.luks.key=/etc/key:UUID=12",
+            "--authorization-mode=Webhook",
+        ),
     ],
 )
 def test_what_only_looks_a_little_like_one_stays(value: str) -> None:
@@ -146,7 +225,10 @@ def test_passwords_in_urls(url: str, clean: str) -> None:
         (["x", "--token", "-dash"], ["x", "--token", WITHHELD]),
         (["x", "--token", "--token", "y"], ["x", "--token", "--token", WITHHELD]),
         (["x", "--token"], ["x", "--token"]),
-        (["docker", "run", "-e", "TOKEN=x", "--env=PASSWORD=y", "-e", "A=b"], ["docker", "run", "-e", f"TOKEN={WITHHELD}", f"--env=PASSWORD={WITHHELD}", "-e", "A=b"]),
+        (
+            ["docker", "run", "-e", "TOKEN=x", "--env=PASSWORD=y", "-e", "A=b"],
+            ["docker", "run", "-e", f"TOKEN={WITHHELD}", f"--env=PASSWORD={WITHHELD}", "-e", "A=b"],
+        ),
         (["curl", "-H", "Authorization: Bearer x"], ["curl", "-H", f"Authorization: Bearer {WITHHELD}"]),
         (["curl", "--header=Authorization: Basic x"], ["curl", f"--header=Authorization: Basic {WITHHELD}"]),
         (["curl", "-H", "X-Api-Key:x"], ["curl", "-H", f"X-Api-Key:{WITHHELD}"]),
@@ -188,7 +270,11 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         ("systemd.set_credential", "passwd.hashed-password.root:x", WITHHELD),
         ("rootflags", "vers=3.0,username=bob,password=x,ro", f"vers=3.0,username=bob,password={WITHHELD},ro"),
         ("cifsroot", "//192.0.2.1/share,user=bob,pass=x", f"//192.0.2.1/share,user=bob,pass={WITHHELD}"),
-        ("netroot", "iscsi:bob:x@192.0.2.1::3260::iqn.2020-01.com.example:t", f"iscsi:bob:{WITHHELD}@192.0.2.1::3260::iqn.2020-01.com.example:t"),
+        (
+            "netroot",
+            "iscsi:bob:x@192.0.2.1::3260::iqn.2020-01.com.example:t",
+            f"iscsi:bob:{WITHHELD}@192.0.2.1::3260::iqn.2020-01.com.example:t",
+        ),
         ("netroot", "iscsi:bob:x:rev:y@192.0.2.1::::iqn", f"iscsi:bob:{WITHHELD}@192.0.2.1::::iqn"),
         ("netroot", "iscsi:192.0.2.1::::iqn.2009-06.dracut:target0", "iscsi:192.0.2.1::::iqn.2009-06.dracut:target0"),
         ("root", "nfs:192.0.2.1:/export,vers=4", "nfs:192.0.2.1:/export,vers=4"),

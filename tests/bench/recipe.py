@@ -46,7 +46,8 @@ def report(pyz: Path | None, runs: int) -> None:
             floor, seen = figures["empty"].median, figures["recipe"]
             words = [f"{field}={value}" for field, value in QUERY.items()]
             engine = [
-                float(subprocess.run([*start, "-c", ENGINE, str(built), *words], stdout=subprocess.PIPE, check=True).stdout) for _ in range(3)
+                float(subprocess.run([*start, "-c", ENGINE, str(built), *words], stdout=subprocess.PIPE, check=True).stdout)
+                for _ in range(3)
             ]
             print(
                 f"CPython {version}: recipe {seen.median / floor:.2f}x (budget {BUDGET[0]}x), {seen.kibibytes / 1024:.1f} MiB "
