@@ -88,7 +88,9 @@ def printable(text: str) -> str:
 def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
     # People read the message, which says what matters; the fields are for programs, and for whoever looks for a fault.
     shows = level == "debug"
-    details = " ".join(f"{name}={value}" for name, value in fields.items() if shows and name not in ("hint", "excerpt") and value is not None)
+    details = " ".join(
+        f"{name}={value}" for name, value in fields.items() if shows and name not in ("hint", "excerpt") and value is not None
+    )
     shown = {"warn": "warning", "error": "error"}.get(level, level)
     line = f"{shown}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
     excerpt = fields.get("excerpt")

@@ -114,7 +114,7 @@ class _Plain:
 
 
 def _parsed(text: str) -> dict[str, object]:
-    """``json.loads`` for a document of our own, by its scanner alone: ``json`` around it imports ``re``, three times as long as this takes."""
+    """``json.loads`` for a document of our own, by its scanner alone: the rest of ``json`` imports ``re``, which takes longer than this."""
     try:
         make_scanner = __import__("_json").make_scanner
     except (ImportError, AttributeError):  # an interpreter without that extension

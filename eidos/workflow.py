@@ -124,13 +124,14 @@ def make_recipe(
     snapshot: Snapshot | None = None,
     store: Store | None = None,
     called: Mapping[str, str] | None = None,
+    explain: bool = False,
 ) -> Recipe:
     """Say what a node should be, for a query, a snapshot, or both.
 
     ``said`` maps fields of the query (os, osv, kernel, service, k8s, gpu, intent) to words or versions and wins over what is
     detected in ``snapshot``; ``store`` defaults to the shipped knowledge (``recipe.store.open_store`` reads others); ``called``
-    gives the name of a field in messages. Raises InvalidInput for a word that the catalog does not know or a version that does
-    not parse, and InvalidData when the knowledge contradicts itself.
+    gives the name of a field in messages; ``explain`` adds which layer said what. Raises InvalidInput for a word that the catalog
+    does not know or a version that does not parse, and InvalidData when the knowledge contradicts itself.
 
     >>> make_recipe({"gpu": "H100", "intent": "training"}).request.to_tree()
     {'gpu': 'h100', 'intent': 'training'}
@@ -143,9 +144,9 @@ def make_recipe(
     store = store or shipped()
     asked = store.catalog.query(said or {}, called)
     if snapshot is None:
-        return resolve(asked, store)
+        return resolve(asked, store, explain=explain)
     found = detect(snapshot, store.catalog)
-    recipe = resolve(replace(found.query, **asked.said()), store)
+    recipe = resolve(replace(found.query, **asked.said()), store, explain=explain)
     return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
 
 

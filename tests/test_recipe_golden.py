@@ -102,7 +102,7 @@ def test_each_word_of_the_catalog_is_asked_for(store: Store) -> None:
 
 def test_each_layer_alone_makes_a_recipe_that_comes_back_from_its_file(store: Store) -> None:
     for layer in store.overlays:
-        tree = resolve(layer.key, store).to_tree(context=True, explain=True)
+        tree = resolve(layer.key, store, explain=True).to_tree(context=True)
         assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree
         assert formats.from_text(formats.to_json(tree), "recipe.json") == tree
 
@@ -122,7 +122,7 @@ queries = [store.catalog.query(said) for said in questions.values()] + [layer.ke
 queries.append(detect(from_tree(snapshot, "snapshot"), store.catalog).query)
 digest = hashlib.sha256()
 for query in queries:
-    tree = resolve(query, store).to_tree(context=True, explain=True)
+    tree = resolve(query, store, explain=True).to_tree(context=True)
     digest.update((formats.to_yaml(tree) + formats.to_json(tree)).encode())
 print(digest.hexdigest())
 """
@@ -156,4 +156,4 @@ def test_a_hundred_runs_under_any_hash_seed_and_locale_give_one_digest() -> None
 
 def test_a_hundred_recipes_in_one_process_are_alike(store: Store) -> None:
     asked = store.catalog.query(QUESTIONS["eks-h100-training"])
-    assert len({formats.to_yaml(resolve(asked, store).to_tree(context=True, explain=True)) for _ in range(100)}) == 1
+    assert len({formats.to_yaml(resolve(asked, store, explain=True).to_tree(context=True)) for _ in range(100)}) == 1

@@ -108,7 +108,7 @@ def run(values: Values) -> int:
 
         text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
     else:
-        text = emit(values, recipe.to_tree(context=values["context"], explain=values["explain"]))
+        text = emit(values, recipe.to_tree(context=values["context"]))
     destination.write(values["output"], text)
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
@@ -147,7 +147,7 @@ def _make(values: Values, store: Store) -> Recipe:
 
     said = {field: values[field] for field in FIELDS if values[field] is not None}
     snapshot = _read_snapshot(values["file"]) if values["file"] is not None else None
-    return make_recipe(said, snapshot=snapshot, store=store, called={field: f"--{field}" for field in FIELDS})
+    return make_recipe(said, snapshot=snapshot, store=store, called={field: f"--{field}" for field in FIELDS}, explain=values["explain"])
 
 
 def _read_snapshot(place: str) -> Snapshot:

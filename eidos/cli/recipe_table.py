@@ -30,6 +30,8 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
         for constraint in recipe.constraints:
             lines += rows([(constraint.name, str(constraint.value))], room, INDENT)
             lines += _aside(constraint.why if context else "", room)
+            said = recipe.history.get(f"constraints.{constraint.name}", ())
+            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in said)}" if explain else "", room)
         blocks.append(lines)
     if recipe.components:
         lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), room)]
@@ -39,6 +41,10 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
             lines.append(f"{INDENT}{pad(component.id, widest)}  {component.version or 'no version of its own'}")
             lines += _aside(place, room)
             lines += _aside(component.why if context else "", room)
+            if explain:
+                place = f"components.{component.id}."
+                setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(place) for step in steps)
+                lines += _aside(f"set by {', '.join(setters)}" if setters else "needed by another component", room)
         blocks.append(lines)
     if explain:
         blocks.append(list(_sources(recipe, room)))

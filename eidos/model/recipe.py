@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.model.constraint import Constraint
-    from eidos.model.measurement import Measurement, Reading
+    from eidos.model.measurement import Measurement
     from eidos.model.query import Query
 
 KIND = "Recipe"
@@ -23,7 +23,7 @@ class Step(Record):
     """One layer's word on one line: ``layer`` its name, ``value`` what it set, ``sources`` the documents behind it."""
 
     layer: str
-    value: Reading
+    value: Any
     sources: tuple[str, ...] = ()
 
 
@@ -50,7 +50,7 @@ class Component(Record):
 
 
 class Recipe(Record):
-    """Readings, constraints and components for one query; ``history`` maps ``Type.subtype.key`` to its steps, the last one standing."""
+    """Readings, constraints and components for one query; ``history``, when it was asked for, tells who said what."""
 
     timestamp: str
     version: str
@@ -64,10 +64,10 @@ class Recipe(Record):
     warnings: tuple[str, ...] = ()
     history: dict[str, tuple[Step, ...]] = {}
 
-    def to_tree(self, *, context: bool = False, explain: bool = False) -> dict[str, Any]:
+    def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
 
-        ``context`` adds the sentence that says why; ``explain`` adds for each value the layers that set it, in order.
+        ``context`` adds the sentences that say why. A recipe with a history tells it: for each line the layers that set it.
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
         if self.uncovered:
@@ -83,8 +83,9 @@ class Recipe(Record):
             if not context:
                 for component in tree["components"]:
                     component.pop("why", None)
-        if explain:
-            tree["explanation"] = [_explanation(path, steps) for path, steps in self.history.items()]
+        if self.history:
+            met = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
+            tree["explanation"] = [_explanation(path, steps, met.get(path)) for path, steps in self.history.items()]
         return tree
 
 
@@ -112,11 +113,13 @@ def _constraint(constraint: Constraint, context: bool) -> dict[str, Any]:
     return {**entry, "why": constraint.why} if context and constraint.why else entry
 
 
-def _explanation(path: str, steps: tuple[Step, ...]) -> dict[str, Any]:
+def _explanation(path: str, steps: tuple[Step, ...], met: str | None) -> dict[str, Any]:
+    """One line's history: of a constraint (``met`` is what is left of it) all layers count, of anything else the last one."""
+    if met is not None:
+        said = [{"layer": step.layer, "value": step.value, "sources": list(step.sources)} for step in steps]
+        return {"path": path, "value": met, "layers": said}
     last = steps[-1]
-    entry: dict[str, Any] = {"path": path, "value": last.value, "layer": last.layer}
-    if last.sources:
-        entry["sources"] = list(last.sources)
+    entry: dict[str, Any] = {"path": path, "value": copied(last.value), "layer": last.layer, "sources": list(last.sources)}
     if len(steps) > 1:
-        entry["replaced"] = [{"layer": step.layer, "value": step.value} for step in reversed(steps[:-1])]
-    return entry
+        entry["replaced"] = [{"layer": step.layer, "value": copied(step.value)} for step in reversed(steps[:-1])]
+    return {key: value for key, value in entry.items() if value != []}

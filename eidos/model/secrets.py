@@ -41,6 +41,7 @@ _BLANKS = " \t\r\n"
 _QUOTES = "\"'`"
 _BREAKS = ",;&?#|(){}[]"
 _SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
+_ESCAPED = ('\\"', "\\'")
 
 #: A word with one of these before its "=" is more than one assignment.
 _NO_NAME = _SEPARATORS | frozenset("/:")
@@ -63,10 +64,14 @@ def withhold_value(name: str, value: Reading) -> tuple[Reading, bool]:
     if not isinstance(value, str):
         hidden = not isinstance(value, bool) and is_secret_name(name)
         return (WITHHELD, True) if hidden else (value, False)
-    if is_secret_name(name) or (is_some_key(name) and looks_random(value)):
-        return (value, False) if is_harmless(value) else (WITHHELD, True)
-    clean, count = withhold_text(value)
+    clean, count = _value(name, value)
     return clean, count > 0
+
+
+def _value(name: str, value: str) -> tuple[str, int]:
+    if is_secret_name(name) or (is_some_key(name) and looks_random(value)):
+        return _hidden(value)
+    return withhold_text(value)
 
 
 def withhold_words(words: Sequence[str]) -> tuple[list[str], int]:
@@ -80,13 +85,13 @@ def withhold_words(words: Sequence[str]) -> tuple[list[str], int]:
     expected = False
     for word in words:
         name, equals, value = word.partition("=")
-        found: int | bool = 0
+        found = 0
         if expected and not (word.startswith("--") or (word.startswith("-") and is_secret_name(word))):
             expected = False
             word, found = _hidden(word)
         elif equals and name.strip("-") and _NO_NAME.isdisjoint(name):
             expected = False
-            shown, found = withhold_value(name, value)
+            shown, found = _value(name, value)
             word = f"{name}={shown}"
         else:
             flags = _FLAGS.get(word.rpartition("/")[2], flags)
@@ -111,9 +116,13 @@ def withhold_text(text: str) -> tuple[str, int]:
     at = 0
     while at < len(text):
         c = text[at]
-        if c in _QUOTES and scan.expected:
-            end = text.find(c, at + 1)
-            end = len(text) if end < 0 else end
+        escaped = c == "\\" and text[at + 1 : at + 2] in ('"', "'")
+        if escaped:
+            scan.out.append(c)
+            at += 1
+            c = text[at]
+        if c in _QUOTES and scan.takes(c):
+            end = _end_of_quote(text, at, escaped)
             scan.quoted(c, text[at + 1 : end])
             at = end
         elif c in _SEPARATORS:
@@ -121,11 +130,24 @@ def withhold_text(text: str) -> tuple[str, int]:
             at += 1
         else:
             end = at + 1
-            while end < len(text) and text[end] not in _SEPARATORS:
+            while end < len(text) and text[end] not in _SEPARATORS and text[end : end + 2] not in _ESCAPED:
                 end += 1
             scan.piece(text[at:end])
             at = end
     return "".join(scan.out), count + scan.count
+
+
+def _end_of_quote(text: str, begin: int, escaped: bool) -> int:
+    """Where what was opened at ``begin`` ends: at the same quote, escaped as the first one was or not; else with the text."""
+    quote = text[begin]
+    end = begin + 1
+    while end < len(text):
+        if escaped and text[end : end + 2] == "\\" + quote:
+            return end
+        if not escaped and text[end] == quote:
+            return end
+        end += 2 if text[end] == "\\" and not escaped else 1
+    return len(text)
 
 
 class _Scan:
@@ -137,15 +159,31 @@ class _Scan:
         self.expected = ""
         self._label = False
         self._flags: tuple[str, ...] = ()
+        self._inside = ""
+
+    def takes(self, quote: str) -> bool:
+        """Whether a quote opens what is expected: it does not when it closes the flag or the label itself (``["--token", "x"]``)."""
+        return self.expected == "value" or (bool(self.expected) and quote != self._inside)
 
     def separator(self, c: str) -> None:
-        if c in _BREAKS or (self.expected == "value" and c in _BLANKS):
+        if c in _QUOTES:
+            if c == self._inside:
+                self._inside = ""
+                self.expected += "-quoted" if self.expected == "flag" else ""
+            else:
+                self._inside = self._inside or c
+        elif (c in _BREAKS and self.expected != "flag-quoted") or (self.expected == "value" and c in _BLANKS):
             self.expected, self._label = "", False
         self.out.append(c)
 
     def quoted(self, quote: str, inside: str) -> None:
-        self.expected = ""
+        self._inside = quote
         self.out.append(quote)
+        if self.expected.startswith("flag") and inside.startswith("--"):
+            self.expected = ""
+            self.piece(inside)
+            return
+        self.expected = ""
         self._put(*_hidden(inside))
 
     def piece(self, piece: str) -> None:
@@ -157,7 +195,7 @@ class _Scan:
         elif expected and piece.lower() in _SCHEMES:
             self.expected = expected
             self._put(piece)
-        elif expected == "label" or (expected == "flag" and not piece.startswith("-")) or (expected == "scheme" and len(piece) >= 16):
+        elif expected == "label" or (expected[:4] == "flag" and not piece.startswith("-")) or (expected == "scheme" and len(piece) >= 16):
             self._put(*_hidden(piece))
         else:
             self._open(piece)

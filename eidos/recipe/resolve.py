@@ -10,8 +10,9 @@ from eidos import __version__
 from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
-from eidos.model.recipe import Component, Recipe, Step, copied
+from eidos.model.recipe import Component, Recipe, copied
 from eidos.recipe.component import Chart, with_dependencies
+from eidos.recipe.history import history
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,14 +30,13 @@ class Contradiction(InvalidData):
     """Two layers ask of one reading what nothing can satisfy."""
 
 
-def resolve(query: Query, store: Store) -> Recipe:
-    """The recipe for ``query``: a pure function of both; the result shares nothing with the store.
+def resolve(query: Query, store: Store, *, explain: bool = False) -> Recipe:
+    """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
     Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
     """
     overlays = store.matching(query)
     layers = (store.base, *overlays)
-    measurements, history = _readings(layers)
     uncovered = tuple(field for field in SPECIFIC if query.said().get(field) and not any(layer.key.said().get(field) for layer in overlays))
     return Recipe(
         timestamp=store.timestamp(),
@@ -44,23 +44,20 @@ def resolve(query: Query, store: Store) -> Recipe:
         digest=store.digest,
         request=query,
         rules=tuple(f"{layer.name}: {layer.key}" for layer in layers),
-        measurements=measurements,
+        measurements=_readings(layers),
         constraints=_constraints(layers),
         components=_components(layers, store.charts),
         uncovered=uncovered,
         warnings=tuple(_warning(query, field, store) for field in uncovered),
-        history=history,
+        history=history(layers) if explain else {},
     )
 
 
-def _readings(layers: tuple[Layer, ...]) -> tuple[tuple[Measurement, ...], dict[str, tuple[Step, ...]]]:
-    steps: dict[tuple[str, str, str], list[tuple[Layer, Value]]] = {}
+def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
+    grouped: dict[str, dict[str, dict[str, Value]]] = {}
     for layer in layers:
         for value in layer.values:
-            steps.setdefault((value.type, value.subtype, value.key), []).append((layer, value))
-    grouped: dict[str, dict[str, dict[str, Value]]] = {}
-    for (kind, subtype, key), said in steps.items():
-        grouped.setdefault(kind, {}).setdefault(subtype, {})[key] = said[-1][1]
+            grouped.setdefault(value.type, {}).setdefault(value.subtype, {})[value.key] = value
     measurements = []
     for kind in TYPES.values():
         subtypes = []
@@ -70,13 +67,7 @@ def _readings(layers: tuple[Layer, ...]) -> tuple[tuple[Measurement, ...], dict[
             subtypes.append(Subtype(name, data, why))
         if subtypes:
             measurements.append(Measurement(kind, tuple(subtypes)))
-    history = {
-        ".".join(path): tuple(
-            Step(layer.name, value.reading, tuple(source.document for source in layer.sources)) for layer, value in steps[path]
-        )
-        for path in sorted(steps)
-    }
-    return tuple(measurements), history
+    return tuple(measurements)
 
 
 def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:

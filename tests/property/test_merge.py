@@ -40,22 +40,22 @@ def _spoil(tree: Any) -> None:
 
 @given(files(), queries, st.data())
 def test_the_order_of_files_and_mappings_changes_nothing(trees: dict[str, Any], query: Query, data: st.DataObject) -> None:
-    first = resolve(query, from_folder(trees))
-    second = resolve(query, from_folder(_reordered(trees, data)))
-    assert formats.to_yaml(first.to_tree(context=True, explain=True)) == formats.to_yaml(second.to_tree(context=True, explain=True))
+    first = resolve(query, from_folder(trees), explain=True)
+    second = resolve(query, from_folder(_reordered(trees, data)), explain=True)
+    assert formats.to_yaml(first.to_tree(context=True)) == formats.to_yaml(second.to_tree(context=True))
 
 
 @given(files(), queries)
 def test_merging_again_changes_nothing(trees: dict[str, Any], query: Query) -> None:
     """Overlays that say once more what they say already, as a copy in the same file."""
-    once = resolve(query, from_folder(trees))
+    once = resolve(query, from_folder(trees), explain=True)
     doubled = {
         path: [item for layer in (tree if isinstance(tree, list) else [tree]) for item in (layer, copy.deepcopy(layer))]
         if path.startswith("overlays/")
         else tree
         for path, tree in trees.items()
     }
-    twice = resolve(query, from_folder(doubled))
+    twice = resolve(query, from_folder(doubled), explain=True)
     assert _readings(once) == _readings(twice)
     assert [str(c.value) for c in once.constraints] == [str(c.value) for c in twice.constraints]
     assert once.components == twice.components
@@ -63,7 +63,7 @@ def test_merging_again_changes_nothing(trees: dict[str, Any], query: Query) -> N
 
 @given(files(), queries)
 def test_a_recipe_laid_over_itself_is_itself(trees: dict[str, Any], query: Query) -> None:
-    recipe = resolve(query, from_folder(trees))
+    recipe = resolve(query, from_folder(trees), explain=True)
     tree = recipe.to_tree()
     layer = {
         "key": {"intent": "again"},
@@ -71,7 +71,7 @@ def test_a_recipe_laid_over_itself_is_itself(trees: dict[str, Any], query: Query
         "constraints": tree.get("constraints", []),
         "components": {c["id"]: {"version": c["version"], "values": c.get("values", {})} for c in tree.get("components", [])},
     }
-    again = resolve(Query(**{**query.said(), "intent": "again"}), from_folder({**trees, "overlays/zz.yaml": layer}))
+    again = resolve(Query(**{**query.said(), "intent": "again"}), from_folder({**trees, "overlays/zz.yaml": layer}), explain=True)
     mine, theirs = _readings(recipe), _readings(again)
     # Keys that ask for the intent of the query no longer apply; what the recipe said stands all the same.
     assert {path: theirs[path] for path in mine} == mine
@@ -80,9 +80,9 @@ def test_a_recipe_laid_over_itself_is_itself(trees: dict[str, Any], query: Query
 @given(files(), queries)
 def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Query) -> None:
     store = from_folder(trees)
-    untouched = resolve(query, from_folder(copy.deepcopy(trees)))
-    recipe = resolve(query, store)
-    _spoil(recipe.to_tree(context=True, explain=True))
+    untouched = resolve(query, from_folder(copy.deepcopy(trees)), explain=True)
+    recipe = resolve(query, store, explain=True)
+    _spoil(recipe.to_tree(context=True))
     for measurement in recipe.measurements:
         for subtype in measurement.subtypes:
             _spoil(subtype.data)
@@ -92,7 +92,7 @@ def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Quer
     recipe.history.clear()
     # Nor does what the store was made of.
     _spoil(trees)
-    assert resolve(query, store) == untouched
+    assert resolve(query, store, explain=True) == untouched
 
 
 @given(files(), queries)
@@ -112,7 +112,7 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
             for subtype in measurement["subtypes"]:
                 for key, value in subtype["data"].items():
                     expected[f"{kind}.{subtype['subtype']}.{key}"] = value
-    recipe = resolve(query, from_folder(trees))
+    recipe = resolve(query, from_folder(trees), explain=True)
     assert _readings(recipe) == expected
     assert set(recipe.history) == set(expected)
 
@@ -120,6 +120,6 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
 @given(files(), queries)
 @settings(max_examples=50)
 def test_a_recipe_comes_back_from_yaml_and_json(trees: dict[str, Any], query: Query) -> None:
-    tree = resolve(query, from_folder(trees)).to_tree(context=True, explain=True)
+    tree = resolve(query, from_folder(trees), explain=True).to_tree(context=True)
     assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree
     assert formats.from_text(formats.to_json(tree), "recipe.json") == tree

@@ -83,7 +83,7 @@ def merged(store: Store, rules: Rules) -> Iterator[Merged | Fault]:
             continue
         seen.add(told)
         try:
-            recipe = resolve(query, store)
+            recipe = resolve(query, store, explain=True)
         except Contradiction as fault:
             yield Fault(ERROR, "contradiction", _contradicting(fault, names), f"{fault.message} (for {query})", fault.hint or "")
         except InvalidData:

@@ -1,0 +1,48 @@
+"""Which layer said what: for every line of a recipe, the layers that had a word on it, in order.
+
+Knows the paths of lines (``Type.subtype.key``, ``constraints.<path>``, ``components.<id>.<what>``); must not know which word stands in the
+end: ``resolve`` decides that.
+"""
+
+from __future__ import annotations
+
+from eidos.model.recipe import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from eidos.recipe.layer import Layer
+
+
+def history(layers: tuple[Layer, ...]) -> dict[str, tuple[Step, ...]]:
+    """Steps of each line, by its path in alphabetical order; the layers come in the order in which they are applied."""
+    steps: dict[str, list[Step]] = {}
+    for layer in layers:
+        sources = tuple(" ".join(filter(None, (source.document, source.version, source.date))) for source in layer.sources)
+        for path, value in _lines(layer):
+            steps.setdefault(path, []).append(Step(layer.name, value, sources))
+    return {path: tuple(steps[path]) for path in sorted(steps)}
+
+
+def _lines(layer: Layer) -> Iterator[tuple[str, Any]]:
+    for value in layer.values:
+        yield f"{value.type}.{value.subtype}.{value.key}", value.reading
+    for constraint in layer.constraints:
+        yield f"constraints.{constraint.name}", str(constraint.value)
+    for choice in layer.choices:
+        place = f"components.{choice.id}"
+        yield f"{place}.enabled", choice.enabled
+        if choice.version:
+            yield f"{place}.version", choice.version
+        yield from _leaves(f"{place}.values", choice.values)
+
+
+def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """The scalars and lists of chart values; a list is one word, because a later layer replaces it as one."""
+    if isinstance(tree, dict) and tree:
+        for key in sorted(tree):
+            yield from _leaves(f"{path}.{key}", tree[key])
+    elif path.count(".") > 2:
+        yield path, tree
