@@ -21,7 +21,7 @@ import os
 import select
 import time
 
-from eidos.errors import EidosError, Timeout
+from eidos.errors import Timeout, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ LIMIT = 64 << 20
 SLICE = 0.1
 
 
-class Died(EidosError):
+class Died(Unavailable):
     """A child ended without finishing its work: a crash in a driver's library, the kernel short of memory."""
-
-    code = "died"
 
 
 class Child:
@@ -50,24 +48,22 @@ class Child:
     def __init__(self, produce: Produce, siblings: Iterable[Child] = ()) -> None:
         """Fork; ``produce`` returns the frames (plain trees), ``siblings`` are the children that were forked before.
 
-        Raises OSError when the system has no process or descriptor left.
+        Raises Unavailable when the system has no process or descriptor left.
         """
         self._go = self._out = -1
         self._ended = self._cancelled = False
-        keep_standard_streams()
-        go_in, go_out = os.pipe()
+        opened: list[int] = []
         try:
-            out_in, out_out = os.pipe()
-        except OSError:
-            os.close(go_in)
-            os.close(go_out)
-            raise
-        try:
+            keep_standard_streams()
+            opened += os.pipe()
+            opened += os.pipe()
             self.pid = os.fork()
-        except OSError:
-            for fd in (go_in, go_out, out_in, out_out):
+        except OSError as fault:
+            for fd in opened:
                 os.close(fd)
-            raise
+            hint = "end other programs, or allow more processes and open files (ulimit -u, ulimit -n)"
+            raise Unavailable(f"no process for it: {(fault.strerror or str(fault)).lower()}", hint) from fault
+        go_in, go_out, out_in, out_out = opened
         if self.pid == 0:
             _serve(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
         os.close(go_in)

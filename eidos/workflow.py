@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import EARLY, UNITS, Sources
-from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout
+from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout, Unavailable
 from eidos.host import Host
 from eidos.isolation import Child
 from eidos.model.measurement import (
@@ -145,7 +145,7 @@ def make_recipe(
     asked = store.catalog.query(said or {}, called)
     if snapshot is None:
         return resolve(asked, store, explain=explain)
-    found = detect(snapshot, store.catalog)
+    found = detect(snapshot, store.catalog, asked)
     recipe = resolve(replace(found.query, **asked.said()), store, explain=explain)
     return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
 
@@ -168,8 +168,8 @@ def _collect(
         for name in sorted(chosen, key=lambda name: name not in EARLY):
             try:
                 children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
-            except OSError as fault:
-                results[name] = (Outcome(name, FAILED, 0.0, f"no process for it: {fault.strerror}"), ())
+            except Unavailable as fault:
+                results[name] = (Outcome(name, FAILED, 0.0, fault.message, fault.hint), ())
             else:
                 if len(children) <= workers:
                     children[name].start()
@@ -201,7 +201,7 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
 
     def produce() -> Iterator[Frame]:
         lines: list[Frame] = []
-        log.divert(lambda level, message, fields: lines.append(("log", level, message, {k: str(v) for k, v in fields.items()})))
+        log.divert(lambda level, message, fields: lines.append(("log", level, message, _texts(fields))))
         began = time.monotonic()
         end: Frame = ("end", OK, None, None)
         try:
@@ -222,12 +222,17 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
             place = traceback.extract_tb(fault.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"
             end = ("end", FAILED, f"internal error at {where}: {type(fault).__name__}: {fault}", "please report this as a fault of eidos")
-            log.debug(traceback.format_exc())
+            for line in traceback.format_exc().splitlines():
+                log.debug(line)
         yield from lines
         yield ("time", (time.monotonic() - began) * 1000)
         yield end
 
     return produce
+
+
+def _texts(fields: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def _supervise(name: str, child: Child, sources: Sources) -> Result:

@@ -193,3 +193,11 @@ def test_a_node_kernel_that_says_otherwise_is_a_warning() -> None:
 def test_numbers_stay_as_they_were_written() -> None:
     tree = from_text("measurements: [{type: os, subtypes: [{subtype: release, data: {ID: ubuntu, VERSION_ID: 24.10}}]}]", "x")
     assert detect(from_tree(tree, "x"), CATALOG).query.osv == "24.10"
+
+
+def test_a_field_that_is_said_is_nothing_to_warn_of() -> None:
+    assert not detect(snapshot(), CATALOG, Query(os="ubuntu", osv="24.04", kernel="6.8", k8s="1.33", service="eks", gpu="h100")).warnings
+    assert detect(snapshot(), CATALOG, Query(gpu="h100", k8s="1.33")).warnings == (
+        "the snapshot has no OS readings: os, osv and kernel stay unset",
+        "the snapshot has no K8s readings: service stays unset",
+    )

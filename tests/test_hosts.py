@@ -30,7 +30,8 @@ def seen(name: str, volatile: bool = False) -> dict[str, Any]:
     sources = Sources(host=Host(str(HERE / "hosts" / name)), volatile=volatile)
     tree: dict[str, Any] = {}
     for collector in COLLECTORS:
-        tree[collector] = said = {}
+        said: dict[str, Any] = {}
+        tree[collector] = said
         try:
             for part in load(collector)(sources):
                 if isinstance(part, Gap):

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
 from eidos.model.measurement import WITHHELD
 from eidos.model.secretnames import looks_secret
 from eidos.model.secrets import is_secret_name, withhold_text, withhold_value, withhold_words
 
-#: A secret by any name; no test may ever see it again.
+if TYPE_CHECKING:
+    from eidos.model.measurement import Reading
+
+CASES = Path(__file__).parent / "cases" / "secrets"
+
+#: A secret by any name.
 SECRET = "hunter2hunter2"
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2RlIn0.c2lnbmF0dXJl"
 
-NAMES = """
-token TOKEN Token --token -token auth-token authToken AUTHTOKEN github_token GITHUB_TOKEN token2 TOKEN_2 X-Auth-Token access_token refreshToken idtoken
-bearer --bearer bearer-token BearerToken jwt cookie session-cookie psk wpa_psk wifi.psk
-password --password passwd PASSWD PGPASSWORD MYSQL_ROOT_PASSWORD db.password dbPassword rd.iscsi.password rd.iscsi.in.password inst.vncpassword rootpw pw passphrase
-vncpasswd cifspass --pass proxy-pass sshpass-pass requirepass masterauth
-secret client_secret clientSecret CLIENTSECRET dhchap_secret --dhchap-ctrl-secret secrets app.secret secret_key SECRET_KEY_BASE
-credential credentials SetCredential SetCredentialEncrypted LoadCredential systemd.set_credential systemd.set_credential_binary creds
-apikey api-key api_key API_KEY apiKey APIKey X-Api-Key NGC_API_KEY NVIDIA_API_KEY ngc-key
-access-key accessKey AWS_SECRET_ACCESS_KEY aws_access_key_id private-key privateKey PRIVATE_KEY privatekey ssh-private-key signing-key encryption_key
-authkey auth-key TS_AUTHKEY storage-key accountKey host-key license-key shared_key master-key luks_key
-auth --auth registry-auth REGISTRY_AUTH Authorization
-""".split()
-
-NO_NAMES = """
---authorization-mode authorization-webhook-cache --authentication-token-webhook --authentication-token-webhook-cache-ttl --authorization-kubeconfig
---tls-private-key-file --token-auth-file --service-account-signing-key-file private_key_path token-path PASSWORD_FILE --password-file
---client-ca-file --ca-cert keyring KeyringMode --keyring key keys monkey keyboard vconsole.keymap KEYMAP primary-key sort-key --key --partition-key
---token-ttl token-timeout token_type --secret-name secretName secret-namespace token-issuer --token-audience password-policy password-length min-password-length
---max-tokens max_num_batched_tokens --max-num-batched-tokens num-tokens
-tokenizer --tokenizer-mode broken authority author authenticated iommu.passthrough bypass passenger compass PassEnvironment
-KeepAlive key-value Passive tcp_syncookies cookies rd.lvm.lv root BOOT_IMAGE net.ifnames hugepages console ip - -- --help "" =
-LimitMSGQUEUE ExecStart SecureBits RootHashSignature SSH_AUTH_SOCK pwdx pwm passno
-""".split()
+NAMES = (CASES / "names-of-secrets.txt").read_text(encoding="utf-8").split()
+NO_NAMES = (CASES / "names-of-none.txt").read_text(encoding="utf-8").split()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,8 +68,8 @@ def test_what_gives_something_away_goes(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [True, False, 1, 2.5])
-def test_values_that_are_no_text(value: object) -> None:
-    assert withhold_value("name", value) == (value, False)  # type: ignore[arg-type]
+def test_values_that_are_no_text(value: Reading) -> None:
+    assert withhold_value("name", value) == (value, False)
 
 
 def test_a_number_under_a_secrets_name_is_a_secret_and_a_switch_is_none() -> None:

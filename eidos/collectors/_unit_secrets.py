@@ -78,9 +78,13 @@ def _credentials(value: Any) -> Clean:
 
 
 def _commands(value: Any) -> Clean:
-    """``(path, arguments, …)`` each."""
-    clean, labels = [], []
-    for path, arguments, *rest in value:
+    """``(path, arguments, …)`` each; what only has such a name (ExecPaths, ExecSearchPath) is a list of texts."""
+    clean: list[Any] = []
+    labels: list[str] = []
+    for entry in value:
+        if not isinstance(entry, tuple):
+            return _texts(value)
+        path, arguments, *rest = entry
         shown, count = withhold_words(arguments)
         clean.append((path, shown, *rest))
         labels += [path] * count

@@ -9,7 +9,7 @@ unit's interfaces (org.freedesktop.systemd1(5)): some 400 properties of a servic
 
     ActiveState: inactive
     LoadError: "[org.freedesktop.systemd1.NoSuchUnit Unit crio.service not found.]"
-    LoadState: not -found
+    LoadState: not-found
 
 and so stops nothing. What it looks like from a real one:
 

@@ -121,12 +121,12 @@ def withhold_text(text: str) -> tuple[str, int]:
             scan.out.append(c)
             at += 1
             c = text[at]
-        if c in _QUOTES and scan.takes(c):
+        if c in _QUOTES and scan.takes(c, escaped):
             end = _end_of_quote(text, at, escaped)
-            scan.quoted(c, text[at + 1 : end])
+            scan.quoted(c, escaped, text[at + 1 : end])
             at = end
         elif c in _SEPARATORS:
-            scan.separator(c)
+            scan.separator(c, escaped)
             at += 1
         else:
             end = at + 1
@@ -159,25 +159,25 @@ class _Scan:
         self.expected = ""
         self._label = False
         self._flags: tuple[str, ...] = ()
-        self._inside = ""
+        self._inside = ["", ""]  # the quote that is open, and the escaped one
 
-    def takes(self, quote: str) -> bool:
+    def takes(self, quote: str, escaped: bool) -> bool:
         """Whether a quote opens what is expected: it does not when it closes the flag or the label itself (``["--token", "x"]``)."""
-        return self.expected == "value" or (bool(self.expected) and quote != self._inside)
+        return self.expected == "value" or (bool(self.expected) and quote != self._inside[escaped])
 
-    def separator(self, c: str) -> None:
+    def separator(self, c: str, escaped: bool) -> None:
         if c in _QUOTES:
-            if c == self._inside:
-                self._inside = ""
+            if c == self._inside[escaped]:
+                self._inside[escaped] = ""
                 self.expected += "-quoted" if self.expected == "flag" else ""
             else:
-                self._inside = self._inside or c
+                self._inside[escaped] = self._inside[escaped] or c
         elif (c in _BREAKS and self.expected != "flag-quoted") or (self.expected == "value" and c in _BLANKS):
             self.expected, self._label = "", False
         self.out.append(c)
 
-    def quoted(self, quote: str, inside: str) -> None:
-        self._inside = quote
+    def quoted(self, quote: str, escaped: bool, inside: str) -> None:
+        self._inside[escaped] = quote
         self.out.append(quote)
         if self.expected.startswith("flag") and inside.startswith("--"):
             self.expected = ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SONAME = "libnvidia-ml.so.1"
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 9, 12, 13
-GPU_IS_LOST, VERSION_MISMATCH, ARGUMENT_VERSION_MISMATCH = 15, 18, 25
+VERSION_MISMATCH, ARGUMENT_VERSION_MISMATCH = 18, 25
 
 #: nvmlReturn_t → one phrase. Our own, because asking the library for its words is one more call into it.
 PHRASES = {

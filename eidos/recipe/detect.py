@@ -14,10 +14,22 @@ from eidos.semver import parse as parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eidos.model.snapshot import Snapshot
     from eidos.recipe.catalog import Catalog, Entry
 
 OSRELEASE = "/proc/sys/kernel/osrelease"
+
+#: Where each field is read first.
+PLACES = {
+    "os": "OS.release.ID",
+    "osv": "OS.release.VERSION_ID",
+    "kernel": f"OS.sysctl.{OSRELEASE}",
+    "k8s": "K8s.server.version",
+    "service": "K8s.node.provider",
+    "gpu": "GPU.smi.gpu.model",
+}
 
 
 class Detected(Record):
@@ -27,23 +39,39 @@ class Detected(Record):
     warnings: tuple[str, ...] = ()
 
 
-def detect(snapshot: Snapshot, catalog: Catalog) -> Detected:
-    """Read os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; the intent is nobody's but the asker's."""
+def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> Detected:
+    """Read os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; the intent is nobody's but the asker's.
+
+    A field that ``said`` says already is nothing to warn of.
+    """
     facts = {f"{m.type}.{s.name}.{key}": written(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
-    warnings: list[str] = []
+    doubts: dict[str, list[str]] = {field: [] for field in PLACES}
+    os_name = _system(facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", ""), catalog, doubts["os"])
+    osv = _version("osv", facts, doubts)
+    kernel = _version("kernel", facts, doubts)
+    _compare_image(os_name, osv, facts, catalog, doubts["os"])
+    _compare_kernel(kernel, facts, doubts["kernel"])
+    k8s = _version("k8s", facts, doubts)
+    service = _service(facts, catalog, doubts["service"])
+    gpu = _gpu(facts, catalog, doubts["gpu"])
+    query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
+    known = {*query.said(), *(said or Query()).said()}
+    warnings = list(_missing(snapshot, {field for field in PLACES if field not in known and not doubts[field]}))
+    warnings += [sentence for field, sentences in doubts.items() if not said or field not in said.said() for sentence in sentences]
+    return Detected(query, tuple(warnings))
+
+
+def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
+    """A sentence for each measurement, or else each reading, without which a field stays unset."""
     looked = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
-    for wire, lost in (("OS", "os, osv and kernel stay"), ("K8s", "k8s and service stay"), ("GPU", "gpu stays")):
-        if wire not in looked:
-            warnings.append(f"the snapshot has no {wire} readings: {lost} unset")
-    os_name = _system(facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", ""), catalog, warnings)
-    osv = _version("osv", "OS.release.VERSION_ID", facts, warnings)
-    kernel = _version("kernel", f"OS.sysctl.{OSRELEASE}", facts, warnings)
-    _compare_image(os_name, osv, facts, catalog, warnings)
-    _compare_kernel(kernel, facts, warnings)
-    k8s = _version("k8s", "K8s.server.version", facts, warnings)
-    service = _service(facts, catalog, warnings)
-    gpu = _gpu(facts, catalog, warnings)
-    return Detected(Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu), tuple(warnings))
+    for wire in ("OS", "K8s", "GPU"):
+        lost = [field for field, place in PLACES.items() if field in fields and place.startswith(f"{wire}.")]
+        if lost and wire not in looked:
+            names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
+            yield f"the snapshot has no {wire} readings: {names} {'stay' if len(lost) > 1 else 'stays'} unset"
+        elif lost:
+            for field in lost:
+                yield f"the snapshot has no {PLACES[field]}: {field} stays unset"
 
 
 def match_model(model: str, catalog: Catalog) -> str | None:
@@ -72,14 +100,14 @@ def _system(id: str, like: str, catalog: Catalog, warnings: list[str]) -> str:
     return found or ""
 
 
-def _version(field: str, path: str, facts: dict[str, str], warnings: list[str]) -> str:
-    text = facts.get(path, "")
+def _version(field: str, facts: dict[str, str], doubts: dict[str, list[str]]) -> str:
+    text = facts.get(PLACES[field], "")
     if not text:
         return ""
     try:
         return parse_version(text).text
     except InvalidInput as fault:
-        warnings.append(f"{path}: {fault.message}: {field} stays unset")
+        doubts[field].append(f"{PLACES[field]}: {fault.message}: {field} stays unset")
         return ""
 
 

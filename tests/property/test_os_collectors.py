@@ -70,7 +70,7 @@ def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | N
 def test_any_command_line_is_read(line: str) -> None:
     parameters, rest = os_grub.parse(line)
     data, _ = os_grub.readings(parameters, rest)
-    assert all(isinstance(key, str) and isinstance(value, str) for key, value in data.items())
+    assert all(isinstance(value, str) for value in data.values())
     letters = [c for c in line if c not in os_grub.BLANKS + '"=-']
     said = "".join(name + (value or "") for name, value in parameters) + (rest or "")
     assert [c for c in said if c not in os_grub.BLANKS + '"=-'] == letters, "only blanks, quotes and signs of equality part things"
@@ -100,9 +100,10 @@ def test_any_os_release_is_read(text: str) -> None:
 @given(texts | release_texts)
 def test_any_value_is_read_or_refused(text: str) -> None:
     try:
-        assert len(os_release.unquoted(text)) <= len(text)
-    except InvalidData as fault:
-        assert fault.message
+        value = os_release.unquoted(text)
+    except InvalidData:
+        return
+    assert len(value) <= len(text)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), max_size=40))
