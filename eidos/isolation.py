@@ -62,7 +62,7 @@ class Child:
             for fd in opened:
                 os.close(fd)
             hint = "end other programs, or allow more processes and open files (ulimit -u, ulimit -n)"
-            raise Unavailable(f"no process for it: {(fault.strerror or str(fault)).lower()}", hint) from fault
+            raise Unavailable(f"cannot start a process: {(fault.strerror or str(fault)).lower()}", hint) from fault
         go_in, go_out, out_in, out_out = opened
         if self.pid == 0:
             _serve(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])

@@ -164,12 +164,20 @@ def _collect(
     """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed."""
     children: dict[str, Child] = {}
     results: dict[str, Result] = {}
+
+    def keep(result: Result) -> None:
+        outcome = result[0]
+        results[outcome.name] = result
+        _log(outcome)
+        if fail_fast and outcome.outcome == FAILED:
+            raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
+
     try:
         for name in sorted(chosen, key=lambda name: name not in EARLY):
             try:
                 children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
             except Unavailable as fault:
-                results[name] = (Outcome(name, FAILED, 0.0, fault.message, fault.hint), ())
+                keep((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
             else:
                 if len(children) <= workers:
                     children[name].start()
@@ -180,13 +188,7 @@ def _collect(
             try:
                 waiting = [pool.submit(_supervise, name, child, sources) for name, child in children.items()]
                 for done in as_completed(waiting):
-                    result = done.result()
-                    outcome = result[0]
-                    results[outcome.name] = result
-                    _log(outcome)
-                    if fail_fast and outcome.outcome == FAILED:
-                        hint = outcome.hint or "without --fail-fast the rest is still written"
-                        raise EidosError(f"{outcome.name}: {outcome.reason}", hint=hint)
+                    keep(done.result())
             finally:
                 for child in children.values():
                     child.kill()

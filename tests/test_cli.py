@@ -216,7 +216,7 @@ def test_every_collector_failed(rude_bus: Bus) -> None:
     assert result.status == 1
     assert "outcome: failed" in result.out
     assert result.err.startswith("warning: systemd: failed: ")
-    assert "\nerror: every collector failed; the document that was written says why\n" in result.err
+    assert "\nerror: no collector succeeded; the document that was written says why\n" in result.err
 
 
 def test_a_required_collector_that_is_not_ok(rude_bus: Bus, tmp_path: Path) -> None:
@@ -241,6 +241,13 @@ def test_the_timeout_is_a_promise(mute_bus: Bus) -> None:
     assert time.monotonic() - began < 1.5 + 1.0  # the start of the program on a busy machine
     assert result.status == 1
     assert "outcome: failed" in result.out
+
+
+def test_a_deadline_that_is_over_at_once() -> None:
+    for timeout in ("1ns", "1us"):
+        result = eidos("snapshot", "--timeout", timeout)
+        assert (result.status, result.out) == (124, "")
+        assert "hint: " in result.err
 
 
 def test_log_format_json(rude_bus: Bus) -> None:

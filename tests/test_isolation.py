@@ -131,6 +131,27 @@ def test_a_child_that_was_never_started_does_nothing_and_leaves() -> None:
     assert wait_until_gone(child.pid)
 
 
+def test_without_descriptors_it_says_so_and_leaves_none_open() -> None:
+    code = f"""
+import os, resource, sys
+sys.path.insert(0, {str(ROOT)!r})
+from eidos.errors import Unavailable
+from eidos.isolation import Child
+held = os.listdir("/proc/self/fd")
+for limit in range(3, 7):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    try:
+        Child(lambda: [])
+    except Unavailable as fault:
+        print(fault.message)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+assert os.listdir("/proc/self/fd") == held
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr == ""
+    assert set(done.stdout.splitlines()) == {"cannot start a process: too many open files"}
+
+
 def test_siblings_hold_nothing_of_each_other() -> None:
     """The second child hangs; the first one's end must be seen all the same, and the other way round."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from eidos.collectors import Sources, load, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import NotApplicable
@@ -379,3 +380,31 @@ def test_the_command_line_of_this_kernel() -> None:
     subtypes, _ = ask("os.grub")
     parameters, _ = os_grub.parse(Path("/proc/cmdline").read_text())
     assert {name for name, value in parameters if value is None and "://" not in name} <= set(subtypes["grub"].data)
+
+
+@pytest.mark.shared
+def test_the_go_programs_keys_and_ours(shared: Path, tmp_path: Path) -> None:
+    """Its snapshot of a real H100 node, laid out as files again: we say the same, but for what changes on its own and triggers."""
+    document = yaml.safe_load((shared / "snapshots/h100-eks.yaml").read_text(encoding="utf-8"))
+    measurement = next(part for part in document["measurements"] if part["type"] == "OS")
+    theirs = {part["subtype"]: part["data"] for part in measurement["subtypes"]}
+    tables: dict[str, str] = {}
+    # Of the command line it keeps no order; reversed, a size of pages comes before their number, as it must.
+    for path, value in theirs["sysctl"].items():
+        table, _, key = path.rpartition("/")
+        if table.endswith("sunrpc/transports"):
+            tables[table] = tables.get(table, "") + f"{key} {value}\n"
+        else:
+            tables[path] = f"{value}\n"
+    tables["/proc/cmdline"] = " ".join(f"{name}={value}" if value else name for name, value in reversed(theirs["grub"].items())) + "\n"
+    tables["/proc/modules"] = "".join(f"{name} 1 0 - Live 0x0\n" for name in theirs["kmod"])
+    tables["/etc/os-release"] = "".join(f'{name}="{value}"\n' for name, value in theirs["release"].items())
+    for path, text in tables.items():
+        file = tmp_path / path[1:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    left_out = {path for path in theirs["sysctl"] if is_volatile_sysctl(path) or path.removeprefix("/proc/sys/") in os_sysctl.TRIGGERS}
+    assert "/proc/sys/kernel/random/uuid" in left_out
+    assert ask("os.sysctl", tmp_path)[0]["sysctl"].data == {key: value for key, value in theirs["sysctl"].items() if key not in left_out}
+    for name in ("grub", "kmod", "release"):
+        assert ask(f"os.{name}", tmp_path)[0][name].data == theirs[name]

@@ -226,6 +226,8 @@ def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: 
             3,
         ),
         ("ExecMainStatus", 0, 0, 0),
+        ("ExecPaths", ["/usr/bin", "/opt/bin"], ["/usr/bin", "/opt/bin"], 0),
+        ("ExecSearchPath", ["/opt/bin"], ["/opt/bin"], 0),
         ("Options", "rw,username=a,password=b,vers=3", "rw,username=a,password=<withheld>,vers=3", 1),
         ("What", "https://u:pw@example.com/share", "https://u:<withheld>@example.com/share", 1),
         ("Documentation", ["man:x(8)", "https://u:pw@example.com"], ["man:x(8)", "https://u:<withheld>@example.com"], 1),

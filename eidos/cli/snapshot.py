@@ -122,12 +122,15 @@ def run(values: Values) -> int:
     deadline = time.monotonic() + values["timeout"]
     if values["root"] != "/":
         _check_root(values["root"], deadline)
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise Timeout("the deadline passed before anything was read", "give it more time with --timeout")
     snapshot = take_snapshot(
         Host(values["root"]),
         select=selected,
         units=values["units"] or collectors.UNITS,
         volatile=values["volatile"],
-        timeout=deadline - time.monotonic(),
+        timeout=left,
         fail_fast=values["fail-fast"],
     )
     began = time.perf_counter()
@@ -190,7 +193,7 @@ def _status(snapshot: Snapshot, required: Sequence[str]) -> int:
     outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
     kinds = {outcome.outcome for outcome in outcomes.values()}
     if FAILED in kinds and not kinds & {OK, PARTIAL}:
-        raise EidosError("every collector failed; the document that was written says why", "--debug shows more")
+        raise EidosError("no collector succeeded; the document that was written says why", "--debug shows more")
     missing = [f"{name} is {outcomes[name].outcome}" for name in required if outcomes[name].outcome != OK]
     if missing:
         log.error(f"--require is not met: {', '.join(missing)}", hint="the document is written, and its list of collectors says why")

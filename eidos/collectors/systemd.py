@@ -7,9 +7,11 @@ namespace. Everybody else is asked to the system bus, which answers all users.
 One subtype for each unit, named like the unit, with everything that ``org.freedesktop.DBus.Properties.GetAll`` gives for all of the
 unit's interfaces (org.freedesktop.systemd1(5)): some 400 properties of a service. A unit that does not exist has them, too::
 
-    ActiveState: inactive
-    LoadError: "[org.freedesktop.systemd1.NoSuchUnit Unit crio.service not found.]"
-    LoadState: not-found
+    - subtype: crio.service
+      data:
+        ActiveState: inactive
+        LoadError: "[org.freedesktop.systemd1.NoSuchUnit Unit crio.service not found.]"
+        LoadState: not-found
 
 and so stops nothing. What it looks like from a real one:
 

@@ -32,7 +32,7 @@ LIMIT = 1 << 20
 _FIRST = 4096
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _KINDS = {
     stat.S_IFIFO: "fifo",
     stat.S_IFCHR: "character device",

@@ -58,6 +58,10 @@ _PREFIXES = {
 }
 
 
+#: Where the URLs of webhooks begin whose path is all that one needs to use them.
+WEBHOOKS = ("hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/")
+
+
 def is_secret_name(name: str) -> bool:
     """Whether ``name`` is one under which a secret is kept: a flag, a variable, a key, in any of the usual spellings.
 
@@ -75,8 +79,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_some_key(name: str) -> bool:
-    """Whether ``name`` is that of a key of whatever kind; its value tells the rest (:func:`looks_random`)."""
-    return _words(name)[-1:] == ["key"]
+    """Whether ``name`` is that of a key or a signature of whatever kind; its value tells the rest (:func:`looks_random`)."""
+    return _words(name)[-1:] in (["key"], ["signature"], ["sig"])
 
 
 def is_harmless(value: str) -> bool:
@@ -114,7 +118,7 @@ def looks_random(value: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    return text.isascii() and text.translate({ord(c): "a" for c in "+/_-."}).isalnum()
+    return text.isascii() and text.translate({ord(c): "a" for c in "+/_-.%"}).isalnum()
 
 
 def _is_lower(text: str) -> bool:

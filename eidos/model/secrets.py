@@ -13,7 +13,7 @@ withholds, with three exceptions, because they are what one looks for in a confi
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.model.secretnames import is_harmless, is_secret_name, is_some_key, looks_random, looks_secret
+from eidos.model.secretnames import WEBHOOKS, is_harmless, is_secret_name, is_some_key, looks_random, looks_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _FLAGS = {
     "openssl": ("-k", "-K", "-passin", "-passout"),
     "ipmitool": ("-P", "-P*"),
     "ldapsearch": ("-w", "-w*"),
+    "smbclient": ("-U", "-U*"),
+    "etcdctl": ("--user",),
+    "login": ("-p", "-p*"),  # docker login, helm registry login
     **dict.fromkeys(("redis-cli", "redis-server"), ("-a",)),
     **dict.fromkeys(("mysql", "mysqladmin", "mysqldump", "mariadb"), ("-p*",)),
 }
@@ -91,13 +94,14 @@ def withhold_words(words: Sequence[str]) -> tuple[list[str], int]:
             word, found = _hidden(word)
         elif equals and name.strip("-") and _NO_NAME.isdisjoint(name):
             expected = False
-            shown, found = _value(name, value)
+            shown, found = _hidden(value) if name in flags else _value(name, value)
             word = f"{name}={shown}"
         else:
             flags = _FLAGS.get(word.rpartition("/")[2], flags)
-            expected = word in flags or (word.startswith("-") and " " not in word and is_secret_name(word))
+            glued = _glued(word, flags)
+            expected = not glued and (word in flags or (word.startswith("-") and " " not in word and is_secret_name(word)))
             if not expected:
-                word, found = _glued(word, flags) or withhold_text(word)
+                word, found = glued or withhold_text(word)
         clean.append(word)
         total += found
     return clean, total
@@ -204,13 +208,20 @@ class _Scan:
         """A piece of which nothing is known but itself."""
         name, equals, value = piece.partition("=")
         if equals and name and not is_secret_name(name.partition(":")[0] if ":" in name else ""):
-            if value:
+            if value and name in self._flags:
+                shown, found = _hidden(value)
+                self._put(f"{name}={shown}", found)
+            elif value:
                 self._put(*_assigned(name, value))
             else:
                 self.expected = "value" if is_secret_name(name) else ""
                 self._put(piece)
             return
         self._flags = _FLAGS.get(piece.rpartition("/")[2], self._flags)
+        glued = _glued(piece, self._flags)
+        if glued:
+            self._put(*glued)
+            return
         if piece.startswith("-") and (piece in self._flags or is_secret_name(piece)):
             self.expected = "flag"
         elif piece.endswith(":") and is_secret_name(piece):
@@ -220,7 +231,7 @@ class _Scan:
         elif is_secret_name(piece) and ":" not in piece and "@" not in piece:
             self._label = True
         else:
-            self._put(*(_glued(piece, self._flags) or _shaped(piece)))
+            self._put(*_shaped(piece))
             return
         self._put(piece)
 
@@ -253,6 +264,9 @@ def _glued(word: str, flags: tuple[str, ...]) -> tuple[str, int] | None:
 
 def _shaped(piece: str) -> tuple[str, int]:
     """A piece whose name says nothing: ``user:password@host``, ``label:secret``, or something that looks like a token."""
+    if piece.startswith("//"):  # a share: //user:password@host/name
+        shown, found = _shaped(piece[2:])
+        return f"//{shown}", found
     name, colon, rest = piece.partition(":")
     user, at, host = rest.rpartition("@")
     if at and name and user and "/" not in name + user and not host.startswith(_DIGESTS) and not piece.endswith(_UNITS):
@@ -274,7 +288,7 @@ def _shaped(piece: str) -> tuple[str, int]:
 
 
 def _without_passwords_in_urls(text: str) -> tuple[str, int]:
-    """The password of each ``scheme://user:password@host`` (RFC 3986, 3.2.1); a user that looks like a token counts as one."""
+    """Without the passwords of ``scheme://user:password@host`` (RFC 3986, 3.2.1), users that look like tokens, and paths of webhooks."""
     begin, *rest = text.split("://")
     out, count = [begin], 0
     for part in rest:
@@ -284,7 +298,10 @@ def _without_passwords_in_urls(text: str) -> tuple[str, int]:
         # No port has letters: then a slash or the like stands in a password that somebody forgot to escape.
         at = part.rfind("@", 0, stop if port.isdigit() or "@" in part[:stop] or port.endswith("]") else end)
         user, colon, password = part[: max(at, 0)].partition(":")
-        if colon and not is_harmless(password):
+        hook = next((start for start in WEBHOOKS if part.startswith(start)), "")
+        if hook and not is_harmless(part[len(hook) : end]):
+            part, count = f"{hook}{WITHHELD}{part[end:]}", count + 1
+        elif colon and not is_harmless(password):
             part, count = f"{user}:{WITHHELD}{part[at:]}", count + 1
         elif at > 0 and not colon and (looks_secret(user) or looks_random(user)):
             part, count = f"{WITHHELD}{part[at:]}", count + 1
