@@ -21,7 +21,7 @@ import os
 import select
 import time
 
-from eidos.errors import Timeout, Unavailable
+from eidos.errors import EidosError, Timeout, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +158,31 @@ class Child:
             except OSError:  # somebody else reaped it
                 self._ended = True
         return self._ended
+
+
+def answer(work: Callable[[], Frame], deadline: float) -> Frame:
+    """What ``work`` returns (a plain tree), from a child: for a look at a file system that may never answer.
+
+    An EidosError of the child's is raised here, with its code, message and hint; Timeout when the deadline passes, Unavailable when
+    no process can be had, Died when the child ends early.
+    """
+
+    def produce() -> Iterator[Frame]:
+        try:
+            yield (None, work(), None)
+        except EidosError as fault:
+            yield (fault.code, fault.message, fault.hint)
+
+    child = Child(produce)
+    try:
+        ((code, said, hint),) = child.frames(deadline)
+    finally:
+        child.close()
+    if code is None:
+        return said
+    fault = EidosError(said, hint)
+    fault.code = code
+    raise fault
 
 
 def keep_standard_streams() -> None:

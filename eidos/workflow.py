@@ -221,9 +221,16 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
         except Exception as fault:  # a collector's own mistake costs its outcome, not the document
             import traceback
 
+            from eidos.model.secrets import withhold_text
+
             place = traceback.extract_tb(fault.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"
-            end = ("end", FAILED, f"internal error at {where}: {type(fault).__name__}: {fault}", "please report this as a fault of eidos")
+            end = (
+                "end",
+                FAILED,
+                f"internal error at {where}: {type(fault).__name__}: {withhold_text(str(fault))[0]}",
+                "please report this as a fault of eidos",
+            )
             for line in traceback.format_exc().splitlines():
                 log.debug(line)
         yield from lines

@@ -126,7 +126,7 @@ def collect(sources):
 def test_a_collector_is_one_file_and_nothing_edited(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist", "tests", ".hypothesis")
-    shutil.copytree(ROOT, tree, ignore=ignored)
+    shutil.copytree(ROOT, tree, ignore=ignored, symlinks=True)
     (tree / "eidos/collectors/os_uptime.py").write_text(ONE_MORE)
     built = tmp_path / "eidos.pyz"
     subprocess.run(

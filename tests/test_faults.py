@@ -255,12 +255,12 @@ FAULTS: list[tuple[str, Fault, str, str, str]] = [
     ("100 MB", huge, "os.release", "partial", "larger than"),
     ("a link to itself", loop, "os.release", "partial", "too many levels"),
     ("a link out of the root", outside, "os.release", "skipped", "neither"),
-    ("not UTF-8", latin, "os.release", "ok", ""),
+    ("not UTF-8", latin, "os.release", "partial", "not UTF-8"),
     ("permission denied", no_permission, "os.release", "partial", "permission denied"),
     ("an I/O error", input_output_error, "os.grub", "partial", "input/output error"),
     ("a dead file server at /etc", stuck_etc, "os.release", "failed", "deadline"),
     ("no /proc", no_proc, "os.sysctl", "skipped", "/proc/sys"),
-    ("binary in a sysctl", binary_sysctl, "os.sysctl", "ok", ""),
+    ("binary in a sysctl", binary_sysctl, "os.sysctl", "partial", "not UTF-8"),
     ("the second GPU hangs", driver("hang=nvmlDeviceGetEccMode@1"), "gpu", "partial", "deadline"),
     ("nvmlInit never returns", driver("hang=nvmlInitWithFlags"), "gpu", "failed", "deadline"),
     ("NVML ends the process", driver("crash=nvmlDeviceGetName"), "gpu", "partial", "signal 6"),
@@ -302,7 +302,7 @@ def as_nobody(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str, float]
     copy.chmod(0o644)
     began = time.monotonic()
     try:
-        command = [python, "-I", str(copy), "snapshot", "-t", "json", "--root", str(stage.root)]
+        command = [python, "-I", str(copy), "snapshot", "-t", "json", "--timeout", f"{DEADLINE}s", "--root", str(stage.root)]
         done = subprocess.run(
             command, user=65534, group=65534, extra_groups=[], env=stage.environ, cwd="/", capture_output=True, timeout=60, check=False
         )
@@ -317,6 +317,18 @@ def test_a_root_that_never_answers(pyz: Path, stage: Stage) -> None:
     ROWS.append(Row("a dead file server as the root", errors.splitlines()[0].replace(str(stage.root), "/host")[:110], seconds))
     assert (status, document) == (124, {})
     assert "error: " in errors and "hint: " in errors
+    assert seconds < DEADLINE + 1.0
+
+
+def test_an_output_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> None:
+    place = tmp_path / "server"
+    place.mkdir()
+    stage.arguments.extend(["-o", str(place / "node.yaml")])
+    with stuck(place):
+        status, document, errors, seconds = run(pyz, stage)
+    ROWS.append(Row("a dead file server for the output", errors.splitlines()[0].replace(str(place), "/server")[:110], seconds))
+    assert (status, document) == (124, {})
+    assert "--output" in errors and "hint: " in errors
     assert seconds < DEADLINE + 1.0
 
 

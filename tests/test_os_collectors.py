@@ -224,6 +224,8 @@ def test_each_file_that_cannot_be_read_is_a_gap(tree: Path) -> None:
         "/proc/sys/vm/a_fifo": "not a regular file: fifo",
         "/proc/sys/vm/a_hundred_megabytes": "larger than 64 KiB",
         "/proc/sys/vm/linked_folder": "not a regular file: directory",
+        "/proc/sys/vm/dangling": "a link that leads nowhere",
+        "/proc/sys/vm/binary": "not UTF-8",
     }
     data = subtypes["sysctl"].data
     assert data["/proc/sys/vm/linked"] == data["/proc/sys/vm/swappiness"] == "60"
@@ -318,6 +320,8 @@ def test_any_fault_is_a_gap_or_a_value(tree: Path, name: str, path: str, fault: 
         assert [gap.kind for gap in gaps] == [UNREADABLE]
         assert gaps[0].why in ("not a regular file: fifo", "not a regular file: directory", "larger than 1 MiB", "larger than 64 KiB")
         assert name == "os.sysctl" or not subtypes, "what could not be read is not empty"
+    if fault == "binary":
+        assert "not UTF-8" in [gap.why for gap in gaps]
     for subtype in subtypes.values():
         json.dumps(subtype.data).encode()
 

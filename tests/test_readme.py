@@ -30,7 +30,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tree, with wheels if there are any, so that a build needs no network the second time."""
     target = tmp_path_factory.mktemp("readme") / "eidos"
     ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist", ".hypothesis", ".pytest_cache")
-    shutil.copytree(ROOT, target, ignore=ignored)
+    shutil.copytree(ROOT, target, ignore=ignored, symlinks=True)
     return target
 
 

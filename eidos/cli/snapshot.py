@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: The document was written, and a required collector is not ok.
 INCOMPLETE = 3
 
+#: Seconds that writing a file may take when the collectors have used up the time.
+PATIENCE = 0.5
+
 
 def names_and_groups() -> dict[str, str]:
     """What ``--only``, ``--skip`` and ``--require`` take: each collector, and each type that several collectors share."""
@@ -59,7 +62,7 @@ NOTES = (
         "a section 'snapshot'. A flag wins over a variable, a variable over the file."
     ),
     (
-        "Exit status: 0 written; 1 failed, or every collector did; 2 wrong usage; 3 written, but --require is not met; 124 the "
+        "Exit status: 0 written; 1 failed, or no collector succeeded; 2 wrong usage; 3 written, but --require is not met; 124 the "
         "deadline passed before anything could be written."
     ),
 )
@@ -101,7 +104,8 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Take the snapshot and write it; the exit status says whether something that was required is missing."""
-    destination.check(values["output"])
+    deadline = time.monotonic() + values["timeout"]
+    _in_time(values["output"], lambda: destination.check(values["output"]), deadline)
     everything = collectors.names()
     selected = chosen(values["only"], everything) if values["only"] else list(everything)
     skipped = chosen(values["skip"], everything)
@@ -119,7 +123,6 @@ def run(values: Values) -> int:
     from eidos.host import Host
     from eidos.workflow import take_snapshot
 
-    deadline = time.monotonic() + values["timeout"]
     if values["root"] != "/":
         _check_root(values["root"], deadline)
     left = deadline - time.monotonic()
@@ -136,7 +139,7 @@ def run(values: Values) -> int:
     began = time.perf_counter()
     text = emit(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
-    destination.write(values["output"], text)
+    _in_time(values["output"], lambda: destination.write(values["output"], text), max(deadline, time.monotonic() + PATIENCE))
     return _status(snapshot, required)
 
 
@@ -168,6 +171,22 @@ def _list(values: Values, selected: Sequence[str]) -> int:
     return 0
 
 
+def _in_time(place: str, work: Callable[[], None], deadline: float) -> None:
+    """Do what touches the output: for a file in a child, because it may be on a file server that is gone.
+
+    Whoever reads standard output may take the time that it takes.
+    """
+    if place == destination.STDOUT or place.startswith(("/dev/", "/proc/")):
+        work()
+        return
+    from eidos.isolation import answer
+
+    try:
+        answer(work, deadline)
+    except Timeout as late:
+        raise Timeout(f"--output: no answer from the file system at {place!r}", "is it on a file server that is gone?") from late
+
+
 def _check_root(root: str, deadline: float) -> None:
     """Raise NotFound when the host's files are not there at all, rather than report a host without anything.
 
@@ -175,15 +194,12 @@ def _check_root(root: str, deadline: float) -> None:
     """
     import os
 
-    from eidos.isolation import Child
+    from eidos.isolation import answer
 
-    child = Child(lambda: [os.path.isdir(root)])
     try:
-        there = all(child.frames(deadline))
+        there = answer(lambda: os.path.isdir(root), deadline)
     except Timeout as late:
         raise Timeout(f"--root: no answer from the file system at {root!r}", "is it on a file server that is gone?") from late
-    finally:
-        child.close()
     if not there:
         raise NotFound(f"--root: there is no folder {root!r}", "name the folder at which the host's file system is mounted")
 

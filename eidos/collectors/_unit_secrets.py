@@ -43,7 +43,10 @@ def withhold(name: str, value: Any) -> Clean:
     handler = _HANDLERS.get(name)
     if handler is None:
         handler = _commands if name.startswith(COMMANDS) and isinstance(value, list) else _texts
-    clean, labels = handler(value)
+    try:
+        clean, labels = handler(value)
+    except (TypeError, ValueError, AttributeError):  # not of the type that systemd gives it: whether a secret is in it cannot be told
+        clean, labels = WITHHELD, [""]
     return clean, [f"{name} {label}".rstrip() for label in labels] if labels else labels
 
 

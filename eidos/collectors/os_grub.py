@@ -24,7 +24,7 @@ Nothing gets lost:
 from __future__ import annotations
 
 from eidos.errors import NotApplicable
-from eidos.host import Missing, Unreadable
+from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import SECRET, UNREADABLE, Gap, Subtype
 from eidos.model.secrets import withhold_text, withhold_value
 
@@ -130,12 +130,14 @@ def _numbered(names: list[str]) -> set[str]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each secret among the parameters, then the parameters."""
     try:
-        line = sources.host.read(PATH)
+        line, whole = decoded(sources.host.read_bytes(PATH))
     except Missing as fault:
         raise NotApplicable(f"there is no {PATH}") from fault
     except Unreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
+    if not whole:
+        yield Gap(UNREADABLE, PATH, NOT_TEXT)
     parameters, rest = parse(line)
     shown: list[Parameter] = []
     for name, value in parameters:

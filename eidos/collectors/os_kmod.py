@@ -15,7 +15,7 @@ and becomes ``nvidia: true``. What is built into the kernel is not among them.
 from __future__ import annotations
 
 from eidos.errors import NotApplicable
-from eidos.host import Missing, Unreadable
+from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False
@@ -44,13 +44,15 @@ def parse(text: str) -> tuple[list[str], list[int]]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield the modules, and a gap when some lines could not be understood; a kernel without modules has no such file."""
     try:
-        text = sources.host.read(PATH)
+        text, whole = decoded(sources.host.read_bytes(PATH))
     except Missing as fault:
         why = "this kernel loads none" if sources.host.is_live else "the tree has none"
         raise NotApplicable(f"no modules: {why} (there is no {PATH})") from fault
     except Unreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
+    if not whole:
+        yield Gap(UNREADABLE, PATH, NOT_TEXT)
     names, malformed = parse(text)
     if malformed:
         more = f" and {len(malformed) - 1} more" if len(malformed) > 1 else ""

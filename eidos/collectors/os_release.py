@@ -18,7 +18,7 @@ assignment nor a comment, and values whose quotes do not match, are reported and
 from __future__ import annotations
 
 from eidos.errors import InvalidData, NotApplicable
-from eidos.host import Missing, Unreadable
+from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False
@@ -90,13 +90,16 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield the assignments of the first of the two files that is there, and a gap for each line that is none."""
     for path in PATHS:
         try:
-            values, malformed = parse(sources.host.read(path))
+            text, whole = decoded(sources.host.read_bytes(path))
         except Missing:
             continue
         except Unreadable as fault:
             # The other file need not say the same: /etc has precedence, and what it says is not known.
             yield Gap(UNREADABLE, path, fault.reason)
             return
+        if not whole:
+            yield Gap(UNREADABLE, path, NOT_TEXT)
+        values, malformed = parse(text)
         for number in sorted(malformed)[:MOST]:
             yield Gap(UNREADABLE, f"{path}:{number}", malformed[number])
         if len(malformed) > MOST:

@@ -21,7 +21,7 @@ import errno
 import time
 
 from eidos.errors import NotApplicable
-from eidos.host import Missing, Unreadable
+from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.secrets import withhold_text
 from eidos.model.volatile import is_volatile_sysctl
@@ -171,8 +171,8 @@ class _Walk:
             try:
                 with folder.folder(name) as below:
                     self.enter(below, short + "/", depth - 1)
-            except Missing:  # gone meanwhile
-                pass
+            except Missing:
+                self._gap(UNREADABLE, short + "/*", "vanished while the tree was read")
             except Unreadable as fault:
                 self._gap(UNREADABLE, short + "/*", fault.reason)
         return None
@@ -182,12 +182,15 @@ class _Walk:
         if (changes and not self._wanted) or short in TRIGGERS or (self._foreign and short.startswith(self._foreign)):
             return
         try:
-            text = read(name, LIMIT).decode("utf-8", "backslashreplace")
-        except Missing:  # gone meanwhile
+            text, whole = decoded(read(name, LIMIT))
+        except Missing:
+            self._gap(UNREADABLE, short, "a link that leads nowhere" if read == folder.read_linked else "vanished while the tree was read")
             return
         except Unreadable as fault:
             self._unread(folder, name, short, fault)
             return
+        if not whole:
+            self._gap(UNREADABLE, short, NOT_TEXT)
         if name in SECRETS and text.strip("0:-,\n"):
             self._gap(SECRET, short, "a secret of the kernel's")
             text = WITHHELD

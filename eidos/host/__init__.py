@@ -43,6 +43,22 @@ _KINDS = {
 }
 
 
+#: What is said of a file whose bytes are not all text; its value is kept, with those written as ``\\xNN``.
+NOT_TEXT = "not UTF-8"
+
+
+def decoded(data: bytes) -> tuple[str, bool]:
+    r"""The text of a file, and whether it was all UTF-8; what is not is written as ``\xNN``.
+
+    >>> decoded("é".encode()), decoded(b"\xe9")
+    (('é', True), ('\\xe9', False))
+    """
+    try:
+        return data.decode(), True
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace"), False
+
+
 class Missing(NotFound):
     """There is no such file; ``path`` is the one asked for, as the host names it."""
 
@@ -106,7 +122,7 @@ class Host:
 
     def read(self, path: str, limit: int = LIMIT) -> str:
         r"""The text of a file, at most ``limit`` bytes of UTF-8; what is no UTF-8 is written as ``\xNN``."""
-        return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
+        return decoded(self.read_bytes(path, limit))[0]
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         """The bytes of a regular file, all of them or none: a file beyond ``limit`` is Unreadable."""

@@ -127,14 +127,14 @@ def _is_lower(text: str) -> bool:
 
 def _words(name: str) -> list[str]:
     """The words of a name in lower case: parted by whatever is no letter and no digit, and where camel case has its humps."""
-    words = [""]
+    words: list[list[str]] = [[]]
     for i, c in enumerate(name):
         before, after = name[i - 1 : i], name[i + 1 : i + 2]
         if not c.isalnum():
-            words.append("")
+            words.append([])
         elif c.isupper() and (before.islower() or before.isdigit() or (before.isupper() and after.islower())):
-            words.append(c.lower())
+            words.append([c.lower()])
         else:
-            words[-1] += c.lower()
-    stripped = (word.rstrip("0123456789") for word in words)
+            words[-1].append(c.lower())
+    stripped = ("".join(word).rstrip("0123456789") for word in words)
     return [word for word in stripped if word]
