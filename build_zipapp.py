@@ -104,7 +104,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 try:
     try:
         block = __loader__.get_data("%s/bytecode/%s" % (__loader__.archive, sys.implementation.cache_tag))
-    except OSError:
+    except (OSError, AttributeError):  # none for this interpreter; unpacked into a folder
         block = b""
     if block[:4] == MAGIC_NUMBER:
         import marshal

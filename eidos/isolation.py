@@ -70,6 +70,11 @@ class Child:
         os.close(out_out)
         self._go, self._out = go_out, out_in
 
+    @property
+    def is_started(self) -> bool:
+        """Whether :meth:`start` was called."""
+        return self._go < 0
+
     def start(self) -> None:
         """Let the child begin; again is harmless."""
         if self._go >= 0:
@@ -92,9 +97,12 @@ class Child:
         buffer, total, said_end = bytearray(), 0, False
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or self._cancelled:
+            if left <= -SLICE or self._cancelled:
                 raise Timeout("no answer before the deadline")
-            if not poll.poll(min(left, SLICE) * 1000 + 1):
+            # What was said in time counts, even if it is read a little later.
+            if not poll.poll(min(left, SLICE) * 1000 + 1 if left > 0 else 0):
+                if left <= 0:
+                    raise Timeout("no answer before the deadline")
                 continue
             chunk = os.read(self._out, 1 << 18)
             if not chunk:
@@ -188,10 +196,18 @@ def answer(work: Callable[[], Frame], deadline: float) -> Frame:
 def keep_standard_streams() -> None:
     """Open /dev/null wherever descriptor 0, 1 or 2 is closed, so that no pipe ever gets one of these numbers."""
     while True:
-        fd = os.open(os.devnull, os.O_RDWR)
+        fd = nowhere()
         if fd > 2:
             os.close(fd)
             return
+
+
+def nowhere() -> int:
+    """A new descriptor for what nobody wants: of /dev/null, or of an empty file in memory where a bare root has no /dev."""
+    try:
+        return os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        return os.memfd_create("nowhere")
 
 
 def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
@@ -203,7 +219,7 @@ def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
         for fd in foreign:
             if fd >= 0:
                 os.close(fd)
-        null = os.open(os.devnull, os.O_RDWR)
+        null = nowhere()
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         if os.read(go, 1):

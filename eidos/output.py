@@ -84,10 +84,18 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.flush()
         _write_all(1, data)
     except OSError as cause:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.close(null)
+        _forget(1)
         raise _unwritable(name, cause) from cause
+
+
+def _forget(descriptor: int) -> None:
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # a bare root without /dev
+        os.close(descriptor)
+    else:
+        os.dup2(null, descriptor)
+        os.close(null)
 
 
 def _unwritable(path: str, cause: OSError) -> Unwritable:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eidos.collectors import Collect
     from eidos.isolation import Frame
     from eidos.model.recipe import Recipe
+    from eidos.pool import Future
     from eidos.recipe.store import Store
 
 #: Collectors that run at the same time.
@@ -78,6 +79,8 @@ def take_snapshot(
     sources = Sources(host=host, units=tuple(units), volatile=volatile, deadline=deadline)
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
     namer = None if host.root == "/" else Child(lambda: [node_name(host, environ)])
+    if namer:
+        namer.start()
     try:
         results = _collect(chosen, sources, collector, fail_fast, workers, [namer] if namer else [])
         node = _name(namer, deadline) if namer else node_name(host, environ)
@@ -146,7 +149,7 @@ def make_recipe(
     if snapshot is None:
         return resolve(asked, store, explain=explain)
     found = detect(snapshot, store.catalog, asked)
-    recipe = resolve(replace(found.query, **asked.said()), store, explain=explain)
+    recipe = resolve(replace(found.query, **asked.said()), store, unknown=found.unknown, explain=explain)
     return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
 
 
@@ -172,6 +175,12 @@ def _collect(
         if fail_fast and outcome.outcome == FAILED:
             raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
 
+    done: dict[str, Result] = {}
+
+    def supervise(name: str) -> Result:
+        result = done[name] = _supervise(name, children[name], sources)
+        return result
+
     try:
         for name in sorted(chosen, key=lambda name: name not in EARLY):
             try:
@@ -186,12 +195,23 @@ def _collect(
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             try:
-                waiting = [pool.submit(_supervise, name, child, sources) for name, child in children.items()]
-                for done in as_completed(waiting):
-                    keep(done.result())
-            finally:
+                waiting: list[Future[Result]] = []
+                try:
+                    waiting.extend(pool.submit(supervise, name) for name in children)
+                except RuntimeError as fault:  # the system has no thread left
+                    log.debug(f"collectors are waited for one after the other: {fault}")
+                    for child in children.values():  # none waits for the slowest of those before it
+                        child.start()
+                for future in as_completed(waiting):
+                    keep(future.result())
+            except BaseException:
                 for child in children.values():
                     child.kill()
+                raise
+        # The pool may have done one whose submission failed.
+        for name in children:
+            if name not in results:
+                keep(done.get(name) or supervise(name))
     finally:
         for child in children.values():
             child.close()
@@ -249,7 +269,7 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
     found: dict[str, Subtype] = {}
     gaps: list[Gap] = []
     began = time.monotonic()
-    late = began >= sources.deadline
+    late = began >= sources.deadline and not child.is_started
     outcome, reason, hint = FAILED, "no answer", None
     milliseconds = None
     try:

@@ -395,6 +395,34 @@ def test_hardly_any_descriptors_are_left(pyz: Path, stage: Stage) -> None:
     assert done.returncode == 0
 
 
+def test_a_root_without_devices(pyz: Path, stage: Stage) -> None:
+    """In a bare chroot there is no /dev/null, and nothing here needs it."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    script = 'mount -t tmpfs none /dev && exec "$@"'
+    command = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        sys.executable,
+        "-I",
+        str(pyz),
+        "snapshot",
+        "-t",
+        "json",
+        "--root",
+        str(stage.root),
+    ]
+    began = time.monotonic()
+    done = subprocess.run(command, env=stage.environ, stdin=subprocess.PIPE, capture_output=True, timeout=60, check=False)
+    ROWS.append(Row("no /dev/null", f"exit {done.returncode}", time.monotonic() - began))
+    assert done.returncode == 0, done.stderr
+    assert outcome_of(json.loads(done.stdout), "os.release")["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("limit", [6, 7, 9])
 def test_no_descriptor_is_left(pyz: Path, stage: Stage, limit: int) -> None:
     command = ["sh", "-c", f"ulimit -n {limit}; exec {sys.executable} -I {pyz} snapshot -t json --fail-fast --root {stage.root}"]

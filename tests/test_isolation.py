@@ -62,6 +62,14 @@ def test_what_came_before_the_deadline_is_kept() -> None:
     assert wait_until_gone(child.pid)
 
 
+def test_what_was_said_in_time_counts_when_it_is_read_late() -> None:
+    child = Child(lambda: ["said", "in time"])
+    child.start()
+    time.sleep(0.2)
+    assert list(child.frames(time.monotonic() - 0.01)) == ["said", "in time"]
+    child.close()
+
+
 def test_a_hang_inside_a_library_call_is_cut_off() -> None:
     def produce() -> Iterator[int]:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

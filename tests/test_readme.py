@@ -133,8 +133,16 @@ def test_messages_stand_there_as_they_are_printed(pyz: Path, tmp_path: Path) -> 
     shown = [line for block in BLOCKS for line in block.splitlines() if line.startswith(("error: ", "hint: ", "warning: "))]
     assert shown
     (tmp_path / "proc").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "os-release").write_text('ID=debian\nVERSION_ID="12"\n')
     said = ""
-    for words in (["--require", "gpu"], ["--only", "os.sysctls"]):
-        command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(tmp_path), *words]
+    node = tmp_path / "node.yaml"
+    snapshot = ["snapshot", "--root", str(tmp_path)]
+    for words in (
+        [*snapshot, "--require", "gpu", "-o", str(node)],
+        [*snapshot, "--only", "os.sysctls"],
+        ["recipe", "-f", str(node), "--gpu", "h100", "--intent", "training"],
+    ):
+        command = [sys.executable, "-I", str(pyz), *words]
         said += subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stderr
     assert not set(shown) - set(said.splitlines())

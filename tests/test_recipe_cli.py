@@ -144,7 +144,7 @@ def test_the_snapshot_that_the_go_program_wrote(pyz: Path) -> None:
 
 def test_a_snapshot_of_this_machine_is_one(pyz: Path, tmp_path: Path) -> None:
     place = tmp_path / "node.yaml"
-    subprocess.run([sys.executable, "-I", str(pyz), "snapshot", "--quiet", "-o", str(place)], check=True)
+    subprocess.run([sys.executable, "-I", str(pyz), "snapshot", "--quiet", "--only", "os", "-o", str(place)], check=True)
     status, out, errors = recipe(pyz, "-f", str(place))
     assert status == 0
     assert "K8s" in errors and "GPU" in errors  # what is missing is named
@@ -328,3 +328,58 @@ def test_a_version_in_a_snapshot_that_does_not_parse_is_a_warning(pyz: Path, tmp
     assert status == 0
     assert "k8s" not in yaml.safe_load(out)["request"]
     assert "warning: " in errors and "latest" in errors and "k8s stays unset" in errors
+
+
+def test_a_node_whose_gpu_nobody_knows_is_not_covered(pyz: Path, tmp_path: Path) -> None:
+    place = tmp_path / "node.yaml"
+    place.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H20"))
+    status, out, errors = recipe(pyz, "-f", str(place), "--strict")
+    assert status == 4
+    assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == "gpu"
+    assert "nothing specific to gpu 'NVIDIA H20' is known; the nearest that is covered is " in errors and "service=eks" in errors
+    status, out, errors = recipe(pyz, "-f", str(place), "--strict", "--gpu", "h200")
+    assert status == 0 and "H20'" not in errors
+
+
+def test_a_query_is_told_where_its_words_came_from(pyz: Path, tmp_path: Path) -> None:
+    assert "error: EIDOS_GPU: 'h1000' is none of" in recipe(pyz, env={"EIDOS_GPU": "h1000"})[2]
+    (tmp_path / "eidos").mkdir()
+    (tmp_path / "eidos" / "config.yaml").write_text("recipe: {k8s: 1.x}\n")
+    assert f"error: {tmp_path}/eidos/config.yaml: recipe.k8s: '1.x'" in recipe(pyz, env={"XDG_CONFIG_HOME": str(tmp_path)})[2]
+
+
+def test_a_query_of_the_environment_does_not_stand_in_the_way_of_the_list(pyz: Path) -> None:
+    for action in ("list", "lint"):
+        assert recipe(pyz, action, env={"EIDOS_GPU": "h100", "EIDOS_FILE": "/nonexistent"})[0] == 0
+        assert recipe(pyz, action, "--gpu", "h100")[0] == 2
+
+
+def test_the_name_of_the_file_decides_the_format_of_each_action(pyz: Path, tmp_path: Path) -> None:
+    for words in ([], ["list"], ["lint"]):
+        assert recipe(pyz, *words, "-o", str(tmp_path / "out.json"))[0] == 0
+        assert isinstance(json.loads((tmp_path / "out.json").read_text()), dict)
+        assert recipe(pyz, *words, "-o", str(tmp_path / "out.yml"))[0] == 0
+        assert isinstance(yaml.safe_load((tmp_path / "out.yml").read_text()), dict)
+
+
+def test_a_fault_cannot_steer_a_terminal(pyz: Path, tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "a\x1b[31m\nb.yaml").write_text("key: {gpu: h100}\n")
+    for words in (["lint"], ["--gpu", "h100", "-t", "table", "--explain"]):
+        _, out, errors = recipe(pyz, *words, "--data", str(tmp_path))
+        assert "\x1b" not in out + errors and "a\\x1b[31m\\nb.yaml" in out
+
+
+def test_a_component_that_is_taken_out_and_needed_stays_and_that_is_said(pyz: Path, tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "mine.yaml").write_text("key: {gpu: h100}\ncomponents: {cert-manager: {enabled: false}}\n")
+    status, out, errors = recipe(pyz, "--data", str(tmp_path), "--gpu", "h100", "--explain", "-t", "table")
+    assert status == 0
+    assert "warning: overlays/mine.yaml takes cert-manager out, and it stays, because gpu-operator needs it" in errors
+    assert "taken out by overlays/mine.yaml, and needed by gpu-operator all the same" in out
+    assert "needed by gpu-operator\n" in out  # kube-prometheus-stack, which no layer chose
+
+
+def test_a_config_map_is_no_file_yet(pyz: Path) -> None:
+    status, _, errors = recipe(pyz, "-f", "cm://gpu-operator/node")
+    assert status == 2 and "ConfigMap" in errors

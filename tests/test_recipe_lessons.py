@@ -110,7 +110,10 @@ def test_one_answer_never_shows_in_another() -> None:
     asked = Query(service="eks")
     fresh = resolve(asked, shipped(), explain=True)
     for said in ({"service": "eks", "gpu": "h100", "intent": "training", "os": "ubuntu"}, {"gpu": "gb200"}, {"service": "aks"}):
-        for component in resolve(Query(**said), known, explain=True).components:
+        recipe = resolve(Query(**said), known, explain=True)
+        for value in [step.value for steps in recipe.history.values() for step in steps if isinstance(step.value, list)]:
+            value[0] = "spoiled"
+        for component in recipe.components:
             component.values.clear()
             component.values["driver"] = {"enabled": "spoiled"}
         assert resolve(asked, known, explain=True) == fresh
@@ -262,6 +265,12 @@ def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str
     assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped().catalog.names(field))}"
     assert caught.value.hint == f"did you mean {nearest!r}?"
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("said", "message"), [({"gpus": "h100"}, "'gpus' is no field"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")])
+def test_a_program_that_asks_wrongly_is_told_so(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        make_recipe(said)
 
 
 def test_a_wrong_version_is_shown_with_its_place() -> None:

@@ -375,6 +375,12 @@ def test_dates_may_be_less_exact(date: str) -> None:
     assert found({**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": source}) == []
 
 
+def test_two_sources_of_one_name_are_found() -> None:
+    source = {"id": "doc", "document": "d", "version": "1", "date": "2026"}
+    tree = {**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": [source, source]}
+    assert rules_of(found(tree)) == [(ERROR, "source-twice", "overlays/a.yaml: source[1]")]
+
+
 def test_a_source_that_is_not_there_is_found() -> None:
     tree = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.30"}, components={"one": "1.1"})
     tree["constraints"][0]["source"] = tree["components"]["one"]["source"] = "other"
@@ -560,6 +566,8 @@ def test_any_tree_gets_its_fault_and_no_traceback(name: str, tree: object) -> No
 def test_a_file_of_components_that_cannot_be_read_is_not_held_against_those_who_choose_them() -> None:
     faults = found(layer({"gpu": "h100"}, components={"one": "1.0"}), files={"components.yaml": []})
     assert rules_of(faults) == [(ERROR, "form", "components.yaml")]
+    texts = {"components.yaml": b"components: [\n", "overlays/a.yaml": b"key: {gpu: h100}\ncomponents: {mine: {}}\n"}
+    assert "unknown-component" not in {fault.rule for fault in lint_files(texts, "data")}
 
 
 def test_one_file_that_is_no_document_has_one_fault() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import yaml
 from eidos.errors import InvalidData, NotFound, Unavailable
 from eidos.model.query import Query
 from eidos.recipe import catalog, component, layer
+from eidos.recipe.folder import LIMIT
+from eidos.recipe.lint import lint_path
 from eidos.recipe.resolve import Contradiction, resolve
 from eidos.recipe.store import from_document, from_folder, open_store, shipped
 
@@ -201,11 +204,96 @@ def test_one_file_that_has_no_such_form_is_refused_with_file_and_place(tmp_path:
 def test_what_is_not_there_or_not_readable_is_said_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"nowhere: there is no such file"):
         open_store(str(tmp_path / "nowhere"))
-    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "x.yaml").symlink_to(tmp_path / "gone.yaml")
-    with pytest.raises((NotFound, Unavailable, InvalidData)):
+    with pytest.raises(NotFound, match=r"overlays/x.yaml: it is a link to what is not there"):
         open_store(str(tmp_path))
+    (tmp_path / "overlays" / "x.yaml").unlink()
+    (tmp_path / "overlays" / "x.yaml").symlink_to("x.yaml")
+    with pytest.raises(Unavailable, match=r"overlays/x.yaml: too many levels"):
+        open_store(str(tmp_path))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [open_store, lint_path])
+def test_what_is_no_file_does_not_hold_anybody_up(tmp_path: Path, read: Callable[[str], object]) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "a.yaml").write_text("key: {gpu: h100}")
+    os.mkfifo(tmp_path / "README")
+    os.mkfifo(tmp_path / ".hidden.yaml")
+    read(str(tmp_path))
+    os.mkfifo(tmp_path / "overlays" / "b.yaml")
+    with pytest.raises(InvalidData, match=r"overlays/b.yaml: it has the name of a file of recipes and is no file"):
+        read(str(tmp_path))
+
+
+def test_a_folder_without_recipes_is_no_folder_of_recipes(tmp_path: Path) -> None:
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "a.yaml").write_text("key: {gpu: h100}")
+    for read in (open_store, lint_path):
+        with pytest.raises(NotFound, match=r"no file in this folder is one of recipes"):
+            read(str(tmp_path))
+
+
+def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    for ending in ("yaml", "yml"):
+        (tmp_path / "overlays" / f"a.{ending}").write_text("key: {gpu: h100}")
+    with pytest.raises(InvalidData, match=r"overlays/a.yml: it has the name of overlays/a.yaml but for the ending"):
+        open_store(str(tmp_path))
+
+
+def test_a_mounted_config_map_is_read_through_its_links_and_a_circle_of_them_is_not(tmp_path: Path) -> None:
+    data = tmp_path / "..2026_11_23" / "overlays"
+    data.mkdir(parents=True)
+    (data / "mine.yaml").write_text(f"key: {{gpu: h100}}\nmeasurements: {json.dumps(said(mine=1))}")
+    (tmp_path / "..data").symlink_to(data.parent.name)
+    (tmp_path / "overlays").symlink_to("..data/overlays")
+    assert readings(Query(gpu="h100"), open_store(str(tmp_path)))["OS.grub.mine"] == 1
+    (data / "again").symlink_to("..")
+    with pytest.raises(InvalidData, match=r"folders lie in one another without end"):
+        open_store(str(tmp_path))
+
+
+def test_a_file_of_recipes_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
+    place = tmp_path / "large.yaml"
+    place.write_bytes(b"base: []\n" + b"# padding\n" * (LIMIT // 10) + b"oops\n")
+    with pytest.raises(InvalidData, match=r"large.yaml: too large"):
+        open_store(str(place))
+    assert [fault.rule for fault in lint_path(str(place))] == ["syntax"]
+    (tmp_path / "base.yaml").write_bytes(place.read_bytes())
+    place.unlink()
+    with pytest.raises(InvalidData, match=r"base.yaml: too large"):
+        open_store(str(tmp_path))
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "fine.yaml").write_text("key: {gpu: h100}")
+    (tmp_path / os.fsdecode(b"README-\xff")).touch()
+    open_store(str(tmp_path))
+    (tmp_path / "overlays" / os.fsdecode(b"\xff.yaml")).touch()
+    with pytest.raises(InvalidData, match=r"udcff.yaml': this name is not UTF-8"):
+        open_store(str(tmp_path))
+
+
+def test_a_component_that_is_not_there_is_named_with_its_layer() -> None:
+    store = from_folder({"components.yaml": {"components": [CHART]}, "overlays/a.yaml": {"key": {"gpu": "h100"}, "components": {"on": {}}}})
+    with pytest.raises(InvalidData, match=r"overlays/a.yaml: components.on: there is no such component"):
+        resolve(Query(gpu="h100"), store)
+
+
+def test_what_a_recipe_is_not_is_said() -> None:
+    def warnings(**words: str) -> str:
+        return "\n".join(resolve(Query(**words), shipped()).warnings)
+
+    assert warnings(gpu="h100", service="eks", intent="training", os="ubuntu", osv="24.04", k8s="1.34", kernel="6.8") == ""
+    assert "k8s '1.20' is not what the recipe is for: K8s.server.version must be >= 1.32" in warnings(k8s="1.20")
+    assert "osv '12.04'" in warnings(os="ubuntu", osv="12.04") and "kernel '5.4" in warnings(os="ubuntu", osv="24.04", kernel="5.4.0-1-aws")
+    assert "nothing specific to os 'debian' is known" in warnings(os="debian")
+    pair = "no layer is made for gpu 'a100' and service 'oke' together: the recipe is what is known of each alone; the nearest"
+    assert pair in warnings(gpu="a100", service="oke") and "together" not in warnings(gpu="gb200", service="oke")
+    assert warnings(gpu="a100") == warnings(service="oke") == ""
 
 
 def test_a_store_made_of_trees_does_not_change_with_them() -> None:

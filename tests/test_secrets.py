@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -316,3 +317,12 @@ def test_kernel_parameters(name: str, value: str, clean: str) -> None:
 )
 def test_lines_of_text(line: str, clean: str) -> None:
     assert withhold_text(line)[0] == clean
+
+
+@pytest.mark.parametrize("piece", ["x", "b=", "--a=--b=", "a:b@c ", "http://a:b@c "])
+def test_a_long_text_is_read_once_and_without_recursion(piece: str) -> None:
+    """A parameter of a megabyte took a quarter of a minute, a thousand assignments in one word were too deep."""
+    text = piece * (200_000 // len(piece)) + " token=x"
+    began = time.process_time()
+    assert withhold_text(text)[0].endswith(f" token={WITHHELD}")
+    assert time.process_time() - began < 10  # it takes half a second; squared, it took minutes for the first

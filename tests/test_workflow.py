@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,32 @@ def test_all_stuck_is_still_a_document_on_time() -> None:
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
     waited = [outcome for outcome in shot.collectors if "turn" in (outcome.reason or "")]
     assert len(waited) == len(ALL) - 5  # five at a time, so the others never began
+
+
+def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hostname").write_text("gpu-07\n")
+    shot = take({"gpu": stuck, "os.grub": fine}, host=Host(str(tmp_path)), timeout=0.5, environ={})
+    assert outcomes(shot)["gpu"].outcome == "failed"
+    assert shot.node == "gpu-07"
+
+
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    """A container's limit on processes (pids.max) counts threads, too; what a start then raises is a RuntimeError."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) >= left:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    table: dict[str, Collect] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
+    shot = take(table, timeout=1.0)
+    assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
 
 
 def test_at_most_five_run_at_a_time(tmp_path: Path) -> None:

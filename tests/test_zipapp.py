@@ -351,6 +351,14 @@ def test_it_runs_from_memory(pyz: Path, python: str) -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "eidos"), done.stderr
 
 
+def test_it_runs_unpacked(pyz: Path, tmp_path: Path, python: str) -> None:
+    with zipfile.ZipFile(pyz) as archive:
+        archive.extractall(tmp_path)
+    done = run(python, "-B", tmp_path, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run(python, pyz, "--version").stdout
+
+
 def test_its_own_packages_come_before_installed_ones(pyz: Path, tmp_path: Path, python: str) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit('the wrong yaml')")
     tell = "import sys, runpy; sys.path.insert(0, sys.argv[1]); sys.argv = ['x', '--version']\n"

@@ -131,6 +131,10 @@ def _trace(fault: BaseException) -> None:
         log.debug(line)
 
 
+#: Signals that ask the program to end: SIGHUP, SIGINT, SIGTERM (signal(7)), and what is said of each.
+ENDING = {1: "hung up", 2: "interrupted", 15: "terminated"}
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the program to end; ``number`` says which."""
 
@@ -148,14 +152,21 @@ def program() -> NoReturn:
     sys.excepthook = _last_words
     sys.unraisablehook = _unraisable
     signal = __import__("_signal")  # ``signal`` itself would import ``enum``
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # not one that was ignored for us, by nohup
+    for number in ENDING:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # not one that was ignored for us, by nohup
             signal.signal(number, _interrupt)
     _leave(main())
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
+    signal = __import__("_signal")
+    for other in ENDING:  # a second one would end the clean-up half-way; SIG_IGN makes Python complain of one that is there already
+        signal.signal(other, _once_is_enough)
     raise Interrupted(number)
+
+
+def _once_is_enough(_number: int, _frame: object) -> None:
+    pass
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
@@ -177,7 +188,7 @@ def _last_words(kind: type[BaseException], fault: BaseException | None, _: Trace
     signal = _interruption(fault)
     if signal:
         number = signal.number if isinstance(signal, Interrupted) else 2
-        log.error({1: "hung up", 2: "interrupted", 15: "terminated"}[number] + f" by signal {number}")
+        log.error(f"{ENDING[number]} by signal {number}")
         _leave(128 + number)
     if fault is not None and log.shows("debug"):
         _trace(fault)

@@ -26,10 +26,16 @@ def check(place: str) -> None:
         raise InvalidInput(f"--output: {place!r} names a ConfigMap, and this version writes files and standard output", hint)
     if place.startswith(("/dev/", "/proc/")):  # another name for something that is open already, with rights of its own
         return
-    folder = os.path.dirname(os.path.realpath(place))
+    try:
+        folder = os.path.dirname(os.path.realpath(place))
+    except FileNotFoundError as fault:  # from getcwd(3)
+        hint = "change to another folder, or give the whole path"
+        raise Unwritable(place, "the current folder was removed", hint) from fault
     if os.path.isdir(place) or place.endswith("/"):
         raise Unwritable(place, "it is a folder", "name a file in it")
     if not os.path.isdir(folder):
+        if os.path.exists(folder):
+            raise Unwritable(place, "what should be its folder is a file", "name a file in a folder")
         raise Unwritable(place, "its folder does not exist", "create the folder first")
     for path in (folder, place):
         if os.path.exists(path) and not os.access(path, os.W_OK):
@@ -51,13 +57,16 @@ def write(place: str, text: str) -> None:
 def read(place: str, limit: int = 32 << 20) -> bytes:
     """The bytes of a file, or of standard input for ``-``; at most one more than ``limit``, so that a reader sees it is too large.
 
-    Raises NotFound or Unavailable with path and reason.
+    Raises NotFound or Unavailable with path and reason, and InvalidInput for what is no path.
     """
     try:
         if place == STDOUT:
             if sys.stdin is None:
                 raise Unavailable("standard input is closed", "give a file with --file")
             return sys.stdin.buffer.read(limit + 1)
+        if place.startswith("cm://"):
+            hint = "kubectl get configmap writes what it holds to a file or to a pipe"
+            raise InvalidInput(f"{place!r} names a ConfigMap, and this version reads files and standard input", hint)
         with open(place, "rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError as fault:
@@ -66,13 +75,14 @@ def read(place: str, limit: int = 32 << 20) -> bytes:
         raise Unavailable(f"{place}: {(fault.strerror or str(fault)).lower()}") from fault
 
 
-def format_for(asked: str | None, place: str) -> str:
+def format_for(asked: str | None, place: str, otherwise: str = "yaml") -> str:
     """The format that was asked for, or else the one that the name of the file promises.
 
-    >>> format_for(None, "node.json"), format_for(None, "-"), format_for("table", "node.json")
-    ('json', 'yaml', 'table')
+    >>> format_for(None, "node.json"), format_for(None, "-"), format_for("table", "node.json"), format_for(None, "a.yml", "table")
+    ('json', 'yaml', 'table', 'yaml')
     """
-    return asked or ("json" if place.lower().endswith(".json") else "yaml")
+    endings = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+    return asked or endings.get(os.path.splitext(place)[1].lower(), otherwise)
 
 
 def width(place: str) -> int:

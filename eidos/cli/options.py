@@ -20,13 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Union
 
-    #: What ``arguments`` and ``settings`` hand to a verb: the value of each of its options and operands, by name.
-    Values = dict[str, Any]
+    Named = dict[str, Any]
     #: Valid values and what each means, or a function that knows them.
     Choices = Union[dict[str, str], Callable[[], dict[str, str]]]
+else:
+    Named = dict
 
 #: What stands between the values of an option that takes several.
 COMMA = ","
+
+
+class Values(Named):
+    """What ``arguments`` and ``settings`` hand to a verb: the value of each of its options and operands, by name.
+
+    ``where`` tells of each option that was said what said it: the flag, the variable, or the key of the configuration file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.where: dict[str, str] = {}
 
 
 def text(value: str) -> str:

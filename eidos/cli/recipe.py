@@ -80,7 +80,8 @@ def run(values: Values) -> int:
     destination.check(values["output"])
     action = values.get("action")
     if action:
-        said = [f"--{name}" for name in (*FIELDS, "file") if values[name] is not None]
+        # What the environment or the configuration file says is meant for recipes, and stands in nobody's way here.
+        said = [flag for name in (*FIELDS, "file") if (flag := values.where.get(name, "")).startswith("--")]
         if said:
             raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(said)} {'are' if len(said) > 1 else 'is'} given")
     if action == LINT:
@@ -92,23 +93,25 @@ def run(values: Values) -> int:
         from eidos.recipe.covered import covered
 
         tree = covered(store)
-        if (values["format"] or "table") == "table":
+        fmt = destination.format_for(values["format"], values["output"], "table")
+        if fmt == "table":
             from eidos.cli.recipe_table import list_table
 
             text = list_table(tree, destination.width(values["output"]))
         else:
-            text = emit(values, tree)
+            text = emit(fmt, tree)
         destination.write(values["output"], text)
         return 0
     recipe = _make(values, store)
     for sentence in recipe.warnings:
         log.warn(sentence)
-    if (values["format"] or "") == "table":
+    fmt = destination.format_for(values["format"], values["output"])
+    if fmt == "table":
         from eidos.cli.recipe_table import recipe_table
 
         text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
     else:
-        text = emit(values, recipe.to_tree(context=values["context"]))
+        text = emit(fmt, recipe.to_tree(context=values["context"]))
     destination.write(values["output"], text)
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
@@ -123,22 +126,22 @@ def open_store(data: str | None) -> Store:
     if data is None:
         return store.shipped()
     opened = store.open_store(data)
-    from eidos.recipe.lint import lint
+    from eidos.recipe.lint import ERROR, lint_path
 
-    faults = lint(opened)
+    faults = lint_path(data)
     if faults:
+        worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
         log.warn(
-            f"--data {data}: lint finds {len(faults)} fault{'s' if len(faults) > 1 else ''} in it, the first: {faults[0]}",
+            f"--data {data}: lint finds {len(faults)} fault{'s' if len(faults) > 1 else ''} in it, among them: {worst}",
             hint=f"'eidos recipe lint --data {data}' shows them",
         )
     return opened
 
 
-def emit(values: Values, tree: Any) -> str:
-    """``tree`` in the format that was asked for, or that the name of the file asks for."""
+def emit(fmt: str, tree: Any) -> str:
+    """``tree`` as ``yaml`` or ``json``."""
     from eidos import formats
 
-    fmt = values["format"] or ("json" if values["output"].lower().endswith(".json") else "yaml")
     return formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
 
 
@@ -147,7 +150,7 @@ def _make(values: Values, store: Store) -> Recipe:
 
     said = {field: values[field] for field in FIELDS if values[field] is not None}
     snapshot = _read_snapshot(values["file"]) if values["file"] is not None else None
-    return make_recipe(said, snapshot=snapshot, store=store, called={field: f"--{field}" for field in FIELDS}, explain=values["explain"])
+    return make_recipe(said, snapshot=snapshot, store=store, called=values.where, explain=values["explain"])
 
 
 def _read_snapshot(place: str) -> Snapshot:

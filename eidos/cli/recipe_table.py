@@ -9,6 +9,7 @@ from __future__ import annotations
 from eidos.cli.table import ENDLESS, INDENT, NARROWEST, columns, heading, pad, rows, wrap
 from eidos.log import printable
 from eidos.model.written import written
+from eidos.recipe.doubts import needed_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,16 +36,12 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
         blocks.append(lines)
     if recipe.components:
         lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), room)]
-        widest = max(columns(component.id) for component in recipe.components)
+        widest = max(columns(printable(component.id)) for component in recipe.components)
         for component in recipe.components:
-            place = " ".join(filter(None, (component.repository, component.chart)))
-            lines.append(f"{INDENT}{pad(component.id, widest)}  {component.version or 'no version of its own'}")
-            lines += _aside(place, room)
+            lines += rows([(pad(printable(component.id), widest), component.version or "no version of its own")], room, INDENT)
+            lines += _aside(" ".join(filter(None, (component.repository, component.chart))), room)
             lines += _aside(component.why if context else "", room)
-            if explain:
-                place = f"components.{component.id}."
-                setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(place) for step in steps)
-                lines += _aside(f"set by {', '.join(setters)}" if setters else "needed by another component", room)
+            lines += _aside(_chosen(recipe, component.id) if explain else "", room)
         blocks.append(lines)
     if explain:
         blocks.append(list(_sources(recipe, room)))
@@ -87,6 +84,17 @@ def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, room: i
             yield from _aside(f"set by {last.layer}{replaced}", room)
 
 
+def _chosen(recipe: Recipe, id: str) -> str:
+    """Why a component is there: layers chose it, or another one needs it."""
+    choices = recipe.history.get(f"components.{id}.enabled", ())
+    if choices and choices[-1].value:
+        place = f"components.{id}."
+        setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(place) for step in steps)
+        return f"set by {', '.join(setters)}"
+    needed = f"needed by {needed_by(id, recipe.components)}"
+    return f"taken out by {choices[-1].layer}, and {needed} all the same" if choices else needed
+
+
 def _sources(recipe: Recipe, room: int) -> Iterator[str]:
     """The public documents behind each layer that set something, once."""
     documents: dict[str, tuple[str, ...]] = {}
@@ -95,13 +103,14 @@ def _sources(recipe: Recipe, room: int) -> Iterator[str]:
             documents.setdefault(step.layer, step.sources)
     yield heading("Sources", f"{len(documents)} layers", room)
     for layer in sorted(documents):
-        yield f"{INDENT}{layer}"
+        yield from (f"{INDENT}{line}" for line in wrap(printable(layer), room - len(INDENT)))
         for document in documents[layer] or ("no source is named",):
             yield from _aside(document, room)
 
 
 def _aside(text: str, room: int) -> list[str]:
-    return [INDENT * 3 + line for line in wrap(printable(text), room - len(INDENT) * 3)] if text else []
+    """A sentence below a row: whole, for half of a reason is none."""
+    return [INDENT * 3 + line for line in wrap(printable(text), room - len(INDENT) * 3, lines=len(text))] if text else []
 
 
 def _entry(entry: dict[str, Any]) -> str:

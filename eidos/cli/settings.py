@@ -19,7 +19,7 @@ import os
 import stat
 
 from eidos import log
-from eidos.cli.options import COMMA
+from eidos.cli.options import COMMA, Values
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.record import Record
 from eidos.model.written import written
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from eidos.cli.options import Option, Values, Verb
+    from eidos.cli.options import Option, Verb
 
     Flags = Mapping[str, list[str]]
 
@@ -117,17 +117,21 @@ def read_config(path: str | None) -> Config:
 
 
 def resolve(options: Sequence[Option], flags: Flags, environ: Mapping[str, str], config: Config | None = None, verb: str = "") -> Values:
-    """The value of each option. Raises InvalidInput, which names the flag, the variable or the key that is wrong."""
-    values: Values = {}
+    """The value of each option, and what said it. Raises InvalidInput, which names the flag, the variable or the key that is wrong."""
+    values = Values()
+    where = values.where
     for option in options:
         name = option.name
         found = config.find(option, verb) if config and option.anywhere else None
         if name in flags:
-            values[name] = _convert(option, flags[name], option.flag)
+            where[name] = option.flag
+            values[name] = _convert(option, flags[name], where[name])
         elif option.anywhere and environ.get(option.variable):
-            values[name] = _convert(option, [environ[option.variable]], option.variable)
+            where[name] = option.variable
+            values[name] = _convert(option, [environ[option.variable]], where[name])
         elif found:
-            values[name] = _convert(option, _written(*found, option.many), found[1])
+            where[name] = found[1]
+            values[name] = _convert(option, _written(*found, option.many), where[name])
         elif option.default is not None:
             values[name] = _convert(option, [option.default], option.flag)
         else:

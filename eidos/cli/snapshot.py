@@ -11,8 +11,8 @@ import time
 from eidos import collectors, log
 from eidos.cli import destination
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
-from eidos.errors import EidosError, InvalidInput, NotFound, Timeout
-from eidos.model.measurement import FAILED, OK, PARTIAL
+from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
+from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
 from eidos.model.unit import unit_name
 
@@ -140,6 +140,8 @@ def run(values: Values) -> int:
     text = emit(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
     _in_time(values["output"], lambda: destination.write(values["output"], text), max(deadline, time.monotonic() + PATIENCE))
+    if _is_bare(snapshot):
+        log.warn(f"nothing of an operating system is below {values['root']!r}", hint="is the host's file system mounted there?")
     return _status(snapshot, required)
 
 
@@ -188,20 +190,39 @@ def _in_time(place: str, work: Callable[[], None], deadline: float) -> None:
 
 
 def _check_root(root: str, deadline: float) -> None:
-    """Raise NotFound when the host's files are not there at all, rather than report a host without anything.
+    """Raise NotFound or Unavailable when nobody can look below ``root``, rather than report a host without anything.
 
     A child looks: the folder may be on a file server that is gone, and then whoever looks waits for ever.
     """
-    import os
-
     from eidos.isolation import answer
 
     try:
-        there = answer(lambda: os.path.isdir(root), deadline)
+        reason = answer(lambda: _why_not(root), deadline)
     except Timeout as late:
         raise Timeout(f"--root: no answer from the file system at {root!r}", "is it on a file server that is gone?") from late
-    if not there:
+    if reason:
+        raise Unavailable(f"--root: cannot look into {root!r}: {reason}", "run as a user who may")
+    if reason is None:
         raise NotFound(f"--root: there is no folder {root!r}", "name the folder at which the host's file system is mounted")
+
+
+def _why_not(root: str) -> str | None:
+    """Why nobody can look below ``root``: "" when somebody can, None when it is no folder."""
+    import os
+
+    try:
+        os.stat(os.path.join(root, "."))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        return (fault.strerror or str(fault)).lower()
+    return ""
+
+
+def _is_bare(snapshot: Snapshot) -> bool:
+    """Whether what every host has was looked for, and none of it is there."""
+    system = [outcome.outcome for outcome in snapshot.collectors if outcome.name.startswith("os.")]
+    return len(system) > 1 and set(system) == {SKIPPED}
 
 
 def _status(snapshot: Snapshot, required: Sequence[str]) -> int:

@@ -85,6 +85,14 @@ class Expression(Record):
             return False
         return None if untold else True
 
+    def allows(self, version: str) -> bool:
+        """Whether any version that ``version`` speaks of satisfies it; InvalidVersion when it is none.
+
+        >>> parse(">= 1.33.4").allows("1.33"), parse(">= 1.33.4").allows("1.32")
+        (True, False)
+        """
+        return bool(_meet(self._intervals(), (_span(version),)))
+
     def intersect(self, other: Expression) -> Expression | None:
         """What satisfies both, without the terms that say nothing more; None when nothing does."""
         terms = [*self.terms]

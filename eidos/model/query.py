@@ -23,6 +23,16 @@ VERSIONS = ("osv", "kernel", "k8s")
 #: All fields, in the order in which they are shown.
 FIELDS = ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")
 
+#: The reading of a snapshot that shows each field but the intent, which is nobody's but the asker's.
+PLACES = {
+    "os": "OS.release.ID",
+    "osv": "OS.release.VERSION_ID",
+    "kernel": "OS.sysctl./proc/sys/kernel/osrelease",
+    "k8s": "K8s.server.version",
+    "service": "K8s.node.provider",
+    "gpu": "GPU.smi.gpu.model",
+}
+
 #: What the Go program calls them on the wire.
 WIRE = {"osv": "osVersion"}
 

@@ -246,12 +246,17 @@ def _hidden(value: str) -> tuple[str, int]:
 
 def _assigned(name: str, value: str) -> tuple[str, int]:
     """``name=value`` where the value has no separators in it; it may be an assignment itself (``--env=TOKEN=x``)."""
-    if is_secret_name(name) or (is_some_key(name) and looks_random(value)):
-        shown, found = _hidden(value)
-    else:
+    names = [name]
+    while not (is_secret_name(name) or (is_some_key(name) and looks_random(value))):
         inner, equals, rest = value.partition("=")
-        shown, found = _assigned(inner, rest) if equals and inner and rest else _shaped(value)
-    return f"{name}={shown}", found
+        if not (equals and inner and rest):
+            shown, found = _shaped(value)
+            break
+        name, value = inner, rest
+        names.append(name)
+    else:
+        shown, found = _hidden(value)
+    return "=".join((*names, shown)), found
 
 
 def _glued(word: str, flags: tuple[str, ...]) -> tuple[str, int] | None:

@@ -6,7 +6,7 @@ Knows entries, aliases and detection patterns as data; must not know any particu
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.query import ANY, NAMES, VERSIONS, Query
+from eidos.model.query import ANY, FIELDS, NAMES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.nearest import did_you_mean
 from eidos.semver import parse as parse_version
@@ -46,14 +46,18 @@ class Catalog(Record):
         return None
 
     def query(self, said: Mapping[str, str], where: Mapping[str, str] | None = None) -> Query:
-        """The query that these words make; InvalidInput names the word, the valid ones and the nearest, or shows where a version breaks.
+        """The query that these words make; ``where`` gives for a field what to call it in messages (``--gpu``).
 
-        ``where`` gives for a field what to call it in the message (``--gpu``).
+        Raises InvalidInput, which names the field or the word, the valid ones and the nearest, or shows where a version breaks.
         """
         fields: dict[str, str] = {}
         for field, value in said.items():
-            text = value.strip()
             name = (where or {}).get(field, field)
+            if field not in FIELDS:
+                raise InvalidInput(f"{name!r} is no field of a query; there are {', '.join(FIELDS)}", did_you_mean(field, FIELDS))
+            if not isinstance(value, str):  # a program may hand over what it read from YAML
+                raise InvalidInput(f"{name}: expected text, found {value!r}", "put versions in quotes")
+            text = value.strip()
             if not text or text.lower() == ANY:
                 continue
             if field in VERSIONS:

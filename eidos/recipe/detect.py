@@ -7,7 +7,7 @@ particular GPU, system or cloud: patterns are the catalog's. It never guesses qu
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.query import Query
+from eidos.model.query import PLACES, Query
 from eidos.model.record import Record
 from eidos.model.written import written
 from eidos.semver import parse as parse_version
@@ -19,24 +19,16 @@ if TYPE_CHECKING:
     from eidos.model.snapshot import Snapshot
     from eidos.recipe.catalog import Catalog, Entry
 
-OSRELEASE = "/proc/sys/kernel/osrelease"
-
-#: Where each field is read first.
-PLACES = {
-    "os": "OS.release.ID",
-    "osv": "OS.release.VERSION_ID",
-    "kernel": f"OS.sysctl.{OSRELEASE}",
-    "k8s": "K8s.server.version",
-    "service": "K8s.node.provider",
-    "gpu": "GPU.smi.gpu.model",
-}
-
 
 class Detected(Record):
-    """The query that a snapshot answers, and a sentence for each thing that is missing, unknown or in doubt."""
+    """The query that a snapshot answers, and a sentence for each thing that is missing, unknown or in doubt.
+
+    ``unknown`` are the words of the snapshot, by field, that the catalog does not have: what they mean, no layer can say.
+    """
 
     query: Query
     warnings: tuple[str, ...] = ()
+    unknown: dict[str, str] = {}
 
 
 def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> Detected:
@@ -46,19 +38,20 @@ def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> D
     """
     facts = {f"{m.type}.{s.name}.{key}": written(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
     doubts: dict[str, list[str]] = {field: [] for field in PLACES}
-    os_name = _system(facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", ""), catalog, doubts["os"])
+    unknown: dict[str, str] = {}
+    os_name = _system(facts, catalog, doubts["os"], unknown)
     osv = _version("osv", facts, doubts)
     kernel = _version("kernel", facts, doubts)
     _compare_image(os_name, osv, facts, catalog, doubts["os"])
     _compare_kernel(kernel, facts, doubts["kernel"])
     k8s = _version("k8s", facts, doubts)
-    service = _service(facts, catalog, doubts["service"])
-    gpu = _gpu(facts, catalog, doubts["gpu"])
+    service = _service(facts, catalog, doubts["service"], unknown)
+    gpu = _gpu(facts, catalog, doubts["gpu"], unknown)
     query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
-    known = {*query.said(), *(said or Query()).said()}
-    warnings = list(_missing(snapshot, {field for field in PLACES if field not in known and not doubts[field]}))
-    warnings += [sentence for field, sentences in doubts.items() if not said or field not in said.said() for sentence in sentences]
-    return Detected(query, tuple(warnings))
+    told = (said or Query()).said()
+    warnings = list(_missing(snapshot, {field for field in PLACES if field not in {*query.said(), *told} and not doubts[field]}))
+    warnings += [sentence for field, sentences in doubts.items() if field not in told for sentence in sentences]
+    return Detected(query, tuple(warnings), {field: word for field, word in unknown.items() if field not in told})
 
 
 def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
@@ -89,12 +82,14 @@ def match_model(model: str, catalog: Catalog) -> str | None:
     return best[1] if best else None
 
 
-def _system(id: str, like: str, catalog: Catalog, warnings: list[str]) -> str:
+def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
+    id, like = facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", "")
     if not id:
         return ""
     found = _by_word(catalog.entries.get("os", ()), id.lower())
     if found is None:
         kin = next((name for word in like.lower().split() if (name := _by_word(catalog.entries.get("os", ()), word))), None)
+        unknown["os"] = id
         akin = f" (it calls itself like {kin}; say --os {kin} to treat it so)" if kin else ""
         warnings.append(f"OS.release.ID is {id!r}, which the catalog does not know{akin}: os stays unset")
     return found or ""
@@ -129,28 +124,31 @@ def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catal
 def _compare_kernel(kernel: str, facts: dict[str, str], warnings: list[str]) -> None:
     node = facts.get("K8s.node.kernel-version", "")
     if kernel and node and node != kernel:
-        warnings.append(f"{OSRELEASE} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
+        warnings.append(f"{PLACES['kernel']} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
 
 
-def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str]) -> str:
+def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
     entries = catalog.entries.get("service", ())
     provider = facts.get("K8s.node.provider", "").lower() or facts.get("K8s.node.provider-id", "").partition(":")[0].lower()
     by_provider = _by_word(entries, provider) if provider else None
     extra = facts.get("K8s.server.version", "").lower()
     by_suffix = next((e.name for e in entries for suffix in e.suffixes if f"-{suffix}" in extra or f"+{suffix}" in extra), None)
     if provider and by_provider is None:
+        if not by_suffix:
+            unknown["service"] = provider
         warnings.append(f"K8s.node.provider is {provider!r}, which the catalog does not know{'' if by_suffix else ': service stays unset'}")
     if by_provider and by_suffix and by_provider != by_suffix:
         warnings.append(f"the node's provider says {by_provider} and the server's version says {by_suffix}: the provider is taken")
     return by_provider or by_suffix or ""
 
 
-def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str]) -> str:
+def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
     model = facts.get("GPU.smi.gpu.model", "")
     if not model:
         return ""
     found = match_model(model, catalog)
     if found is None:
+        unknown["gpu"] = model
         warnings.append(f"GPU.smi.gpu.model is {model!r}, which the catalog does not know: gpu stays unset")
     return found or ""
 

@@ -6,7 +6,7 @@ end: ``resolve`` decides that.
 
 from __future__ import annotations
 
-from eidos.model.recipe import Step
+from eidos.model.recipe import Step, copied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
         for key in sorted(tree):
             yield from _leaves(f"{path}.{key}", tree[key])
     elif path.count(".") > 2:
-        yield path, tree
+        yield path, copied(tree)

@@ -11,33 +11,36 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copied
+from eidos.nearest import did_you_mean
 from eidos.recipe.component import Chart, with_dependencies
+from eidos.recipe.doubts import SPECIFIC, doubts
 from eidos.recipe.history import history
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from eidos.model.query import Query
     from eidos.recipe.layer import Choice, Layer, Value
     from eidos.recipe.store import Store
 
-#: Fields of a query of which a specific layer is expected to exist.
-SPECIFIC = ("gpu", "service")
-
 
 class Contradiction(InvalidData):
     """Two layers ask of one reading what nothing can satisfy."""
 
 
-def resolve(query: Query, store: Store, *, explain: bool = False) -> Recipe:
+def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False) -> Recipe:
     """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
+    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and the recipe says so.
     Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
     """
     overlays = store.matching(query)
     layers = (store.base, *overlays)
-    uncovered = tuple(field for field in SPECIFIC if query.said().get(field) and not any(layer.key.said().get(field) for layer in overlays))
+    asked = {**query.said(), **(unknown or {})}
+    uncovered = tuple(field for field in SPECIFIC if field in asked and not any(field in layer.key.said() for layer in overlays))
+    constraints, components = _constraints(layers), _components(layers, store.charts)
     return Recipe(
         timestamp=store.timestamp(),
         version=__version__,
@@ -45,10 +48,10 @@ def resolve(query: Query, store: Store, *, explain: bool = False) -> Recipe:
         request=query,
         rules=tuple(f"{layer.name}: {layer.key}" for layer in layers),
         measurements=_readings(layers),
-        constraints=_constraints(layers),
-        components=_components(layers, store.charts),
+        constraints=constraints,
+        components=components,
         uncovered=uncovered,
-        warnings=tuple(_warning(query, field, store) for field in uncovered),
+        warnings=tuple(doubts(asked, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )
 
@@ -99,10 +102,11 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
     choices: dict[str, list[Choice]] = {}
     for layer in layers:
         for choice in layer.choices:
+            if choice.id not in charts:
+                raise InvalidData(f"{layer.name}: components.{choice.id}: there is no such component", did_you_mean(choice.id, charts))
             choices.setdefault(choice.id, []).append(choice)
     # In the order of components.yaml: that of the mappings in layers means nothing.
-    rank = {id: number for number, id in enumerate(charts)}
-    wanted = sorted((id for id, said in choices.items() if said[-1].enabled), key=lambda id: (rank.get(id, len(rank)), id))
+    wanted = [id for id in charts if id in choices and choices[id][-1].enabled]
     components = []
     for id in with_dependencies(wanted, charts):
         said = choices.get(id, [])
@@ -129,21 +133,3 @@ def _sorted(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _sorted(value) for key, value in sorted(tree.items())}
     return [_sorted(item) for item in tree] if isinstance(tree, list) else tree
-
-
-def _warning(query: Query, field: str, store: Store) -> str:
-    asked = query.said()
-    value = asked[field]
-    keys = [layer.key for layer in store.overlays if layer.key.said().get(field)]
-    same = [key for key in keys if key.said()[field] == value]
-    if same:
-        # Something is known of it, but only together with what the query does not say, or says otherwise.
-        best = max(same, key=lambda key: (_shared(key, asked), -len(key.said())))
-        return f"nothing specific to {field} {value!r} applies to this query; the nearest that is covered is {best}"
-    best_other = max(keys, key=lambda key: (_shared(key, asked), -len(key.said())), default=None)
-    nearest = f"; the nearest that is covered is {best_other}" if best_other else ""
-    return f"nothing specific to {field} {value!r} is known{nearest}"
-
-
-def _shared(key: Query, asked: dict[str, str]) -> int:
-    return sum(asked.get(field) == value for field, value in key.said().items())

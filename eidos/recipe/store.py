@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 
 from eidos import formats, resources
-from eidos.errors import InvalidData, NotFound, Unavailable
+from eidos.errors import InvalidData
 from eidos.model.record import Record
 from eidos.recipe import catalog as catalogs
 from eidos.recipe import component as components
 from eidos.recipe import layer as layers
+from eidos.recipe.folder import LIMIT, canonical, read_file, read_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from eidos.recipe.layer import Layer
 
 OVERLAYS = "overlays/"
-
-#: The largest file of recipes that is read, in bytes.
-LIMIT = 8 << 20
 
 
 class Store(Record):
@@ -58,36 +56,15 @@ def shipped() -> Store:
 def open_store(path: str) -> Store:
     """The store at ``path``: a folder is laid over the shipped files, name by name; one file stands in place of base and overlays.
 
-    Raises NotFound, Unavailable, or InvalidData naming file and place.
+    Raises NotFound, Unavailable (see ``folder``), or InvalidData naming file and place.
     """
     if os.path.isdir(path):
-        files = {name: content for name, content in read_folder(path).items() if name.endswith((".yaml", ".yml", ".json"))}
+        files = read_folder(path)
         trees = resources.recipe_tree()
-        trees.update({_canonical(name): formats.from_text(content, os.path.join(path, name)) for name, content in files.items()})
+        trees.update({canonical(name): formats.from_text(content, os.path.join(path, name), LIMIT) for name, content in files.items()})
         return from_folder(trees, _digest(resources.data_digest(), files))
     content = read_file(path)
-    return from_document(formats.from_text(content, path), path, shipped(), _digest("", {"": content}))
-
-
-def read_folder(path: str) -> dict[str, bytes]:
-    """Contents of the files below a folder, by path from it; fails as :func:`open_store` does."""
-    return {name: read_file(full) for name, full in resources.files(path)}
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of one file of recipes; NotFound or Unavailable with path and reason."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(LIMIT + 1)
-    except FileNotFoundError as fault:
-        raise NotFound(f"{path}: there is no such file") from fault
-    except OSError as fault:
-        raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
-
-
-def _canonical(name: str) -> str:
-    stem, _, _ = name.rpartition(".")
-    return f"{stem}.yaml"
+    return from_document(formats.from_text(content, path, LIMIT), path, shipped(), _digest("", {"": content}))
 
 
 def _digest(below: str, files: Mapping[str, bytes]) -> str:

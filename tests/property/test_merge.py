@@ -89,6 +89,9 @@ def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Quer
             _spoil(subtype.context)
     for component in recipe.components:
         _spoil(component.values)
+    for steps in recipe.history.values():
+        for step in steps:
+            _spoil(step.value)
     recipe.history.clear()
     # Nor does what the store was made of.
     _spoil(trees)

@@ -17,6 +17,7 @@ import os
 from eidos import formats, resources
 from eidos.errors import InvalidData
 from eidos.recipe import rules as rule_files
+from eidos.recipe.folder import LIMIT, read_file, read_folder
 from eidos.recipe.lint.contents import content_faults
 from eidos.recipe.lint.fault import ERROR, WARNING, Fault, settled
 from eidos.recipe.lint.forms import COMPONENTS, read_document, read_texts, read_trees, unreadable
@@ -25,7 +26,7 @@ from eidos.recipe.lint.keys import key_faults
 from eidos.recipe.lint.merged import merged
 from eidos.recipe.lint.parts import catalog_faults, component_faults
 from eidos.recipe.lint.together import together_faults
-from eidos.recipe.store import read_file, read_folder, shipped
+from eidos.recipe.store import shipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[Fault]:
 def lint_document(content: bytes | str, name: str) -> list[Fault]:
     """What is wrong with one file of the form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``."""
     try:
-        tree = formats.from_text(content, name)
+        tree = formats.from_text(content, name, LIMIT)
     except InvalidData as fault:
         return [unreadable(fault)]
     known = shipped()
@@ -70,7 +71,7 @@ def lint_document(content: bytes | str, name: str) -> list[Fault]:
 def lint_path(path: str | None = None) -> list[Fault]:
     """What is wrong with the recipes at ``path``: a folder, one file, or (None) those that eidos carries.
 
-    Raises NotFound or Unavailable when there is nothing to read.
+    Raises NotFound or Unavailable when there is nothing to read, and InvalidData for a folder that cannot be one of recipes.
     """
     if path is None:
         trees, broken = _shipped_trees()
@@ -90,7 +91,8 @@ def _shipped_trees() -> tuple[dict[str, object], list[Fault]]:
 
 def _all(store: Store, rules: Rules, faults: list[Fault], *, catalog: bool = True) -> list[Fault]:
     # A file of components that cannot be read names none, which is not the fault of those who choose them.
-    lost = any(fault.place.startswith(COMPONENTS) and fault.rule in ("form", "syntax", "duplicate-key") for fault in faults)
+    unread = [fault.place.partition(", line")[0].partition(":")[0] for fault in faults if fault.rule in ("form", "syntax", "duplicate-key")]
+    lost = any(place.endswith(COMPONENTS) for place in unread)
     more = [fault for fault in _faults(store, rules, catalog) if not (lost and fault.rule == "unknown-component")]
     return settled([*faults, *more])
 

@@ -13,6 +13,7 @@ from eidos.recipe import component as components
 from eidos.recipe import layer as layers
 from eidos.recipe import rules as rule_files
 from eidos.recipe.catalog import Catalog
+from eidos.recipe.folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
 from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.recipe.store import OVERLAYS, Store, order
 from eidos.semver import InvalidVersion
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-BASE, CATALOG, COMPONENTS, RULES = "base.yaml", "catalog.yaml", "components.yaml", rule_files.NAME
-
-#: Folders whose files are not recipes: values of charts belong to bundles.
-_OTHER = ("values/",)
+BASE, CATALOG, COMPONENTS, RULES = FILES
 
 #: What stands in entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module")
@@ -53,7 +51,7 @@ class Reading:
     def text(self, content: bytes | str, name: str, shown: str) -> None:
         """Read one file's text; ``shown`` is its name for people."""
         try:
-            self.trees[name] = formats.from_text(content, shown)
+            self.trees[name] = formats.from_text(content, shown, LIMIT)
         except InvalidData as fault:
             self.faults.append(unreadable(fault))
 
@@ -97,8 +95,8 @@ class Reading:
 
     def _unknown(self) -> None:
         for path, tree in self.trees.items():
-            if path not in (BASE, CATALOG, COMPONENTS, RULES) and not path.startswith((OVERLAYS, *_OTHER)):
-                hint = f"files are {BASE}, {CATALOG}, {COMPONENTS}, {RULES} and {OVERLAYS}*.yaml"
+            if not is_recipe(path):
+                hint = f"files are {', '.join(FILES)} and {OVERLAYS}*.yaml"
                 self.faults.append(Fault(WARNING, "unknown-file", path, "nothing reads this file", hint))
             if path == CATALOG and isinstance(tree, dict):
                 for field, entries in tree.items():
@@ -130,9 +128,8 @@ def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: 
     reading = Reading()
     reading.trees.update(below)
     for name in sorted(texts):
-        stem, dot, ending = name.rpartition(".")
-        if dot and ending in ("yaml", "yml", "json"):
-            reading.text(texts[name], f"{stem}.yaml", f"{folder.rstrip('/')}/{name}" if folder else name)
+        if name.endswith(ENDINGS):
+            reading.text(texts[name], canonical(name), f"{folder.rstrip('/')}/{name}" if folder else name)
     store, rules = reading.store()
     return store, rules, reading.faults
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
-from eidos.model.query import Query
+from eidos.model.query import PLACES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.model.written import written
 from eidos.recipe.lint.fault import ERROR, Fault
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from eidos.recipe.layer import Layer
     from eidos.recipe.rules import Rules
     from eidos.recipe.store import Store
-
-#: Where a snapshot shows what a query calls so.
-SHOWN = {"kernel": "OS.sysctl./proc/sys/kernel/osrelease", "k8s": "K8s.server.version", "osv": "OS.release.VERSION_ID"}
 
 
 class Merged(Record):
@@ -111,24 +108,21 @@ def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression | None]:
         known[path] = old.intersect(expression) if old is not None else None if path in known else expression
 
     said = recipe.request.said()
-    for field, path in SHOWN.items():
+    for field in VERSIONS:
         if field in said:
-            add(path, Expression((Term("==", (_numbers(said[field]),)),)))
+            numbers = ".".join(map(str, parse_version(said[field]).numbers))
+            add(PLACES[field], Expression((Term("==", (numbers,)),)))
     for kernel in rules.kernels:
         if said.get("os") == kernel.os and "osv" in said and parse_version(said["osv"]).matches(parse_version(kernel.osv)):
-            add(SHOWN["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
+            add(PLACES["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
     return known
-
-
-def _numbers(text: str) -> str:
-    return ".".join(map(str, parse_version(text).numbers))
 
 
 def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[Fault]:
     """Versions in a layer's own key that a constraint of the very recipe for it rules out."""
-    for field, path in SHOWN.items():
-        version = layer.key.said().get(field)
+    for field in VERSIONS:
+        path, version = PLACES[field], layer.key.said().get(field)
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
-        if version and constraint and constraint.value.intersect(Expression((Term("==", (_numbers(version),)),))) is None:
+        if version and constraint and not constraint.value.allows(version):
             message = f"the layer is for {version}, and in its recipe {path} must be {constraint.value}: no node satisfies both"
             yield Fault(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.constraint import Expression, Term
+from eidos.model.query import PLACES
 from eidos.recipe.lint.fault import ERROR, WARNING, Fault
-from eidos.recipe.lint.merged import SHOWN
 from eidos.recipe.rules import matches
 from eidos.semver import parse as parse_version
 
@@ -49,8 +49,8 @@ def _constraints(found: Merged) -> Iterator[Fault]:
 
 
 def _removed(found: Merged, rules: Rules) -> Iterator[Fault]:
-    kernels = found.known.get(SHOWN["kernel"])
-    if kernels is None and SHOWN["kernel"] in found.known:
+    kernels = found.known.get(PLACES["kernel"])
+    if kernels is None and PLACES["kernel"] in found.known:
         return  # no node runs such a kernel
     for removed in rules.removed:
         before = Expression((Term("<", (removed.since,)),))

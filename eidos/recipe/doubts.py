@@ -1,0 +1,77 @@
+"""What a recipe is not: the sentences that keep an answer from looking more specific than it is.
+
+Knows which parts of a query no layer was made for, which versions a constraint rules out, and which components stay although a layer
+takes them out; must not know how layers are merged, nor where the sentences are shown.
+"""
+
+from __future__ import annotations
+
+from eidos.model.query import NAMES, PLACES, VERSIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.model.constraint import Constraint
+    from eidos.model.query import Query
+    from eidos.model.recipe import Component
+    from eidos.recipe.layer import Layer
+    from eidos.recipe.store import Store
+
+#: Fields of a query of which a specific layer is expected to exist.
+SPECIFIC = ("gpu", "service")
+
+
+def doubts(
+    asked: dict[str, str],
+    store: Store,
+    layers: tuple[Layer, ...],
+    constraints: tuple[Constraint, ...],
+    components: tuple[Component, ...],
+) -> Iterator[str]:
+    """A sentence for each thing that whoever asked for this recipe (fields and words in ``asked``) should know of it."""
+    keys = [layer.key.said() for layer in layers]
+    generic = [field for field in (*SPECIFIC, *NAMES) if field in asked and not any(field in key for key in keys)]
+    for field in dict.fromkeys(generic):
+        yield _generic(asked, field, store)
+    if all(field in asked and field not in generic for field in SPECIFIC) and not any(all(f in key for f in SPECIFIC) for key in keys):
+        pair = " and ".join(f"{field} {asked[field]!r}" for field in SPECIFIC)
+        near = nearest(asked, SPECIFIC, store)
+        yield f"no layer is made for {pair} together: the recipe is what is known of each alone" + near
+    for field in VERSIONS:
+        for constraint in constraints:
+            if field in asked and constraint.name == PLACES[field] and not constraint.value.allows(asked[field]):
+                yield f"{field} {asked[field]!r} is not what the recipe is for: {constraint.name} must be {constraint.value}"
+    for component in components:
+        choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
+        if choices and not choices[-1][1].enabled:
+            yield f"{choices[-1][0]} takes {component.id} out, and it stays, because {needed_by(component.id, components)} needs it"
+
+
+def needed_by(id: str, components: tuple[Component, ...]) -> str:
+    """The components that depend on ``id``, as part of a sentence.
+
+    >>> from eidos.model.recipe import Component
+    >>> needed_by("a", tuple(Component(id, "", "", "", "", ("a",)) for id in "bc"))
+    'b, c'
+    """
+    return ", ".join(component.id for component in components if id in component.depends)
+
+
+def nearest(asked: dict[str, str], fields: tuple[str, ...], store: Store) -> str:
+    """The end of a sentence: the key that speaks of all ``fields`` and has most in common with what is asked for, if there is one."""
+    keys = [layer.key for layer in store.overlays if all(field in layer.key.said() for field in fields)]
+    # Something may be known of the very word, but only together with what the query does not say, or says otherwise.
+    keys = [key for key in keys if key.said()[fields[0]] == asked[fields[0]]] or keys
+    best = max(keys, key=lambda key: (_shared(key, asked), -len(key.said())), default=None)
+    return f"; the nearest that is covered is {best}" if best else ""
+
+
+def _generic(asked: dict[str, str], field: str, store: Store) -> str:
+    same = any(layer.key.said().get(field) == asked[field] for layer in store.overlays)
+    known = "applies to this query" if same else "is known"
+    return f"nothing specific to {field} {asked[field]!r} {known}{nearest(asked, (field,), store)}"
+
+
+def _shared(key: Query, asked: dict[str, str]) -> int:
+    return sum(asked.get(field) == value for field, value in key.said().items())

@@ -1,0 +1,127 @@
+"""Recipes on a disk: which files of a folder are recipes, and their bytes.
+
+Knows what a folder may hold beside recipes and what may go wrong on a disk; must not know what stands in a recipe. Links are
+followed, because Kubernetes lays a mounted ConfigMap out with them; a circle of them is refused, and so is everything that could hold
+a reader up or fill its memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from eidos.errors import InvalidData, NotFound, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The largest file of recipes that is read, in bytes, and how much all of a folder may hold.
+LIMIT = 8 << 20
+TOTAL = 32 << 20
+
+#: Files and folders that are looked at.
+MOST = 10_000
+
+#: Folders in folders.
+DEPTH = 20
+
+#: The files that recipes are made of, and the folders of more of them.
+FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml")
+FOLDERS = ("overlays/", "values/")
+
+#: How their names end.
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+def read_folder(path: str) -> dict[str, bytes]:
+    """Contents of the recipe files below a folder, by path from it; others, and hidden ones, are passed over.
+
+    Raises NotFound when none of them is one that eidos reads, Unavailable for what cannot be read, and InvalidData for names that
+    are no text, for two names of one file, for what is no file, and for more than recipes can be.
+    """
+    contents: dict[str, bytes] = {}
+    known: dict[str, str] = {}
+    for name in sorted(_files(path, "", [0], DEPTH)):
+        full = os.path.join(path, name)
+        other = known.setdefault(canonical(name), name)
+        if other != name:
+            raise InvalidData(f"{full}: it has the name of {other} but for the ending: they are one file of recipes", "remove one of them")
+        contents[name] = read_file(full)
+        if sum(map(len, contents.values())) > TOTAL:
+            raise InvalidData(f"{path}: its recipes have more than {TOTAL >> 20} MiB", "is this the folder you meant?")
+    if not any(is_recipe(name) for name in known):
+        hint = f"these are {', '.join(FILES)} and {', '.join(f'{folder}*.yaml' for folder in FOLDERS)}"
+        raise NotFound(f"{path}: no file in this folder is one of recipes", hint)
+    return contents
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of one file of recipes, at most one more than LIMIT, so that a reader sees it is too large.
+
+    Raises NotFound or Unavailable with path and reason.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(LIMIT + 1)
+    except FileNotFoundError as fault:
+        raise NotFound(f"{path}: there is no such file") from fault
+    except OSError as fault:
+        raise _unavailable(path, fault) from fault
+
+
+def canonical(name: str) -> str:
+    """The name under which a file lies over a shipped one, whatever its format.
+
+    >>> canonical("overlays/mine.json"), canonical("base.yml")
+    ('overlays/mine.yaml', 'base.yaml')
+    """
+    return f"{name.rpartition('.')[0]}.yaml"
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a file of this canonical name is read.
+
+    >>> is_recipe("base.yaml"), is_recipe("overlays/a/b.yaml"), is_recipe("overlay/a.yaml")
+    (True, True, False)
+    """
+    return name in FILES or name.startswith(FOLDERS)
+
+
+def _files(root: str, below: str, seen: list[int], depth: int) -> Iterator[str]:
+    """Paths from ``root`` of the files in ``root/below`` and further down; ``seen`` counts what was looked at."""
+    folder = os.path.join(root, below)
+    if not depth:
+        raise InvalidData(f"{folder}: folders lie in one another without end", "is there a circle of links?")
+    try:
+        entries = os.listdir(folder)
+    except OSError as fault:
+        raise _unavailable(folder, fault) from fault
+    for entry in entries:
+        # The editor's leavings and what stands behind a mounted ConfigMap begin with a dot.
+        if entry.startswith((".", "__pycache__")) or entry.endswith("~"):
+            continue
+        name, full = os.path.join(below, entry), os.path.join(folder, entry)
+        seen[0] += 1
+        if seen[0] > MOST:
+            raise InvalidData(f"{root}: more than {MOST:,} files", "is this the folder you meant?")
+        try:
+            mode = os.stat(full).st_mode
+        except OSError as fault:
+            if not entry.endswith(ENDINGS):
+                continue
+            if isinstance(fault, FileNotFoundError):
+                raise NotFound(f"{full}: it is a link to what is not there", "remove the link, or mend it") from fault
+            raise _unavailable(full, fault) from fault
+        if stat.S_ISDIR(mode):
+            yield from _files(root, name, seen, depth - 1)
+        elif entry.endswith(ENDINGS):
+            if not name.isascii() and "\\udc" in ascii(name):
+                raise InvalidData(f"{full!a}: this name is not UTF-8", "give it another one")
+            if not stat.S_ISREG(mode):
+                raise InvalidData(f"{full}: it has the name of a file of recipes and is no file", "remove it")
+            yield name
+
+
+def _unavailable(path: str, fault: OSError) -> Unavailable:
+    return Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}")
