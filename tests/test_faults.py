@@ -320,6 +320,17 @@ def test_a_root_that_never_answers(pyz: Path, stage: Stage) -> None:
     assert seconds < DEADLINE + 1.0
 
 
+def test_a_home_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> None:
+    home = tmp_path / "home of somebody"
+    home.mkdir()
+    stage.environ["HOME"] = str(home)
+    with stuck(home):
+        status, document, errors, seconds = run(pyz, stage)
+    ROWS.append(Row("a dead file server for the home", errors.splitlines()[0].replace(str(home), "~")[:110], seconds))
+    assert status == 0 and document["kind"] == "Snapshot"
+    assert "going on without a configuration file" in errors
+
+
 def test_an_output_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> None:
     place = tmp_path / "server"
     place.mkdir()

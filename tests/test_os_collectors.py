@@ -412,3 +412,19 @@ def test_the_go_programs_keys_and_ours(shared: Path, tmp_path: Path) -> None:
     assert ask("os.sysctl", tmp_path)[0]["sysctl"].data == {key: value for key, value in theirs["sysctl"].items() if key not in left_out}
     for name in ("grub", "kmod", "release"):
         assert ask(f"os.{name}", tmp_path)[0][name].data == theirs[name]
+
+
+def test_secrets_that_only_their_parameter_tells(tree: Path) -> None:
+    key = "0123456789abcdef" * 4
+    table = f'"data,,,rw,0 409600 crypt aes-xts-plain64 {key} 0 /dev/sda2 0"'
+    (tree / "proc/cmdline").write_text(f"dm-mod.create={table} talos.config.inline=H4sIAAAA hostpw=hunter2 quiet\n")
+    subtypes, gaps = ask("os.grub", tree)
+    assert subtypes["grub"].data == {
+        "dm-mod.create": "<withheld>",
+        "talos.config.inline": "<withheld>",
+        "hostpw": "<withheld>",
+        "quiet": "",
+    }
+    assert [gap.kind for gap in gaps] == ["withheld"] * 3
+    (tree / "proc/cmdline").write_text('dm-mod.create="root,,,ro,0 4096 linear /dev/sda1 0"\n')
+    assert ask("os.grub", tree)[0]["grub"].data["dm-mod.create"] == "root,,,ro,0 4096 linear /dev/sda1 0"

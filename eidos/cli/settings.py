@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from eidos import log
 from eidos.cli.options import COMMA, Values
-from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout
 from eidos.model.record import Record
 from eidos.model.written import written
 from eidos.nearest import did_you_mean, nearest
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from eidos.cli.options import Option, Verb
 
     Flags = Mapping[str, list[str]]
+
+#: File systems that may never answer begin so.
+REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "afs", "autofs", "gpfs", "beegfs", "virtiofs", "glusterfs")
+
+#: Seconds after which such a file system is given up.
+PATIENCE = 2.0
 
 #: The largest configuration file that is read, in bytes.
 LIMIT = 1 << 20
@@ -93,6 +100,14 @@ def read_config(path: str | None) -> Config:
     """
     if path is None:
         return Config()
+    if _may_never_answer(path):
+        from eidos.isolation import answer
+
+        try:
+            answer(lambda: os.access(path, os.R_OK), time.monotonic() + PATIENCE)
+        except Timeout:
+            log.warn(f"{path}: no answer from its file system: going on without a configuration file", hint="set XDG_CONFIG_HOME")
+            return Config()
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -114,6 +129,25 @@ def read_config(path: str | None) -> Config:
     if tree is not None and not isinstance(tree, dict):
         raise InvalidData(f"{path}: the configuration must be a mapping of options to values")
     return Config(path, tree or {})
+
+
+def _may_never_answer(path: str) -> bool:
+    """Whether a path lies on a file system that a server, or a program, stands behind (proc_pid_mountinfo(5)).
+
+    Only then is it worth a child to look; most homes are on a disk.
+    """
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            lines = mounts.read().splitlines()
+    except OSError:
+        return False
+    best = ("", "")
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = before.split(" ")[4].replace("\\040", " ")
+        if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best[0]):
+            best = (point, after.partition(" ")[0])
+    return best[1].startswith(REMOTE)
 
 
 def resolve(options: Sequence[Option], flags: Flags, environ: Mapping[str, str], config: Config | None = None, verb: str = "") -> Values:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from eidos.errors import NotApplicable
 from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
-from eidos.model.measurement import SECRET, UNREADABLE, Gap, Subtype
+from eidos.model.measurement import SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.model.secrets import withhold_text, withhold_value
 
 TYPE_CHECKING = False
@@ -127,6 +127,15 @@ def _numbered(names: list[str]) -> set[str]:
     return numbered
 
 
+def _holds_a_secret(name: str, value: str) -> bool:
+    """Whether a parameter is one whose value has a secret in it though neither its name nor its shape says so.
+
+    A device-mapper table with a crypt target has its key in it (Documentation/admin-guide/device-mapper/dm-crypt.rst); Talos takes
+    its whole machine configuration, compressed.
+    """
+    return (name == "dm-mod.create" and " crypt " in value) or name == "talos.config.inline"
+
+
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each secret among the parameters, then the parameters."""
     try:
@@ -144,7 +153,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         if value is None:
             name, hidden = withhold_text(name)
         else:
-            clean, found = withhold_value(name, value)
+            clean, found = (WITHHELD, True) if _holds_a_secret(name, value) else withhold_value(name, value)
             value, hidden = str(clean), int(found)
         shown.append((name, value))
         if hidden:

@@ -20,7 +20,7 @@ _ENDINGS = (
 )
 
 #: So does a word that is one of these.
-_WORDS = _set("bearer cookie creds psk pwd pw rootpw jwt cifspass requirepass masterauth dbpass userpass")
+_WORDS = _set("bearer cookie creds psk pwd pw rootpw hostpw jwt cifspass requirepass masterauth dbpass userpass")
 
 #: So does a last word that is one of these: ``--registry-auth``, not ``--auth-mode``; ``passin``, not PassEnvironment.
 _LAST = _set("auth authorization pass passin passout")
