@@ -5,6 +5,51 @@ package ``nvidia`` does).
 
 NVML is asked first. When it cannot be used, ``nvidia-smi -q -x`` is parsed instead and the reason is kept; what only NVML says is
 then unreadable. A machine without any trace of a driver costs a few dozen stat(2) calls and a look at the PCI bus: no library is
+loaded. Both sources answer for the running kernel, so for a captured tree there is nothing to ask.
+
+Subtypes: ``smi`` (the driver, and what the first GPU is), then ``gpu-0``, ``gpu-1`` … in NVML's order, and ``gpu-0.volatile`` … with what
+changes on its own. Real input is whatever these return; an answer ends up like this:
+
+>>> facts = {"uuid": "GPU-ab6ab95d", "ecc.current": "Enabled", "retired-pages.pending": Unsaid("not supported")}
+>>> list(parts("gpu-0", facts))
+[Gap(kind='absent', what='gpu-0/retired-pages.pending', why='not supported'), \
+Subtype(name='gpu-0', data={'uuid': 'GPU-ab6ab95d', 'ecc.current': 'Enabled'}, context={})]
+
+NVML is not shut down: the process ends after this, and that call can hang like any other.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
+from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
+from eidos.nvidia import driver
+from eidos.nvidia.reading import FIRST_GPU, Unsaid, compact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+    from eidos.nvidia.nvml import Nvml
+    from eidos.nvidia.nvml_facts import Fact
+    from eidos.nvidia.reading import Answer
+
+#: Seconds before the deadline at which nvidia-smi is given up, so that there is time to say so.
+_MARGIN = 0.3
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield ``smi``, then each GPU as soon as it is complete.
+
+    Raises NotApplicable where no driver is at work, NvmlError where one is and neither NVML nor nvidia-smi answers.
+    """
+    host = sources.host
+    seen = driver.look(host)
+    if not seen.loaded and not seen.libraries:
+        raise _no_driver(sources, "no NVIDIA driver")
+    if not host.is_live:
         version = seen.version or "files, or what may be some"
         raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {version})")
     try:
