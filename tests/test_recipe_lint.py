@@ -650,3 +650,16 @@ def test_rules_that_are_none_are_refused_with_their_place(tree: object, message:
 )
 def test_a_star_stands_for_anything(pattern: str, path: str, met: bool) -> None:
     assert matches(pattern, path) is met
+
+
+def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    names = ("vm/swapiness", "vm/nosuch", "vm/swappiness", "sunrpc/whatever", "net/ipv4/conf/default/arp_ignore", "kernel/sched_latency_ns")
+    data = "".join(f'          /proc/sys/{name}: "1"\n' for name in names)
+    (tmp_path / "overlays" / "mine.yaml").write_text(
+        f"key: {{gpu: h100}}\nmeasurements:\n  - type: OS\n    subtypes:\n      - subtype: sysctl\n        data:\n{data}"
+    )
+    doubts = {fault.place.rpartition("/proc/sys/")[2]: fault for fault in lint_path(str(tmp_path)) if fault.rule == "unknown-sysctl"}
+    assert set(doubts) == {"vm/swapiness", "vm/nosuch"}
+    assert doubts["vm/swapiness"].hint == "did you mean 'swappiness'?"
+    assert all(fault.severity == WARNING and fault.source for fault in doubts.values())

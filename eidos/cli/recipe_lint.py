@@ -23,7 +23,7 @@ def run_lint(values: Values) -> int:
     errors = sum(fault.severity == "error" for fault in faults)
     fmt = destination.format_for(values["format"], values["output"], "table")
     if fmt == "table":
-        lines = [printable(str(fault)) for fault in faults]
+        lines = [printable(line) for fault in faults for line in (str(fault), *([f"  hint: {fault.hint}"] if fault.hint else []))]
         counts = f"{errors} error{'' if errors == 1 else 's'}, {len(faults) - errors} warning{'' if len(faults) - errors == 1 else 's'}"
         text = "".join(f"{line}\n" for line in [*lines, counts])
     else:

@@ -67,6 +67,14 @@ class Removed(Record):
     source: str = ""
 
 
+class Known(Record):
+    """Names in one ``folder`` of /proc/sys."""
+
+    folder: str
+    names: tuple[str, ...]
+    source: str = ""
+
+
 class Pair(Record):
     """Two paths that set one thing; ``means`` gives the right one's words for the left one's."""
 
@@ -139,6 +147,7 @@ class Rules(Record):
     hosts: tuple[Host, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     removed: tuple[Removed, ...] = ()
+    known: tuple[Known, ...] = ()
     same: tuple[Pair, ...] = ()
     versions: tuple[Pair, ...] = ()
     versioned: tuple[Remark, ...] = ()
@@ -163,6 +172,7 @@ _TABLES: dict[str, type[Record]] = {
     "hosts": Host,
     "kernels": Kernel,
     "removed": Removed,
+    "known": Known,
     "same": Pair,
     "versions": Pair,
     "versioned": Remark,

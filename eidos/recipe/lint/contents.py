@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.written import written
+from eidos.nearest import did_you_mean
 from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.recipe.rules import matches
 from eidos.semver import parse as parse_version
@@ -61,6 +62,21 @@ def _value(layer: Layer, value: Value, rules: Rules) -> Iterator[Fault]:
     if value.type == "OS" and value.subtype == "sysctl" and not value.key.startswith("/proc/sys/"):
         hint = f"write /proc/sys/{value.key.replace('.', '/')}"
         yield Fault(ERROR, "sysctl-path", place, "a sysctl is named by its file, below /proc/sys/", hint)
+    elif value.type == "OS" and value.subtype == "sysctl":
+        yield from _known(value.key, place, rules)
+
+
+def _known(path: str, place: str, rules: Rules) -> Iterator[Fault]:
+    """A doubt about a sysctl that the kernel whose folders are known does not have; what was removed is told elsewhere."""
+    folder, _, name = path.removeprefix("/proc/sys/").rpartition("/")
+    # What holds for all interfaces holds for those that come later, and for each of them.
+    folder = "/".join("all" if part == "default" and "conf" in folder else part for part in folder.split("/"))
+    rows = [row for row in rules.known if row.folder == folder]
+    if not rows or any(name in row.names for row in rows) or any(matches(removed.path, f"OS.sysctl.{path}") for removed in rules.removed):
+        return
+    names = [known for row in rows for known in row.names]
+    message = f"{rules.cite(rows[0].source) or 'the kernel that is known here'} has no {name!r} there"
+    yield Fault(WARNING, "unknown-sysctl", place, message, did_you_mean(name, names) or "", rules.cite(rows[0].source))
 
 
 def _reasons(layer: Layer) -> Iterator[Fault]:
