@@ -11,13 +11,14 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copied
-from eidos.recipe.component import Chart, with_dependencies
+from eidos.recipe.component import with_dependencies
 from eidos.recipe.history import history
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.recipe.layer import Choice, Layer, Value
     from eidos.recipe.store import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.constraint import Expression, Term
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.recipe.lint.merged import SHOWN
 from eidos.recipe.rules import matches
 from eidos.semver import parse as parse_version
