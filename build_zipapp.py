@@ -205,13 +205,14 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
             from eidos import collectors, resources
 
             names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
-            digest, recipes = resources.data_digest(), resources.recipe_tree()
+            digest, recipes, prepared = resources.data_digest(), resources.recipe_tree(), for_bundles()
         finally:
             sys.path[:] = before
     entries = {f"eidos/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / "eidos")) if name.endswith(".py")}
     for data in ("recipes", "templates"):
         entries.update({f"eidos/_data/{data}/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / data))})
-    entries[f"eidos/_data/{resources.RECIPES_JSON}"] = json.dumps(recipes, separators=(",", ":"), allow_nan=False).encode()
+    entries[f"eidos/_data/{resources.RECIPES_JSON}"] = as_json(recipes)
+    entries.update({f"eidos/_data/{name}": as_json(tree) for name, tree in prepared.items()})
     entries["eidos/_build.py"] = (
         '"""What this build is; written by build_zipapp.py.\n\n'
         'Knows only that; must not know anything else."""\n\n'
@@ -219,6 +220,29 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         f"COMMIT = {commit()!r}\nDATA_DIGEST = {digest!r}\nCOLLECTORS: tuple[str, ...] = {names!r}\n"
     ).encode()
     return entries
+
+
+def for_bundles() -> dict[str, object]:
+    """What bundles are made from, read already: file below ``_data`` → tree. A template that JSON cannot hold exactly stays text."""
+    from eidos import formats, resources
+    from eidos.bundle.sets import split
+
+    trees: dict[str, object] = {}
+    for name, path in resources.files(str(ROOT / "recipes" / "values")):
+        if name.endswith(".yaml"):
+            trees[f"values/{name[:-5]}.json"] = formats.from_text(Path(path).read_bytes(), path)
+    templates: dict[str, object] = {}
+    for name, path in resources.files(str(ROOT / "templates" / "bundles")):
+        text = Path(path).read_text(encoding="utf-8")
+        documents = split(text, path) if name.endswith(".yaml") else []
+        exact = documents and formats.to_yaml(json.loads(as_json(documents))) == formats.to_yaml(documents)
+        templates[name] = documents if exact else text
+    return {**trees, resources.TEMPLATES_JSON: templates}
+
+
+def as_json(tree: object) -> bytes:
+    """A tree as JSON, as short as it can be."""
+    return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
 
 
 def commit() -> str:
