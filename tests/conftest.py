@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import build_zipapp
+
+# No law is about time. Where CI is set, hypothesis takes a profile of its own, which has no deadlines either.
+settings.register_profile("eidos", deadline=None)
+if "CI" not in os.environ:
+    settings.load_profile("eidos")
 
 ROOT = Path(__file__).resolve().parent.parent
 
