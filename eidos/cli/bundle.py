@@ -169,7 +169,7 @@ def _write(bundle: Bundle, folder: str | None, archive: str | None, force: bool)
     if folder is not None:
         from eidos.bundle import writer
 
-        writer.write(folder, bundle.files, force=force)
+        writer.write(folder, bundle.files, force=force, checked=True)
     if archive is not None:
         if archive == destination.STDOUT:
             output.write_stdout(packed)
@@ -196,9 +196,9 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
     for made in bundle.components:
         what = f"failed: {made.error}" if made.error else f"{len(made.files):3} files {made.bytes:9,} bytes {made.milliseconds:8.1f} ms"
         lines.append(f"{made.id:{width}}  {what}")
-    places = " and ".join(place for place in (folder, archive) if place)
-    if places:
-        lines.append(f"{len(bundle.files)} files, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {places}")
+    where = " and ".join(place for place in (folder, archive) if place)
+    if where:
+        lines.append(f"{len(bundle.files)} files, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {where}")
     try:
         sys.stderr.write("".join(f"{log.printable(line)}\n" for line in lines))
     except (OSError, ValueError, AttributeError):  # closed or full: the bundle is written
