@@ -1,12 +1,13 @@
-"""The YAML that we write ourselves, read fast.
+r"""The YAML that we write ourselves, read fast.
 
 Knows the layout of ``yaml_out`` and nothing more of YAML; must not know what a document means. PyYAML takes 25 ms to import and a
-millisecond for every twenty lines; most documents that eidos reads were written by eidos. What is not exactly of that layout (a comment, a rare
-escape, a float, another indent, a key twice) is left to ``yaml_in``, which gives the same tree for everything that is read here.
+millisecond for every twenty lines; most documents that eidos reads were written by eidos. What is not exactly of that layout (a
+comment, a rare escape, a float, another indent, a key twice) is left to ``yaml_in``, which gives the same tree for everything that is
+read here.
 
->>> read('kind: Recipe\\nlist:\\n  - name: "24.04"\\n    on: true\\n  - 5\\n')
+>>> read('kind: Recipe\nlist:\n  - name: "24.04"\n    on: true\n  - 5\n')
 {'kind': 'Recipe', 'list': [{'name': '24.04', 'on': True}, 5]}
->>> read("kind: Recipe # a comment\\n") is UNKNOWN
+>>> read("kind: Recipe # a comment\n") is UNKNOWN
 True
 """
 
