@@ -203,9 +203,10 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         sys.path[:0] = [str(ROOT), folder]
         try:
             from eidos import collectors, resources
+            from eidos.bundle.prepared import for_archive
 
             names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
-            digest, recipes, prepared = resources.data_digest(), resources.recipe_tree(), for_bundles()
+            digest, recipes, prepared = resources.data_digest(), resources.recipe_tree(), for_archive()
         finally:
             sys.path[:] = before
     entries = {f"eidos/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / "eidos")) if name.endswith(".py")}
@@ -220,24 +221,6 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         f"COMMIT = {commit()!r}\nDATA_DIGEST = {digest!r}\nCOLLECTORS: tuple[str, ...] = {names!r}\n"
     ).encode()
     return entries
-
-
-def for_bundles() -> dict[str, object]:
-    """What bundles are made from, read already: file below ``_data`` → tree. A template that JSON cannot hold exactly stays text."""
-    from eidos import formats, resources
-    from eidos.bundle.sets import split
-
-    trees: dict[str, object] = {}
-    for name, path in resources.files(str(ROOT / "recipes" / "values")):
-        if name.endswith(".yaml"):
-            trees[f"values/{name[:-5]}.json"] = formats.from_text(Path(path).read_bytes(), path)
-    templates: dict[str, object] = {}
-    for name, path in resources.files(str(ROOT / "templates" / "bundles")):
-        text = Path(path).read_text(encoding="utf-8")
-        documents = split(text, path) if name.endswith(".yaml") else []
-        exact = documents and formats.to_yaml(json.loads(as_json(documents))) == formats.to_yaml(documents)
-        templates[name] = documents if exact else text
-    return {**trees, resources.TEMPLATES_JSON: templates}
 
 
 def as_json(tree: object) -> bytes:

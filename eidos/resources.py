@@ -113,6 +113,11 @@ def values_tree(path: str) -> object:
         return None
 
 
+def value_names() -> list[str]:
+    """What :func:`values_tree` has in this checkout."""
+    return [name[len(VALUES) : -len(".yaml")] for name in _recipe_names() if name.startswith(VALUES) and name.endswith(".yaml")]
+
+
 def template_tree() -> dict[str, str | list[Any]]:
     """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, of what is data, its documents."""
     try:

@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import EARLY, UNITS, Sources
-from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout, Unavailable
+from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound, Timeout, Unavailable
 from eidos.host import Host
 from eidos.isolation import Child
 from eidos.model.measurement import (
@@ -178,7 +178,8 @@ def make_bundle(
     is in the result, and the others are made; with ``fail_fast`` it is raised. ``namespace`` is one for all, or by component; ``sets``
     are ``component:path=value``, ``values`` trees by component (or triples of component, tree and what to call it); ``registry`` is a
     mirror; tolerations are written ``key=value:effect``. ``templates`` is a folder laid over the shipped templates, ``data`` one of
-    recipes, as of :func:`eidos.recipe.store.open_store`. The same arguments give the same bytes, in parallel or one after another.
+    recipes, whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. The same arguments give the
+    same bytes, in parallel or one after another.
 
     Raises InvalidInput for what cannot be asked, and InvalidData for a recipe that lacks what its components need.
 
@@ -228,20 +229,28 @@ def component_ids(data: str | None = None) -> tuple[str, ...]:
 def _charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
     """The entries of components, and what is known of the values of their charts."""
     from eidos import resources
-    from eidos.recipe import component, store
+    from eidos.recipe import component
 
+    # The catalog and the overlays are not needed.
+    charts = component.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
     if data is None:
-        # The catalog and the overlays are not needed.
-        return component.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml"), resources.values_tree
+        return charts, resources.values_tree
+    if not os.path.isdir(data):
+        raise NotFound(f"{data}: there is no such folder", "it holds a components.yaml")
 
-    def knowledge(name: str) -> object:
+    def read(path: str) -> object:
         from eidos import formats
         from eidos.recipe.folder import read_file
 
-        path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
-        return formats.from_text(read_file(path), path) if os.path.isfile(path) else resources.values_tree(name)
+        return formats.from_text(read_file(path), path)
 
-    return store.open_store(data).charts, knowledge
+    def knowledge(name: str) -> object:
+        path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
+        return read(path) if os.path.isfile(path) else resources.values_tree(name)
+
+    path = os.path.join(data, "components.yaml")
+    own = component.read(read(path) or {}, path) if os.path.isfile(path) else {}
+    return {**charts, **own}, knowledge
 
 
 Result = tuple[Outcome, tuple[Subtype, ...]]

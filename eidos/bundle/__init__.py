@@ -6,3 +6,5 @@ templates a component has, ``data`` and ``text`` fill them in, ``values`` and ``
 the chart, ``registry`` turns to a mirror, ``component`` and ``whole`` put it all together; ``writer``, ``archive`` and ``verify`` are the
 way out and the way back.
 """
+
+from __future__ import annotations

@@ -105,7 +105,10 @@ def unpack(data: bytes, name: str) -> Iterator[Member]:
         content = text[at : at + size]
         if len(content) < size:
             raise IntegrityError(f"{name}: the archive is cut off")
-        at += size + -size % _BLOCK
+        padding = text[at + size : at + size + -size % _BLOCK]
+        if padding.strip(b"\0"):
+            raise IntegrityError(f"{name}: something stands behind the content of entry {count}")
+        at += size + len(padding)
         yield _member(header, bytes(content), name)
 
 

@@ -81,7 +81,7 @@ def make(component: Component, context: Context) -> Result:
     for file in found.values():
         if file.kind == sets.TEXT and wanted(file, names):
             files[file.target] = fill_text(file, names, context.templates).encode()
-    warnings += _unused(component.id, template_set, context)
+    warnings += _unused(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = checksums.emit(files)
     return Result(files, values, names, tuple(warnings))
@@ -175,13 +175,15 @@ def _refuse_values(component: Component, options: Options) -> None:
             raise InvalidInput(f"{where}: {component.id} has no chart, so it has no values")
 
 
-def _unused(id: str, template_set: sets.TemplateSet, context: Context) -> list[str]:
+def _unused(id: str, made: list[File], context: Context) -> list[str]:
     """A sentence for each selector or toleration that was asked for and that no template of this component has a place for."""
     asked = [name for name in context.names if name.startswith(("node-selector.", "toleration."))]
     if not asked:
         return []
     used: set[str] = set()
-    for file in template_set.files:
+    for file in made:
+        if file.target.startswith(sets.EXAMPLES):  # nobody applies it
+            continue
         try:
             if file.kind == sets.DATA:
                 for document in context.templates.documents(file.template):

@@ -73,9 +73,10 @@ class Templates(Record):
         content = self._content(path)
         if not isinstance(content, str):
             return content
-        documents = split(content, self.name(path))
-        self.contents[path] = documents if path not in self.shown else content
-        return documents
+        known: dict[str, list[Any]] = self.__dict__.setdefault("_documents", {})
+        if path not in known:
+            known[path] = split(content, self.name(path))
+        return known[path]
 
     def ids(self) -> tuple[str, ...]:
         """The sets that there are."""

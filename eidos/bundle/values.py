@@ -1,7 +1,8 @@
 """Values of a chart, laid over one another.
 
-Knows that a mapping goes into a mapping and anything else replaces what was there, and how an assignment becomes a typed value; must not
-know where values come from. What the chart says of a value's type decides how its text is read: ``580`` stays text for a string.
+Knows that a mapping goes into a mapping and anything else replaces what was there, and how an assignment becomes a typed value;
+must not know where values come from. What the chart says of a value's type decides how its text is read: ``580`` stays text for a
+string.
 """
 
 from __future__ import annotations

@@ -58,19 +58,20 @@ def check(folder: str, *, force: bool = False) -> None:
             raise Occupied(f"{folder}: it holds a bundle that is not as it was made: {wrong[0]}", hint)
 
 
-def write(folder: str, files: Mapping[str, bytes], *, force: bool = False) -> None:
-    """Put ``files`` into ``folder``, with the modes of a bundle whatever the umask.
+def write(folder: str, files: Mapping[str, bytes], *, force: bool = False, checked: bool = False) -> None:
+    """Put ``files`` into ``folder``, with the modes of a bundle whatever the umask; ``checked`` says that :func:`check` was just asked.
 
     Raises Occupied or Unavailable; then the folder is as it was.
     """
-    check(folder, force=force)
+    if not checked:
+        check(folder, force=force)
     place = os.path.realpath(folder)
     parent, name = os.path.split(place)
     fresh = os.path.join(parent, f".{name[:100]}.eidos-{os.urandom(8).hex()}.tmp")
     try:
         try:
             _fill(fresh, files)
-            _move(fresh, place, files)
+            _move(fresh, place, files, force)
         finally:
             remove(fresh)
     except OSError as fault:
@@ -115,13 +116,13 @@ def _sync(descriptors: list[int]) -> None:
             os.close(descriptors.pop())
 
 
-def _move(fresh: str, place: str, files: Mapping[str, bytes]) -> None:
+def _move(fresh: str, place: str, files: Mapping[str, bytes], force: bool) -> None:
     if not os.path.lexists(place) or not os.listdir(place):
         os.rename(fresh, place)
         return
     earlier = _earlier(place)
-    if earlier is not None and not verify.folder(place):
-        # Nobody has touched it, so it goes as a whole.
+    if not force or (earlier is not None and not verify.folder(place)):
+        # It is a bundle that nobody has touched, so it goes as a whole.
         old = f"{fresh}.old"
         os.rename(place, old)
         try:

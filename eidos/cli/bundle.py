@@ -33,8 +33,8 @@ VERB = Verb(
     "bundle",
     (
         (
-            "Make what deploys a recipe: for each of its components values for its chart, manifests, scripts that install and remove it, and "
-            "a README; for all of them together scripts in the right order, a list of images, and checksums that cover every file."
+            "Make what deploys a recipe: for each of its components values for its chart, manifests, scripts that install and remove it, "
+            "and a README; for all of them together scripts in the right order, a list of images, and checksums that cover every file."
         ),
         (
             "Nothing in a bundle tells when it was made: the same recipe gives the same bytes. 'eidos verify' says later whether it is "
@@ -81,7 +81,7 @@ VERB = Verb(
     (Operand("action", "what else to do", {LINT: "check the templates"}, required=False),),
     examples=(
         ("eidos bundle -f recipe.yaml -o bundle", "everything that the recipe names"),
-        ("eidos bundle -f recipe.yaml -b gpu-operator --set gpu-operator:mig.strategy=mixed", "one component, with a value of your own"),
+        ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "with a value of your own"),
         ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "as one file"),
         ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for a network without a way out"),
         ("eidos bundle lint --templates my-templates", "check templates of your own"),
@@ -155,9 +155,9 @@ def _check_places(folder: str | None, archive: str | None, values: Values) -> No
     if archive is not None:
         if archive == destination.STDOUT and values["format"] in ("json", "yaml"):
             raise InvalidInput("--archive - and the report of --format both want standard output", "write the archive to a file")
-        destination.check(archive)
         if folder is not None and os.path.realpath(archive).startswith(os.path.realpath(folder) + os.sep):
             raise InvalidInput(f"--archive: {archive} lies in the folder of --output, which holds the bundle and nothing else")
+        destination.check(archive)
 
 
 def _write(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
@@ -169,7 +169,7 @@ def _write(bundle: Bundle, folder: str | None, archive: str | None, force: bool)
     if folder is not None:
         from eidos.bundle import writer
 
-        writer.write(folder, bundle.files, force=force)
+        writer.write(folder, bundle.files, force=force, checked=True)
     if archive is not None:
         if archive == destination.STDOUT:
             output.write_stdout(packed)

@@ -21,8 +21,8 @@ VERB = Verb(
     "verify",
     (
         (
-            "Say whether a bundle, a folder or an archive, is what it was made as: every file listed in its checksums and equal, none added, "
-            "taken away, renamed, linked or with another mode."
+            "Say whether a bundle, a folder or an archive, is what it was made as: every file listed in its checksums and equal, none "
+            "added, taken away, renamed, linked or with another mode."
         ),
         "Nothing is unpacked or written. One component's folder can be verified alone.",
     ),
