@@ -206,14 +206,14 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
             from eidos.bundle.prepared import for_archive
 
             names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
-            digest, recipes, prepared = resources.data_digest(), resources.recipe_tree(), for_archive()
+            digest, prepared = resources.data_digest(), for_archive()
         finally:
             sys.path[:] = before
     entries = {f"eidos/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / "eidos")) if name.endswith(".py")}
     for data in ("recipes", "templates"):
         entries.update({f"eidos/_data/{data}/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / data))})
-    entries[f"eidos/_data/{resources.RECIPES_JSON}"] = as_json(recipes)
-    entries.update({f"eidos/_data/{name}": as_json(tree) for name, tree in prepared.items()})
+    for name, tree in prepared.items():
+        entries[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
     entries["eidos/_build.py"] = (
         '"""What this build is; written by build_zipapp.py.\n\n'
         'Knows only that; must not know anything else."""\n\n'
@@ -221,11 +221,6 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         f"COMMIT = {commit()!r}\nDATA_DIGEST = {digest!r}\nCOLLECTORS: tuple[str, ...] = {names!r}\n"
     ).encode()
     return entries
-
-
-def as_json(tree: object) -> bytes:
-    """A tree as JSON, as short as it can be."""
-    return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
 
 
 def commit() -> str:

@@ -118,10 +118,10 @@ def value_names() -> list[str]:
     return [name[len(VALUES) : -len(".yaml")] for name in _recipe_names() if name.startswith(VALUES) and name.endswith(".yaml")]
 
 
-def template_tree() -> dict[str, str | list[Any]]:
-    """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, of what is data, its documents."""
+def template_tree() -> dict[str, Any]:
+    """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, as :mod:`eidos.bundle.prepared` has it."""
     try:
-        carried: dict[str, str | list[Any]] = _parsed(_read(os.path.join(_CARRIED, TEMPLATES_JSON)).decode())
+        carried: dict[str, Any] = _parsed(_read(os.path.join(_CARRIED, TEMPLATES_JSON)).decode())
         return carried
     except OSError:
         folder = os.path.join(_CARRIED, "templates", "bundles")

@@ -161,7 +161,7 @@ def fill(file: File, names: Names, templates: Templates) -> list[Any]:
 def fill_text(file: File, names: Names, templates: Templates) -> str:
     """A template that is text, filled in; a failure names the template and the line."""
     try:
-        return texts.template(file.target, templates.source(file.template)).fill(names)
+        return texts.fill(file.target, templates.pieces(file.template), names)
     except InvalidData as fault:
         raise InvalidData(f"{templates.name(file.template)}, {fault.message}", fault.hint) from fault
 
@@ -189,7 +189,7 @@ def _unused(id: str, made: list[File], context: Context) -> list[str]:
                 for document in context.templates.documents(file.template):
                     used.update(expression.name for expression in data.expressions(document))
             else:
-                used.update(name for name, _, _ in texts.template(file.target, context.templates.source(file.template)).names())
+                used.update(piece[0] for piece in context.templates.pieces(file.template) if not isinstance(piece, str))
         except EidosError:  # it failed already, where it was filled in
             continue
     missing = [

@@ -10,6 +10,7 @@ Knows how one is written and what it asks of a table of names; must not know wha
 from __future__ import annotations
 
 from eidos.errors import InvalidData
+from eidos.formats.block import scalar
 from eidos.model.record import Record
 from eidos.nearest import did_you_mean
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 #: What stands for a name that is not there and may be missing.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
 
-_NO_DEFAULT: Any = object()
+#: No default is given.
+DEFAULT: Any = object()
 
 
 class Malformed(InvalidData):
@@ -41,13 +43,13 @@ class Expression(Record):
 
     name: str
     optional: bool = False
-    default: Any = _NO_DEFAULT
+    default: Any = DEFAULT
 
     def value(self, names: Mapping[str, Any]) -> Any:
         """What it stands for; ABSENT when it may be missing and is. Raises Missing with the nearest name."""
         value = names.get(self.name, ABSENT)
-        if value is ABSENT or (value == "" and self.default is not _NO_DEFAULT):
-            if self.default is not _NO_DEFAULT:
+        if value is ABSENT or (value == "" and self.default is not DEFAULT):
+            if self.default is not DEFAULT:
                 return self.default
             if not self.optional:
                 missing = Missing(f"nothing is known by the name {self.name!r}", did_you_mean(self.name, names))
@@ -66,11 +68,9 @@ def read(inner: str) -> Expression:
         raise Malformed(f"'@{{{inner}}}' is no placeholder", "write @{name}, @{name?} or @{name | default}")
     if not bar:
         return Expression(name, optional)
-    from eidos.formats.scalars import plain
-
     default = default.strip()
     quoted = len(default) > 1 and default[0] == default[-1] and default[0] in "\"'"
-    return Expression(name, False, default[1:-1] if quoted else plain(default))
+    return Expression(name, False, default[1:-1] if quoted else scalar(default))
 
 
 def parts(text: str) -> list[Part]:

@@ -121,10 +121,11 @@ def _file(templates: Templates, file: File, known: Collection[str], scripts: lis
             keys = [expression.name for tree in documents for expression in data.expressions(tree, keys=True)]
             used += [(name, line_of(source, name), "a placeholder in a key: keys are written as they are") for name in keys]
         else:
-            template = texts.template(file.target, templates.source(file.template))
-            used = template.names()
+            from eidos.bundle.template import Text
+
+            used = list(Text(templates.source(file.template)).placeholders(file.target))
             if file.target.endswith(".sh"):
-                scripts.append((place, template.fill(_Samples())))
+                scripts.append((place, texts.fill(file.target, templates.pieces(file.template), _Samples())))
     except EidosError as fault:
         message = fault.message.removeprefix(f"{place}: ").removeprefix(f"{place}, ")
         yield Fault(ERROR, "syntax", place, message, fault.hint or "")

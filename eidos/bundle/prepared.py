@@ -9,6 +9,7 @@ import json
 
 from eidos import formats, resources
 from eidos.bundle.sets import split
+from eidos.bundle.text import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,5 +29,5 @@ def for_archive() -> dict[str, Any]:
         assert isinstance(text, str)
         documents = split(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
         exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
-        templates[name] = documents if exact else text
-    return {**trees, resources.TEMPLATES_JSON: templates}
+        templates[name] = (documents if exact else text) if name.endswith(".yaml") else {"pieces": parse(name, text)}
+    return {**trees, resources.RECIPES_JSON: resources.recipe_tree(), resources.TEMPLATES_JSON: templates}

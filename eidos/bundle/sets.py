@@ -7,6 +7,7 @@ after its component. Folders that a user lays over the shipped ones replace sing
 
 from __future__ import annotations
 
+from eidos.bundle.text import parse
 from eidos.errors import InvalidData, NotFound
 from eidos.model.recipe import API_VERSION
 from eidos.model.record import Record
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Union
 
-    Content = Union[str, list[Any]]
+    from eidos.bundle.text import Piece
+
+    #: Text, the documents of YAML, or {"pieces": a text taken apart}.
+    Content = Union[str, list[Any], dict[str, list[Piece]]]
 
 EVERY, ALL, INDEX = "every", "all", "bundle.yaml"
 RESERVED = (EVERY, ALL)
@@ -71,11 +75,21 @@ class Templates(Record):
     def documents(self, path: str) -> list[Any]:
         """The documents of a template that is data; InvalidData with its name and line when it does not parse."""
         content = self._content(path)
-        if not isinstance(content, str):
+        if isinstance(content, list):
             return content
         known: dict[str, list[Any]] = self.__dict__.setdefault("_documents", {})
         if path not in known:
-            known[path] = split(content, self.name(path))
+            known[path] = split(self.source(path), self.name(path))
+        return known[path]
+
+    def pieces(self, path: str) -> list[Piece]:
+        """A template that is text, taken apart; InvalidData with the line of what is wrong."""
+        content = self._content(path)
+        if isinstance(content, dict):
+            return content["pieces"]
+        known: dict[str, list[Piece]] = self.__dict__.setdefault("_pieces", {})
+        if path not in known:
+            known[path] = parse(path, self.source(path))
         return known[path]
 
     def ids(self) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """A bundle in a folder, whole or not at all.
 
 Knows folders, and what in them belongs to an earlier bundle; must not know what the files say. Everything is written into a new folder
-beside the place, synced, and only then moved there, so that a disk that fills leaves what was there before. An earlier bundle that nobody
-has touched is replaced; anything else in the place is refused, unless the caller insists: then the files that the earlier bundle's
-checksums name are replaced, and every other file stays.
+beside the place and only then moved there, so that a disk that fills leaves what was there before. Nothing is synced: it would take
+longer than all the rest, a bundle can be made again, and ``eidos verify`` finds out whether a machine that lost power has kept it. An
+earlier bundle that nobody has touched is replaced; anything else in the place is refused, unless the caller insists: then the files that
+the earlier bundle's checksums name are replaced, and every other file stays.
 """
 
 from __future__ import annotations
@@ -82,38 +83,22 @@ def write(folder: str, files: Mapping[str, bytes], *, force: bool = False, check
 
 def _fill(fresh: str, files: Mapping[str, bytes]) -> None:
     os.mkdir(fresh, 0o700)
-    written = []
     # The list of all comes last: nothing that was cut short looks like a bundle.
     for path in sorted(files, key=lambda path: (path == CHECKSUMS, path)):
         full = os.path.join(fresh, *path.split("/"))
         os.makedirs(os.path.dirname(full), exist_ok=True)
         fd = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        written.append(fd)
         view = memoryview(files[path])
         try:
             while view:
                 view = view[os.write(fd, view) :]
             os.fchmod(fd, mode_of(path))
-        finally:
-            if len(written) == 64:  # a bundle of many files must not run out of descriptors
-                _sync(written)
-    _sync(written)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # some file systems say only here that they are full
     for place, _, _ in os.walk(fresh):
         os.chmod(place, 0o755)  # noqa: S103  # a bundle is there to be read by all, like the files in it
-
-
-def _sync(descriptors: list[int]) -> None:
-    """Sync and close; together, because the second and every later one then costs next to nothing."""
-    try:
-        for fd in descriptors:
-            try:
-                os.fsync(fd)
-            except OSError as cause:
-                if cause.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot sync
-                    raise
-    finally:
-        while descriptors:
-            os.close(descriptors.pop())
 
 
 def _move(fresh: str, place: str, files: Mapping[str, bytes], force: bool) -> None:

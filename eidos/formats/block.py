@@ -118,6 +118,20 @@ def _is_key(content: str) -> bool:
     return ":" in content
 
 
+def scalar(text: str) -> Any:
+    """The scalar that ``text`` is in YAML where it stands without quotes."""
+    if text[:1] in _FIRST:
+        return _WORDS.get(text, text)
+    if text.count(".") > 1:  # a version
+        return text
+    try:
+        return _scalar(text)
+    except _Other:
+        from eidos.formats.scalars import plain  # it imports re
+
+        return plain(text)
+
+
 def _unescaped(text: str) -> str:
     """A string in double quotes with the commonest escapes in it."""
     first, *rest = text[1:-1].split("\\")

@@ -15,7 +15,9 @@ from eidos.bundle import archive, checksums, schema
 from eidos.bundle.data import fill
 from eidos.bundle.expression import ABSENT, parts
 from eidos.bundle.options import assignment
-from eidos.bundle.text import Markdown, Script
+from eidos.bundle.template import Text
+from eidos.bundle.text import fill as fill_text
+from eidos.bundle.text import parse
 from eidos.bundle.values import assign, lookup, overlay
 from eidos.errors import EidosError, IntegrityError, InvalidData
 from eidos.model.recipe import Recipe
@@ -48,6 +50,11 @@ texts = st.one_of(st.sampled_from(TRAPS), st.text(st.characters(exclude_categori
 many = st.lists(texts, min_size=1, max_size=4).map("".join)
 
 
+def filled(path: str, template: str, names: dict[str, Any]) -> str:
+    """A template of text, filled in."""
+    return fill_text(path, parse(path, template), names)
+
+
 @settings(max_examples=300, deadline=None)
 @given(many)
 @example("".join(TRAPS))
@@ -61,7 +68,8 @@ def test_a_value_comes_out_of_yaml_as_it_went_in(text: str) -> None:
 @given(st.lists(many, min_size=1, max_size=5))
 @example(TRAPS)
 def test_a_value_comes_out_of_bash_as_it_went_in(words: list[str]) -> None:
-    script = Script('one=@{one}\nmany=(@{many})\nprintf \'%s\\0\' "$one" "${many[@]}"\n').fill({"one": words[0], "many": words})
+    template = 'one=@{one}\nmany=(@{many})\nprintf \'%s\\0\' "$one" "${many[@]}"\n'
+    script = filled("a.sh", template, {"one": words[0], "many": words})
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-s"], input=script.encode(), stdout=subprocess.PIPE, env={"LC_ALL": "C.UTF-8"}, check=True
     )
@@ -71,7 +79,7 @@ def test_a_value_comes_out_of_bash_as_it_went_in(words: list[str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(many)
 def test_a_value_in_markdown_stays_on_its_line(text: str) -> None:
-    page = Markdown("before @{x} after\n\n| `@{x}` | @{x} |\n```\nrun @{x}\n```\nend\n").fill({"x": text})
+    page = filled("a.md", "before @{x} after\n\n| `@{x}` | @{x} |\n```\nrun @{x}\n```\nend\n", {"x": text})
     assert len(page.splitlines()) == 7
     assert page.splitlines()[2].replace("\\|", "").count("|") >= 3
 
@@ -83,12 +91,12 @@ def test_placeholders_are_read_alike_in_data_and_text(text: str) -> None:
         pieces = parts(text)
     except InvalidData:
         with pytest.raises(InvalidData):
-            Script(text).names()
+            parse("a.sh", text)
         return
     names = [piece.name for piece in pieces if not isinstance(piece, str)]
-    assert [name for name, _, _ in Script(text).names()] == names
+    assert [name for name, _, _ in Text(text).placeholders("a.sh")] == names
     if not names:
-        assert Script(text).fill({}) == fill(text, {})
+        assert filled("a.sh", text, {}) == fill(text, {})
 
 
 trees = st.recursive(
