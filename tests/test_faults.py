@@ -220,6 +220,29 @@ def driver(*words: str) -> Fault:
     return fault
 
 
+def smi_hangs(stage: Stage) -> Iterator[None]:
+    """NVML cannot be used, and the program that is asked instead never answers."""
+    folder = stage.root.parent / "bin"
+    folder.mkdir()
+    program = folder / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    stage.environ["PATH"] = f"{folder}:{stage.environ['PATH']}"
+    yield from driver("fail=nvmlInitWithFlags:999")(stage)
+
+
+def no_driver(stage: Stage) -> Iterator[None]:
+    for address in ("0000:0f:00.0", "0000:10:00.0"):
+        stage.file(f"sys/bus/pci/devices/{address}/vendor", "0x10de\n")
+        stage.file(f"sys/bus/pci/devices/{address}/class", "0x030200\n")
+    yield
+
+
+def leads_nowhere(stage: Stage) -> Iterator[None]:
+    (stage.root / "proc/sys/vm/gone").symlink_to("nothing")
+    yield
+
+
 # --- the bus -------------------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +289,9 @@ FAULTS: list[tuple[str, Fault, str, str, str]] = [
     ("NVML ends the process", driver("crash=nvmlDeviceGetName"), "gpu", "partial", "signal 6"),
     ("driver/library mismatch", driver("fail=nvmlInitWithFlags:18"), "gpu", "failed", "different versions"),
     ("a GPU fell off the bus", driver("fail=*@3:15"), "gpu", "partial", "lost"),
+    ("nvidia-smi never returns", smi_hangs, "gpu", "failed", "nvidia-smi"),
+    ("devices without a driver", no_driver, "gpu", "skipped", "2 NVIDIA devices on the PCI bus: no driver drives them"),
+    ("a link that leads nowhere", leads_nowhere, "os.sysctl", "partial", "leads nowhere"),
     ("a socket without a listener", dead_socket, "systemd", "failed", "refused"),
     *((f"bus: {how}", bus(how), "systemd", "failed", "") for how in (*GREETINGS, *ANSWERS)),
 ]
