@@ -203,15 +203,17 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         sys.path[:0] = [str(ROOT), folder]
         try:
             from eidos import collectors, resources
+            from eidos.bundle.prepared import for_archive
 
             names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
-            digest, recipes = resources.data_digest(), resources.recipe_tree()
+            digest, prepared = resources.data_digest(), for_archive()
         finally:
             sys.path[:] = before
     entries = {f"eidos/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / "eidos")) if name.endswith(".py")}
     for data in ("recipes", "templates"):
         entries.update({f"eidos/_data/{data}/{name}": Path(path).read_bytes() for name, path in resources.files(str(ROOT / data))})
-    entries[f"eidos/_data/{resources.RECIPES_JSON}"] = json.dumps(recipes, separators=(",", ":"), allow_nan=False).encode()
+    for name, tree in prepared.items():
+        entries[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
     entries["eidos/_build.py"] = (
         '"""What this build is; written by build_zipapp.py.\n\n'
         'Knows only that; must not know anything else."""\n\n'

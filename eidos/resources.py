@@ -17,11 +17,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.abc import FileLoader
+    from typing import Any
 
     __loader__: FileLoader
 
 #: The recipes in the archive: path below ``recipes/`` → tree.
 RECIPES_JSON = "recipes.json"
+
+#: What is known of the values of charts lies below ``recipes/`` here; each file is one JSON file in the archive.
+VALUES = "values/"
+
+#: The templates of bundles in the archive: path below ``templates/bundles/`` → text, or the documents of what is data.
+TEMPLATES_JSON = "templates.json"
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _CARRIED = os.path.join(_PACKAGE, "_data")
@@ -86,9 +93,40 @@ def recipe_tree() -> dict[str, object]:
     except OSError:
         from eidos.formats import from_text
 
-        found = (name for name in _recipe_names() if name.endswith(".yaml"))
+        found = (name for name in _recipe_names() if name.endswith(".yaml") and not name.startswith(VALUES))
         return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in found}
     return _parsed(text.decode())
+
+
+def values_tree(path: str) -> object:
+    """The tree of ``recipes/values/<path>.yaml``; None when there is no such file. Raises InvalidData when it is not well-formed."""
+    name = f"{VALUES}{path}"
+    try:
+        return _parsed(_read(os.path.join(_CARRIED, *f"{name}.json".split("/"))).decode())
+    except (OSError, ValueError):
+        pass
+    from eidos.formats import from_text
+
+    try:
+        return from_text(read_bytes(f"recipes/{name}.yaml"), f"recipes/{name}.yaml")
+    except NotFound:
+        return None
+
+
+def value_names() -> list[str]:
+    """What :func:`values_tree` has in this checkout."""
+    return [name[len(VALUES) : -len(".yaml")] for name in _recipe_names() if name.startswith(VALUES) and name.endswith(".yaml")]
+
+
+def template_tree() -> dict[str, Any]:
+    """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, as :mod:`eidos.bundle.prepared` has it."""
+    try:
+        carried: dict[str, Any] = _parsed(_read(os.path.join(_CARRIED, TEMPLATES_JSON)).decode())
+        return carried
+    except OSError:
+        folder = os.path.join(_CARRIED, "templates", "bundles")
+        folder = folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "templates", "bundles")
+        return {name: read_text(f"templates/bundles/{name}") for name, _ in files(folder)}
 
 
 def files(folder: str) -> Iterator[tuple[str, str]]:
@@ -113,14 +151,14 @@ class _Plain:
     parse_constant = float
 
 
-def _parsed(text: str) -> dict[str, object]:
+def _parsed(text: str) -> dict[str, Any]:
     """``json.loads`` for a document of our own, by its scanner alone: the rest of ``json`` imports ``re``, which takes longer than this."""
     try:
         make_scanner = __import__("_json").make_scanner
     except (ImportError, AttributeError):  # an interpreter without that extension
         import json
 
-        trees: dict[str, object] = json.loads(text)
+        trees: dict[str, Any] = json.loads(text)
     else:
         trees, _ = make_scanner(_Plain)(text, 0)
     return trees

@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import EARLY, UNITS, Sources
-from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout, Unavailable
+from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound, Timeout, Unavailable
 from eidos.host import Host
 from eidos.isolation import Child
 from eidos.model.measurement import (
@@ -33,10 +33,12 @@ from eidos.model.snapshot import Snapshot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Callable
+    from typing import Any, Callable
 
     from eidos.collectors import Collect
     from eidos.isolation import Frame
+    from eidos.model.bundle import Bundle
+    from eidos.model.chart import Chart
     from eidos.model.recipe import Recipe
     from eidos.pool import Future
     from eidos.recipe.store import Store
@@ -151,6 +153,104 @@ def make_recipe(
     found = detect(snapshot, store.catalog, asked)
     recipe = resolve(replace(found.query, **asked.said()), store, unknown=found.unknown, explain=explain)
     return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
+
+
+def make_bundle(
+    recipe: Recipe,
+    *,
+    bundlers: Sequence[str] | None = None,
+    parallel: bool = True,
+    fail_fast: bool = False,
+    namespace: str | Mapping[str, str] | None = None,
+    sets: Sequence[str] = (),
+    values: Mapping[str, Mapping[str, Any]] | Sequence[tuple[str, Any, str]] = (),
+    registry: str | None = None,
+    accelerated_node_selector: Mapping[str, str] | None = None,
+    accelerated_tolerations: Sequence[str] = (),
+    system_node_selector: Mapping[str, str] | None = None,
+    system_tolerations: Sequence[str] = (),
+    templates: str | None = None,
+    data: str | None = None,
+) -> Bundle:
+    """Make the files that deploy what a recipe says, in memory; ``bundle.writer`` and ``bundle.archive`` write them.
+
+    ``bundlers`` are the components to make, with what they depend on (default: all of the recipe). What goes wrong with one component
+    is in the result, and the others are made; with ``fail_fast`` it is raised. ``namespace`` is one for all, or by component; ``sets``
+    are ``component:path=value``, ``values`` trees by component (or triples of component, tree and what to call it); ``registry`` is a
+    mirror; tolerations are written ``key=value:effect``. ``templates`` is a folder laid over the shipped templates, ``data`` one of
+    recipes, whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. The same arguments give the
+    same bytes, in parallel or one after another.
+
+    Raises InvalidInput for what cannot be asked, and InvalidData for a recipe that lacks what its components need.
+
+    >>> bundle = make_bundle(make_recipe({"gpu": "h100"}), bundlers=["cert-manager"])
+    >>> [made.id for made in bundle.components], "cert-manager/values.yaml" in bundle.files
+    (['cert-manager'], True)
+    """
+    from eidos.bundle import engine
+
+    began = time.perf_counter()
+    options = engine.options(
+        sets=sets,
+        values=values,
+        namespace=namespace,
+        registry=registry,
+        accelerated_node_selector=accelerated_node_selector,
+        accelerated_tolerations=accelerated_tolerations,
+        system_node_selector=system_node_selector,
+        system_tolerations=system_tolerations,
+    )
+    charts, knowledge = _charts(data)
+    job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates)
+    log.info("making a bundle", components=len(job.components))
+    if parallel and len(job.components) > 1:
+        from eidos.pool import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+            tasks = [pool.submit(job.make, component, fail_fast) for component in job.components]
+            try:
+                parts = [task.result() for task in tasks]
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                raise
+    else:
+        parts = [job.make(component, fail_fast) for component in job.components]
+    bundle = job.whole(parts, began)
+    log.info("made a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
+    return bundle
+
+
+def component_ids(data: str | None = None) -> tuple[str, ...]:
+    """The ids of all components that there are, with those of ``data`` as in :func:`make_bundle`."""
+    return tuple(_charts(data)[0])
+
+
+def _charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
+    """The entries of components, and what is known of the values of their charts."""
+    from eidos import resources
+    from eidos.recipe import component
+
+    # The catalog and the overlays are not needed.
+    charts = component.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
+    if data is None:
+        return charts, resources.values_tree
+    if not os.path.isdir(data):
+        raise NotFound(f"{data}: there is no such folder", "it holds a components.yaml")
+
+    def read(path: str) -> object:
+        from eidos import formats
+        from eidos.recipe.folder import read_file
+
+        return formats.from_text(read_file(path), path)
+
+    def knowledge(name: str) -> object:
+        path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
+        return read(path) if os.path.isfile(path) else resources.values_tree(name)
+
+    path = os.path.join(data, "components.yaml")
+    own = component.read(read(path) or {}, path) if os.path.isfile(path) else {}
+    return {**charts, **own}, knowledge
 
 
 Result = tuple[Outcome, tuple[Subtype, ...]]

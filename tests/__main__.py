@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 
 #: One module of each tool; a single missing one calls for the environment.
-TOOLS = ("hypothesis", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
+TOOLS = ("hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
 
 CHECKS = (
     ("ruff", "check", "."),

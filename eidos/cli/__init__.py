@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "snapshot": ("eidos.cli.snapshot", "say what this node is: OS, systemd, GPU, Kubernetes"),
     "recipe": ("eidos.cli.recipe", "say what a node should be: readings, constraints, components"),
+    "bundle": ("eidos.cli.bundle", "say how to get there: values, manifests, scripts from a recipe"),
+    "verify": ("eidos.cli.verify", "say whether a bundle is still what it was made as"),
     "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, or one of its commands"),

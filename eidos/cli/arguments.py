@@ -86,14 +86,20 @@ def check(given: Given, verb: Verb) -> None:
         raise InvalidInput(f"{name} needs {wanted}", hint)
     for operand, value in zip(verb.operands, given.operands):
         valid = list(operand.valid())
-        if value not in valid:
+        if operand.choices is None:
+            try:
+                operand.convert(value)
+            except InvalidInput as fault:
+                raise InvalidInput(f"eidos {verb.name}: {operand.name}: {fault.message}", fault.hint) from fault
+        elif value not in valid:
             hint = did_you_mean(value, valid) or f"'eidos {verb.name} --help' explains them"
             raise InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
     for extra in given.operands[len(verb.operands) :]:
         raise InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
     for operand in verb.operands[len(given.operands) :]:
         if operand.required:
-            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid())}")
+            valid = list(operand.valid())
+            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(valid) or operand.help}")
 
 
 def split(arguments: Sequence[str], options: Sequence[Option], also: Iterable[str]) -> tuple[str | None, list[str]]:

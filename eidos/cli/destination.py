@@ -54,10 +54,11 @@ def write(place: str, text: str) -> None:
         output.write_file(place, text.encode())
 
 
-def read(place: str, limit: int = 32 << 20) -> bytes:
+def read(place: str, limit: int = 32 << 20, missing: str = "'eidos snapshot -o node.yaml' writes a snapshot") -> bytes:
     """The bytes of a file, or of standard input for ``-``; at most one more than ``limit``, so that a reader sees it is too large.
 
-    Raises NotFound or Unavailable with path and reason, and InvalidInput for what is no path.
+    ``missing`` is the hint for a file that is not there. Raises NotFound or Unavailable with path and reason, and InvalidInput for
+    what is no path.
     """
     try:
         if place == STDOUT:
@@ -70,7 +71,7 @@ def read(place: str, limit: int = 32 << 20) -> bytes:
         with open(place, "rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{place}: there is no such file", "'eidos snapshot -o node.yaml' writes a snapshot") from fault
+        raise NotFound(f"{place}: there is no such file", missing) from fault
     except OSError as fault:
         raise Unavailable(f"{place}: {(fault.strerror or str(fault)).lower()}") from fault
 

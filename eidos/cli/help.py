@@ -49,7 +49,7 @@ def explain(verb: Verb) -> str:
     for paragraph in verb.about:
         lines += ["", *wrap(paragraph, WIDTH)]
     for operand in verb.operands:
-        lines += _section(operand.name.capitalize(), operand.valid().items())
+        lines += _section(operand.name.capitalize(), operand.valid().items() or [(operand.name.upper(), operand.help)])
     lines += _section("Flags", ((_flags(option), _help(option)) for option in verb.options))
     lines += _section("Examples", verb.examples, below=True)
     for paragraph in verb.notes:

@@ -75,7 +75,8 @@ class Option(Record):
     """One option: ``--name`` as a flag, ``EIDOS_NAME`` in the environment, ``name`` in the configuration file.
 
     ``metavar`` is None for a switch. ``choices`` are valid values and what each means (or a function that gives them) and make
-    ``convert`` needless. ``many`` takes several values, by comma or by repetition; any other option takes the last it is given.
+    ``convert`` needless. ``many`` takes several values, by comma or by repetition (without ``commas`` by repetition alone, because a
+    comma may be part of a value); any other option takes the last it is given.
     ``sets`` makes a flag another way to write ``--<sets[0]> <sets[1]>``. ``anywhere`` is False for what is a flag only.
     ``default`` is written as a user would write it. ``completes`` is ``file`` or ``folder``.
     """
@@ -88,6 +89,7 @@ class Option(Record):
     convert: Callable[[str], Any] = text
     choices: Choices | None = None
     many: bool = False
+    commas: bool = True
     sets: tuple[str, str] | None = None
     anywhere: bool = True
     completes: str | None = None
@@ -129,16 +131,21 @@ def one_of(value: str, valid: Iterable[str]) -> str:
 
 
 class Operand(Record):
-    """An argument without a dash: its ``name``, what it means, its valid values; all that there are stand in ``choices``."""
+    """An argument without a dash: its ``name``, what it means, its valid values; all that there are stand in ``choices``.
+
+    Without ``choices`` anything is valid that ``convert`` takes; ``completes`` is ``file`` or ``folder`` then.
+    """
 
     name: str
     help: str
-    choices: Choices
+    choices: Choices | None = None
     required: bool = True
+    convert: Callable[[str], Any] = text
+    completes: str | None = None
 
     def valid(self) -> dict[str, str]:
         """Valid values and what each means."""
-        return self.choices() if callable(self.choices) else self.choices
+        return (self.choices() if callable(self.choices) else self.choices) or {}
 
 
 class Verb(Record):

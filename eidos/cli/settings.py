@@ -192,6 +192,8 @@ def _convert(option: Option, raw: list[str], where: str) -> object:
     try:
         if not option.many:
             return option.value(raw[-1])
+        if not option.commas:
+            return tuple(option.value(text) for text in raw)
         words = [word.strip() for text in raw for word in text.split(COMMA)]
         # A shell may leave a comma behind when it completes a list.
         return tuple(dict.fromkeys(option.value(word) for word in words if word or not any(words)))

@@ -35,7 +35,7 @@ _BASH = r"""# bash completion for eidos @version@. Load it with: source <(eidos 
 
 _eidos() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local verb='' flags='' words='' values='' many='' prefix='' word i
+    local verb='' flags='' words='' files='' values='' many='' prefix='' word i
     COMPREPLY=()
     # "--flag=value" is three words where "=" breaks words, as it does by default, and one where it does not.
     if [[ $cur == '=' ]]; then
@@ -66,6 +66,10 @@ _eidos() {
 @values@
     esac
     if [[ -z $values ]]; then
+        if [[ -n $files && $cur != -* ]]; then
+            compopt -o default 2>/dev/null
+            return
+        fi
         if [[ $cur == -* || -z $words ]]; then values=$flags; else values=$words; fi
     elif [[ -n $many ]]; then
         if [[ $cur == *,* ]]; then
@@ -89,7 +93,8 @@ def bash(verbs: Sequence[Verb]) -> str:
     values: list[str] = _bash_values("", BEFORE_THE_VERB)
     for verb in verbs:
         flags, words = " ".join(_spellings(verb.options)), " ".join(_operands(verb))
-        tables.append(f"        {verb.name}) flags='{flags}' words='{words}' ;;")
+        files = " files=1" if any(operand.completes for operand in verb.operands) else ""
+        tables.append(f"        {verb.name}) flags='{flags}' words='{words}'{files} ;;")
         values += _bash_values(verb.name, verb.options)
     return _fill(
         _BASH,
@@ -158,7 +163,8 @@ def zsh(verbs: Sequence[Verb]) -> str:
     cases = []
     for verb in verbs:
         specs = [_zsh_option(option) for option in verb.options]
-        specs += [_quoted(f"{at}:{operand.name}:({' '.join(operand.valid())})") for at, operand in enumerate(verb.operands, 1)]
+        for at, operand in enumerate(verb.operands, 1):
+            specs.append(_quoted(f"{at}:{operand.name}:" + ("_files" if operand.completes else f"({' '.join(operand.valid())})")))
         listed = " \\\n".join(f"            {spec}" for spec in specs)
         cases.append(f"        {verb.name})\n          _arguments \\\n{listed}\n          ;;")
     return _fill(_ZSH, commands=commands, before="\n".join(f"    {spec} \\" for spec in before), verbs="\n".join(cases))
@@ -220,6 +226,7 @@ def fish(verbs: Sequence[Verb]) -> str:
     for verb in verbs:
         here = f"-n '__eidos_verb {verb.name}' "
         lines += [here + _fish_option(option) for option in verb.options]
+        lines += [here + "-F" for operand in verb.operands if operand.completes]
         lines += [here + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in _operands(verb).items()]
     return _fill(
         _FISH,

@@ -59,6 +59,11 @@ def _read(text: str) -> Any:
 
 
 def _read_yaml(text: str) -> Any:
+    from eidos.formats import block
+
+    tree = block.read(text)
+    if tree is not block.UNKNOWN:
+        return tree
     from eidos.formats import yaml_in  # PyYAML costs more than all the rest of a start
 
     return yaml_in.read(text, DEPTH, VALUES)

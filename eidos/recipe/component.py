@@ -6,8 +6,8 @@ Knows ``components.yaml``; must not know which recipe wants a component, nor how
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.record import Record
-from eidos.nearest import did_you_mean
+from eidos.model.chart import Chart
+from eidos.model.order import ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,19 +15,6 @@ if TYPE_CHECKING:
 
 _LISTS = ("depends", "requires")
 _TEXTS = ("id", "title", "chart", "repository", "version", "namespace")
-
-
-class Chart(Record):
-    """One entry: ``id`` is our name for it, ``chart`` the chart's; ``requires`` are paths of readings that a recipe must have."""
-
-    id: str
-    title: str
-    chart: str
-    repository: str
-    version: str
-    namespace: str
-    depends: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
 
 
 def read(tree: object, name: str) -> dict[str, Chart]:
@@ -53,33 +40,27 @@ def read(tree: object, name: str) -> dict[str, Chart]:
             if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
                 raise InvalidData(f"{where}.{field}: expected a list of text")
             lists[field] = tuple(value)
-        named: dict[str, Any] = {**texts, **lists}
+        named: dict[str, Any] = {**texts, **lists, **_more(item, where)}
         charts[item["id"]] = Chart(**named)
     return charts
 
 
-def with_dependencies(wanted: list[str], charts: dict[str, Chart]) -> tuple[str, ...]:
-    """The wanted ids and all that they depend on, each after its dependencies; InvalidData for an unknown name or a cycle.
+def _more(item: dict[str, Any], where: str) -> dict[str, Any]:
+    """What only bundles look at: images by version of the chart, and what an entry stands for on each service."""
+    images = item.get("images") or {}
+    if not isinstance(images, dict) or not all(
+        isinstance(refs, list) and all(isinstance(ref, str) and ref for ref in refs) for refs in images.values()
+    ):
+        raise InvalidData(f"{where}.images: expected a mapping of chart versions to lists of references")
+    service = item.get("service") or {}
+    if not isinstance(service, dict) or not all(isinstance(id, str) and id for id in service.values()):
+        raise InvalidData(f"{where}.service: expected a mapping of services to ids")
+    unknown = item.get("images-unknown") or ""
+    if not isinstance(unknown, str):
+        raise InvalidData(f"{where}.images-unknown: expected a sentence")
+    return {"images": {version: tuple(refs) for version, refs in images.items()}, "images_unknown": unknown, "service": dict(service)}
 
-    Among those that could come next, the one that was wanted first does, so the order is the same on every run.
-    """
-    done: dict[str, None] = {}
-    path: dict[str, None] = {}
-    # Depth first with a stack of its own, so that no chain is too long for Python's; False: to be entered, True: to be left.
-    waiting = [(id, False) for id in reversed(wanted)]
-    while waiting:
-        id, leave = waiting.pop()
-        if leave:
-            del path[id]
-            done[id] = None
-        elif id in path:
-            circle = list(path)[list(path).index(id) :]
-            raise InvalidData(f"components depend on one another in a circle: {' -> '.join([*circle, id])}")
-        elif id not in charts:
-            needed = f", which {list(path)[-1]} depends on," if path else ""
-            raise InvalidData(f"there is no component {id!r}{needed} in components.yaml", did_you_mean(id, charts))
-        elif id not in done:
-            path[id] = None
-            waiting.append((id, True))
-            waiting += [(dependency, False) for dependency in reversed(charts[id].depends)]
-    return tuple(done)
+
+def with_dependencies(wanted: list[str], charts: dict[str, Chart]) -> tuple[str, ...]:
+    """The wanted ids and all that they depend on, each after its dependencies; see :func:`eidos.model.order.ordered`."""
+    return ordered(wanted, {id: chart.depends for id, chart in charts.items()})

@@ -12,7 +12,7 @@ from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copied
 from eidos.nearest import did_you_mean
-from eidos.recipe.component import Chart, with_dependencies
+from eidos.recipe.component import with_dependencies
 from eidos.recipe.doubts import SPECIFIC, doubts
 from eidos.recipe.history import history
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.recipe.layer import Choice, Layer, Value
     from eidos.recipe.store import Store

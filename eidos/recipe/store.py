@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.recipe.catalog import Catalog
-    from eidos.recipe.component import Chart
     from eidos.recipe.layer import Layer
 
 OVERLAYS = "overlays/"

@@ -1,4 +1,4 @@
-"""``python3 -m tests.bench [snapshot] [recipe] [--pyz FILE] [--runs N]``: figures, as ratios in one run."""
+"""``python3 -m tests.bench [snapshot] [recipe] [bundle] [--pyz FILE] [--runs N]``: figures, as ratios in one run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import recipe, snapshot
+from tests.bench import bundle, recipe, snapshot
 
-VERBS = {"snapshot": snapshot.report, "recipe": recipe.report}
+VERBS = {"snapshot": snapshot.report, "recipe": recipe.report, "bundle": bundle.report}
 
 
 def main() -> int:

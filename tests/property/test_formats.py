@@ -13,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
-from eidos.formats import from_text, to_json, to_yaml
+from eidos.formats import block, from_text, to_json, to_yaml, yaml_in
 from eidos.formats.scalars import plain
 from tests.fakes.go_reader import GoReader, Time, why_missing
 
@@ -212,3 +212,62 @@ def test_a_document_cut_off_is_read_or_refused_with_its_line(tree: Any, write: C
     text = write(tree).encode()
     refused, _ = refused_or_read(text[: data.draw(st.integers(0, len(text)))])
     assert refused is None or ", line " in refused
+
+
+# ---- the fast way in ----
+
+_LINES = st.sampled_from(
+    [
+        "a",
+        "b",
+        '"c d"',
+        "true",
+        "-",
+        "- ",
+        ":",
+        ": ",
+        " ",
+        "  ",
+        "    ",
+        "\n",
+        "\n",
+        "1",
+        "01",
+        "-5",
+        "~",
+        "null",
+        "{}",
+        "[]",
+        "#",
+        '"x"',
+        '"',
+        "\\",
+        "1.5",
+        "\\t",
+        '\\"',
+        "\\\\",
+        'k: "',
+        "\n",
+    ]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.one_of(
+        trees.map(to_yaml),
+        st.lists(_LINES, max_size=20).map("".join),
+        st.lists(_LINES, max_size=12).map(lambda parts: "".join(parts) + "\n"),
+    )
+)
+def test_what_is_read_fast_is_what_is_read_slowly(text: str) -> None:
+    tree = block.read(text)
+    if tree is not block.UNKNOWN:
+        assert same(yaml_in.read(text, 100, 250_000), tree)
+
+
+def test_our_own_documents_are_read_fast() -> None:
+    text = to_yaml(
+        {"kind": "Recipe", "metadata": {"x": "24.04", "empty": {}}, "list": [{"a": 1, "b": True, "c": ["x", "y: z"]}, "k", None]}
+    )
+    assert same(block.read(text), yaml_in.read(text, 100, 250_000))

@@ -16,10 +16,10 @@ import os
 
 from eidos import formats, resources
 from eidos.errors import InvalidData
+from eidos.model.lint import ERROR, WARNING, Fault, settled
 from eidos.recipe import rules as rule_files
 from eidos.recipe.folder import LIMIT, read_file, read_folder
 from eidos.recipe.lint.contents import content_faults
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault, settled
 from eidos.recipe.lint.forms import COMPONENTS, read_document, read_texts, read_trees, unreadable
 from eidos.recipe.lint.huge import huge_faults
 from eidos.recipe.lint.keys import key_faults

@@ -6,9 +6,9 @@ Knows the rules that hold whatever else applies; must not know how layers combin
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.written import written
 from eidos.nearest import did_you_mean
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.recipe.rules import matches
 from eidos.semver import parse as parse_version
 

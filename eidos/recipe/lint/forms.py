@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.errors import EidosError, InvalidData
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.recipe import catalog as catalogs
 from eidos.recipe import component as components
 from eidos.recipe import layer as layers
 from eidos.recipe import rules as rule_files
 from eidos.recipe.catalog import Catalog
 from eidos.recipe.folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.recipe.store import OVERLAYS, Store, order
 from eidos.semver import InvalidVersion
 
@@ -32,7 +32,21 @@ BASE, CATALOG, COMPONENTS, RULES = FILES
 
 #: What stands in entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module")
-_CHART = ("id", "title", "chart", "repository", "version", "namespace", "depends", "requires", "source")
+_FOR_BUNDLES = ("images", "images-unknown", "service")
+_CHART = (
+    "id",
+    "title",
+    "chart",
+    "repository",
+    "version",
+    "namespace",
+    "depends",
+    "requires",
+    "source",
+    "images",
+    "images-unknown",
+    "service",
+)
 
 
 def unreadable(fault: InvalidData) -> Fault:

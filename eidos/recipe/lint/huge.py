@@ -9,7 +9,7 @@ admin-guide/mm/hugetlbpage.rst (``hugepagesz=`` precedes its ``hugepages=``; vm.
 
 from __future__ import annotations
 
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
+from eidos.model.lint import ERROR, WARNING, Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

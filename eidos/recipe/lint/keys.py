@@ -6,9 +6,9 @@ Knows the catalog's words and the rules about systems; must not know what a laye
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
 from eidos.nearest import did_you_mean
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.semver import Version
 from eidos.semver import parse as parse_version
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
+from eidos.model.lint import ERROR, Fault
 from eidos.model.query import PLACES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.model.written import written
-from eidos.recipe.lint.fault import ERROR, Fault
 from eidos.recipe.lint.keys import join
 from eidos.recipe.resolve import Contradiction, resolve
 from eidos.semver import parse as parse_version

@@ -6,10 +6,10 @@ Knows entries and charts; must not know layers but by the components they choose
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.measurement import TYPES
 from eidos.nearest import did_you_mean
 from eidos.recipe.detect import match_model
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.semver import parse as parse_version
 
 TYPE_CHECKING = False
@@ -49,13 +49,24 @@ def component_faults(store: Store) -> Iterator[Fault]:
     """Charts without a place to come from, dependencies that are unknown or go round, choices of what is not there."""
     for id, chart in store.charts.items():
         place = f"{COMPONENTS}: {id}"
-        for field in ("chart", "version", "namespace"):
+        # Without any of these it is manifests alone, or stands for another entry.
+        fields = ("chart", "version", "namespace") if chart.chart or chart.repository or chart.version else ("namespace",)
+        for field in () if chart.service else fields:
             if not getattr(chart, field):
                 yield Fault(ERROR, f"no-{field}", place, f"the component has no {field}")
         if chart.chart and not chart.repository and not chart.chart.startswith("oci://"):
             yield Fault(ERROR, "no-repository", place, f"nothing says where the chart {chart.chart} comes from")
         if chart.version:
             yield from _version(chart.version, f"{place}.version")
+        for service, id in chart.service.items():
+            if id not in store.charts:
+                yield Fault(
+                    ERROR,
+                    "unknown-component",
+                    f"{place}.service.{service}",
+                    f"{id!r} is no component",
+                    did_you_mean(id, store.charts) or "",
+                )
         for dependency in chart.depends:
             if dependency not in store.charts:
                 message = f"it depends on {dependency!r}, which is no component"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.constraint import Expression, Term
+from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.query import PLACES
-from eidos.recipe.lint.fault import ERROR, WARNING, Fault
 from eidos.recipe.rules import matches
 from eidos.semver import parse as parse_version
 

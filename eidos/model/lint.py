@@ -1,4 +1,4 @@
-"""One thing that is wrong with recipe data.
+"""One thing that is wrong with data.
 
 Knows how a fault is named and shown; must not know any rule.
 """

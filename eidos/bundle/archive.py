@@ -1,0 +1,156 @@
+"""A bundle as one file: tar, compressed with gzip, the same bytes every time.
+
+Knows both formats (POSIX.1-1988 ustar; RFC 1952); must not know what is in a bundle. Nothing in an archive tells when, by whom or where it
+was made. What is read is never written anywhere: the reader gives names, modes and contents, in memory and bounded; names that lead out of
+the archive, links, devices and everything else that is neither a file nor a folder are faults that it names. ``tarfile`` would read all of
+that, too, and 30 ms of imports besides; what we do not read cannot be misread.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from eidos.bundle.checksums import is_inside
+from eidos.errors import IntegrityError, InvalidData
+from eidos.model.bundle import mode_of
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: The folder in which everything lies, so that unpacking makes no mess.
+ROOT = "bundle/"
+
+#: The most that is read: bytes of the compressed and of the whole file, bytes of one file, entries.
+PACKED, UNPACKED, FILE, ENTRIES = 64 << 20, 256 << 20, 32 << 20, 20_000
+
+_BLOCK = 512
+_REGULAR, _FOLDER = (b"0", b"\0"), b"5"
+_KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe", b"7": "a file of another kind"}
+
+#: RFC 1952: magic, deflate, no flags, no time, best compression, Unix.
+_GZIP = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03"
+
+
+class Member(Record):
+    """One entry: its path as it stands there, its mode, its content, and what it is where it is no file ("" for a file, "folder")."""
+
+    path: str
+    mode: int
+    content: bytes = b""
+    kind: str = ""
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """The archive of a bundle's files. Raises InvalidData for a path that is too long for the format."""
+    blocks = []
+    folders: set[str] = set()
+    for path in sorted(files):
+        whole = ROOT + path
+        for end in (at for at, char in enumerate(whole, 1) if char == "/"):
+            if whole[:end] not in folders:
+                folders.add(whole[:end])
+                blocks.append(_header(whole[:end], 0o755, 0, _FOLDER))
+        content = files[path]
+        blocks += [_header(whole, mode_of(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
+    blocks.append(b"\0" * 2 * _BLOCK)
+    data = b"".join(blocks)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush()
+    return _GZIP + packed + zlib.crc32(data).to_bytes(4, "little") + (len(data) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:
+    name = path.encode()
+    prefix = b""
+    if len(name) > 100:
+        cut = name.find(b"/", max(len(name) - 101, 0))
+        prefix, name = name[: max(cut, 0)], name[cut + 1 :]
+        if cut < 0 or not 0 < len(name) <= 100 or len(prefix) > 155:
+            raise InvalidData(f"{path!r}: the path is too long for an archive")
+    fields = [name.ljust(100, b"\0"), b"%07o\0" % mode, b"%07o\0" % 0, b"%07o\0" % 0, b"%011o\0" % size, b"%011o\0" % 0, b" " * 8, kind]
+    fields += [b"\0" * 100, b"ustar\0", b"00", b"\0" * 64, b"%07o\0" % 0, b"%07o\0" % 0, prefix.ljust(155, b"\0"), b"\0" * 12]
+    header = b"".join(fields)
+    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether the first bytes of a file are those of gzip."""
+    return data[:2] == _GZIP[:2]
+
+
+def unpack(data: bytes, name: str) -> Iterator[Member]:
+    """The entries of an archive, in its order. Raises IntegrityError for what is none, is cut off, or is larger than anything of ours."""
+    text = _inflate(data, name)
+    at = count = 0
+    while True:
+        header = text[at : at + _BLOCK]
+        if len(header) < _BLOCK:
+            raise IntegrityError(f"{name}: the archive is cut off")
+        if not header.strip(b"\0"):
+            if text[at:].strip(b"\0"):
+                raise IntegrityError(f"{name}: something follows the end of the archive")
+            return
+        count += 1
+        if count > ENTRIES:
+            raise IntegrityError(f"{name}: more than {ENTRIES:,} entries")
+        total = sum(header) - sum(header[148:156]) + 8 * 32
+        if _octal(header[148:156], name) != total:
+            raise IntegrityError(f"{name}: entry {count} has a header that is damaged, or this is no tar archive")
+        size = _octal(header[124:136], name)
+        if size > FILE:
+            raise IntegrityError(f"{name}: entry {count} is larger than {FILE >> 20} MiB")
+        at += _BLOCK
+        content = text[at : at + size]
+        if len(content) < size:
+            raise IntegrityError(f"{name}: the archive is cut off")
+        padding = text[at + size : at + size + -size % _BLOCK]
+        if padding.strip(b"\0"):
+            raise IntegrityError(f"{name}: something stands behind the content of entry {count}")
+        at += size + len(padding)
+        yield _member(header, bytes(content), name)
+
+
+def _member(header: bytes, content: bytes, name: str) -> Member:
+    kind = header[156:157]
+    raw = header[:100].partition(b"\0")[0]
+    if header[257:263] == b"ustar\0":
+        prefix = header[345:500].partition(b"\0")[0]
+        raw = prefix + b"/" + raw if prefix else raw
+    path = raw.decode("utf-8", "backslashreplace")
+    mode = _octal(header[100:108], name)
+    if kind == _FOLDER or (kind in _REGULAR and path.endswith("/")):
+        return Member(path, mode, b"", "folder")
+    return Member(path, mode, content, "" if kind in _REGULAR else _KINDS.get(kind, "an entry of another format"))
+
+
+def _octal(field: bytes, name: str) -> int:
+    digits = field.strip(b" \0")
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+        raise IntegrityError(f"{name}: a number in a header is none: this is no tar archive, or one of another format")
+    return int(digits, 8)
+
+
+def _inflate(data: bytes, name: str) -> bytes:
+    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        text = inflater.decompress(data, UNPACKED + 1)
+    except zlib.error as fault:
+        raise IntegrityError(f"{name}: the archive is damaged") from fault
+    if len(text) > UNPACKED:
+        raise IntegrityError(f"{name}: more than {UNPACKED >> 20} MiB when unpacked")
+    if not inflater.eof:
+        raise IntegrityError(f"{name}: the archive is cut off")
+    if inflater.unused_data:
+        raise IntegrityError(f"{name}: something follows the end of the archive")
+    return text
+
+
+def relative(path: str) -> str | None:
+    """A path of an archive below its one folder; None for one that leads elsewhere.
+
+    >>> relative("bundle/gpu-operator/values.yaml"), relative("./bundle/a"), relative("bundle/../../etc/passwd"), relative("/etc/passwd")
+    ('gpu-operator/values.yaml', None, None, None)
+    """
+    return path[len(ROOT) :] if path.startswith(ROOT) and is_inside(path.rstrip("/")) else None

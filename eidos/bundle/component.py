@@ -1,0 +1,200 @@
+"""One component: from its templates, the recipe and the flags to its files.
+
+Knows the order of steps; must not know any component: what is special to one stands in its templates. Values are what the template says,
+then the recipe's, then those of ``--values``, then ``--set``; then the mirror, if there is one, and then they are held against the chart.
+"""
+
+from __future__ import annotations
+
+from eidos import formats
+from eidos.bundle import checksums, data, registry, schema, sets
+from eidos.bundle import names as tables
+from eidos.bundle import text as texts
+from eidos.bundle import values as layers
+from eidos.bundle.expression import ABSENT, Missing, line_of
+from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.model.bundle import CHECKSUMS
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from eidos.bundle.names import Names
+    from eidos.bundle.options import Options
+    from eidos.bundle.schema import Schema
+    from eidos.bundle.sets import File, Templates
+    from eidos.model.chart import Chart
+    from eidos.model.recipe import Component, Recipe
+
+
+class Context(Record):
+    """What all components of one bundle share.
+
+    ``knowledge`` gives what is known of a chart's values, for ``<component>/<chart version>.keys`` or ``….registries``, or None.
+    """
+
+    recipe: Recipe
+    options: Options
+    templates: Templates
+    names: Names
+    charts: dict[str, Chart]
+    knowledge: Callable[[str], object]
+
+
+class Result(Record):
+    """``files`` by path below the component's folder; ``values`` and ``names`` for what is made of all components."""
+
+    files: dict[str, bytes]
+    values: dict[str, Any]
+    names: Names
+    warnings: tuple[str, ...] = ()
+
+
+def make(component: Component, context: Context) -> Result:
+    """The files of one component. Raises InvalidInput for what flags say, InvalidData for what templates or the recipe say."""
+    chart = context.charts[component.id]
+    service = context.names.get("query.service", "")
+    template_set = sets.read(context.templates, component.id, component.version, service)
+    names = tables.of_component(context.names, component, chart.title or component.id, template_set.settings, context.options)
+    warnings: list[str] = []
+    files: dict[str, bytes] = {}
+    found = {file.target: file for file in template_set.files}
+    values: dict[str, Any] = {}
+    own = found.pop(sets.VALUES, None)
+    if own is not None and wanted(own, names):
+        values = final_values(component, own, names, context, warnings)
+        files[sets.VALUES] = formats.to_yaml(values).encode()
+    else:
+        _refuse_values(component, context.options)
+    names = tables.with_values(names, values)
+    for file in found.values():
+        if file.kind == sets.DATA and wanted(file, names):
+            documents = [document for document in fill(file, names, context.templates) if document is not ABSENT]
+            if documents:
+                mirrored = [
+                    registry.rewrite(document, context.options.registry) if context.options.registry else document for document in documents
+                ]
+                files[file.target] = "---\n".join(map(formats.to_yaml, mirrored)).encode()
+    names["manifests"] = [file.target for file in found.values() if file.applied and file.target in files]
+    for file in found.values():
+        if file.kind == sets.TEXT and wanted(file, names):
+            files[file.target] = fill_text(file, names, context.templates).encode()
+    warnings += _unused(component.id, [file for file in template_set.files if file.target in files], context)
+    files = dict(sorted(files.items()))
+    files[CHECKSUMS] = checksums.emit(files)
+    return Result(files, values, names, tuple(warnings))
+
+
+def wanted(file: File, names: Names) -> bool:
+    """Whether a file is made: what it asks for is there, and neither false nor empty."""
+    return not file.when or bool(names.get(file.when, False))
+
+
+def final_values(component: Component, file: File, names: Names, context: Context, warnings: list[str]) -> dict[str, Any]:
+    """The values of a component's chart."""
+    documents = fill(file, names, context.templates)
+    values = documents[0] if documents and documents[0] is not ABSENT else {}
+    name = context.templates.name(file.template)
+    if len(documents) > 1 or not isinstance(values, dict):
+        raise InvalidData(f"{name}: values are one mapping")
+    known = load_schema(component, context)
+    said = [(tree, where) for id, tree, where in context.options.values if id == component.id]
+    assigned = [said for said in context.options.sets if said.component == component.id]
+    if known is None and (said or assigned):
+        warnings.append(
+            f"{component.id}: nothing is known of the values of {component.chart} {component.version}, so what is set is not checked"
+        )
+    if known:
+        known.check(values, f"{component.id}: {name}")
+        known.check(component.values, f"{component.id}: the recipe's values")
+    layers.overlay(values, component.values)
+    for tree, where in said:
+        if known:
+            try:
+                known.check(tree, f"{component.id}: {where}")
+            except InvalidData as fault:
+                raise InvalidInput(fault.message, fault.hint) from fault
+        layers.overlay(values, tree)
+    for assignment in assigned:
+        layers.assign(values, assignment, known)
+    return mirrored(values, component, context)
+
+
+def load_schema(component: Component, context: Context) -> Schema | None:
+    """What is known of the values of a component's chart in its version; None when nothing is."""
+    name = f"{component.id}/{component.version}.keys"
+    tree = context.knowledge(name)
+    return None if tree is None else schema.read(tree, f"recipes/values/{name}.yaml")
+
+
+def mirrored(values: dict[str, Any], component: Component, context: Context) -> dict[str, Any]:
+    """Values whose images come from the mirror, if there is one: those that are said, and those that the chart would say itself."""
+    mirror = context.options.registry
+    if not mirror:
+        return values
+    name = f"{component.id}/{component.version}.registries"
+    tree = context.knowledge(name) or {}
+    if not isinstance(tree, dict):
+        raise InvalidData(f"recipes/values/{name}.yaml: expected a mapping of key paths to references")
+    rewritten: dict[str, Any] = registry.rewrite(values, mirror)
+    for path, reference in tree.items():
+        place = schema.parse_path(path)
+        current = layers.lookup(values, place)
+        layers.put(rewritten, place, registry.image(str(reference if current in (None, "") else current), mirror))
+    return rewritten
+
+
+def fill(file: File, names: Names, templates: Templates) -> list[Any]:
+    """The documents of a template that is data, filled in; a failure names the template and the line."""
+    documents = templates.documents(file.template)
+    try:
+        return [data.fill(document, names) for document in documents]
+    except Missing as fault:
+        line = line_of(templates.source(file.template), fault.name)
+        raise InvalidData(f"{templates.name(file.template)}, line {line}: {fault.message}", fault.hint) from fault
+    except InvalidData as fault:
+        raise InvalidData(f"{templates.name(file.template)}: {fault.message}", fault.hint) from fault
+
+
+def fill_text(file: File, names: Names, templates: Templates) -> str:
+    """A template that is text, filled in; a failure names the template and the line."""
+    try:
+        return texts.fill(file.target, templates.pieces(file.template), names)
+    except InvalidData as fault:
+        raise InvalidData(f"{templates.name(file.template)}, {fault.message}", fault.hint) from fault
+
+
+def _refuse_values(component: Component, options: Options) -> None:
+    for said in options.sets:
+        if said.component == component.id:
+            raise InvalidInput(f"--set {said}: {component.id} has no chart, so it has no values")
+    for id, _, where in options.values:
+        if id == component.id:
+            raise InvalidInput(f"{where}: {component.id} has no chart, so it has no values")
+
+
+def _unused(id: str, made: list[File], context: Context) -> list[str]:
+    """A sentence for each selector or toleration that was asked for and that no template of this component has a place for."""
+    asked = [name for name in context.names if name.startswith(("node-selector.", "toleration."))]
+    if not asked:
+        return []
+    used: set[str] = set()
+    for file in made:
+        if file.target.startswith(sets.EXAMPLES):  # nobody applies it
+            continue
+        try:
+            if file.kind == sets.DATA:
+                for document in context.templates.documents(file.template):
+                    used.update(expression.name for expression in data.expressions(document))
+            else:
+                used.update(piece[0] for piece in context.templates.pieces(file.template) if not isinstance(piece, str))
+        except EidosError:  # it failed already, where it was filled in
+            continue
+    missing = [
+        f"--{kind}-{'node-selector' if what == 'node-selector' else 'toleration'}"
+        for what, _, kind in (name.partition(".") for name in asked)
+        if f"{what}.{kind}" not in used
+    ]
+    return [f"{id}: {flag} has no place in its templates" for flag in missing]

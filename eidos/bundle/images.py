@@ -1,0 +1,70 @@
+"""Which container images a bundle needs, for those who mirror them.
+
+Knows what components.yaml says of the images of each version of a chart; must not know any image. What is not known is said, in comments:
+a list that looks whole and is not would be found out in a network without a way out.
+"""
+
+from __future__ import annotations
+
+from eidos.bundle import data, registry
+from eidos.bundle.expression import parts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from eidos.bundle.names import Names
+    from eidos.model.chart import Chart
+    from eidos.model.recipe import Component
+
+
+def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart], mirror: str) -> str:
+    """The text of ``images.txt``: one reference a line, each once, grouped by component; lines with ``#`` are for people."""
+    lines = ["# Images of this bundle. Lines without # are references."]
+    if mirror:
+        lines.append(f"# They are taken from {mirror}; behind 'from' stands where each came from.")
+    seen: set[str] = set()
+    for component, names in made:
+        chart = charts[component.id]
+        lines += ["", f"# {component.id}" + (f", chart {component.chart} {component.version}" if component.chart else "")]
+        references = chart.images.get(component.version if component.chart else "", chart.images.get("", ()))
+        said = False
+        for reference in references:
+            text = data.fill_text(reference, names)
+            if text is None:
+                lines.append(f"# not known: the tag of {_shown(reference)}, because the recipe does not say it")
+            elif any(char.isspace() for char in text) or not text.isprintable():
+                # A value of the user's has made it so; the cluster will say the same of it.
+                lines.append(f"# no reference of an image: {text[:200]!a}")
+            elif registry.image(text, mirror) not in seen:
+                seen.add(registry.image(text, mirror))
+                if mirror:
+                    lines.append(f"# from {text}")
+                lines.append(registry.image(text, mirror))
+            said = True
+        if not references and (component.chart or not chart.images_unknown):
+            what = f"the images of chart {component.chart} {component.version}" if component.chart else "whether its manifests have images"
+            lines.append(f"# not known: {what}" if component.chart or not said else "")
+        if chart.images_unknown:
+            lines.append(f"# not known: {' '.join(chart.images_unknown.split())}")
+    return "\n".join(line for line in lines) + "\n"
+
+
+def _shown(reference: str) -> str:
+    return "".join(part if isinstance(part, str) else f"<{part.name}>" for part in parts(reference))
+
+
+def of_manifests(trees: Iterable[Any]) -> list[str]:
+    """The images that containers of manifests run, in order, each once."""
+    found: dict[str, None] = {}
+    waiting = list(trees)[::-1]
+    while waiting:
+        tree = waiting.pop()
+        if isinstance(tree, dict):
+            if isinstance(tree.get("image"), str) and "name" in tree:
+                found[tree["image"]] = None
+            waiting += list(tree.values())[::-1]
+        elif isinstance(tree, list):
+            waiting += tree[::-1]
+    return list(found)

@@ -1,0 +1,65 @@
+"""Files that deploy a recipe, and what became of each component.
+
+Knows paths, contents, modes and durations; must not know how a file is made, nor where it is written.
+"""
+
+from __future__ import annotations
+
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Digests of every file of a folder but this one, in the form of ``sha256sum -c``.
+CHECKSUMS = "checksums.txt"
+
+SCRIPT, PLAIN = 0o755, 0o644
+
+
+def mode_of(path: str) -> int:
+    """The mode of a bundle's file: scripts can be run, everybody may read."""
+    return SCRIPT if path.endswith(".sh") else PLAIN
+
+
+class Made(Record):
+    """One component: its folder, the paths of its files, their size, how long it took, and why it failed, if it did."""
+
+    id: str
+    files: tuple[str, ...] = ()
+    bytes: int = 0
+    milliseconds: float = 0.0
+    error: str = ""
+    hint: str = ""
+
+    def to_tree(self) -> dict[str, Any]:
+        """Its fields, without the empty ones."""
+        tree: dict[str, Any] = {"id": self.id, "files": list(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
+        return {**tree, **{name: text for name, text in (("error", self.error), ("hint", self.hint)) if text}}
+
+
+class Bundle(Record):
+    """``files`` maps each path to its content, in the order of paths; its mode is what :func:`mode_of` says of the path."""
+
+    files: dict[str, bytes]
+    components: tuple[Made, ...]
+    milliseconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(map(len, self.files.values()))
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Component → why it failed."""
+        return {made.id: made.error for made in self.components if made.error}
+
+    def to_tree(self) -> dict[str, Any]:
+        """The report, as a plain tree."""
+        tree: dict[str, Any] = {"files": len(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
+        tree["components"] = [made.to_tree() for made in self.components]
+        if self.warnings:
+            tree["warnings"] = list(self.warnings)
+        return tree

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs or upgrades all components of this bundle, each after those that it depends on. Running it again changes nothing.
+set -euo pipefail
+
+order=('kube-prometheus-stack' 'prometheus-adapter' 'cert-manager' 'gpu-operator' 'nim-operator')
+
+usage() {
+  cat <<'END'
+usage: install.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--recover]
+
+  --dry-run         print the commands that would change the cluster, and change nothing
+  --namespace NAME  install every component into this one namespace instead of its own
+  --context NAME    the context of the kubeconfig to use
+  --timeout TIME    how long to wait for each component (default 15m)
+  --recover         undo what an interrupted run left half done, then install
+END
+}
+
+arguments=("$@")
+while [ "$#" -gt 0 ]; do
+  case "$1" in
+    --dry-run | --recover) ;;
+    --namespace | --context | --timeout)
+      if [ "$#" -lt 2 ] || [ -z "$2" ]; then printf 'error: %s needs a value\n' "$1" >&2; exit 2; fi
+      shift
+      ;;
+    -h | --help) usage; exit 0 ;;
+    *) printf 'error: unknown argument %s\n' "$1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for tool in kubectl helm; do
+  if ! command -v "$tool" >/dev/null; then
+    printf 'error: %s is not on the PATH\nhint: install it, or add its folder to PATH\n' "$tool" >&2
+    exit 1
+  fi
+done
+
+finished=""
+for id in "${order[@]}"; do
+  status=0
+  "$here/$id/scripts/install.sh" ${arguments[@]+"${arguments[@]}"} || status=$?
+  if [ "$status" -ne 0 ]; then
+    printf 'error: %s was not installed (status %s)\n' "$id" "$status" >&2
+    printf 'done before it:%s\n' "${finished:- nothing}" >&2
+    printf 'hint: what is done stays; put right what is said above and run this again\n' >&2
+    exit 1
+  fi
+  finished="$finished $id"
+done
+printf 'all components:%s\n' "$finished"

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Removes one component: what was applied from manifests/, then its chart. What is not there is no error.
+# Custom resource definitions stay unless --delete-crds says otherwise: every resource of their kinds goes with them.
+set -euo pipefail
+
+id='gpu-operator'
+release='gpu-operator'
+chart='gpu-operator'
+namespace='gpu-operator'
+made_for=$namespace
+fixed=''
+crds=('clusterpolicies.nvidia.com' 'nvidiadrivers.nvidia.com' 'gpuclusters.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io')
+manifests=()
+
+timeout=15m
+context=""
+dry_run=false
+delete_crds=false
+yes=false
+
+usage() {
+  cat <<'END'
+usage: uninstall.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--delete-crds] [--yes]
+
+  --dry-run         print the commands that would change the cluster, and change nothing
+  --namespace NAME  the namespace that it was installed into
+  --context NAME    the context of the kubeconfig to use
+  --timeout TIME    how long to wait until everything is gone (default 15m)
+  --delete-crds     delete the custom resource definitions too, and with them all resources of their kinds, in every namespace
+  --yes             do not ask; without a terminal nothing is asked anyway
+END
+}
+
+say() { printf '%s: %s\n' "$id" "$*"; }
+
+fail() {
+  printf '%s: error: %s\n' "$id" "$1" >&2
+  if [ "$#" -gt 1 ]; then printf '%s: hint: %s\n' "$id" "$2" >&2; fi
+  exit 1
+}
+
+while [ "$#" -gt 0 ]; do
+  case "$1" in
+    --dry-run) dry_run=true ;;
+    --delete-crds) delete_crds=true ;;
+    --yes) yes=true ;;
+    --namespace | --context | --timeout)
+      if [ "$#" -lt 2 ] || [ -z "$2" ]; then printf '%s: error: %s needs a value\n' "$id" "$1" >&2; exit 2; fi
+      case "$1" in
+        --namespace) namespace=$2 ;;
+        --context) context=$2 ;;
+        --timeout) timeout=$2 ;;
+      esac
+      shift
+      ;;
+    -h | --help) usage; exit 0 ;;
+    *) printf '%s: error: unknown argument %s\n' "$id" "$1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+if [ -n "$fixed" ] && [ "$namespace" != "$made_for" ]; then
+  say "keeps to namespace $made_for, which its manifests name"
+  namespace=$made_for
+fi
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+kubectl=(kubectl)
+helm=(helm)
+if [ -n "$context" ]; then
+  kubectl+=(--context "$context")
+  helm+=(--kube-context "$context")
+fi
+
+# Runs a command that changes the cluster, or prints it.
+change() {
+  if "$dry_run"; then
+    printf 'would run:'
+    printf ' %q' "$@"
+    printf '\n'
+  else
+    "$@"
+  fi
+}
+
+for tool in kubectl helm; do
+  command -v "$tool" >/dev/null || fail "$tool is not on the PATH" "install it, or add its folder to PATH"
+done
+if ! answer=$("${kubectl[@]}" get --raw /version --request-timeout=15s 2>&1); then
+  fail "the cluster does not answer: $answer" "kubectl config current-context names the cluster that is asked"
+fi
+
+if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
+  printf 'Remove %s from namespace %s? [y/N] ' "$id" "$namespace" >&2
+  read -r reply
+  case "$reply" in
+    y | Y | yes) ;;
+    *) fail "not confirmed, nothing was removed" ;;
+  esac
+fi
+
+# The last one applied goes first. A kind that the cluster no longer knows has no resources left.
+for ((i = ${#manifests[@]} - 1; i >= 0; i--)); do
+  file=${manifests[i]}
+  say "$file"
+  delete=("${kubectl[@]}" delete --ignore-not-found --namespace "$namespace" --filename "$here/$file" --wait --timeout "$timeout")
+  if "$dry_run"; then
+    change "${delete[@]}"
+  elif ! answer=$("${delete[@]}" 2>&1); then
+    case "$answer" in
+      *'no matches for kind'* | *'(NotFound)'*) say "$file: nothing of it is there" ;;
+      *) fail "$file cannot be deleted: $answer" ;;
+    esac
+  elif [ -n "$answer" ]; then
+    printf '%s\n' "$answer"
+  fi
+done
+
+if [ -n "$chart" ]; then
+  if ! found=$("${helm[@]}" list --namespace "$namespace" --deployed --failed --pending --uninstalling --short --filter "^$release\$" 2>&1); then
+    fail "helm cannot list the releases of namespace $namespace: $found"
+  fi
+  if [ -n "$found" ]; then
+    change "${helm[@]}" uninstall "$release" --namespace "$namespace" --wait --timeout "$timeout"
+  else
+    say "there is no release $release in namespace $namespace"
+  fi
+fi
+
+if [ "${#crds[@]}" -gt 0 ]; then
+  if "$delete_crds"; then
+    for crd in "${crds[@]}"; do
+      change "${kubectl[@]}" delete customresourcedefinition "$crd" --ignore-not-found --wait --timeout "$timeout"
+    done
+  else
+    say "custom resource definitions stay: ${crds[*]}"
+  fi
+fi
+if "$dry_run"; then say "nothing was changed"; else say "removed"; fi
