@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import EARLY, UNITS, Sources
-from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound, Timeout, Unavailable
+from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout, Unavailable
 from eidos.host import Host
 from eidos.isolation import Child
 from eidos.model.measurement import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from eidos.collectors import Collect
     from eidos.isolation import Frame
     from eidos.model.bundle import Bundle
-    from eidos.model.chart import Chart
     from eidos.model.recipe import Recipe
     from eidos.pool import Future
     from eidos.recipe.store import Store
@@ -188,6 +187,7 @@ def make_bundle(
     (['cert-manager'], True)
     """
     from eidos.bundle import engine
+    from eidos.recipe.charts import charts_and_knowledge
 
     began = time.perf_counter()
     options = engine.options(
@@ -200,7 +200,7 @@ def make_bundle(
         system_node_selector=system_node_selector,
         system_tolerations=system_tolerations,
     )
-    charts, knowledge = _charts(data)
+    charts, knowledge = charts_and_knowledge(data)
     job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates)
     log.info("making a bundle", components=len(job.components))
     if parallel and len(job.components) > 1:
@@ -219,38 +219,6 @@ def make_bundle(
     bundle = job.whole(parts, began)
     log.info("made a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
     return bundle
-
-
-def component_ids(data: str | None = None) -> tuple[str, ...]:
-    """The ids of all components that there are, with those of ``data`` as in :func:`make_bundle`."""
-    return tuple(_charts(data)[0])
-
-
-def _charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
-    """The entries of components, and what is known of the values of their charts."""
-    from eidos import resources
-    from eidos.recipe import component
-
-    # The catalog and the overlays are not needed.
-    charts = component.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
-    if data is None:
-        return charts, resources.values_tree
-    if not os.path.isdir(data):
-        raise NotFound(f"{data}: there is no such folder", "it holds a components.yaml")
-
-    def read(path: str) -> object:
-        from eidos import formats
-        from eidos.recipe.folder import read_file
-
-        return formats.from_text(read_file(path), path)
-
-    def knowledge(name: str) -> object:
-        path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
-        return read(path) if os.path.isfile(path) else resources.values_tree(name)
-
-    path = os.path.join(data, "components.yaml")
-    own = component.read(read(path) or {}, path) if os.path.isfile(path) else {}
-    return {**charts, **own}, knowledge
 
 
 Result = tuple[Outcome, tuple[Subtype, ...]]

@@ -10,7 +10,7 @@ import pytest
 from eidos.bundle import sets
 from eidos.bundle.lint import lint
 from eidos.bundle.sets import Templates
-from eidos.workflow import component_ids
+from eidos.recipe.charts import component_ids
 
 INDEX: dict[str, Any] = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1"}
 

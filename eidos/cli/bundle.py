@@ -248,7 +248,7 @@ def _lint(values: Values) -> int:
     from eidos.bundle import sets
     from eidos.bundle.lint import lint
     from eidos.cli.faults import show
-    from eidos.workflow import component_ids
+    from eidos.recipe.charts import component_ids
 
     templates = sets.shipped()
     if values["templates"] is not None:
