@@ -33,3 +33,15 @@ def test_bundle_is_as_reviewed(name: str, update_golden: bool) -> None:
             (folder / path).write_text(text, encoding="utf-8")
     kept = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()}
     assert shown == kept
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in SHOWN], ids=lambda path: path.stem)
+def test_values_and_manifests_are_as_reviewed(path: Path, update_golden: bool) -> None:
+    """Of the other recipes, what Helm and the cluster are given, in one text: the order of folders is that of names."""
+    files = made(path)
+    data = sorted(name for name in files if name.endswith(".yaml") and name != "recipe.yaml")
+    text = "".join(f"#### {name}\n{files[name][0].decode()}" for name in data).replace(f"eidos {__version__} ", "eidos (some version) ")
+    golden = GOLDEN / f"{path.stem}.txt"
+    if update_golden:
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
