@@ -12,6 +12,7 @@ from eidos.bundle import names as tables
 from eidos.bundle import text as texts
 from eidos.bundle import values as layers
 from eidos.bundle.expression import ABSENT, Missing, line_of
+from eidos.bundle.images import of_manifests
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.record import Record
@@ -69,14 +70,17 @@ def make(component: Component, context: Context) -> Result:
     else:
         _refuse_values(component, context.options)
     names = tables.with_values(names, values)
+    used: list[str] = []
     for file in found.values():
         if file.kind == sets.DATA and wanted(file, names):
             documents = [document for document in fill(file, names, context.templates) if document is not ABSENT]
             if documents:
+                used += of_manifests(documents)
                 mirrored = [
                     registry.rewrite(document, context.options.registry) if context.options.registry else document for document in documents
                 ]
                 files[file.target] = "---\n".join(map(formats.to_yaml, mirrored)).encode()
+    names["images"] = used
     names["manifests"] = [file.target for file in found.values() if file.applied and file.target in files]
     for file in found.values():
         if file.kind == sets.TEXT and wanted(file, names):
@@ -102,13 +106,15 @@ def final_values(component: Component, file: File, names: Names, context: Contex
     known = load_schema(component, context)
     said = [(tree, where) for id, tree, where in context.options.values if id == component.id]
     assigned = [said for said in context.options.sets if said.component == component.id]
-    if known is None and (said or assigned):
+    unusual = component.version != context.charts[component.id].version
+    if known is None and (said or assigned or unusual):
+        what = "what is set" if said or assigned else "what the recipe says"
         warnings.append(
-            f"{component.id}: nothing is known of the values of {component.chart} {component.version}, so what is set is not checked"
+            f"{component.id}: nothing is known of the values of {component.chart} {component.version}, so {what} is not checked"
         )
     if known:
-        known.check(values, f"{component.id}: {name}")
-        known.check(component.values, f"{component.id}: the recipe's values")
+        known.check(values, name)
+        known.check(component.values, "the recipe's values")
     layers.overlay(values, component.values)
     for tree, where in said:
         if known:

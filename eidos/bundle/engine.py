@@ -14,6 +14,7 @@ from eidos.bundle import names as tables
 from eidos.bundle import options as forms
 from eidos.bundle import registry as registries
 from eidos.bundle import sets as template_sets
+from eidos.bundle.images import NONE
 from eidos.bundle.options import Options
 from eidos.bundle.plan import plan
 from eidos.bundle.whole import whole
@@ -130,5 +131,7 @@ class Job(Record):
         failed = {component.id: outcome.error for component, outcome, _ in parts if outcome.error}
         files = whole(made, failed, self.context) if made else {}
         said = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
+        listed = files.get("images.txt", b"").decode().splitlines()
+        said += [f"images.txt: {line[2:]}" for line in listed if line.startswith(NONE)]
         milliseconds = round((time.perf_counter() - began) * 1000, 1)
         return Bundle(files, tuple(outcome for _, outcome, _ in parts), milliseconds, tuple(dict.fromkeys(said)))

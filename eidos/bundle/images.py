@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from eidos.model.recipe import Component
 
 
+#: Begins the line of what was made of a value and can be no reference.
+NONE = "# no reference of an image"
+
+_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@+")
+
+
+def _is_reference(text: str) -> bool:
+    """Whether the characters of ``text`` are those of references (distribution/reference, its grammar)."""
+    return bool(text) and _CHARACTERS.issuperset(text)
+
+
 def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart], mirror: str) -> str:
     """The text of ``images.txt``: one reference a line, each once, grouped by component; lines with ``#`` are for people."""
     lines = ["# Images of this bundle. Lines without # are references."]
@@ -34,14 +45,22 @@ def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart],
             text = data.fill_text(reference, names)
             if text is None:
                 lines.append(f"# not known: the tag of {_shown(reference)}, because the recipe does not say it")
-            elif any(char.isspace() for char in text) or not text.isprintable():
+            elif not _is_reference(text):
                 # A value of the user's has made it so; the cluster will say the same of it.
-                lines.append(f"# no reference of an image: {text[:200]!a}")
+                lines.append(f"{NONE}: {text[:200]!a}")
             elif registry.image(text, mirror) not in seen:
                 seen.add(registry.image(text, mirror))
                 if mirror:
                     lines.append(f"# from {text}")
                 lines.append(registry.image(text, mirror))
+            said = True
+        for text in names["images"]:  # of manifests, the examples among them
+            if _is_reference(text) and registry.image(text, mirror) not in seen:
+                seen.add(registry.image(text, mirror))
+                lines += [f"# from {text}"] if mirror else []
+                lines.append(registry.image(text, mirror))
+            elif not _is_reference(text):
+                lines.append(f"{NONE}: {text[:200]!a}")
             said = True
         if not references and (component.chart or not chart.images_unknown):
             what = f"the images of chart {component.chart} {component.version}" if component.chart else "whether its manifests have images"

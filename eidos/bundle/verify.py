@@ -10,7 +10,7 @@ import os
 import stat
 
 from eidos.bundle import archive, checksums
-from eidos.errors import IntegrityError, NotFound, Unavailable
+from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from eidos.model.bundle import CHECKSUMS, mode_of
 from eidos.model.record import Record
 
@@ -45,14 +45,14 @@ class Found(Record):
 def verify(place: str) -> tuple[Wrong, ...]:
     """What is wrong with the bundle in a folder or an archive, by path; nothing when it is whole.
 
-    Raises NotFound or Unavailable for a place that cannot be read, IntegrityError for what is no bundle at all.
+    Raises NotFound, InvalidInput or Unavailable for a place that is none or cannot be read, IntegrityError for what is no bundle at all.
     """
     try:
         if os.path.isdir(place):
             return folder(place)
         # Neither a pipe nor a device may hold us up.
         if not stat.S_ISREG(os.stat(place).st_mode):
-            raise Unavailable(f"{place}: it is neither a folder nor a file")
+            raise InvalidInput(f"{place}: it is neither a folder nor a file", "name the folder of a bundle, or its archive")
         with open(place, "rb") as file:
             data = file.read(archive.PACKED + 1)
     except FileNotFoundError as fault:

@@ -42,7 +42,13 @@ class Values(Named):
 
 
 def text(value: str) -> str:
-    """Any text but none."""
+    """Any text but none; InvalidInput for bytes that are no UTF-8, which Python hands over as lone surrogates (PEP 383)."""
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise InvalidInput(f"{value!r} is not UTF-8")
+    return _some(value)
+
+
+def _some(value: str) -> str:
     if not value:
         raise InvalidInput("the value is empty")
     return value
@@ -52,7 +58,7 @@ def path(value: str) -> str:
     """A path; InvalidInput for what no file system can hold."""
     if "\0" in value:
         raise InvalidInput(f"{value!r} is no path: it holds a NUL")
-    return text(value)
+    return _some(value)
 
 
 def duration(value: str) -> float:

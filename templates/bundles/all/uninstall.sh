@@ -65,4 +65,8 @@ for id in "${backwards[@]}"; do
   fi
   finished="$finished $id"
 done
-printf 'removed:%s\n' "$finished"
+if "$dry_run"; then
+  printf 'nothing was changed; a run without --dry-run would remove:%s\n' "$finished"
+else
+  printf 'removed:%s\n' "$finished"
+fi
