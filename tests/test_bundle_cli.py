@@ -74,6 +74,20 @@ def test_logs(recipe: Path, tmp_path: Path) -> None:
     assert {line["path"] for line in lines if line["level"] == "debug" and "path" in line} >= {"values.yaml", "scripts/install.sh"}
 
 
+def test_bytes_that_are_no_text_are_refused(recipe: Path, tmp_path: Path) -> None:
+    command = [*map(os.fsencode, PROGRAM), b"bundle", b"-f", os.fsencode(recipe), b"--set", b"gpu-operator:mig.strategy=\xff\xfe"]
+    done = subprocess.run(command, capture_output=True, env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert b"--set: " in done.stderr and b"is not UTF-8" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_device_is_no_bundle() -> None:
+    done = eidos("verify", "/dev/null")
+    assert done.status == 2
+    assert "neither a folder nor a file" in done.err
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

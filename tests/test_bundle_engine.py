@@ -334,6 +334,42 @@ def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
     assert any(line.startswith("# not known") and "kai-scheduler" in line for line in lines)
 
 
+def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value: object) -> Recipe:
+    changed = copy.deepcopy(tree)
+    measurement = next((m for m in changed["measurements"] if m["type"] == type), None)
+    if measurement is None:
+        measurement = {"type": type, "subtypes": []}
+        changed["measurements"].append(measurement)
+    found = next((s for s in measurement["subtypes"] if s["subtype"] == subtype), None)
+    if found is None:
+        found = {"subtype": subtype, "data": {}}
+        measurement["subtypes"].append(found)
+    found["data"][key] = value
+    return from_tree(changed)
+
+
+def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, Any]) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", "13.0"))
+    image = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])["spec"]["containers"][0]["image"]
+    assert image in bundle.files["images.txt"].decode().splitlines()
+    assert not any("images.txt" in warning for warning in bundle.warnings)
+
+
+@pytest.mark.parametrize("value", ["`id`|*<b>", "13 0", "13\n0", "é"])
+def test_what_is_no_reference_of_an_image_is_said(tree: dict[str, Any], value: str) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", value))
+    lines = bundle.files["images.txt"].decode().splitlines()
+    assert sum(line.startswith("# no reference of an image: ") for line in lines) == 1
+    assert sum("no reference of an image" in warning for warning in bundle.warnings) == 1
+
+
+def test_a_version_that_nothing_is_known_of_gets_a_warning(tree: dict[str, Any]) -> None:
+    changed = copy.deepcopy(tree)
+    next(component for component in changed["components"] if component["id"] == "gpu-operator")["version"] = "v9.9.9"
+    warnings = make_bundle(from_tree(changed)).warnings
+    assert any("gpu-operator v9.9.9" in warning and "is not checked" in warning for warning in warnings)
+
+
 # ---- the same bytes ----
 
 

@@ -134,6 +134,8 @@ def test_a_dry_run_changes_nothing_and_says_all(bundle: Path, cluster: Cluster) 
     assert [call for call in pasted if verb(call) != "wait"] == real
     done = run(bundle / "uninstall.sh", cluster, "--dry-run", "--delete-crds")
     assert (done.returncode, done.stderr) == (0, "") and changes(cluster.calls()) == []
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("nothing was changed; ") and last.endswith(" ".join(reversed(order(TRAINING))))
 
 
 def test_manifests_wait_for_their_definitions_and_go_first(bundle: Path, cluster: Cluster) -> None:
