@@ -139,17 +139,18 @@ def of_bundle(shared: Names, components: Iterable[tuple[Component, str]], recipe
                     component.chart or "manifests",
                     component.version if component.chart else "",
                     component.namespace,
-                    component.why or title,
+                    component.why or _needed(component.id, made) or title,
                 )
                 for number, (component, title) in enumerate(made, 1)
             ),
         )
     )
+    reasons = any(subtype.context for measurement in recipe.measurements for subtype in measurement.subtypes)
     names["readings-table"] = Markup(
         _table(
-            ("reading", "value", "why"),
+            ("reading", "value", "why") if reasons else ("reading", "value"),
             (
-                (f"{measurement.type}.{subtype.name}.{key}", written(value), subtype.context.get(key, ""))
+                (f"{measurement.type}.{subtype.name}.{key}", written(value), *([subtype.context.get(key, "")] if reasons else []))
                 for measurement in recipe.measurements
                 for subtype in measurement.subtypes
                 for key, value in subtype.data.items()
@@ -157,6 +158,12 @@ def of_bundle(shared: Names, components: Iterable[tuple[Component, str]], recipe
         )
     )
     return names
+
+
+def _needed(id: str, made: Iterable[tuple[Component, str]]) -> str:
+    """What a component is there for, when the recipe does not say it: those that depend on it."""
+    owners = [component.id for component, _ in made if id in component.depends]
+    return f"needed by {', '.join(owners)}" if owners else ""
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

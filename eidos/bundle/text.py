@@ -45,10 +45,12 @@ def parse(path: str, text: str) -> list[Piece]:
 def fill(path: str, pieces: Sequence[Piece], names: Mapping[str, Any]) -> str:
     """The text with values in place of its placeholders; InvalidData with the line of a name that is missing."""
     say = _word if path.endswith(".sh") else _prose if path.endswith(".md") else _plain
-    filled = []
+    filled: list[str] = []
     for piece in pieces:
         if isinstance(piece, str):
-            filled.append(piece)
+            # A paragraph of a page that came to nothing takes the empty line after it along.
+            hollow = say is _prose and piece.startswith("\n\n") and filled[-1:] == [""] and "".join(filled[-2:]).endswith("\n\n")
+            filled.append(piece[2:] if hollow else piece)
             continue
         name, kind, default, line, surroundings = piece
         try:
