@@ -156,6 +156,12 @@ def test_the_order_is_that_of_dependencies_whatever_the_recipe_says(tree: dict[s
             assert order.index(needed) < order.index(component["id"])
 
 
+def test_what_serves_volumes_goes_before_what_claims_them_and_is_not_asked_for(recipe: Recipe) -> None:
+    order = [made.id for made in make_bundle(recipe).components]
+    assert order.index("aws-ebs-csi-driver") < order.index("kube-prometheus-stack")
+    assert [made.id for made in make_bundle(recipe, bundlers=["kube-prometheus-stack"]).components] == ["kube-prometheus-stack"]
+
+
 @pytest.mark.parametrize(
     ("depends", "says"), [({"cert-manager": ["gpu-operator"]}, "in a circle: "), ({"cert-manager": ["cert-manger"]}, "'cert-manger'")]
 )

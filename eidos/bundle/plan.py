@@ -64,7 +64,9 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
     wanted = list(dict.fromkeys(aliases[id] for id in names))
     options, dropped = _without_dropped(options, charts, aliases)
     depends = {id: tuple(dict.fromkeys(_stands_for(charts, name, service) for name in _depends(said.get(id), charts[id]))) for id in charts}
-    order = ordered([id for id in wanted if id not in dropped], depends, dropped)
+    wanted = [id for id in wanted if id not in dropped]
+    present = ordered(wanted, depends, dropped)
+    order = ordered(wanted, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, dropped)
     if not order:
         raise InvalidInput("no component is left to make", "leave out --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, said.get(id), charts[id], options, depends[id]) for id in order)

@@ -11,8 +11,9 @@ from eidos.model.record import Record
 class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
-    ``requires`` are paths of readings that a recipe must have; ``images`` maps a version of the chart to references, in which
-    expressions of templates may stand; ``images_unknown`` is a sentence on what is not known of them. ``service`` makes an entry a
+    ``after`` are ids that come before this one where both are installed, and that it does without where they are not. ``requires``
+    are paths of readings that a recipe must have; ``images`` maps a version of the chart to references, in which expressions of
+    templates may stand; ``images_unknown`` is a sentence on what is not known of them. ``service`` makes an entry a
     choice: service → the id of the entry that it stands for there.
     """
 
@@ -23,6 +24,7 @@ class Chart(Record):
     version: str
     namespace: str
     depends: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     images: dict[str, tuple[str, ...]] = {}
     images_unknown: str = ""

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LISTS = ("depends", "requires")
+_LISTS = ("depends", "after", "requires")
 _TEXTS = ("id", "title", "chart", "repository", "version", "namespace")
 
 

@@ -41,6 +41,7 @@ _CHART = (
     "version",
     "namespace",
     "depends",
+    "after",
     "requires",
     "source",
     "images",

@@ -71,6 +71,10 @@ def component_faults(store: Store) -> Iterator[Fault]:
             if dependency not in store.charts:
                 message = f"it depends on {dependency!r}, which is no component"
                 yield Fault(ERROR, "unknown-component", f"{place}.depends", message, did_you_mean(dependency, store.charts) or "")
+        for other in chart.after:
+            if other not in store.charts:
+                message = f"it comes after {other!r}, which is no component"
+                yield Fault(ERROR, "unknown-component", f"{place}.after", message, did_you_mean(other, store.charts) or "")
         for path in chart.requires:
             if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
                 yield Fault(ERROR, "path", f"{place}.requires", f"{path!r} is no path of a reading", "a path is Type.subtype.key")

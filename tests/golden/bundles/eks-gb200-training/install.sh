@@ -2,7 +2,7 @@
 # Installs or upgrades all components of this bundle, each after those that it depends on. Running it again changes nothing.
 set -euo pipefail
 
-order=('kube-prometheus-stack' 'cert-manager' 'gpu-operator' 'nvidia-dra-driver-gpu' 'kai-scheduler' 'aws-efa' 'aws-ebs-csi-driver')
+order=('aws-ebs-csi-driver' 'kube-prometheus-stack' 'cert-manager' 'gpu-operator' 'nvidia-dra-driver-gpu' 'kai-scheduler' 'aws-efa')
 
 usage() {
   cat <<'END'

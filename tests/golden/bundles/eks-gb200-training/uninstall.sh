@@ -3,7 +3,7 @@
 # Custom resource definitions stay unless --delete-crds says otherwise.
 set -euo pipefail
 
-backwards=('aws-ebs-csi-driver' 'aws-efa' 'kai-scheduler' 'nvidia-dra-driver-gpu' 'gpu-operator' 'cert-manager' 'kube-prometheus-stack')
+backwards=('aws-efa' 'kai-scheduler' 'nvidia-dra-driver-gpu' 'gpu-operator' 'cert-manager' 'kube-prometheus-stack' 'aws-ebs-csi-driver')
 
 usage() {
   cat <<'END'
