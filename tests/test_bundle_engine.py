@@ -340,6 +340,45 @@ def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
     assert any(line.startswith("# not known") and "kai-scheduler" in line for line in lines)
 
 
+def test_a_choice_is_left_out_or_set_by_its_own_name(recipe: Recipe) -> None:
+    ids = {made.id for made in make_bundle(recipe).components}
+    assert "aws-ebs-csi-driver" in ids
+    assert {made.id for made in make_bundle(recipe, sets=["storage:enabled=false"]).components} == ids - {"aws-ebs-csi-driver"}
+    bundle = make_bundle(recipe, sets=["storage:controller.replicaCount=3"])
+    assert values(bundle, "aws-ebs-csi-driver") == {"controller": {"replicaCount": 3}}
+
+
+def test_leaving_out_what_was_never_in_is_said(recipe: Recipe) -> None:
+    said = make_bundle(recipe, bundlers=["cert-manager"], sets=["kai-scheduler:enabled=false"]).warnings
+    assert any("kai-scheduler" in warning and "was not in this bundle" in warning for warning in said)
+
+
+def test_images_are_those_of_the_values(recipe: Recipe) -> None:
+    sets = ["gpu-operator:driver.version=null", "gpu-operator:toolkit.repository=registry.example.com/x", "gpu-operator:toolkit.image=t"]
+    lines = make_bundle(recipe, sets=sets).files["images.txt"].decode().splitlines()
+    assert "nvcr.io/nvidia/driver:580.126.20-ubuntu24.04" in lines
+    assert "registry.example.com/x/t:v1.19.1" in lines
+    assert not any("container-toolkit" in line for line in lines)
+    mirrored = make_bundle(recipe, sets=sets, registry="mirror.example.com/m").files["images.txt"].decode().splitlines()
+    at = mirrored.index("mirror.example.com/m/x/t:v1.19.1")
+    assert mirrored[at - 1] == "# from registry.example.com/x/t:v1.19.1"
+    assert all(line.startswith(("#", "mirror.example.com/m/")) for line in mirrored if line)
+
+
+@pytest.mark.parametrize(("version", "tag"), [("13.0", "13.0.0"), ("12.4.1", "12.4.1"), (13.2, "13.2.0")])
+def test_the_check_of_cuda_has_a_tag_that_there_is(tree: dict[str, Any], version: object, tag: str) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", version))
+    pod = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])
+    assert pod["spec"]["containers"][0]["image"] == f"nvcr.io/nvidia/cuda:{tag}-base-ubuntu24.04"
+
+
+@pytest.mark.parametrize("value", [4.2, 5])
+def test_a_tag_that_came_as_a_number_is_a_tag(tree: dict[str, Any], value: object) -> None:
+    bundle = make_bundle(with_reading(tree, "K8s", "image", "dcgm", value))
+    assert not bundle.errors
+    assert values(bundle, "gpu-operator")["dcgm"]["version"] == str(value)
+
+
 def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value: object) -> Recipe:
     changed = copy.deepcopy(tree)
     measurement = next((m for m in changed["measurements"] if m["type"] == type), None)

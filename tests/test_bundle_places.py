@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from eidos.bundle import archive, checksums, writer
 from eidos.bundle.verify import Wrong, verify
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from eidos.workflow import make_bundle, make_recipe
-from tests.program import ROOT
+from tests.program import PROGRAM, ROOT, eidos, environment
 
 FILES = make_bundle(make_recipe({"gpu": "h100", "service": "eks"}), bundlers=["gpu-operator"]).files
 
@@ -73,6 +74,40 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     writer.write(str(tmp_path / "empty"), FILES)
     assert on_disk(tmp_path / "empty") == FILES
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o777])
+def test_a_working_folder_stays_where_it_is(tmp_path: Path, mask: int) -> None:
+    place = tmp_path / "here"
+    place.mkdir()
+    inode = place.stat().st_ino
+    recipe = tmp_path / "recipe.yaml"
+    assert eidos("recipe", "--gpu", "h100", "-o", str(recipe)).status == 0
+    for _ in range(2):  # into an empty folder, then over a bundle
+        before = os.umask(mask)
+        try:
+            done = eidos("bundle", "-f", str(recipe), "-o", ".", cwd=place)
+        finally:
+            os.umask(before)
+        assert done.status == 0, done.err
+        assert place.stat().st_ino == inode
+        assert verify(str(place)) == ()
+    assert sorted(os.listdir(tmp_path)) == ["here", "recipe.yaml"]
+    assert not list(place.glob(".*")), "nothing is left in it"
+
+
+def test_a_mount_is_taken(tmp_path: Path) -> None:
+    place, recipe = tmp_path / "mount", tmp_path / "recipe.yaml"
+    place.mkdir()
+    unshared = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    if subprocess.run([*unshared, f"mount -t tmpfs none '{place}'"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount can be made here")
+    assert eidos("recipe", "--gpu", "h100", "-o", str(recipe)).status == 0
+    again = f"{shlex.join(PROGRAM)} bundle -f '{recipe}' -o '{place}'; {shlex.join(PROGRAM)} verify '{place}'"
+    for mount in (f"mount -t tmpfs none '{place}'", f"mkdir '{tmp_path}/other'; mount --bind '{tmp_path}/other' '{place}'"):
+        done = subprocess.run([*unshared, f"{mount}; {again}; {again}"], capture_output=True, text=True, env=environment(), check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("nothing is wrong") == 2
 
 
 def test_a_folder_with_other_files_is_refused_and_with_force_they_stay(folder: Path) -> None:

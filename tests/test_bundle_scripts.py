@@ -294,6 +294,26 @@ def test_without_a_chart_what_is_there_is_left_alone(tmp_path: Path, cluster: Cl
     assert {option(call, "--namespace") for call in cluster.calls() if verb(call) == "apply"} == {"local-path-storage"}
 
 
+@pytest.mark.parametrize("owner", ["/", "somebody/"])
+def test_what_was_left_alone_is_not_removed_either(tmp_path: Path, cluster: Cluster, owner: str) -> None:
+    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), bundlers=["storage"]), tmp_path / "bundle")
+    cluster.change(objects={"storageclass/local-path": owner})
+    for arguments in ([], ["--dry-run"], ["--delete-crds"]):
+        done = run(folder / "uninstall.sh", cluster, *arguments)
+        assert done.returncode == 0 and "is left alone" in done.stdout and "would run" not in done.stdout
+        assert changes(cluster.calls()) == []
+    cluster.change(objects={"storageclass/local-path": "eidos/"})
+    run(folder / "uninstall.sh", cluster)
+    assert {verb(call) for call in changes(cluster.calls())} == {"delete"}
+
+
+def test_a_chart_of_somebody_else_is_not_removed(bundle: Path, cluster: Cluster) -> None:
+    cluster.change(objects={"customresourcedefinition/certificates.cert-manager.io": "other/elsewhere"})
+    done = run(bundle / "cert-manager" / "scripts" / "uninstall.sh", cluster)
+    assert done.returncode == 0 and "is left alone" in done.stdout
+    assert changes(cluster.calls()) == []
+
+
 def test_values_of_scripts_are_words(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     touch = f"touch${{IFS}}{marker}"

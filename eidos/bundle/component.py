@@ -45,10 +45,9 @@ class Context(Record):
 
 
 class Result(Record):
-    """``files`` by path below the component's folder; ``values`` and ``names`` for what is made of all components."""
+    """``files`` by path below the component's folder; ``names`` as they were before a mirror took the place of hosts, for images."""
 
     files: dict[str, bytes]
-    values: dict[str, Any]
     names: Names
     warnings: tuple[str, ...] = ()
 
@@ -62,13 +61,16 @@ def make(component: Component, context: Context) -> Result:
     warnings: list[str] = []
     files: dict[str, bytes] = {}
     found = {file.target: file for file in template_set.files}
+    own_hosts: dict[str, Any] = {}
     values: dict[str, Any] = {}
     own = found.pop(sets.VALUES, None)
     if own is not None and wanted(own, names):
-        values = final_values(component, own, names, context, warnings)
+        own_hosts = final_values(component, own, names, context, warnings)
+        values = mirrored(own_hosts, component, context)
         files[sets.VALUES] = formats.to_yaml(values).encode()
     else:
         _refuse_values(component, context.options)
+    images = tables.with_values(names, own_hosts)
     names = tables.with_values(names, values)
     used: list[str] = []
     for file in found.values():
@@ -76,11 +78,10 @@ def make(component: Component, context: Context) -> Result:
             documents = [document for document in fill(file, names, context.templates) if document is not ABSENT]
             if documents:
                 used += of_manifests(documents)
-                mirrored = [
-                    registry.rewrite(document, context.options.registry) if context.options.registry else document for document in documents
-                ]
-                files[file.target] = "---\n".join(map(formats.to_yaml, mirrored)).encode()
-    names["images"] = used
+                mirror = context.options.registry
+                shown = [registry.rewrite(document, mirror) for document in documents] if mirror else documents
+                files[file.target] = "---\n".join(map(formats.to_yaml, shown)).encode()
+    images["images"] = used
     names["manifests"] = [file.target for file in found.values() if file.applied and file.target in files]
     for file in found.values():
         if file.kind == sets.TEXT and wanted(file, names):
@@ -88,7 +89,7 @@ def make(component: Component, context: Context) -> Result:
     warnings += _unused(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = checksums.emit(files)
-    return Result(files, values, names, tuple(warnings))
+    return Result(files, images, tuple(warnings))
 
 
 def wanted(file: File, names: Names) -> bool:
@@ -97,7 +98,7 @@ def wanted(file: File, names: Names) -> bool:
 
 
 def final_values(component: Component, file: File, names: Names, context: Context, warnings: list[str]) -> dict[str, Any]:
-    """The values of a component's chart."""
+    """The values of a component's chart, with the hosts that they name."""
     documents = fill(file, names, context.templates)
     values = documents[0] if documents and documents[0] is not ABSENT else {}
     name = context.templates.name(file.template)
@@ -125,7 +126,7 @@ def final_values(component: Component, file: File, names: Names, context: Contex
         layers.overlay(values, tree)
     for assignment in assigned:
         layers.assign(values, assignment, known)
-    return mirrored(values, component, context)
+    return values
 
 
 def load_schema(component: Component, context: Context) -> Schema | None:

@@ -48,7 +48,7 @@ class Expression(Record):
     def value(self, names: Mapping[str, Any]) -> Any:
         """What it stands for; ABSENT when it may be missing and is. Raises Missing with the nearest name."""
         value = names.get(self.name, ABSENT)
-        if value is ABSENT or (value == "" and self.default is not DEFAULT):
+        if value is ABSENT or (value in ("", None) and self.default is not DEFAULT):
             if self.default is not DEFAULT:
                 return self.default
             if not self.optional:

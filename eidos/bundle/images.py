@@ -7,13 +7,15 @@ a list that looks whole and is not would be found out in a network without a way
 from __future__ import annotations
 
 from eidos.bundle import data, registry
-from eidos.bundle.expression import parts
+from eidos.bundle.expression import Missing, parts
+from eidos.model.written import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from eidos.bundle.expression import Expression
     from eidos.bundle.names import Names
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component
@@ -27,7 +29,8 @@ _CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 def _is_reference(text: str) -> bool:
     """Whether the characters of ``text`` are those of references (distribution/reference, its grammar)."""
-    return bool(text) and _CHARACTERS.issuperset(text)
+    name, colon, tag = text.rpartition("/")[2].partition(":")
+    return bool(name) and _CHARACTERS.issuperset(text) and (not colon or tag[:1].isalnum() or tag[:1] == "_")
 
 
 def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart], mirror: str) -> str:
@@ -44,7 +47,7 @@ def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart],
         for reference in references:
             text = data.fill_text(reference, names)
             if text is None:
-                lines.append(f"# not known: the tag of {_shown(reference)}, because the recipe does not say it")
+                lines.append(f"# not known: the tag of {_shown(reference, names)}, because the recipe does not say it")
             elif not _is_reference(text):
                 # A value of the user's has made it so; the cluster will say the same of it.
                 lines.append(f"{NONE}: {text[:200]!a}")
@@ -70,8 +73,18 @@ def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart],
     return "\n".join(line for line in lines) + "\n"
 
 
-def _shown(reference: str) -> str:
-    return "".join(part if isinstance(part, str) else f"<{part.name}>" for part in parts(reference))
+def _shown(reference: str, names: Names) -> str:
+    """A reference as far as it is known, with the names of what is not."""
+    return "".join(_part(part, names) for part in parts(reference))
+
+
+def _part(part: str | Expression, names: Names) -> str:
+    if isinstance(part, str):
+        return part
+    try:
+        return written(part.value(names))
+    except Missing:
+        return f"<{part.name}>"
 
 
 def of_manifests(trees: Iterable[Any]) -> list[str]:
@@ -81,8 +94,11 @@ def of_manifests(trees: Iterable[Any]) -> list[str]:
     while waiting:
         tree = waiting.pop()
         if isinstance(tree, dict):
-            if isinstance(tree.get("image"), str) and "name" in tree:
-                found[tree["image"]] = None
+            image = tree.get("image")
+            if isinstance(image, str) and "name" in tree:
+                found[image] = None
+            elif isinstance(image, dict) and isinstance(image.get("repository"), str) and isinstance(image.get("tag"), str):
+                found[f"{image['repository']}:{image['tag']}"] = None
             waiting += list(tree.values())[::-1]
         elif isinstance(tree, list):
             waiting += tree[::-1]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Names that are always there, or may be; see :mod:`eidos.bundle.names`.
 _EXACT = (
-    *("driver.version", "cuda-version", "request", "uncovered", "registry", "eidos.version"),
+    *("driver.version", "cuda-version", "cuda-version.tag", "request", "uncovered", "registry", "eidos.version"),
     *(f"recipe.{name}" for name in ("timestamp", "version", "digest", "title")),
     *(f"query.{name}" for name in ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")),
     *(f"{what}.{kind}" for what in ("node-selector", "toleration") for kind in ("accelerated", "system")),

@@ -7,6 +7,7 @@ not in the table is *absent*: a reading that the recipe does not have, a field t
 ``image.X`` ``config.X`` …   the reading X of a subtype, with its type: ``image.driver``, ``config.mig``, ``smi.driver``
 ``driver.version``           ``image.driver``, or else ``smi.driver``
 ``cuda-version``             ``smi.cuda-version``
+``cuda-version.tag``         the same with three numbers, as tags of images have it
 ``config.kernel-module-type``  ``open`` or ``proprietary``, as ``config.useOpenKernelModule`` says
 ``query.X``  ``request``     what the recipe was asked for, and as a sentence
 ``recipe.X``                 timestamp, version, digest, title
@@ -44,11 +45,15 @@ def of_recipe(recipe: Recipe, options: Options) -> Names:
     for measurement in recipe.measurements:
         for subtype in measurement.subtypes:
             for key, value in subtype.data.items():
-                names[f"{subtype.name}.{key}"] = value
+                # Tags that look like numbers come as numbers from programs that do not quote.
+                tag = subtype.name == "image" and not isinstance(value, bool)
+                names[f"{subtype.name}.{key}"] = written(value) if tag else value
     for name, sources in (("driver.version", ("image.driver", "smi.driver")), ("cuda-version", ("smi.cuda-version",))):
         found = [names[source] for source in sources if names.get(source, "") != ""]
         if found:
             names[name] = written(found[0])
+    if "cuda-version" in names:  # images have three numbers in their tags, drivers tell two
+        names["cuda-version.tag"] = names["cuda-version"] + (".0" if names["cuda-version"].count(".") == 1 else "")
     opened = names.get("config.useOpenKernelModule")
     if isinstance(opened, bool):
         names["config.kernel-module-type"] = _MODULE_TYPES[opened]

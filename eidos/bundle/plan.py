@@ -52,7 +52,9 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
         if id not in charts:
             raise InvalidInput(f"{id!r} is none of {', '.join(sorted(charts))}", did_you_mean(id, charts))
     service = recipe.request.said().get("service", "")
-    aliases = {id: _stands_for(charts, id, service) for id in {*names, *said}}
+    mentioned = (*(one.component for one in options.sets), *(id for id, _, _ in options.values), *options.namespaces)
+    choices = {id for id in mentioned if id in charts and charts[id].service}
+    aliases = {id: _stands_for(charts, id, service) for id in {*names, *said, *choices}}
     for old, new in aliases.items():
         if old != new and old in said:
             # What the recipe says of the choice, it says of what was chosen.
@@ -64,6 +66,7 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
     wanted = list(dict.fromkeys(aliases[id] for id in names))
     options, dropped = _without_dropped(options, charts, aliases)
     depends = {id: tuple(dict.fromkeys(_stands_for(charts, name, service) for name in _depends(said.get(id), charts[id]))) for id in charts}
+    idle = [id for id in dropped if id not in ordered(wanted, depends)]
     wanted = [id for id in wanted if id not in dropped]
     present = ordered(wanted, depends, dropped)
     order = ordered(wanted, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, dropped)
@@ -78,7 +81,8 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
         if id:
             _check_made(id, "--namespace", order, dropped, charts)
     needed = [f"{id} needs {name}, which is left out" for id in order for name in depends[id] if name in dropped]
-    return Plan(components, options, tuple(needed))
+    needless = [f"{id} is to be left out, and was not in this bundle anyway" for id in idle]
+    return Plan(components, options, (*needed, *needless))
 
 
 def _depends(component: Component | None, chart: Chart) -> tuple[str, ...]:

@@ -81,7 +81,10 @@ def repository(url: str, mirror: str) -> str:
 def rewrite(tree: Any, mirror: str, key: str = "") -> Any:
     """A tree in which every text under one of :data:`KEYS` that begins with a host is on the mirror."""
     if isinstance(tree, dict):
-        return {name: rewrite(value, mirror, name) for name, value in tree.items()}
+        rewritten = {name: rewrite(value, mirror, name) for name, value in tree.items()}
+        if isinstance(tree.get("image"), str) and "name" in tree and "repository" not in tree:  # a container: Docker Hub needs no host
+            rewritten["image"] = image(tree["image"], mirror)
+        return rewritten
     if isinstance(tree, list):
         return [rewrite(item, mirror, key) for item in tree]
     if (

@@ -1,10 +1,11 @@
 """A bundle in a folder, whole or not at all.
 
 Knows folders, and what in them belongs to an earlier bundle; must not know what the files say. Everything is written into a new folder
-beside the place and only then moved there, so that a disk that fills leaves what was there before. Nothing is synced: it would take
-longer than all the rest, a bundle can be made again, and ``eidos verify`` finds out whether a machine that lost power has kept it. An
-earlier bundle that nobody has touched is replaced; anything else in the place is refused, unless the caller insists: then the files that
-the earlier bundle's checksums name are replaced, and every other file stays.
+beside the place (inside it, where the place itself must stay: a mount, somebody's working folder) and only then moved there, so that a
+disk that fills leaves what was there before. Nothing is synced: it would take longer than all the rest, a bundle can be made again, and
+``eidos verify`` finds out whether a machine that lost power has kept it. An earlier bundle that nobody has touched is replaced; anything
+else in the place is refused, unless the caller insists: then the files that the earlier bundle's checksums name are replaced, and every
+other file stays.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _HINTS = {
     errno.EROFS: "write to another file system, with --output",
 }
 
+#: What the system says of a folder that cannot be replaced by another, though one may write into it.
+_PINNED = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class Occupied(InvalidInput):
     """The place holds what is not ours to replace."""
@@ -45,7 +49,8 @@ def check(folder: str, *, force: bool = False) -> None:
         raise Occupied(f"{folder}: it is no folder", "name another one with --output") from fault
     except OSError as fault:
         raise _unavailable(folder, fault) from fault
-    _check_parent(folder, os.path.dirname(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise Unavailable(f"cannot write {folder}: it may not be written to", "choose a folder that you may write to")
     if not names:
         return
     earlier = _earlier(place)
@@ -67,18 +72,46 @@ def write(folder: str, files: Mapping[str, bytes], *, force: bool = False, check
     if not checked:
         check(folder, force=force)
     place = os.path.realpath(folder)
-    parent, name = os.path.split(place)
-    fresh = os.path.join(parent, f".{name[:100]}.eidos-{os.urandom(8).hex()}.tmp")
-    try:
+    for inside in (True,) if _stays(place) else (False, True):
         try:
-            _fill(fresh, files)
-            _move(fresh, place, files, force)
-        finally:
-            remove(fresh)
-    except OSError as fault:
-        raise _unavailable(folder, fault) from fault
-    except ValueError as fault:
-        raise Unavailable(f"cannot write {folder!r}: no folder can have such a name") from fault
+            _put(place, files, force, inside)
+        except OSError as fault:
+            if inside or fault.errno not in _PINNED or not os.path.isdir(place):
+                raise _unavailable(folder, fault) from fault
+        except ValueError as fault:
+            raise Unavailable(f"cannot write {folder!r}: no folder can have such a name") from fault
+        else:
+            return
+
+
+def _stays(place: str) -> bool:
+    """Whether the folder itself must stay where it is: it is somebody's working folder, a mount, or in a folder that may not change."""
+    if not os.path.isdir(place):
+        return False
+    try:
+        here = os.path.realpath(os.getcwd())
+    except OSError:  # it is gone
+        here = ""
+    return f"{here}/".startswith(f"{place}/") or os.path.ismount(place) or not os.access(os.path.dirname(place), os.W_OK | os.X_OK)
+
+
+def _put(place: str, files: Mapping[str, bytes], force: bool, inside: bool) -> None:
+    """Fill a folder beside the place, or inside it, and move it, or what is in it, to where it belongs."""
+    parent, name = os.path.split(place)
+    earlier = _earlier(place)
+    # Before there is anything of ours in the place.
+    whole = os.path.lexists(place) and (not os.listdir(place) or (earlier is not None and not verify.folder(place)))
+    fresh = os.path.join(place if inside else parent, f".{name[:100]}.eidos-{os.urandom(8).hex()}.tmp")
+    try:
+        _fill(fresh, files)
+        if not inside and (not os.path.lexists(place) or not os.listdir(place)):
+            os.rename(fresh, place)
+        elif not inside and (not force or whole):
+            _swap(fresh, place)
+        else:
+            _merge(fresh, place, files, set(earlier or ()))
+    finally:
+        remove(fresh)
 
 
 def _fill(fresh: str, files: Mapping[str, bytes]) -> None:
@@ -101,23 +134,16 @@ def _fill(fresh: str, files: Mapping[str, bytes]) -> None:
         os.chmod(place, 0o755)  # noqa: S103  # a bundle is there to be read by all, like the files in it
 
 
-def _move(fresh: str, place: str, files: Mapping[str, bytes], force: bool) -> None:
-    if not os.path.lexists(place) or not os.listdir(place):
+def _swap(fresh: str, place: str) -> None:
+    """Replace a bundle that nobody has touched, as a whole."""
+    old = f"{fresh}.old"
+    os.rename(place, old)
+    try:
         os.rename(fresh, place)
-        return
-    earlier = _earlier(place)
-    if not force or (earlier is not None and not verify.folder(place)):
-        # It is a bundle that nobody has touched, so it goes as a whole.
-        old = f"{fresh}.old"
-        os.rename(place, old)
-        try:
-            os.rename(fresh, place)
-        except BaseException:
-            os.rename(old, place)
-            raise
-        remove(old)
-        return
-    _merge(fresh, place, files, set(earlier or ()))
+    except BaseException:
+        os.rename(old, place)
+        raise
+    remove(old)
 
 
 def _merge(fresh: str, place: str, files: Mapping[str, bytes], ours: set[str]) -> None:
@@ -131,7 +157,7 @@ def _merge(fresh: str, place: str, files: Mapping[str, bytes], ours: set[str]) -
         _unlink(place, path)
     for path in sorted(files, key=lambda path: (path == CHECKSUMS, path)):
         target = os.path.join(place, *path.split("/"))
-        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        _make_way(place, path)
         os.replace(os.path.join(fresh, *path.split("/")), target)
 
 
@@ -152,6 +178,16 @@ def _check_way(place: str, path: str, ours: set[str]) -> None:
             raise Occupied(f"{there}: it is not of an earlier bundle, and the bundle has a file of this name", "move it away")
         elif stat.S_ISDIR(kind):
             raise Occupied(f"{there}: it is a folder, and the bundle has the file {shown}", "move it away")
+
+
+def _make_way(place: str, path: str) -> None:
+    """Make the folders that ``path`` needs, with the mode of a bundle's whatever the umask."""
+    parts = path.split("/")
+    for end in range(1, len(parts)):
+        way = os.path.join(place, *parts[:end])
+        if not os.path.isdir(way):
+            os.mkdir(way)
+            os.chmod(way, 0o755)  # noqa: S103  # as in _fill
 
 
 def _unlink(place: str, path: str) -> None:

@@ -8,6 +8,8 @@ release=@{component.release}
 chart=@{component.chart-ref}
 namespace=@{component.namespace}
 made_for=$namespace
+# Something in the cluster that only this component makes, to tell an installation of somebody else's.
+probe=@{setting.probe}
 fixed=@{setting.fixed}
 crds=(@{setting.crds})
 manifests=(@{manifests})
@@ -96,6 +98,27 @@ if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
   case "$reply" in
     y | Y | yes) ;;
     *) fail "not confirmed, nothing was removed" ;;
+  esac
+fi
+
+# What somebody else installed was left alone by install.sh, and is left alone here.
+if [ -n "$probe" ]; then
+  if [ -n "$chart" ]; then
+    path='{.metadata.annotations.meta\.helm\.sh/release-name}{"/"}{.metadata.annotations.meta\.helm\.sh/release-namespace}'
+    ours="$release/$namespace"
+  else
+    path='{.metadata.labels.app\.kubernetes\.io/managed-by}{"/"}'
+    ours="eidos/"
+  fi
+  if ! owner=$("${kubectl[@]}" get "$probe" --ignore-not-found --output "jsonpath=$path" 2>&1); then
+    fail "cannot see whose $probe is: $owner"
+  fi
+  case "$owner" in
+    '' | "$ours") ;;
+    *)
+      say "$probe is not of this bundle; what it belongs to is left alone"
+      exit 0
+      ;;
   esac
 fi
 

@@ -8,6 +8,8 @@ release='gpu-operator'
 chart='gpu-operator'
 namespace='gpu-operator'
 made_for=$namespace
+# Something in the cluster that only this component makes, to tell an installation of somebody else's.
+probe=''
 fixed=''
 crds=('clusterpolicies.nvidia.com' 'nvidiadrivers.nvidia.com' 'gpuclusters.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io')
 manifests=()
@@ -96,6 +98,27 @@ if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
   case "$reply" in
     y | Y | yes) ;;
     *) fail "not confirmed, nothing was removed" ;;
+  esac
+fi
+
+# What somebody else installed was left alone by install.sh, and is left alone here.
+if [ -n "$probe" ]; then
+  if [ -n "$chart" ]; then
+    path='{.metadata.annotations.meta\.helm\.sh/release-name}{"/"}{.metadata.annotations.meta\.helm\.sh/release-namespace}'
+    ours="$release/$namespace"
+  else
+    path='{.metadata.labels.app\.kubernetes\.io/managed-by}{"/"}'
+    ours="eidos/"
+  fi
+  if ! owner=$("${kubectl[@]}" get "$probe" --ignore-not-found --output "jsonpath=$path" 2>&1); then
+    fail "cannot see whose $probe is: $owner"
+  fi
+  case "$owner" in
+    '' | "$ours") ;;
+    *)
+      say "$probe is not of this bundle; what it belongs to is left alone"
+      exit 0
+      ;;
   esac
 fi
 
