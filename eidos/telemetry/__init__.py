@@ -1,4 +1,4 @@
 """What a run tells of itself: metrics and traces.
 
-Knows the forms in which others read them; must not know what is measured.
+Knows the forms in which others read them and the names of what both doors count; must not know how any of it comes about.
 """
