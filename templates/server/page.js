@@ -1,0 +1,1 @@
+<!doctype html><title>eidos</title><style>@{style}</style><script>@{script}</script>
