@@ -139,7 +139,7 @@ def _once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None,
     connection = http.client.HTTPConnection(url.host, url.port)
     what, timed = url.origin, None
     try:
-        connection.sock = timed = _Timed(_connect(url, deadline), deadline)  # type: ignore[assignment]
+        connection.sock = timed = _Timed(_connect(url, deadline), deadline)
         try:
             connection.request(method, url.target, body, {"Accept-Encoding": "identity", "Connection": "close", **headers})
         except BrokenPipeError:
@@ -253,7 +253,7 @@ def _addresses(host: str, port: int, deadline: float) -> list[Address]:
 
     def look_up() -> None:
         try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
         except (OSError, UnicodeError) as fault:
             found.append(fault)
         finally:
