@@ -28,6 +28,7 @@ FLOORS = {
 
 #: Adapters that stand on another adapter, and why.
 BESIDE = {
+    ("cli", "server"): "one verb opens the other door",
     ("nvidia", "host"): "what a driver leaves in a file tree is read from the tree it is given",
     ("resources", "formats"): "in a checkout the recipes are YAML",
 }
