@@ -8,7 +8,7 @@ import as this takes to run.
 from __future__ import annotations
 
 import zlib
-from struct import pack as packed
+from struct import pack as fields
 
 from eidos.bundle.archive import ROOT
 from eidos.errors import InvalidData
@@ -45,17 +45,17 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     for path, content in entries.items():
         name, data = path.encode(), content or b""
         method, body = _body(data)
-        if max(len(name), 0) > 0xFFFF or max(len(data), at + len(body)) > 0x7FFFFFFF:
+        if len(name) > 0xFFFF or max(len(data), at + len(body)) > 0x7FFFFFFF:
             raise InvalidData(f"{path[:100]!r}: too large for a zip file")
-        common = packed("<HHHHHIIIHH", _NEEDED, _UTF8, method, _TIME, _DATE, zlib.crc32(data), len(body), len(data), len(name), 0)
+        common = fields("<HHHHHIIIHH", _NEEDED, _UTF8, method, _TIME, _DATE, zlib.crc32(data), len(body), len(data), len(name), 0)
         mode, dos = (_FOLDER | 0o755, _DOS_FOLDER) if content is None else (_FILE | mode_of(path), 0)
-        index.append(b"PK\1\2" + packed("<H", _MADE) + common + packed("<HHHII", 0, 0, 0, mode << 16 | dos, at) + name)
+        index.append(b"PK\1\2" + fields("<H", _MADE) + common + fields("<HHHII", 0, 0, 0, mode << 16 | dos, at) + name)
         entry = b"PK\3\4" + common + name + body
         parts.append(entry)
         at += len(entry)
     directory = b"".join(index)
-    end = b"PK\5\6" + packed("<HHHHIIH", 0, 0, len(index), len(index), len(directory), at, 0)
-    return b"".join((*parts, directory, end))
+    last = b"PK\5\6" + fields("<HHHHIIH", 0, 0, len(index), len(index), len(directory), at, 0)
+    return b"".join((*parts, directory, last))
 
 
 def _body(data: bytes) -> tuple[int, bytes]:

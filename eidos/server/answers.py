@@ -98,7 +98,7 @@ def is_fresh(condition: str, etag: str) -> bool:
     if condition == etag:
         return True
     parts = [part.strip() for part in condition.split(",")]
-    return parts == ["*"] or etag in (part[2:] if part.startswith("W/") else part for part in parts)
+    return parts == ["*"] or etag in (part.removeprefix("W/") for part in parts)
 
 
 class Answers:
@@ -134,18 +134,18 @@ class Answers:
 
 
 class Shortcuts:
-    """From what a request said, letter by letter, to the key of its answer; bounded, and forgetful of the oldest."""
+    """From what a request said, letter by letter, to its route and the key of its answer; bounded, and forgetful of the oldest."""
 
     def __init__(self, most: int = 4096, longest: int = 512) -> None:
         self.most, self.longest = most, longest
-        self.keys: dict[tuple[str, str], Hashable] = {}
+        self.keys: dict[tuple[str, str], tuple[str, Hashable]] = {}
         self._lock = threading.Lock()
 
-    def put(self, said: tuple[str, str], key: Hashable) -> None:
-        """Remember that who says this gets that; what is long is not remembered."""
+    def put(self, said: tuple[str, str], route: str, key: Hashable) -> None:
+        """Remember that who says this gets that, from this route; what is long is not remembered."""
         if len(said[0]) + len(said[1]) > self.longest:
             return
         with self._lock:
             if len(self.keys) >= self.most:
                 self.keys.pop(next(iter(self.keys)), None)
-            self.keys[said] = key
+            self.keys[said] = (route, key)

@@ -1,7 +1,7 @@
 """Requests to answers: finds the route, takes a token, and lets the row's function make what is not there yet.
 
-Knows the order in which a request is looked at; must not know sockets, nor what an answer says. :meth:`App.quick` answers what costs nothing
-(most requests: their answer was made before) in the thread that reads requests, :meth:`App.answer` everything.
+Knows the order in which a request is looked at; must not know sockets, nor what an answer says. :meth:`App.quick` answers what costs
+nothing (most requests: their answer was made before) in the thread that reads requests, :meth:`App.answer` everything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eidos.server.routes import BY_PATH, DEPRECATED, DOCUMENT, HTML, JSON, ROUTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from eidos.server.answers import Answer
     from eidos.server.knowledge import Knowledge
@@ -153,7 +153,7 @@ class App:
         made = operation.make(call)
         if made.key is not None:
             self._answers.put(made.key, made.answer)
-            self._shortcuts.put((request.target, request.headers.get("accept", "")), (route.path, made.key))
+            self._shortcuts.put((request.target, request.headers.get("accept", "")), route.path, made.key)
         return middleware.respond(made.answer, request, more, route.path)
 
     def _take(self, request: Request) -> Decision:
@@ -207,5 +207,6 @@ def _kind(request: Request, operation: Operation, route: Route) -> str:
     if not operation.strict and (not asked or VERSIONED in asked):
         return operation.offers[0]
     valid = [offer for offer in operation.offers if offer not in DEPRECATED]
-    message = f"there is no {asked[0][:100]}: the version of this interface is v1" if asked else "no type that the request accepts is one of ours"
+    nothing = "no type that the request accepts is one of ours"
+    message = f"there is no {asked[0][:100]}: the version of this interface is v1" if asked else nothing
     raise Refused(406, message, f"accept {', '.join(valid)}", details={"valid": valid, "version": VERSIONED})

@@ -70,7 +70,8 @@ def parameters(query: str, known: Sequence[Parameter]) -> Asked:
             raise _unknown(name, names)
         field = names[name]
         if field in said:
-            twice = f"{name} is said twice" if called[field] == name else f"{called[field]} and {name} are the same parameter, and both are said"
+            same = f"{called[field]} and {name} are the same parameter, and both are said"
+            twice = f"{name} is said twice" if called[field] == name else same
             raise Refused(400, twice, "say it once", details={"parameter": name, "valid": list(names)})
         said[field], called[field] = value, name
     return Asked(said, called)
@@ -99,6 +100,17 @@ def _unknown(name: str, names: Mapping[str, str]) -> Refused:
     return Refused(400, f"unknown parameter {_short(name)!r}; {there_are}", hint, details=details)
 
 
+def _none_of(name: str, said: str, valid: Sequence[str], words: Sequence[str] = ()) -> Refused:
+    """What to raise for a word that is none of the ``valid`` ones; it may be meant for one of ``words``."""
+    like = nearest(said, words or valid)
+    details: dict[str, Any] = {"parameter": name, "value": _short(said), "valid": list(valid)}
+    if like:
+        details["nearest"] = like
+    return Refused(
+        400, f"{name}: {_short(said)!r} is none of {', '.join(valid)}", f"did you mean {like!r}?" if like else None, details=details
+    )
+
+
 def switch(asked: Asked, name: str) -> bool:
     """Whether a parameter is on: ``context``, ``context=true``, ``context=1``. Raises Refused."""
     text = asked.said.get(name)
@@ -115,10 +127,7 @@ def choice(asked: Asked, parameter: Parameter) -> str:
     """One of the choices of a parameter, the first when nothing is said. Raises Refused."""
     text = asked.said.get(parameter.name, parameter.choices[0])
     if text not in parameter.choices:
-        found = nearest(text, parameter.choices)
-        details = {"parameter": parameter.name, "value": _short(text), "valid": list(parameter.choices), **({"nearest": found} if found else {})}
-        hint = f"did you mean {found!r}?" if found else None
-        raise Refused(400, f"{parameter.name}: {_short(text)!r} is none of {', '.join(parameter.choices)}", hint, details=details)
+        raise _none_of(parameter.name, text, parameter.choices)
     return text
 
 
@@ -129,10 +138,7 @@ def words(asked: Asked, name: str, valid: Sequence[str]) -> list[str] | None:
     found = [word.strip() for word in asked.said[name].split(",")]
     for word in found:
         if word not in valid:
-            like = nearest(word, valid)
-            details = {"parameter": name, "value": _short(word), "valid": sorted(valid), **({"nearest": like} if like else {})}
-            hint = f"did you mean {like!r}?" if like else None
-            raise Refused(400, f"{name}: {_short(word)!r} is none of {', '.join(sorted(valid))}", hint, details=details)
+            raise _none_of(name, word, sorted(valid))
     return list(dict.fromkeys(found))
 
 
@@ -144,14 +150,12 @@ def query(said: Mapping[str, str], called: Mapping[str, str], knowledge: Knowled
         try:
             fields.update(catalog.query({field: value}, called).said())
         except InvalidInput as fault:
-            details: dict[str, Any] = {"parameter": called.get(field, field), "value": _short(value)}
+            name = called.get(field, field)
             if field in NAMES:
                 valid = knowledge.names(field)
                 words = [word for entry in catalog.entries[field] if entry.name in valid for word in (entry.name, *entry.aliases)]
-                like = nearest(value, words)
-                message = f"{details['parameter']}: {_short(value)!r} is none of {', '.join(valid)}"
-                details.update({"valid": list(valid), **({"nearest": like} if like else {})})
-                raise Refused(400, message, f"did you mean {like!r}?" if like else None, details=details) from fault
+                raise _none_of(name, value, valid, words) from fault
+            details = {"parameter": name, "value": _short(value)}
             raise Refused(400, fault.message, fault.hint, details=details) from fault
     found = Query(**fields)
     refuse(found, called, knowledge)
@@ -176,7 +180,8 @@ def document(request: Request, limit: int) -> Any:
     """The tree in the body, JSON or YAML whatever its Content-Type says. Raises Refused for what is none, in words of our own."""
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
-        raise Refused(415, f"the body has the content coding {_short(coding)!r}; send it as it is", headers=[("Accept-Encoding", "identity")])
+        message = f"the body has the content coding {_short(coding)!r}; send it as it is"
+        raise Refused(415, message, headers=[("Accept-Encoding", "identity")])
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith(("multipart/", "image/", "audio/", "video/", "font/")):
         accepted = "application/json, application/yaml"
@@ -208,7 +213,8 @@ def query_document(tree: Mapping[str, Any], knowledge: Knowledge) -> Query:
             like = nearest(str(name), names)
             details: dict[str, Any] = {"field": _short(str(name)), "valid": list(names), **({"nearest": like} if like else {})}
             hint = f"did you mean {like!r}?" if like else "a snapshot has measurements, a query has these fields"
-            raise Refused(400, f"{BODY}: {_short(str(name))!r} is no field of a query; there are {', '.join(FIELDS)}", hint, details=details)
+            message = f"{BODY}: {_short(str(name))!r} is no field of a query; there are {', '.join(FIELDS)}"
+            raise Refused(400, message, hint, details=details)
         if isinstance(value, (dict, list, bool)):
             raise Refused(400, f"{BODY}: {name}: expected a word or a version", details={"field": name})
         if field in said:

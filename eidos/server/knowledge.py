@@ -1,7 +1,7 @@
 """What the server knows, read once before it forks: recipes, charts, and which words it answers for.
 
-Knows where data comes from, and the allow-lists; must not know HTTP. Nothing here changes afterwards, and nothing that is given out is shared
-with what is kept: two requests cannot meet in it.
+Knows where data comes from, and the allow-lists; must not know HTTP. Nothing here changes afterwards, and nothing that is given out is
+shared with what is kept: two requests cannot meet in it.
 """
 
 from __future__ import annotations

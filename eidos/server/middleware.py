@@ -20,7 +20,6 @@ from eidos.telemetry.context import parse_parent
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Optional
 
     from eidos.server.answers import Answer
     from eidos.server.message import Request
@@ -117,9 +116,9 @@ def refused(fault: EidosError, request: Request, more: Headers, route: str, plac
 
 
 def recovered(
-    make: Callable[[Request], Optional[Response]], request: Request, watch: ServerMetrics, route: Callable[[Request], str]
+    make: Callable[[Request], Response | None], request: Request, watch: ServerMetrics, route: Callable[[Request], str]
 ) -> Response | None:
-    """What ``make`` makes of a request; when it raises what nobody foresaw, a 500 that says nothing of it, and a count and a log that do."""
+    """What ``make`` makes of a request; when it raises what nobody foresaw, a 500 that says nothing of it: the log does."""
     try:
         return make(request)
     except Exception as fault:
@@ -128,7 +127,9 @@ def recovered(
         watch.recoveries.add()
         where = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-        log.error(f"internal error at {place}: {type(fault).__name__}", request_id=request.id, hint="please report this as a fault of eidos")
+        log.error(
+            f"internal error at {place}: {type(fault).__name__}", request_id=request.id, hint="please report this as a fault of eidos"
+        )
         if log.shows("debug"):
             for line in traceback.format_exc().splitlines():
                 log.debug(line, request_id=request.id)

@@ -1,7 +1,7 @@
 """The interface as a document: OpenAPI 3.1, made of the route table.
 
-Knows how OpenAPI says what a row of the table says (https://spec.openapis.org/oas/v3.1.0); must not know routes of its own: what stands here
-and in no row would be a lie sooner or later. Schemas of documents are data, ``templates/server/schemas.json``.
+Knows how OpenAPI says what a row of the table says (https://spec.openapis.org/oas/v3.1.0); must not know routes of its own: what stood
+here and in no row would be a lie sooner or later. Schemas of documents are data, ``templates/server/schemas.json``.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def document(knowledge: Knowledge, max_body: int) -> dict[str, Any]:
             "version": __version__,
             "summary": "Known-good recipes for GPU nodes, and what deploys them",
             "description": (
-                "A recipe is a pure function of a query and of public knowledge: the same request gets the same bytes. Nothing that is sent "
-                "here is stored. Errors have one form, and with Accept: application/problem+json that of RFC 9457."
+                "A recipe is a pure function of a query and of public knowledge: the same request gets the same bytes. Nothing that is "
+                "sent here is stored. Errors have one form, and with Accept: application/problem+json that of RFC 9457."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -97,7 +97,8 @@ def _operation(route: Route, operation: Operation, method: str, name: str, knowl
             _parameter(parameter, said, knowledge) for parameter in operation.parameters for said in (parameter.name, *parameter.also)
         ]
     if operation.body:
-        schema = {"oneOf": [{"$ref": _SCHEMAS + each} for each in operation.body]} if len(operation.body) > 1 else {"$ref": _SCHEMAS + operation.body[0]}
+        choices = [{"$ref": _SCHEMAS + each} for each in operation.body]
+        schema = {"oneOf": choices} if len(choices) > 1 else choices[0]
         description = f"{' or '.join(operation.body)}, JSON or YAML, at most {max_body} bytes"
         tree["requestBody"] = {
             "description": description,
@@ -109,8 +110,8 @@ def _operation(route: Route, operation: Operation, method: str, name: str, knowl
         names = (*_EVERY, *_PUBLIC, *_LIMITED)
         tree["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(names)}
     for status in _errors(route, operation):
-        reference = {"$ref": f"#/components/responses/{_error_name(status)}"}
-        tree["responses"][str(status)] = reference if method != "HEAD" else {"description": STATUSES[status][1], "headers": _headers(_EVERY)}
+        empty = {"description": STATUSES[status][1], "headers": _headers(_EVERY)}
+        tree["responses"][str(status)] = empty if method == "HEAD" else {"$ref": f"#/components/responses/{_error_name(status)}"}
     return tree
 
 

@@ -81,10 +81,13 @@ BUNDLERS = Parameter(
 )
 
 
-def _system(name: str, summary: str, make: Callable[[Call], Made], kind: str = JSON, answer: str = "", public: bool = False) -> dict[str, Operation]:
+def _system(
+    name: str, summary: str, make: Callable[[Call], Made], kind: str = JSON, answer: str = "", public: bool = False
+) -> dict[str, Operation]:
     return {"GET": Operation(name, summary, make, (kind,), ready=True, public=public, answer=answer, tag="system")}
 
 
+_SERVICE = "What this is; for browsers a page"
 _LIVES, _TAKES = "Whether the process lives", "Whether it takes requests: not any more once it was told to stop"
 
 ROUTES = (
@@ -129,7 +132,14 @@ ROUTES = (
         "/",
         {
             "GET": Operation(
-                "getService", "What this is; for browsers a page", system.root, (JSON, HTML), ready=True, public=True, answer="Service", tag="system"
+                "getService",
+                _SERVICE,
+                system.root,
+                (JSON, HTML),
+                ready=True,
+                public=True,
+                answer="Service",
+                tag="system",
             )
         },
     ),

@@ -59,4 +59,5 @@ def root(call: Call) -> Made:
 
 def service(routes: Iterable[Route]) -> dict[str, Any]:
     """What this is, for programs."""
-    return {"service": SERVICE, "version": __version__, "routes": [f"{method} {route.path}" for route in routes for method in route.operations]}
+    listed = [f"{method} {route.path}" for route in routes for method in route.operations]
+    return {"service": SERVICE, "version": __version__, "routes": listed}
