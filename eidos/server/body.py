@@ -127,7 +127,7 @@ class Chunked:
         line = self._line(TRAILERS, "a trailer")
         if line is None:
             return False
-        self._trailers += len(line)
+        self._trailers += len(line) + 2
         if self._trailers > TRAILERS:
             raise Refused(431, f"the trailers are larger than {TRAILERS} bytes")
         if line and _FIELD.fullmatch(line) is None:

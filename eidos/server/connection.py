@@ -200,6 +200,7 @@ class Connection(BaseHTTPRequestHandler):
         if end >= len(END):
             whole = bytes(rest)
             rest.clear()
+            self.began = now if self.state == IDLE else self.began
             self.state = self.seen = 0
             return self.server.heads.read(whole[:end]), whole[end:]
         if self.state == IDLE and (rest or data):

@@ -19,7 +19,7 @@ from http.server import HTTPServer
 
 from eidos import log
 from eidos.server.client import Identities
-from eidos.server.connection import CLOSED, IDLE, READ, Connection
+from eidos.server.connection import HEAD, IDLE, READ, Connection
 from eidos.server.crew import Crew, Job
 from eidos.server.errors import envelope
 from eidos.server.parse import Heads
@@ -113,7 +113,7 @@ class Listener(HTTPServer):
                 elif self._accepting:
                     self._accept(now)
             for connection in again:
-                if connection.state != CLOSED:
+                if connection.state == HEAD:
                     connection.take(b"", now)
             if self._resume_at is not None and now >= self._resume_at:
                 self._accept_again()

@@ -4,6 +4,9 @@ Knows the grammar of RFC 9112 and of the fields that frame a message; must not k
 take for two different things is refused with 400, never repaired: obs-fold, bare CR or LF, white space before a colon, two lengths, a
 length beside a transfer coding, a Host that is missing or there twice. That is what request smuggling is made of.
 
+RFC 9112 would have 505 for another version of HTTP and 501 for another transfer coding; here both are 400, because whoever watches the
+service counts what is 500 and above as its own faults, and anybody can send such a thing.
+
 One regular expression says whether a head is well-formed; only when it is not, :func:`_explain` looks for the reason, line by line.
 """
 
@@ -148,7 +151,7 @@ def _explain(head: bytes) -> Refused:
     if found is None:
         return Refused(400, "the request line is not: METHOD target HTTP/1.1")
     if found[3] != b"1":
-        return Refused(505, "the version of HTTP must be 1.1 or 1.0")
+        return Refused(400, "the version of HTTP must be 1.1 or 1.0")
     for line in lines[1:]:
         if _FIELD.fullmatch(line):
             continue
@@ -205,7 +208,7 @@ def _length(headers: Mapping[str, str], old: bool) -> int | None:
             last = coding.rpartition(",")[2].strip(" \t").lower()
             if last != "chunked" or coding.lower().count("chunked") > 1:
                 raise Refused(400, "the last transfer coding must be chunked, and once")
-            raise Refused(501, "the only transfer coding that is read here is chunked")
+            raise Refused(400, "the only transfer coding that is read here is chunked")
         return None
     if length is None:
         return 0
