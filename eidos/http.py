@@ -178,7 +178,8 @@ def _broken(what: str, fault: OSError) -> NoReturn:
     if isinstance(fault, socket.timeout):
         raise _late(what) from fault
     if isinstance(fault, socket.gaierror):
-        raise Unanswered(f"{what}: no address is known for this name", "see whether it is written right") from fault
+        again = fault.errno == socket.EAI_AGAIN  # whoever knows names did not answer
+        raise Unanswered(f"{what}: no address is known for this name", "see whether it is written right", again) from fault
     hint = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
     raise Unanswered(f"{what}: {(fault.strerror or str(fault)).lower()}", hint) from fault
 

@@ -2,3 +2,5 @@
 
 Knows the forms in which others read them and the names of what both doors count; must not know how any of it comes about.
 """
+
+from __future__ import annotations

@@ -76,6 +76,7 @@ class CollectorMetrics:
         self.seconds = metrics.gauge("eidos_collector_duration_seconds", "How long a collector took.", "max", collector=names)
 
     def ran(self, outcome: Outcome) -> None:
-        """Tell of one: success is what is ok, or skipped because this host has no such thing."""
-        self.success.set(float(outcome.outcome in ("ok", "skipped")), outcome.name)
+        """Tell of one: success is what is ok, or skipped in a way that nobody could do anything about (a hint says that somebody could)."""
+        good = outcome.outcome == "ok" or (outcome.outcome == "skipped" and not outcome.hint)
+        self.success.set(float(good), outcome.name)
         self.seconds.set(outcome.milliseconds / 1000, outcome.name)

@@ -113,7 +113,8 @@ class Span:
 
     def fail(self, why: str) -> None:
         """The work failed; ``why`` is a code or the name of a kind of failure."""
-        self.error = self.error or why[:TEXT_LIMIT]
+        if self._done is not None:
+            self.error = self.error or why[:TEXT_LIMIT]
 
     def lasted(self, start_ns: int, nanoseconds: int) -> None:
         """It was over before it was known: it began at ``start_ns`` since 1970 and took so long."""
