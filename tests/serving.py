@@ -26,7 +26,7 @@ PATIENCE = 20.0
 class Service:
     """A running service with these :class:`eidos.server.settings.Settings`. It is stopped, or killed, at the end of a ``with``."""
 
-    def __init__(self, *, inherits: socket.socket | None = None, **settings: object) -> None:
+    def __init__(self, inherits: socket.socket | None = None, /, **settings: object) -> None:
         command = [sys.executable, "-m", "tests.fakes.service", *(f"{name}={value}" for name, value in settings.items())]
         if inherits is not None:  # as systemd does it: descriptor 3, and variables that name the process
             fd = inherits.fileno()
@@ -42,6 +42,7 @@ class Service:
             pass_fds=[inherits.fileno()] if inherits is not None else [],
             start_new_session=True,
         )
+        self._opened: list[socket.socket] = []
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.communicate()[1]
@@ -53,6 +54,8 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         if self.process.poll() is None:
             self.stop()
+        for sock in self._opened:
+            sock.close()
         if kind is None:
             assert self.said.count("Traceback") == 0, self.said
 
@@ -83,8 +86,10 @@ class Service:
         return children(self.process.pid)
 
     def connect(self, timeout: float = PATIENCE) -> socket.socket:
-        """A connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        """A connection; what is not closed by then, is closed with the service."""
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        self._opened.append(sock)
+        return sock
 
     def ask(self, request: bytes, timeout: float = PATIENCE) -> bytes:
         """Everything that comes until the service closes."""
@@ -156,10 +161,11 @@ def read_answer(sock: socket.socket) -> Answer:
 def children(pid: int) -> list[int]:
     """Processes that a process started and that have not ended."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [child for child in map(int, text.split()) if _lives(child)]
+    return [child for child in map(int, text.split()) if lives(child)]
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether a process has not ended, reaped or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

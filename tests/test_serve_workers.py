@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import environment
-from tests.serving import PATIENCE, Answer, Service, answers, children, everything, read_answer, until
+from tests.serving import PATIENCE, Answer, Service, answers, children, everything, lives, read_answer, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -196,7 +196,7 @@ def test_a_second_signal_ends_it_at_once(numbers: tuple[int, int]) -> None:
         time.sleep(0.1)
         assert service.process.poll() is None
         assert service.stop(numbers[1]) == 128 + numbers[1]
-        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+        assert not any(map(lives, workers))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -218,7 +218,7 @@ def test_workers_do_not_outlive_the_supervisor() -> None:
         time.sleep(0.1)
         service.process.kill()
         assert read_answer(sock).status == 200, "they finish first"
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        until(lambda: not any(map(lives, workers)))
 
 
 def test_threads_held_by_work_that_does_not_end_do_not_hold_the_service() -> None:
@@ -234,11 +234,13 @@ def test_threads_held_by_work_that_does_not_end_do_not_hold_the_service() -> Non
             assert service.get("/small").status == 200
             assert service.get("/made").status == 200
         first = service.workers()
-        for _ in range(4):
-            for sock in [service.connect() for _ in range(10)]:
-                sock.sendall(b"GET /stuck?30 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        socks = [service.connect() for _ in range(40)]
+        for sock in socks:
+            sock.sendall(b"GET /stuck?30 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         until(lambda: any(pid not in first for pid in service.workers()))
         assert service.get("/made").status == 200, "another worker took over"
+        for sock in socks:
+            sock.close()
 
 
 def test_nothing_is_left_behind() -> None:
@@ -251,11 +253,10 @@ def test_nothing_is_left_behind() -> None:
             return len(os.listdir(f"/proc/{worker}/fd"))
 
         before = descriptors()
+        kinds = (b"GET /worker", b"GET /made", b"GET /slow?9", b"nonsense")
         for at in range(150):
             with service.connect() as sock:
-                sock.sendall(
-                    (GET, b"GET /made HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /slow?9 HTTP/1.1\r\nHost: a\r\n\r\n", b"nonsense\r\n\r\n")[at % 4]
-                )
+                sock.sendall(kinds[at % 4] + b" HTTP/1.1\r\nHost: a\r\n\r\n")
                 if at % 3 == 0 and at % 4 != 2:
                     sock.recv(10)
         until(lambda: descriptors() == before)
@@ -276,19 +277,19 @@ def listening(family: int = socket.AF_INET, address: object = ("127.0.0.1", 0)) 
 def test_a_socket_handed_over_is_taken_and_outlives_the_service() -> None:
     with listening() as sock:
         port = sock.getsockname()[1]
-        with Service(inherits=sock, workers=2, idle_grace=0.1) as service:
+        with Service(sock, workers=2, idle_grace=0.1) as service:
             assert service.port == port
             assert service.get("/small").status == 200
             assert service.stop() == 0
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as early:  # while nobody serves
             early.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            with Service(inherits=sock, workers=1, idle_grace=0.1):
+            with Service(sock, workers=1, idle_grace=0.1):
                 assert Answer(everything(early)).status == 200
 
 
 def test_a_unix_socket_handed_over_is_taken(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    with listening(socket.AF_UNIX, path) as sock, Service(inherits=sock) as service:
+    with listening(socket.AF_UNIX, path) as sock, Service(sock) as service:
         assert service.url == f"unix:{path}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)

@@ -99,7 +99,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def expire(self, now: float) -> None:
         """It took too long."""
-        if self.state == HEAD:
+        if self.state == HEAD and self.rest:
             self._refuse(Refused(408, "the header of the request did not come in time"), [], now)
         elif self.state == BODY:
             self._refuse(Refused(408, "the body of the request did not come in time"), [], now)
@@ -183,7 +183,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def _next(self, data: bytes, now: float) -> tuple[Head, bytes] | None:
         """The next head and what follows it, or None when it is not whole."""
-        rest = self.rest
+        rest, came = self.rest, bool(data)
         if not rest:
             while data[:2] == b"\r\n":  # RFC 9112, section 2.2: an empty line before a request is ignored
                 data = data[2:]
@@ -203,7 +203,7 @@ class Connection(BaseHTTPRequestHandler):
             self.began = now if self.state == IDLE else self.began
             self.state = self.seen = 0
             return self.server.heads.read(whole[:end]), whole[end:]
-        if self.state == IDLE and (rest or data):
+        if self.state == IDLE and (rest or came):
             self.state, self.began = HEAD, now
             self.expires = now + self.server.settings.header_timeout
         if len(rest) > self.seen:
