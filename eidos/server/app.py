@@ -17,6 +17,7 @@ from eidos.server.call import Call
 from eidos.server.errors import Refused
 from eidos.server.message import Response
 from eidos.server.routes import BY_PATH, DEPRECATED, DOCUMENT, HTML, JSON, ROUTES, VERSIONED, YAML, find
+from eidos.server.traced import Traced, span_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from eidos.server.ratelimit import Decision, Limits
     from eidos.server.routes import Operation, Route
     from eidos.server.settings import Settings
+    from eidos.telemetry.trace import Tracer
 
 #: Templates of all routes, for metrics.
 PATHS = tuple(BY_PATH)
@@ -39,7 +41,7 @@ class App:
     """The application. Make it before the workers are forked: what it knows, they share.
 
     ``clock`` is monotonic, in seconds; ``ready`` tells whether new requests should come; ``knowledge`` is read according to the settings
-    when it is not given. Raises what :func:`eidos.server.knowledge.load` raises.
+    when it is not given; ``tracer`` makes spans of requests. Raises what :func:`eidos.server.knowledge.load` raises.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class App:
         clock: Callable[[], float] = time.monotonic,
         ready: Callable[[], bool] = lambda: True,
         knowledge: Knowledge | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         from eidos.server.knowledge import load
 
@@ -59,6 +62,7 @@ class App:
         self.knowledge = knowledge or load(settings)
         self._clock = clock
         self._ready = ready
+        self._traced = Traced(tracer)
         self._limiter = middleware.Limiter(settings, time.time)
         self._answers = Answers()
         self._shortcuts = Shortcuts()
@@ -83,12 +87,23 @@ class App:
 
     def quick(self, request: Request) -> Response | None:
         """The answer, when it costs next to nothing; None for what :meth:`answer` should be asked, in another thread. Never raises."""
-        return middleware.recovered(self._quick, request, self.metrics, _template)
+        traced = self._traced
+        if not traced.on:
+            return middleware.recovered(self._quick, request, self.metrics, _template)
+        traced.begin(request)
+        response = middleware.recovered(self._quick, request, self.metrics, _template)
+        if response is not None:
+            traced.end(request, response)
+        return response
 
     def answer(self, request: Request) -> Response:
         """The answer. Never raises."""
+        if self._traced.on:
+            self._traced.begin(request)
         response = middleware.recovered(self._whole, request, self.metrics, _template)
         assert response is not None
+        if self._traced.on:
+            self._traced.end(request, response)
         return response
 
     def _quick(self, request: Request) -> Response | None:
@@ -149,6 +164,7 @@ class App:
             limit=self.settings.max_body,
             known=self._answers.get,
             static=self._static,
+            span=span_of(request),
         )
         made = operation.make(call)
         if made.key is not None:

@@ -193,10 +193,10 @@ def document(request: Request, limit: int) -> Any:
     try:
         return formats.from_text(request.body, BODY, limit)
     except InvalidData as fault:
-        if fault.__cause__ is None:
+        place, _, reason = fault.message.partition(": ")
+        if not reason.startswith(("not JSON", "not YAML")):
             raise
-        # The reason is in the words of whoever read it; the place is ours.
-        place = fault.message.partition(": ")[0]
+        # The rest of the reason is in the words of whoever read it; the place is ours.
         raise Refused(400, f"{place}: here it stops being JSON or YAML", "is it cut off, or another kind of file?") from fault
 
 

@@ -37,7 +37,8 @@ def post(call: Call) -> Made:
     deadline.check()
     known = (dict(call.knowledge.charts), call.knowledge.values)
     try:
-        bundle = make_bundle(recipe, bundlers=chosen, parallel=False, known=known, proceed=deadline.check)
+        with call.span.child("build"):
+            bundle = make_bundle(recipe, bundlers=chosen, parallel=False, known=known, proceed=deadline.check)
     except (InvalidData, InvalidInput) as fault:
         call.watch.bundle.refused()
         raise Refused(400, f"{BODY}: {told(fault, call.knowledge.places)}", fault.hint) from fault
@@ -50,7 +51,8 @@ def post(call: Call) -> Made:
         from eidos.bundle.zipped import pack
     else:
         from eidos.bundle.archive import pack
-    body = pack(bundle.files)
+    with call.span.child("serialise"):
+        body = pack(bundle.files)
     deadline.check()
     name = ("Content-Disposition", f'attachment; filename="bundle.{form}"')
     return Made(answers.make(FORMS[form], body, gzip=False, vary="Accept", headers=[name]))

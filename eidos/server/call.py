@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from eidos.server.knowledge import Knowledge
     from eidos.server.message import Request
     from eidos.server.observed import ServerMetrics
+    from eidos.telemetry.trace import Span
 
 
 class Call(Record):
     """One request, taken apart. ``kind`` is the type of answer that the client likes best of those there are.
 
-    ``known`` looks for an answer among those that were made before. ``static`` are those that never change, by name and type.
+    ``known`` looks for an answer among those that were made before. ``static`` are those that never change, by name and type. ``span`` is
+    the request's own, for parts of it.
     """
 
     request: Request
@@ -33,6 +35,7 @@ class Call(Record):
     limit: int
     known: Callable[[Hashable], Answer | None]
     static: Mapping[tuple[str, str], Answer]
+    span: Span
 
 
 class Made(Record):

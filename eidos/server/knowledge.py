@@ -10,7 +10,7 @@ import os
 
 from eidos.errors import InvalidInput
 from eidos.model.recipe import copied
-from eidos.model.record import Record
+from eidos.model.record import Record, replace
 from eidos.nearest import did_you_mean
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
+    from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
     from eidos.server.settings import Settings
 
@@ -80,11 +81,20 @@ def load(settings: Settings) -> Knowledge:
     from eidos.recipe import store as stores
     from eidos.recipe.charts import charts_and_knowledge
 
-    store = stores.shipped() if data is None else stores.open_store(data)
+    store = stores.shipped() if data is None else _nameless(stores.open_store(data), data)
     charts, values = charts_and_knowledge(data if data is not None and os.path.isdir(data) else None)
     places = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {field: tuple(_name(store, field, word) for word in words) for field, words in allowed.items() if words}
     return Knowledge(store, charts, _careful(values), names, places)
+
+
+def _nameless(store: Store, data: str) -> Store:
+    """The store of one file, whose layers are named after it, without the folder that it lies in: recipes tell the names of layers."""
+
+    def short(layer: Layer) -> Layer:
+        return replace(layer, name=os.path.basename(data) + layer.name[len(data) :]) if layer.name.startswith(data) else layer
+
+    return replace(store, base=short(store.base), overlays=tuple(map(short, store.overlays)))
 
 
 def _name(store: Store, field: str, word: str) -> str:

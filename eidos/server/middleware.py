@@ -88,6 +88,9 @@ def respond(answer: Answer, request: Request, more: Headers, route: str) -> Resp
 def common(request: Request) -> Headers:
     """What tells the client which request was answered, and in which trace: the one that it named."""
     identity = ("X-Request-Id", request.id)
+    span = request.__dict__.get("span")
+    if span is not None and span.recorded:
+        return (identity, ("traceparent", span.context.headers()["traceparent"]))
     parent = request.headers.get("traceparent")
     if parent is None or parse_parent(parent) is None:
         return (identity,)

@@ -36,7 +36,7 @@ def get(call: Call) -> Made:
         call.watch.cache_hits.add()
         return Made(known, key)
     call.watch.cache_misses.add()
-    return Made(answer(_make(call, found), context, call.kind, public=True), key)
+    return Made(_written(call, _make(call, found), context, public=True), key)
 
 
 def post(call: Call) -> Made:
@@ -58,7 +58,7 @@ def post(call: Call) -> Made:
 
         recipe = _make(call, intent, from_tree(tree, BODY))
         refuse(recipe.request, {}, call.knowledge)
-    return Made(answer(recipe, context, call.kind, public=False))
+    return Made(_written(call, recipe, context, public=False))
 
 
 def _with_intent(asked: Query, intent: Query) -> Query:
@@ -76,7 +76,8 @@ def _make(call: Call, asked: Query, snapshot: Snapshot | None = None) -> Recipe:
 
     began = time.perf_counter()
     try:
-        recipe = make_recipe(asked.said(), snapshot=snapshot, store=call.knowledge.store)
+        with call.span.child("build"):
+            recipe = make_recipe(asked.said(), snapshot=snapshot, store=call.knowledge.store)
     except InvalidData as fault:  # what the client said was read before; this is the knowledge
         log.error(f"{asked}: {fault.message}", hint=fault.hint)
         raise Refused(500, "the recipe data contradicts itself for this query") from fault
@@ -85,10 +86,11 @@ def _make(call: Call, asked: Query, snapshot: Snapshot | None = None) -> Recipe:
     return recipe
 
 
-def answer(recipe: Recipe, context: bool, kind: str, public: bool) -> Answer:
+def _written(call: Call, recipe: Recipe, context: bool, public: bool) -> Answer:
     """The document, as ``eidos recipe`` writes it."""
     from eidos import formats
 
-    tree = recipe.to_tree(context=context)
-    text = formats.to_yaml(tree) if "yaml" in kind else formats.to_json(tree)
-    return answers.make(kind, text.encode(), public=public)
+    with call.span.child("serialise"):
+        tree = recipe.to_tree(context=context)
+        text = formats.to_yaml(tree) if "yaml" in call.kind else formats.to_json(tree)
+        return answers.make(call.kind, text.encode(), public=public)
