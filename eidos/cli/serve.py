@@ -138,24 +138,38 @@ def run(values: Values) -> int:
     if "log-level" not in values.where:
         log.configure("info", values["log-format"])
     settings = settings_of(values)
+    from eidos import resources
     from eidos.server import binding
     from eidos.server.app import PATHS, App
     from eidos.server.board import Board
+    from eidos.server.knowledge import load
     from eidos.server.observed import AccessLog, ServerMetrics
     from eidos.server.ratelimit import Limits
     from eidos.server.supervisor import Supervisor, slots
+    from eidos.server.system import SERVICE
     from eidos.server.told import Told
+    from eidos.telemetry.trace import open_tracer
 
     binding.make_room(settings)
     places = slots(settings.workers)
     board = Board(places)
     limits = Limits(settings, settings.workers)
     access = AccessLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
-    metrics = ServerMetrics(PATHS, workers=places, tokens=limits.tokens, access=access)
-    app = App(settings, metrics, limits, ready=lambda: not board.leaving)
+    knowledge = load(settings)
+    metrics = ServerMetrics(
+        PATHS,
+        workers=places,
+        rules=knowledge.rules(),
+        bundlers=tuple(knowledge.charts),
+        tokens=limits.tokens,
+        access=access,
+        commit=resources.commit(),
+    )
+    tracer = open_tracer(os.environ, SERVICE, lambda count: log.warn(f"{count} spans could not be sent"))
+    app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
     listener = binding.listen(settings, os.environ)
     log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
-    return Supervisor(listener, app, Told(metrics), board).run()
+    return Supervisor(listener, app, Told(metrics, tracer), board).run()
 
 
 def settings_of(values: Values) -> Settings:

@@ -36,7 +36,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STABLE, FIRST_DELAY, LONGEST_DELAY = 5.0, 0.1, 30.0
 
 #: Seconds beyond ``drain_timeout`` after which a worker that does not end is killed.
-OVERTIME = 2.0
+OVERTIME = 5.0
 
 
 class Worker:
@@ -140,7 +140,9 @@ class Supervisor:
             signal.signal(signal.SIGTERM, listener.retire)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             self._told.begins(slot, listener.settings.max_connections)
+            self._told.serves()
             listener.serve_forever()
+            self._told.served()
             status = 0
         finally:
             # Not by way of the parent's frames, nor held up by a thread.

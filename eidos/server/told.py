@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from eidos.server.message import Request, Response
     from eidos.server.observed import ServerMetrics
+    from eidos.telemetry.trace import Tracer
 
     class Application(Protocol):
         """What answers. ``quick`` gives an answer that takes no time, or None; ``answer`` takes its time and never raises."""
@@ -22,17 +23,32 @@ if TYPE_CHECKING:
             """The answer."""
 
 
-class Told:
-    """Tells ``metrics`` what the transport sees and an application does not; None for whoever does not count."""
+#: Seconds that a worker waits at its end for whoever takes traces.
+PATIENCE = 2.0
 
-    def __init__(self, metrics: ServerMetrics | None = None) -> None:
+
+class Told:
+    """Tells ``metrics`` and ``tracer`` what the transport sees and an application does not; None for whoever does not count or trace."""
+
+    def __init__(self, metrics: ServerMetrics | None = None, tracer: Tracer | None = None) -> None:
         self._metrics = metrics
+        self._tracer = tracer
 
     def begins(self, slot: int, most: int) -> None:
         """This process serves from ``slot``, in a service that takes ``most`` connections."""
         if self._metrics is not None:
             self._metrics.use(slot)
             self._metrics.connections_max.set(most)
+
+    def serves(self) -> None:
+        """This process is a worker, and answers from now on."""
+        if self._tracer is not None:
+            self._tracer.start()
+
+    def served(self) -> None:
+        """It is done."""
+        if self._tracer is not None:
+            self._tracer.close(PATIENCE)
 
     def ended(self, slot: int) -> None:
         """The worker of ``slot`` is gone."""
