@@ -44,6 +44,10 @@ def address(text: str) -> str | None:
         return None
 
 
+#: Hexadecimal digits → those with the two highest bits 10.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4))
+
+
 class Identities:
     """Gives requests their identity. Make one in each process, after the fork."""
 
@@ -54,5 +58,5 @@ class Identities:
         """What the client said when it is a UUID, else a new one of version 4 (RFC 9562, section 5.4)."""
         if said is not None and _UUID.fullmatch(said):
             return said.lower()
-        digits = f"{self._bits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+        digits = "%032x" % self._bits(128)  # noqa: UP031 - is the faster one
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"

@@ -39,6 +39,8 @@ CHUNK, TURN, PLENTY = 65536, 32, 1 << 18
 #: Seconds and bytes that a client may go on after the last answer.
 LINGER_TIME, LINGER_BYTES = 2.0, 16 << 20
 
+new = object.__new__
+
 READ = select.EPOLLIN | select.EPOLLRDHUP
 #: While an answer is made nothing is read: who sends more waits, who leaves is noticed.
 WATCH = select.EPOLLRDHUP
@@ -94,7 +96,7 @@ class Connection(BaseHTTPRequestHandler):
             self.seen += len(data)
             if self.seen > LINGER_BYTES:
                 self.close()
-        else:
+        elif self.state != IDLE or self.rest or not self._at_once(data, now):
             self.take(data, now)
 
     def expire(self, now: float) -> None:
@@ -181,6 +183,33 @@ class Connection(BaseHTTPRequestHandler):
         if self._flush(out, now) and self.held is not None:
             self._work(now)
 
+    def _at_once(self, data: bytes, now: float) -> bool:
+        """Answer ``data`` if it is one request that was seen before, and the answer takes no work: what most of them are."""
+        server = self.server
+        head = server.heads.known(data)
+        if head is None or head.length != 0:
+            return False
+        self.began = now
+        request = self._request(head, b"", now)
+        response = server.quick(request)
+        if response is None:
+            self.head, self.held = head, request
+            self._work(now)
+            return True
+        said = self._encoded(response, request, head)
+        try:
+            sent = self.connection.send(said)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return True
+        if sent == len(said):
+            self._sent(now)
+        else:
+            self._later(memoryview(said)[sent:], now)
+        return True
+
     def _next(self, data: bytes, now: float) -> tuple[Head, bytes] | None:
         """The next head and what follows it, or None when it is not whole."""
         rest, came = self.rest, bool(data)
@@ -223,10 +252,16 @@ class Connection(BaseHTTPRequestHandler):
     def _request(self, head: Head, body: bytes, now: float) -> Request:
         server, headers, peer = self.server, head.headers, self.peer
         proxies = server.settings.trust_proxy
-        client = client_address(peer, headers.get("x-forwarded-for"), proxies) if proxies else peer
-        deadline = Deadline(now + server.settings.request_timeout)
-        identity = server.identities.of(headers.get("x-request-id"))
-        return Request(head.method, head.target, head.path, head.query, headers, body, client, peer, identity, deadline)
+        request = new(Request)
+        # What the constructor would do, in a third of the time: this is on the way of every request.
+        fields = request.__dict__
+        fields.update(head.fields)
+        fields["body"] = body
+        fields["client"] = client_address(peer, headers.get("x-forwarded-for"), proxies) if proxies else peer
+        fields["peer"] = peer
+        fields["id"] = server.identities.of(headers.get("x-request-id"))
+        fields["deadline"] = Deadline(now + server.settings.request_timeout)
+        return request
 
     # ---- work ----
 
@@ -293,12 +328,16 @@ class Connection(BaseHTTPRequestHandler):
                 self.close()
                 return False
             if sent < len(payload):
-                self.out = memoryview(payload)[sent:]
-                self.resume, self.state = self.state, SEND
-                self.expires = now + self.server.settings.write_timeout
-                self._watch(select.EPOLLOUT)
+                self._later(memoryview(payload)[sent:], now)
                 return False
         return self._sent(now)
+
+    def _later(self, rest: memoryview, now: float) -> None:
+        """Send the rest when there is room for it."""
+        self.out = rest
+        self.resume, self.state = self.state, SEND
+        self.expires = now + self.server.settings.write_timeout
+        self._watch(select.EPOLLOUT)
 
     def _send_more(self, now: float) -> None:
         try:

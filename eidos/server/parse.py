@@ -48,10 +48,10 @@ class Head:
 
     ``headers`` have lower-case names, repeated ones joined. ``length`` is that of the body in bytes, None when it comes in chunks.
     ``persists`` is whether the connection may stay open, ``old`` whether the client speaks HTTP/1.0, ``expects`` whether it waits for
-    100 (Continue).
+    100 (Continue). ``fields`` are those of a :class:`~eidos.server.message.Request` that the head says.
     """
 
-    __slots__ = ("expects", "headers", "length", "method", "old", "path", "persists", "query", "target")
+    __slots__ = ("expects", "fields", "headers", "length", "method", "old", "path", "persists", "query", "target")
 
     def __init__(self, method: str, target: str, headers: Mapping[str, str], old: bool) -> None:
         self.method = method
@@ -59,6 +59,7 @@ class Head:
         self.headers = headers
         self.old = old
         self.path, self.query = _split(method, target)
+        self.fields = {"method": method, "target": target, "path": self.path, "query": self.query, "headers": headers}
         self.length = _length(headers, old)
         self.persists = _persists(headers, old)
         self.expects = False
@@ -74,6 +75,10 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+
+    def known(self, head: bytes) -> Head | None:
+        """What ``head`` says, if that is remembered."""
+        return self._known.get(head) if len(head) <= LONGEST else None
 
     def read(self, head: bytes) -> Head:
         """What ``head``, up to its empty line, says; raises Refused with the status that the client deserves."""
