@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,14 @@ from eidos.server.message import Deadline, Request, Response
 from eidos.server.observed import SAMPLE, AccessLog, ServerMetrics
 from eidos.telemetry.metrics import Metrics
 from eidos.workflow import make_recipe
+from tests.program import ROOT, eidos
 
 ROUTES = ("/v1/recipe", "/v1/bundle", "/health", "/metrics")
 ID = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+HOST = next(path for path in sorted((ROOT / "tests" / "hosts").iterdir()) if (path / "proc" / "cmdline").exists())
 
 
 def server(workers: int = 0, **more: object) -> ServerMetrics:
@@ -202,6 +207,57 @@ def test_threads_of_a_worker_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     assert metrics.text().splitlines()[-1] == "a_total 80000"
+
+
+# ---- one-shot commands ----
+
+
+def test_a_file_for_node_exporter(tmp_path: Path) -> None:
+    file, recipe = tmp_path / "eidos.prom", str(tmp_path / "recipe.yaml")
+    assert eidos("snapshot", "--only", "os,gpu", "--root", str(HOST), "--metrics-file", str(file)).status == 0
+    text = file.read_text()
+    check(text)
+    assert {value(text, f'eidos_collector_success{{collector="os.{name}"}}') for name in ("grub", "kmod", "release")} == {1}
+    assert value(text, 'eidos_collector_duration_seconds{collector="os.sysctl"}') >= 0
+    assert value(text, 'eidos_command_success{command="snapshot"}') == 1
+    assert "process_" not in text, "node_exporter has those of its own"
+    assert file.stat().st_mode & 0o044, "another user reads it"
+    assert os.listdir(tmp_path) == ["eidos.prom"]
+    assert eidos("recipe", "--gpu", "h100", "-o", recipe, env={"EIDOS_METRICS_FILE": str(file)}).status == 0
+    text = file.read_text()
+    check(text)
+    assert value(text, "eidos_recipe_built_duration_seconds_count") == 1
+    assert value(text, 'eidos_recipe_rule_match_total{rule="base.yaml: any"}') == 1
+    done = eidos("bundle", "-f", recipe, "-o", str(tmp_path / "bundle"), "-b", "cert-manager", "--metrics-file", str(file))
+    assert done.status == 0, done.err
+    text = file.read_text()
+    check(text)
+    assert value(text, 'bundler_make_total{bundler_type="cert-manager",result="success"}') == 1
+    assert value(text, "bundler_files_generated_total") == sum(len(files) for _, _, files in os.walk(tmp_path / "bundle"))
+
+
+def test_a_run_that_fails_is_told_too(tmp_path: Path) -> None:
+    file, recipe = tmp_path / "eidos.prom", str(tmp_path / "recipe.yaml")
+    assert eidos("recipe", "--gpu", "h1OO", "--metrics-file", str(file)).status == 2
+    assert value(file.read_text(), 'eidos_command_success{command="recipe"}') == 0
+    eidos("recipe", "--gpu", "h100", "-o", recipe)
+    assert eidos("bundle", "-f", recipe, "-o", str(tmp_path / "b"), "--set", "nobody:a=b", "--metrics-file", str(file)).status == 2
+    assert value(file.read_text(), "bundler_validation_failures_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("metrics.txt", "does not end in .prom"),
+        ("-", "does not end in .prom"),
+        ("/nowhere/a.prom", "--metrics-file: cannot write /nowhere/a.prom"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_before_the_work(place: str, words: str) -> None:
+    done = eidos("recipe", "--metrics-file", place)
+    assert done.status in (1, 2)
+    assert done.out == ""
+    assert words in done.err
 
 
 # ---- the access log ----

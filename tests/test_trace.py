@@ -8,14 +8,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eidos.formats import to_json
 from eidos.telemetry import trace
 from eidos.telemetry.context import Context, parse, parse_baggage, parse_parent, parse_state, trace_id_of
 from eidos.telemetry.otlp import BATCH, QUEUE, open_exporter
 from eidos.telemetry.trace import CLIENT, NOTHING, OFF, SERVER, Sampler, Span, Tracer
+from eidos.workflow import make_recipe
+from tests.program import eidos
+from tests.speaker import Speaker, says
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -280,10 +285,10 @@ def test_a_collector_that_never_answers_holds_nobody_up() -> None:
         for _ in range(QUEUE * 3):
             tracer.span("x").end()
         assert time.monotonic() - began < 5
-        assert sum(lost) >= QUEUE - BATCH, "what does not fit is lost, and counted"
         began = time.monotonic()
         tracer.close(0.3)
         assert time.monotonic() - began < 3
+        assert sum(lost) >= QUEUE - BATCH, "what does not fit is lost, and counted"
 
 
 def test_a_collector_that_is_gone_is_asked_no_more_than_it_must() -> None:
@@ -325,3 +330,58 @@ def test_a_header_that_is_none_is_left_out_and_not_shown(capfd: pytest.CaptureFi
     assert exporter._headers == {"good": "1", "Content-Type": "application/json"}
     assert "entry 2" in (err := capfd.readouterr().err)
     assert "hunter2" not in err
+
+
+# ---- one-shot commands ----
+
+
+def named(collector: Collector) -> dict[str, dict[str, Any]]:
+    return {span["name"]: span for span in collector.spans()}
+
+
+def test_a_snapshot_is_a_verb_its_collectors_and_a_document(collector: Collector) -> None:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER": "always_on", "TRACEPARENT": PARENT}
+    assert eidos("snapshot", "--only", "os", env=env).status == 0
+    spans = named(collector)
+    root = spans.pop("eidos snapshot")
+    assert set(spans) == {"collect os.grub", "collect os.kmod", "collect os.release", "collect os.sysctl", "serialise"}
+    assert (root["traceId"], root["parentSpanId"]) == (TRACE, SPAN)
+    assert {"key": "process.exit.code", "value": {"intValue": "0"}} in root["attributes"]
+    for span in spans.values():
+        assert (span["traceId"], span["parentSpanId"]) == (TRACE, root["spanId"])
+        assert int(root["startTimeUnixNano"]) <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"])
+        assert int(span["endTimeUnixNano"]) <= int(root["endTimeUnixNano"]) + 10**7
+    assert {"service.name"} <= {pair["key"] for pair in collector.requests[0][2]["resourceSpans"][0]["resource"]["attributes"]}
+
+
+def test_a_recipe_and_a_bundle_have_their_steps(collector: Collector, tmp_path: Path) -> None:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER": "always_on"}
+    file = str(tmp_path / "recipe.yaml")
+    assert eidos("recipe", "--gpu", "h100", "-o", file, env=env).status == 0
+    assert set(named(collector)) == {"eidos recipe", "build", "serialise"}
+    collector.requests.clear()
+    assert eidos("bundle", "-f", file, "-o", str(tmp_path / "bundle"), "--bundlers", "cert-manager", env=env).status == 0
+    assert set(named(collector)) == {"eidos bundle", "make", "serialise"}
+    collector.requests.clear()
+    assert eidos("bundle", "-f", "/nowhere", env=env).status == 2
+    assert named(collector)["eidos bundle"]["status"] == {"code": 2, "message": "not-found"}
+
+
+def test_a_request_to_a_server_is_part_of_the_trace(collector: Collector) -> None:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER": "always_on"}
+    with Speaker([says(200, to_json(make_recipe().to_tree()).encode())]) as server:
+        assert eidos("recipe", "--server", server.url, env=env).status == 0
+    spans = named(collector)
+    assert spans["ask"]["kind"] == CLIENT
+    parent = parse_parent(server.asked[0].headers["traceparent"])
+    assert parent == (spans["eidos recipe"]["traceId"], spans["ask"]["spanId"], True)
+
+
+def test_a_command_ends_in_time_and_as_it_would_whatever_the_collector_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "OTEL_TRACES_SAMPLER": "always_on"}
+        began = time.monotonic()
+        done = eidos("recipe", env=env)
+        assert time.monotonic() - began < 20
+    assert (done.status, done.out) == (0, eidos("recipe").out)
+    assert "traces could not be sent" in done.err

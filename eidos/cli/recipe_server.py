@@ -34,14 +34,15 @@ def ask(values: Values, watching: Watch, otherwise: Callable[[], Recipe]) -> tup
     remote, said, snapshot = _checked(values)
     try:
         with watching.step("ask") as span:
-            if isinstance(span, Span):
-                span.kind = CLIENT
+            carried = watching.carried()
+            if isinstance(span, Span) and span.recorded:
+                span.kind, carried = CLIENT, span.context.headers()
             tree = remote.recipe(
                 said,
                 snapshot=snapshot,
                 context=values["context"],
                 deadline=time.monotonic() + values["timeout"],
-                headers=watching.carried(),
+                headers=carried,
             )
     except EidosError as fault:
         if not values["fallback"] or not isinstance(fault, TROUBLE):

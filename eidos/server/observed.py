@@ -86,6 +86,7 @@ class ServerMetrics:
         self.queue = metrics.gauge("eidos_http_queue_depth", "Requests that wait for a thread.")
         self.restarts = metrics.counter("eidos_worker_restarts_total", "Workers started in the place of one that ended.")
         self.lost_lines = metrics.counter("eidos_log_lines_lost_total", "Lines of the access log that nobody took in time.")
+        self.lost_spans = metrics.counter("eidos_trace_spans_lost_total", "Spans that nobody took in time.")
         self._tokens = tokens
         if tokens is not None:
             metrics.also(self._left)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+from _thread import allocate_lock
 from collections import deque
 
 from eidos import __version__, http, log
@@ -85,7 +86,7 @@ def _pairs(text: str, variable: str) -> dict[str, str]:
 
 
 class Exporter:
-    """Takes spans and sends them. ``lost`` hears how many were not."""
+    """Takes spans and sends them. ``lost`` hears how many were not, in the thread that sends."""
 
     def __init__(
         self,
@@ -103,6 +104,8 @@ class Exporter:
         self._lost = lost
         self._period = period
         self._queue: deque[Span] = deque()
+        self._lock = allocate_lock()
+        self._over = 0
         self._circuit = Circuit(http.parse_url(url).origin, time.monotonic)
         self._failing = False
         self._thread: threading.Thread | None = None
@@ -112,7 +115,8 @@ class Exporter:
     def put(self, span: Span) -> None:
         """Take a span that ended; when too many wait already, it is lost."""
         if len(self._queue) >= QUEUE:
-            self._lost(1)
+            with self._lock:
+                self._over += 1
             return
         self._queue.append(span)
         if self._wake is not None and len(self._queue) == BATCH:
@@ -135,6 +139,7 @@ class Exporter:
         elif self._wake is not None:
             self._wake.set()
             self._thread.join(timeout)
+        self._report()
 
     def _run(self) -> None:
         assert self._wake is not None
@@ -142,8 +147,16 @@ class Exporter:
             self._wake.wait(self._period)
             if self._end is None:
                 self._wake.clear()
+            self._report()
             if not self._circuit.is_open:
                 self._send_all()
+
+    def _report(self) -> None:
+        """Tell of spans that did not fit: here, and not where a request waits for it."""
+        with self._lock:
+            over, self._over = self._over, 0
+        if over:
+            self._lost(over)
 
     def _send_all(self) -> None:
         while self._queue:
