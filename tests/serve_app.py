@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from eidos.server.app import PATHS, App
@@ -18,8 +17,6 @@ from eidos.server.message import Deadline, Request, Response
 from eidos.server.observed import ServerMetrics
 from eidos.server.ratelimit import Limits
 from eidos.server.settings import Settings
-
-ROOT = Path(__file__).resolve().parent.parent
 
 #: Without limits, for tests that are about something else.
 FREE = Settings(rate=0.0)
@@ -94,6 +91,7 @@ def listening(app: App) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -107,7 +105,7 @@ def listening(app: App) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(response.body)
 
-        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = _any  # noqa: N815
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = do_QUERY = _any  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

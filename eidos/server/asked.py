@@ -215,6 +215,8 @@ def query_document(tree: Mapping[str, Any], knowledge: Knowledge) -> Query:
             hint = f"did you mean {like!r}?" if like else "a snapshot has measurements, a query has these fields"
             message = f"{BODY}: {_short(str(name))!r} is no field of a query; there are {', '.join(FIELDS)}"
             raise Refused(400, message, hint, details=details)
+        if value is None:
+            continue
         if isinstance(value, (dict, list, bool)):
             raise Refused(400, f"{BODY}: {name}: expected a word or a version", details={"field": name})
         if field in said:

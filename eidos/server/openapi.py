@@ -186,5 +186,5 @@ def _parameter(parameter: Parameter, said: str, knowledge: Knowledge) -> dict[st
     return tree
 
 
-#: Versions, as :mod:`eidos.semver` reads them.
-VERSION_PATTERN = r"^v?[0-9]{1,18}(\.[0-9]{1,18}){0,2}([-+~_][0-9A-Za-z.]+)?$"
+#: Versions, as :mod:`eidos.semver` reads them, and the two ways to say nothing.
+VERSION_PATTERN = r"^(|any|[vV]?[0-9]{1,18}(\.[0-9]{1,18}){0,2}([-+~_][!-~]+)?)$"

@@ -131,7 +131,7 @@
     const constraints = recipe.constraints || [], components = recipe.components || [];
     const readings = recipe.measurements.reduce((sum, each) => sum + each.subtypes.reduce((all, part) => all + Object.keys(part.data).length, 0), 0);
     $("title").textContent = names(recipe.request);
-    document.title = `${names(recipe.request)} – eidos`;
+    document.title = `${names(recipe.request)} · eidos`;
     status.textContent = `${count(readings, "reading")}, ${count(constraints.length, "constraint")}, ${count(components.length, "component")}`;
     const meta = recipe.metadata;
     $("data").textContent = ` · recipe data ${(meta["recipe-timestamp"] || "").slice(0, 10)} ${(meta["recipe-data"] || "").slice(0, 12)}`;
