@@ -430,6 +430,8 @@ def test_work_stops_when_nobody_waits(recipe: bytes) -> None:
         late = ask.post(target, body, seconds=-1)
         assert (late.status, said(late)["code"], said(late)["retryable"]) == (503, "SERVICE_UNAVAILABLE", True)
         assert header(late, "Retry-After") == "1"
+    flow = b"a: [" + b"1, " * 100_000 + b"1]"
+    assert ask.post("/v1/recipe", flow, seconds=0.2).status == 503
     asked = request("POST", "/v1/bundle", recipe)
     asked.deadline.cancel()
     assert ask.app.answer(asked).status == 503

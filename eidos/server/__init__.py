@@ -2,3 +2,5 @@
 
 Knows how requests become calls of ``workflow`` and answers become bytes; must not know what a recipe or a bundle is made of.
 """
+
+from __future__ import annotations

@@ -191,7 +191,7 @@ def document(request: Request, limit: int) -> Any:
     from eidos import formats
 
     try:
-        return formats.from_text(request.body, BODY, limit)
+        return formats.from_text(request.body, BODY, limit, request.deadline.check)
     except InvalidData as fault:
         place, _, reason = fault.message.partition(": ")
         if not reason.startswith(("not JSON", "not YAML")):
