@@ -67,6 +67,7 @@ class App:
         self._answers = Answers()
         self._shortcuts = Shortcuts()
         self._static = self._made_once()
+        _load_modules()
 
     def _made_once(self) -> dict[tuple[str, str], Answer]:
         from eidos import formats
@@ -190,6 +191,17 @@ class App:
             raise _unknown_path(request.path)
         allow = route.allow if route else "GET, HEAD, POST, OPTIONS"
         return Response(200, (("Allow", allow), ("X-API-Version", "v1"), *more), b"", route.path if route else "")
+
+
+def _load_modules() -> None:
+    """Import now what requests need, so that workers share it, and none of them waits for it."""
+    import difflib  # noqa: F401
+    import traceback  # noqa: F401
+
+    from eidos import workflow  # noqa: F401
+    from eidos.bundle import archive, engine, zipped  # noqa: F401
+    from eidos.formats import block, json_in, json_out, yaml_in, yaml_out  # noqa: F401
+    from eidos.recipe import detect, resolve  # noqa: F401
 
 
 def _template(request: Request) -> str:
