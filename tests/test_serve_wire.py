@@ -317,6 +317,7 @@ REFUSED = {
     "chunk-large": (413, request("POST /echo HTTP/1.1", CHUNKED, body=b"186a1\r\nabc")),
     "chunk-ext-endless": (400, request("POST /echo HTTP/1.1", CHUNKED, body=b"1;" + b"x" * 300)),
     "chunk-ext-heavy": (400, request("POST /echo HTTP/1.1", CHUNKED, body=(b"1;" + b"x" * 200 + b"\r\na\r\n") * 50)),
+    "chunks-tiny": (400, request("POST /echo HTTP/1.1", CHUNKED, body=b"1\r\na\r\n" * 17000)),
     "trailer": (400, request("POST /echo HTTP/1.1", CHUNKED, body=b"0\r\nX : y\r\n\r\n")),
     "trailers-endless": (431, request("POST /echo HTTP/1.1", CHUNKED, body=b"0\r\n" + b"X: y\r\n" * 2000)),
     "long-line": (414, request(f"GET /{'a' * 8192} HTTP/1.1")),

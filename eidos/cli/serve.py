@@ -143,7 +143,7 @@ def run(values: Values) -> int:
     from eidos.server.app import PATHS, App
     from eidos.server.board import Board
     from eidos.server.knowledge import load
-    from eidos.server.observed import AccessLog, ServerMetrics
+    from eidos.server.observed import GatheredLog, ServerMetrics
     from eidos.server.ratelimit import Limits
     from eidos.server.supervisor import Supervisor, slots
     from eidos.server.system import SERVICE
@@ -154,7 +154,7 @@ def run(values: Values) -> int:
     places = slots(settings.workers)
     board = Board(places)
     limits = Limits(settings, settings.workers)
-    access = AccessLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
+    access = GatheredLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
     knowledge = load(settings)
     metrics = ServerMetrics(
         PATHS,
@@ -169,7 +169,7 @@ def run(values: Values) -> int:
     app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
     listener = binding.listen(settings, os.environ)
     log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
-    return Supervisor(listener, app, Told(metrics, tracer), board).run()
+    return Supervisor(listener, app, Told(metrics, tracer, access), board).run()
 
 
 def settings_of(values: Values) -> Settings:

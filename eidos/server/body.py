@@ -22,6 +22,9 @@ _FIELD = re.compile(rb"%s:[\t -~\x80-\xff]*" % TOKEN)
 #: The longest line of a size in bytes, and all of the trailers.
 SIZE_LINE, TRAILERS = 256, 8192
 
+#: Chunks that may be as small as they like; of more, one has to hold so many bytes on average, or reading them is work for nothing.
+CHUNKS, LEAST = 16384, 16
+
 
 def too_large(limit: int) -> Refused:
     """What is said of a body over the limit."""
@@ -63,7 +66,7 @@ class Chunked:
         self._missing = 0  # of the chunk, with its CRLF
         self._step = self._size
         self._trailers = 0
-        self._framing = 0
+        self._framing = self._chunks = 0
         self._done = False
 
     def feed(self, data: bytes) -> bytes | None:
@@ -98,7 +101,9 @@ class Chunked:
         if found is None:
             raise Refused(400, "the size of a chunk is no hexadecimal number")
         size = int(found[1], 16)
-        # A body of chunks of one byte is honest; lines of extensions that outweigh all that is said are not.
+        self._chunks += 1
+        if self._chunks > CHUNKS and self._chunks * LEAST > len(self._body) + size:
+            raise Refused(400, "the chunks are too small")
         self._framing += len(line) - len(found[1])
         if len(self._body) + size > self._limit:
             raise too_large(self._limit)

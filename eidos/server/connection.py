@@ -167,7 +167,7 @@ class Connection(BaseHTTPRequestHandler):
                 out.append(self._encoded(response, request, head))
                 turns += 1
                 if self.closing:
-                    self.lingers = bool(data)
+                    self.lingers |= bool(data)
                     break
                 if not data:
                     break
@@ -292,6 +292,7 @@ class Connection(BaseHTTPRequestHandler):
         head, self.head = head or self.head, None
         assert head is not None
         self.closing = close = self.server.leaving or not head.persists
+        self.lingers = close and head.persists  # the client may be sending the next one already
         bodiless = head.method == "HEAD"
         old = head.old and not close
         try:

@@ -120,10 +120,12 @@ class Listener(HTTPServer):
                 self._accept(now, patient=False)
             if self._working or now - swept >= poll_interval:
                 swept = now if self._sweep(now, now - swept >= poll_interval) else swept
+            self.told.turned()
             if self.draining and (not self._connections or now >= self._drain_until):
                 break
         for connection in list(self._connections.values()):
             connection.close()
+        self.told.turned()
 
     def _patience(self, longest: float) -> float:
         """Seconds until there is something to do that no event tells."""

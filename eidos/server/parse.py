@@ -13,6 +13,7 @@ One regular expression says whether a head is well-formed; only when it is not, 
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 from eidos.server.errors import Refused
 from eidos.server.settings import HEADERS_LIMIT, LINE_LIMIT
@@ -122,7 +123,8 @@ def read(head: bytes) -> Head:
             raise Refused(400, "the field Host is missing")
     elif _HOST.fullmatch(host) is None:
         raise Refused(400, "the field Host holds no host")
-    return Head(method, target, headers, old)
+    # Heads are remembered, so requests share what is in them: nobody can change it.
+    return Head(method, target, MappingProxyType(headers), old)
 
 
 def unfinished(buffer: bytearray, seen: int) -> None:

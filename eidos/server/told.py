@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from eidos.server.message import Request, Response
-    from eidos.server.observed import ServerMetrics
+    from eidos.server.observed import GatheredLog, ServerMetrics
     from eidos.telemetry.trace import Tracer
 
     class Application(Protocol):
@@ -28,10 +28,14 @@ PATIENCE = 2.0
 
 
 class Told:
-    """Tells ``metrics`` and ``tracer`` what the transport sees and an application does not; None for whoever does not count or trace."""
+    """Tells ``metrics``, ``tracer`` and ``access`` what the transport sees; None for whoever does not count, trace or write lines.
 
-    def __init__(self, metrics: ServerMetrics | None = None, tracer: Tracer | None = None) -> None:
+    ``access`` is that of ``metrics``.
+    """
+
+    def __init__(self, metrics: ServerMetrics | None = None, tracer: Tracer | None = None, access: GatheredLog | None = None) -> None:
         self._metrics = metrics
+        self._access = access
         self._tracer = tracer
 
     def begins(self, slot: int, most: int) -> None:
@@ -44,6 +48,11 @@ class Told:
         """This process is a worker, and answers from now on."""
         if self._tracer is not None:
             self._tracer.start()
+
+    def turned(self) -> None:
+        """The loop has done what there was to do."""
+        if self._access is not None:
+            self._access.flush()
 
     def served(self) -> None:
         """It is done."""
