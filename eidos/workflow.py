@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eidos.collectors import Collect
     from eidos.isolation import Frame
     from eidos.model.bundle import Bundle
+    from eidos.model.chart import Chart
     from eidos.model.recipe import Recipe
     from eidos.pool import Future
     from eidos.recipe.store import Store
@@ -170,6 +171,8 @@ def make_bundle(
     system_tolerations: Sequence[str] = (),
     templates: str | None = None,
     data: str | None = None,
+    known: tuple[dict[str, Chart], Callable[[str], object]] | None = None,
+    proceed: Callable[[], object] | None = None,
 ) -> Bundle:
     """Make the files that deploy what a recipe says, in memory; ``bundle.writer`` and ``bundle.archive`` write them.
 
@@ -177,8 +180,8 @@ def make_bundle(
     is in the result, and the others are made; with ``fail_fast`` it is raised. ``namespace`` is one for all, or by component; ``sets``
     are ``component:path=value``, ``values`` trees by component (or triples of component, tree and what to call it); ``registry`` is a
     mirror; tolerations are written ``key=value:effect``. ``templates`` is a folder laid over the shipped templates, ``data`` one of
-    recipes, whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. The same arguments give the
-    same bytes, in parallel or one after another.
+    recipes, whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts; ``known`` is what was read of
+    both before. ``proceed`` is called before each component, and may raise. The same arguments give the same bytes, in parallel or not.
 
     Raises InvalidInput for what cannot be asked, and InvalidData for a recipe that lacks what its components need.
 
@@ -200,8 +203,8 @@ def make_bundle(
         system_node_selector=system_node_selector,
         system_tolerations=system_tolerations,
     )
-    charts, knowledge = charts_and_knowledge(data)
-    job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates)
+    charts, knowledge = known or charts_and_knowledge(data)
+    job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates, proceed)
     log.info("making a bundle", components=len(job.components))
     if parallel and len(job.components) > 1:
         from eidos.pool import ThreadPoolExecutor

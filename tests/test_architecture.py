@@ -28,8 +28,10 @@ FLOORS = {
 
 #: Adapters that stand on another adapter, and why.
 BESIDE = {
+    ("cli", "server"): "one verb opens the other door",
     ("nvidia", "host"): "what a driver leaves in a file tree is read from the tree it is given",
     ("resources", "formats"): "in a checkout the recipes are YAML",
+    ("telemetry", "http"): "traces are sent over HTTP",
 }
 
 #: Where a failure of any kind is caught, so that it costs no more than its own part.

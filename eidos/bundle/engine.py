@@ -70,8 +70,9 @@ def prepare(
     bundlers: Sequence[str] | None,
     options: Options,
     templates: str | None = None,
+    proceed: Callable[[], object] | None = None,
 ) -> Job:
-    """Decide what is made; refuses here what can be refused before anything is."""
+    """Decide what is made; refuses here what can be refused before anything is. ``proceed`` is called before each component."""
     chosen = plan(recipe, charts, bundlers, options)
     found = template_sets.shipped()
     if templates is not None:
@@ -80,7 +81,7 @@ def prepare(
     context = components.Context(recipe, chosen.options, found, names, charts, knowledge)
     for component in chosen.components:
         _refuse(component, context)
-    return Job(chosen.components, context, chosen.warnings)
+    return Job(chosen.components, context, chosen.warnings, proceed)
 
 
 def _refuse(component: Component, context: Context) -> None:
@@ -103,9 +104,12 @@ class Job(Record):
     components: tuple[Component, ...]
     context: Context
     warnings: tuple[str, ...] = ()
+    proceed: Callable[[], object] | None = None
 
     def make(self, component: Component, fail_fast: bool = False) -> Part:
         """One component, or why it failed; with ``fail_fast`` that is raised."""
+        if self.proceed is not None:
+            self.proceed()
         began = time.perf_counter()
         try:
             result = components.make(component, self.context)

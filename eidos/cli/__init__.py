@@ -29,6 +29,7 @@ COMMANDS = {
     "recipe": ("eidos.cli.recipe", "say what a node should be: readings, constraints, components"),
     "bundle": ("eidos.cli.bundle", "say how to get there: values, manifests, scripts from a recipe"),
     "verify": ("eidos.cli.verify", "say whether a bundle is still what it was made as"),
+    "serve": ("eidos.cli.serve", "answer the same questions over HTTP"),
     "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, or one of its commands"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from eidos import log
-from eidos.cli import destination
+from eidos.cli import destination, watch
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, path
 from eidos.errors import EidosError, InvalidData, InvalidInput
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
+    from eidos.cli.watch import Watch
     from eidos.model.bundle import Bundle
     from eidos.model.recipe import Recipe
 
@@ -74,6 +75,7 @@ VERB = Verb(
         ),
         Option("fail-fast", "stop at the first component that fails, and write nothing"),
         Option("serial", "make one component after another"),
+        watch.METRICS_FILE,
         FORMAT,
         *LOGGING,
         HELP,
@@ -99,6 +101,10 @@ def run(values: Values) -> int:
     """Make the bundle and write it, or say what lint found."""
     if values.get("action") == LINT:
         return _lint(values)
+    return watch.run("bundle", values, _run)
+
+
+def _run(values: Values, watching: Watch) -> int:
     folder, archive = values["output"], values["archive"]
     if folder is None and archive is None:
         folder = FOLDER
@@ -106,26 +112,29 @@ def run(values: Values) -> int:
     recipe = read_recipe(values["file"])
     from eidos.workflow import make_bundle
 
-    bundle = make_bundle(
-        recipe,
-        bundlers=values["bundlers"] or None,
-        parallel=not values["serial"],
-        fail_fast=values["fail-fast"],
-        namespace=_by_component(values["namespace"]),
-        sets=values["set"],
-        values=[_values(said) for said in values["values"]],
-        registry=values["registry"],
-        accelerated_node_selector=_pairs(values["accelerated-node-selector"], "--accelerated-node-selector"),
-        accelerated_tolerations=values["accelerated-toleration"],
-        system_node_selector=_pairs(values["system-node-selector"], "--system-node-selector"),
-        system_tolerations=values["system-toleration"],
-        templates=values["templates"],
-        data=values["data"],
-    )
+    with watching.step("make"):
+        bundle = make_bundle(
+            recipe,
+            bundlers=values["bundlers"] or None,
+            parallel=not values["serial"],
+            fail_fast=values["fail-fast"],
+            namespace=_by_component(values["namespace"]),
+            sets=values["set"],
+            values=[_values(said) for said in values["values"]],
+            registry=values["registry"],
+            accelerated_node_selector=_pairs(values["accelerated-node-selector"], "--accelerated-node-selector"),
+            accelerated_tolerations=values["accelerated-toleration"],
+            system_node_selector=_pairs(values["system-node-selector"], "--system-node-selector"),
+            system_tolerations=values["system-toleration"],
+            templates=values["templates"],
+            data=values["data"],
+        )
+    watching.bundle(bundle)
     for sentence in bundle.warnings:
         log.warn(sentence)
     if bundle.files:
-        _write(bundle, folder, archive, values["force"])
+        with watching.step("serialise"):
+            _write(bundle, folder, archive, values["force"])
     _report(bundle, folder if bundle.files else None, archive if bundle.files else None, values)
     if bundle.errors:
         log.error(f"{len(bundle.errors)} of {len(bundle.components)} components failed: {', '.join(bundle.errors)}")

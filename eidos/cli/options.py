@@ -84,7 +84,8 @@ class Option(Record):
     ``convert`` needless. ``many`` takes several values, by comma or by repetition (without ``commas`` by repetition alone, because a
     comma may be part of a value); any other option takes the last it is given.
     ``sets`` makes a flag another way to write ``--<sets[0]> <sets[1]>``. ``anywhere`` is False for what is a flag only.
-    ``default`` is written as a user would write it. ``completes`` is ``file`` or ``folder``.
+    ``default`` is written as a user would write it. ``completes`` is ``file`` or ``folder``. ``fallback`` is a variable that platforms set,
+    which counts when ours is not set.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Option(Record):
     sets: tuple[str, str] | None = None
     anywhere: bool = True
     completes: str | None = None
+    fallback: str | None = None
 
     @property
     def flag(self) -> str:

@@ -5,9 +5,11 @@ Knows the flags of the verb and the exit status for what it found; must not know
 
 from __future__ import annotations
 
+import time
+
 from eidos import log
-from eidos.cli import destination
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, path
+from eidos.cli import destination, watch
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration, path
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.query import FIELDS
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
+    from eidos.cli.watch import Watch
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
     from eidos.recipe.store import Store
@@ -53,6 +56,10 @@ VERB = Verb(
             convert=path,
             completes="file",
         ),
+        Option("server", "ask this server instead of the built-in data: https://eidos.example.com", "URL"),
+        Option("fallback", "when the server does not answer, take the built-in data; the recipe says so"),
+        Option("timeout", "how long the server may take, with all attempts", "DURATION", None, "30s", duration),
+        watch.METRICS_FILE,
         OUTPUT,
         FORMAT,
         *LOGGING,
@@ -63,13 +70,18 @@ VERB = Verb(
         ("eidos recipe --gpu h100 --service eks --intent training", "for a query"),
         ("eidos recipe -f node.yaml --intent inference", "for the node that a snapshot describes"),
         ("eidos recipe --gpu gb200 --explain -t table", "which layer set what, for people"),
+        ("eidos recipe --gpu h100 --server https://eidos.example.com", "as a server knows it"),
         ("eidos recipe list", "what is covered"),
         ("eidos recipe lint --data my-recipes", "check recipes of your own"),
     ),
     notes=(
         (
-            "Exit status: 0 written, 2 wrong usage or input that is no snapshot or no recipe data, 4 nothing specific matched (--strict) "
-            "or lint found an error."
+            "A server that is in trouble is asked again, at most three times and as late as it asks for. With --fallback "
+            "the metadata of a recipe that is none of the server's hold recipe-source: built-in."
+        ),
+        (
+            "Exit status: 0 written, 1 the server did not answer with a recipe, 2 wrong usage or input that is no snapshot or no recipe "
+            "data, 4 nothing specific matched (--strict) or lint found an error, 124 the server took longer than --timeout."
         ),
     ),
 )
@@ -81,37 +93,48 @@ def run(values: Values) -> int:
     action = values.get("action")
     if action:
         # What the environment or the configuration file says is meant for recipes, and stands in nobody's way here.
-        said = [flag for name in (*FIELDS, "file") if (flag := values.where.get(name, "")).startswith("--")]
+        said = [flag for name in (*FIELDS, "file", "server", "fallback") if (flag := values.where.get(name, "")).startswith("--")]
         if said:
             raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(said)} {'are' if len(said) > 1 else 'is'} given")
     if action == LINT:
         from eidos.cli.recipe_lint import run_lint
 
         return run_lint(values)
-    store = open_store(values["data"])
-    if action == LIST:
-        from eidos.recipe.covered import covered
+    return _list(values) if action == LIST else watch.run("recipe", values, _run)
 
-        tree = covered(store)
-        fmt = destination.format_for(values["format"], values["output"], "table")
-        if fmt == "table":
-            from eidos.cli.recipe_table import list_table
 
-            text = list_table(tree, destination.width(values["output"]))
-        else:
-            text = emit(fmt, tree)
-        destination.write(values["output"], text)
-        return 0
-    recipe = _make(values, store)
+def _list(values: Values) -> int:
+    from eidos.recipe.covered import covered
+
+    tree = covered(open_store(values["data"]))
+    fmt = destination.format_for(values["format"], values["output"], "table")
+    if fmt == "table":
+        from eidos.cli.recipe_table import list_table
+
+        text = list_table(tree, destination.width(values["output"]))
+    else:
+        text = emit(fmt, tree)
+    destination.write(values["output"], text)
+    return 0
+
+
+def _run(values: Values, watching: Watch) -> int:
+    if values["server"] is not None:
+        from eidos.cli.recipe_server import ask
+
+        recipe, tree = ask(values, watching, lambda: _make(values, watching))
+    else:
+        recipe, tree = _make(values, watching), None
     for sentence in recipe.warnings:
         log.warn(sentence)
     fmt = destination.format_for(values["format"], values["output"])
-    if fmt == "table":
-        from eidos.cli.recipe_table import recipe_table
+    with watching.step("serialise"):
+        if fmt == "table":
+            from eidos.cli.recipe_table import recipe_table
 
-        text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
-    else:
-        text = emit(fmt, recipe.to_tree(context=values["context"]))
+            text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
+        else:
+            text = emit(fmt, recipe.to_tree(context=values["context"]) if tree is None else tree)
     destination.write(values["output"], text)
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
@@ -145,21 +168,32 @@ def emit(fmt: str, tree: Any) -> str:
     return formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
 
 
-def _make(values: Values, store: Store) -> Recipe:
+def _make(values: Values, watching: Watch) -> Recipe:
     from eidos.workflow import make_recipe
 
-    said = {field: values[field] for field in FIELDS if values[field] is not None}
-    snapshot = _read_snapshot(values["file"]) if values["file"] is not None else None
-    return make_recipe(said, snapshot=snapshot, store=store, called=values.where, explain=values["explain"])
+    store = open_store(values["data"])
+    snapshot = read_snapshot(values["file"])[0] if values["file"] is not None else None
+    began = time.perf_counter()
+    with watching.step("build"):
+        recipe = make_recipe(query(values), snapshot=snapshot, store=store, called=values.where, explain=values["explain"])
+    watching.recipe(recipe, time.perf_counter() - began)
+    return recipe
 
 
-def _read_snapshot(place: str) -> Snapshot:
+def query(values: Values) -> dict[str, str]:
+    """The fields of the query that were said."""
+    return {field: values[field] for field in FIELDS if values[field] is not None}
+
+
+def read_snapshot(place: str) -> tuple[Snapshot, bytes]:
+    """The snapshot in a file or on standard input, and its bytes; raises an EidosError that says what is there instead."""
     from eidos import formats
     from eidos.cli.destination import read
     from eidos.model.snapshot import from_tree
 
     name = "standard input" if place == "-" else place
-    tree = formats.from_text(read(place), name)
+    data = read(place)
+    tree = formats.from_text(data, name)
     if tree is None:
         raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
-    return from_tree(tree, name)
+    return from_tree(tree, name), data

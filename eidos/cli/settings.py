@@ -47,6 +47,9 @@ LIMIT = 1 << 20
 #: What Kubernetes sets in every container beside a Service called ``eidos`` ("Discovering services" in its documentation).
 SERVICE_LINKS = ("EIDOS_SERVICE_", "EIDOS_PORT")
 
+#: How the value of ``EIDOS_PORT`` begins there; what does not is a port that somebody means.
+LINKED = ("tcp://", "udp://", "sctp://")
+
 
 def config_path(environ: Mapping[str, str]) -> str | None:
     """Where the configuration file would be, or None when there is no home to look in."""
@@ -157,12 +160,13 @@ def resolve(options: Sequence[Option], flags: Flags, environ: Mapping[str, str],
     for option in options:
         name = option.name
         found = config.find(option, verb) if config and option.anywhere else None
+        variable = _variable(option, environ)
         if name in flags:
             where[name] = option.flag
             values[name] = _convert(option, flags[name], where[name])
-        elif option.anywhere and environ.get(option.variable):
-            where[name] = option.variable
-            values[name] = _convert(option, [environ[option.variable]], where[name])
+        elif variable is not None:
+            where[name] = variable
+            values[name] = _convert(option, [environ[variable]], where[name])
         elif found:
             where[name] = found[1]
             values[name] = _convert(option, _written(*found, option.many), where[name])
@@ -171,6 +175,16 @@ def resolve(options: Sequence[Option], flags: Flags, environ: Mapping[str, str],
         else:
             values[name] = False if option.metavar is None else () if option.many else None
     return values
+
+
+def _variable(option: Option, environ: Mapping[str, str]) -> str | None:
+    """The variable that says an option's value, or None."""
+    if not option.anywhere:
+        return None
+    value = environ.get(option.variable)
+    if value and not (option.variable.startswith(SERVICE_LINKS) and value.startswith(LINKED)):
+        return option.variable
+    return option.fallback if option.fallback and environ.get(option.fallback) else None
 
 
 def check_environment(environ: Mapping[str, str], verbs: Callable[[], Sequence[Verb]]) -> None:

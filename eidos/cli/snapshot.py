@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from eidos import collectors, log
-from eidos.cli import destination
+from eidos.cli import destination, watch
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eidos.cli.options import Values
+    from eidos.cli.watch import Watch
     from eidos.model.snapshot import Snapshot
 
 #: The document was written, and a required collector is not ok.
@@ -87,6 +88,7 @@ VERB = Verb(
         Option("volatile", "also what changes on its own: temperatures, counters, memory in use"),
         Option("fail-fast", "stop at the first failure, write nothing, exit 1"),
         Option("list", "print the collectors, and collect nothing", anywhere=False),
+        watch.METRICS_FILE,
         *LOGGING,
         HELP,
     ),
@@ -104,6 +106,10 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Take the snapshot and write it; the exit status says whether something that was required is missing."""
+    return watch.run("snapshot", values, _run)
+
+
+def _run(values: Values, watching: Watch) -> int:
     deadline = time.monotonic() + values["timeout"]
     _in_time(values["output"], lambda: destination.check(values["output"]), deadline)
     everything = collectors.names()
@@ -135,9 +141,12 @@ def run(values: Values) -> int:
         volatile=values["volatile"],
         timeout=left,
         fail_fast=values["fail-fast"],
+        collector=watching.collector(selected),
     )
+    watching.outcomes(snapshot.collectors)
     began = time.perf_counter()
-    text = emit(snapshot)
+    with watching.step("serialise"):
+        text = emit(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
     _in_time(values["output"], lambda: destination.write(values["output"], text), max(deadline, time.monotonic() + PATIENCE))
     if _is_bare(snapshot):

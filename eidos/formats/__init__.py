@@ -12,7 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Union
+    from typing import Any, Callable, Union
 
     #: What can be written.
     Tree = Union[Mapping[str, Any], Sequence[Any], str, int, float, bool, None]
@@ -35,12 +35,13 @@ def to_json(tree: Tree) -> str:
     return emit(tree)
 
 
-def from_text(data: bytes | str, where: str, limit: int = LIMIT) -> Any:
+def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callable[[], object] | None = None) -> Any:
     r"""The tree in a YAML or JSON document.
 
     ``where`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
-    characters). An empty document is None. Numbers whose text would be lost are :mod:`eidos.model.written` ones. Raises
-    InvalidData with the place and the reason for everything that is no such document, or that is built to exhaust its reader.
+    characters); ``proceed`` is called every now and then while reading takes long, and may raise. An empty document is None. Numbers
+    whose text would be lost are :mod:`eidos.model.written` ones. Raises InvalidData with the place and the reason for everything that
+    is no such document, or that is built to exhaust its reader.
 
     >>> from_text(b"kind: Snapshot", "snapshot.yaml")
     {'kind': 'Snapshot'}
@@ -50,4 +51,4 @@ def from_text(data: bytes | str, where: str, limit: int = LIMIT) -> Any:
     """
     from eidos.formats.reader import read
 
-    return read(data, where, limit)
+    return read(data, where, limit, proceed)

@@ -12,7 +12,7 @@ from eidos.formats.fault import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 #: Documents of ours have eight levels; Helm values have twenty.
 DEPTH = 100
@@ -26,10 +26,10 @@ _FLOW_LIMIT = 1 << 20
 _BINARY = "is it compressed, or not a text file at all?"
 
 
-def read(data: bytes | str, where: str, limit: int) -> Any:
+def read(data: bytes | str, where: str, limit: int, proceed: Callable[[], object] | None = None) -> Any:
     """The tree in ``data``; see :func:`eidos.formats.from_text`."""
     try:
-        return _read(_decode(data, limit) if isinstance(data, bytes) else _bounded(data, limit))
+        return _read(_decode(data, limit) if isinstance(data, bytes) else _bounded(data, limit), proceed)
     except Fault as fault:
         place = "" if fault.line is None else f", line {fault.line}" + ("" if fault.column is None else f", column {fault.column}")
         raise InvalidData(f"{where}{place}: {fault.reason}", fault.hint) from fault.__cause__
@@ -37,13 +37,13 @@ def read(data: bytes | str, where: str, limit: int) -> Any:
         raise InvalidData(f"{where}: too deep or too large to be read", "is this the document you meant?") from cause
 
 
-def _read(text: str) -> Any:
+def _read(text: str, proceed: Callable[[], object] | None) -> Any:
     text = text.removeprefix("\ufeff")
     nul = text.find("\0")
     if nul >= 0:
         raise Fault.at(text, nul, "a NUL character, which no document may hold", _BINARY)
     if text.lstrip(" \t\r\n")[:1] not in ("{", "["):
-        return _read_yaml(text)
+        return _read_yaml(text, proceed)
     from eidos.formats import json_in
 
     try:
@@ -52,13 +52,13 @@ def _read(text: str) -> Any:
         if len(text) > _FLOW_LIMIT:
             raise
         try:
-            return _read_yaml(text)
+            return _read_yaml(text, proceed)
         except Fault as second:
             # Whichever reader came further knows better what the author meant.
             raise max(first, second, key=lambda fault: (fault.line or 0, fault.column or 0)) from None
 
 
-def _read_yaml(text: str) -> Any:
+def _read_yaml(text: str, proceed: Callable[[], object] | None) -> Any:
     from eidos.formats import block
 
     tree = block.read(text)
@@ -66,7 +66,7 @@ def _read_yaml(text: str) -> Any:
         return tree
     from eidos.formats import yaml_in  # PyYAML costs more than all the rest of a start
 
-    return yaml_in.read(text, DEPTH, VALUES)
+    return yaml_in.read(text, DEPTH, VALUES, proceed)
 
 
 def _bounded(text: str, limit: int) -> str:

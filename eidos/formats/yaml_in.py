@@ -28,7 +28,7 @@ from eidos.formats.scalars import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 _TAG = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = {True: (None, "!", _TAG + "map"), False: (None, "!", _TAG + "seq")}
@@ -76,12 +76,15 @@ class _Anchored:
         self.text = text
 
 
-def read(text: str, depth: int, values: int) -> Any:
-    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; None when it is empty. Raises Fault."""
+def read(text: str, depth: int, values: int, proceed: Callable[[], object] | None = None) -> Any:
+    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; None when it is empty. Raises Fault.
+
+    ``proceed`` is called once for every few hundred of them, and may raise.
+    """
     events = None
     try:
         events = _Events(text)
-        return _Builder(depth, values).build(events)
+        return _Builder(depth, values).build(events, proceed)
     except ReaderError as cause:
         code = ord(text[cause.position])
         hint = "write it as an escape in double quotes"
@@ -115,10 +118,13 @@ class _Builder:
         self.anchors: dict[str, _Anchored] = {}
         self.root: Any = None
 
-    def build(self, events: Any) -> Any:
-        """The tree; raises Fault, or what PyYAML raises."""
-        documents = 0
+    def build(self, events: Any, proceed: Callable[[], object] | None = None) -> Any:
+        """The tree; raises Fault, or what PyYAML raises, or ``proceed``."""
+        documents = number = 0
         while True:
+            number += 1
+            if proceed is not None and number % 256 == 0:
+                proceed()
             event = events.get_event()
             if event is None:
                 return self.root

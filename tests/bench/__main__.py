@@ -1,4 +1,4 @@
-"""``python3 -m tests.bench [snapshot] [recipe] [bundle] [--pyz FILE] [--runs N]``: figures, as ratios in one run."""
+"""``python3 -m tests.bench [snapshot] [recipe] [bundle] [serve] [--pyz FILE] [--runs N] [--full]``: figures, as ratios in one run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import bundle, recipe, snapshot
+from tests.bench import bundle, recipe, serve, snapshot
 
-VERBS = {"snapshot": snapshot.report, "recipe": recipe.report, "bundle": bundle.report}
+VERBS = {"snapshot": snapshot.report, "recipe": recipe.report, "bundle": bundle.report, "serve": serve.report}
 
 
 def main() -> int:
     """Measure what was asked for, and print it."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=__doc__)
-    parser.add_argument("verbs", nargs="*", choices=[*VERBS, []], help="what to measure (default: everything)")
+    parser.add_argument("verbs", nargs="*", choices=[*VERBS, []], help="what to measure (default: all but serve, which takes minutes)")
     parser.add_argument("--pyz", type=Path, help="a built file (default: build one)")
     parser.add_argument("--runs", type=int, default=41, help="runs of each command (default: 41)")
+    parser.add_argument("--full", action="store_true", help="serve: run as long as what is promised says")
     options = parser.parse_args()
-    for verb in options.verbs or VERBS:
-        VERBS[verb](options.pyz, options.runs)
+    for verb in options.verbs or [verb for verb in VERBS if verb != "serve"]:
+        VERBS[verb](options.pyz, options.runs, **({"full": options.full} if verb == "serve" else {}))
     return 0
 
 

@@ -1,0 +1,185 @@
+"""``eidos serve``: recipes and bundles over HTTP.
+
+Knows the flags of the verb and how the parts of the server are put together; must not know what any of them does.
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos import log
+from eidos.cli.options import HELP, LOGGING, Option, Verb, duration, path, text
+from eidos.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.cli.options import Values
+    from eidos.server.settings import Settings
+
+#: The largest numbers that mean something.
+MOST_WORKERS, MOST_CONNECTIONS, MOST_RATE, MOST_BODY, MOST_PROXIES = 128, 1 << 20, 1e9, 1 << 30, 16
+
+#: Sizes, as people and Kubernetes write them.
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
+
+
+def port(value: str) -> int:
+    """A TCP port; 0 is any that is free."""
+    return _whole(value, "port", 0, 65535)
+
+
+def workers(value: str) -> int:
+    """How many workers."""
+    return _whole(value, "number of workers", 1, MOST_WORKERS)
+
+
+def connections(value: str) -> int:
+    """How many connections."""
+    return _whole(value, "number of connections", 1, MOST_CONNECTIONS)
+
+
+def proxies(value: str) -> int:
+    """How many proxies."""
+    return _whole(value, "number of proxies", 0, MOST_PROXIES)
+
+
+def burst(value: str) -> int:
+    """How many requests at once."""
+    return _whole(value, "number of requests", 1, int(MOST_RATE))
+
+
+def rate(value: str) -> float:
+    """Requests a second; 0 is no limit."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not (number == 0 or 1e-3 <= number <= MOST_RATE) or "_" in value:
+        raise InvalidInput(f"{value!r} is no rate: it must be requests a second, from 0.001 to {MOST_RATE:g}, or 0 for no limit")
+    return number
+
+
+def size(value: str) -> int:
+    """Bytes.
+
+    >>> size("4MiB"), size("65536")
+    (4194304, 65536)
+    """
+    for unit, factor in UNITS.items():
+        if value.endswith(unit):
+            return _whole(value[: -len(unit)].rstrip(" "), "size", 1, MOST_BODY // factor) * factor
+    return _whole(value, "size", 1024, MOST_BODY)
+
+
+def pause(value: str) -> float:
+    """A duration that may be nothing, in seconds."""
+    return 0.0 if value in ("0", "0s") else duration(value)
+
+
+def header(value: str) -> str:
+    """The name of a header field (RFC 9110, section 5.1)."""
+    if not value or not value.isascii() or any(not (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in value):
+        raise InvalidInput(f"{value!r} is no name of a header")
+    return value
+
+
+def _whole(value: str, what: str, least: int, most: int) -> int:
+    if not (value.isascii() and value.isdigit()) or len(value) > 12 or not least <= int(value) <= most:
+        raise InvalidInput(f"{value!r} is no {what}: it must be a whole number from {least} to {most}")
+    return int(value)
+
+
+VERB = Verb(
+    "serve",
+    (
+        "Answer over HTTP what 'eidos recipe' and 'eidos bundle' answer here: the same query gives the same bytes.",
+        (
+            "Workers accept from one socket; a worker that ends is replaced. The first SIGTERM, SIGINT or SIGHUP makes /ready answer 503, "
+            "then no more connections are accepted, and what is in flight is finished; a second signal stops at once. A socket that "
+            "systemd hands over (LISTEN_FDS) is taken instead of --host and --port."
+        ),
+    ),
+    (
+        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=text),
+        Option("port", "the port to listen on, 0 for any that is free; PORT says it, too", "PORT", None, "8080", port, fallback="PORT"),
+        Option("workers", "processes that answer (default: one a processor, at most 4)", "N", convert=workers),
+        Option("rate", "requests a second of all clients together; 0 is no limit", "RATE", default="100", convert=rate),
+        Option("burst", "how many of them may come at once", "N", default="200", convert=burst),
+        Option("client-rate", "requests a second of one address; 0 is no limit", "RATE", default="0", convert=rate),
+        Option("client-burst", "how many of them may come at once (default: twice the rate)", "N", convert=burst),
+        Option("max-connections", "connections of all workers together", "N", default="8192", convert=connections),
+        Option("max-body", "the largest body of a request", "SIZE", default="4MiB", convert=size),
+        Option("request-timeout", "how long an answer may take", "DURATION", default="30s", convert=duration),
+        Option("drain-delay", "how long to go on after the signal to stop, until proxies know", "DURATION", default="0s", convert=pause),
+        Option("trust-proxy", "how many proxies in front write X-Forwarded-For", "N", default="0", convert=proxies),
+        Option("user-header", "the header in which such a proxy names the user, for the log", "NAME", convert=header),
+        Option("allowed-gpus", "GPUs that may be asked for (default: all)", "NAME", many=True),
+        Option("allowed-services", "services that may be asked for (default: all)", "NAME", many=True),
+        Option("allowed-intents", "intents that may be asked for (default: all)", "NAME", many=True),
+        Option("allowed-os", "operating systems that may be asked for (default: all)", "NAME", many=True),
+        Option("data", "a folder of recipe data to lay over the shipped one", "DIR", convert=path, completes="folder"),
+        *LOGGING,
+        HELP,
+    ),
+    examples=(
+        ("eidos serve", "on port 8080 of this machine"),
+        ("eidos serve --host :: --trust-proxy 1", "for others, behind a proxy"),
+        ("eidos serve --rate 0 --workers 8", "without a limit"),
+    ),
+    notes=(
+        "Unless --log-level says something else, each step and each request is shown.",
+        "Exit status: 0 stopped by a signal, 1 the address could not be had, 2 wrong usage.",
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Serve until a signal comes."""
+    if "log-level" not in values.where:
+        log.configure("info", values["log-format"])
+    settings = settings_of(values)
+    from eidos import resources
+    from eidos.server import binding
+    from eidos.server.app import PATHS, App
+    from eidos.server.board import Board
+    from eidos.server.knowledge import load
+    from eidos.server.observed import GatheredLog, ServerMetrics
+    from eidos.server.ratelimit import Limits
+    from eidos.server.supervisor import Supervisor, slots
+    from eidos.server.system import SERVICE
+    from eidos.server.told import Told
+    from eidos.telemetry.trace import open_tracer
+
+    binding.make_room(settings)
+    places = slots(settings.workers)
+    board = Board(places)
+    limits = Limits(settings, settings.workers)
+    access = GatheredLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
+    knowledge = load(settings)
+    metrics = ServerMetrics(
+        PATHS,
+        workers=places,
+        rules=knowledge.rules(),
+        bundlers=tuple(knowledge.charts),
+        tokens=limits.tokens,
+        access=access,
+        commit=resources.commit(),
+    )
+    tracer = open_tracer(os.environ, SERVICE, lambda count: log.warn(f"{count} spans could not be sent"))
+    app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
+    listener = binding.listen(settings, os.environ)
+    log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
+    return Supervisor(listener, app, Told(metrics, tracer, access), board).run()
+
+
+def settings_of(values: Values) -> Settings:
+    """What was said, as the server's record; InvalidInput for what does not go together."""
+    from eidos.server.settings import Settings, usual_workers
+
+    said = {name.replace("-", "_"): values[name] for name in values if name.replace("-", "_") in Settings._fields}
+    said["workers"] = said["workers"] or usual_workers()
+    if said["client_burst"] is None:
+        said["client_burst"] = max(1, min(int(MOST_RATE), round(2 * said["client_rate"])))
+    if said["user_header"] and not said["trust_proxy"]:
+        raise InvalidInput(f"{values.where['user-header']}: without --trust-proxy nobody can be believed to have set that header")
+    return Settings(**said)

@@ -1,0 +1,317 @@
+"""Asking an HTTP server: one request, one answer, both bounded.
+
+Knows ``http.client`` and what goes wrong on the way, and translates it once; must not know what is asked for, nor whether to ask again.
+
+A request ends at its deadline, whatever the other side does: names are looked up in a thread that can be abandoned, and every
+operation on the socket gets what is left of the time. An answer is read as far as its bound. Certificates are verified. A redirect
+is followed for what changes nothing; credentials go to the origin that they were meant for and to no other (RFC 9110, section 15.4), and
+nothing goes from https to http. Proxies that the environment names are not used: a service that is asked is named by its own address.
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos.errors import InvalidInput, Timeout, Unavailable
+from eidos.log import printable
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+    from http.client import HTTPResponse
+    from typing import Any, NoReturn
+
+    Address = tuple[int, int, int, str, tuple[Any, ...]]
+
+#: Bytes of an answer's body, redirects in a row, and bytes of a URL.
+BODY_LIMIT, REDIRECTS, URL_LIMIT = 16 << 20, 5, 8192
+
+#: Headers that say who asks.
+CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+
+_REDIRECT = {301, 302, 303, 307, 308}
+
+
+class Unanswered(Unavailable):
+    """No answer came, or none that is one. ``passing`` says that it may be otherwise in a moment."""
+
+    def __init__(self, message: str, hint: str | None = None, passing: bool = True) -> None:
+        super().__init__(message, hint)
+        self.passing = passing
+
+
+class Url(Record):
+    """An absolute URL, taken apart: ``scheme`` http or https, ``host`` without brackets, ``target`` path and query."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def origin(self) -> str:
+        """The URL without its target, as it may be shown to anybody."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = {"http": 80, "https": 443}[self.scheme] == self.port
+        return f"{self.scheme}://{host}" + ("" if usual else f":{self.port}")
+
+
+class Answer(Record):
+    """``headers`` have names in lower case; of repeated ones the values are joined by ``", "``. ``url`` is where it came from."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    url: Url
+
+
+def parse_url(text: str) -> Url:
+    """Take a URL apart; InvalidInput for what is no http URL, or holds a password.
+
+    >>> parse_url("https://example.com/v1?x=1").origin, parse_url("http://[2001:db8::1]:8080").target
+    ('https://example.com', '/')
+    """
+    from urllib.parse import urlsplit
+
+    hint = "write it like https://eidos.example.com"
+    if len(text) > URL_LIMIT or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidInput(f"{text[:100]!r} is no URL", hint)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as fault:
+        raise InvalidInput(f"{text!r} is no URL: {fault}", hint) from fault
+    if "@" in parts.netloc:
+        raise InvalidInput("a URL that holds a name or a password is not taken: others can see it", hint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"{text!r} is no http or https URL", hint)
+    if port == 0:
+        raise InvalidInput(f"{text!r}: there is no port 0", hint)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Url(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], target)
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    deadline: float,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    limit: int = BODY_LIMIT,
+) -> Answer:
+    """Ask, and give what was answered, whatever its status; redirects of GET and HEAD are followed.
+
+    ``deadline`` is on ``time.monotonic``. Raises Timeout when it passes; Unanswered when no answer came, or one that is cut off, malformed
+    or larger than ``limit`` bytes; InvalidInput for what is no URL.
+    """
+    at, sent = parse_url(url), dict(headers or {})
+    for _ in range(REDIRECTS + 1):
+        answer = _once(method, at, sent, body, deadline, limit)
+        location = answer.headers.get("location")
+        if answer.status not in _REDIRECT or location is None or method not in ("GET", "HEAD"):
+            return answer
+        to = _redirected(at, location)
+        if to.origin != at.origin:
+            sent = {name: value for name, value in sent.items() if name.lower() not in CREDENTIALS}
+        at = to
+    raise Unanswered(f"{at.origin}: more than {REDIRECTS} redirects in a row", passing=False)
+
+
+def _redirected(at: Url, location: str) -> Url:
+    from urllib.parse import urljoin
+
+    try:
+        to = parse_url(urljoin(at.origin + at.target, location))
+    except (InvalidInput, ValueError) as fault:
+        raise Unanswered(f"{at.origin}: it redirects to {printable(location[:100])!r}, which is no URL", passing=False) from fault
+    if (at.scheme, to.scheme) == ("https", "http"):
+        raise Unanswered(f"{at.origin}: it redirects to {to.origin}, where everybody can read along", passing=False)
+    return to
+
+
+def _once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None, deadline: float, limit: int) -> Answer:
+    import http.client
+    import ssl
+
+    connection = http.client.HTTPConnection(url.host, url.port)
+    what, timed = url.origin, None
+    try:
+        connection.sock = timed = _Timed(_connect(url, deadline), deadline)
+        try:
+            connection.request(method, url.target, body, {"Accept-Encoding": "identity", "Connection": "close", **headers})
+        except BrokenPipeError:
+            pass  # it answered before it had heard everything, and says why
+        response = connection.getresponse()
+        found: dict[str, str] = {}
+        for name, value in response.getheaders():
+            name = name.lower()
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return Answer(response.status, found, _body(response, found, what, limit), url)
+    except TimeoutError as fault:  # socket.timeout is the same from Python 3.10 on; it is an OSError before
+        raise _late(what) from fault
+    except ssl.SSLCertVerificationError as fault:
+        hint = "SSL_CERT_FILE names a file with the certificates to trust"
+        raise Unanswered(f"{what}: its certificate is not trusted: {fault.verify_message}", hint, passing=False) from fault
+    except ssl.SSLError as fault:
+        raise Unanswered(
+            f"{what}: TLS failed: {fault.reason or 'it broke off'}", "is it an https server?", isinstance(fault, ssl.SSLEOFError)
+        ) from fault
+    except http.client.RemoteDisconnected as fault:
+        raise Unanswered(f"{what}: it hung up without an answer") from fault
+    except http.client.IncompleteRead as fault:
+        raise Unanswered(f"{what}: its answer is cut off") from fault
+    except (http.client.HTTPException, ValueError) as fault:
+        raise Unanswered(f"{what}: what it answers is not HTTP", "is this the address of the service?", passing=False) from fault
+    except OSError as fault:
+        _broken(what, fault)
+    finally:
+        if timed is not None:
+            timed.end()
+
+
+def _broken(what: str, fault: OSError) -> NoReturn:
+    import socket
+
+    if isinstance(fault, socket.timeout):
+        raise _late(what) from fault
+    if isinstance(fault, socket.gaierror):
+        again = fault.errno == socket.EAI_AGAIN  # whoever knows names did not answer
+        raise Unanswered(f"{what}: no address is known for this name", "see whether it is written right", again) from fault
+    hint = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
+    raise Unanswered(f"{what}: {(fault.strerror or str(fault)).lower()}", hint) from fault
+
+
+def _late(what: str) -> Timeout:
+    return Timeout(f"{what}: no answer in time", "give it more time with --timeout, or see whether the service is up")
+
+
+def _body(response: HTTPResponse, headers: Mapping[str, str], what: str, limit: int) -> bytes:
+    """The body, read no further than ``limit``; the size that was promised is refused before it comes."""
+    if response.length is not None and response.length > limit:
+        raise Unanswered(f"{what}: its answer is larger than {limit:,} bytes", passing=False)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Unanswered(f"{what}: its answer is encoded in a way that was not asked for", passing=False)
+    expected, parts, size = response.length, [], 0
+    while part := response.read(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise Unanswered(f"{what}: its answer is larger than {limit:,} bytes", passing=False)
+    found = b"".join(parts)
+    if expected is not None and len(found) < expected:  # read(amount) does not say so itself
+        raise Unanswered(f"{what}: its answer is cut off")
+    return found
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _connect(url: Url, deadline: float) -> socket.socket:
+    """A connection to the first address that answers; each gets its part of the time."""
+    import socket
+
+    addresses = _addresses(url.host, url.port, deadline)
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_left(deadline) / (len(addresses) - index))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _secured(sock, url.host, deadline) if url.scheme == "https" else sock
+        except OSError as fault:
+            sock.close()
+            # What a certificate says does not get better at another address.
+            if index == len(addresses) - 1 or type(fault).__module__ == "ssl":
+                raise
+        except BaseException:
+            sock.close()
+            raise
+    raise OSError("no address")
+
+
+def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
+    import ssl
+
+    sock.settimeout(_left(deadline))
+    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+
+
+def _addresses(host: str, port: int, deadline: float) -> list[Address]:
+    """What the name stands for. The system's resolver takes no deadline, so it is asked from a thread that can be left behind."""
+    import socket
+    from _thread import allocate_lock, start_new_thread
+
+    done = allocate_lock()
+    done.acquire()
+    found: list[list[Address] | OSError | UnicodeError] = []
+
+    def look_up() -> None:
+        try:
+            found.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as fault:
+            found.append(fault)
+        finally:
+            done.release()
+
+    if host.replace(".", "").isdigit() or ":" in host:
+        look_up()
+    else:
+        try:
+            start_new_thread(look_up, ())
+        except RuntimeError:  # the system has no thread left
+            look_up()
+        if not done.acquire(timeout=_left(deadline)):
+            raise TimeoutError
+    result = found[0]
+    if isinstance(result, UnicodeError):
+        raise socket.gaierror(str(result)) from result
+    if isinstance(result, OSError):
+        raise result
+    return result[:8]
+
+
+class _Timed:
+    """A socket as ``http.client`` needs it, whose every operation ends at one deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it."""
+        self._sock.settimeout(_left(self._deadline))
+        self._sock.sendall(data)  # the timeout is for all of it
+
+    def recv_into(self, buffer: Any) -> int:
+        """Receive what there is."""
+        self._sock.settimeout(_left(self._deadline))
+        return self._sock.recv_into(buffer)
+
+    def makefile(self, _mode: str) -> Any:
+        """A reader, as an answer wants one."""
+        import io
+
+        receive = self.recv_into
+
+        class Raw(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                return receive(buffer)
+
+        return io.BufferedReader(Raw())
+
+    def close(self) -> None:
+        """Not yet: ``http.client`` says so before the answer's body is read."""
+
+    def end(self) -> None:
+        """Close it."""
+        self._sock.close()

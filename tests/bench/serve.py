@@ -1,0 +1,310 @@
+"""What the server costs: requests a second and p99 beside a stock ``ThreadingHTTPServer`` that sends the same bytes, memory, endurance.
+
+Knows the figures that the server promises; prints what is seen beside them and asserts nothing but that no request is lost. Needs wrk.
+With ``full`` the long runs are as long as the promises say: a million requests, a minute of pace, 200 restarts, 100,000 malformed requests.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.measure import percentile, scratch
+from tests.bench.snapshot import build
+from tests.program import ROOT, environment
+from tests.serving import Service, children, everything, until
+from tests.test_serve_wire import fuzz
+from tests.test_serve_workers import Load
+
+TARGET = "/v1/recipe?os=ubuntu&service=eks"
+
+#: Without arguments, this module is the stock server: it sends what is given to it on standard input, whatever is asked.
+STOCK = [sys.executable, "-m", "tests.bench.serve"]
+
+#: Turns, and seconds of each.
+TURNS, SECONDS = 3, 5
+
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+class Seen(NamedTuple):
+    """Of one run of wrk: requests a second, milliseconds of which 99 of 100 took less, and requests that failed."""
+
+    rate: float
+    p99: float
+    failed: int
+
+
+class Started:
+    """A server in a process of its own, which says where it listens."""
+
+    def __init__(self, command: Sequence[str], given: bytes = b"", port: int = 0) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment()
+        )
+        atexit.register(self.stop)  # whatever becomes of the measurement
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(given)
+        self.process.stdin.close()
+        if port:
+            until(lambda: _answers(port))
+        else:
+            found = re.search(rb"http://[0-9.]+:(\d+)", self.process.stdout.readline())
+            assert found, "it does not listen"
+        self.port = port or int(found[1])  # type: ignore[index]
+        # What it says goes on, and must go somewhere.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+
+def report(pyz: Path | None, runs: int, full: bool = False) -> None:
+    """Print everything; ``runs`` are not used: these runs are of seconds."""
+    del runs
+    if shutil.which("wrk") is None:
+        print("serve: needs wrk")
+        return
+    with scratch() as name:
+        built = pyz or build(Path(name))
+        _throughput(built)
+        _pace(built, 60 if full else 10)
+        _memory(built, 1_000_000 if full else 200_000)
+    _restarts(200 if full else 20)
+    _malformed(100_000 if full else 10_000)
+
+
+def _serve(pyz: Path, workers: int, *more: str) -> Started:
+    return Started([sys.executable, str(pyz), "serve", "--port=0", f"--workers={workers}", *more])
+
+
+def _quiet(pyz: Path, workers: int) -> Started:
+    """Without limits and the access log."""
+    port = _free_port()
+    command = [sys.executable, str(pyz), "serve", f"--port={port}", f"--workers={workers}", "--rate=0", "--log-level=warn"]
+    return Started(command, port=port)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        return b" 200 " in _answer(port, "/health")[:20]
+    except OSError:
+        return False
+
+
+def wrk(port: int, seconds: float, connections: int = 16, target: str = TARGET) -> Seen:
+    """Ask one target as fast as it is answered, on connections that are kept."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"http://127.0.0.1:{port}{target}"]
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    rate, p99 = re.search(r"Requests/sec:\s+([0-9.]+)", out), re.search(r"99%\s+([0-9.]+)(us|ms|s)", out)
+    assert rate
+    assert p99
+    errors = [int(number) for line in out.splitlines() if "errors" in line or "Non-2xx" in line for number in re.findall(r"\d+", line)]
+    return Seen(float(rate[1]), float(p99[1]) * UNITS[p99[2]], sum(errors))
+
+
+def _throughput(pyz: Path) -> None:
+    """In turns, so that whatever else the machine does falls on all of them alike."""
+    ours = _quiet(pyz, 1)
+    bytes_of_it = _answer(ours.port)
+    ours.stop()
+    servers: dict[str, Started] = {}
+    seen: dict[str, list[Seen]] = {}
+    for _ in range(TURNS):
+        for name in ("stock", "stock, buffered", "one worker", "two workers", "two workers, limited and logged"):
+            if name.startswith("stock"):
+                server = Started([*STOCK, *name.split()[1:]], bytes_of_it)
+            elif "limited" in name:
+                server = _serve(pyz, 2, "--rate=1000000", "--burst=1000000")
+            else:
+                server = _quiet(pyz, 1 if "one" in name else 2)
+            servers[name] = server
+            wrk(server.port, 1)
+            seen.setdefault(name, []).append(wrk(server.port, SECONDS))
+            server.stop()
+    stock = _median(seen["stock"])
+    print(f"serve: a recipe of {len(bytes_of_it):,} bytes with its header, wrk -t1 -c16, medians of {TURNS} runs of {SECONDS} s")
+    promises: Mapping[str, float] = {"one worker": 3, "two workers": 6}
+    for name, turns in seen.items():
+        it = _median(turns)
+        promise = f" (at least {promises[name]:g}x)" if name in promises else ""
+        print(
+            f"  {name}: {it.rate:,.0f}/s, {it.rate / stock.rate:.1f}x{promise}; p99 {it.p99:.2f} ms, {it.p99 / stock.p99:.3f}x"
+            f"{' (at most 0.1x)' if name == 'two workers' else ''}; {it.failed} failed"
+        )
+
+
+def _median(turns: list[Seen]) -> Seen:
+    return Seen(statistics.median(s.rate for s in turns), statistics.median(s.p99 for s in turns), sum(s.failed for s in turns))
+
+
+def _answer(port: int, target: str = TARGET) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        return everything(sock).replace(b"Connection: close\r\n", b"")
+
+
+def _pace(pyz: Path, seconds: int) -> None:
+    """A hundred requests a second, each timed from when it was due, and ten times the limit beside system endpoints."""
+    server = _serve(pyz, 2)
+    took, wrong = _offer(server.port, 100, seconds)
+    print(f"  100/s offered for {seconds} s: p99 {percentile(took, 0.99):.2f} ms (below 10 ms), {wrong} errors")
+    server.stop()
+    server = _serve(pyz, 2)
+    memory = _resident(server)
+    health: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            began = time.monotonic()
+            _answer(server.port, "/health")
+            health.append((time.monotonic() - began) * 1000)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    took, late = _offer(server.port, 1000, seconds)
+    done.set()
+    thread.join()
+    print(
+        f"  1000/s offered against a limit of 100/s for {seconds} s: {late} of {len(took)} were refused; "
+        f"/health at most {max(health):.1f} ms (50 ms); memory of a worker {memory:.1f} MiB, then {_resident(server):.1f} MiB"
+    )
+    server.stop()
+
+
+def _offer(port: int, rate: int, seconds: int) -> tuple[list[float], int]:
+    """Milliseconds of each of ``rate`` requests a second, and how many were not answered with 200."""
+    took: list[float] = []
+    wrong = 0
+    clients = 4
+    start = time.monotonic() + 0.1
+
+    def client(number: int) -> None:
+        nonlocal wrong
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for at in range(number, rate * seconds, clients):
+                due = start + at / rate
+                time.sleep(max(0.0, due - time.monotonic()))
+                sock.sendall(f"GET {TARGET} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += sock.recv(1 << 16)
+                top, _, body = data.partition(b"\r\n\r\n")
+                length = re.search(rb"Content-Length: (\d+)", top)
+                assert length
+                while len(body) < int(length[1]):
+                    body += sock.recv(1 << 16)
+                took.append((time.monotonic() - max(due, start)) * 1000)
+                wrong += not top.startswith(b"HTTP/1.1 200 ")
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return took, wrong
+
+
+def _resident(server: Started) -> float:
+    """MiB of the largest worker."""
+    sizes = []
+    until(lambda: children(server.process.pid))
+    for pid in children(server.process.pid):
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        sizes.append(int(found[1]) / 1024 if found else 0.0)
+    return max(sizes)
+
+
+def _memory(pyz: Path, requests: int) -> None:
+    server = _quiet(pyz, 1)
+    rate = wrk(server.port, 2).rate
+    before = _resident(server)
+    seconds = requests / rate
+    seen = wrk(server.port, max(2, seconds))
+    print(
+        f"  {seen.rate * max(2, seconds):,.0f} requests of one worker: {before:.1f} MiB, then {_resident(server):.1f} MiB (at most 40 MiB)"
+    )
+    server.stop()
+
+
+def _restarts(count: int) -> None:
+    """Workers asked to leave one after the other, while others ask."""
+    with Service(workers=2, idle_grace=0.1) as service, Load(service) as load:
+        for _ in range(count):
+            until(lambda: len(service.workers()) == 2)
+            workers = service.workers()
+            os.kill(workers[0], signal.SIGTERM)
+            end = time.monotonic() + 20
+            while workers[0] in service.workers() or len(service.workers()) < 2:
+                assert time.monotonic() < end
+                time.sleep(0.005)
+    print(f"  {count} restarts of workers under load: {load.answered:,} answered, {len(load.lost)} lost, {load.refused} not accepted")
+
+
+def _malformed(count: int) -> None:
+    with Service(workers=2) as service:
+        seen = fuzz(service, 7, count)
+        descriptors = [len(os.listdir(f"/proc/{pid}/fd")) for pid in service.workers()]
+    said = ", ".join(f"{status}: {times:,}" for status, times in sorted(seen.items()))
+    print(f"  {count:,} malformed requests: {said}; descriptors of the workers afterwards: {descriptors}")
+
+
+class Stock(BaseHTTPRequestHandler):
+    """What the standard library's documentation would have you write: two writes an answer."""
+
+    protocol_version = "HTTP/1.1"
+    headers_and_body: tuple[list[tuple[str, str]], bytes] = ([], b"")
+
+    def do_GET(self) -> None:
+        """Send the same bytes each time."""
+        fields, body = self.headers_and_body
+        self.send_response_only(200)
+        for name, value in fields:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def stock() -> None:
+    """Serve what came on standard input, until ended."""
+    top, _, body = sys.stdin.buffer.read().partition(b"\r\n\r\n")
+    pairs = [line.split(": ", 1) for line in top.decode("latin-1").split("\r\n")[1:]]
+    Stock.headers_and_body = [(name, value) for name, value in pairs], body
+    if sys.argv[1:]:  # one write: Nagle's algorithm has nothing to wait for
+        Stock.wbufsize = -1
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stock) as server:
+        server.daemon_threads = True
+        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    stock()

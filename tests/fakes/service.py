@@ -1,0 +1,98 @@
+"""A service of the real transport over an application of a few lines: ``python3 -m tests.fakes.service key=value …``.
+
+It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/stuck?seconds`` does not
+look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once, and from a thread), ``/worker`` says which process
+answers, ``/raise`` has a fault, ``/break`` a header with a line break, ``/told`` counts what was seen of deadlines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from eidos.errors import Timeout
+from eidos.server.message import Request, Response
+from eidos.server.settings import Settings
+
+BODY = b"r" * 4096
+HEADERS = (
+    ("Content-Type", "application/json"),
+    ("Cache-Control", "public, max-age=600"),
+    ("ETag", '"0123456789abcdef0123456789abcdef"'),
+    ("Vary", "Accept, Accept-Encoding"),
+)
+SMALL = Response(200, HEADERS, BODY, "/small")
+
+
+class Stub:
+    """An application."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    def quick(self, request: Request) -> Response | None:
+        """What takes no time."""
+        path = request.path
+        if path == "/small":
+            return SMALL
+        if path == "/echo":
+            return self._echo(request)
+        if path == "/worker":
+            return Response(200, (), str(os.getpid()).encode())
+        if path == "/break":
+            return Response(200, (("X-Forged", "a\r\nb: c"),), b"")
+        if path == "/told":
+            return Response(200, (), str(self.cancelled).encode())
+        if path == "/none":
+            return Response(204, (), b"")
+        if path == "/unchanged":
+            return Response(304, (("ETag", '"x"'),), b"not to be sent")
+        if path in ("/slow", "/stuck", "/made", "/big", "/raise"):
+            return None
+        return Response(404, (), b"nothing here\n")
+
+    def answer(self, request: Request) -> Response:
+        """What takes some."""
+        if request.path == "/big":
+            return Response(200, (), b"b" * int(request.query))
+        if request.path == "/raise":
+            raise RuntimeError("a fault")
+        if request.path == "/made":
+            return self._echo(request)
+        end = time.monotonic() + float(request.query)
+        try:
+            while time.monotonic() < end:
+                if request.path == "/slow":
+                    request.deadline.check()
+                time.sleep(0.005)
+        except Timeout:
+            self.cancelled += 1
+        return Response(200, (), b"done\n")
+
+    def _echo(self, request: Request) -> Response:
+        fields = {name: request.__dict__[name] for name in ("method", "target", "path", "query", "client", "peer", "id")}
+        told = {**fields, "headers": dict(request.headers), "body": request.body.decode("latin-1")}
+        return Response(200, (), json.dumps(told).encode())
+
+
+def main() -> int:
+    """Serve."""
+    from eidos.server import binding
+    from eidos.server.board import Board
+    from eidos.server.supervisor import Supervisor, slots
+    from eidos.server.told import Told
+
+    said = dict(word.split("=", 1) for word in sys.argv[1:])
+    values = {name: type(getattr(Settings, name))(value) for name, value in said.items()}
+    settings = Settings(**{"port": 0, **values})
+    binding.make_room(settings)
+    listener = binding.listen(settings, os.environ)
+    print(binding.url(listener), flush=True)
+    board = Board(slots(settings.workers))
+    return Supervisor(listener, Stub(), Told(), board).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Laws of asking again: how long, how often, and when not at all. No time passes here: clock, sleep and chance are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from eidos.errors import EidosError, InvalidInput, RateLimited, Unavailable
+from eidos.retry import LONGEST_WAIT, Backoff, Circuit, CircuitOpen, Failed, Pace, call, retry_after
+
+#: What an attempt does: works, fails, is told that there are too many, fails for good, or is told that it asked wrongly.
+WORKS, FAILS, LIMITED, FOR_GOOD, WRONG = "works", "fails", "limited", "for good", "wrong"
+
+outcomes = st.sampled_from((WORKS, FAILS, LIMITED, FOR_GOOD, WRONG))
+afters = st.none() | st.floats(0, 120)
+chances = st.floats(0, 1)
+
+
+class World:
+    """A clock that only sleep moves, and a server that does what a list says."""
+
+    def __init__(self, plays: list[tuple[str, float | None]], chance: float = 0.5) -> None:
+        self.now = 1000.0
+        self.plays = plays
+        self.chance = chance
+        self.asked: list[tuple[float, str, float | None]] = []
+        self.slept: list[float] = []
+        self.said: list[str] = []
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def attempt(self) -> str:
+        kind, after = self.plays[len(self.asked)] if len(self.asked) < len(self.plays) else (WORKS, None)
+        self.asked.append((self.now, kind, after))
+        if kind == WORKS:
+            return "the answer"
+        if kind == WRONG:
+            raise InvalidInput("that is no GPU")
+        fault: EidosError = RateLimited("too many") if kind == LIMITED else Unavailable("in trouble")
+        raise Failed(fault, after, kind == LIMITED, kind != FOR_GOOD)
+
+    def call(self, deadline: float = 1e9, **more: Any) -> str:
+        return call(
+            self.attempt,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            random=lambda: self.chance,
+            deadline=self.now + deadline,
+            say=self.said.append,
+            **more,
+        )
+
+
+def ended(work: Callable[[], object]) -> object:
+    """What it gives or raises."""
+    try:
+        return work()
+    except EidosError as fault:
+        return fault
+
+
+@given(chances, st.integers(0, 12))
+def test_each_wait_is_twice_the_one_before_and_a_little_chance(chance: float, n: int) -> None:
+    waits = Backoff().waits(lambda: chance)
+    wait = [next(waits) for _ in range(n + 1)][n]
+    assert wait == pytest.approx(min(LONGEST_WAIT, 0.1 * 2**n + 0.1 * chance))
+
+
+@given(st.lists(st.tuples(outcomes, afters), max_size=8), chances, st.floats(0.001, 300))
+def test_a_call_ends_keeps_to_its_time_and_never_comes_sooner_than_it_was_asked_to(
+    plays: list[tuple[str, float | None]], chance: float, deadline: float
+) -> None:
+    world = World(plays, chance)
+    end = world.now + deadline
+    result = ended(lambda: world.call(deadline))
+    assert 1 <= len(world.asked) <= 4
+    assert world.now < end or not world.slept
+    for n, ((at, kind, after), (then, *_)) in enumerate(zip(world.asked, world.asked[1:])):
+        assert kind in (FAILS, LIMITED)
+        assert then - at >= max(0.1 * 2**n, after or 0.0) - 1e-6
+        assert then - at <= max(0.1 * 2**n + 0.1, after or 0.0) + 1e-6
+    last = world.asked[-1][1]
+    kinds = {WORKS: str, FAILS: Unavailable, LIMITED: RateLimited, FOR_GOOD: Unavailable, WRONG: InvalidInput}
+    assert isinstance(result, kinds[last])
+
+
+@given(st.lists(outcomes, min_size=1, max_size=60))
+def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: list[str]) -> None:
+    world = World([(kind, None) for kind in kinds])
+    circuit = Circuit("192.0.2.1", lambda: world.now)
+    for _ in range(len(kinds)):
+        was_open = circuit.is_open
+        before = len(world.asked)
+        result = ended(lambda: world.call(circuit=circuit))
+        assert isinstance(result, CircuitOpen) is was_open
+        if was_open:
+            assert len(world.asked) == before, "nothing was asked"
+            world.now += circuit.rest
+    row = 0
+    opened = 0
+    for _, kind, _ in world.asked:
+        row = 0 if kind in (WORKS, WRONG) else row + 1
+        opened += row >= 5
+    assert len([said for said in world.said if "5 times" in said or "not asked again" in said]) == opened
+
+
+@given(st.integers(1, 30))
+def test_a_circuit_that_is_open_lets_one_attempt_through_after_its_rest(extra: int) -> None:
+    now = 0.0
+    circuit = Circuit("192.0.2.1", lambda: now)
+    for _ in range(4 + extra):
+        circuit.failed()
+    assert circuit.is_open
+    now += 29.999
+    with pytest.raises(CircuitOpen, match="failed"):
+        circuit.check()
+    now += 0.001
+    circuit.check()
+    assert circuit.failed(), "one failure is enough now"
+    assert circuit.is_open
+    now += 30
+    circuit.worked()
+    assert not circuit.failed()
+
+
+@given(st.lists(st.booleans(), max_size=50))
+def test_a_pace_is_bounded_grows_when_told_and_goes_back_to_nothing(limits: list[bool]) -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    for limited in limits:
+        before = pace.interval
+        if limited:
+            pace.limited()
+            assert pace.interval >= min(10.0, max(0.1, before * 2)) - 1e-9
+        else:
+            pace.worked()
+            assert pace.interval <= before
+        assert pace.interval == 0 or 0.1 <= pace.interval <= 10
+    for _ in range(25):
+        pace.worked()
+    assert pace.interval == 0
+
+
+@given(st.lists(outcomes, min_size=2, max_size=20))
+def test_a_client_that_was_told_leaves_the_time_between_its_calls(kinds: list[str]) -> None:
+    world = World([(kind, None) for kind in kinds])
+    pace = Pace(lambda: world.now)
+    while len(world.asked) < len(kinds):
+        interval, before = pace.interval, len(world.asked)
+        ended(lambda: world.call(pace=pace))
+        if before:
+            assert world.asked[before][0] - world.asked[before - 1][0] >= interval - 1e-6
+
+
+@given(st.integers(0, 10**9 - 1), st.floats(0, 2e9))
+def test_retry_after_in_seconds_and_as_a_date(seconds: int, now: float) -> None:
+    from email.utils import formatdate
+
+    assert retry_after(f" {seconds} ", now) == seconds
+    assume(now + seconds < 4e9)
+    then = retry_after(formatdate(now + seconds, usegmt=True), now)
+    assert then is not None
+    assert abs(then - seconds) <= 1
+
+
+@given(st.text(max_size=50))
+def test_retry_after_takes_any_text(text: str) -> None:
+    found = retry_after(text, 0.0)
+    assert found is None or found >= 0
