@@ -33,7 +33,6 @@ import glob
 import hashlib
 import io
 import json
-import marshal
 import os
 import re
 import shutil
@@ -58,7 +57,10 @@ CARRIED = ("eidos", "recipes", "templates", "build_zipapp.py", "LICENSE")
 
 
 class Wheel(NamedTuple):
-    """A package that is carried: ``modules`` is what of it, ``license`` which file of it (None: the comment that begins its module)."""
+    """A package that is carried: ``modules`` is what of it, ``license`` which file of it (None: the comment that begins its module).
+
+    ``package``, where it is not None, gets an ``__init__.py`` of ours, because its own imports modules that are not carried.
+    """
 
     name: str
     version: str
@@ -66,10 +68,12 @@ class Wheel(NamedTuple):
     sha256: str
     tags: tuple[str, ...]
     modules: str
+    package: str | None
     license: str | None
 
 
 # PyYAML has no pure wheel, and its sdist would run a build back-end; the Python files are the same in each platform's wheel.
+# The program reads PyYAML's events and writes YAML by itself: the rest would be half of an import of yaml, of its size and its time.
 WHEELS = (
     Wheel(
         name="PyYAML",
@@ -77,7 +81,8 @@ WHEELS = (
         file="pyyaml-6.0.3-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64.whl",
         sha256="b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d",
         tags=("--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311"),
-        modules=r"yaml/\w+\.py",
+        modules=r"yaml/(error|events|parser|reader|scanner|tokens)\.py",
+        package="yaml",
         license="pyyaml-6.0.3.dist-info/licenses/LICENSE",
     ),
     Wheel(
@@ -87,9 +92,12 @@ WHEELS = (
         sha256="959bf4adf6fe1308e4bd739e722236b0d1ec8392e2cefad33ff70c311380b9b6",
         tags=("--platform=any", "--implementation=py", "--python-version=3.11", "--abi=none"),
         modules=r"pynvml\.py",
+        package=None,
         license=None,
     ),
 )
+
+OF_WHEEL = '''"""Of {wheel.name} {wheel.version}, the modules that eidos reads with; this file is written by build_zipapp.py."""\n'''
 
 # In words that Python 2.7 and 3.6 can parse: they read all of it before they run the first line.
 MAIN = """\
@@ -137,15 +145,6 @@ print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion
 """
 
 
-# What is compiled, and how, comes by standard input.
-COMPILE = """\
-import marshal, sys
-program = {}
-exec(marshal.load(sys.stdin.buffer), program)
-program["answer"]()
-"""
-
-
 class Interpreter(NamedTuple):
     """A CPython that can be compiled for: its sys.hexversion is ``number``, its sys.implementation.cache_tag ``tag``."""
 
@@ -189,7 +188,10 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
 
     modules = {name: text for name, text in entries.items() if name.endswith(".py")}
     for interpreter in interpreters:
-        magic, codes = compiled(interpreter, modules)
+        try:
+            magic, codes = blocks.compiled(interpreter.path, modules)
+        except subprocess.CalledProcessError:
+            fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
         first = codes.pop("__main__.py")
         if interpreter.tag == FIRST:
             # Unchecked: whoever asks Python to check all the same gets the source, for no hash is given.
@@ -291,6 +293,8 @@ def carried(wheel: Wheel, content: bytes) -> dict[str, bytes]:
         terms = source.read(wheel.license or next(iter(modules)))
     if wheel.license is None:
         terms = re.sub(rb"(?m)^#+ ?", b"", terms[: terms.index(b"\n\n")]).strip() + b"\n"
+    if wheel.package is not None:
+        modules[f"{wheel.package}/__init__.py"] = OF_WHEEL.format(wheel=wheel).encode()
     return {**modules, f"licenses/{wheel.name}.txt": terms}
 
 
@@ -339,18 +343,6 @@ def ask(word: str) -> Interpreter | None:
     if name != "cpython" or int(number) < OLDEST or not re.fullmatch(r"cpython-\d+", tag):
         return None
     return Interpreter(real, version, int(number), tag)  # what was asked may be a script that looks for it on PATH
-
-
-def compiled(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
-    """The interpreter's magic number, and file → marshalled code of each module."""
-    given = marshal.dumps((ROOT / "eidos" / "blocks.py").read_bytes(), 2) + marshal.dumps(sorted(modules.items()), 2)
-    # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks keep their lines.
-    command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", "-c", COMPILE]
-    done = subprocess.run(command, input=given, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
-    magic, codes = marshal.loads(done.stdout)
-    return magic, dict(zip(sorted(modules), codes))
 
 
 def archive(entries: Mapping[str, bytes]) -> bytes:

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
 import build_zipapp
-from eidos import collectors, formats, resources
+from eidos import blocks, collectors, formats, resources
 from tests.conftest import ROOT
 
 BUILD = str(ROOT / "build_zipapp.py")
@@ -205,6 +207,7 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
             modules = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(wheel.modules, name)}
         assert modules
         assert modules.items() <= files.items()
+        assert {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys() <= {f"{wheel.package}/__init__.py"}
     values = json.loads(files["eidos/_data/values.json"])
     recipes = json.loads(files["eidos/_data/recipes.json"])
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
@@ -323,6 +326,37 @@ def test_old_interpreters_are_told_what_is_needed(pyz: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"eidos needs Python 3.9 or newer, this is {version}\n")
 
 
+# Runs the file as above, and says what its loader and its modules know of their source and data.
+INSIDE = """
+import inspect, json, os, runpy, sys
+leave = os._exit
+def name(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as fault:
+        return type(fault).__name__
+def tell(status):
+    cli = sys.modules["eidos.cli"]
+    from eidos import resources
+    loader, root = cli.__loader__, os.path.dirname(os.path.dirname(os.path.dirname(cli.__file__)))
+    os.write(1, ("\\n" + json.dumps({
+        "source": loader.get_source("eidos.cli"),
+        "main": inspect.getsource(cli.main),
+        "data": resources.read_text("templates/README.md"),
+        "missing": [
+            name(resources.read_text, "recipes/none.yaml"),
+            name(loader.get_data, os.path.join(root, "eidos", "none.py")),
+            name(loader.get_code, "eidos.none"),
+            name(__import__, "eidos.none"),
+        ],
+        "packages": {module: loader.is_package(module) for module in ("eidos", "eidos.cli", "eidos.cli.help")},
+    })).encode())
+    leave(status)
+os._exit = tell
+sys.argv = [sys.argv[1], "--version"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 # ---- where it runs ----
 
 
@@ -372,12 +406,57 @@ def test_it_runs_from_memory(pyz: Path, python: str) -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "eidos"), done.stderr
 
 
-def test_it_runs_unpacked(pyz: Path, tmp_path: Path, python: str) -> None:
-    with zipfile.ZipFile(pyz) as archive:
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_it_runs_unpacked(which: str, tmp_path: Path, python: str, request: pytest.FixtureRequest) -> None:
+    file = request.getfixturevalue(which)
+    with zipfile.ZipFile(file) as archive:
         archive.extractall(tmp_path)
-    done = run(python, "-B", tmp_path, "--version")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == run(python, pyz, "--version").stdout
+    for words in (["--version"], ["recipe", "--gpu=h100", "--service=eks"]):
+        done = run(python, "-B", tmp_path, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == run(python, file, *words).stdout
+
+
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_what_lies_in_packs_is_read_there(which: str, python: str, request: pytest.FixtureRequest) -> None:
+    """Source for who asks a module or its loader, data for who asks the program."""
+    file = request.getfixturevalue(which)
+    done = run(python, "-c", INSIDE, file)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    source = (ROOT / "eidos" / "cli" / "__init__.py").read_text()
+    assert seen["source"] == source
+    assert seen["main"] in source
+    assert seen["main"].startswith("def main(")
+    assert seen["data"] == (ROOT / "templates" / "README.md").read_text()
+    assert seen["missing"] == ["NotFound", "OSError", "ImportError", "ModuleNotFoundError"]
+    assert seen["packages"] == {"eidos": True, "eidos.cli": True, "eidos.cli.help": False}
+
+
+def test_bytecode_is_the_source_without_what_no_run_reads() -> None:
+    """The same functions at the same lines, the same asserts; of docstrings, one line of each module."""
+
+    def functions(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+        yield code.co_name, code.co_firstlineno, code.co_varnames
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                yield from functions(inner)
+
+    def constants(code: CodeType) -> Iterator[object]:
+        for inner in code.co_consts:
+            yield from constants(inner) if isinstance(inner, CodeType) else (inner,)
+
+    for path in (ROOT / "eidos").rglob("*.py"):
+        text = path.read_bytes()
+        lean, full = blocks.code_of(text, "x"), compile(text, "x", "exec", dont_inherit=True)
+        assert set(functions(lean)) == set(functions(full)), path
+        tree = ast.parse(text)
+        inner = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        docs = {ast.get_docstring(node, clean=False) for node in inner} - {None}
+        assert not docs & set(constants(lean)), path
+        assert (ast.get_docstring(tree, clean=False) or "").partition("\n")[0] in set(constants(lean)), path
+    with pytest.raises(AssertionError, match="still there"):
+        exec(blocks.code_of(b"assert False, 'still there'", "x"), {})
 
 
 def test_its_own_packages_come_before_installed_ones(pyz: Path, tmp_path: Path, python: str) -> None:
