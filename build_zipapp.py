@@ -60,6 +60,7 @@ class Wheel(NamedTuple):
     """A package that is carried: ``modules`` is what of it, ``license`` which file of it (None: the comment that begins its module).
 
     ``package``, where it is not None, gets an ``__init__.py`` of ours, because its own imports modules that are not carried.
+    Of modules that are not ``whole`` those definitions are carried that the program names: ``eidos/excerpt.py``.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Wheel(NamedTuple):
     tags: tuple[str, ...]
     modules: str
     package: str | None
+    whole: bool
     license: str | None
 
 
@@ -83,6 +85,7 @@ WHEELS = (
         tags=("--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311"),
         modules=r"yaml/(error|events|parser|reader|scanner|tokens)\.py",
         package="yaml",
+        whole=True,
         license="pyyaml-6.0.3.dist-info/licenses/LICENSE",
     ),
     Wheel(
@@ -93,6 +96,7 @@ WHEELS = (
         tags=("--platform=any", "--implementation=py", "--python-version=3.11", "--abi=none"),
         modules=r"pynvml\.py",
         package=None,
+        whole=False,
         license=None,
     ),
 )
@@ -184,8 +188,13 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
     for wheel, content in wheels.items():
         entries.update(carried(wheel, content))
     entries.update(project(wheels))
-    from eidos import blocks, packed
+    from eidos import blocks, excerpt, packed
 
+    named = excerpt.words("".join(text.decode() for name, text in entries.items() if name.startswith("eidos/") and name.endswith(".py")))
+    for wheel, content in wheels.items():
+        if not wheel.whole:
+            cut = {name: excerpt.excerpt(text.decode(), named) for name, text in carried(wheel, content).items() if name.endswith(".py")}
+            entries.update({name: text.encode() for name, text in cut.items()})
     modules = {name: text for name, text in entries.items() if name.endswith(".py")}
     for interpreter in interpreters:
         try:

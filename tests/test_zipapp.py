@@ -23,6 +23,7 @@ import pytest
 import build_zipapp
 from eidos import blocks, collectors, formats, resources
 from tests.conftest import ROOT
+from tests.fakes import nvml
 
 BUILD = str(ROOT / "build_zipapp.py")
 #: The slim file travels in a ConfigMap, which holds 1 MiB: at most half of that.
@@ -206,8 +207,16 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         with zipfile.ZipFile(build_zipapp.CACHE / wheel.file) as archive:
             modules = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(wheel.modules, name)}
         assert modules
-        assert modules.items() <= files.items()
-        assert {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys() <= {f"{wheel.package}/__init__.py"}
+        if wheel.whole:
+            assert modules.items() <= files.items()
+        else:
+            for name, text in modules.items():
+                theirs, ours = text.split(b"\n"), files[name].split(b"\n")
+                assert len(theirs) == len(ours)
+                assert all(line in (other, b"") for line, other in zip(ours, theirs)), f"{name} has lines that are not of {wheel.name}"
+                assert files[name].startswith(text[: text.index(b"\nfrom ")]), "what says whose it is stays"
+        others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
+        assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
     values = json.loads(files["eidos/_data/values.json"])
     recipes = json.loads(files["eidos/_data/recipes.json"])
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
@@ -223,6 +232,44 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     assert "NVIDIA" in licenses["nvidia-ml-py"]
     assert "Redistributions in binary form" in licenses["nvidia-ml-py"]
     assert not [name for name in files if name.endswith((".so", ".pyi", "example.py")) or "_yaml" in name or "dist-info" in name]
+
+
+def test_of_nvidias_bindings_everything_that_is_named_is_carried(pyz: Path) -> None:
+    files = everything(pyz)
+    with zipfile.ZipFile(build_zipapp.CACHE / build_zipapp.WHEELS[1].file) as archive:
+        theirs = archive.read("pynvml.py")
+
+    def defined(text: bytes) -> set[str]:
+        targets = [target for s in ast.parse(text).body if isinstance(s, ast.Assign) for target in s.targets]
+        functions = [s.name for s in ast.parse(text).body if isinstance(s, (ast.FunctionDef, ast.ClassDef))]
+        return {*functions, *(target.id for target in targets if isinstance(target, ast.Name))}
+
+    def named(text: bytes) -> set[str]:
+        found = [getattr(n, "id", getattr(n, "attr", getattr(n, "value", ""))) for n in ast.walk(ast.parse(text))]
+        return {name for name in found if isinstance(name, str)}
+
+    carried = defined(files["pynvml.py"])
+    sources = [text for name, text in files.items() if name.startswith("eidos/") and name.endswith(".py")]
+    for text in [*sources, files["pynvml.py"]]:
+        assert named(text) & defined(theirs) <= carried
+    errors = {name for name in defined(theirs) if name.startswith("NVML_ERROR_")}
+    assert len(errors) > 25
+    assert errors <= carried, "classes are made from them when the module is imported"
+
+
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_it_reads_gpus_as_the_whole_bindings_do(which: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("pynvml")
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    environ = {"PATH": "/nonexistent", "LD_LIBRARY_PATH": str(nvml.build(tmp_path / "driver").parent), "FAKE_NVML": ""}
+    words = ("snapshot", "--only", "gpu", "--volatile", "-t", "json")
+    ours = run(sys.executable, request.getfixturevalue(which), *words, env=environ)
+    whole = run(sys.executable, "-B", "-m", "eidos", *words, env=environ, cwd=ROOT)
+    assert (ours.returncode, ours.stderr) == (0, "")
+    found = json.loads(ours.stdout)["measurements"]
+    assert found == json.loads(whole.stdout)["measurements"]
+    assert len(found[0]["subtypes"]) > 2
 
 
 def test_the_build_knows_itself(pyz: Path) -> None:
