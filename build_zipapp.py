@@ -13,7 +13,8 @@ What lies where in the archive:
 
     __main__.py           refuses old interpreters in words they understand, then starts the bytecode, or the source
     __main__.pyc          the same for FIRST, the one interpreter that can be spared from compiling it
-    eidos/ yaml/ …        source; eidos/_build.py says what this build is, eidos/_data/ holds recipes and templates
+    packs/                all source, recipes and templates; eidos/packed.py says what a pack looks like
+    eidos/                what every start reads: that file, and the data as JSON
     bytecode/<cache tag>  one block for each interpreter; eidos/bytecode.py says what it looks like
     licenses/             of everything inside
 
@@ -32,7 +33,6 @@ import glob
 import hashlib
 import io
 import json
-import marshal
 import os
 import re
 import shutil
@@ -40,7 +40,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -58,7 +57,11 @@ CARRIED = ("eidos", "recipes", "templates", "build_zipapp.py", "LICENSE")
 
 
 class Wheel(NamedTuple):
-    """A package that is carried: ``modules`` is what of it, ``license`` which file of it (None: the comment that begins its module)."""
+    """A package that is carried: ``modules`` is what of it, ``license`` which file of it (None: the comment that begins its module).
+
+    ``package``, where it is not None, gets an ``__init__.py`` of ours, because its own imports modules that are not carried.
+    Of modules that are not ``whole`` those definitions are carried that the program names: ``eidos/excerpt.py``.
+    """
 
     name: str
     version: str
@@ -66,10 +69,13 @@ class Wheel(NamedTuple):
     sha256: str
     tags: tuple[str, ...]
     modules: str
+    package: str | None
+    whole: bool
     license: str | None
 
 
 # PyYAML has no pure wheel, and its sdist would run a build back-end; the Python files are the same in each platform's wheel.
+# The program reads PyYAML's events and writes YAML by itself: the rest would be half of an import of yaml, of its size and its time.
 WHEELS = (
     Wheel(
         name="PyYAML",
@@ -77,7 +83,9 @@ WHEELS = (
         file="pyyaml-6.0.3-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64.whl",
         sha256="b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d",
         tags=("--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311"),
-        modules=r"yaml/\w+\.py",
+        modules=r"yaml/(error|events|parser|reader|scanner|tokens)\.py",
+        package="yaml",
+        whole=True,
         license="pyyaml-6.0.3.dist-info/licenses/LICENSE",
     ),
     Wheel(
@@ -87,9 +95,13 @@ WHEELS = (
         sha256="959bf4adf6fe1308e4bd739e722236b0d1ec8392e2cefad33ff70c311380b9b6",
         tags=("--platform=any", "--implementation=py", "--python-version=3.11", "--abi=none"),
         modules=r"pynvml\.py",
+        package=None,
+        whole=False,
         license=None,
     ),
 )
+
+OF_WHEEL = '''"""Of {wheel.name} {wheel.version}, the modules that eidos reads with; this file is written by build_zipapp.py."""\n'''
 
 # In words that Python 2.7 and 3.6 can parse: they read all of it before they run the first line.
 MAIN = """\
@@ -102,9 +114,10 @@ if sys.version_info < (3, 9):
 from _frozen_importlib_external import MAGIC_NUMBER
 
 try:
+    root = __file__.rpartition("__main__")[0]
     try:
-        block = __loader__.get_data("%s/bytecode/%s" % (__loader__.archive, sys.implementation.cache_tag))
-    except (OSError, AttributeError):  # none for this interpreter; unpacked into a folder
+        block = __loader__.get_data("%sbytecode/%s" % (root, sys.implementation.cache_tag))
+    except OSError:  # none for this interpreter
         block = b""
     if block[:4] == MAGIC_NUMBER:
         import marshal
@@ -112,7 +125,12 @@ try:
         end = 8 + int.from_bytes(block[4:8], "little")
         importer = {"__name__": "eidos.bytecode"}
         exec(marshal.loads(block[8:end]), importer)
-        importer["install"](block, end, __loader__)
+        importer["install"](block, end, __loader__, root)
+    else:
+        path = root + "eidos/packed.py"
+        importer = {"__name__": "eidos.packed"}
+        exec(compile(__loader__.get_data(path), path, "exec"), importer)
+        importer["install"](__loader__, root)
     from eidos.cli import program
 except KeyboardInterrupt:
     sys.exit(130)
@@ -122,21 +140,12 @@ program()
 #: zipimport looks for one ``__main__.pyc``; compiling the source costs a tenth of an empty start. Ubuntu 24.04 has 3.12.
 FIRST = "cpython-312"
 
-#: Modules that every start needs: not compressed, so that ``--version`` does without zlib, which is a shared library.
-START = {"eidos", *(f"eidos.{name}" for name in ("_build", "cli", "cli.help", "cli.version", "errors", "log", "output", "resources"))}
+#: Files of the archive that lie in no pack: what a start reads, and what people look for.
+ALONE = r"__main__\.pyc?|eidos/packed\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
 
 ASK = """\
 import sys
 print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
-"""
-
-# Up to 3.10 the reference flags of marshal's newer forms depend on what the process did before.
-COMPILE = """\
-import marshal, sys, _frozen_importlib_external
-version = 2 if sys.version_info < (3, 11) else marshal.version
-sources = marshal.load(sys.stdin.buffer)
-codes = [marshal.dumps(compile(text, "eidos.pyz/" + name, "exec", 0, True, 0), version) for name, text in sources]
-marshal.dump((_frozen_importlib_external.MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
 """
 
 
@@ -179,15 +188,26 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
     for wheel, content in wheels.items():
         entries.update(carried(wheel, content))
     entries.update(project(wheels))
+    from eidos import blocks, excerpt, packed
+
+    named = excerpt.words("".join(text.decode() for name, text in entries.items() if name.startswith("eidos/") and name.endswith(".py")))
+    for wheel, content in wheels.items():
+        if not wheel.whole:
+            cut = {name: excerpt.excerpt(text.decode(), named) for name, text in carried(wheel, content).items() if name.endswith(".py")}
+            entries.update({name: text.encode() for name, text in cut.items()})
     modules = {name: text for name, text in entries.items() if name.endswith(".py")}
     for interpreter in interpreters:
-        magic, codes = compiled(interpreter, modules)
+        try:
+            magic, codes = blocks.compiled(interpreter.path, modules)
+        except subprocess.CalledProcessError:
+            fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
         first = codes.pop("__main__.py")
         if interpreter.tag == FIRST:
             # Unchecked: whoever asks Python to check all the same gets the source, for no hash is given.
             entries["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + first
-        entries[f"bytecode/{interpreter.tag}"] = block(magic, codes)
-    return archive(entries)
+        entries[f"bytecode/{interpreter.tag}"] = blocks.block(magic, codes)
+    alone = {name: data for name, data in entries.items() if re.fullmatch(ALONE, name)}
+    return archive({**alone, **packed.packs({name: data for name, data in entries.items() if name not in alone})})
 
 
 def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
@@ -282,6 +302,8 @@ def carried(wheel: Wheel, content: bytes) -> dict[str, bytes]:
         terms = source.read(wheel.license or next(iter(modules)))
     if wheel.license is None:
         terms = re.sub(rb"(?m)^#+ ?", b"", terms[: terms.index(b"\n\n")]).strip() + b"\n"
+    if wheel.package is not None:
+        modules[f"{wheel.package}/__init__.py"] = OF_WHEEL.format(wheel=wheel).encode()
     return {**modules, f"licenses/{wheel.name}.txt": terms}
 
 
@@ -332,34 +354,6 @@ def ask(word: str) -> Interpreter | None:
     return Interpreter(real, version, int(number), tag)  # what was asked may be a script that looks for it on PATH
 
 
-def compiled(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
-    """The interpreter's magic number, and file → marshalled code of each module."""
-    given = marshal.dumps(sorted(modules.items()), 2)
-    # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks keep their lines.
-    command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", "-c", COMPILE]
-    done = subprocess.run(command, input=given, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
-    magic, codes = marshal.loads(done.stdout)
-    return magic, dict(zip(sorted(modules), codes))
-
-
-def block(magic: bytes, codes: Mapping[str, bytes]) -> bytes:
-    """The block that ``eidos/bytecode.py`` reads and describes."""
-    files = {re.sub(r"(/__init__)?\.py$", "", file).replace("/", "."): file for file in codes}
-    plain = b"".join(codes[files[name]] for name in files if name in START)
-    index, bodies = {"": ("", 0, len(plain), False)}, b""
-    for name in sorted(files, key=lambda name: name not in START):
-        body = codes[files[name]]
-        if name not in START:
-            packer = zlib.compressobj(9, zdict=plain)
-            body = packer.compress(body) + packer.flush()
-        index[name] = (files[name], len(bodies), len(body), name not in START)
-        bodies += body
-    heads = (codes["eidos/bytecode.py"], marshal.dumps(index, 2))
-    return magic + b"".join(len(head).to_bytes(4, "little") + head for head in heads) + bodies
-
-
 def archive(entries: Mapping[str, bytes]) -> bytes:
     """A zip file behind a ``#!`` line, with nothing in it that depends on when or where it was made."""
     file = io.BytesIO()
@@ -369,8 +363,8 @@ def archive(entries: Mapping[str, bytes]) -> bytes:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system = 3  # Unix, wherever this runs
             info.external_attr = 0o100644 << 16
-            # A block is compressed inside, module by module; the first lines are not worth inflating.
-            stored = name.startswith(("__main__.py", "bytecode/"))
+            # Blocks and packs are compressed inside; the first lines are not worth inflating.
+            stored = name.startswith(("__main__.py", "bytecode/", "packs/"))
             target.writestr(info, entries[name], zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED, 9)
     return file.getvalue()
 

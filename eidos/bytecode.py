@@ -9,13 +9,12 @@ The block of one interpreter, built by ``build_zipapp.py`` and unpacked by the a
     magic number of the interpreter's bytecode      4 bytes
     length, then marshalled code of this module     4 bytes little-endian, …
     length, then marshalled index                   4 bytes little-endian, …
-    plain bodies                                    marshalled code of what every start needs
-    packed bodies                                   the others, each compressed by zlib
+    groups of modules                               marshalled code, one module's after the other's
 
-The index is a dict: name → (file below the archive's root, offset among the bodies, length, whether packed); ``""`` stands for
-all plain bodies together, which are also the dictionary (RFC 1950, FDICT) that the packed ones are compressed with. A package's
-file ends in ``__init__.py``. The source lies beside the block: it is what an interpreter without a block runs, and what
-tracebacks show.
+The index is a pair: a dict, name → (whether it is a package, number of its group, offset in that, length), and a list with the
+offset and length of each group. Group 0 is what every start needs. It is not compressed, and is the dictionary (RFC 1950, FDICT)
+that zlib compresses the others with: one group for each folder of modules, inflated when the first of them is asked for. The
+source lies beside the block in packs (``eidos/packed.py``): it is what an interpreter without a block runs, and what tracebacks show.
 """
 
 from __future__ import annotations
@@ -26,37 +25,40 @@ from importlib.machinery import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from importlib.abc import Loader
+    from importlib.abc import FileLoader, Loader
     from types import CodeType, ModuleType
     from zipimport import zipimporter
 
-    Entry = tuple[str, int, int, bool]
-    Index = dict[str, Entry]
+    from eidos.packed import Files
+
+    Archive = zipimporter | FileLoader
+    Entry = tuple[bool, int, int, int]
+    Index = tuple[dict[str, Entry], list[tuple[int, int]]]
 else:
     Loader = object  # importlib.abc is not for every start
 
 
-def install(block: bytes, at: int, archive: zipimporter) -> None:
-    """Import from ``block`` before anything else; ``at`` is where its index stands, ``archive`` reads its other files."""
+def install(block: bytes, at: int, archive: Archive, root: str) -> None:
+    """Import from ``block`` before anything else; ``at`` is where its index stands, ``archive`` reads other files below ``root``."""
     size = int.from_bytes(block[at : at + 4], "little")
     index = marshal.loads(block[at + 4 : at + 4 + size])
-    sys.meta_path.insert(0, Importer(block, at + 4 + size, index, archive))
+    sys.meta_path.insert(0, Importer(block, at + 4 + size, index, archive, root))
 
 
 class Importer(Loader):
     """Finder and loader of the modules in one block: a MetaPathFinder and a Loader as importlib.abc describes them."""
 
-    def __init__(self, block: bytes, bodies: int, index: Index, archive: zipimporter) -> None:
-        self._block, self._bodies, self._index, self._archive = block, bodies, index, archive
-        self._root = archive.archive + "/"
+    def __init__(self, block: bytes, bodies: int, index: Index, archive: Archive, root: str) -> None:
+        self._block, self._bodies, self._archive, self._root = block, bodies, archive, root
+        self._index, self._places = index
+        self._groups: dict[int, bytes] = {}
+        self._files: Files | None = None
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Say how to load ``name``, or None when it is not in the block."""
-        entry = self._index.get(name)
-        if entry is None:
+        if name not in self._index:
             return None
-        file = self._root + entry[0]
-        package = file.endswith("/__init__.py")
+        file, package = self.get_filename(name), self._index[name][0]
         spec = ModuleSpec(name, self, origin=file, is_package=package)
         spec.has_location = True
         if spec.submodule_search_locations is not None:
@@ -73,30 +75,44 @@ class Importer(Loader):
 
     def get_code(self, name: str) -> CodeType:
         """The code of the module ``name``; ImportError when it is not in the block."""
-        _, offset, length, packed = self._entry(name)
-        body = self._body(offset, length)
-        if packed:
-            from zlib import decompressobj  # a shared library: a start that needs no packed module does without it
-
-            _, start, size, _ = self._entry("")
-            body = decompressobj(zdict=self._body(start, size)).decompress(body)
-        code: CodeType = marshal.loads(body)
+        _, number, offset, length = self._entry(name)
+        code: CodeType = marshal.loads(self._group(number)[offset : offset + length])
         return code
 
     def get_source(self, name: str) -> str:
-        """The text of the module ``name``, which lies beside the block."""
-        return self.get_data(self._root + self._entry(name)[0]).decode()
+        """The text of the module ``name``, which lies in a pack beside the block."""
+        return self.get_data(self.get_filename(name)).decode()
+
+    def get_filename(self, name: str) -> str:
+        """The whole path that the source of the module ``name`` has."""
+        return self._root + name.replace(".", "/") + ("/__init__.py" if self._entry(name)[0] else ".py")
 
     def get_data(self, path: str) -> bytes:
         """Any file of the archive by its whole path; OSError when there is none."""
-        return self._archive.get_data(path)
+        try:
+            content: bytes = self._archive.get_data(path)
+        except OSError:  # not as it is
+            if self._files is None:
+                from eidos.packed import Files
+
+                self._files = Files(self._archive, self._root)
+            return self._files.get(path)
+        return content
 
     def is_package(self, name: str) -> bool:
         """Whether the module ``name`` is a package."""
-        return self._entry(name)[0].endswith("/__init__.py")
+        return self._entry(name)[0]
 
-    def _body(self, offset: int, length: int) -> bytes:
-        return self._block[self._bodies + offset : self._bodies + offset + length]
+    def _group(self, number: int) -> bytes:
+        if number not in self._groups:
+            offset, length = self._places[number]
+            body = self._block[self._bodies + offset : self._bodies + offset + length]
+            if number:
+                from zlib import decompressobj  # a shared library: a start that needs no packed module does without it
+
+                body = decompressobj(zdict=self._group(0)).decompress(body)
+            self._groups[number] = body
+        return self._groups[number]
 
     def _entry(self, name: str) -> Entry:
         try:

@@ -3,7 +3,7 @@
 Knows where data lies in the archive, in an installed package and in a checkout; must not know what the data means.
 
 A path is relative to the project, with slashes: ``recipes/catalog.yaml``. In the archive and in an installed package it lies
-below ``eidos/_data/``, and the recipes lie there once more as one JSON file, because reading YAML takes far longer.
+below ``eidos/_data/``; in the archive it lies there once more as a few JSON files, because reading YAML takes far longer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 #: The recipes in the archive: path below ``recipes/`` → tree.
 RECIPES_JSON = "recipes.json"
 
-#: What is known of the values of charts lies below ``recipes/`` here; each file is one JSON file in the archive.
+#: What is known of the values of charts lies below ``recipes/`` here.
 VALUES = "values/"
+
+#: The same in the archive: path below ``recipes/values/``, without its ending → tree.
+VALUES_JSON = "values.json"
 
 #: The templates of bundles in the archive: path below ``templates/bundles/`` → text, or the documents of what is data.
 TEMPLATES_JSON = "templates.json"
@@ -33,6 +36,9 @@ TEMPLATES_JSON = "templates.json"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _CARRIED = os.path.join(_PACKAGE, "_data")
 _CHECKOUT = os.path.dirname(_PACKAGE)
+
+#: What VALUES_JSON holds, once somebody has asked; None where there is none.
+_values: list[dict[str, object] | None] = []
 
 
 def commit() -> str:
@@ -100,15 +106,19 @@ def recipe_tree() -> dict[str, object]:
 
 def values_tree(path: str) -> object:
     """The tree of ``recipes/values/<path>.yaml``; None when there is no such file. Raises InvalidData when it is not well-formed."""
-    name = f"{VALUES}{path}"
-    try:
-        return _parsed(_read(os.path.join(_CARRIED, *f"{name}.json".split("/"))).decode())
-    except (OSError, ValueError):
-        pass
+    if not _values:
+        try:
+            _values.append(_parsed(_read(os.path.join(_CARRIED, VALUES_JSON)).decode()))
+        except OSError:
+            _values.append(None)
+    trees = _values[0]
+    if trees is not None:
+        return trees.get(path)
     from eidos.formats import from_text
 
+    name = f"recipes/{VALUES}{path}.yaml"
     try:
-        return from_text(read_bytes(f"recipes/{name}.yaml"), f"recipes/{name}.yaml")
+        return from_text(read_bytes(name), name)
     except NotFound:
         return None
 

@@ -16,7 +16,9 @@ from tests.conftest import MINORS, ROOT
 
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
-    **dict.fromkeys(("_build", "bytecode", "durations", "errors", "log", "model", "nearest", "retry", "semver"), 0),
+    **dict.fromkeys(
+        ("_build", "blocks", "bytecode", "durations", "errors", "excerpt", "log", "model", "nearest", "packed", "retry", "semver"), 0
+    ),
     **dict.fromkeys(
         ("dbus", "formats", "host", "http", "isolation", "kube", "nvidia", "oci", "output", "pool", "resources", "telemetry"), 1
     ),

@@ -8,22 +8,26 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
 import build_zipapp
-from eidos import collectors, formats, resources
+from eidos import blocks, collectors, formats, resources
 from tests.conftest import ROOT
+from tests.fakes import nvml
 
 BUILD = str(ROOT / "build_zipapp.py")
 #: The slim file travels in a ConfigMap, which holds 1 MiB: at most half of that.
-LIMIT, SLIM_LIMIT = 4 << 20, 512 << 10
+LIMIT, SLIM_LIMIT = 3 << 20, 400 << 10
 
 # Runs the file as `python3 eidos.pyz --version` does, and says at the end where the program's code came from.
 WHENCE = """
@@ -70,6 +74,20 @@ def rewritten(pyz: Path, target: Path, change: dict[str, bytes | None]) -> Path:
             if data is not None:
                 new.writestr(info, data)
     return target
+
+
+def everything(pyz: Path) -> dict[str, bytes]:
+    """Every file in an archive, those in packs too, by what ``eidos/packed.py`` says of them and not by its code."""
+    with zipfile.ZipFile(pyz) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    for pack in [name for name in files if name.startswith("packs/")]:
+        head, _, rest = zlib.decompress(files.pop(pack)).partition(b"\n\n")
+        for line in head.decode().split("\n"):
+            length, _, name = line.partition(" ")
+            assert name not in files
+            files[name], rest = rest[: int(length)], rest[int(length) :]
+        assert rest == b""
+    return files
 
 
 # ---- the same bytes ----
@@ -123,8 +141,7 @@ def test_the_same_bytes_whatever_surrounds_the_build(tmp_path: Path, interpreter
     assert other.returncode == 0, other.stderr
     assert (tmp_path / "one.pyz").read_bytes() == (tmp_path / "other name.pyz").read_bytes()
     assert one.stdout.splitlines()[1:] == other.stdout.splitlines()[1:]
-    with zipfile.ZipFile(tmp_path / "one.pyz") as archive:
-        known = values_of(archive.read("eidos/_build.py"))
+    known = values_of(everything(tmp_path / "one.pyz")["eidos/_build.py"])
     assert len(str(known["COMMIT"])) == 40
 
 
@@ -135,8 +152,7 @@ def test_a_tree_that_differs_from_its_commit_says_so(tmp_path: Path) -> None:
     def commit() -> str:
         done = build("--bytecode", "none", "-o", tmp_path / "x.pyz", "--wheels", build_zipapp.CACHE, script=script)
         assert done.returncode == 0, done.stderr
-        with zipfile.ZipFile(tmp_path / "x.pyz") as archive:
-            return str(values_of(archive.read("eidos/_build.py"))["COMMIT"])
+        return str(values_of(everything(tmp_path / "x.pyz")["eidos/_build.py"])["COMMIT"])
 
     clean = commit()
     (copy / "README.md").write_text("not carried")
@@ -173,40 +189,91 @@ def test_sizes(pyz: Path, slim: Path, interpreters: dict[str, str]) -> None:
 def test_entries_tell_nothing_of_the_machine(pyz: Path) -> None:
     with zipfile.ZipFile(pyz) as archive:
         infos = archive.infolist()
-        content = b"".join(archive.read(info) for info in infos)
+    content = b"".join(everything(pyz).values())
     assert [info.filename for info in infos] == sorted(info.filename for info in infos)
     assert {(info.date_time, info.create_system, info.external_attr >> 16) for info in infos} == {((1980, 1, 1, 0, 0, 0), 3, 0o100644)}
     assert os.fsencode(ROOT) + b"/" not in content
 
 
 def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
-    with zipfile.ZipFile(pyz) as archive:
-        names = set(archive.namelist())
-        for path in (ROOT / "eidos").rglob("*.py"):
-            name = str(path.relative_to(ROOT))
-            assert archive.read(name) == path.read_bytes(), name
-        for folder in ("recipes", "templates"):
-            for path in (ROOT / folder).rglob("*"):
-                if path.is_file() and not path.name.startswith("."):
-                    assert archive.read(f"eidos/_data/{path.relative_to(ROOT)}") == path.read_bytes()
-        recipes = json.loads(archive.read("eidos/_data/recipes.json"))
-        licenses = {name: archive.read(f"licenses/{name}.txt").decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
+    files = everything(pyz)
+    own = {str(path.relative_to(ROOT)): path.read_bytes() for path in (ROOT / "eidos").rglob("*.py")}
+    for folder in ("recipes", "templates"):
+        data = [path for path in (ROOT / folder).rglob("*") if path.is_file() and not path.name.startswith(".")]
+        own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
+    made = {"eidos/_build.py", *(f"eidos/_data/{name}.json" for name in ("recipes", "templates", "values"))}
+    assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
+    for wheel in build_zipapp.WHEELS:
+        with zipfile.ZipFile(build_zipapp.CACHE / wheel.file) as archive:
+            modules = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(wheel.modules, name)}
+        assert modules
+        if wheel.whole:
+            assert modules.items() <= files.items()
+        else:
+            for name, text in modules.items():
+                theirs, ours = text.split(b"\n"), files[name].split(b"\n")
+                assert len(theirs) == len(ours)
+                assert all(line in (other, b"") for line, other in zip(ours, theirs)), f"{name} has lines that are not of {wheel.name}"
+                assert files[name].startswith(text[: text.index(b"\nfrom ")]), "what says whose it is stays"
+        others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
+        assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
+    values = json.loads(files["eidos/_data/values.json"])
+    recipes = json.loads(files["eidos/_data/recipes.json"])
+    licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
     known = ROOT / "recipes" / "values"
     assert recipes == {
         str(p.relative_to(ROOT / "recipes")): formats.from_text(p.read_bytes(), p.name)
         for p in (ROOT / "recipes").rglob("*.yaml")
         if known not in p.parents
     }
+    assert values == {str(p.relative_to(known))[: -len(".yaml")]: formats.from_text(p.read_bytes(), p.name) for p in known.rglob("*.yaml")}
     assert "Apache License" in licenses["eidos"]
     assert "Permission is hereby granted" in licenses["PyYAML"]
     assert "NVIDIA" in licenses["nvidia-ml-py"]
     assert "Redistributions in binary form" in licenses["nvidia-ml-py"]
-    assert not [name for name in names if name.endswith((".so", ".pyi", "example.py")) or "_yaml" in name or "dist-info" in name]
+    assert not [name for name in files if name.endswith((".so", ".pyi", "example.py")) or "_yaml" in name or "dist-info" in name]
+
+
+def test_of_nvidias_bindings_everything_that_is_named_is_carried(pyz: Path) -> None:
+    files = everything(pyz)
+    with zipfile.ZipFile(build_zipapp.CACHE / build_zipapp.WHEELS[1].file) as archive:
+        theirs = archive.read("pynvml.py")
+
+    def defined(text: bytes) -> set[str]:
+        targets = [target for s in ast.parse(text).body if isinstance(s, ast.Assign) for target in s.targets]
+        functions = [s.name for s in ast.parse(text).body if isinstance(s, (ast.FunctionDef, ast.ClassDef))]
+        return {*functions, *(target.id for target in targets if isinstance(target, ast.Name))}
+
+    def named(text: bytes) -> set[str]:
+        found = [getattr(n, "id", getattr(n, "attr", getattr(n, "value", ""))) for n in ast.walk(ast.parse(text))]
+        return {name for name in found if isinstance(name, str)}
+
+    carried = defined(files["pynvml.py"])
+    sources = [text for name, text in files.items() if name.startswith("eidos/") and name.endswith(".py")]
+    for text in [*sources, files["pynvml.py"]]:
+        assert named(text) & defined(theirs) <= carried
+    errors = {name for name in defined(theirs) if name.startswith("NVML_ERROR_")}
+    assert len(errors) > 25
+    assert errors <= carried, "classes are made from them when the module is imported"
+
+
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_it_reads_gpus_as_the_whole_bindings_do(which: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("pynvml")
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    environ = {"PATH": "/nonexistent", "LD_LIBRARY_PATH": str(nvml.build(tmp_path / "driver").parent), "FAKE_NVML": ""}
+    words = ("snapshot", "--only", "gpu", "--volatile", "-t", "json")
+    ours = run(sys.executable, request.getfixturevalue(which), *words, env=environ)
+    whole = run(sys.executable, "-B", "-m", "eidos", *words, env=environ, cwd=ROOT)
+    assert (ours.returncode, ours.stderr) == (0, "")
+    found = json.loads(ours.stdout)["measurements"]
+    assert found == json.loads(whole.stdout)["measurements"]
+    assert len(found[0]["subtypes"]) > 2
 
 
 def test_the_build_knows_itself(pyz: Path) -> None:
-    with zipfile.ZipFile(pyz) as archive:
-        known = values_of(archive.read("eidos/_build.py"))
+    known = values_of(everything(pyz)["eidos/_build.py"])
     assert known["COLLECTORS"] == tuple(sorted(name.replace(".", "_") for name in collectors.names()))
     assert known["DATA_DIGEST"] == resources.data_digest()
     documented = "cd recipes && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
@@ -306,6 +373,37 @@ def test_old_interpreters_are_told_what_is_needed(pyz: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"eidos needs Python 3.9 or newer, this is {version}\n")
 
 
+# Runs the file as above, and says what its loader and its modules know of their source and data.
+INSIDE = """
+import inspect, json, os, runpy, sys
+leave = os._exit
+def name(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as fault:
+        return type(fault).__name__
+def tell(status):
+    cli = sys.modules["eidos.cli"]
+    from eidos import resources
+    loader, root = cli.__loader__, os.path.dirname(os.path.dirname(os.path.dirname(cli.__file__)))
+    os.write(1, ("\\n" + json.dumps({
+        "source": loader.get_source("eidos.cli"),
+        "main": inspect.getsource(cli.main),
+        "data": resources.read_text("templates/README.md"),
+        "missing": [
+            name(resources.read_text, "recipes/none.yaml"),
+            name(loader.get_data, os.path.join(root, "eidos", "none.py")),
+            name(loader.get_code, "eidos.none"),
+            name(__import__, "eidos.none"),
+        ],
+        "packages": {module: loader.is_package(module) for module in ("eidos", "eidos.cli", "eidos.cli.help")},
+    })).encode())
+    leave(status)
+os._exit = tell
+sys.argv = [sys.argv[1], "--version"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 # ---- where it runs ----
 
 
@@ -355,12 +453,57 @@ def test_it_runs_from_memory(pyz: Path, python: str) -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "eidos"), done.stderr
 
 
-def test_it_runs_unpacked(pyz: Path, tmp_path: Path, python: str) -> None:
-    with zipfile.ZipFile(pyz) as archive:
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_it_runs_unpacked(which: str, tmp_path: Path, python: str, request: pytest.FixtureRequest) -> None:
+    file = request.getfixturevalue(which)
+    with zipfile.ZipFile(file) as archive:
         archive.extractall(tmp_path)
-    done = run(python, "-B", tmp_path, "--version")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == run(python, pyz, "--version").stdout
+    for words in (["--version"], ["recipe", "--gpu=h100", "--service=eks"]):
+        done = run(python, "-B", tmp_path, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == run(python, file, *words).stdout
+
+
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_what_lies_in_packs_is_read_there(which: str, python: str, request: pytest.FixtureRequest) -> None:
+    """Source for who asks a module or its loader, data for who asks the program."""
+    file = request.getfixturevalue(which)
+    done = run(python, "-c", INSIDE, file)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    source = (ROOT / "eidos" / "cli" / "__init__.py").read_text()
+    assert seen["source"] == source
+    assert seen["main"] in source
+    assert seen["main"].startswith("def main(")
+    assert seen["data"] == (ROOT / "templates" / "README.md").read_text()
+    assert seen["missing"] == ["NotFound", "OSError", "ImportError", "ModuleNotFoundError"]
+    assert seen["packages"] == {"eidos": True, "eidos.cli": True, "eidos.cli.help": False}
+
+
+def test_bytecode_is_the_source_without_what_no_run_reads() -> None:
+    """The same functions at the same lines, the same asserts; of docstrings, one line of each module."""
+
+    def functions(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+        yield code.co_name, code.co_firstlineno, code.co_varnames
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                yield from functions(inner)
+
+    def constants(code: CodeType) -> Iterator[object]:
+        for inner in code.co_consts:
+            yield from constants(inner) if isinstance(inner, CodeType) else (inner,)
+
+    for path in (ROOT / "eidos").rglob("*.py"):
+        text = path.read_bytes()
+        lean, full = blocks.code_of(text, "x"), compile(text, "x", "exec", dont_inherit=True)
+        assert set(functions(lean)) == set(functions(full)), path
+        tree = ast.parse(text)
+        inner = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        docs = {ast.get_docstring(node, clean=False) for node in inner} - {None}
+        assert not docs & set(constants(lean)), path
+        assert (ast.get_docstring(tree, clean=False) or "").partition("\n")[0] in set(constants(lean)), path
+    with pytest.raises(AssertionError, match="still there"):
+        exec(blocks.code_of(b"assert False, 'still there'", "x"), {})
 
 
 def test_its_own_packages_come_before_installed_ones(pyz: Path, tmp_path: Path, python: str) -> None:

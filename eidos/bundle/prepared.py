@@ -21,13 +21,11 @@ def for_archive() -> dict[str, Any]:
 
     Raises InvalidData for a file that does not parse.
     """
-    trees: dict[str, Any] = {}
-    for name in resources.value_names():
-        trees[f"{resources.VALUES}{name}.json"] = resources.values_tree(name)
+    values = {name: resources.values_tree(name) for name in resources.value_names()}
     templates: dict[str, Any] = {}
     for name, text in resources.template_tree().items():
         assert isinstance(text, str)
         documents = split(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
         exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
         templates[name] = (documents if exact else text) if name.endswith(".yaml") else {"pieces": parse(name, text)}
-    return {**trees, resources.RECIPES_JSON: resources.recipe_tree(), resources.TEMPLATES_JSON: templates}
+    return {resources.RECIPES_JSON: resources.recipe_tree(), resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}

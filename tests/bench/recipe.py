@@ -18,8 +18,12 @@ BUDGET = (2.4, 20)
 QUERY = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "service": "eks", "k8s": "1.33.5", "gpu": "h100", "intent": "training"}
 
 ENGINE = """
-import statistics, sys, time
-sys.path.insert(0, sys.argv[1])
+import statistics, sys, time, zipimport
+archive = zipimport.zipimporter(sys.argv[1])
+root = archive.archive + "/"
+importer = {}
+exec(archive.get_data(root + "eidos/packed.py"), importer)
+importer["install"](archive, root)
 from eidos.recipe.resolve import resolve
 from eidos.recipe.store import shipped
 store = shipped()
