@@ -165,7 +165,7 @@ def run(values: Values) -> int:
         access=access,
         commit=resources.commit(),
     )
-    tracer = open_tracer(os.environ, SERVICE, lambda count: log.warn(f"{count} spans could not be sent"))
+    tracer = open_tracer(os.environ, SERVICE, lambda count: metrics.lost_spans.add(by=count))
     app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
     listener = binding.listen(settings, os.environ)
     log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
