@@ -44,7 +44,8 @@ PATIENCE = 2.0
 #: The largest configuration file that is read, in bytes.
 LIMIT = 1 << 20
 
-#: What Kubernetes sets in every container beside a Service called ``eidos`` or ``eidos-api-server`` ("Discovering services" in its documentation).
+#: What Kubernetes sets in every container beside a Service called ``eidos`` or ``eidos-api-server`` ("Discovering services" in
+#: its documentation).
 SERVICE_LINKS = ("EIDOS_SERVICE_", "EIDOS_PORT", "EIDOS_API_SERVER_SERVICE_", "EIDOS_API_SERVER_PORT")
 
 #: How the value of ``EIDOS_PORT`` begins there; what does not is a port that somebody means.
