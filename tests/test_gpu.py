@@ -118,6 +118,13 @@ def test_mixed_gpus(library: Path) -> None:
     assert not broken(run)
 
 
+def test_a_place_in_no_chassis_is_no_place(library: Path) -> None:
+    run = fake.run("no-chassis", "gpus=1", library=library)
+    for key in ("chassis-serial-number", "slot-number", "tray-index", "host-id"):
+        assert f"gpu-0/platform.{key}" in run["absent"]
+    assert "platform.module-id" in run["subtypes"]["gpu-0"]
+
+
 def test_mig(library: Path) -> None:
     run = fake.run("mig", "gpus=1", library=library)
     assert run["subtypes"]["gpu-0"]["mig.current"] == "Enabled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -145,6 +146,18 @@ def test_a_real_document_of_eight_gpus() -> None:
     assert volatile["temperature.gpu-celsius"] == 33
     assert volatile["power.draw-watts"] == 70.93
     assert not any(isinstance(answer, Unsaid) for answer in volatile.values())
+
+
+def test_a_real_h200_says_the_same_through_nvml_and_nvidia_smi() -> None:
+    """Both were captured on one machine at one time; serial number and UUID are made up."""
+    document = smi.parse(OWN.with_name("h200-580.159.xml").read_bytes())
+    nvml = json.loads(OWN.with_name("h200-580.159.json").read_text())
+    top = (smi_facts.driver(document), smi_facts.cuda_version(document), smi_facts.count(document))
+    assert top == tuple(nvml["smi"][key] for key in ("driver", "cuda-version", "gpu-count"))
+    said = {key: answer for key, answer in smi_facts.configuration(document.gpus[0]).items() if not isinstance(answer, Unsaid)}
+    assert said == {key: nvml["gpu-0"][key] for key in said}
+    # The document calls the display mode deprecated and does not hold the others.
+    assert set(nvml["gpu-0"]) - set(said) == {"compute-capability", "display-mode", "gsp.default-mode", "gsp.mode"}
 
 
 @pytest.mark.parametrize(

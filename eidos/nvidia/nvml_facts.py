@@ -135,7 +135,11 @@ def _platform(nvml: Nvml, gpu: Any) -> Sequence[Answer]:
     info = nvml.platform(gpu)
     serial = _ascii(nvml.bytes_of(info, "chassisSerialNumber"))
     places = (nvml.bytes_of(info, name)[0] for name in ("slotNumber", "trayIndex", "hostId"))
-    return (serial or Unsaid("empty"), *places)
+    if not serial:
+        # Outside a rack of such chassis the driver answers all the same (an H200 in a machine of its own: slot 0, tray 0, host 1), and
+        # nvidia-smi shows N/A for each: places in no chassis are no places.
+        return (Unsaid("empty"), *(Unsaid("the driver names no chassis"),) * 3)
+    return (serial, *places)
 
 
 def _fabric(nvml: Nvml, gpu: Any) -> Sequence[Answer]:

@@ -335,7 +335,7 @@ GPU(nvmlDeviceGetPlatformInfo, nvmlPlatformInfo_v2_t *out) {
     if (out->version != 0x200002c) return 25;
     UNLESS_SMALL;
     memset(out->chassisSerialNumber, is_told("absurd") ? 0xff : 0, sizeof out->chassisSerialNumber);
-    if (!is_told("absurd")) memcpy(out->chassisSerialNumber, "1820324210001", 13);
+    if (!is_told("absurd") && !is_told("no-chassis")) memcpy(out->chassisSerialNumber, "1820324210001", 13);
     out->slotNumber = 200; /* beyond ASCII, which the bindings would try to decode */
     out->trayIndex = 4;
     out->hostId = 1;
