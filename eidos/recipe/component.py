@@ -62,5 +62,6 @@ def _more(item: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def with_dependencies(wanted: list[str], charts: dict[str, Chart]) -> tuple[str, ...]:
-    """The wanted ids and all that they depend on, each after its dependencies; see :func:`eidos.model.order.ordered`."""
-    return ordered(wanted, {id: chart.depends for id, chart in charts.items()})
+    """The wanted ids and all that they depend on, in the order in which they are installed; see :func:`eidos.model.order.ordered`."""
+    present = ordered(wanted, {id: chart.depends for id, chart in charts.items()})
+    return ordered(present, {id: (*chart.depends, *(other for other in chart.after if other in present)) for id, chart in charts.items()})
