@@ -234,10 +234,16 @@ def test_threads_held_by_work_that_does_not_end_do_not_hold_the_service() -> Non
             assert service.get("/small").status == 200
             assert service.get("/made").status == 200
         first = service.workers()
-        socks = [service.connect() for _ in range(40)]
-        for sock in socks:
-            sock.sendall(b"GET /stuck?30 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        until(lambda: any(pid not in first for pid in service.workers()))
+        socks = []
+
+        def another() -> bool:
+            """Whether there is a new worker; as long as there is none, more of it comes."""
+            if len(socks) < 400:
+                socks.append(service.connect())
+                socks[-1].sendall(b"GET /stuck?30 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return any(pid not in first for pid in service.workers())
+
+        until(another)
         assert service.get("/made").status == 200, "another worker took over"
         for sock in socks:
             sock.close()
