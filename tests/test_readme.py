@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ README = (ROOT / "README.md").read_text()
 #: Fenced console blocks: lines that begin with "$ " are commands, the others what they print.
 BLOCKS = re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
+
+#: Commands of blocks that ask a server.
+WITH_CURL = {line[2:] for block in BLOCKS if "\n$ curl " in block for line in block.splitlines() if line.startswith("$ ")}
 
 #: Commands whose words would run this test again are run on one small file instead.
 SHORTENED = {"python3 -m tests": "python3 -m tests --collect-only -q tests/test_durations.py"}
@@ -103,7 +108,37 @@ def test_the_first_two_commands_are_those_that_matter() -> None:
     assert '-m tests "$@"' in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_command_works(tree: Path, remote: Path | str) -> None:
+@pytest.fixture
+def port() -> int:
+    """One that is free, for the README's 8080."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        found: int = sock.getsockname()[1]
+        return found
+
+
+@contextlib.contextmanager
+def served(command: str, tree: Path, environ: dict[str, str]) -> Iterator[None]:
+    """A command that goes on until somebody ends it."""
+    server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=tree, env=environ, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        first = server.stderr.readline()
+        assert first.startswith("info: listening on http://127.0.0.1:"), first
+        yield
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[1]
+    assert server.returncode == 0, said
+    assert "Traceback" not in said
+
+
+def test_every_command_works(tree: Path, remote: Path | str, port: int) -> None:
+    with contextlib.ExitStack() as servers:
+        every_command_works(tree, remote, port, servers)
+
+
+def every_command_works(tree: Path, remote: Path | str, port: int, servers: contextlib.ExitStack) -> None:
     path = [str(Path(sys.executable).parent), os.environ["PATH"]]
     if isinstance(remote, Path):
         path.insert(0, str(remote))
@@ -113,7 +148,13 @@ def test_every_command_works(tree: Path, remote: Path | str) -> None:
         if re.match(r"(ssh|scp) ", command) and isinstance(remote, str):
             skipped.append(f"{command}: {remote}")
             continue
-        words = SHORTENED.get(command, command).replace("--root /host", "--root /")
+        if command in WITH_CURL and shutil.which("curl") is None:
+            skipped.append(f"{command}: needs curl")
+            continue
+        words = SHORTENED.get(command, command).replace("--root /host", "--root /").replace("8080", str(port))
+        if command.startswith("python3 dist/eidos.pyz serve"):
+            servers.enter_context(served(words, tree, environ))
+            continue
         expected = re.search(r"# exit status (\d+)(.*)", command)
         done = subprocess.run(
             ["bash", "-c", words], cwd=tree, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
