@@ -19,9 +19,10 @@ from http.server import HTTPServer
 
 from eidos import log
 from eidos.server.client import Identities
-from eidos.server.connection import HEAD, IDLE, READ, Connection
+from eidos.server.connection import Connection
 from eidos.server.crew import Crew, Job
 from eidos.server.errors import envelope
+from eidos.server.outlet import HEAD, IDLE, READ, Outlet
 from eidos.server.parse import Heads
 
 TYPE_CHECKING = False
@@ -222,7 +223,7 @@ class Listener(HTTPServer):
         """It has more that can be answered at once, after the others had their turn."""
         self._again.append(connection)
 
-    def dropped(self, connection: Connection) -> None:
+    def dropped(self, connection: Outlet) -> None:
         """Close the socket of a connection, and forget it."""
         del self._connections[connection.fd]
         self._poll.unregister(connection.fd)
