@@ -34,7 +34,7 @@ HEADING = "### Behind a proxy with TLS"
 #: What the README shows below that heading.
 CONFIG = """\
 upstream eidos {
-    server 127.0.0.1:8081 max_fails=0;
+    server 127.0.0.1:8081 max_fails=0;  # who refuses while it restarts is asked again with the next request
     server 127.0.0.1:8082 max_fails=0;
     keepalive 16;
 }
