@@ -311,7 +311,7 @@ def test_limits_are_told_and_hold() -> None:
         '"default";r=2;t=1',
         '"default";r=1;t=1',
         '"default";r=0;t=2',
-        '"default";r=0;t=2',
+        '"default";r=0;t=1',
     ]
     reset = header(seen[3], "X-RateLimit-Reset")
     assert reset is not None and 0 <= int(reset) - time.time() <= 4

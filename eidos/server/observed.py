@@ -122,14 +122,6 @@ class ServerMetrics:
         """The body of ``/metrics``; its type is ``telemetry.metrics.CONTENT_TYPE``."""
         return self.metrics.text()
 
-    def began(self) -> None:
-        """A request is here: count it as in flight, until :meth:`ended`, whatever becomes of it."""
-        self.in_flight.add(1)
-
-    def ended(self) -> None:
-        """Nobody works on that request any more."""
-        self.in_flight.add(-1)
-
     def answered(
         self, method: str, response: Response, seconds: float, request: Request | None = None, sent: int | None = None, request_id: str = ""
     ) -> None:

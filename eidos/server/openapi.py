@@ -32,7 +32,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-RateLimit-Limit": ("Requests that may come at once.", _NUMBER),
     "X-RateLimit-Remaining": ("Requests that may come now.", _NUMBER),
     "X-RateLimit-Reset": ("When all of them may come again, in seconds since 1970.", _NUMBER),
-    "RateLimit": ("What is left, and in how many seconds all of it is there.", _TEXT),
+    "RateLimit": ("What is left, and in how many seconds all of it is there; of nothing, in how many there is something.", _TEXT),
     "RateLimit-Policy": ("The quota, and the seconds in which all of it comes back.", _TEXT),
     "Retry-After": ("In how many seconds to try again.", _NUMBER),
     "Allow": ("The methods that there are.", _TEXT),
