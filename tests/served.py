@@ -26,9 +26,9 @@ HAND_OVER = 'exec 3<&"$0"; [ "$0" = 3 ] || eval "exec $0<&-"; export LISTEN_PID=
 
 
 class Built:
-    """A running ``eidos serve`` with these flags. It is stopped, or killed, at the end of a ``with``."""
+    """A running ``eidos serve`` with these flags, stopped or killed at the end of a ``with``; a ``fresh`` one was asked nothing yet."""
 
-    def __init__(self, pyz: Path, *flags: str, port: int = 0, inherits: socket.socket | None = None) -> None:
+    def __init__(self, pyz: Path, *flags: str, port: int = 0, inherits: socket.socket | None = None, fresh: bool = False) -> None:
         command = [sys.executable, str(pyz), "serve", f"--port={port}", "--log-format=json", *flags]
         fds = [inherits.fileno()] if inherits is not None else []
         if fds:
@@ -48,7 +48,7 @@ class Built:
             found = re.search(rb'"listening on http://127\.0\.0\.1:(\d+)"', self.said)
             assert found, self.said
             self.port = int(found[1])
-            until(self.is_ready)
+            until(lambda: fresh or self.is_ready())
         except BaseException:
             self._kill()
             raise
