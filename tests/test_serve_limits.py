@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from eidos.server.client import address, client_address
+from eidos.server.connection import TURN
 from eidos.server.ratelimit import CLIENT, DEFAULT, Limits
 from eidos.server.settings import Settings
 from tests.serving import PATIENCE, Answer, Service, everything, read_answer, until
@@ -41,6 +42,12 @@ def test_a_header_that_dribbles_is_cut() -> None:
         assert answer.status == 408
         assert answer.headers["connection"] == "close"
         assert time.monotonic() - began >= 0.5
+
+
+def test_a_header_that_stops_behind_many_requests_is_cut() -> None:
+    with Service(header_timeout=0.3) as service, service.connect() as sock:
+        sock.sendall(GET * TURN + b"GET / HTT")
+        assert everything(sock).rpartition(b"HTTP/1.1 ")[2].startswith(b"408")
 
 
 def test_empty_lines_do_not_put_it_off() -> None:

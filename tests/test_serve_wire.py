@@ -340,6 +340,16 @@ def test_what_is_wrong_is_refused_and_the_connection_closed(service: Service, na
     assert [answer.status for answer in found] == [200, status], "what was asked before it is answered"
 
 
+def test_a_refusal_of_a_body_answers_its_request(service: Service) -> None:
+    known = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
+    fields = (f"X-Request-Id: {known}", "Accept: application/problem+json")
+    for field, body in (("Content-Length: 100001", b""), (CHUNKED, b"186a1\r\n")):
+        answer = one(service, request("POST /echo HTTP/1.1", field, *fields, body=body))
+        assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
+        assert answer.headers["x-request-id"] == json.loads(answer.body)["requestId"] == known
+    assert service.ask(request("HEAD /echo HTTP/1.1", "Content-Length: 100001")).endswith(b"\r\n\r\n")
+
+
 def test_limits_are_what_they_say(service: Service) -> None:
     """A byte less is fine."""
     line = f"GET /echo?{'a' * (8192 - len('GET /echo? HTTP/1.1'))} HTTP/1.1"

@@ -150,6 +150,7 @@ class Connection(Outlet):
                 if turns >= TURN or size >= PLENTY:
                     self.rest[:] = data
                     self.seen, self.state = 0, HEAD
+                    self.expires = now + self.server.settings.header_timeout
                     self.server.again(self)
                     break
         except Refused as refusal:
@@ -218,8 +219,9 @@ class Connection(Outlet):
     def _await(self, head: Head, data: bytes, out: list[bytes]) -> None:
         """Begin with a body."""
         limit = self.server.settings.max_body
+        self.head = head  # before its body can be too large: a refusal answers this request
         self.body = Chunked(limit) if head.length is None else Sized(head.length, limit)
-        self.head, self.state = head, BODY
+        self.state = BODY
         self.expires = self.began + self.server.settings.read_timeout
         if head.expects and not data:
             out.append(CONTINUE)
@@ -242,6 +244,8 @@ class Connection(Outlet):
         """What had to be sent first is sent."""
         if self.state == BODY:
             self.expires = now + self.server.settings.read_timeout
+        elif self.state == HEAD:
+            self.expires = now + self.server.settings.header_timeout
         if self.held is not None:
             self._work(now)
         elif self.rest:

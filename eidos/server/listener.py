@@ -28,12 +28,13 @@ from eidos.server.parse import Heads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from eidos.server.board import Board
     from eidos.server.errors import Refused
     from eidos.server.message import Request, Response
+    from eidos.server.parse import Head
     from eidos.server.settings import Settings
     from eidos.server.told import Application, Told
 
@@ -245,12 +246,13 @@ class Listener(HTTPServer):
         self._crew.abandon(job)
         self.told.working(len(self._working))
 
-    def refused(self, refusal: Refused) -> tuple[Response, str]:
-        """The answer to what is no request, and the identity that it tells."""
-        identity = self.identities.of(None)
-        details = {"hint": refusal.hint} if refusal.hint else None
-        status, said = refusal.status, refusal.details or details
-        return envelope(status, "", refusal.message, identity, "", said, status == 408, refusal.headers), identity
+    def refused(self, refusal: Refused, head: Head | None) -> tuple[Response, str]:
+        """The answer to what is no request, or the ``head`` of one at most, and the identity that it tells."""
+        said: Mapping[str, str] = {} if head is None else head.headers
+        identity = self.identities.of(said.get("x-request-id"))
+        hint = {"hint": refusal.hint} if refusal.hint else None
+        status, accept, details = refusal.status, said.get("accept", ""), refusal.details or hint
+        return envelope(status, "", refusal.message, identity, accept, details, status == 408, refusal.headers), identity
 
     def failed(self, status: int, message: str, request: Request) -> Response:
         """The answer when the application gave none."""

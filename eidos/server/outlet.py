@@ -83,10 +83,11 @@ class Outlet(BaseHTTPRequestHandler):
 
     def _refuse(self, refusal: Refused, out: list[bytes], now: float) -> None:
         """Say what is wrong, after the answers that stand before it, and close."""
-        response, identity = self.server.refused(refusal)
+        response, identity = self.server.refused(refusal, self.head)
         method = self.head.method if self.head is not None else ""
-        out.append(encode(response, head=method == "HEAD", close=True))
-        self.count.append((method, response, None, identity, self.began or now, len(response.body)))
+        bodiless = method == "HEAD"
+        out.append(encode(response, head=bodiless, close=True))
+        self.count.append((method, response, None, identity, self.began or now, 0 if bodiless else len(response.body)))
         self.state = IDLE
         self.closing = self.lingers = True
         self._flush(out, now)
