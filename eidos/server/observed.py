@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-STATUSES = (200, 304, 400, 404, 405, 406, 408, 411, 413, 414, 415, 417, 429, 431, 500, 501, 503)
+STATUSES = (200, 304, 400, 404, 405, 406, 408, 413, 414, 415, 417, 429, 431, 500, 503)
 
 #: Routes whose answers are lines of the level debug as long as all is well: somebody asks every few seconds.
 SYSTEM = ("/health", "/healthz", "/ready", "/readyz", "/metrics")
