@@ -216,11 +216,15 @@ def test_a_header_that_would_break_out_is_a_fault_of_ours(service: Service) -> N
 
 
 def test_a_client_that_says_no_more_gets_its_answers(service: Service) -> None:
-    """Half-closed, with everything in one packet: what takes no time is answered."""
+    """Half-closed, with everything in one packet."""
     with service.connect() as sock:
         sock.sendall(GET + GET)
         sock.shutdown(socket.SHUT_WR)
         assert len(answers(everything(sock))) == 2
+    with service.connect() as sock:
+        sock.sendall(request("GET /slow?0.1 HTTP/1.1"))
+        sock.shutdown(socket.SHUT_WR)
+        assert [answer.body for answer in answers(everything(sock))] == [b"done\n"], "and so is what takes little"
 
 
 # ---- what is wrong ----

@@ -33,6 +33,9 @@ CHUNK, TURN, PLENTY = 65536, 32, 1 << 18
 #: Bytes that a client may go on to send after the last answer.
 LINGER_BYTES = 16 << 20
 
+#: Seconds for which an answer is still made for a client that says no more.
+PARTING = 1.0
+
 new = object.__new__
 
 #: While an answer is made nothing is read: who sends more waits, who leaves is noticed.
@@ -60,7 +63,7 @@ class Connection(Outlet):
                 self._go_on(now)
             return
         if self.state == WORK:
-            self.close()  # the client hung up
+            self._parted(event, now)
             return
         try:
             data = self.connection.recv(CHUNK)
@@ -83,7 +86,7 @@ class Connection(Outlet):
             self._refuse(Refused(408, "the header of the request did not come in time"), [], now)
         elif self.state == BODY:
             self._refuse(Refused(408, "the body of the request did not come in time"), [], now)
-        elif self.state == WORK:
+        elif self.state == WORK and self.job is not None and now >= self.job.request.deadline.at:
             self._late(now)
         else:
             self.close()
@@ -267,6 +270,14 @@ class Connection(Outlet):
         if not self.server.give(self.job):
             self.job = None
             self._instead(self._error(503, "too many requests wait for their turn", request), request, now)
+
+    def _parted(self, event: int, now: float) -> None:
+        """The client says no more: it hung up, or has only closed its own end, and waits. That looks the same for a while."""
+        if event & (select.EPOLLHUP | select.EPOLLERR):
+            self.close()
+        else:
+            self.expires = min(self.expires, now + PARTING)
+            self._watch(0)
 
     def _late(self, now: float) -> None:
         job, self.job = self.job, None
