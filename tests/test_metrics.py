@@ -155,9 +155,9 @@ def test_workers_add_up_and_a_successor_never_counts_back() -> None:
     def work(slot: int, times: int) -> None:
         metrics.use(slot)
         for _ in range(times):
-            metrics.began()
             metrics.answered("GET", answer(), 0.001)
-            metrics.connections.add(1)
+        metrics.in_flight.set(times)
+        metrics.connections.set(times)
 
     series = 'eidos_http_requests_total{method="GET",route="/v1/recipe",status="200"}'
     metrics.use(2)

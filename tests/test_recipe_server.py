@@ -127,6 +127,8 @@ def built_in() -> dict[str, Any]:
     [
         (says(500), "answers 500", 4, 1),
         (says(501), "answers 501", 1, 1),
+        (says(408), "answers 408", 4, 1),
+        (says(204), "no recipe", 1, 1),
         (says(401), "answers 401", 1, 1),
         (says(301, Location="/v1/recipe"), "redirects", 6, 1),
         (resets, "reset", 4, 1),
@@ -181,6 +183,9 @@ def test_nobody_there() -> None:
     done = eidos("recipe", env={"EIDOS_SERVER": f"http://127.0.0.1:{port}", "EIDOS_FALLBACK": "1"})
     assert done.status == 0
     assert "recipe-source: built-in" in done.out
+    done = eidos("recipe", "--server", f"http://127.0.0.1:{port}", "--fallback", "-t", "table")
+    assert "Recipe data  built-in 20" in done.out
+    assert "built-in" not in eidos("recipe", "-t", "table").out
 
 
 @pytest.mark.parametrize(

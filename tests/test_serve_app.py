@@ -179,6 +179,10 @@ def test_errors_are_problems_for_whoever_accepts_them(ask: Client) -> None:
     assert {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "INVALID_REQUEST"}.items() <= tree.items()
     assert tree["instance"] == f"urn:uuid:{tree['requestId']}"
     assert tree["detail"].startswith("gpu: 'x' is none of")
+    alone = ask.get("/v1/recipe?gpu=x", accept="application/problem+json")
+    assert (alone.status, header(alone, "Content-Type")) == (400, "application/problem+json")
+    assert header(ask.get("/v1/recipe", accept="application/problem+json"), "Content-Type") == "application/json"
+    assert ask.get("/v1/recipe", accept="application/problem+json, application/vnd.nvidia.cns.v2+json").status == 406
     assert "message" not in tree
 
 
@@ -311,7 +315,7 @@ def test_limits_are_told_and_hold() -> None:
         '"default";r=2;t=1',
         '"default";r=1;t=1',
         '"default";r=0;t=2',
-        '"default";r=0;t=2',
+        '"default";r=0;t=1',
     ]
     reset = header(seen[3], "X-RateLimit-Reset")
     assert reset is not None and 0 <= int(reset) - time.time() <= 4

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from eidos.server.client import address, client_address
+from eidos.server.connection import TURN
 from eidos.server.ratelimit import CLIENT, DEFAULT, Limits
 from eidos.server.settings import Settings
 from tests.serving import PATIENCE, Answer, Service, everything, read_answer, until
@@ -39,6 +42,12 @@ def test_a_header_that_dribbles_is_cut() -> None:
         assert answer.status == 408
         assert answer.headers["connection"] == "close"
         assert time.monotonic() - began >= 0.5
+
+
+def test_a_header_that_stops_behind_many_requests_is_cut() -> None:
+    with Service(header_timeout=0.3) as service, service.connect() as sock:
+        sock.sendall(GET * TURN + b"GET / HTT")
+        assert everything(sock).rpartition(b"HTTP/1.1 ")[2].startswith(b"408")
 
 
 def test_empty_lines_do_not_put_it_off() -> None:
@@ -161,35 +170,59 @@ def test_no_more_connections_than_may_be_are_served() -> None:
             assert read_answer(sock).status == 200, "once the dribbling ones are cut"
 
 
-def test_thousands_of_idle_and_hundreds_of_dribbling_connections_do_not_matter() -> None:
-    with Service(workers=2, max_connections=8000, header_timeout=1.5) as service:
-        import resource
+class Held(NamedTuple):
+    """Descriptors of all workers together, and threads of the one that has most."""
 
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        idle, dribbling = (5000, 500) if hard >= 6000 else (hard - 1000, 300)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        try:
-            silent = [service.connect() for _ in range(idle)]
-            slow = [service.connect() for _ in range(dribbling)]
-            end = time.monotonic() + 1
-            rounds = 0
-            while time.monotonic() < end:
-                for sock in slow:
-                    sock.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\nX: y"[rounds : rounds + 1])
-                rounds += 1
-                assert service.get("/small").status == 200
-                assert service.get("/made").status == 200
+    descriptors: int
+    threads: int
+
+
+def crowd(service: Service, idle: int, dribbling: int) -> tuple[int, Held, Held]:
+    """Silent connections and some that send a byte now and then: how many others were answered, what was held before and after."""
+    service.get("/made")
+    until(lambda: len(service.workers()) == 2)
+    workers = service.workers()
+
+    def held() -> Held:
+        entries = [[len(os.listdir(f"/proc/{pid}/{kind}")) for pid in workers] for kind in ("fd", "task")]
+        return Held(sum(entries[0]), max(entries[1]))
+
+    before, answered = held(), 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        silent = [service.connect() for _ in range(idle)]
+        slow = [service.connect() for _ in range(dribbling)]
+        end = time.monotonic() + 1
+        rounds = 0
+        while time.monotonic() < end:
             for sock in slow:
-                assert Answer(everything(sock)).status == 408
-            for sock in silent[::100]:
-                sock.sendall(GET)
-                assert read_answer(sock).status == 200
-            for sock in (*silent, *slow):
-                sock.close()
-            workers = service.workers()
-            until(lambda: sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in workers) < 60)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                sock.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\nX: y"[rounds : rounds + 1])
+            rounds += 1
+            for target in ("/small", "/made"):
+                assert service.get(target).status == 200
+                answered += 1
+        for sock in slow:
+            assert Answer(everything(sock)).status == 408
+        for sock in silent[::100]:
+            sock.sendall(GET)
+            assert read_answer(sock).status == 200
+        for sock in (*silent, *slow):
+            sock.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    until(lambda: held().descriptors <= before.descriptors)
+    assert service.workers() == workers, "nor did another worker have to take over"
+    return answered, before, held()
+
+
+def test_thousands_of_idle_and_hundreds_of_dribbling_connections_do_not_matter() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    idle, dribbling = (5000, 500) if hard >= 6000 else (hard - 1000, 300)
+    with Service(workers=2, max_connections=8000, header_timeout=1.5) as service:
+        answered, _, after = crowd(service, idle, dribbling)
+    assert answered > 0
+    assert after.threads <= 5, "the loop, and four that answer"
 
 
 # ---- whose request it is ----

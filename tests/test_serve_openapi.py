@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from jsonschema import Draft202012Validator
 
 from eidos.errors import InvalidInput
 from eidos.semver import parse
+from eidos.server.errors import STATUSES
 from eidos.server.message import Response
 from eidos.server.openapi import VERSION_PATTERN
 from eidos.server.routes import ROUTES
 from eidos.server.settings import Settings
+from tests.program import ROOT
 from tests.serve_app import Client, application, header, listening, request
 
 DOCUMENT: dict[str, Any] = json.loads(Client(application()).get("/openapi.json").body)
@@ -165,6 +168,16 @@ def test_every_parameter_is_taken_and_no_other(ask: Client, path: str, method: s
     assert answer.status == 400
     check(answer, path, method)
     assert json.loads(answer.body)["details"]["valid"] == [parameter["name"] for parameter in taken]
+
+
+def test_every_status_that_is_sent_is_described_and_no_other() -> None:
+    """The words of the source that make an answer, and what the transport says of any request."""
+    source = "".join(file.read_text() for file in (ROOT / "eidos" / "server").glob("*.py"))
+    sent = {int(status) for status in re.findall(r"(?:Refused|envelope|self\._error|failed)\(\s*(\d{3})\b", source)} | {429, 503}
+    assert sent == set(STATUSES)
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            assert {"408", "413", "417", "431", "500", "503"} <= set(operation["responses"])
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

@@ -206,7 +206,7 @@ def test_a_request_id_is_kept_when_it_is_a_uuid(service: Service) -> None:
     known = "0B0E7F4E-7F3C-4A8E-9C53-0D6F4F4F8B1A"
     for said, kept in ((known, True), (known + "0", False), ("a b", False), ("", False)):
         told = json.loads(service.get("/echo", f"X-Request-Id: {said}").body)
-        assert (told["id"] == said.lower()) is kept
+        assert (told["id"] == said) is kept
 
 
 def test_a_header_that_would_break_out_is_a_fault_of_ours(service: Service) -> None:
@@ -216,11 +216,15 @@ def test_a_header_that_would_break_out_is_a_fault_of_ours(service: Service) -> N
 
 
 def test_a_client_that_says_no_more_gets_its_answers(service: Service) -> None:
-    """Half-closed, with everything in one packet: what takes no time is answered."""
+    """Half-closed, with everything in one packet."""
     with service.connect() as sock:
         sock.sendall(GET + GET)
         sock.shutdown(socket.SHUT_WR)
         assert len(answers(everything(sock))) == 2
+    with service.connect() as sock:
+        sock.sendall(request("GET /slow?0.1 HTTP/1.1"))
+        sock.shutdown(socket.SHUT_WR)
+        assert [answer.body for answer in answers(everything(sock))] == [b"done\n"], "and so is what takes little"
 
 
 # ---- what is wrong ----
@@ -338,6 +342,16 @@ def test_what_is_wrong_is_refused_and_the_connection_closed(service: Service, na
     assert set(told) == {"code", "message", "details", "requestId", "timestamp", "retryable"}
     found = answers(service.ask(GET + data + LAST))
     assert [answer.status for answer in found] == [200, status], "what was asked before it is answered"
+
+
+def test_a_refusal_of_a_body_answers_its_request(service: Service) -> None:
+    known = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
+    fields = (f"X-Request-Id: {known}", "Accept: application/problem+json")
+    for field, body in (("Content-Length: 100001", b""), (CHUNKED, b"186a1\r\n")):
+        answer = one(service, request("POST /echo HTTP/1.1", field, *fields, body=body))
+        assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
+        assert answer.headers["x-request-id"] == json.loads(answer.body)["requestId"] == known
+    assert service.ask(request("HEAD /echo HTTP/1.1", "Content-Length: 100001")).endswith(b"\r\n\r\n")
 
 
 def test_limits_are_what_they_say(service: Service) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import environment
+from tests.served import HAND_OVER, Built
 from tests.serving import PATIENCE, Answer, Service, answers, children, everything, lives, read_answer, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -116,7 +117,7 @@ def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly() -> None:
 def test_workers_asked_to_leave_one_after_the_other_lose_no_request() -> None:
     with Service(workers=2, idle_grace=0.1) as service, Load(service) as fresh, Load(service, 2, keep=True) as kept:
         until(lambda: len(service.workers()) == 2)
-        for _ in range(8):
+        for _ in range(10):
             worker = service.workers()[0]
             os.kill(worker, signal.SIGTERM)
             until(lambda worker=worker: worker not in service.workers())  # type: ignore[misc]
@@ -266,7 +267,7 @@ def test_nothing_is_left_behind() -> None:
                 if at % 3 == 0 and at % 4 != 2:
                     sock.recv(10)
         until(lambda: descriptors() == before)
-        until(lambda: len(os.listdir(f"/proc/{worker}/task")) <= 5)
+        until(lambda: len(os.listdir(f"/proc/{worker}/task")) <= 5)  # the loop, and four that answer
         assert service.get("/told").status == 200
 
 
@@ -314,6 +315,36 @@ def test_what_is_no_listening_socket_is_refused() -> None:
     assert environ == {}, "and for none that we start"
     with pytest.raises(EidosError, match="one is taken"):
         handed_over({"LISTEN_PID": pid, "LISTEN_FDS": "2"})
+
+
+def test_the_built_program_takes_a_socket_as_systemd_hands_it_over(pyz: Path) -> None:
+    """Requests that come between two of its lives wait in the socket."""
+    with listening() as sock:
+        port = sock.getsockname()[1]
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as early:
+                early.sendall(b"GET /v1/recipe?service=eks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                with Built(pyz, "--workers=1", inherits=sock) as service:
+                    assert service.port == port, "not the one that --port says"
+                    assert Answer(everything(early)).status == 200
+                    held = [os.readlink(f"/proc/{service.process.pid}/fd/3"), os.readlink(f"/proc/{service.workers()[0]}/fd/3")]
+                    assert held == [f"socket:[{os.fstat(sock.fileno()).st_ino}]"] * 2, "the parent and its worker have that very socket"
+                    assert service.stop() == 0
+
+
+def test_what_is_handed_over_and_cannot_be_used_is_said(pyz: Path, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    with (tmp_path / "file").open("w") as file, socket.socket() as deaf, socket.socket(type=socket.SOCK_DGRAM) as packets:
+        for given, said in ((file, "is no socket"), (deaf, "does not listen"), (packets, "does not listen")):
+            command = ["bash", "-c", HAND_OVER, str(given.fileno()), sys.executable, str(pyz), "serve"]
+            done = subprocess.run(
+                command, stderr=subprocess.PIPE, text=True, env=environment(), pass_fds=[given.fileno()], timeout=PATIENCE, check=False
+            )
+            assert done.returncode == 2
+            assert said in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 # ---- the verb ----

@@ -103,10 +103,25 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a", "a=", "=b", "A=b", "a=b,a=c", "a=b=c", "a=\x01", "a=" + "x" * 257, ",".join(f"k{n}=v" for n in range(33))]
+    "text",
+    [
+        "a",
+        "a=",
+        "=b",
+        "A=b",
+        "1=b",
+        "_x@y=b",
+        "x@1=b",
+        "a=b,a=c",
+        "a=b=c",
+        "a=\x01",
+        "a=" + "x" * 257,
+        ",".join(f"k{n}=v" for n in range(33)),
+    ],
 )
 def test_a_state_that_is_none_is_not_passed_on(text: str) -> None:
     assert parse_state(text) == ""
+    assert parse_state("1x@y=b") == "1x@y=b"
 
 
 def test_what_is_passed_on_is_bounded() -> None:
@@ -288,7 +303,9 @@ def test_a_collector_that_never_answers_holds_nobody_up() -> None:
         began = time.monotonic()
         tracer.close(0.3)
         assert time.monotonic() - began < 3
-        assert sum(lost) >= QUEUE - BATCH, "what does not fit is lost, and counted"
+        assert 3 * QUEUE - BATCH <= sum(lost) <= 3 * QUEUE, (
+            "what does not fit is lost, and so is what nobody took, but for what is on its way"
+        )
 
 
 def test_a_collector_that_is_gone_is_asked_no_more_than_it_must() -> None:
@@ -350,7 +367,10 @@ def test_a_snapshot_is_a_verb_its_collectors_and_a_document(collector: Collector
     for span in spans.values():
         assert (span["traceId"], span["parentSpanId"]) == (TRACE, root["spanId"])
         assert int(root["startTimeUnixNano"]) <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"])
-        assert int(span["endTimeUnixNano"]) <= int(root["endTimeUnixNano"]) + 10**7
+        assert int(span["endTimeUnixNano"]) <= int(root["endTimeUnixNano"])
+    written = int(spans["serialise"]["startTimeUnixNano"])
+    for name in spans.keys() - {"serialise"}:
+        assert int(spans[name]["endTimeUnixNano"]) <= written, "the document comes when all collectors are done"
     assert {"service.name"} <= {pair["key"] for pair in collector.requests[0][2]["resourceSpans"][0]["resource"]["attributes"]}
 
 

@@ -20,13 +20,13 @@ from eidos.telemetry.trace import INTERNAL, NOTHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from eidos.cli.options import Values
     from eidos.cli.watch import Watch
-    from eidos.collectors import Collect, Sources
+    from eidos.collectors import Collect
     from eidos.model.bundle import Bundle
-    from eidos.model.measurement import Outcome, Part
+    from eidos.model.measurement import Outcome
     from eidos.model.recipe import Recipe
     from eidos.telemetry.metrics import Metrics
     from eidos.telemetry.trace import Span
@@ -83,7 +83,7 @@ class Observed:
         return self._root.context.headers()
 
     def collector(self, names: Sequence[str]) -> Callable[[str], Collect]:
-        """What gives the function of each collector: one that notes, where the parent sees it, when it began."""
+        """What gives the function of each collector, and notes, where the parent sees it, when that began: to import it takes time, too."""
         from eidos import collectors
 
         if not self._root.recorded:
@@ -94,13 +94,8 @@ class Observed:
         starts = self._starts = memoryview(mmap.mmap(-1, 8 * len(names))).cast("q")
 
         def load(name: str) -> Collect:
-            collect = collectors.load(name)
-
-            def noted(sources: Sources) -> Iterator[Part]:
-                starts[names.index(name)] = time.time_ns()
-                yield from collect(sources)
-
-            return noted
+            starts[names.index(name)] = time.time_ns()
+            return collectors.load(name)
 
         return load
 
@@ -112,7 +107,8 @@ class Observed:
                 span = self._root.child(f"collect {outcome.name}", outcome=outcome.outcome, unreadable=len(outcome.unreadable))
                 if outcome.outcome == "failed":
                     span.fail(outcome.outcome)
-                span.lasted(start, int(outcome.milliseconds * 1e6))
+                # Rounded, and measured from a moment before: it is over by now in any case.
+                span.lasted(start, max(0, min(int(outcome.milliseconds * 1e6), time.time_ns() - start)))
 
         def declare(metrics: Metrics) -> Callable[[], None]:
             from eidos.telemetry.named import CollectorMetrics

@@ -122,9 +122,9 @@ def _run(values: Values, watching: Watch) -> int:
     if values["server"] is not None:
         from eidos.cli.recipe_server import ask
 
-        recipe, tree = ask(values, watching, lambda: _make(values, watching))
+        recipe, tree, source = ask(values, watching, lambda: _make(values, watching))
     else:
-        recipe, tree = _make(values, watching), None
+        recipe, tree, source = _make(values, watching), None, ""
     for sentence in recipe.warnings:
         log.warn(sentence)
     fmt = destination.format_for(values["format"], values["output"])
@@ -132,7 +132,8 @@ def _run(values: Values, watching: Watch) -> int:
         if fmt == "table":
             from eidos.cli.recipe_table import recipe_table
 
-            text = recipe_table(recipe, destination.width(values["output"]), explain=values["explain"], context=values["context"])
+            width = destination.width(values["output"])
+            text = recipe_table(recipe, width, explain=values["explain"], context=values["context"], source=source)
         else:
             text = emit(fmt, recipe.to_tree(context=values["context"]) if tree is None else tree)
     destination.write(values["output"], text)

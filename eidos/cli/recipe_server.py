@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 SOURCE, BUILT_IN = "recipe-source", "built-in"
 
 
-def ask(values: Values, watching: Watch, otherwise: Callable[[], Recipe]) -> tuple[Recipe, dict[str, Any]]:
+def ask(values: Values, watching: Watch, otherwise: Callable[[], Recipe]) -> tuple[Recipe, dict[str, Any], str]:
     """The recipe of a server and its document, as it was answered; with ``--fallback`` that of ``otherwise`` when none was.
+
+    Last comes what the document says of its source: nothing when it is the server's.
 
     Raises InvalidInput for what no server can be asked, and what :meth:`Remote.recipe` raises.
     """
@@ -51,8 +53,8 @@ def ask(values: Values, watching: Watch, otherwise: Callable[[], Recipe]) -> tup
         recipe = otherwise()
         tree = recipe.to_tree(context=values["context"])
         tree["metadata"][SOURCE] = BUILT_IN
-        return recipe, tree
-    return Recipe.from_tree(tree, remote.origin), tree
+        return recipe, tree, BUILT_IN
+    return Recipe.from_tree(tree, remote.origin), tree, ""
 
 
 def _checked(values: Values) -> tuple[Remote, dict[str, str], bytes | None]:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from eidos.model.recipe import Recipe
 
 
-def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: bool = False) -> str:
-    """``recipe`` as lines of at most ``width`` columns; 0 or less: as long as they need to be."""
+def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: bool = False, source: str = "") -> str:
+    """``recipe`` as lines of at most ``width`` columns; 0 or less: as long as they need to be.
+
+    ``source`` is where it came from, if that is not where it was asked for.
+    """
     room = max(width, NARROWEST) if width > 0 else ENDLESS
-    blocks = [list(_header(recipe, room))]
+    blocks = [list(_header(recipe, room, source))]
     for measurement in recipe.measurements:
         blocks += [list(_subtype(recipe, measurement, subtype, room, explain, context)) for subtype in measurement.subtypes]
     if recipe.constraints:
@@ -63,8 +66,9 @@ def list_table(tree: dict[str, Any], width: int = 0) -> str:
     return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
 
 
-def _header(recipe: Recipe, room: int) -> Iterator[str]:
-    facts = [("Query", str(recipe.request)), ("Recipe data", f"{recipe.timestamp or 'undated'} {recipe.digest[:12]}".strip())]
+def _header(recipe: Recipe, room: int, source: str) -> Iterator[str]:
+    data = f"{recipe.timestamp or 'undated'} {recipe.digest[:12]}".strip()
+    facts = [("Query", str(recipe.request)), ("Recipe data", f"{source} {data}".strip())]
     facts += [("Layers" if number == 0 else "", rule) for number, rule in enumerate(recipe.rules)]
     facts += [("Warning", warning) for warning in recipe.warnings]
     yield from rows(facts, room, "")

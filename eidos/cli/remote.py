@@ -3,6 +3,10 @@
 Knows the interface of the server and what each of its answers means for whoever asked; must not know flags. A server that is in trouble is
 asked again after a while, more slowly when it says that there are too many of us, and after five failures in a row not at all for a time
 (see ``eidos.retry``). Every request is pure, so asking again does no harm.
+
+What is remembered of a server, its failures and the pace that it asked for, lives as long as one :class:`Remote`: nothing of it is
+written down. ``eidos recipe --server`` asks for one recipe with four attempts at most, so it ends before its circuit could open, and it is
+whoever asks for several with one :class:`Remote` that the circuit holds back.
 """
 
 from __future__ import annotations
@@ -119,8 +123,12 @@ class Remote:
         if status == 429:
             asks = f" It asks to wait {after:g} s." if after is not None else ""
             return Failed(RateLimited(message, f"there are too many requests.{asks}"), after, limited=True)
-        if status >= 500:
-            return Failed(Unavailable(message, hint or "see whether the service is well"), after, again=status in (500, 502, 503, 504))
+        if status >= 500 or status == 408:  # 408: the request did not come whole in time, which is nobody's mistake
+            return Failed(Unavailable(message, hint or "see whether the service is well"), after, again=status in (408, 500, 502, 503, 504))
+        if status < 300:
+            return Failed(
+                http.Unanswered(f"{message}, which is no recipe", "is this the address of an eidos server?", passing=False), again=False
+            )
         if status in (404, 405):
             return NotFound(message, "is this the address of an eidos server?")
         if status in (401, 403, 407):

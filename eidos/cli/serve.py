@@ -6,6 +6,7 @@ Knows the flags of the verb and how the parts of the server are put together; mu
 from __future__ import annotations
 
 import os
+import time
 
 from eidos import log
 from eidos.cli.options import HELP, LOGGING, Option, Verb, duration, path, text
@@ -161,7 +162,7 @@ def run(values: Values) -> int:
         workers=places,
         rules=knowledge.rules(),
         bundlers=tuple(knowledge.charts),
-        tokens=limits.tokens,
+        tokens=lambda: limits.tokens(time.monotonic()),
         access=access,
         commit=resources.commit(),
     )

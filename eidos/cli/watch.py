@@ -41,7 +41,11 @@ def prom(value: str) -> str:
 
 
 METRICS_FILE = Option(
-    "metrics-file", f"write metrics of this run into this file, for node_exporter: FILE{ENDING}", "FILE", convert=prom, completes="file"
+    "metrics-file",
+    f"write metrics of this run into this file, one for each verb, for node_exporter: FILE{ENDING}",
+    "FILE",
+    convert=prom,
+    completes="file",
 )
 
 

@@ -14,7 +14,7 @@ from eidos.server import negotiation as accepted
 from eidos.server.answers import Answers, Shortcuts, make
 from eidos.server.asked import parameters
 from eidos.server.call import Call
-from eidos.server.errors import Refused
+from eidos.server.errors import PROBLEM, Refused
 from eidos.server.message import Response
 from eidos.server.routes import BY_PATH, DEPRECATED, DOCUMENT, HTML, JSON, ROUTES, VERSIONED, YAML, find
 from eidos.server.traced import Traced, span_of
@@ -232,7 +232,9 @@ def _kind(request: Request, operation: Operation, route: Route) -> str:
     if kind is not None:
         return YAML if kind in DEPRECATED else kind
     asked = [name for name in accepted.names(accept) if name.startswith("application/vnd.nvidia.cns.")]
-    if not operation.strict and (not asked or VERSIONED in asked):
+    # Who takes a problem and nothing else of ours says how errors are to be told, and gets them told so.
+    easy = not operation.strict or accepted.choose(accept, (PROBLEM,)) is not None
+    if easy and (not asked or VERSIONED in asked):
         return operation.offers[0]
     valid = [offer for offer in operation.offers if offer not in DEPRECATED]
     nothing = "no type that the request accepts is one of ours"

@@ -55,8 +55,8 @@ class Identities:
         self._bits = random.Random().getrandbits  # noqa: S311 - an identity is no secret
 
     def of(self, said: str | None) -> str:
-        """What the client said when it is a UUID, else a new one of version 4 (RFC 9562, section 5.4)."""
+        """What the client said, letter by letter, when it is a UUID, else a new one of version 4 (RFC 9562, section 5.4)."""
         if said is not None and _UUID.fullmatch(said):
-            return said.lower()
+            return said
         digits = "%032x" % self._bits(128)  # noqa: UP031 - is the faster one
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"

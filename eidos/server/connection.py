@@ -1,88 +1,69 @@
 """One connection: bytes in, requests in order, answers out.
 
-Knows how a connection goes from request to request, and how long each step may take; must not know routes, or other connections. It
-never blocks: the loop of ``listener`` calls :meth:`Connection.ready` when the socket is, and :meth:`Connection.expire` when it is too late.
-
-A connection that is refused, or whose last answer is out while the client still sends, is closed in two steps: our end first, then, when
-the client has closed or time is up, all of it. Otherwise the kernel would reset it and the client might never read the answer.
+Knows how a connection goes from request to request, and how long each step may take; must not know routes, or other connections, nor
+how bytes leave, which is :mod:`~eidos.server.outlet`'s. It never blocks: the loop of ``listener`` calls :meth:`Connection.ready` when the
+socket is, and :meth:`Connection.expire` when it is too late.
 """
 
 from __future__ import annotations
 
 import select
-import socket
-import time
-from http.server import BaseHTTPRequestHandler
 
 from eidos.server.body import Chunked, Sized
 from eidos.server.client import client_address
 from eidos.server.crew import Job
 from eidos.server.errors import Refused
 from eidos.server.message import Deadline, Request
+from eidos.server.outlet import BODY, CLOSED, HEAD, IDLE, LINGER, SEND, WORK, Outlet
 from eidos.server.parse import END, unfinished
-from eidos.server.wire import CONTINUE, encode
+from eidos.server.wire import CONTINUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
     from eidos.server.listener import Listener
     from eidos.server.message import Response
     from eidos.server.parse import Head
 
-#: Between requests · in a head · in a body · an answer is made · an answer is sent · waiting for the client to close · closed.
-IDLE, HEAD, BODY, WORK, SEND, LINGER, CLOSED = range(7)
-
 #: Bytes of one read; requests of one connection that are answered before others have their turn; bytes of answers to those.
 CHUNK, TURN, PLENTY = 65536, 32, 1 << 18
 
-#: Seconds and bytes that a client may go on after the last answer.
-LINGER_TIME, LINGER_BYTES = 2.0, 16 << 20
+#: Bytes that a client may go on to send after the last answer.
+LINGER_BYTES = 16 << 20
+
+#: Seconds for which an answer is still made for a client that says no more.
+PARTING = 1.0
 
 new = object.__new__
 
-READ = select.EPOLLIN | select.EPOLLRDHUP
 #: While an answer is made nothing is read: who sends more waits, who leaves is noticed.
 WATCH = select.EPOLLRDHUP
 
 
-class Connection(BaseHTTPRequestHandler):
+class Connection(Outlet):
     """The handler of one connection, which :class:`~http.server.HTTPServer` makes for each that it accepts."""
 
-    server: Listener
-
     def __init__(self, request: socket.socket, address: Any, server: Listener) -> None:
-        # Not that of the base: it would read, answer and close right here, and block while it does.
-        self.connection = self.request = request
-        self.client_address = address
-        self.server = server
+        super().__init__(request, address, server)
         peer = address[0] if isinstance(address, tuple) else "unix"
         self.peer = peer.removeprefix("::ffff:")
-        self.fd = request.fileno()
-        self.state = IDLE
-        self.expires = server.now + server.settings.idle_timeout
-        self.rest = bytearray()  # what came and was not looked at, or is half a head
-        self.seen = 0  # how much of it was looked at
-        self.began = 0.0
-        self.head: Head | None = None
+        self.rest = bytearray()  # what came and was not looked at, or is half a head; ``seen`` is how much of it was looked at
         self.body: Sized | Chunked | None = None
         self.job: Job | None = None
         self.held: Request | None = None  # to be worked on once what stands before it is sent
-        self.out = memoryview(b"")
-        self.closing = self.lingers = False
-        self.count: list[tuple[str, Response, Request | None, str, float, int]] = []  # answers that are on their way
-        self.mask = READ
-        self.resume = IDLE  # the state behind SEND
 
     # ---- what the loop calls ----
 
     def ready(self, event: int, now: float) -> None:
         """The socket is readable, writable or gone."""
         if self.state == SEND:
-            self._send_more(now)
+            if self._send_more(now):
+                self._go_on(now)
             return
         if self.state == WORK:
-            self.close()  # the client hung up
+            self._parted(event, now)
             return
         try:
             data = self.connection.recv(CHUNK)
@@ -105,7 +86,7 @@ class Connection(BaseHTTPRequestHandler):
             self._refuse(Refused(408, "the header of the request did not come in time"), [], now)
         elif self.state == BODY:
             self._refuse(Refused(408, "the body of the request did not come in time"), [], now)
-        elif self.state == WORK:
+        elif self.state == WORK and self.job is not None and now >= self.job.request.deadline.at:
             self._late(now)
         else:
             self.close()
@@ -123,13 +104,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def close(self) -> None:
         """Let go of everything."""
-        if self.state != CLOSED:
-            self.state = CLOSED
-            self._tell()
-            if self.job is not None:
-                self.server.abandoned(self.job)
-                self.job = None
-            self.server.dropped(self)
+        if self.state != CLOSED and self.job is not None:
+            self.server.abandoned(self.job)
+            self.job = None
+        super().close()
 
     # ---- requests ----
 
@@ -175,6 +153,7 @@ class Connection(BaseHTTPRequestHandler):
                 if turns >= TURN or size >= PLENTY:
                     self.rest[:] = data
                     self.seen, self.state = 0, HEAD
+                    self.expires = now + self.server.settings.header_timeout
                     self.server.again(self)
                     break
         except Refused as refusal:
@@ -243,8 +222,9 @@ class Connection(BaseHTTPRequestHandler):
     def _await(self, head: Head, data: bytes, out: list[bytes]) -> None:
         """Begin with a body."""
         limit = self.server.settings.max_body
+        self.head = head  # before its body can be too large: a refusal answers this request
         self.body = Chunked(limit) if head.length is None else Sized(head.length, limit)
-        self.head, self.state = head, BODY
+        self.state = BODY
         self.expires = self.began + self.server.settings.read_timeout
         if head.expects and not data:
             out.append(CONTINUE)
@@ -263,6 +243,22 @@ class Connection(BaseHTTPRequestHandler):
         fields["deadline"] = Deadline(now + server.settings.request_timeout)
         return request
 
+    def _go_on(self, now: float) -> None:
+        """What had to be sent first is sent."""
+        if self.state == BODY:
+            self.expires = now + self.server.settings.read_timeout
+        elif self.state == HEAD:
+            self.expires = now + self.server.settings.header_timeout
+        if self.held is not None:
+            self._work(now)
+        elif self.rest:
+            self.seen = 0
+            self.take(b"", now)
+
+    def _refuse(self, refusal: Refused, out: list[bytes], now: float) -> None:
+        self.rest.clear()
+        super()._refuse(refusal, out, now)
+
     # ---- work ----
 
     def _work(self, now: float) -> None:
@@ -275,6 +271,14 @@ class Connection(BaseHTTPRequestHandler):
             self.job = None
             self._instead(self._error(503, "too many requests wait for their turn", request), request, now)
 
+    def _parted(self, event: int, now: float) -> None:
+        """The client says no more: it hung up, or has only closed its own end, and waits. That looks the same for a while."""
+        if event & (select.EPOLLHUP | select.EPOLLERR):
+            self.close()
+        else:
+            self.expires = min(self.expires, now + PARTING)
+            self._watch(0)
+
     def _late(self, now: float) -> None:
         job, self.job = self.job, None
         assert job is not None
@@ -285,116 +289,3 @@ class Connection(BaseHTTPRequestHandler):
         self.state = IDLE
         if self._flush([self._encoded(response, request)], now) and not self.closing:
             self.take(b"", now)
-
-    # ---- answers ----
-
-    def _encoded(self, response: Response, request: Request, head: Head | None = None) -> bytes:
-        head, self.head = head or self.head, None
-        assert head is not None
-        self.closing = close = self.server.leaving or not head.persists
-        self.lingers = close and head.persists  # the client may be sending the next one already
-        bodiless = head.method == "HEAD"
-        old = head.old and not close
-        try:
-            said = encode(response, head=bodiless, close=close, old=old)
-        except ValueError:
-            response = self._error(500, "the server failed", request)
-            said = encode(response, head=bodiless, close=close, old=old)
-        self.count.append((head.method, response, request, "", self.began, 0 if bodiless else len(response.body)))
-        return said
-
-    def _error(self, status: int, message: str, request: Request) -> Response:
-        return self.server.failed(status, message, request)
-
-    def _refuse(self, refusal: Refused, out: list[bytes], now: float) -> None:
-        """Say what is wrong, after the answers that stand before it, and close."""
-        response, identity = self.server.refused(refusal)
-        method = self.head.method if self.head is not None else ""
-        out.append(encode(response, head=method == "HEAD", close=True))
-        self.count.append((method, response, None, identity, self.began or now, len(response.body)))
-        self.state = IDLE
-        self.closing = self.lingers = True
-        self.rest.clear()
-        self._flush(out, now)
-
-    def _flush(self, out: list[bytes], now: float) -> bool:
-        """Send answers; whether all of it is gone and the connection is still there."""
-        if out:
-            payload = out[0] if len(out) == 1 else b"".join(out)
-            try:
-                sent = self.connection.send(payload)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.close()
-                return False
-            if sent < len(payload):
-                self._later(memoryview(payload)[sent:], now)
-                return False
-        return self._sent(now)
-
-    def _later(self, rest: memoryview, now: float) -> None:
-        """Send the rest when there is room for it."""
-        self.out = rest
-        self.resume, self.state = self.state, SEND
-        self.expires = now + self.server.settings.write_timeout
-        self._watch(select.EPOLLOUT)
-
-    def _send_more(self, now: float) -> None:
-        try:
-            sent = self.connection.send(self.out)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.close()
-            return
-        self.out = self.out[sent:]
-        if self.out:
-            return
-        self.out = memoryview(b"")
-        self.state = self.resume
-        if self.state == BODY:
-            self.expires = now + self.server.settings.read_timeout
-        if not self._sent(now):
-            return
-        if self.held is not None:
-            self._work(now)
-        elif self.rest:
-            self.seen = 0
-            self.take(b"", now)
-
-    def _tell(self) -> None:
-        answered, now = self.server.told.answered, time.monotonic()
-        for method, response, request, identity, began, sent in self.count:
-            answered(method, response, now - began, request, sent, identity)
-        self.count.clear()
-
-    def _sent(self, now: float) -> bool:
-        """All that there was to send is sent; whether the connection goes on."""
-        if self.count:
-            self._tell()
-        if self.closing:
-            if self.lingers:
-                self._linger(now)
-            else:
-                self.close()
-            return False
-        if self.mask != READ:
-            self._watch(READ)
-        if self.state == IDLE:
-            self.expires = now + self.server.idle_timeout
-        return True
-
-    def _linger(self, now: float) -> None:
-        self.state, self.seen, self.expires = LINGER, 0, now + LINGER_TIME
-        try:
-            self.connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
-        else:
-            self._watch(READ)
-
-    def _watch(self, mask: int) -> None:
-        if mask != self.mask:
-            self.mask = mask
-            self.server.watch(self.fd, mask)

@@ -41,14 +41,13 @@ CODES = (
     SERVICE_UNAVAILABLE,
 )
 
-#: Status → code and reason phrase (RFC 9110, section 15; RFC 6585). Any other below 500 is INVALID_REQUEST.
+#: Status → code and reason phrase (RFC 9110, section 15; RFC 6585), all that there are.
 STATUSES = {
     400: (INVALID_REQUEST, "Bad Request"),
     404: (NOT_FOUND, "Not Found"),
     405: (METHOD_NOT_ALLOWED, "Method Not Allowed"),
     406: (INVALID_REQUEST, "Not Acceptable"),
     408: (INVALID_REQUEST, "Request Timeout"),
-    411: (INVALID_REQUEST, "Length Required"),
     413: (PAYLOAD_TOO_LARGE, "Content Too Large"),
     414: (INVALID_REQUEST, "URI Too Long"),
     415: (INVALID_REQUEST, "Unsupported Media Type"),
@@ -56,9 +55,7 @@ STATUSES = {
     429: (RATE_LIMIT_EXCEEDED, "Too Many Requests"),
     431: (INVALID_REQUEST, "Request Header Fields Too Large"),
     500: (INTERNAL_ERROR, "Internal Server Error"),
-    501: (INVALID_REQUEST, "Not Implemented"),
     503: (SERVICE_UNAVAILABLE, "Service Unavailable"),
-    505: (INVALID_REQUEST, "HTTP Version Not Supported"),
 }
 
 #: The code of an EidosError → status. What is not here is a failure of the server's own.

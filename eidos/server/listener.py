@@ -19,20 +19,22 @@ from http.server import HTTPServer
 
 from eidos import log
 from eidos.server.client import Identities
-from eidos.server.connection import HEAD, IDLE, READ, Connection
+from eidos.server.connection import Connection
 from eidos.server.crew import Crew, Job
 from eidos.server.errors import envelope
+from eidos.server.outlet import HEAD, IDLE, READ, Outlet
 from eidos.server.parse import Heads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from eidos.server.board import Board
     from eidos.server.errors import Refused
     from eidos.server.message import Request, Response
+    from eidos.server.parse import Head
     from eidos.server.settings import Settings
     from eidos.server.told import Application, Told
 
@@ -222,7 +224,7 @@ class Listener(HTTPServer):
         """It has more that can be answered at once, after the others had their turn."""
         self._again.append(connection)
 
-    def dropped(self, connection: Connection) -> None:
+    def dropped(self, connection: Outlet) -> None:
         """Close the socket of a connection, and forget it."""
         del self._connections[connection.fd]
         self._poll.unregister(connection.fd)
@@ -244,12 +246,13 @@ class Listener(HTTPServer):
         self._crew.abandon(job)
         self.told.working(len(self._working))
 
-    def refused(self, refusal: Refused) -> tuple[Response, str]:
-        """The answer to what is no request, and the identity that it tells."""
-        identity = self.identities.of(None)
-        details = {"hint": refusal.hint} if refusal.hint else None
-        status, said = refusal.status, refusal.details or details
-        return envelope(status, "", refusal.message, identity, "", said, status == 408, refusal.headers), identity
+    def refused(self, refusal: Refused, head: Head | None) -> tuple[Response, str]:
+        """The answer to what is no request, or the ``head`` of one at most, and the identity that it tells."""
+        said: Mapping[str, str] = {} if head is None else head.headers
+        identity = self.identities.of(said.get("x-request-id"))
+        hint = {"hint": refusal.hint} if refusal.hint else None
+        status, accept, details = refusal.status, said.get("accept", ""), refusal.details or hint
+        return envelope(status, "", refusal.message, identity, accept, details, status == 408, refusal.headers), identity
 
     def failed(self, status: int, message: str, request: Request) -> Response:
         """The answer when the application gave none."""

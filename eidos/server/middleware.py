@@ -35,7 +35,7 @@ class Limiter:
 
     ``X-RateLimit-*`` as GitHub and others have it (the reset in seconds since 1970), and ``RateLimit`` with ``RateLimit-Policy`` of
     draft-ietf-httpapi-ratelimit-headers-11: ``q`` is the quota, ``w`` the seconds in which all of it comes back, ``r`` what is left,
-    ``t`` the seconds until all of it is there.
+    ``t`` the seconds until all of it is there; when none is left, those until one is: Retry-After is not to be sooner (section 6).
     """
 
     def __init__(self, settings: Settings, wall: Callable[[], float]) -> None:
@@ -57,13 +57,18 @@ class Limiter:
             ("X-RateLimit-Remaining", str(decision.remaining)),
             ("X-RateLimit-Reset", str(math.ceil(self._wall()) + reset)),
             policy,
-            ("RateLimit", f'"{decision.policy}";r={decision.remaining};t={reset}'),
+            ("RateLimit", f'"{decision.policy}";r={decision.remaining};t={reset if decision.allowed else patience(decision)}'),
         )
+
+
+def patience(decision: Decision) -> int:
+    """The whole seconds after which a refused request may try again."""
+    return max(1, math.ceil(decision.retry_after))
 
 
 def refusal(decision: Decision) -> Refused:
     """What to say to a request that came too soon; ``Retry-After`` is computed, in whole seconds."""
-    seconds = max(1, math.ceil(decision.retry_after))
+    seconds = patience(decision)
     whose = "this client" if decision.policy == "client" else "all clients together"
     message = f"too many requests: {whose} may send {decision.limit} at once, and then as many as come back"
     details = {"limit": decision.limit, "policy": decision.policy, "retryAfter": seconds}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-STATUSES = (200, 304, 400, 404, 405, 406, 408, 411, 413, 414, 415, 417, 429, 431, 500, 501, 503)
+STATUSES = (200, 304, 400, 404, 405, 406, 408, 413, 414, 415, 417, 429, 431, 500, 503)
 
 #: Routes whose answers are lines of the level debug as long as all is well: somebody asks every few seconds.
 SYSTEM = ("/health", "/healthz", "/ready", "/readyz", "/metrics")
@@ -121,14 +121,6 @@ class ServerMetrics:
     def text(self) -> str:
         """The body of ``/metrics``; its type is ``telemetry.metrics.CONTENT_TYPE``."""
         return self.metrics.text()
-
-    def began(self) -> None:
-        """A request is here: count it as in flight, until :meth:`ended`, whatever becomes of it."""
-        self.in_flight.add(1)
-
-    def ended(self) -> None:
-        """Nobody works on that request any more."""
-        self.in_flight.add(-1)
 
     def answered(
         self, method: str, response: Response, seconds: float, request: Request | None = None, sent: int | None = None, request_id: str = ""

@@ -32,7 +32,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-RateLimit-Limit": ("Requests that may come at once.", _NUMBER),
     "X-RateLimit-Remaining": ("Requests that may come now.", _NUMBER),
     "X-RateLimit-Reset": ("When all of them may come again, in seconds since 1970.", _NUMBER),
-    "RateLimit": ("What is left, and in how many seconds all of it is there.", _TEXT),
+    "RateLimit": ("What is left, and in how many seconds all of it is there; of nothing, in how many there is something.", _TEXT),
     "RateLimit-Policy": ("The quota, and the seconds in which all of it comes back.", _TEXT),
     "Retry-After": ("In how many seconds to try again.", _NUMBER),
     "Allow": ("The methods that there are.", _TEXT),
@@ -116,13 +116,12 @@ def _operation(route: Route, operation: Operation, method: str, name: str, knowl
 
 
 def _errors(route: Route, operation: Operation) -> list[int]:
-    found = [400]
+    found = [400, 408, 413, 414, 417, 431, 500, 503]  # a body may stand where none is looked at, and be too large
     if route.limited:
         found += [406, 429]
     if operation.body:
-        found += [408, 411, 413, 415]
-    found += [414, 431, 500]
-    return sorted([*found, 503])
+        found.append(415)
+    return sorted(found)
 
 
 def _success(route: Route, operation: Operation) -> dict[str, Any]:

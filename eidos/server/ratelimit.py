@@ -154,9 +154,13 @@ class Limits:
             return min(decisions, key=lambda decision: decision.remaining)
         return max(decisions, key=lambda decision: decision.retry_after)
 
-    def tokens(self) -> float:
-        """Tokens of everybody that were left at the last request; infinite when nothing limits."""
-        return self._memory[0] if self._all is not None else math.inf
+    def tokens(self, now: float = -math.inf) -> float:
+        """Tokens of everybody at ``now``, or as many as the last request left; infinite when nothing limits."""
+        everybody = self._all
+        if everybody is None:
+            return math.inf
+        tokens, stamp = self._memory[0], self._memory[1]
+        return min(float(everybody.burst), tokens + (now - stamp) * everybody.rate) if now > stamp else tokens
 
     def _acquire(self) -> bool:
         for _ in range(PATIENCE):

@@ -9,6 +9,7 @@ from eidos import __version__
 from eidos.server import answers
 from eidos.server.call import Made
 from eidos.server.errors import Refused
+from eidos.telemetry.metrics import CONTENT_TYPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def ready(call: Call) -> Made:
 
 def metrics(call: Call) -> Made:
     """The metrics, as they are now."""
-    return Made(answers.make("text/plain; version=0.0.4; charset=utf-8", call.watch.text().encode(), vary="Accept-Encoding"))
+    return Made(answers.make(CONTENT_TYPE, call.watch.text().encode(), vary="Accept-Encoding"))
 
 
 def catalog(call: Call) -> Made:

@@ -101,7 +101,7 @@ def _is_key(key: str) -> bool:
     """Section 3.3.1.3.1: a simple key, or one of a tenant and a system."""
     tenant, at, system = key.partition("@")
     allowed = all("a" <= char <= "z" or "0" <= char <= "9" or char in "_-*/" for char in tenant + system)
-    if not allowed or not tenant or not (tenant[0].isalpha() or at):
+    if not allowed or not tenant or not (tenant[0].isalpha() or (at and tenant[0].isdigit())):
         return False
     return len(tenant) <= (241 if at else 256) and (not at or (0 < len(system) <= 14 and system[0].isalpha()))
 

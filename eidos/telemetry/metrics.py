@@ -134,13 +134,6 @@ class Gauge(_Metric):
         at = self.where(values)
         self.cells[at] = value
 
-    def add(self, by: float, *values: str) -> None:
-        """It is ``by`` more than it was, or less when that is negative."""
-        at = self.where(values)
-        with self.lock:
-            before = self.cells[at]
-            self.cells[at] = by if before != before else before + by  # noqa: PLR0124
-
     def read(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> Family:
         """What the processes make together."""
         samples = []

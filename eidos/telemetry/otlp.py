@@ -53,9 +53,11 @@ def open_exporter(environ: Mapping[str, str], service: str, lost: Callable[[int]
     if protocol != "http/json":
         log.warn(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not spoken; traces are sent as http/json")
     said = environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-    attributes = {**_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""), "OTEL_RESOURCE_ATTRIBUTES")}
+    attributes = _pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""), "OTEL_RESOURCE_ATTRIBUTES")
     named = environ.get("OTEL_SERVICE_NAME", "").strip() or attributes.get("service.name") or service
-    attributes.update({"service.name": named, "service.version": __version__, "telemetry.sdk.language": "python"})
+    # The three of an SDK go together (semantic conventions, "Telemetry SDK").
+    sdk = {"telemetry.sdk.name": "eidos.telemetry", "telemetry.sdk.language": "python", "telemetry.sdk.version": __version__}
+    attributes.update({"service.name": named, "service.version": __version__, **sdk})
     return Exporter(url, _pairs(said, "OTEL_EXPORTER_OTLP_HEADERS"), _timeout(environ), attributes, lost)
 
 
@@ -139,13 +141,20 @@ class Exporter:
         elif self._wake is not None:
             self._wake.set()
             self._thread.join(timeout)
+        with self._lock:
+            self._over += len(self._queue)
+        if self._thread is None or not self._thread.is_alive():
+            self._queue.clear()
         self._report()
 
     def _run(self) -> None:
         assert self._wake is not None
-        while self._end is None:
-            self._wake.wait(self._period)
+        last = False
+        while not last:
             if self._end is None:
+                self._wake.wait(self._period)
+            last = self._end is not None  # and once more: something may have come while the batch before was sent
+            if not last:
                 self._wake.clear()
             self._report()
             if not self._circuit.is_open:

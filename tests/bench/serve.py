@@ -1,7 +1,8 @@
 """What the server costs: requests a second and p99 beside a stock ``ThreadingHTTPServer`` that sends the same bytes, memory, endurance.
 
 Knows the figures that the server promises; prints what is seen beside them and asserts nothing but that no request is lost. Needs wrk.
-With ``full`` the long runs are as long as the promises say: a million requests, a minute of pace, 200 restarts, 100,000 malformed requests.
+With ``full`` the long runs are as long as the promises say: a million requests, a minute of pace, 200 restarts of workers and 50 of the
+service behind nginx, 5,000 idle connections, 100,000 malformed requests.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tests.bench.measure import percentile, scratch
 from tests.bench.snapshot import build
 from tests.program import ROOT, environment
 from tests.serving import Service, children, everything, until
+from tests.test_serve_limits import crowd
+from tests.test_serve_proxy import NGINX, made_certificate, rolling
 from tests.test_serve_wire import fuzz
 from tests.test_serve_workers import Load
 
@@ -87,7 +90,9 @@ def report(pyz: Path | None, runs: int, full: bool = False) -> None:
         _throughput(built)
         _pace(built, 60 if full else 10)
         _memory(built, 1_000_000 if full else 200_000)
+        _proxied(built, 50 if full else 6)
     _restarts(200 if full else 20)
+    _connections(*(5000, 500) if full else (1000, 100))
     _malformed(100_000 if full else 10_000)
 
 
@@ -264,6 +269,25 @@ def _restarts(count: int) -> None:
                 assert time.monotonic() < end
                 time.sleep(0.005)
     print(f"  {count} restarts of workers under load: {load.answered:,} answered, {len(load.lost)} lost, {load.refused} not accepted")
+
+
+def _proxied(pyz: Path, count: int) -> None:
+    """Instances behind a proxy asked to stop one after the other, while others ask."""
+    if NGINX is None:
+        print("  restarts behind a proxy: needs nginx")
+        return
+    with scratch() as name:
+        answered, lost = rolling(pyz, Path(name), made_certificate(Path(name)), count)
+    print(f"  {count} restarts of two instances behind nginx under load: {answered:,} answered, {len(lost)} lost")
+
+
+def _connections(idle: int, dribbling: int) -> None:
+    with Service(workers=2, max_connections=8000, header_timeout=1.5) as service:
+        answered, before, after = crowd(service, idle, dribbling)
+    print(
+        f"  {idle:,} idle and {dribbling} dribbling connections: {answered} others answered meanwhile; "
+        f"descriptors of both workers and most threads of one {tuple(before)}, then {tuple(after)}"
+    )
 
 
 def _malformed(count: int) -> None:

@@ -121,4 +121,5 @@ def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: f
             bucket.tokens -= allowed
         assert decision.allowed == allowed
         assert limits.tokens() == everybody.tokens
+        assert limits.tokens(now + 0.5) == min(everybody.burst, everybody.tokens + everybody.rate / 2)
         assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both)
