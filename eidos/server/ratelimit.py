@@ -10,6 +10,7 @@ let through, whatever the clock does: time that goes backwards adds nothing, and
 from __future__ import annotations
 
 import math
+from time import monotonic
 
 from eidos.model.record import Record
 
@@ -25,8 +26,8 @@ SETS, WAYS = 2048, 4
 #: Doubles of one client: who (64 bits of a keyed hash), tokens, the time that they were counted.
 WIDTH = 3
 
-#: Tries to get the lock before a decision is made without it: a worker that was stopped while it held it must not stop the others.
-PATIENCE = 2000
+#: Seconds to wait for the lock before a decision is made without it: a worker that was stopped while it held it must not stop the others.
+PATIENCE = 0.05
 
 
 class Decision(Record):
@@ -163,14 +164,18 @@ class Limits:
         return min(float(everybody.burst), tokens + (now - stamp) * everybody.rate) if now > stamp else tokens
 
     def _acquire(self) -> bool:
-        for _ in range(PATIENCE):
+        until = 0.0
+        while True:
             try:
                 self._lockf(self._lock, self._exclusive)
             except OSError:
+                now = monotonic()
+                until = until or now + PATIENCE
+                if now > until:
+                    return False
                 self._yield()
             else:
                 return True
-        return False
 
     def _find(self, client: str, bucket: TokenBucket, now: float) -> int:
         """Load the bucket of a client, and return its place; the oldest of its set makes room for one that is not there."""
