@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 
 
+#: What a pipe takes whole or not at all (pipe(7), PIPE_BUF), in bytes.
+WHOLE = 4096
+
+
 class _State:
     threshold = LEVELS["warn"]
     json = False
+    waits = True
     sink: Sink | None = None
 
 
@@ -27,6 +32,11 @@ def configure(level: str = "warn", fmt: str = "text") -> None:
     """Set the lowest level that is shown (a key of :data:`LEVELS`) and the format, ``text`` or ``json``."""
     _State.threshold = LEVELS[level]
     _State.json = fmt == "json"
+
+
+def never_wait() -> None:
+    """From now on lose a line rather than wait until somebody reads what was said before: for a process that others wait for."""
+    _State.waits = False
 
 
 def shows(level: str) -> bool:
@@ -68,10 +78,21 @@ def emit(level: str, message: str, fields: dict[str, object]) -> None:
         return
     lines = _json_line(level, message, fields) if _State.json else _text_lines(level, message, fields)
     try:
+        if not _State.waits and not _taken_at_once(len(lines.encode("utf-8", "replace"))):
+            return
         sys.stderr.write(lines)
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # closed, full, or never opened: nowhere left to say it
         pass
+
+
+def _taken_at_once(size: int) -> bool:
+    """Whether standard error takes so many bytes without delay: a pipe that is ready takes :data:`WHOLE`."""
+    import select
+
+    poll = select.poll()
+    poll.register(sys.stderr.fileno(), select.POLLOUT)
+    return size <= WHOLE and [event for _, event in poll.poll(0)] == [select.POLLOUT]
 
 
 def printable(text: str) -> str:

@@ -369,7 +369,7 @@ def test_allow_lists() -> None:
     assert [entry["name"] for entry in catalog["catalog"]["gpu"]] == ["h100", "l40"]
     assert [entry["name"] for entry in catalog["catalog"]["service"]] == ["self-managed"]
     assert {layer["key"].get("gpu") for layer in catalog["layers"]} <= {None, "h100", "l40"}
-    with pytest.raises(EidosError, match="allowed gpu: 'h1000' is none of"):
+    with pytest.raises(EidosError, match="allowed-gpus: 'h1000' is none of"):
         load(Settings(allowed_gpus=("h1000",)))
 
 

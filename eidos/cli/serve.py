@@ -66,10 +66,12 @@ def size(value: str) -> int:
     >>> size("4MiB"), size("65536")
     (4194304, 65536)
     """
-    for unit, factor in UNITS.items():
-        if value.endswith(unit):
-            return _whole(value[: -len(unit)].rstrip(" "), "size", 1, MOST_BODY // factor) * factor
-    return _whole(value, "size", 1024, MOST_BODY)
+    unit = next((unit for unit in UNITS if value.endswith(unit)), "")
+    number, factor = value[: len(value) - len(unit)].rstrip(" "), UNITS.get(unit, 1)
+    if not (number.isascii() and number.isdigit()) or len(number) > 12 or not 1000 <= int(number) * factor <= MOST_BODY:
+        units = ", ".join(UNITS)
+        raise InvalidInput(f"{value!r} is no size: it must be a whole number of bytes from 1kB to 1GiB; the units are {units}")
+    return int(number) * factor
 
 
 def pause(value: str) -> float:
@@ -82,6 +84,20 @@ def header(value: str) -> str:
     if not value or not value.isascii() or any(not (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in value):
         raise InvalidInput(f"{value!r} is no name of a header")
     return value
+
+
+def address(value: str) -> str:
+    """A name or an IP address, also as URLs write it, without a port.
+
+    >>> address("[::1]"), address("localhost")
+    ('::1', 'localhost')
+    """
+    found = text(value)
+    if found[0] == "[" and found[-1] == "]":
+        found = found[1:-1]
+    if "/" in found or "[" in found or found.count(":") == 1:
+        raise InvalidInput(f"{value!r} is no address: write a name or an IP address", "the port has a flag of its own: --port")
+    return found
 
 
 def _whole(value: str, what: str, least: int, most: int) -> int:
@@ -101,7 +117,7 @@ VERB = Verb(
         ),
     ),
     (
-        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=text),
+        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=address),
         Option("port", "the port to listen on, 0 for any that is free; PORT says it, too", "PORT", None, "8080", port, fallback="PORT"),
         Option("workers", "processes that answer (default: one a processor, at most 4)", "N", convert=workers),
         Option("rate", "requests a second of all clients together; 0 is no limit", "RATE", default="100", convert=rate),
@@ -139,6 +155,8 @@ def run(values: Values) -> int:
     if "log-level" not in values.where:
         log.configure("info", values["log-format"])
     settings = settings_of(values)
+    _hold_standard_streams()
+    log.never_wait()
     from eidos import resources
     from eidos.server import binding
     from eidos.server.app import PATHS, App
@@ -156,7 +174,7 @@ def run(values: Values) -> int:
     board = Board(places)
     limits = Limits(settings, settings.workers)
     access = GatheredLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
-    knowledge = load(settings)
+    knowledge = load(settings, values.where)
     metrics = ServerMetrics(
         PATHS,
         workers=places,
@@ -171,6 +189,15 @@ def run(values: Values) -> int:
     listener = binding.listen(settings, os.environ)
     log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
     return Supervisor(listener, app, Told(metrics, tracer, access), board).run()
+
+
+def _hold_standard_streams() -> None:
+    """Let no socket have one of the first three descriptors, when one of them was closed: lines of the log would go into it."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
 
 
 def settings_of(values: Values) -> Settings:

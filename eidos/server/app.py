@@ -142,7 +142,7 @@ class App:
             if request.method == "OPTIONS":
                 return self._options(request, route, more)
             if route is None:
-                raise _unknown_path(request.path)
+                raise _unknown_path(request)
             if operation is None:
                 message = f"{route.path} does not take {request.method[:20]}"
                 raise Refused(405, message, details={"valid": route.allow.split(", ")}, headers=[("Allow", route.allow)])
@@ -188,7 +188,7 @@ class App:
 
     def _options(self, request: Request, route: Route | None, more: Headers) -> Response:
         if route is None and request.target != "*":
-            raise _unknown_path(request.path)
+            raise _unknown_path(request)
         allow = route.allow if route else "GET, HEAD, POST, OPTIONS"
         return Response(200, (("Allow", allow), ("X-API-Version", "v1"), *more), b"", route.path if route else "")
 
@@ -209,9 +209,11 @@ def _template(request: Request) -> str:
     return route.path if route else ""
 
 
-def _unknown_path(path: str) -> Refused:
+def _unknown_path(request: Request) -> Refused:
     from eidos.nearest import nearest
 
+    # Decoded it can look like a path that there is: an encoded slash is none.
+    path = request.target.partition("?")[0] if request.path in BY_PATH else request.path
     shown = path if len(path) <= 100 else f"{path[:99]}…"
     valid = list(BY_PATH)
     found = nearest(path, valid)

@@ -25,6 +25,9 @@ FIRST = 3
 #: Descriptors that a process needs beside those of connections.
 SPARE = 64
 
+#: Descriptors without which nothing can be served.
+FEWEST = 24
+
 
 def listen(settings: Settings, environ: MutableMapping[str, str]) -> Listener:
     """A socket that listens and never blocks: the one handed over, else a new one on host and port.
@@ -73,6 +76,8 @@ def _bound(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
+    except UnicodeError as fault:  # what the encoding of names (RFC 5891) says of a part that is too long, or of none
+        raise Unavailable(f"cannot listen on {where}: there can be no such name", "choose another --host") from fault
     except OSError as fault:
         hints = {
             errno.EADDRINUSE: "another program listens there; stop it, or choose another --port",
@@ -94,7 +99,10 @@ def url(listener: Listener) -> str:
 
 
 def make_room(settings: Settings) -> None:
-    """Let this process and its workers open as many files as they may, and say so when that is too few for all connections."""
+    """Let this process and its workers open as many files as they may, and say so when that is too few for all connections.
+
+    Raises Unavailable when it is too few for any.
+    """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -104,6 +112,8 @@ def make_room(settings: Settings) -> None:
             soft = hard
         except (OSError, ValueError):
             pass
+    if soft != resource.RLIM_INFINITY and soft < FEWEST:
+        raise Unavailable(f"a process may open {soft} files here, and this one needs {FEWEST} at least", "raise 'ulimit -n'")
     wanted = -(-settings.max_connections // settings.workers) + SPARE
     if soft != resource.RLIM_INFINITY and soft < wanted:
         log.warn(f"a worker may open {soft} files and would need {wanted}", hint="raise 'ulimit -n', or lower --max-connections")

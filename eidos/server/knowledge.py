@@ -66,10 +66,11 @@ class Knowledge(Record):
         return tree
 
 
-def load(settings: Settings) -> Knowledge:
+def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
     """Read everything; ``data`` of the settings is a folder of recipes laid over the shipped ones, or one file in their place.
 
-    Raises InvalidInput for a word of an allow-list that the catalog does not have, and what :func:`eidos.recipe.store.open_store` raises.
+    Raises InvalidInput for a word of an allow-list that the catalog does not have, and what :func:`eidos.recipe.store.open_store` raises;
+    ``where`` tells of an allow-list, by the name of its flag, what said it.
     """
     data = settings.data
     allowed = {
@@ -84,7 +85,11 @@ def load(settings: Settings) -> Knowledge:
     store = stores.shipped() if data is None else _nameless(stores.open_store(data), data)
     charts, values = charts_and_knowledge(data if data is not None and os.path.isdir(data) else None)
     places = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
-    names = {field: tuple(_name(store, field, word) for word in words) for field, words in allowed.items() if words}
+    names = {
+        field: tuple(_name(store, field, word, where.get(flag, flag)) for word in words)
+        for (field, words), flag in zip(allowed.items(), ("allowed-os", "allowed-services", "allowed-gpus", "allowed-intents"))
+        if words
+    }
     return Knowledge(store, charts, _careful(values), names, places)
 
 
@@ -97,11 +102,11 @@ def _nameless(store: Store, data: str) -> Store:
     return replace(store, base=short(store.base), overlays=tuple(map(short, store.overlays)))
 
 
-def _name(store: Store, field: str, word: str) -> str:
+def _name(store: Store, field: str, word: str, where: str) -> str:
     found = store.catalog.find(field, word)
     if found is None:
         valid = store.catalog.names(field)
-        raise InvalidInput(f"allowed {field}: {word!r} is none of {', '.join(valid)}", did_you_mean(word, valid))
+        raise InvalidInput(f"{where}: {word!r} is none of {', '.join(valid)}", did_you_mean(word, valid))
     return found
 
 

@@ -34,6 +34,11 @@ class Deadline:
         self._cancelled = True
 
     @property
+    def cancelled(self) -> bool:
+        """Whether the answer is not wanted any more although there would be time."""
+        return self._cancelled and self._clock() < self.at
+
+    @property
     def over(self) -> bool:
         """Whether nobody waits for the answer any more."""
         return self._cancelled or self._clock() >= self.at
@@ -41,7 +46,7 @@ class Deadline:
     def check(self) -> None:
         """Raise Timeout when nobody waits for the answer any more."""
         if self.over:
-            raise Timeout("the request took too long" if not self._cancelled else "the client is gone")
+            raise Timeout("the client is gone" if self.cancelled else "the request took too long")
 
 
 class Request(Record):

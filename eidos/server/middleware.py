@@ -112,7 +112,9 @@ def refused(fault: EidosError, request: Request, more: Headers, route: str, plac
     else:
         details, headers = {}, ()
         if status >= 500:
-            (log.warn if isinstance(fault, Timeout) else log.error)(fault.message, request_id=request.id, hint=fault.hint)
+            # That a client is gone is nothing that went wrong here, and anybody can make it so.
+            say = log.debug if request.deadline.cancelled else log.warn if isinstance(fault, Timeout) else log.error
+            say(fault.message, request_id=request.id, hint=fault.hint)
             message = "the request took too long" if isinstance(fault, Timeout) else "something that the answer needs is not there"
     if fault.hint and (status < 500 or isinstance(fault, Refused)):
         details["hint"] = fault.hint

@@ -49,14 +49,14 @@ def post(call: Call) -> Made:
         raise Refused(400, f"{BODY} is neither a query nor a snapshot: expected a mapping")
     if "measurements" not in tree and "kind" not in tree:
         asked = query_document(tree, call.knowledge)
-        if intent.intent and asked.intent and intent.intent != asked.intent:
-            details = {"parameter": "intent", "value": intent.intent, "body": asked.intent}
-            raise Refused(400, f"intent: the request says {intent.intent!r}, and its body {asked.intent!r}", "say it once", details=details)
         recipe = _make(call, _with_intent(asked, intent))
     else:
         from eidos.model.snapshot import from_tree
 
-        recipe = _make(call, intent, from_tree(tree, BODY))
+        snapshot = from_tree(tree, BODY)
+        # No snapshot has an intent; one that was added is meant.
+        asked = query_document({"intent": tree.get("intent")}, call.knowledge)
+        recipe = _make(call, _with_intent(asked, intent), snapshot)
         refuse(recipe.request, {}, call.knowledge)
     return Made(_written(call, recipe, context, public=False))
 
@@ -64,6 +64,9 @@ def post(call: Call) -> Made:
 def _with_intent(asked: Query, intent: Query) -> Query:
     from eidos.model.record import replace
 
+    if intent.intent and asked.intent and intent.intent != asked.intent:
+        details = {"parameter": "intent", "value": intent.intent, "body": asked.intent}
+        raise Refused(400, f"intent: the request says {intent.intent!r}, and its body {asked.intent!r}", "say it once", details=details)
     return replace(asked, intent=asked.intent or intent.intent)
 
 

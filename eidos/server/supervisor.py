@@ -174,6 +174,7 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            self._hear()  # what it said at its end may have come since
             worker = self._workers.pop(pid, None)
             if worker is None:
                 continue

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from http.server import BaseHTTPRequestHandler
 
+from eidos.server.errors import STATUSES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.server.message import Response
@@ -56,7 +58,7 @@ def _start(status: int, now: int) -> str:
     at = time.gmtime(now)
     # RFC 9110, section 5.6.7; strftime would follow the locale.
     date = f"{_DAYS[at[6]]}, {at[2]:02} {_MONTHS[at[1] - 1]} {at[0]} {at[3]:02}:{at[4]:02}:{at[5]:02} GMT"
-    phrase = BaseHTTPRequestHandler.responses.get(status, ("",))[0]
+    phrase = STATUSES[status][1] if status in STATUSES else BaseHTTPRequestHandler.responses.get(status, ("",))[0]
     start = f"HTTP/1.1 {status} {phrase}\r\nServer: {SERVER}\r\nDate: {date}\r\n"
     _Second.starts[status] = start
     return start

@@ -1,0 +1,182 @@
+"""What whoever runs the server does wrong, and what its surroundings do to it: flags, closed descriptors, a log that nobody reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from eidos.cli.serve import address
+from tests.program import PROGRAM, ROOT, eidos, environment
+from tests.serve_app import Client, application, said
+from tests.serving import PATIENCE, children, everything, until
+
+SERVE = [*PROGRAM, "serve", "--port=0"]
+
+
+def port_of(pid: int) -> int:
+    """The port that a process listens on, which may have no way to tell."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
+        inodes.add(found[1] if found else "")
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return next((int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and row[9] in inodes), 0)
+
+
+@contextmanager
+def served(command: list[str], stderr: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A server and its port; it is killed at the end if it still runs."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, env=environment(), cwd=ROOT)
+    try:
+        until(lambda: process.poll() is not None or (children(process.pid) and port_of(process.pid)))
+        assert process.poll() is None
+        yield process, port_of(process.pid)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE)
+
+
+def ask(port: int, target: str) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        return everything(sock)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (["--host", f"{'a' * 80}.example"], 1, "there can be no such name"),
+        (["--host", "127.0.0.1:80"], 2, "the port has a flag of its own: --port"),
+        (["--host", "[::1]:80"], 2, "'[::1]:80' is no address"),
+        (["--host", "http://[::1]"], 2, "is no address"),
+        (["--max-body", "2GiB"], 2, "'2GiB' is no size"),
+        (["--max-body", "4mib"], 2, "the units are KiB, MiB"),
+        (["--allowed-gpus", "h1000"], 2, "--allowed-gpus: 'h1000' is none of"),
+    ],
+)
+def test_wrong_flags_are_named(flags: list[str], status: int, message: str) -> None:
+    found = eidos("serve", *flags)
+    assert found.status == status
+    assert message in found.err
+    assert "internal error" not in found.err
+
+
+def test_a_variable_with_a_wrong_word_is_named() -> None:
+    assert "EIDOS_ALLOWED_SERVICES: 'nope' is none of" in eidos("serve", env={"EIDOS_ALLOWED_SERVICES": "nope"}).err
+
+
+def test_an_address_may_stand_in_brackets() -> None:
+    assert (address("[::1]"), address("::"), address("localhost")) == ("::1", "::", "localhost")
+
+
+def test_too_few_files_are_said_before_anything_fails() -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -n 10 && exec "$@"', "-", *SERVE], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"a process may open 10 files here" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", ">&- 2>&-"])
+def test_the_log_never_goes_into_what_took_the_place_of_standard_error(closed: str) -> None:
+    with served(["bash", "-c", f'exec "$@" {closed}', "-", *SERVE, "--workers=2"], subprocess.DEVNULL) as (process, port):
+        for pid in (process.pid, *children(process.pid)):
+            for fd in (0, 1, 2):
+                assert os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/null"
+        assert ask(port, "/v1/recipe").startswith(b"HTTP/1.1 200 ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
+    reading, writing = os.pipe()
+    try:
+        with served([*SERVE, "--workers=1"], writing) as (process, port):
+            os.set_blocking(writing, False)
+            for size in (4096, 1):
+                try:
+                    while True:
+                        os.write(writing, b"x" * size)
+                except BlockingIOError:
+                    pass
+            os.set_blocking(writing, True)
+            worker = children(process.pid)[0]
+            os.kill(worker, signal.SIGKILL)  # which is told
+            until(lambda: children(process.pid) not in ([], [worker]))
+            assert ask(port, "/v1/recipe?gpu=h100").startswith(b"HTTP/1.1 200 ")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_workers_that_end_as_they_were_told_are_no_accident() -> None:
+    for _ in range(3):
+        with served([*SERVE, "--workers=24", "--log-format=json"], subprocess.PIPE) as (process, _):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+            assert process.stderr is not None
+            with process.stderr as log:
+                lines = [json.loads(line) for line in log.read().splitlines()]
+            assert [line["msg"] for line in lines if line["level"] != "info"] == []
+
+
+def test_an_encoded_slash_is_shown_as_it_came() -> None:
+    answer = Client(application()).get("/v1%2Frecipe")
+    assert answer.status == 404
+    assert said(answer)["message"] == "there is no /v1%2Frecipe"
+
+
+def test_an_intent_beside_measurements_is_meant() -> None:
+    ask = Client(application())
+    body = b"kind: Snapshot\nmeasurements: []\nintent: inference\n"
+    answer = ask.post("/v1/recipe?intent=training", body)
+    assert answer.status == 400
+    assert said(answer)["message"] == "intent: the request says 'training', and its body 'inference'"
+    alone = ask.post("/v1/recipe", body)
+    assert alone.body == ask.post("/v1/recipe?intent=inference", body).body == ask.get("/v1/recipe?intent=inference").body
+
+
+def test_reason_phrases_do_not_depend_on_the_interpreter() -> None:
+    from eidos.server.message import Response
+    from eidos.server.wire import encode
+
+    assert encode(Response(413, (), b"")).startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert encode(Response(414, (), b"")).startswith(b"HTTP/1.1 414 URI Too Long\r\n")
+
+
+def test_a_client_that_leaves_is_no_warning() -> None:
+    import time
+
+    from eidos.errors import Timeout
+    from eidos.server.message import Deadline
+
+    gone = Deadline(time.monotonic() + 60)
+    gone.cancel()
+    with pytest.raises(Timeout, match="the client is gone"):
+        gone.check()
+    late = Deadline(time.monotonic() - 1)
+    late.cancel()  # as whoever answers instead does
+    with pytest.raises(Timeout, match="the request took too long"):
+        late.check()
+    code = (
+        "import time\n"
+        "from tests.serve_app import application, request\n"
+        "asked = request('POST', '/v1/recipe', b'gpu: h100')\n"
+        "asked.deadline.cancel()\n"
+        "print(application().answer(asked).status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == (b"503\n", b"")
