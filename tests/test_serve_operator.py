@@ -21,10 +21,10 @@ from eidos.errors import InvalidData
 from eidos.model.record import replace
 from eidos.server.app import PATHS, App
 from eidos.server.asked import told
-from eidos.server.observed import ServerMetrics
+from eidos.server.observed import AccessLog, ServerMetrics
 from eidos.server.ratelimit import Limits
 from tests.program import PROGRAM, ROOT, eidos, environment
-from tests.serve_app import FREE, Client, application, said
+from tests.serve_app import FREE, Client, application, request, said
 from tests.serving import PATIENCE, children, everything, until
 
 SERVE = [*PROGRAM, "serve", "--port=0"]
@@ -257,3 +257,16 @@ def test_the_recovery_needs_nothing_but_memory() -> None:
     assert done.stdout == b"500\n", done.stderr
     assert b"internal error at <string>:6 in fails: RuntimeError" in done.stderr
     assert b"secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"), [("José".encode(), "José"), (b"Jos\xe9", "José"), (b'a"b\\c', 'a"b\\c'), (b"a\xc2\x85b", "a\\x85b")]
+)
+def test_the_log_writes_a_user_as_the_proxy_did(sent: bytes, logged: str) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as read:
+        access = AccessLog(user_header="X-User", trust_proxy=1, descriptor=writing)
+        asked = request("GET", "/", named={"x-user": sent.decode("latin-1")})
+        access.write("info", "GET", "/", 200, 0.001, 0, asked)
+        os.close(writing)
+        assert json.loads(read.read())["user"] == logged
