@@ -40,6 +40,9 @@ _CHECKOUT = os.path.dirname(_PACKAGE)
 #: What VALUES_JSON holds, once somebody has asked; None where there is none.
 _values: list[dict[str, object] | None] = []
 
+#: What :func:`template_tree` gives, as JSON, once somebody wanted it kept.
+_templates: list[str] = []
+
 
 def commit() -> str:
     """The commit this was built from, with ``-dirty`` when the tree differed from it; ``unknown`` outside the archive."""
@@ -128,8 +131,19 @@ def value_names() -> list[str]:
     return [name[len(VALUES) : -len(".yaml")] for name in _recipe_names() if name.startswith(VALUES) and name.endswith(".yaml")]
 
 
+def keep() -> None:
+    """Read now what is otherwise read when it is needed: for a process that outlives the file that it came from."""
+    import json
+
+    values_tree("")
+    if not _templates:
+        _templates.append(json.dumps(template_tree()))
+
+
 def template_tree() -> dict[str, Any]:
     """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, as :mod:`eidos.bundle.prepared` has it."""
+    if _templates:
+        return _parsed(_templates[0])
     try:
         carried: dict[str, Any] = _parsed(_read(os.path.join(_CARRIED, TEMPLATES_JSON)).decode())
         return carried

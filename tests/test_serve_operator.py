@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from eidos.cli.serve import address
+from eidos.errors import InvalidData
+from eidos.model.record import replace
+from eidos.server.app import PATHS, App
+from eidos.server.asked import told
+from eidos.server.observed import AccessLog, ServerMetrics
+from eidos.server.ratelimit import Limits
 from tests.program import PROGRAM, ROOT, eidos, environment
-from tests.serve_app import Client, application, said
+from tests.serve_app import FREE, Client, application, request, said
 from tests.serving import PATIENCE, children, everything, until
 
 SERVE = [*PROGRAM, "serve", "--port=0"]
@@ -180,3 +188,85 @@ def test_a_client_that_leaves_is_no_warning() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False)
     assert (done.stdout, done.stderr) == (b"503\n", b"")
+
+
+def test_the_file_may_be_replaced_while_it_is_served(pyz: Path, tmp_path: Path) -> None:
+    program = tmp_path / "eidos.pyz"
+    program.write_bytes(pyz.read_bytes())
+    command = [sys.executable, str(program), "serve", "--port=0", "--workers=1"]
+    with (tmp_path / "log").open("wb") as log, served(command, log.fileno()) as (process, port):
+        program.write_bytes(b"another version\n")
+        recipe = ask(port, "/v1/recipe?gpu=gb200&service=eks&intent=training").partition(b"\r\n\r\n")[2]
+        for target, body in (("/v1/bundle", recipe), ("/v1/bundle?archive=zip", recipe), ("/v1/recipe", b"a: [")):
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+                head = f"POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+                sock.sendall(head.encode() + body)
+                assert everything(sock)[9:12] == (b"400" if body == b"a: [" else b"200"), target
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert b"Traceback" not in (tmp_path / "log").read_bytes()
+
+
+def test_data_is_read_once(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(ROOT / "recipes", folder)
+    settings = replace(FREE, data=str(folder))
+    before, after = (Client(App(settings, ServerMetrics(PATHS), Limits(settings, 1))) for _ in range(2))
+    recipe = before.get("/v1/recipe?gpu=h100&service=eks").body
+    bundle = before.post("/v1/bundle", recipe)
+    assert bundle.status == 200
+    for path in folder.rglob("*.yaml"):
+        path.write_text("x: [")
+    assert after.get("/v1/recipe?gpu=h100&service=eks").body == recipe
+    assert after.post("/v1/bundle", recipe).body == bundle.body
+
+
+def test_a_file_of_values_that_cannot_be_read_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "d/values/gpu-operator").mkdir(parents=True)
+    (tmp_path / "d/base.yaml").write_text((ROOT / "recipes/base.yaml").read_text())
+    (tmp_path / "d/values/gpu-operator/v26.3.3.keys.yaml").write_text("x: [")
+    found = eidos("serve", "--data", "d", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert found.status == 2
+    assert found.err.startswith("error: d/values/gpu-operator/v26.3.3.keys.yaml, line ")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("d/values/x.yaml, line 1: needed", "the recipe data/values/x.yaml, line 1: needed"),
+        ("d: expected a mapping", "the recipe data: expected a mapping"),
+        ("the body: gpu-operator needs dd/x and a/d/x", "the body: gpu-operator needs dd/x and a/d/x"),
+    ],
+)
+def test_only_paths_are_withheld(message: str, shown: str) -> None:
+    assert told(InvalidData(message), ["d"]) == shown
+
+
+def test_the_recovery_needs_nothing_but_memory() -> None:
+    """Source that cannot be read any more, as in an archive that was replaced, is no second failure."""
+    code = (
+        "import linecache\n"
+        "from eidos.server import middleware\n"
+        "from tests.serve_app import application, request\n"
+        "def gone(*_): raise EOFError\n"
+        "linecache.getlines = gone\n"
+        "def fails(_): raise RuntimeError('secret')\n"
+        "print(middleware.recovered(fails, request('GET', '/'), application().metrics, lambda _: '/').status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False)
+    assert done.stdout == b"500\n", done.stderr
+    assert b"internal error at <string>:6 in fails: RuntimeError" in done.stderr
+    assert b"secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"), [("José".encode(), "José"), (b"Jos\xe9", "José"), (b'a"b\\c', 'a"b\\c'), (b"a\xc2\x85b", "a\\x85b")]
+)
+def test_the_log_writes_a_user_as_the_proxy_did(sent: bytes, logged: str) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as read:
+        access = AccessLog(user_header="X-User", trust_proxy=1, descriptor=writing)
+        asked = request("GET", "/", named={"x-user": sent.decode("latin-1")})
+        access.write("info", "GET", "/", 200, 0.001, 0, asked)
+        os.close(writing)
+        assert json.loads(read.read())["user"] == logged

@@ -315,3 +315,21 @@ def test_a_server_that_goes_away_is_said(browser: Browser, url: str) -> None:
         assert text(browser, "body") == ""
     finally:
         browser.call("Network.emulateNetworkConditions", offline=False, **gone)
+
+
+def test_without_its_script_the_page_offers_nothing_that_does_not_work(browser: Browser, url: str) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.call("Page.navigate", url="about:blank")
+        browser.call("Page.navigate", url=url)
+        browser.size(1280, 900)
+        until = time.monotonic() + 20
+        shown: set[str] = set()
+        while "This page needs its script." not in shown and time.monotonic() < until:
+            nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+            shown = {str(node.get("name", {}).get("value")) for node in nodes if not node.get("ignored")}
+        assert "This page needs its script." in shown
+        assert not {"Reading the catalog …", "Start over"} & shown
+        assert "localhost" not in TEXT
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)

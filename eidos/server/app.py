@@ -196,7 +196,6 @@ class App:
 def _load_modules() -> None:
     """Import now what requests need, so that workers share it, and none of them waits for it."""
     import difflib  # noqa: F401
-    import traceback  # noqa: F401
 
     from eidos import workflow  # noqa: F401
     from eidos.bundle import archive, engine, zipped  # noqa: F401

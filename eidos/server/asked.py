@@ -232,7 +232,10 @@ def told(fault: EidosError, places: Sequence[str] = ()) -> str:
     """The message of a failure, without paths of the host."""
     text = fault.message
     for place in places:
-        text = text.replace(place, "the recipe data")
+        if "/" in place:
+            text = text.replace(place, "the recipe data")
+        else:  # it can be part of any word
+            text = re.sub(rf"(?<![\w./-]){re.escape(place)}(?=/|:|,|$)", "the recipe data", text)
     return text
 
 

@@ -36,6 +36,10 @@ LINGER_BYTES = 16 << 20
 #: Seconds for which an answer is still made for a client that says no more.
 PARTING = 1.0
 
+#: Bytes of bodies that are not whole yet, of one worker, before only small ones may still grow, and what is small. A worker has to hold
+#: what comes at once, and anybody can send a lot of it.
+BODIES, SMALL = 64 << 20, 1 << 16
+
 new = object.__new__
 
 #: While an answer is made nothing is read: who sends more waits, who leaves is noticed.
@@ -51,6 +55,7 @@ class Connection(Outlet):
         self.peer = peer.removeprefix("::ffff:")
         self.rest = bytearray()  # what came and was not looked at, or is half a head; ``seen`` is how much of it was looked at
         self.body: Sized | Chunked | None = None
+        self.kept = 0  # bytes of it
         self.job: Job | None = None
         self.held: Request | None = None  # to be worked on once what stands before it is sent
 
@@ -107,6 +112,7 @@ class Connection(Outlet):
         if self.state != CLOSED and self.job is not None:
             self.server.abandoned(self.job)
             self.job = None
+        self._keep(-self.kept)
         super().close()
 
     # ---- requests ----
@@ -120,10 +126,12 @@ class Connection(Outlet):
                 if self.state == BODY:
                     assert self.body is not None
                     assert self.head is not None
+                    self._keep(len(data))
                     after = self.body.feed(data)
                     if after is None:
                         break
                     body, head, data = self.body.whole(), self.head, after
+                    self._keep(-self.kept)
                     self.state, self.body, self.head = IDLE, None, None
                 else:
                     found = self._next(data, now)
@@ -229,6 +237,12 @@ class Connection(Outlet):
         if head.expects and not data:
             out.append(CONTINUE)
 
+    def _keep(self, size: int) -> None:
+        self.kept += size
+        self.server.bodies += size
+        if self.kept > SMALL and self.server.bodies > max(BODIES, 2 * self.server.settings.max_body):
+            raise Refused(503, "too many large requests come at once", headers=[("Retry-After", "1")])
+
     def _request(self, head: Head, body: bytes, now: float) -> Request:
         server, headers, peer = self.server, head.headers, self.peer
         proxies = server.settings.trust_proxy
@@ -257,6 +271,8 @@ class Connection(Outlet):
 
     def _refuse(self, refusal: Refused, out: list[bytes], now: float) -> None:
         self.rest.clear()
+        self._keep(-self.kept)
+        self.body = None
         super()._refuse(refusal, out, now)
 
     # ---- work ----

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Threads of a worker, jobs that may wait for one, and threads when some are held by work that does not end.
 THREADS, WAITING, MOST = 4, 64, 24
 
+#: Bytes of a body that make its work heavy; threads for such work, and how much of it may wait.
+HEAVY, HEAVY_THREADS, HEAVY_WAITING = 1 << 18, 2, 8
+
 
 class Job:
     """The work for one request. ``owner`` wants the answer, until it is ``abandoned``; no ``response`` afterwards is a fault."""
@@ -31,11 +34,19 @@ class Job:
         self.response: Response | None = None
         self.abandoned = self.running = False
 
+    @property
+    def heavy(self) -> bool:
+        """Whether it may take seconds: it is not to stand in the way of what takes milliseconds."""
+        return len(self.request.body) > HEAVY
+
 
 class Crew:
     """Does jobs with ``answer`` and calls ``wake`` after each. Its threads begin with the first job: make it after the fork."""
 
-    def __init__(self, answer: Callable[[Request], Response], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Response], wake: Callable[[], None], threads: int = THREADS, waiting: int = WAITING
+    ) -> None:
+        self._usual, self._longest = threads, waiting
         self._answer = answer
         self._wake = wake
         self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -55,10 +66,10 @@ class Crew:
 
     def give(self, job: Job) -> bool:
         """Have a job done; False when too many wait already."""
-        if self._todo.qsize() >= WAITING:
+        if self._todo.qsize() >= self._longest:
             return False
         with self._lock:
-            if self._threads < min(THREADS + self._stuck, MOST) and self._busy + self._todo.qsize() >= self._threads:
+            if self._threads < min(self._usual + self._stuck, MOST) and self._busy + self._todo.qsize() >= self._threads:
                 self._start()
         self._todo.put(job)
         return True
@@ -94,7 +105,7 @@ class Crew:
                     break
                 self._do(job)
                 with self._lock:
-                    if self._threads > THREADS + self._stuck:
+                    if self._threads > self._usual + self._stuck:
                         break
         finally:
             with self._lock:

@@ -79,18 +79,25 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
         "gpu": settings.allowed_gpus,
         "intent": settings.allowed_intents,
     }
+    from eidos import resources
     from eidos.recipe import store as stores
     from eidos.recipe.charts import charts_and_knowledge
 
     store = stores.shipped() if data is None else _nameless(stores.open_store(data), data)
-    charts, values = charts_and_knowledge(data if data is not None and os.path.isdir(data) else None)
+    charts, values = charts_and_knowledge(None)
+    own: dict[str, object] = {}
+    if data is not None and os.path.isdir(data):
+        charts, get = charts_and_knowledge(data)
+        paths = (path[: -len(".yaml")] for path, _ in resources.files(os.path.join(data, "values")) if path.endswith(".yaml"))
+        own = {path: get(path) for path in paths}
+    resources.keep()
     places = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
         field: tuple(_name(store, field, word, where.get(flag, flag)) for word in words)
         for (field, words), flag in zip(allowed.items(), ("allowed-os", "allowed-services", "allowed-gpus", "allowed-intents"))
         if words
     }
-    return Knowledge(store, charts, _careful(values), names, places)
+    return Knowledge(store, charts, _careful(values, own), names, places)
 
 
 def _nameless(store: Store, data: str) -> Store:
@@ -110,9 +117,8 @@ def _name(store: Store, field: str, word: str, where: str) -> str:
     return found
 
 
-def _careful(values: Callable[[str], object]) -> Callable[[str], object]:
-    """``values``, each read once, for names that cannot lead anywhere: a part of them comes from the recipe that a client sends."""
-    known: dict[str, object] = {}
+def _careful(values: Callable[[str], object], known: dict[str, object]) -> Callable[[str], object]:
+    """``known``, then ``values``, each read once, for names that cannot lead anywhere: a part of them comes from what a client sends."""
 
     def get(name: str) -> object:
         parts = name.split("/")

@@ -20,7 +20,7 @@ from http.server import HTTPServer
 from eidos import log
 from eidos.server.client import Identities
 from eidos.server.connection import Connection
-from eidos.server.crew import Crew, Job
+from eidos.server.crew import HEAVY_THREADS, HEAVY_WAITING, Crew, Job
 from eidos.server.errors import envelope
 from eidos.server.outlet import HEAD, IDLE, READ, Outlet
 from eidos.server.parse import Heads
@@ -67,6 +67,7 @@ class Listener(HTTPServer):
         self.now = time.monotonic()
         self.leaving = self.draining = self.retired = False
         self.idle_timeout = settings.idle_timeout
+        self.bodies = 0  # bytes of bodies that are not whole yet
 
     def enter(self, app: Application, told: Told, board: Board, slot: int, lifeline: int, leaves: Callable[[], None]) -> None:
         """Become the loop of the worker of ``slot``, after the fork.
@@ -87,7 +88,7 @@ class Listener(HTTPServer):
         self._wake_read, self.wake_write = os.pipe()
         for fd in (self._wake_read, self.wake_write):
             os.set_blocking(fd, False)
-        self._crew = Crew(app.answer, self.wake)
+        self._crews = (Crew(app.answer, self.wake), Crew(app.answer, self.wake, HEAVY_THREADS, HEAVY_WAITING))
         self._poll = select.epoll()
         self._poll.register(self._wake_read, select.EPOLLIN)
         self._poll.register(lifeline, select.EPOLLIN)
@@ -141,12 +142,12 @@ class Listener(HTTPServer):
             owner: Any = job.owner
             if now >= owner.expires:
                 owner.expire(now)
-        self.told.queue(self._crew.waiting)
+        self.told.queue(self._waiting())
         if everything:
             for connection in list(self._connections.values()):
                 if now >= connection.expires:
                     connection.expire(now)
-            if self._crew.lost and not self.draining:
+            if any(crew.lost for crew in self._crews) and not self.draining:
                 log.error("every thread is held by work that does not end; another worker takes over")
                 self.drain()
         return everything
@@ -233,17 +234,20 @@ class Listener(HTTPServer):
 
     def give(self, job: Job) -> bool:
         """Have an answer made; False when too many wait."""
-        if not self._crew.give(job):
+        if not self._crews[job.heavy].give(job):
             return False
         self._working[job] = None
         self.told.working(len(self._working))
-        self.told.queue(self._crew.waiting)
+        self.told.queue(self._waiting())
         return True
+
+    def _waiting(self) -> int:
+        return sum(crew.waiting for crew in self._crews)
 
     def abandoned(self, job: Job) -> None:
         """Nobody waits for the answer any more."""
         self._working.pop(job, None)
-        self._crew.abandon(job)
+        self._crews[job.heavy].abandon(job)
         self.told.working(len(self._working))
 
     def refused(self, refusal: Refused, head: Head | None) -> tuple[Response, str]:
@@ -252,7 +256,7 @@ class Listener(HTTPServer):
         identity = self.identities.of(said.get("x-request-id"))
         hint = {"hint": refusal.hint} if refusal.hint else None
         status, accept, details = refusal.status, said.get("accept", ""), refusal.details or hint
-        return envelope(status, "", refusal.message, identity, accept, details, status == 408, refusal.headers), identity
+        return envelope(status, "", refusal.message, identity, accept, details, status in (408, 503), refusal.headers), identity
 
     def failed(self, status: int, message: str, request: Request) -> Response:
         """The answer when the application gave none."""
@@ -272,13 +276,13 @@ class Listener(HTTPServer):
             os.read(self._wake_read, 4096)
         except BlockingIOError:
             pass
-        for job in self._crew.finished():
+        for job in (job for crew in self._crews for job in crew.finished()):
             if job in self._working:
                 del self._working[job]
                 owner: Any = job.owner
                 owner.answered(job.response, now)
         self.told.working(len(self._working))
-        self.told.queue(self._crew.waiting)
+        self.told.queue(self._waiting())
         if self.retired:
             self.drain()
 

@@ -20,6 +20,7 @@ from eidos.telemetry.context import parse_parent
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from eidos.server.answers import Answer
     from eidos.server.message import Request
@@ -125,6 +126,16 @@ def refused(fault: EidosError, request: Request, more: Headers, route: str, plac
     return Response(status, said.headers + tuple(pair for pair in more if pair[0] != "X-Request-Id"), said.body, route)
 
 
+def _places(trace: TracebackType | None) -> list[str]:
+    """Where a failure went through, outermost first; ``traceback`` would read the source, which may not be there any more."""
+    found = ["nowhere"] * (trace is None)
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} in {code.co_name}")
+        trace = trace.tb_next
+    return found
+
+
 def recovered(
     make: Callable[[Request], Response | None], request: Request, watch: ServerMetrics, route: Callable[[Request], str]
 ) -> Response | None:
@@ -132,17 +143,13 @@ def recovered(
     try:
         return make(request)
     except Exception as fault:
-        import traceback
-
         watch.recoveries.add()
-        where = traceback.extract_tb(fault.__traceback__)[-1]
-        place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-        log.error(
-            f"internal error at {place}: {type(fault).__name__}", request_id=request.id, hint="please report this as a fault of eidos"
-        )
-        if log.shows("debug"):
-            for line in traceback.format_exc().splitlines():
-                log.debug(line, request_id=request.id)
+        places = _places(fault.__traceback__)
+        what = type(fault).__name__
+        log.error(f"internal error at {places[-1]}: {what}", request_id=request.id, hint="please report this as a fault of eidos")
+        for place in places:
+            log.debug(place, request_id=request.id)
+        log.debug(f"{what}: {fault}", request_id=request.id)
         accept = request.headers.get("accept", "")
         said = envelope(500, "", "something went wrong here; it is logged under the id of this request", request.id, accept)
         return Response(500, said.headers, said.body, route(request))

@@ -255,4 +255,8 @@ def _safe(text: str) -> str:
 def _user(text: str) -> str:
     import json
 
+    try:
+        text = text.encode("latin-1").decode()  # fields come as Latin-1, and names in UTF-8
+    except UnicodeError:
+        pass
     return f', "user": {json.dumps(log.printable(text[:USER_LIMIT]))}'

@@ -303,5 +303,6 @@
   $("copy").addEventListener("click", copy);
   $("cli-tab").addEventListener("click", () => { command = "eidos"; showCommand(); });
   $("curl-tab").addEventListener("click", () => { command = "curl"; showCommand(); });
+  form.hidden = false;  /* without this script it would do nothing */
   begin();
 })();

@@ -1,0 +1,48 @@
+"""Large bodies do not stand in the way of what is small, and a worker holds only so much of them at once."""
+
+from __future__ import annotations
+
+import socket
+
+from eidos.server.connection import BODIES
+from eidos.server.crew import HEAVY, HEAVY_THREADS, THREADS
+from tests.serving import Answer, Service, everything, read_answer, until
+
+LARGE = 4 << 20
+
+
+def begin(service: Service, target: str, body: bytes, length: int | None = None) -> socket.socket:
+    sock = service.connect()
+    head = f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length or len(body)}\r\nConnection: close\r\n\r\n"
+    sock.sendall(head.encode() + body)
+    return sock
+
+
+def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
+    with Service(workers=1) as service:
+        heavy = [begin(service, "/stuck?1", b"x" * (HEAVY + 1)) for _ in range(THREADS + HEAVY_THREADS)]
+        assert {service.get("/made").status for _ in range(20)} == {200}  # the first of them may come before the bodies are whole
+        for sock in heavy:
+            sock.setblocking(False)
+            try:
+                assert sock.recv(1) == b"", "the small one waited for a large one"
+            except BlockingIOError:
+                pass
+            sock.setblocking(True)
+        assert [Answer(everything(sock)).status for sock in heavy] == [200] * len(heavy)
+
+
+def test_bodies_that_are_not_whole_take_bounded_memory() -> None:
+    with Service(workers=1) as service:
+        slow = [begin(service, "/echo", b"x" * (LARGE - 1), LARGE) for _ in range(BODIES // LARGE + 1)]
+        refused = begin(service, "/echo", b"x" * (1 << 17), LARGE)
+        answer = Answer(everything(refused))
+        assert answer.status == 503
+        assert b'"code": "SERVICE_UNAVAILABLE"' in answer.body
+        assert b'"retryable": true' in answer.body
+        assert answer.headers["retry-after"] == "1"
+        small = begin(service, "/echo", b"x" * 1000)
+        assert read_answer(small).status == 200
+        for sock in slow:
+            sock.close()
+        until(lambda: Answer(everything(begin(service, "/echo", b"x" * (1 << 18)))).status == 200)
