@@ -25,7 +25,7 @@ def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
         assert {service.get("/made").status for _ in range(20)} == {200}
         for sock in heavy:
             sock.close()
-        until(lambda: service.get("/told").body == str(HEAVY_THREADS).encode())
+        until(lambda: int(service.get("/told").body) >= HEAVY_THREADS)
 
 
 def test_bodies_that_are_not_whole_take_bounded_memory() -> None:
