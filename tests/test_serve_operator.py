@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -270,3 +271,28 @@ def test_the_log_writes_a_user_as_the_proxy_did(sent: bytes, logged: str) -> Non
         access.write("info", "GET", "/", 200, 0.001, 0, asked)
         os.close(writing)
         assert json.loads(read.read())["user"] == logged
+
+
+#: Makes socket(AF_INET6, …) fail as a kernel without IPv6 does, for itself and what it becomes (seccomp(2), filter mode).
+WITHOUT_IPV6 = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+rows = [
+    (0x20, 0, 0, 0), (0x15, 0, 3, number),  # which call; another one goes through
+    (0x20, 0, 0, 16), (0x15, 0, 1, 10),  # its first argument; another one than AF_INET6, too
+    (0x06, 0, 0, 0x00050000 | 97), (0x06, 0, 0, 0x7FFF0000),  # EAFNOSUPPORT; allowed
+]
+code = b"".join(struct.pack("HBBI", *row) for row in rows)
+held = ctypes.create_string_buffer(code)
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rows), ctypes.addressof(held)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, program) == 0, os.strerror(ctypes.get_errno())  # PR_SET_SECCOMP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="a filter of system calls is written for two machines")
+def test_every_address_is_ipv4_alone_where_the_kernel_has_no_ipv6() -> None:
+    with served([sys.executable, "-c", WITHOUT_IPV6, *SERVE, "--host=::", "--quiet"], subprocess.DEVNULL) as (_, port):
+        assert ask(port, "/health").startswith(b"HTTP/1.1 200")

@@ -25,6 +25,9 @@ FIRST = 3
 #: Descriptors that a process needs beside those of connections.
 SPARE = 64
 
+#: Every address, IPv4 and IPv6.
+EVERY = "::"
+
 #: Descriptors without which nothing can be served.
 FEWEST = 24
 
@@ -79,6 +82,8 @@ def _bound(host: str, port: int) -> socket.socket:
     except UnicodeError as fault:  # what the encoding of names (RFC 5891) says of a part that is too long, or of none
         raise Unavailable(f"cannot listen on {where}: there can be no such name", "choose another --host") from fault
     except OSError as fault:
+        if host == EVERY and fault.errno == errno.EAFNOSUPPORT:  # a kernel without IPv6: every address that there is
+            return _bound("0.0.0.0", port)
         hints = {
             errno.EADDRINUSE: "another program listens there; stop it, or choose another --port",
             errno.EACCES: "ports below 1024 need a right; choose another --port",
