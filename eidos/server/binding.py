@@ -83,7 +83,7 @@ def _bound(host: str, port: int) -> socket.socket:
         raise Unavailable(f"cannot listen on {where}: there can be no such name", "choose another --host") from fault
     except OSError as fault:
         if host == EVERY and fault.errno == errno.EAFNOSUPPORT:  # a kernel without IPv6: every address that there is
-            return _bound("0.0.0.0", port)
+            return _bound("0.0.0.0", port)  # noqa: S104 - it was asked for
         hints = {
             errno.EADDRINUSE: "another program listens there; stop it, or choose another --port",
             errno.EACCES: "ports below 1024 need a right; choose another --port",
