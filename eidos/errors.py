@@ -7,9 +7,10 @@ Knows the kinds of failure; must not know how they are shown: the CLI owns code 
     ├── InvalidData            invalid-data      a document or a file does not have the form it must have
     ├── NotFound               not-found         what was named does not exist
     ├── Unavailable            unavailable       a source did not answer, or refused
+    │   ├── Outdated           unavailable       … and what it said before was given in its place
     │   ├── DBusError          dbus
     │   ├── NvmlError          nvml              carries NVML's own return code
-    │   └── KubeError          kube
+    │   └── KubeError          kube              carries the API's own status and reason
     ├── Timeout                timeout           a deadline was reached
     ├── RateLimited            rate-limited
     └── IntegrityError         integrity         a checksum or a signature does not hold
@@ -62,6 +63,14 @@ class Unavailable(EidosError):
     code = "unavailable"
 
 
+class Outdated(Unavailable):
+    """A source did not answer, and what it said ``age`` seconds ago was given in its place."""
+
+    def __init__(self, message: str, hint: str | None, age: int) -> None:
+        super().__init__(message, hint)
+        self.age = age
+
+
 class DBusError(Unavailable):
     """A message bus, or a peer on it, did not keep to the protocol or answered with an error."""
 
@@ -79,9 +88,23 @@ class NvmlError(Unavailable):
 
 
 class KubeError(Unavailable):
-    """The Kubernetes API did not answer, or refused to."""
+    """The Kubernetes API did not answer (``status`` is None), or refused to.
+
+    ``status`` is HTTP's, ``reason`` the word of the Status object that came with it, such as ``Forbidden`` (Kubernetes API conventions,
+    Response Status Kind); "" when none did.
+    """
 
     code = "kube"
+
+    def __init__(self, message: str, hint: str | None = None, status: int | None = None, reason: str = "") -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.reason = reason
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether nobody answered for the cluster, or only to say that it cannot answer now."""
+        return self.status is None or self.status == 429 or self.status >= 500
 
 
 class Timeout(EidosError):

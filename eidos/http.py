@@ -18,11 +18,15 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import http.client
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from http.client import HTTPResponse
-    from typing import Any, NoReturn
+    from typing import Any
 
+    from eidos.errors import EidosError
+
+    Secured = Callable[[socket.socket, str, float], socket.socket]
     Address = tuple[int, int, int, str, tuple[Any, ...]]
 
 #: Bytes of an answer's body, redirects in a row, and bytes of a URL.
@@ -30,6 +34,8 @@ BODY_LIMIT, REDIRECTS, URL_LIMIT = 16 << 20, 5, 8192
 
 #: Headers that say who asks.
 CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+
+_PART = 1 << 16
 
 _REDIRECT = {301, 302, 303, 307, 308}
 
@@ -134,12 +140,12 @@ def _redirected(at: Url, location: str) -> Url:
 
 def _once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None, deadline: float, limit: int) -> Answer:
     import http.client
-    import ssl
 
     connection = http.client.HTTPConnection(url.host, url.port)
     what, timed = url.origin, None
     try:
-        connection.sock = timed = _Timed(_connect(url, deadline), deadline)
+        secured = _secured if url.scheme == "https" else None
+        connection.sock = timed = Timed(dial(url.host, url.port, deadline, secured), deadline)
         try:
             connection.request(method, url.target, body, {"Accept-Encoding": "identity", "Connection": "close", **headers})
         except BrokenPipeError:
@@ -150,38 +156,38 @@ def _once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None,
             name = name.lower()
             found[name] = f"{found[name]}, {value}" if name in found else value
         return Answer(response.status, found, _body(response, found, what, limit), url)
-    except TimeoutError as fault:  # socket.timeout is the same from Python 3.10 on; it is an OSError before
-        raise _late(what) from fault
-    except ssl.SSLCertVerificationError as fault:
-        hint = "SSL_CERT_FILE names a file with the certificates to trust"
-        raise Unanswered(f"{what}: its certificate is not trusted: {fault.verify_message}", hint, passing=False) from fault
-    except ssl.SSLError as fault:
-        raise Unanswered(
-            f"{what}: TLS failed: {fault.reason or 'it broke off'}", "is it an https server?", isinstance(fault, ssl.SSLEOFError)
-        ) from fault
-    except http.client.RemoteDisconnected as fault:
-        raise Unanswered(f"{what}: it hung up without an answer") from fault
-    except http.client.IncompleteRead as fault:
-        raise Unanswered(f"{what}: its answer is cut off") from fault
-    except (http.client.HTTPException, ValueError) as fault:
-        raise Unanswered(f"{what}: what it answers is not HTTP", "is this the address of the service?", passing=False) from fault
-    except OSError as fault:
-        _broken(what, fault)
+    except (OSError, http.client.HTTPException, ValueError) as fault:
+        raise explained(what, fault) from fault
     finally:
         if timed is not None:
             timed.end()
 
 
-def _broken(what: str, fault: OSError) -> NoReturn:
+def explained(what: str, fault: OSError | http.client.HTTPException | ValueError) -> EidosError:
+    """What went wrong on the way to ``what``: Timeout or :class:`Unanswered`."""
+    import http.client
     import socket
+    import ssl
 
-    if isinstance(fault, socket.timeout):
-        raise _late(what) from fault
+    if isinstance(fault, (TimeoutError, socket.timeout)):  # the same from Python 3.10 on
+        return _late(what)
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE names a file with the certificates to trust"
+        return Unanswered(f"{what}: its certificate is not trusted: {fault.verify_message}", hint, passing=False)
+    if isinstance(fault, ssl.SSLError):
+        reason = fault.reason or "it broke off"
+        return Unanswered(f"{what}: TLS failed: {reason}", "is it an https server?", isinstance(fault, ssl.SSLEOFError))
+    if isinstance(fault, http.client.RemoteDisconnected):
+        return Unanswered(f"{what}: it hung up without an answer")
+    if isinstance(fault, http.client.IncompleteRead):
+        return Unanswered(f"{what}: its answer is cut off")
+    if isinstance(fault, (http.client.HTTPException, ValueError)):
+        return Unanswered(f"{what}: what it answers is not HTTP", "is this the address of the service?", passing=False)
     if isinstance(fault, socket.gaierror):
         again = fault.errno == socket.EAI_AGAIN  # whoever knows names did not answer
-        raise Unanswered(f"{what}: no address is known for this name", "see whether it is written right", again) from fault
-    hint = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
-    raise Unanswered(f"{what}: {(fault.strerror or str(fault)).lower()}", hint) from fault
+        return Unanswered(f"{what}: no address is known for this name", "see whether it is written right", again)
+    runs = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
+    return Unanswered(f"{what}: {(fault.strerror or str(fault)).lower()}", runs)
 
 
 def _late(what: str) -> Timeout:
@@ -195,7 +201,7 @@ def _body(response: HTTPResponse, headers: Mapping[str, str], what: str, limit: 
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Unanswered(f"{what}: its answer is encoded in a way that was not asked for", passing=False)
     expected, parts, size = response.length, [], 0
-    while part := response.read(1 << 16):
+    while part := response.read(_PART):
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -206,25 +212,29 @@ def _body(response: HTTPResponse, headers: Mapping[str, str], what: str, limit: 
     return found
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def left(deadline: float) -> float:
+    """Seconds until ``deadline``; TimeoutError when there are none."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError
-    return left
+    return seconds
 
 
-def _connect(url: Url, deadline: float) -> socket.socket:
-    """A connection to the first address that answers; each gets its part of the time."""
+def dial(host: str, port: int, deadline: float, secured: Secured | None = None) -> socket.socket:
+    """A connection to the first address that answers, each gets its part of the time; ``secured`` then makes it one over TLS.
+
+    Raises OSError for what :func:`explained` explains.
+    """
     import socket
 
-    addresses = _addresses(url.host, url.port, deadline)
+    addresses = _addresses(host, port, deadline)
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(_left(deadline) / (len(addresses) - index))
+            sock.settimeout(left(deadline) / (len(addresses) - index))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _secured(sock, url.host, deadline) if url.scheme == "https" else sock
+            return secured(sock, host, deadline) if secured else sock
         except OSError as fault:
             sock.close()
             # What a certificate says does not get better at another address.
@@ -239,7 +249,7 @@ def _connect(url: Url, deadline: float) -> socket.socket:
 def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
     import ssl
 
-    sock.settimeout(_left(deadline))
+    sock.settimeout(left(deadline))
     return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
 
 
@@ -267,7 +277,7 @@ def _addresses(host: str, port: int, deadline: float) -> list[Address]:
             start_new_thread(look_up, ())
         except RuntimeError:  # the system has no thread left
             look_up()
-        if not done.acquire(timeout=_left(deadline)):
+        if not done.acquire(timeout=left(deadline)):
             raise TimeoutError
     result = found[0]
     if isinstance(result, UnicodeError):
@@ -277,22 +287,23 @@ def _addresses(host: str, port: int, deadline: float) -> list[Address]:
     return result[:8]
 
 
-class _Timed:
-    """A socket as ``http.client`` needs it, whose every operation ends at one deadline."""
+class Timed:
+    """A socket as ``http.client`` needs it, whose every operation ends at ``deadline``; that may be set anew."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(self, sock: Any, deadline: float) -> None:
+        self.deadline = deadline
         self._sock = sock
-        self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it."""
-        self._sock.settimeout(_left(self._deadline))
-        self._sock.sendall(data)  # the timeout is for all of it
+        """Send all of it, in parts: TLS counts the time of each."""
+        for start in range(0, len(data), _PART):
+            self._sock.settimeout(left(self.deadline))
+            self._sock.sendall(data[start : start + _PART])
 
     def recv_into(self, buffer: Any) -> int:
         """Receive what there is."""
-        self._sock.settimeout(_left(self._deadline))
-        return self._sock.recv_into(buffer)
+        self._sock.settimeout(left(self.deadline))
+        return int(self._sock.recv_into(buffer))
 
     def makefile(self, _mode: str) -> Any:
         """A reader, as an answer wants one."""

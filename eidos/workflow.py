@@ -9,9 +9,10 @@ import os
 import time
 
 from eidos import __version__, collectors, log
-from eidos.collectors import EARLY, UNITS, Sources
-from eidos.errors import EidosError, InvalidInput, NotApplicable, Timeout, Unavailable
+from eidos.collectors import ANY_CLUSTER, UNITS, ClusterChoice, Sources, is_cluster_wide, turn
+from eidos.errors import EidosError, InvalidInput, NotApplicable, Outdated, Timeout, Unavailable
 from eidos.host import Host
+from eidos.host.name import node_name, said_name
 from eidos.isolation import Child
 from eidos.model.measurement import (
     ABSENT,
@@ -58,13 +59,17 @@ def take_snapshot(
     collector: Callable[[str], Collect] = collectors.load,
     workers: int = WORKERS,
     environ: Mapping[str, str] = os.environ,
+    cluster: ClusterChoice = ANY_CLUSTER,
+    needless: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """Read a host and say what it is; best effort, each collector's outcome included.
 
     ``host`` defaults to the running system; ``select`` names the collectors (default: all); ``timeout`` is in seconds, for all
-    of them together; ``collector`` gives the function for a name, so a caller can put its own in place of any. With
-    ``fail_fast`` the first failure is raised as an EidosError and the rest is stopped. Raises InvalidInput for a timeout that
-    is not positive. Call it from a program without other threads: each collector is a forked child (see ``isolation``).
+    of them together; ``collector`` gives the function for a name, so a caller can put its own in place of any; ``cluster`` says
+    which cluster is meant; ``needless`` are collectors of which it is known that they are skipped, and why. With ``fail_fast``
+    the first failure is raised as an EidosError and the rest is stopped. When only what is the whole cluster's is read, the
+    document is no node's unless the environment names one. Raises InvalidInput for a timeout that is not positive. Call it from
+    a program without other threads: each collector is a forked child (see ``isolation``).
 
     >>> def nothing(sources):
     ...     yield Subtype("kmod", {"nvidia": True})
@@ -78,14 +83,19 @@ def take_snapshot(
     deadline = time.monotonic() + timeout
     host = host or Host()
     chosen = tuple(collectors.names() if select is None else select)
-    sources = Sources(host=host, units=tuple(units), volatile=volatile, deadline=deadline)
+    sources = Sources(host, tuple(units), volatile, deadline, environ, cluster)
+    nobody = bool(chosen) and all(map(is_cluster_wide, chosen))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
-    namer = None if host.root == "/" else Child(lambda: [node_name(host, environ)])
+    namer = None if nobody or host.root == "/" else Child(lambda: [node_name(host, environ)])
     if namer:
         namer.start()
     try:
-        results = _collect(chosen, sources, collector, fail_fast, workers, [namer] if namer else [])
-        node = _name(namer, deadline) if namer else node_name(host, environ)
+        results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in (needless or {}).items()}
+        for outcome, _ in results.values():
+            _log(outcome)
+        left = tuple(name for name in chosen if name not in results)
+        results.update(_collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
+        node = said_name(environ) if nobody else _name(namer, deadline) if namer else node_name(host, environ)
     finally:
         if namer:
             namer.close()
@@ -96,23 +106,6 @@ def take_snapshot(
         measurements=_measurements(chosen, results),
         collectors=tuple(results[name][0] for name in chosen),
     )
-
-
-def node_name(host: Host, environ: Mapping[str, str] = os.environ) -> str:
-    """The node's name, or "" when nothing here knows it.
-
-    Kubernetes tells it (``NODE_NAME`` or ``KUBERNETES_NODE_NAME``, set from ``spec.nodeName``); else the running system's own
-    name, unless this is another UTS namespace, whose name is a container's; else ``etc/hostname`` of the host's files.
-    """
-    for variable in ("NODE_NAME", "KUBERNETES_NODE_NAME"):
-        if environ.get(variable):
-            return environ[variable]
-    if host.is_live and "uts" not in host.foreign_namespaces():
-        return os.uname().nodename
-    try:
-        return host.read("/etc/hostname").strip()
-    except EidosError:
-        return ""
 
 
 def _name(child: Child, deadline: float) -> str:
@@ -253,7 +246,7 @@ def _collect(
         return result
 
     try:
-        for name in sorted(chosen, key=lambda name: name not in EARLY):
+        for name in sorted(chosen, key=turn):
             try:
                 children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
             except Unavailable as fault:
@@ -296,7 +289,7 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
         lines: list[Frame] = []
         log.divert(lambda level, message, fields: lines.append(("log", level, message, _texts(fields))))
         began = time.monotonic()
-        end: Frame = ("end", OK, None, None)
+        end: Frame = ("end", OK, None, None, None)
         try:
             for part in collector(name)(sources):
                 yield from lines
@@ -306,9 +299,9 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
                 else:
                     yield ("subtype", part.name, part.data, part.context)
         except NotApplicable as why:
-            end = ("end", SKIPPED, why.reason, why.hint)
+            end = ("end", SKIPPED, why.reason, why.hint, None)
         except EidosError as fault:
-            end = ("end", FAILED, fault.message, fault.hint)
+            end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
         except Exception as fault:  # a collector's own mistake costs its outcome, not the document
             import traceback
 
@@ -321,6 +314,7 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
                 FAILED,
                 f"internal error at {where}: {type(fault).__name__}: {withhold_text(str(fault))[0]}",
                 "please report this as a fault of eidos",
+                None,
             )
             for line in traceback.format_exc().splitlines():
                 log.debug(line)
@@ -342,7 +336,7 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
     began = time.monotonic()
     late = began >= sources.deadline and not child.is_started
     outcome, reason, hint = FAILED, "no answer", None
-    milliseconds = None
+    milliseconds = stale = None
     try:
         for frame in child.frames(sources.deadline):
             assert isinstance(frame, tuple)
@@ -360,7 +354,7 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             elif kind == "time":
                 milliseconds = rest[0]
             else:
-                outcome, reason, hint = rest
+                outcome, reason, hint, stale = rest
     except Timeout:
         reason = "the deadline passed before its turn came" if late else "no answer before the deadline"
         hint = "give it more time with --timeout, or leave it out with --skip"
@@ -372,10 +366,10 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
         milliseconds = (time.monotonic() - began) * 1000
     subtypes = tuple(subtype for subtype in found.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
     unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
-    if (outcome == OK and unreadable) or (outcome == FAILED and subtypes):
+    if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
         outcome = PARTIAL
     withheld = sum(gap.kind == SECRET for gap in gaps)
-    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld), subtypes
+    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld, stale), subtypes
 
 
 def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:

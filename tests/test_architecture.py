@@ -31,6 +31,9 @@ FLOORS = {
 #: Adapters that stand on another adapter, and why.
 BESIDE = {
     ("cli", "server"): "one verb opens the other door",
+    ("kube", "http"): "names are looked up, sockets timed and their faults explained in one place",
+    ("kube", "output"): "the last good facts of a cluster are kept in a file that is written whole",
+    ("kube", "formats"): "a kubeconfig is YAML",
     ("nvidia", "host"): "what a driver leaves in a file tree is read from the tree it is given",
     ("resources", "formats"): "in a checkout the recipes are YAML",
     ("telemetry", "http"): "traces are sent over HTTP",

@@ -313,7 +313,7 @@ def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outc
         assert word.lower() in told(found).lower(), found
     assert "outside" not in json.dumps(document)
     assert seconds < DEADLINE + 1.0
-    others = [o for o in document["collectors"] if o["name"] not in (hit, "k8s", "systemd", "gpu")]
+    others = [o for o in document["collectors"] if o["name"] not in (hit, "systemd", "gpu") and not o["name"].startswith("k8s.")]
     if cause is not no_proc and cause is not stuck_etc:
         assert all(o["outcome"] == "ok" for o in others), others
 
@@ -422,9 +422,9 @@ def test_what_a_host_says_cannot_forge_a_line_of_the_log(pyz: Path, stage: Stage
 def test_hardly_any_descriptors_are_left(pyz: Path, stage: Stage) -> None:
     """With too few descriptors for all children, those that found none are failed, and the rest is there."""
     began = time.monotonic()
-    command = ["sh", "-c", f"ulimit -n 14; exec {sys.executable} -I {pyz} snapshot -t json --root {stage.root}"]
+    command = ["sh", "-c", f"ulimit -n 12; exec {sys.executable} -I {pyz} snapshot -t json --root {stage.root}"]
     done = subprocess.run(command, env=stage.environ, capture_output=True, timeout=60, check=False)
-    ROWS.append(Row("14 descriptors", f"exit {done.returncode}", time.monotonic() - began))
+    ROWS.append(Row("12 descriptors", f"exit {done.returncode}", time.monotonic() - began))
     assert b"internal error" not in done.stderr
     outcomes = {outcome["name"]: outcome for outcome in json.loads(done.stdout)["collectors"]}
     assert outcomes["os.sysctl"]["outcome"] == "ok"

@@ -11,8 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.fakes.apiserver import ApiServer
+from tests.fakes.job_controller import JobController
+from tests.test_bundle_helm import found_tools
+from tests.test_manifest_kubectl import OF_PROJECTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -23,6 +29,10 @@ COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.
 
 #: Commands of blocks that ask a server.
 WITH_CURL = {line[2:] for block in BLOCKS if "\n$ curl " in block for line in block.splitlines() if line.startswith("$ ")}
+
+#: Commands of blocks that need a cluster.
+CLUSTER_WORDS = re.compile(r"kubectl |cm://| --kubernetes\b")
+IN_CLUSTER = {line for line in COMMANDS if CLUSTER_WORDS.search(line)}
 
 #: Commands whose words would run this test again are run on one small file instead.
 SHORTENED = {"python3 -m tests": "python3 -m tests --collect-only -q tests/test_durations.py"}
@@ -71,7 +81,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
     }
     (folder / "sshd").write_text("".join(f"{key} {value}\n" for key, value in config.items()))
     client = {
-        "Host": "gpu-07.example.com",
+        "Host": "gpu-07.example.com gpu-08.example.com gpu-09.example.com",
         "HostName": "127.0.0.1",
         "Port": port,
         "User": "root",
@@ -100,6 +110,41 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[dict[str, str] | str]:
+    """Variables by which a real kubectl reaches a cluster of three nodes whose Jobs are run; or why there is none."""
+    try:
+        program = found_tools(pytestconfig)["kubectl"]
+    except pytest.skip.Exception as reason:
+        yield str(reason)
+        return
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "kubectl").write_text(
+        f'#!/bin/sh\nverb=$1; shift\n[ "$verb" = apply ] && set -- --validate=false "$@"\nexec {program} "$verb" "$@"\n'
+    )
+    (folder / "kubectl").chmod(0o755)
+    names = ["gpu-07", "gpu-08", "gpu-09"]
+    with ApiServer() as server, JobController(server, folder, dict.fromkeys(names, ROOT / "tests" / "hosts" / "ubuntu-22.04")):
+        for version, resource, kind in OF_PROJECTS:
+            server.kind(version, resource, kind)
+        for name in names:
+            labels = {"kubernetes.io/hostname": name, "nvidia.com/gpu.present": "true"}
+            server.put(f"/api/v1/nodes/{name}", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+        server.put("/api/v1/namespaces/eidos", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eidos"}})
+        rolled: set[str] = set()
+
+        def roll_out(what: str, path: str, tree: dict[str, Any]) -> None:
+            """What a Deployment's controller would write, when all its Pods are there."""
+            if tree.get("kind") == "Deployment" and what == "ADDED" and path not in rolled:
+                rolled.add(path)
+                count, generation = tree["spec"].get("replicas", 2), tree["metadata"].get("generation", 1)
+                counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
+                server.put(path, {**tree, "status": {"observedGeneration": generation, **counts}})
+
+        server.on_change(roll_out)
+        yield {"KUBECONFIG": str(server.kubeconfig(folder)), "FOLDER": str(folder)}
 
 
 def test_the_first_two_commands_are_those_that_matter() -> None:
@@ -133,31 +178,45 @@ def served(command: str, tree: Path, environ: dict[str, str]) -> Iterator[None]:
     assert "Traceback" not in said
 
 
-def test_every_command_works(tree: Path, remote: Path | str, port: int) -> None:
+def test_every_command_works(tree: Path, remote: Path | str, cluster: dict[str, str] | str, port: int) -> None:
     with contextlib.ExitStack() as servers:
-        every_command_works(tree, remote, port, servers)
+        every_command_works(tree, remote, cluster, port, servers)
 
 
-def every_command_works(tree: Path, remote: Path | str, port: int, servers: contextlib.ExitStack) -> None:
+def every_command_works(tree: Path, remote: Path | str, cluster: dict[str, str] | str, port: int, servers: contextlib.ExitStack) -> None:
     path = [str(Path(sys.executable).parent), os.environ["PATH"]]
     if isinstance(remote, Path):
         path.insert(0, str(remote))
     environ = {"PATH": ":".join(path), "HOME": str(tree.parent), "LC_ALL": "C.UTF-8", "IN_TESTS_VENV": "1", "COLUMNS": "96"}
     skipped = []
     for command in COMMANDS:
-        if re.match(r"(ssh|scp) ", command) and isinstance(remote, str):
+        if re.match(r"(ssh|scp) |.* fleet --hosts", command) and isinstance(remote, str):
             skipped.append(f"{command}: {remote}")
             continue
+        variables = {}
+        if command in IN_CLUSTER:
+            if isinstance(cluster, str):
+                skipped.append(f"{command}: {cluster}")
+                continue
+            variables = {"KUBECONFIG": cluster["KUBECONFIG"], "PATH": f"{cluster['FOLDER']}:{environ['PATH']}"}
         if command in WITH_CURL and shutil.which("curl") is None:
             skipped.append(f"{command}: needs curl")
             continue
         words = SHORTENED.get(command, command).replace("--root /host", "--root /").replace("8080", str(port))
+        words = words.replace("https://eidos.example.com", f"http://127.0.0.1:{port}")
         if command.startswith("python3 dist/eidos.pyz serve"):
             servers.enter_context(served(words, tree, environ))
             continue
         expected = re.search(r"# exit status (\d+)(.*)", command)
         done = subprocess.run(
-            ["bash", "-c", words], cwd=tree, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
+            ["bash", "-o", "pipefail", "-c", words],
+            cwd=tree,
+            env={**environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         status = int(expected[1]) if expected else 0
         allowed = {0, status} if expected and "without" in expected[2] else {status}

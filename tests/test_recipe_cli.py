@@ -378,8 +378,3 @@ def test_a_component_that_is_taken_out_and_needed_stays_and_that_is_said(pyz: Pa
     assert "warning: overlays/mine.yaml takes cert-manager out, and it stays, because gpu-operator needs it" in errors
     assert "taken out by overlays/mine.yaml, and needed by gpu-operator all the same" in out
     assert "needed by gpu-operator\n" in out  # kube-prometheus-stack, which no layer chose
-
-
-def test_a_config_map_is_no_file_yet(pyz: Path) -> None:
-    status, _, errors = recipe(pyz, "-f", "cm://gpu-operator/node")
-    assert status == 2 and "ConfigMap" in errors

@@ -30,7 +30,8 @@ SNAPSHOT = Snapshot(
             "os.sysctl", "partial", 3.1, unreadable={"/proc/sys/b": "permission denied", "/proc/sys/a": "input/output error"}, withheld=2
         ),
         Outcome("gpu", "ok", 12.5, absent={"gpu-2/mig": "not supported"}),
-        Outcome("k8s", "skipped", 0.1, "no cluster", "name one with --kubeconfig"),
+        Outcome("k8s.node", "skipped", 0.1, "no cluster", "name one with --kubeconfig"),
+        Outcome("k8s.server", "partial", 0.1, "no answer", stale=7200),
     ),
 )
 
@@ -77,11 +78,16 @@ DOCUMENT = """\
         milliseconds: 12.5
         absent:
           gpu-2/mig: "not supported"
-      - name: k8s
+      - name: k8s.node
         outcome: skipped
         milliseconds: 0.1
         reason: "no cluster"
         hint: "name one with --kubeconfig"
+      - name: k8s.server
+        outcome: partial
+        milliseconds: 0.1
+        reason: "no answer"
+        stale: 7200
     """
 
 

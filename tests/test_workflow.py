@@ -15,15 +15,24 @@ import pytest
 from eidos.collectors import Sources, load, names
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
 from eidos.host import Host
+from eidos.host.name import node_name
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
-from eidos.workflow import node_name, take_snapshot
+from eidos.workflow import take_snapshot
 
 if TYPE_CHECKING:
     from eidos.collectors import Collect
     from eidos.model.measurement import Part
 
-ALL = ("k8s", "systemd", "os.grub", "os.kmod", "os.release", "os.sysctl", "gpu")
+ALL = (
+    *(f"k8s.{name}" for name in ("image", "node", "policy", "server", "topology")),
+    "systemd",
+    "os.grub",
+    "os.kmod",
+    "os.release",
+    "os.sysctl",
+    "gpu",
+)
 
 
 def fine(sources: Sources) -> Iterator[Part]:

@@ -9,7 +9,8 @@ import os
 
 from eidos import log
 from eidos.cli import destination, watch
-from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, path
+from eidos.cli.cluster import CLUSTER, OR_KEPT
+from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidData, InvalidInput
 
 TYPE_CHECKING = False
@@ -43,7 +44,7 @@ VERB = Verb(
         ),
     ),
     (
-        Option("file", "the recipe; - is standard input", "FILE", "f", convert=path, completes="file"),
+        Option("file", "the recipe; - is standard input" + OR_KEPT, "FILE", "f", convert=path, completes="file"),
         Option("bundlers", "components to make, with what they depend on (default: all of the recipe)", "NAME", "b", many=True),
         Option(
             "output",
@@ -75,6 +76,8 @@ VERB = Verb(
         ),
         Option("fail-fast", "stop at the first component that fails, and write nothing"),
         Option("serial", "make one component after another"),
+        Option("timeout", "how long the cluster of a ConfigMap may take", "DURATION", None, "30s", duration),
+        *CLUSTER,
         watch.METRICS_FILE,
         FORMAT,
         *LOGGING,
@@ -109,7 +112,7 @@ def _run(values: Values, watching: Watch) -> int:
     if folder is None and archive is None:
         folder = FOLDER
     _check_places(folder, archive, values)
-    recipe = read_recipe(values["file"])
+    recipe = read_recipe(values["file"], values)
     from eidos.workflow import make_bundle
 
     with watching.step("make"):
@@ -120,7 +123,7 @@ def _run(values: Values, watching: Watch) -> int:
             fail_fast=values["fail-fast"],
             namespace=_by_component(values["namespace"]),
             sets=values["set"],
-            values=[_values(said) for said in values["values"]],
+            values=[_values(said, values) for said in values["values"]],
             registry=values["registry"],
             accelerated_node_selector=_pairs(values["accelerated-node-selector"], "--accelerated-node-selector"),
             accelerated_tolerations=values["accelerated-toleration"],
@@ -142,21 +145,21 @@ def _run(values: Values, watching: Watch) -> int:
     return 0
 
 
-def read_recipe(place: str | None) -> Recipe:
-    """The recipe in a file or on standard input; raises an EidosError that says what is there instead."""
+def read_recipe(place: str | None, values: Values | None = None) -> Recipe:
+    """The recipe in a file, on standard input or in a cluster; raises an EidosError that says what is there instead."""
     if place is None:
         raise InvalidInput("eidos bundle needs a recipe, with --file", _MAKE)
     from eidos import formats
     from eidos.model.recipe import Recipe
 
     name = "standard input" if place == "-" else place
-    return Recipe.from_tree(formats.from_text(destination.read(place, missing=_MAKE), name), name)
+    return Recipe.from_tree(formats.from_text(destination.read(place, missing=_MAKE, values=values), name), name)
 
 
 def _check_places(folder: str | None, archive: str | None, values: Values) -> None:
     """Raise an EidosError for places that cannot be written, before any work is done for them."""
     if folder is not None:
-        if folder == destination.STDOUT or folder.startswith("cm://"):
+        if folder == destination.STDOUT or destination.in_cluster(folder):
             raise InvalidInput(f"--output: a bundle is a folder, and {folder!r} is none", "--archive - writes a tar.gz to standard output")
         from eidos.bundle import writer
 
@@ -233,7 +236,7 @@ def _pairs(words: tuple[str, ...], flag: str) -> dict[str, str]:
     return pairs
 
 
-def _values(said: str) -> tuple[str, Any, str]:
+def _values(said: str, values: Values) -> tuple[str, Any, str]:
     """The component, the tree of its file and what to call that."""
     id, equals, place = said.partition("=")
     if not equals or not id or not place:
@@ -241,7 +244,7 @@ def _values(said: str) -> tuple[str, Any, str]:
     from eidos import formats
 
     try:
-        tree = formats.from_text(destination.read(place, missing="write component=FILE"), place)
+        tree = formats.from_text(destination.read(place, missing="write component=FILE", values=values), place)
     except EidosError as fault:
         raise InvalidData(f"--values: {fault.message}", fault.hint) from fault
     if not isinstance(tree, dict) and tree is not None:

@@ -9,9 +9,11 @@ import time
 
 from eidos import log
 from eidos.cli import destination, watch
+from eidos.cli.cluster import CLUSTER, OR_KEPT
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration, path
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.query import FIELDS
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +40,14 @@ VERB = Verb(
         ),
     ),
     (
-        Option("file", "a snapshot to take the query from; - is standard input", "FILE", "f", convert=path, completes="file"),
+        Option(
+            "file",
+            "a snapshot to take the query from; - is standard input" + OR_KEPT,
+            "FILE",
+            "f",
+            convert=path,
+            completes="file",
+        ),
         Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
         Option("osv", "its version: 24.04", "VERSION"),
         Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
@@ -58,9 +67,10 @@ VERB = Verb(
         ),
         Option("server", "ask this server instead of the built-in data: https://eidos.example.com", "URL"),
         Option("fallback", "when the server does not answer, take the built-in data; the recipe says so"),
-        Option("timeout", "how long the server may take, with all attempts", "DURATION", None, "30s", duration),
+        Option("timeout", "how long the server, or the cluster, may take, with all attempts", "DURATION", None, "30s", duration),
+        *CLUSTER,
         watch.METRICS_FILE,
-        OUTPUT,
+        replace(OUTPUT, help=OUTPUT.help + OR_KEPT),
         FORMAT,
         *LOGGING,
         HELP,
@@ -89,7 +99,7 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Write the recipe, the list of what is covered, or what lint found."""
-    destination.check(values["output"])
+    destination.check(values["output"], values)
     action = values.get("action")
     if action:
         # What the environment or the configuration file says is meant for recipes, and stands in nobody's way here.
@@ -114,7 +124,7 @@ def _list(values: Values) -> int:
         text = list_table(tree, destination.width(values["output"]))
     else:
         text = emit(fmt, tree)
-    destination.write(values["output"], text)
+    destination.write(values["output"], text, values, "recipe")
     return 0
 
 
@@ -136,7 +146,7 @@ def _run(values: Values, watching: Watch) -> int:
             text = recipe_table(recipe, width, explain=values["explain"], context=values["context"], source=source)
         else:
             text = emit(fmt, recipe.to_tree(context=values["context"]) if tree is None else tree)
-    destination.write(values["output"], text)
+    destination.write(values["output"], text, values, "recipe")
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
         return FINDINGS
@@ -173,7 +183,7 @@ def _make(values: Values, watching: Watch) -> Recipe:
     from eidos.workflow import make_recipe
 
     store = open_store(values["data"])
-    snapshot = read_snapshot(values["file"])[0] if values["file"] is not None else None
+    snapshot = read_snapshot(values["file"], values)[0] if values["file"] is not None else None
     began = time.perf_counter()
     with watching.step("build"):
         recipe = make_recipe(query(values), snapshot=snapshot, store=store, called=values.where, explain=values["explain"])
@@ -186,14 +196,14 @@ def query(values: Values) -> dict[str, str]:
     return {field: values[field] for field in FIELDS if values[field] is not None}
 
 
-def read_snapshot(place: str) -> tuple[Snapshot, bytes]:
-    """The snapshot in a file or on standard input, and its bytes; raises an EidosError that says what is there instead."""
+def read_snapshot(place: str, values: Values | None = None) -> tuple[Snapshot, bytes]:
+    """The snapshot in a file, on standard input or in a cluster, and its bytes; raises an EidosError that says what is there instead."""
     from eidos import formats
     from eidos.cli.destination import read
     from eidos.model.snapshot import from_tree
 
     name = "standard input" if place == "-" else place
-    data = read(place)
+    data = read(place, values=values)
     tree = formats.from_text(data, name)
     if tree is None:
         raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")

@@ -71,7 +71,7 @@ def _checked(values: Values) -> tuple[Remote, dict[str, str], bytes | None]:
         if other:
             message = f"{', '.join(other)}: a server reads from a snapshot all but the intent"
             raise InvalidInput(message, f"leave that out, or {where['file']}, or {where['server']}")
-        snapshot = read_snapshot(values["file"])[1]
+        snapshot = read_snapshot(values["file"], values)[1]
     try:
         return Remote(values["server"]), said, snapshot
     except InvalidInput as fault:

@@ -104,7 +104,7 @@ def read_config(path: str | None) -> Config:
     """
     if path is None:
         return Config()
-    if _may_never_answer(path):
+    if may_never_answer(path):
         from eidos.isolation import answer
 
         try:
@@ -135,7 +135,7 @@ def read_config(path: str | None) -> Config:
     return Config(path, tree or {})
 
 
-def _may_never_answer(path: str) -> bool:
+def may_never_answer(path: str) -> bool:
     """Whether a path lies on a file system that a server, or a program, stands behind (proc_pid_mountinfo(5)).
 
     Only then is it worth a child to look; most homes are on a disk.

@@ -6,10 +6,12 @@ anything is collected or how a document is laid out.
 
 from __future__ import annotations
 
+import os
 import time
 
 from eidos import collectors, log
 from eidos.cli import destination, watch
+from eidos.cli.cluster import CLUSTER, OR_KEPT
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
@@ -29,6 +31,9 @@ INCOMPLETE = 3
 
 #: Seconds that writing a file may take when the collectors have used up the time.
 PATIENCE = 0.5
+
+#: The same for a cluster.
+CLUSTER_PATIENCE = 5.0
 
 
 def names_and_groups() -> dict[str, str]:
@@ -53,11 +58,18 @@ def chosen(words: Sequence[str], among: Sequence[str]) -> list[str]:
 
 
 ABOUT = (
-    "Read this node and write down what it is: kernel parameters, modules and release, systemd units, GPUs. Nothing is changed.",
+    (
+        "Read this node and write down what it is: kernel parameters, modules and release, systemd units, GPUs, and the Kubernetes cluster "
+        "that it belongs to. Nothing is changed."
+    ),
     "Every source has a deadline. What cannot be read is in the document as unread, with the reason, and costs nothing else.",
 )
 
 NOTES = (
+    (
+        "The cluster is the one that kubectl would ask, or a pod's own. This node is the one that NODE_NAME, KUBERNETES_NODE_NAME or "
+        "HOSTNAME names. What a cluster said last is kept in ~/.cache/eidos (in $XDG_CACHE_HOME, if that is set), for --allow-stale."
+    ),
     (
         "Each flag can also be a variable (--log-level is EIDOS_LOG_LEVEL) or a key in ~/.config/eidos/config.yaml, at its top or in "
         "a section 'snapshot'. A flag wins over a variable, a variable over the file."
@@ -77,13 +89,21 @@ VERB = Verb(
     "snapshot",
     ABOUT,
     (
-        replace(OUTPUT, help="write to this file, whole or not at all, readable by you alone; - is standard output"),
+        replace(OUTPUT, help="write to this file, whole or not at all, readable by you alone; - is standard output" + OR_KEPT),
         replace(FORMAT, help="how to write it; without this flag json into a FILE.json, else yaml"),
         _names("only", "collect these alone: collectors or groups of them, by comma"),
         _names("skip", "leave these out"),
         _names("require", "exit 3 when one of these is not ok; the document is written all the same"),
         Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, many=True),
         Option("root", "read the host whose files are mounted here", "FOLDER", None, "/", path, completes="folder"),
+        Option("cluster-only", "read what is the same for all nodes of a cluster, and nothing of this host; the node if NODE_NAME says it"),
+        *CLUSTER,
+        Option(
+            "allow-stale",
+            "when the cluster does not answer, write what it said before, if that is no older; it is marked",
+            "AGE",
+            convert=duration,
+        ),
         Option("timeout", "for everything together; what is late is left out, and said to be", "DURATION", None, "10s", duration),
         Option("volatile", "also what changes on its own: temperatures, counters, memory in use"),
         Option("fail-fast", "stop at the first failure, write nothing, exit 1"),
@@ -99,6 +119,7 @@ VERB = Verb(
         ("eidos snapshot --only os.sysctl,os.kmod -t json | jq .", "two collectors, into another program"),
         ("eidos snapshot --units containerd,kubelet,my-agent", "other units than the usual ones"),
         ("eidos snapshot --root /host", "from a container that has the host's files at /host"),
+        ("eidos snapshot --cluster-only --kube-context prod", "a cluster, from anywhere"),
     ),
     notes=NOTES,
 )
@@ -111,17 +132,8 @@ def run(values: Values) -> int:
 
 def _run(values: Values, watching: Watch) -> int:
     deadline = time.monotonic() + values["timeout"]
-    _in_time(values["output"], lambda: destination.check(values["output"]), deadline)
-    everything = collectors.names()
-    selected = chosen(values["only"], everything) if values["only"] else list(everything)
-    skipped = chosen(values["skip"], everything)
-    selected = [name for name in selected if name not in skipped]
-    required = chosen(values["require"], everything)
-    if not selected:
-        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(everything)}")
-    for name in required:
-        if name not in selected:
-            raise InvalidInput(f"--require: {name!r} is not collected: --only or --skip leaves it out")
+    _in_time(values["output"], lambda: destination.check(values["output"], values), deadline)
+    selected, required = _selected(values)
     emit = _emitter(values)
     if values["list"]:
         return _list(values, selected)
@@ -142,16 +154,67 @@ def _run(values: Values, watching: Watch) -> int:
         timeout=left,
         fail_fast=values["fail-fast"],
         collector=watching.collector(selected),
+        cluster=collectors.ClusterChoice(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
+        needless=_needless(values, selected),
     )
     watching.outcomes(snapshot.collectors)
     began = time.perf_counter()
     with watching.step("serialise"):
         text = emit(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
-    _in_time(values["output"], lambda: destination.write(values["output"], text), max(deadline, time.monotonic() + PATIENCE))
+    until = max(deadline, time.monotonic() + (CLUSTER_PATIENCE if destination.in_cluster(values["output"]) else PATIENCE))
+    _in_time(values["output"], lambda: destination.write(values["output"], text, values, "snapshot", until), until)
     if _is_bare(snapshot):
         log.warn(f"nothing of an operating system is below {values['root']!r}", hint="is the host's file system mounted there?")
+    if values["cluster-only"] and all(outcome.outcome == SKIPPED for outcome in snapshot.collectors):
+        hint = "say which cluster with --kubeconfig, KUBECONFIG or --kube-context"
+        log.warn(f"nothing was read: {snapshot.collectors[0].reason}", hint=hint)
     return _status(snapshot, required)
+
+
+def _selected(values: Values) -> tuple[list[str], list[str]]:
+    """The collectors that run, and those of them that must be ok."""
+    everything = collectors.names()
+    possible = list(everything)
+    if values["cluster-only"]:
+        if values["root"] != "/":
+            raise InvalidInput("--cluster-only reads no host, and --root names one", "leave one of them out")
+        from eidos.host.name import said_name
+
+        possible = [name for name in everything if collectors.is_cluster_wide(name) or (name == "k8s.node" and said_name(os.environ))]
+    selected = chosen(values["only"], possible) if values["only"] else possible
+    skipped = chosen(values["skip"], everything)
+    selected = [name for name in selected if name not in skipped]
+    flags = "--cluster-only, --only {} --skip" if values["cluster-only"] else "--only {} --skip"
+    if not selected:
+        raise InvalidInput(f"{flags.format('and')} leave no collector", f"there are {', '.join(possible)}")
+    required = []
+    for word in values["require"]:
+        # Of a group what --cluster-only leaves of it.
+        for name in chosen([word], possible) or chosen([word], everything):
+            if name not in selected:
+                raise InvalidInput(f"--require: {name!r} is not collected: {flags.format('or')} leaves it out")
+            required.append(name)
+    return selected, [name for name in selected if name in required]
+
+
+def _needless(values: Values, selected: Sequence[str]) -> dict[str, str]:
+    """The collectors that would ask a cluster, each with the reason why there is none; empty when there may be one.
+
+    Most hosts have none, and a process for each of these collectors, only to say so, would cost a quarter of the whole run.
+    """
+    names = [name for name in selected if name.startswith("k8s.")]
+    if not names:
+        return {}
+    from eidos.cli.settings import may_never_answer
+    from eidos.kube.config import hold, nothing
+
+    hold(os.environ, values["kubeconfig"])
+    if values["kubeconfig"] or values["kube-context"]:
+        return {}
+
+    reason = nothing(os.environ, lambda path: may_never_answer(path) or os.path.lexists(path))
+    return dict.fromkeys(names, reason) if reason else {}
 
 
 def _emitter(values: Values) -> Callable[[Snapshot], str]:
@@ -178,16 +241,16 @@ def _list(values: Values, selected: Sequence[str]) -> int:
     else:
         column = max(len(name) for name in rows) + 2
         text = "".join(f"{name:<{column}}{summary}\n" for name, summary in rows.items())
-    destination.write(values["output"], text)
+    destination.write(values["output"], text, values, "collectors")
     return 0
 
 
 def _in_time(place: str, work: Callable[[], None], deadline: float) -> None:
     """Do what touches the output: for a file in a child, because it may be on a file server that is gone.
 
-    Whoever reads standard output may take the time that it takes.
+    Whoever reads standard output may take the time that it takes; a cluster is asked with a deadline of its own.
     """
-    if place == destination.STDOUT or place.startswith(("/dev/", "/proc/")):
+    if place == destination.STDOUT or destination.in_cluster(place) or place.startswith(("/dev/", "/proc/")):
         work()
         return
     from eidos.isolation import answer

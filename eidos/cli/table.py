@@ -124,7 +124,8 @@ def _tally(outcomes: tuple[Outcome, ...]) -> str:
 def _note(outcome: Outcome) -> str:
     counts = {"unreadable": len(outcome.unreadable), "absent": len(outcome.absent), "withheld": outcome.withheld}
     counted = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    return "; ".join(part for part in (outcome.reason, counted) if part)
+    age = f"this is what it said {outcome.stale:,} s ago" if outcome.stale is not None else ""
+    return "; ".join(part for part in (outcome.reason, age, counted) if part)
 
 
 def columns(text: str) -> int:

@@ -21,7 +21,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any, Callable
 
     from eidos.host import Host
@@ -46,17 +46,46 @@ UNITS = (
 EARLY = ("os.sysctl", "gpu", "systemd")
 
 
+def is_cluster_wide(name: str) -> bool:
+    """Whether a collector reads what is the same for every node of a cluster."""
+    return name.startswith("k8s.") and name != "k8s.node"
+
+
+def turn(name: str) -> int:
+    """When a collector's turn comes: those that wait for a cluster come last, so that no host goes unread because one is silent."""
+    return 2 if name.startswith("k8s") else name not in EARLY
+
+
+class ClusterChoice(Record):
+    """Which cluster is meant, where that is not left to the environment.
+
+    ``kubeconfig``, ``context`` and ``namespace`` are as kubectl takes them. ``stale`` is how many seconds old what a cluster said may be,
+    when it does not answer; None: there is no use for that.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+    stale: float | None = None
+
+
+#: What the environment leads to.
+ANY_CLUSTER = ClusterChoice()
+
+
 class Sources(Record):
     """What a collector may draw on.
 
     ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether readings that
-    change on their own are wanted; ``deadline`` is in seconds of ``time.monotonic()``.
+    change on their own are wanted; ``deadline`` is in seconds of ``time.monotonic()``; ``environ`` are the environment's variables.
     """
 
     host: Host
     units: tuple[str, ...] = UNITS
     volatile: bool = False
     deadline: float = float("inf")
+    environ: Mapping[str, str] = {}
+    cluster: ClusterChoice = ANY_CLUSTER
 
 
 def names() -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class Outcome(Record):
     """What became of a collector.
 
     ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` say why when it is not ok;
-    ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets.
+    ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is how many seconds ago the source
+    said what the readings are, where that is not now.
     """
 
     name: str
@@ -73,3 +74,4 @@ class Outcome(Record):
     unreadable: dict[str, str] = {}
     absent: dict[str, str] = {}
     withheld: int = 0
+    stale: int | None = None

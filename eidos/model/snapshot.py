@@ -102,6 +102,8 @@ def _outcome_tree(outcome: Outcome) -> dict[str, Any]:
             tree[name] = dict(sorted(getattr(outcome, name).items()))
     if outcome.withheld:
         tree["withheld"] = outcome.withheld
+    if outcome.stale is not None:
+        tree["stale"] = outcome.stale
     return tree
 
 
@@ -137,6 +139,7 @@ def _expect_kind(reader: Reader, root: dict[str, Any]) -> None:
 
 def _outcome(reader: Reader, value: Any, at: str) -> Outcome:
     tree = reader.mapping(value, at)
+    stale = tree.get("stale")
     outcome = reader.name(tree.get("outcome"), f"{at}.outcome")
     if outcome not in _OUTCOMES:
         raise reader.fault(f"{at}.outcome", f"unknown outcome {short(outcome)}", f"outcomes are {', '.join(_OUTCOMES)}")
@@ -149,4 +152,5 @@ def _outcome(reader: Reader, value: Any, at: str) -> Outcome:
         unreadable=reader.texts(tree.get("unreadable"), f"{at}.unreadable"),
         absent=reader.texts(tree.get("absent"), f"{at}.absent"),
         withheld=int(reader.number(tree.get("withheld", 0), f"{at}.withheld")),
+        stale=None if stale is None else int(reader.number(stale, f"{at}.stale")),
     )

@@ -84,6 +84,10 @@ VOLATILE_UNIT_PROPERTIES = frozenset(
 )
 
 
+#: Labels of nodes: when GPU Feature Discovery last looked.
+VOLATILE_LABELS = frozenset(("nvidia.com/gfd.timestamp",))
+
+
 def is_volatile_sysctl(path: str) -> bool:
     """Whether the file ``path``, given from /proc/sys on or in full, changes on its own.
 

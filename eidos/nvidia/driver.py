@@ -63,15 +63,15 @@ class Device(Record):
 def look(host: Host, environ: Mapping[str, str] = os.environ) -> Driver:
     """Look for traces of a driver; a trace that cannot be read counts as one.
 
-    Where the running system itself is looked at, the dynamic linker's own ways count too: LD_LIBRARY_PATH and its cache;
-    a library that only the linker finds is there as its bare name.
+    Where the running kernel is looked at, from a container too, the dynamic linker's own ways count: LD_LIBRARY_PATH and its cache, where
+    NVIDIA's container runtime puts the library. One that only the linker finds is there as its bare name.
     """
     version = module_version(host)
     libraries = [f"{folder}/{SONAME}" for folder in LIBRARY_FOLDERS if _there(host, f"{folder}/{SONAME}")]
     if version is not None:
         # Two drivers' libraries: the one whose file is named after the module is the one that can talk to it.
         libraries.sort(key=lambda path: library_version(_target(host, path)) != version)
-    if host.root == "/" and _linker_finds(environ):
+    if (host.root == "/" or host.is_live) and _linker_finds(environ):
         libraries.insert(0, SONAME)
     return Driver(version is not None or any(_there(host, path) for path in _TRACES), version, tuple(libraries))
 

@@ -1,0 +1,289 @@
+"""``eidos fleet``: which of many nodes is different.
+
+Knows the flags of the verb, where the answers go and the exit status; must not know how a node is reached or what makes two equal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from eidos import collectors, log
+from eidos.cli import cluster, destination
+from eidos.cli.fleet_cluster import ALL, OF_JOBS
+from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, duration, path
+from eidos.cli.snapshot import chosen, names_and_groups
+from eidos.errors import InvalidInput
+from eidos.model.record import replace
+from eidos.model.unit import unit_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from typing_extensions import Self
+
+    from eidos.cli.options import Values
+    from eidos.fleet.folder import Folder
+    from eidos.fleet.rules import Rules
+    from eidos.fleet.ssh import Answer
+
+    Answers = Generator[tuple[str, Answer], None, None]
+
+#: A node did not answer; a node is odd.
+INCOMPLETE, FINDINGS = 3, 4
+
+#: Nodes that are asked at the same time, at most.
+MOST = 512
+
+#: Seconds that a node has: where it only has to run a program, and where it may have to pull an image first.
+OVER_SSH, IN_CLUSTER = 60.0, 300.0
+
+#: Bytes that a list of hosts may have, and how the names of such files end, which no host's does.
+LIMIT, LISTS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts")
+
+#: Seconds that the collectors on a node have, unless that is more than half of all its time.
+COLLECT = 10.0
+
+
+def count(value: str) -> int:
+    """A number of nodes; InvalidInput for none, or more than anybody should ask at once."""
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MOST):
+        raise InvalidInput(f"{value!r} is no number from 1 to {MOST}")
+    return int(value)
+
+
+def interpreter(value: str) -> str:
+    """The name or the path of a Python; InvalidInput for what a shell on the way might read otherwise."""
+    if value.startswith("-") or not value or not all(char.isascii() and (char.isalnum() or char in "./_+-") for char in value):
+        raise InvalidInput(f"{value!r} is no name or path of an interpreter")
+    return value
+
+
+VERB = Verb(
+    "fleet",
+    (
+        (
+            "Take a snapshot of many nodes at once and say which of them are different, and in what. Nodes that are set up alike make a "
+            "class; the largest is what the others are compared with. What identifies a node, and what changes on its own, does not count."
+        ),
+        (
+            "Over ssh nothing is installed or written there: the program goes over standard input into memory and runs from there; the "
+            "node needs python3, 3.9 or newer. ssh is the system's, with your own configuration, and may not ask for a password."
+        ),
+    ),
+    (
+        Option(
+            "hosts", "a file with a host on each line, or hosts by comma: gpu-01,gpu-02 or gpu-[01-64]", "HOST", commas=False, many=True
+        ),
+        Option("via", "lead there with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
+        Option("python", "the interpreter there", "PYTHON", None, "python3", interpreter),
+        Option("program", "the file to send (default: this one)", "FILE", convert=path, completes="file"),
+        Option("kubernetes", "ask the nodes of a cluster, with a Job on each", anywhere=False),
+        Option("selector", f"the labels of those nodes; {ALL} is all of them", "LABELS", None, "nvidia.com/gpu.present=true"),
+        Option("keep", "leave the Jobs and what they made in the cluster", anywhere=False),
+        Option("parallel", "ask so many nodes at a time", "NUMBER", None, "32", count),
+        Option("timeout", "for each node, from its start to its answer (default: 60s, in a cluster 5m)", "DURATION", convert=duration),
+        Option(
+            "output",
+            "a new folder for the snapshots and the summary (default: ./fleet-<time>)",
+            "DIR",
+            "o",
+            None,
+            path,
+            anywhere=False,
+            completes="folder",
+        ),
+        replace(FORMAT, help="how to print the summary (default: table)"),
+        Option("exit-code", "exit 4 when a node is different"),
+        Option("only", "collect these alone: collectors or groups of them, by comma", "NAMES", choices=names_and_groups, many=True),
+        Option("skip", "leave these out", "NAMES", choices=names_and_groups, many=True),
+        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, many=True),
+        *OF_JOBS,
+        *cluster.CLUSTER,
+        *LOGGING,
+        HELP,
+    ),
+    examples=(
+        ("eidos fleet --hosts 'gpu-[01-64]'", "64 hosts over ssh"),
+        ("eidos fleet --hosts hosts.txt -o today --exit-code", "from a file, for a pipeline"),
+        ("eidos fleet --hosts 'gpu-[01-64]' --via 'srun -w {host}'", "through Slurm"),
+        ("eidos fleet --hosts web-1,web-2 --via 'docker exec -i {host}'", "in containers"),
+        ("eidos fleet --kubernetes --create-namespace", "the GPU nodes of a cluster"),
+        ("eidos fleet --kubernetes --selector '*' --gpu none", "all of its nodes"),
+    ),
+    notes=(
+        (
+            "In a cluster each node gets a Job, which writes into a ConfigMap; all of it is removed in the end, after an interrupt, too. "
+            "'eidos manifest agent --explain-privileges' says what the Jobs may do, and what more rights would show."
+        ),
+        "--via is split into words as a shell would do it, but no shell runs it; the words that start Python follow.",
+        (
+            "Exit status: 0 all nodes answered; 1 failed; 2 wrong usage; 3 a node did not answer, whatever the others say; 4 a node is "
+            "different, with --exit-code. What a node could not read is unknown, neither equal nor different, and is said to be."
+        ),
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Ask all nodes, write what they say into a folder, and say how they compare."""
+    from contextlib import closing
+
+    from eidos.fleet import rules
+    from eidos.fleet.folder import CLUSTER, Folder, check
+
+    if values["hosts"] and values["kubernetes"]:
+        raise InvalidInput("--hosts and --kubernetes: the nodes are either hosts or a cluster's")
+    known = rules.shipped()
+    place, new = _place(values["output"])
+    values["timeout"] = values["timeout"] or (IN_CLUSTER if values["kubernetes"] else OVER_SSH)
+    if values["kubernetes"]:
+        from eidos.cli.fleet_cluster import Asked
+
+        for name in ("via", "python"):
+            if values.where.get(name) == f"--{name}":
+                raise InvalidInput(f"--{name} is for --hosts")
+        if not new:
+            check(place)
+        asked = Asked(values, _selected(values))
+        folder = Folder(place, asked.nodes, known, new)
+        facts = asked.facts()
+        if facts is not None:
+            folder.write(CLUSTER, facts.to_tree())
+        nodes, answers = asked.nodes, asked.answers()
+    else:
+        nodes, answers = _over_processes(values)
+        folder = Folder(place, nodes, known, new)
+    # Whatever comes in between, nothing is left running: that is what closing is for.
+    try:
+        with closing(answers), Progress(len(nodes)) as progress:
+            for node, answer in answers:
+                folder.put(node, answer)
+                progress.show(folder)
+                silence = folder.silent.get(node)
+                if silence:
+                    log.info(f"{node}: no answer: {silence.why}", hint=silence.hint)
+    except BaseException:
+        held = folder.leave(len(nodes))
+        if held:
+            log.warn(held, hint="remove it: the run did not come to its end")
+        raise
+    return _report(folder, known, values)
+
+
+def _place(said: str | None) -> tuple[str, bool]:
+    """The folder, and whether it has to be a new one, whatever its name; InvalidInput for what is none."""
+    if said is None:
+        return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
+    if said == destination.STDOUT or destination.in_cluster(said):
+        raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {said!r} is none", "--format json prints the summary")
+    return said, False
+
+
+def _report(folder: Folder, known: Rules, values: Values) -> int:
+    """Print the summary; the exit status that goes with it."""
+    summary = folder.summary()
+    fmt = values["format"] or "table"
+    if fmt == "table":
+        from eidos.cli.fleet_table import fleet_table
+
+        text = fleet_table(summary, known.said, destination.width(destination.STDOUT))
+    else:
+        from eidos import formats
+
+        tree = {**summary.to_tree(), "folder": folder.path}
+        text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
+    destination.write(destination.STDOUT, text)
+    if summary.silent:
+        total = len(summary.silent) + summary.answered
+        log.error(f"{len(summary.silent)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
+        return INCOMPLETE
+    return FINDINGS if summary.odd and values["exit-code"] else 0
+
+
+def _selected(values: Values) -> list[str]:
+    """The collectors that --only and --skip leave."""
+    everything = collectors.names()
+    skipped = chosen(values["skip"], everything)
+    selected = [name for name in (chosen(values["only"], everything) if values["only"] else everything) if name not in skipped]
+    if not selected:
+        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(everything)}")
+    return selected
+
+
+def _over_processes(values: Values) -> tuple[list[str], Answers]:
+    """The hosts, and what they answer over ssh or another command."""
+    from eidos.fleet import remote, ssh
+
+    for name in ("selector", "keep", *(option.name for option in OF_JOBS)):
+        if values.where.get(name) == f"--{name}":
+            raise InvalidInput(f"--{name} is for --kubernetes")
+    nodes = _hosts(values["hosts"])
+    timeout = values["timeout"]
+    leading = ssh.words(values["via"], timeout)
+    sent = remote.program(values["program"] or sys.argv[0], _arguments(values))
+    return nodes, ssh.ask(nodes, sent, leading=leading, python=values["python"], parallel=values["parallel"], timeout=timeout)
+
+
+def _hosts(said: tuple[str, ...]) -> list[str]:
+    from eidos.fleet.names import hosts
+
+    if not said:
+        raise InvalidInput(
+            "eidos fleet needs nodes: --hosts or --kubernetes", "--hosts takes a file with a host on each line, or hosts by comma"
+        )
+    found: dict[str, None] = {}
+    for word in said:
+        if word == destination.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
+            place = "standard input" if word == destination.STDOUT else word
+            content = destination.read(word, LIMIT, "name a file with a host on each line, or hosts by comma")
+            if len(content) > LIMIT:
+                raise InvalidInput(f"{place}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
+            found.update(dict.fromkeys(hosts(content.decode("utf-8-sig", "replace"), place)))
+        else:
+            found.update(dict.fromkeys(hosts(word, "--hosts")))
+    return list(found)
+
+
+def _arguments(values: Values) -> list[str]:
+    """What eidos is asked there: what is the whole cluster's is none of a node's configuration."""
+    own = [name for name in _selected(values) if not collectors.is_cluster_wide(name)]
+    if not own:
+        raise InvalidInput("--only and --skip leave nothing that is a node's own")
+    words = ["snapshot", "--output=-", "--format=json", "--log-level=error", "--log-format=text", f"--only={','.join(own)}"]
+    words += [f"--timeout={min(COLLECT, values['timeout'] / 2):g}s"]
+    return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
+
+
+class Progress:
+    """A line on a terminal that says how far it is; nothing anywhere else, or where only failures are shown."""
+
+    def __init__(self, total: int) -> None:
+        try:
+            self._shown = log.shows("warn") and sys.stderr is not None and sys.stderr.isatty()
+        except ValueError:  # closed
+            self._shown = False
+        self._total = total
+
+    def __enter__(self) -> Self:
+        self._write(f"0 of {self._total} nodes answered")
+        return self
+
+    def show(self, folder: Folder) -> None:
+        """Say how many answered, and how many will not."""
+        silent = len(folder.silent)
+        self._write(f"{folder.answered} of {self._total} nodes answered" + (f", {silent} did not" if silent else ""))
+
+    def __exit__(self, *_: object) -> None:
+        self._write("")
+
+    def _write(self, text: str) -> None:
+        if self._shown:
+            try:
+                room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+                sys.stderr.write(f"\r{text if room < 1 else text[:room]}\x1b[K")  # what wraps would stay
+                sys.stderr.flush()
+            except (OSError, ValueError):  # the terminal has gone
+                self._shown = False

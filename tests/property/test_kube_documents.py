@@ -1,0 +1,226 @@
+"""Laws of documents that are kept in a cluster: what is written is read back, whole or not at all, whoever dies on the way."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import random
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
+from eidos.kube import documents
+from eidos.kube.documents import ROOM
+from eidos.kube.kept import LIMIT, Index, Kept, Place, parse
+
+if TYPE_CHECKING:
+    from eidos.kube.client import Client
+
+
+class Died(Exception):
+    """A writer was killed."""
+
+
+class Memory:
+    """The part of a client that documents need, over a dict; after ``lives`` changes its user dies."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Any]] = {}
+        self.lives = 10**9
+        self.changes = 0
+
+    def _change(self) -> None:
+        if not self.lives:
+            raise Died
+        self.lives -= 1
+        self.changes += 1
+
+    def get(self, path: str) -> dict[str, Any]:
+        if path not in self.held:
+            raise NotFound(f'"{path.rpartition("/")[2]}" not found')
+        return copy.deepcopy(self.held[path])
+
+    def apply(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        self._change()
+        values = [len(text.encode()) for text in (document.get("data") or {}).values()] if document["kind"] == "ConfigMap" else []
+        field = "binaryData" if document["kind"] == "ConfigMap" else "data"
+        values += [len(base64.b64decode(text)) for text in (document.get(field) or {}).values()]
+        assert sum(values) <= 1 << 20, "kube-apiserver: may not be more than 1048576 bytes"
+        self.held[path] = copy.deepcopy(document)
+        return document
+
+    def delete(self, path: str) -> bool:
+        self._change()
+        return self.held.pop(path, None) is not None
+
+
+def new() -> tuple[Memory, Client]:
+    memory = Memory()
+    return memory, cast("Client", memory)
+
+
+def text(size: int, seed: int, plain: bool) -> bytes:
+    """Of that size: random letters, which pack to three quarters, or a line again and again."""
+    if plain:
+        return (b"kernel.threads-max: %d\n" % seed * (size // 20 + 1))[:size]
+    return base64.b64encode(random.Random(seed).randbytes(size))[:size]
+
+
+PLACES = [parse("cm://eidos/node"), parse("secret://eidos/node")]
+SIZES = st.sampled_from([0, 1, 1000, ROOM - 1, ROOM, ROOM + 1, int(ROOM * 1.33), int(ROOM * 1.4), int(ROOM * 2.8), int(ROOM * 4.5)])
+TEXTS = st.builds(text, SIZES, st.integers(0, 9), st.booleans())
+
+
+def write(client: Client, place: Place, data: bytes) -> None:
+    documents.write(client, place, data, form="yaml", component="snapshot")
+
+
+@settings(max_examples=25)
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(PLACES))
+def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], place: Place) -> None:
+    memory, client = new()
+    for data in written:
+        write(client, place, data)
+        assert documents.read(client, place) == data
+    kept = Kept.get(client, place)
+    index = kept.index() if kept else None
+    assert set(memory.held) == {place.path, *(place.part(number).path for number in (index.parts if index else ()))}
+    before = copy.deepcopy(memory.held)
+    write(client, place, written[-1])
+    if not (index and index.parts):
+        assert memory.held == before, "the same document is the same object"
+    assert documents.remove(client, place)
+    assert not memory.held
+    assert not documents.remove(client, place)
+
+
+@settings(max_examples=25)
+@given(st.none() | TEXTS, TEXTS, TEXTS, st.integers(0, 8), st.sampled_from(PLACES))
+def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
+    before: bytes | None, after: bytes, later: bytes, lives: int, place: Place
+) -> None:
+    memory, client = new()
+    if before is not None:
+        write(client, place, before)
+    memory.lives = lives
+    try:
+        write(client, place, after)
+    except Died:
+        pass
+    memory.lives = 10**9
+    if before is None and place.path not in memory.held:
+        with pytest.raises(NotFound):
+            documents.read(client, place)
+    else:
+        assert documents.read(client, place) in (before, after)
+    write(client, place, later)
+    assert documents.read(client, place) == later, "what was left stands in nobody's way"
+
+
+@settings(max_examples=25)
+@given(st.data(), st.sampled_from(PLACES))
+def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: Place) -> None:
+    memory, client = new()
+    document = text(int(ROOM * data.draw(st.sampled_from([1.2, 2.0, 3.5]))), 1, plain=False)
+    write(client, place, document)
+    other_memory, other = new()
+    write(other, place, text(len(document), 2, plain=False))
+    victim = data.draw(st.sampled_from(sorted(path for path in memory.held if path != place.path) or [place.path]))
+    deed = data.draw(st.sampled_from(["remove", "spoil"] if victim == place.path else ["remove", "replace", "spoil"]))
+    if deed == "remove":
+        del memory.held[victim]
+    elif deed == "replace":
+        memory.held[victim] = other_memory.held[victim]
+    else:
+        field = memory.held[victim]["binaryData" if place.scheme == "cm" else "data"]
+        key = next(key for key in field if key.endswith(".gz"))
+        raw = bytearray(base64.b64decode(field[key]))
+        raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        field[key] = base64.b64encode(raw).decode()
+    try:
+        # A bit of the head of a gzip file may be one that nobody reads.
+        assert documents.read(client, place) == document
+        assert deed == "spoil"
+    except (IntegrityError, NotFound):
+        pass
+
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text(max_size=10), lambda inner: st.dictionaries(st.text(max_size=5), inner, max_size=2)
+)
+KEYS = st.sampled_from(["index.json", "part.json", "document.yaml", "document.yaml.gz", "document.json", "a.yaml", "x"])
+CONTENTS = (
+    st.text(max_size=20)
+    | st.builds(
+        lambda **tree: json.dumps(tree),
+        key=st.just("document.yaml"),
+        size=st.integers(-1, 50),
+        sha256=st.just("0" * 64),
+        first=st.integers(-1, 3),
+        count=st.integers(-1, 70),
+    )
+    | VALUES
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "metadata": VALUES | st.just({"labels": {"app.kubernetes.io/managed-by": "eidos"}}),
+            "data": st.dictionaries(KEYS, CONTENTS, max_size=3) | VALUES,
+            "binaryData": st.dictionaries(KEYS, CONTENTS, max_size=3) | VALUES,
+        },
+    ),
+    st.sampled_from(PLACES),
+)
+def test_any_object(tree: dict[str, Any], place: Place) -> None:
+    """Whatever is there: a document, or the documented failure; and never written over when it is not ours."""
+    memory, client = new()
+    memory.held[place.path] = tree
+    try:
+        assert isinstance(documents.read(client, place), bytes)
+    except (InvalidData, IntegrityError):
+        pass
+    try:
+        write(client, place, b"a: 1\n")
+        labels = tree["metadata"]["labels"]
+        assert labels["app.kubernetes.io/managed-by"] == "eidos"
+    except KubeError:
+        assert memory.held[place.path] == tree
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[a-z0-9./-]{1,30}", fullmatch=True), st.sampled_from(["cm", "secret"]))
+def test_any_place(words: str, scheme: str) -> None:
+    try:
+        place = parse(f"{scheme}://{words}")
+    except InvalidInput:
+        return
+    assert str(place) == f"{scheme}://{words}"
+    assert place.path.count("/") == 6 and place.path.isascii() and "//" not in place.path and ".." not in place.path
+
+
+def test_what_is_too_large() -> None:
+    memory, client = new()
+    with pytest.raises(InvalidInput, match=r"32\.0 MiB is more than the 32 MiB"):
+        write(client, PLACES[0], b"x" * (LIMIT + 1))
+    assert not memory.held
+    write(client, PLACES[0], random.Random(1).randbytes(LIMIT))
+    assert documents.read(client, PLACES[0], 10) == random.Random(1).randbytes(LIMIT)[:11]
+
+
+def test_an_index_of_a_bomb() -> None:
+    """What is unpacked stays within what an index may say."""
+    import zlib
+
+    memory, client = new()
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(bytes(LIMIT + (1 << 20))) + packer.flush()
+    index = Index("document.yaml", LIMIT, "0" * 64).to_json().decode()
+    memory.held[PLACES[0].path] = {"data": {"index.json": index}, "binaryData": {"document.yaml.gz": base64.b64encode(bomb).decode()}}
+    with pytest.raises(EidosError, match="SHA-256"):
+        documents.read(client, PLACES[0])
