@@ -33,7 +33,7 @@ from eidos.model.snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Callable
 
     from eidos.collectors import Collect
@@ -91,14 +91,13 @@ def take_snapshot(
         namer.start()
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in (needless or {}).items()}
-        for outcome, _ in results.values():
-            _log(outcome)
         left = tuple(name for name in chosen if name not in results)
         results.update(_collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
         node = said_name(environ) if nobody else _name(namer, deadline) if namer else node_name(host, environ)
     finally:
         if namer:
             namer.close()
+    _log_missing(results[name][0] for name in chosen)
     return Snapshot(
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         version=__version__,
@@ -235,7 +234,8 @@ def _collect(
     def keep(result: Result) -> None:
         outcome = result[0]
         results[outcome.name] = result
-        _log(outcome)
+        if outcome.outcome in (OK, PARTIAL):
+            _log(outcome)
         if fail_fast and outcome.outcome == FAILED:
             raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
 
@@ -381,13 +381,24 @@ def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[
     )
 
 
-def _log(outcome: Outcome) -> None:
+def _log_missing(outcomes: Iterable[Outcome]) -> None:
+    """Say once what is missing for one and the same reason: a cluster that is down costs all that would ask it."""
+    same: dict[tuple[str, str | None, str | None], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.outcome in (SKIPPED, FAILED):
+            same.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
+    for group in same.values():
+        _log(*group)
+
+
+def _log(*outcomes: Outcome) -> None:
+    first, names = outcomes[0], ", ".join(outcome.name for outcome in outcomes)
     # A skip that somebody could do something about is worth a warning: a GPU host without its driver.
-    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.warn if outcome.hint else log.info, FAILED: log.warn}[outcome.outcome]
+    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.warn if first.hint else log.info, FAILED: log.warn}[first.outcome]
     say(
-        f"{outcome.name}: {outcome.outcome}" + (f": {outcome.reason}" if outcome.reason else ""),
-        collector=outcome.name,
-        duration_ms=outcome.milliseconds,
-        unreadable=len(outcome.unreadable) or None,
-        hint=outcome.hint,
+        f"{names}: {first.outcome}" + (f": {first.reason}" if first.reason else ""),
+        collector=names,
+        duration_ms=max(outcome.milliseconds for outcome in outcomes),
+        unreadable=len(first.unreadable) or None,
+        hint=first.hint,
     )

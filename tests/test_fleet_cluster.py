@@ -236,7 +236,7 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
         (["--selector", "a=b"], 2, "no node of the cluster matches 'a=b'"),
         (["--via", "srun -w {host}"], 2, "--via is for --hosts"),
         (["--units", "kubelet"], 2, "--units: the agent in a cluster reads the usual units"),
-        (["--namespace", "missing"], 2, "is there a namespace missing?"),
+        (["--namespace", "missing"], 2, 'namespaces "missing" not found'),
         (["--gpu", "driver-root"], 2, "only a privileged container"),
     ],
 )

@@ -279,6 +279,18 @@ def test_the_agents_flags_are_flags_of_snapshot() -> None:
             assert values["root"] == "/host" and values["timeout"] == 60
 
 
+def test_everybody_outside_reaches_every_route_but_the_metrics() -> None:
+    from eidos.server.routes import ROUTES
+
+    rule = of_kind(ALL["server-ingress"], "Ingress")[0]["spec"]["rules"][0]["http"]
+
+    def leads(to: str, path: str, kind: str) -> bool:
+        return to == path or (kind == "Prefix" and to.startswith(f"{path}/"))  # by elements (IngressRule's pathType)
+
+    reached = {route.path for route in ROUTES if any(leads(route.path, row["path"], row["pathType"]) for row in rule["paths"])}
+    assert {route.path for route in ROUTES} - reached == {"/metrics"}
+
+
 def test_scaling_by_requests_has_its_rule() -> None:
     assert [metric["type"] for metric in of_kind(ALL["server-plain"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]] == ["Resource"]
     trees = ALL["server-monitored"]

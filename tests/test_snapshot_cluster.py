@@ -308,10 +308,13 @@ def test_a_silent_server_costs_its_own_collectors_and_no_more_than_the_time(serv
 
 def test_another_authority_is_not_trusted(server: ApiServer, take: Take) -> None:
     server.fault("", "wrong-ca", -1)
-    shot = take("--only", "k8s.server,os.grub")
+    shot = take("--only", "k8s,os.grub")
     assert shot.outcomes["k8s.server"]["outcome"] == "failed"
     assert "certificate" in shot.outcomes["k8s.server"]["reason"]
     assert shot.outcomes["os.grub"]["outcome"] == "ok"
+    said = [line for line in shot.result.err.splitlines() if line.startswith("warning: ")]
+    asked = ", ".join(name for name in shot.outcomes if name.startswith("k8s."))
+    assert len(said) == 1 and said[0].startswith(f"warning: {asked}: failed: ")  # once for all of them
     assert not server.asked
 
 

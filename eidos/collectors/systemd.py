@@ -17,14 +17,14 @@ and so stops nothing. What it looks like from a real one:
 
 >>> from eidos.dbus.signature import Variant
 >>> answer = {
-...     "ExecMainPID": Variant(("u", 742)),
 ...     "LimitNOFILE": Variant(("t", 1048576)),
-...     "Environment": Variant(("as", ["HTTPS_PROXY=http://bob:pw@proxy.example.com", "LEVEL=info"])),
+...     "Environment": Variant(("as", ["HTTPS_PROXY=http://bob:pw@example.com", "LEVEL=2"])),
 ...     "CPUUsageNSec": Variant(("t", 51207000)),
+...     "After": Variant(("as", ["sysinit.target", "dbus.socket"])),
 ... }
 >>> unit, volatile, secrets = parse(answer)
 >>> unit
-{'Environment': '[HTTPS_PROXY=http://bob:<withheld>@proxy.example.com LEVEL=info]', 'ExecMainPID': '742', 'LimitNOFILE': 1048576}
+{'After': '[dbus.socket sysinit.target]', 'Environment': '[HTTPS_PROXY=http://bob:<withheld>@example.com LEVEL=2]', 'LimitNOFILE': 1048576}
 >>> volatile, secrets
 ({'CPUUsageNSec': 51207000}, ['Environment HTTPS_PROXY'])
 """
@@ -39,7 +39,7 @@ from eidos.dbus.bus import Bus, Refused
 from eidos.dbus.flatten import reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
-from eidos.model.volatile import VOLATILE_UNIT_PROPERTIES
+from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def parse(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]
     secrets: list[str] = []
     for name in sorted(properties):
         signature, value = properties[name]
+        if name in UNORDERED_UNIT_PROPERTIES and signature == "as" and isinstance(value, list):
+            value = sorted(value)
         if not isinstance(value, int):
             value, found = withhold(name, value)
             secrets += found

@@ -17,6 +17,7 @@ from eidos.fleet import pods
 from eidos.fleet.ssh import snapshot
 from eidos.fleet.summary import Silence
 from eidos.kube import documents
+from eidos.kube.answers import Missing
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -133,11 +134,11 @@ class _Run:
             self._soon()
             try:
                 self.client.apply(path, tree)
-            except NotFound as fault:
-                hint = (
-                    f"kubectl create namespace {self.plan.namespace}, or --create-namespace, with the label that Pods with host mounts need"
-                )
-                raise NotFound(f"{fault.message}: is there a namespace {self.plan.namespace}?", hint) from fault
+            except Missing as missing:
+                if missing.kind != "namespaces":
+                    raise
+                hint = f"kubectl create namespace {missing.name}, or --create-namespace, with the label that Pods with host mounts need"
+                raise NotFound(missing.message, hint) from missing
 
     def follow(self, parallel: int, keep: bool) -> Iterator[tuple[str, Answer]]:
         """Make the Jobs, so many at a time, and follow their Pods; a cluster that is silent for a while is waited for."""

@@ -17,7 +17,7 @@ from functools import partial
 from eidos.errors import InvalidData
 from eidos.model.measurement import VOLATILE
 from eidos.model.record import Record
-from eidos.model.volatile import VOLATILE_UNIT_PROPERTIES, is_volatile_sysctl
+from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES, is_volatile_sysctl
 from eidos.model.written import written
 
 TYPE_CHECKING = False
@@ -73,7 +73,6 @@ class Rules:
         try:
             self._left_out = _any([path for name in LEFT_OUT for path in tree.get(name) or ()])
             self._approximate = _any(tree.get("approximate") or ())
-            self._unordered = _any(tree.get("unordered") or ())
             self._masked = [(_any([row["path"]]), re.compile(row["pattern"])) for row in tree.get("masked") or ()]
             self.said = [Said(row["path"], row["as"], _any(row.get("with") or (), "[^.]*")) for row in tree.get("said") or ()]
         except (KeyError, TypeError, AttributeError, re.error) as fault:
@@ -107,9 +106,12 @@ class Rules:
         volatile = is_volatile_sysctl(key) if key.startswith("/proc/sys/") else kind == "SystemD" and key in VOLATILE_UNIT_PROPERTIES
         treatment: Treatment = None
         if not volatile and not self._left_out.fullmatch(path):
-            masks = [partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(path)]
-            others = ((self._approximate, _rounded), (self._unordered, _sorted))
-            treatment = (*masks, *(change for paths, change in others if paths.fullmatch(path)))
+            masks: list[Callable[[str], str]] = [partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(path)]
+            if self._approximate.fullmatch(path):
+                masks.append(_rounded)
+            if kind == "SystemD" and key in UNORDERED_UNIT_PROPERTIES:  # others than eidos write them as they come
+                masks.append(_sorted)
+            treatment = tuple(masks)
         if len(self._known) < MOST:
             self._known[place] = treatment
         return treatment

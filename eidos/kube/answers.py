@@ -37,6 +37,12 @@ class Expired(KubeError):
     token = ""
 
 
+class Missing(NotFound):
+    """The server says what it has not (404): the object ``name`` of the resource ``kind``; "" when it does not say, as a proxy's page."""
+
+    kind = name = ""
+
+
 class Asked(Record):
     """A request as messages name it: ``verb`` and ``resource`` are those of RBAC, ``group`` its API group."""
 
@@ -144,7 +150,7 @@ def _unpacked(data: bytes, where: str) -> bytes:
 
 
 def refusal(reply: Reply, raw: Raw, request: Asked, server: str, source: str) -> EidosError:
-    """What a status other than success means: NotFound, :class:`Expired` or KubeError."""
+    """What a status other than success means: :class:`Missing`, :class:`Expired` or KubeError."""
     status, said = reply.status, _status(raw, server)
     message, reason = _text(said.get("message")), _text(said.get("reason"))
     if not message and raw.kind == "text/plain":
@@ -168,7 +174,11 @@ def refusal(reply: Reply, raw: Raw, request: Asked, server: str, source: str) ->
             hint = f"{role} must grant the verb {request.verb} on {request.resource}, API group {request.group or 'core'}"
         return KubeError(f"{server}: may not {request}: {message or 'Forbidden'}", hint, status, reason)
     if status == 404:
-        return NotFound(f"{server}: cannot {request}: {message or 'not found'}")
+        missing = Missing(f"{server}: cannot {request}: {message or 'not found'}")
+        details = said.get("details")
+        if isinstance(details, dict):
+            missing.kind, missing.name = _text(details.get("kind")), _text(details.get("name"))
+        return missing
     told = f"{server}: cannot {request}: {status}{f' {reason}' if reason else ''}{f': {message}' if message else ''}"
     if status == 410:
         expired = Expired(told, None, status, reason)

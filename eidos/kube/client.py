@@ -14,7 +14,7 @@ import os
 import time
 
 from eidos import __version__, log, retry
-from eidos.errors import EidosError, InvalidInput, KubeError, NotFound
+from eidos.errors import EidosError, InvalidInput, KubeError
 from eidos.kube import answers
 from eidos.kube.credentials import Credentials
 from eidos.kube.transport import Broken, Transport
@@ -55,8 +55,8 @@ def connect(
 class Client:
     """One cluster, until one deadline; several threads may ask. Paths are absolute, such as ``/api/v1/nodes``.
 
-    Every call raises NotFound (404), Timeout (the deadline passed), KubeError (anything else that the server or the way to it has), and
-    what credentials raise.
+    Every call raises answers.Missing, a NotFound (404), Timeout (the deadline passed), KubeError (anything else that the server or the
+    way to it has), and what credentials raise.
     """
 
     def __init__(
@@ -103,10 +103,15 @@ class Client:
         return self._tree("PATCH", path, {"fieldManager": MANAGER, **({"force": "true"} if force else {})}, document, _APPLY)
 
     def delete(self, path: str, *, foreground: bool = False) -> bool:
-        """Remove an object, and what it owns: afterwards, or before it with ``foreground``. False when it was not there."""
+        """Remove an object, and what it owns: afterwards, or before it with ``foreground``. False when it was not there.
+
+        The server says so by its name; any other 404 is a failure.
+        """
         try:
             self._tree("DELETE", path, {"propagationPolicy": "Foreground" if foreground else "Background"})
-        except NotFound:
+        except answers.Missing as missing:
+            if not missing.name:
+                raise
             return False
         return True
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from eidos import __version__, log
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
+from eidos.kube.answers import Missing
 from eidos.kube.kept import INDEX, LIMIT, PART, PARTS, Index, Kept, Part, Place, parse
 
 __all__ = ["Place", "parse", "read", "remove", "write"]
@@ -232,10 +233,10 @@ def _apply(client: Client, place: Place, labels: dict[str, str], texts: dict[str
         tree.update(data={key: value.decode() for key, value in texts.items()}, binaryData=encoded(binaries))
     try:
         client.apply(place.path, {key: value for key, value in tree.items() if value})
-    except NotFound as fault:
-        if f'namespaces "{place.namespace}"' not in fault.message:
+    except Missing as missing:
+        if (missing.kind, missing.name) != ("namespaces", place.namespace):
             raise
-        raise NotFound(f"{place}: there is no namespace {place.namespace!r}", f"kubectl create namespace {place.namespace}") from fault
+        raise NotFound(f"{place}: there is no namespace {place.namespace!r}", f"kubectl create namespace {place.namespace}") from missing
     except KubeError as fault:
         if fault.status == 409:
             raise KubeError(f"{place}: somebody else changed it: {fault.message}", "choose another name, or delete it") from fault

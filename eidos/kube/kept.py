@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from eidos.errors import InvalidData, InvalidInput, KubeError, NotFound
+from eidos.errors import InvalidData, InvalidInput, KubeError
+from eidos.kube.answers import Missing
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -143,8 +144,8 @@ class Kept:
         """What is there; None when nothing is."""
         try:
             return cls(place, client.get(place.path))
-        except NotFound as fault:
-            if f'"{place.name}"' not in fault.message:  # an API server says what it has not
+        except Missing as missing:
+            if missing.name != place.name:  # an API server says what it has not
                 raise
             return None
 

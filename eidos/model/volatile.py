@@ -83,6 +83,44 @@ VOLATILE_UNIT_PROPERTIES = frozenset(
     ]
 )
 
+#: Properties whose order is another after each start of systemd, which keeps them in hash tables (its src/basic/hashmap.c), and means
+#: nothing: they are written in order of their text.
+UNORDERED_UNIT_PROPERTIES = frozenset(
+    [
+        "After",
+        "Before",
+        "BindsTo",
+        "BoundBy",
+        "ConflictedBy",
+        "Conflicts",
+        "ConsistsOf",
+        "JoinsNamespaceOf",
+        "Names",
+        "OnFailure",
+        "OnFailureOf",
+        "OnSuccess",
+        "OnSuccessOf",
+        "PartOf",
+        "PropagatesReloadTo",
+        "PropagatesStopTo",
+        "Refs",
+        "ReloadPropagatedFrom",
+        "RequiredBy",
+        "Requires",
+        "RequiresMountsFor",
+        "Requisite",
+        "RequisiteOf",
+        "SliceOf",
+        "StopPropagatedFrom",
+        "TriggeredBy",
+        "Triggers",
+        "UpheldBy",
+        "Upholds",
+        "WantedBy",
+        "Wants",
+        "WantsMountsFor",
+    ]
+)
 
 #: Labels of nodes: when GPU Feature Discovery last looked.
 VOLATILE_LABELS = frozenset(("nvidia.com/gfd.timestamp",))

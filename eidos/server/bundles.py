@@ -21,12 +21,12 @@ TAR, ZIP = "tar.gz", "zip"
 #: Forms of the archive, the usual one first, and their media types (RFC 6713 for gzip).
 FORMS = {TAR: "application/gzip", ZIP: "application/zip"}
 
-_ARCHIVE = Parameter("archive", "", kind=CHOICE, choices=tuple(FORMS))
+ARCHIVE = Parameter("archive", "the form of the archive", kind=CHOICE, choices=tuple(FORMS), example="zip")
 
 
 def post(call: Call) -> Made:
     """The archive for the recipe in the body."""
-    form = choice(call.asked, _ARCHIVE) if "archive" in call.asked.said else next(form for form, kind in FORMS.items() if kind == call.kind)
+    form = choice(call.asked, ARCHIVE) if "archive" in call.asked.said else next(form for form, kind in FORMS.items() if kind == call.kind)
     chosen = words(call.asked, "bundlers", tuple(call.knowledge.charts))
     from eidos.model.recipe import Recipe
     from eidos.workflow import make_bundle

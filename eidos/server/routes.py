@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.model.record import Record
 from eidos.server import bundles, recipes, system
-from eidos.server.asked import CHOICE, LIST, SWITCH, VERSION, Parameter
+from eidos.server.asked import LIST, SWITCH, VERSION, Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ QUERY = (
     _CONTEXT,
 )
 
-ARCHIVE = Parameter("archive", "the form of the archive", kind=CHOICE, choices=tuple(bundles.FORMS), example="zip")
 BUNDLERS = Parameter(
     "bundlers", "components to make, with what they depend on; all of the recipe when nothing is said", kind=LIST, example="gpu-operator"
 )
@@ -116,7 +115,7 @@ ROUTES = (
                 "What deploys a recipe, as one file; the same recipe gives the same bytes",
                 bundles.post,
                 tuple(bundles.FORMS.values()),
-                (BUNDLERS, ARCHIVE),
+                (BUNDLERS, bundles.ARCHIVE),
                 body=("Recipe",),
                 tag="bundles",
             )

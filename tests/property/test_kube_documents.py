@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
 from eidos.kube import documents
+from eidos.kube.answers import Missing
 from eidos.kube.documents import ROOM
 from eidos.kube.kept import LIMIT, Index, Kept, Place, parse
 
@@ -41,7 +42,9 @@ class Memory:
 
     def get(self, path: str) -> dict[str, Any]:
         if path not in self.held:
-            raise NotFound(f'"{path.rpartition("/")[2]}" not found')
+            missing = Missing(f"{path}: not found")
+            missing.name = path.rpartition("/")[2]
+            raise missing
         return copy.deepcopy(self.held[path])
 
     def apply(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
