@@ -196,6 +196,7 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
             cut = {name: excerpt.excerpt(text.decode(), named) for name, text in carried(wheel, content).items() if name.endswith(".py")}
             entries.update({name: text.encode() for name, text in cut.items()})
     modules = {name: text for name, text in entries.items() if name.endswith(".py")}
+    wanted = blocks.importers(modules)
     for interpreter in interpreters:
         try:
             magic, codes = blocks.compiled(interpreter.path, modules)
@@ -205,7 +206,7 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
         if interpreter.tag == FIRST:
             # Unchecked: whoever asks Python to check all the same gets the source, for no hash is given.
             entries["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + first
-        entries[f"bytecode/{interpreter.tag}"] = blocks.block(magic, codes)
+        entries[f"bytecode/{interpreter.tag}"] = blocks.block(magic, codes, wanted)
     alone = {name: data for name, data in entries.items() if re.fullmatch(ALONE, name)}
     return archive({**alone, **packed.packs({name: data for name, data in entries.items() if name not in alone})})
 

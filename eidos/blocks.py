@@ -137,11 +137,38 @@ def answer() -> None:
     marshal.dump((MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
 
 
-def block(magic: bytes, codes: Mapping[str, bytes]) -> bytes:
-    """The block of one interpreter: its magic number, and file → marshalled code."""
-    names = {re.sub(r"(/__init__)?\.py$", "", file).replace("/", "."): file for file in codes}
+def importers(modules: Mapping[str, bytes]) -> dict[str, int]:
+    """Name of each module → how many others import it, anywhere in their text; ``modules`` is file → text.
+
+    >>> importers({"a/__init__.py": b"", "a/b.py": b"def f(): from a import c", "a/c.py": b"import a.b", "d.py": b"from a.c import g"})
+    {'a': 2, 'a.b': 1, 'a.c': 2, 'd': 0}
+    """
+    found = {_module(file): 0 for file in modules}
+    for file, text in modules.items():
+        named: set[str | None] = set()
+        for node in ast.walk(ast.parse(text, file)):
+            if isinstance(node, ast.Import):
+                named.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                named.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+        for name in named - {_module(file)}:
+            if name in found:
+                found[name] += 1
+    return found
+
+
+def _module(file: str) -> str:
+    return re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".")
+
+
+def block(magic: bytes, codes: Mapping[str, bytes], wanted: Mapping[str, int]) -> bytes:
+    """The block of one interpreter: its magic number, file → marshalled code, and name → how many modules import it.
+
+    In a group what costs little and is wanted by many comes first: it is inflated no further than to the last module that is needed.
+    """
+    names = {_module(file): file for file in codes}
     groups: dict[str, list[str]] = {"": []}
-    for name in sorted(names):
+    for name in sorted(names, key=lambda name: (-wanted[name] / len(codes[names[name]]), name)):
         groups.setdefault("" if name in START else names[name].rpartition("/")[0] or name, []).append(name)
     plain = b"".join(codes[names[name]] for name in groups[""])
     index: dict[str, tuple[bool, int, int, int]] = {}

@@ -13,20 +13,23 @@ The block of one interpreter, built by ``build_zipapp.py`` and unpacked by the a
 
 The index is a pair: a dict, name → (whether it is a package, number of its group, offset in that, length), and a list with the
 offset and length of each group. Group 0 is what every start needs. It is not compressed, and is the dictionary (RFC 1950, FDICT)
-that zlib compresses the others with: one group for each folder of modules, inflated when the first of them is asked for. The
-source lies beside the block in packs (``eidos/packed.py``): it is what an interpreter without a block runs, and what tracebacks show.
+that zlib compresses the others with: one group for each folder of modules, those first that many others import, inflated as far as
+the module that is asked for. The source lies beside the block in packs (``eidos/packed.py``): it is what an interpreter without a
+block runs, and what tracebacks show.
 """
 
 from __future__ import annotations
 
 import marshal
 import sys
+from _thread import allocate_lock
 from importlib.machinery import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.abc import FileLoader, Loader
     from types import CodeType, ModuleType
+    from typing import Any
     from zipimport import zipimporter
 
     from eidos.packed import Files
@@ -51,7 +54,10 @@ class Importer(Loader):
     def __init__(self, block: bytes, bodies: int, index: Index, archive: Archive, root: str) -> None:
         self._block, self._bodies, self._archive, self._root = block, bodies, archive, root
         self._index, self._places = index
-        self._groups: dict[int, bytes] = {}
+        self._plain = block[bodies : bodies + self._places[0][1]]
+        #: Of each group what was inflated, what is left to inflate, and how.
+        self._groups: dict[int, tuple[bytes, bytes, Any]] = {}
+        self._lock = allocate_lock()
         self._files: Files | None = None
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -76,7 +82,7 @@ class Importer(Loader):
     def get_code(self, name: str) -> CodeType:
         """The code of the module ``name``; ImportError when it is not in the block."""
         _, number, offset, length = self._entry(name)
-        code: CodeType = marshal.loads(self._group(number)[offset : offset + length])
+        code: CodeType = marshal.loads(self._group(number, offset + length)[offset : offset + length])
         return code
 
     def get_source(self, name: str) -> str:
@@ -103,16 +109,22 @@ class Importer(Loader):
         """Whether the module ``name`` is a package."""
         return self._entry(name)[0]
 
-    def _group(self, number: int) -> bytes:
-        if number not in self._groups:
-            offset, length = self._places[number]
-            body = self._block[self._bodies + offset : self._bodies + offset + length]
-            if number:
+    def _group(self, number: int, end: int) -> bytes:
+        """A group, as far as ``end`` at least."""
+        if not number:
+            return self._plain
+        with self._lock:  # two threads may import at the same time
+            if number not in self._groups:
                 from zlib import decompressobj  # a shared library: a start that needs no packed module does without it
 
-                body = decompressobj(zdict=self._group(0)).decompress(body)
-            self._groups[number] = body
-        return self._groups[number]
+                offset, length = self._places[number]
+                packed = self._block[self._bodies + offset : self._bodies + offset + length]
+                self._groups[number] = (b"", packed, decompressobj(zdict=self._plain))
+            body, packed, inflating = self._groups[number]
+            if len(body) < end:
+                body += inflating.decompress(packed, end - len(body))
+                self._groups[number] = (body, inflating.unconsumed_tail, inflating)
+            return body
 
     def _entry(self, name: str) -> Entry:
         try:

@@ -92,7 +92,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def recipe_tree() -> dict[str, object]:
-    """All recipe documents: path below ``recipes/`` → tree. Raises InvalidData when one is not well-formed.
+    """All recipe documents: path below ``recipes/`` → tree. Raises InvalidData when one is not well-formed, Unavailable without any.
 
     >>> "catalog.yaml" in recipe_tree()
     True
@@ -102,7 +102,9 @@ def recipe_tree() -> dict[str, object]:
     except OSError:
         from eidos.formats import from_text
 
-        found = (name for name in _recipe_names() if name.endswith(".yaml") and not name.startswith(VALUES))
+        found = [name for name in _recipe_names() if name.endswith(".yaml") and not name.startswith(VALUES)]
+        if not found:
+            raise Unavailable("the recipes that eidos carries cannot be read", f"is {_CHECKOUT} still whole and where it was?") from None
         return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in found}
     return _parsed(text.decode())
 

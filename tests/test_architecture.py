@@ -23,7 +23,7 @@ FLOORS = {
         ("dbus", "formats", "host", "http", "isolation", "kube", "nvidia", "oci", "output", "pool", "resources", "telemetry"), 1
     ),
     **dict.fromkeys(("bundle", "checks", "collectors", "diff", "fleet", "manifest", "recipe"), 2),
-    "workflow": 3,
+    **dict.fromkeys(("collection", "workflow"), 3),
     **dict.fromkeys(("cli", "server"), 4),
     "__main__": 5,
 }
@@ -31,6 +31,7 @@ FLOORS = {
 #: Adapters that stand on another adapter, and why.
 BESIDE = {
     ("cli", "server"): "one verb opens the other door",
+    ("workflow", "collection"): "a snapshot is what the collectors brought",
     ("kube", "http"): "names are looked up, sockets timed and their faults explained in one place",
     ("kube", "output"): "the last good facts of a cluster are kept in a file that is written whole",
     ("kube", "formats"): "a kubeconfig is YAML",
@@ -40,7 +41,7 @@ BESIDE = {
 }
 
 #: Where a failure of any kind is caught, so that it costs no more than its own part.
-CATCH_ALL = {"eidos/workflow.py", "eidos/server/middleware.py"}
+CATCH_ALL = {"eidos/collection.py", "eidos/server/middleware.py"}
 
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
 

@@ -186,7 +186,7 @@ def test_a_component_cannot_lead_out_of_the_bundle(id: str) -> None:
 
 def test_archives_are_the_same_twice(bundle: Bundle) -> None:
     """aicr's were not."""
-    assert pack(bundle.files) == pack(make_bundle(make_recipe(TRAINING), parallel=False).files)
+    assert pack(bundle.files) == pack(make_bundle(make_recipe(TRAINING), parallel=True).files)
 
 
 # ---- aicr: what its users ask for ----

@@ -6,6 +6,7 @@ import ast
 import glob
 import hashlib
 import json
+import marshal
 import os
 import random
 import re
@@ -15,6 +16,8 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
 
@@ -22,6 +25,7 @@ import pytest
 
 import build_zipapp
 from eidos import blocks, collectors, formats, resources
+from eidos.bytecode import Importer
 from tests.conftest import ROOT
 from tests.fakes import nvml
 
@@ -506,6 +510,28 @@ def test_bytecode_is_the_source_without_what_no_run_reads() -> None:
         assert (ast.get_docstring(tree, clean=False) or "").partition("\n")[0] in set(constants(lean)), path
     with pytest.raises(AssertionError, match="still there"):
         exec(blocks.code_of(b"assert False, 'still there'", "x"), {})
+
+
+def test_a_group_is_inflated_by_many_threads() -> None:
+    texts = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (ROOT / "eidos").rglob("*.py")}
+    codes = {name: marshal.dumps(blocks.code_of(text, name)) for name, text in texts.items()}
+    block = blocks.block(b"test", codes, blocks.importers(texts))
+    head = 8 + int.from_bytes(block[4:8], "little")
+    at = head + 4 + int.from_bytes(block[head : head + 4], "little")
+    names = [name[:-3].replace("/", ".").replace(".__init__", "") for name in codes]
+    for seed in range(20):
+        importer = Importer(block, at, marshal.loads(block[head + 4 : at]), SourceFileLoader("x", __file__), "")
+        order = random.Random(seed).sample(names, len(names))
+        with ThreadPoolExecutor(8) as pool:
+            found = dict(zip(order, pool.map(importer.get_code, order)))
+        assert all(found[name] == marshal.loads(code) for name, code in zip(names, codes.values()))
+
+
+def test_data_that_cannot_be_read_is_not_taken_for_none(pyz: Path, tmp_path: Path, python: str) -> None:
+    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.json": None})
+    done = run(python, copy, "recipe", "--gpu=h100")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: the recipes that eidos carries cannot be read\n" in done.stderr
 
 
 def test_its_own_packages_come_before_installed_ones(pyz: Path, tmp_path: Path, python: str) -> None:

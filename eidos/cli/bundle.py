@@ -75,7 +75,7 @@ VERB = Verb(
             completes="folder",
         ),
         Option("fail-fast", "stop at the first component that fails, and write nothing"),
-        Option("serial", "make one component after another"),
+        Option("serial", "make one component after another, even where threads run at the same time (a Python without the GIL)"),
         Option("timeout", "how long the cluster of a ConfigMap may take", "DURATION", None, "30s", duration),
         *CLUSTER,
         watch.METRICS_FILE,
@@ -119,7 +119,7 @@ def _run(values: Values, watching: Watch) -> int:
         bundle = make_bundle(
             recipe,
             bundlers=values["bundlers"] or None,
-            parallel=not values["serial"],
+            parallel=False if values["serial"] else None,
             fail_fast=values["fail-fast"],
             namespace=_by_component(values["namespace"]),
             sets=values["set"],

@@ -18,7 +18,7 @@ from eidos.recipe.folder import LIMIT, canonical, read_file, read_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
@@ -43,14 +43,13 @@ class Store(Record):
 
     def timestamp(self) -> str:
         """When the knowledge was last added to: the newest date among its sources, RFC 3339, or "" when none is dated."""
-        dates = [source.date for layer in (self.base, *self.overlays) for source in layer.sources if source.date[:4].isdigit()]
-        # A source may be dated by its month or its year alone.
+        dates = [date for layer in (self.base, *self.overlays) for date in layer.dates() if date[:4].isdigit()]
         return f"{max(f'{date}-01-01'[:10] for date in dates)}T00:00:00Z" if dates else ""
 
 
-def shipped() -> Store:
-    """The store that eidos carries."""
-    return from_folder(resources.recipe_tree(), resources.data_digest())
+def shipped(whole: bool = False) -> Store:
+    """The store that eidos carries; its layers are read when they are needed, or now, to be ``whole``."""
+    return from_folder(resources.recipe_tree(), resources.data_digest(), layers.read if whole else layers.later)
 
 
 def open_store(path: str) -> Store:
@@ -81,15 +80,15 @@ def order(overlays: list[Layer]) -> tuple[Layer, ...]:
     return tuple(sorted(overlays, key=lambda layer: (len(layer.key.said()), layer.name.partition("[")[0])))
 
 
-def from_folder(files: Mapping[str, object], digest: str = "") -> Store:
+def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = layers.read) -> Store:
     """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml``).
 
-    Raises InvalidData naming file and place.
+    ``read`` makes a layer of a tree and a name. Raises InvalidData naming file and place.
     """
     overlays: list[Layer] = []
     for path in sorted(files):
         if path.startswith(OVERLAYS):
-            overlays += _overlays(files[path], path)
+            overlays += _overlays(files[path], path, read)
     return Store(
         base=layers.read(files.get("base.yaml"), "base.yaml", base=True),
         overlays=order(overlays),
@@ -124,7 +123,7 @@ def _tree(files: Mapping[str, object], name: str) -> object:
     return {} if tree is None else tree
 
 
-def _overlays(tree: object, path: str) -> list[Layer]:
+def _overlays(tree: object, path: str, read: Callable[[object, str], Layer]) -> list[Layer]:
     if isinstance(tree, list):
-        return [layers.read(item, f"{path}[{i}]") for i, item in enumerate(tree)]
-    return [layers.read(tree, path)]
+        return [read(item, f"{path}[{i}]") for i, item in enumerate(tree)]
+    return [read(tree, path)]
