@@ -141,7 +141,7 @@ def importers(modules: Mapping[str, bytes]) -> dict[str, int]:
     """Name of each module → how many others import it, anywhere in their text; ``modules`` is file → text.
 
     >>> importers({"a/__init__.py": b"", "a/b.py": b"def f(): from a import c", "a/c.py": b"import a.b", "d.py": b"from a.c import g"})
-    {'a': 2, 'a.b': 1, 'a.c': 2, 'd': 0}
+    {'a': 1, 'a.b': 1, 'a.c': 2, 'd': 0}
     """
     found = {_module(file): 0 for file in modules}
     for file, text in modules.items():

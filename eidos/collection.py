@@ -35,14 +35,14 @@ def collect(
     workers: int,
     others: Sequence[Child],
 ) -> dict[str, Result]:
-    """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed."""
+    """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed; warnings come last, together."""
     children: dict[str, Child] = {}
     results: dict[str, Result] = {}
 
     def keep(result: Result) -> None:
         outcome = result[0]
         results[outcome.name] = result
-        if outcome.outcome in (OK, PARTIAL):
+        if not _is_warning(outcome):
             _log(outcome)
         if fail_fast and outcome.outcome == FAILED:
             raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
@@ -87,6 +87,7 @@ def collect(
     finally:
         for child in children.values():
             child.close()
+    log_together(results[name][0] for name in chosen if _is_warning(results[name][0]))
     return results
 
 
@@ -180,20 +181,23 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
     return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld, stale), subtypes
 
 
-def log_missing(outcomes: Iterable[Outcome]) -> None:
+def log_together(outcomes: Iterable[Outcome]) -> None:
     """Say once what is missing for one and the same reason: a cluster that is down costs all that would ask it."""
     same: dict[tuple[str, str | None, str | None], list[Outcome]] = {}
     for outcome in outcomes:
-        if outcome.outcome in (SKIPPED, FAILED):
-            same.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
+        same.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
     for group in same.values():
         _log(*group)
 
 
+def _is_warning(outcome: Outcome) -> bool:
+    # A skip that somebody could do something about is worth one: a GPU host without its driver.
+    return outcome.outcome == FAILED or (outcome.outcome == SKIPPED and bool(outcome.hint))
+
+
 def _log(*outcomes: Outcome) -> None:
     first, names = outcomes[0], ", ".join(outcome.name for outcome in outcomes)
-    # A skip that somebody could do something about is worth a warning: a GPU host without its driver.
-    say = {OK: log.debug, PARTIAL: log.info, SKIPPED: log.warn if first.hint else log.info, FAILED: log.warn}[first.outcome]
+    say = log.warn if _is_warning(first) else log.debug if first.outcome == OK else log.info
     say(
         f"{names}: {first.outcome}" + (f": {first.reason}" if first.reason else ""),
         collector=names,

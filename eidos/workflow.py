@@ -84,13 +84,13 @@ def take_snapshot(
         namer.start()
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in (needless or {}).items()}
+        collection.log_together(outcome for outcome, _ in results.values())
         left = tuple(name for name in chosen if name not in results)
         results.update(collection.collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
         node = said_name(environ) if nobody else _name(namer, deadline) if namer else node_name(host, environ)
     finally:
         if namer:
             namer.close()
-    collection.log_missing(results[name][0] for name in chosen)
     return Snapshot(
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         version=__version__,

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from eidos.errors import EidosError, KubeError, NotFound, Timeout
+from eidos.errors import EidosError, KubeError, Timeout
 from eidos.kube import client as kube
+from eidos.kube.answers import Missing
 from eidos.kube.config import load
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
@@ -167,7 +168,7 @@ FAULTS = (
     Fault("401, a token", (("401", ANY, {}),), (KubeError, "wants to know who asks"), 0),
     Fault("401, a plugin", (), END, 0, cluster=_plugin),
     Fault("403", (("403", ANY, {}),), (KubeError, "may not list pods"), 0, call=_pods),
-    Fault("404", (), (NotFound, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
+    Fault("404", (), (Missing, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
 )  # fmt: skip
 
 
