@@ -26,7 +26,7 @@ PATHS = [f"{UNITS}unit{number}_2eservice" for number in range(40)]
 OBJECTS = {path: {"Id": Variant(("s", path)), "Limit": Variant(("t", (1 << 64) - 1)), "Nice": Variant(("i", -5))} for path in PATHS}
 
 #: Seconds after which a test gives up on a peer that never answers, and by how much the answer may be later.
-PATIENCE, GRACE = 0.3, 0.5
+PATIENCE, GRACE = 0.3, 5.0
 
 
 def ask(path: Path, paths: list[str] = PATHS, seconds: float = 10.0, hello: bool = True) -> dict[str, Answer]:

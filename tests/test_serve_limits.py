@@ -183,10 +183,14 @@ def crowd(service: Service, idle: int, dribbling: int) -> tuple[int, Held, Held]
     until(lambda: len(service.workers()) == 2)
     workers = service.workers()
 
-    def held() -> Held:
-        entries = [[len(os.listdir(f"/proc/{pid}/{kind}")) for pid in workers] for kind in ("fd", "task")]
-        return Held(sum(entries[0]), max(entries[1]))
+    def entries(kind: str) -> list[int]:
+        return [len(os.listdir(f"/proc/{pid}/{kind}")) for pid in workers]
 
+    def held() -> Held:
+        return Held(sum(entries("fd")), max(entries("task")))
+
+    # One of them answered; the other may have begun a moment ago, and hold less than it will.
+    until(lambda: len(set(entries("fd"))) == 1)
     before, answered = held(), 0
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -260,7 +260,7 @@ def test_a_program_that_misbehaves(tmp_path: Path, body: str, error: type[EidosE
     began = time.monotonic()
     with pytest.raises(error, match=words):
         smi.query(program(tmp_path, body), began + seconds)
-    assert time.monotonic() - began < seconds + 1
+    assert time.monotonic() - began < seconds + 5
 
 
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
