@@ -364,3 +364,15 @@ def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, se
     assert fault.value.status == 401
     assert runs(tmp_path) == 4
     client.close()
+
+
+def test_a_plugin_has_the_time_that_the_client_has_now(tmp_path: Path, server: ApiServer) -> None:
+    """Many hours of one client: a plugin that is run again then had no time left, and was killed."""
+    script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
+    place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
+    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() - 1, environ=ENVIRON)
+    with pytest.raises(Timeout):
+        client.get("/version")
+    client.deadline = time.monotonic() + 30
+    assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
+    client.close()

@@ -63,11 +63,20 @@ class Client:
         self, cluster: Cluster, transport: Transport, credentials: Credentials, deadline: float, say: Callable[[str], object]
     ) -> None:
         self.cluster = cluster
-        self.deadline = deadline
         self.say = say
         self._transport = transport
         self._credentials = credentials
+        self.deadline = deadline
         self._circuit = retry.Circuit(cluster.server, time.monotonic)
+
+    @property
+    def deadline(self) -> float:
+        """When every call ends, a credential plugin that it runs included; it may be set anew between calls."""
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, deadline: float) -> None:
+        self._deadline = self._credentials.deadline = deadline
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Tree:
         """One object, or what else is there."""
@@ -95,20 +104,20 @@ class Client:
         """
         return self._tree("POST", path, {"fieldManager": MANAGER}, document, _JSON)
 
-    def apply(self, path: str, document: Tree, *, force: bool = False) -> Tree:
+    def apply(self, path: str, document: Tree) -> Tree:
         """Make an object, or the fields of one, be as ``document`` says (server-side apply); those it said before and no longer does go.
 
-        KubeError with status 409 when another manager has a field and wants another value, unless ``force``.
+        KubeError with status 409 when another manager has a field and wants another value.
         """
-        return self._tree("PATCH", path, {"fieldManager": MANAGER, **({"force": "true"} if force else {})}, document, _APPLY)
+        return self._tree("PATCH", path, {"fieldManager": MANAGER}, document, _APPLY)
 
-    def delete(self, path: str, *, foreground: bool = False) -> bool:
-        """Remove an object, and what it owns: afterwards, or before it with ``foreground``. False when it was not there.
+    def delete(self, path: str) -> bool:
+        """Remove an object, and afterwards what it owns. False when it was not there.
 
         The server says so by its name; any other 404 is a failure.
         """
         try:
-            self._tree("DELETE", path, {"propagationPolicy": "Foreground" if foreground else "Background"})
+            self._tree("DELETE", path, {"propagationPolicy": "Background"})
         except answers.Missing as missing:
             if not missing.name:
                 raise
