@@ -20,6 +20,7 @@ from eidos import formats
 from tests.bench import fleet as bench
 from tests.bench.measure import peak
 from tests.fakes import sshd
+from tests.fakes.apiserver import ApiServer
 from tests.program import Result, eidos, environment
 
 HOSTS = Path(__file__).parent / "hosts"
@@ -262,6 +263,20 @@ def test_nothing_is_written_there(program: list[str], tmp_path: Path) -> None:
     assert done.status == 0, (done.err, summary)
     outcomes = formats.from_text((tmp_path / "out" / "a.yaml").read_bytes(), "a")["collectors"]
     assert {found["name"]: found["outcome"] for found in outcomes}["os.release"] == "ok"
+
+
+def test_what_its_cluster_says_is_not_kept_there(program: list[str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with ApiServer() as server:
+        server.put("/api/v1/nodes/gpu-1", {})
+        env = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "KUBECONFIG": str(server.kubeconfig(tmp_path)), "NODE_NAME": "gpu-1"}
+        arguments = ("--hosts", "gpu-1", "--via", "env HOST={host}", "--only", "k8s.node", "-o", "out")
+        done = eidos(*arguments, program=program, env=env, cwd=tmp_path)
+    assert done.status == 0, done
+    outcomes = formats.from_text((tmp_path / "out" / "gpu-1.yaml").read_bytes(), "gpu-1")["collectors"]
+    assert [(found["name"], found["outcome"]) for found in outcomes] == [("k8s.node", "ok")]
+    assert os.listdir(home) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ written to a disk there, and neither /proc nor a file in memory is needed: modul
 The answer stands between two lines that nobody can say by accident: they hold a number drawn for this run. A greeting before, what a
 login shell says after, and a label before every line (srun -l, pdsh) are passed over. Without the second line the answer was cut off.
 What the other machine's user has set for eidos (EIDOS_SKIP, a configuration file) does not count: every node is asked the same. EIDOS_ROOT
-alone does, which says where the node's files are.
+alone does, which says where the node's files are. What a cluster says there is not kept for another day, because that is kept on a disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main():
             for name in list(os.environ):
                 if name[:6] == "EIDOS_" and name != "EIDOS_ROOT":
                     del os.environ[name]
-            os.environ["XDG_CONFIG_HOME"] = "/dev/null"
+            os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_CACHE_HOME"] = "/dev/null"
             path = PLACE + "__main__.py"
             exec(compile(files["__main__.py"], path, "exec"), {"__name__": "__main__", "__file__": path, "__loader__": Loader()})
         finally:
