@@ -337,6 +337,20 @@ def test_a_token_that_is_too_old_brings_another(client: Client, server: ApiServe
     assert len(server.asked) == 4
 
 
+def test_tokens_are_too_old_again_and_again(client: Client, server: ApiServer) -> None:
+    """A list that takes hours goes on, as long as each token that is too old brings one that is not."""
+    nodes(server, 9)
+    seen: list[str] = []
+    for page in client.pages("/api/v1/nodes", limit=1):
+        seen += names(page)
+        if len(seen) % 2 and len(seen) < 9:
+            expected = 2 + len(seen) // 2 * 3
+            until(lambda expected=expected: len(server.asked) == expected)  # type: ignore[misc]
+            server.expire()
+    assert seen == [f"gpu-{n:02}" for n in range(9)]
+    assert len(server.asked) == 9 + 4
+
+
 def test_a_token_that_is_too_old_and_brings_none(client: Client, server: ApiServer) -> None:
     nodes(server, 6)
     server.fault("continue=", "410", 1)

@@ -55,7 +55,7 @@ def parts(client: Client, path: str, chosen: dict[str, str], limit: int, deadlin
             return
         while True:
             try:
-                raw = ahead.result(where)
+                raw, expired = ahead.result(where), 0
                 break
             except answers.Expired as fault:
                 expired += 1
