@@ -168,6 +168,7 @@ FAULTS = (
     Fault("401, a token", (("401", ANY, {}),), (KubeError, "wants to know who asks"), 0),
     Fault("401, a plugin", (), END, 0, cluster=_plugin),
     Fault("403", (("403", ANY, {}),), (KubeError, "may not list pods"), 0, call=_pods),
+    Fault("403, truncated", (("truncated", ANY, {"code": 403, "size": 1000}),), (KubeError, "may not list pods: Forbidden"), 0, call=_pods),
     Fault("404", (), (Missing, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
 )  # fmt: skip
 

@@ -30,6 +30,9 @@ SAID = 400
 #: Statuses that may be others in a moment; of them those that say that nothing was done.
 PASSING, UNDONE = frozenset({429, 500, 502, 503, 504}), frozenset({429, 503})
 
+#: Those that are others only for somebody else, or once somebody has more rights.
+FINAL = frozenset({401, 403})
+
 
 class Expired(KubeError):
     """What was to be gone on with is too old (410); ``token`` goes on all the same, "" when there is none."""
@@ -109,11 +112,18 @@ def read(reply: Reply, where: str, limit: int = BODY_LIMIT) -> Raw:
 
 
 def read_refusal(reply: Reply, where: str) -> Raw:
-    """The body of a refusal; nothing of one that is too large or cannot be read, because its status says enough."""
+    """The body of a refusal; nothing of one that is too large or cannot be read, because its status says enough.
+
+    Raises Broken when it is cut off, unless it is one of those that are never asked for again.
+    """
+    from eidos.kube.transport import Broken
+
     try:
         return read(reply, where, STATUS_LIMIT)
-    except KubeError:
+    except (KubeError, Broken) as fault:
         reply.drop()
+        if isinstance(fault, Broken) and reply.status not in FINAL:
+            raise
         return Raw(b"", False, "")
 
 

@@ -681,7 +681,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._flush()
                 self._drop(reset=False)
             elif kind == "truncated":
-                self._begin(200, "application/json", size=100_000)
+                self._begin(more.get("code", 200), "application/json", size=more.get("size", 100_000))
                 self.wfile.write(b'{"kind":"NodeList","items":[')
                 self._flush()
                 self._drop(reset=False)
