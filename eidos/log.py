@@ -28,6 +28,10 @@ class _State:
     sink: Sink | None = None
 
 
+#: Messages that are shown once, and were.
+_said: dict[str, object] = {}
+
+
 def configure(level: str = "warn", fmt: str = "text") -> None:
     """Set the lowest level that is shown (a key of :data:`LEVELS`) and the format, ``text`` or ``json``."""
     _State.threshold = LEVELS[level]
@@ -60,7 +64,7 @@ def info(message: str, **fields: object) -> None:
 
 
 def warn(message: str, **fields: object) -> None:
-    """Log something that the user should know; ``hint=`` says what to do about it."""
+    """Log something that the user should know; ``hint=`` says what to do about it, ``once=True`` shows it no second time."""
     emit("warn", message, fields)
 
 
@@ -75,6 +79,8 @@ def emit(level: str, message: str, fields: dict[str, object]) -> None:
         return
     if _State.sink is not None:
         _State.sink(level, message, fields)
+        return
+    if fields.pop("once", None) and _said.setdefault(message, fields) is not fields:
         return
     lines = _json_line(level, message, fields) if _State.json else _text_lines(level, message, fields)
     try:

@@ -318,6 +318,14 @@ def test_another_authority_is_not_trusted(server: ApiServer, take: Take) -> None
     assert not server.asked
 
 
+def test_a_certificate_that_is_not_checked_is_said_once(server: ApiServer, take: Take) -> None:
+    """Four collectors and what writes the document ask the same server."""
+    cluster = {"insecure-skip-tls-verify": True, "certificate-authority-data": None}
+    shot = take("--cluster-only", "-o", "cm://default/x", kubeconfig=server.kubeconfig(take.home, name="insecure", cluster=cluster))
+    assert shot.result.status == 0
+    assert shot.result.err.count("its certificate is not checked") == shot.result.err.count("\nhint: ") == 1, shot.result.err
+
+
 def test_what_answers_is_no_kubernetes(server: ApiServer, take: Take) -> None:
     server.version.clear()
     shot = take("--only", "k8s.server")

@@ -47,6 +47,7 @@ def connect(
         log.warn(
             f"{cluster.server}: its certificate is not checked, as {cluster.source} says",
             hint="whoever stands in between reads the credentials; write certificate-authority in place of insecure-skip-tls-verify",
+            once=True,
         )
     credentials = Credentials(cluster.user, environ, deadline=deadline)
     return Client(cluster, Transport(cluster, credentials), credentials, deadline, say)
