@@ -211,6 +211,33 @@ def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
         client.close()
 
 
+def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
+    """A Job that was refused, and one that was given up and removed: cleaning up has its time for the others."""
+    trees = {
+        name: {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"eidos-agent-1-{name}", "namespace": "eidos"}, "spec": {}}
+        for name in ("gpu-1", "gpu-2", "gpu-3")
+    }
+    with ApiServer() as server:
+        add_nodes(server, [])
+        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+        client = kube.connect(cluster, deadline=time.monotonic() + 20)
+        run = _Run(Plan("eidos", "1", (), trees, "cm://eidos/{}".format), client, 10)
+        server.fault("POST", "403")
+        assert "told to fail" in getattr(run._start("gpu-1", trees["gpu-1"]), "why", "")
+        for name in ("gpu-2", "gpu-3"):
+            assert run._start(name, trees[name]) is None
+        run._forget(run.running["eidos-agent-1-gpu-2"], keep=False)
+        run.clean(lambda deadline: kube.connect(cluster, deadline=deadline))
+        client.close()
+        asked = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
+    assert asked[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
+    assert [each for each in asked[1:] if each[1] != "pods"] == [
+        ("DELETE", "jobs", "eidos-agent-1-gpu-3"),
+        ("GET", "configmaps", "gpu-2"),
+        ("GET", "configmaps", "gpu-3"),
+    ]
+
+
 def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> None:
     names = ["gpu-01", "gpu-02"]
     results: list[Result] = []

@@ -71,7 +71,7 @@ class _Job:
     def __init__(self, node: str, path: str, deadline: float) -> None:
         self.node, self.path, self.deadline = node, path, deadline
         self.state, self.silence, self.since = pods.WAITING, Silence("no Pod was made for it", reason="NoPod"), time.monotonic()
-        self.pod = ""
+        self.pod, self.is_removed = "", False
 
     def stands(self, state: str, silence: Silence) -> None:
         if state != self.state:
@@ -177,6 +177,7 @@ class _Run:
     def _start(self, node: str, tree: Tree) -> Silence | None:
         collection, path = path_of(tree)
         job = _Job(node, path, time.monotonic() + self.timeout)
+        is_first = node not in self.left
         self._soon()
         self.left[node] = job  # before it is made: whatever interrupts, it is looked for
         try:
@@ -186,6 +187,8 @@ class _Run:
             if _may_pass(fault) and status != 500:  # which is said of this Job
                 raise
             if status != 409:  # it was made, and nobody heard: the name is this run's
+                if is_first and not _may_pass(fault):  # it was not made: there is nothing to remove, on a thousand nodes neither
+                    del self.left[node]
                 return Silence(fault.message, fault.hint, getattr(fault, "reason", None))
         self.running[tree["metadata"]["name"]] = job
         return None
@@ -278,6 +281,7 @@ class _Run:
         self._soon()
         try:
             self.client.delete(job.path)
+            job.is_removed = True
             if job.state in (pods.DONE, pods.FAILED):  # any other may write yet
                 documents.remove(self.client, self._place(job))
                 del self.left[job.node]
@@ -301,7 +305,7 @@ class _Run:
             lost = [*self.made, *(job.path for job in self.left.values())]
         else:
             steps: list[tuple[str, Callable[[], object]]] = [
-                *((job.path, lambda job=job: client.delete(job.path)) for job in self.left.values()),
+                *((job.path, lambda job=job: client.delete(job.path)) for job in self.left.values() if not job.is_removed),
                 *((path, lambda path=path: client.delete(path)) for path in reversed(self.made)),
                 ("Pods", lambda: self._wait(client)),
                 *((f"snapshot of {job.node}", lambda job=job: documents.remove(client, self._place(job))) for job in self.left.values()),
