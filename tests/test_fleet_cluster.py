@@ -211,6 +211,19 @@ def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
         client.close()
 
 
+def test_who_refuses_watches_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    tree = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "eidos-agent-1-gpu-1", "namespace": "eidos"}, "spec": {}}
+    with ApiServer() as server:
+        add_nodes(server, [])
+        client = kube.connect(load({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 20)
+        run = _Run(Plan("eidos", "1", (), {"gpu-1": tree}, "cm://eidos/{}".format), client, 2.5)
+        server.fault("watch=", "400", -1)
+        (answer,) = run.follow(1, keep=False)
+        assert answer[0] == "gpu-1"
+        assert 2 <= sum(each.verb == "watch" for each in server.asked) <= 4
+        client.close()
+
+
 def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
     """A Job that was refused, and one that was given up and removed: cleaning up has its time for the others."""
     trees = {

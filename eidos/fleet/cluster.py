@@ -222,6 +222,7 @@ class _Run:
             # Too old, or cut off: what is listed then says more, or nobody answers that either.
             log.debug(f"watching Pods: {fault.message}")
             version = None
+            time.sleep(PAUSE)  # whoever refuses at once must not be asked thousands of times
         return ended, version
 
     def _heard(self, pod: Tree, gone: bool = False) -> _Job | None:
