@@ -168,6 +168,7 @@ def test_logs(client: Client, server: ApiServer) -> None:
     with pytest.raises(KubeError, match="container other is not valid for pod p"):
         client.logs("default", "p", container="other")
     assert {(each.verb, each.resource) for each in server.asked} == {("get", "pods/log")}
+    assert {each.headers["accept-encoding"] for each in server.asked} == {"identity"}
 
 
 # ---- TLS, credentials, proxies ----
@@ -413,6 +414,7 @@ def test_what_happens_is_seen(client: Client, server: ApiServer) -> None:
     query = server.asked[-1].query
     assert (query["watch"], query["allowWatchBookmarks"], query["labelSelector"]) == ("true", "true", "rack=1")
     assert server.asked[-1].verb == "watch"
+    assert server.asked[-1].headers["accept-encoding"] == "identity", "a proxy that packs would hold events back"
 
 
 def test_a_watch_ends_at_its_deadline(client: Client, server: ApiServer) -> None:

@@ -199,7 +199,10 @@ class Client:
     ) -> T:
         server, shown, renewed = self.cluster.server, None, False
         while True:
-            headers = {"Accept": _JSON if not request.resource.endswith("/log") else "*/*", "Accept-Encoding": "gzip", "User-Agent": AGENT}
+            is_log = request.resource.endswith("/log")
+            # A log is not taken apart, and of a watch what was packed would come late.
+            packed = "identity" if is_log or request.verb == "watch" else "gzip"
+            headers = {"Accept": "*/*" if is_log else _JSON, "Accept-Encoding": packed, "User-Agent": AGENT}
             if body is not None:
                 headers["Content-Type"] = kind
             if self._transport.is_secret:  # where anybody reads along nothing is shown, as with kubectl
