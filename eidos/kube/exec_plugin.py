@@ -31,6 +31,9 @@ LIMIT, SHOWN = 1 << 20, 300
 #: Seconds between two looks at whether the program has ended while something it started holds its output open.
 SLICE = 0.05
 
+#: Seconds that a program that was killed gets to be gone.
+GRACE = 1.0
+
 
 class Credential(Record):
     """What a plugin gave: a ``token`` or a ``certificate`` with its ``key`` (PEM), and when it expires, in seconds since 1970."""
@@ -113,7 +116,7 @@ def _output(program: str, plugin: Exec, environ: Mapping[str, str], what: str, d
         raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
     try:
         out, err = _listen(child, what, deadline)
-        return out, err, child.wait()
+        return out, err, child.poll() or 0
     finally:
         _end(child)
 
@@ -154,6 +157,8 @@ def _listen(child: Popen[bytes], what: str, deadline: float) -> tuple[bytes, byt
 
 def _end(child: Popen[bytes]) -> None:
     """Kill the program and all that it started."""
+    import subprocess
+
     try:
         os.killpg(child.pid, 9)
     except OSError:  # nobody is left
@@ -161,7 +166,10 @@ def _end(child: Popen[bytes]) -> None:
     for stream in (child.stdout, child.stderr):
         if stream:
             stream.close()
-    child.wait()
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:  # in the kernel's hands: it may never go, and nobody waits for it any more
+        child.returncode = -9
 
 
 def _read(out: bytes, version: str) -> Credential:
