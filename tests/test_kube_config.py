@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,15 @@ def test_what_is_secret_does_not_show(tmp_path: Path) -> None:
     cluster = found(tmp_path, user={"token": "hunter2"}, cluster={"proxy-url": "http://me:hunter2@proxy.example.com:3128"})
     assert cluster.proxy == "http://me:hunter2@proxy.example.com:3128"
     assert "hunter2" not in repr(cluster) + repr(cluster.user)
+
+
+@pytest.mark.parametrize("value", ["hunter2: x", "!hunter2", "!hunter2!x y", "*hunter2", '"hunter2', "%hunter2", "\thunter2\n\tx: y"])
+def test_a_secret_does_not_show_where_a_file_is_broken(tmp_path: Path, value: str) -> None:
+    place = tmp_path / "config"
+    place.write_text(f"users:\n- name: me\n  user:\n    token: {value}\n")
+    with pytest.raises(InvalidData, match=f"{place}, line [45], column") as fault:
+        load({"HOME": str(tmp_path)}, kubeconfig=str(place))
+    assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
 
 
 def test_credentials_do_not_go_in_the_clear(tmp_path: Path) -> None:

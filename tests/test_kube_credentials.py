@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -61,6 +62,7 @@ def refused(credentials: Credentials, kind: type[EidosError], *words: str) -> st
     with pytest.raises(kind) as fault:
         credentials.authorization()
     said = f"{fault.value.message} {fault.value.hint}"
+    assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
     assert all(word in said for word in ("user 'tester' of /", *words)), said
     return said
 
@@ -174,6 +176,7 @@ def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: Ap
         ('echo \'{"kind": "hunter2"}\'', InvalidData, ("it is no ExecCredential",)),
         ("printf '\\377\\376\\0hunter2'", InvalidData, ("printed no credential",)),
         (":", InvalidData, ("printed no credential",)),
+        ('echo \'{"token": "hunter2": 1}\'', InvalidData, ("printed no credential: it is no document",)),
         (f"echo '{credential(BETA, token='hunter2')}'", InvalidData, ("of another version",)),
         (f"echo '{credential()}'", InvalidData, ("neither a token nor a certificate",)),
         (f"echo '{credential(clientKeyData='hunter2')}'", InvalidData, ("go together",)),

@@ -177,8 +177,8 @@ def _read(out: bytes, version: str) -> Credential:
 
     try:
         tree = formats.from_text(out, "what it prints", LIMIT)
-    except InvalidData as fault:
-        raise _Garbage("it is no document") from fault
+    except InvalidData:
+        raise _Garbage("it is no document") from None  # a traceback would show what it printed
     if not isinstance(tree, dict):
         raise _Garbage("it is no document")
     if tree.get("kind") != "ExecCredential":

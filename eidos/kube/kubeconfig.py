@@ -24,6 +24,9 @@ GROUP = "client.authentication.k8s.io/"
 
 _PEM = b"-----BEGIN "
 
+#: What the reader of documents repeats of a value that it cannot take.
+_REPEATED = r"(the tag|the alias|tag handle|the number) \S+"
+
 
 class Entry:
     """One named part of one file; every look at a field says, when it fails, where the field stands."""
@@ -142,7 +145,13 @@ class Merged:
 def _parse(path: str, data: bytes) -> Entry:
     from eidos import formats
 
-    tree = formats.from_text(data, path)
+    try:
+        tree = formats.from_text(data, path)
+    except InvalidData as fault:
+        import re
+
+        # The value may be a password, and a traceback would show the line.
+        raise InvalidData(path + re.sub(_REPEATED, r"\1 …", fault.message[len(path) :]), fault.hint) from None
     file = Entry(path, {} if tree is None else tree, os.path.dirname(os.path.abspath(path)))
     if not isinstance(file.body, dict):
         raise file.refuse("a kubeconfig is a mapping", "is this the file you meant?")
