@@ -176,7 +176,7 @@ def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: Ap
         ('echo \'{"kind": "hunter2"}\'', InvalidData, ("it is no ExecCredential",)),
         ("printf '\\377\\376\\0hunter2'", InvalidData, ("printed no credential",)),
         (":", InvalidData, ("printed no credential",)),
-        ('echo \'{"token": "hunter2": 1}\'', InvalidData, ("printed no credential: it is no document",)),
+        ("echo 'token: hunter2: x'", InvalidData, ("printed no credential: it is no document",)),
         (f"echo '{credential(BETA, token='hunter2')}'", InvalidData, ("of another version",)),
         (f"echo '{credential()}'", InvalidData, ("neither a token nor a certificate",)),
         (f"echo '{credential(clientKeyData='hunter2')}'", InvalidData, ("go together",)),
