@@ -327,6 +327,19 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
         assert left(server) == documents(server) == []
 
 
+def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server:
+        add_nodes(server, ["gpu-01"])
+        server.fault("GET /api/v1/pods", "silent", -1)
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        wait(lambda: any(each.resource == "pods" for each in server.asked))
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 143, err
+        assert not (tmp_path / "out").exists()
+
+
 def test_no_cluster(program: list[str], tmp_path: Path) -> None:
     done = eidos(program=program, cwd=tmp_path)
     assert done.status == 2

@@ -139,6 +139,7 @@ def run(values: Values) -> int:
     known = rules.shipped()
     place, new = _place(values["output"])
     values["timeout"] = values["timeout"] or (IN_CLUSTER if values["kubernetes"] else OVER_SSH)
+    asked: Asked | None = None
     if values["kubernetes"]:
         from eidos.cli.fleet_cluster import Asked
 
@@ -148,16 +149,15 @@ def run(values: Values) -> int:
         if not new:
             check(place)
         asked = Asked(values, _selected(values))
-        folder = Folder(place, asked.nodes, known, new)
-        facts = asked.facts()
-        if facts is not None:
-            folder.write(CLUSTER, facts.to_tree())
         nodes, answers = asked.nodes, asked.answers()
     else:
         nodes, answers = _over_processes(values)
-        folder = Folder(place, nodes, known, new)
+    folder = Folder(place, nodes, known, new)
     # Whatever comes in between, nothing is left running: that is what closing is for.
     try:
+        facts = asked.facts() if asked else None
+        if facts is not None:
+            folder.write(CLUSTER, facts.to_tree())
         with closing(answers), Progress(len(nodes)) as progress:
             for node, answer in answers:
                 folder.put(node, answer)
