@@ -327,6 +327,31 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
         assert left(server) == documents(server) == []
 
 
+def test_pods_that_are_being_ended_are_waited_for(tmp_path: Path) -> None:
+    """One of them may be writing its document while its rights go."""
+    tree = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "eidos-agent-1-gpu-1", "namespace": "eidos"}, "spec": {}}
+    pod, document = "/api/v1/namespaces/eidos/pods/p", "/api/v1/namespaces/eidos/configmaps/gpu-1"
+    ours = {"app.kubernetes.io/managed-by": "eidos"}
+    with ApiServer() as server:
+        add_nodes(server, [])
+        server.put(pod, {"metadata": {"labels": {RUN: "1"}}})
+        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+        client = kube.connect(cluster, deadline=time.monotonic() + 20)
+        run = _Run(Plan("eidos", "1", (), {"gpu-1": tree}, "cm://eidos/{}".format), client, 10)
+        run._start("gpu-1", tree)
+
+        def writes() -> None:
+            server.put(document, {"metadata": {"labels": ours}, "data": {"document.yaml": "late"}})
+            server.remove(pod)
+
+        late = threading.Timer(1.0, writes)
+        late.start()
+        run.clean(lambda deadline: kube.connect(cluster, deadline=deadline))
+        late.join()
+        client.close()
+        assert documents(server) == []
+
+
 def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], tmp_path: Path) -> None:
     with ApiServer() as server:
         add_nodes(server, ["gpu-01"])

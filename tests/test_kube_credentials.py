@@ -193,6 +193,14 @@ def test_a_plugin_that_fails(tmp_path: Path, server: ApiServer, body: str, kind:
     assert "hunter2" not in said, "what a plugin prints is secret"
 
 
+def test_a_plugin_is_not_taken_from_wherever_we_stand(tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = plugin(tmp_path, f"echo '{credential(token='abc')}'", command="get-token")
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "", f":{tmp_path.name}"):
+        refused(asks(tmp_path, server, user, PATH=path), Unavailable, "no folder of PATH has it")
+    assert asks(tmp_path, server, user, PATH=f"{tmp_path}:/bin").authorization() == "Bearer abc"
+
+
 def test_a_plugin_that_is_not_there(tmp_path: Path, server: ApiServer) -> None:
     user = plugin(tmp_path, "", command="get-token-of-nobody", installHint="Get it at\n https://example.com")
     refused(asks(tmp_path, server, user), Unavailable, "no folder of PATH has it", "Get it at https://example.com")
