@@ -249,6 +249,17 @@ def test_a_server_is_one_thing_with_one_name(name: str) -> None:
     assert probes == {"startupProbe": "/health", "livenessProbe": "/health", "readinessProbe": "/ready"}
 
 
+def test_a_file_that_is_read_while_the_server_runs_stays_the_same() -> None:
+    """The ConfigMap has one name for all versions, and the kubelet renews a volume under a Pod, but not what is mounted by subPath."""
+    for name, asked in SERVERS.items():
+        spec = next(templates(ALL[f"server-{name}"]))["spec"]
+        renewed = {volume["name"]: volume["configMap"] for volume in spec["volumes"] if "configMap" in volume}
+        mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] in renewed]
+        assert len(mounts) == (asked.delivery == "configmap")
+        for mount in mounts:
+            assert (mount["mountPath"], mount["subPath"]) == (spec["containers"][0]["command"][-1], "eidos.pyz")
+
+
 def test_a_pod_of_the_server_has_the_time_that_it_needs_to_leave() -> None:
     from eidos.cli import serve
     from eidos.cli.arguments import read
