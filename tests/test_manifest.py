@@ -70,6 +70,7 @@ def test_every_container_is_bounded_and_needs_no_shell(name: str) -> None:
         for container in spec["containers"]:
             for kind in ("requests", "limits"):
                 assert set(container["resources"][kind]) == {"cpu", "memory"}
+            assert forms.memory(container["resources"]["limits"]["memory"], container["resources"]["requests"]["memory"])
             words = container["command"] + container["args"]
             assert container["command"] in (["python3", "-I", "/opt/eidos/eidos.pyz"], []), "an image brings its own"
             assert not {"sh", "bash", "-c", "/bin/sh"} & set(words) and all(isinstance(word, str) for word in words)

@@ -71,6 +71,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} -o /nonexistent/x.yaml": ("its folder does not exist", ""),
     f"manifest agent {HOSTPATH} --kubernetes-version 2": ("--kubernetes-version: '2' is no version of Kubernetes", "1.29"),
     f"manifest server {HOSTPATH}": ("the restricted standard allows no host path", "--delivery configmap"),
+    "manifest server --delivery=image=x --memory 127Mi": ("--memory: '127Mi' is too little", "128Mi, which is what is asked for"),
     "manifest server --delivery=image=x -o cm://a/b": ("the server writes no document", ""),
     "manifest server --delivery=image=x --ingress Example.com": ("--ingress: 'Example.com' is no name of a host", ""),
     "manifest server --delivery=image=x --ingress 192.0.2.1": ("an Ingress takes a name", ""),

@@ -186,8 +186,10 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
 
 def _server(values: Values) -> Server:
     from eidos.bundle import options as labels
-    from eidos.manifest import Server
+    from eidos.manifest import Server, service
 
+    if values["memory"]:
+        _of("--memory", lambda text: forms.memory(text, service.requested()), values["memory"])
     return Server(
         **_common(values, True),
         monitoring=values["monitoring"],

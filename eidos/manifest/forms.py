@@ -91,20 +91,26 @@ def image(text: str) -> str:
     return text
 
 
-def memory(text: str) -> str:
+def memory(text: str, least: str = "64Mi") -> str:
     """A quantity of memory, in bytes (Kubernetes documentation, "Quantity"): a whole number, and Ki, Mi, Gi, k, M or G.
+
+    ``least`` is what the container asks for, below which its limit may not be.
 
     >>> memory("256Mi")
     '256Mi'
     """
-    digits = text.rstrip("KkMGi")
-    unit = text[len(digits) :]
-    factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(unit, 0)
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 15 or not factor:
+    if not _bytes(text):
         raise InvalidInput(f"{text!r} is no quantity of memory", "write it like 256Mi or 1Gi")
-    if not 64 << 20 <= int(digits) * factor <= 1 << 40:
-        raise InvalidInput(f"{text!r} is too little, or more than there is", "it must be from 64Mi, which is what is asked for, to 1024Gi")
+    if not _bytes(least) <= _bytes(text) <= 1 << 40:
+        hint = f"it must be from {least}, which is what is asked for, to 1024Gi"
+        raise InvalidInput(f"{text!r} is too little, or more than there is", hint)
     return text
+
+
+def _bytes(text: str) -> int:
+    digits = text.rstrip("KkMGi")
+    factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(text[len(digits) :], 0)
+    return int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
 
 
 def path(text: str) -> str:

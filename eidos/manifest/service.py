@@ -7,7 +7,7 @@ how the server answers.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.manifest.fill import Pieces
+from eidos.manifest.fill import Pieces, template
 from eidos.manifest.on_nodes import program
 
 TYPE_CHECKING = False
@@ -28,6 +28,11 @@ def server(asked: Server) -> list[Tree]:
     _check(asked)
     pieces = prepared(asked)
     return [pieces.filled(piece) for piece in pieces.order if piece in pieces]
+
+
+def requested() -> str:
+    """The memory that a container asks for, whatever its limit."""
+    return str(template("server")["pieces"]["container"]["resources"]["requests"]["memory"])
 
 
 def _check(asked: Server) -> None:
