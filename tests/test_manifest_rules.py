@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from eidos.manifest import server
+from eidos.model.record import replace
 from eidos.server.app import PATHS
 from eidos.server.observed import SYSTEM, ServerMetrics
 from tests.manifests import SERVERS, of_kind
@@ -158,7 +159,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], set[str]]] = {
 
 
 def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": GROUPS}), encoding="utf-8")
+    rule_files(tmp_path)
     tests = []
     for name, (series, firing) in SCENES.items():
         # Annotations hold measured values, which are not the point: what fires is told by the series ALERTS.
@@ -169,11 +170,30 @@ def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     promtool(tmp_path, "test", "rules", "tests.yaml")
 
 
+def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml") -> None:
+    """The rules as the Prometheus Operator writes them, a file for each PrometheusRule."""
+    groups = of_kind(server(replace(SERVERS["monitored"], namespace=namespace)), "PrometheusRule")[0]["spec"]["groups"]
+    (folder / name).write_text(json.dumps({"groups": groups}), encoding="utf-8")
+
+
+def test_two_servers_before_one_prometheus_are_told_apart(tmp_path: Path) -> None:
+    """What is recorded of one does not stand for the other, and an alert says whose it is, by which the operator routes it."""
+    rule_files(tmp_path)
+    rule_files(tmp_path, "absent", "absent.yaml")
+    firing = [rule for rule in RULES if rule.get("alert") in SCENES["it is not there"][1]]
+    samples = [{"labels": series_of(rule).replace("eidos-server", "absent"), "value": 1} for rule in firing]
+    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
+    tests = [{"interval": "1m", "input_series": SCENES["all is well"][0], "promql_expr_test": [query]}]
+    files = ["rules.yaml", "absent.yaml"]
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "1m", "tests": tests}))
+    promtool(tmp_path, "test", "rules", "tests.yaml")
+
+
 def labels_of(rule: dict[str, Any]) -> dict[str, str]:
     """The labels of an alert."""
-    own: dict[str, str] = dict(rule["labels"])
+    own: dict[str, str] = {**rule["labels"], "namespace": "eidos-server"}
     if rule["alert"] == "EidosApiServerMemory":
-        own.update(namespace="eidos-server", pod="eidos-api-server-1")
+        own.update(pod="eidos-api-server-1")
     return own
 
 
