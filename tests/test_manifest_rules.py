@@ -74,6 +74,14 @@ def test_labels_are_those_of_the_server() -> None:
     assert 'eidos_http_requests_total{method="GET",route="/v1/recipe",status="200"} 1' in counted()
 
 
+def test_answers_are_counted_at_the_objective_and_at_the_alert() -> None:
+    """Between two bounds histogram_quantile interpolates: were 0.2 none, four answers of a hundred at 110 ms would be alerted as slow."""
+    bounds = set(re.findall(r'^eidos_http_request_duration_seconds_bucket\{.*le="([^"]+)"', counted(), re.MULTILINE))
+    (objective,) = (rule["expr"] for rule in RULES if rule.get("record", "").endswith("objective:p99_seconds"))
+    assert objective.removeprefix("vector(").removesuffix(")") in bounds
+    assert THRESHOLDS["EidosApiServerSlow"].removeprefix("> ") in bounds
+
+
 THRESHOLDS = {
     "EidosApiServerUnavailable": "< 0.995",
     "EidosApiServerSlow": "> 0.2",
