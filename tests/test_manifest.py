@@ -375,6 +375,7 @@ GOOD: dict[str, list[str]] = {
     "memory": ["64Mi", "1Gi", "100M", "268435456"],
     "subdomain": ["a", "gpu-01", "a.b-c.d", "10.0.0.1"],
     "host": ["eidos.example.com", "*.example.com"],
+    "device": ["nvidia.com/gpu=all", "nvidia.com/gpu=0:1", "management.nvidia.com/gpu=GPU-1a2b"],
     "path": ["/opt/eidos.pyz", "/a b/c"],
 }
 
@@ -386,6 +387,7 @@ BAD: dict[str, list[str]] = {
     "image": ["", "Python", "a b", "python:", "python:-x", "x@sha256:abc", "x@sha256:" + "g" * 64, "a//b", "https://x/y", "x\ny", "-x"],
     "memory": ["", "Mi", "1Ti", "10", "-1Gi", "1.5Gi", "1 Gi", "٦٤Mi", "63Mi", "9" * 20],
     "subdomain": ["", "A", "-a", "a-", "a..b", "a_b", "x" * 254, "a\n", "é"],
+    "device": ["", "all", "x=all", "nvidia.com/gpu=", "=x", "nvidia.com/=all", "/gpu=all", "1.com/gpu=all", "a/b/c=d", "a/b=c=d"],
     "host": ["", "10.0.0.1", "example.com:80", "*", "*.*.example.com", "Example.com", "a b", "https://x"],
     "path": ["", "eidos.pyz", "/a/../b", "/a/", "/a\nb", "/a:b"],
 }

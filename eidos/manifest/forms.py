@@ -91,6 +91,20 @@ def image(text: str) -> str:
     return text
 
 
+def device(text: str) -> str:
+    """A device of CDI, by its qualified name: vendor/class=name (Container Device Interface, SPEC.md).
+
+    >>> device("nvidia.com/gpu=all")
+    'nvidia.com/gpu=all'
+    """
+    kind, _, name = text.partition("=")
+    parts = kind.split("/")
+    kinds = len(parts) == 2 and all(part[:1].isalpha() and _word(part, 253, _LETTERS, "_-.") for part in parts)
+    if not kinds or not _word(name, 253, _LETTERS, "_-.:"):
+        raise InvalidInput(f"{text!r} is no device of CDI", "write it like nvidia.com/gpu=all")
+    return text
+
+
 def memory(text: str, least: str = "64Mi") -> str:
     """A quantity of memory, in bytes (Kubernetes documentation, "Quantity"): a whole number, and Ki, Mi, Gi, k, M or G.
 

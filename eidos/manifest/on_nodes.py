@@ -104,6 +104,9 @@ def _check(asked: Agent) -> None:
     if asked.gpu[0] == "driver-root" and "privileged" not in asked.rights:
         hint = "add --privileged, or take --gpu runtime-class or --gpu cdi, which need no such right"
         raise InvalidInput("--gpu driver-root: only a privileged container may open the driver's device nodes", hint)
+    taken = {template("agent")["mounts"][mount]["path"] for mount in _mounts(chosen(asked))}
+    if asked.gpu[0] == "driver-root" and asked.gpu[1] in taken:
+        raise InvalidInput(f"--gpu driver-root: {asked.gpu[1]} is mounted already, and no driver's", "it is usually /run/nvidia/driver")
     several = len(asked.nodes) > 1 or len(asked.group[1]) > 1
     if several and asked.output and "{node}" not in asked.output:
         raise InvalidInput(
