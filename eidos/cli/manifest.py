@@ -134,11 +134,11 @@ def _common(values: Values, needs_program: bool) -> dict[str, Any]:
     if how == "image" and values["image"]:
         raise InvalidInput("--image is where Python comes from, and --delivery image brings its own", "leave --image out")
     if how == "hostpath":
-        common["program"] = forms.path(argument or "/opt/eidos/eidos.pyz")
+        common["program"] = _of("--delivery", forms.path, argument or "/opt/eidos/eidos.pyz")
     elif how == "image":
         if not argument:
             raise InvalidInput("--delivery image needs the image", "write it like --delivery image=registry.example.com/eidos:1.2.3")
-        common["program"] = forms.image(argument)
+        common["program"] = _of("--delivery", forms.image, argument)
     elif argument and values["program"]:
         raise InvalidInput(f"--program: {values['program']!r} and {argument!r}: one is enough")
     elif needs_program:

@@ -110,7 +110,7 @@ def _check(asked: Agent) -> None:
     several = len(asked.nodes) > 1 or len(asked.group[1]) > 1
     if several and asked.output and "{node}" not in asked.output:
         raise InvalidInput(
-            f"{asked.output!r}: {max(len(asked.nodes), len(asked.group[1]))} Jobs would write one document over the other",
+            f"--output: {asked.output!r}: {max(len(asked.nodes), len(asked.group[1]))} Jobs would write one document over the other",
             "put {node} into the name",
         )
 
@@ -212,10 +212,14 @@ def _place(asked: Agent) -> tuple[str, str, str]:
     space, _, name = rest.partition("/")
     if scheme not in RESOURCES or not name:
         raise InvalidInput(
-            f"{output!r} is no place for a document", "write it like secret://eidos/eidos-{node}, or cm://eidos/eidos-{node}"
+            f"--output: {output!r} is no place for a document", "write it like secret://eidos/eidos-{node}, or cm://eidos/eidos-{node}"
         )
-    forms.label(space, "namespace")
-    forms.subdomain(name.replace("{node}", "node"), f"name of a {'ConfigMap' if scheme == 'cm' else 'Secret'}")
+    longest = max(asked.nodes, key=len, default="node")
+    try:
+        forms.label(space, "namespace")
+        forms.subdomain(name.replace("{node}", longest), f"name of a {'ConfigMap' if scheme == 'cm' else 'Secret'}")
+    except InvalidInput as fault:
+        raise InvalidInput(f"--output: {output!r}: {fault.message}", fault.hint) from fault
     return RESOURCES[scheme], space, output.replace("{node}", NODE)
 
 
