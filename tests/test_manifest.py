@@ -304,7 +304,9 @@ def test_everybody_outside_reaches_every_route_but_the_metrics() -> None:
 
 
 def test_scaling_by_requests_has_its_rule() -> None:
-    assert [metric["type"] for metric in of_kind(ALL["server-plain"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]] == ["Resource"]
+    assert [metric["type"] for metric in of_kind(ALL["server-plain"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]] == [
+        "ContainerResource"
+    ]
     trees = ALL["server-monitored"]
     metric = of_kind(trees, "HorizontalPodAutoscaler")[0]["spec"]["metrics"][1]["pods"]["metric"]["name"]
     import yaml
@@ -312,6 +314,16 @@ def test_scaling_by_requests_has_its_rule() -> None:
     rule = yaml.safe_load(next(tree for tree in trees if tree["metadata"]["name"].endswith("-adapter"))["data"]["config.yaml"])["rules"][0]
     series = rule["seriesQuery"].partition("{")[0]
     assert re.sub(rule["name"]["matches"], rule["name"]["as"].replace("${1}", r"\1"), series) == metric
+
+
+def test_a_sidecar_that_asks_for_no_cpu_keeps_nobody_from_scaling() -> None:
+    """Utilization is relative to what is requested, and of a whole Pod it is unknown when one container requests nothing, as Linkerd's."""
+    for name in SERVERS:
+        (container,) = next(templates(ALL[f"server-{name}"]))["spec"]["containers"]
+        for metric in of_kind(ALL[f"server-{name}"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]:
+            if metric["type"] != "Pods":
+                measured = metric["containerResource"]
+                assert measured["container"] == container["name"] and measured["name"] in container["resources"]["requests"]
 
 
 def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:

@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} -o cm://eidos/x --per node --nodes a,b": ("2 Jobs would write one document over the other", "{node}"),
     f"manifest agent {HOSTPATH} -o /nonexistent/x.yaml": ("its folder does not exist", ""),
     f"manifest agent {HOSTPATH} --kubernetes-version 2": ("--kubernetes-version: '2' is no version of Kubernetes", "1.29"),
-    f"manifest agent {HOSTPATH} --kubernetes-version v1.25.3": ("--kubernetes-version: 'v1.25.3': the manifests have fields", "1.26"),
+    f"manifest agent {HOSTPATH} --kubernetes-version v1.26.3": ("--kubernetes-version: 'v1.26.3': the manifests have fields", "1.27"),
     f"manifest server {HOSTPATH}": ("the restricted standard allows no host path", "--delivery configmap"),
     "manifest server --delivery=image=x --memory 127Mi": ("--memory: '127Mi' is too little", "128Mi, which is what is asked for"),
     "manifest server --delivery=image=x -o cm://a/b": ("the server writes no document", ""),

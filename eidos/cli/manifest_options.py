@@ -38,8 +38,8 @@ RIGHTS = {
 
 ISSUERS = ("ClusterIssuer", "Issuer")
 
-#: The minor version that took the youngest field that is always there: unhealthyPodEvictionPolicy of a PodDisruptionBudget.
-OLDEST = 26
+#: The minor version that took the youngest field that is always there: containerResource of a HorizontalPodAutoscaler.
+OLDEST = 27
 
 
 def delivery(value: str) -> tuple[str, str]:
