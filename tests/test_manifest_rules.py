@@ -178,9 +178,9 @@ def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     promtool(tmp_path, "test", "rules", "tests.yaml")
 
 
-def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml") -> None:
+def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml", mesh: str = "") -> None:
     """The rules as the Prometheus Operator writes them, a file for each PrometheusRule."""
-    groups = of_kind(server(replace(SERVERS["monitored"], namespace=namespace)), "PrometheusRule")[0]["spec"]["groups"]
+    groups = of_kind(server(replace(SERVERS["monitored"], namespace=namespace, mesh=mesh)), "PrometheusRule")[0]["spec"]["groups"]
     (folder / name).write_text(json.dumps({"groups": groups}), encoding="utf-8")
 
 
@@ -194,6 +194,20 @@ def test_two_servers_before_one_prometheus_are_told_apart(tmp_path: Path) -> Non
     tests = [{"interval": "1m", "input_series": SCENES["all is well"][0], "promql_expr_test": [query]}]
     files = ["rules.yaml", "absent.yaml"]
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "1m", "tests": tests}))
+    promtool(tmp_path, "test", "rules", "tests.yaml")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_sidecar_that_is_up_does_not_stand_for_the_server(answers: bool, tmp_path: Path) -> None:
+    """Istio's gives Prometheus its own metrics and those of the server, and answers without the latter when the server does not."""
+    rule_files(tmp_path, mesh="istio")
+    (metric,) = re.findall(r"^(eidos_build_info)\{.* 1$", counted(), re.MULTILINE)
+    series = [up("1x60"), {"series": f'{metric}{{{OWN},version="1"}}', "values": "1x60" if answers else "1 stale"}]
+    firing = () if answers else SCENES["it is not there"][1]
+    samples = [{"labels": series_of(rule), "value": 1} for rule in RULES if rule.get("alert") in firing]
+    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [query]}]
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}))
     promtool(tmp_path, "test", "rules", "tests.yaml")
 
 
