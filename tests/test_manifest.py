@@ -301,6 +301,8 @@ def test_everybody_outside_reaches_every_route_but_the_metrics() -> None:
 
     reached = {route.path for route in ROUTES if any(leads(route.path, row["path"], row["pathType"]) for row in rule["paths"])}
     assert {route.path for route in ROUTES} - reached == {"/metrics"}
+    plain = re.compile("/[A-Za-z0-9_/-]*")  # strict-validate-path-type of ingress-nginx, on by default from 1.12
+    assert all(plain.fullmatch(row["path"]) for row in rule["paths"] if row["pathType"] != "ImplementationSpecific")
 
 
 def test_scaling_by_requests_has_its_rule() -> None:
