@@ -357,6 +357,9 @@ def test_what_has_to_be_known_is_said() -> None:
     assert "enforce=privileged" in said(AGENTS["plain"]) and "must exist" in said(AGENTS["plain"])
     assert "is created with the label" in said(AGENTS["nodes"])
     assert "server-side" in said(AGENTS["plain"])
+    assert "a node without that runtime starts no such Pod" in said(AGENTS["plain"]) and "runtime" not in said(AGENTS["cdi"])
+    assert "kubectl delete job --namespace eidos" in said(AGENTS["plain"]) and "delete job" not in said(AGENTS["nightly"])
+    assert "leave spec.replicas of the Deployment out" in said(SERVERS["plain"])
     assert "Secret eidos-api-server-tls" in said(SERVERS["linkerd"]) and "Secret" not in said(SERVERS["ingress"])
     everybody: list[Agent | Server] = [*AGENTS.values(), *SERVERS.values()]
     assert not [asked for asked in everybody if "@{" in said(asked)]
