@@ -387,7 +387,16 @@ def test_every_placeholder_and_every_part_is_used() -> None:
 
 
 GOOD: dict[str, list[str]] = {
-    "schedule": ["0 3 * * *", "*/15 0-6,22 1 jan-mar sun", "@daily", "5 4 ? * *", "0  0 * * *"],
+    "schedule": [
+        "0 3 * * *",
+        "*/15 0-6,22 1 jan-mar sun",
+        "@daily",
+        "5 4 ? * *",
+        "0  0 * * *",
+        "0 0 29 2 *",
+        "0 0 30 1-2 *",
+        "0 0 31 2 mon",
+    ],
     "image": ["python", "python:3.12", "localhost/x", "a.example.com:5000/b/c_d:v1", "x@sha256:" + "a" * 64],
     "memory": ["64Mi", "1Gi", "100M", "268435456"],
     "subdomain": ["a", "gpu-01", "a.b-c.d", "10.0.0.1"],
@@ -400,6 +409,7 @@ BAD: dict[str, list[str]] = {
     "schedule": [
         *("", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "*/0 * * * *", "5-2 * * * *", "@dayly"),
         *("a * * * *", "1,,2 * * * *", "*-3 * * * *", "1-2-3 * * * *", "*/-1 * * * *", "٣ * * * *", "1/2/3 * * * *"),
+        *("0 0 30 2 *", "0 0 31 4,jun *", "0 0 31 4/5 *", "0 0 30/1 feb ?"),
     ],
     "image": ["", "Python", "a b", "python:", "python:-x", "x@sha256:abc", "x@sha256:" + "g" * 64, "a//b", "https://x/y", "x\ny", "-x"],
     "memory": ["", "Mi", "1Ti", "10", "-1Gi", "1.5Gi", "1 Gi", "٦٤Mi", "63Mi", "9" * 20],

@@ -20,6 +20,9 @@ _FIELDS = (
     ("day of the week", 0, 6, "sun mon tue wed thu fri sat"),
 )
 
+#: How many days a month may have; there is no month 0.
+_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
@@ -152,14 +155,21 @@ def schedule(text: str) -> str:
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise InvalidInput(f"{text!r} is no schedule: it has {len(fields)} fields, and not five", hint)
+    runs: list[set[int]] = []
     for field, (what, least, most, names) in zip(fields, _FIELDS):
+        runs.append(set())
         for item in field.split(","):
             span, slash, step = item.partition("/")
             begin, dash, end = span.partition("-")
             low, high = _number(begin, names.split(" ")), _number(end, names.split(" "))
-            good = not dash if begin in ("*", "?") else least <= low <= most and (not dash or low <= high <= most)
+            every = begin in ("*", "?")
+            good = not dash if every else least <= low <= most and (not dash or low <= high <= most)
             if not good or (slash and not (step.isascii() and step.isdigit() and int(step[:4]) > 0 and len(step) < 4)):
                 raise InvalidInput(f"{text!r} is no schedule: {item!r} is no {what}, which is from {least} to {most}", hint)
+            runs[-1].update(range(least if every else low, (high if dash else most if slash or every else low) + 1, int(step or 1)))
+    # Where a day of the week is named, too, either is enough.
+    if fields[4] in ("*", "?") and min(runs[2]) > max(_DAYS[month] for month in runs[3]):
+        raise InvalidInput(f"{text!r} is a schedule that never comes: no such month has a day {min(runs[2])}", hint)
     return text
 
 
