@@ -49,6 +49,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} --per group": ("--per: 'group' is neither node nor group=LABEL", ""),
     f"manifest agent {HOSTPATH} --per group=a/b/c": ("--per: 'a/b/c=': 'a/b/c' is no label", ""),
     f"manifest agent {HOSTPATH} --per group=a --groups x/y": ("--groups: 'a=x/y': 'x/y' is no value of a label", ""),
+    f"manifest agent {HOSTPATH} --per group=a --groups b --node-selector a=c": ("--groups: 'a=c': 'a' is 'b' already", "one of the two"),
+    f"manifest agent {HOSTPATH} --node-selector a=b,a=c": ("--node-selector: 'a=c': 'a' is 'b' already, and a label has one value", ""),
     f"manifest agent {HOSTPATH} --node-selector pool": ("--node-selector: 'pool' selects no node", "label=value"),
     f"manifest agent {HOSTPATH} --toleration a:NoShedule": (
         "--toleration: 'a:NoShedule': 'NoShedule' is none of",

@@ -167,7 +167,8 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
         if values[name] and what != wanted:
             raise InvalidInput(f"--{name} goes with --per {wanted}{'=LABEL' if wanted == 'group' else ''}")
     found: tuple[str, ...] = tuple(dict.fromkeys(values["nodes"] if what == "node" else values["groups"]))
-    _of("--groups", labels.selector, [f"{label}={value}" for value in found if label])
+    for value in found if label else ():
+        _of("--groups", labels.selector, [f"{label}={value}", *(f"{key}={selector[key]}" for key in selector if key == label)])
     if what and not found and not explains:
         found = _ask(values, selector, label)
     return Agent(
