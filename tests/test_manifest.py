@@ -359,6 +359,8 @@ def test_what_has_to_be_known_is_said() -> None:
     assert "server-side" in said(AGENTS["plain"])
     assert "a node without that runtime starts no such Pod" in said(AGENTS["plain"]) and "runtime" not in said(AGENTS["cdi"])
     assert "kubectl delete job --namespace eidos" in said(AGENTS["plain"]) and "delete job" not in said(AGENTS["nightly"])
+    assert "to port 4318 and no other" in said(SERVERS["istio"]) and "Traces" not in said(SERVERS["plain"])
+    assert "rules.custom" in said(SERVERS["monitored"])
     assert "leave spec.replicas of the Deployment out" in said(SERVERS["plain"])
     assert "Secret eidos-api-server-tls" in said(SERVERS["linkerd"]) and "Secret" not in said(SERVERS["ingress"])
     everybody: list[Agent | Server] = [*AGENTS.values(), *SERVERS.values()]
