@@ -21,7 +21,7 @@ from tests.manifests import SERVERS, of_kind
 TREES = server(SERVERS["monitored"])
 GROUPS: list[dict[str, Any]] = of_kind(TREES, "PrometheusRule")[0]["spec"]["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
-DASHBOARD = json.loads(of_kind(TREES, "ConfigMap")[-1]["data"]["eidos-api-server.json"])
+DASHBOARD = json.loads(of_kind(TREES, "ConfigMap")[-1]["data"]["eidos-api-server.eidos-server.json"])
 
 #: Metrics of others: of Prometheus itself, of the kubelet, of kube-state-metrics.
 FOREIGN = {"up", "container_memory_working_set_bytes", "kube_pod_container_resource_limits"}
@@ -232,3 +232,18 @@ def test_the_dashboard_is_one() -> None:
         len({panel["id"] for panel in panels}) == len(panels) == len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels})
     )
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+
+
+def test_dashboards_of_two_servers_are_two() -> None:
+    """A Grafana has each uid once, of at most 40 characters, and its sidecar has each file once."""
+    namespaces = ("eidos-server", "n" * 63, "n" * 62)
+    files = [of_kind(server(replace(SERVERS["monitored"], namespace=name)), "ConfigMap")[-1]["data"] for name in namespaces]
+    shown = [json.loads(text) for file in files for text in file.values()]
+    assert (
+        len({name for file in files for name in file})
+        == len({each["uid"] for each in shown})
+        == len({each["title"] for each in shown})
+        == 3
+    )
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,40}", each["uid"]) for each in shown)
+    assert all(re.fullmatch("[A-Za-z0-9._-]{1,253}", name) for file in files for name in file)

@@ -7,6 +7,7 @@ how the server answers.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.manifest import forms
 from eidos.manifest.fill import Pieces, template
 from eidos.manifest.on_nodes import program
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from eidos.manifest.asked import Server
 
     Tree = dict[str, Any]
+
+#: How many characters the uid of a dashboard may have (Grafana documentation, "Dashboard HTTP API").
+UID = 40
 
 #: Which meshes there are.
 MESHES = {"istio": "sidecars of Istio", "linkerd": "sidecars of Linkerd"}
@@ -92,6 +96,7 @@ def _values(asked: Server) -> Tree:
         "namespace": asked.namespace,
         "host": asked.ingress,
         "names": names,
+        "dashboard.uid": forms.fitted(f"eidos-{asked.namespace}", UID),
         "issuer.kind": kind,
         "issuer.name": name,
     }
