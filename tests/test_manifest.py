@@ -337,6 +337,17 @@ def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
     assert ports("plain") == [] and ports("istio") == [53, 53, 4318] and ports("linkerd") == [53, 53]
 
 
+def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> None:
+    seen = set()
+    for namespace in ("eidos", "other"):
+        trees = agent(replace(AGENTS["plain"], namespace=namespace, output="cm://facts/node-{node}"))
+        (role,), (binding,) = of_kind(trees, "Role"), of_kind(trees, "RoleBinding")
+        assert {tree["metadata"]["namespace"] for tree in (role, binding)} == {"facts"}
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        seen.add((role["metadata"]["name"], binding["metadata"]["name"], binding["subjects"][0]["namespace"]))
+    assert len({names[:2] for names in seen}) == 2
+
+
 def test_explained_is_what_is_given() -> None:
     rows = privileges(AGENTS["plain"])
     assert {row["fact"] for row in rows} == {*template("agent")["facts"], "the document"}
