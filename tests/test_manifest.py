@@ -70,6 +70,7 @@ def test_every_container_is_bounded_and_needs_no_shell(name: str) -> None:
         for container in spec["containers"]:
             for kind in ("requests", "limits"):
                 assert set(container["resources"][kind]) == {"cpu", "memory"}
+            assert forms.memory(container["resources"]["limits"]["memory"], container["resources"]["requests"]["memory"])
             words = container["command"] + container["args"]
             assert container["command"] in (["python3", "-I", "/opt/eidos/eidos.pyz"], []), "an image brings its own"
             assert not {"sh", "bash", "-c", "/bin/sh"} & set(words) and all(isinstance(word, str) for word in words)
@@ -249,6 +250,17 @@ def test_a_server_is_one_thing_with_one_name(name: str) -> None:
     assert probes == {"startupProbe": "/health", "livenessProbe": "/health", "readinessProbe": "/ready"}
 
 
+def test_a_file_that_is_read_while_the_server_runs_stays_the_same() -> None:
+    """The ConfigMap has one name for all versions, and the kubelet renews a volume under a Pod, but not what is mounted by subPath."""
+    for name, asked in SERVERS.items():
+        spec = next(templates(ALL[f"server-{name}"]))["spec"]
+        renewed = {volume["name"]: volume["configMap"] for volume in spec["volumes"] if "configMap" in volume}
+        mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] in renewed]
+        assert len(mounts) == (asked.delivery == "configmap")
+        for mount in mounts:
+            assert (mount["mountPath"], mount["subPath"]) == (spec["containers"][0]["command"][-1], "eidos.pyz")
+
+
 def test_a_pod_of_the_server_has_the_time_that_it_needs_to_leave() -> None:
     from eidos.cli import serve
     from eidos.cli.arguments import read
@@ -289,10 +301,14 @@ def test_everybody_outside_reaches_every_route_but_the_metrics() -> None:
 
     reached = {route.path for route in ROUTES if any(leads(route.path, row["path"], row["pathType"]) for row in rule["paths"])}
     assert {route.path for route in ROUTES} - reached == {"/metrics"}
+    plain = re.compile("/[A-Za-z0-9_/-]*")  # strict-validate-path-type of ingress-nginx, on by default from 1.12
+    assert all(plain.fullmatch(row["path"]) for row in rule["paths"] if row["pathType"] != "ImplementationSpecific")
 
 
 def test_scaling_by_requests_has_its_rule() -> None:
-    assert [metric["type"] for metric in of_kind(ALL["server-plain"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]] == ["Resource"]
+    assert [metric["type"] for metric in of_kind(ALL["server-plain"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]] == [
+        "ContainerResource"
+    ]
     trees = ALL["server-monitored"]
     metric = of_kind(trees, "HorizontalPodAutoscaler")[0]["spec"]["metrics"][1]["pods"]["metric"]["name"]
     import yaml
@@ -302,6 +318,16 @@ def test_scaling_by_requests_has_its_rule() -> None:
     assert re.sub(rule["name"]["matches"], rule["name"]["as"].replace("${1}", r"\1"), series) == metric
 
 
+def test_a_sidecar_that_asks_for_no_cpu_keeps_nobody_from_scaling() -> None:
+    """Utilization is relative to what is requested, and of a whole Pod it is unknown when one container requests nothing, as Linkerd's."""
+    for name in SERVERS:
+        (container,) = next(templates(ALL[f"server-{name}"]))["spec"]["containers"]
+        for metric in of_kind(ALL[f"server-{name}"], "HorizontalPodAutoscaler")[0]["spec"]["metrics"]:
+            if metric["type"] != "Pods":
+                measured = metric["containerResource"]
+                assert measured["container"] == container["name"] and measured["name"] in container["resources"]["requests"]
+
+
 def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
     def ports(name: str) -> list[int]:
         policy = of_kind(ALL[f"server-{name}"], "NetworkPolicy")[0]["spec"]
@@ -309,6 +335,17 @@ def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
         return [port["port"] for rule in policy["egress"] for port in rule.get("ports", ())]
 
     assert ports("plain") == [] and ports("istio") == [53, 53, 4318] and ports("linkerd") == [53, 53]
+
+
+def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> None:
+    seen = set()
+    for namespace in ("eidos", "other"):
+        trees = agent(replace(AGENTS["plain"], namespace=namespace, output="cm://facts/node-{node}"))
+        (role,), (binding,) = of_kind(trees, "Role"), of_kind(trees, "RoleBinding")
+        assert {tree["metadata"]["namespace"] for tree in (role, binding)} == {"facts"}
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        seen.add((role["metadata"]["name"], binding["metadata"]["name"], binding["subjects"][0]["namespace"]))
+    assert len({names[:2] for names in seen}) == 2
 
 
 def test_explained_is_what_is_given() -> None:
@@ -331,6 +368,11 @@ def test_what_has_to_be_known_is_said() -> None:
     assert "enforce=privileged" in said(AGENTS["plain"]) and "must exist" in said(AGENTS["plain"])
     assert "is created with the label" in said(AGENTS["nodes"])
     assert "server-side" in said(AGENTS["plain"])
+    assert "a node without that runtime starts no such Pod" in said(AGENTS["plain"]) and "runtime" not in said(AGENTS["cdi"])
+    assert "kubectl delete job --namespace eidos" in said(AGENTS["plain"]) and "delete job" not in said(AGENTS["nightly"])
+    assert "to port 4318 and no other" in said(SERVERS["istio"]) and "Traces" not in said(SERVERS["plain"])
+    assert "rules.custom" in said(SERVERS["monitored"])
+    assert "leave spec.replicas of the Deployment out" in said(SERVERS["plain"])
     assert "Secret eidos-api-server-tls" in said(SERVERS["linkerd"]) and "Secret" not in said(SERVERS["ingress"])
     everybody: list[Agent | Server] = [*AGENTS.values(), *SERVERS.values()]
     assert not [asked for asked in everybody if "@{" in said(asked)]
@@ -358,11 +400,21 @@ def test_every_placeholder_and_every_part_is_used() -> None:
 
 
 GOOD: dict[str, list[str]] = {
-    "schedule": ["0 3 * * *", "*/15 0-6,22 1 jan-mar sun", "@daily", "5 4 ? * *", "0  0 * * *"],
+    "schedule": [
+        "0 3 * * *",
+        "*/15 0-6,22 1 jan-mar sun",
+        "@daily",
+        "5 4 ? * *",
+        "0  0 * * *",
+        "0 0 29 2 *",
+        "0 0 30 1-2 *",
+        "0 0 31 2 mon",
+    ],
     "image": ["python", "python:3.12", "localhost/x", "a.example.com:5000/b/c_d:v1", "x@sha256:" + "a" * 64],
     "memory": ["64Mi", "1Gi", "100M", "268435456"],
     "subdomain": ["a", "gpu-01", "a.b-c.d", "10.0.0.1"],
     "host": ["eidos.example.com", "*.example.com"],
+    "device": ["nvidia.com/gpu=all", "nvidia.com/gpu=0:1", "management.nvidia.com/gpu=GPU-1a2b"],
     "path": ["/opt/eidos.pyz", "/a b/c"],
 }
 
@@ -370,10 +422,12 @@ BAD: dict[str, list[str]] = {
     "schedule": [
         *("", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "*/0 * * * *", "5-2 * * * *", "@dayly"),
         *("a * * * *", "1,,2 * * * *", "*-3 * * * *", "1-2-3 * * * *", "*/-1 * * * *", "٣ * * * *", "1/2/3 * * * *"),
+        *("0 0 30 2 *", "0 0 31 4,jun *", "0 0 31 4/5 *", "0 0 30/1 feb ?"),
     ],
     "image": ["", "Python", "a b", "python:", "python:-x", "x@sha256:abc", "x@sha256:" + "g" * 64, "a//b", "https://x/y", "x\ny", "-x"],
     "memory": ["", "Mi", "1Ti", "10", "-1Gi", "1.5Gi", "1 Gi", "٦٤Mi", "63Mi", "9" * 20],
     "subdomain": ["", "A", "-a", "a-", "a..b", "a_b", "x" * 254, "a\n", "é"],
+    "device": ["", "all", "x=all", "nvidia.com/gpu=", "=x", "nvidia.com/=all", "/gpu=all", "1.com/gpu=all", "a/b/c=d", "a/b=c=d"],
     "host": ["", "10.0.0.1", "example.com:80", "*", "*.*.example.com", "Example.com", "a b", "https://x"],
     "path": ["", "eidos.pyz", "/a/../b", "/a/", "/a\nb", "/a:b"],
 }

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from eidos.manifest import server
+from eidos.model.record import replace
 from eidos.server.app import PATHS
 from eidos.server.observed import SYSTEM, ServerMetrics
 from tests.manifests import SERVERS, of_kind
@@ -20,7 +21,7 @@ from tests.manifests import SERVERS, of_kind
 TREES = server(SERVERS["monitored"])
 GROUPS: list[dict[str, Any]] = of_kind(TREES, "PrometheusRule")[0]["spec"]["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
-DASHBOARD = json.loads(of_kind(TREES, "ConfigMap")[-1]["data"]["eidos-api-server.json"])
+DASHBOARD = json.loads(of_kind(TREES, "ConfigMap")[-1]["data"]["eidos-api-server.eidos-server.json"])
 
 #: Metrics of others: of Prometheus itself, of the kubelet, of kube-state-metrics.
 FOREIGN = {"up", "container_memory_working_set_bytes", "kube_pod_container_resource_limits"}
@@ -71,6 +72,14 @@ def test_labels_are_those_of_the_server() -> None:
         for route in re.findall(r'route!~"([^"]*)"', expression):
             assert route == "|".join(SYSTEM)
     assert 'eidos_http_requests_total{method="GET",route="/v1/recipe",status="200"} 1' in counted()
+
+
+def test_answers_are_counted_at_the_objective_and_at_the_alert() -> None:
+    """Between two bounds histogram_quantile interpolates: were 0.2 none, four answers of a hundred at 110 ms would be alerted as slow."""
+    bounds = set(re.findall(r'^eidos_http_request_duration_seconds_bucket\{.*le="([^"]+)"', counted(), re.MULTILINE))
+    (objective,) = (rule["expr"] for rule in RULES if rule.get("record", "").endswith("objective:p99_seconds"))
+    assert objective.removeprefix("vector(").removesuffix(")") in bounds
+    assert THRESHOLDS["EidosApiServerSlow"].removeprefix("> ") in bounds
 
 
 THRESHOLDS = {
@@ -158,7 +167,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], set[str]]] = {
 
 
 def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": GROUPS}), encoding="utf-8")
+    rule_files(tmp_path)
     tests = []
     for name, (series, firing) in SCENES.items():
         # Annotations hold measured values, which are not the point: what fires is told by the series ALERTS.
@@ -169,11 +178,44 @@ def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     promtool(tmp_path, "test", "rules", "tests.yaml")
 
 
+def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml", mesh: str = "") -> None:
+    """The rules as the Prometheus Operator writes them, a file for each PrometheusRule."""
+    groups = of_kind(server(replace(SERVERS["monitored"], namespace=namespace, mesh=mesh)), "PrometheusRule")[0]["spec"]["groups"]
+    (folder / name).write_text(json.dumps({"groups": groups}), encoding="utf-8")
+
+
+def test_two_servers_before_one_prometheus_are_told_apart(tmp_path: Path) -> None:
+    """What is recorded of one does not stand for the other, and an alert says whose it is, by which the operator routes it."""
+    rule_files(tmp_path)
+    rule_files(tmp_path, "absent", "absent.yaml")
+    firing = [rule for rule in RULES if rule.get("alert") in SCENES["it is not there"][1]]
+    samples = [{"labels": series_of(rule).replace("eidos-server", "absent"), "value": 1} for rule in firing]
+    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
+    tests = [{"interval": "1m", "input_series": SCENES["all is well"][0], "promql_expr_test": [query]}]
+    files = ["rules.yaml", "absent.yaml"]
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "1m", "tests": tests}))
+    promtool(tmp_path, "test", "rules", "tests.yaml")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_sidecar_that_is_up_does_not_stand_for_the_server(answers: bool, tmp_path: Path) -> None:
+    """Istio's gives Prometheus its own metrics and those of the server, and answers without the latter when the server does not."""
+    rule_files(tmp_path, mesh="istio")
+    (metric,) = re.findall(r"^(eidos_build_info)\{.* 1$", counted(), re.MULTILINE)
+    series = [up("1x60"), {"series": f'{metric}{{{OWN},version="1"}}', "values": "1x60" if answers else "1 stale"}]
+    firing = () if answers else SCENES["it is not there"][1]
+    samples = [{"labels": series_of(rule), "value": 1} for rule in RULES if rule.get("alert") in firing]
+    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [query]}]
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}))
+    promtool(tmp_path, "test", "rules", "tests.yaml")
+
+
 def labels_of(rule: dict[str, Any]) -> dict[str, str]:
     """The labels of an alert."""
-    own: dict[str, str] = dict(rule["labels"])
+    own: dict[str, str] = {**rule["labels"], "namespace": "eidos-server"}
     if rule["alert"] == "EidosApiServerMemory":
-        own.update(namespace="eidos-server", pod="eidos-api-server-1")
+        own.update(pod="eidos-api-server-1")
     return own
 
 
@@ -190,3 +232,18 @@ def test_the_dashboard_is_one() -> None:
         len({panel["id"] for panel in panels}) == len(panels) == len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels})
     )
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+
+
+def test_dashboards_of_two_servers_are_two() -> None:
+    """A Grafana has each uid once, of at most 40 characters, and its sidecar has each file once."""
+    namespaces = ("eidos-server", "n" * 63, "n" * 62)
+    files = [of_kind(server(replace(SERVERS["monitored"], namespace=name)), "ConfigMap")[-1]["data"] for name in namespaces]
+    shown = [json.loads(text) for file in files for text in file.values()]
+    assert (
+        len({name for file in files for name in file})
+        == len({each["uid"] for each in shown})
+        == len({each["title"] for each in shown})
+        == 3
+    )
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,40}", each["uid"]) for each in shown)
+    assert all(re.fullmatch("[A-Za-z0-9._-]{1,253}", name) for file in files for name in file)

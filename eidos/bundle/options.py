@@ -67,7 +67,8 @@ def selector(texts: Iterable[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals:
             raise InvalidInput(f"{text!r} selects no node", "write label=value")
-        labels[_label(key, text)] = _value(value, text)
+        if labels.setdefault(_label(key, text), _value(value, text)) != value:
+            raise InvalidInput(f"{text!r}: {key!r} is {labels[key]!r} already, and a label has one value", "leave one of the two out")
     return labels
 
 

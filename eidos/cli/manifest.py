@@ -134,11 +134,11 @@ def _common(values: Values, needs_program: bool) -> dict[str, Any]:
     if how == "image" and values["image"]:
         raise InvalidInput("--image is where Python comes from, and --delivery image brings its own", "leave --image out")
     if how == "hostpath":
-        common["program"] = forms.path(argument or "/opt/eidos/eidos.pyz")
+        common["program"] = _of("--delivery", forms.path, argument or "/opt/eidos/eidos.pyz")
     elif how == "image":
         if not argument:
             raise InvalidInput("--delivery image needs the image", "write it like --delivery image=registry.example.com/eidos:1.2.3")
-        common["program"] = forms.image(argument)
+        common["program"] = _of("--delivery", forms.image, argument)
     elif argument and values["program"]:
         raise InvalidInput(f"--program: {values['program']!r} and {argument!r}: one is enough")
     elif needs_program:
@@ -167,7 +167,8 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
         if values[name] and what != wanted:
             raise InvalidInput(f"--{name} goes with --per {wanted}{'=LABEL' if wanted == 'group' else ''}")
     found: tuple[str, ...] = tuple(dict.fromkeys(values["nodes"] if what == "node" else values["groups"]))
-    _of("--groups", labels.selector, [f"{label}={value}" for value in found if label])
+    for value in found if label else ():
+        _of("--groups", labels.selector, [f"{label}={value}", *(f"{key}={selector[key]}" for key in selector if key == label)])
     if what and not found and not explains:
         found = _ask(values, selector, label)
     return Agent(
@@ -186,8 +187,10 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
 
 def _server(values: Values) -> Server:
     from eidos.bundle import options as labels
-    from eidos.manifest import Server
+    from eidos.manifest import Server, service
 
+    if values["memory"]:
+        _of("--memory", lambda text: forms.memory(text, service.requested()), values["memory"])
     return Server(
         **_common(values, True),
         monitoring=values["monitoring"],

@@ -38,6 +38,9 @@ RIGHTS = {
 
 ISSUERS = ("ClusterIssuer", "Issuer")
 
+#: The minor version that took the youngest field that is always there: containerResource of a HorizontalPodAutoscaler.
+OLDEST = 27
+
 
 def delivery(value: str) -> tuple[str, str]:
     """A way of delivery, and its argument."""
@@ -55,8 +58,8 @@ def gpu(value: str) -> tuple[str, str]:
         forms.subdomain(argument, "runtime class")
     elif way == "driver-root":
         forms.path(argument)
-    elif not argument.isascii() or not argument.isprintable() or " " in argument or argument.count("=") != (way == "cdi"):
-        raise InvalidInput(f"{value!r}: {argument!r} is no device of CDI", "write it like cdi=nvidia.com/gpu=all")
+    elif way == "cdi":
+        forms.device(argument)
     return way, argument
 
 
@@ -95,6 +98,8 @@ def minor(value: str) -> int:
     number = rest.partition(".")[0]
     if major != "1" or not dot or not (number.isascii() and number.isdigit()) or len(number) > 3:
         raise InvalidInput(f"{value!r} is no version of Kubernetes", "write it like 1.29")
+    if int(number) < OLDEST:
+        raise InvalidInput(f"{value!r}: the manifests have fields that Kubernetes took first in 1.{OLDEST}", f"1.{OLDEST} is the oldest")
     return int(number)
 
 

@@ -20,6 +20,9 @@ _FIELDS = (
     ("day of the week", 0, 6, "sun mon tue wed thu fri sat"),
 )
 
+#: How many days a month may have; there is no month 0.
+_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
@@ -91,20 +94,40 @@ def image(text: str) -> str:
     return text
 
 
-def memory(text: str) -> str:
+def device(text: str) -> str:
+    """A device of CDI, by its qualified name: vendor/class=name (Container Device Interface, SPEC.md).
+
+    >>> device("nvidia.com/gpu=all")
+    'nvidia.com/gpu=all'
+    """
+    kind, _, name = text.partition("=")
+    parts = kind.split("/")
+    kinds = len(parts) == 2 and all(part[:1].isalpha() and _word(part, 253, _LETTERS, "_-.") for part in parts)
+    if not kinds or not _word(name, 253, _LETTERS, "_-.:"):
+        raise InvalidInput(f"{text!r} is no device of CDI", "write it like nvidia.com/gpu=all")
+    return text
+
+
+def memory(text: str, least: str = "64Mi") -> str:
     """A quantity of memory, in bytes (Kubernetes documentation, "Quantity"): a whole number, and Ki, Mi, Gi, k, M or G.
+
+    ``least`` is what the container asks for, below which its limit may not be.
 
     >>> memory("256Mi")
     '256Mi'
     """
-    digits = text.rstrip("KkMGi")
-    unit = text[len(digits) :]
-    factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(unit, 0)
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 15 or not factor:
+    if not _bytes(text):
         raise InvalidInput(f"{text!r} is no quantity of memory", "write it like 256Mi or 1Gi")
-    if not 64 << 20 <= int(digits) * factor <= 1 << 40:
-        raise InvalidInput(f"{text!r} is too little, or more than there is", "it must be from 64Mi, which is what is asked for, to 1024Gi")
+    if not _bytes(least) <= _bytes(text) <= 1 << 40:
+        hint = f"it must be from {least}, which is what is asked for, to 1024Gi"
+        raise InvalidInput(f"{text!r} is too little, or more than there is", hint)
     return text
+
+
+def _bytes(text: str) -> int:
+    digits = text.rstrip("KkMGi")
+    factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(text[len(digits) :], 0)
+    return int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
 
 
 def path(text: str) -> str:
@@ -132,14 +155,21 @@ def schedule(text: str) -> str:
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise InvalidInput(f"{text!r} is no schedule: it has {len(fields)} fields, and not five", hint)
+    runs: list[set[int]] = []
     for field, (what, least, most, names) in zip(fields, _FIELDS):
+        runs.append(set())
         for item in field.split(","):
             span, slash, step = item.partition("/")
             begin, dash, end = span.partition("-")
             low, high = _number(begin, names.split(" ")), _number(end, names.split(" "))
-            good = not dash if begin in ("*", "?") else least <= low <= most and (not dash or low <= high <= most)
+            every = begin in ("*", "?")
+            good = not dash if every else least <= low <= most and (not dash or low <= high <= most)
             if not good or (slash and not (step.isascii() and step.isdigit() and int(step[:4]) > 0 and len(step) < 4)):
                 raise InvalidInput(f"{text!r} is no schedule: {item!r} is no {what}, which is from {least} to {most}", hint)
+            runs[-1].update(range(least if every else low, (high if dash else most if slash or every else low) + 1, int(step or 1)))
+    # Where a day of the week is named, too, either is enough.
+    if fields[4] in ("*", "?") and min(runs[2]) > max(_DAYS[month] for month in runs[3]):
+        raise InvalidInput(f"{text!r} is a schedule that never comes: no such month has a day {min(runs[2])}", hint)
     return text
 
 

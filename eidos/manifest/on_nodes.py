@@ -104,10 +104,13 @@ def _check(asked: Agent) -> None:
     if asked.gpu[0] == "driver-root" and "privileged" not in asked.rights:
         hint = "add --privileged, or take --gpu runtime-class or --gpu cdi, which need no such right"
         raise InvalidInput("--gpu driver-root: only a privileged container may open the driver's device nodes", hint)
+    taken = {template("agent")["mounts"][mount]["path"] for mount in _mounts(chosen(asked))}
+    if asked.gpu[0] == "driver-root" and asked.gpu[1] in taken:
+        raise InvalidInput(f"--gpu driver-root: {asked.gpu[1]} is mounted already, and no driver's", "it is usually /run/nvidia/driver")
     several = len(asked.nodes) > 1 or len(asked.group[1]) > 1
     if several and asked.output and "{node}" not in asked.output:
         raise InvalidInput(
-            f"{asked.output!r}: {max(len(asked.nodes), len(asked.group[1]))} Jobs would write one document over the other",
+            f"--output: {asked.output!r}: {max(len(asked.nodes), len(asked.group[1]))} Jobs would write one document over the other",
             "put {node} into the name",
         )
 
@@ -209,10 +212,14 @@ def _place(asked: Agent) -> tuple[str, str, str]:
     space, _, name = rest.partition("/")
     if scheme not in RESOURCES or not name:
         raise InvalidInput(
-            f"{output!r} is no place for a document", "write it like secret://eidos/eidos-{node}, or cm://eidos/eidos-{node}"
+            f"--output: {output!r} is no place for a document", "write it like secret://eidos/eidos-{node}, or cm://eidos/eidos-{node}"
         )
-    forms.label(space, "namespace")
-    forms.subdomain(name.replace("{node}", "node"), f"name of a {'ConfigMap' if scheme == 'cm' else 'Secret'}")
+    longest = max(asked.nodes, key=len, default="node")
+    try:
+        forms.label(space, "namespace")
+        forms.subdomain(name.replace("{node}", longest), f"name of a {'ConfigMap' if scheme == 'cm' else 'Secret'}")
+    except InvalidInput as fault:
+        raise InvalidInput(f"--output: {output!r}: {fault.message}", fault.hint) from fault
     return RESOURCES[scheme], space, output.replace("{node}", NODE)
 
 

@@ -7,7 +7,8 @@ how the server answers.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.manifest.fill import Pieces
+from eidos.manifest import forms
+from eidos.manifest.fill import Pieces, template
 from eidos.manifest.on_nodes import program
 
 TYPE_CHECKING = False
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     Tree = dict[str, Any]
 
+#: How many characters the uid of a dashboard may have (Grafana documentation, "Dashboard HTTP API").
+UID = 40
+
 #: Which meshes there are.
 MESHES = {"istio": "sidecars of Istio", "linkerd": "sidecars of Linkerd"}
 
@@ -28,6 +32,11 @@ def server(asked: Server) -> list[Tree]:
     _check(asked)
     pieces = prepared(asked)
     return [pieces.filled(piece) for piece in pieces.order if piece in pieces]
+
+
+def requested() -> str:
+    """The memory that a container asks for, whatever its limit."""
+    return str(template("server")["pieces"]["container"]["resources"]["requests"]["memory"])
 
 
 def _check(asked: Server) -> None:
@@ -87,6 +96,7 @@ def _values(asked: Server) -> Tree:
         "namespace": asked.namespace,
         "host": asked.ingress,
         "names": names,
+        "dashboard.uid": forms.fitted(f"eidos-{asked.namespace}", UID),
         "issuer.kind": kind,
         "issuer.name": name,
     }
