@@ -111,6 +111,13 @@ def test_nodes_that_fail_alike_are_named_together() -> None:
     assert said == "none of 64 answered; root@gpu-[10-73]: no answer (ssh: connect to host … port 22: Connection refused)"
 
 
+def test_the_name_of_a_node_is_a_word_of_its_own() -> None:
+    said = Summary((), {"a": Silence("false ended with status 1")}).sentence(RULES.said)
+    assert said == "none of 1 answered; a: no answer (false ended with status 1)"
+    said = Summary((), {name: Silence("no route to host") for name in ("host", "n1")}).sentence(RULES.said)
+    assert said == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
+
+
 def test_a_collector_that_found_nothing_says_why() -> None:
     bare = node(
         "gpu-3", {(*DRIVER[:2], key): None for key in ("driver", "gpu-count")}, gpu=Outcome("gpu", SKIPPED, 1.0, "no NVIDIA driver")
