@@ -287,6 +287,20 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
         assert left(server) == documents(server) == []
 
 
+def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.fault("DELETE /apis/rbac", "slow", seconds=1)
+        command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        wait(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert left(server) == documents(server) == []
+
+
 def test_no_cluster(program: list[str], tmp_path: Path) -> None:
     done = eidos(program=program, cwd=tmp_path)
     assert done.status == 2
