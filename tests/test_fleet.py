@@ -118,6 +118,12 @@ def test_the_name_of_a_node_is_a_word_of_its_own() -> None:
     assert said == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
 
 
+def test_the_name_of_a_node_at_the_end_of_another_name_is_its_own() -> None:
+    silent = {f"gpu-{n}": Silence(f"may not get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
+    said = Summary((), silent).sentence(RULES.said)
+    assert said == "none of 2 answered; gpu-[1-2]: no answer (may not get configmaps eidos-1a2b-…)"
+
+
 def test_a_collector_that_found_nothing_says_why() -> None:
     bare = node(
         "gpu-3", {(*DRIVER[:2], key): None for key in ("driver", "gpu-count")}, gpu=Outcome("gpu", SKIPPED, 1.0, "no NVIDIA driver")

@@ -185,6 +185,16 @@ def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: lis
         assert left(server) == []
 
 
+def test_a_right_that_is_missing_is_no_silence(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.forbidden.add(("watch", "pods"))
+        done, summary = run(program, server, tmp_path, "--only", "os.release")
+        assert done.status == 3
+        assert summary["unanswered"][0]["reason"] == "Forbidden"
+        assert left(server) == documents(server) == []
+
+
 def test_a_cluster_that_is_silent_for_a_moment_costs_nobody(program: list[str], tmp_path: Path) -> None:
     """Four times is more than one request bears."""
     names = [f"gpu-{number}" for number in range(1, 7)]

@@ -167,7 +167,8 @@ class _Run:
                 now, version = time.monotonic(), None
                 silent = silent or now
                 if not _may_pass(fault) or now - silent >= min(OUTAGE, self.timeout / 2):  # those that did answer are not lost
-                    silence = Silence(f"the cluster could not be followed: {fault.message}", fault.hint, "Unreachable")
+                    reason = getattr(fault, "reason", None) or "Unreachable"
+                    silence = Silence(f"the cluster could not be followed: {fault.message}", fault.hint, reason)
                     left = [*(job.node for job in self.running.values()), *(node for node, _ in reversed(waiting))]
                     yield from ((node, silence) for node in left)
                     return

@@ -128,14 +128,14 @@ def _said(difference: Difference, form: str) -> str:
 
 
 def _nameless(why: str, name: str) -> str:
-    """A reason without the name of the node that gave it, so that several may share it; a name within a word is none.
+    """A reason without the name of the node that gave it, so that several may share it; a part of a word is none.
 
     >>> _nameless("connect to host gpu-1: refused", "gpu-1"), _nameless("false ended with status 1", "a")
     ('connect to host …: refused', 'false ended with status 1')
     """
     import re
 
-    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "…", why)
+    return re.sub(rf"(?<!\w){re.escape(name)}(?![\w-])", "…", why)
 
 
 def _short(text: str) -> str:
