@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -239,6 +241,17 @@ def test_a_writer_that_may_not_go_on_leaves_the_document_before(server: ApiServe
     server.calm()
     write(client, "cm://default/node", THREE)
     assert read(client, "cm://default/node") == THREE
+
+
+def test_a_writer_that_is_interrupted_or_cut_off_leaves_no_parts(server: ApiServer, client: Client) -> None:
+    server.fault("PATCH /api/v1/namespaces/default/configmaps/node-2", "hang-up", times=4)
+    with pytest.raises(KubeError, match="hung up"):
+        write(client, "cm://default/node", TWO)
+    assert server.objects("/api/v1/configmaps") == []
+    server.on_change(lambda kind, path, tree: os.kill(os.getpid(), signal.SIGINT) if (kind, path) == ("ADDED", f"{NODE}-2") else None)
+    with pytest.raises(KeyboardInterrupt):
+        write(client, "cm://default/node", THREE)
+    assert server.objects("/api/v1/configmaps") == []
 
 
 def test_a_name_that_another_document_has(server: ApiServer, client: Client) -> None:
