@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eidos import formats
-from eidos.errors import InvalidData, InvalidInput
-from eidos.fleet import rules
+from eidos.errors import InvalidData, InvalidInput, Unavailable
+from eidos.fleet import rules, ssh
 from eidos.fleet.classes import MOST, Class, Difference, Fleet
 from eidos.fleet.folder import Folder
 from eidos.fleet.names import file_names, folded, hosts
-from eidos.fleet.remote import answer, program
+from eidos.fleet.processes import Ended
+from eidos.fleet.remote import Program, answer, program, status
 from eidos.fleet.summary import Silence, Summary
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
@@ -267,6 +269,12 @@ def test_two_new_folders(tmp_path: Path) -> None:
     assert paths == [str(tmp_path / name) for name in ("fleet-1", "fleet-1-2", "fleet-1-3")]
 
 
+def test_a_folder_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path / "out"), [], RULES)
+    (tmp_path / "out").rmdir()
+    assert folder.leave(3) is None
+
+
 def test_the_folder(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "out"), ["summary", "a/../b"], RULES)
     folder.put("summary", node("summary"))
@@ -332,3 +340,22 @@ def test_what_is_sent_is_ascii_and_small(pyz: Path, slim: Path) -> None:
     sent = program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
     assert sent.text.isascii()
     assert len(sent.text) < 2 * slim.stat().st_size
+
+
+def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
+    """In its directory, in what it holds compressed, and in the middle of a header: zipfile has another exception for each."""
+    content, place = slim.read_bytes(), tmp_path / "damaged.pyz"
+    for number in range(60):
+        at = len(content) * number // 60
+        place.write_bytes(content[:at] + bytes(byte ^ 0x5A for byte in content[at : at + 40]) + content[at + 40 :])
+        with contextlib.suppress(Unavailable):
+            program(str(place), ["snapshot"])
+
+
+def test_a_program_that_was_ended_there() -> None:
+    out = b"\n--eidos-0 begin\n\n--eidos-0 end 137\n"
+    assert (status(out, "--eidos-0"), status(out[:20], "--eidos-0"), status(b"", "--eidos-0")) == (137, 0, 0)
+    ended = Ended("gpu-1", 0, out, "")
+    silence = ssh._answer(ended, Program(b"", "--eidos-0"), "ssh", "python3", 60)
+    assert isinstance(silence, Silence)
+    assert silence.why == "it printed no snapshot and ended with status 137"
