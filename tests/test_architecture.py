@@ -17,7 +17,22 @@ from tests.conftest import MINORS, ROOT
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
     **dict.fromkeys(
-        ("_build", "blocks", "bytecode", "durations", "errors", "excerpt", "log", "model", "nearest", "packed", "retry", "semver"), 0
+        (
+            "_build",
+            "blocks",
+            "bytecode",
+            "durations",
+            "errors",
+            "excerpt",
+            "log",
+            "model",
+            "nearest",
+            "packed",
+            "retry",
+            "semver",
+            "signals",
+        ),
+        0,
     ),
     **dict.fromkeys(
         ("dbus", "formats", "host", "http", "isolation", "kube", "nvidia", "oci", "output", "pool", "resources", "telemetry"), 1

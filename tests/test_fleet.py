@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eidos import formats
-from eidos.errors import InvalidData, InvalidInput
-from eidos.fleet import rules
+from eidos.errors import InvalidData, InvalidInput, Unavailable
+from eidos.fleet import rules, ssh
 from eidos.fleet.classes import MOST, Class, Difference, Fleet
 from eidos.fleet.folder import Folder
 from eidos.fleet.names import file_names, folded, hosts
-from eidos.fleet.remote import answer, program
+from eidos.fleet.processes import Ended
+from eidos.fleet.remote import Program, answer, program, status
 from eidos.fleet.summary import Silence, Summary
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
@@ -109,6 +111,19 @@ def test_nodes_that_fail_alike_are_named_together() -> None:
     silent = {f"root@gpu-{n}": Silence(f"ssh: connect to host gpu-{n} port 22: Connection refused") for n in range(10, 74)}
     said = Summary((), silent).sentence(RULES.said)
     assert said == "none of 64 answered; root@gpu-[10-73]: no answer (ssh: connect to host … port 22: Connection refused)"
+
+
+def test_the_name_of_a_node_is_a_word_of_its_own() -> None:
+    said = Summary((), {"a": Silence("false ended with status 1")}).sentence(RULES.said)
+    assert said == "none of 1 answered; a: no answer (false ended with status 1)"
+    said = Summary((), {name: Silence("no route to host") for name in ("host", "n1")}).sentence(RULES.said)
+    assert said == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
+
+
+def test_the_name_of_a_node_at_the_end_of_another_name_is_its_own() -> None:
+    silent = {f"gpu-{n}": Silence(f"may not get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
+    said = Summary((), silent).sentence(RULES.said)
+    assert said == "none of 2 answered; gpu-[1-2]: no answer (may not get configmaps eidos-1a2b-…)"
 
 
 def test_a_collector_that_found_nothing_says_why() -> None:
@@ -254,6 +269,12 @@ def test_two_new_folders(tmp_path: Path) -> None:
     assert paths == [str(tmp_path / name) for name in ("fleet-1", "fleet-1-2", "fleet-1-3")]
 
 
+def test_a_folder_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path / "out"), [], RULES)
+    (tmp_path / "out").rmdir()
+    assert folder.leave(3) is None
+
+
 def test_the_folder(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "out"), ["summary", "a/../b"], RULES)
     folder.put("summary", node("summary"))
@@ -319,3 +340,22 @@ def test_what_is_sent_is_ascii_and_small(pyz: Path, slim: Path) -> None:
     sent = program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
     assert sent.text.isascii()
     assert len(sent.text) < 2 * slim.stat().st_size
+
+
+def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
+    content, place = slim.read_bytes(), tmp_path / "damaged.pyz"
+    with zipfile.ZipFile(slim) as archive:
+        first = next(info for info in archive.infolist() if info.compress_type == zipfile.ZIP_DEFLATED)
+    at = first.header_offset + 30 + len(first.filename)
+    place.write_bytes(content[:at] + b"\xff" + content[at + 1 :])  # no such block (RFC 1951, section 3.2.3)
+    with pytest.raises(Unavailable, match="there is no program to send"):
+        program(str(place), ["snapshot"])
+
+
+def test_a_program_that_was_ended_there() -> None:
+    out = b"\n--eidos-0 begin\n\n--eidos-0 end 137\n"
+    assert (status(out, "--eidos-0"), status(out[:20], "--eidos-0"), status(b"", "--eidos-0")) == (137, 0, 0)
+    ended = Ended("gpu-1", 0, out, "")
+    silence = ssh._answer(ended, Program(b"", "--eidos-0"), "ssh", "python3", 60)
+    assert isinstance(silence, Silence)
+    assert silence.why == "it printed no snapshot and ended with status 137"

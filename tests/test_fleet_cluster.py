@@ -185,6 +185,16 @@ def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: lis
         assert left(server) == []
 
 
+def test_a_right_that_is_missing_is_no_silence(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.forbidden.add(("watch", "pods"))
+        done, summary = run(program, server, tmp_path, "--only", "os.release")
+        assert done.status == 3
+        assert summary["unanswered"][0]["reason"] == "Forbidden"
+        assert left(server) == documents(server) == []
+
+
 def test_a_cluster_that_is_silent_for_a_moment_costs_nobody(program: list[str], tmp_path: Path) -> None:
     """Four times is more than one request bears."""
     names = [f"gpu-{number}" for number in range(1, 7)]
@@ -363,6 +373,20 @@ def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], 
         _, err = process.communicate(timeout=30)
         assert process.returncode == 143, err
         assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.fault("DELETE /apis/rbac", "slow", seconds=1)
+        command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        wait(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert left(server) == documents(server) == []
 
 
 def test_no_cluster(program: list[str], tmp_path: Path) -> None:

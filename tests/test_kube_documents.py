@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from eidos.kube.client import Client
 from eidos.kube.config import load
 from eidos.kube.documents import parse
 from tests.fakes.apiserver import ApiServer
-from tests.program import ROOT, Result, eidos
+from tests.program import ROOT, Result, eidos, environment
 from tests.test_bundle_helm import tools  # noqa: F401 - a fixture
 
 HOST = str(ROOT / "tests" / "hosts" / "ubuntu-22.04")
@@ -239,6 +240,32 @@ def test_a_writer_that_may_not_go_on_leaves_the_document_before(server: ApiServe
     server.calm()
     write(client, "cm://default/node", THREE)
     assert read(client, "cm://default/node") == THREE
+
+
+def test_a_writer_that_is_cut_off_leaves_no_parts(server: ApiServer, client: Client) -> None:
+    server.fault("PATCH /api/v1/namespaces/default/configmaps/node-2", "hang-up", times=-1)
+    with pytest.raises(KubeError, match="hung up"):
+        write(client, "cm://default/node", TWO)
+    assert server.objects("/api/v1/configmaps") == []
+
+
+#: Writes a document in three parts.
+WRITER = """
+import random, sys, time
+from eidos.kube import client, config, documents
+connected = client.connect(config.load({}, kubeconfig=sys.argv[1]), deadline=time.monotonic() + 60)
+text = random.Random(1).randbytes(1_200_000).hex().encode()
+documents.write(connected, documents.parse("cm://default/node"), text, form="yaml", component="snapshot")
+"""
+
+
+def test_a_writer_that_is_interrupted_leaves_no_parts(server: ApiServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(server.kubeconfig(tmp_path))]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
+        server.on_change(lambda kind, path, tree: process.send_signal(signal.SIGINT) if (kind, path) == ("ADDED", f"{NODE}-1") else None)
+        _, err = process.communicate(timeout=30)
+    assert err.decode().endswith("KeyboardInterrupt\n")
+    assert server.objects("/api/v1/configmaps") == []
 
 
 def test_a_name_that_another_document_has(server: ApiServer, client: Client) -> None:

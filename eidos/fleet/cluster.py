@@ -19,6 +19,7 @@ from eidos.fleet.summary import Silence
 from eidos.kube import documents
 from eidos.kube.answers import Missing
 from eidos.model.record import Record
+from eidos.signals import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,11 +112,12 @@ def ask(
         run.prepare()
         yield from run.follow(parallel, keep)
     finally:
-        client.close()
-        if keep:
-            log.warn(f"run {plan.run} is left in the cluster", hint=run.how_to_remove())
-        else:
-            run.clean(connect)
+        with Held():  # an interrupt would leave the rest of it
+            client.close()
+            if keep:
+                log.warn(f"run {plan.run} is left in the cluster", hint=run.how_to_remove())
+            else:
+                run.clean(connect)
 
 
 class _Run:
@@ -165,7 +167,8 @@ class _Run:
                 now, version = time.monotonic(), None
                 silent = silent or now
                 if not _may_pass(fault) or now - silent >= min(OUTAGE, self.timeout / 2):  # those that did answer are not lost
-                    silence = Silence(f"the cluster could not be followed: {fault.message}", fault.hint, "Unreachable")
+                    reason = getattr(fault, "reason", None) or "Unreachable"
+                    silence = Silence(f"the cluster could not be followed: {fault.message}", fault.hint, reason)
                     left = [*(job.node for job in self.running.values()), *(node for node, _ in reversed(waiting))]
                     yield from ((node, silence) for node in left)
                     return

@@ -60,6 +60,8 @@ class Folder:
         """What to say of the folder of a run that did not come to its end; None when nothing came into it, and it is gone."""
         try:
             os.rmdir(self.path)
+        except FileNotFoundError:  # somebody removed it meanwhile
+            return None
         except OSError:
             return f"{self.path} holds {self.answered} of {asked} snapshots, and no summary"
         return None

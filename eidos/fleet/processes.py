@@ -13,6 +13,7 @@ import os
 import time
 
 from eidos.model.record import Record
+from eidos.signals import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,15 +152,17 @@ def run(commands: Iterable[tuple[str, Sequence[str]]], feed: bytes, parallel: in
                 name, command = chosen
                 pipe = subprocess.PIPE
                 try:
-                    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+                    # What began must be among those that are ended, whatever comes in between.
+                    with Held():
+                        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+                        one = _Running(name, process, feed, time.monotonic() + timeout)
+                        current.append(one)
                 except OSError as fault:
                     if fault.errno in FULL and current:
                         held, parallel = chosen, len(current)
                         break
                     yield Ended(name, 127, b"", f"{command[0]}: {(fault.strerror or str(fault)).lower()}", NOT_STARTED)
                     continue
-                one = _Running(name, process, feed, time.monotonic() + timeout)
-                current.append(one)
                 for fd in one.open:
                     running[fd] = one
                     poll.register(fd, select.POLLOUT if fd == one.input else select.POLLIN)
@@ -182,13 +185,14 @@ def run(commands: Iterable[tuple[str, Sequence[str]]], feed: bytes, parallel: in
                 one.close()
                 yield one.ended()
     finally:
-        for one in current:
-            one.signal(15)
-        deadline = time.monotonic() + GRACE
-        while any(one.process.poll() is None for one in current) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        for one in current:
-            one.close()
+        with Held():
+            for one in current:
+                one.signal(15)
+            deadline = time.monotonic() + GRACE
+            while any(one.process.poll() is None for one in current) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            for one in current:
+                one.close()
 
 
 def _close(one: _Running) -> None:

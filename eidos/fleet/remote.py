@@ -94,7 +94,7 @@ def program(path: str, arguments: Sequence[str], mark: str | None = None) -> Pro
     try:
         with zipfile.ZipFile(path) as archive:
             files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(HOME)}
-    except (OSError, zipfile.BadZipFile) as fault:
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged one raises any of them
         raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint) from fault
     if "eidos/packed.py" not in files or "__main__.py" not in files:
         raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint)
@@ -138,6 +138,12 @@ def _line(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
     """Where the next mark stands, and what stands before it on its line; -1 when there is none."""
     at = out.find(mark, start)
     return at, out[out.rfind(b"\n", 0, at) + 1 : at] if at >= 0 else b""
+
+
+def status(out: bytes, mark: str) -> int:
+    """The exit status of the program there, as its last line says; 0 when nothing says it."""
+    said = out.rpartition(f"{mark} end ".encode())[2].split(maxsplit=1)
+    return int(said[0]) if mark.encode() in out and said and said[0].isdigit() and len(said[0]) < 4 else 0
 
 
 def has_begun(out: bytes, mark: str) -> bool:

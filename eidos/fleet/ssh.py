@@ -87,7 +87,8 @@ def _answer(ended: Ended, program: Program, tool: str, python: str, timeout: flo
     try:
         body = remote.answer(ended.out, program.mark)
         if not body.strip():
-            return Silence(said or "it printed no snapshot")
+            status = remote.status(ended.out, program.mark)
+            return Silence(said or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
         return snapshot(body)
     except EidosError as fault:
         return Silence(fault.message + (f" ({said})" if said and not begun else ""), fault.hint)

@@ -74,8 +74,11 @@ class Summary(Record):
             parts.append(f"{len(others) - CLASSES} more classes")
         whys: dict[str, list[str]] = {}
         for node, silence in self.silent.items():
-            whys.setdefault(silence.why.replace(node.rpartition("@")[2], "…"), []).append(node)
-        parts += [f"{folded(nodes)}: no answer ({_short(why)})" for why, nodes in list(whys.items())[:CLASSES]]
+            whys.setdefault(_nameless(silence.why, node.rpartition("@")[2]), []).append(node)
+        parts += [
+            f"{folded(nodes)}: no answer ({_short(why if len(nodes) > 1 else self.silent[nodes[0]].why)})"
+            for why, nodes in list(whys.items())[:CLASSES]
+        ]
         rest = [node for nodes in list(whys.values())[CLASSES:] for node in nodes]
         if rest:
             parts.append(f"{len(rest)} more did not answer")
@@ -122,6 +125,17 @@ def _said(difference: Difference, form: str) -> str:
     if form:
         return form.replace("{expected}", _short(expected)).replace("{}", _short(value))
     return f"{difference.path} {_short(value) or '(empty)'}, not {_short(expected) or '(empty)'}"
+
+
+def _nameless(why: str, name: str) -> str:
+    """A reason without the name of the node that gave it, so that several may share it; a part of a word is none.
+
+    >>> _nameless("connect to host gpu-1: refused", "gpu-1"), _nameless("false ended with status 1", "a")
+    ('connect to host …: refused', 'false ended with status 1')
+    """
+    import re
+
+    return re.sub(rf"(?<!\w){re.escape(name)}(?![\w-])", "…", why)
 
 
 def _short(text: str) -> str:

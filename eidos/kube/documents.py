@@ -18,7 +18,7 @@ An object that eidos did not make is never written to, and the last one who chan
 from __future__ import annotations
 
 from eidos import __version__, log
-from eidos.errors import IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
+from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
 from eidos.kube.answers import Missing
 from eidos.kube.kept import INDEX, LIMIT, PART, PARTS, Index, Kept, Part, Place, parse
 
@@ -101,6 +101,10 @@ def _write_large(client: Client, place: Place, labels: dict[str, str], key: str,
         for number, piece in zip(numbers, pieces):
             told = Part(place.name, number, index.sha256)
             _apply(client, place.part(number), labels, {PART: told.to_json()}, {f"{key}.gz": piece})
+    except BaseException:  # an interrupt, too: no index names them yet
+        _take_back(client, place, numbers, index.sha256)
+        raise
+    try:
         _apply(client, place, labels, {INDEX: Index(key, index.size, index.sha256, first, len(pieces)).to_json()}, {})
     except KubeError as fault:
         if not fault.may_pass:  # it was refused, so no index names them
@@ -117,7 +121,7 @@ def _take_back(client: Client, place: Place, numbers: range, sha256: str) -> Non
             if part is None or part.told() != Part(place.name, number, sha256):
                 return
             client.delete(part.place.path)
-    except KubeError as fault:
+    except EidosError as fault:
         log.warn(f"{place}: parts of a document that was not written are left: {fault.message}", hint=fault.hint)
 
 

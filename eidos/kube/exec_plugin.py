@@ -16,6 +16,7 @@ import time
 from eidos.errors import InvalidData, Timeout, Unavailable
 from eidos.log import printable
 from eidos.model.record import Record
+from eidos.signals import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,24 +102,28 @@ def _output(program: str, plugin: Exec, environ: Mapping[str, str], what: str, d
     """Standard output and error, both bounded, and the exit status."""
     import subprocess
 
+    child = None
     try:
-        child = subprocess.Popen(
-            [plugin.command, *plugin.args],
-            executable=program,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
-        raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
-    try:
+        with Held():  # what began is ended, whatever comes in between
+            child = subprocess.Popen(
+                [plugin.command, *plugin.args],
+                executable=program,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)},
+                start_new_session=True,
+            )
         out, err = _listen(child, what, deadline)
         return out, err, child.poll() or 0
+    except (OSError, ValueError) as fault:
+        if child is not None:
+            raise
+        reason = getattr(fault, "strerror", None) or str(fault)
+        raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
     finally:
-        _end(child)
+        if child is not None:
+            _end(child)
 
 
 def _listen(child: Popen[bytes], what: str, deadline: float) -> tuple[bytes, bytes]:

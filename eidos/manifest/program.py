@@ -34,6 +34,7 @@ def slim(path: str) -> bytes:
     """
     import io
     import zipfile
+    import zlib
 
     try:
         with open(path, "rb") as file:
@@ -49,7 +50,7 @@ def slim(path: str) -> bytes:
                 raise InvalidInput(f"{path} is a zip file, and not one of eidos", _BUILD)
             if any(name == _FIRST or name.startswith(_BYTECODE) for name in names):
                 content = _without(archive)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as fault:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as fault:  # a damaged one raises any of them
         raise InvalidInput(f"{path} is not eidos: {fault}", _BUILD) from fault
     if len(content) > LIMIT:
         hint = "put it onto the nodes, or into an image: --delivery hostpath, --delivery image"
