@@ -59,7 +59,7 @@ def compared(*nodes: Snapshot) -> list[Class]:
     return fleet.classes()
 
 
-def test_the_sentence_of_the_issue() -> None:
+def test_two_odd_nodes_of_sixty_four_in_a_sentence() -> None:
     seven: dict[tuple[str, str, str], Any] = {GPUS: 7, ("GPU", "gpu-7", "uuid"): None, ("GPU", "gpu-7", "model"): None}
     others = [node(f"gpu-{number:02}") for number in range(1, 65) if number not in (17, 40)]
     classes = compared(*others, node("gpu-17", {DRIVER: "570.86.15"}), node("gpu-40", seven))
