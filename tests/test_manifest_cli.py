@@ -40,7 +40,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} --image a:b:c": ("--image: 'a:b:c' is no image: 'b:c' is no tag", ""),
     f"manifest agent {HOSTPATH} --namespace Eidos": ("--namespace: 'Eidos' is no namespace", "small letters"),
     f"manifest agent {HOSTPATH} --memory 1TB": ("--memory: '1TB' is no quantity", "256Mi"),
-    f"manifest agent {HOSTPATH} --memory 1Mi": ("--memory: '1Mi' is too little", "64Mi"),
+    f"manifest agent {HOSTPATH} --memory 1Mi": ("--memory: 1Mi is less than the container asks for", "64Mi or more"),
     f"manifest agent {HOSTPATH} --schedule 61": ("--schedule: '61' is no schedule: it has 1 fields", "0 3 * * *"),
     f"manifest agent {HOSTPATH} --schedule @dayly": ("--schedule: '@dayly' is no schedule", "did you mean '@daily'?"),
     f"manifest agent {HOSTPATH} --nodes a": ("--nodes goes with --per node", ""),
@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} --kubernetes-version 2": ("--kubernetes-version: '2' is no version of Kubernetes", "1.29"),
     f"manifest agent {HOSTPATH} --kubernetes-version v1.26.3": ("--kubernetes-version: 'v1.26.3': the manifests have fields", "1.27"),
     f"manifest server {HOSTPATH}": ("the restricted standard allows no host path", "--delivery configmap"),
-    "manifest server --delivery=image=x --memory 127Mi": ("--memory: '127Mi' is too little", "128Mi, which is what is asked for"),
+    "manifest server --delivery=image=x --memory 127Mi": ("--memory: 127Mi is less than the container asks for", "128Mi or more"),
     "manifest server --delivery=image=x -o cm://a/b": ("the server writes no document", ""),
     "manifest server --delivery=image=x --ingress Example.com": ("--ingress: 'Example.com' is no name of a host", ""),
     "manifest server --delivery=image=x --ingress 192.0.2.1": ("an Ingress takes a name", ""),
@@ -153,8 +153,8 @@ def test_nothing_said_gets_out_of_its_place(said: str) -> None:
         return [shape(item) for item in tree] if isinstance(tree, list) else type(tree).__name__
 
     def printed(text: str) -> list[object]:
-        trees = agent(Agent(program=PROGRAM, image=text, gpu=("runtime-class", text), tolerations=({"operator": text},), memory=text))
-        trees += server(Server(program=PROGRAM, image=text, ingress=text, ingress_class=text, issuer=("Issuer", text), memory=text))
+        trees = agent(Agent(program=PROGRAM, image=text, gpu=("runtime-class", text), tolerations=({"operator": text},)))
+        trees += server(Server(program=PROGRAM, image=text, ingress=text, ingress_class=text, issuer=("Issuer", text)))
         out = "".join(f"---\n{formats.to_yaml(tree)}" for tree in trees)
         assert yaml.safe_load(formats.to_yaml({"x": text}))
         return [shape(tree) for tree in yaml.load_all(out, Loader=yaml.CSafeLoader)]

@@ -167,8 +167,9 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
         if values[name] and what != wanted:
             raise InvalidInput(f"--{name} goes with --per {wanted}{'=LABEL' if wanted == 'group' else ''}")
     found: tuple[str, ...] = tuple(dict.fromkeys(values["nodes"] if what == "node" else values["groups"]))
+    also = [f"{label}={selector[label]}"] if label in selector else []
     for value in found if label else ():
-        _of("--groups", labels.selector, [f"{label}={value}", *(f"{key}={selector[key]}" for key in selector if key == label)])
+        _of("--groups", labels.selector, [f"{label}={value}", *also])
     if what and not found and not explains:
         found = _ask(values, selector, label)
     return Agent(
@@ -187,10 +188,8 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
 
 def _server(values: Values) -> Server:
     from eidos.bundle import options as labels
-    from eidos.manifest import Server, service
+    from eidos.manifest import Server
 
-    if values["memory"]:
-        _of("--memory", lambda text: forms.memory(text, service.requested()), values["memory"])
     return Server(
         **_common(values, True),
         monitoring=values["monitoring"],

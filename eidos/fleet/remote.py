@@ -141,9 +141,14 @@ def _line(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
 
 
 def status(out: bytes, mark: str) -> int:
-    """The exit status of the program there, as its last line says; 0 when nothing says it."""
-    said = out.rpartition(f"{mark} end ".encode())[2].split(maxsplit=1)
-    return int(said[0]) if mark.encode() in out and said and said[0].isdigit() and len(said[0]) < 4 else 0
+    """The exit status of the program there, as its last line says; 0 when nothing says it.
+
+    >>> status(b"\\n--m begin\\n\\n--m end 137\\n", "--m"), status(b"12\\n--m begin\\n", "--m")
+    (137, 0)
+    """
+    _, ended, said = out.rpartition(f"{mark} end ".encode())
+    digits = said[:3].split(maxsplit=1)[:1]
+    return int(digits[0]) if ended and digits and digits[0].isdigit() else 0
 
 
 def has_begun(out: bytes, mark: str) -> bool:

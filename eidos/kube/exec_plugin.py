@@ -100,30 +100,33 @@ def _info(plugin: Exec) -> str:
 
 def _output(program: str, plugin: Exec, environ: Mapping[str, str], what: str, deadline: float) -> tuple[bytes, bytes, int]:
     """Standard output and error, both bounded, and the exit status."""
-    import subprocess
-
     child = None
     try:
         with Held():  # what began is ended, whatever comes in between
-            child = subprocess.Popen(
-                [plugin.command, *plugin.args],
-                executable=program,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)},
-                start_new_session=True,
-            )
+            child = _begun(program, plugin, environ, what)
         out, err = _listen(child, what, deadline)
         return out, err, child.poll() or 0
-    except (OSError, ValueError) as fault:
-        if child is not None:
-            raise
-        reason = getattr(fault, "strerror", None) or str(fault)
-        raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
     finally:
         if child is not None:
             _end(child)
+
+
+def _begun(program: str, plugin: Exec, environ: Mapping[str, str], what: str) -> Popen[bytes]:
+    import subprocess
+
+    try:
+        return subprocess.Popen(
+            [plugin.command, *plugin.args],
+            executable=program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)},
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or str(fault)
+        raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
 
 
 def _listen(child: Popen[bytes], what: str, deadline: float) -> tuple[bytes, bytes]:

@@ -108,26 +108,28 @@ def device(text: str) -> str:
     return text
 
 
-def memory(text: str, least: str = "64Mi") -> str:
-    """A quantity of memory, in bytes (Kubernetes documentation, "Quantity"): a whole number, and Ki, Mi, Gi, k, M or G.
-
-    ``least`` is what the container asks for, below which its limit may not be.
+def memory(text: str) -> str:
+    """A quantity of memory (Kubernetes documentation, "Quantity"): a whole number of bytes, and Ki, Mi, Gi, k, M or G.
 
     >>> memory("256Mi")
     '256Mi'
     """
-    if not _bytes(text):
-        raise InvalidInput(f"{text!r} is no quantity of memory", "write it like 256Mi or 1Gi")
-    if not _bytes(least) <= _bytes(text) <= 1 << 40:
-        hint = f"it must be from {least}, which is what is asked for, to 1024Gi"
-        raise InvalidInput(f"{text!r} is too little, or more than there is", hint)
+    size(text)
     return text
 
 
-def _bytes(text: str) -> int:
+def size(text: str) -> int:
+    """How many bytes a quantity of memory is.
+
+    >>> size("256Mi")
+    268435456
+    """
     digits = text.rstrip("KkMGi")
     factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(text[len(digits) :], 0)
-    return int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
+    found = int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
+    if not 0 < found <= 1 << 40:
+        raise InvalidInput(f"{text!r} is no quantity of memory, or one of nothing or of more than 1024Gi", "write it like 256Mi or 1Gi")
+    return found
 
 
 def path(text: str) -> str:

@@ -139,7 +139,7 @@ def _values(asked: Agent, left: Mapping[str, Any]) -> Tree:
     skipped = [fact for fact in template("agent")["facts"] if fact not in left]
     resource, namespace, output = _place(asked)
     values: Tree = {
-        **program(asked),
+        **program("agent", asked),
         "name": _name(asked),
         "namespace": asked.namespace,
         "output": output,
@@ -160,11 +160,14 @@ def _values(asked: Agent, left: Mapping[str, Any]) -> Tree:
     return {**values, **{key: value for key, value in said.items() if value}}
 
 
-def program(asked: Agent | Server) -> Tree:
-    """What stands for the placeholders of the program and its image."""
+def program(kind: str, asked: Agent | Server) -> Tree:
+    """What stands for the placeholders of the program, its image and its memory; ``kind`` is the template's name."""
     from eidos import __version__
 
     values: Tree = {"version": __version__.replace("+", "_"), "memory": asked.memory or "256Mi"}
+    wanted = template(kind)["pieces"]["container"]["resources"]["requests"]["memory"]
+    if forms.size(values["memory"]) < forms.size(wanted):
+        raise InvalidInput(f"--memory: {asked.memory} is less than the container asks for", f"it must be {wanted} or more")
     values["image"] = asked.image or template("agent")["image"]
     if isinstance(asked.program, bytes):
         import binascii

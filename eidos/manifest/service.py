@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.manifest import forms
-from eidos.manifest.fill import Pieces, template
+from eidos.manifest.fill import Pieces
 from eidos.manifest.on_nodes import program
 
 TYPE_CHECKING = False
@@ -32,11 +32,6 @@ def server(asked: Server) -> list[Tree]:
     _check(asked)
     pieces = prepared(asked)
     return [pieces.filled(piece) for piece in pieces.order if piece in pieces]
-
-
-def requested() -> str:
-    """The memory that a container asks for, whatever its limit."""
-    return str(template("server")["pieces"]["container"]["resources"]["requests"]["memory"])
 
 
 def _check(asked: Server) -> None:
@@ -92,7 +87,7 @@ def _values(asked: Server) -> Tree:
     names = [asked.ingress] if asked.ingress else [f"{host}.svc.cluster.local", f"{host}.svc", host]
     kind, name = asked.issuer
     values = {
-        **program(asked),
+        **program("server", asked),
         "namespace": asked.namespace,
         "host": asked.ingress,
         "names": names,
