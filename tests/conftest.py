@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 import build_zipapp
+from tests.tools import found_tools
 
 # No law is about time. Where CI is set, hypothesis takes a profile of its own, which has no deadlines either.
 settings.register_profile("eidos", deadline=None)
@@ -40,6 +41,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the fixtures beside the repository, {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tools(pytestconfig: pytest.Config) -> dict[str, str]:
+    """Paths of a real helm and kubectl, by name."""
+    return found_tools(pytestconfig)
 
 
 @pytest.fixture(scope="session")

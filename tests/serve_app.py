@@ -105,7 +105,7 @@ def listening(app: App) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(response.body)
 
-        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = do_QUERY = _any  # noqa: N815
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = do_QUERY = _any  # noqa: N815 - http.server's names
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

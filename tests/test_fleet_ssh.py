@@ -22,6 +22,7 @@ from tests.bench.measure import peak
 from tests.fakes import sshd
 from tests.fakes.apiserver import ApiServer
 from tests.program import Result, eidos, environment
+from tests.waiting import until
 
 HOSTS = Path(__file__).parent / "hosts"
 
@@ -161,10 +162,7 @@ def test_an_interrupt_ends_everything(program: list[str], fleet: sshd.Sshd, tmp_
     command = [*program, "--hosts", "hanging,gpu-01", "-o", str(tmp_path / "out")]
     env = environment(PATH=f"{fleet.bin}:{os.environ['PATH']}")
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
-    for _ in range(400):
-        if (tmp_path / "out" / "gpu-01.yaml").exists():
-            break
-        time.sleep(0.05)
+    until((tmp_path / "out" / "gpu-01.yaml").exists)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert children
     process.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,13 +24,13 @@ from tests.speaker import Play, Speaker, dribbles, resets, says, sends, silent
 PATIENCE = 10.0
 
 
-def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: object) -> Answer:
-    return request(method, url, deadline=time.monotonic() + seconds, **more)  # type: ignore[arg-type]
+def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: Any) -> Answer:
+    return request(method, url, deadline=time.monotonic() + seconds, **more)
 
 
-def fault(play: Play, **more: object) -> EidosError:
+def fault(play: Play, **more: Any) -> EidosError:
     with Speaker([play]) as server, pytest.raises(EidosError) as caught:
-        ask(server.url, **more)  # type: ignore[arg-type]
+        ask(server.url, **more)
     assert f"127.0.0.1:{server.port}" in caught.value.message
     return caught.value
 

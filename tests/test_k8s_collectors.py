@@ -21,7 +21,7 @@ CASES = Path(__file__).parent / "cases"
 Tree = dict[str, Any]
 
 
-def image(pods: list[Tree]) -> object:
+def image(pods: list[Tree]) -> dict[str, Any]:
     images = k8s_image.Images()
     for pod in pods:
         images.add(pod)
@@ -29,7 +29,7 @@ def image(pods: list[Tree]) -> object:
     return {"data": data, "context": context}
 
 
-def node(tree: Tree) -> object:
+def node(tree: Tree) -> dict[str, Any]:
     data, volatile = k8s_node.readings(tree)
     return {"data": data, "volatile": volatile}
 
@@ -103,7 +103,7 @@ def test_no_image_hides_another_and_their_order_does_not_matter(images: list[str
     pods = [{"spec": {"containers": [{"name": "x", "image": each}]}} for each in images]
     found = image(pods)
     assert found == image(pods[::-1])
-    data = found["data"]  # type: ignore[index]
+    data = found["data"]
     for each in images:
         repository, tag, digest = k8s_image.parse(each)
         key = k8s_image.full(repository) + (f":{tag or 'latest'}" if tag or not digest else "")
@@ -176,7 +176,7 @@ def kube(shared: Path, name: str) -> Tree:
 @pytest.mark.shared
 def test_images_of_real_pods(shared: Path) -> None:
     found = image(kube(shared, "17-pods-all")["items"])
-    data = found["data"]  # type: ignore[index]
+    data = found["data"]
     assert data["gpu-operator"] == "v25.3.4"
     assert data["docker.io/library/busybox:latest"].startswith("sha256:9d75f0d7")
     assert data["registry.example.com:5000/research/trainer:2025.09.01-rc1"].startswith("sha256:e30c16cb")
@@ -196,7 +196,7 @@ def test_images_of_real_pods(shared: Path) -> None:
 @pytest.mark.shared
 def test_real_nodes(shared: Path) -> None:
     found = {name: node(kube(shared, name)) for name in ("10-node-ip", "11-node-gke", "12-node-dgx", "201-real-node")}
-    data = {name: each["data"] for name, each in found.items()}  # type: ignore[index]
+    data = {name: each["data"] for name, each in found.items()}
     assert [each.get("provider") for each in data.values()] == ["eks", "gke", None, None]
     assert data["12-node-dgx"]["allocatable.nvidia.com/gpu"] == "8"
     assert data["10-node-ip"]["taint.nvidia.com/gpu:NoSchedule"] == "true"

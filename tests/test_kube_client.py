@@ -22,6 +22,7 @@ from tests.bench.kube import LEAST, MOST, OVER, PAGE, measured
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
 from tests.fakes.proxy import Proxy
+from tests.waiting import until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,13 +57,6 @@ def connect(server: ApiServer, tmp_path: Path) -> Iterator[Connect]:
 @pytest.fixture
 def client(connect: Connect) -> Client:
     return connect()
-
-
-def until(true: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def names(objects: Any) -> list[str]:
@@ -322,7 +316,7 @@ def test_the_next_page_is_asked_for_while_one_is_read(client: Client, server: Ap
     assert names(first) == ["gpu-00", "gpu-01"]
     second = next(pages)
     assert (first, names(second)) == ([], ["gpu-02", "gpu-03"])
-    pages.close()  # type: ignore[attr-defined]
+    pages.close()  # type: ignore[attr-defined]  # who reads a list need not know that it can be closed
     assert client.get("/version")
 
 
@@ -345,8 +339,7 @@ def test_tokens_are_too_old_again_and_again(client: Client, server: ApiServer) -
     for page in client.pages("/api/v1/nodes", limit=1):
         seen += names(page)
         if len(seen) % 2 and len(seen) < 9:
-            expected = 2 + len(seen) // 2 * 3
-            until(lambda expected=expected: len(server.asked) == expected)  # type: ignore[misc]
+            until(lambda expected: len(server.asked) == expected, 2 + len(seen) // 2 * 3)
             server.expire()
     assert seen == [f"gpu-{n:02}" for n in range(9)]
     assert len(server.asked) == 9 + 4
@@ -398,7 +391,7 @@ def watched(client: Client, server: ApiServer, count: int, seconds: float = 10, 
         found.append((kind, tree["metadata"].get("name", "")))
         if len(found) == count:
             break
-    events.close()  # type: ignore[attr-defined]
+    events.close()  # type: ignore[attr-defined]  # as above
     return found
 
 
@@ -468,7 +461,7 @@ def test_a_version_that_is_too_old(client: Client, server: ApiServer) -> None:
     assert found == [("ADDED", "gpu-00"), ("ADDED", "gpu-01"), ("ADDED", "new"), ("DELETED", "gone"), ("BOOKMARK", "")]
     server.put("/api/v1/nodes/last", {})
     assert next(events)[1]["metadata"]["name"] == "last"
-    events.close()  # type: ignore[attr-defined]
+    events.close()  # type: ignore[attr-defined]  # as above
 
 
 def test_a_watch_that_may_not_be(client: Client, server: ApiServer) -> None:

@@ -21,7 +21,6 @@ from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, N
 from eidos.formats import to_yaml
 from eidos.kube.config import ACCOUNT, Cluster, load
 from tests.property.test_kubeconfig import PEM
-from tests.test_bundle_helm import tools  # noqa: F401 - a fixture
 
 NOWHERE = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
 
@@ -330,7 +329,7 @@ BOTH_REFUSE: dict[str, tuple[dict[str, Any], str, type[EidosError]]] = {
 
 
 @pytest.mark.parametrize("name", BOTH_REFUSE)
-def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str) -> None:  # noqa: F811
+def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str) -> None:
     changes, words, kind = BOTH_REFUSE[name]
     place = written(tmp_path, **changes)
     said = kubectl(tools["kubectl"], place, "get", "--raw", "/version")
@@ -339,7 +338,7 @@ def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str
         load(NOWHERE, kubeconfig=str(place))
 
 
-def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:  # noqa: F811
+def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:
     """``kubectl config view`` shows for each name what we take, and the current context."""
     one = written(tmp_path / "one", clusters=[], **{"current-context": ""}, context={"namespace": "one"}, user={"token": "first"})
     two = written(tmp_path / "two", context={"namespace": "two"}, user={"token": "second"}, cluster={"server": "https://192.0.2.1/x/"})
@@ -354,7 +353,7 @@ def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:  #
 
 @pytest.mark.parametrize(("server", "names", "is_used"), PROXIES)
 def test_kubectl_goes_the_same_way(
-    tools: dict[str, str],  # noqa: F811
+    tools: dict[str, str],
     tmp_path: Path,
     server: str,
     names: dict[str, str],

@@ -23,7 +23,6 @@ from eidos.kube.config import load
 from eidos.kube.documents import parse
 from tests.fakes.apiserver import ApiServer
 from tests.program import ROOT, Result, eidos, environment
-from tests.test_bundle_helm import tools  # noqa: F401 - a fixture
 
 HOST = str(ROOT / "tests" / "hosts" / "ubuntu-22.04")
 SNAPSHOT = ("snapshot", "--only", "os.release,os.kmod", "--root", HOST)
@@ -95,7 +94,7 @@ def test_formats(server: ApiServer, tmp_path: Path) -> None:
 
 
 def test_kubectl_reads_what_we_wrote_and_we_what_it_wrote(
-    tools: dict[str, str],  # noqa: F811
+    tools: dict[str, str],
     server: ApiServer,
     tmp_path: Path,
 ) -> None:

@@ -16,7 +16,6 @@ from eidos.manifest import Agent, agent
 from tests.fakes.apiserver import ApiServer
 from tests.manifests import AGENTS, PROGRAM, archive, of_kind, templates
 from tests.program import ROOT, eidos, environment
-from tests.test_bundle_helm import tools  # noqa: F401 - a fixture
 
 #: Kinds that the projects bring for which a server's manifests are: version, resource, kind.
 OF_PROJECTS = (
@@ -68,7 +67,7 @@ ASKED = (
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_kubectl_takes_what_is_printed(asked: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:  # noqa: F811
+def test_kubectl_takes_what_is_printed(asked: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
     place = tmp_path / "manifests.yaml"
     program = archive(tmp_path / "eidos.pyz")
     done = eidos("manifest", *asked.split(" "), "--program", str(program), "-o", str(place))
@@ -87,7 +86,7 @@ def test_kubectl_takes_what_is_printed(asked: str, cluster: ApiServer, tmp_path:
     assert [tree["binaryData"] for tree in cluster.objects("/api/v1/configmaps") if "binaryData" in tree]
 
 
-def test_a_list_in_json_is_taken_too(cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:  # noqa: F811
+def test_a_list_in_json_is_taken_too(cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
     place = tmp_path / "manifests.json"
     done = eidos("manifest", "agent", "--program", str(archive(tmp_path / "eidos.pyz")), "-o", str(place))
     assert (done.status, done.err) == (0, "")

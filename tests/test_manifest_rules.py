@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -168,14 +169,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], set[str]]] = {
 
 def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     rule_files(tmp_path)
-    tests = []
-    for name, (series, firing) in SCENES.items():
-        # Annotations hold measured values, which are not the point: what fires is told by the series ALERTS.
-        samples = [{"labels": series_of(rule), "value": 1} for rule in RULES if rule.get("alert") in firing]
-        queries = [{"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}]
-        tests.append({"name": name, "interval": "1m", "input_series": series, "promql_expr_test": queries})
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}))
-    promtool(tmp_path, "test", "rules", "tests.yaml")
+    alerts(tmp_path, *(scene(series, firing, name=name) for name, (series, firing) in SCENES.items()))
 
 
 def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml", mesh: str = "") -> None:
@@ -184,17 +178,26 @@ def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules
     (folder / name).write_text(json.dumps({"groups": groups}), encoding="utf-8")
 
 
+def scene(series: list[dict[str, str]], firing: Collection[str], namespace: str = "eidos-server", name: str = "") -> dict[str, Any]:
+    """What promtool is to find: which alerts of which server fire, and no others."""
+    # Annotations hold measured values, which are not the point: what fires is told by the series ALERTS.
+    told = [series_of(rule).replace("eidos-server", namespace) for rule in RULES if rule.get("alert") in firing]
+    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": [{"labels": each, "value": 1} for each in told]}
+    return {"name": name, "interval": "1m", "input_series": series, "promql_expr_test": [query]}
+
+
+def alerts(folder: Path, *scenes: dict[str, Any]) -> None:
+    """Let promtool play scenes with all the rules that are in the folder."""
+    tree = {"rule_files": sorted(path.name for path in folder.iterdir()), "evaluation_interval": "1m", "tests": list(scenes)}
+    (folder / "tests.yaml").write_text(yaml.safe_dump(tree))
+    promtool(folder, "test", "rules", "tests.yaml")
+
+
 def test_two_servers_before_one_prometheus_are_told_apart(tmp_path: Path) -> None:
     """What is recorded of one does not stand for the other, and an alert says whose it is, by which the operator routes it."""
     rule_files(tmp_path)
     rule_files(tmp_path, "absent", "absent.yaml")
-    firing = [rule for rule in RULES if rule.get("alert") in SCENES["it is not there"][1]]
-    samples = [{"labels": series_of(rule).replace("eidos-server", "absent"), "value": 1} for rule in firing]
-    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
-    tests = [{"interval": "1m", "input_series": SCENES["all is well"][0], "promql_expr_test": [query]}]
-    files = ["rules.yaml", "absent.yaml"]
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "1m", "tests": tests}))
-    promtool(tmp_path, "test", "rules", "tests.yaml")
+    alerts(tmp_path, scene(SCENES["all is well"][0], SCENES["it is not there"][1], "absent"))
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -203,12 +206,7 @@ def test_a_sidecar_that_is_up_does_not_stand_for_the_server(answers: bool, tmp_p
     rule_files(tmp_path, mesh="istio")
     (metric,) = re.findall(r"^(eidos_build_info)\{.* 1$", counted(), re.MULTILINE)
     series = [up("1x60"), {"series": f'{metric}{{{OWN},version="1"}}', "values": "1x60" if answers else "1 stale"}]
-    firing = () if answers else SCENES["it is not there"][1]
-    samples = [{"labels": series_of(rule), "value": 1} for rule in RULES if rule.get("alert") in firing]
-    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": samples}
-    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [query]}]
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}))
-    promtool(tmp_path, "test", "rules", "tests.yaml")
+    alerts(tmp_path, scene(series, () if answers else SCENES["it is not there"][1]))
 
 
 def labels_of(rule: dict[str, Any]) -> dict[str, str]:

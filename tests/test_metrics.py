@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,8 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HOST = next(path for path in sorted((ROOT / "tests" / "hosts").iterdir()) if (path / "proc" / "cmdline").exists())
 
 
-def server(workers: int = 0, **more: object) -> ServerMetrics:
-    return ServerMetrics(ROUTES, workers=workers, rules=("base", "gpu-h100"), bundlers=("gpu-operator",), tokens=lambda: 12.5, **more)  # type: ignore[arg-type]
+def server(workers: int = 0, **more: Any) -> ServerMetrics:
+    return ServerMetrics(ROUTES, workers=workers, rules=("base", "gpu-h100"), bundlers=("gpu-operator",), tokens=lambda: 12.5, **more)
 
 
 def request(**headers: str) -> Request:
@@ -49,13 +50,13 @@ def value(text: str, series: str) -> float:
     return float(found[1])
 
 
-def in_child(work: object) -> None:
+def in_child(work: Callable[[], object]) -> None:
     """Run ``work`` in a forked process, as a worker would."""
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            work()  # type: ignore[operator]
+            work()
             status = 0
         finally:
             os._exit(status)
@@ -273,9 +274,9 @@ def loud() -> Iterator[None]:
 class Log:
     """An access log that writes into a pipe."""
 
-    def __init__(self, **more: object) -> None:
+    def __init__(self, **more: Any) -> None:
         self.end, descriptor = os.pipe()
-        self.access = AccessLog(descriptor=descriptor, **more)  # type: ignore[arg-type]
+        self.access = AccessLog(descriptor=descriptor, **more)
         self.descriptor = descriptor
 
     def lines(self) -> list[dict[str, object]]:

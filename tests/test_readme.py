@@ -17,8 +17,8 @@ import pytest
 
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
-from tests.test_bundle_helm import found_tools
 from tests.test_manifest_kubectl import OF_PROJECTS
+from tests.tools import found_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,8 @@ import socket
 
 from eidos.server.connection import BODIES
 from eidos.server.crew import HEAVY, HEAVY_THREADS, THREADS
-from tests.serving import PATIENCE, Answer, Service, everything, read_answer, until
+from tests.serving import Answer, Service, everything, read_answer
+from tests.waiting import PATIENCE, until
 
 LARGE = 4 << 20
 

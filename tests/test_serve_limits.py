@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from eidos.server.client import address, client_address
 from eidos.server.connection import TURN
 from eidos.server.ratelimit import CLIENT, DEFAULT, Limits
 from eidos.server.settings import Settings
-from tests.serving import PATIENCE, Answer, Service, everything, read_answer, until
+from tests.serving import Answer, Service, everything, read_answer
+from tests.waiting import PATIENCE, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -270,11 +272,11 @@ def test_the_client_comes_from_the_proxy() -> None:
 # ---- buckets of all workers ----
 
 
-def _take(limits: Limits, clients: list[str], count: int, out: object) -> None:
+def _take(limits: Limits, clients: list[str], count: int, out: SimpleQueue[int]) -> None:
     allowed = 0
     for at in range(count):
         allowed += limits.take(clients[at % len(clients)], 1000.0).allowed
-    out.put(allowed)  # type: ignore[attr-defined]
+    out.put(allowed)
 
 
 def test_processes_share_one_limit() -> None:

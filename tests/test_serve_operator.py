@@ -26,7 +26,8 @@ from eidos.server.observed import AccessLog, ServerMetrics
 from eidos.server.ratelimit import Limits
 from tests.program import PROGRAM, ROOT, eidos, environment
 from tests.serve_app import FREE, Client, application, request, said
-from tests.serving import PATIENCE, children, everything, until
+from tests.serving import children, everything
+from tests.waiting import PATIENCE, until
 
 SERVE = [*PROGRAM, "serve", "--port=0"]
 

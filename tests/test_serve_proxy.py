@@ -18,7 +18,7 @@ import pytest
 
 from tests.program import ROOT
 from tests.served import Built, exchange, free_port
-from tests.serving import PATIENCE, until
+from tests.waiting import PATIENCE, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -229,8 +229,7 @@ def rolling(pyz: Path, folder: Path, certificate: Path, restarts: int) -> tuple[
         proxy = stack.enter_context(Proxy(folder, certificate, *(instance.port for instance in instances)))
         with Clients(proxy, right) as clients:
             for turn in range(restarts):
-                before = clients.answered
-                until(lambda before=before: clients.answered > before + 40)  # type: ignore[misc]
+                until(lambda before: clients.answered > before + 40, clients.answered)
                 old = instances[turn % 2]
                 assert old.stop() == 0
                 instances[turn % 2] = Built(pyz, *flags, port=old.port)

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.program import environment
 from tests.served import HAND_OVER, Built
-from tests.serving import PATIENCE, Answer, Service, answers, children, everything, lives, read_answer, until
+from tests.serving import Answer, Service, answers, children, everything, lives, read_answer
+from tests.waiting import PATIENCE, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -31,7 +33,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
-    def __enter__(self) -> Load:  # noqa: PYI034
+    def __enter__(self) -> Load:  # noqa: PYI034 - Self is in no Python before 3.11
         for thread in self._threads:
             thread.start()
         return self
@@ -91,7 +93,7 @@ def test_a_killed_worker_is_replaced_and_the_others_lose_nothing() -> None:
         for _ in range(3):
             victim, other = service.workers()
             os.kill(victim, signal.SIGKILL)
-            until(lambda victim=victim: len(service.workers()) == 2 and victim not in service.workers())  # type: ignore[misc]
+            until(lambda gone: len(service.workers()) == 2 and gone not in service.workers(), victim)
             assert other in service.workers()
             assert service.get("/small").status == 200
         assert service.stop() == 0
@@ -120,10 +122,9 @@ def test_workers_asked_to_leave_one_after_the_other_lose_no_request() -> None:
         for _ in range(10):
             worker = service.workers()[0]
             os.kill(worker, signal.SIGTERM)
-            until(lambda worker=worker: worker not in service.workers())  # type: ignore[misc]
+            until(lambda gone: gone not in service.workers(), worker)
             until(lambda: len(service.workers()) == 2)
-            before = fresh.answered
-            until(lambda before=before: fresh.answered > before + 20)  # type: ignore[misc]
+            until(lambda before: fresh.answered > before + 20, fresh.answered)
     assert fresh.lost == []
     assert kept.lost == []
     assert fresh.refused == 0
@@ -274,9 +275,9 @@ def test_nothing_is_left_behind() -> None:
 # ---- sockets that are handed over ----
 
 
-def listening(family: int = socket.AF_INET, address: object = ("127.0.0.1", 0)) -> socket.socket:
+def listening(family: int = socket.AF_INET, address: Any = ("127.0.0.1", 0)) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.bind(address)  # type: ignore[arg-type]
+    sock.bind(address)
     sock.listen(64)
     return sock
 

@@ -279,7 +279,8 @@ def test_a_collector_that_asks_to_wait_is_waited_for() -> None:
 
 def test_what_a_collector_does_not_take_is_counted() -> None:
     said = json.dumps({"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too \x1b[31m old"}}).encode()
-    collector, lost = Collector([(200, {}, said), (200, {}, b"[" * 100_000)]), []  # type: ignore[var-annotated]
+    collector = Collector([(200, {}, said), (200, {}, b"[" * 100_000)])
+    lost: list[int] = []
     try:
         tracer = opened(collector.url, lost)
         tracer.span("x").end()

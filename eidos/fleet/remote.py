@@ -143,7 +143,7 @@ def _line(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
 def status(out: bytes, mark: str) -> int:
     """The exit status of the program there, as its last line says; 0 when nothing says it.
 
-    >>> status(b"\\n--m begin\\n\\n--m end 137\\n", "--m"), status(b"12\\n--m begin\\n", "--m")
+    >>> status(b"--m begin 1 --m end 137 ", "--m"), status(b"12 --m begin 1", "--m")
     (137, 0)
     """
     _, ended, said = out.rpartition(f"{mark} end ".encode())

@@ -61,7 +61,7 @@ class Proxy:
         to = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
         lines = [f"CONNECT {to} HTTP/1.1", f"Host: {to}", *(f"{name}: {value}" for name, value in self.shown.items()), "", ""]
         timed.sendall("\r\n".join(lines).encode())
-        response = http.client.HTTPResponse(timed, method="CONNECT")  # type: ignore[arg-type]
+        response = http.client.HTTPResponse(timed, method="CONNECT")  # type: ignore[arg-type]  # all that it asks of a socket is makefile()
         response.begin()
         if not 200 <= response.status < 300:
             hint = "its URL may hold a name and a password" if response.status == 407 else "NO_PROXY names what is asked without it"

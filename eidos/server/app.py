@@ -22,6 +22,7 @@ from eidos.server.traced import Traced, span_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from eidos.server.answers import Answer
     from eidos.server.knowledge import Knowledge
@@ -74,8 +75,8 @@ class App:
 
         found: dict[tuple[str, str], Answer] = {}
 
-        def keep(name: str, tree: object, kinds: tuple[str, ...]) -> None:
-            texts = {"yaml": formats.to_yaml(tree), "json": formats.to_json(tree)}  # type: ignore[arg-type]
+        def keep(name: str, tree: Any, kinds: tuple[str, ...]) -> None:
+            texts = {"yaml": formats.to_yaml(tree), "json": formats.to_json(tree)}
             for kind in kinds:
                 text = texts["yaml" if "yaml" in kind else "json"]
                 found[name, kind] = make(kind, text.encode(), public=True)
@@ -194,7 +195,7 @@ class App:
 
 
 def _load_modules() -> None:
-    """Import now what requests need, so that workers share it, and none of them waits for it."""
+    """Import now what requests need, so that workers share it, and none of them waits for it. No name is used: loading is all."""
     import difflib  # noqa: F401
 
     from eidos import workflow  # noqa: F401

@@ -18,6 +18,7 @@ from eidos.telemetry.named import OTHER, BundleMetrics, RecipeMetrics, values
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from eidos.server.message import Request, Response
     from eidos.telemetry.metrics import Counter, Family
@@ -155,7 +156,7 @@ class AccessLog:
         self._user_header = user_header.lower() if user_header and trust_proxy > 0 else ""
         self._descriptor = descriptor
         self._quiet = 0
-        self._poll: object = None
+        self._poll: Any = None  # select.poll is a function, and its type has no name
         self._second, self._stamp = -1, ""
         self.lost: Counter | None = None
 
@@ -210,7 +211,7 @@ class AccessLog:
             poll.register(self._descriptor, select.POLLOUT)
         try:
             # A pipe is ready when PIPE_BUF fits into it: then the line goes whole, and at once.
-            if len(line) <= LINE_LIMIT and self._poll.poll(0)[0][1] == select.POLLOUT:  # type: ignore[attr-defined]
+            if len(line) <= LINE_LIMIT and self._poll.poll(0)[0][1] == select.POLLOUT:
                 os.write(self._descriptor, line)
                 return
         except (OSError, IndexError):

@@ -286,7 +286,7 @@ def _number(value: float) -> str:
     >>> _number(3.0), _number(0.0025), _number(1e300), _number(float("inf"))
     ('3', '0.0025', '1e+300', '+Inf')
     """
-    if value != value:  # noqa: PLR0124
+    if value != value:  # noqa: PLR0124 - that is what NaN is
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"

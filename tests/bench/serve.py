@@ -26,11 +26,12 @@ from typing import NamedTuple
 from tests.bench.measure import percentile, scratch
 from tests.bench.snapshot import build
 from tests.program import ROOT, environment
-from tests.serving import Service, children, everything, until
+from tests.serving import Service, children, everything
 from tests.test_serve_limits import crowd
 from tests.test_serve_proxy import NGINX, made_certificate, rolling
 from tests.test_serve_wire import fuzz
 from tests.test_serve_workers import Load
+from tests.waiting import until
 
 TARGET = "/v1/recipe?os=ubuntu&service=eks"
 
@@ -68,7 +69,8 @@ class Started:
         else:
             found = re.search(rb"http://[0-9.]+:(\d+)", self.process.stdout.readline())
             assert found, "it does not listen"
-        self.port = port or int(found[1])  # type: ignore[index]
+            port = int(found[1])
+        self.port = port
         # What it says goes on, and must go somewhere.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 

@@ -73,7 +73,7 @@ def test_a_refusal_of_any_form_is_said(tree: Any, status: int, kind: str, locati
     bodies = (tree, {"message": tree, "reason": tree, "metadata": tree}, {"metadata": {"continue": tree}})
     for each in bodies:
         raw = answers.Raw(json.dumps(each).encode(), False, kind)
-        fault = answers.refusal(reply, raw, answers.asked("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]
+        fault = answers.refusal(reply, raw, answers.asked("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
         assert isinstance(fault, NotFound if status == 404 else KubeError)
         said(fault)
     assert isinstance(answers.event_fault(tree, answers.asked("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
@@ -118,7 +118,7 @@ def test_a_list_has_each_object_once_and_in_order(keys: set[tuple[str, str]], li
     lists = Lists(trees, dict(breaks))
     found: list[str] = []
     try:
-        for page in listing.pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]
+        for page in listing.pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
             assert len(page) <= limit
             found += map(listing.key, page)
     except answers.Expired:
@@ -145,7 +145,7 @@ class Streams:
 def stream(body: bytes, size: int) -> Iterator[tuple[str, Any]]:
     request = answers.asked("GET", "/api/v1/nodes", {"watch": "true"})
     client = Streams(body, size)
-    yield from watching._stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]
+    yield from watching._stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]  # as above
     assert client.reply.dropped
 
 

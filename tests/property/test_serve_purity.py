@@ -22,7 +22,7 @@ from eidos.server.app import App
 from eidos.server.message import Response
 from tests.serve_app import application, request
 from tests.served import Built
-from tests.serving import PATIENCE
+from tests.waiting import PATIENCE
 
 WORDS = {
     "os": ("ubuntu", "rhel", "cos", "debian", "Ubuntu"),
