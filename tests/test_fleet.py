@@ -275,6 +275,15 @@ def test_a_folder_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
     assert folder.leave(3) is None
 
 
+def test_a_folder_that_is_left_holds_what_lies_in_it(tmp_path: Path) -> None:
+    """An interrupt between the file and its count made it say one too few."""
+    folder = Folder(str(tmp_path / "out"), ["a", "b", "c"], RULES)
+    folder.put("a", node("a"))
+    (tmp_path / "out" / "b.yaml").touch()
+    (tmp_path / "out" / "cluster.yaml").touch()
+    assert folder.leave(3) == f"{tmp_path}/out holds 2 of 3 snapshots, and no summary"
+
+
 def test_the_folder(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "out"), ["summary", "a/../b"], RULES)
     folder.put("summary", node("summary"))

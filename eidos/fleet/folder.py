@@ -54,7 +54,10 @@ class Folder:
         """Write a document of the folder; Unwritable when that cannot be done."""
         from eidos import formats
 
-        write_file(os.path.join(self.path, f"{name}.yaml"), formats.to_yaml(tree).encode())
+        write_file(self._file(name), formats.to_yaml(tree).encode())
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self.path, f"{name}.yaml")
 
     def leave(self, asked: int) -> str | None:
         """What to say of the folder of a run that did not come to its end; None when nothing came into it, and it is gone."""
@@ -63,7 +66,9 @@ class Folder:
         except FileNotFoundError:  # somebody removed it meanwhile
             return None
         except OSError:
-            return f"{self.path} holds {self.answered} of {asked} snapshots, and no summary"
+            # Looked for, not counted on the way: an interrupt may come between the two.
+            there = sum(os.path.exists(self._file(name)) for name in self._files.values())
+            return f"{self.path} holds {there} of {asked} snapshots, and no summary"
         return None
 
     def summary(self) -> Summary:
