@@ -13,9 +13,9 @@ What lies where in the archive:
 
     __main__.py           refuses old interpreters in words they understand, then starts the bytecode, or the source
     __main__.pyc          the same for FIRST, the one interpreter that can be spared from compiling it
-    packs/                all source, recipes and templates; eidos/packed.py says what a pack looks like
+    packs/                all source, recipes and templates; eidos/archive/packs.py says what a pack looks like
     eidos/                what every start reads: that file, and the data as JSON
-    bytecode/<cache tag>  one block for each interpreter; eidos/bytecode.py says what it looks like
+    bytecode/<cache tag>  one block for each interpreter; eidos/archive/bytecode_importer.py says what it looks like
     licenses/             of everything inside
 
 The promise of the same bytes holds for one commit, the same interpreters and the same zlib, whatever the time zone, umask,
@@ -123,12 +123,12 @@ try:
         import marshal
 
         end = 8 + int.from_bytes(block[4:8], "little")
-        importer = {"__name__": "eidos.bytecode"}
+        importer = {"__name__": "eidos.archive.bytecode_importer"}
         exec(marshal.loads(block[8:end]), importer)
         importer["install"](block, end, __loader__, root)
     else:
-        path = root + "eidos/packed.py"
-        importer = {"__name__": "eidos.packed"}
+        path = root + "eidos/archive/packs.py"
+        importer = {"__name__": "eidos.archive.packs"}
         exec(compile(__loader__.get_data(path), path, "exec"), importer)
         importer["install"](__loader__, root)
     from eidos.cli import program
@@ -141,7 +141,7 @@ program()
 FIRST = "cpython-312"
 
 #: Files of the archive that lie in no pack: what a start reads, and what people look for.
-ALONE = r"__main__\.pyc?|eidos/packed\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
+ALONE = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
 
 ASK = """\
 import sys
@@ -188,7 +188,8 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
     for wheel, content in wheels.items():
         entries.update(carried(wheel, content))
     entries.update(project(wheels))
-    from eidos import blocks, excerpt, packed
+    from eidos import blocks, excerpt
+    from eidos.archive import packs
 
     named = excerpt.words("".join(text.decode() for name, text in entries.items() if name.startswith("eidos/") and name.endswith(".py")))
     for wheel, content in wheels.items():
@@ -208,7 +209,7 @@ def build(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, bytes]) ->
             entries["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + first
         entries[f"bytecode/{interpreter.tag}"] = blocks.block(magic, codes, wanted)
     alone = {name: data for name, data in entries.items() if re.fullmatch(ALONE, name)}
-    return archive({**alone, **packed.packs({name: data for name, data in entries.items() if name not in alone})})
+    return archive({**alone, **packs.packs({name: data for name, data in entries.items() if name not in alone})})
 
 
 def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
@@ -223,8 +224,9 @@ def project(wheels: Mapping[Wheel, bytes]) -> dict[str, bytes]:
         before = list(sys.path)
         sys.path[:0] = [str(ROOT), folder]
         try:
-            from eidos import collectors, resources
+            from eidos import collectors
             from eidos.bundle.prepared import for_archive
+            from eidos.files import resources
 
             names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
             digest, prepared = resources.data_digest(), for_archive()

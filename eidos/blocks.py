@@ -1,4 +1,4 @@
-"""Makes the blocks of bytecode that ``eidos/bytecode.py`` imports from.
+"""Makes the blocks of bytecode that ``eidos/archive/bytecode_importer.py`` imports from.
 
 Knows what code is compiled without, and which modules are compressed together; must not know where interpreters are, nor how the
 archive is written. No start of the program needs it: ``build_zipapp.py`` does, and every interpreter that it compiles for, which
@@ -185,5 +185,5 @@ def block(magic: bytes, codes: Mapping[str, bytes], wanted: Mapping[str, int]) -
             body = packer.compress(body) + packer.flush()
         places.append((len(bodies), len(body)))
         bodies += body
-    heads = (codes["eidos/bytecode.py"], marshal.dumps((index, places), 2))
+    heads = (codes["eidos/archive/bytecode_importer.py"], marshal.dumps((index, places), 2))
     return magic + b"".join(len(head).to_bytes(4, "little") + head for head in heads) + bodies

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Callable
 
-    from eidos.collection import Result
+    from eidos.collector_runner import Result
     from eidos.collectors import Collect
-    from eidos.host import Host
-    from eidos.isolation import Child
+    from eidos.files.host import Host
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
     from eidos.model.measurement import Measurement
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
+    from eidos.process.child import Child
     from eidos.recipe.store import Store
 
 #: Collectors that run at the same time.
@@ -63,12 +63,12 @@ def take_snapshot(
     >>> [(m.type, [s.name for s in m.subtypes]) for m in shot.measurements], shot.collectors[0].outcome
     ([('OS', ['kmod'])], 'ok')
     """
-    from eidos import collection
-    from eidos.host import Host
-    from eidos.host.name import node_name, said_name
-    from eidos.isolation import Child
+    from eidos import collector_runner
+    from eidos.files.host import Host
+    from eidos.files.node_name import node_name, said_name
     from eidos.model.measurement import SKIPPED, Outcome
     from eidos.model.snapshot import Snapshot
+    from eidos.process.child import Child
 
     if not timeout > 0:
         raise InvalidInput(f"a timeout of {timeout:g} s leaves no time for anything")
@@ -84,9 +84,9 @@ def take_snapshot(
         namer.start()
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in (needless or {}).items()}
-        collection.log_together(outcome for outcome, _ in results.values())
+        collector_runner.log_together(outcome for outcome, _ in results.values())
         left = tuple(name for name in chosen if name not in results)
-        results.update(collection.collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
+        results.update(collector_runner.collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
         node = said_name(environ) if nobody else _name(namer, deadline) if namer else node_name(host, environ)
     finally:
         if namer:
@@ -127,8 +127,8 @@ def make_recipe(
     {'gpu': 'h100', 'intent': 'training'}
     """
     from eidos.model.record import replace
-    from eidos.recipe.detect import detect
-    from eidos.recipe.resolve import resolve
+    from eidos.recipe.detection import detect
+    from eidos.recipe.resolver import resolve
     from eidos.recipe.store import shipped
 
     store = store or shipped()
@@ -196,7 +196,7 @@ def make_bundle(
     if parallel is None:
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()  # from Python 3.13 on
     if parallel and len(job.components) > 1:
-        from eidos.pool import ThreadPoolExecutor
+        from eidos.process.thread_pool import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             tasks = [pool.submit(job.make, component, fail_fast) for component in job.components]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 import build_zipapp
-from tests.tools import found_tools
+from tests.support.tools import found_tools
 
 # No law is about time. Where CI is set, hypothesis takes a profile of its own, which has no deadlines either.
 settings.register_profile("eidos", deadline=None)

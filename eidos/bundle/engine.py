@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.bundle import component as components
-from eidos.bundle import names as tables
-from eidos.bundle import options as forms
-from eidos.bundle import registry as registries
-from eidos.bundle import sets as template_sets
-from eidos.bundle.images import NONE
-from eidos.bundle.options import Options
-from eidos.bundle.plan import plan
-from eidos.bundle.whole import whole
+from eidos.bundle import bundle_options as forms
+from eidos.bundle import component_files as components
+from eidos.bundle import registry_mirror as registries
+from eidos.bundle import template_sets
+from eidos.bundle import variables as tables
+from eidos.bundle.assembly import whole
+from eidos.bundle.bundle_options import Options
+from eidos.bundle.image_list import NONE
+from eidos.bundle.install_plan import plan
 from eidos.errors import EidosError, InvalidInput
 from eidos.model.bundle import Bundle, Made
 from eidos.model.record import Record
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from eidos.bundle.component import Context, Result
+    from eidos.bundle.component_files import Context, Result
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 
-from eidos import formats, resources
-from eidos.bundle.sets import split
-from eidos.bundle.text import parse
+from eidos import formats
+from eidos.bundle.template_sets import split
+from eidos.files import resources
+from eidos.templates.markup import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

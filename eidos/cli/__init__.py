@@ -84,19 +84,19 @@ def verbs() -> list[Verb]:
 
 
 def _run(arguments: list[str]) -> int:
-    from eidos.cli import settings
+    from eidos.cli import user_config
     from eidos.cli.arguments import check, read, split
     from eidos.cli.options import BEFORE_THE_VERB, LOGGING
 
     # How to talk comes first, so that whatever is wrong with the rest is said in the way that was asked for.
     talking = read(arguments, LOGGING).flags
-    _talk(settings.resolve(LOGGING, talking, os.environ))
+    _talk(user_config.resolve(LOGGING, talking, os.environ))
     name, rest = split(arguments, BEFORE_THE_VERB, AS_FLAGS)
     if name is None:
         raise InvalidInput(f"no command is given; there are {', '.join(COMMANDS)}", "'eidos --help' explains them")
     name = AS_FLAGS.get(name, name)
     if name not in COMMANDS:
-        from eidos.nearest import did_you_mean
+        from eidos.suggest import did_you_mean
 
         hint = did_you_mean(name, COMMANDS, "'eidos --help' explains them")
         raise InvalidInput(f"{name!r} is no command of eidos; there are {', '.join(COMMANDS)}", hint)
@@ -107,12 +107,12 @@ def _run(arguments: list[str]) -> int:
         from eidos.cli.help import explain
 
         return _print(explain(verb))
-    config = settings.read_config(settings.config_path(os.environ))
-    _talk(settings.resolve(LOGGING, talking, os.environ, config, name))
+    config = user_config.read_config(user_config.config_path(os.environ))
+    _talk(user_config.resolve(LOGGING, talking, os.environ, config, name))
     config.check(verbs)
-    settings.check_environment(os.environ, verbs)
+    user_config.check_environment(os.environ, verbs)
     check(given, verb)
-    values = settings.resolve(verb.options, given.flags, os.environ, config, name)
+    values = user_config.resolve(verb.options, given.flags, os.environ, config, name)
     values.update(zip((operand.name for operand in verb.operands), given.operands))
     status: int = chosen.run(values)
     return status
@@ -123,7 +123,7 @@ def _talk(values: Values) -> None:
 
 
 def _print(text: str) -> int:
-    from eidos.output import write_stdout
+    from eidos.files.atomic_write import write_stdout
 
     write_stdout(text.encode())
     return 0

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 from eidos import log
-from eidos.cli import destination, watch
-from eidos.cli.cluster import CLUSTER, OR_KEPT
+from eidos.cli import document_locations, telemetry_choice
+from eidos.cli.cluster_options import CLUSTER, OR_KEPT
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidData, InvalidInput
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
-    from eidos.cli.watch import Watch
+    from eidos.cli.telemetry_choice import Watch
     from eidos.model.bundle import Bundle
     from eidos.model.recipe import Recipe
 
@@ -78,7 +78,7 @@ VERB = Verb(
         Option("serial", "make one component after another, even where threads run at the same time (a Python without the GIL)"),
         Option("timeout", "how long the cluster of a ConfigMap may take", "DURATION", None, "30s", duration),
         *CLUSTER,
-        watch.METRICS_FILE,
+        telemetry_choice.METRICS_FILE,
         FORMAT,
         *LOGGING,
         HELP,
@@ -104,7 +104,7 @@ def run(values: Values) -> int:
     """Make the bundle and write it, or say what lint found."""
     if values.get("action") == LINT:
         return _lint(values)
-    return watch.run("bundle", values, _run)
+    return telemetry_choice.run("bundle", values, _run)
 
 
 def _run(values: Values, watching: Watch) -> int:
@@ -153,40 +153,40 @@ def read_recipe(place: str | None, values: Values | None = None) -> Recipe:
     from eidos.model.recipe import Recipe
 
     name = "standard input" if place == "-" else place
-    return Recipe.from_tree(formats.from_text(destination.read(place, missing=_MAKE, values=values), name), name)
+    return Recipe.from_tree(formats.from_text(document_locations.read(place, missing=_MAKE, values=values), name), name)
 
 
 def _check_places(folder: str | None, archive: str | None, values: Values) -> None:
     """Raise an EidosError for places that cannot be written, before any work is done for them."""
     if folder is not None:
-        if folder == destination.STDOUT or destination.in_cluster(folder):
+        if folder == document_locations.STDOUT or document_locations.in_cluster(folder):
             raise InvalidInput(f"--output: a bundle is a folder, and {folder!r} is none", "--archive - writes a tar.gz to standard output")
-        from eidos.bundle import writer
+        from eidos.bundle import folder_writer
 
-        writer.check(folder, force=values["force"])
+        folder_writer.check(folder, force=values["force"])
     if archive is not None:
-        if archive == destination.STDOUT and values["format"] in ("json", "yaml"):
+        if archive == document_locations.STDOUT and values["format"] in ("json", "yaml"):
             raise InvalidInput("--archive - and the report of --format both want standard output", "write the archive to a file")
         if folder is not None and os.path.realpath(archive).startswith(os.path.realpath(folder) + os.sep):
             raise InvalidInput(f"--archive: {archive} lies in the folder of --output, which holds the bundle and nothing else")
-        destination.check(archive)
+        document_locations.check(archive)
 
 
 def _write(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
     if archive is not None:
-        from eidos import output
-        from eidos.bundle.archive import pack
+        from eidos.bundle.tar_archive import pack
+        from eidos.files import atomic_write
 
         packed = pack(bundle.files)
     if folder is not None:
-        from eidos.bundle import writer
+        from eidos.bundle import folder_writer
 
-        writer.write(folder, bundle.files, force=force, checked=True)
+        folder_writer.write(folder, bundle.files, force=force, checked=True)
     if archive is not None:
-        if archive == destination.STDOUT:
-            output.write_stdout(packed)
+        if archive == document_locations.STDOUT:
+            atomic_write.write_stdout(packed)
         else:
-            output.write_file(archive, packed, 0o666)
+            atomic_write.write_file(archive, packed, 0o666)
 
 
 def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Values) -> None:
@@ -197,7 +197,7 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
 
         places = {name: place for name, place in (("folder", folder), ("archive", archive)) if place is not None}
         tree = {**places, **bundle.to_tree()}
-        destination.write(destination.STDOUT, formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree))
+        document_locations.write(document_locations.STDOUT, formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree))
         return
     if not log.shows("warn"):
         return
@@ -244,7 +244,7 @@ def _values(said: str, values: Values) -> tuple[str, Any, str]:
     from eidos import formats
 
     try:
-        tree = formats.from_text(destination.read(place, missing="write component=FILE", values=values), place)
+        tree = formats.from_text(document_locations.read(place, missing="write component=FILE", values=values), place)
     except EidosError as fault:
         raise InvalidData(f"--values: {fault.message}", fault.hint) from fault
     if not isinstance(tree, dict) and tree is not None:
@@ -257,12 +257,12 @@ def _lint(values: Values) -> int:
     said = [f"--{name}" for name in ("file", "output", "archive", "bundlers", "set", "values") if values[name]]
     if said:
         raise InvalidInput(f"eidos bundle {LINT} makes no bundle, and {', '.join(said)} {'are' if len(said) > 1 else 'is'} given")
-    from eidos.bundle import sets
-    from eidos.bundle.lint import lint
-    from eidos.cli.faults import show
+    from eidos.bundle import template_sets
+    from eidos.bundle.template_lint import lint
+    from eidos.cli.lint_report import show
     from eidos.recipe.charts import component_ids
 
-    templates = sets.shipped()
+    templates = template_sets.shipped()
     if values["templates"] is not None:
-        templates = sets.over(templates, values["templates"])
-    return FINDINGS if show(lint(templates, component_ids(values["data"])), values["format"], destination.STDOUT) else 0
+        templates = template_sets.over(templates, values["templates"])
+    return FINDINGS if show(lint(templates, component_ids(values["data"])), values["format"], document_locations.STDOUT) else 0

@@ -5,14 +5,14 @@ Knows the verb; must not know how a shell completes: ``shells`` writes the scrip
 
 from __future__ import annotations
 
-from eidos.cli import destination, shells
+from eidos.cli import completion_scripts, document_locations
 from eidos.cli.options import FLAG_OUTPUT, HELP, LOGGING, Operand, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
 
-SHELLS = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}
+SHELLS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish": completion_scripts.fish}
 
 VERB = Verb(
     "completion",
@@ -32,6 +32,6 @@ def run(values: Values) -> int:
     """Write the script for one shell."""
     from eidos.cli import verbs
 
-    destination.check(values["output"])
-    destination.write(values["output"], SHELLS[values["shell"]](verbs()))
+    document_locations.check(values["output"])
+    document_locations.write(values["output"], SHELLS[values["shell"]](verbs()))
     return 0

@@ -10,13 +10,13 @@ import sys
 import time
 
 from eidos import collectors, log
-from eidos.cli import cluster, destination
-from eidos.cli.fleet_cluster import ALL, OF_JOBS
+from eidos.cli import cluster_options, document_locations
+from eidos.cli.fleet_jobs import ALL, OF_JOBS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, duration, path
 from eidos.cli.snapshot import chosen, names_and_groups
 from eidos.errors import InvalidInput
 from eidos.model.record import replace
-from eidos.model.unit import unit_name
+from eidos.model.systemd_unit import unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from eidos.cli.options import Values
-    from eidos.fleet.folder import Folder
-    from eidos.fleet.rules import Rules
+    from eidos.fleet.comparison_rules import Rules
+    from eidos.fleet.results import Folder
     from eidos.fleet.ssh import Answer
 
     Answers = Generator[tuple[str, Answer], None, None]
@@ -101,7 +101,7 @@ VERB = Verb(
         Option("skip", "leave these out", "NAMES", choices=names_and_groups, many=True),
         Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, many=True),
         *OF_JOBS,
-        *cluster.CLUSTER,
+        *cluster_options.CLUSTER,
         *LOGGING,
         HELP,
     ),
@@ -131,17 +131,17 @@ def run(values: Values) -> int:
     """Ask all nodes, write what they say into a folder, and say how they compare."""
     from contextlib import closing
 
-    from eidos.fleet import rules
-    from eidos.fleet.folder import CLUSTER, Folder, check
+    from eidos.fleet import comparison_rules
+    from eidos.fleet.results import CLUSTER, Folder, check
 
     if values["hosts"] and values["kubernetes"]:
         raise InvalidInput("--hosts and --kubernetes: the nodes are either hosts or a cluster's")
-    known = rules.shipped()
+    known = comparison_rules.shipped()
     place, new = _place(values["output"])
     values["timeout"] = values["timeout"] or (IN_CLUSTER if values["kubernetes"] else OVER_SSH)
     asked: Asked | None = None
     if values["kubernetes"]:
-        from eidos.cli.fleet_cluster import Asked
+        from eidos.cli.fleet_jobs import Asked
 
         for name in ("via", "python"):
             if values.where.get(name) == f"--{name}":
@@ -177,7 +177,7 @@ def _place(said: str | None) -> tuple[str, bool]:
     """The folder, and whether it has to be a new one, whatever its name; InvalidInput for what is none."""
     if said is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
-    if said == destination.STDOUT or destination.in_cluster(said):
+    if said == document_locations.STDOUT or document_locations.in_cluster(said):
         raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {said!r} is none", "--format json prints the summary")
     return said, False
 
@@ -189,13 +189,13 @@ def _report(folder: Folder, known: Rules, values: Values) -> int:
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
 
-        text = fleet_table(summary, known.said, destination.width(destination.STDOUT))
+        text = fleet_table(summary, known.said, document_locations.width(document_locations.STDOUT))
     else:
         from eidos import formats
 
         tree = {**summary.to_tree(), "folder": folder.path}
         text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
-    destination.write(destination.STDOUT, text)
+    document_locations.write(document_locations.STDOUT, text)
     if summary.silent:
         total = len(summary.silent) + summary.answered
         log.error(f"{len(summary.silent)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
@@ -215,7 +215,7 @@ def _selected(values: Values) -> list[str]:
 
 def _over_processes(values: Values) -> tuple[list[str], Answers]:
     """The hosts, and what they answer over ssh or another command."""
-    from eidos.fleet import remote, ssh
+    from eidos.fleet import bootstrap, ssh
 
     for name in ("selector", "keep", *(option.name for option in OF_JOBS)):
         if values.where.get(name) == f"--{name}":
@@ -223,12 +223,12 @@ def _over_processes(values: Values) -> tuple[list[str], Answers]:
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
     leading = ssh.words(values["via"], timeout)
-    sent = remote.program(values["program"] or sys.argv[0], _arguments(values))
+    sent = bootstrap.program(values["program"] or sys.argv[0], _arguments(values))
     return nodes, ssh.ask(nodes, sent, leading=leading, python=values["python"], parallel=values["parallel"], timeout=timeout)
 
 
 def _hosts(said: tuple[str, ...]) -> list[str]:
-    from eidos.fleet.names import hosts
+    from eidos.fleet.hostlist import hosts
 
     if not said:
         raise InvalidInput(
@@ -236,9 +236,9 @@ def _hosts(said: tuple[str, ...]) -> list[str]:
         )
     found: dict[str, None] = {}
     for word in said:
-        if word == destination.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
-            place = "standard input" if word == destination.STDOUT else word
-            content = destination.read(word, LIMIT, "name a file with a host on each line, or hosts by comma")
+        if word == document_locations.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
+            place = "standard input" if word == document_locations.STDOUT else word
+            content = document_locations.read(word, LIMIT, "name a file with a host on each line, or hosts by comma")
             if len(content) > LIMIT:
                 raise InvalidInput(f"{place}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
             found.update(dict.fromkeys(hosts(content.decode("utf-8-sig", "replace"), place)))

@@ -5,17 +5,17 @@ Knows columns and headings; must not know how nodes were compared. The sentence 
 
 from __future__ import annotations
 
-from eidos.cli.table import ENDLESS, INDENT, NARROWEST, heading, rows, wrap
-from eidos.fleet.classes import EQUAL, ODD
-from eidos.fleet.names import folded
+from eidos.cli.snapshot_table import ENDLESS, INDENT, NARROWEST, heading, rows, wrap
+from eidos.fleet.comparison import EQUAL, ODD
+from eidos.fleet.hostlist import folded
 from eidos.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.fleet.classes import Class, Difference
-    from eidos.fleet.rules import Said
+    from eidos.fleet.comparison import Class, Difference
+    from eidos.fleet.comparison_rules import Said
     from eidos.fleet.summary import Silence, Summary
 
 #: Lines that a list of nodes may take.

@@ -107,7 +107,7 @@ def _help(option: Option) -> str:
 def run(values: Values) -> int:
     """Print the overview, or the help of the verb that is named."""
     from eidos.cli import module
-    from eidos.output import write_stdout
+    from eidos.files.atomic_write import write_stdout
 
     topic = values.get("command")
     write_stdout((explain(module(topic).VERB) if topic else text()).encode())

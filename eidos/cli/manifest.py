@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.cli import cluster, destination
-from eidos.cli.manifest_options import OF_AGENT, OF_BOTH, OF_SERVER, RIGHTS, option, place
+from eidos.cli import cluster_options, document_locations
+from eidos.cli.manifest_flags import OF_AGENT, OF_BOTH, OF_SERVER, RIGHTS, option, place
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb
 from eidos.errors import InvalidInput, NotFound
-from eidos.manifest import forms
+from eidos.manifest import kubernetes_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ VERB = Verb(
         *OF_BOTH,
         *OF_AGENT,
         *OF_SERVER,
-        *cluster.CLUSTER,
+        *cluster_options.CLUSTER,
         *LOGGING,
         HELP,
     ),
@@ -85,10 +85,10 @@ def run(values: Values) -> int:
     for several in (places, targets):
         if len(several) > 1:
             raise InvalidInput(f"--output: {several[0]!r} and {several[1]!r}: one is enough")
-    where = places[0] if places else destination.STDOUT
-    destination.check(where)
+    where = places[0] if places else document_locations.STDOUT
+    document_locations.check(where)
     explains = kind == AGENT and values["explain-privileges"]
-    fmt = destination.format_for(values["format"], where, "table" if explains else "yaml")
+    fmt = document_locations.format_for(values["format"], where, "table" if explains else "yaml")
     if fmt == "table" and not explains:
         raise InvalidInput("--format: manifests are yaml or json", "with --explain-privileges there is a table")
     if targets and kind == SERVER:
@@ -97,10 +97,10 @@ def run(values: Values) -> int:
     from eidos import manifest
 
     if explains and not isinstance(asked, manifest.Server):
-        destination.write(where, _rows(manifest.privileges(asked), fmt, destination.width(where)))
+        document_locations.write(where, _rows(manifest.privileges(asked), fmt, document_locations.width(where)))
         return 0
     trees = manifest.server(asked) if isinstance(asked, manifest.Server) else manifest.agent(asked)
-    destination.write(where, _printed(trees, manifest.notes(asked), fmt))
+    document_locations.write(where, _printed(trees, manifest.notes(asked), fmt))
     return 0
 
 
@@ -128,23 +128,23 @@ def _common(values: Values, needs_program: bool) -> dict[str, Any]:
     }
     named = values["namespace"] or values["kube-namespace"]
     if named:
-        common["namespace"] = forms.label(named, "namespace")
+        common["namespace"] = kubernetes_fields.label(named, "namespace")
     if how != "configmap" and values["program"]:
         raise InvalidInput(f"--program: with --delivery {how} no file is carried", "leave one of the two out")
     if how == "image" and values["image"]:
         raise InvalidInput("--image is where Python comes from, and --delivery image brings its own", "leave --image out")
     if how == "hostpath":
-        common["program"] = _of("--delivery", forms.path, argument or "/opt/eidos/eidos.pyz")
+        common["program"] = _of("--delivery", kubernetes_fields.path, argument or "/opt/eidos/eidos.pyz")
     elif how == "image":
         if not argument:
             raise InvalidInput("--delivery image needs the image", "write it like --delivery image=registry.example.com/eidos:1.2.3")
-        common["program"] = _of("--delivery", forms.image, argument)
+        common["program"] = _of("--delivery", kubernetes_fields.image, argument)
     elif argument and values["program"]:
         raise InvalidInput(f"--program: {values['program']!r} and {argument!r}: one is enough")
     elif needs_program:
-        from eidos.manifest import program
+        from eidos.manifest import payload
 
-        common["program"] = program.slim(values["program"] or argument or program.running())
+        common["program"] = payload.slim(values["program"] or argument or payload.running())
     return common
 
 
@@ -157,7 +157,7 @@ def _of(flag: str, read: Callable[[Any], Any], said: Any) -> Any:
 
 
 def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
-    from eidos.bundle import options as labels
+    from eidos.bundle import bundle_options as labels
     from eidos.manifest import Agent
 
     common = _common(values, not explains)
@@ -187,7 +187,7 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
 
 
 def _server(values: Values) -> Server:
-    from eidos.bundle import options as labels
+    from eidos.bundle import bundle_options as labels
     from eidos.manifest import Server
 
     return Server(
@@ -208,7 +208,7 @@ def _ask(values: Values, selector: dict[str, str], label: str) -> tuple[str, ...
     hint = f"name them with --{'groups' if label else 'nodes'}, or the cluster with --kubeconfig"
     wanted = ",".join([*(f"{key}={value}" for key, value in selector.items()), *([label] if label else [])])
     try:
-        client = cluster.connect(values, time.monotonic() + values["timeout"])
+        client = cluster_options.connect(values, time.monotonic() + values["timeout"])
     except NotFound as absent:
         raise InvalidInput(f"--per: the cluster says which nodes there are, and {absent.message}", hint) from absent
     try:
@@ -236,7 +236,7 @@ def _printed(trees: Sequence[dict[str, Any]], notes: Sequence[str], fmt: str) ->
         for note in notes:
             log.info(note)
         return formats.to_json({"apiVersion": "v1", "kind": "List", "items": trees})
-    from eidos.cli.table import wrap
+    from eidos.cli.snapshot_table import wrap
 
     lines = [line for note in notes for line in (*wrap(note, COLUMNS, 99), "")]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines[:-1]) + "".join(f"---\n{formats.to_yaml(tree)}" for tree in trees)
@@ -248,7 +248,7 @@ def _rows(rows: Sequence[dict[str, Any]], fmt: str, width: int) -> str:
 
     if fmt != "table":
         return {"yaml": formats.to_yaml, "json": formats.to_json}[fmt](list(rows))
-    from eidos.cli.table import pad, wrap
+    from eidos.cli.snapshot_table import pad, wrap
 
     heads = ("FACT", "NEEDS", "GIVEN", "LOST WITHOUT")
     cells: list[tuple[str, ...]] = [heads]

@@ -10,10 +10,10 @@ snapshot may take, and its messages name neither the valid values nor the neares
 
 from __future__ import annotations
 
-from eidos.durations import parse_duration
+from eidos.duration import parse_duration
 from eidos.errors import InvalidInput
 from eidos.model.record import Record, replace
-from eidos.nearest import did_you_mean
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

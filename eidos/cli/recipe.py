@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.cli import destination, watch
-from eidos.cli.cluster import CLUSTER, OR_KEPT
+from eidos.cli import document_locations, telemetry_choice
+from eidos.cli.cluster_options import CLUSTER, OR_KEPT
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration, path
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.query import FIELDS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
-    from eidos.cli.watch import Watch
+    from eidos.cli.telemetry_choice import Watch
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
     from eidos.recipe.store import Store
@@ -69,7 +69,7 @@ VERB = Verb(
         Option("fallback", "when the server does not answer, take the built-in data; the recipe says so"),
         Option("timeout", "how long the server, or the cluster, may take, with all attempts", "DURATION", None, "30s", duration),
         *CLUSTER,
-        watch.METRICS_FILE,
+        telemetry_choice.METRICS_FILE,
         replace(OUTPUT, help=OUTPUT.help + OR_KEPT),
         FORMAT,
         *LOGGING,
@@ -99,7 +99,7 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Write the recipe, the list of what is covered, or what lint found."""
-    destination.check(values["output"], values)
+    document_locations.check(values["output"], values)
     action = values.get("action")
     if action:
         # What the environment or the configuration file says is meant for recipes, and stands in nobody's way here.
@@ -110,21 +110,21 @@ def run(values: Values) -> int:
         from eidos.cli.recipe_lint import run_lint
 
         return run_lint(values)
-    return _list(values) if action == LIST else watch.run("recipe", values, _run)
+    return _list(values) if action == LIST else telemetry_choice.run("recipe", values, _run)
 
 
 def _list(values: Values) -> int:
-    from eidos.recipe.covered import covered
+    from eidos.recipe.coverage import covered
 
     tree = covered(open_store(values["data"]))
-    fmt = destination.format_for(values["format"], values["output"], "table")
+    fmt = document_locations.format_for(values["format"], values["output"], "table")
     if fmt == "table":
         from eidos.cli.recipe_table import list_table
 
-        text = list_table(tree, destination.width(values["output"]))
+        text = list_table(tree, document_locations.width(values["output"]))
     else:
         text = emit(fmt, tree)
-    destination.write(values["output"], text, values, "recipe")
+    document_locations.write(values["output"], text, values, "recipe")
     return 0
 
 
@@ -137,16 +137,16 @@ def _run(values: Values, watching: Watch) -> int:
         recipe, tree, source = _make(values, watching), None, ""
     for sentence in recipe.warnings:
         log.warn(sentence)
-    fmt = destination.format_for(values["format"], values["output"])
+    fmt = document_locations.format_for(values["format"], values["output"])
     with watching.step("serialise"):
         if fmt == "table":
             from eidos.cli.recipe_table import recipe_table
 
-            width = destination.width(values["output"])
+            width = document_locations.width(values["output"])
             text = recipe_table(recipe, width, explain=values["explain"], context=values["context"], source=source)
         else:
             text = emit(fmt, recipe.to_tree(context=values["context"]) if tree is None else tree)
-    destination.write(values["output"], text, values, "recipe")
+    document_locations.write(values["output"], text, values, "recipe")
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
         return FINDINGS
@@ -199,7 +199,7 @@ def query(values: Values) -> dict[str, str]:
 def read_snapshot(place: str, values: Values | None = None) -> tuple[Snapshot, bytes]:
     """The snapshot in a file, on standard input or in a cluster, and its bytes; raises an EidosError that says what is there instead."""
     from eidos import formats
-    from eidos.cli.destination import read
+    from eidos.cli.document_locations import read
     from eidos.model.snapshot import from_tree
 
     name = "standard input" if place == "-" else place

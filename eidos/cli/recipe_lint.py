@@ -5,7 +5,7 @@ Knows which data is meant and which exit status faults mean; must not know any r
 
 from __future__ import annotations
 
-from eidos.cli.faults import show
+from eidos.cli.lint_report import show
 from eidos.recipe.lint import lint_path
 
 TYPE_CHECKING = False

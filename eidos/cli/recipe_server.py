@@ -9,10 +9,10 @@ import time
 
 from eidos import log
 from eidos.cli.recipe import query, read_snapshot
-from eidos.cli.remote import TROUBLE, Remote
 from eidos.errors import EidosError, InvalidInput
 from eidos.model.recipe import Recipe
-from eidos.telemetry.trace import CLIENT, Span
+from eidos.server_client import TROUBLE, Remote
+from eidos.telemetry.spans import CLIENT, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
-    from eidos.cli.watch import Watch
+    from eidos.cli.telemetry_choice import Watch
 
 #: The field of the metadata that says where a recipe came from when it is not where it was asked for, and what it says then.
 SOURCE, BUILT_IN = "recipe-source", "built-in"

@@ -6,10 +6,10 @@ Knows what people look for in a recipe and in which order; must not know where t
 
 from __future__ import annotations
 
-from eidos.cli.table import ENDLESS, INDENT, NARROWEST, columns, heading, pad, rows, wrap
+from eidos.cli.snapshot_table import ENDLESS, INDENT, NARROWEST, columns, heading, pad, rows, wrap
 from eidos.log import printable
-from eidos.model.written import written
-from eidos.recipe.doubts import needed_by
+from eidos.model.number_format import written
+from eidos.recipe.recipe_warnings import needed_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

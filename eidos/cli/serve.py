@@ -15,7 +15,7 @@ from eidos.errors import InvalidInput
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
-    from eidos.server.settings import Settings
+    from eidos.server.server_settings import Settings
 
 #: The largest numbers that mean something.
 MOST_WORKERS, MOST_CONNECTIONS, MOST_RATE, MOST_BODY, MOST_PROXIES = 128, 1 << 20, 1e9, 1 << 30, 16
@@ -157,19 +157,19 @@ def run(values: Values) -> int:
     settings = settings_of(values)
     _hold_standard_streams()
     log.never_wait()
-    from eidos import resources
-    from eidos.server import binding
+    from eidos.files import resources
     from eidos.server.app import PATHS, App
-    from eidos.server.board import Board
+    from eidos.server.handlers.system import SERVICE
+    from eidos.server.instrumentation import Told
     from eidos.server.knowledge import load
-    from eidos.server.observed import GatheredLog, ServerMetrics
-    from eidos.server.ratelimit import Limits
-    from eidos.server.supervisor import Supervisor, slots
-    from eidos.server.system import SERVICE
-    from eidos.server.told import Told
-    from eidos.telemetry.trace import open_tracer
+    from eidos.server.rate_limiter import Limits
+    from eidos.server.request_metrics import GatheredLog, ServerMetrics
+    from eidos.server.transport import listening_sockets
+    from eidos.server.transport.shared_state import Board
+    from eidos.server.transport.supervisor import Supervisor, slots
+    from eidos.telemetry.spans import open_tracer
 
-    binding.make_room(settings)
+    listening_sockets.make_room(settings)
     places = slots(settings.workers)
     board = Board(places)
     limits = Limits(settings, settings.workers)
@@ -186,8 +186,8 @@ def run(values: Values) -> int:
     )
     tracer = open_tracer(os.environ, SERVICE, lambda count: metrics.lost_spans.add(by=count))
     app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
-    listener = binding.listen(settings, os.environ)
-    log.info(f"listening on {binding.url(listener)}", workers=settings.workers)
+    listener = listening_sockets.listen(settings, os.environ)
+    log.info(f"listening on {listening_sockets.url(listener)}", workers=settings.workers)
     return Supervisor(listener, app, Told(metrics, tracer, access), board).run()
 
 
@@ -202,7 +202,7 @@ def _hold_standard_streams() -> None:
 
 def settings_of(values: Values) -> Settings:
     """What was said, as the server's record; InvalidInput for what does not go together."""
-    from eidos.server.settings import Settings, usual_workers
+    from eidos.server.server_settings import Settings, usual_workers
 
     said = {name.replace("-", "_"): values[name] for name in values if name.replace("-", "_") in Settings._fields}
     said["workers"] = said["workers"] or usual_workers()

@@ -10,20 +10,20 @@ import os
 import time
 
 from eidos import collectors, log
-from eidos.cli import destination, watch
-from eidos.cli.cluster import CLUSTER, OR_KEPT
+from eidos.cli import document_locations, telemetry_choice
+from eidos.cli.cluster_options import CLUSTER, OR_KEPT
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, duration, path
 from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
-from eidos.model.unit import unit_name
+from eidos.model.systemd_unit import unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eidos.cli.options import Values
-    from eidos.cli.watch import Watch
+    from eidos.cli.telemetry_choice import Watch
     from eidos.model.snapshot import Snapshot
 
 #: The document was written, and a required collector is not ok.
@@ -108,7 +108,7 @@ VERB = Verb(
         Option("volatile", "also what changes on its own: temperatures, counters, memory in use"),
         Option("fail-fast", "stop at the first failure, write nothing, exit 1"),
         Option("list", "print the collectors, and collect nothing", anywhere=False),
-        watch.METRICS_FILE,
+        telemetry_choice.METRICS_FILE,
         *LOGGING,
         HELP,
     ),
@@ -127,18 +127,18 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Take the snapshot and write it; the exit status says whether something that was required is missing."""
-    return watch.run("snapshot", values, _run)
+    return telemetry_choice.run("snapshot", values, _run)
 
 
 def _run(values: Values, watching: Watch) -> int:
     deadline = time.monotonic() + values["timeout"]
-    _in_time(values["output"], lambda: destination.check(values["output"], values), deadline)
+    _in_time(values["output"], lambda: document_locations.check(values["output"], values), deadline)
     selected, required = _selected(values)
     emit = _emitter(values)
     if values["list"]:
         return _list(values, selected)
 
-    from eidos.host import Host
+    from eidos.files.host import Host
     from eidos.workflow import take_snapshot
 
     if values["root"] != "/":
@@ -162,8 +162,8 @@ def _run(values: Values, watching: Watch) -> int:
     with watching.step("serialise"):
         text = emit(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
-    until = max(deadline, time.monotonic() + (CLUSTER_PATIENCE if destination.in_cluster(values["output"]) else PATIENCE))
-    _in_time(values["output"], lambda: destination.write(values["output"], text, values, "snapshot", until), until)
+    until = max(deadline, time.monotonic() + (CLUSTER_PATIENCE if document_locations.in_cluster(values["output"]) else PATIENCE))
+    _in_time(values["output"], lambda: document_locations.write(values["output"], text, values, "snapshot", until), until)
     if _is_bare(snapshot):
         log.warn(f"nothing of an operating system is below {values['root']!r}", hint="is the host's file system mounted there?")
     if values["cluster-only"] and all(outcome.outcome == SKIPPED for outcome in snapshot.collectors):
@@ -179,7 +179,7 @@ def _selected(values: Values) -> tuple[list[str], list[str]]:
     if values["cluster-only"]:
         if values["root"] != "/":
             raise InvalidInput("--cluster-only reads no host, and --root names one", "leave one of them out")
-        from eidos.host.name import said_name
+        from eidos.files.node_name import said_name
 
         possible = [name for name in everything if collectors.is_cluster_wide(name) or (name == "k8s.node" and said_name(os.environ))]
     selected = chosen(values["only"], possible) if values["only"] else possible
@@ -206,8 +206,8 @@ def _needless(values: Values, selected: Sequence[str]) -> dict[str, str]:
     names = [name for name in selected if name.startswith("k8s.")]
     if not names:
         return {}
-    from eidos.cli.settings import may_never_answer
-    from eidos.kube.config import hold, nothing
+    from eidos.cli.user_config import may_never_answer
+    from eidos.kube.cluster_config import hold, nothing
 
     hold(os.environ, values["kubeconfig"])
     if values["kubeconfig"] or values["kube-context"]:
@@ -219,11 +219,11 @@ def _needless(values: Values, selected: Sequence[str]) -> dict[str, str]:
 
 def _emitter(values: Values) -> Callable[[Snapshot], str]:
     """What turns a snapshot into text in the format that was asked for, or that the name of the file asks for."""
-    fmt = destination.format_for(values["format"], values["output"])
+    fmt = document_locations.format_for(values["format"], values["output"])
     if fmt == "table":
-        from eidos.cli.table import snapshot_table
+        from eidos.cli.snapshot_table import snapshot_table
 
-        return lambda snapshot: snapshot_table(snapshot, destination.width(values["output"]))
+        return lambda snapshot: snapshot_table(snapshot, document_locations.width(values["output"]))
     from eidos import formats
 
     emit = {"yaml": formats.to_yaml, "json": formats.to_json}[fmt]
@@ -241,7 +241,7 @@ def _list(values: Values, selected: Sequence[str]) -> int:
     else:
         column = max(len(name) for name in rows) + 2
         text = "".join(f"{name:<{column}}{summary}\n" for name, summary in rows.items())
-    destination.write(values["output"], text, values, "collectors")
+    document_locations.write(values["output"], text, values, "collectors")
     return 0
 
 
@@ -250,10 +250,10 @@ def _in_time(place: str, work: Callable[[], None], deadline: float) -> None:
 
     Whoever reads standard output may take the time that it takes; a cluster is asked with a deadline of its own.
     """
-    if place == destination.STDOUT or destination.in_cluster(place) or place.startswith(("/dev/", "/proc/")):
+    if place == document_locations.STDOUT or document_locations.in_cluster(place) or place.startswith(("/dev/", "/proc/")):
         work()
         return
-    from eidos.isolation import answer
+    from eidos.process.child import answer
 
     try:
         answer(work, deadline)
@@ -266,7 +266,7 @@ def _check_root(root: str, deadline: float) -> None:
 
     A child looks: the folder may be on a file server that is gone, and then whoever looks waits for ever.
     """
-    from eidos.isolation import answer
+    from eidos.process.child import answer
 
     try:
         reason = answer(lambda: _why_not(root), deadline)

@@ -6,7 +6,7 @@ Knows how faults are shown and the exit status; must not know how a bundle is re
 from __future__ import annotations
 
 from eidos import log
-from eidos.cli import destination
+from eidos.cli import document_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb, path
 from eidos.log import printable
 
@@ -39,7 +39,7 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Print what is wrong, and say how it stands."""
-    from eidos.bundle.verify import verify
+    from eidos.bundle.verification import verify
 
     place = values["place"]
     wrong = verify(place)
@@ -51,10 +51,10 @@ def run(values: Values) -> int:
             "ok": not wrong,
             "faults": [{name: text for name, text in fault.__dict__.items() if text} for fault in wrong],
         }
-        destination.write(destination.STDOUT, formats.to_json(tree) if values["format"] == "json" else formats.to_yaml(tree))
+        document_locations.write(document_locations.STDOUT, formats.to_json(tree) if values["format"] == "json" else formats.to_yaml(tree))
     else:
         text = "".join(f"{printable(str(fault))}\n" for fault in wrong) or f"{printable(place)}: nothing is wrong\n"
-        destination.write(destination.STDOUT, text)
+        document_locations.write(document_locations.STDOUT, text)
     if wrong:
         log.error(
             f"{place} is not what it was made as: {len(wrong)} fault{'' if len(wrong) == 1 else 's'}", hint="make it again, or get it again"

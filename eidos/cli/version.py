@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from eidos import __version__, resources
+from eidos import __version__
+from eidos.files import resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def text() -> str:
 def run(values: Values) -> int:
     """Print the facts in the format that was asked for."""
     from eidos import formats
-    from eidos.cli import destination
+    from eidos.cli import document_locations
 
-    destination.check(values["output"])
+    document_locations.check(values["output"])
     emit = {"text": lambda _: text(), "yaml": formats.to_yaml, "json": formats.to_json}[values["format"]]
-    destination.write(values["output"], emit(facts()))
+    document_locations.write(values["output"], emit(facts()))
     return 0
 
 

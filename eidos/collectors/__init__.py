@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Callable
 
-    from eidos.host import Host
+    from eidos.files.host import Host
     from eidos.model.measurement import Part
 
     Collect = Callable[["Sources"], Iterator[Part]]

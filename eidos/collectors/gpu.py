@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
-from eidos.nvidia import driver
-from eidos.nvidia.reading import FIRST_GPU, Unsaid, compact
+from eidos.nvidia import driver_files
+from eidos.nvidia.gpu_values import FIRST_GPU, Unsaid, compact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.model.measurement import Part
+    from eidos.nvidia.gpu_values import Answer
     from eidos.nvidia.nvml import Nvml
-    from eidos.nvidia.nvml_facts import Fact
-    from eidos.nvidia.reading import Answer
+    from eidos.nvidia.nvml_readings import Fact
 
 #: Seconds before the deadline at which nvidia-smi is given up, so that there is time to say so.
 _MARGIN = 0.3
@@ -46,7 +46,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no driver is at work, NvmlError where one is and neither NVML nor nvidia-smi answers.
     """
     host = sources.host
-    seen = driver.look(host)
+    seen = driver_files.look(host)
     if not seen.loaded and not seen.libraries:
         raise _no_driver(sources, "no NVIDIA driver")
     if not host.is_live:
@@ -74,7 +74,7 @@ def parts(name: str, answers: Mapping[str, Answer]) -> Iterator[Part]:
 def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     hint = "on a host with NVIDIA GPUs, install or load the driver; else leave this out with --skip gpu"
     try:
-        count = len(driver.devices(sources.host))
+        count = len(driver_files.devices(sources.host))
     except NotFound:
         count = 0
     except EidosError as fault:
@@ -88,7 +88,7 @@ def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     )
 
 
-def _open(sources: Sources, seen: driver.Driver) -> Nvml:
+def _open(sources: Sources, seen: driver_files.Driver) -> Nvml:
     """NVML from the first library that can be loaded; NvmlError says what became of all of them."""
     from eidos.nvidia.nvml import LIBRARY_NOT_FOUND, VERSION_MISMATCH, Nvml
 
@@ -100,11 +100,11 @@ def _open(sources: Sources, seen: driver.Driver) -> Nvml:
             if fault.status == LIBRARY_NOT_FOUND:
                 tried.append(fault.message)
                 continue
-            library = driver.library_in_use()
+            library = driver_files.library_in_use()
             message = f"NVML: {fault.message}"
             hint = fault.hint
             if fault.status == VERSION_MISMATCH:
-                version = driver.library_version(library or "") or "unknown"
+                version = driver_files.library_version(library or "") or "unknown"
                 message += f": kernel module {seen.version or 'unknown'}, library {version} ({library or path})"
                 hint = "reboot, or unload and load the kernel module: the driver was updated underneath it"
             raise NvmlError(message, hint, fault.status) from fault
@@ -117,11 +117,11 @@ def _open(sources: Sources, seen: driver.Driver) -> Nvml:
     )
 
 
-def _from_nvml(sources: Sources, seen: driver.Driver, nvml: Nvml) -> Iterator[Part]:
-    from eidos.nvidia import nvml_facts
+def _from_nvml(sources: Sources, seen: driver_files.Driver, nvml: Nvml) -> Iterator[Part]:
+    from eidos.nvidia import nvml_readings
 
     top: dict[str, Answer] = {}
-    for key, ask in (("driver", nvml_facts.driver), ("cuda-version", nvml_facts.cuda_version)):
+    for key, ask in (("driver", nvml_readings.driver), ("cuda-version", nvml_readings.cuda_version)):
         try:
             top[key] = ask(nvml)
         except NvmlError as fault:
@@ -146,14 +146,14 @@ def _from_nvml(sources: Sources, seen: driver.Driver, nvml: Nvml) -> Iterator[Pa
             yield Gap(UNREADABLE, name, fault.message)
             bus_ids.append(None)
             continue
-        answers = _ask(nvml, gpu, nvml_facts.CONFIGURATION)
+        answers = _ask(nvml, gpu, nvml_readings.CONFIGURATION)
         if index == 0:
             yield from parts("smi", {key: answers[own] for own, key in FIRST_GPU.items()})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)
         if sources.volatile:
-            yield from parts(name + VOLATILE, _ask(nvml, gpu, nvml_facts.VOLATILE))
+            yield from parts(name + VOLATILE, _ask(nvml, gpu, nvml_readings.VOLATILE))
     if not isinstance(top["gpu-count"], Unsaid):
         yield from _against_bus(sources, bus_ids, "NVML")
 
@@ -174,9 +174,9 @@ def _unsaid(fault: NvmlError) -> Unsaid:
     return Unsaid(fault.message, broken=fault.status not in NOT_THERE)
 
 
-def _from_smi(sources: Sources, seen: driver.Driver, fault: NvmlError) -> Iterator[Part]:
+def _from_smi(sources: Sources, seen: driver_files.Driver, fault: NvmlError) -> Iterator[Part]:
     """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
-    from eidos.nvidia import nvml_facts, smi, smi_facts
+    from eidos.nvidia import nvml_readings, smi, smi_readings
     from eidos.nvidia.nvml import DRIVER_NOT_LOADED
 
     try:
@@ -188,29 +188,33 @@ def _from_smi(sources: Sources, seen: driver.Driver, fault: NvmlError) -> Iterat
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
         raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
     yield Gap(UNREADABLE, "NVML", fault.message)
-    top = {"driver": smi_facts.driver(document), "cuda-version": smi_facts.cuda_version(document), "gpu-count": smi_facts.count(document)}
+    top = {
+        "driver": smi_readings.driver(document),
+        "cuda-version": smi_readings.cuda_version(document),
+        "gpu-count": smi_readings.count(document),
+    }
     yield from _versions(seen, top["driver"])
     if not document.gpus:
         yield from parts("smi", top)
     bus_ids: list[str | None] = []
     for index, elements in enumerate(document.gpus):
         name = f"gpu-{index}"
-        found = smi_facts.configuration(elements)
-        answers = {key: found.get(key, smi_facts.missing()) for fact in nvml_facts.CONFIGURATION for key in fact.keys}
+        found = smi_readings.configuration(elements)
+        answers = {key: found.get(key, smi_readings.missing()) for fact in nvml_readings.CONFIGURATION for key in fact.keys}
         if index == 0:
             yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)
         if sources.volatile:
-            found = smi_facts.volatile(elements)
+            found = smi_readings.volatile(elements)
             yield from parts(
-                name + VOLATILE, {key: found.get(key, smi_facts.missing()) for fact in nvml_facts.VOLATILE for key in fact.keys}
+                name + VOLATILE, {key: found.get(key, smi_readings.missing()) for fact in nvml_readings.VOLATILE for key in fact.keys}
             )
     yield from _against_bus(sources, bus_ids, "nvidia-smi")
 
 
-def _versions(seen: driver.Driver, answered: Answer) -> Iterator[Part]:
+def _versions(seen: driver_files.Driver, answered: Answer) -> Iterator[Part]:
     if seen.version is not None and not isinstance(answered, Unsaid) and answered != seen.version:
         yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {seen.version}, yet the driver says {answered}")
 
@@ -225,7 +229,7 @@ def _near(sources: Sources, answers: dict[str, Answer]) -> None:
     bus_id = _bus_id(answers)
     answer: Answer
     try:
-        node = driver.numa_node(sources.host, bus_id) if bus_id else None
+        node = driver_files.numa_node(sources.host, bus_id) if bus_id else None
         answer = Unsaid("the platform names none" if bus_id else "the PCI address is unknown", broken=not bus_id) if node is None else node
     except NotFound:
         answer = Unsaid("sysfs does not show the device")
@@ -237,16 +241,16 @@ def _near(sources: Sources, answers: dict[str, Answer]) -> None:
 def _against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
     """Say which NVIDIA devices are on the PCI bus and not among those that the driver showed: seven of eight."""
     try:
-        devices = driver.devices(sources.host)
+        devices = driver_files.devices(sources.host)
     except NotFound:
-        yield Gap(ABSENT, driver.PCI, "this host has no PCI bus")
+        yield Gap(ABSENT, driver_files.PCI, "this host has no PCI bus")
         return
     except EidosError as fault:
-        yield Gap(UNREADABLE, driver.PCI, fault.message)
+        yield Gap(UNREADABLE, driver_files.PCI, fault.message)
         return
     if None in bus_ids:
         if len(devices) > len(bus_ids):
-            yield Gap(UNREADABLE, driver.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
+            yield Gap(UNREADABLE, driver_files.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
         return
     for device in devices:
         if device.bus_id in bus_ids:

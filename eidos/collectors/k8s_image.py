@@ -16,7 +16,7 @@ the others. And the whole reference → digest as the container runtime resolved
 
 from __future__ import annotations
 
-from eidos.collectors._cluster import facts, listed
+from eidos.collectors._cluster_source import facts, listed
 from eidos.model.measurement import Subtype
 from eidos.model.snapshot import natural
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.client import Client
+    from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
 #: Lists of containers in a pod's spec, and where its status has what became of them (Kubernetes API, PodSpec and PodStatus).

@@ -28,9 +28,9 @@ Conditions, heartbeats, versions of the object and its list of images change on 
 
 from __future__ import annotations
 
-from eidos.collectors._cluster import facts
+from eidos.collectors._cluster_source import facts
 from eidos.errors import NotApplicable, NotFound
-from eidos.host.name import node_name, said_name
+from eidos.files.node_name import node_name, said_name
 from eidos.model.measurement import VOLATILE, Subtype
 from eidos.model.volatile import VOLATILE_LABELS
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.client import Client
+    from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
 #: Key → field of ``status.nodeInfo`` (Kubernetes API, NodeSystemInfo).
@@ -122,7 +122,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     names = dict.fromkeys([said] if said else filter(None, [environ.get("HOSTNAME"), node_name(sources.host, environ)]))
 
     def read(client: Client) -> Iterator[Part]:
-        from eidos.kube.config import IN_CLUSTER
+        from eidos.kube.cluster_config import IN_CLUSTER
 
         for name in names:
             try:

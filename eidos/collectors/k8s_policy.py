@@ -16,11 +16,11 @@ A field named after a secret holds the name of a Secret in these kinds, and stay
 
 from __future__ import annotations
 
-from eidos.collectors._cluster import facts, unreachable
+from eidos.collectors._cluster_source import facts, unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Subtype
 from eidos.model.record import Record
-from eidos.model.secrets import withhold_text, withhold_value
+from eidos.redact.withholding import withhold_text, withhold_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.client import Client
+    from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
 

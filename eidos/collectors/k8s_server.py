@@ -10,7 +10,7 @@ Real input is the answer to ``GET /version`` (Kubernetes, ``k8s.io/apimachinery/
 
 from __future__ import annotations
 
-from eidos.collectors._cluster import facts
+from eidos.collectors._cluster_source import facts
 from eidos.errors import KubeError
 from eidos.model.measurement import Subtype
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.client import Client
+    from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
 #: Key → field of the answer.

@@ -17,7 +17,7 @@ for every node says how many values it has.
 
 from __future__ import annotations
 
-from eidos.collectors._cluster import facts, listed
+from eidos.collectors._cluster_source import facts, listed
 from eidos.model.measurement import Subtype
 from eidos.model.snapshot import natural
 from eidos.model.volatile import VOLATILE_LABELS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.client import Client
+    from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
 #: Characters that all readings together may have: a quarter of what a ConfigMap holds.

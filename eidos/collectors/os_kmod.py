@@ -15,7 +15,7 @@ and becomes ``nvidia: true``. What is built into the kernel is not among them.
 from __future__ import annotations
 
 from eidos.errors import NotApplicable
-from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False

@@ -18,7 +18,7 @@ assignment nor a comment, and values whose quotes do not match, are reported and
 from __future__ import annotations
 
 from eidos.errors import InvalidData, NotApplicable
-from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False

@@ -21,10 +21,10 @@ import errno
 import time
 
 from eidos.errors import NotApplicable
-from eidos.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
-from eidos.model.secrets import withhold_text
 from eidos.model.volatile import is_volatile_sysctl
+from eidos.redact.withholding import withhold_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from eidos.collectors import Sources
-    from eidos.host import Folder
+    from eidos.files.host import Folder
     from eidos.model.measurement import Part, Readings
 
 ROOT = "/proc/sys"

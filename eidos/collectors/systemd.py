@@ -34,12 +34,12 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.collectors._unit_secrets import withhold
 from eidos.dbus.bus import Bus, Refused
-from eidos.dbus.flatten import reading
+from eidos.dbus.readings import reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
+from eidos.redact.unit_properties import withhold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.dbus.signature import Variant
-    from eidos.host import Host
+    from eidos.files.host import Host
     from eidos.model.measurement import Part, Readings
 
 #: Where systemd listens, and whether a bus stands between: "/run/systemd/private … is used internally", systemd(1).

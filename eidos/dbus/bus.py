@@ -14,10 +14,10 @@ import os
 import time
 
 from eidos.dbus import message as messages
-from eidos.dbus.auth import Auth
+from eidos.dbus.marshalling import marshal
 from eidos.dbus.message import Message, Parser, encode
+from eidos.dbus.sasl import Auth
 from eidos.dbus.signature import PeerFault
-from eidos.dbus.wire import marshal
 from eidos.errors import DBusError, Timeout
 
 TYPE_CHECKING = False

@@ -7,9 +7,9 @@ that show it have come: a peer that announces 2 GB is refused before a byte of t
 
 from __future__ import annotations
 
-from eidos.dbus.decode import Frame, reader
+from eidos.dbus.decoder import Frame, reader
+from eidos.dbus.marshalling import marshal, unmarshal
 from eidos.dbus.signature import NAME_CHARACTERS, OwnFault, PeerFault, Variant, is_object_path
-from eidos.dbus.wire import marshal, unmarshal
 from eidos.model.record import Record
 
 TYPE_CHECKING = False

@@ -10,17 +10,18 @@ from __future__ import annotations
 from contextlib import closing
 
 from eidos.errors import EidosError, InvalidInput
-from eidos.fleet import processes, remote
+from eidos.fleet import bootstrap
 from eidos.fleet.summary import Silence
+from eidos.process import run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from typing import Union
 
-    from eidos.fleet.processes import Ended
-    from eidos.fleet.remote import Program
+    from eidos.fleet.bootstrap import Program
     from eidos.model.snapshot import Snapshot
+    from eidos.process.run import Ended
 
     Answer = Union[Snapshot, Silence]
 
@@ -58,36 +59,36 @@ def words(via: str | None, timeout: float) -> list[str]:
 
 
 def ask(
-    hosts: Sequence[str], program: Program, *, leading: Sequence[str], python: str = remote.PYTHON, parallel: int, timeout: float
+    hosts: Sequence[str], program: Program, *, leading: Sequence[str], python: str = bootstrap.PYTHON, parallel: int, timeout: float
 ) -> Generator[tuple[str, Answer], None, None]:
     """Run ``program`` on each host and give what came of it, as it comes; ``leading`` are the :func:`words` before the command there."""
-    commands = ((host, [*(word.replace(HOST, host) for word in leading), *remote.command(python)]) for host in hosts)
-    with closing(processes.run(commands, program.text, parallel, timeout)) as found:
+    commands = ((host, [*(word.replace(HOST, host) for word in leading), *bootstrap.command(python)]) for host in hosts)
+    with closing(run.run(commands, program.text, parallel, timeout)) as found:
         for ended in found:
             yield ended.name, _answer(ended, program, leading[0], python, timeout)
 
 
 def _answer(ended: Ended, program: Program, tool: str, python: str, timeout: float) -> Answer:
-    said = remote.reason(ended.err)
-    begun = remote.has_begun(ended.out, program.mark)
-    if not begun and remote.is_echo(ended.out):
+    said = bootstrap.reason(ended.err)
+    begun = bootstrap.has_begun(ended.out, program.mark)
+    if not begun and bootstrap.is_echo(ended.out):
         return Silence("what it was sent came back", "a terminal in between does that: leave -t and the like out of --via")
-    if ended.fault == processes.LATE:
+    if ended.fault == run.LATE:
         why = f"no answer within {timeout:g} s" + (f": {said}" if said else "")
         return Silence(why, "give it more time with --timeout", "Timeout")
-    if ended.fault == processes.TOO_MUCH:
-        return Silence(f"it printed more than {processes.LIMIT >> 20} MiB")
-    if ended.fault == processes.NOT_STARTED:
+    if ended.fault == run.TOO_MUCH:
+        return Silence(f"it printed more than {run.LIMIT >> 20} MiB")
+    if ended.fault == run.NOT_STARTED:
         return Silence(said, "install it, or name another way with --via")
     if not begun and ended.status == 127:
         return Silence(f"there is no {python} there" + (f": {said}" if said else ""), "install it, or name it with --python")
     if not begun and ended.status != 0:
         hint = next((hint for words, hint in _HINTS.items() if words in ended.err), None)
-        return Silence(said or remote.sample(ended.out) or f"{tool} ended with status {ended.status}", hint)
+        return Silence(said or bootstrap.sample(ended.out) or f"{tool} ended with status {ended.status}", hint)
     try:
-        body = remote.answer(ended.out, program.mark)
+        body = bootstrap.answer(ended.out, program.mark)
         if not body.strip():
-            status = remote.status(ended.out, program.mark)
+            status = bootstrap.status(ended.out, program.mark)
             return Silence(said or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
         return snapshot(body)
     except EidosError as fault:

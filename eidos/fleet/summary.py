@@ -11,8 +11,8 @@ Knows classes, and nodes that did not answer; must not know how nodes are reache
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.fleet.classes import EQUAL, ODD, UNKNOWN, Class, Difference
-from eidos.fleet.names import folded
+from eidos.fleet.comparison import EQUAL, ODD, UNKNOWN, Class, Difference
+from eidos.fleet.hostlist import folded
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from eidos.fleet.rules import Said
+    from eidos.fleet.comparison_rules import Said
 
 #: Differences of a class, and classes, that a sentence names.
 NAMED, CLASSES = 3, 8
@@ -38,7 +38,7 @@ class Silence(Record):
 
 
 class Summary(Record):
-    """``classes`` as :meth:`eidos.fleet.classes.Fleet.classes` gives them; ``silent`` nodes did not answer."""
+    """``classes`` as :meth:`eidos.fleet.comparison.Fleet.classes` gives them; ``silent`` nodes did not answer."""
 
     classes: tuple[Class, ...]
     silent: dict[str, Silence] = {}

@@ -23,14 +23,14 @@ LIMIT = 32 << 20
 
 def to_yaml(tree: Tree) -> str:
     """``tree`` as one YAML document in block style; TypeError for what is no plain tree."""
-    from eidos.formats.yaml_out import emit
+    from eidos.formats.yaml_writer import emit
 
     return emit(tree)
 
 
 def to_json(tree: Tree) -> str:
     """``tree`` as JSON, indented by two; TypeError for what is no plain tree."""
-    from eidos.formats.json_out import emit
+    from eidos.formats.json_writer import emit
 
     return emit(tree)
 
@@ -40,7 +40,7 @@ def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callab
 
     ``where`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
     characters); ``proceed`` is called every now and then while reading takes long, and may raise. An empty document is None. Numbers
-    whose text would be lost are :mod:`eidos.model.written` ones. Raises InvalidData with the place and the reason for everything that
+    whose text would be lost are :mod:`eidos.model.number_format` ones. Raises InvalidData with the place and the reason for everything that
     is no such document, or that is built to exhaust its reader.
 
     >>> from_text(b"kind: Snapshot", "snapshot.yaml")
@@ -49,6 +49,6 @@ def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callab
     Traceback (most recent call last):
     eidos.errors.InvalidData: twice.yaml, line 2, column 1: the key "a" stands here again, first on line 1
     """
-    from eidos.formats.reader import read
+    from eidos.formats.document_reader import read
 
     return read(data, where, limit, proceed)

@@ -11,7 +11,7 @@ import time
 from _thread import allocate_lock
 
 from eidos.errors import InvalidData, Timeout, Unavailable
-from eidos.kube.config import read_file
+from eidos.kube.cluster_config import read_file
 from eidos.log import printable
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ssl import SSLContext
 
-    from eidos.kube.config import User
+    from eidos.kube.cluster_config import User
     from eidos.kube.exec_plugin import Credential
 
 #: Seconds that a plugin may take when nobody gives a deadline.

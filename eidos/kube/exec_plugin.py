@@ -16,7 +16,7 @@ import time
 from eidos.errors import InvalidData, Timeout, Unavailable
 from eidos.log import printable
 from eidos.model.record import Record
-from eidos.signals import Held
+from eidos.process.signals import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from typing import Any
 
-    from eidos.kube.config import Exec
+    from eidos.kube.cluster_config import Exec
 
 #: Bytes of standard output that are read, and characters of standard error that are shown.
 LIMIT, SHOWN = 1 << 20, 300

@@ -1,7 +1,7 @@
 """Kubeconfig files: their entries, merged, and what one context comes to.
 
 Knows the form of the files (Kubernetes documentation, "kubeconfig (v1)") and which of their fields go together; must not know where they
-are looked for. The table in :mod:`eidos.kube.config` says what we do as kubectl does.
+are looked for. The table in :mod:`eidos.kube.cluster_config` says what we do as kubectl does.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from eidos.errors import InvalidData, InvalidInput, NotFound, Unavailable
-from eidos.kube.config import Cluster, Exec, User, address, read_file
-from eidos.nearest import did_you_mean
+from eidos.kube.cluster_config import Cluster, Exec, User, address, read_file
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Merged:
                     found.setdefault(name, entry)
 
     def cluster(self, name: str, by_flag: bool, environ: Mapping[str, str]) -> Cluster:
-        """What a context comes to; its ``namespace`` is "" when the context says none. Raises as :func:`eidos.kube.config.load` does."""
+        """What a context comes to; its ``namespace`` is "" when the context says none. Raises as :func:`eidos.kube.cluster_config.load` does."""
         asked = "--kube-context" if by_flag else f"{self._said}: current-context"
         context = self._get("contexts", name, asked)
         server = self._get("clusters", context.text("cluster"), context.where)

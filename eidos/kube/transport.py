@@ -10,8 +10,8 @@ import http.client
 import time
 from _thread import allocate_lock
 
-from eidos import http as asking
 from eidos.errors import InvalidData, KubeError, Timeout
+from eidos.http_wire import client as asking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.errors import EidosError
-    from eidos.kube.config import Cluster
+    from eidos.kube.cluster_config import Cluster
     from eidos.kube.credentials import Credentials
 
 #: Connections that are kept while nothing is asked on them.

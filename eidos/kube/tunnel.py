@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 
-from eidos import http as asking
+from eidos.http_wire import client as asking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from eidos.http import Url
+    from eidos.http_wire.client import Url
 
 
 class Proxy:
@@ -39,7 +39,7 @@ class Proxy:
             self.shown["Proxy-Authorization"] = "Basic " + base64.b64encode(said.encode()).decode()
 
     def open(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
-        """A connection that leads to ``server``, secured with ``context`` if there is one; raises as :func:`eidos.http.dial` does."""
+        """A connection that leads to ``server``, secured with ``context`` if there is one; raises as :func:`eidos.http_wire.client.dial` does."""
         try:
             sock = asking.dial(self.host, self.port, deadline, _secured if self.scheme == "https" else None)
         except OSError as fault:
@@ -85,7 +85,7 @@ def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
 
 
 class Inside:
-    """TLS within TLS, as far as :class:`eidos.http.Timed` needs a socket."""
+    """TLS within TLS, as far as :class:`eidos.http_wire.client.Timed` needs a socket."""
 
     def __init__(self, outer: socket.socket, timed: asking.Timed, context: ssl.SSLContext, name: str) -> None:
         import ssl

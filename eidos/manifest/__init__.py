@@ -9,14 +9,14 @@ tree, as the Kubernetes API has it, and manifests stand in the order in which th
 
 from __future__ import annotations
 
-from eidos.manifest import on_nodes, service
-from eidos.manifest.asked import Agent, Server
-from eidos.manifest.on_nodes import agent, privileges
-from eidos.manifest.service import server
+from eidos.manifest import agent_manifest, server_manifest
+from eidos.manifest.agent_manifest import agent, privileges
+from eidos.manifest.manifest_options import Agent, Server
+from eidos.manifest.server_manifest import server
 
 __all__ = ["Agent", "Server", "agent", "notes", "privileges", "server"]
 
 
 def notes(asked: Agent | Server) -> list[str]:
     """What whoever applies the manifests has to know, a paragraph each."""
-    return (service.prepared(asked) if isinstance(asked, Server) else on_nodes.prepared(asked)).notes()
+    return (server_manifest.prepared(asked) if isinstance(asked, Server) else agent_manifest.prepared(asked)).notes()

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from eidos import semver
 from eidos.errors import InvalidInput
+from eidos.model.number_format import written
 from eidos.model.record import Record
-from eidos.model.written import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ Knows the wire form of a recipe and where each of its lines came from; must not 
 from __future__ import annotations
 
 from eidos.errors import InvalidData
+from eidos.model.number_format import written
 from eidos.model.query import FIELDS, WIRE, Query
 from eidos.model.record import Record
-from eidos.model.written import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from eidos.model.constraint import Constraint
     from eidos.model.measurement import Measurement
-    from eidos.model.wire import Reader
+    from eidos.model.tree_reader import Reader
 
 KIND = "Recipe"
 API_VERSION = "recipe.dgxc.io/v1"
@@ -99,7 +99,7 @@ class Recipe(Record):
         lack kind, apiVersion and metadata. Names that we do not know are passed over, and so is an explanation. Raises InvalidData
         with the place and what was expected there.
         """
-        from eidos.model.wire import Reader
+        from eidos.model.tree_reader import Reader
 
         reader = Reader(where)
         if tree is None:
@@ -129,7 +129,7 @@ _METADATA = ("timestamp", "version", "data", "uncovered")
 
 
 def _expect_kind(reader: Reader, root: dict[str, Any]) -> None:
-    from eidos.model.wire import short
+    from eidos.model.tree_reader import short
 
     for name, expected in (("kind", KIND), ("apiVersion", API_VERSION)):
         found = root.get(name, expected)

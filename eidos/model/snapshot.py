@@ -19,7 +19,7 @@ from __future__ import annotations
 from eidos.errors import InvalidData
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype
 from eidos.model.record import Record
-from eidos.model.wire import Reader, short
+from eidos.model.tree_reader import Reader, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

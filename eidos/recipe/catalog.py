@@ -8,8 +8,8 @@ from __future__ import annotations
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.query import ANY, FIELDS, NAMES, VERSIONS, Query
 from eidos.model.record import Record
-from eidos.nearest import did_you_mean
 from eidos.semver import parse as parse_version
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from eidos import resources
 from eidos.errors import NotFound
-from eidos.recipe import component
+from eidos.files import resources
+from eidos.recipe import components
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
     # The catalog and the overlays are not needed.
-    charts = component.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
+    charts = components.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
     if data is None:
         return charts, resources.values_tree
     if not os.path.isdir(data):
@@ -34,7 +34,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
 
     def read(path: str) -> object:
         from eidos import formats
-        from eidos.recipe.folder import read_file
+        from eidos.recipe.data_folder import read_file
 
         return formats.from_text(read_file(path), path)
 
@@ -43,7 +43,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
         return read(path) if os.path.isfile(path) else resources.values_tree(name)
 
     path = os.path.join(data, "components.yaml")
-    own = component.read(read(path) or {}, path) if os.path.isfile(path) else {}
+    own = components.read(read(path) or {}, path) if os.path.isfile(path) else {}
     return {**charts, **own}, knowledge
 
 

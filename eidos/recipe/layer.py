@@ -17,13 +17,13 @@ from __future__ import annotations
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model import constraint
 from eidos.model.measurement import TYPES
+from eidos.model.number_format import written
 from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
 from eidos.model.recipe import copied
 from eidos.model.record import Record
-from eidos.model.written import written
-from eidos.nearest import did_you_mean
 from eidos.semver import InvalidVersion
 from eidos.semver import parse as parse_version
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

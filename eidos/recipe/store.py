@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 
-from eidos import formats, resources
+from eidos import formats
 from eidos.errors import InvalidData
+from eidos.files import resources
 from eidos.model.record import Record
 from eidos.recipe import catalog as catalogs
-from eidos.recipe import component as components
+from eidos.recipe import components
 from eidos.recipe import layer as layers
-from eidos.recipe.folder import LIMIT, canonical, read_file, read_folder
+from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,30 +9,31 @@ from __future__ import annotations
 import time
 
 from eidos.errors import EidosError
-from eidos.server import middleware, openapi, page, system
+from eidos.http_wire.messages import Response
+from eidos.server import middleware, openapi
 from eidos.server import negotiation as accepted
-from eidos.server.answers import Answers, Shortcuts, make
-from eidos.server.asked import parameters
 from eidos.server.call import Call
-from eidos.server.errors import PROBLEM, Refused
-from eidos.server.message import Response
+from eidos.server.error_responses import PROBLEM, Refused
+from eidos.server.handlers import page, system
+from eidos.server.parameters import parameters
+from eidos.server.representation import Answers, Shortcuts, make
+from eidos.server.request_span import Traced, span_of
 from eidos.server.routes import BY_PATH, DEPRECATED, DOCUMENT, HTML, JSON, ROUTES, VERSIONED, YAML, find
-from eidos.server.traced import Traced, span_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from eidos.server.answers import Answer
+    from eidos.http_wire.messages import Request
     from eidos.server.knowledge import Knowledge
-    from eidos.server.message import Request
     from eidos.server.middleware import Headers
-    from eidos.server.observed import ServerMetrics
-    from eidos.server.ratelimit import Decision, Limits
+    from eidos.server.rate_limiter import Decision, Limits
+    from eidos.server.representation import Answer
+    from eidos.server.request_metrics import ServerMetrics
     from eidos.server.routes import Operation, Route
-    from eidos.server.settings import Settings
-    from eidos.telemetry.trace import Tracer
+    from eidos.server.server_settings import Settings
+    from eidos.telemetry.spans import Tracer
 
 #: Templates of all routes, for metrics.
 PATHS = tuple(BY_PATH)
@@ -199,9 +200,9 @@ def _load_modules() -> None:
     import difflib  # noqa: F401
 
     from eidos import workflow  # noqa: F401
-    from eidos.bundle import archive, engine, zipped  # noqa: F401
-    from eidos.formats import block, json_in, json_out, yaml_in, yaml_out  # noqa: F401
-    from eidos.recipe import detect, resolve  # noqa: F401
+    from eidos.bundle import engine, tar_archive, zip_archive  # noqa: F401
+    from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401
+    from eidos.recipe import detection, resolver  # noqa: F401
 
 
 def _template(request: Request) -> str:
@@ -210,7 +211,7 @@ def _template(request: Request) -> str:
 
 
 def _unknown_path(request: Request) -> Refused:
-    from eidos.nearest import nearest
+    from eidos.suggest import nearest
 
     # Decoded it can look like a path that there is: an encoded slash is none.
     path = request.target.partition("?")[0] if request.path in BY_PATH else request.path

@@ -11,12 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from eidos.server.answers import Answer
-    from eidos.server.asked import Asked
+    from eidos.http_wire.messages import Request
     from eidos.server.knowledge import Knowledge
-    from eidos.server.message import Request
-    from eidos.server.observed import ServerMetrics
-    from eidos.telemetry.trace import Span
+    from eidos.server.parameters import Asked
+    from eidos.server.representation import Answer
+    from eidos.server.request_metrics import ServerMetrics
+    from eidos.telemetry.spans import Span
 
 
 class Call(Record):

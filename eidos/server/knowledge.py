@@ -11,7 +11,7 @@ import os
 from eidos.errors import InvalidInput
 from eidos.model.recipe import copied
 from eidos.model.record import Record, replace
-from eidos.nearest import did_you_mean
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eidos.model.query import Query
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
-    from eidos.server.settings import Settings
+    from eidos.server.server_settings import Settings
 
 
 class Knowledge(Record):
@@ -53,7 +53,7 @@ class Knowledge(Record):
 
     def covered(self) -> dict[str, Any]:
         """What ``eidos recipe list`` shows, as far as it is answered for."""
-        from eidos.recipe.covered import covered
+        from eidos.recipe.coverage import covered
 
         tree = covered(self.store)
         for field, names in self.allowed.items():
@@ -79,7 +79,7 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
         "gpu": settings.allowed_gpus,
         "intent": settings.allowed_intents,
     }
-    from eidos import resources
+    from eidos.files import resources
     from eidos.recipe import store as stores
     from eidos.recipe.charts import charts_and_knowledge
 

@@ -10,23 +10,23 @@ import math
 
 from eidos import log
 from eidos.errors import EidosError, Timeout
-from eidos.server.answers import is_fresh
-from eidos.server.asked import told
-from eidos.server.errors import Refused, envelope, status_of
-from eidos.server.message import Response
+from eidos.http_wire.messages import Response
+from eidos.server.error_responses import Refused, envelope, status_of
 from eidos.server.negotiation import accepts_gzip
-from eidos.telemetry.context import parse_parent
+from eidos.server.parameters import told
+from eidos.server.representation import is_fresh
+from eidos.telemetry.trace_context import parse_parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from eidos.server.answers import Answer
-    from eidos.server.message import Request
-    from eidos.server.observed import ServerMetrics
-    from eidos.server.ratelimit import Decision
-    from eidos.server.settings import Settings
+    from eidos.http_wire.messages import Request
+    from eidos.server.rate_limiter import Decision
+    from eidos.server.representation import Answer
+    from eidos.server.request_metrics import ServerMetrics
+    from eidos.server.server_settings import Settings
 
     Headers = tuple[tuple[str, str], ...]
 

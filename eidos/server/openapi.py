@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 
-from eidos import __version__, resources
-from eidos.server.asked import CHOICE, LIST, NAME, SWITCH
-from eidos.server.errors import CODES, JSON, PROBLEM, STATUSES
+from eidos import __version__
+from eidos.files import resources
+from eidos.server.error_responses import CODES, JSON, PROBLEM, STATUSES
+from eidos.server.parameters import CHOICE, LIST, NAME, SWITCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from eidos.server.asked import Parameter
     from eidos.server.knowledge import Knowledge
+    from eidos.server.parameters import Parameter
     from eidos.server.routes import Operation, Route
 
 _SCHEMAS = "#/components/schemas/"

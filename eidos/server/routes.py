@@ -7,8 +7,8 @@ that the two cannot disagree; must not know how an answer is made: the functions
 from __future__ import annotations
 
 from eidos.model.record import Record
-from eidos.server import bundles, recipes, system
-from eidos.server.asked import LIST, SWITCH, VERSION, Parameter
+from eidos.server.handlers import bundle, recipe, system
+from eidos.server.parameters import LIST, SWITCH, VERSION, Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ ROUTES = (
         "/v1/recipe",
         {
             "GET": Operation(
-                "getRecipe", "The recipe for a query", recipes.get, parameters=QUERY, strict=True, public=True, answer="Recipe"
+                "getRecipe", "The recipe for a query", recipe.get, parameters=QUERY, strict=True, public=True, answer="Recipe"
             ),
             "POST": Operation(
                 "postRecipe",
                 "The recipe for a query document, or for the node that a snapshot describes",
-                recipes.post,
+                recipe.post,
                 parameters=(_INTENT, _CONTEXT),
                 strict=True,
                 body=("Query", "Snapshot"),
@@ -113,9 +113,9 @@ ROUTES = (
             "POST": Operation(
                 "postBundle",
                 "What deploys a recipe, as one file; the same recipe gives the same bytes",
-                bundles.post,
-                tuple(bundles.FORMS.values()),
-                (BUNDLERS, bundles.ARCHIVE),
+                bundle.post,
+                tuple(bundle.FORMS.values()),
+                (BUNDLERS, bundle.ARCHIVE),
                 body=("Recipe",),
                 tag="bundles",
             )

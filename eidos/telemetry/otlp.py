@@ -13,9 +13,10 @@ import time
 from _thread import allocate_lock
 from collections import deque
 
-from eidos import __version__, http, log
+from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, Timeout, Unavailable
-from eidos.retry import Circuit, CircuitOpen, Failed, call, retry_after
+from eidos.http_wire import client
+from eidos.http_wire.retry import Circuit, CircuitOpen, Failed, call, retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from eidos.telemetry.trace import Span, Value
+    from eidos.telemetry.spans import Span, Value
 
 #: Spans that wait at most, and that go in one request; seconds between requests.
 QUEUE, BATCH, PERIOD = 2048, 512, 5.0
@@ -46,7 +47,7 @@ def open_exporter(environ: Mapping[str, str], service: str, lost: Callable[[int]
         variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
         url = environ.get(variable, "").strip().rstrip("/") + "/v1/traces"
     try:
-        http.parse_url(url)
+        client.parse_url(url)
     except InvalidInput as fault:
         raise InvalidInput(f"{variable}: {fault.message}", "write it like http://collector.example.com:4318") from fault
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/json"
@@ -108,7 +109,7 @@ class Exporter:
         self._queue: deque[Span] = deque()
         self._lock = allocate_lock()
         self._over = 0
-        self._circuit = Circuit(http.parse_url(url).origin, time.monotonic)
+        self._circuit = Circuit(client.parse_url(url).origin, time.monotonic)
         self._failing = False
         self._thread: threading.Thread | None = None
         self._wake: threading.Event | None = None
@@ -212,8 +213,8 @@ class Exporter:
 
     def _attempt(self, body: bytes, deadline: float) -> None:
         try:
-            answer = http.request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=ANSWER_LIMIT)
-        except http.Unanswered as fault:
+            answer = client.request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=ANSWER_LIMIT)
+        except client.Unanswered as fault:
             raise Failed(fault, again=fault.passing) from fault
         except Timeout as fault:
             raise Failed(fault) from fault

@@ -16,7 +16,7 @@ from tests.bench.measure import peak, scratch
 from tests.bench.snapshot import build
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import IMAGES, pod
-from tests.program import environment
+from tests.support.program import environment
 
 #: Pods in one cluster after the other, and one page of them.
 SIZES, PAGE = (1_000, 2_500, 5_000, 10_000), 250
@@ -79,6 +79,6 @@ def report(pyz: Path | None, runs: int) -> None:
         grows = f"   {(seconds - seen[PAGE][0]) / first:5.2f}x the time of {SIZES[0]:,} (linear: {(size - PAGE) / (SIZES[0] - PAGE):5.2f}x)"
         print(f"  {size:>6,} pods {kibibytes / 1024:6.1f} MiB {seconds * 1000:8.0f} ms{grows if size > PAGE else ''}")
     print(f"  {SIZES[-1]:,} take {most - least:+.1f} MiB (at most {OVER}) over {PAGE}, {most:.1f} MiB in all (at most {MOST})")
-    from tests import test_kube_faults
+    from tests.kube import test_faults
 
-    print("\n" + test_kube_faults.table())
+    print("\n" + test_faults.table())

@@ -22,9 +22,9 @@ import statistics, sys, time, zipimport
 archive = zipimport.zipimporter(sys.argv[1])
 root = archive.archive + "/"
 importer = {}
-exec(archive.get_data(root + "eidos/packed.py"), importer)
+exec(archive.get_data(root + "eidos/archive/packs.py"), importer)
 importer["install"](archive, root)
-from eidos.recipe.resolve import resolve
+from eidos.recipe.resolver import resolve
 from eidos.recipe.store import shipped
 store = shipped()
 query = store.catalog.query(dict(word.split("=") for word in sys.argv[2:]))

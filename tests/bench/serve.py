@@ -25,13 +25,13 @@ from typing import NamedTuple
 
 from tests.bench.measure import percentile, scratch
 from tests.bench.snapshot import build
-from tests.program import ROOT, environment
-from tests.serving import Service, children, everything
-from tests.test_serve_limits import crowd
-from tests.test_serve_proxy import NGINX, made_certificate, rolling
-from tests.test_serve_wire import fuzz
-from tests.test_serve_workers import Load
-from tests.waiting import until
+from tests.server.test_limits import crowd
+from tests.server.test_proxy import NGINX, made_certificate, rolling
+from tests.server.test_wire import fuzz
+from tests.server.test_workers import Load
+from tests.support.program import ROOT, environment
+from tests.support.transport_process import Service, children, everything
+from tests.support.waiting import until
 
 TARGET = "/v1/recipe?os=ubuntu&service=eks"
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Union
 
+from eidos.dbus.marshalling import marshal
 from eidos.dbus.message import CALL, ERROR, NO_AUTO_START, RETURN, SIGNAL, Message, Parser, encode
 from eidos.dbus.signature import Variant
-from eidos.dbus.wire import marshal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

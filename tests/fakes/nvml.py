@@ -54,7 +54,7 @@ def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
 
     from eidos.collectors import Sources, gpu
     from eidos.errors import EidosError, NotApplicable
-    from eidos.host import Host
+    from eidos.files.host import Host
     from eidos.model.measurement import Gap, Subtype
 
     class Tree(Host):

@@ -13,8 +13,8 @@ import sys
 import time
 
 from eidos.errors import Timeout
-from eidos.server.message import Request, Response
-from eidos.server.settings import Settings
+from eidos.http_wire.messages import Request, Response
+from eidos.server.server_settings import Settings
 
 BODY = b"r" * 4096
 HEADERS = (
@@ -79,17 +79,17 @@ class Stub:
 
 def main() -> int:
     """Serve."""
-    from eidos.server import binding
-    from eidos.server.board import Board
-    from eidos.server.supervisor import Supervisor, slots
-    from eidos.server.told import Told
+    from eidos.server.instrumentation import Told
+    from eidos.server.transport import listening_sockets
+    from eidos.server.transport.shared_state import Board
+    from eidos.server.transport.supervisor import Supervisor, slots
 
     said = dict(word.split("=", 1) for word in sys.argv[1:])
     values = {name: type(getattr(Settings, name))(value) for name, value in said.items()}
     settings = Settings(**{"port": 0, **values})
-    binding.make_room(settings)
-    listener = binding.listen(settings, os.environ)
-    print(binding.url(listener), flush=True)
+    listening_sockets.make_room(settings)
+    listener = listening_sockets.listen(settings, os.environ)
+    print(listening_sockets.url(listener), flush=True)
     board = Board(slots(settings.workers))
     return Supervisor(listener, Stub(), Told(), board).run()
 

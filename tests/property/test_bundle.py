@@ -11,16 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eidos import formats
-from eidos.bundle import archive, checksums, schema
-from eidos.bundle.data import fill
-from eidos.bundle.expression import ABSENT, parts
-from eidos.bundle.options import assignment
-from eidos.bundle.template import Text
-from eidos.bundle.text import fill as fill_text
-from eidos.bundle.text import parse
-from eidos.bundle.values import assign, lookup, overlay
+from eidos.bundle import checksums, tar_archive, values_schema
+from eidos.bundle.bundle_options import assignment
+from eidos.bundle.chart_values import assign, lookup, overlay
 from eidos.errors import EidosError, IntegrityError, InvalidData
 from eidos.model.recipe import Recipe
+from eidos.templates.markup import fill as fill_text
+from eidos.templates.markup import parse
+from eidos.templates.placeholder import ABSENT, parts
+from eidos.templates.text_template import Text
+from eidos.templates.tree_template import fill
 from eidos.workflow import make_bundle
 
 TRAPS = [
@@ -116,7 +116,7 @@ def test_laying_over_is_idempotent_and_shares_nothing(below: dict[str, Any], abo
     overlay(twice, once)
     overlay(twice, above)
     assert twice == once
-    for path, value in schema.leaves(above):
+    for path, value in values_schema.leaves(above):
         if path:
             assert lookup(once, path) == value or value == {}
 
@@ -126,7 +126,7 @@ keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 
 @given(st.lists(keys, min_size=1, max_size=4))
 def test_a_path_comes_back_from_its_text(path: list[str]) -> None:
-    assert schema.parse_path(schema.shown(path)) == tuple(path)
+    assert values_schema.parse_path(values_schema.shown(path)) == tuple(path)
 
 
 @settings(deadline=None)
@@ -146,8 +146,8 @@ def test_any_assignment_is_made_or_refused(path: str, value: str) -> None:
     )
 )
 def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
-    packed = archive.pack(files)
-    found = {archive.relative(member.path): member.content for member in archive.unpack(packed, "x") if not member.kind}
+    packed = tar_archive.pack(files)
+    found = {tar_archive.relative(member.path): member.content for member in tar_archive.unpack(packed, "x") if not member.kind}
     assert found == files
     assert checksums.parse(checksums.emit(files), "x") == {path: checksums.sha256(content) for path, content in files.items()}
 
@@ -155,9 +155,9 @@ def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
-    for given_bytes in (data, archive.pack({"a": data})[: len(data)], archive.pack({"a": b"x"})[:10] + data):
+    for given_bytes in (data, tar_archive.pack({"a": data})[: len(data)], tar_archive.pack({"a": b"x"})[:10] + data):
         try:
-            list(archive.unpack(given_bytes, "x"))
+            list(tar_archive.unpack(given_bytes, "x"))
         except IntegrityError:
             continue
 

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.dbus.auth import Auth
-from eidos.dbus.flatten import reading
+from eidos.dbus.marshalling import marshal, unmarshal
 from eidos.dbus.message import CALL, ERROR, RETURN, SIGNAL, Message, Parser, encode
+from eidos.dbus.readings import reading
+from eidos.dbus.sasl import Auth
 from eidos.dbus.signature import INTEGERS, Variant, split
-from eidos.dbus.wire import marshal, unmarshal
 from eidos.errors import DBusError
 
 ORDERS = st.sampled_from(["little", "big"])

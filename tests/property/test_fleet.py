@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidInput
-from eidos.fleet import rules
-from eidos.fleet.classes import Fleet
-from eidos.fleet.names import file_names, folded, hosts
+from eidos.fleet import comparison_rules
+from eidos.fleet.comparison import Fleet
+from eidos.fleet.hostlist import file_names, folded, hosts
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 
-RULES = rules.shipped()
+RULES = comparison_rules.shipped()
 
 #: Readings that tell which node it is, or change on their own.
 OWN = (

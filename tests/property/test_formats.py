@@ -13,8 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
-from eidos.formats import block, from_text, to_json, to_yaml, yaml_in
-from eidos.formats.scalars import plain
+from eidos.formats import block_yaml, from_text, to_json, to_yaml, yaml_reader
+from eidos.formats.plain_scalars import plain
 from tests.fakes.go_reader import GoReader, Time, why_missing
 
 _WORDS = """
@@ -27,7 +27,7 @@ _CHARACTERS = "\t\n\r\0\x1b\x7f\x85\x9b\xa0\xad\u2028\u2029\ufeff\ufffe\uffff\u2
 #: Strings that some reader has taken for something else.
 TRAPS = ["", "a: b", "a #b", "--- x", "a\tb", " a", "a ", "a\n", *_WORDS.split(), *_CHARACTERS]
 
-# Lone surrogates have no form in YAML that all take; tests/test_formats.py says what becomes of them.
+# Lone surrogates have no form in YAML that all take; tests/formats/test_formats.py says what becomes of them.
 texts = st.one_of(
     st.sampled_from(TRAPS),
     st.text(st.characters(exclude_categories=["Cs"])),
@@ -115,7 +115,7 @@ def test_a_document_cannot_steer_a_terminal(tree: Any) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None)
 def test_a_number_keeps_its_text(value: float) -> None:
-    from eidos.model.written import written
+    from eidos.model.number_format import written
 
     assert written(plain(f"{value}")) == f"{value}"
     assert written(plain(f"{value}0")) == f"{value}0"
@@ -261,13 +261,13 @@ _LINES = st.sampled_from(
     )
 )
 def test_what_is_read_fast_is_what_is_read_slowly(text: str) -> None:
-    tree = block.read(text)
-    if tree is not block.UNKNOWN:
-        assert same(yaml_in.read(text, 100, 250_000), tree)
+    tree = block_yaml.read(text)
+    if tree is not block_yaml.UNKNOWN:
+        assert same(yaml_reader.read(text, 100, 250_000), tree)
 
 
 def test_our_own_documents_are_read_fast() -> None:
     text = to_yaml(
         {"kind": "Recipe", "metadata": {"x": "24.04", "empty": {}}, "list": [{"a": 1, "b": True, "c": ["x", "y: z"]}, "k", None]}
     )
-    assert same(block.read(text), yaml_in.read(text, 100, 250_000))
+    assert same(block_yaml.read(text), yaml_reader.read(text, 100, 250_000))

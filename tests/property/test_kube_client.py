@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, KubeError, NotFound
-from eidos.kube import answers, listing, watching
-from eidos.kube.config import Cluster
+from eidos.kube import list_pages, responses, watch_stream
+from eidos.kube.cluster_config import Cluster
 
 KINDS = ("application/json", "text/plain", "text/html", "")
 
@@ -51,7 +51,7 @@ def said(fault: EidosError) -> None:
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()), st.sampled_from(KINDS), st.booleans())
 def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, packed: bool) -> None:
     try:
-        found = answers.tree(answers.Raw(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
+        found = responses.tree(responses.Raw(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
     except KubeError as fault:
         said(fault)
     else:
@@ -62,7 +62,7 @@ def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, pac
 def test_what_is_packed_badly_is_a_documented_failure(body: bytes) -> None:
     for each in (body, gzip.compress(body)[:-4], gzip.compress(body)[:12]):
         try:
-            answers.tree(answers.Raw(each, True, "application/json"), "https://example.com")
+            responses.tree(responses.Raw(each, True, "application/json"), "https://example.com")
         except KubeError as fault:
             said(fault)
 
@@ -72,11 +72,11 @@ def test_a_refusal_of_any_form_is_said(tree: Any, status: int, kind: str, locati
     reply = Reply(b"", status=status, location=location)
     bodies = (tree, {"message": tree, "reason": tree, "metadata": tree}, {"metadata": {"continue": tree}})
     for each in bodies:
-        raw = answers.Raw(json.dumps(each).encode(), False, kind)
-        fault = answers.refusal(reply, raw, answers.asked("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
+        raw = responses.Raw(json.dumps(each).encode(), False, kind)
+        fault = responses.refusal(reply, raw, responses.asked("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
         assert isinstance(fault, NotFound if status == 404 else KubeError)
         said(fault)
-    assert isinstance(answers.event_fault(tree, answers.asked("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
+    assert isinstance(responses.event_fault(tree, responses.asked("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
 
 
 class Lists:
@@ -90,19 +90,19 @@ class Lists:
     def say(self, text: str) -> None:
         pass
 
-    def fetch(self, path: str, query: dict[str, str], deadline: float) -> answers.Raw:
+    def fetch(self, path: str, query: dict[str, str], deadline: float) -> responses.Raw:
         self.asked += 1
         token = query.get("continue", "")
         brings = self.breaks.pop(self.asked, None) if token and not token.startswith("!") else None
         if brings is not None:
-            expired = answers.Expired("too old", None, 410, "Expired")
+            expired = responses.Expired("too old", None, 410, "Expired")
             expired.token = f"!{token}" if brings else ""
             raise expired
         start, limit = int(token.lstrip("!") or 0), int(query["limit"])
         page = self.objects[start : start + limit]
         more = start + limit < len(self.objects)
         metadata = {"resourceVersion": "7", **({"continue": str(start + limit)} if more else {})}
-        return answers.Raw(json.dumps({"items": page, "metadata": metadata}).encode(), False, "application/json")
+        return responses.Raw(json.dumps({"items": page, "metadata": metadata}).encode(), False, "application/json")
 
 
 @given(
@@ -113,19 +113,19 @@ class Lists:
 def test_a_list_has_each_object_once_and_in_order(keys: set[tuple[str, str]], limit: int, breaks: dict[int, bool]) -> None:
     """However long it is, wherever its tokens are too old, unless it must be begun again more than once."""
     objects = [{"metadata": {"name": name, **({"namespace": space} if space else {})}} for space, name in keys]
-    trees = [tree for _, tree in sorted({listing.key(each): each for each in objects}.items())]
+    trees = [tree for _, tree in sorted({list_pages.key(each): each for each in objects}.items())]
     again = sum(not brings for brings in breaks.values())
     lists = Lists(trees, dict(breaks))
     found: list[str] = []
     try:
-        for page in listing.pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
+        for page in list_pages.pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
             assert len(page) <= limit
-            found += map(listing.key, page)
-    except answers.Expired:
+            found += map(list_pages.key, page)
+    except responses.Expired:
         assert again > 1
         assert found == sorted(found)
     else:
-        assert found == [listing.key(each) for each in trees]
+        assert found == [list_pages.key(each) for each in trees]
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "LATER"]), NAMES), max_size=12)
@@ -143,9 +143,9 @@ class Streams:
 
 
 def stream(body: bytes, size: int) -> Iterator[tuple[str, Any]]:
-    request = answers.asked("GET", "/api/v1/nodes", {"watch": "true"})
+    request = responses.asked("GET", "/api/v1/nodes", {"watch": "true"})
     client = Streams(body, size)
-    yield from watching._stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]  # as above
+    yield from watch_stream._stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]  # as above
     assert client.reply.dropped
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData, InvalidInput, NotFound, Unavailable
 from eidos.formats import to_yaml
-from eidos.kube.config import Cluster, load
+from eidos.kube.cluster_config import Cluster, load
 from eidos.kube.kubeconfig import Merged
-from eidos.kube.proxy import from_environment
+from eidos.kube.proxy_settings import from_environment
 
 NAMES = st.sampled_from(["a", "b", "c"])
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from eidos import semver
 from eidos.model.query import FIELDS, NAMES, VERSIONS, WIRE, Query
 from eidos.model.record import replace
-from eidos.recipe.lint.keys import join
+from eidos.recipe.lint.layer_keys import join
 from tests.property.strategies import WORDS, queries
 
 

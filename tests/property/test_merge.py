@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eidos import formats
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
-from eidos.recipe.resolve import resolve
+from eidos.recipe.resolver import resolve
 from eidos.recipe.store import from_folder
 from tests.property.strategies import files, queries
 

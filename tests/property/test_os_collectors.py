@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eidos.collectors import Sources, load, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import InvalidData
-from eidos.host import Host
+from eidos.files.host import Host
 from eidos.model.measurement import Gap, Subtype
 
 Parameter = tuple[str, Optional[str]]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.server.ratelimit import Limits, TokenBucket
-from eidos.server.settings import Settings
+from eidos.server.rate_limiter import Limits, TokenBucket
+from eidos.server.server_settings import Settings
 
 # Eighths are exact in binary, so the laws can be, too.
 rates = st.integers(1, 80).map(lambda eighths: eighths / 8)

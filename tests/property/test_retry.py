@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, RateLimited, Unavailable
-from eidos.retry import LONGEST_WAIT, Backoff, Circuit, CircuitOpen, Failed, Pace, call, retry_after
+from eidos.http_wire.retry import LONGEST_WAIT, Backoff, Circuit, CircuitOpen, Failed, Pace, call, retry_after
 
 #: What an attempt does: works, fails, is told that there are too many, fails for good, or is told that it asked wrongly.
 WORKS, FAILS, LIMITED, FOR_GOOD, WRONG = "works", "fails", "limited", "for good", "wrong"

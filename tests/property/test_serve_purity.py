@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eidos.http_wire.messages import Response
 from eidos.server.app import App
-from eidos.server.message import Response
-from tests.serve_app import application, request
-from tests.served import Built
-from tests.waiting import PATIENCE
+from tests.support.in_process_server import application, request
+from tests.support.server_process import Built
+from tests.support.waiting import PATIENCE
 
 WORDS = {
     "os": ("ubuntu", "rhel", "cos", "debian", "Ubuntu"),

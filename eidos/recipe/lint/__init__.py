@@ -3,8 +3,8 @@
 Knows the order in which things are looked at; must not know any rule: each module here knows one kind of them, and what is only a
 fact about the world stands in ``rules.yaml``. ``lint`` never refuses: what does not even have the form of a recipe is a fault too.
 
->>> from eidos.recipe.rules import read as read_rules
->>> from eidos.recipe.lint.forms import read_trees
+>>> from eidos.recipe.lint_rules import read as read_rules
+>>> from eidos.recipe.lint.file_forms import read_trees
 >>> store, _, faults = read_trees({"overlays/x.yaml": {"key": {"gpu": "any"}}})
 >>> [fault.rule for fault in lint(store, read_rules({}, "rules.yaml"))]
 ['no-network', 'empty-layer', 'empty-key']
@@ -14,25 +14,26 @@ from __future__ import annotations
 
 import os
 
-from eidos import formats, resources
+from eidos import formats
 from eidos.errors import InvalidData
+from eidos.files import resources
 from eidos.model.lint import ERROR, WARNING, Fault, settled
-from eidos.recipe import rules as rule_files
-from eidos.recipe.folder import LIMIT, read_file, read_folder
-from eidos.recipe.lint.contents import content_faults
-from eidos.recipe.lint.forms import COMPONENTS, read_document, read_texts, read_trees, unreadable
-from eidos.recipe.lint.huge import huge_faults
-from eidos.recipe.lint.keys import key_faults
-from eidos.recipe.lint.merged import merged
-from eidos.recipe.lint.parts import catalog_faults, component_faults
-from eidos.recipe.lint.together import together_faults
+from eidos.recipe import lint_rules as rule_files
+from eidos.recipe.data_folder import LIMIT, read_file, read_folder
+from eidos.recipe.lint.catalog_checks import catalog_faults, component_faults
+from eidos.recipe.lint.combinations import merged
+from eidos.recipe.lint.cross_checks import together_faults
+from eidos.recipe.lint.file_forms import COMPONENTS, read_document, read_texts, read_trees, unreadable
+from eidos.recipe.lint.huge_pages import huge_faults
+from eidos.recipe.lint.layer_content import content_faults
+from eidos.recipe.lint.layer_keys import key_faults
 from eidos.recipe.store import shipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from eidos.recipe.rules import Rules
+    from eidos.recipe.lint_rules import Rules
     from eidos.recipe.store import Store
 
 __all__ = ["ERROR", "WARNING", "Fault", "lint", "lint_document", "lint_files", "lint_path", "lint_trees"]

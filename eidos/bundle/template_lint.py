@@ -1,0 +1,183 @@
+"""Whether templates can be trusted: every fault in them, each with its place.
+
+Knows what a set of templates must be like; must not know any component. Scripts are held against ``bash -n`` and shellcheck, with sample
+values in place of their placeholders, where the machine has these programs; where it has not, that is said, and nothing is called clean.
+
+>>> from eidos.bundle.template_sets import Templates
+>>> index = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1", "files": [{"template": "README.md"}]}
+>>> [
+...     str(fault)
+...     for fault in lint(Templates({"x/bundle.yaml": [index], "x/README.md": "@{image.drver} @{componet.id}"}), ["x"], shell=False)
+... ]
+["templates/bundles/x/README.md:1: error: nothing has the name 'componet.id' [unknown-name]"]
+"""
+
+from __future__ import annotations
+
+from eidos.bundle import template_sets
+from eidos.errors import EidosError
+from eidos.model.lint import ERROR, WARNING, Fault, settled
+from eidos.suggest import did_you_mean
+from eidos.templates import markup as texts
+from eidos.templates import tree_template
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any
+
+    from eidos.bundle.template_sets import File, Templates
+
+#: Names that are always there, or may be; see :mod:`eidos.bundle.variables`.
+_EXACT = (
+    *("driver.version", "cuda-version", "cuda-version.tag", "request", "uncovered", "registry", "eidos.version"),
+    *(f"recipe.{name}" for name in ("timestamp", "version", "digest", "title")),
+    *(f"query.{name}" for name in ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")),
+    *(f"{what}.{kind}" for what in ("node-selector", "toleration") for kind in ("accelerated", "system")),
+)
+_COMPONENT = (
+    "manifests",
+    *(f"component.{n}" for n in ("id", "title", "release", "chart", "chart-ref", "repository", "version", "namespace", "why", "depends")),
+)
+_BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
+
+#: Subtypes of readings; what keys they have is the recipe's.
+_READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub.", "kmod.", "release.", "sysctl.")
+
+_SECONDS = 60
+
+
+def lint(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[Fault]:
+    """What is wrong with every set of templates, by place; ``components`` are the ids that components.yaml has."""
+    faults: list[Fault] = []
+    scripts: list[tuple[str, str]] = []
+    for id in templates.ids():
+        faults += _set(templates, id, components, scripts)
+    if shell:
+        faults += _shell(scripts)
+    return settled(faults)
+
+
+def _set(templates: Templates, id: str, components: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+    path = f"{id}/{template_sets.INDEX}"
+    place = templates.name(path)
+    if id not in template_sets.RESERVED and id not in components:
+        yield Fault(ERROR, "unknown-component", place, f"there is no component {id!r}", did_you_mean(id, components) or "")
+    try:
+        index = templates.documents(path)[0]
+        found = template_sets.read(templates, id)
+    except (EidosError, IndexError) as fault:
+        message = fault.message if isinstance(fault, EidosError) else "it is empty"
+        yield Fault(ERROR, "form", place, message.removeprefix(f"{place}: "), getattr(fault, "hint", "") or "")
+        return
+    for key in index:
+        if key not in template_sets.KEYS:
+            yield Fault(ERROR, "unknown-key", f"{place}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or "")
+    for number, item in enumerate(index.get("files") or []):
+        for key in item:
+            if key not in template_sets.FILE_KEYS:
+                hint = did_you_mean(key, template_sets.FILE_KEYS) or ""
+                yield Fault(ERROR, "unknown-key", f"{place}: files[{number}].{key}", "nothing reads this key", hint)
+    known = _names(templates, id, index)
+    used = set()
+    for file in found.files:
+        used.add(file.template)
+        yield from _file(templates, file, known, scripts)
+        if file.when and not _is_known(file.when, known):
+            message = f"nothing has the name {file.when!r}"
+            yield Fault(ERROR, "unknown-name", f"{place}: {file.target}.when", message, did_you_mean(file.when, known) or "")
+    for other in templates.contents:
+        if other.startswith(f"{id}/") and other not in used and other != path:
+            yield Fault(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {place}")
+
+
+def _names(templates: Templates, id: str, index: dict[str, Any]) -> set[str]:
+    """The names that templates of a set may use, other than readings and values."""
+    known = {*_EXACT, *(_BUNDLE if id == template_sets.ALL else _COMPONENT)}
+    trees = [index]
+    if index.get("extends"):
+        trees += templates.documents(f"{index['extends']}/{template_sets.INDEX}")[:1]
+    for tree in trees:
+        settings = [tree.get("settings") or {}]
+        for key in ("versions", "services"):
+            settings += [inner or {} for inner in (tree.get(key) or {}).values()]
+        known |= {f"setting.{name}" for setting in settings if isinstance(setting, dict) for name in setting}
+    return known
+
+
+def _is_known(name: str, known: Collection[str]) -> bool:
+    return name in known or name.startswith((*_READINGS, "values."))
+
+
+def _file(templates: Templates, file: File, known: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+    place = templates.name(file.template)
+    used: list[tuple[str, int, str]] = []
+    try:
+        if file.kind == template_sets.DATA:
+            documents = templates.documents(file.template)
+            source = templates.source(file.template)
+            from eidos.templates.placeholder import line_of
+
+            used = [
+                (expression.name, line_of(source, expression.name), "")
+                for tree in documents
+                for expression in tree_template.expressions(tree)
+            ]
+            keys = [expression.name for tree in documents for expression in tree_template.expressions(tree, keys=True)]
+            used += [(name, line_of(source, name), "a placeholder in a key: keys are written as they are") for name in keys]
+        else:
+            from eidos.templates.text_template import Text
+
+            used = list(Text(templates.source(file.template)).placeholders(file.target))
+            if file.target.endswith(".sh"):
+                scripts.append((place, texts.fill(file.target, templates.pieces(file.template), _Samples())))
+    except EidosError as fault:
+        message = fault.message.removeprefix(f"{place}: ").removeprefix(f"{place}, ")
+        yield Fault(ERROR, "syntax", place, message, fault.hint or "")
+        return
+    for name, line, misplaced in used:
+        if not _is_known(name, known) and not (name.startswith("setting.") and file.template.startswith(f"{template_sets.EVERY}/")):
+            yield Fault(ERROR, "unknown-name", f"{place}:{line}", f"nothing has the name {name!r}", did_you_mean(name, known) or "")
+        if misplaced:
+            yield Fault(ERROR, "misplaced", f"{place}:{line}", misplaced)
+
+
+class _Samples(dict[str, str]):
+    """A value for every name, so that a script can be read whole."""
+
+    def get(self, key: str, default: Any = None) -> Any:  # a mapping's signature
+        """A word."""
+        return "sample"
+
+
+def _shell(scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+    """What bash and shellcheck say of scripts."""
+    import shutil
+
+    for program, arguments in (("bash", ["-n"]), ("shellcheck", ["--shell=bash", "--format=gcc", "-"])):
+        found = shutil.which(program)
+        if found is None:
+            if scripts:
+                yield Fault(
+                    WARNING, f"no-{program}", "templates", f"{program} is not here, so no script was held against it", f"install {program}"
+                )
+            continue
+        for place, content in scripts:
+            yield from _said(place, content, program, [found, *arguments])
+
+
+def _said(place: str, content: str, program: str, command: list[str]) -> Iterator[Fault]:
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            command, input=content.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as fault:
+        yield Fault(WARNING, program, place, f"{program} did not run: {fault}")
+        return
+    for line in done.stdout.decode(errors="backslashreplace").splitlines() if done.returncode else []:
+        # "-:12:3: warning: … [SC2086]" and "bash: line 12: …"
+        where, _, message = line.partition(": ")
+        number = where.split(":")[1] if where.count(":") > 1 else message.partition(":")[0].removeprefix("line ")
+        yield Fault(ERROR, program, f"{place}:{number}" if number.isdigit() else place, message)

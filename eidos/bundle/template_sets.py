@@ -1,0 +1,242 @@
+"""Which templates a component has.
+
+Knows ``bundle.yaml`` and how folders of templates extend one another; must not know what a template says. Every folder below
+``templates/bundles/`` is a set: ``every`` is what any component gets, ``all`` is what stands at the top of a bundle, any other is named
+after its component. Folders that a user lays over the shipped ones replace single files.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidData, NotFound
+from eidos.model.recipe import API_VERSION
+from eidos.model.record import Record
+from eidos.templates.markup import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Union
+
+    from eidos.templates.markup import Piece
+
+    #: Text, the documents of YAML, or {"pieces": a text taken apart}.
+    Content = Union[str, list[Any], dict[str, list[Piece]]]
+
+EVERY, ALL, INDEX = "every", "all", "bundle.yaml"
+RESERVED = (EVERY, ALL)
+
+#: Where a component's values are; what is laid over them goes here, too.
+VALUES = "values.yaml"
+MANIFESTS, EXAMPLES = "manifests/", "manifests/examples/"
+
+#: What the engine writes itself, and no template may.
+OWN = ("checksums.txt", "recipe.yaml", "images.txt", "incomplete.txt")
+
+KEYS = ("version", "recipe", "extends", "settings", "services", "versions", "files")
+FILE_KEYS = ("template", "target", "kind", "when", "example", "apply")
+DATA, TEXT = "data", "text"
+
+_DATA_ENDINGS = (".yaml", ".yml", ".json")
+
+
+class File(Record):
+    """One file of a set: ``template`` is its path among all templates, ``target`` its place in the component's folder.
+
+    ``when`` is a name that must stand for something that is not empty, or the file is left out. What has ``applied`` is among the
+    manifests that scripts apply.
+    """
+
+    template: str
+    target: str
+    kind: str
+    when: str = ""
+    applied: bool = False
+
+
+class Templates(Record):
+    """Every template there is: path below ``templates/bundles/`` → text, or documents; ``shown`` is where a user's own lie."""
+
+    contents: dict[str, Content]
+    shown: dict[str, str] = {}
+
+    def name(self, path: str) -> str:
+        """A template's name for people."""
+        return self.shown.get(path, f"templates/bundles/{path}")
+
+    def source(self, path: str) -> str:
+        """A template as it was written."""
+        content = self._content(path)
+        if isinstance(content, str):
+            return content
+        from eidos.files import resources
+
+        return resources.read_text(f"templates/bundles/{path}")
+
+    def documents(self, path: str) -> list[Any]:
+        """The documents of a template that is data; InvalidData with its name and line when it does not parse."""
+        content = self._content(path)
+        if isinstance(content, list):
+            return content
+        known: dict[str, list[Any]] = self.__dict__.setdefault("_documents", {})
+        if path not in known:
+            known[path] = split(self.source(path), self.name(path))
+        return known[path]
+
+    def pieces(self, path: str) -> list[Piece]:
+        """A template that is text, taken apart; InvalidData with the line of what is wrong."""
+        content = self._content(path)
+        if isinstance(content, dict):
+            return content["pieces"]
+        known: dict[str, list[Piece]] = self.__dict__.setdefault("_pieces", {})
+        if path not in known:
+            known[path] = parse(path, self.source(path))
+        return known[path]
+
+    def ids(self) -> tuple[str, ...]:
+        """The sets that there are."""
+        return tuple(sorted({path.partition("/")[0] for path in self.contents if "/" in path}))
+
+    def _content(self, path: str) -> Content:
+        if path not in self.contents:
+            raise InvalidData(f"{self.name(path)}: there is no such template")
+        return self.contents[path]
+
+
+def split(text: str, name: str) -> list[Any]:
+    """The documents of YAML text, which a line ``---`` sets apart; empty ones do not count."""
+    from eidos import formats
+
+    found = []
+    lines: list[str] = []
+    skipped = 0
+    for number, line in enumerate([*text.split("\n"), "---"], 1):
+        if line.rstrip() != "---":
+            lines.append(line)
+            continue
+        # Empty lines in front keep the numbers of lines right.
+        document = formats.from_text("\n" * skipped + "\n".join(lines), name)
+        skipped, lines = number, []
+        if document is not None:
+            found.append(document)
+    return found
+
+
+def shipped() -> Templates:
+    """The templates that eidos carries."""
+    from eidos.files import resources
+
+    return Templates(resources.template_tree())
+
+
+def over(below: Templates, folder: str) -> Templates:
+    """A user's folder of templates laid over others, file by file. Raises NotFound, or InvalidData for what is no text."""
+    import os
+
+    from eidos.files import resources
+
+    if not os.path.isdir(folder):
+        raise NotFound(f"{folder}: there is no such folder", "it holds a folder for each component, with a bundle.yaml in it")
+    contents = dict(below.contents)
+    shown = {}
+    for name, path in resources.files(folder):
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                contents[name] = file.read()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise InvalidData(f"{path}: {getattr(fault, 'strerror', '') or 'it is not UTF-8'}") from fault
+        shown[name] = os.path.join(folder, name)
+    return Templates(contents, shown)
+
+
+class TemplateSet(Record):
+    """The files of one component, and the settings that its set has for it."""
+
+    id: str
+    version: str
+    files: tuple[File, ...]
+    settings: dict[str, Any] = {}
+
+
+def read(templates: Templates, id: str, chart_version: str = "", service: str = "") -> TemplateSet:
+    """The set of a component; one without a folder has what ``every`` has. InvalidData naming file and place.
+
+    ``versions`` of its index say more about one version of the chart, ``services`` about one service.
+    """
+    own = f"{id}/{INDEX}"
+    if own not in templates.contents:
+        if any(path.startswith(f"{id}/") for path in templates.contents):
+            raise InvalidData(f"{templates.name(own)}: there is no such file", "a folder of templates has an index")
+        own = f"{EVERY}/{INDEX}"
+    index = _index(templates, own)
+    settings: dict[str, Any] = {}
+    files: dict[str, File] = {}
+    base = index.get("extends")
+    if base is not None:
+        if not isinstance(base, str) or f"{base}/{INDEX}" not in templates.contents or base == id:
+            raise InvalidData(f"{templates.name(own)}: extends: there is no set {base!r}", f"write extends: {EVERY}")
+        below = _index(templates, f"{base}/{INDEX}")
+        settings.update(_settings(below, templates.name(f"{base}/{INDEX}"), chart_version, service))
+        files.update(_files(below, templates, base))
+    settings.update(_settings(index, templates.name(own), chart_version, service))
+    files.update(_files(index, templates, own.partition("/")[0]))
+    return TemplateSet(id, str(index.get("version", "")), tuple(files.values()), settings)
+
+
+def _index(templates: Templates, path: str) -> dict[str, Any]:
+    name = templates.name(path)
+    documents = templates.documents(path)
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        raise InvalidData(f"{name}: expected one mapping")
+    index: dict[str, Any] = documents[0]
+    if not isinstance(index.get("version"), str):
+        raise InvalidData(f"{name}: version: expected text", "a set of templates has a version, in quotes")
+    if index.get("recipe") != API_VERSION:
+        raise InvalidData(f"{name}: recipe: these templates need {index.get('recipe')!r}, and recipes are {API_VERSION}")
+    return index
+
+
+def _settings(index: Mapping[str, Any], name: str, chart_version: str, service: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for key, inner in (("settings", None), ("services", service), ("versions", chart_version)):
+        tree = index.get(key) or {}
+        if not isinstance(tree, dict):
+            raise InvalidData(f"{name}: {key}: expected a mapping")
+        found = tree if inner is None else tree.get(inner) or {}
+        if not isinstance(found, dict):
+            raise InvalidData(f"{name}: {key}.{inner}: expected a mapping")
+        settings.update(found)
+    return settings
+
+
+def _files(index: Mapping[str, Any], templates: Templates, folder: str) -> dict[str, File]:
+    name = templates.name(f"{folder}/{INDEX}")
+    items = index.get("files") or []
+    if not isinstance(items, list):
+        raise InvalidData(f"{name}: files: expected a list")
+    files: dict[str, File] = {}
+    for number, item in enumerate(items):
+        at = f"{name}: files[{number}]"
+        if not isinstance(item, dict) or not isinstance(item.get("template"), str):
+            raise InvalidData(f"{at}: expected a mapping with a template")
+        template: str = item["template"]
+        when = item.get("when") or ""
+        if not isinstance(when, str):
+            raise InvalidData(f"{at}.when: expected a name")
+        target = _path(item.get("target", template), f"{at}.target")
+        kind = item.get("kind") or (DATA if template.endswith(_DATA_ENDINGS) else TEXT)
+        if kind not in (DATA, TEXT):
+            raise InvalidData(f"{at}.kind: {kind!r} is neither {DATA} nor {TEXT}")
+        if item.get("example") and not target.startswith(EXAMPLES):
+            raise InvalidData(f"{at}.target: an example lies below {EXAMPLES}")
+        manifest = target.startswith(MANIFESTS) and not target.startswith(EXAMPLES)
+        applied = manifest and item.get("apply") is not False
+        files[target] = File(f"{folder}/{template}", target, kind, when, applied)
+    return files
+
+
+def _path(path: object, at: str) -> str:
+    if not isinstance(path, str) or not path or set(path.split("/")) & {"", ".", ".."} or not path.isprintable() or "\\" in path:
+        raise InvalidData(f"{at}: {path!r} is no path below the component's folder")
+    if path in OWN:
+        raise InvalidData(f"{at}: {path} is written by eidos itself")
+    return path

@@ -1,0 +1,186 @@
+r"""Which values a chart has, and of which types.
+
+Knows key paths as Helm writes them and the flat files that list a chart's; must not know any chart. A path is ``a.b[0].c``; a dot
+inside a key is ``\.``. What is listed as ``any``, or as a ``mapping`` without anything below it, is open: what stands there is the
+user's own.
+
+>>> chart = Schema({"driver.enabled": "boolean", "env": "list", "nodeSelector": "mapping"})
+>>> chart.type_of(parse_path("driver.enabled")), chart.type_of(parse_path("env[0].name")), chart.type_of(parse_path(r"nodeSelector.a\.b"))
+('boolean', 'any', 'any')
+>>> chart.type_of(parse_path("driver.enbled"))
+Traceback (most recent call last):
+eidos.errors.InvalidInput: the chart has no value driver.enbled
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidData, InvalidInput
+from eidos.model.record import Record
+from eidos.suggest import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Union
+
+    Path = tuple[Union[str, int], ...]
+
+ANY, MAPPING, LIST, STRING, BOOLEAN, INTEGER, NUMBER = "any", "mapping", "list", "string", "boolean", "integer", "number"
+TYPES = (ANY, MAPPING, LIST, STRING, BOOLEAN, INTEGER, NUMBER)
+
+_PYTHON: dict[str, tuple[type, ...]] = {
+    MAPPING: (dict,),
+    LIST: (list, tuple),
+    STRING: (str,),
+    BOOLEAN: (bool,),
+    INTEGER: (int,),
+    NUMBER: (int, float),
+}
+
+#: The largest index of a list, so that a slip of the finger makes no list of a million items.
+MOST = 10_000
+
+
+class Schema(Record):
+    """``types`` maps each key path of a chart to its type."""
+
+    types: dict[str, str]
+
+    def type_of(self, path: Path) -> str:
+        """The type of the value at a path. Raises InvalidInput with the nearest path when the chart has none there."""
+        known = ""
+        for number, part in enumerate(path):
+            if isinstance(part, int):
+                raise InvalidInput(f"{shown(path[:number])} is no list in this chart", self._hint(known))
+            known = f"{known}.{escaped(part)}" if known else escaped(part)
+            kind = self.types.get(known)
+            parent = self._is_parent(known)
+            if kind is None and not parent:
+                raise InvalidInput(f"the chart has no value {shown(path)}", self._hint(shown(path)))
+            if number == len(path) - 1:
+                return MAPPING if parent else kind or ANY
+            if not parent and kind in (ANY, MAPPING):
+                return ANY
+            if not parent and kind == LIST:
+                if not isinstance(path[number + 1], int):
+                    raise InvalidInput(f"{known} is a list, and {path[number + 1]!r} is no index", f"write {known}[0]")
+                return ANY
+            if not parent:
+                raise InvalidInput(f"the chart has no value {shown(path)}: {known} is a {kind}, with nothing below it", self._hint(known))
+        return ANY
+
+    def check(self, tree: Any, where: str) -> None:
+        """Raise InvalidData for the first value that the chart does not have, or that is of another type; ``where`` says whose they are."""
+        for path, value in leaves(tree):
+            try:
+                kind = self.type_of(path)
+            except InvalidInput as fault:
+                raise InvalidData(f"{where}: {fault.message}", fault.hint) from fault
+            if not fits(value, kind):
+                raise InvalidData(f"{where}: {shown(path)}: the chart takes a {kind} here, and this is {value!r}"[:600])
+
+    def _is_parent(self, path: str) -> bool:
+        cached: set[str] | None = self.__dict__.get("_parents")
+        if cached is None:
+            cached = set()
+            for known in self.types:
+                parts = [escaped(str(part)) for part in parse_path(known)]
+                cached.update(".".join(parts[:end]) for end in range(1, len(parts)))
+            self.__dict__["_parents"] = cached
+        return path in cached
+
+    def _hint(self, path: str) -> str | None:
+        self._is_parent("")
+        found = nearest(path, [*self.types, *self.__dict__["_parents"]])
+        return f"did you mean {found}?" if found else None
+
+
+def read(tree: object, name: str) -> Schema:
+    """The schema in a flat mapping of key paths to types; InvalidData when it is none."""
+    if not isinstance(tree, dict):
+        raise InvalidData(f"{name}: expected a mapping of key paths to types")
+    for path, kind in tree.items():
+        if kind not in TYPES:
+            raise InvalidData(f"{name}: {path}: {kind!r} is none of {', '.join(TYPES)}")
+    return Schema(tree)
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Whether a value is of a type; null takes a chart's own value away, and fits everywhere."""
+    if value is None or kind == ANY:
+        return True
+    if isinstance(value, bool):
+        return kind == BOOLEAN
+    return isinstance(value, _PYTHON[kind])
+
+
+def leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
+    """Path and value of everything in a mapping that is no mapping with something in it, in order; lists count as values."""
+    waiting: list[tuple[Path, Any]] = [((), tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and (value or not path):
+            waiting += [((*path, key), item) for key, item in reversed(list(value.items()))]
+        else:
+            yield path, value
+
+
+def parse_path(text: str) -> Path:
+    r"""The keys and indexes of a path; InvalidInput when it is none.
+
+    >>> parse_path(r"a.b\.c[0][1].d")
+    ('a', 'b.c', 0, 1, 'd')
+    """
+    path: list[str | int] = []
+    key = ""
+    at = 0
+    fresh = True  # a key must come next
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and at + 1 < len(text):
+            key += text[at + 1]
+            at += 2
+            continue
+        if char == ".":
+            if fresh and not key:
+                raise InvalidInput(f"{text!r} is no path: a key in it is empty", "write path.to.key, and \\. for a dot in a key")
+            if key:
+                path.append(key)
+            key, fresh = "", True
+        elif char == "[":
+            end = text.find("]", at)
+            digits = text[at + 1 : end] if end > 0 else ""
+            if (fresh and not key) or not (digits.isascii() and digits.isdigit()) or len(digits) > 6 or int(digits) > MOST:
+                raise InvalidInput(f"{text!r} is no path: an index is written [0], after the key of a list, and is at most {MOST}")
+            if key:
+                path.append(key)
+            path.append(int(digits))
+            key, fresh = "", False
+            at = end
+            if at + 1 < len(text) and text[at + 1] not in ".[":
+                raise InvalidInput(f"{text!r} is no path: a dot must follow the index")
+        else:
+            key += char
+        at += 1
+    if key:
+        path.append(key)
+    elif fresh:
+        raise InvalidInput(f"{text!r} is no path: a key in it is empty", "write path.to.key, and \\. for a dot in a key")
+    return tuple(path)
+
+
+def escaped(key: str) -> str:
+    """A key as it stands in a path."""
+    return key.replace("\\", "\\\\").replace(".", "\\.").replace("[", "\\[")
+
+
+def shown(path: Sequence[str | int]) -> str:
+    r"""A path as it is written.
+
+    >>> shown(("a", 0, "b.c"))
+    'a[0].b\\.c'
+    """
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{escaped(part)}" if text else escaped(part)
+    return text

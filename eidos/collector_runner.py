@@ -1,0 +1,207 @@
+"""Runs collectors side by side, each in a child that can be abandoned, and says what became of them.
+
+Knows the order in which children are made, what a child says to its parent, and what a failure costs; must not know any particular
+source, nor what a snapshot is made of.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from eidos import log
+from eidos.collectors import turn
+from eidos.errors import EidosError, NotApplicable, Outdated, Timeout, Unavailable
+from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SECRET, SKIPPED, UNREADABLE, VOLATILE, Gap, Outcome, Subtype
+from eidos.process.child import Child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Callable
+
+    from eidos.collectors import Collect, Sources
+    from eidos.process.child import Frame
+    from eidos.process.thread_pool import Future
+
+Result = tuple[Outcome, tuple[Subtype, ...]]
+
+
+def collect(
+    chosen: tuple[str, ...],
+    sources: Sources,
+    collector: Callable[[str], Collect],
+    fail_fast: bool,
+    workers: int,
+    others: Sequence[Child],
+) -> dict[str, Result]:
+    """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed; warnings come last, together."""
+    children: dict[str, Child] = {}
+    results: dict[str, Result] = {}
+
+    def keep(result: Result) -> None:
+        outcome = result[0]
+        results[outcome.name] = result
+        if not _is_warning(outcome):
+            _log(outcome)
+        if fail_fast and outcome.outcome == FAILED:
+            raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
+
+    done: dict[str, Result] = {}
+
+    def supervise(name: str) -> Result:
+        result = done[name] = _supervise(name, children[name], sources)
+        return result
+
+    try:
+        for name in sorted(chosen, key=turn):
+            try:
+                children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
+            except Unavailable as fault:
+                keep((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
+            else:
+                if len(children) <= workers:
+                    children[name].start()
+        # Only now: it takes longer to import than most collectors take to finish.
+        from eidos.process.thread_pool import ThreadPoolExecutor, as_completed
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            try:
+                waiting: list[Future[Result]] = []
+                try:
+                    waiting.extend(pool.submit(supervise, name) for name in children)
+                except RuntimeError as fault:  # the system has no thread left
+                    log.debug(f"collectors are waited for one after the other: {fault}")
+                    for child in children.values():  # none waits for the slowest of those before it
+                        child.start()
+                for future in as_completed(waiting):
+                    keep(future.result())
+            except BaseException:
+                for child in children.values():
+                    child.kill()
+                raise
+        # The pool may have done one whose submission failed.
+        for name in children:
+            if name not in results:
+                keep(done.get(name) or supervise(name))
+    finally:
+        for child in children.values():
+            child.close()
+    log_together(results[name][0] for name in chosen if _is_warning(results[name][0]))
+    return results
+
+
+def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) -> Callable[[], Iterator[Frame]]:
+    """The child's side of one collector: every part, and how it ended, as frames of plain values."""
+
+    def produce() -> Iterator[Frame]:
+        lines: list[Frame] = []
+        log.divert(lambda level, message, fields: lines.append(("log", level, message, _texts(fields))))
+        began = time.monotonic()
+        end: Frame = ("end", OK, None, None, None)
+        try:
+            for part in collector(name)(sources):
+                yield from lines
+                lines.clear()
+                if isinstance(part, Gap):
+                    yield ("gap", part.kind, part.what, part.why)
+                else:
+                    yield ("subtype", part.name, part.data, part.context)
+        except NotApplicable as why:
+            end = ("end", SKIPPED, why.reason, why.hint, None)
+        except EidosError as fault:
+            end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
+        except Exception as fault:  # a collector's own mistake costs its outcome, not the document
+            import traceback
+
+            from eidos.redact.withholding import withhold_text
+
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            where = f"{os.path.basename(place.filename)}:{place.lineno}"
+            end = (
+                "end",
+                FAILED,
+                f"internal error at {where}: {type(fault).__name__}: {withhold_text(str(fault))[0]}",
+                "please report this as a fault of eidos",
+                None,
+            )
+            for line in traceback.format_exc().splitlines():
+                log.debug(line)
+        yield from lines
+        yield ("time", (time.monotonic() - began) * 1000)
+        yield end
+
+    return produce
+
+
+def _texts(fields: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _supervise(name: str, child: Child, sources: Sources) -> Result:
+    """The parent's side of one collector: what it yielded, and what became of it."""
+    found: dict[str, Subtype] = {}
+    gaps: list[Gap] = []
+    began = time.monotonic()
+    late = began >= sources.deadline and not child.is_started
+    outcome, reason, hint = FAILED, "no answer", None
+    milliseconds = stale = None
+    try:
+        for frame in child.frames(sources.deadline):
+            assert isinstance(frame, tuple)
+            kind, *rest = frame
+            if kind == "subtype":
+                part = Subtype(*rest)
+                before = found.get(part.name)
+                found[part.name] = (
+                    part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
+                )
+            elif kind == "gap":
+                gaps.append(Gap(*rest))
+            elif kind == "log":
+                log.emit(rest[0], rest[1], {"collector": name, **rest[2]})
+            elif kind == "time":
+                milliseconds = rest[0]
+            else:
+                outcome, reason, hint, stale = rest
+    except Timeout:
+        reason = "the deadline passed before its turn came" if late else "no answer before the deadline"
+        hint = "give it more time with --timeout, or leave it out with --skip"
+    except EidosError as fault:
+        reason, hint = fault.message, fault.hint
+    finally:
+        child.close()
+    if milliseconds is None:
+        milliseconds = (time.monotonic() - began) * 1000
+    subtypes = tuple(subtype for subtype in found.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
+    unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
+    if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
+        outcome = PARTIAL
+    withheld = sum(gap.kind == SECRET for gap in gaps)
+    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld, stale), subtypes
+
+
+def log_together(outcomes: Iterable[Outcome]) -> None:
+    """Say once what is missing for one and the same reason: a cluster that is down costs all that would ask it."""
+    same: dict[tuple[str, str | None, str | None], list[Outcome]] = {}
+    for outcome in outcomes:
+        same.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
+    for group in same.values():
+        _log(*group)
+
+
+def _is_warning(outcome: Outcome) -> bool:
+    # A skip that somebody could do something about is worth one: a GPU host without its driver.
+    return outcome.outcome == FAILED or (outcome.outcome == SKIPPED and bool(outcome.hint))
+
+
+def _log(*outcomes: Outcome) -> None:
+    first, names = outcomes[0], ", ".join(outcome.name for outcome in outcomes)
+    say = log.warn if _is_warning(first) else log.debug if first.outcome == OK else log.info
+    say(
+        f"{names}: {first.outcome}" + (f": {first.reason}" if first.reason else ""),
+        collector=names,
+        duration_ms=max(outcome.milliseconds for outcome in outcomes),
+        unreadable=len(first.unreadable) or None,
+        hint=first.hint,
+    )

@@ -1,0 +1,286 @@
+"""YAML to a tree, safely.
+
+Knows PyYAML's events and YAML's traps; must not know files or encodings. The tree is built straight from events, with a stack of
+its own: no node graph, no constructors, no recursion, so a document decides neither what is run nor how deep. Keys are always
+strings, spelled as in the document (``8: x`` and ``yes: y`` have the keys ``8`` and ``yes``). Refused are a key that stands twice,
+keys that are no scalars, tags other than those of plain values, a second document, an alias inside what it stands for.
+``<<`` merges, as PyYAML and yaml.v3 have it.
+"""
+
+from __future__ import annotations
+
+from yaml.error import MarkedYAMLError
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    MappingStartEvent,
+    ScalarEvent,
+)
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.scanner import Scanner
+
+from eidos.formats.plain_scalars import plain
+from eidos.formats.syntax_error import Fault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+_TAG = "tag:yaml.org,2002:"
+_COLLECTION_TAGS = {True: (None, "!", _TAG + "map"), False: (None, "!", _TAG + "seq")}
+_SCALAR_TYPES: dict[str, tuple[type, ...]] = {
+    _TAG + "int": (int,),
+    _TAG + "float": (float, int),
+    _TAG + "bool": (bool,),
+    _TAG + "null": (type(None),),
+}
+
+
+class _Events(Reader, Scanner, Parser):
+    """PyYAML's own reader, up to its events."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+
+
+class _Open:
+    """A mapping or sequence under way."""
+
+    def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None, before: int) -> None:
+        self.value = value
+        self.anchor = anchor
+        #: Values in the document before this one.
+        self.before = before
+        #: Levels below this one, so far.
+        self.height = 1
+        self.key: str | None = None
+        #: Line of each key, and whether the key under way is ``<<``.
+        self.lines: dict[str, int] = {}
+        self.merging = False
+        self.merged: list[dict[str, Any]] = []
+
+
+class _Anchored:
+    """What an alias stands for: a finished value, how many values it holds, how deep it is, a scalar's text. Unfinished: count 0."""
+
+    def __init__(self, value: Any = None, count: int = 0, height: int = 0, text: str | None = None) -> None:
+        self.value = value
+        self.count = count
+        self.height = height
+        self.text = text
+
+
+def read(text: str, depth: int, values: int, proceed: Callable[[], object] | None = None) -> Any:
+    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; None when it is empty. Raises Fault.
+
+    ``proceed`` is called once for every few hundred of them, and may raise.
+    """
+    events = None
+    try:
+        events = _Events(text)
+        return _Builder(depth, values).build(events, proceed)
+    except ReaderError as cause:
+        code = ord(text[cause.position])
+        hint = "write it as an escape in double quotes"
+        raise Fault.at(text, cause.position, f"the character U+{code:04X}, which YAML does not allow", hint) from cause
+    except MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        reason = ", ".join(part for part in (cause.context, cause.problem) if part)
+        raise Fault(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from cause
+    # PyYAML trusts the numbers in escapes ("\UFFFFFFFF") and directives.
+    except (ValueError, OverflowError) as cause:
+        mark = events.get_mark() if events is not None else None
+        place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise Fault("not YAML: a number out of range in an escape or a directive", None, *place) from cause
+
+
+def _hint(problem: str) -> str | None:
+    if "'\\t'" in problem:
+        return "YAML is indented with spaces, not tabs"
+    return "the document ends too early: was it cut off?" if "end of stream" in problem or "<stream end>" in problem else None
+
+
+class _Builder:
+    """One document under way."""
+
+    def __init__(self, depth: int, values: int) -> None:
+        self.depth = depth
+        self.values = values
+        self.count = 0
+        self.stack: list[_Open] = []
+        self.anchors: dict[str, _Anchored] = {}
+        self.root: Any = None
+
+    def build(self, events: Any, proceed: Callable[[], object] | None = None) -> Any:
+        """The tree; raises Fault, or what PyYAML raises, or ``proceed``."""
+        documents = number = 0
+        while True:
+            number += 1
+            if proceed is not None and number % 256 == 0:
+                proceed()
+            event = events.get_event()
+            if event is None:
+                return self.root
+            kind = type(event)
+            if kind is ScalarEvent:
+                self.scalar(event)
+            elif isinstance(event, CollectionStartEvent):
+                self.open(event, kind is MappingStartEvent)
+            elif isinstance(event, CollectionEndEvent):
+                self.close(event)
+            elif kind is AliasEvent:
+                self.alias(event)
+            elif kind is DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    raise _fault(event, "a second document begins here, and one is expected", "split the file where it says ---")
+            elif kind is DocumentEndEvent:
+                self.anchors.clear()
+
+    def scalar(self, event: Any) -> None:
+        text: str = event.value
+        if not text.isascii():
+            _check_characters(event, text)
+        self.grow(event, 1)
+        top = self.stack[-1] if self.stack else None
+        keyed = top is not None and top.key is None and isinstance(top.value, dict)
+        value = text if keyed and event.tag is None and event.anchor is None else self.resolve(event, text)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _Anchored(value, 1, 0, text)
+        if top is not None and keyed:
+            top.merging = text == "<<" and event.implicit[0]
+            self.begin_key(top, event, text)
+        else:
+            self.add(event, value)
+
+    def begin_key(self, top: _Open, event: Any, text: str) -> None:
+        if not top.merging:
+            if text in top.lines:
+                reason = f'the key "{_short(text)}" stands here again, first on line {top.lines[text]}'
+                raise _fault(event, reason, "remove one of them")
+            top.lines[text] = event.start_mark.line + 1
+        top.key = text
+
+    def resolve(self, event: Any, text: str) -> Any:
+        tag = event.tag
+        if tag is None or tag == "!":
+            return plain(text) if event.implicit[0] and tag is None else text
+        if tag in (_TAG + "str", _TAG + "timestamp"):
+            return text
+        if tag not in _SCALAR_TYPES:
+            raise _foreign(event, tag)
+        value = plain(text)
+        if not isinstance(value, _SCALAR_TYPES[tag]) or (isinstance(value, bool) and tag != _TAG + "bool"):
+            raise _fault(event, f'"{_short(text)}" is no {tag[len(_TAG) :]}')
+        return float(value) if tag == _TAG + "float" and isinstance(value, int) else value
+
+    def open(self, event: Any, mapping: bool) -> None:
+        if event.tag not in _COLLECTION_TAGS[mapping]:
+            raise _foreign(event, event.tag)
+        if self.stack:
+            self.expect_value(event)
+        self.check_depth(event, len(self.stack) + 1)
+        self.grow(event, 1)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _Anchored()
+        self.stack.append(_Open({} if mapping else [], event.anchor, self.count - 1))
+
+    def close(self, event: Any) -> None:
+        done = self.stack.pop()
+        if isinstance(done.value, dict):
+            for source in done.merged:
+                for key, value in source.items():
+                    done.value.setdefault(key, value)
+        if done.anchor is not None:
+            self.anchors[done.anchor] = _Anchored(done.value, self.count - done.before, done.height)
+        if self.stack:
+            self.stack[-1].height = max(self.stack[-1].height, done.height + 1)
+        self.add(event, done.value)
+
+    def alias(self, event: Any) -> None:
+        name: str = event.anchor
+        target = self.anchors.get(name)
+        if target is None:
+            raise _fault(event, f"the alias *{_short(name)} has no anchor before it")
+        if not target.count:
+            raise _fault(event, f"the alias *{_short(name)} stands inside what it stands for")
+        top = self.stack[-1]
+        self.check_depth(event, len(self.stack) + target.height)
+        self.grow(event, target.count)
+        if isinstance(top.value, dict) and top.key is None:
+            if target.text is None:
+                raise _fault(event, "a key must be a scalar")
+            self.begin_key(top, event, target.text)
+            return
+        top.height = max(top.height, target.height + 1)
+        self.add(event, _copy(target.value))
+
+    def add(self, event: Any, value: Any) -> None:
+        """Put a finished value where it belongs."""
+        if not self.stack:
+            self.root = value
+            return
+        top = self.stack[-1]
+        if isinstance(top.value, list):
+            top.value.append(value)
+            return
+        assert top.key is not None
+        if top.merging:
+            self.merge(top, event, value)
+        else:
+            top.value[top.key] = value
+        top.key, top.merging = None, False
+
+    def merge(self, top: _Open, event: Any, value: Any) -> None:
+        sources = value if isinstance(value, list) else [value]
+        if not all(isinstance(source, dict) for source in sources):
+            raise _fault(event, "<< takes a mapping, or a list of mappings")
+        top.merged.extend(sources)
+
+    def expect_value(self, event: Any) -> None:
+        top = self.stack[-1]
+        if isinstance(top.value, dict) and top.key is None:
+            raise _fault(event, "a key must be a scalar", "quote it, if it is meant as text")
+
+    def grow(self, event: Any, count: int) -> None:
+        self.count += count
+        if self.count > self.values:
+            hint = "its aliases multiply: write out what they stand for" if count > 1 else None
+            raise _fault(event, f"more than {self.values:,} values", hint)
+
+    def check_depth(self, event: Any, depth: int) -> None:
+        if depth > self.depth:
+            raise _fault(event, f"nested more than {self.depth} levels deep")
+
+
+def _copy(value: Any) -> Any:
+    """A copy that shares nothing that can change; its depth has been checked."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_characters(event: Any, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise _fault(event, f"an escape for half a character, \\u{ord(text[cause.start]):04x}") from cause
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _foreign(event: Any, tag: str) -> Fault:
+    return _fault(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "a document holds plain values only: remove the tag")
+
+
+def _fault(event: Any, reason: str, hint: str | None = None) -> Fault:
+    return Fault(reason, hint, event.start_mark.line + 1, event.start_mark.column + 1)

@@ -1,0 +1,181 @@
+"""What a file tree shows of an NVIDIA driver and of NVIDIA devices, without loading or running anything.
+
+Knows where the kernel module, the device nodes, the library and the PCI bus show themselves; must not know NVML.
+
+Sources: /proc/driver/nvidia (NVIDIA driver README, "Using the /proc/driver/nvidia interface"), /sys/module/nvidia/version,
+/sys/bus/pci/devices (Linux, Documentation/ABI/testing/sysfs-bus-pci), ld.so(8) for where libraries are searched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos.errors import EidosError, NotFound, Unavailable
+from eidos.model.record import Record
+from eidos.nvidia.gpu_values import compact
+from eidos.nvidia.nvml import SONAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eidos.files.host import Host
+
+PCI = "/sys/bus/pci/devices"
+
+#: Where drivers put their library. The driver container of the GPU Operator comes first: where it runs, it is what drives.
+LIBRARY_FOLDERS = (
+    "/run/nvidia/driver/usr/lib/x86_64-linux-gnu",
+    "/run/nvidia/driver/usr/lib/aarch64-linux-gnu",
+    "/run/nvidia/driver/usr/lib64",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/nvidia/lib64",  # Kubernetes on Google Cloud, inside a container
+    "/home/kubernetes/bin/nvidia/lib64",  # the same, on Container-Optimized OS itself
+    "/opt/nvidia/lib64",
+    "/run/opengl-driver/lib",  # NixOS
+    "/usr/lib/wsl/lib",  # WSL 2
+)
+
+#: Any of these shows that a driver is at work. (WSL 2 has none of them: there the library is the trace.)
+_TRACES = ("/proc/driver/nvidia/version", "/sys/module/nvidia", "/dev/nvidiactl")
+
+_LD_CACHE = "/etc/ld.so.cache"
+
+
+class Driver(Record):
+    """``loaded``: a kernel driver is at work; ``version``: of its module, if it says; ``libraries``: paths below the root, best first."""
+
+    loaded: bool
+    version: str | None
+    libraries: tuple[str, ...]
+
+
+class Device(Record):
+    """An NVIDIA display or 3D controller on the PCI bus: its address as sysfs writes it, and the kernel driver bound to it, if any."""
+
+    bus_id: str
+    driver: str | None
+
+
+def look(host: Host, environ: Mapping[str, str] = os.environ) -> Driver:
+    """Look for traces of a driver; a trace that cannot be read counts as one.
+
+    Where the running kernel is looked at, from a container too, the dynamic linker's own ways count: LD_LIBRARY_PATH and its cache, where
+    NVIDIA's container runtime puts the library. One that only the linker finds is there as its bare name.
+    """
+    version = module_version(host)
+    libraries = [f"{folder}/{SONAME}" for folder in LIBRARY_FOLDERS if _there(host, f"{folder}/{SONAME}")]
+    if version is not None:
+        # Two drivers' libraries: the one whose file is named after the module is the one that can talk to it.
+        libraries.sort(key=lambda path: library_version(_target(host, path)) != version)
+    if (host.root == "/" or host.is_live) and _linker_finds(environ):
+        libraries.insert(0, SONAME)
+    return Driver(version is not None or any(_there(host, path) for path in _TRACES), version, tuple(libraries))
+
+
+def module_version(host: Host) -> str | None:
+    """Version of the loaded kernel module, or None."""
+    try:
+        return host.read("/sys/module/nvidia/version").strip() or None
+    except EidosError:
+        pass
+    try:
+        return parse_version(host.read("/proc/driver/nvidia/version"))
+    except EidosError:
+        return None
+
+
+def parse_version(text: str) -> str | None:
+    """The module's version out of /proc/driver/nvidia/version.
+
+    >>> parse_version("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@U16)")
+    '570.86.15'
+    >>> parse_version("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun  6 22:20:39 UTC 2023")
+    '535.54.03'
+    """
+    for word in text.partition("\n")[0].split():
+        if "." in word and word.replace(".", "").isdecimal() and word.isascii():
+            return word
+    return None
+
+
+def library_version(path: str) -> str | None:
+    """The version that a library's file is named after.
+
+    >>> library_version("/usr/lib/libnvidia-ml.so.570.86.15"), library_version("/usr/lib/libnvidia-ml.so.1")
+    ('570.86.15', None)
+    """
+    version = path.rpartition("/")[2].partition(".so.")[2]
+    return version if "." in version else None
+
+
+def library_in_use() -> str | None:
+    """Path of the management library that this process has loaded, links resolved; None when it has none."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            for line in maps:
+                path = line.rstrip("\n").partition("/")
+                if path[2].rpartition("/")[2].startswith("libnvidia-ml.so"):
+                    return path[1] + path[2]
+    except OSError:
+        pass
+    return None
+
+
+def devices(host: Host) -> tuple[Device, ...]:
+    """NVIDIA's display and 3D controllers (PCI classes 0300 and 0302) on the bus; virtual functions are not counted.
+
+    Raises NotFound when the host has no PCI bus, Unavailable when it cannot be read.
+    """
+    found = []
+    for bus_id in host.listdir(PCI):
+        folder = f"{PCI}/{bus_id}"
+        try:
+            if host.read(f"{folder}/vendor").strip() != "0x10de" or host.read(f"{folder}/class")[:6] not in ("0x0300", "0x0302"):
+                continue
+            if not host.exists(f"{folder}/physfn"):
+                found.append(Device(compact(bus_id) or bus_id, _driver(host, folder)))
+        except NotFound:  # unplugged while we looked
+            continue
+    return tuple(found)
+
+
+def _driver(host: Host, folder: str) -> str | None:
+    try:
+        return host.readlink(f"{folder}/driver").rstrip("/").rpartition("/")[2] or None
+    except EidosError:
+        return None
+
+
+def numa_node(host: Host, bus_id: str) -> int | None:
+    """The NUMA node next to a PCI device; None when the platform names none. Raises NotFound or Unavailable."""
+    node = host.read(f"{PCI}/{bus_id}/numa_node").strip()
+    return int(node) if node.isdecimal() else None
+
+
+def _there(host: Host, path: str) -> bool:
+    try:
+        return host.exists(path)
+    except Unavailable:
+        return True
+
+
+def _target(host: Host, path: str) -> str:
+    try:
+        return host.readlink(path)
+    except EidosError:
+        return path
+
+
+def _linker_finds(environ: Mapping[str, str]) -> bool:
+    folders = environ.get("LD_LIBRARY_PATH", "").split(":")
+    if any(folder and os.path.exists(f"{folder}/{SONAME}") for folder in folders):
+        return True
+    try:
+        with open(_LD_CACHE, "rb") as cache:
+            return SONAME.encode() in cache.read(8 << 20)
+    except OSError:
+        return False

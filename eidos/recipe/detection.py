@@ -1,0 +1,157 @@
+"""What a snapshot says about the host it was taken of, as a query.
+
+Knows which readings tell os, kernel, cluster, cloud and GPU, and what to do when they disagree or are missing; must not know any
+particular GPU, system or cloud: patterns are the catalog's. It never guesses quietly: whatever it could not tell, it says.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidInput
+from eidos.model.number_format import written
+from eidos.model.query import PLACES, Query
+from eidos.model.record import Record
+from eidos.semver import parse as parse_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.model.snapshot import Snapshot
+    from eidos.recipe.catalog import Catalog, Entry
+
+
+class Detected(Record):
+    """The query that a snapshot answers, and a sentence for each thing that is missing, unknown or in doubt.
+
+    ``unknown`` are the words of the snapshot, by field, that the catalog does not have: what they mean, no layer can say.
+    """
+
+    query: Query
+    warnings: tuple[str, ...] = ()
+    unknown: dict[str, str] = {}
+
+
+def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> Detected:
+    """Read os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; the intent is nobody's but the asker's.
+
+    A field that ``said`` says already is nothing to warn of.
+    """
+    facts = {f"{m.type}.{s.name}.{key}": written(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
+    doubts: dict[str, list[str]] = {field: [] for field in PLACES}
+    unknown: dict[str, str] = {}
+    os_name = _system(facts, catalog, doubts["os"], unknown)
+    osv = _version("osv", facts, doubts)
+    kernel = _version("kernel", facts, doubts)
+    _compare_image(os_name, osv, facts, catalog, doubts["os"])
+    _compare_kernel(kernel, facts, doubts["kernel"])
+    k8s = _version("k8s", facts, doubts)
+    service = _service(facts, catalog, doubts["service"], unknown)
+    gpu = _gpu(facts, catalog, doubts["gpu"], unknown)
+    query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
+    told = (said or Query()).said()
+    warnings = list(_missing(snapshot, {field for field in PLACES if field not in {*query.said(), *told} and not doubts[field]}))
+    warnings += [sentence for field, sentences in doubts.items() if field not in told for sentence in sentences]
+    return Detected(query, tuple(warnings), {field: word for field, word in unknown.items() if field not in told})
+
+
+def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
+    """A sentence for each measurement, or else each reading, without which a field stays unset."""
+    looked = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
+    for wire in ("OS", "K8s", "GPU"):
+        lost = [field for field, place in PLACES.items() if field in fields and place.startswith(f"{wire}.")]
+        if lost and wire not in looked:
+            names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
+            yield f"the snapshot has no {wire} readings: {names} {'stay' if len(lost) > 1 else 'stays'} unset"
+        elif lost:
+            for field in lost:
+                yield f"the snapshot has no {PLACES[field]}: {field} stays unset"
+
+
+def match_model(model: str, catalog: Catalog) -> str | None:
+    """The catalog's name of a GPU by the model that its driver gives.
+
+    A pattern matches whole words, and of all that do the longest one wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40.
+    """
+    words = f" {' '.join(model.lower().replace('-', ' ').split())} "
+    best: tuple[int, str] | None = None
+    for entry in catalog.entries.get("gpu", ()):
+        for pattern in entry.detect:
+            wanted = f" {' '.join(pattern.lower().replace('-', ' ').split())} "
+            if wanted in words and (best is None or len(wanted) > best[0]):
+                best = (len(wanted), entry.name)
+    return best[1] if best else None
+
+
+def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
+    id, like = facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", "")
+    if not id:
+        return ""
+    found = _by_word(catalog.entries.get("os", ()), id.lower())
+    if found is None:
+        kin = next((name for word in like.lower().split() if (name := _by_word(catalog.entries.get("os", ()), word))), None)
+        unknown["os"] = id
+        akin = f" (it calls itself like {kin}; say --os {kin} to treat it so)" if kin else ""
+        warnings.append(f"OS.release.ID is {id!r}, which the catalog does not know{akin}: os stays unset")
+    return found or ""
+
+
+def _version(field: str, facts: dict[str, str], doubts: dict[str, list[str]]) -> str:
+    text = facts.get(PLACES[field], "")
+    if not text:
+        return ""
+    try:
+        return parse_version(text).text
+    except InvalidInput as fault:
+        doubts[field].append(f"{PLACES[field]}: {fault.message}: {field} stays unset")
+        return ""
+
+
+def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catalog, warnings: list[str]) -> None:
+    image = facts.get("K8s.node.os-image", "")
+    if not image or not os_name:
+        return
+    said = next((e.name for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))), "")
+    number = next((word for word in image.split() if word[:1].isdigit()), "")
+    try:
+        same_version = not number or not osv or parse_version(number).matches(parse_version(osv))
+    except InvalidInput:
+        same_version = True
+    if (said and said != os_name) or not same_version:
+        pretty = facts.get("OS.release.PRETTY_NAME", f"{os_name} {osv}")
+        warnings.append(f"os-release says {pretty!r} and the node's os-image says {image!r}: os-release is taken")
+
+
+def _compare_kernel(kernel: str, facts: dict[str, str], warnings: list[str]) -> None:
+    node = facts.get("K8s.node.kernel-version", "")
+    if kernel and node and node != kernel:
+        warnings.append(f"{PLACES['kernel']} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
+
+
+def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
+    entries = catalog.entries.get("service", ())
+    provider = facts.get("K8s.node.provider", "").lower() or facts.get("K8s.node.provider-id", "").partition(":")[0].lower()
+    by_provider = _by_word(entries, provider) if provider else None
+    extra = facts.get("K8s.server.version", "").lower()
+    by_suffix = next((e.name for e in entries for suffix in e.suffixes if f"-{suffix}" in extra or f"+{suffix}" in extra), None)
+    if provider and by_provider is None:
+        if not by_suffix:
+            unknown["service"] = provider
+        warnings.append(f"K8s.node.provider is {provider!r}, which the catalog does not know{'' if by_suffix else ': service stays unset'}")
+    if by_provider and by_suffix and by_provider != by_suffix:
+        warnings.append(f"the node's provider says {by_provider} and the server's version says {by_suffix}: the provider is taken")
+    return by_provider or by_suffix or ""
+
+
+def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
+    model = facts.get("GPU.smi.gpu.model", "")
+    if not model:
+        return ""
+    found = match_model(model, catalog)
+    if found is None:
+        unknown["gpu"] = model
+        warnings.append(f"GPU.smi.gpu.model is {model!r}, which the catalog does not know: gpu stays unset")
+    return found or ""
+
+
+def _by_word(entries: tuple[Entry, ...], word: str) -> str | None:
+    return next((entry.name for entry in entries if word == entry.name or word in entry.aliases or word in entry.detect), None)

@@ -1,0 +1,136 @@
+"""A query and a store make a recipe.
+
+Knows the order of layers and how their words combine; must not know files, flags or the wire. Readings: the later layer stands.
+Constraints: they intersect, so none is ever loosened. Components: versions and values of the later layer stand, value by value.
+"""
+
+from __future__ import annotations
+
+from eidos import __version__
+from eidos.errors import InvalidData
+from eidos.model.constraint import Constraint
+from eidos.model.measurement import TYPES, Measurement, Subtype
+from eidos.model.recipe import Component, Recipe, copied
+from eidos.recipe.components import with_dependencies
+from eidos.recipe.provenance import history
+from eidos.recipe.recipe_warnings import SPECIFIC, doubts
+from eidos.suggest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from eidos.model.chart import Chart
+    from eidos.model.query import Query
+    from eidos.recipe.layer import Choice, Layer, Value
+    from eidos.recipe.store import Store
+
+
+class Contradiction(InvalidData):
+    """Two layers ask of one reading what nothing can satisfy."""
+
+
+def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False) -> Recipe:
+    """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
+
+    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and the recipe says so.
+    Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
+    """
+    overlays = store.matching(query)
+    layers = (store.base, *overlays)
+    asked = {**query.said(), **(unknown or {})}
+    uncovered = tuple(field for field in SPECIFIC if field in asked and not any(field in layer.key.said() for layer in overlays))
+    constraints, components = _constraints(layers), _components(layers, store.charts)
+    return Recipe(
+        timestamp=store.timestamp(),
+        version=__version__,
+        digest=store.digest,
+        request=query,
+        rules=tuple(f"{layer.name}: {layer.key}" for layer in layers),
+        measurements=_readings(layers),
+        constraints=constraints,
+        components=components,
+        uncovered=uncovered,
+        warnings=tuple(doubts(asked, store, layers, constraints, components)),
+        history=history(layers) if explain else {},
+    )
+
+
+def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
+    grouped: dict[str, dict[str, dict[str, Value]]] = {}
+    for layer in layers:
+        for value in layer.values:
+            grouped.setdefault(value.type, {}).setdefault(value.subtype, {})[value.key] = value
+    measurements = []
+    for kind in TYPES.values():
+        subtypes = []
+        for name, values in sorted(grouped.get(kind, {}).items()):
+            data = {key: value.reading for key, value in sorted(values.items())}
+            why = {key: value.why for key, value in sorted(values.items()) if value.why}
+            subtypes.append(Subtype(name, data, why))
+        if subtypes:
+            measurements.append(Measurement(kind, tuple(subtypes)))
+    return tuple(measurements)
+
+
+def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
+    merged: dict[str, Constraint] = {}
+    owners: dict[str, list[str]] = {}
+    for layer in layers:
+        for new in layer.constraints:
+            old = merged.get(new.name)
+            if old is None:
+                merged[new.name] = new
+                owners[new.name] = [layer.name]
+                continue
+            both = old.value.intersect(new.value)
+            if both is None:
+                before = ", ".join(owners[new.name])
+                raise Contradiction(
+                    f"{new.name}: {old.value} ({before}) and {new.value} ({layer.name}) leave nothing that satisfies both",
+                    hint="one of the two layers is wrong, or their keys should not match together",
+                )
+            # The sentence of the stricter one explains the result; of two that both add to it, both do.
+            why = new.why if both.same(new.value) else old.why if both.same(old.value) else " ".join(filter(None, (old.why, new.why)))
+            source = new.source if both.same(new.value) else old.source
+            merged[new.name] = Constraint(new.name, both, why, source)
+            owners[new.name].append(layer.name)
+    return tuple(merged[name] for name in sorted(merged))
+
+
+def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Component, ...]:
+    choices: dict[str, list[Choice]] = {}
+    for layer in layers:
+        for choice in layer.choices:
+            if choice.id not in charts:
+                raise InvalidData(f"{layer.name}: components.{choice.id}: there is no such component", did_you_mean(choice.id, charts))
+            choices.setdefault(choice.id, []).append(choice)
+    # In the order of components.yaml: that of the mappings in layers means nothing.
+    wanted = [id for id in charts if id in choices and choices[id][-1].enabled]
+    components = []
+    for id in with_dependencies(wanted, charts):
+        said = choices.get(id, [])
+        values: dict[str, Any] = {}
+        for choice in said:
+            _overlay(values, choice.values)
+        version = next((choice.version for choice in reversed(said) if choice.version), charts[id].version)
+        why = next((choice.why for choice in reversed(said) if choice.why), "")
+        chart = charts[id]
+        components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, _sorted(values), why))
+    return tuple(components)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
+    """Lay ``above`` over ``below``, mapping into mapping; a list replaces a list. Nothing of ``above`` is shared."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _overlay(below[key], value)
+        else:
+            below[key] = copied(value)
+
+
+def _sorted(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _sorted(value) for key, value in sorted(tree.items())}
+    return [_sorted(item) for item in tree] if isinstance(tree, list) else tree

@@ -1,0 +1,156 @@
+"""Values that the charts accept: every generated key is one of the chart's own of that version, with its type.
+
+The charts' own ``values.yaml`` lie beside the repository. From them come also the key paths that eidos carries,
+``recipes/values/<component>/<chart version>.keys.yaml``, and the paths that name registries; ``--update-golden`` writes those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.bundle_files import RECIPES, ROOT, data_of, files_of_tree, made, recipe
+
+VALUES = ROOT / "recipes" / "values"
+
+#: Component → the folder of its chart among the fixtures, and how a chart version is written as that folder's subfolder.
+CHARTS = {"gpu-operator": "gpu-operator/{}", "network-operator": "network-operator/v{}", "nim-operator": "k8s-nim-operator/v{}"}
+
+TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "mapping", type(None): "any"}
+
+
+def key_types(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Path → type of each leaf. A mapping that is empty, or has keys with dots (labels, annotations), is a leaf: its keys are free."""
+    for key, value in values.items():
+        path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, dict) and value and not any("." in str(name) for name in value):
+            yield from key_types(value, path)
+        else:
+            yield path, TYPES[type(value)]
+
+
+def strange(values: dict[str, Any], known: dict[str, str], above: str = "") -> Iterator[str]:
+    """What in ``values`` the chart does not have, or has as another type."""
+    inner = {path.rpartition(".")[0] for path in known}
+    inner |= {above for path in inner for above in (".".join(path.split(".")[:count]) for count in range(1, path.count(".") + 2))}
+    for key, value in values.items():
+        path = f"{above}.{key}" if above else str(key)
+        if path in known:
+            wanted, found = known[path], TYPES[type(value)]
+            if wanted not in ("any", found):
+                yield f"{path}: the chart has {wanted}, the bundle {found} ({value!r})"
+        elif path not in inner:
+            yield f"{path}: the chart has no such key"
+        elif not isinstance(value, dict):
+            yield f"{path}: the chart has a mapping, the bundle {value!r}"
+        else:
+            yield from strange(value, known, path)
+
+
+def chart_values(shared: Path, component: str, version: str) -> dict[str, Any]:
+    path = shared / "charts" / CHARTS[component].format(version) / "values.yaml"
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def pinned() -> list[tuple[str, str]]:
+    """Each component and version that components.yaml or an overlay names and that a fixture may exist for."""
+    entries = yaml.safe_load((ROOT / "recipes" / "components.yaml").read_text(encoding="utf-8"))["components"]
+    found = {(entry["id"], entry["version"]) for entry in entries if entry["id"] in CHARTS}
+    for path in RECIPES:
+        found |= {(entry["id"], entry["version"]) for entry in recipe(path).get("components", ()) if entry["id"] in CHARTS}
+    return sorted(found)
+
+
+def registries(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Path → text of each value that says where an image comes from: what begins with a host and a path."""
+    for key, value in values.items():
+        path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, dict):
+            yield from registries(value, path)
+        elif isinstance(value, str) and "/" in value and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", value.partition("/")[0]):
+            yield path, value
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("what", ["keys", "registries"])
+@pytest.mark.parametrize(("component", "version"), pinned())
+def test_carried_facts_are_those_of_the_chart(shared: Path, component: str, version: str, what: str, update_golden: bool) -> None:
+    values = chart_values(shared, component, version)
+    facts = dict(sorted((key_types if what == "keys" else registries)(values)))
+    says = {"keys": "are called, and their types", "registries": "say where images come from"}[what]
+    text = f"# What the values of chart {component} {version} {says}, as its own values.yaml has them.\n"
+    text += "".join(f"{key}: {fact}\n" for key, fact in facts.items())
+    assert yaml.safe_load(text) == facts
+    path = VALUES / component / f"{version}.{what}.yaml"
+    if update_golden:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_generated_values_are_the_charts_own(shared: Path, path: Path) -> None:
+    files = made(path)
+    seen = 0
+    for entry in recipe(path)["components"]:
+        if entry["id"] in CHARTS:
+            known = dict(key_types(chart_values(shared, entry["id"], entry["version"])))
+            values = data_of(files, f"{entry['id']}/values.yaml")[0]
+            assert list(strange(values, known)) == [], f"{path.name}: {entry['id']}"
+            seen += 1
+    assert seen
+
+
+#: Every flag that reaches into values and manifests.
+FLAGS: dict[str, Any] = {
+    "accelerated_node_selector": {"example.com/gpu": "yes"},
+    "accelerated_tolerations": ["example.com/gpu=true:NoSchedule"],
+    "system_node_selector": {"example.com/system": "yes"},
+    "system_tolerations": ["example.com/system=true:NoExecute"],
+    "registry": "mirror.example.com/x",
+}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_values_are_the_charts_own_with_all_flags(shared: Path, path: Path) -> None:
+    files = files_of_tree(recipe(path), **FLAGS)
+    for entry in recipe(path)["components"]:
+        values = data_of(files, f"{entry['id']}/values.yaml")
+        if entry["id"] in CHARTS:
+            known = dict(key_types(chart_values(shared, entry["id"], entry["version"])))
+            assert list(strange(values[0], known)) == [], f"{path.name}: {entry['id']}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_nothing_comes_from_elsewhere_with_a_mirror(path: Path) -> None:
+    for name, (content, _) in files_of_tree(recipe(path), **FLAGS).items():
+        if name.endswith(("values.yaml", "install.sh")) or "/manifests/" in name:
+            hosts = re.findall(
+                r"nvcr\.io|ghcr\.io|quay\.io|docker\.io|registry\.k8s\.io|helm\.ngc\.nvidia\.com|\bcharts\.", content.decode()
+            )
+            assert hosts == [], name
+
+
+def test_tolerations_are_added_to_those_that_the_chart_has() -> None:
+    files = files_of_tree(recipe(RECIPES[0]), accelerated_tolerations=FLAGS["accelerated_tolerations"])
+    tolerations = data_of(files, "gpu-operator/values.yaml")[0]["daemonsets"]["tolerations"]
+    assert [entry["key"] for entry in tolerations] == ["nvidia.com/gpu", "example.com/gpu"]
+
+
+@pytest.mark.shared
+def test_a_key_that_the_chart_lacks_is_seen(shared: Path) -> None:
+    known = dict(key_types(chart_values(shared, "gpu-operator", "v26.3.3")))
+    assert list(strange({"driver": {"useOpenKernelModules": True}}, known)) == ["driver.useOpenKernelModules: the chart has no such key"]
+    assert list(strange({"driver": {"version": 580}}, known)) == ["driver.version: the chart has string, the bundle integer (580)"]
+    assert list(strange({"driver": True, "operator": {"annotations": {"example.com/a": "b"}}}, known)) == [
+        "driver: the chart has a mapping, the bundle True"
+    ]

@@ -1,0 +1,538 @@
+"""From a recipe to files: what is made, in which order, with which values, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eidos import formats
+from eidos.errors import InvalidData, InvalidInput
+from eidos.model.bundle import Bundle, mode_of
+from eidos.model.recipe import Recipe
+from eidos.workflow import make_bundle, make_recipe
+from tests.support.program import ROOT
+
+QUERY = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return make_recipe(QUERY)
+
+
+@pytest.fixture(scope="module")
+def tree(recipe: Recipe) -> dict[str, Any]:
+    return recipe.to_tree(context=True)
+
+
+def values(bundle: Bundle, id: str) -> Any:
+    return yaml.safe_load(bundle.files[f"{id}/values.yaml"])
+
+
+def from_tree(tree: dict[str, Any]) -> Recipe:
+    return Recipe.from_tree(tree, "recipe.yaml")
+
+
+# ---- the document ----
+
+
+def test_a_recipe_comes_back_from_its_document(recipe: Recipe) -> None:
+    again = from_tree(formats.from_text(formats.to_yaml(recipe.to_tree(context=True)), "recipe.yaml"))
+    assert again.to_tree(context=True) == recipe.to_tree(context=True)
+
+
+def test_a_recipe_of_the_go_program() -> None:
+    """No kind, no components, versions as mappings of numbers."""
+    measurements = [
+        {"type": "k8s", "subtypes": [{"subtype": "image", "data": {"gpu-operator": "v25.3.3", "driver": "580.82.07"}}]},
+        {"type": "K8s", "subtypes": [{"subtype": "config", "data": {"cdi": True, "mig": False, "useOpenKernelModule": True}}]},
+    ]
+    request = {"os": "ubuntu", "osVersion": {"Major": 24, "Minor": 4, "Precision": 2}, "k8s": {"major": 1, "minor": 33, "patch": 5}}
+    found = from_tree({"request": request, "matchedRules": ["x"], "measurements": measurements})
+    assert found.request.to_tree() == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.33.5"}
+    bundle = make_bundle(found)
+    assert [made.id for made in bundle.components][-1] == "gpu-operator"
+    assert not bundle.errors
+    driver = values(bundle, "gpu-operator")["driver"]
+    assert driver["version"] == "580.82.07"
+    assert driver["kernelModuleType"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (None, "the document is empty"),
+        ([], "expected a mapping, found a list"),
+        ("text", "expected a mapping, found text"),
+        ({"kind": "Snapshot", "measurements": []}, "kind: expected Recipe, found"),
+        ({"kind": "Recipe"}, "it has no measurements"),
+        ({"measurements": []}, "it has no measurements"),
+        ({"measurements": [{"type": "K8s", "subtypes": []}]}, "the recipe has no readings"),
+        ({"measurements": [{"type": "Moon"}]}, "unknown type"),
+        ({"measurements": {"K8s": {}}}, "measurements: expected a list"),
+        ({"measurements": [{"type": "K8s", "subtypes": [{"subtype": "image", "data": {"a": [1]}}]}]}, "expected a scalar, found a list"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(document: Any, says: str) -> None:
+    with pytest.raises(InvalidData, match="recipe") as caught:
+        from_tree(document)
+    assert says in caught.value.message
+
+
+def subtypes(tree: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(i, j) for i, measurement in enumerate(tree["measurements"]) for j, _ in enumerate(measurement["subtypes"])]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "null", "texts", "numbers", "booleans", "odd"])
+def test_whatever_becomes_of_a_subtype(tree: dict[str, Any], how: str) -> None:
+    """Each gives a bundle, a component that failed, or the documented error; nothing else, and no value of a wrong type."""
+    for i, j in subtypes(tree):
+        changed = copy.deepcopy(tree)
+        subtype = changed["measurements"][i]["subtypes"][j]
+        if how == "missing":
+            del changed["measurements"][i]["subtypes"][j]
+        else:
+            spoilt = {"texts": "yes", "numbers": 1.5, "booleans": True, "odd": "x\n: {{ y }} # '\"${HOME}"}
+            subtype["data"] = (
+                {"empty": {}, "null": None}.get(how) if how in ("empty", "null") else dict.fromkeys(subtype["data"], spoilt[how])
+            )
+        try:
+            bundle = make_bundle(from_tree(changed))
+        except InvalidData:
+            continue
+        for path, content in bundle.files.items():
+            if path.endswith(".yaml"):
+                list(yaml.safe_load_all(content))
+        for id, reason in bundle.errors.items():
+            assert reason, id
+
+
+def test_a_reading_of_a_wrong_type_is_no_value(tree: dict[str, Any]) -> None:
+    changed = copy.deepcopy(tree)
+    for measurement in changed["measurements"]:
+        for subtype in measurement["subtypes"]:
+            if subtype["subtype"] == "config":
+                subtype["data"]["cdi"] = "yes"
+    bundle = make_bundle(from_tree(changed))
+    assert "cdi.enabled" in bundle.errors["gpu-operator"]
+    assert "boolean" in bundle.errors["gpu-operator"]
+    assert not [path for path in bundle.files if path.startswith("gpu-operator/")], "nothing half-made"
+    assert b"gpu-operator: " in bundle.files["incomplete.txt"]
+    assert "cert-manager/values.yaml" in bundle.files, "the others finish"
+    with pytest.raises(InvalidData, match="gpu-operator"):
+        make_bundle(from_tree(changed), fail_fast=True)
+
+
+def test_a_reading_that_is_required_is_missing(tree: dict[str, Any]) -> None:
+    changed = copy.deepcopy(tree)
+    for measurement in changed["measurements"]:
+        measurement["subtypes"] = [subtype for subtype in measurement["subtypes"] if subtype["subtype"] != "image"]
+    with pytest.raises(InvalidData, match="gpu-operator needs K8s"):
+        make_bundle(from_tree(changed))
+
+
+# ---- which, and in which order ----
+
+
+def test_dependencies_come_along_and_first(recipe: Recipe) -> None:
+    bundle = make_bundle(recipe, bundlers=["gpu-operator"])
+    assert sorted(made.id for made in bundle.components) == ["cert-manager", "gpu-operator", "kube-prometheus-stack"]
+    assert bundle.components[-1].id == "gpu-operator"
+
+
+def test_the_order_is_that_of_dependencies_whatever_the_recipe_says(tree: dict[str, Any]) -> None:
+    changed = copy.deepcopy(tree)
+    changed["components"].reverse()
+    order = [made.id for made in make_bundle(from_tree(changed)).components]
+    for component in changed["components"]:
+        for needed in component.get("depends", ()):
+            assert order.index(needed) < order.index(component["id"])
+
+
+def test_what_serves_volumes_goes_before_what_claims_them_and_is_not_asked_for(recipe: Recipe) -> None:
+    order = [made.id for made in make_bundle(recipe).components]
+    assert order.index("aws-ebs-csi-driver") < order.index("kube-prometheus-stack")
+    assert [made.id for made in make_bundle(recipe, bundlers=["kube-prometheus-stack"]).components] == ["kube-prometheus-stack"]
+
+
+@pytest.mark.parametrize(
+    ("depends", "says"), [({"cert-manager": ["gpu-operator"]}, "in a circle: "), ({"cert-manager": ["cert-manger"]}, "'cert-manger'")]
+)
+def test_a_circle_or_an_unknown_dependency_is_named(tree: dict[str, Any], depends: dict[str, list[str]], says: str) -> None:
+    changed = copy.deepcopy(tree)
+    for component in changed["components"]:
+        component["depends"] = depends.get(component["id"], component.get("depends", []))
+    with pytest.raises(InvalidData, match=says):
+        make_bundle(from_tree(changed))
+
+
+def test_unknown_names_get_the_nearest(recipe: Recipe) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make_bundle(recipe, bundlers=["gpu-opertor"])
+    assert caught.value.hint == "did you mean 'gpu-operator'?"
+    with pytest.raises(InvalidInput) as caught:
+        make_bundle(recipe, sets=["nosuch:foo=bar"])
+    assert "'nosuch'" in caught.value.message
+    with pytest.raises(InvalidInput, match="is not in this bundle"):
+        make_bundle(recipe, bundlers=["cert-manager"], sets=["gpu-operator:mig.strategy=mixed"])
+    with pytest.raises(InvalidInput):
+        make_bundle(recipe, namespace={"nosuch": "x"})
+
+
+def test_storage_is_resolved_by_service() -> None:
+    for service, id in (("eks", "aws-ebs-csi-driver"), ("gke", "gke-persistent-disk"), ("self-managed", "local-path-provisioner")):
+        bundle = make_bundle(make_recipe({"service": service, "gpu": "h100"}), bundlers=["storage"])
+        assert [made.id for made in bundle.components] == [id]
+        assert not bundle.errors
+    with pytest.raises(InvalidData, match="depends on the service"):
+        make_bundle(make_recipe({"gpu": "h100"}), bundlers=["storage"])
+
+
+def test_a_component_can_be_left_out(recipe: Recipe) -> None:
+    bundle = make_bundle(recipe, sets=["cert-manager:enabled=false"])
+    assert "cert-manager" not in [made.id for made in bundle.components]
+    assert "gpu-operator needs cert-manager, which is left out" in bundle.warnings
+    with pytest.raises(InvalidInput, match="no component is left"):
+        make_bundle(recipe, sets=[f"{component.id}:enabled=false" for component in recipe.components])
+    with pytest.raises(InvalidInput, match="neither true nor false"):
+        make_bundle(recipe, sets=["cert-manager:enabled=maybe"])
+
+
+# ---- values ----
+
+
+def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
+    found = values(make_bundle(recipe, bundlers=["gpu-operator"]), "gpu-operator")
+    assert found["cdi"]["enabled"] is True
+    assert found["driver"]["version"] == "580.126.20"
+    assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in found["toolkit"]["env"]
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "value"),
+    [
+        ("mig.strategy=mixed", ["mig", "strategy"], "mixed"),
+        ("driver.version=580", ["driver", "version"], "580"),
+        ("driver.enabled=false", ["driver", "enabled"], False),
+        ("driver.version=24.10", ["driver", "version"], "24.10"),
+        ("devicePlugin.env[0].value=x", ["devicePlugin", "env", 0, "value"], "x"),
+        ("devicePlugin.env[1]={name: A, value: 'b, c'}", ["devicePlugin", "env", 1], {"name": "A", "value": "b, c"}),
+        (r"daemonsets.labels.example\.com/x=y", ["daemonsets", "labels", "example.com/x"], "y"),
+        ("driver.version=a=b: {{ c }} # ${HOME}", ["driver", "version"], "a=b: {{ c }} # ${HOME}"),
+        ("driver.version=null", ["driver", "version"], None),
+    ],
+)
+def test_one_value_is_set(recipe: Recipe, said: str, path: list[Any], value: object) -> None:
+    found = values(make_bundle(recipe, bundlers=["gpu-operator"], sets=[f"gpu-operator:{said}"]), "gpu-operator")
+    for part in path:
+        found = found[part]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("said", "says", "hint"),
+    [
+        ("gpu-operator:driver.enbled=false", "no value driver.enbled", "driver.enabled"),
+        ("gpu-operator:driver.enabled=maybe", "takes a boolean", "true or false"),
+        ("gpu-operator:driver.enabled.x=1", "nothing below", ""),
+        ("gpu-operator:driver=1", "takes a mapping", ""),
+        ("gpu-operator:devicePlugin.env[7].value=x", "the next is [1]", "in order"),
+        ("gpu-operator:driver[0]=x", "no list", ""),
+        ("gpu-operator:=x", "sets nothing", ""),
+        ("gpu-operator:a..b=x", "empty", ""),
+        ("gpu-operator", "sets nothing", ""),
+        (":a=b", "sets nothing", ""),
+    ],
+)
+def test_what_cannot_be_set_is_refused(recipe: Recipe, said: str, says: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make_bundle(recipe, sets=[said])
+    assert says in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_files_of_values_lie_between_the_recipe_and_single_values(recipe: Recipe) -> None:
+    given = {"driver": {"version": "1", "enabled": False}, "toolkit": {"enabled": False}}
+    bundle = make_bundle(recipe, values={"gpu-operator": given}, sets=["gpu-operator:driver.version=2"])
+    found = values(bundle, "gpu-operator")
+    assert (found["driver"]["version"], found["driver"]["enabled"], found["toolkit"]["enabled"]) == ("2", False, False)
+    assert found["cdi"] == {"enabled": True}, "what is not said stays"
+    with pytest.raises(InvalidInput, match="nosuch"):
+        make_bundle(recipe, values={"gpu-operator": {"driver": {"nosuch": 1}}})
+    with pytest.raises(InvalidInput, match="takes a boolean"):
+        make_bundle(recipe, values=[("gpu-operator", {"driver": {"enabled": "no"}}, "my.yaml")])
+
+
+def test_a_chart_that_nothing_is_known_of_gets_a_warning(recipe: Recipe) -> None:
+    bundle = make_bundle(recipe, bundlers=["kai-scheduler"], sets=["kai-scheduler:what.ever=1"])
+    assert values(bundle, "kai-scheduler") == {"what": {"ever": 1}}
+    assert any("kai-scheduler" in sentence and "not checked" in sentence for sentence in bundle.warnings)
+
+
+def test_nodes_are_chosen(recipe: Recipe) -> None:
+    bundle = make_bundle(
+        recipe,
+        bundlers=["gpu-operator"],
+        accelerated_node_selector={"pool": "gpu"},
+        accelerated_tolerations=["dedicated=gpu:NoSchedule"],
+        system_node_selector={"pool": "system"},
+        system_tolerations=["system"],
+    )
+    for component in ("gpu-operator", "cert-manager"):
+        found = bundle.files[f"{component}/values.yaml"].decode()
+        for word, flag in (
+            ("pool: gpu", "accelerated-node-selector"),
+            ("dedicated", "accelerated-toleration"),
+            ("pool: system", "system-node-selector"),
+        ):
+            assert word in found or any(component in sentence and flag in sentence for sentence in bundle.warnings), (
+                "never silently ignored"
+            )
+    assert "dedicated" in bundle.files["gpu-operator/values.yaml"].decode()
+    assert "pool: system" in bundle.files["cert-manager/values.yaml"].decode()
+    for wrong in ({"a b": "c"}, {"a": "b c"}, {"": "x"}, {"a/b/c": "d"}):
+        with pytest.raises(InvalidInput):
+            make_bundle(recipe, accelerated_node_selector=wrong)
+    for text in ("a=b:Never", "a b", "=x", "a=b c"):
+        with pytest.raises(InvalidInput):
+            make_bundle(recipe, system_tolerations=[text])
+
+
+def test_a_namespace_for_all_or_for_one(recipe: Recipe) -> None:
+    one = make_bundle(recipe, bundlers=["gpu-operator"], namespace={"gpu-operator": "mine"})
+    assert b"namespace='mine'" in one.files["gpu-operator/scripts/install.sh"]
+    assert b"namespace='cert-manager'" in one.files["cert-manager/scripts/install.sh"]
+    every = make_bundle(recipe, bundlers=["gpu-operator"], namespace="mine")
+    assert b"namespace='mine'" in every.files["cert-manager/scripts/install.sh"]
+    with pytest.raises(InvalidInput, match="no namespace"):
+        make_bundle(recipe, namespace="Not A Namespace")
+
+
+def test_a_mirror_takes_the_place_of_every_host(recipe: Recipe) -> None:
+    bundle = make_bundle(recipe, registry="mirror.example.com/x/")
+    for path, content in bundle.files.items():
+        if path.endswith(("values.yaml", "install.sh")) or "/manifests/" in path:
+            for host in (b"nvcr.io", b"quay.io", b"registry.k8s.io", b"https://helm.", b"https://charts."):
+                assert host not in content.replace(b"mirror.example.com/x", b""), path
+    assert b"chart='oci://mirror.example.com/x/nvidia/gpu-operator'" in bundle.files["gpu-operator/scripts/install.sh"]
+    lines = [line for line in bundle.files["images.txt"].decode().splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert all(line.startswith("mirror.example.com/x/") for line in lines)
+    assert yaml.safe_load(bundle.files["gpu-operator/values.yaml"])["driver"]["repository"] == "mirror.example.com/x/nvidia"
+    for wrong in ("https://mirror.example.com", "a b", "/x"):
+        with pytest.raises(InvalidInput, match="no registry"):
+            make_bundle(recipe, registry=wrong)
+
+
+def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
+    lines = make_bundle(recipe).files["images.txt"].decode().splitlines()
+    references = [line for line in lines if line and not line.startswith("#")]
+    assert len(references) == len(set(references))
+    assert "nvcr.io/nvidia/gpu-operator:v26.3.3" in references
+    assert all(reference.rpartition(":")[1] and "@{" not in reference for reference in references)
+    assert any(line.startswith("# not known") and "kai-scheduler" in line for line in lines)
+
+
+def test_a_choice_is_left_out_or_set_by_its_own_name(recipe: Recipe) -> None:
+    ids = {made.id for made in make_bundle(recipe).components}
+    assert "aws-ebs-csi-driver" in ids
+    assert {made.id for made in make_bundle(recipe, sets=["storage:enabled=false"]).components} == ids - {"aws-ebs-csi-driver"}
+    bundle = make_bundle(recipe, sets=["storage:controller.replicaCount=3"])
+    assert values(bundle, "aws-ebs-csi-driver") == {"controller": {"replicaCount": 3}}
+
+
+def test_leaving_out_what_was_never_in_is_said(recipe: Recipe) -> None:
+    said = make_bundle(recipe, bundlers=["cert-manager"], sets=["kai-scheduler:enabled=false"]).warnings
+    assert any("kai-scheduler" in warning and "was not in this bundle" in warning for warning in said)
+
+
+def test_images_are_those_of_the_values(recipe: Recipe) -> None:
+    sets = ["gpu-operator:driver.version=null", "gpu-operator:toolkit.repository=registry.example.com/x", "gpu-operator:toolkit.image=t"]
+    lines = make_bundle(recipe, sets=sets).files["images.txt"].decode().splitlines()
+    assert "nvcr.io/nvidia/driver:580.126.20-ubuntu24.04" in lines
+    assert "registry.example.com/x/t:v1.19.1" in lines
+    assert not any("container-toolkit" in line for line in lines)
+    mirrored = make_bundle(recipe, sets=sets, registry="mirror.example.com/m").files["images.txt"].decode().splitlines()
+    at = mirrored.index("mirror.example.com/m/x/t:v1.19.1")
+    assert mirrored[at - 1] == "# from registry.example.com/x/t:v1.19.1"
+    assert all(line.startswith(("#", "mirror.example.com/m/")) for line in mirrored if line)
+
+
+@pytest.mark.parametrize(("version", "tag"), [("13.0", "13.0.0"), ("12.4.1", "12.4.1"), (13.2, "13.2.0")])
+def test_the_check_of_cuda_has_a_tag_that_there_is(tree: dict[str, Any], version: object, tag: str) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", version))
+    pod = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])
+    assert pod["spec"]["containers"][0]["image"] == f"nvcr.io/nvidia/cuda:{tag}-base-ubuntu24.04"
+
+
+@pytest.mark.parametrize("value", [4.2, 5])
+def test_a_tag_that_came_as_a_number_is_a_tag(tree: dict[str, Any], value: object) -> None:
+    bundle = make_bundle(with_reading(tree, "K8s", "image", "dcgm", value))
+    assert not bundle.errors
+    assert values(bundle, "gpu-operator")["dcgm"]["version"] == str(value)
+
+
+def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value: object) -> Recipe:
+    changed = copy.deepcopy(tree)
+    measurement = next((m for m in changed["measurements"] if m["type"] == type), None)
+    if measurement is None:
+        measurement = {"type": type, "subtypes": []}
+        changed["measurements"].append(measurement)
+    found = next((s for s in measurement["subtypes"] if s["subtype"] == subtype), None)
+    if found is None:
+        found = {"subtype": subtype, "data": {}}
+        measurement["subtypes"].append(found)
+    found["data"][key] = value
+    return from_tree(changed)
+
+
+def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, Any]) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", "13.0"))
+    image = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])["spec"]["containers"][0]["image"]
+    assert image in bundle.files["images.txt"].decode().splitlines()
+    assert not any("images.txt" in warning for warning in bundle.warnings)
+
+
+@pytest.mark.parametrize("value", ["`id`|*<b>", "13 0", "13\n0", "é"])
+def test_what_is_no_reference_of_an_image_is_said(tree: dict[str, Any], value: str) -> None:
+    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", value))
+    lines = bundle.files["images.txt"].decode().splitlines()
+    assert sum(line.startswith("# no reference of an image: ") for line in lines) == 1
+    assert sum("no reference of an image" in warning for warning in bundle.warnings) == 1
+
+
+def test_a_version_that_nothing_is_known_of_gets_a_warning(tree: dict[str, Any]) -> None:
+    changed = copy.deepcopy(tree)
+    next(component for component in changed["components"] if component["id"] == "gpu-operator")["version"] = "v9.9.9"
+    warnings = make_bundle(from_tree(changed)).warnings
+    assert any("gpu-operator v9.9.9" in warning and "is not checked" in warning for warning in warnings)
+
+
+# ---- the same bytes ----
+
+
+def test_parallel_and_serial_and_again_are_the_same(recipe: Recipe) -> None:
+    first = make_bundle(recipe, parallel=True)
+    assert make_bundle(recipe, parallel=False).files == make_bundle(recipe).files == first.files
+    assert all(make_bundle(recipe, parallel=True).files == first.files for _ in range(5))
+
+
+def test_neither_the_hash_seed_nor_the_time_zone_nor_the_locale_changes_a_byte(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom eidos.bundle.tar_archive import pack\nfrom eidos.workflow import make_bundle, make_recipe\n"
+        f"sys.stdout.buffer.write(pack(make_bundle(make_recipe({QUERY!r})).files))"
+    )
+    seen = set()
+    for seed, zone in (("1", "Asia/Tokyo"), ("2", "America/New_York")):
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"}
+        seen.add(subprocess.run([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, check=True).stdout)
+    assert len(seen) == 1
+
+
+def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:
+    files = make_bundle(recipe).files
+    listed = [line.partition("  ")[2] for line in files["checksums.txt"].decode().splitlines()]
+    assert sorted(listed) == sorted(path for path in files if path != "checksums.txt")
+    for id in ("gpu-operator", "cert-manager"):
+        inner = [f"{id}/" + line.partition("  ")[2] for line in files[f"{id}/checksums.txt"].decode().splitlines()]
+        assert sorted(inner) == sorted(path for path in files if path.startswith(f"{id}/") and path != f"{id}/checksums.txt")
+    assert mode_of("a/install.sh") == 0o755
+    assert mode_of("a/values.yaml") == 0o644
+
+
+def test_the_recipe_lies_in_its_bundle(recipe: Recipe) -> None:
+    again = from_tree(yaml.safe_load(make_bundle(recipe).files["recipe.yaml"]))
+    assert make_bundle(again).files == make_bundle(recipe).files
+
+
+# ---- a component of one's own ----
+
+COMPONENT = """\
+components:
+  - id: {id}
+    title: Mine
+    chart: mine
+    repository: https://charts.example.com
+    version: 1.2.3
+    namespace: mine
+    images: {{"1.2.3": ["registry.example.com/mine:@{{component.version}}"]}}
+"""
+
+
+def own(tmp_path: Path, id: str = "mine", **files: str) -> dict[str, Any]:
+    """Folders with an entry and a set of templates; no Python."""
+    data, templates = tmp_path / "data", tmp_path / "templates" / id
+    data.mkdir(parents=True)
+    templates.mkdir(parents=True)
+    (data / "components.yaml").write_text(COMPONENT.format(id=id))
+    index = ['version: "1.0.0"', "recipe: recipe.dgxc.io/v1", "extends: every", "files:"]
+    for name, content in files.items():
+        path = name.replace("__", "/").replace("_yaml", ".yaml")
+        (templates / path).parent.mkdir(exist_ok=True)
+        (templates / path).write_text(content)
+        index.append(f"  - template: {path}")
+    (templates / "bundle.yaml").write_text("\n".join(index) + "\n")
+    return {"data": str(data), "templates": str(tmp_path / "templates")}
+
+
+def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe) -> None:
+    manifest = "kind: ConfigMap\ndata: {gpu: '@{query.gpu}', none: '@{query.nosuch?}'}\n---\nempty: '@{nosuch?}'\n"
+    folders = own(tmp_path, values_yaml="driver: '@{driver.version}'\nflag: '@{config.mig}'\n", manifests__a_yaml=manifest)
+    bundle = make_bundle(recipe, bundlers=["mine"], **folders)
+    assert not bundle.errors
+    assert values(bundle, "mine") == {"driver": "580.126.20", "flag": False}
+    assert list(yaml.safe_load_all(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
+    assert b"manifests=('manifests/a.yaml')" in bundle.files["mine/scripts/install.sh"]
+    assert b"registry.example.com/mine:1.2.3" in bundle.files["images.txt"]
+
+
+def test_a_missing_name_is_an_error_with_template_and_line(tmp_path: Path, recipe: Recipe) -> None:
+    folders = own(tmp_path, values_yaml="a: 1\nb:\n  c: '@{image.drivr}'\n")
+    bundle = make_bundle(recipe, bundlers=["mine"], **folders)
+    assert bundle.errors["mine"].startswith(f"{folders['templates']}/mine/values.yaml, line 3: ")
+    assert "'image.drivr'" in bundle.errors["mine"]
+    assert bundle.files == {}, "nothing is left to write"
+
+
+def test_an_entry_cannot_lead_out_of_the_bundle(tmp_path: Path, recipe: Recipe) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for id in ("../evil", "every", "-x", "a b"):
+        (data / "components.yaml").write_text(COMPONENT.format(id=f"'{id}'"))
+        with pytest.raises(InvalidData):
+            make_bundle(recipe, bundlers=[id], data=str(data))
+    folders = own(tmp_path / "second", values_yaml="a: 1\n")
+    index = Path(folders["templates"]) / "mine" / "bundle.yaml"
+    for target in ("../x", "/etc/x", "a/../../x", "checksums.txt", "a\\b"):
+        index.write_text(
+            f'version: "1"\nrecipe: recipe.dgxc.io/v1\nfiles: [{{template: values.yaml, target: "{target}"}}]\n'.replace("\\", "\\\\")
+        )
+        assert make_bundle(recipe, bundlers=["mine"], **folders).errors["mine"]
+
+
+def test_what_could_trick_helm_is_refused(tree: dict[str, Any]) -> None:
+    for field, text in (
+        ("version", "--post-renderer=x"),
+        ("chart", "-x"),
+        ("repository", "file:///etc"),
+        ("namespace", "a b"),
+        ("version", "1 2"),
+    ):
+        changed = copy.deepcopy(tree)
+        changed["components"][0][field] = text
+        with pytest.raises(InvalidData):
+            make_bundle(from_tree(changed))
+
+
+def test_a_set_for_another_kind_of_recipe_is_refused(tmp_path: Path, recipe: Recipe) -> None:
+    folders = own(tmp_path, values_yaml="a: 1\n")
+    index = Path(folders["templates"]) / "mine" / "bundle.yaml"
+    index.write_text(index.read_text().replace("/v1", "/v2"))
+    assert "recipe.dgxc.io/v2" in make_bundle(recipe, bundlers=["mine"], **folders).errors["mine"]

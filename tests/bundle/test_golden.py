@@ -1,0 +1,47 @@
+"""Whole bundles of some recipes, file by file, as people review them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eidos import __version__
+from tests.support.bundle_files import RECIPES, made
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "bundles"
+
+#: One of each kind: a cloud whose nodes bring no driver, one whose nodes do, machines of one's own with RDMA, and models to serve.
+SHOWN = ("aks-h100-training", "eks-gb200-training", "gke-l40s-inference", "self-managed-gh200-training")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_bundle_is_as_reviewed(name: str, update_golden: bool) -> None:
+    files = made(next(path for path in RECIPES if path.stem == name))
+    # The scripts of a component are the same but for their first lines, and the digests follow from the rest; one of each is enough.
+    shown = {
+        path: content.decode().replace(f"eidos {__version__} ", "eidos (some version) ")
+        for path, (content, _) in files.items()
+        if not path.endswith(("checksums.txt", "recipe.yaml")) and ("/scripts/" not in path or path.startswith("gpu-operator/"))
+    }
+    folder = GOLDEN / name
+    if update_golden:
+        for old in sorted(folder.rglob("*"), reverse=True):
+            old.unlink() if old.is_file() else old.rmdir()
+        for path, text in shown.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    kept = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()}
+    assert shown == kept
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in SHOWN], ids=lambda path: path.stem)
+def test_values_and_manifests_are_as_reviewed(path: Path, update_golden: bool) -> None:
+    """Of the other recipes, what Helm and the cluster are given, in one text: the order of folders is that of names."""
+    files = made(path)
+    data = sorted(name for name in files if name.endswith(".yaml") and name != "recipe.yaml")
+    text = "".join(f"#### {name}\n{files[name][0].decode()}" for name in data).replace(f"eidos {__version__} ", "eidos (some version) ")
+    golden = GOLDEN / f"{path.stem}.txt"
+    if update_golden:
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")

@@ -1,0 +1,378 @@
+"""The scripts of bundles, read by bash and shellcheck and run against a cluster that records what it is asked."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.cluster import Cluster, changes, option, verb
+from tests.support.bundle_files import RECIPES, bundle_of, files_of_tree, made, recipe, written
+
+GOLDEN = {path.stem: path for path in RECIPES}
+
+#: Its recipe has a chart from an https repository and one from a registry, manifests with and without a definition to wait for.
+TRAINING = GOLDEN["self-managed-gh200-training"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path / "cluster")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    # A folder whose name every unquoted expansion would break.
+    return written(made(TRAINING), tmp_path / "a bundle; $(x) 'of' it")
+
+
+def run(script: Path, cluster: Cluster, *arguments: str, cwd: str = "/", without: str = "") -> subprocess.CompletedProcess[str]:
+    line = [str(script), *arguments]
+    environment = cluster.environment(without=without)
+    null = subprocess.DEVNULL
+    return subprocess.run(line, cwd=cwd, env=environment, stdin=null, capture_output=True, text=True, timeout=60, check=False)
+
+
+def order(path: Path) -> list[str]:
+    return [entry["id"] for entry in recipe(path)["components"]]
+
+
+def releases(calls: list[list[str]], command: str) -> list[str]:
+    """The releases of those calls of helm, in order."""
+    found = []
+    for call in calls:
+        if call[0] == "helm" and verb(call) == command:
+            after = call[call.index(command) + 1 :]
+            found.append(next(word for word in after if not word.startswith("-")))
+    return found
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_scripts_are_bash(path: Path, tmp_path: Path) -> None:
+    folder = written(made(path), tmp_path)
+    scripts = sorted(folder.rglob("*.sh"))
+    assert len(scripts) == 2 + 2 * len(recipe(path)["components"])
+    for script in scripts:
+        assert script.stat().st_mode & 0o777 == 0o755
+        subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shellcheck_is_content(path: Path, tmp_path: Path) -> None:
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("no shellcheck here")
+    scripts = sorted(map(str, written(made(path), tmp_path).rglob("*.sh")))
+    done = subprocess.run([shellcheck, "--severity=style", "--shell=bash", *scripts], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_all_go_in_in_order_and_out_in_reverse(bundle: Path, cluster: Cluster) -> None:
+    done = run(bundle / "install.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = cluster.calls()
+    assert calls[0] == ["kubectl", "get", "--raw", "/version", "--request-timeout=15s"], "the cluster is asked before anything is done"
+    assert releases(calls, "upgrade") == order(TRAINING)
+    names = [entry["id"] for entry in recipe(TRAINING)["components"]]
+    assert names.index("cert-manager") < names.index("gpu-operator")
+    done = run(bundle / "uninstall.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert releases(cluster.calls(), "uninstall") == order(TRAINING)[::-1]
+    assert cluster.state["releases"] == {}
+    assert not any(name.startswith("file/") for name in cluster.state["objects"])
+
+
+def test_charts_are_asked_for_as_the_recipe_has_them(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster)
+    upgrades = {releases([call], "upgrade")[0]: call for call in cluster.calls() if call[0] == "helm" and verb(call) == "upgrade"}
+    for entry in recipe(TRAINING)["components"]:
+        call = upgrades[entry["id"]]
+        assert option(call, "--version") == entry["version"], "as it is written, with its v or without"
+        assert option(call, "--namespace") == entry["namespace"]
+        assert "--create-namespace" in call and "--install" in call
+        chart = call[call.index(entry["id"], call.index("--install")) + 1]
+        if entry["repository"].startswith("oci://"):
+            assert chart == f"{entry['repository']}/{entry['chart']}" and "--repo" not in call
+        else:
+            assert chart == entry["chart"] and option(call, "--repo") == entry["repository"]
+        assert option(call, "--values") == str(bundle / entry["id"] / "values.yaml")
+
+
+def test_twice_is_the_same_as_once(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster)
+    first, state = cluster.calls(), cluster.state
+    done = run(bundle / "install.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert changes(cluster.calls()) == changes(first) and cluster.state == state
+    for _ in range(2):
+        done = run(bundle / "uninstall.sh", cluster)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert cluster.state["releases"] == {}
+
+
+def test_a_dry_run_changes_nothing_and_says_all(bundle: Path, cluster: Cluster) -> None:
+    before = cluster.state
+    done = run(bundle / "install.sh", cluster, "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert changes(cluster.calls()) == [] and cluster.state == before
+    would = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    assert sum(" helm upgrade --install " in line for line in would) == len(order(TRAINING))
+    run(bundle / "install.sh", cluster)
+    real = changes(cluster.calls())
+    # What a dry run prints can be pasted into a shell, and is what is run.
+    pasted = [
+        subprocess.run(["bash", "-c", f"printf '%s\\n' {line[11:]}"], capture_output=True, text=True, check=True).stdout.splitlines()
+        for line in would
+    ]
+    assert [call for call in pasted if verb(call) != "wait"] == real
+    done = run(bundle / "uninstall.sh", cluster, "--dry-run", "--delete-crds")
+    assert (done.returncode, done.stderr) == (0, "") and changes(cluster.calls()) == []
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("nothing was changed; ") and last.endswith(" ".join(reversed(order(TRAINING))))
+
+
+def test_manifests_wait_for_their_definitions_and_go_first(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster)
+    calls = cluster.calls()
+    upgraded = next(i for i, call in enumerate(calls) if releases([call], "upgrade") == ["network-operator"])
+    waited = next(i for i, call in enumerate(calls) if "customresourcedefinition/nicclusterpolicies.mellanox.com" in call)
+    applied = next(i for i, call in enumerate(calls) if option(call, "--filename").endswith("nicclusterpolicy.yaml"))
+    assert upgraded < waited < applied
+    assert [option(call, "--filename") for call in calls if verb(call) == "apply"] == [
+        str(bundle / "network-operator" / "manifests" / "nicclusterpolicy.yaml")
+    ], "neither examples nor what the chart makes itself"
+    run(bundle / "uninstall.sh", cluster)
+    calls = cluster.calls()
+    deleted = next(i for i, call in enumerate(calls) if option(call, "--filename").endswith("nicclusterpolicy.yaml"))
+    gone = next(i for i, call in enumerate(calls) if releases([call], "uninstall") == ["network-operator"])
+    assert deleted < gone, "while the operator is there to undo what it did"
+
+
+def test_failure_half_way(bundle: Path, cluster: Cluster) -> None:
+    cluster.change(fail=["upgrade --install gpu-operator"])
+    done = run(bundle / "install.sh", cluster)
+    assert done.returncode == 1
+    names = order(TRAINING)
+    before = names[: names.index("gpu-operator")]
+    assert releases(cluster.calls(), "upgrade") == [*before, "gpu-operator"], "nothing after it is tried"
+    assert "error: gpu-operator was not installed (status 1)" in done.stderr
+    assert f"done before it: {' '.join(before)}" in done.stderr
+    cluster.change(fail=[])
+    done = run(bundle / "install.sh", cluster)
+    assert done.returncode == 0 and releases(cluster.calls(), "upgrade") == names
+    cluster.change(fail=["uninstall gpu-operator"])
+    done = run(bundle / "uninstall.sh", cluster)
+    assert done.returncode == 1 and "error: gpu-operator was not removed (status 1), nor what it depends on" in done.stderr
+    assert "cert-manager/cert-manager" in cluster.state["releases"]
+
+
+def test_definitions_stay_unless_told(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster)
+    done = run(bundle / "uninstall.sh", cluster)
+    assert not [call for call in cluster.calls() if "customresourcedefinition" in call]
+    assert "custom resource definitions stay: clusterpolicies.nvidia.com" in done.stdout
+    done = run(bundle / "uninstall.sh", cluster, "--delete-crds")
+    deleted = [call[call.index("customresourcedefinition") + 1] for call in cluster.calls() if "customresourcedefinition" in call]
+    assert done.returncode == 0 and "clusterpolicies.nvidia.com" in deleted and "certificates.cert-manager.io" in deleted
+
+
+def test_what_is_gone_with_its_kind_is_gone(bundle: Path, cluster: Cluster) -> None:
+    cluster.change(unknown=["nicclusterpolicy"])
+    done = run(bundle / "network-operator/scripts/uninstall.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "manifests/nicclusterpolicy.yaml: nothing of it is there" in done.stdout
+    cluster.change(unknown=[], fail=["delete --ignore-not-found"])
+    done = run(bundle / "network-operator/scripts/uninstall.sh", cluster)
+    assert done.returncode == 1 and "cannot be deleted: Error: told to fail" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "gpu-operator/scripts/install.sh", "gpu-operator/scripts/uninstall.sh"])
+def test_what_is_needed_is_looked_for_first(bundle: Path, cluster: Cluster, script: str) -> None:
+    for tool in ("kubectl", "helm"):
+        done = run(bundle / script, cluster, without=tool)
+        assert done.returncode == 1 and f"error: {tool} is not on the PATH" in done.stderr and cluster.calls() == []
+    cluster.change(down=True)
+    done = run(bundle / script, cluster)
+    assert done.returncode == 1 and "192.0.2.1:6443 was refused" in done.stderr and "hint: " in done.stderr
+    assert changes(cluster.calls()) == []
+    for wrong in (["--nope"], ["--namespace"], ["--namespace", ""], ["more"]):
+        done = run(bundle / script, cluster, *wrong)
+        assert done.returncode == 2 and "error: " in done.stderr and cluster.calls() == []
+    done = run(bundle / script, cluster, "--help")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"usage: {Path(script).name} ")
+
+
+def test_options_reach_every_component(bundle: Path, cluster: Cluster) -> None:
+    done = run(bundle / "install.sh", cluster, "--namespace", "one place", "--context", "a b", "--timeout", "90s")
+    assert (done.returncode, done.stderr) == (0, "")
+    for call in cluster.calls():
+        assert option(call, "--context" if call[0] == "kubectl" else "--kube-context") == "a b"
+        if verb(call) == "upgrade":
+            assert option(call, "--namespace") == "one place" and option(call, "--timeout") == "90s"
+    assert {name.partition("/")[0] for name in cluster.state["releases"]} == {"one place"}
+    done = run(bundle / "uninstall.sh", cluster, "--namespace", "one place", "--context", "a b")
+    assert done.returncode == 0 and cluster.state["releases"] == {}
+
+
+def test_run_from_any_folder_and_through_a_link(bundle: Path, cluster: Cluster, tmp_path: Path) -> None:
+    for cwd, script in ((str(bundle), Path("./install.sh")), (str(bundle / "gpu-operator" / "scripts"), Path("../../install.sh"))):
+        environment = cluster.environment()
+        done = subprocess.run(["bash", str(script)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "link").symlink_to(bundle)
+    done = run(tmp_path / "link" / "install.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupted_run_is_named_and_cleared_when_told(bundle: Path, cluster: Cluster) -> None:
+    script = bundle / "gpu-operator/scripts/install.sh"
+    for status, command in (("pending-install", "uninstall"), ("pending-upgrade", "rollback")):
+        cluster.change(releases={"gpu-operator/gpu-operator": status})
+        done = run(script, cluster)
+        assert done.returncode == 1 and "is half done" in done.stderr and "--recover" in done.stderr
+        assert changes(cluster.calls()) == []
+        done = run(script, cluster, "--recover")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [verb(call) for call in changes(cluster.calls())] == [command, "upgrade"]
+        assert cluster.state["releases"] == {"gpu-operator/gpu-operator": "deployed"}
+
+
+def test_what_somebody_else_installed_is_left_alone(tmp_path: Path, cluster: Cluster) -> None:
+    folder = written(made(GOLDEN["eks-h100-training"]), tmp_path / "bundle")
+    script = folder / "aws-ebs-csi-driver/scripts/install.sh"
+    for owner in ("/", "ebs/kube-system", "aws-ebs-csi-driver/elsewhere"):
+        cluster.change(objects={"csidriver/ebs.csi.aws.com": owner})
+        done = run(script, cluster)
+        assert (done.returncode, done.stderr) == (0, "") and "is there already" in done.stdout
+        assert [verb(call) for call in changes(cluster.calls())] == ["apply"], "the storage class is wanted all the same"
+    cluster.change(objects={"csidriver/ebs.csi.aws.com": "aws-ebs-csi-driver/kube-system"})
+    run(script, cluster)
+    assert [verb(call) for call in changes(cluster.calls())] == ["upgrade", "apply"], "our own is upgraded"
+    cluster.change(fail=["get csidriver"])
+    done = run(script, cluster)
+    assert done.returncode == 1 and "cannot see whether" in done.stderr, "not seen is not absent"
+
+
+STORAGE = {
+    "eks-a100": "aws-ebs-csi-driver",
+    "gke-gb200": "gke-persistent-disk",
+    "aks-a100-inference": "aks-disk",
+    "oke-h200": "oke-block-volume",
+    "self-managed-rocky": "local-path-provisioner",
+}
+
+
+@pytest.mark.parametrize("name", STORAGE)
+def test_storage_is_what_suits_the_service(name: str, tmp_path: Path, cluster: Cluster) -> None:
+    folder = written(files_of_tree(recipe(GOLDEN[name]), bundlers=["storage"]), tmp_path / "bundle")
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [STORAGE[name]]
+    assert (folder / STORAGE[name] / "values.yaml").exists() == (name == "eks-a100"), "a service's own driver needs no chart"
+    for script in ("install.sh", "install.sh", "uninstall.sh", "uninstall.sh"):
+        done = run(folder / script, cluster)
+        assert (done.returncode, done.stderr) == (0, "")
+    calls = cluster.calls()
+    applied = [Path(option(call, "--filename")).name for call in calls if verb(call) == "apply"]
+    assert applied.count("storageclass.yaml") == 2
+    assert bool([call for call in changes(calls) if call[0] == "helm"]) == (name == "eks-a100")
+
+
+def test_without_a_chart_what_is_there_is_left_alone(tmp_path: Path, cluster: Cluster) -> None:
+    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), bundlers=["storage"]), tmp_path / "bundle")
+    cluster.change(objects={"storageclass/local-path": "/"})
+    done = run(folder / "install.sh", cluster)
+    assert done.returncode == 0 and "is there already" in done.stdout and changes(cluster.calls()) == []
+    cluster.change(objects={"storageclass/local-path": "eidos/"})
+    done = run(folder / "install.sh", cluster, "--namespace", "elsewhere")
+    assert "keeps to namespace local-path-storage" in done.stdout
+    assert {option(call, "--namespace") for call in cluster.calls() if verb(call) == "apply"} == {"local-path-storage"}
+
+
+@pytest.mark.parametrize("owner", ["/", "somebody/"])
+def test_what_was_left_alone_is_not_removed_either(tmp_path: Path, cluster: Cluster, owner: str) -> None:
+    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), bundlers=["storage"]), tmp_path / "bundle")
+    cluster.change(objects={"storageclass/local-path": owner})
+    for arguments in ([], ["--dry-run"], ["--delete-crds"]):
+        done = run(folder / "uninstall.sh", cluster, *arguments)
+        assert done.returncode == 0 and "is left alone" in done.stdout and "would run" not in done.stdout
+        assert changes(cluster.calls()) == []
+    cluster.change(objects={"storageclass/local-path": "eidos/"})
+    run(folder / "uninstall.sh", cluster)
+    assert {verb(call) for call in changes(cluster.calls())} == {"delete"}
+
+
+def test_a_chart_of_somebody_else_is_not_removed(bundle: Path, cluster: Cluster) -> None:
+    cluster.change(objects={"customresourcedefinition/certificates.cert-manager.io": "other/elsewhere"})
+    done = run(bundle / "cert-manager" / "scripts" / "uninstall.sh", cluster)
+    assert done.returncode == 0 and "is left alone" in done.stdout
+    assert changes(cluster.calls()) == []
+
+
+def test_values_of_scripts_are_words(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    touch = f"touch${{IFS}}{marker}"
+    odd = f"1'2\"$({touch})`{touch}`;{touch}#${{HOME}}\\{{{{ }}}}&|<>*?~".replace(" ", "")
+    cluster = Cluster(tmp_path / "cluster")
+    tree = copy.deepcopy(recipe(TRAINING))
+    next(entry for entry in tree["components"] if entry["id"] == "cert-manager")["version"] = odd
+    folder = written(files_of_tree(tree, bundlers=["cert-manager"]), tmp_path / "bundle")
+    done = run(folder / "install.sh", cluster)
+    assert not marker.exists(), done
+    assert [option(call, "--version") for call in cluster.calls() if verb(call) == "upgrade"] == [odd]
+
+
+def test_asks_on_a_terminal_only(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster)
+    cluster.calls()
+    for script, answer, status in (
+        ("uninstall.sh", b"\n", 1),
+        ("gpu-operator/scripts/uninstall.sh", b"n\n", 1),
+        ("uninstall.sh", b"y\n", 0),
+    ):
+        done, said = on_terminal([str(bundle / script)], cluster, answer)
+        assert "[y/N]" in said and said.count("[y/N]") == 1
+        assert done == status, said
+        assert bool(changes(cluster.calls())) == (status == 0)
+    done, said = on_terminal([str(bundle / "uninstall.sh"), "--yes"], cluster, b"")
+    assert done == 0 and "[y/N]" not in said
+
+
+def on_terminal(command: list[str], cluster: Cluster, answer: bytes) -> tuple[int, str]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=cluster.environment(), start_new_session=True)
+    os.close(theirs)
+    said, until = b"", time.monotonic() + 60
+    try:
+        while time.monotonic() < until:
+            if not select.select([ours], [], [], 0.2)[0]:
+                if process.poll() is not None:
+                    break
+                continue
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            said += piece
+            if answer and said.endswith(b"[y/N] "):
+                os.write(ours, answer)
+                answer = b""
+        return process.wait(timeout=30), said.decode()
+    finally:
+        os.close(ours)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_values_set_by_hand_reach_the_policy_that_is_shown() -> None:
+    files = bundle_of(TRAINING, ("gpu-operator:driver.version=570.1.2", "gpu-operator:toolkit.enabled=false"))
+    policy = files["gpu-operator/manifests/clusterpolicy.yaml"][0].decode()
+    assert "570.1.2" in policy and "enabled: false" in policy

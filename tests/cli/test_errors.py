@@ -1,0 +1,136 @@
+"""What the command line says to wrong input: the value, where it stands, what is valid, what is nearest. Exit status 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from eidos import collectors
+from eidos.cli import COMMANDS
+from eidos.cli.snapshot import VERB, names_and_groups
+from tests.support.program import eidos
+
+VERBS = ", ".join(COMMANDS)
+FLAGS = ", ".join(option.flag for option in VERB.options)
+NAMES = ", ".join(names_and_groups())
+
+
+def said(*words: str | bytes, env: dict[str, str] | None = None) -> str:
+    result = eidos(*words, env=env)
+    assert (result.status, result.out) == (2, ""), result.err
+    return result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["snapsot"], f"error: 'snapsot' is no command of eidos; there are {VERBS}\nhint: did you mean 'snapshot'?\n"),
+        (["sna"], f"error: 'sna' is no command of eidos; there are {VERBS}\nhint: did you mean 'snapshot'?\n"),
+        (["Snapshot"], f"error: 'Snapshot' is no command of eidos; there are {VERBS}\nhint: did you mean 'snapshot'?\n"),
+        ([""], f"error: '' is no command of eidos; there are {VERBS}\nhint: 'eidos --help' explains them\n"),
+        (["--quiet"], f"error: no command is given; there are {VERBS}\nhint: 'eidos --help' explains them\n"),
+        (["--timeout", "5s", "snapshot"], "error: '--timeout' stands before the command, where only --output, "),
+        (["--versoin"], "error: '--versoin' stands before the command, where only --output, "),
+        (["--versoin"], "\nhint: did you mean '--version'?\n"),
+        (["help", "snapshto"], f"error: eidos help: 'snapshto' is no command; there are {VERBS}\nhint: did you mean 'snapshot'?\n"),
+        (["completion"], "error: eidos completion needs a shell: bash, zsh, fish\n"),
+        (["completion", "fsh"], "error: eidos completion: 'fsh' is no shell; there are bash, zsh, fish\nhint: did you mean 'fish'?\n"),
+        (
+            ["snapshot", "--formt", "json"],
+            f"error: eidos snapshot has no flag '--formt'; its flags are {FLAGS}\nhint: did you mean '--format'?\n",
+        ),
+        (["snapshot", "--form", "json"], "hint: did you mean '--format'?\n"),
+        (["snapshot", "-t", "yml"], "error: --format: 'yml' is none of yaml, json, table\nhint: did you mean 'yaml'?\n"),
+        (["snapshot", "--format=JSON"], "error: --format: 'JSON' is none of yaml, json, table\nhint: did you mean 'json'?\n"),
+        (["snapshot", "--only", "gup"], f"error: --only: 'gup' is none of {NAMES}\nhint: did you mean 'gpu'?\n"),
+        (["snapshot", "--skip", "k8s,SystemD"], f"error: --skip: 'SystemD' is none of {NAMES}\nhint: did you mean 'systemd'?\n"),
+        (["snapshot", "--require", "nothing-like-it"], f"error: --require: 'nothing-like-it' is none of {NAMES}\n"),
+        (["snapshot", "--units", "a b"], "error: --units: 'a b' is no unit name: ' ' cannot stand in one\nhint: a unit is named like "),
+        (["snapshot", "--units", "kubelet,x.servce"], "error: --units: 'x.servce' is no unit name: there is no unit type 'servce'\n"),
+        (["snapshot", "--units", "kubelet,x.servce"], "\nhint: did you mean 'x.service'? "),
+        (["snapshot", "--timeout", "10x"], "error: --timeout: '10x' is no duration: there is no unit 'x'\nhint: write it like 30s, "),
+        (["snapshot", "--timeout", "0"], "error: --timeout: '0' leaves no time for anything\n"),
+        (["snapshot", "--timeout"], "error: --timeout needs a DURATION, and the command line ends there\n"),
+        (["snapshot", "--log-level", "trace"], "error: --log-level: 'trace' is none of debug, info, warn, error\n"),
+        (["snapshot", "extra"], "error: eidos snapshot: nothing is expected where 'extra' stands\n"),
+        (["snapshot", "--only", "gpu", "--skip", "gpu"], "error: --only and --skip leave no collector\nhint: there are "),
+        (["snapshot", "--skip", "gpu", "--require", "gpu"], "error: --require: 'gpu' is not collected: --only or --skip leaves it out\n"),
+        (["snapshot", "--root", "/no/such"], "error: --root: there is no folder '/no/such'\nhint: "),
+        (["snapshot", "--root", "/dev/null"], "error: --root: there is no folder '/dev/null'\nhint: "),
+        (["snapshot", "--root", ""], "error: --root: the value is empty\n"),
+    ],
+)
+def test_wrong_usage(words: list[str], message: str) -> None:
+    assert message in said(*words)
+
+
+def test_groups_are_valid_collectors() -> None:
+    assert set(NAMES.split(", ")) == {*collectors.names(), *(name.partition(".")[0] for name in collectors.names())}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("EIDOS_FORMAT", "yml"), ("EIDOS_TIMEOUT", "1y"), ("EIDOS_ONLY", "gup"), ("EIDOS_DEBUG", "")]
+)
+def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
+    result = eidos("snapshot", "--list", env={variable: value})
+    assert result.err.startswith(f"error: {variable}: '{value}' is ") if value else not result.err
+
+
+def test_arguments_that_are_no_text_are_shown_and_harmless() -> None:
+    assert "'snap\\udcffshot' is no command" in said(b"snap\xffshot")
+    assert "'--f\\udcffoo'" in said("snapshot", b"--f\xffoo")
+    assert "'\\x1b[31m\\nerror: b' is none of" in said("snapshot", "-t", "\x1b[31m\nerror: b")
+    assert eidos("snapshot", "-o", b"/no/such/\xff").status == 1
+
+
+def test_every_kind_of_message_comes_as_json_when_that_is_asked_for() -> None:
+    for words in (["snapsot"], ["snapshot", "--formt"], ["snapshot", "--only", "gup"], ["--timeout", "1s", "snapshot"], ["completion"]):
+        for placed in (["--log-format", "json", *words], [*words, "--log-format=json"]):
+            line = json.loads(said(*placed))
+            assert line["level"] == "error"
+    assert json.loads(said("snapsot", env={"EIDOS_LOG_FORMAT": "json"}))["hint"] == "did you mean 'snapshot'?"
+
+
+def test_no_wrong_usage_shows_a_traceback() -> None:
+    assert "Traceback" not in said("snapshot", "--only", "gup", "--debug")
+    assert eidos("snapsot", "--quiet").err.startswith("error: ")
+
+
+def test_a_long_value_is_no_reason_to_wait() -> None:
+    assert eidos("x" * 100_000).status == 2
+    assert eidos("snapshot", "--only", ",".join(["gup"] * 10_000)).status == 2
+
+
+FAILING = """
+import sys, types
+from eidos import cli, errors
+from eidos.cli.options import HELP, LOGGING, Verb
+
+verb = sys.modules["failing"] = types.ModuleType("failing")
+verb.VERB = Verb("fail", ("",), (*LOGGING, HELP))
+def run(values):
+    raise getattr(errors, sys.argv[2])("what failed", "what to do")
+verb.run = run
+cli.COMMANDS["fail"] = ("failing", "")
+sys.exit(cli.main(["fail"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("EidosError", 1),
+        ("InvalidInput", 2),
+        ("InvalidData", 2),
+        ("NotFound", 2),
+        ("Unavailable", 1),
+        ("DBusError", 1),
+        ("Timeout", 124),
+        ("IntegrityError", 5),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_status(kind: str, status: int) -> None:
+    result = eidos("fail", kind, program=[sys.executable, "-c", FAILING])
+    assert result == (status, "", "error: what failed\nhint: what to do\n")

@@ -1,0 +1,317 @@
+"""Flags, environment, configuration file and defaults: how each is written, and which one wins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.cli import verbs
+from eidos.cli.arguments import check, read, split
+from eidos.cli.options import BEFORE_THE_VERB, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration
+from eidos.cli.user_config import Config, config_path, resolve
+from eidos.errors import EidosError, InvalidInput
+from tests.support.program import eidos
+
+VERB = Verb(
+    "try",
+    ("",),
+    (
+        OUTPUT,
+        Option("many", "", "NAMES", many=True, choices={"a": "", "b": "", "c": ""}),
+        Option("timeout", "", "DURATION", None, "10s", duration),
+        Option("volatile", ""),
+        Option("only-a-flag", "", anywhere=False),
+        *LOGGING,
+        HELP,
+    ),
+    (Operand("shell", "", {"bash": "", "zsh": ""}, required=False),),
+)
+
+
+def values(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> dict[str, Any]:
+    given = read(arguments, VERB.options)
+    check(given, VERB)
+    return resolve(VERB.options, given.flags, env or {}, Config("config.yaml", config or {}), "try")
+
+
+def fault(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        values(*arguments, env=env, config=config)
+    return f"{caught.value.message} / {caught.value.hint}"
+
+
+# -- how a flag is written --
+
+
+@pytest.mark.parametrize("words", [["-o", "x"], ["-ox"], ["-o=x"], ["--output", "x"], ["--output=x"], ["--output=y", "-o", "x"]])
+def test_the_ways_to_give_a_value(words: list[str]) -> None:
+    assert values(*words)["output"] == "x"
+
+
+def test_a_dash_is_a_value_and_an_equals_sign_inside_one_stays() -> None:
+    assert values("-o", "-")["output"] == "-"
+    assert values("--output=a=b")["output"] == "a=b"
+    assert values("-oa=b")["output"] == "a=b"
+
+
+def test_a_switch_can_be_switched_off_again() -> None:
+    assert values()["volatile"] is False
+    assert values("--volatile")["volatile"] is True
+    assert values("--volatile", "--volatile=false")["volatile"] is False
+    assert values("--volatile=no", env={"EIDOS_VOLATILE": "1"})["volatile"] is False
+    assert fault("--volatile=perhaps") == "--volatile: 'perhaps' is neither true nor false / None"
+
+
+def test_several_values_by_comma_and_by_repetition() -> None:
+    assert values("--many", "b,a", "--many=c")["many"] == ("b", "a", "c")
+    assert values("--many=a,b,", "--many", " a")["many"] == ("a", "b")
+    assert values()["many"] == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ([], "warn"),
+        (["--debug"], "debug"),
+        (["-q"], "error"),
+        (["--quiet", "--debug"], "debug"),
+        (["--debug", "--log-level", "info"], "info"),
+        (["--log-level", "info", "--debug"], "debug"),
+        (["--debug=false"], "warn"),
+    ],
+)
+def test_of_all_that_set_the_level_the_last_wins(words: list[str], level: str) -> None:
+    assert values(*words)["log-level"] == level
+
+
+def test_two_dashes_end_the_flags() -> None:
+    found = read(["--volatile", "--", "bash"], VERB.options)
+    assert (found.flags, found.operands, found.unknown) == ({"volatile": ["true"]}, ["bash"], [])
+    assert "nothing is expected where '--debug' stands" in fault("bash", "--", "--debug")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--outputt=x"], "eidos try has no flag '--outputt'; its flags are --output, --many,"),
+        (["--outputt=x"], "did you mean '--output'?"),
+        (["--out", "x"], "did you mean '--output'?"),
+        (["-x"], "eidos try has no flag '-x'"),
+        (["-Z", "x"], "'eidos try --help' explains them"),
+        (["--=x"], "eidos try has no flag '--'"),
+        (["-o"], "-o needs a FILE, and the command line ends there"),
+        (["--many"], "--many needs one of a, b, c, and the command line ends there"),
+        (["-o", "--volatile"], "-o needs a FILE / what follows is the flag --volatile; if it is the value, write -o=--volatile"),
+        (["-o", "--", "x"], "-o needs a FILE"),
+        (["--output="], "--output: the value is empty"),
+        (["-o", "a\0b"], "is no path: it holds a NUL"),
+        (["--many=d"], "--many: 'd' is none of a, b, c"),
+        (["--many="], "--many: '' is none of a, b, c"),
+        (["--timeout", "0s"], "--timeout: '0s' leaves no time for anything"),
+        (["--timeout", "-1s"], "--timeout: '-1s' is no duration"),
+        (["fish"], "eidos try: 'fish' is no shell; there are bash, zsh"),
+        (["bash", "zsh"], "eidos try: nothing is expected where 'zsh' stands"),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_said(words: list[str], said: str) -> None:
+    assert said in fault(*words)
+
+
+def test_flags_before_the_verb() -> None:
+    assert split(["--debug", "-o", "x", "try", "-q"], BEFORE_THE_VERB, ["--help"]) == ("try", ["--debug", "-o", "x", "-q"])
+    assert split(["-ox", "--help", "try"], BEFORE_THE_VERB, ["--help"]) == ("--help", ["-ox", "try"])
+    assert split(["--debug"], BEFORE_THE_VERB, ["--help"]) == (None, ["--debug"])
+    with pytest.raises(InvalidInput, match="'--timeout' stands before the command"):
+        split(["--timeout", "5s", "try"], BEFORE_THE_VERB, ["--help"])
+
+
+words = st.lists(st.sampled_from([f"-{o.short}" for o in VERB.options if o.short] + [o.flag for o in VERB.options]) | st.text(), max_size=6)
+
+
+@given(words, st.dictionaries(st.sampled_from([o.variable for o in VERB.options]), st.text()))
+def test_any_command_line_gives_values_or_the_documented_error(arguments: list[str], env: dict[str, str]) -> None:
+    try:
+        found = values(*arguments, env=env)
+    except InvalidInput:
+        return
+    assert found.keys() == {option.name for option in VERB.options}
+
+
+# -- which one wins --
+
+
+def test_flag_then_environment_then_section_then_file_then_default() -> None:
+    config: dict[str, object] = {"timeout": "4s", "try": {"timeout": "3s"}}
+    env = {"EIDOS_TIMEOUT": "2s"}
+    assert values("--timeout", "1s", env=env, config=config)["timeout"] == 1
+    assert values(env=env, config=config)["timeout"] == 2
+    assert values(config=config)["timeout"] == 3
+    assert values(config={"timeout": "4s", "try": {}})["timeout"] == 4
+    assert values(config={"other": {"timeout": "3s"}})["timeout"] == 10
+    assert values()["timeout"] == 10
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    assert values(env={"EIDOS_TIMEOUT": "", "EIDOS_MANY": ""})["timeout"] == 10
+
+
+def test_what_is_a_flag_only_is_read_nowhere_else() -> None:
+    assert values(env={"EIDOS_ONLY_A_FLAG": "1"}, config={"only-a-flag": True})["only-a-flag"] is False
+
+
+def test_values_of_the_file_are_what_a_user_would_have_written() -> None:
+    assert values(config={"timeout": 3})["timeout"] == 3
+    assert values(config={"timeout": 1.5})["timeout"] == 1.5
+    assert values(config={"volatile": True})["volatile"] is True
+    assert values(config={"many": ["a", "b"]})["many"] == ("a", "b")
+    assert values(config={"many": "a,b"})["many"] == ("a", "b")
+
+
+def test_a_wrong_value_is_named_with_where_it_stands() -> None:
+    assert fault("--timeout", "soon").startswith("--timeout: 'soon' is no duration")
+    assert fault(env={"EIDOS_TIMEOUT": "soon"}).startswith("EIDOS_TIMEOUT: 'soon' is no duration")
+    assert fault(config={"timeout": "soon"}).startswith("config.yaml: timeout: 'soon' is no duration")
+    assert fault(config={"try": {"timeout": "soon"}}).startswith("config.yaml: try.timeout: 'soon' is no duration")
+    for wrong in (None, {}, [], ["1s", "2s"], {"a": 1}):
+        assert fault(config={"timeout": wrong}).startswith("config.yaml: timeout: expected a value /")
+    assert fault(config={"many": [["a"]]}).startswith("config.yaml: many: expected a value, or a list of values /")
+
+
+def test_an_unknown_key_is_named_with_the_nearest() -> None:
+    def said(tree: dict[object, object]) -> str:
+        with pytest.raises(InvalidInput) as caught:
+            Config("config.yaml", tree).check(lambda: [VERB])
+        return f"{caught.value.message} / {caught.value.hint}"
+
+    assert said({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
+    assert said({"timout": 1}).endswith("did you mean 'timeout'?")
+    assert said({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
+    assert said({"try": 5}).startswith("config.yaml: try must be a mapping")
+    assert said({1: 5}).startswith("config.yaml: there is no option '1'")
+    assert said({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
+    Config("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
+
+
+@pytest.mark.parametrize(
+    ("env", "path"),
+    [
+        ({"HOME": "/home/u"}, "/home/u/.config/eidos/config.yaml"),
+        ({"HOME": "/"}, "/.config/eidos/config.yaml"),
+        ({"HOME": "/home/u", "XDG_CONFIG_HOME": "/etc/xdg"}, "/etc/xdg/eidos/config.yaml"),
+        ({"HOME": "/home/u", "XDG_CONFIG_HOME": "relative"}, "/home/u/.config/eidos/config.yaml"),
+        ({"HOME": "/home/u", "XDG_CONFIG_HOME": ""}, "/home/u/.config/eidos/config.yaml"),
+        ({}, None),
+        ({"HOME": "here"}, None),
+    ],
+)
+def test_where_the_file_lies(env: dict[str, str], path: str | None) -> None:
+    assert config_path(env) == path
+
+
+# -- the file, through the whole program --
+
+
+def write_config(folder: Path, content: bytes) -> dict[str, str]:
+    (folder / "eidos").mkdir()
+    (folder / "eidos" / "config.yaml").write_bytes(content)
+    return {"XDG_CONFIG_HOME": str(folder)}
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    env = write_config(tmp_path, b"snapshot:\n  only: [k8s]\n  format: json\n")
+    result = eidos("snapshot", env=env)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith('{\n  "kind": "Snapshot"')
+    assert eidos("snapshot", "-t", "yaml", env=env).out.startswith("kind: Snapshot\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"timout: 3s\n", "config.yaml: there is no option 'timout'"),
+        (b"- a\n", "config.yaml: the configuration must be a mapping"),
+        (b"a: [\n", "config.yaml, line "),
+        (b"format: yaml\nformat: json\n", "config.yaml, line 2"),
+        (b"\xff\xfe\x00", "config.yaml"),
+        (b"#" * ((1 << 20) + 1), "config.yaml"),
+        (b"format: !!python/object/apply:os.system [true]\n", "config.yaml"),
+    ],
+)
+def test_a_wrong_file_is_said(tmp_path: Path, content: bytes, said: str) -> None:
+    result = eidos("snapshot", "--only", "k8s", env=write_config(tmp_path, content))
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_version_and_help_work_whatever_the_file_says(tmp_path: Path) -> None:
+    env = write_config(tmp_path, b"[")
+    assert [eidos(*words, env=env).status for words in (["--version"], ["version"], ["--help"], ["snapshot", "--help"])] == [0, 0, 0, 0]
+
+
+def test_a_file_that_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "eidos" / "config.yaml").mkdir(parents=True)
+    result = eidos("snapshot", env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert (result.status, result.err) == (2, f"error: {tmp_path}/eidos/config.yaml: the configuration is no regular file\n")
+
+
+def test_an_empty_file_and_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    assert eidos("snapshot", "--only", "k8s", env=write_config(tmp_path, b"# nothing\n")).status == 0
+    assert eidos("snapshot", "--only", "k8s", env={"XDG_CONFIG_HOME": "/dev/null"}).status == 0
+
+
+# -- variables, through the whole program --
+
+
+def test_a_variable_with_a_typing_mistake_is_said() -> None:
+    result = eidos("snapshot", "--list", env={"EIDOS_TIMEOT": "3s"})
+    assert result.status == 0
+    assert result.err == "warning: EIDOS_TIMEOT is set, and eidos has no such variable\nhint: did you mean EIDOS_TIMEOUT?\n"
+
+
+def test_a_variable_that_is_a_short_flag_elsewhere_is_said() -> None:
+    assert "hint: did you mean EIDOS_LOG_LEVEL=debug?" in eidos("snapshot", "--list", env={"EIDOS_DEBUG": "1"}).err
+
+
+def test_what_kubernetes_sets_beside_a_service_called_eidos_is_no_mistake() -> None:
+    links = {"EIDOS_PORT": "tcp://192.0.2.1:80", "EIDOS_SERVICE_HOST": "192.0.2.1", "EIDOS_PORT_80_TCP": "tcp://192.0.2.1:80"}
+    links |= {name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}
+    links = {**links, **{name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}}
+    assert eidos("snapshot", "--list", env=links).err == ""
+
+
+# -- the tables themselves --
+
+
+def test_rows_are_sound() -> None:
+    for verb in verbs():
+        names = [option.name for option in verb.options]
+        shorts = [option.short for option in verb.options if option.short]
+        assert len(set(names)) == len(names), verb.name
+        assert len(set(shorts)) == len(shorts), verb.name
+        assert {option.name for option in LOGGING} | {"help"} <= set(names), f"{verb.name} lacks what every verb has"
+        for option in verb.options:
+            assert re.fullmatch("[a-z][a-z0-9-]*", option.name)
+            assert option.help.isprintable()
+            if option.default is not None:
+                option.value(option.default)
+            # Shells read these values out of the completion scripts.
+            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in option.valid()), option.name
+        for operand in verb.operands:
+            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in operand.valid()), operand.name
+
+
+def test_a_value_is_converted_or_refused() -> None:
+    for verb in verbs():
+        for option in verb.options:
+            for raw in ("", "\0", "x" * 5000, "\udcff", "\x1b[31m", "-", ",", "ü"):
+                try:
+                    option.value(raw)
+                except EidosError:
+                    continue

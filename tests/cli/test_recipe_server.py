@@ -1,0 +1,264 @@
+"""``eidos recipe --server``: what is asked, what each kind of trouble leads to, and how an answer that is not the server's is marked."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eidos.errors import EidosError, InvalidInput, RateLimited, Timeout, Unavailable
+from eidos.formats import to_json
+from eidos.http_wire.retry import CircuitOpen
+from eidos.server_client import Remote
+from eidos.workflow import make_recipe
+from tests.support.program import eidos
+from tests.support.scripted_server import Speaker, dribbles, resets, says, sends, silent
+
+RECIPE = to_json(make_recipe({"gpu": "h100", "intent": "training"}).to_tree()).encode()
+
+SNAPSHOT = """
+kind: Snapshot
+apiVersion: snapshot.dgxc.io/v1
+measurements:
+  - type: GPU
+    subtypes:
+      - subtype: smi
+        data: {gpu.model: NVIDIA H100 80GB HBM3}
+"""
+
+
+def envelope(code: str, message: str, **details: object) -> bytes:
+    return json.dumps({"code": code, "message": message, "details": details, "requestId": "x", "retryable": False}).encode()
+
+
+FINE = says(200, RECIPE, Content_Type="application/json")
+BAD = says(400, envelope("INVALID_REQUEST", "gpu: 'h1OO' is none of h100", hint="did you mean 'h100'?"))
+
+
+@pytest.mark.parametrize("words", [(), ("-t", "json"), ("-t", "table")])
+def test_the_document_is_what_the_local_command_gives(words: tuple[str, ...]) -> None:
+    with Speaker([FINE]) as server:
+        asked = eidos("recipe", "--gpu", "h100", "--intent=training", "--server", f"{server.url}/", *words)
+    local = eidos("recipe", "--gpu", "h100", "--intent=training", *words)
+    assert asked == local
+    (request,) = server.asked
+    assert request.line == "GET /v1/recipe?gpu=h100&intent=training HTTP/1.1"
+    assert request.headers["accept"] == "application/json"
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", request.headers["x-request-id"])
+
+
+def test_a_snapshot_is_posted_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(SNAPSHOT)
+    with Speaker([FINE]) as server:
+        done = eidos("recipe", "-f", str(file), "--intent", "training", "--context", "--server", f"{server.url}/behind/a/proxy")
+        assert done.status == 0, done.err
+        (request,) = server.asked
+        assert request.line == "POST /behind/a/proxy/v1/recipe?intent=training&context=true HTTP/1.1"
+        assert request.body == SNAPSHOT.encode()
+        assert request.headers["content-type"] == "application/yaml"
+        done = eidos("recipe", "-f", str(file), "--gpu", "h100", "--server", server.url)
+        assert done.status == 2
+        assert "--gpu: a server reads from a snapshot all but the intent" in done.err
+        file.write_text("kind: Pod\n")
+        assert eidos("recipe", "-f", str(file), "--server", server.url).status == 2
+        assert len(server.asked) == 1, "what is no snapshot is not sent"
+
+
+def test_the_trace_that_we_are_in_goes_along() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with Speaker([FINE]) as server:
+        env = {"TRACEPARENT": parent, "TRACESTATE": "a=b", "BAGGAGE": "user=ann, nonsense"}
+        assert eidos("recipe", "--server", server.url, env=env).status == 0
+    (request,) = server.asked
+    assert (request.headers["traceparent"], request.headers["tracestate"], request.headers["baggage"]) == (parent, "a=b", "user=ann")
+
+
+# ---- trouble that passes ----
+
+
+CUT_OFF = sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+
+
+@pytest.mark.parametrize("trouble", [says(500), says(502, b"<html>"), resets, CUT_OFF])
+def test_twice_in_trouble_then_fine(trouble: Any) -> None:
+    with Speaker([trouble, trouble, FINE]) as server:
+        done = eidos("recipe", "--server", server.url, "-t", "json")
+    assert (done.status, done.out.encode()) == (0, RECIPE)
+    assert done.err.count("trying again in") == 2
+    first, second, third = (asked.at for asked in server.asked)
+    assert second - first >= 0.1
+    assert third - second >= 0.2
+
+
+def test_whoever_asks_to_wait_is_waited_for() -> None:
+    with Speaker([says(429, envelope("RATE_LIMIT_EXCEEDED", "too many requests"), Retry_After="1"), FINE]) as server:
+        done = eidos("recipe", "--server", server.url)
+    assert done.status == 0
+    assert server.asked[1].at - server.asked[0].at >= 1
+    assert "answers 429: too many requests; trying again in 1 s" in done.err
+
+
+@pytest.mark.parametrize("after", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"])
+def test_whoever_asks_to_wait_too_long_is_asked_no_more(after: str) -> None:
+    with Speaker([says(429, Retry_After=after)]) as server:
+        done = eidos("recipe", "--server", server.url)
+    assert done.status == 1
+    assert len(server.asked) == 1
+    assert "It asks to wait" in done.err
+
+
+# ---- trouble that stays ----
+
+
+@pytest.fixture(scope="module")
+def built_in() -> dict[str, Any]:
+    return make_recipe({"gpu": "h100"}).to_tree()
+
+
+@pytest.mark.parametrize(
+    ("play", "words", "tries", "status"),
+    [
+        (says(500), "answers 500", 4, 1),
+        (says(501), "answers 501", 1, 1),
+        (says(408), "answers 408", 4, 1),
+        (says(204), "no recipe", 1, 1),
+        (says(401), "answers 401", 1, 1),
+        (says(301, Location="/v1/recipe"), "redirects", 6, 1),
+        (resets, "reset", 4, 1),
+        (says(200, b"<html>not us</html>"), "no recipe", 1, 1),
+        (says(200, b'{"kind": "Snapshot", "measurements": []}'), "no recipe", 1, 1),
+        (says(200, b"[" * 100_000), "no recipe", 1, 1),
+        (says(200, Content_Length="1073741824"), "larger than", 1, 1),
+        (sends(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (9 << 20)), "larger than", 1, 1),
+        (silent, "no answer in time", 1, 124),
+        (dribbles(b"HTTP/1.1 200 OK\r\n\r\n" + RECIPE), "no answer in time", 1, 124),
+    ],
+)
+def test_trouble_is_said_and_with_fallback_marked(built_in: dict[str, Any], play: Any, words: str, tries: int, status: int) -> None:
+    with Speaker([play]) as server:
+        done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms")
+        assert (done.status, done.out) == (status, "")
+        assert words in done.err
+        assert len(server.asked) == tries
+        assert done.err.count("error: ") == 1
+        done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms", "--fallback")
+    assert done.status == 0
+    assert "the recipe is made of the built-in data" in done.err
+    tree = yaml.safe_load(done.out)
+    assert tree["metadata"].pop("recipe-source") == "built-in"
+    assert tree == built_in
+
+
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        (BAD, "answers 400: gpu: 'h1OO' is none of h100\nhint: did you mean 'h100'?"),
+        (says(404), "is this the address of an eidos server?"),
+        (says(413, envelope("PAYLOAD_TOO_LARGE", "too large")), "answers 413: too large"),
+        (says(400, b'{"message": "\\u001b[31m' + b"x" * 5000 + b'"}'), "answers 400: \\x1b[31mxxx"),
+        (says(400, b"[[["), "answers 400\n"),
+    ],
+)
+def test_what_the_caller_did_wrong_is_wrong_with_fallback_too(play: Any, words: str) -> None:
+    with Speaker([play]) as server:
+        done = eidos("recipe", "--gpu", "h1OO", "--server", server.url, "--fallback")
+    assert (done.status, done.out, len(server.asked)) == (2, "", 1)
+    assert words in done.err
+    assert len(done.err) < 1500
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    done = eidos("recipe", "--server", f"http://127.0.0.1:{port}")
+    assert (done.status, done.out) == (1, "")
+    assert "connection refused\nhint: see whether the service runs there" in done.err
+    done = eidos("recipe", env={"EIDOS_SERVER": f"http://127.0.0.1:{port}", "EIDOS_FALLBACK": "1"})
+    assert done.status == 0
+    assert "recipe-source: built-in" in done.out
+    done = eidos("recipe", "--server", f"http://127.0.0.1:{port}", "--fallback", "-t", "table")
+    assert "Recipe data  built-in 20" in done.out
+    assert "built-in" not in eidos("recipe", "-t", "table").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--server", "eidos.example.com"), "--server: 'eidos.example.com' is no http or https URL"),
+        (("--server", "http://u:hunter2@192.0.2.1"), "holds a name or a password"),
+        (("--server", "http://192.0.2.1/?x=1"), "has no query"),
+        (("--server", "http://192.0.2.1", "--explain"), "--explain: a server does not tell which layer set what"),
+        (("--server", "http://192.0.2.1", "--data", "."), "--data: a server has data of its own"),
+        (("list", "--server", "http://192.0.2.1"), "takes no query, and --server is given"),
+    ],
+)
+def test_what_does_not_go_together(words: tuple[str, ...], said: str) -> None:
+    done = eidos("recipe", *words)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert "hunter2" not in done.err
+
+
+# ---- one client, many requests ----
+
+
+class Client:
+    """A client whose sleep takes no time."""
+
+    def __init__(self, url: str) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        self.remote = Remote(url, clock=lambda: self.now, sleep=self._sleep, chance=lambda: 0.5)
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def ask(self) -> Any:
+        try:
+            return self.remote.recipe({}, deadline=self.now + 60)
+        except EidosError as fault:
+            return fault
+
+
+def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker([says(429), says(500), resets, says(429), says(503), FINE]) as server:
+        client = Client(server.url)
+        assert isinstance(client.ask(), RateLimited)
+        assert isinstance(client.ask(), Unavailable)
+        assert len(server.asked) == 5
+        assert "failed 5 times in a row, and is not asked again for 30 s" in capfd.readouterr().err
+        assert isinstance(client.ask(), CircuitOpen)
+        assert len(server.asked) == 5
+        client.now += 30
+        assert client.ask()["kind"] == "Recipe"
+
+
+def test_a_client_that_was_told_slows_down_and_recovers() -> None:
+    with Speaker([says(429), says(429), FINE]) as server:
+        client = Client(server.url)
+        assert client.ask()["kind"] == "Recipe"
+        client.slept.clear()
+        for _ in range(12):
+            client.ask()
+        waits = list(client.slept)
+    assert waits[0] > 0.1, "the next one waits"
+    assert waits == sorted(waits, reverse=True)
+    assert len(waits) < 12, "and later ones do not"
+
+
+def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
+    with Speaker([silent]) as server:
+        began = time.monotonic()
+        with pytest.raises(Timeout):
+            Remote(server.url).recipe({}, deadline=time.monotonic() + 0.3)
+        assert time.monotonic() - began < 5
+    with pytest.raises(InvalidInput):
+        Remote("http://")

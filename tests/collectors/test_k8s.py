@@ -1,0 +1,220 @@
+"""What becomes of a cluster's objects: by cases, by laws, and of what a real API server answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, names, turn
+from eidos.model.measurement import Gap, Subtype
+from eidos.model.snapshot import from_tree
+
+CASES = Path(__file__).parent.parent / "cases"
+
+Tree = dict[str, Any]
+
+
+def image(pods: list[Tree]) -> dict[str, Any]:
+    images = k8s_image.Images()
+    for pod in pods:
+        images.add(pod)
+    data, context = images.readings()
+    return {"data": data, "context": context}
+
+
+def node(tree: Tree) -> dict[str, Any]:
+    data, volatile = k8s_node.readings(tree)
+    return {"data": data, "volatile": volatile}
+
+
+def policy(objects: dict[str, list[Tree]]) -> object:
+    data: Tree = {}
+    gaps = []
+    for kind in k8s_policy.KINDS:
+        for part in k8s_policy.parts(objects.get(kind.name, []), kind) if kind.name in objects else ():
+            if isinstance(part, Subtype):
+                assert not data.keys() & part.data.keys(), "nothing overwrites anything"
+                data.update(part.data)
+            else:
+                gaps.append([part.kind, part.what, part.why])
+    return {"data": data, "gaps": gaps}
+
+
+def topology(nodes: list[Tree], **bounds: int) -> Tree:
+    found = k8s_topology.Topology()
+    for each in nodes:
+        found.add(each)
+    return dict(found.readings(**bounds))
+
+
+PARSERS: dict[str, Callable[[Any], object]] = {
+    "k8s.image": image,
+    "k8s.node": node,
+    "k8s.policy": policy,
+    "k8s.server": k8s_server.readings,
+    "k8s.topology": topology,
+}
+FILES = sorted(str(path.relative_to(CASES)) for name in PARSERS for path in (CASES / name).glob("*.in"))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_case(file: str, update_golden: bool) -> None:
+    source = CASES / file
+    golden = source.with_suffix(".out")
+    result = json.dumps(PARSERS[source.parent.name](yaml.safe_load(source.read_text())), indent=2, ensure_ascii=False)
+    if update_golden:
+        golden.write_text(result + "\n")
+    assert json.loads(result) == json.loads(golden.read_text())
+
+
+def test_every_out_has_its_in() -> None:
+    for name in PARSERS:
+        assert {path.stem for path in (CASES / name).glob("*.out")} == {path.stem for path in (CASES / name).glob("*.in")} != set()
+
+
+def test_every_collector_of_a_cluster_has_its_cases_and_its_turn() -> None:
+    ours = {name for name in names() if name.startswith("k8s")}
+    assert ours == PARSERS.keys()
+    assert {name for name in names() if is_cluster_wide(name)} == ours - {"k8s.node"}
+    assert sorted(names(), key=turn)[-len(ours) :] == [name for name in names() if name in ours]
+
+
+# -- laws --
+
+references = st.builds(
+    lambda registry, folder, name, tag, digest: f"{registry}{folder}{name}{tag}{digest}",
+    st.sampled_from(["", "nvcr.io/", "registry.example.com:5000/", "localhost/"]),
+    st.sampled_from(["", "nvidia/", "a/b/"]),
+    st.sampled_from(["driver", "cuda"]),
+    st.sampled_from(["", ":1.2", ":v2"]),
+    st.sampled_from(["", "@sha256:aa", "@sha256:bb"]),
+)
+
+
+@given(st.lists(references))
+def test_no_image_hides_another_and_their_order_does_not_matter(images: list[str]) -> None:
+    pods = [{"spec": {"containers": [{"name": "x", "image": each}]}} for each in images]
+    found = image(pods)
+    assert found == image(pods[::-1])
+    data = found["data"]
+    for each in images:
+        repository, tag, digest = k8s_image.parse(each)
+        key = k8s_image.full(repository) + (f":{tag or 'latest'}" if tag or not digest else "")
+        assert digest in data[key]
+        assert repository.rpartition("/")[2] in data
+
+
+labels = st.dictionaries(st.sampled_from(["a", "b/c", "d"]), st.sampled_from(["", "x", "y", "z"]))
+taints = st.lists(
+    st.fixed_dictionaries({"key": st.sampled_from("kl"), "value": st.sampled_from(["", "v", "w"]), "effect": st.sampled_from(["E", "F"])}),
+    max_size=3,
+    unique_by=lambda taint: (taint["key"], taint["effect"]),
+)
+
+
+@given(st.lists(st.tuples(labels, taints), max_size=9))
+def test_the_topology_names_exactly_the_nodes_that_have_it(nodes: list[tuple[dict[str, str], list[dict[str, str]]]]) -> None:
+    trees = [{"metadata": {"name": f"n{i}", "labels": labels}, "spec": {"taints": taints}} for i, (labels, taints) in enumerate(nodes)]
+    found = topology(trees)
+    assert found.pop("nodes") == len(nodes)
+    having: dict[str, set[str]] = {}
+    for i, (own, tainted) in enumerate(nodes):
+        for key, value in own.items():
+            having.setdefault(f"label.{key}={value}", set()).add(f"n{i}")
+        for taint in tainted:
+            value = f"={taint['value']}" if taint["value"] else ""
+            having.setdefault(f"taint.{taint['key']}{value}:{taint['effect']}", set()).add(f"n{i}")
+    everybody = {f"n{i}" for i in range(len(nodes))}
+    read = {}
+    for key, text in found.items():
+        count, _, which = text.partition(": ")
+        named = set(which.removeprefix("all but ").split(", "))
+        read[key] = everybody if which == "all" else everybody - named if which.startswith("all but ") else named
+        assert int(count) == len(read[key])
+    assert read == having
+
+
+def test_the_topology_of_many_nodes_is_bounded_and_still_names_the_odd_one() -> None:
+    def named(number: int) -> Tree:
+        name = f"ip-10-0-{number // 250}-{number % 250}.us-west-2.compute.internal"
+        own = {f"nvidia.com/feature-{i}": "true" for i in range(60)}
+        return {"metadata": {"name": name, "labels": {**own, "kubernetes.io/hostname": name, "rack": f"r{number // 30}"}}}
+
+    nodes = [named(number) for number in range(5000)]
+    nodes[1717]["metadata"]["labels"]["nvidia.com/feature-7"] = "false"
+    found = topology(nodes)
+    assert sum(len(key) + len(str(value)) for key, value in found.items()) <= k8s_topology.LIMIT
+    assert found["label.nvidia.com/feature-7=true"] == "4999: all but ip-10-0-6-217.us-west-2.compute.internal"
+    assert found["label.nvidia.com/feature-6=true"] == "5000: all"
+    assert found["label.kubernetes.io/hostname"] == "5000 values on 5000 nodes"
+    assert found["label.rack"] == "167 values on 5000 nodes"
+
+
+def test_a_reading_that_names_fewer_says_how_many_more() -> None:
+    nodes = [{"metadata": {"name": f"n{i}", "labels": {"half": str(i % 2), "own": f"{i}"}}} for i in range(20)]
+    assert topology(nodes)["label.half=1"].count("n") == 10
+    small = topology(nodes, limit=400)
+    assert small["label.half=1"] == "10: n1, n3, 8 more"
+    assert topology(nodes, limit=1) == {"nodes": 20, "label.half": "2 values on 20 nodes", "label.own": "20 values on 20 nodes"}
+
+
+# -- what a real API server answered --
+
+
+def kube(shared: Path, name: str) -> Tree:
+    tree: Tree = json.loads((shared / "kube" / f"{name}.json").read_text())
+    return tree
+
+
+@pytest.mark.shared
+def test_images_of_real_pods(shared: Path) -> None:
+    found = image(kube(shared, "17-pods-all")["items"])
+    data = found["data"]
+    assert data["gpu-operator"] == "v25.3.4"
+    assert data["docker.io/library/busybox:latest"].startswith("sha256:9d75f0d7")
+    assert data["registry.example.com:5000/research/trainer:2025.09.01-rc1"].startswith("sha256:e30c16cb")
+    assert data["quay.io/cilium/cilium:v1.17.7"].startswith("sha256:88731849")
+    assert data["nvcr.io/nvidia/cuda:13.0.1-base-ubuntu24.04"] == "not pulled"
+    assert data["trainer"] == "2025.09.01-rc1"
+    local = image([kube(shared, "208-real-pod-privileged")])
+    assert local == {
+        "data": {
+            "py": "bookworm",
+            "localhost/py:bookworm": "id sha256:44b11c97e7d2b86ed8edf07396c23f462af2fb3c1dc9c36789dcbe303b66dd92",
+        },
+        "context": {},
+    }
+
+
+@pytest.mark.shared
+def test_real_nodes(shared: Path) -> None:
+    found = {name: node(kube(shared, name)) for name in ("10-node-ip", "11-node-gke", "12-node-dgx", "201-real-node")}
+    data = {name: each["data"] for name, each in found.items()}
+    assert [each.get("provider") for each in data.values()] == ["eks", "gke", None, None]
+    assert data["12-node-dgx"]["allocatable.nvidia.com/gpu"] == "8"
+    assert data["10-node-ip"]["taint.nvidia.com/gpu:NoSchedule"] == "true"
+    assert data["201-real-node"]["container-runtime-id"] == "containerd://2.2.7"
+    text = json.dumps(data)
+    assert not [word for word in ("Heartbeat", "resourceVersion", "bootID", "gfd.timestamp") if word in text]
+
+
+@pytest.mark.shared
+def test_policies_are_flattened_as_the_go_program_did(shared: Path) -> None:
+    kinds = {kind.name: kind for kind in k8s_policy.KINDS}
+    shot = from_tree(yaml.safe_load((shared / "snapshots" / "h100-eks.yaml").read_text()), "h100-eks.yaml")
+    (wrote,) = (s for m in shot.measurements if m.type == "K8s" for s in m.subtypes if s.name == "policy")
+    (ours,) = (p for p in k8s_policy.parts(kube(shared, "26-clusterpolicies")["items"], kinds["ClusterPolicy"]) if isinstance(p, Subtype))
+    assert {key.partition(".")[0] for key in ours.data} <= {key.partition(".")[0] for key in wrote.data}
+    assert len(ours.data.keys() & wrote.data.keys()) > 120
+    assert all(isinstance(value, str) for value in ours.data.values())
+    nic = list(k8s_policy.parts(kube(shared, "28-nicclusterpolicies")["items"], kinds["NicClusterPolicy"]))
+    assert not [each for each in nic if isinstance(each, Gap)]
+    assert isinstance(nic[0], Subtype)
+    assert nic[0].data["nicclusterpolicy/nic-cluster-policy/ibKubernetes.ufmSecret"] == "ufm-secret"

@@ -1,0 +1,449 @@
+"""``eidos fleet --kubernetes`` from the built file, against a fake API server, with a kubelet that really runs what the Jobs say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos import formats
+from eidos.fleet.job_runner import PATIENCE, Plan, _Job, _Run
+from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, judged, warned
+from eidos.kube import api_client as kube
+from eidos.kube.cluster_config import load
+from tests.fakes import job_controller as controller
+from tests.fakes.apiserver import ApiServer
+from tests.support.program import Result, eidos, environment
+from tests.support.waiting import until
+
+HOSTS = Path(__file__).parent.parent / "hosts"
+RUN = "eidos.dgxc.io/run"
+
+#: Where a run may leave something behind.
+PLACES = (
+    "/api/v1/namespaces/eidos/pods",
+    "/api/v1/namespaces/eidos/configmaps",
+    "/api/v1/namespaces/eidos/serviceaccounts",
+    "/apis/batch/v1/namespaces/eidos/jobs",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/eidos/roles",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/eidos/rolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+)
+
+
+def roots(folder: Path, names: list[str], odd: dict[str, dict[str, str]]) -> dict[str, Path]:
+    """A captured host for each node; of those in ``odd`` some files have other contents."""
+    found = {}
+    for name in names:
+        root = found[name] = folder / "roots" / name
+        shutil.copytree(HOSTS / "ubuntu-22.04", root, symlinks=True)
+        for path, content in {"etc/hostname": f"{name}.example.com\n", **odd.get(name, {})}.items():
+            (root / path).write_text(content)
+    return found
+
+
+def add_nodes(server: ApiServer, names: list[str], **unready: str) -> None:
+    """Nodes with GPUs, and one without."""
+    for name in (*names, "cpu-1"):
+        labels = {"kubernetes.io/hostname": name, **({} if name == "cpu-1" else {"nvidia.com/gpu.present": "true"})}
+        ready = {
+            "type": "Ready",
+            "status": "False" if name in unready else "True",
+            "reason": "KubeletNotReady",
+            "message": unready.get(name, ""),
+        }
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": {"conditions": [ready]}}
+        server.put(f"/api/v1/nodes/{name}", node)
+    server.put("/api/v1/namespaces/eidos", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eidos"}})
+
+
+def left(server: ApiServer) -> list[str]:
+    """What is there of any run."""
+    return [tree["metadata"]["name"] for place in PLACES for tree in server.objects(place) if RUN in (tree["metadata"].get("labels") or {})]
+
+
+def documents(server: ApiServer) -> list[str]:
+    """ConfigMaps that hold a snapshot."""
+    return [tree["metadata"]["name"] for tree in server.objects("/api/v1/namespaces/eidos/configmaps")]
+
+
+@pytest.fixture(scope="module")
+def program(pyz: Path) -> list[str]:
+    return [sys.executable, "-I", "-S", str(pyz), "fleet", "--kubernetes"]
+
+
+def run(program: list[str], server: ApiServer, folder: Path, *arguments: str, out: str = "out") -> tuple[Result, dict[str, Any]]:
+    env = {"KUBECONFIG": str(server.kubeconfig(folder, name=f"{out}.kubeconfig"))}
+    done = eidos("-o", str(folder / out), *arguments, program=program, env=env, cwd=folder)
+    text = folder / out / "summary.yaml"
+    return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
+
+
+def test_the_odd_ones_are_found_and_nothing_is_left(program: list[str], tmp_path: Path) -> None:
+    names = [f"gpu-{number:02}" for number in range(1, 9)]
+    odd = {"gpu-02": {"proc/sys/kernel/osrelease": "5.15.0-1-odd\n"}, "gpu-07": {"proc/sys/net/core/somaxconn": "17\n"}}
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, odd)) as kubelet:
+        add_nodes(server, names)
+        done, summary = run(program, server, tmp_path, "--exit-code", "--parallel", "3")
+        assert done.status == 4, done.err
+        assert done.out.startswith("6 of 8 equal; gpu-02: kernel 5.15.0-1-odd, not 5.15.0"), done.out
+        assert {tuple(found["nodes"]) for found in summary["classes"] if found["kind"] == "odd"} == {("gpu-02",), ("gpu-07",)}
+        assert sorted(os.listdir(tmp_path / "out")) == ["cluster.yaml", *(f"{name}.yaml" for name in names), "summary.yaml"]
+        assert left(server) == []
+        assert documents(server) == []
+        assert kubelet.most <= 3
+        skipped = {word for arguments in kubelet.ran for word in arguments if word.startswith("--skip=")}
+        assert skipped == {"--skip=k8s.server,k8s.topology,k8s.image,k8s.policy"}
+    cluster = formats.from_text((tmp_path / "out" / "cluster.yaml").read_bytes(), "x")
+    assert {subtype["subtype"] for subtype in cluster["measurements"][0]["subtypes"]} >= {"server", "topology"}
+
+
+FAULTS = {
+    "gpu-02": (controller.UNSCHEDULABLE, "Unschedulable", "0/3 nodes are available"),
+    "gpu-03": (controller.IMAGE_PULL, "ImagePullBackOff", "Back-off pulling image"),
+    "gpu-04": (controller.NO_POD, "FailedCreate", "violates PodSecurity"),
+    "gpu-05": (controller.MOUNT, "FailedMount", "hostPath type check failed"),
+    "gpu-06": (controller.HANGS, "Running", "no answer within 7 s: its Pod is running"),
+    "gpu-07": (controller.FAILS, "Error", "/host: cannot look into it: permission denied"),
+    "gpu-08": (controller.EVICTED, "Evicted", "The node was low on resource: memory."),
+    "gpu-09": (controller.LOST, "Completed", "it ended without a snapshot"),
+}
+
+
+def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None:
+    names = ["gpu-01", *FAULTS, "gpu-10"]
+    faults = {name: fault for name, (fault, _, _) in FAULTS.items()}
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {}), faults):
+        add_nodes(server, names, **{"gpu-10": "container runtime is down"})
+        began = time.monotonic()
+        done, summary = run(program, server, tmp_path, "--timeout", "7s", "--exit-code", "--only", "os")
+        assert time.monotonic() - began < 45
+        assert done.status == 3, done.err
+        silent = {found["node"]: (found["reason"], found["why"]) for found in summary["unanswered"]}
+        assert set(silent) == {*FAULTS, "gpu-10"}
+        for name, (_, reason, why) in FAULTS.items():
+            assert silent[name][0] == reason, (name, silent[name])
+            assert why in silent[name][1], (name, silent[name])
+        assert silent["gpu-10"] == ("KubeletNotReady", "container runtime is down")
+        assert summary["nodes"]["answered"] == 1
+        assert "Unschedulable: 0/3" in done.out
+        hints = {found["node"]: found.get("hint", "") for found in summary["unanswered"]}
+        assert "pod-security.kubernetes.io/enforce=privileged" in hints["gpu-04"]
+        assert left(server) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_interrupt_cleans_up(program: list[str], tmp_path: Path, keep: bool) -> None:
+    faults = {"gpu-01": controller.HANGS, "gpu-02": controller.HANGS}
+    with ApiServer() as server, controller.JobController(server, tmp_path, {}, faults):
+        add_nodes(server, list(faults))
+        command = [*program, "-o", str(tmp_path / "out"), "--only", "os", *(["--keep"] if keep else [])]
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+        until(lambda: len(server.objects("/api/v1/namespaces/eidos/pods")) == 2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert b"Traceback" not in err
+        assert bool(left(server)) == keep
+        assert (b"is left in the cluster" in err) == keep
+
+
+def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: list[str], tmp_path: Path) -> None:
+    faults = {"gpu-02": controller.HANGS, "gpu-03": controller.HANGS}
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {}), faults):
+        add_nodes(server, ["gpu-01", *faults])
+
+        def spoil() -> None:
+            until((tmp_path / "out" / "gpu-01.yaml").exists)
+            server.fault("GET /api/v1/namespaces/eidos/pods", "hang-up", times=-1)
+
+        spoiler = threading.Thread(target=spoil)
+        spoiler.start()
+        done, summary = run(program, server, tmp_path, "--only", "os", "--parallel", "2", "--timeout", "8s")
+        spoiler.join(10)
+        assert done.status == 3, done.err
+        assert summary["nodes"]["answered"] == 1
+        assert {found["node"]: found["reason"] for found in summary["unanswered"]} == {"gpu-02": "Unreachable", "gpu-03": "Unreachable"}
+        assert left(server) == []
+
+
+def test_a_right_that_is_missing_is_no_silence(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.forbidden.add(("watch", "pods"))
+        done, summary = run(program, server, tmp_path, "--only", "os.release")
+        assert done.status == 3
+        assert summary["unanswered"][0]["reason"] == "Forbidden"
+        assert left(server) == documents(server) == []
+
+
+def test_a_cluster_that_is_silent_for_a_moment_costs_nobody(program: list[str], tmp_path: Path) -> None:
+    """Four times is more than one request bears."""
+    names = [f"gpu-{number}" for number in range(1, 7)]
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})) as kubelet:
+        add_nodes(server, names)
+        server.fault("POST /apis/batch/v1/namespaces/eidos/jobs", "truncated", times=1)
+        server.fault("GET /api/v1/namespaces/eidos/pods", "503", times=4)
+        server.fault("GET /api/v1/namespaces/eidos/configmaps", "503", times=4)
+        done, summary = run(program, server, tmp_path, "--only", "os", "--parallel", "2")
+        assert (done.status, summary["nodes"]["answered"]) == (0, 6), done
+        assert len(kubelet.ran) == 6
+        assert left(server) == []
+
+
+def job(node: str) -> dict[str, Any]:
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"eidos-agent-1-{node}", "namespace": "eidos"}, "spec": {}}
+
+
+@contextmanager
+def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[ApiServer, _Run, Callable[[float], kube.Client]]]:
+    """A run before its first Job, a server where nobody starts Pods, and what connects to it."""
+    with ApiServer() as server:
+        add_nodes(server, [])
+        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+
+        def connect(deadline: float) -> kube.Client:
+            return kube.connect(cluster, deadline=deadline)
+
+        client = connect(time.monotonic() + 20)
+        yield server, _Run(Plan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format), client, seconds), connect
+        client.close()
+
+
+def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
+    with begun(tmp_path, "gpu-1") as (_, run, _):
+        for _ in range(2):
+            assert run._start("gpu-1", job("gpu-1")) is None
+        assert list(run.running) == ["eidos-agent-1-gpu-1"]
+
+
+def test_who_refuses_watches_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    with begun(tmp_path, "gpu-1", seconds=2.5) as (server, run, _):
+        server.fault("watch=", "400", -1)
+        (answer,) = run.follow(1, keep=False)
+        assert answer[0] == "gpu-1"
+        assert 1 <= sum(each.verb == "watch" for each in server.asked) <= 4
+
+
+def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
+    """A Job that was refused, and one that was given up and removed: cleaning up has its time for the others."""
+    with begun(tmp_path, "gpu-1", "gpu-2", "gpu-3") as (server, run, connect):
+        server.fault("POST", "403")
+        assert "told to fail" in getattr(run._start("gpu-1", job("gpu-1")), "why", "")
+        for name in ("gpu-2", "gpu-3"):
+            assert run._start(name, job(name)) is None
+        run._forget(run.running["eidos-agent-1-gpu-2"], keep=False)
+        run.clean(connect)
+        asked = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
+    assert asked[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
+    assert [each for each in asked[1:] if each[1] != "pods"] == [
+        ("DELETE", "jobs", "eidos-agent-1-gpu-3"),
+        ("GET", "configmaps", "gpu-2"),
+        ("GET", "configmaps", "gpu-3"),
+    ]
+
+
+def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> None:
+    names = ["gpu-01", "gpu-02"]
+    results: list[Result] = []
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})) as kubelet:
+        add_nodes(server, names)
+        threads = [
+            threading.Thread(target=lambda out=out: results.append(run(program, server, tmp_path, "--only", "os.release", out=out)[0]))
+            for out in ("one", "two")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert [(done.status, done.out.partition("\n")[0], done.err) for done in results] == [(0, "2 of 2 equal", "")] * 2
+        assert len(kubelet.ran) == 4
+        assert left(server) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--selector", "a b(("], 2, "--selector: 'a b((': "),
+        (["--selector", "a=b"], 2, "no node of the cluster matches 'a=b'"),
+        (["--via", "srun -w {host}"], 2, "--via is for --hosts"),
+        (["--units", "kubelet"], 2, "--units: the agent in a cluster reads the usual units"),
+        (["--namespace", "missing"], 2, 'namespaces "missing" not found'),
+        (["--gpu", "driver-root"], 2, "only a privileged container"),
+    ],
+)
+def test_what_cannot_be_asked(program: list[str], tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    with ApiServer() as server:
+        add_nodes(server, ["gpu-01"])
+        done, _ = run(program, server, tmp_path, *arguments, "--only", "os")
+        assert (done.status, said in done.err) == (status, True), done.err
+        assert left(server) == []
+
+
+def test_names_as_long_as_they_may_be(program: list[str], tmp_path: Path) -> None:
+    names = ["gpu.1.example.com", f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}"]
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names[:1], {})):
+        add_nodes(server, names)
+        done, summary = run(program, server, tmp_path, "--only", "os.release")
+        assert (done.status, summary["nodes"]["answered"]) == (3, 1)
+        assert summary["unanswered"][0]["why"] == "no ConfigMap can be named after it: its name has 253 characters"
+        assert "may be left" not in done.err
+        assert left(server) == documents(server) == []
+
+
+def test_what_could_not_be_removed_is_said(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.fault("DELETE", "403", times=-1)
+        done, _ = run(program, server, tmp_path, "--only", "os.release")
+        assert done.status == 0
+        assert "may be left in the cluster: 6 could not be removed" in done.err
+        assert "kubectl get configmaps -n eidos | grep" in done.err
+        assert documents(server)
+
+
+def test_an_interrupt_leaves_no_document(program: list[str], tmp_path: Path) -> None:
+    """Programs that are about to write theirs may not any more."""
+    names = ["gpu-01", "gpu-02", "gpu-03"]
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})) as kubelet:
+        add_nodes(server, names)
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        until(lambda: len(kubelet.ran) == 3)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 143, err
+        assert b"out holds 0 of 3 snapshots, and no summary" in err
+        for thread in kubelet._threads:
+            thread.join(30)
+        assert left(server) == documents(server) == []
+
+
+def test_pods_that_are_being_ended_are_waited_for(tmp_path: Path) -> None:
+    """One of them may be writing its document while its rights go."""
+    pod, document = "/api/v1/namespaces/eidos/pods/p", "/api/v1/namespaces/eidos/configmaps/gpu-1"
+    ours = {"app.kubernetes.io/managed-by": "eidos"}
+    with begun(tmp_path, "gpu-1") as (server, run, connect):
+        server.put(pod, {"metadata": {"labels": {RUN: "1"}}})
+        run._start("gpu-1", job("gpu-1"))
+
+        def writes() -> None:
+            server.put(document, {"metadata": {"labels": ours}, "data": {"document.yaml": "late"}})
+            server.remove(pod)
+
+        late = threading.Timer(1.0, writes)
+        late.start()
+        run.clean(connect)
+        late.join()
+        assert documents(server) == []
+
+
+def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server:
+        add_nodes(server, ["gpu-01"])
+        server.fault("GET /api/v1/pods", "silent", -1)
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        until(lambda: any(each.resource == "pods" for each in server.asked))
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 143, err
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
+        add_nodes(server, ["gpu-01"])
+        server.fault("DELETE /apis/rbac", "slow", seconds=1)
+        command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
+        env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
+        until(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert left(server) == documents(server) == []
+
+
+def test_no_cluster(program: list[str], tmp_path: Path) -> None:
+    done = eidos(program=program, cwd=tmp_path)
+    assert done.status == 2
+    assert "Traceback" not in done.err
+    assert os.listdir(tmp_path) == []
+
+
+# ---- what a Pod says ----
+
+
+def pod(phase: str, **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "x"}, "status": {"phase": phase, **status}}
+
+
+def container(**state: Any) -> list[dict[str, Any]]:
+    return [{"name": "eidos", "state": state}]
+
+
+@pytest.mark.parametrize(
+    ("tree", "state", "reason"),
+    [
+        ({}, WAITING, "Pending"),
+        (pod("Running"), WAITING, "Running"),
+        (pod("Pending", containerStatuses=container(waiting={"reason": "ContainerCreating"})), WAITING, "ContainerCreating"),
+        (pod("Pending", containerStatuses=container(waiting={"reason": "InvalidImageName"})), STUCK, "InvalidImageName"),
+        (pod("Pending", initContainerStatuses=container(waiting={"reason": "ErrImagePull", "message": "x"})), STUCK, "ErrImagePull"),
+        (pod("Failed", containerStatuses=container(terminated={"exitCode": 137, "reason": "OOMKilled"})), FAILED, "OOMKilled"),
+        (pod("Failed", reason="DeadlineExceeded"), FAILED, "DeadlineExceeded"),
+        (pod("Failed"), FAILED, "Failed"),
+        ({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Running"}}, FAILED, "Deleted"),
+        (pod("Succeeded"), DONE, "Completed"),
+    ],
+)
+def test_how_a_pod_stands(tree: dict[str, Any], state: str, reason: str) -> None:
+    found, silence = judged(tree)
+    assert (found, silence.reason) == (state, reason)
+    assert silence.why
+
+
+def test_when_patience_ends() -> None:
+    now = time.monotonic()
+    job = _Job("gpu-1", "/apis/batch/v1/namespaces/eidos/jobs/x", now + 300)
+    assert not job.is_given_up(now)
+    assert job.is_given_up(now + PATIENCE + 1)  # without a Pod
+    job.pod = "x-1"
+    assert not job.is_given_up(now + PATIENCE + 1)
+    job.stands(*judged(pod("Pending", containerStatuses=container(waiting={"reason": "ErrImagePull"}))))
+    since = job.since
+    job.stands(*judged(pod("Pending", containerStatuses=container(waiting={"reason": "ImagePullBackOff"}))))
+    assert job.since == since
+    assert not job.is_given_up(since + PATIENCE - 1)
+    assert job.is_given_up(since + PATIENCE)
+    job.stands(*judged(pod("Running")))
+    assert not job.is_given_up(since + PATIENCE)
+    assert job.is_given_up(now + 300)
+
+
+def test_what_events_and_jobs_say() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "Warning", "message": "new\nand long", "reason": "FailedMount", "lastTimestamp": "2026-11-23T06:40:05Z"},
+        {"type": "Warning", "message": "old", "reason": "Old", "lastTimestamp": None, "eventTime": "2026-11-23T06:40:04.0Z"},
+        {"type": "Normal", "message": "newest", "lastTimestamp": "2026-11-23T06:40:06Z"},
+    ]
+    found = warned(events)
+    assert found is not None
+    assert (found.why, found.reason) == ("new and long", "FailedMount")
+    assert warned([]) is None
+    failed = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}]}}
+    assert job_failure({}) is None
+    assert job_failure(failed) is not None

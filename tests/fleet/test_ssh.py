@@ -1,0 +1,321 @@
+"""``eidos fleet --hosts`` from the built file, over a real sshd: who is odd, who does not answer, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos import formats
+from tests.bench import fleet as bench
+from tests.bench.measure import peak
+from tests.fakes import sshd
+from tests.fakes.apiserver import ApiServer
+from tests.support.program import Result, eidos, environment
+from tests.support.waiting import until
+
+HOSTS = Path(__file__).parent.parent / "hosts"
+
+#: Eight that answer, as `--hosts` takes them.
+EIGHT = "gpu-[01-08]"
+
+
+def planted(folder: Path, name: str, changes: dict[str, str | None] | None = None) -> Path:
+    """A copy of a captured host with a name of its own and other contents of some files; None removes one."""
+    root = folder / name
+    shutil.copytree(HOSTS / "ubuntu-22.04", root, symlinks=True)
+    for path, content in {"etc/hostname": f"{name}.example.com\n", **(changes or {})}.items():
+        if content is None:
+            (root / path).unlink()
+        else:
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_text(content)
+    return root
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
+    why = sshd.missing()
+    if why:
+        pytest.skip(why)
+    roots = tmp_path_factory.mktemp("roots")
+    with sshd.Sshd(tmp_path_factory.mktemp("sshd")) as server, socket.socket() as silent, socket.socket() as dead:
+        for number in range(1, 9):
+            name = f"gpu-{number:02}"
+            changes: dict[str, str | None] = {}
+            if number == 3:
+                changes["proc/sys/kernel/osrelease"] = "5.15.0-1-odd\n"
+            if number == 6:
+                changes["proc/sys/net/core/somaxconn"] = "17\n"
+                changes["proc/modules"] = None
+            server.add(name, planted(roots, name, changes))
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        dead.bind(("127.0.0.1", 0))  # bound, not listening: a connection is refused
+        server.add("dead", port=dead.getsockname()[1])
+        server.add("silent", port=silent.getsockname()[1])
+        server.add("hanging", first="sleep 600")
+        server.add("old", path=server.old_python())
+        server.add("none", path="/nonexistent", first="PATH=/nonexistent")
+        server.add("refused", key="stranger")
+        server.add("changed", known="changed")
+        server.add("chatty", planted(roots, "chatty"), first="echo 'Welcome to chatty'; echo; trap 'echo bye' EXIT")
+        server.add("cut", planted(roots, "cut"), first="""(eval "$SSH_ORIGINAL_COMMAND") | head -c 2000; exit""")
+        server.add("garbage", first="head -c 100000 /dev/urandom; exit")
+        server.add("endless", first="exec yes")
+        server.add("closed", first="echo 'This account is currently not available.'; exit 1")
+        server.add("asking", first="printf 'Password: ' >&2; sleep 600")
+        own = 'export EIDOS_SKIP=os EIDOS_FORMAT=table EIDOS_OUTPUT=/tmp/x EIDOS_NONSENSE=1 XDG_CONFIG_HOME="$EIDOS_ROOT"'
+        server.add("own-mind", planted(roots, "own-mind", {"eidos/config.yaml": "skip: os\n"}), first=own)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def program(pyz: Path) -> list[str]:
+    return [sys.executable, "-I", "-S", str(pyz), "fleet"]
+
+
+def run(program: list[str], fleet: sshd.Sshd | None, folder: Path, *arguments: str) -> tuple[Result, dict[str, Any]]:
+    env = {"PATH": f"{fleet.bin}:{os.environ['PATH']}"} if fleet else {}
+    done = eidos(*arguments, "-o", str(folder / "out"), program=program, env=env, cwd=folder)
+    text = folder / "out" / "summary.yaml"
+    return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
+
+
+def test_the_odd_ones_are_found_and_no_others(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+    done, summary = run(program, fleet, tmp_path, "--hosts", EIGHT, "--exit-code")
+    assert done.status == 4, done.err
+    first = done.out.splitlines()[0]
+    assert first.startswith("6 of 8 equal; gpu-03: kernel 5.15.0-1-odd, not 5.15.0"), first
+    assert "gpu-06: " in first
+    kinds = {tuple(found["nodes"]): (found["kind"], {d["path"] for d in found.get("differences", ())}) for found in summary["classes"]}
+    assert kinds == {
+        ("gpu-01", "gpu-02", "gpu-04", "gpu-05", "gpu-07", "gpu-08"): ("equal", set()),
+        ("gpu-03",): ("odd", {"OS.sysctl./proc/sys/kernel/osrelease"}),
+        ("gpu-06",): ("odd", {"OS.kmod", "OS.sysctl./proc/sys/net/core/somaxconn"}),
+    }
+    assert sorted(os.listdir(tmp_path / "out")) == [*(f"gpu-{number:02}.yaml" for number in range(1, 9)), "summary.yaml"]
+    node = (tmp_path / "out" / "gpu-05.yaml").read_text()
+    assert "source-node: gpu-05.example.com" in node
+    assert (tmp_path / "out" / "gpu-05.yaml").stat().st_mode & 0o777 == 0o600
+    assert done.err == ""
+
+
+def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+    names = [
+        "gpu-01",
+        "dead",
+        "silent",
+        "hanging",
+        "asking",
+        "closed",
+        "old",
+        "none",
+        "refused",
+        "changed",
+        "cut",
+        "garbage",
+        "endless",
+        "chatty",
+    ]
+    (tmp_path / "hosts.txt").write_text("# all of them\n" + "".join(f"{name}  # {number}\n" for number, name in enumerate(names)))
+    began = time.monotonic()
+    done, summary = run(program, fleet, tmp_path, "--hosts", "hosts.txt", "--timeout", "6s", "--exit-code", "-t", "json")
+    assert time.monotonic() - began < 40
+    assert done.status == 3, done.err
+    whys = {silent["node"]: silent["why"] for silent in summary["unanswered"]}
+    assert set(whys) == set(names) - {"gpu-01", "chatty"}
+    assert "Connection refused" in whys["dead"]
+    assert whys["hanging"] == "no answer within 6 s"
+    assert whys["asking"] == "no answer within 6 s: Password:"
+    assert whys["closed"] == "This account is currently not available."
+    assert "timed out" in whys["silent"] or "no answer" in whys["silent"]
+    assert whys["old"].startswith("python3 there is 3.6.")
+    assert whys["old"].endswith("; 3.9 or newer is needed")
+    assert whys["none"].startswith("there is no python3 there")
+    assert "Permission denied" in whys["refused"]
+    assert whys["changed"] == "Host key verification failed."
+    assert whys["cut"].startswith("its answer was cut off after ")
+    assert whys["garbage"].startswith("it printed nothing that eidos would")
+    assert whys["endless"] == "it printed more than 8 MiB"
+    assert "12 of 14 nodes did not answer" in done.err
+    assert json.loads(done.out)["nodes"]["answered"] == 2
+    assert sorted(os.listdir(tmp_path / "out")) == ["chatty.yaml", "gpu-01.yaml", "summary.yaml"]
+
+
+def test_what_a_node_has_set_for_eidos_does_not_count(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+    done, summary = run(program, fleet, tmp_path, "--hosts", "gpu-01,gpu-02,own-mind")
+    assert (done.status, done.out.partition("\n")[0]) == (0, "3 of 3 equal"), (done, summary)
+
+
+def test_an_interrupt_ends_everything(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+    command = [*program, "--hosts", "hanging,gpu-01", "-o", str(tmp_path / "out")]
+    env = environment(PATH=f"{fleet.bin}:{os.environ['PATH']}")
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    until((tmp_path / "out" / "gpu-01.yaml").exists)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert f"{tmp_path}/out holds 1 of 2 snapshots, and no summary" in err.decode()
+    for child in children:
+        assert not Path(f"/proc/{child}").exists()
+
+
+def test_via_another_command(program: list[str], tmp_path: Path) -> None:
+    """Without a shell in between, with a label before each line, as srun -l has it."""
+    tool = tmp_path / "reach"
+    tool.write_text(
+        f'#!/bin/sh\nhost=$2; shift 2\nEIDOS_ROOT={HOSTS}/$host PATH={Path(sys.executable).parent}:$PATH "$@" | sed "s/^/$host: /"\n'
+    )
+    tool.chmod(0o755)
+    done = eidos("--hosts", "debian-12,rhel-9", "--via", f"'{tool}' -w {{host}}", program=program, cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert done.out.startswith("no two of 2 known to be equal, compared with debian-12; rhel-9: ")
+    (folder,) = tmp_path.glob("fleet-2*Z")
+    assert sorted(os.listdir(folder)) == ["debian-12.yaml", "rhel-9.yaml", "summary.yaml"]
+
+
+def test_a_list_of_hosts_as_a_file_may_be(program: list[str], tmp_path: Path) -> None:
+    reach = bench.prepare(tmp_path)
+    (tmp_path / "hosts").write_bytes(b"\xef\xbb\xbfn1\r\n\r\n  n2,n3 # n4\r\nn1")
+    done, summary = run(program, None, tmp_path, "--hosts", "hosts", "--via", f"{reach} {{host}}")
+    assert (done.status, summary["classes"][0]["nodes"]) == (0, ["n1", "n2", "n3"]), done.err
+    with (tmp_path / "large").open("wb") as file:
+        file.write(b"n1\n")
+        file.truncate((16 << 20) + 1)
+    done = eidos("--hosts", "large", "--via", f"{reach} {{host}}", program=program, cwd=tmp_path)
+    assert (done.status, "large: a list of hosts of more than 16 MiB" in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        ("cat", "what it was sent came back"),  # as a terminal does
+        ("exec {python} -I - </dev/null", "it printed nothing"),
+        ("cat; sleep 600", "what it was sent came back"),
+        ("exec {python} -c 'import os; os.kill(os.getpid(), 9)'", "sh ended with status 137"),
+    ],
+)
+def test_a_command_that_leads_nowhere(program: list[str], tmp_path: Path, tool: str, said: str) -> None:
+    via = f'sh -c "{tool.format(python=sys.executable)}" {{host}}'
+    done, summary = run(program, None, tmp_path, "--hosts", "a", "--via", via, "--timeout", "2s")
+    assert (done.status, summary["unanswered"][0]["why"]) == (3, said), done.err
+
+
+def test_a_machine_without_room_asks_fewer_at_a_time(program: list[str], tmp_path: Path) -> None:
+    reach = bench.prepare(tmp_path)
+    limited = ["sh", "-c", 'ulimit -n 30; exec "$@"', "sh", *program]
+    done, summary = run(limited, None, tmp_path, "--hosts", "n[1-20]", "--via", f"{reach} {{host}}", "--parallel", "20")
+    assert (done.status, summary["nodes"]["answered"]) == (0, 20), done
+
+
+def test_a_disk_that_is_full(program: list[str], tmp_path: Path) -> None:
+    reach = bench.prepare(tmp_path)
+    limited = ["sh", "-c", 'ulimit -f 16; exec "$@"', "sh", *program]  # blocks of 512 or 1024 bytes
+    done = eidos("--hosts", "n[1-3]", "--via", f"{reach} {{host}}", "-o", "out", program=limited, cwd=tmp_path)
+    assert done.status == 1
+    assert "cannot write out/n" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_terminal_sees_how_far_it_is(program: list[str], tmp_path: Path) -> None:
+    reach = bench.prepare(tmp_path)
+    ours, theirs = os.openpty()
+    command = [*program, "--hosts", "n[1-3]", "--via", f"{reach} {{host}}", "-o", str(tmp_path / "out")]
+    subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path, check=True, timeout=60)
+    os.close(theirs)
+    said = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert said.startswith("\r0 of 3 nodes answered\x1b[K\r1 of 3 nodes answered")
+    assert said.endswith("\r3 of 3 nodes answered\x1b[K\r\x1b[K")
+
+
+#: Where nothing can be written, and /proc shows nothing.
+BARE = """#!/bin/sh
+shift
+exec unshare -m sh -c 'mount -o remount,bind,ro / && mount -t tmpfs -o ro none /tmp && mount -t tmpfs -o ro none /proc && exec "$@"' sh "$@"
+"""
+
+
+def test_nothing_is_written_there(program: list[str], tmp_path: Path) -> None:
+    tool = tmp_path / "bare"
+    tool.write_text(BARE)
+    tool.chmod(0o755)
+    check = subprocess.run([tool, "x", "touch", "/eidos-was-here"], capture_output=True, text=True, check=False)
+    if "Read-only file system" not in check.stderr:
+        pytest.skip(f"no mount namespace: {check.stderr.strip()}")
+    done, summary = run(program, None, tmp_path, "--hosts", "a", "--via", f"{tool} {{host}}", "--python", os.path.realpath(sys.executable))
+    assert done.status == 0, (done.err, summary)
+    outcomes = formats.from_text((tmp_path / "out" / "a.yaml").read_bytes(), "a")["collectors"]
+    assert {found["name"]: found["outcome"] for found in outcomes}["os.release"] == "ok"
+
+
+def test_what_its_cluster_says_is_not_kept_there(program: list[str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with ApiServer() as server:
+        server.put("/api/v1/nodes/gpu-1", {})
+        env = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "KUBECONFIG": str(server.kubeconfig(tmp_path)), "NODE_NAME": "gpu-1"}
+        arguments = ("--hosts", "gpu-1", "--via", "env HOST={host}", "--only", "k8s.node", "-o", "out")
+        done = eidos(*arguments, program=program, env=env, cwd=tmp_path)
+    assert done.status == 0, done
+    outcomes = formats.from_text((tmp_path / "out" / "gpu-1.yaml").read_bytes(), "gpu-1")["collectors"]
+    assert [(found["name"], found["outcome"]) for found in outcomes] == [("k8s.node", "ok")]
+    assert os.listdir(home) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "eidos fleet needs nodes: --hosts or --kubernetes"),
+        (["--hosts=-oProxyCommand=x"], "'-oProxyCommand=x' is no name of a host: it begins with '-'"),
+        (["--hosts", "a;b"], "'a;b' is no name of a host: it holds ';'"),
+        (["--hosts", "a", "--via", "srun"], "--via: 'srun' does not say where {host} belongs"),
+        (["--hosts", "a", "--via", "srun '{host}"], "no closing quotation"),
+        (["--hosts", "a", "--parallel", "0"], "'0' is no number from 1 to 512"),
+        (["--hosts", "a", "--python", "python3;x"], "no name or path of an interpreter"),
+        (["--hosts", "a", "--kubernetes"], "the nodes are either hosts or a cluster's"),
+        (["--hosts", "a", "--keep"], "--keep is for --kubernetes"),
+        (["--hosts", "a", "--only", "k8s.server"], "leave nothing that is a node's own"),
+        (["--hosts", "missing/hosts.txt"], "missing/hosts.txt: there is no such file"),
+        (["--hosts", "hosts.txt"], "hosts.txt: there is no such file"),
+        (["--hosts", "a", "-o", "cm://eidos/fleet"], "a fleet's snapshots are a folder, and 'cm://eidos/fleet' is none"),
+        (["--hosts", "a", "-o", "-"], "a fleet's snapshots are a folder, and '-' is none"),
+        (["--hosts", "a", "-o", "full"], "full holds 1 files already"),
+    ],
+)
+def test_what_cannot_be_asked(program: list[str], tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "old.yaml").write_text("")
+    done = eidos(*arguments, program=program, cwd=tmp_path)
+    assert (done.status, said in done.err) == (2, True), done.err
+    assert os.listdir(tmp_path) == ["full"]
+
+
+def test_memory_does_not_grow_with_the_fleet(pyz: Path, tmp_path: Path) -> None:
+    """400 nodes of 71 kB, every 97th odd; the bench has 1,000."""
+    reach = bench.prepare(tmp_path)
+    few, many = (peak(bench.command(pyz, reach, count, tmp_path / str(count))) / 1024 for count in (50, 400))
+    assert many < few + 16, f"{few:.1f} MiB for 50 nodes, {many:.1f} MiB for 400"
+    summary = formats.from_text((tmp_path / "400" / "summary.yaml").read_bytes(), "summary.yaml")
+    assert summary["nodes"] == {"asked": 400, "answered": 400, "equal": 396, "odd": 4, "unknown": 0}
+    assert summary["classes"][1]["nodes"] == [f"n{number:04}" for number in range(97, 400, 97)]
+
+
+def test_a_checkout_has_no_program_to_send(tmp_path: Path) -> None:
+    done = eidos("fleet", "--hosts", "a", cwd=tmp_path)
+    assert done.status == 1
+    assert "there is no program to send" in done.err

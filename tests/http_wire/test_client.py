@@ -1,0 +1,243 @@
+"""Asking an HTTP server: bounds in time and size, what a redirect takes along, and what each failure is called."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.errors import EidosError, InvalidInput, Timeout
+from eidos.http_wire.client import Answer, Unanswered, parse_url, request
+from tests.support.scripted_server import Play, Speaker, dribbles, resets, says, sends, silent
+
+#: Seconds: no test needs so long, and none may hang.
+PATIENCE = 10.0
+
+
+def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: Any) -> Answer:
+    return request(method, url, deadline=time.monotonic() + seconds, **more)
+
+
+def fault(play: Play, **more: Any) -> EidosError:
+    with Speaker([play]) as server, pytest.raises(EidosError) as caught:
+        ask(server.url, **more)
+    assert f"127.0.0.1:{server.port}" in caught.value.message
+    return caught.value
+
+
+def test_an_answer_is_an_answer_whatever_its_status() -> None:
+    with Speaker([says(418, b"short and stout", X_Twice="a")]) as server:
+        answer = ask(f"{server.url}/pot?x=1", "POST", body=b"tea", headers={"X-Id": "7"})
+    assert (answer.status, answer.body, answer.headers["x-twice"]) == (418, b"short and stout", "a")
+    (asked,) = server.asked
+    assert (asked.line, asked.body, asked.headers["x-id"]) == ("POST /pot?x=1 HTTP/1.1", b"tea", "7")
+    assert asked.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", b"abcde"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x"),
+    ],
+)
+def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
+    with Speaker([sends(data)]) as server:
+        assert ask(server.url).body == body
+
+
+@pytest.mark.parametrize(
+    ("play", "passing", "word"),
+    [
+        (sends(b""), True, "hung up"),
+        (resets, True, "reset"),
+        (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "cut off"),
+        (sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "cut off"),
+        (sends(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "not HTTP"),
+        (sends(b"HTTP/1.1 2OO OK\r\n\r\n"), False, "not HTTP"),
+        (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), False, "not HTTP"),
+        (sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"), False, "not HTTP"),
+        (says(200, b"\x1f\x8b", Content_Encoding="gzip"), False, "not asked for"),
+        (says(200, b"", Content_Length="1000000000"), False, "larger than"),
+    ],
+)
+def test_what_is_no_answer_is_said_to_be_none(play: Play, passing: bool, word: str) -> None:
+    found = fault(play)
+    assert isinstance(found, Unanswered)
+    assert word in found.message
+    assert found.passing is passing
+
+
+def test_a_body_without_a_length_is_read_no_further_than_its_bound() -> None:
+    def endless(connection: socket.socket, _: object) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 65536)
+
+    assert "larger than 100,000 bytes" in fault(endless, limit=100_000).message
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        silent,
+        dribbles(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000),
+        dribbles(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b"x" * 9999),
+        dribbles(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    ],
+)
+def test_the_deadline_holds_whatever_comes(play: Play) -> None:
+    began = time.monotonic()
+    assert isinstance(fault(play, seconds=0.3), Timeout)
+    assert time.monotonic() - began < 5
+
+
+def test_the_deadline_holds_for_a_body_that_nobody_takes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with pytest.raises(Timeout):
+            ask(f"http://127.0.0.1:{deaf.getsockname()[1]}", "POST", 0.3, body=b"x" * (16 << 20))
+        assert time.monotonic() - began < 5
+
+
+def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
+    def impatient(connection: socket.socket, _: object) -> None:
+        connection.sendall(b"HTTP/1.1 413 No\r\nContent-Length: 8\r\n\r\ntoo much")
+
+    with Speaker([impatient]) as server:
+        assert ask(server.url, "POST", body=b"x").status == 413
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(Unanswered, match="connection refused") as caught:
+        ask(f"http://127.0.0.1:{port}")
+    assert caught.value.passing
+    with pytest.raises(Unanswered, match="no address is known"):
+        ask("http://eidos.invalid")
+
+
+# ---- redirects ----
+
+
+def test_credentials_stay_at_home() -> None:
+    secrets = {"Authorization": "Bearer x", "Cookie": "y", "X-Plain": "z"}
+    with Speaker([says(200, b"there")]) as away, Speaker([says(302, Location="/b"), says(307, Location=away.url + "/c")]) as home:
+        answer = ask(home.url + "/a", headers=secrets)
+    assert (answer.body, answer.url.origin) == (b"there", away.url)
+    assert [asked.line.split()[1] for asked in home.asked] == ["/a", "/b"]
+    assert all(asked.headers["authorization"] == "Bearer x" for asked in home.asked)
+    (asked,) = away.asked
+    assert asked.headers["x-plain"] == "z"
+    assert not {"authorization", "cookie"} & set(asked.headers)
+
+
+def test_redirects_that_are_not_followed() -> None:
+    with Speaker([says(302, Location="/again")]) as circle:
+        with pytest.raises(Unanswered, match="more than 5 redirects"):
+            ask(circle.url)
+        assert len(circle.asked) == 6
+        assert ask(circle.url, "POST", body=b"x").status == 302, "what was said is not said to somebody else"
+    for place in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
+        with Speaker([says(302, Location=place)]) as server, pytest.raises(Unanswered, match="which is no URL"):
+            ask(server.url)
+
+
+# ---- TLS ----
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here")
+    folder = tmp_path_factory.mktemp("tls")
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def context(folder: Path) -> ssl.SSLContext:
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return found
+
+
+def test_a_certificate_is_verified(certificate: Path) -> None:
+    with Speaker([says(200)], context(certificate)) as server, pytest.raises(Unanswered, match="certificate is not trusted") as caught:
+        ask(server.url)
+    assert not caught.value.passing
+    assert "SSL_CERT_FILE" in str(caught.value.hint)
+    assert server.asked == []
+
+
+def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path) -> None:
+    code = (
+        "import sys, time\nfrom eidos.http_wire.client import request\nfrom eidos.errors import EidosError\n"
+        "try:\n    print(request('GET', sys.argv[1], deadline=time.monotonic() + 10).body)\nexcept EidosError as fault:\n    print(fault)\n"
+    )
+    plays = [says(200, b"trusted"), says(302, Location="http://127.0.0.1/"), silent]
+    with Speaker(plays, context(certificate)) as server:
+        said = []
+        for _ in range(2):
+            environ = {**os.environ, "SSL_CERT_FILE": str(certificate / "cert.pem")}
+            command = [sys.executable, "-c", code, server.url]
+            said.append(subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30).stdout)
+        with pytest.raises(EidosError):
+            ask(server.url, seconds=0.3)
+    assert said[0] == "b'trusted'\n"
+    assert "where everybody can read along" in said[1]
+
+
+def test_http_is_no_https() -> None:
+    with Speaker([says(400)]) as server, pytest.raises(Unanswered, match="TLS failed") as caught:
+        ask(server.url.replace("http", "https"))
+    assert not caught.value.passing
+
+
+# ---- URLs ----
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "example.com", "ftp://example.com", "http://", "http:///x", "http://u:p@example.com", "http://@example.com", "http://a b"),
+        *(
+            "http://example.com:0",
+            "http://example.com:99999",
+            "http://example.com:x",
+            "http://[::1",
+            "http://exämple.com",
+            "http://a/\r\nX: y",
+        ),
+        "http://example.com/" + "x" * 10_000,
+    ],
+)
+def test_what_is_no_url(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_url(text)
+
+
+@given(st.text(max_size=40).map(lambda text: f"http://{text}") | st.text(max_size=40))
+def test_any_text_is_a_url_or_an_error(text: str) -> None:
+    try:
+        found = parse_url(text)
+    except InvalidInput:
+        return
+    assert found.scheme in ("http", "https")
+    assert found.host
+    assert 0 < found.port < 65536
+    assert found.target.startswith("/")

@@ -1,0 +1,411 @@
+"""Which cluster a kubeconfig, an environment and a pod come to, beside what kubectl says of the same files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, NotFound, Unavailable
+from eidos.formats import to_yaml
+from eidos.kube.cluster_config import ACCOUNT, Cluster, load
+from tests.property.test_kubeconfig import PEM
+
+NOWHERE = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    """A kubeconfig with one context; ``cluster``, ``user`` and ``context`` are laid over its entries, anything else over the whole."""
+    cluster, user, context = (changes.pop(key, {}) for key in ("cluster", "user", "context"))
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "prod",
+        "clusters": [{"name": "k", "cluster": {"server": "https://127.0.0.1:1", **cluster}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "prod", "context": {"cluster": "k", "user": "u", **context}}],
+        **changes,
+    }
+
+
+def written(folder: Path, name: str = "config", **changes: Any) -> Path:
+    place = folder / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(to_yaml(tree(**changes)))
+    return place
+
+
+def found(folder: Path, **changes: Any) -> Cluster:
+    return load(NOWHERE, kubeconfig=str(written(folder, **changes)))
+
+
+def refused(folder: Path, failure: type[EidosError], /, *words: str, **changes: Any) -> None:
+    """What is said names the file, and all of ``words``."""
+    with pytest.raises(failure) as fault:
+        found(folder, **changes)
+    said = f"{fault.value.message} {fault.value.hint}"
+    assert all(word in said for word in (str(folder / "config"), *words)), said
+
+
+# -- where it is looked for --
+
+
+def test_nothing_is_configured(tmp_path: Path) -> None:
+    with pytest.raises(NotApplicable, match="no cluster is configured: there is no /nonexistent/") as fault:
+        load(NOWHERE, root=str(tmp_path))
+    assert "--kubeconfig" in (fault.value.hint or "")
+    with pytest.raises(NotApplicable, match="KUBECONFIG names /x/a, /x/b, and no such file is there"):
+        load({**NOWHERE, "KUBECONFIG": "/x/a:/x/b:/x/a:"}, root=str(tmp_path))
+    with pytest.raises(NotApplicable):
+        load({}, root=str(tmp_path))
+
+
+def test_home_and_the_flag_and_the_variable(tmp_path: Path) -> None:
+    written(tmp_path / ".kube", cluster={"server": "https://home.example.com"})
+    said = written(tmp_path, "said", cluster={"server": "https://said.example.com"})
+    flag = written(tmp_path, "flag", cluster={"server": "https://flag.example.com"})
+    environ = {"HOME": str(tmp_path)}
+    assert load(environ).server == "https://home.example.com"
+    environ["KUBECONFIG"] = f"/missing:{said}"
+    assert load(environ).server == "https://said.example.com"
+    assert load(environ, kubeconfig=str(flag)).server == "https://flag.example.com"
+    with pytest.raises(NotFound, match="there is no such file"):
+        load(environ, kubeconfig="/missing")
+    with pytest.raises(Unavailable, match="is a directory"):
+        load(environ, kubeconfig=str(tmp_path))
+
+
+def test_paths_begin_at_their_own_file(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    users = [{"name": "u", "user": {"tokenFile": "token", "exec": {}}}]
+    first = written(one, users=[], clusters=[])
+    second = written(two, users=users, cluster={"certificate-authority": "ca.pem"})
+    (two / "ca.pem").write_bytes(PEM)
+    cluster = load({"KUBECONFIG": f"{first}:{os.path.relpath(second)}"})
+    assert cluster.ca == PEM
+    assert cluster.user.token_file == str(two / "token")
+    assert cluster.source == f"context 'prod' of {first}"
+
+
+def test_a_kubeconfig_in_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = written(tmp_path).read_text()
+    writer = threading.Thread(target=lambda: pipe.write_text(text))
+    writer.start()
+    assert load(NOWHERE, kubeconfig=str(pipe)).server == "https://127.0.0.1:1"
+    writer.join(5)
+
+
+def test_json(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(json.dumps(tree(user={"token": "t"})))
+    assert load(NOWHERE, kubeconfig=str(tmp_path / "config")).user.token == "t"
+
+
+# -- in a pod --
+
+
+def pod(root: Path, **files: str) -> dict[str, str]:
+    folder = root / ACCOUNT
+    folder.mkdir(parents=True)
+    for name, text in {"token": "abc", "ca.crt": PEM.decode(), "namespace": "team\n", **files}.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443", **NOWHERE}
+
+
+def test_the_service_account_of_a_pod(tmp_path: Path) -> None:
+    environ = pod(tmp_path)
+    cluster = load(environ, root=str(tmp_path))
+    assert (cluster.server, cluster.ca, cluster.namespace, cluster.context) == ("https://10.96.0.1:443", PEM, "team", "in-cluster")
+    assert cluster.user.token_file == str(tmp_path / ACCOUNT / "token") and not cluster.user.token
+    assert load({**environ, "POD_NAMESPACE": "other"}, root=str(tmp_path)).namespace == "other"
+    assert load(environ, root=str(tmp_path), namespace="flag").namespace == "flag"
+    assert load({**environ, "KUBERNETES_SERVICE_HOST": "fd00::1"}, root=str(tmp_path)).server == "https://[fd00::1]:443"
+    (tmp_path / ACCOUNT / "token").unlink()
+    with pytest.raises(NotApplicable):
+        load(environ, root=str(tmp_path))
+
+
+def test_a_kubeconfig_wins_over_the_pod_and_takes_its_namespace(tmp_path: Path) -> None:
+    environ = pod(tmp_path)
+    place = str(written(tmp_path))
+    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).server == "https://127.0.0.1:1"
+    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "team"
+    place = str(written(tmp_path, context={"namespace": "ctx"}))
+    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "ctx"
+    assert load(NOWHERE, kubeconfig=str(written(tmp_path)), root=str(tmp_path)).namespace == "default"
+    # What chooses no context is as good as nothing.
+    place = str(written(tmp_path, **{"current-context": ""}))
+    assert load(environ, kubeconfig=place, root=str(tmp_path)).context == "in-cluster"
+    with pytest.raises(NotFound, match="chooses no context"):
+        load(NOWHERE, kubeconfig=place, root=str(tmp_path))
+
+
+# -- what a context comes to --
+
+
+def test_what_is_missing_is_named_with_what_there_is(tmp_path: Path) -> None:
+    refused(tmp_path, NotFound, "current-context: there is no context 'pord'", "did you mean 'prod'", **{"current-context": "pord"})
+    refused(tmp_path, NotFound, "context 'prod'", "there is no cluster 'zzz'", "there are k", context={"cluster": "zzz"})
+    refused(tmp_path, NotFound, "context 'prod'", "there is no user 'zzz'", context={"user": "zzz"})
+    with pytest.raises(NotFound, match="--kube-context: there is no context 'x'"):
+        load(NOWHERE, kubeconfig=str(tmp_path / "config"), context="x")
+    with pytest.raises(NotFound, match="--kube-context: there is no context 'x'"):
+        load(NOWHERE, context="x", root=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cluster": {"server": "ftp://x"}}, ("cluster 'k'", "must be http or https")),
+        ({"cluster": {"server": "https://a:b@x"}}, ("cluster 'k'", "holds a name or a password")),
+        ({"cluster": {"server": ""}}, ("cluster 'k'", "no server")),
+        ({"cluster": {"certificate-authority-data": "%%"}}, ("cluster 'k'", "is not base64")),
+        ({"cluster": {"certificate-authority-data": "AAAA"}}, ("cluster 'k'", "no certificate in PEM")),
+        ({"cluster": {"insecure-skip-tls-verify": True, "certificate-authority-data": base64.b64encode(PEM).decode()}}, ("do not go",)),
+        ({"cluster": {"insecure-skip-tls-verify": "yes"}}, ("neither true nor false",)),
+        ({"user": {"token": 123}}, ("user 'u'", "token is no text", "quotes")),
+        ({"user": {"token": "a", "username": "b"}}, ("user 'u'", "do not go together")),
+        ({"user": {"client-certificate-data": base64.b64encode(PEM).decode()}}, ("needs a client-key",)),
+        ({"clusters": {"a": 1}}, ("clusters is no list",)),
+        ({"users": [{"name": "u", "user": {}}, {"name": "u", "user": {}}]}, ("users has the name 'u' twice",)),
+        ({"kind": "Pod"}, ("it is a Pod v1, not a Config v1",)),
+    ],
+)
+def test_what_does_not_have_its_form(tmp_path: Path, changes: dict[str, Any], words: tuple[str, ...]) -> None:
+    refused(tmp_path, InvalidData, *words, **changes)
+
+
+V1 = "client.authentication.k8s.io/v1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cluster": {"proxy-url": "socks5://192.0.2.1:1080"}}, ("proxy-url", "socks5 is not supported")),
+        ({"user": {"auth-provider": {"name": "gcp"}}}, ("user 'u'", "auth-provider is not supported", "exec")),
+        ({"user": {"as": "somebody"}}, ("user 'u'", "acting as somebody else")),
+        ({"user": {"exec": {"apiVersion": V1, "command": "x", "interactiveMode": "Always"}}}, ("wants a terminal", "token")),
+    ],
+)
+def test_what_is_not_supported(tmp_path: Path, changes: dict[str, Any], words: tuple[str, ...]) -> None:
+    refused(tmp_path, InvalidInput, *words, **changes)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        ({"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}, ("v1alpha1", "neither")),
+        ({"apiVersion": V1, "command": "x"}, ("interactiveMode '' is none of",)),
+        ({"apiVersion": V1, "interactiveMode": "Never"}, ("no command",)),
+        ({"apiVersion": V1, "interactiveMode": "Never", "command": "x", "args": [1]}, ("args is no list of texts",)),
+    ],
+)
+def test_a_plugin_that_is_said_wrong(tmp_path: Path, plugin: dict[str, Any], words: tuple[str, ...]) -> None:
+    refused(tmp_path, InvalidData, "user 'u'", *words, user={"exec": plugin})
+
+
+def test_a_broken_file_says_where(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("clusters: [\n")
+    with pytest.raises(InvalidData, match=r"config, line \d"):
+        load(NOWHERE, kubeconfig=str(tmp_path / "config"))
+
+
+def test_what_is_secret_does_not_show(tmp_path: Path) -> None:
+    cluster = found(tmp_path, user={"token": "hunter2"}, cluster={"proxy-url": "http://me:hunter2@proxy.example.com:3128"})
+    assert cluster.proxy == "http://me:hunter2@proxy.example.com:3128"
+    assert "hunter2" not in repr(cluster) + repr(cluster.user)
+
+
+@pytest.mark.parametrize("value", ["hunter2: x", "!hunter2", "!hunter2!x y", "*hunter2", '"hunter2', "%hunter2", "\thunter2\n\tx: y"])
+def test_a_secret_does_not_show_where_a_file_is_broken(tmp_path: Path, value: str) -> None:
+    place = tmp_path / "config"
+    place.write_text(f"users:\n- name: me\n  user:\n    token: {value}\n")
+    with pytest.raises(InvalidData, match=f"{place}, line [45], column") as fault:
+        load({"HOME": str(tmp_path)}, kubeconfig=str(place))
+    assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
+
+
+def test_credentials_do_not_go_in_the_clear(tmp_path: Path) -> None:
+    user = found(tmp_path, user={"token": "hunter2"}, cluster={"server": "http://192.0.2.1"}).user
+    assert (user.name, user.token) == ("u", "")
+
+
+# -- proxies --
+
+
+#: Server, environment (``http://p:1`` is the proxy), whether it is used.
+PROXIES: list[tuple[str, dict[str, str], bool]] = [
+    ("https://192.0.2.1", {"HTTPS_PROXY": "http://p:1"}, True),
+    ("https://192.0.2.1", {"https_proxy": "p:1"}, True),
+    ("https://192.0.2.1", {"HTTP_PROXY": "http://p:1"}, False),
+    ("http://192.0.2.1", {"HTTP_PROXY": "http://p:1"}, True),
+    ("http://192.0.2.1", {"HTTP_PROXY": "http://p:1", "REQUEST_METHOD": "GET"}, False),
+    ("https://192.0.2.1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "192.0.2.0/24"}, False),
+    ("https://192.0.2.1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "192.0.2.0/255.255.255.0"}, True),
+    ("https://192.0.2.1", {"HTTPS_PROXY": "http://p:1", "no_proxy": "192.0.2.1:443"}, False),
+    ("https://192.0.2.1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "192.0.2.1:6443"}, True),
+    ("https://[2001:db8::1]", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "2001:db8::/32"}, False),
+    ("https://[2001:db8::1]", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[2001:db8::1]:443"}, False),
+    ("https://api.example.com", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "EXAMPLE.com"}, False),
+    ("https://example.com", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example.com"}, True),
+    ("https://example.com", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*.example.com"}, True),
+    ("https://badexample.com", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"}, True),
+    ("https://example.com", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, *"}, False),
+    ("https://localhost:6443", {"HTTPS_PROXY": "http://p:1"}, False),
+    ("https://127.1.2.3", {"HTTPS_PROXY": "http://p:1"}, False),
+]
+
+
+@pytest.mark.parametrize(("server", "names", "is_used"), PROXIES)
+def test_the_proxy_of_the_environment(tmp_path: Path, server: str, names: dict[str, str], is_used: bool) -> None:
+    place = written(tmp_path, cluster={"server": server})
+    assert load({**NOWHERE, **names}, kubeconfig=str(place)).proxy == ("http://p:1" if is_used else None)
+
+
+def test_proxy_url_wins_and_knows_no_exceptions(tmp_path: Path) -> None:
+    place = written(tmp_path, cluster={"server": "https://localhost", "proxy-url": "https://p.example.com"})
+    environ = {**NOWHERE, "HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}
+    assert load(environ, kubeconfig=str(place)).proxy == "https://p.example.com"
+
+
+# -- beside kubectl --
+
+
+def kubectl(program: str, place: Path, *words: str, **names: str) -> str:
+    """What kubectl says, output and errors together."""
+    command = [program, *(["--kubeconfig", str(place)] if place.name else []), *words]
+    environ = {**NOWHERE, **names}
+    done = subprocess.run(
+        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+    )
+    return done.stdout
+
+
+#: Changes to a kubeconfig → what kubectl says of it, and the kind of our failure. The two refuse the same files.
+BOTH_REFUSE: dict[str, tuple[dict[str, Any], str, type[EidosError]]] = {
+    "missing-context": ({"current-context": "x"}, "context was not found", NotFound),
+    "twice": ({"users": [{"name": "u", "user": {}}, {"name": "u", "user": {}}]}, "duplicate name", InvalidData),
+    "kind": ({"kind": "Pod"}, "no kind", InvalidData),
+    "number": ({"user": {"token": 1}}, "cannot unmarshal number", InvalidData),
+    "base64": ({"cluster": {"certificate-authority-data": "LS0t*"}}, "illegal base64", InvalidData),
+    "no-pem": ({"user": {"token": "t"}, "cluster": {"certificate-authority-data": "AAAA"}}, "unable to parse bytes as PEM", InvalidData),
+    "missing-ca": ({"cluster": {"certificate-authority": "nope.pem"}}, "unable to read certificate-authority", Unavailable),
+    "insecure-ca": (
+        {
+            "user": {"token": "t"},
+            "cluster": {"insecure-skip-tls-verify": True, "certificate-authority-data": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"},
+        },
+        "insecure flag is not allowed",
+        InvalidData,
+    ),
+    "two-methods": ({"user": {"token": "a", "username": "b", "password": "c"}}, "only one is allowed", InvalidData),
+    "no-key": ({"user": {"client-certificate-data": base64.b64encode(PEM).decode()}}, "must be specified", InvalidData),
+    "proxy": ({"cluster": {"proxy-url": "ftp://x"}}, "must be http, https, or socks5", InvalidData),
+    "alpha": (
+        {"user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}}},
+        "invalid apiVersion",
+        InvalidData,
+    ),
+    "no-mode": ({"user": {"exec": {"apiVersion": V1, "command": "x"}}}, "interactiveMode must be specified", InvalidData),
+    "terminal": (
+        {"user": {"exec": {"apiVersion": V1, "command": "true", "interactiveMode": "Always"}}},
+        "standard input is not a terminal",
+        InvalidInput,
+    ),
+    "auth-provider": ({"user": {"auth-provider": {"name": "gcp"}}}, "has been removed", InvalidInput),
+}
+
+
+@pytest.mark.parametrize("name", BOTH_REFUSE)
+def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str) -> None:
+    changes, words, kind = BOTH_REFUSE[name]
+    place = written(tmp_path, **changes)
+    said = kubectl(tools["kubectl"], place, "get", "--raw", "/version")
+    assert words in said
+    with pytest.raises(kind):
+        load(NOWHERE, kubeconfig=str(place))
+
+
+def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:
+    """``kubectl config view`` shows for each name what we take, and the current context."""
+    one = written(tmp_path / "one", clusters=[], **{"current-context": ""}, context={"namespace": "one"}, user={"token": "first"})
+    two = written(tmp_path / "two", context={"namespace": "two"}, user={"token": "second"}, cluster={"server": "https://192.0.2.1/x/"})
+    names = {"KUBECONFIG": f"/missing:{one}:{two}"}
+    view = json.loads(kubectl(tools["kubectl"], Path("."), "config", "view", "--raw", "--minify", "-o", "json", **names))
+    cluster = load({**NOWHERE, **names})
+    assert view["current-context"] == cluster.context
+    assert view["contexts"][0]["context"]["namespace"] == cluster.namespace == "one"
+    assert view["users"][0]["user"]["token"] == cluster.user.token == "first"
+    assert view["clusters"][0]["cluster"]["server"].rstrip("/") == cluster.server
+
+
+@pytest.mark.parametrize(("server", "names", "is_used"), PROXIES)
+def test_kubectl_goes_the_same_way(
+    tools: dict[str, str],
+    tmp_path: Path,
+    server: str,
+    names: dict[str, str],
+    is_used: bool,
+) -> None:
+    """A proxy that answers nothing but hears who comes; where kubectl goes without it there is nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        at = f"127.0.0.1:{proxy.getsockname()[1]}"
+        names = {name: value.replace("p:1", at) for name, value in names.items()}
+        kubectl(
+            tools["kubectl"],
+            written(tmp_path, cluster={"server": server}, user={"token": "t"}),
+            "get",
+            "--raw",
+            "/version",
+            "--request-timeout=300ms",
+            **names,
+        )
+        proxy.setblocking(False)
+        try:
+            proxy.accept()[0].close()
+            came = True
+        except BlockingIOError:
+            came = False
+    assert came == is_used
+
+
+def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
+    script = "import sys; from eidos.kube.cluster_config import load\ntry: load({})\nexcept Exception: pass\nprint(sorted(m for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(Path.cwd())!r}); {script}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = re.findall(r"'(eidos[.\w]*)'", done.stdout)
+    assert set(loaded) == {
+        "eidos",
+        "eidos.errors",
+        "eidos.kube",
+        "eidos.kube.cluster_config",
+        "eidos.log",
+        "eidos.model",
+        "eidos.model.record",
+    }
+    assert not {"'ssl'", "'json'", "'yaml'", "'http'", "'subprocess'"} & set(re.findall(r"'\w+'", done.stdout))
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="nobody wrote to it"):
+        load(NOWHERE, kubeconfig=str(tmp_path / "pipe"))
+    assert time.monotonic() - began < 30

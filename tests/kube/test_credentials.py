@@ -1,0 +1,415 @@
+"""What a user has to show: tokens, files, certificates and plugins, beside what kubectl shows for the same kubeconfig."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from eidos.errors import EidosError, InvalidData, KubeError, Timeout, Unavailable
+from eidos.kube.api_client import connect
+from eidos.kube.cluster_config import User, load
+from eidos.kube.credentials import Credentials
+from tests.fakes.apiserver import ApiServer
+
+ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+V1, BETA = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+def credential(version: str = V1, **status: str) -> str:
+    return json.dumps({"kind": "ExecCredential", "apiVersion": version, "status": status})
+
+
+def plugin(folder: Path, body: str, **changes: Any) -> dict[str, Any]:
+    """The user of a kubeconfig whose plugin is a shell script that counts its runs."""
+    script = folder / "get-token"
+    script.write_text(f"#!/bin/sh\necho run >>{folder}/runs\n{body}\n")
+    script.chmod(0o755)
+    return {"exec": {"apiVersion": V1, "command": "./get-token", "interactiveMode": "Never", **changes}}
+
+
+def runs(folder: Path) -> int:
+    return len((folder / "runs").read_text().split()) if (folder / "runs").exists() else 0
+
+
+def asks(folder: Path, server: ApiServer, user: dict[str, Any], patience: float = 30, **environ: str) -> Credentials:
+    place = server.kubeconfig(folder, user=user)
+    cluster = load(ENVIRON, kubeconfig=str(place))
+    return Credentials(cluster.user, {**ENVIRON, **environ}, deadline=time.monotonic() + patience)
+
+
+def refused(credentials: Credentials, kind: type[EidosError], *words: str) -> str:
+    with pytest.raises(kind) as fault:
+        credentials.authorization()
+    said = f"{fault.value.message} {fault.value.hint}"
+    assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
+    assert all(word in said for word in ("user 'tester' of /", *words)), said
+    return said
+
+
+# -- plugins --
+
+
+def test_a_plugin_is_told_and_asked_once(tmp_path: Path, server: ApiServer) -> None:
+    body = f'echo "$KUBERNETES_EXEC_INFO" >{tmp_path}/info; echo "$GREETING $1 $2" >{tmp_path}/said; cat >{tmp_path}/stdin; cat <<E\n'
+    user = plugin(tmp_path, f"{body}{credential(token='abc')}\nE", args=["-x", "a b"], env=[{"name": "GREETING", "value": "hi"}])
+    credentials = asks(tmp_path, server, user, GREETING="no")
+    assert [credentials.authorization() for _ in range(3)] == ["Bearer abc"] * 3
+    assert credentials.certificate() is None
+    assert runs(tmp_path) == 1
+    assert json.loads((tmp_path / "info").read_text()) == {"kind": "ExecCredential", "apiVersion": V1, "spec": {"interactive": False}}
+    assert (tmp_path / "said").read_text() == "hi -x a b\n"
+    assert (tmp_path / "stdin").read_text() == ""
+
+
+def test_a_credential_holds_until_it_expires(tmp_path: Path, server: ApiServer) -> None:
+    soon = (datetime.now(timezone.utc) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S.123Z")
+    later = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for number, (when, count) in enumerate(((soon, 2), (later, 1))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        credentials = asks(folder, server, plugin(folder, f"echo '{credential(token='abc', expirationTimestamp=when)}'"))
+        assert [credentials.authorization() for _ in range(2)] == ["Bearer abc"] * 2
+        assert runs(folder) == count, "what is about to expire is not used"
+
+
+def test_a_refused_credential_is_asked_for_again(tmp_path: Path, server: ApiServer) -> None:
+    script = f'echo \'{{"kind":"ExecCredential","apiVersion":"{V1}","status":{{"token":"t\'$(wc -l <{tmp_path}/runs)\'"}}}}\''
+    credentials = asks(tmp_path, server, plugin(tmp_path, script))
+    first = credentials.authorization()
+    assert first == "Bearer t1"
+    assert credentials.refuse(first)
+    assert credentials.authorization() == "Bearer t2"
+    assert credentials.refuse(first), "another thread heard of it already"
+    assert credentials.authorization() == "Bearer t2"
+
+
+def test_threads_share_one_run(tmp_path: Path, server: ApiServer) -> None:
+    credentials = asks(tmp_path, server, plugin(tmp_path, f"sleep 0.3; echo '{credential(token='abc')}'"))
+    found: list[str | None] = []
+    threads = [threading.Thread(target=lambda: found.append(credentials.authorization())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == ["Bearer abc"] * 4
+    assert runs(tmp_path) == 1
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, server: ApiServer) -> None:
+    user = plugin(tmp_path, f"trap '' TERM HUP; sleep 300 & echo $! >{tmp_path}/pid; sleep 300")
+    began = time.monotonic()
+    refused(asks(tmp_path, server, user, patience=0.5), Timeout, "get-token did not end in time", "--timeout")
+    assert time.monotonic() - began < 20
+    pid = int((tmp_path / "pid").read_text())
+    until = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not alive(pid)
+
+
+#: A program that stays when it is killed, as one does that waits for a file server: whoever traces it does not let it go for a while.
+STAYS = """#!{python}
+import ctypes, os, time
+libc, plugin = ctypes.CDLL(None), os.getpid()
+libc.prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
+if not os.fork():
+    os.setsid()
+    seized = libc.ptrace(0x4206, plugin, None, None) == 0  # PTRACE_SEIZE
+    open({mark!r}, "w").write(f"{{plugin}} {{seized}}")
+    time.sleep(20)
+    os._exit(0)
+time.sleep(60)
+"""
+
+
+def test_a_plugin_that_cannot_be_killed_is_left(tmp_path: Path, server: ApiServer) -> None:
+    user, mark = plugin(tmp_path, ""), tmp_path / "mark"
+    (tmp_path / "get-token").write_text(STAYS.format(python=sys.executable, mark=str(mark)))
+    began = time.monotonic()
+    refused(asks(tmp_path, server, user, patience=5), Timeout, "did not end in time, and was stopped")
+    assert time.monotonic() - began < 15  # and not until the one that traces it lets go
+    number, seized = mark.read_text().split()
+    if seized != "True":
+        pytest.skip("no process may trace another here")
+    assert Path(f"/proc/{number}").exists()
+
+
+def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: ApiServer) -> None:
+    """Its output is inherited by a child that goes on: the plugin has ended, and that is what counts."""
+    credentials = asks(tmp_path, server, plugin(tmp_path, f"sleep 300 & echo '{credential(token='abc')}'"))
+    began = time.monotonic()
+    assert credentials.authorization() == "Bearer abc"
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        ("echo hunter2", InvalidData, ("printed no credential", "it is no document")),
+        ('echo \'{"kind": "hunter2"}\'', InvalidData, ("it is no ExecCredential",)),
+        ("printf '\\377\\376\\0hunter2'", InvalidData, ("printed no credential",)),
+        (":", InvalidData, ("printed no credential",)),
+        ("echo 'token: hunter2: x'", InvalidData, ("printed no credential: it is no document",)),
+        (f"echo '{credential(BETA, token='hunter2')}'", InvalidData, ("of another version",)),
+        (f"echo '{credential()}'", InvalidData, ("neither a token nor a certificate",)),
+        (f"echo '{credential(clientKeyData='hunter2')}'", InvalidData, ("go together",)),
+        (f"echo '{credential(token='hunter2', expirationTimestamp='soon')}'", InvalidData, ("no time of RFC 3339",)),
+        (f"echo '{credential(token='two')}'".replace("two", "\\u0007hunter2"), InvalidData, ("no text that a header can hold",)),
+        ("yes hunter2", InvalidData, ("printed more than 1 MiB",)),
+        ("echo hunter2; echo 'please log in' >&2; exit 3", Unavailable, ("failed with status 3: please log in",)),
+        ("kill -9 $$", Unavailable, ("was ended by signal 9",)),
+        ("read answer </dev/tty || exit 1", Unavailable, ("failed with status", "log in")),
+    ],
+)
+def test_a_plugin_that_fails(tmp_path: Path, server: ApiServer, body: str, kind: type[EidosError], words: tuple[str, ...]) -> None:
+    said = refused(asks(tmp_path, server, plugin(tmp_path, body)), kind, "get-token", *words)
+    assert "hunter2" not in said, "what a plugin prints is secret"
+
+
+def test_a_plugin_is_not_taken_from_wherever_we_stand(tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = plugin(tmp_path, f"echo '{credential(token='abc')}'", command="get-token")
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "", f":{tmp_path.name}"):
+        refused(asks(tmp_path, server, user, PATH=path), Unavailable, "no folder of PATH has it")
+    assert asks(tmp_path, server, user, PATH=f"{tmp_path}:/bin").authorization() == "Bearer abc"
+
+
+def test_a_plugin_that_is_not_there(tmp_path: Path, server: ApiServer) -> None:
+    user = plugin(tmp_path, "", command="get-token-of-nobody", installHint="Get it at\n https://example.com")
+    refused(asks(tmp_path, server, user), Unavailable, "no folder of PATH has it", "Get it at https://example.com")
+    user = plugin(tmp_path, "", command="./nothing")
+    refused(asks(tmp_path, server, user), Unavailable, "it is no program", "install it")
+    user = plugin(tmp_path, "")
+    (tmp_path / "get-token").chmod(0o644)
+    refused(asks(tmp_path, server, user), Unavailable, "it is no program")
+    user = plugin(tmp_path, "")
+    (tmp_path / "get-token").write_text("#!/nonexistent/interpreter\n")
+    refused(asks(tmp_path, server, user), Unavailable, "cannot be run", "no such file")
+
+
+# -- tokens and files --
+
+
+def test_a_token_file_is_read_again(tmp_path: Path) -> None:
+    place = tmp_path / "token"
+    credentials = Credentials(User("u", "user 'u'", token_file=str(place)), ENVIRON)
+    with pytest.raises(Unavailable, match="does not exist"):
+        credentials.authorization()
+    place.write_text(" one\n")
+    assert credentials.authorization() == "Bearer one"
+    assert not credentials.refuse()
+    place.write_text("two\n")
+    assert credentials.refuse("Bearer one")
+    assert credentials.authorization() == "Bearer two"
+    place.unlink()
+    assert credentials.authorization() == "Bearer two", "it is being written anew"
+    place.write_bytes(b"\xff\xff")
+    with pytest.raises(InvalidData, match="holds no text"):
+        credentials.authorization()
+    place.write_text("two\nlines: hunter2")
+    with pytest.raises(InvalidData, match="holds what no header can") as fault:
+        credentials.authorization()
+    assert "hunter2" not in str(fault.value)
+
+
+def test_who_shows_nothing() -> None:
+    credentials = Credentials(User("u", "user 'u'"), ENVIRON)
+    assert (credentials.authorization(), credentials.certificate(), credentials.refuse()) == (None, None, False)
+    fixed = Credentials(User("u", "user 'u'", token="abc"), ENVIRON)
+    assert (fixed.authorization(), fixed.refuse()) == ("Bearer abc", False)
+    basic = Credentials(User("u", "user 'u'", username="me", password="pa:ß"), ENVIRON)
+    assert basic.authorization() == "Basic " + base64.b64encode("me:pa:ß".encode()).decode()
+
+
+# -- certificates --
+
+
+def test_a_certificate_is_presented_from_memory(tmp_path: Path, server: ApiServer) -> None:
+    certificate, key = server.certificate("alice")
+    user = {
+        "client-certificate-data": base64.b64encode(certificate).decode(),
+        "client-key-data": base64.b64encode(key).decode(),
+    }
+    place = server.kubeconfig(tmp_path, user=user)
+    script = (
+        "import os, ssl, sys, socket, tempfile\n"
+        "from eidos.kube.cluster_config import load\nfrom eidos.kube.credentials import Credentials\n"
+        f"cluster = load({{}}, kubeconfig={str(place)!r})\n"
+        "context = ssl.create_default_context(cadata=cluster.ca.decode())\n"
+        "print(Credentials(cluster.user, {}).present(context), os.listdir(tempfile.gettempdir()))\n"
+        f"with context.wrap_socket(socket.create_connection(('127.0.0.1', {server.port})), server_hostname='localhost') as sock:\n"
+        "    sock.sendall(b'GET /version HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
+        "    print(sock.recv(100).split(b'\\r')[0].decode())\n"
+    )
+    (tmp_path / "tmp").mkdir()
+    environ = {**ENVIRON, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("True []\nHTTP/1.1 200 OK\n", "")
+    assert server.asked[-1].user == "alice"
+
+
+def test_a_certificate_in_files_is_read_again(tmp_path: Path, server: ApiServer) -> None:
+    user = {"client-certificate": "tls.crt", "client-key": "tls.key"}
+    credentials = asks(tmp_path, server, user)
+    with pytest.raises(Unavailable, match=r"client-certificate .*/tls.crt: there is no such file"):
+        credentials.certificate()
+    for name in ("alice", "bob"):
+        certificate, key = server.certificate(name)
+        (tmp_path / "tls.crt").write_bytes(certificate)
+        (tmp_path / "tls.key").write_bytes(key)
+        assert credentials.certificate() == (certificate, key)
+    assert credentials.present(ssl.create_default_context())
+
+
+def test_a_certificate_and_a_key_that_do_not_go_together(tmp_path: Path, server: ApiServer) -> None:
+    certificate, key = server.certificate("alice")
+    (tmp_path / "key").write_bytes(key)
+    command = ["openssl", "pkey", "-in", str(tmp_path / "key"), "-aes128", "-passout", "pass:abc", "-out", str(tmp_path / "locked")]
+    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    context = ssl.create_default_context()
+    for other, words in (
+        (server.certificate("bob")[1], "are no pair"),
+        ((tmp_path / "locked").read_bytes(), "is encrypted"),
+        (b"x", "no pair"),
+    ):
+        credentials = Credentials(User("u", "user 'u'", certificate, other), ENVIRON)
+        with pytest.raises(InvalidData, match=words):
+            credentials.present(context)
+
+
+# -- beside kubectl --
+
+#: Users of a kubeconfig; the two clients show the same to the server.
+ALIKE: dict[str, dict[str, Any]] = {
+    "token": {"token": "abc"},
+    "token-file": {"tokenFile": "token"},
+    "token-and-file": {"token": "abc", "tokenFile": "token"},
+    "token-and-missing-file": {"token": "abc", "tokenFile": "nothing"},
+    "password": {"username": "me", "password": "secret"},
+    "plugin": {"exec": {"apiVersion": V1, "command": "./get-token", "interactiveMode": "IfAvailable", "provideClusterInfo": True}},
+    "plugin-beta": {"exec": {"apiVersion": BETA, "command": "./get-token", "env": [{"name": "X", "value": "1"}]}},
+    "token-before-plugin": {"token": "abc", "exec": {"apiVersion": BETA, "command": "./get-token"}},
+    "password-before-plugin": {"username": "a", "password": "b", "exec": {"apiVersion": BETA, "command": "./get-token"}},
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_kubectl_shows_the_same(tools: dict[str, str], tmp_path: Path, server: ApiServer, name: str) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    user = ALIKE[name]
+    version = user.get("exec", {}).get("apiVersion", V1)
+    plugin(tmp_path, f"echo \"$KUBERNETES_EXEC_INFO\" >>{tmp_path}/info; echo '{credential(version, token='plugged')}'")
+    more = {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}]}
+    place = server.kubeconfig(tmp_path, user=user, cluster=more)
+    cluster = load(ENVIRON, kubeconfig=str(place))
+    ours = Credentials(cluster.user, ENVIRON).authorization()
+    before = len(server.asked)
+    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    asked = server.asked[before:]
+    assert asked, done.stderr
+    assert asked[0].headers.get("authorization") == ours
+    if (tmp_path / "info").exists():
+        first, second = [json.loads(line) for line in (tmp_path / "info").read_text().splitlines() if line][:2]
+        assert first == second
+
+
+def test_kubectl_shows_the_same_certificate(tools: dict[str, str], tmp_path: Path, server: ApiServer) -> None:
+    certificate, key = (base64.b64encode(pem).decode() for pem in server.certificate("carol"))
+    place = server.kubeconfig(tmp_path, user={"client-certificate-data": certificate, "client-key-data": key})
+    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+    assert (server.asked[-1].user, server.asked[-1].headers.get("authorization")) == ("carol", None)
+    cluster = load(ENVIRON, kubeconfig=str(place))
+    assert Credentials(cluster.user, ENVIRON).certificate() == tuple(map(base64.b64decode, (certificate, key)))
+
+
+#: Changes to a cluster → whether the two reach it.
+REACHED: dict[str, tuple[dict[str, Any], bool]] = {
+    "as it is": ({}, True),
+    "another name": ({"tls-server-name": "kubernetes.default.svc"}, True),
+    "a wrong name": ({"tls-server-name": "example.com"}, False),
+    "no check": ({"insecure-skip-tls-verify": True, "certificate-authority-data": None}, True),
+    "the system's authorities": ({"certificate-authority-data": None}, False),
+    "another authority": ({"certificate-authority-data": base64.b64encode(trustme.CA().cert_pem.bytes()).decode()}, False),
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_kubectl_reaches_the_same_servers(
+    tools: dict[str, str],
+    tmp_path: Path,
+    server: ApiServer,
+    name: str,
+) -> None:
+    cluster, is_reached = REACHED[name]
+    place = server.kubeconfig(tmp_path, cluster=cluster)
+    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) == is_reached, done.stderr
+    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30)
+    try:
+        if is_reached:
+            assert client.get("/version") == json.loads(done.stdout)
+        else:
+            with pytest.raises(KubeError, match="certificate"):
+                client.get("/version")
+    finally:
+        client.close()
+
+
+def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, server: ApiServer) -> None:
+    script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
+    place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
+    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
+    assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
+    assert runs(tmp_path) == 2
+    client.close()
+    # One who is refused for good is run twice, not for ever.
+    (tmp_path / "get-token").write_text(f"#!/bin/sh\necho run >>{tmp_path}/runs\necho '{credential(token='bad')}'\n")
+    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    with pytest.raises(KubeError) as fault:
+        client.get("/api/v1/namespaces/default")
+    assert fault.value.status == 401
+    assert runs(tmp_path) == 4
+    client.close()
+
+
+def test_a_plugin_has_the_time_that_the_client_has_now(tmp_path: Path, server: ApiServer) -> None:
+    """Many hours of one client: a plugin that is run again then had no time left, and was killed."""
+    script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
+    place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
+    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() - 1, environ=ENVIRON)
+    with pytest.raises(Timeout):
+        client.get("/version")
+    client.deadline = time.monotonic() + 30
+    assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
+    client.close()

@@ -1,0 +1,175 @@
+"""``eidos manifest`` as people run it: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eidos import formats
+from eidos.errors import InvalidInput
+from eidos.manifest import Agent, Server, agent, server
+from eidos.manifest.payload import slim as slimmed
+from tests.support.manifests import PROGRAM, archive
+from tests.support.program import eidos
+
+HOSTPATH = "--delivery=hostpath"
+
+#: Arguments → what the message names, and what the hint does.
+REFUSED: dict[str, tuple[str, str]] = {
+    "manifest": ("needs a kind: agent, server", ""),
+    "manifest agnet": ("'agnet' is no kind; there are agent, server", "did you mean 'agent'?"),
+    f"manifest agent {HOSTPATH} --mesh istio": ("--mesh is for 'eidos manifest server'", ""),
+    "manifest server --delivery=image=x --per node": ("--per is for 'eidos manifest agent'", ""),
+    "manifest agent": ("this runs from a folder", "python3 build_zipapp.py --bytecode none"),
+    "manifest agent --program /nonexistent": ("/nonexistent: there is no such file", "--program"),
+    "manifest agent --delivery hostpth": ("'hostpth' is none of configmap, hostpath, image", "did you mean 'hostpath'?"),
+    "manifest agent --delivery hostpath relative.pyz": ("--delivery: 'relative.pyz' is no absolute path", "/opt/eidos/eidos.pyz"),
+    "manifest agent --delivery image": ("needs the image", "--delivery image=registry.example.com/eidos:1.2.3"),
+    "manifest agent --delivery image Registry/X": ("--delivery: 'Registry/X' is no image", ""),
+    "manifest agent --delivery image=a b": ("'a' and 'b': one is enough", ""),
+    f"manifest agent {HOSTPATH} --program x": ("--program: with --delivery hostpath no file is carried", ""),
+    "manifest agent --delivery image=a --image b": ("--image is where Python comes from", ""),
+    f"manifest agent {HOSTPATH} --image a:b:c": ("--image: 'a:b:c' is no image: 'b:c' is no tag", ""),
+    f"manifest agent {HOSTPATH} --namespace Eidos": ("--namespace: 'Eidos' is no namespace", "small letters"),
+    f"manifest agent {HOSTPATH} --memory 1TB": ("--memory: '1TB' is no quantity", "256Mi"),
+    f"manifest agent {HOSTPATH} --memory 1Mi": ("--memory: 1Mi is less than the container asks for", "64Mi or more"),
+    f"manifest agent {HOSTPATH} --schedule 61": ("--schedule: '61' is no schedule: it has 1 fields", "0 3 * * *"),
+    f"manifest agent {HOSTPATH} --schedule @dayly": ("--schedule: '@dayly' is no schedule", "did you mean '@daily'?"),
+    f"manifest agent {HOSTPATH} --nodes a": ("--nodes goes with --per node", ""),
+    f"manifest agent {HOSTPATH} --groups a": ("--groups goes with --per group=LABEL", ""),
+    f"manifest agent {HOSTPATH} --per node --nodes A_b": ("--nodes: 'A_b' is no name of a node", ""),
+    f"manifest agent {HOSTPATH} --per group": ("--per: 'group' is neither node nor group=LABEL", ""),
+    f"manifest agent {HOSTPATH} --per group=a/b/c": ("--per: 'a/b/c=': 'a/b/c' is no label", ""),
+    f"manifest agent {HOSTPATH} --per group=a --groups x/y": ("--groups: 'a=x/y': 'x/y' is no value of a label", ""),
+    f"manifest agent {HOSTPATH} --per group=a --groups b --node-selector a=c": ("--groups: 'a=c': 'a' is 'b' already", "one of the two"),
+    f"manifest agent {HOSTPATH} --node-selector a=b,a=c": ("--node-selector: 'a=c': 'a' is 'b' already, and a label has one value", ""),
+    f"manifest agent {HOSTPATH} --node-selector pool": ("--node-selector: 'pool' selects no node", "label=value"),
+    f"manifest agent {HOSTPATH} --toleration a:NoShedule": (
+        "--toleration: 'a:NoShedule': 'NoShedule' is none of",
+        "did you mean 'NoSchedule'?",
+    ),
+    f"manifest agent {HOSTPATH} --gpu cdy": ("--gpu: 'cdy' is none of", "did you mean 'cdi'?"),
+    f"manifest agent {HOSTPATH} --gpu none=1": ("none takes nothing", ""),
+    f"manifest agent {HOSTPATH} --gpu cdi=all": ("'all' is no device of CDI", "nvidia.com/gpu=all"),
+    f"manifest agent {HOSTPATH} --gpu cdi==x": ("--gpu: '=x' is no device of CDI", "nvidia.com/gpu=all"),
+    f"manifest agent {HOSTPATH} --gpu driver-root=/proc --privileged": ("/proc is mounted already", "/run/nvidia/driver"),
+    f"manifest agent {HOSTPATH} --gpu runtime-class=N": ("'N' is no runtime class", ""),
+    f"manifest agent {HOSTPATH} --gpu driver-root": ("only a privileged container", "--privileged"),
+    f"manifest agent {HOSTPATH} --without systend": ("--without: 'systend' is none of", "did you mean 'systemd'?"),
+    f"manifest agent {HOSTPATH} -t table": ("manifests are yaml or json", ""),
+    f"manifest agent {HOSTPATH} -t xml": ("--format: 'xml' is none of", ""),
+    f"manifest agent {HOSTPATH} -o a.yaml -o b.yaml": ("'a.yaml' and 'b.yaml': one is enough", ""),
+    f"manifest agent {HOSTPATH} -o secrets://a/b": ("'secrets://a/b' is neither a file", "did you mean 'secret'?"),
+    f"manifest agent {HOSTPATH} -o secret://eidos": (
+        "--output: 'secret://eidos' is no place for a document",
+        "secret://eidos/eidos-{node}",
+    ),
+    f"manifest agent {HOSTPATH} -o cm://Eidos/x": ("--output: 'cm://Eidos/x': 'Eidos' is no namespace", ""),
+    f"manifest agent {HOSTPATH} -o cm://eidos/X": ("--output: 'cm://eidos/X': 'X' is no name of a ConfigMap", ""),
+    f"manifest agent {HOSTPATH} --per node --nodes {'n' * 249}": ("--output: 'cm://eidos/eidos-{node}': ", "at most 253"),
+    f"manifest agent {HOSTPATH} -o cm://eidos/x --per node --nodes a,b": ("2 Jobs would write one document over the other", "{node}"),
+    f"manifest agent {HOSTPATH} -o /nonexistent/x.yaml": ("its folder does not exist", ""),
+    f"manifest agent {HOSTPATH} --kubernetes-version 2": ("--kubernetes-version: '2' is no version of Kubernetes", "1.29"),
+    f"manifest agent {HOSTPATH} --kubernetes-version v1.26.3": ("--kubernetes-version: 'v1.26.3': the manifests have fields", "1.27"),
+    f"manifest server {HOSTPATH}": ("the restricted standard allows no host path", "--delivery configmap"),
+    "manifest server --delivery=image=x --memory 127Mi": ("--memory: 127Mi is less than the container asks for", "128Mi or more"),
+    "manifest server --delivery=image=x -o cm://a/b": ("the server writes no document", ""),
+    "manifest server --delivery=image=x --ingress Example.com": ("--ingress: 'Example.com' is no name of a host", ""),
+    "manifest server --delivery=image=x --ingress 192.0.2.1": ("an Ingress takes a name", ""),
+    "manifest server --delivery=image=x --ingress-class a": ("and there is none", "--ingress"),
+    "manifest server --delivery=image=x --monitoring-label a=b": ("--monitoring-label is for what Prometheus reads", "--monitoring"),
+    "manifest server --delivery=image=x --otlp nowhere": ("--otlp: 'nowhere' is no http or https URL", ""),
+    "manifest server --delivery=image=x --otlp http://a:b@example.com": ("--otlp: ", ""),
+    "manifest server --delivery=image=x --tls-issuer Isuer/x": ("'Isuer' is none of ClusterIssuer, Issuer", "did you mean 'Issuer'?"),
+    "manifest server --delivery=image=x --mesh isto": ("--mesh: 'isto' is none of istio, linkerd", "did you mean 'istio'?"),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_what_is_refused_is_named(arguments: str) -> None:
+    done = eidos(*arguments.split(" "))
+    message, hint = REFUSED[arguments]
+    assert done.status == (1 if "/nonexistent/x.yaml" in arguments else 2) and done.out == "", done.err
+    first, *rest = done.err.splitlines()
+    assert first.startswith("error: ") and message in first, first
+    assert not hint or any(line.startswith("hint: ") and hint in line for line in rest), rest
+    assert "b@example" not in done.err, "a password is not repeated"
+
+
+def test_the_built_file_prints_itself(pyz: Path, slim: Path, tmp_path: Path) -> None:
+    for file in (pyz, slim):
+        done = eidos("manifest", "agent", program=[sys.executable, str(file)])
+        assert (done.status, done.err) == (0, "")
+        trees = [tree for tree in yaml.load_all(done.out, Loader=yaml.CSafeLoader) if tree]
+        assert [tree["kind"] for tree in trees][:2] == ["ConfigMap", "ServiceAccount"]
+        assert trees[0]["metadata"]["name"].startswith("eidos-agent-")
+        assert base64.b64decode(trees[0]["binaryData"]["eidos.pyz"]) == slimmed(str(file))
+        assert trees[-1]["spec"]["template"]["spec"]["volumes"][-1]["configMap"]["name"] == trees[0]["metadata"]["name"]
+    done = eidos("manifest", "server", "-o", str(tmp_path / "server.json"), program=[sys.executable, str(pyz)])
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert {item["kind"] for item in json.loads((tmp_path / "server.json").read_text())["items"]} >= {"Deployment", "Service"}
+
+
+def test_nothing_of_a_cluster_is_imported_to_print(tmp_path: Path) -> None:
+    code = (
+        "import sys; from eidos.cli import main; main(sys.argv[1:]); "
+        "print([n for n in sys.modules if n.startswith('eidos.kube.') or n in ('ssl', 'http.client')], file=sys.stderr)"
+    )
+    line = [sys.executable, "-c", code, "manifest", "server", "--program", str(archive(tmp_path / "x.pyz"))]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.strip().endswith("[]")
+
+
+def test_explained_as_a_table_or_a_tree() -> None:
+    table = eidos("manifest", "agent", "--explain-privileges", "--host-pid")
+    rows = json.loads(eidos("manifest", "agent", "--explain-privileges", "--host-pid", "-t", "json").out)
+    assert table.status == 0 and table.out.splitlines()[0].split() == ["FACT", "NEEDS", "GIVEN", "LOST", "WITHOUT"]
+    assert all(row["fact"] in table.out for row in rows)
+    assert [row["given"] for row in rows if row["flag"] == "--host-pid"] == [True]
+
+
+#: What somebody might put where a text is taken, to get out of it.
+HOSTILE = st.text(min_size=1, max_size=40) | st.sampled_from(
+    ['a"\nkind: Pod', "a: b", "{{x}}", "@{name}", "$(NODE_NAME)", "- x", "#", "'", "\\", "a\u2028b", "\x00", "*a", "&a", "!!python/object"]
+)
+
+
+@given(HOSTILE)
+@settings(max_examples=60)
+def test_nothing_said_gets_out_of_its_place(said: str) -> None:
+    """Whatever text a caller of the functions says, what is printed has the same shape as with any other text."""
+
+    def shape(tree: object) -> object:
+        if isinstance(tree, dict):
+            return {key: shape(value) for key, value in tree.items()}
+        return [shape(item) for item in tree] if isinstance(tree, list) else type(tree).__name__
+
+    def printed(text: str) -> list[object]:
+        trees = agent(Agent(program=PROGRAM, image=text, gpu=("runtime-class", text), tolerations=({"operator": text},)))
+        trees += server(Server(program=PROGRAM, image=text, ingress=text, ingress_class=text, issuer=("Issuer", text)))
+        out = "".join(f"---\n{formats.to_yaml(tree)}" for tree in trees)
+        assert yaml.safe_load(formats.to_yaml({"x": text}))
+        return [shape(tree) for tree in yaml.load_all(out, Loader=yaml.CSafeLoader)]
+
+    assert printed(said) == printed("plain")
+
+
+@given(HOSTILE)
+@settings(max_examples=100)
+def test_a_place_for_a_document_is_one_or_is_refused(said: str) -> None:
+    try:
+        trees = agent(Agent(program=PROGRAM, output=f"cm://eidos/{said}"))
+    except InvalidInput:
+        return
+    (word,) = [word for word in trees[-1]["spec"]["template"]["spec"]["containers"][0]["args"] if word.startswith("--output=")]
+    assert (
+        word.replace("$(NODE_NAME)", "").replace("--output=cm://eidos/", "").replace("-", "").replace(".", "").isalnum() or "{node}" in said
+    )

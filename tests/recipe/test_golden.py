@@ -1,0 +1,160 @@
+"""Recipes of the shipped data, whole, and the promise that the same question gets the same bytes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eidos import formats
+from eidos.files import resources
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import Store, shipped
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "recipes"
+
+#: Questions that people ask, and some that show what is done with a word that little is known of: file name → query.
+QUESTIONS: dict[str, dict[str, str]] = {
+    "base": {},
+    "aks-h100-training": {"os": "ubuntu", "osv": "22.04", "service": "aks", "k8s": "1.35.1", "gpu": "h100", "intent": "training"},
+    "aks-h100-training-1.36": {"os": "ubuntu", "osv": "24.04", "service": "aks", "k8s": "1.36", "gpu": "h100", "intent": "training"},
+    "aks-a100-inference": {"os": "ubuntu", "osv": "24.04", "service": "aks", "gpu": "a100", "intent": "inference"},
+    "eks-a100": {"os": "amazonlinux", "osv": "2023", "service": "eks", "gpu": "a100"},
+    "eks-b200-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "b200", "intent": "training"},
+    "eks-b300-amazonlinux": {"os": "amazonlinux", "service": "eks", "gpu": "b300", "intent": "inference"},
+    "eks-gb200-inference": {"os": "ubuntu", "osv": "24.04", "service": "eks", "k8s": "1.34.2", "gpu": "gb200", "intent": "inference"},
+    "eks-gb200-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "k8s": "1.34.2", "gpu": "gb200", "intent": "training"},
+    "eks-gb300-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "k8s": "1.34.2", "gpu": "gb300", "intent": "training"},
+    "eks-h100-inference": {"os": "ubuntu", "osv": "24.04", "service": "eks", "k8s": "1.35", "gpu": "h100", "intent": "inference"},
+    "eks-h100-training": {
+        "os": "ubuntu",
+        "osv": "24.04",
+        "kernel": "6.14.0-1018-aws",
+        "service": "eks",
+        "k8s": "v1.33.5-eks-3025e55",
+        "gpu": "h100",
+        "intent": "training",
+    },
+    "gke-h100-training": {"os": "cos", "service": "gke", "k8s": "1.34.1-gke.1337000", "gpu": "h100", "intent": "training"},
+    "gke-gb200": {"os": "cos", "service": "gke", "gpu": "gb200"},
+    "gke-gb300": {"os": "ubuntu", "service": "gke", "gpu": "gb300"},
+    "gke-l40s-inference": {"service": "gke", "gpu": "l40s", "intent": "inference"},
+    "gpu-l40": {"gpu": "l40"},
+    "gpu-rtx-pro-6000": {"gpu": "rtx-pro-6000", "intent": "inference"},
+    "oke-gb200": {"service": "oke", "gpu": "gb200"},
+    "oke-gb300": {"service": "oke", "gpu": "gb300", "intent": "training"},
+    "oke-h200": {"os": "rhel", "osv": "9.4", "service": "oke", "gpu": "h200"},
+    "self-managed-gb200-26.04": {"os": "ubuntu", "osv": "26.04", "service": "self-managed", "gpu": "gb200", "intent": "training"},
+    "self-managed-gb300-26.04": {"os": "ubuntu", "osv": "26.04", "service": "self-managed", "gpu": "gb300", "intent": "inference"},
+    "self-managed-gh200-training": {"os": "ubuntu", "osv": "24.04", "service": "self-managed", "gpu": "gh200", "intent": "training"},
+    "self-managed-h100-rhel": {"os": "rhel", "osv": "9.6", "service": "self-managed", "k8s": "1.34", "gpu": "h100"},
+    "self-managed-h200-1.36": {"service": "self-managed", "k8s": "1.36.2", "gpu": "h200", "intent": "training"},
+    "self-managed-b200-6.6": {"os": "debian", "osv": "12", "kernel": "6.6.30", "service": "self-managed", "gpu": "b200"},
+    "self-managed-rocky": {"os": "rocky", "osv": "9.7", "service": "self-managed", "gpu": "l40s"},
+}
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return shipped()
+
+
+def written(said: dict[str, str], store: Store) -> str:
+    """The document without what every change of the data changes, and what was said on the side."""
+    recipe = resolve(store.catalog.query(said), store)
+    tree = recipe.to_tree(context=True)
+    for name in ("recipe-timestamp", "recipe-version", "recipe-data"):
+        tree["metadata"].pop(name)
+    return formats.to_yaml({**tree, "warnings": list(recipe.warnings)})
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_recipe_is_what_it_was(name: str, store: Store, request: pytest.FixtureRequest) -> None:
+    path = GOLDEN / f"{name}.yaml"
+    text = written(QUESTIONS[name], store)
+    if request.config.getoption("--update-golden"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), "pytest --update-golden writes what it is now"
+
+
+def test_there_is_no_golden_recipe_without_a_question() -> None:
+    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted(QUESTIONS)
+
+
+def test_each_layer_is_reached_by_a_golden_recipe(store: Store) -> None:
+    reached = {layer.name for said in QUESTIONS.values() for layer in store.matching(store.catalog.query(said))}
+    assert [layer.name for layer in store.overlays if layer.name not in reached] == []
+
+
+def test_each_word_of_the_catalog_is_asked_for(store: Store) -> None:
+    asked = {(field, word) for said in QUESTIONS.values() for field, word in store.catalog.query(said).said().items()}
+    words = {(field, name) for field in ("os", "service", "gpu", "intent") for name in store.catalog.names(field)}
+    assert words - asked == set()
+
+
+def test_each_layer_alone_makes_a_recipe_that_comes_back_from_its_file(store: Store) -> None:
+    for layer in store.overlays:
+        tree = resolve(layer.key, store, explain=True).to_tree(context=True)
+        assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree
+        assert formats.from_text(formats.to_json(tree), "recipe.json") == tree
+
+
+#: Resolves every question (and a snapshot's) and prints one digest of all bytes. Its trees are JSON: they come from the same files.
+_DIGEST = """
+import hashlib, json, sys
+from eidos import formats
+from eidos.model.snapshot import from_tree
+from eidos.recipe.detection import detect
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import from_folder
+
+trees, questions, snapshot = json.load(sys.stdin)
+store = from_folder(trees)
+queries = [store.catalog.query(said) for said in questions.values()] + [layer.key for layer in store.overlays]
+queries.append(detect(from_tree(snapshot, "snapshot"), store.catalog).query)
+digest = hashlib.sha256()
+for query in queries:
+    tree = resolve(query, store, explain=True).to_tree(context=True)
+    digest.update((formats.to_yaml(tree) + formats.to_json(tree)).encode())
+print(digest.hexdigest())
+"""
+
+_SNAPSHOT = {
+    "kind": "Snapshot",
+    "measurements": [
+        {"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"gpu.model": "NVIDIA H100 80GB HBM3"}}]},
+        {"type": "OS", "subtypes": [{"subtype": "release", "data": {"ID": "ubuntu", "VERSION_ID": "24.04"}}]},
+        {"type": "K8s", "subtypes": [{"subtype": "server", "data": {"version": "v1.33.5-eks-3025e55"}}]},
+    ],
+}
+
+
+def test_a_hundred_runs_under_any_hash_seed_and_locale_give_one_digest() -> None:
+    task = json.dumps([resources.recipe_tree(), QUESTIONS, _SNAPSHOT])
+    locales = itertools.cycle(["C", "C.UTF-8", "POSIX", "de_DE.UTF-8", "tr_TR.UTF-8", "ja_JP.eucJP"])
+    zones = itertools.cycle(["UTC", "Asia/Kathmandu", "America/St_Johns", ""])
+
+    def run(seed: int) -> str:
+        environ = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(seed), "LC_ALL": next(locales), "TZ": next(zones)}
+        command = [sys.executable, "-S", "-c", _DIGEST]
+        done = subprocess.run(command, input=task, capture_output=True, text=True, env=environ, check=True, cwd="/")
+        return done.stdout.strip()
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = set(pool.map(run, range(100)))
+    assert len(digests) == 1
+    assert len(digests.pop()) == len(hashlib.sha256().hexdigest())
+
+
+def test_a_hundred_recipes_in_one_process_are_alike(store: Store) -> None:
+    asked = store.catalog.query(QUESTIONS["eks-h100-training"])
+    assert len({formats.to_yaml(resolve(asked, store, explain=True).to_tree(context=True)) for _ in range(100)}) == 1

@@ -1,0 +1,376 @@
+"""What users of the tools that came before met in their recipes, each as a test.
+
+The tools: the Go program of our name ("Go"), and NVIDIA/aicr v0.11.1 ("aicr"; numbers with # are its threads).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from eidos import formats
+from eidos.errors import InvalidInput
+from eidos.model.query import Query
+from eidos.model.snapshot import Snapshot, from_tree
+from eidos.recipe.coverage import covered
+from eidos.recipe.lint import lint_trees
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import Store, from_folder, shipped
+from eidos.semver import parse as parse_version
+from eidos.workflow import make_recipe
+
+CATALOG = {
+    "os": [{"name": "ubuntu", "detect": ["ubuntu"]}, {"name": "rhel", "detect": ["rhel"]}],
+    "service": [
+        {"name": "eks", "detect": {"provider": ["aws"], "suffix": ["eks"]}},
+        {"name": "aks", "detect": {"provider": ["azure"]}},
+        {"name": "oke", "detect": {"provider": ["oci"]}},
+    ],
+    "gpu": [{"name": "h100", "detect": ["H100"]}, {"name": "h200", "detect": ["H200"]}],
+    "intent": [{"name": "training"}, {"name": "inference"}],
+}
+CHARTS = {"components": [{"id": "cert-manager", "chart": "c", "repository": "https://charts.example.com", "version": "v1.0.0"}]}
+
+
+def store(*overlays: dict[str, Any], **files: Any) -> Store:
+    """A store with these overlays, in files a, b, c, …"""
+    trees: dict[str, Any] = {"catalog.yaml": CATALOG, "components.yaml": CHARTS}
+    trees.update({f"overlays/{'abcdefgh'[i]}.yaml": overlay for i, overlay in enumerate(overlays)})
+    return from_folder({**trees, **files})
+
+
+def grub(**data: object) -> list[Any]:
+    return [{"type": "OS", "subtypes": [{"subtype": "grub", "data": data}]}]
+
+
+def readings(recipe: Any) -> dict[str, object]:
+    return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
+
+
+def snapshot(**facts: dict[str, Any]) -> Snapshot:
+    types = [{"type": n.partition("_")[0], "subtypes": [{"subtype": n.partition("_")[2], "data": d}]} for n, d in facts.items()]
+    return from_tree({"kind": "Snapshot", "measurements": types}, "test")
+
+
+# Go: bundle crashes on the YAML that its own recipe wrote: versions written as structs, read as strings.
+
+
+def test_versions_are_text_when_written_and_when_read_back() -> None:
+    said = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "k8s": "1.30", "gpu": "h100", "service": "eks"}
+    tree = make_recipe(said, explain=True).to_tree(context=True)
+    for again in (formats.from_text(formats.to_yaml(tree), "recipe.yaml"), formats.from_text(formats.to_json(tree), "recipe.json")):
+        assert again == tree
+        assert again["request"]["osVersion"] == "24.04"
+        assert all(isinstance(component["version"], str) for component in again["components"])
+
+
+# Go: --osv 24.04 comes back as 24.4.
+
+
+@pytest.mark.parametrize("osv", ["24.04", "24.10", "22.04", "9.0", "2023", "08.10"])
+def test_a_version_comes_back_as_it_was_written(osv: str) -> None:
+    recipe = make_recipe({"os": "ubuntu", "osv": osv}, store=store({"key": {"os": "ubuntu", "osv": osv}}), explain=True)
+    assert recipe.request.osv == osv
+    assert f'osVersion: "{osv}"' in formats.to_yaml(recipe.to_tree())
+    assert recipe.rules[-1] == f"overlays/a.yaml: os=ubuntu, osv={osv}"
+
+
+# Go: version keys match only when every component and the vendor suffix are equal, although 1.2 is to match 1.2.x.
+
+
+@pytest.mark.parametrize("k8s", ["1.33", "1.33.5", "v1.33.5", "v1.33.5-eks-3025e55", "1.33.5-gke.1337000", "1.33.5+k3s1"])
+def test_a_shorter_version_in_a_key_speaks_of_all_longer_ones(k8s: str) -> None:
+    known = store({"key": {"k8s": "1.33"}, "measurements": grub(a=1)})
+    assert readings(make_recipe({"k8s": k8s}, store=known, explain=True)) == {"OS.grub.a": 1}
+    assert readings(make_recipe({"k8s": "1.34"}, store=known, explain=True)) == {}
+
+
+# Go: query-mode recipes carry no kind, apiVersion or metadata; snapshot-mode ones do.
+
+
+def test_both_modes_write_a_whole_document() -> None:
+    asked = make_recipe({"gpu": "h100"}, explain=True)
+    detected = make_recipe(snapshot=snapshot(GPU_smi={"gpu.model": "NVIDIA H100 80GB HBM3"}), explain=True)
+    for recipe in (asked, detected, make_recipe()):
+        tree = recipe.to_tree()
+        assert list(tree)[:6] == ["kind", "apiVersion", "metadata", "request", "matchedRules", "measurements"]
+        assert (tree["kind"], tree["apiVersion"]) == ("Recipe", "recipe.dgxc.io/v1")
+        assert tree["metadata"]["recipe-version"]
+        assert tree["metadata"]["recipe-timestamp"].endswith("T00:00:00Z")
+    assert asked.to_tree() == detected.to_tree()
+
+
+# aicr 1: state leaks between requests, because merging writes through pointers of the cached store.
+
+
+def test_one_answer_never_shows_in_another() -> None:
+    known = shipped()
+    asked = Query(service="eks")
+    fresh = resolve(asked, shipped(), explain=True)
+    for said in ({"service": "eks", "gpu": "h100", "intent": "training", "os": "ubuntu"}, {"gpu": "gb200"}, {"service": "aks"}):
+        recipe = resolve(Query(**said), known, explain=True)
+        for value in [step.value for steps in recipe.history.values() for step in steps if isinstance(step.value, list)]:
+            value[0] = "spoiled"
+        for component in recipe.components:
+            component.values.clear()
+            component.values["driver"] = {"enabled": "spoiled"}
+        assert resolve(asked, known, explain=True) == fresh
+
+
+def test_values_of_components_do_not_grow_from_request_to_request() -> None:
+    known = store(
+        {"key": {"gpu": "h100"}, "components": {"cert-manager": {"values": {"a": {"x": 1}}}}},
+        {"key": {"service": "eks"}, "components": {"cert-manager": {"values": {"a": {"y": 2}}}}},
+    )
+    assert resolve(Query(gpu="h100", service="eks"), known, explain=True).components[0].values == {"a": {"x": 1, "y": 2}}
+    assert resolve(Query(gpu="h100"), known, explain=True).components[0].values == {"a": {"x": 1}}
+    assert resolve(Query(service="eks"), known, explain=True).components[0].values == {"a": {"y": 2}}
+
+
+# aicr 2: two overlays that set one version gave one or the other, from run to run (#439).
+
+
+def test_of_two_overlays_alike_the_later_file_stands_in_whatever_order_they_are_found() -> None:
+    trees: dict[str, Any] = {
+        "catalog.yaml": CATALOG,
+        "components.yaml": CHARTS,
+        "overlays/x.yaml": {"key": {"gpu": "h100", "os": ""}, "components": {"cert-manager": {"version": "v0.0.1"}}},
+        "overlays/y.yaml": {"key": {"gpu": "h100", "service": "any"}, "components": {"cert-manager": {"version": "v0.0.2"}}},
+        "overlays/z.yaml": {"key": {"gpu": "h100", "intent": "training"}, "components": {"cert-manager": {"version": "v0.0.3"}}},
+    }
+    for seed in range(20):
+        names = list(trees)
+        random.Random(seed).shuffle(names)
+        known = from_folder({name: trees[name] for name in names})
+        assert resolve(Query(gpu="h100"), known, explain=True).components[0].version == "v0.0.2"
+        assert resolve(Query(gpu="h100", intent="training"), known, explain=True).components[0].version == "v0.0.3"
+
+
+def test_an_empty_field_does_not_make_a_key_more_specific() -> None:
+    padded = {"key": {"gpu": "h100", "os": "", "osv": "any", "service": "", "intent": ""}, "measurements": grub(a="padded")}
+    specific = {"key": {"gpu": "h100", "intent": "training"}, "measurements": grub(a="specific")}
+    known = store(specific, padded)
+    assert readings(resolve(Query(gpu="h100", intent="training"), known, explain=True)) == {"OS.grub.a": "specific"}
+
+
+# aicr 3: an overlay reported as excluded can still be applied.
+
+
+def test_what_is_reported_is_what_was_applied() -> None:
+    known = shipped()
+    for said in (
+        {"service": "aks", "k8s": "1.31", "gpu": "h100", "intent": "training"},
+        {"gpu": "gb200", "service": "eks", "os": "ubuntu"},
+    ):
+        query = Query(**said)
+        recipe = resolve(query, known, explain=True)
+        reported = [rule.rpartition(": ")[0] for rule in recipe.rules]
+        assert reported == ["base.yaml", *(layer.name for layer in known.overlays if query.meets(layer.key))]
+        used = {step.layer for steps in recipe.history.values() for step in steps}
+        assert used <= set(reported)
+        # And a layer that was not reported changes nothing when it is gone.
+        fewer = Store(known.base, known.matching(query), known.catalog, known.charts, known.digest)
+        assert readings(resolve(query, fewer, explain=True)) == readings(recipe)
+        assert resolve(query, fewer, explain=True).components == recipe.components
+
+
+# aicr 5: AKS is never detected, Amazon Linux is not recognised, an H200 is any accelerator; each falls to a generic recipe.
+
+
+@pytest.mark.parametrize(
+    ("facts", "field", "word"),
+    [
+        ({"K8s_server": {"version": "v1.33.5"}, "K8s_node": {"provider": "azure"}}, "service", "aks"),
+        ({"K8s_server": {"version": "v1.33.5"}, "K8s_node": {"provider": "aks"}}, "service", "aks"),
+        ({"OS_release": {"ID": "amzn", "VERSION_ID": "2023"}}, "os", "amazonlinux"),
+        ({"GPU_smi": {"gpu.model": "NVIDIA H200"}}, "gpu", "h200"),
+        ({"GPU_smi": {"gpu.model": "NVIDIA L40S"}}, "gpu", "l40s"),
+    ],
+)
+def test_a_snapshot_is_known_for_what_it_is(facts: dict[str, Any], field: str, word: str) -> None:
+    recipe = make_recipe(snapshot=snapshot(**facts), explain=True)
+    assert recipe.request.said()[field] == word
+    assert any(f"{field}={word}" in rule for rule in recipe.rules)
+
+
+# aicr 6, #1534: a base-only recipe, exit 0, and no warning, because one overlay always matches.
+
+
+def test_a_generic_answer_says_so_whatever_else_matches() -> None:
+    always = {"key": {"intent": "any"}, "measurements": grub(a=1)}
+    known = store(always, {"key": {"service": "eks", "gpu": "h100"}, "measurements": grub(b=1)})
+    recipe = make_recipe({"service": "oke"}, store=known, explain=True)
+    assert readings(recipe) == {"OS.grub.a": 1}
+    assert recipe.uncovered == ("service",)
+    assert recipe.to_tree()["metadata"]["recipe-uncovered"] == "service"
+    assert "nothing specific to service 'oke'" in recipe.warnings[0]
+    assert "service=eks, gpu=h100" in recipe.warnings[0]
+
+
+def test_a_service_that_is_covered_only_with_a_gpu_is_not_covered_without() -> None:
+    known = store({"key": {"service": "oke", "gpu": "h100", "os": "ubuntu"}, "measurements": grub(a=1)})
+    recipe = make_recipe({"service": "oke"}, store=known, explain=True)
+    assert recipe.uncovered == ("service",)
+    assert "the nearest that is covered is os=ubuntu, service=oke, gpu=h100" in recipe.warnings[0]
+    covered_one = make_recipe({"service": "oke", "gpu": "h100", "os": "ubuntu"}, store=known, explain=True)
+    assert (covered_one.uncovered, covered_one.warnings) == ((), ())
+
+
+def test_every_service_and_gpu_that_we_ship_words_for_gets_more_than_the_base_or_says_so() -> None:
+    known = shipped()
+    for field in ("service", "gpu"):
+        for word in known.catalog.names(field):
+            recipe = make_recipe({field: word}, store=known, explain=True)
+            assert any(f"{field}={word}" in rule for rule in recipe.rules) != (field in recipe.uncovered)
+            assert bool(recipe.warnings) == bool(recipe.uncovered)
+
+
+# aicr 11, #2512: merging constraints, the last one won, so floors were loosened.
+
+
+@pytest.mark.parametrize(("floor", "asked"), [(">= 1.34", ">= 1.32.4"), (">= 1.32.4", ">= 1.34")])
+def test_a_floor_is_never_loosened(floor: str, asked: str) -> None:
+    known = store(
+        {"key": {"service": "aks"}, "constraints": [{"name": "K8s.server.version", "value": floor, "why": f"because {floor}"}]},
+        {
+            "key": {"service": "aks", "gpu": "h100"},
+            "constraints": [{"name": "K8s.server.version", "value": asked, "why": f"because {asked}"}],
+        },
+    )
+    (constraint,) = make_recipe({"service": "aks", "gpu": "h100"}, store=known, explain=True).constraints
+    assert str(constraint.value) == ">= 1.34"
+    assert constraint.why == "because >= 1.34"
+
+
+def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
+    known = shipped()
+    for layer in known.overlays:
+        merged = {constraint.name: constraint.value for constraint in resolve(layer.key, known, explain=True).constraints}
+        for applied in (known.base, *known.matching(layer.key)):
+            for constraint in applied.constraints:
+                both = merged[constraint.name].intersect(constraint.value)
+                assert both is not None
+                assert both.same(merged[constraint.name])
+
+
+# aicr: a wrong word is exit 8, wrapped four times, without the valid ones; no criteria is an error too.
+
+
+@pytest.mark.parametrize(("field", "word", "nearest"), [("gpu", "h1000", "h100"), ("service", "ekss", "eks"), ("os", "ubunto", "ubuntu")])
+def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str, word: str, nearest: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make_recipe({field: word}, called={field: f"--{field}"}, explain=True)
+    assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped().catalog.names(field))}"
+    assert caught.value.hint == f"did you mean {nearest!r}?"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("said", "message"), [({"gpus": "h100"}, "'gpus' is no field"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")])
+def test_a_program_that_asks_wrongly_is_told_so(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        make_recipe(said)
+
+
+def test_a_wrong_version_is_shown_with_its_place() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make_recipe({"k8s": "1.x.4"}, called={"k8s": "--k8s"})
+    assert caught.value.message == "--k8s: '1.x.4' is no version: 'x' is not a number"
+    assert caught.value.excerpt == ("1.x.4", 2)
+
+
+@pytest.mark.parametrize("said", [{}, {"gpu": ""}, {"gpu": "any", "os": "ANY", "k8s": " "}])
+def test_no_criteria_give_the_base(said: dict[str, str]) -> None:
+    recipe = make_recipe(said, explain=True)
+    assert recipe.rules == ("base.yaml: any",)
+    assert recipe.request == Query()
+
+
+def test_words_are_taken_in_any_case_and_under_their_other_names() -> None:
+    assert make_recipe({"gpu": " H100 ", "os": "amzn"}, explain=True).request == Query(gpu="h100", os="amazonlinux")
+
+
+# aicr #1179: a snapshot of a node without GPU silently has no GPU data.
+
+
+def test_what_a_snapshot_does_not_say_is_said() -> None:
+    recipe = make_recipe(snapshot=snapshot(OS_release={"ID": "ubuntu", "VERSION_ID": "24.04"}), explain=True)
+    assert recipe.request == Query(os="ubuntu", osv="24.04")
+    assert any("no GPU readings" in warning for warning in recipe.warnings)
+    assert any("no K8s readings" in warning for warning in recipe.warnings)
+
+
+def test_a_flag_beside_a_snapshot_wins() -> None:
+    shot = snapshot(GPU_smi={"gpu.model": "NVIDIA H100 80GB HBM3"}, K8s_server={"version": "v1.33.5-eks-1"})
+    recipe = make_recipe({"gpu": "h200", "intent": "training"}, snapshot=shot, explain=True)
+    assert recipe.request == Query(service="eks", k8s="v1.33.5-eks-1", gpu="h200", intent="training")
+
+
+# aicr #1207: one cannot tell what is curated from what is a fallback.
+
+
+def test_the_list_tells_what_has_layers_of_its_own_from_what_has_none() -> None:
+    tree = covered(store({"key": {"gpu": "h100"}, "measurements": grub(a=1)}))
+    layers = {entry["name"]: entry["layers"] for entry in tree["catalog"]["gpu"]}
+    assert layers == {"h100": 1, "h200": 0}
+
+
+def test_every_line_can_be_traced_to_its_layer_and_source() -> None:
+    for said in ({"gpu": "gb200", "service": "eks", "intent": "training", "os": "ubuntu", "osv": "24.04"}, {}):
+        recipe = make_recipe(said, explain=True)
+        explained = {entry["path"]: entry for entry in recipe.to_tree()["explanation"]}
+        found = readings(recipe)
+        assert set(explained) >= set(found)
+        for path, reading in found.items():
+            assert explained[path]["value"] == reading
+        for constraint in recipe.constraints:
+            entry = explained.pop(f"constraints.{constraint.name}")
+            assert entry["value"] == str(constraint.value)
+            assert all(step["layer"] and step["sources"] for step in entry["layers"])
+        for entry in explained.values():
+            assert entry["layer"]
+            assert entry["sources"]
+        assert {f"components.{c.id}.enabled" for c in recipe.components} & set(explained)
+        contexts = {f"{m.type}.{s.name}.{key}" for m in recipe.measurements for s in m.subtypes for key in s.context}
+        assert contexts == set(found)
+
+
+def test_what_a_layer_replaced_is_told_newest_first() -> None:
+    known = store(
+        {"key": {"gpu": "h100"}, "measurements": grub(a=1)},
+        {"key": {"gpu": "h100", "intent": "training"}, "measurements": grub(a=2)},
+        **{"base.yaml": {"measurements": grub(a=0)}},
+    )
+    (entry,) = make_recipe({"gpu": "h100", "intent": "training"}, store=known, explain=True).to_tree()["explanation"]
+    assert entry == {
+        "path": "OS.grub.a",
+        "value": 2,
+        "layer": "overlays/b.yaml",
+        "replaced": [{"layer": "overlays/a.yaml", "value": 1}, {"layer": "base.yaml", "value": 0}],
+    }
+
+
+# aicr 4, D6: a leading v is stripped from chart versions that have one.
+
+
+def test_a_charts_version_stays_as_its_repository_writes_it() -> None:
+    known = shipped()
+    recipe = make_recipe({"gpu": "h100", "intent": "training", "service": "eks"}, store=known, explain=True)
+    for component in recipe.components:
+        pinned = {choice.version for layer in (known.base, *known.overlays) for choice in layer.choices if choice.id == component.id}
+        assert component.version in pinned | {known.charts[component.id].version}
+        assert parse_version(component.version).text == component.version
+
+
+# aicr (roadmap): a checker for recipes and for references to components.
+
+
+def test_references_to_components_are_checked() -> None:
+    trees = {
+        "catalog.yaml": CATALOG,
+        "overlays/a.yaml": {"key": {"gpu": "h100"}, "components": {"cert-manger": {}}},
+        "components.yaml": CHARTS,
+    }
+    (fault,) = (fault for fault in lint_trees(trees) if fault.rule == "unknown-component")
+    assert fault.hint == "did you mean 'cert-manager'?"

@@ -1,0 +1,665 @@
+"""Lint: each rule finds what it is for, leaves alone what is right, and every error that public sources shipped is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos.errors import InvalidData
+from eidos.files import resources
+from eidos.recipe.lint import ERROR, WARNING, Fault, lint, lint_document, lint_files, lint_path, lint_trees
+from eidos.recipe.lint_rules import matches
+from eidos.recipe.lint_rules import read as read_rules
+from eidos.recipe.lint_rules import shipped as shipped_rules
+from eidos.recipe.store import from_folder
+
+GO_DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "recipes" / "data-v1.yaml"
+
+CARRIED = resources.recipe_tree()
+
+SOURCE = [{"id": "doc", "document": "A document", "version": "1", "date": "2026-07-01"}]
+CHART = {"id": "one", "chart": "one", "repository": "https://charts.example.com", "version": "1.0", "namespace": "one"}
+
+#: A base without fault: something about the network, with a reason and a source.
+BASE = {
+    "source": SOURCE,
+    "measurements": [
+        {
+            "type": "OS",
+            "subtypes": [
+                {"subtype": "sysctl", "data": {"/proc/sys/net/core/rmem_max": "1"}, "context": {"/proc/sys/net/core/rmem_max": "Why."}}
+            ],
+        }
+    ],
+}
+
+
+def layer(key: dict[str, str] | None = None, **parts: Any) -> dict[str, Any]:
+    """A layer with a source: ``readings={"OS.grub.iommu": "pt"}``, each with a reason, ``constraints={path: expression}``, components."""
+    types: dict[str, dict[str, dict[str, object]]] = {}
+    for path, value in parts.get("readings", {}).items():
+        kind, subtype, name = split(path)
+        types.setdefault(kind, {}).setdefault(subtype, {})[name] = value
+    tree: dict[str, Any] = {
+        "source": SOURCE,
+        "measurements": [
+            {
+                "type": k,
+                "subtypes": [{"subtype": s, "data": d, "context": dict.fromkeys(d, parts.get("why", "Why."))} for s, d in subtypes.items()],
+            }
+            for k, subtypes in types.items()
+        ],
+        "constraints": [{"name": n, "value": v, "why": "Why.", "source": "doc"} for n, v in parts.get("constraints", {}).items()],
+        "components": {id: {"version": v, "why": "Why.", "source": "doc"} for id, v in parts.get("components", {}).items()},
+    }
+    return {**tree, "key": key} if key is not None else tree
+
+
+def split(path: str) -> tuple[str, str, str]:
+    kind, rest = path.split(".", 1)
+    subtype = rest[: rest.index(".service") + 8] if ".service" in rest else rest.split(".", 1)[0]
+    return kind, subtype, rest[len(subtype) + 1 :]
+
+
+def found(
+    *overlays: dict[str, Any],
+    base: dict[str, Any] | None = None,
+    charts: list[dict[str, Any]] | None = None,
+    files: Mapping[str, object] | None = None,
+) -> list[Fault]:
+    """What lint finds in these layers, with the shipped catalog and rules."""
+    trees: dict[str, Any] = {"catalog.yaml": CARRIED["catalog.yaml"], "rules.yaml": CARRIED["rules.yaml"], "base.yaml": base or BASE}
+    trees["components.yaml"] = {"components": [CHART, *(charts or [])]}
+    trees.update({f"overlays/{'abcdefgh'[i]}.yaml": overlay for i, overlay in enumerate(overlays)})
+    return lint_trees({**trees, **(files or {})})
+
+
+def rules_of(faults: list[Fault]) -> list[tuple[str, str, str]]:
+    return [(fault.severity, fault.rule, fault.place) for fault in faults]
+
+
+def chart(id: str, version: str = "1.0") -> dict[str, Any]:
+    return {**CHART, "id": id, "chart": id, "version": version}
+
+
+def test_the_shipped_recipes_have_no_fault() -> None:
+    assert [str(fault) for fault in lint_path()] == []
+
+
+def test_a_base_without_fault_has_none() -> None:
+    assert found() == []
+
+
+# The errors that public sources shipped.
+
+
+@pytest.mark.parametrize("key", [{"gpu": "gb200"}, {"gpu": "gb300"}, {"gpu": "gb200", "service": "eks", "intent": "inference"}])
+def test_one_gigabyte_pages_cannot_be_on_a_kernel_with_pages_of_64k(key: dict[str, str]) -> None:
+    (fault,) = found(layer(key, readings={"OS.grub.hugepagesz": "1G", "OS.grub.hugepages": "2"}))
+    assert (fault.severity, fault.rule, fault.place) == (ERROR, "huge-page-size", "overlays/a.yaml: OS.grub.hugepagesz")
+    assert "2M, 512M, 16G" in fault.message
+    assert "Linux kernel" in fault.source
+
+
+@pytest.mark.parametrize("size", ["2M", "512M", "16G", "2048K", "2M,512M"])
+def test_pages_that_a_64k_kernel_has_are_no_fault(size: str) -> None:
+    assert found(layer({"gpu": "gb200"}, readings={"OS.grub.hugepagesz": size})) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "fine"),
+    [
+        ({"gpu": "h100"}, "1G", True),
+        ({"gpu": "h100"}, "512M", False),
+        ({"gpu": "gh200"}, "512M", True),
+        ({"gpu": "gh200"}, "1G", True),
+        ({"gpu": "gh200"}, "3M", False),
+        ({"kernel": "6.8.0-1010-nvidia-64k"}, "1G", False),
+        ({"intent": "training"}, "1M", False),
+        ({"gpu": "h100"}, "huge", False),
+        ({"gpu": "h100"}, "2M 1G", True),
+    ],
+)
+def test_huge_pages_go_by_the_pages_of_the_host(key: dict[str, str], size: str, fine: bool) -> None:
+    faults = found(layer(key, readings={"OS.grub.hugepagesz": size}))
+    assert [fault.rule for fault in faults] == ([] if fine else ["huge-page-size"])
+
+
+def test_a_size_of_the_base_is_looked_at_for_hosts_that_no_layer_names() -> None:
+    base = {**layer(readings={"OS.grub.hugepagesz": "1G"})}
+    base["measurements"] = base["measurements"] + BASE["measurements"]
+    (fault,) = found(base=base)
+    assert (fault.rule, fault.place) == ("huge-page-size", "base.yaml: OS.grub.hugepagesz")
+    assert "gb200" in fault.message
+
+
+@pytest.mark.parametrize("name", ["sched_latency_ns", "sched_min_granularity_ns", "sched_wakeup_granularity_ns", "sched_migration_cost_ns"])
+@pytest.mark.parametrize(
+    ("key", "constraints", "severity"),
+    [
+        ({"os": "ubuntu", "osv": "24.04", "intent": "inference"}, {}, ERROR),
+        ({"kernel": "6.8", "intent": "inference"}, {}, ERROR),
+        ({"intent": "inference"}, {"OS.sysctl./proc/sys/kernel/osrelease": ">= 6.8"}, ERROR),
+        ({"kernel": "5.4", "intent": "inference"}, {}, None),
+    ],
+)
+def test_scheduler_settings_that_left_the_kernel_are_found(
+    name: str, key: dict[str, str], constraints: dict[str, str], severity: str | None
+) -> None:
+    path = f"OS.sysctl./proc/sys/kernel/{name}"
+    faults = found(layer(key, readings={path: "1000000"}, constraints=constraints))
+    assert rules_of(faults) == ([(severity, "removed", f"overlays/a.yaml: {path}")] if severity else [])
+    assert all("8a99b6833c88" in fault.source for fault in faults)
+
+
+def test_a_removed_setting_is_found_together_with_the_layer_that_names_the_kernel() -> None:
+    settings = layer({"intent": "inference"}, readings={"OS.sysctl./proc/sys/kernel/sched_latency_ns": "1"})
+    kernel = layer({"gpu": "h100"}, constraints={"OS.sysctl./proc/sys/kernel/osrelease": ">= 6.8"})
+    (fault,) = found(settings, kernel)
+    assert (fault.severity, fault.rule, fault.place) == (
+        ERROR,
+        "removed",
+        "overlays/a.yaml: OS.sysctl./proc/sys/kernel/sched_latency_ns",
+    )
+
+
+def test_a_removed_boot_parameter_is_found() -> None:
+    (fault,) = found(layer({"kernel": "6.8"}, readings={"OS.grub.elevator": "noop"}))
+    assert (fault.rule, fault.severity) == ("removed", ERROR)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GO_DATA.exists(), reason=f"{GO_DATA} is not here")
+@pytest.mark.parametrize(
+    ("severity", "rule", "place"),
+    [
+        (ERROR, "said-twice", "base: OS.grub.hugepages"),
+        (WARNING, "said-twice", "base: OS.grub.numa_balancing"),
+        (ERROR, "unwanted", "base: GPU.smi.persistence-mode"),
+        (ERROR, "cuda", "base: GPU.smi.cuda-version"),
+        (ERROR, "observed", "base: SystemD.containerd.service.EffectiveCPUs"),
+        (ERROR, "observed", "base: SystemD.containerd.service.EffectiveMemoryNodes"),
+        (ERROR, "observed", "base: OS.grub.BOOT_IMAGE"),
+        (ERROR, "observed", "overlays[0]: OS.grub.BOOT_IMAGE"),
+        (ERROR, "observed", "base: OS.sysctl./proc/sys/kernel/threads-max"),
+        (ERROR, "observed", "base: GPU.smi.vbios-version"),
+        (ERROR, "misnamed", "base: OS.kmod.gdrdrv"),
+        (ERROR, "misnamed", "base: K8s.image.gdrdrv"),
+        (ERROR, "read-only", "base: OS.sysctl./proc/sys/sunrpc/transports/rdma"),
+        (WARNING, "no-network", "base"),
+        (WARNING, "no-source", "base"),
+    ],
+)
+def test_the_faults_of_the_go_programs_data_are_found(severity: str, rule: str, place: str) -> None:
+    faults = [fault for fault in lint_path(str(GO_DATA)) if fault.rule == rule and fault.place == f"{GO_DATA}:{place}"]
+    assert [fault.severity for fault in faults] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("key", "readings"),
+    [
+        ({"k8s": "1.36"}, {}),
+        ({"k8s": "1.36.2", "service": "self-managed"}, {}),
+        ({"service": "self-managed"}, {"K8s.server.version": "1.36.2"}),
+        ({"service": "self-managed"}, {"K8s.server.version": "v1.30.14-eks-3025e55"}),
+    ],
+)
+@pytest.mark.parametrize("where", ["component", "image", "chart"])
+def test_a_release_that_does_not_support_the_recommended_kubernetes_is_found(
+    key: dict[str, str], readings: dict[str, str], where: str
+) -> None:
+    charts = [chart("network-operator", "26.4.0" if where == "chart" else "25.1.0")]
+    if where == "image":
+        readings = {**readings, "K8s.image.network-operator": "v26.4.0"}
+    versions = {"network-operator": "26.4.0"} if where == "component" else {"network-operator": ""}
+    faults = found(layer(key, readings=readings, components=versions), charts=charts)
+    places = {
+        "component": "overlays/a.yaml: components.network-operator",
+        "image": "overlays/a.yaml: K8s.image.network-operator",
+        "chart": "components.yaml: components.network-operator",
+    }
+    assert rules_of(faults) == [(ERROR, "unsupported", places[where])]
+    assert "1.31" in faults[0].message
+
+
+def test_the_release_that_does_support_it_is_no_fault() -> None:
+    charts = [chart("network-operator", "26.4.0")]
+    assert found(layer({"k8s": "1.35"}, components={"network-operator": "26.4.0"}), charts=charts) == []
+
+
+def test_no_network_setting_anywhere_is_found_and_one_is_enough() -> None:
+    (fault,) = found(base={"source": SOURCE, "constraints": []})
+    assert (fault.severity, fault.rule, fault.place) == (WARNING, "no-network", "base.yaml")
+    assert found(layer({"gpu": "h100"}, readings={"OS.sysctl./proc/sys/net/ipv4/tcp_rmem": "1"}), base={"source": SOURCE}) == []
+
+
+# Keys.
+
+
+@pytest.mark.parametrize(
+    ("key", "severity", "rule", "field"),
+    [
+        ({}, ERROR, "empty-key", ""),
+        ({"gpu": "any", "os": ""}, ERROR, "empty-key", ""),
+        ({"gpu": "h1000"}, ERROR, "never-matches", ".gpu"),
+        ({"os": "amzn"}, ERROR, "never-matches", ".os"),
+        ({"service": "gke", "os": "rhel"}, ERROR, "never-matches", ".os"),
+        ({"os": "ubuntu", "osv": "24.04", "kernel": "5.4"}, ERROR, "never-matches", ".kernel"),
+        ({"osv": "24.04"}, WARNING, "version-alone", ".osv"),
+        ({"os": "ubuntu", "osv": "23.10"}, WARNING, "unknown-version", ".osv"),
+    ],
+)
+def test_keys_that_no_query_meets_are_found(key: dict[str, str], severity: str, rule: str, field: str) -> None:
+    faults = found(layer(key, readings={"OS.grub.iommu": "pt"}))
+    assert rules_of(faults) == [(severity, rule, f"overlays/a.yaml: key{field}")]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"os": "ubuntu", "osv": "24"},
+        {"os": "ubuntu", "osv": "24.04.3"},
+        {"os": "ubuntu", "osv": "24.04", "kernel": "6"},
+        {"os": "ubuntu", "osv": "22.04", "kernel": "5.15.0-1057-aws"},
+        {"service": "gke", "os": "cos"},
+        {"service": "gke", "gpu": "h100"},
+        {"gpu": "h200", "intent": "any"},
+    ],
+)
+def test_keys_that_queries_can_meet_are_no_fault(key: dict[str, str]) -> None:
+    assert found(layer(key, readings={"OS.grub.iommu": "pt"})) == []
+
+
+def test_the_nearest_word_of_the_catalog_is_named() -> None:
+    (fault,) = found(layer({"gpu": "h1000"}, readings={"OS.grub.iommu": "pt"}))
+    assert fault.hint == "did you mean 'h100'?"
+    (fault,) = found(layer({"os": "amzn"}, readings={"OS.grub.iommu": "pt"}))
+    assert fault.hint == "write amazonlinux"
+
+
+def test_a_reading_that_never_stands_is_found() -> None:
+    exact = layer({"gpu": "h100", "k8s": "1.33.5"}, readings={"OS.grub.iommu": "pt"})
+    wide = layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": "off"})
+    (fault,) = found(exact, wide)
+    assert (fault.severity, fault.rule, fault.place) == (ERROR, "shadowed", "overlays/a.yaml: OS.grub.iommu")
+    # The other way round the exact one is applied last.
+    assert found(wide, exact) == []
+    assert [fault.rule for fault in found(wide, layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": "on"}))] == ["shadowed"]
+
+
+def test_a_version_in_a_key_that_its_own_recipe_rules_out_is_found() -> None:
+    floor = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.32"})
+    (fault,) = found(floor, layer({"gpu": "h100", "k8s": "1.30"}, readings={"OS.grub.iommu": "pt"}))
+    assert (fault.rule, fault.place) == ("never-satisfied", "overlays/b.yaml: key.k8s")
+
+
+# Readings, reasons and sources.
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rule"),
+    [
+        ("K8s.server.version", "1.x", "version"),
+        ("K8s.image.dcgm", "latest", "version"),
+        ("GPU.smi.driver", "R580", "version"),
+        ("OS.grub.BOOT_IMAGE", "/boot/vmlinuz", "observed"),
+        ("OS.grub.root", "UUID=1", "observed"),
+        ("SystemD.containerd.service.MainPID", 4711, "observed"),
+        ("GPU.smi.gpu.uuid", "GPU-1", "observed"),
+        ("OS.sysctl./proc/sys/fs/file-nr", "1", "read-only"),
+        ("GPU.smi.gpu.persistence-mode", "Disabled", "unwanted"),
+        ("GPU.smi.gpu.persistence-mode", "Off", "unwanted"),
+        ("OS.kmod.gdrdrv", True, "misnamed"),
+        ("OS.sysctl.vm.swappiness", "1", "sysctl-path"),
+    ],
+)
+def test_readings_that_cannot_be_recommended_are_found(path: str, value: object, rule: str) -> None:
+    faults = found(layer({"gpu": "h100"}, readings={path: value}))
+    assert rules_of(faults) == [(ERROR, rule, f"overlays/a.yaml: {path}")]
+    assert faults[0].source or faults[0].hint
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("K8s.server.version", "v1.33.5-eks-3025e55"),
+        ("K8s.image.dcgm", "4.3.1-1"),
+        ("OS.grub.rootwait", ""),
+        ("OS.sysctl./proc/sys/fs/aio-max-nr", "65536"),
+        ("GPU.smi.gpu.persistence-mode", "Enabled"),
+    ],
+)
+def test_readings_that_are_right_are_no_fault(path: str, value: object) -> None:
+    assert found(layer({"gpu": "h100"}, readings={path: value})) == []
+
+
+def test_a_sentence_that_names_the_owner_is_no_fault() -> None:
+    assert found(layer({"gpu": "h100"}, readings={"OS.kmod.gdrdrv": True}, why="The module of GDRCopy.")) == []
+
+
+def test_what_has_no_reason_and_no_source_is_found() -> None:
+    bare = {
+        "key": {"gpu": "h100"},
+        "measurements": [{"type": "OS", "subtypes": [{"subtype": "grub", "data": {"iommu": "pt"}}]}],
+        "constraints": [{"name": "K8s.server.version", "value": ">= 1.30"}],
+        "components": {"one": {"version": "1.1"}},
+    }
+    assert rules_of(found(bare)) == [
+        (WARNING, "no-source", "overlays/a.yaml"),
+        (WARNING, "no-reason", "overlays/a.yaml: OS.grub.iommu"),
+        (WARNING, "no-reason", "overlays/a.yaml: components.one"),
+        (WARNING, "no-reason", "overlays/a.yaml: constraints.K8s.server.version"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "severity", "rule"),
+    [
+        ({"document": "d", "version": "1"}, WARNING, "no-source"),
+        ({"version": "1", "date": "2026"}, WARNING, "no-source"),
+        ({"document": "d", "version": "1", "date": "July 2026"}, ERROR, "date"),
+        ({"document": "d", "version": "1", "date": "2026-13-01"}, ERROR, "date"),
+    ],
+)
+def test_a_source_has_document_version_and_date(source: dict[str, str], severity: str, rule: str) -> None:
+    tree = {**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": [source]}
+    assert rules_of(found(tree)) == [(severity, rule, "overlays/a.yaml: source[0]")]
+
+
+@pytest.mark.parametrize("date", ["2026", "2026-07", "2026-07-31"])
+def test_dates_may_be_less_exact(date: str) -> None:
+    source = [{"id": "doc", "document": "d", "version": "1", "date": date}]
+    assert found({**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": source}) == []
+
+
+def test_two_sources_of_one_name_are_found() -> None:
+    source = {"id": "doc", "document": "d", "version": "1", "date": "2026"}
+    tree = {**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": [source, source]}
+    assert rules_of(found(tree)) == [(ERROR, "source-twice", "overlays/a.yaml: source[1]")]
+
+
+def test_a_source_that_is_not_there_is_found() -> None:
+    tree = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.30"}, components={"one": "1.1"})
+    tree["constraints"][0]["source"] = tree["components"]["one"]["source"] = "other"
+    assert [fault.rule for fault in found(tree)] == ["unknown-source", "unknown-source"]
+
+
+def test_a_layer_that_says_nothing_is_found() -> None:
+    assert rules_of(found({"key": {"gpu": "h100"}})) == [(WARNING, "empty-layer", "overlays/a.yaml")]
+
+
+# What does not go together.
+
+
+@pytest.mark.parametrize(
+    ("readings", "severity"),
+    [
+        ({"OS.grub.hugepages": "5128", "OS.sysctl./proc/sys/vm/nr_hugepages": "15841"}, ERROR),
+        ({"OS.grub.hugepages": 5128, "OS.sysctl./proc/sys/vm/nr_hugepages": "5128"}, WARNING),
+        ({"OS.grub.hugepagesz": "2M", "OS.grub.hugepages": "1", "OS.sysctl./proc/sys/vm/nr_hugepages": "2"}, ERROR),
+        ({"OS.grub.hugepagesz": "1G", "OS.grub.hugepages": "1", "OS.sysctl./proc/sys/vm/nr_hugepages": "2"}, None),
+        (
+            {
+                "OS.grub.default_hugepagesz": "1G",
+                "OS.grub.hugepagesz": "1G",
+                "OS.grub.hugepages": "1",
+                "OS.sysctl./proc/sys/vm/nr_hugepages": "2",
+            },
+            ERROR,
+        ),
+        ({"OS.grub.numa_balancing": "disable", "OS.sysctl./proc/sys/kernel/numa_balancing": "1"}, ERROR),
+        ({"OS.grub.numa_balancing": "disable", "OS.sysctl./proc/sys/kernel/numa_balancing": 0}, WARNING),
+        ({"OS.grub.numa_balancing": "disable"}, None),
+    ],
+)
+def test_a_value_set_two_ways_is_found(readings: dict[str, object], severity: str | None) -> None:
+    faults = found(layer({"gpu": "h100"}, readings=readings))
+    assert [(fault.severity, fault.rule) for fault in faults] == ([(severity, "said-twice")] if severity else [])
+
+
+def test_a_value_set_two_ways_by_two_layers_is_found() -> None:
+    one = layer({"gpu": "h100"}, readings={"OS.grub.numa_balancing": "disable"})
+    other = layer({"intent": "training"}, readings={"OS.sysctl./proc/sys/kernel/numa_balancing": "1"})
+    (fault,) = found(one, other)
+    assert (fault.severity, fault.place) == (ERROR, "overlays/a.yaml: OS.grub.numa_balancing")
+    assert "gpu=h100, intent=training" in fault.message
+    assert found(one, {**other, "key": {"gpu": "h200"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("readings", "rules"),
+    [
+        ({"GPU.smi.driver": "580.82.07", "GPU.smi.cuda-version": "13.1"}, ["cuda"]),
+        ({"GPU.smi.driver": "570.86.15", "GPU.smi.cuda-version": "12.8"}, []),
+        ({"K8s.image.driver": "580.105.08-ubuntu24.04", "GPU.smi.cuda-version": "12.8"}, ["cuda"]),
+        ({"GPU.smi.driver": "999.1.1", "GPU.smi.cuda-version": "12.8"}, []),
+        ({"GPU.smi.driver": "580.82.07", "K8s.image.driver": "580.105.08"}, ["two-versions"]),
+        ({"GPU.smi.driver": "580.82.07", "K8s.image.driver": "580.82.07-ubuntu24.04"}, []),
+    ],
+)
+def test_a_driver_goes_with_its_cuda_and_its_image(readings: dict[str, str], rules: list[str]) -> None:
+    assert [fault.rule for fault in found(layer({"gpu": "h100"}, readings=readings))] == rules
+
+
+def test_releases_that_do_not_work_together_are_found_across_layers() -> None:
+    charts = [chart("gpu-operator"), chart("network-operator")]
+    one = layer({"gpu": "h100"}, components={"gpu-operator": "v26.3.2"})
+    other = layer({"intent": "training"}, components={"network-operator": "26.4.0"})
+    (fault,) = found(one, other, charts=charts)
+    assert (fault.severity, fault.rule, fault.place) == (ERROR, "apart", "overlays/a.yaml: components.gpu-operator")
+    assert found(one, {**other, "key": {"gpu": "h200"}}, charts=charts) == []
+
+
+def test_constraints_that_leave_nothing_are_found_even_if_no_layer_asks_for_both() -> None:
+    one = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.32"})
+    other = layer({"service": "eks"}, constraints={"K8s.server.version": "< 1.30"})
+    (fault,) = found(one, other)
+    assert (fault.severity, fault.rule, fault.place) == (ERROR, "contradiction", "overlays/b.yaml: constraints.K8s.server.version")
+    assert "overlays/a.yaml" in fault.message
+    assert "gpu=h100" in fault.message
+
+
+def test_a_recommended_reading_that_breaks_a_constraint_is_found() -> None:
+    floor = layer({"service": "eks"}, constraints={"K8s.server.version": ">= 1.34", "OS.grub.iommu": ">= 2"})
+    reading = layer({"gpu": "h100"}, readings={"K8s.server.version": "1.33.5", "OS.grub.iommu": "pt"})
+    assert rules_of(found(floor, reading)) == [
+        (ERROR, "breaks-constraint", "overlays/b.yaml: K8s.server.version"),
+        (WARNING, "incomparable", "overlays/b.yaml: OS.grub.iommu"),
+    ]
+
+
+# Components and catalog.
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ({"chart": ""}, ["no-chart"]),
+        ({"repository": ""}, ["no-repository"]),
+        ({"repository": "", "chart": "oci://ghcr.io/example/one"}, []),
+        ({"version": ""}, ["no-version"]),
+        ({"namespace": ""}, ["no-namespace"]),
+        ({"version": "latest"}, ["version"]),
+        ({"depends": ["tow"]}, ["unknown-component"]),
+        ({"depends": ["two"]}, ["cycle"]),
+        ({"requires": ["version"]}, ["path"]),
+        ({"requires": ["K8s.config.cdi"]}, []),
+        ({"chrat": "x"}, ["unknown-key"]),
+    ],
+)
+def test_components_that_cannot_be_deployed_are_found(change: dict[str, Any], rules: list[str]) -> None:
+    charts = [{**chart("two"), "depends": ["three"], **change}, chart("three")]
+    assert [fault.rule for fault in found(charts=charts)] == rules
+
+
+def test_a_circle_is_named_once() -> None:
+    charts = [{**chart(id), "depends": [next_id]} for id, next_id in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))]
+    (fault,) = found(charts=charts)
+    assert fault.message.endswith("a -> b -> c -> a")
+    assert found(charts=[{**chart(f"c{i}"), "depends": [f"c{i + 1}"]} for i in range(3000)] + [chart("c3000")]) == []
+
+
+def test_a_component_that_is_chosen_and_not_there_is_found_and_the_nearest_named() -> None:
+    (fault,) = found(layer({"gpu": "h100"}, components={"on": "1.0"}))
+    assert (fault.rule, fault.place, fault.hint) == ("unknown-component", "overlays/a.yaml: components.on", "did you mean 'one'?")
+
+
+def test_a_component_that_is_taken_out_and_still_needed_is_found() -> None:
+    tree = layer({"gpu": "h100"}, components={"one": "", "two": "1.0"})
+    tree["components"]["one"]["enabled"] = False
+    (fault,) = found(tree, charts=[{**chart("two"), "depends": ["one"]}])
+    assert (fault.rule, fault.place) == ("needed", "overlays/a.yaml: components.one")
+
+
+@pytest.mark.parametrize(
+    ("entries", "rules"),
+    [
+        ({"os": [{"name": "a", "detect": ["x"], "versions": ["1.x"]}]}, ["version"]),
+        ({"os": [{"name": "a"}]}, ["no-pattern"]),
+        ({"os": [{"name": "a", "detect": ["x"]}, {"name": "b", "detect": ["X"]}]}, ["same-pattern"]),
+        ({"gpu": [{"name": "a", "detect": ["X 1"]}, {"name": "b", "detect": ["X-1"]}]}, ["wrong-pattern"]),
+        ({"gpu": [{"name": "a", "detect": ["X"], "detects": []}]}, ["unknown-key"]),
+        ({"intent": [{"name": "a"}]}, []),
+    ],
+)
+def test_a_catalog_that_finds_nothing_or_the_wrong_thing_is_found(entries: dict[str, Any], rules: list[str]) -> None:
+    assert [fault.rule for fault in found(files={"catalog.yaml": entries})] == rules
+
+
+# Form: everything is collected, nothing is raised.
+
+
+def test_one_slip_does_not_hide_the_others() -> None:
+    texts = {
+        "base.yaml": b"measurements: []\nmeasurements: []\n",
+        "overlays/a.yaml": b"key: {gpu: h1000}\n",
+        "overlays/b.yaml": b"key: {k8s: 1.x}\n",
+        "overlays/c.yaml": b"- keys: {}\n- key: {}\n",
+        "overlays/d.yaml": b"a: [\n",
+        "overlay/e.yaml": b"key: {}\n",
+        "README.md": b"no recipe: [",
+    }
+    faults = {(fault.rule, fault.place) for fault in lint_files(texts, "data")}
+    assert faults >= {
+        ("duplicate-key", "data/base.yaml, line 2, column 1"),
+        ("never-matches", "overlays/a.yaml: key.gpu"),
+        ("version", "overlays/b.yaml"),
+        ("form", "overlays/c.yaml[0]"),
+        ("empty-key", "overlays/c.yaml[1]: key"),
+        ("syntax", "data/overlays/d.yaml, line 2, column 1"),
+        ("unknown-file", "overlay/e.yaml"),
+    }
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "components.yaml", "base.yaml", "rules.yaml", "overlays/a.yaml"])
+@pytest.mark.parametrize("tree", [[], [[]], 3, "x", {"x": 1}, {"os": 3}, {"components": 3}, {"components": [3]}, {"sources": [{}]}, True])
+def test_any_tree_gets_its_fault_and_no_traceback(name: str, tree: object) -> None:
+    faults = found(files={name: tree})
+    # A file of no overlays is one.
+    assert bool(faults) == ((name, tree) != ("overlays/a.yaml", []))
+    assert all(fault.place and fault.message and "\n" not in fault.rule for fault in faults)
+
+
+def test_a_file_of_components_that_cannot_be_read_is_not_held_against_those_who_choose_them() -> None:
+    faults = found(layer({"gpu": "h100"}, components={"one": "1.0"}), files={"components.yaml": []})
+    assert rules_of(faults) == [(ERROR, "form", "components.yaml")]
+    texts = {"components.yaml": b"components: [\n", "overlays/a.yaml": b"key: {gpu: h100}\ncomponents: {mine: {}}\n"}
+    assert "unknown-component" not in {fault.rule for fault in lint_files(texts, "data")}
+
+
+def test_one_file_that_is_no_document_has_one_fault() -> None:
+    assert rules_of(lint_document("base: []\nbase: []", "x.yaml")) == [(ERROR, "duplicate-key", "x.yaml, line 2, column 1")]
+    assert (ERROR, "form", "x.yaml") in rules_of(lint_document("[]", "x.yaml"))
+    faults = rules_of(lint_document("{base: [], overlays: [{keys: {}}, {key: {gpu: h100}}, 3], more: 1}", "x.yaml"))
+    assert {fault for fault in faults if fault[1] == "form"} == {
+        (ERROR, "form", "x.yaml: more"),
+        (ERROR, "form", "x.yaml:overlays[0]"),
+        (ERROR, "form", "x.yaml:overlays[2]"),
+    }
+
+
+def test_lint_changes_nothing_and_says_the_same_twice() -> None:
+    store = from_folder(resources.recipe_tree())
+    untouched = from_folder(resources.recipe_tree())
+    rules = shipped_rules()
+    assert lint(store, rules) == lint(store, rules) == lint(store)
+    assert store == untouched
+
+
+def test_a_fault_says_place_severity_and_rule() -> None:
+    fault = Fault(ERROR, "cuda", "base.yaml: GPU.smi.cuda-version", "driver 580 reports CUDA 13.0, not 13.1")
+    assert str(fault) == "base.yaml: GPU.smi.cuda-version: error: driver 580 reports CUDA 13.0, not 13.1 [cuda]"
+
+
+# The rules themselves.
+
+
+def test_every_fact_has_a_source_and_every_source_document_version_and_date() -> None:
+    rules = shipped_rules()
+    for table in rules._fields:
+        rows = getattr(rules, table)
+        if table in ("sources", "versioned"):
+            continue
+        assert rows, table
+        assert all(row.source for row in rows), table
+    used = {row.source for table in rules._fields if table not in ("sources", "versioned") for row in getattr(rules, table)}
+    assert used == set(rules.sources)
+    assert all(source.document and source.version and source.date and source.url for source in rules.sources.values())
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ([], "rules.yaml: expected a mapping of tables"),
+        ({"cudas": []}, "rules.yaml: there is no table 'cudas'"),
+        ({"cuda": {}}, "rules.yaml: cuda: expected a list"),
+        ({"cuda": [3]}, r"rules.yaml: cuda\[0\]: expected a mapping"),
+        ({"cuda": [{"driver": "580"}]}, r"rules.yaml: cuda\[0\]: Reports needs 'cuda'"),
+        ({"cuda": [{"driver": "580", "cuda": "x"}]}, r"rules.yaml: cuda\[0\]: 'x' is no version"),
+        ({"cuda": [{"driver": "580", "cuda": "13.0", "by": "x"}]}, r"rules.yaml: cuda\[0\]: there is no 'by' here"),
+        ({"cuda": [{"driver": "580", "cuda": "13.0", "source": "x"}]}, r"rules.yaml: cuda\[0\].source: there is no source 'x'"),
+        (
+            {"needs": [{"component": "a", "version": "1", "name": "K8s.server.version", "value": ">= x"}]},
+            r"needs\[0\]: '>= x' is no expression",
+        ),
+        ({"unwanted": [{"path": "a", "values": [True]}]}, r"unwanted\[0\].values: expected text, found True"),
+    ],
+)
+def test_rules_that_are_none_are_refused_with_their_place(tree: object, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        read_rules(tree, "rules.yaml")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "met"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.bc", False),
+        ("a.*", "a.b.c", True),
+        ("*.c", "a.b.c", True),
+        ("a.*.c", "a.b.c", True),
+        ("a.*.c", "a.c", False),
+        ("a*a", "a", False),
+        ("a*b*c", "axbxc", True),
+        ("a*b*c", "acb", False),
+        ("*", "", True),
+    ],
+)
+def test_a_star_stands_for_anything(pattern: str, path: str, met: bool) -> None:
+    assert matches(pattern, path) is met
+
+
+def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    names = ("vm/swapiness", "vm/nosuch", "vm/swappiness", "sunrpc/whatever", "net/ipv4/conf/default/arp_ignore", "kernel/sched_latency_ns")
+    data = "".join(f'          /proc/sys/{name}: "1"\n' for name in names)
+    (tmp_path / "overlays" / "mine.yaml").write_text(
+        f"key: {{gpu: h100}}\nmeasurements:\n  - type: OS\n    subtypes:\n      - subtype: sysctl\n        data:\n{data}"
+    )
+    doubts = {fault.place.rpartition("/proc/sys/")[2]: fault for fault in lint_path(str(tmp_path)) if fault.rule == "unknown-sysctl"}
+    assert set(doubts) == {"vm/swapiness", "vm/nosuch"}
+    assert doubts["vm/swapiness"].hint == "did you mean 'swappiness'?"
+    assert all(fault.severity == WARNING and fault.source for fault in doubts.values())

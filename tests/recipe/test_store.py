@@ -1,0 +1,351 @@
+"""Recipe data: its form, the order of layers, folders laid over the shipped one, and the one-file form of the Go program."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eidos.errors import InvalidData, NotFound, Unavailable
+from eidos.model.query import Query
+from eidos.recipe import catalog, components, layer
+from eidos.recipe.data_folder import LIMIT
+from eidos.recipe.lint import lint_path
+from eidos.recipe.resolver import Contradiction, resolve
+from eidos.recipe.store import from_document, from_folder, open_store, shipped
+
+SHARED = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures"
+GO_DATA = SHARED / "recipes" / "data-v1.yaml"
+
+CHART = {"id": "one", "chart": "one", "repository": "https://charts.example.com", "version": "1.0", "namespace": "one"}
+
+
+def readings(query: Query, store: Any) -> dict[str, object]:
+    recipe = resolve(query, store)
+    return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
+
+
+def said(**data: object) -> list[dict[str, object]]:
+    """Measurements with one subtype, ``OS.grub``."""
+    return [{"type": "OS", "subtypes": [{"subtype": "grub", "data": data}]}]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ([], "x.yaml: expected a mapping, found a list"),
+        ({"keys": {}}, "x.yaml: there is no 'keys' here"),
+        ({"key": {"gpus": "h100"}}, "x.yaml: key: there is no 'gpus' here"),
+        ({"key": {"gpu": ["h100"]}}, "x.yaml: key.gpu: expected text, found a list"),
+        ({"key": {"k8s": "1.x"}}, "x.yaml: key.k8s: '1.x' is no version: 'x' is not a number"),
+        ({"source": [{"doc": "a"}]}, "x.yaml: source[0]: there is no 'doc' here"),
+        ({"source": ["a"]}, "x.yaml: source[0]: expected a mapping, found text"),
+        ({"measurements": {}}, "x.yaml: measurements: expected a list, found a mapping"),
+        ({"measurements": [{"type": "Net"}]}, "x.yaml: measurements[0].type: 'Net' is no measurement type"),
+        ({"measurements": [{"type": "OS", "subtype": []}]}, "x.yaml: measurements[0]: there is no 'subtype' here"),
+        ({"measurements": [{"type": "OS", "subtypes": [{"data": {}}]}]}, "x.yaml: measurements[0].subtypes[0]: it has no subtype name"),
+        ({"measurements": said(a=[1])}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found a list"),
+        ({"measurements": said(a=None)}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found nothing"),
+        (
+            {"measurements": [{"type": "OS", "subtypes": [{"subtype": "grub", "data": {"a": 1}, "context": {"b": "why"}}]}]},
+            "x.yaml: measurements[0].subtypes[0].context.b: it explains a key that is not in data",
+        ),
+        ({"constraints": [{"name": "version", "value": "1"}]}, "x.yaml: constraints[0].name: 'version' is no path of a reading"),
+        ({"constraints": [{"name": "K8s.server.version", "value": ">= x"}]}, "x.yaml: constraints[0].value: '>= x' is no expression"),
+        ({"components": {"one": {"verison": "1"}}}, "x.yaml: components.one: there is no 'verison' here"),
+        ({"components": {"one": {"enabled": "no"}}}, "x.yaml: components.one.enabled: expected true or false, found 'no'"),
+        ({"components": {"one": {"values": []}}}, "x.yaml: components.one.values: expected a mapping, found a list"),
+    ],
+)
+def test_what_is_no_layer_is_refused_with_its_place(tree: object, message: str) -> None:
+    with pytest.raises(InvalidData) as caught:
+        layer.read(tree, "x.yaml")
+    assert caught.value.message.startswith(message)
+
+
+def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidData) as caught:
+        layer.read({"constraint": []}, "x.yaml")
+    assert caught.value.hint == "did you mean 'constraints'?"
+
+
+def test_the_base_has_no_key() -> None:
+    with pytest.raises(InvalidData, match="base applies always"):
+        layer.read({"key": {"gpu": "h100"}}, "base.yaml", base=True)
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ([], "expected a mapping of os, service, gpu and intent"),
+        ({"gpus": []}, "'gpus' is not one of os, service, gpu, intent"),
+        ({"gpu": [{"title": "x"}]}, r"gpu\[0\]: expected a mapping with a name"),
+        ({"gpu": [{"name": "h100"}, {"name": "h200", "aliases": ["H100"]}]}, "gpu: two entries claim the word 'h100'"),
+        ({"os": [{"name": "ubuntu", "versions": [24.04]}]}, r"os\[0\].versions: expected a list of words"),
+    ],
+)
+def test_what_is_no_catalog_is_refused_with_its_place(tree: object, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        catalog.read(tree, "catalog.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ([], "expected a mapping with a list of components"),
+        ({"components": [{}]}, r"components\[0\]: expected a mapping with an id"),
+        ({"components": [CHART, CHART]}, r"components\[1\]: 'one' is there twice"),
+        ({"components": [{**CHART, "version": True}]}, r"components\[0\].version: expected text, found True"),
+        ({"components": [{**CHART, "depends": "two"}]}, r"components\[0\].depends: expected a list of text"),
+    ],
+)
+def test_what_is_no_component_is_refused_with_its_place(tree: object, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        components.read(tree, "components.yaml")
+
+
+def test_components_come_after_what_they_depend_on_however_long_the_chain() -> None:
+    chain = [{**CHART, "id": f"c{i}", "depends": [f"c{i + 1}"] if i < 4999 else []} for i in range(5000)]
+    charts = components.read({"components": chain}, "components.yaml")
+    assert components.with_dependencies(["c0"], charts) == tuple(f"c{i}" for i in reversed(range(5000)))
+
+
+@pytest.mark.parametrize(
+    ("depends", "message"),
+    [
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, "in a circle: b -> c -> b"),
+        ({"a": ["a"]}, "in a circle: a -> a"),
+        ({"a": ["d"]}, "there is no component 'd', which a depends on, in components.yaml"),
+    ],
+)
+def test_circles_and_unknown_dependencies_are_refused(depends: dict[str, list[str]], message: str) -> None:
+    charts = components.read({"components": [{**CHART, "id": id, "depends": names} for id, names in depends.items()]}, "components.yaml")
+    with pytest.raises(InvalidData) as caught:
+        components.with_dependencies(["a"], charts)
+    assert message in caught.value.message
+
+
+def test_fewer_fields_come_first_then_the_file_name_then_the_position() -> None:
+    store = from_folder(
+        {
+            "overlays/b.yaml": [{"key": {"gpu": "h100", "os": "any"}}, {"key": {"gpu": "h100", "intent": "training"}}],
+            "overlays/a.yaml": [{"key": {"os": "ubuntu", "gpu": "h100"}}, {"key": {"intent": "training"}}, {"key": {"os": "rhel"}}],
+        }
+    )
+    names = [overlay.name.removeprefix("overlays/") for overlay in store.overlays]
+    assert names == ["a.yaml[1]", "a.yaml[2]", "b.yaml[0]", "a.yaml[0]", "b.yaml[1]"]
+
+
+def test_a_contradiction_names_both_layers() -> None:
+    newer = {"key": {"gpu": "h100"}, "constraints": [{"name": "K8s.server.version", "value": ">= 1.32"}]}
+    older = {"key": {"os": "ubuntu", "gpu": "h100"}, "constraints": [{"name": "K8s.server.version", "value": "< 1.30"}]}
+    store = from_folder({"overlays/a.yaml": older, "overlays/b.yaml": newer})
+    with pytest.raises(
+        Contradiction, match=r"K8s.server.version: >= 1.32 \(overlays/b.yaml\) and < 1.30 \(overlays/a.yaml\) leave nothing"
+    ):
+        resolve(Query(os="ubuntu", gpu="h100"), store)
+    assert resolve(Query(gpu="h100"), store).constraints
+
+
+def test_the_timestamp_is_the_newest_date_also_when_a_source_has_a_month_or_a_year_only() -> None:
+    def store(*dates: str) -> Any:
+        return from_folder({"base.yaml": {"source": [{"document": "d", "date": date} for date in dates]}})
+
+    assert store("2026-08", "2026-07-30", "2025").timestamp() == "2026-08-01T00:00:00Z"
+    assert store("2026", "soon").timestamp() == "2026-01-01T00:00:00Z"
+    assert store().timestamp() == ""
+
+
+def test_a_folder_is_laid_over_the_shipped_one_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "mine.yml").write_text(
+        'key: {gpu: h100}\nmeasurements: [{type: OS, subtypes: [{subtype: grub, data: {mine: "24.10"}}]}]\n'
+    )
+    (tmp_path / "README.md").write_text("no recipe")
+    opened, carried = open_store(str(tmp_path)), shipped()
+    assert readings(Query(gpu="h100"), opened) == {**readings(Query(gpu="h100"), carried), "OS.grub.mine": "24.10"}
+    assert readings(Query(gpu="l40s"), opened) == readings(Query(gpu="l40s"), carried)
+    assert opened.digest != carried.digest
+    names = {overlay.name for overlay in opened.overlays} - {overlay.name for overlay in carried.overlays}
+    assert names == {"overlays/mine.yaml"}
+    # The same name stands in place of the shipped file.
+    (tmp_path / "base.json").write_text(json.dumps({"measurements": said(only=1)}))
+    assert readings(Query(), open_store(str(tmp_path))) == {"OS.grub.only": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected a mapping with base and overlays"),
+        ("overlays: []", "expected a mapping with base and overlays"),
+        ("base: []\nbasis: []", "there is no 'basis' here"),
+        ("base: []\noverlays: {}", "overlays: expected a list"),
+        ("base: []\noverlays: [{types: 3}]", r"overlays\[0\]: measurements: expected a list, found a number"),
+        ("base: [\n", "line 2"),
+        ("base: []\nbase: []", "line 2, column 1: the key"),
+        ("base: !!python/object/apply:os.system [true]", "line 1"),
+        ("base: &a [*a]", "line 1"),
+    ],
+)
+def test_one_file_that_has_no_such_form_is_refused_with_file_and_place(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(content)
+    with pytest.raises(InvalidData, match=message) as caught:
+        open_store(str(path))
+    assert caught.value.message.startswith(str(path))
+
+
+def test_what_is_not_there_or_not_readable_is_said_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"nowhere: there is no such file"):
+        open_store(str(tmp_path / "nowhere"))
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "x.yaml").symlink_to(tmp_path / "gone.yaml")
+    with pytest.raises(NotFound, match=r"overlays/x.yaml: it is a link to what is not there"):
+        open_store(str(tmp_path))
+    (tmp_path / "overlays" / "x.yaml").unlink()
+    (tmp_path / "overlays" / "x.yaml").symlink_to("x.yaml")
+    with pytest.raises(Unavailable, match=r"overlays/x.yaml: too many levels"):
+        open_store(str(tmp_path))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [open_store, lint_path])
+def test_what_is_no_file_does_not_hold_anybody_up(tmp_path: Path, read: Callable[[str], object]) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "a.yaml").write_text("key: {gpu: h100}")
+    os.mkfifo(tmp_path / "README")
+    os.mkfifo(tmp_path / ".hidden.yaml")
+    read(str(tmp_path))
+    os.mkfifo(tmp_path / "overlays" / "b.yaml")
+    with pytest.raises(InvalidData, match=r"overlays/b.yaml: it has the name of a file of recipes and is no file"):
+        read(str(tmp_path))
+
+
+def test_a_folder_without_recipes_is_no_folder_of_recipes(tmp_path: Path) -> None:
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "a.yaml").write_text("key: {gpu: h100}")
+    for read in (open_store, lint_path):
+        with pytest.raises(NotFound, match=r"no file in this folder is one of recipes"):
+            read(str(tmp_path))
+
+
+def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    for ending in ("yaml", "yml"):
+        (tmp_path / "overlays" / f"a.{ending}").write_text("key: {gpu: h100}")
+    with pytest.raises(InvalidData, match=r"overlays/a.yml: it has the name of overlays/a.yaml but for the ending"):
+        open_store(str(tmp_path))
+
+
+def test_a_mounted_config_map_is_read_through_its_links_and_a_circle_of_them_is_not(tmp_path: Path) -> None:
+    data = tmp_path / "..2026_11_23" / "overlays"
+    data.mkdir(parents=True)
+    (data / "mine.yaml").write_text(f"key: {{gpu: h100}}\nmeasurements: {json.dumps(said(mine=1))}")
+    (tmp_path / "..data").symlink_to(data.parent.name)
+    (tmp_path / "overlays").symlink_to("..data/overlays")
+    assert readings(Query(gpu="h100"), open_store(str(tmp_path)))["OS.grub.mine"] == 1
+    (data / "again").symlink_to("..")
+    with pytest.raises(InvalidData, match=r"folders lie in one another without end"):
+        open_store(str(tmp_path))
+
+
+def test_a_file_of_recipes_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
+    place = tmp_path / "large.yaml"
+    place.write_bytes(b"base: []\n" + b"# padding\n" * (LIMIT // 10) + b"oops\n")
+    with pytest.raises(InvalidData, match=r"large.yaml: too large"):
+        open_store(str(place))
+    assert [fault.rule for fault in lint_path(str(place))] == ["syntax"]
+    (tmp_path / "base.yaml").write_bytes(place.read_bytes())
+    place.unlink()
+    with pytest.raises(InvalidData, match=r"base.yaml: too large"):
+        open_store(str(tmp_path))
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "fine.yaml").write_text("key: {gpu: h100}")
+    (tmp_path / os.fsdecode(b"README-\xff")).touch()
+    open_store(str(tmp_path))
+    (tmp_path / "overlays" / os.fsdecode(b"\xff.yaml")).touch()
+    with pytest.raises(InvalidData, match=r"udcff.yaml': this name is not UTF-8"):
+        open_store(str(tmp_path))
+
+
+def test_a_component_that_is_not_there_is_named_with_its_layer() -> None:
+    store = from_folder({"components.yaml": {"components": [CHART]}, "overlays/a.yaml": {"key": {"gpu": "h100"}, "components": {"on": {}}}})
+    with pytest.raises(InvalidData, match=r"overlays/a.yaml: components.on: there is no such component"):
+        resolve(Query(gpu="h100"), store)
+
+
+def test_what_a_recipe_is_not_is_said() -> None:
+    def warnings(**words: str) -> str:
+        return "\n".join(resolve(Query(**words), shipped()).warnings)
+
+    assert warnings(gpu="h100", service="eks", intent="training", os="ubuntu", osv="24.04", k8s="1.34", kernel="6.8") == ""
+    assert "k8s '1.20' is not what the recipe is for: K8s.server.version must be >= 1.32" in warnings(k8s="1.20")
+    assert "osv '12.04'" in warnings(os="ubuntu", osv="12.04") and "kernel '5.4" in warnings(os="ubuntu", osv="24.04", kernel="5.4.0-1-aws")
+    assert "nothing specific to os 'debian' is known" in warnings(os="debian")
+    pair = "no layer is made for gpu 'a100' and service 'oke' together: the recipe is what is known of each alone; the nearest"
+    assert pair in warnings(gpu="a100", service="oke") and "together" not in warnings(gpu="gb200", service="oke")
+    assert warnings(gpu="a100") == warnings(service="oke") == ""
+
+
+def test_a_store_made_of_trees_does_not_change_with_them() -> None:
+    values = {"driver": {"env": [{"name": "A"}]}}
+    trees = {"components.yaml": {"components": [CHART]}, "base.yaml": {"components": {"one": {"values": values}}}}
+    store = from_folder(trees)
+    before = resolve(Query(), store)
+    values["driver"]["env"][0]["name"] = "B"
+    assert resolve(Query(), store) == before
+
+
+def _go_readings(tree: dict[str, Any], query: dict[str, str]) -> dict[str, object]:
+    """The Go program's rule, written down once more: an overlay applies when each field of its key is empty, ``any`` or the query's."""
+    wire = {"os": "OS", "systemd": "SystemD", "k8s": "K8s", "gpu": "GPU"}
+    applied = [tree["base"]]
+    applied += [
+        overlay["types"]
+        for overlay in tree["overlays"]
+        if all(value in ("", "any") or value == query.get(field, "") for field, value in overlay["key"].items())
+    ]
+    return {
+        f"{wire[measurement['type'].lower()]}.{subtype['subtype']}.{key}": value
+        for measurements in applied
+        for measurement in measurements
+        for subtype in measurement["subtypes"]
+        for key, value in subtype["data"].items()
+    }
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GO_DATA.exists(), reason=f"{GO_DATA} is not here")
+def test_readings_from_the_go_programs_data_are_the_go_programs() -> None:
+    tree = yaml.safe_load(GO_DATA.read_text())
+    known = shipped()
+    store = open_store(str(GO_DATA))
+    asked = [("", *known.catalog.names(field)) for field in ("os", "service", "gpu", "intent")]
+    kinds = set()
+    for os_name, service, gpu, intent in itertools.product(*asked):
+        query = {"os": os_name, "service": service, "gpu": gpu, "intent": intent}
+        expected = _go_readings(tree, query)
+        assert readings(Query(**query), store) == expected
+        kinds.add(tuple(sorted(expected)))
+    # Both overlays of the file, alone, together and not at all.
+    assert len(kinds) == 2
+    assert len({json.dumps(_go_readings(tree, {"service": "eks", "os": o, "gpu": g})) for o in ("", "ubuntu") for g in ("", "gb200")}) == 4
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GO_DATA.exists(), reason=f"{GO_DATA} is not here")
+def test_the_types_of_the_go_programs_readings_stay() -> None:
+    tree = yaml.safe_load(GO_DATA.read_text())
+    store = from_document(tree, "data-v1.yaml", shipped())
+    mine = readings(Query(), store)
+    assert {path: type(value) for path, value in mine.items()} == {path: type(v) for path, v in _go_readings(tree, {}).items()}
+    assert mine["SystemD.containerd.service.LimitNOFILE"] == 18446744073709551615

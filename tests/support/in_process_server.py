@@ -1,0 +1,122 @@
+"""An application without a network: requests in, answers out."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from eidos.http_wire.messages import Deadline, Request, Response
+from eidos.server.app import PATHS, App
+from eidos.server.knowledge import Knowledge, load
+from eidos.server.rate_limiter import Limits
+from eidos.server.request_metrics import ServerMetrics
+from eidos.server.server_settings import Settings
+
+#: Without limits, for tests that are about something else.
+FREE = Settings(rate=0.0)
+
+_KNOWN: dict[Settings, Knowledge] = {}
+
+
+def application(settings: Settings = FREE, **more: Any) -> App:
+    """A new application; what it knows was read once for all of the same settings."""
+    if settings not in _KNOWN:
+        _KNOWN[settings] = load(settings)
+    knowledge = _KNOWN[settings]
+    limits = Limits(settings, 1)
+    metrics = ServerMetrics(PATHS, rules=knowledge.rules(), bundlers=tuple(knowledge.charts))
+    return App(settings, metrics, limits, knowledge=knowledge, **more)
+
+
+def request(
+    method: str,
+    target: str,
+    body: bytes = b"",
+    named: Mapping[str, str] = {},
+    *,
+    client: str = "192.0.2.1",
+    seconds: float = 60.0,
+    **more: str,
+) -> Request:
+    """A request as the transport makes one, with headers by name; or by keyword, where ``_`` stands for ``-``."""
+    from urllib.parse import unquote
+
+    path, _, query = target.partition("?")
+    headers = {"host": "example.com", **named, **{name.replace("_", "-"): value for name, value in more.items()}}
+    deadline = Deadline(time.monotonic() + seconds)
+    return Request(method, target, unquote(path), query, headers, body, client, client, str(uuid.uuid4()), deadline)
+
+
+class Client:
+    """Asks an application; every answer is made twice, the quick way and the other, where both can be."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    def __call__(self, method: str, target: str, body: bytes = b"", **headers: Any) -> Response:
+        asked = request(method, target, body, **headers)
+        return self.app.quick(asked) or self.app.answer(asked)
+
+    def get(self, target: str, **headers: Any) -> Response:
+        return self("GET", target, **headers)
+
+    def post(self, target: str, body: bytes, **headers: Any) -> Response:
+        return self("POST", target, body, **headers)
+
+
+def header(response: Response, name: str) -> str | None:
+    """The value of a header that stands there at most once."""
+    found = [value for known, value in response.headers if known.lower() == name.lower()]
+    assert len(found) < 2, f"{name} stands there twice"
+    return found[0] if found else None
+
+
+def said(response: Response) -> dict[str, Any]:
+    """The envelope of an error, which has exactly these parts."""
+    tree: dict[str, Any] = json.loads(response.body)
+    assert set(tree) == {"code", "message", "details", "requestId", "timestamp", "retryable"}
+    assert tree["requestId"] == header(response, "X-Request-Id")
+    return tree
+
+
+@contextmanager
+def listening(app: App) -> Iterator[str]:
+    """The application behind a socket of this machine, for a browser."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            asked = request(self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
+            response = app.quick(asked) or app.answer(asked)
+            self.send_response(response.status)
+            for name, value in response.headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(response.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(response.body)
+
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = do_QUERY = _any  # noqa: N815 - http.server's names
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,48 @@
+"""Runs the command line of the checkout as its users do: a process, with an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PROGRAM = [sys.executable, "-m", "eidos"]
+
+
+class Result(NamedTuple):
+    """How a run ended: exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment in which nothing of the caller's shows: no HOME that exists, no configuration, no EIDOS_ variable."""
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **more}
+
+
+def eidos(
+    *arguments: str | bytes,
+    program: Sequence[str] = PROGRAM,
+    stdout: int | None = None,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Result:
+    """Run ``program`` with ``arguments``; ``env`` is added to its environment."""
+    done = subprocess.run(
+        [*program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        env=environment(**(env or {})),
+        cwd=cwd,
+        timeout=60,
+        check=False,
+    )
+    return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())

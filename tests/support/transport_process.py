@@ -1,0 +1,175 @@
+"""Runs a service of the real transport in processes of its own, and speaks raw bytes to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.program import ROOT, environment
+from tests.support.waiting import PATIENCE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Service:
+    """A running service with these :class:`eidos.server.server_settings.Settings`. It is stopped, or killed, at the end of a ``with``."""
+
+    def __init__(self, inherits: socket.socket | None = None, /, **settings: object) -> None:
+        command = [sys.executable, "-m", "tests.fakes.service", *(f"{name}={value}" for name, value in settings.items())]
+        if inherits is not None:  # as systemd does it: descriptor 3, and variables that name the process
+            fd = inherits.fileno()
+            hand_over = f'exec 3<&{fd}; [ {fd} = 3 ] || exec {fd}<&-; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+            command = ["bash", "-c", hand_over, "-", *command]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment(),
+            pass_fds=[inherits.fileno()] if inherits is not None else [],
+            start_new_session=True,
+        )
+        self._opened: list[socket.socket] = []
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, self.process.communicate()[1]
+        self.port = int(self.url.rpartition(":")[2]) if self.url.startswith("http") else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        for sock in self._opened:
+            sock.close()
+        if kind is None:
+            assert self.said.count("Traceback") == 0, self.said
+
+    @property
+    def said(self) -> str:
+        """Standard error of a service that has ended."""
+        if not hasattr(self, "_said"):
+            self._said = self.process.communicate(timeout=PATIENCE)[1]
+        return self._said
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status."""
+        try:
+            self._said = self.process.communicate(timeout=PATIENCE)[1]
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self._said = self.process.communicate()[1]
+        return self.process.returncode
+
+    def workers(self) -> list[int]:
+        """Processes of the service but the supervisor."""
+        return children(self.process.pid)
+
+    def connect(self, timeout: float = PATIENCE) -> socket.socket:
+        """A connection; what is not closed by then, is closed with the service."""
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        self._opened.append(sock)
+        return sock
+
+    def ask(self, request: bytes, timeout: float = PATIENCE) -> bytes:
+        """Everything that comes until the service closes."""
+        with self.connect(timeout) as sock:
+            sock.sendall(request)
+            return everything(sock)
+
+    def get(self, target: str, *fields: str) -> Answer:
+        """One request on a connection of its own."""
+        lines = "".join(f"{field}\r\n" for field in fields)
+        return Answer(self.ask(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n".encode()))
+
+
+class Answer:
+    """One answer."""
+
+    def __init__(self, data: bytes) -> None:
+        top, _, self.body = data.partition(b"\r\n\r\n")
+        lines = top.decode("latin-1").split("\r\n")
+        assert re.match(r"HTTP/1\.1 \d{3} ", lines[0]), data[:200]
+        self.status = int(lines[0].split(" ")[1])
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+
+
+def everything(sock: socket.socket) -> bytes:
+    """What comes until the other end closes, or resets."""
+    parts = []
+    while True:
+        try:
+            part = sock.recv(1 << 16)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def answers(data: bytes, heads: bool = False) -> list[Answer]:
+    """Answers one after the other; fails for anything between or after them. ``heads`` are answers to HEAD."""
+    found = []
+    while data:
+        end = data.index(b"\r\n\r\n") + 4
+        length = re.search(rb"\r\nContent-Length: (\d+)\r\n", data[:end])
+        size = end + (int(length[1]) if length and not heads else 0)
+        found.append(Answer(data[:size]))
+        assert len(data) >= size
+        data = data[size:]
+    return found
+
+
+def read_answer(sock: socket.socket) -> Answer:
+    """The next answer of a connection that stays open."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = sock.recv(1)  # not a byte of the next
+        assert part, data
+        data += part
+    length = re.search(rb"\r\nContent-Length: (\d+)\r\n", data)
+    size = int(length[1]) if length else 0
+    body = b""
+    while len(body) < size:
+        part = sock.recv(size - len(body))
+        assert part
+        body += part
+    return Answer(data + body)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process started and that have not ended."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [child for child in map(int, text.split()) if lives(child)]
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def running(**settings: object) -> Iterator[Service]:
+    """For fixtures."""
+    with Service(**settings) as service:
+        yield service

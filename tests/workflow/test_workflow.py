@@ -1,0 +1,253 @@
+"""What becomes of collectors: whatever they do, the document says it, and the others keep their results."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from eidos.collectors import Sources, load, names
+from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
+from eidos.files.host import Host
+from eidos.files.node_name import node_name
+from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
+from eidos.model.snapshot import Snapshot
+from eidos.workflow import take_snapshot
+
+if TYPE_CHECKING:
+    from eidos.collectors import Collect
+    from eidos.model.measurement import Part
+
+ALL = (
+    *(f"k8s.{name}" for name in ("image", "node", "policy", "server", "topology")),
+    "systemd",
+    "os.grub",
+    "os.kmod",
+    "os.release",
+    "os.sysctl",
+    "gpu",
+)
+
+
+def fine(sources: Sources) -> Iterator[Part]:
+    yield Subtype("fine", {"a": 1, "b": "x", "c": 1.5, "d": True})
+
+
+def partly(sources: Sources) -> Iterator[Part]:
+    yield Gap(UNREADABLE, "/proc/secret", "permission denied")
+    yield Gap(ABSENT, "gpu-0/fabric", "not supported")
+    yield Gap(SECRET, "token", "a token")
+    yield Subtype("partly", {"a": 1})
+
+
+def skipped(sources: Sources) -> NoReturn:
+    raise NotApplicable("no such thing here", "never mind")
+
+
+def failed(sources: Sources) -> NoReturn:
+    raise NotFound("nothing there", "look elsewhere")
+
+
+def late(sources: Sources) -> Iterator[Part]:
+    yield Subtype("late", {"first": True})
+    time.sleep(3600)
+
+
+def stuck(sources: Sources) -> Iterator[Part]:
+    time.sleep(3600)
+    yield Subtype("never", {})
+
+
+def crashing(sources: Sources) -> Iterator[Part]:
+    faulthandler.disable()  # pytest's would print the test's own stack
+    yield Subtype("crashing", {"before": True})
+    os.abort()
+
+
+def mistaken(sources: Sources) -> Iterator[Part]:
+    yield Subtype("mistaken", {"x": 1 // len([])})
+
+
+def take(table: dict[str, Collect], **options: Any) -> Snapshot:
+    settings: dict[str, Any] = {"select": tuple(table), "timeout": 5.0, **options}
+    return take_snapshot(collector=table.__getitem__, **settings)
+
+
+def outcomes(shot: Snapshot) -> dict[str, Outcome]:
+    return {outcome.name: outcome for outcome in shot.collectors}
+
+
+def test_every_kind_of_end_is_in_the_document() -> None:
+    table: dict[str, Collect] = {
+        "k8s": skipped,
+        "systemd": failed,
+        "os.grub": fine,
+        "os.kmod": partly,
+        "os.release": crashing,
+        "os.sysctl": mistaken,
+        "gpu": late,
+    }
+    shot = take(table, timeout=1.5)
+    found = outcomes(shot)
+    assert [outcome.name for outcome in shot.collectors] == list(table)
+    assert {name: outcome.outcome for name, outcome in found.items()} == {
+        "k8s": "skipped",
+        "systemd": "failed",
+        "os.grub": "ok",
+        "os.kmod": "partial",
+        "os.release": "partial",
+        "os.sysctl": "failed",
+        "gpu": "partial",
+    }
+    assert (found["k8s"].reason, found["k8s"].hint) == ("no such thing here", "never mind")
+    assert (found["systemd"].reason, found["systemd"].hint) == ("nothing there", "look elsewhere")
+    assert found["os.kmod"].unreadable == {"/proc/secret": "permission denied"}
+    assert found["os.kmod"].absent == {"gpu-0/fabric": "not supported"}
+    assert found["os.kmod"].withheld == 1
+    assert "signal 6" in (found["os.release"].reason or "")
+    assert "ZeroDivisionError" in (found["os.sysctl"].reason or "")
+    assert "deadline" in (found["gpu"].reason or "") and "--timeout" in (found["gpu"].hint or "")
+    assert [measurement.type for measurement in shot.measurements] == ["K8s", "SystemD", "OS", "GPU"]
+    assert [s.name for s in shot.measurements[2].subtypes] == ["fine", "partly", "crashing"]
+    assert [s.name for s in shot.measurements[3].subtypes] == ["late"]
+
+
+def test_all_stuck_is_still_a_document_on_time() -> None:
+    began = time.monotonic()
+    shot = take(dict.fromkeys(ALL, stuck), timeout=1.0)
+    assert time.monotonic() - began < 5  # the promise is two seconds, on a machine that is not busy with other things
+    assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
+    waited = [outcome for outcome in shot.collectors if "turn" in (outcome.reason or "")]
+    assert len(waited) == len(ALL) - 5  # five at a time, so the others never began
+
+
+def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hostname").write_text("gpu-07\n")
+    shot = take({"gpu": stuck, "os.grub": fine}, host=Host(str(tmp_path)), timeout=0.5, environ={})
+    assert outcomes(shot)["gpu"].outcome == "failed"
+    assert shot.node == "gpu-07"
+
+
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    """A container's limit on processes (pids.max) counts threads, too; what a start then raises is a RuntimeError."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) >= left:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    table: dict[str, Collect] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
+    shot = take(table, timeout=1.0)
+    assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
+
+
+def test_at_most_five_run_at_a_time(tmp_path: Path) -> None:
+    def counted(sources: Sources) -> Iterator[Part]:
+        mark = tmp_path / str(os.getpid())
+        mark.touch()
+        running = len(os.listdir(tmp_path))
+        time.sleep(0.1)
+        running = max(running, len(os.listdir(tmp_path)))
+        mark.unlink()
+        yield Subtype(f"run-{os.getpid()}", {"running": running})
+
+    shot = take(dict.fromkeys(ALL, counted))
+    seen = [int(subtype.data["running"]) for m in shot.measurements for subtype in m.subtypes]
+    assert len(seen) == len(ALL)
+    assert max(seen) <= 5
+
+
+def test_fail_fast_raises_the_first_failure_and_stops_the_rest() -> None:
+    began = time.monotonic()
+    with pytest.raises(EidosError, match=r"systemd: nothing there") as caught:
+        take({"systemd": failed, "gpu": stuck, "os.grub": fine}, fail_fast=True, timeout=30.0)
+    assert caught.value.hint == "look elsewhere"
+    assert time.monotonic() - began < 10
+
+
+def test_fail_fast_does_not_mind_what_is_skipped_or_partial() -> None:
+    shot = take({"systemd": skipped, "os.kmod": partly}, fail_fast=True)
+    assert [outcome.outcome for outcome in shot.collectors] == ["skipped", "partial"]
+
+
+def test_subtypes_of_one_name_are_laid_together() -> None:
+    def twice(sources: Sources) -> Iterator[Part]:
+        yield Subtype("smi", {"driver": "1"}, {"driver": "why"})
+        yield Subtype("smi", {"count": 8}, {"count": "because"})
+
+    (measurement,) = take({"gpu": twice}).measurements
+    assert measurement.subtypes == (Subtype("smi", {"driver": "1", "count": 8}, {"driver": "why", "count": "because"}),)
+
+
+def test_volatile_readings_only_when_asked_for() -> None:
+    def both(sources: Sources) -> Iterator[Part]:
+        yield Subtype("gpu-0", {"uuid": "GPU-1"})
+        yield Subtype("gpu-0.volatile", {"temperature": 40})
+
+    assert [s.name for s in take({"gpu": both}).measurements[0].subtypes] == ["gpu-0"]
+    assert [s.name for s in take({"gpu": both}, volatile=True).measurements[0].subtypes] == ["gpu-0", "gpu-0.volatile"]
+
+
+def test_values_that_no_document_holds_are_the_collectors_fault() -> None:
+    def odd(sources: Sources) -> Iterator[Part]:
+        value: Any = object()
+        yield Subtype("odd", {"x": value})
+
+    (outcome,) = take({"gpu": odd}).collectors
+    assert outcome.outcome == "failed"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_that_leaves_no_time_is_refused(timeout: float) -> None:
+    with pytest.raises(InvalidInput):
+        take({"gpu": fine}, timeout=timeout)
+
+
+def test_the_places_of_all_collectors() -> None:
+    """A stray file in the package would become a collector; this list is where it shows."""
+    assert names() == ALL
+    for name in names():
+        assert callable(load(name))
+    with pytest.raises(NotFound, match=r"gpuu"):
+        load("gpuu")
+
+
+def test_node_name_comes_from_kubernetes_first_then_from_the_host(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    captured = Host(str(tmp_path))
+    assert node_name(captured, {}) == ""
+    (tmp_path / "etc/hostname").write_text("gpu-07\n")
+    assert node_name(captured, {}) == "gpu-07"
+    assert node_name(captured, {"KUBERNETES_NODE_NAME": "node-b"}) == "node-b"
+    assert node_name(captured, {"NODE_NAME": "node-a", "KUBERNETES_NODE_NAME": "node-b"}) == "node-a"
+    assert node_name(Host("/"), {}) in {os.uname().nodename, Path("/etc/hostname").read_text().strip()}
+
+
+def test_nothing_of_a_snapshot_is_left_running() -> None:
+    """Every process that a snapshot began has ended or been killed when it returns."""
+
+    def pid(sources: Sources) -> Iterator[Part]:
+        yield Subtype("pid", {"pid": os.getpid()})
+        time.sleep(3600)
+
+    shot = take({"gpu": pid, "systemd": pid}, timeout=0.5)
+    pids = [int(s.data["pid"]) for m in shot.measurements for s in m.subtypes]
+    assert len(pids) == 2
+    for _ in range(200):
+        states = [Path(f"/proc/{number}/stat") for number in pids]
+        if all(not path.exists() or path.read_text().rpartition(")")[2].split()[0] == "Z" for path in states):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"still running: {pids}")
