@@ -36,7 +36,7 @@ TROUBLE = (Unavailable, Timeout, RateLimited)
 
 
 class Remote:
-    """A server that is asked for recipes; ``clock``, ``sleep`` and ``chance`` are those of ``eidos.http_wire.retry``, ``wall`` is since 1970."""
+    """A server that is asked for recipes; ``clock``, ``sleep`` and ``chance`` are those of ``http_wire.retry``, ``wall`` is since 1970."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Where a document goes, and comes from: standard streams, a file, a ConfigMap or a Secret.
 
 Knows how ``--output`` is read, what follows from it for format and width, and which places cannot be written before any work is
-done for them; must not know what is written. ``eidos.files.atomic_write`` and ``eidos.kube.stored_documents`` do the writing, whole or not at all.
+done for them; must not know what is written. ``eidos.files.atomic_write`` and ``eidos.kube.stored_documents`` write, whole or not at all.
 
 Functions that take ``values`` speak to the cluster that these say; without them, a place in a cluster is refused.
 """

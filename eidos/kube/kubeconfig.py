@@ -115,7 +115,7 @@ class Merged:
                     found.setdefault(name, entry)
 
     def cluster(self, name: str, by_flag: bool, environ: Mapping[str, str]) -> Cluster:
-        """What a context comes to; its ``namespace`` is "" when the context says none. Raises as :func:`eidos.kube.cluster_config.load` does."""
+        """What a context comes to; its ``namespace`` is "" when the context says none. Raises as ``cluster_config.load`` does."""
         asked = "--kube-context" if by_flag else f"{self._said}: current-context"
         context = self._get("contexts", name, asked)
         server = self._get("clusters", context.text("cluster"), context.where)

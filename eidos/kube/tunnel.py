@@ -39,7 +39,7 @@ class Proxy:
             self.shown["Proxy-Authorization"] = "Basic " + base64.b64encode(said.encode()).decode()
 
     def open(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
-        """A connection that leads to ``server``, secured with ``context`` if there is one; raises as :func:`eidos.http_wire.client.dial` does."""
+        """A connection that leads to ``server``, secured with ``context`` if there is one; raises as ``http_wire.client.dial`` does."""
         try:
             sock = asking.dial(self.host, self.port, deadline, _secured if self.scheme == "https" else None)
         except OSError as fault:

@@ -62,6 +62,6 @@ def _more(item: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def with_dependencies(wanted: list[str], charts: dict[str, Chart]) -> tuple[str, ...]:
-    """The wanted ids and all that they depend on, in the order in which they are installed; see :func:`eidos.model.dependency_order.ordered`."""
+    """The wanted ids and all that they depend on, in the order in which they are installed; see ``dependency_order.ordered``."""
     present = ordered(wanted, {id: chart.depends for id, chart in charts.items()})
     return ordered(present, {id: (*chart.depends, *(other for other in chart.after if other in present)) for id, chart in charts.items()})

@@ -1,8 +1,8 @@
 """One connection: bytes in, requests in order, answers out.
 
 Knows how a connection goes from request to request, and how long each step may take; must not know routes, or other connections, nor
-how bytes leave, which is :mod:`~eidos.server.transport.outlet`'s. It never blocks: the loop of ``listener`` calls :meth:`Connection.ready` when the
-socket is, and :meth:`Connection.expire` when it is too late.
+how bytes leave, which is :mod:`~eidos.server.transport.outlet`'s. It never blocks: the loop of ``listener`` calls
+:meth:`Connection.ready` when the socket is, and :meth:`Connection.expire` when it is too late.
 """
 
 from __future__ import annotations
