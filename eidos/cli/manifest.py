@@ -236,7 +236,7 @@ def _printed(trees: Sequence[dict[str, Any]], notes: Sequence[str], fmt: str) ->
         for note in notes:
             log.info(note)
         return formats.to_json({"apiVersion": "v1", "kind": "List", "items": trees})
-    from eidos.cli.snapshot_table import wrap
+    from eidos.formats.table import wrap
 
     lines = [line for note in notes for line in (*wrap(note, COLUMNS, 99), "")]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines[:-1]) + "".join(f"---\n{formats.to_yaml(tree)}" for tree in trees)
@@ -248,7 +248,7 @@ def _rows(rows: Sequence[dict[str, Any]], fmt: str, width: int) -> str:
 
     if fmt != "table":
         return {"yaml": formats.to_yaml, "json": formats.to_json}[fmt](list(rows))
-    from eidos.cli.snapshot_table import pad, wrap
+    from eidos.formats.table import pad, wrap
 
     heads = ("FACT", "NEEDS", "GIVEN", "LOST WITHOUT")
     cells: list[tuple[str, ...]] = [heads]

@@ -1,12 +1,11 @@
 """A recipe, and what recipes cover, as tables for people.
 
-Knows what people look for in a recipe and in which order; must not know where the text goes. Columns, widths and wrapping are
-``table``'s.
+Knows what people look for in a recipe and in which order; must not know where the text goes.
 """
 
 from __future__ import annotations
 
-from eidos.cli.snapshot_table import ENDLESS, INDENT, NARROWEST, columns, heading, pad, rows, wrap
+from eidos.formats.table import INDENT, display_width, heading, join_blocks, key_value_rows, line_width, pad, wrap
 from eidos.log import printable
 from eidos.model.number_format import written
 from eidos.recipe.recipe_warnings import needed_by
@@ -25,67 +24,67 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
 
     ``source`` is where it came from, if that is not where it was asked for.
     """
-    room = max(width, NARROWEST) if width > 0 else ENDLESS
-    blocks = [list(_header(recipe, room, source))]
+    width = line_width(width)
+    blocks = [list(_header(recipe, width, source))]
     for measurement in recipe.measurements:
-        blocks += [list(_subtype(recipe, measurement, subtype, room, explain, context)) for subtype in measurement.subtypes]
+        blocks += [list(_subtype(recipe, measurement, subtype, width, explain, context)) for subtype in measurement.subtypes]
     if recipe.constraints:
-        lines = [heading("Constraints", str(len(recipe.constraints)), room)]
+        lines = [heading("Constraints", str(len(recipe.constraints)), width)]
         for constraint in recipe.constraints:
-            lines += rows([(constraint.name, str(constraint.value))], room, INDENT)
-            lines += _aside(constraint.why if context else "", room)
+            lines += key_value_rows([(constraint.name, str(constraint.value))], width)
+            lines += _aside(constraint.why if context else "", width)
             said = recipe.history.get(f"constraints.{constraint.name}", ())
-            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in said)}" if explain else "", room)
+            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in said)}" if explain else "", width)
         blocks.append(lines)
     if recipe.components:
-        lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), room)]
-        widest = max(columns(printable(component.id)) for component in recipe.components)
+        lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), width)]
+        widest = max(display_width(printable(component.id)) for component in recipe.components)
         for component in recipe.components:
-            lines += rows([(pad(printable(component.id), widest), component.version or "no version of its own")], room, INDENT)
-            lines += _aside(" ".join(filter(None, (component.repository, component.chart))), room)
-            lines += _aside(component.why if context else "", room)
-            lines += _aside(_chosen(recipe, component.id) if explain else "", room)
+            lines += key_value_rows([(pad(printable(component.id), widest), component.version or "no version of its own")], width)
+            lines += _aside(" ".join(filter(None, (component.repository, component.chart))), width)
+            lines += _aside(component.why if context else "", width)
+            lines += _aside(_chosen(recipe, component.id) if explain else "", width)
         blocks.append(lines)
     if explain:
-        blocks.append(list(_sources(recipe, room)))
-    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
+        blocks.append(list(_sources(recipe, width)))
+    return join_blocks(blocks)
 
 
 def list_table(tree: dict[str, Any], width: int = 0) -> str:
     """What is covered, as ``recipe.covered`` tells it: words by field, then the layers with their keys and sources."""
-    room = max(width, NARROWEST) if width > 0 else ENDLESS
+    width = line_width(width)
     blocks = []
     for field, entries in tree["catalog"].items():
-        lines = [heading(f"--{field}", f"{len(entries)} known", room)]
-        lines += rows([(entry["name"], _entry(entry)) for entry in entries], room, INDENT)
+        lines = [heading(f"--{field}", f"{len(entries)} known", width)]
+        lines += key_value_rows([(entry["name"], _entry(entry)) for entry in entries], width)
         blocks.append(lines)
     layers = tree["layers"]
-    lines = [heading("Layers, in the order in which they are applied", str(len(layers)), room)]
-    lines += rows([(layer["name"], _layer(layer)) for layer in layers], room, INDENT)
+    lines = [heading("Layers, in the order in which they are applied", str(len(layers)), width)]
+    lines += key_value_rows([(layer["name"], _layer(layer)) for layer in layers], width)
     blocks.append(lines)
-    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
+    return join_blocks(blocks)
 
 
-def _header(recipe: Recipe, room: int, source: str) -> Iterator[str]:
+def _header(recipe: Recipe, width: int, source: str) -> Iterator[str]:
     data = f"{recipe.timestamp or 'undated'} {recipe.digest[:12]}".strip()
     facts = [("Query", str(recipe.request)), ("Recipe data", f"{source} {data}".strip())]
     facts += [("Layers" if number == 0 else "", rule) for number, rule in enumerate(recipe.rules)]
     facts += [("Warning", warning) for warning in recipe.warnings]
-    yield from rows(facts, room, "")
+    yield from key_value_rows(facts, width, "")
 
 
-def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, room: int, explain: bool, context: bool) -> Iterator[str]:
-    yield heading(f"{measurement.type} · {subtype.name}", f"{len(subtype.data)} value{'' if len(subtype.data) == 1 else 's'}", room)
+def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: int, explain: bool, context: bool) -> Iterator[str]:
+    yield heading(f"{measurement.type} · {subtype.name}", f"{len(subtype.data)} value{'' if len(subtype.data) == 1 else 's'}", width)
     if not explain and not context:
-        yield from rows([(key, written(value) or '""') for key, value in subtype.data.items()], room, INDENT)
+        yield from key_value_rows([(key, written(value) or '""') for key, value in subtype.data.items()], width)
         return
     for key, value in subtype.data.items():
-        yield from rows([(key, written(value) or '""')], room, INDENT)
-        yield from _aside(subtype.context.get(key, "") if context else "", room)
+        yield from key_value_rows([(key, written(value) or '""')], width)
+        yield from _aside(subtype.context.get(key, "") if context else "", width)
         if explain:
             last, *before = reversed(recipe.history[f"{measurement.type}.{subtype.name}.{key}"])
             replaced = "".join(f", which replaced {written(step.value)} of {step.layer}" for step in before)
-            yield from _aside(f"set by {last.layer}{replaced}", room)
+            yield from _aside(f"set by {last.layer}{replaced}", width)
 
 
 def _chosen(recipe: Recipe, id: str) -> str:
@@ -99,22 +98,22 @@ def _chosen(recipe: Recipe, id: str) -> str:
     return f"taken out by {choices[-1].layer}, and {needed} all the same" if choices else needed
 
 
-def _sources(recipe: Recipe, room: int) -> Iterator[str]:
+def _sources(recipe: Recipe, width: int) -> Iterator[str]:
     """The public documents behind each layer that set something, once."""
     documents: dict[str, tuple[str, ...]] = {}
     for steps in recipe.history.values():
         for step in steps:
             documents.setdefault(step.layer, step.sources)
-    yield heading("Sources", f"{len(documents)} layers", room)
+    yield heading("Sources", f"{len(documents)} layers", width)
     for layer in sorted(documents):
-        yield from (f"{INDENT}{line}" for line in wrap(printable(layer), room - len(INDENT)))
+        yield from (f"{INDENT}{line}" for line in wrap(printable(layer), width - len(INDENT)))
         for document in documents[layer] or ("no source is named",):
-            yield from _aside(document, room)
+            yield from _aside(document, width)
 
 
-def _aside(text: str, room: int) -> list[str]:
-    """A sentence below a row: whole, for half of a reason is none."""
-    return [INDENT * 3 + line for line in wrap(printable(text), room - len(INDENT) * 3, lines=len(text))] if text else []
+def _aside(text: str, width: int) -> list[str]:
+    """A sentence below a row, never truncated: half of a reason explains nothing."""
+    return [INDENT * 3 + line for line in wrap(printable(text), width - len(INDENT) * 3, max_lines=len(text))] if text else []
 
 
 def _entry(entry: dict[str, Any]) -> str:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eidos.cli.snapshot_table import LINES, NARROWEST, columns, snapshot_table, wrap
+from eidos.cli.snapshot_table import snapshot_table
 from eidos.formats import from_text
+from eidos.formats.table import MAX_LINES, MIN_WIDTH, display_width, wrap
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
 
@@ -128,14 +129,14 @@ def test_numbers_are_shown_as_written() -> None:
 def test_long_values_are_cut_after_some_lines() -> None:
     shot = Snapshot("", "", "", (Measurement("OS", (Subtype("grub", {"a": "x" * 5000, "b": "last"}),)),))
     lines = snapshot_table(shot, 80).splitlines()[5:]
-    assert len(lines) == LINES + 1
-    assert lines[LINES - 1].endswith("x…")
-    assert lines[LINES].split() == ["b", "last"]
+    assert len(lines) == MAX_LINES + 1
+    assert lines[MAX_LINES - 1].endswith("x…")
+    assert lines[MAX_LINES].split() == ["b", "last"]
 
 
 def test_wide_characters_are_aligned() -> None:
     shot = Snapshot("", "", "", (Measurement("OS", (Subtype("a", {"図図": "x", "é": "y", "e\u0301e": "z"}),)),))
-    shown = {line.split()[0]: columns(line[: -len(line.split()[1])]) for line in snapshot_table(shot, 80).splitlines()[5:]}
+    shown = {line.split()[0]: display_width(line[: -len(line.split()[1])]) for line in snapshot_table(shot, 80).splitlines()[5:]}
     assert set(shown.values()) == {8}
 
 
@@ -163,7 +164,7 @@ def test_no_line_is_wider_than_the_terminal_and_none_can_steer_it(snapshot: Snap
     for line in text.removesuffix("\n").split("\n"):
         assert line.isprintable()
         assert line == line.rstrip()
-        assert width <= 0 or columns(line) <= max(width, NARROWEST)
+        assert width <= 0 or display_width(line) <= max(width, MIN_WIDTH)
 
 
 @given(st.text(st.characters(exclude_categories=["C"])), st.integers(3, 60), st.integers(1, 5))
@@ -171,6 +172,6 @@ def test_no_line_is_wider_than_the_terminal_and_none_can_steer_it(snapshot: Snap
 def test_wrapping_loses_nothing_but_spaces(text: str, room: int, lines: int) -> None:
     pieces = wrap(text, room, lines)
     assert 1 <= len(pieces) <= lines
-    assert all(columns(piece) <= room for piece in pieces)
+    assert all(display_width(piece) <= room for piece in pieces)
     whole, shown = text.replace(" ", ""), "".join(pieces).replace(" ", "")
     assert whole == shown or (len(pieces) == lines and whole.startswith(shown.removesuffix("…")))

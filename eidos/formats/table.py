@@ -1,0 +1,133 @@
+"""Text laid out in columns for a terminal: headings, key-value rows, wrapping and truncation.
+
+Knows display widths and how a long value is broken; must not know what the text says, nor where it goes: the caller gives the
+width. Control characters are shown as escapes, so no value can steer a terminal.
+"""
+
+from __future__ import annotations
+
+from eidos.log import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Lines that one value may take.
+MAX_LINES = 4
+
+#: A narrower terminal is unreadable, so lines are this wide there and the terminal breaks them.
+MIN_WIDTH = 40
+
+#: The width that stands for "as wide as it takes", and the width of headings there.
+UNLIMITED = 1 << 20
+_HEADING_WIDTH = 80
+
+#: A column for long values is at least this wide.
+_MIN_VALUE_WIDTH = 24
+
+INDENT = GAP = "  "
+_BREAK_AFTER = "/,;"
+
+
+def line_width(width: int) -> int:
+    """The width of lines on a terminal with ``width`` columns; 0 or less: as wide as they need to be."""
+    return max(width, MIN_WIDTH) if width > 0 else UNLIMITED
+
+
+def join_blocks(blocks: Iterable[Iterable[str]]) -> str:
+    """Blocks of lines as one text: a blank line between blocks, no blanks at the ends of lines."""
+    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
+
+
+def heading(left: str, right: str, width: int) -> str:
+    """A line of ``width`` columns with ``left`` and ``right`` at its ends and a rule between them."""
+    width = _HEADING_WIDTH if width == UNLIMITED else width
+    left = printable(left)
+    rule = width - display_width(left) - display_width(right) - 2
+    return f"{left} {'─' * rule} {right}" if rule > 1 else truncate(left, width)
+
+
+def key_value_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT) -> Iterator[str]:
+    """Keys and values in two columns.
+
+    The first is as wide as its widest key, but a third of the width is left for values that need it. A key that is too long
+    for its column stands alone, its value below; a long value is wrapped, and truncated after :data:`MAX_LINES`.
+    """
+    shown = [(printable(key), printable(value)) for key, value in pairs]
+    key_widths = [display_width(key) for key, _ in shown]
+    reserved = min(max((display_width(value) for _, value in shown), default=0), width // 3)
+    limit = width - len(indent) - len(GAP) - reserved
+    left = max((key_width for key_width in key_widths if key_width <= limit), default=0)
+    column = len(indent) + left + len(GAP)
+    below = len(indent) + len(INDENT) * 2
+    for (key, value), key_width in zip(shown, key_widths):
+        if key_width <= left and (display_width(value) <= width - column or width - column >= _MIN_VALUE_WIDTH):
+            first, *rest = wrap(value, width - column)
+            yield f"{indent}{key}{' ' * (left - key_width)}{GAP}{first}"
+            yield from (" " * column + line for line in rest)
+        elif len(indent) + key_width + len(GAP) + display_width(value) <= width:
+            yield f"{indent}{key}{GAP}{value}"
+        else:
+            yield from (f"{indent}{line}" for line in wrap(key, width - len(indent)))
+            yield from (" " * below + line for line in wrap(value, width - below))
+
+
+def display_width(text: str) -> int:
+    r"""The columns that ``text`` takes: two for a wide East Asian character, none for a combining mark (UAX #11).
+
+    >>> display_width("gpu"), display_width("図"), display_width("e\u0301")
+    (3, 2, 1)
+    """
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(char) or unicodedata.category(char) == "Me" else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def wrap(text: str, width: int, max_lines: int = MAX_LINES) -> list[str]:
+    """``text`` in lines of at most ``width`` columns, truncated with ``…`` after ``max_lines``.
+
+    It is broken at a space, else after what ends a part of a path or of a list, unless that leaves a line half empty.
+
+    >>> wrap("the quick brown fox", 10), wrap("/proc/sys/kernel/sched", 12), wrap("abcdefghi", 3, max_lines=2)
+    (['the quick', 'brown fox'], ['/proc/sys/', 'kernel/sched'], ['abc', 'de…'])
+    """
+    width = max(width, 3)
+    lines: list[str] = []
+    while display_width(text) > width:
+        if len(lines) == max_lines - 1:
+            return [*lines, truncate(text, width)]
+        head = _prefix(text, width)
+        if text[len(head)] != " ":
+            end = head.rfind(" ") + 1
+            if end <= len(head) // 2:
+                end = max(head.rfind(char) + 1 for char in _BREAK_AFTER)
+            head = head[:end] if end > len(head) // 2 else head
+        text = text[len(head) :].lstrip(" ")
+        lines.append(head.rstrip(" "))
+    return [*lines, text] if text or not lines else lines
+
+
+def truncate(text: str, width: int) -> str:
+    """``text`` in at most ``width`` columns, with ``…`` where something is missing."""
+    return text if display_width(text) <= width else _prefix(text, width - 1) + "…"
+
+
+def pad(text: str, width: int) -> str:
+    """``text`` with blanks behind it, ``width`` columns wide."""
+    return text + " " * (width - display_width(text))
+
+
+def _prefix(text: str, width: int) -> str:
+    """The longest beginning of ``text`` that takes at most ``width`` columns, and at least one character."""
+    if text.isascii():
+        return text[:width]
+    columns = end = 0
+    while end < len(text) and columns + display_width(text[end]) <= width:
+        columns += display_width(text[end])
+        end += 1
+    return text[: max(end, 1)]
