@@ -114,7 +114,7 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
         except Exception as fault:  # a collector's own mistake costs its outcome, not the document
             import traceback
 
-            from eidos.redact.withholding import withhold_text
+            from eidos.redact.secrets_in_text import withhold_text
 
             place = traceback.extract_tb(fault.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"

@@ -1,7 +1,7 @@
 """Where a document goes, and comes from: standard streams, a file, a ConfigMap or a Secret.
 
 Knows how ``--output`` is read, what follows from it for format and width, and which places cannot be written before any work is
-done for them; must not know what is written. ``eidos.files.atomic_write`` and ``eidos.kube.stored_documents`` write, whole or not at all.
+done for them; must not know what is written. ``eidos.files.atomic_write`` and ``eidos.kube.document_store`` write, whole or not at all.
 
 Functions that take ``values`` speak to the cluster that these say; without them, a place in a cluster is refused.
 """
@@ -18,7 +18,7 @@ from eidos.files.atomic_write import Unwritable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
-    from eidos.kube.object_store import Place
+    from eidos.kube.stored_object import Place
 
 STDOUT = "-"
 
@@ -74,13 +74,13 @@ def write(place: str, text: str, values: Values | None = None, what: str = "docu
 
     if in_cluster(place):
         from eidos.cli import cluster_options
-        from eidos.kube import stored_documents
+        from eidos.kube import document_store
 
         said, kept = _kept(place, values, "writes to files and standard output")
         form = format_for(said["format"], place)
         client = cluster_options.connect(said, deadline or time.monotonic() + said.get("timeout", PATIENCE))
         try:
-            stored_documents.write(client, kept, text.encode(), form="txt" if form == "table" else form, component=what)
+            document_store.write(client, kept, text.encode(), form="txt" if form == "table" else form, component=what)
         finally:
             client.close()
     elif place == STDOUT:
@@ -91,9 +91,9 @@ def write(place: str, text: str, values: Values | None = None, what: str = "docu
 
 def _kept(place: str, values: Values | None, instead: str) -> tuple[Values, Place]:
     """What the cluster is said to be, and the place in it; InvalidInput for a name that cannot be, and where no cluster can be said."""
-    from eidos.kube import object_store
+    from eidos.kube import stored_object
 
-    found = object_store.parse(place)
+    found = stored_object.parse(place)
     if values is None or "kubeconfig" not in values:
         raise InvalidInput(f"{place!r} names a {found.kind}, and this {instead}", f"kubectl get or kubectl apply moves a {found.kind}")
     return values, found
@@ -129,12 +129,12 @@ def read(
 
 def _read_kept(place: str, limit: int, values: Values | None) -> bytes:
     from eidos.cli import cluster_options
-    from eidos.kube import stored_documents
+    from eidos.kube import document_store
 
     said, kept = _kept(place, values, "reads files and standard input")
     client = cluster_options.connect(said, time.monotonic() + said.get("timeout", PATIENCE))
     try:
-        return stored_documents.read(client, kept, limit)
+        return document_store.read(client, kept, limit)
     finally:
         client.close()
 

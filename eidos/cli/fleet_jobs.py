@@ -151,10 +151,10 @@ def _agent(values: Values, selected: Sequence[str]) -> Agent:
 def _unnamed(name: str) -> Silence | None:
     """Why there can be no document for a node: its name is as long as names of objects may be."""
     from eidos.fleet.summary import Silence
-    from eidos.kube import stored_documents
+    from eidos.kube import document_store
 
     try:
-        stored_documents.parse(f"cm://x/eidos-{'0' * 8}-{name}")
+        document_store.parse(f"cm://x/eidos-{'0' * 8}-{name}")
     except InvalidInput:
         return Silence(f"no ConfigMap can be named after it: its name has {len(name)} characters", "ask it with --hosts")
     return None

@@ -20,7 +20,7 @@ from eidos.collectors._cluster_source import facts, unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Subtype
 from eidos.model.record import Record
-from eidos.redact.withholding import withhold_text, withhold_value
+from eidos.redact.secrets_in_text import withhold_text, withhold_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import SECRET, UNREADABLE, WITHHELD, Gap, Subtype
-from eidos.redact.withholding import withhold_text, withhold_value
+from eidos.redact.secrets_in_text import withhold_text, withhold_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
-from eidos.redact.withholding import withhold_text
+from eidos.redact.secrets_in_text import withhold_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

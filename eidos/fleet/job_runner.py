@@ -16,7 +16,7 @@ from eidos.errors import EidosError, KubeError, NotFound, Timeout
 from eidos.fleet import pod_status
 from eidos.fleet.ssh import snapshot
 from eidos.fleet.summary import Silence
-from eidos.kube import stored_documents
+from eidos.kube import document_store
 from eidos.kube.responses import Missing
 from eidos.model.record import Record
 from eidos.process.signals import Held
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eidos.fleet.pod_status import Tree
     from eidos.fleet.ssh import Answer
     from eidos.kube.api_client import Client
-    from eidos.kube.stored_documents import Place
+    from eidos.kube.document_store import Place
 
 #: Seconds that a Pod may say that it cannot begin, that a look at the cluster may wait for news, and that a request with all its attempts,
 #: and cleaning up, may take.
@@ -249,7 +249,7 @@ class _Run:
         self._soon()
         if job.state in (pod_status.DONE, pod_status.FAILED):
             try:
-                return snapshot(stored_documents.read(self.client, self._place(job)))
+                return snapshot(document_store.read(self.client, self._place(job)))
             except NotFound:
                 return job.silence
             except EidosError as fault:
@@ -287,13 +287,13 @@ class _Run:
             self.client.delete(job.path)
             job.is_removed = True
             if job.state in (pod_status.DONE, pod_status.FAILED):  # any other may write yet
-                stored_documents.remove(self.client, self._place(job))
+                document_store.remove(self.client, self._place(job))
                 del self.left[job.node]
         except EidosError as fault:  # once more at the end
             log.debug(f"{job.path}: {fault.message}")
 
     def _place(self, job: _Job) -> Place:
-        return stored_documents.parse(self.plan.place(job.node))
+        return document_store.parse(self.plan.place(job.node))
 
     def clean(self, connect: Callable[[float], Client]) -> None:
         """Remove what is left, with a client of its own: the other may be in the middle of something.
@@ -313,7 +313,7 @@ class _Run:
                 *((path, lambda path=path: client.delete(path)) for path in reversed(self.made)),
                 ("Pods", lambda: self._wait(client)),
                 *(
-                    (f"snapshot of {job.node}", lambda job=job: stored_documents.remove(client, self._place(job)))
+                    (f"snapshot of {job.node}", lambda job=job: document_store.remove(client, self._place(job)))
                     for job in self.left.values()
                 ),
             ]

@@ -17,8 +17,8 @@ from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, KubeError
 from eidos.http_wire import retry
 from eidos.kube import responses
+from eidos.kube.connection_pool import Broken, Transport
 from eidos.kube.credentials import Credentials
-from eidos.kube.transport import Broken, Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from eidos.kube.cluster_config import Cluster
+    from eidos.kube.connection_pool import Reply
     from eidos.kube.responses import Asked, Raw, Tree
-    from eidos.kube.transport import Reply
 
     T = TypeVar("T")
 

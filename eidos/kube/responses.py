@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from eidos.kube.transport import Reply
+    from eidos.kube.connection_pool import Reply
 
     Tree = dict[str, Any]
 
@@ -116,7 +116,7 @@ def read_refusal(reply: Reply, where: str) -> Raw:
 
     Raises Broken when it is cut off, unless it is one of those that are never asked for again.
     """
-    from eidos.kube.transport import Broken
+    from eidos.kube.connection_pool import Broken
 
     try:
         return read(reply, where, STATUS_LIMIT)

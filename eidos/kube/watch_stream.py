@@ -14,15 +14,15 @@ import time
 
 from eidos.errors import KubeError, Timeout
 from eidos.kube import list_pages, responses
-from eidos.kube.transport import Broken
+from eidos.kube.connection_pool import Broken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eidos.kube.api_client import Client
+    from eidos.kube.connection_pool import Reply
     from eidos.kube.responses import Asked, Tree
-    from eidos.kube.transport import Reply
 
 #: Bytes of one event; etcd holds no object that is larger.
 LINE_LIMIT = 8 << 20

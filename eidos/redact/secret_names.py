@@ -1,6 +1,6 @@
 """What the names and the shapes of secrets are, as data and three questions.
 
-Knows spellings of names and prefixes of well-known tokens; must not know texts and command lines: :mod:`eidos.redact.withholding`
+Knows spellings of names and prefixes of well-known tokens; must not know texts and command lines: :mod:`eidos.redact.secrets_in_text`
 takes those apart.
 """
 

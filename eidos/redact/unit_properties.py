@@ -1,7 +1,7 @@
 """What is secret among the properties of a unit.
 
 Knows which properties of ``org.freedesktop.systemd1(5)`` can carry a secret and where in them it stands; what is one, by its
-name or its shape, :mod:`eidos.redact.withholding` knows. Must not know D-Bus's wire, nor how a property is written down.
+name or its shape, :mod:`eidos.redact.secrets_in_text` knows. Must not know D-Bus's wire, nor how a property is written down.
 
 * ``Environment`` and everything else that is made of assignments: the value of each whose name or shape is a secret's. Not
   every value: which proxy, which log level, which visible devices a unit was given is what one compares hosts by.
@@ -14,7 +14,7 @@ name or its shape, :mod:`eidos.redact.withholding` knows. Must not know D-Bus's 
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.withholding import withhold_text, withhold_value, withhold_words
+from eidos.redact.secrets_in_text import withhold_text, withhold_value, withhold_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from eidos.telemetry.otlp import Exporter
+    from eidos.telemetry.otlp_exporter import Exporter
 
     Value = Union[str, bool, int, float]
 
@@ -203,7 +203,7 @@ def open_tracer(environ: Mapping[str, str], service: str, lost: Callable[[int], 
     """
     if not wanted(environ):
         return OFF
-    from eidos.telemetry.otlp import open_exporter
+    from eidos.telemetry.otlp_exporter import open_exporter
 
     try:
         exporter = open_exporter(environ, service, lost)

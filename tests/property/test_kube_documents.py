@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
-from eidos.kube import stored_documents
-from eidos.kube.object_store import LIMIT, Index, Kept, Place, parse
+from eidos.kube import document_store
+from eidos.kube.document_store import ROOM
 from eidos.kube.responses import Missing
-from eidos.kube.stored_documents import ROOM
+from eidos.kube.stored_object import LIMIT, Index, Kept, Place, parse
 
 if TYPE_CHECKING:
     from eidos.kube.api_client import Client
@@ -79,7 +79,7 @@ TEXTS = st.builds(text, SIZES, st.integers(0, 9), st.booleans())
 
 
 def write(client: Client, place: Place, data: bytes) -> None:
-    stored_documents.write(client, place, data, form="yaml", component="snapshot")
+    document_store.write(client, place, data, form="yaml", component="snapshot")
 
 
 @settings(max_examples=25)
@@ -88,7 +88,7 @@ def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes]
     memory, client = new()
     for data in written:
         write(client, place, data)
-        assert stored_documents.read(client, place) == data
+        assert document_store.read(client, place) == data
     kept = Kept.get(client, place)
     index = kept.index() if kept else None
     assert set(memory.held) == {place.path, *(place.part(number).path for number in (index.parts if index else ()))}
@@ -96,9 +96,9 @@ def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes]
     write(client, place, written[-1])
     if not (index and index.parts):
         assert memory.held == before, "the same document is the same object"
-    assert stored_documents.remove(client, place)
+    assert document_store.remove(client, place)
     assert not memory.held
-    assert not stored_documents.remove(client, place)
+    assert not document_store.remove(client, place)
 
 
 @settings(max_examples=25)
@@ -117,11 +117,11 @@ def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
     memory.lives = 10**9
     if before is None and place.path not in memory.held:
         with pytest.raises(NotFound):
-            stored_documents.read(client, place)
+            document_store.read(client, place)
     else:
-        assert stored_documents.read(client, place) in (before, after)
+        assert document_store.read(client, place) in (before, after)
     write(client, place, later)
-    assert stored_documents.read(client, place) == later, "what was left stands in nobody's way"
+    assert document_store.read(client, place) == later, "what was left stands in nobody's way"
 
 
 @settings(max_examples=25)
@@ -146,7 +146,7 @@ def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: Place) -> N
         field[key] = base64.b64encode(raw).decode()
     try:
         # A bit of the head of a gzip file may be one that nobody reads.
-        assert stored_documents.read(client, place) == document
+        assert document_store.read(client, place) == document
         assert deed == "spoil"
     except (IntegrityError, NotFound):
         pass
@@ -186,7 +186,7 @@ def test_any_object(tree: dict[str, Any], place: Place) -> None:
     memory, client = new()
     memory.held[place.path] = tree
     try:
-        assert isinstance(stored_documents.read(client, place), bytes)
+        assert isinstance(document_store.read(client, place), bytes)
     except (InvalidData, IntegrityError):
         pass
     try:
@@ -213,7 +213,7 @@ def test_what_is_too_large() -> None:
         write(client, PLACES[0], b"x" * (LIMIT + 1))
     assert not memory.held
     write(client, PLACES[0], random.Random(1).randbytes(LIMIT))
-    assert stored_documents.read(client, PLACES[0], 10) == random.Random(1).randbytes(LIMIT)[:11]
+    assert document_store.read(client, PLACES[0], 10) == random.Random(1).randbytes(LIMIT)[:11]
 
 
 def test_an_index_of_a_bomb() -> None:
@@ -226,4 +226,4 @@ def test_an_index_of_a_bomb() -> None:
     index = Index("document.yaml", LIMIT, "0" * 64).to_json().decode()
     memory.held[PLACES[0].path] = {"data": {"index.json": index}, "binaryData": {"document.yaml.gz": base64.b64encode(bomb).decode()}}
     with pytest.raises(EidosError, match="SHA-256"):
-        stored_documents.read(client, PLACES[0])
+        document_store.read(client, PLACES[0])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eidos.model.measurement import WITHHELD
 from eidos.redact.secret_names import is_harmless
-from eidos.redact.withholding import is_secret_name, withhold_text, withhold_value, withhold_words
+from eidos.redact.secrets_in_text import is_secret_name, withhold_text, withhold_value, withhold_words
 
 anything = st.text(max_size=60) | st.text(alphabet="tokenpw=:/@-\"' ,;&?", max_size=40)
 secrets = st.from_regex(r"[A-Za-z0-9]{12,24}", fullmatch=True).map(lambda text: "Zq" + text)

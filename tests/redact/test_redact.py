@@ -10,7 +10,7 @@ import pytest
 
 from eidos.model.measurement import WITHHELD
 from eidos.redact.secret_names import looks_secret
-from eidos.redact.withholding import is_secret_name, withhold_text, withhold_value, withhold_words
+from eidos.redact.secrets_in_text import is_secret_name, withhold_text, withhold_value, withhold_words
 
 if TYPE_CHECKING:
     from eidos.model.measurement import Reading

@@ -15,7 +15,7 @@ import pytest
 
 from eidos.formats import to_json
 from eidos.telemetry import spans
-from eidos.telemetry.otlp import BATCH, QUEUE, open_exporter
+from eidos.telemetry.otlp_exporter import BATCH, QUEUE, open_exporter
 from eidos.telemetry.spans import CLIENT, NOTHING, OFF, SERVER, Sampler, Span, Tracer
 from eidos.telemetry.trace_context import Context, parse, parse_baggage, parse_parent, parse_state, trace_id_of
 from eidos.workflow import make_recipe

@@ -17,10 +17,10 @@ import pytest
 from eidos import log
 from eidos.errors import IntegrityError, KubeError, NotFound
 from eidos.kube import api_client as kube
-from eidos.kube import stored_documents
+from eidos.kube import document_store
 from eidos.kube.api_client import Client
 from eidos.kube.cluster_config import load
-from eidos.kube.stored_documents import parse
+from eidos.kube.document_store import parse
 from tests.fakes.apiserver import ApiServer
 from tests.support.program import ROOT, Result, eidos, environment
 
@@ -50,11 +50,11 @@ def run(server: ApiServer, folder: Path, *words: str, **more: Any) -> Result:
 
 
 def write(client: Client, place: str, data: bytes) -> None:
-    stored_documents.write(client, parse(place), data, form="yaml", component="snapshot")
+    document_store.write(client, parse(place), data, form="yaml", component="snapshot")
 
 
 def read(client: Client, place: str) -> bytes:
-    return stored_documents.read(client, parse(place))
+    return document_store.read(client, parse(place))
 
 
 # -- from the command line --
@@ -274,7 +274,7 @@ def test_a_name_that_another_document_has(server: ApiServer, client: Client) -> 
     assert read(client, "cm://default/node-2") == b"a: 1\n"
     with pytest.raises(NotFound):
         read(client, "cm://default/node")
-    stored_documents.remove(client, parse("cm://default/node-2"))
+    document_store.remove(client, parse("cm://default/node-2"))
     write(client, "cm://default/node", TWO)
     with pytest.raises(KubeError, match="cm://default/node-2 is a part of cm://default/node"):
         write(client, "cm://default/node-2", b"a: 1\n")

@@ -116,7 +116,7 @@ class Transport:
         try:
             until = min(deadline, time.monotonic() + OPENING)
             if self._cluster.proxy:
-                from eidos.kube.tunnel import Proxy
+                from eidos.kube.proxy_tunnel import Proxy
 
                 proxy = Proxy(self._cluster.proxy)
                 sock = proxy.open(self.server, context, self.name, until)

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from eidos import __version__, log
 from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
-from eidos.kube.object_store import INDEX, LIMIT, PART, PARTS, Index, Kept, Part, Place, parse
 from eidos.kube.responses import Missing
+from eidos.kube.stored_object import INDEX, LIMIT, PART, PARTS, Index, Kept, Part, Place, parse
 
 __all__ = ["Place", "parse", "read", "remove", "write"]
 
