@@ -389,7 +389,7 @@ def name(call, *arguments):
         return type(fault).__name__
 def tell(status):
     cli = sys.modules["eidos.cli"]
-    from eidos import resources
+    from eidos.files import resources
     loader, root = cli.__loader__, os.path.dirname(os.path.dirname(os.path.dirname(cli.__file__)))
     os.write(1, ("\\n" + json.dumps({
         "source": loader.get_source("eidos.cli"),

@@ -251,10 +251,10 @@ def test_a_writer_that_is_cut_off_leaves_no_parts(server: ApiServer, client: Cli
 #: Writes a document in three parts.
 WRITER = """
 import random, sys, time
-from eidos.kube import client, config, documents
-connected = client.connect(config.load({}, kubeconfig=sys.argv[1]), deadline=time.monotonic() + 60)
+from eidos.kube import api_client, cluster_config, document_store
+client = api_client.connect(cluster_config.load({}, kubeconfig=sys.argv[1]), deadline=time.monotonic() + 60)
 text = random.Random(1).randbytes(1_200_000).hex().encode()
-documents.write(connected, documents.parse("cm://default/node"), text, form="yaml", component="snapshot")
+document_store.write(client, document_store.parse("cm://default/node"), text, form="yaml", component="snapshot")
 """
 
 
