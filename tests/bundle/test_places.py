@@ -158,10 +158,10 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path, folder: Path) -
     """A limit on the size of files stands in for a full disk: the system refuses the write half-way."""
     code = (
         "import resource, signal, sys\n"
-        "from eidos.bundle import writer\nfrom eidos.errors import Unavailable\n"
+        "from eidos.bundle import folder_writer\nfrom eidos.errors import Unavailable\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    writer.write(sys.argv[1], {'a.txt': b'x' * 900, 'recipe.yaml': b'x' * 5000})\n"
+        "try:\n    folder_writer.write(sys.argv[1], {'a.txt': b'x' * 900, 'recipe.yaml': b'x' * 5000})\n"
         "except Unavailable as fault:\n    print(fault.message)\n"
     )
     for place in (tmp_path / "new", folder):
