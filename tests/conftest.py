@@ -52,7 +52,7 @@ def tools(pytestconfig: pytest.Config) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def interpreters() -> dict[str, str]:
     """Minor version → path of every CPython from 3.9 on that this machine has."""
-    return {version.rpartition(".")[0]: path for version, path in build_zipapp.find_interpreters().items()}
+    return {each.version.rpartition(".")[0]: each.path for each in build_zipapp.select_interpreters(["auto"])}
 
 
 @pytest.fixture(scope="session", params=MINORS)

@@ -128,11 +128,6 @@ def values_tree(path: str) -> object:
         return None
 
 
-def value_names() -> list[str]:
-    """What :func:`values_tree` has in this checkout."""
-    return [name[len(VALUES) : -len(".yaml")] for name in _recipe_names() if name.startswith(VALUES) and name.endswith(".yaml")]
-
-
 def keep() -> None:
     """Read now what is otherwise read when it is needed: for a process that outlives the file that it came from."""
     import json
@@ -143,7 +138,7 @@ def keep() -> None:
 
 
 def template_tree() -> dict[str, Any]:
-    """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, as :mod:`eidos.bundle.prepared` has it."""
+    """All templates of bundles: path below ``templates/bundles/`` → text; in the archive, documents, or {"pieces": a text taken apart}."""
     if _templates:
         return _parsed(_templates[0])
     try:

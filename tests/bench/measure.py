@@ -89,7 +89,7 @@ def interpreters() -> dict[str, str]:
     """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
     import build_zipapp
 
-    return dict(build_zipapp.find_interpreters())
+    return {interpreter.version: interpreter.path for interpreter in build_zipapp.select_interpreters(["auto"])}
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
