@@ -14,9 +14,12 @@ values in place of their placeholders, where the machine has these programs; whe
 
 from __future__ import annotations
 
+import time
+
 from eidos.bundle import template_sets
 from eidos.errors import EidosError
 from eidos.model.lint import ERROR, WARNING, Fault, settled
+from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
 from eidos.suggest import did_you_mean
 from eidos.templates import markup as texts
 from eidos.templates import tree_template
@@ -44,7 +47,8 @@ _BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
 #: Subtypes of readings; what keys they have is the recipe's.
 _READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub.", "kmod.", "release.", "sysctl.")
 
-_SECONDS = 60
+#: What a program may take for one script.
+TIMEOUT_S = 60
 
 
 def lint(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[Fault]:
@@ -163,21 +167,18 @@ def _shell(scripts: list[tuple[str, str]]) -> Iterator[Fault]:
                 )
             continue
         for place, content in scripts:
-            yield from _said(place, content, program, [found, *arguments])
+            yield from _check_script(place, content, program, (found, *arguments))
 
 
-def _said(place: str, content: str, program: str, command: list[str]) -> Iterator[Fault]:
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            command, input=content.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as fault:
-        yield Fault(WARNING, program, place, f"{program} did not run: {fault}")
+def _check_script(path: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[Fault]:
+    result = run_program(Command(command, content.encode()), time.monotonic() + TIMEOUT_S)
+    if result.outcome != EXITED:
+        why = result.start_error or (f"timed out after {TIMEOUT_S} seconds" if result.outcome == TIMED_OUT else "it printed too much")
+        yield Fault(WARNING, program, path, f"{program} did not run: {why}")
         return
-    for line in done.stdout.decode(errors="backslashreplace").splitlines() if done.returncode else []:
+    output = result.output + result.errors
+    for line in output.decode(errors="backslashreplace").splitlines() if result.status else []:
         # "-:12:3: warning: … [SC2086]" and "bash: line 12: …"
         where, _, message = line.partition(": ")
         number = where.split(":")[1] if where.count(":") > 1 else message.partition(":")[0].removeprefix("line ")
-        yield Fault(ERROR, program, f"{place}:{number}" if number.isdigit() else place, message)
+        yield Fault(ERROR, program, f"{path}:{number}" if number.isdigit() else path, message)

@@ -185,10 +185,10 @@ class Observed:
 
     def _on_disk(self, work: Callable[[], None]) -> None:
         """Do what touches the file in a child: it may be on a file server that is gone."""
-        from eidos.process.child import answer
+        from eidos.process.child import run_in_child
 
         try:
-            answer(work, time.monotonic() + PATIENCE)
+            run_in_child(work, time.monotonic() + PATIENCE)
         except Timeout as late:
             message = f"--metrics-file: no answer from the file system at {self._place!r}"
             raise Timeout(message, "is it on a file server that is gone?") from late

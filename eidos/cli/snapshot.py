@@ -253,10 +253,10 @@ def _in_time(place: str, work: Callable[[], None], deadline: float) -> None:
     if place == document_locations.STDOUT or document_locations.in_cluster(place) or place.startswith(("/dev/", "/proc/")):
         work()
         return
-    from eidos.process.child import answer
+    from eidos.process.child import run_in_child
 
     try:
-        answer(work, deadline)
+        run_in_child(work, deadline)
     except Timeout as late:
         raise Timeout(f"--output: no answer from the file system at {place!r}", "is it on a file server that is gone?") from late
 
@@ -266,10 +266,10 @@ def _check_root(root: str, deadline: float) -> None:
 
     A child looks: the folder may be on a file server that is gone, and then whoever looks waits for ever.
     """
-    from eidos.process.child import answer
+    from eidos.process.child import run_in_child
 
     try:
-        reason = answer(lambda: _why_not(root), deadline)
+        reason = run_in_child(lambda: _why_not(root), deadline)
     except Timeout as late:
         raise Timeout(f"--root: no answer from the file system at {root!r}", "is it on a file server that is gone?") from late
     if reason:

@@ -105,10 +105,10 @@ def read_config(path: str | None) -> Config:
     if path is None:
         return Config()
     if may_never_answer(path):
-        from eidos.process.child import answer
+        from eidos.process.child import run_in_child
 
         try:
-            answer(lambda: os.access(path, os.R_OK), time.monotonic() + PATIENCE)
+            run_in_child(lambda: os.access(path, os.R_OK), time.monotonic() + PATIENCE)
         except Timeout:
             log.warn(f"{path}: no answer from its file system: going on without a configuration file", hint="set XDG_CONFIG_HOME")
             return Config()

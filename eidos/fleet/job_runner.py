@@ -19,7 +19,7 @@ from eidos.fleet.summary import Silence
 from eidos.kube import document_store
 from eidos.kube.responses import Missing
 from eidos.model.record import Record
-from eidos.process.signals import Held
+from eidos.process.signals import DeferredSignals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def ask(
         run.prepare()
         yield from run.follow(parallel, keep)
     finally:
-        with Held():  # an interrupt would leave the rest of it
+        with DeferredSignals():  # an interrupt would leave the rest of it
             client.close()
             if keep:
                 log.warn(f"run {plan.run} is left in the cluster", hint=run.how_to_remove())

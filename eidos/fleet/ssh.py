@@ -12,7 +12,7 @@ from contextlib import closing
 from eidos.errors import EidosError, InvalidInput
 from eidos.fleet import bootstrap
 from eidos.fleet.summary import Silence
-from eidos.process import run
+from eidos.process.run import NOT_STARTED, OUTPUT_LIMIT_BYTES, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eidos.fleet.bootstrap import Program
     from eidos.model.snapshot import Snapshot
-    from eidos.process.run import Ended
+    from eidos.process.run import ProgramResult
 
     Answer = Union[Snapshot, Silence]
 
@@ -30,6 +30,9 @@ HOST = "{host}"
 
 #: Seconds that a connection may take to come about.
 CONNECT = 15
+
+#: Seconds that a program gets to end the work on the other machine (srun does) before it is killed.
+GRACE_S = 0.5
 
 #: What ssh says, and what may be done about it.
 _HINTS = {
@@ -62,33 +65,36 @@ def ask(
     hosts: Sequence[str], program: Program, *, leading: Sequence[str], python: str = bootstrap.PYTHON, parallel: int, timeout: float
 ) -> Generator[tuple[str, Answer], None, None]:
     """Run ``program`` on each host and give what came of it, as it comes; ``leading`` are the :func:`words` before the command there."""
-    commands = ((host, [*(word.replace(HOST, host) for word in leading), *bootstrap.command(python)]) for host in hosts)
-    with closing(run.run(commands, program.text, parallel, timeout)) as found:
-        for ended in found:
-            yield ended.name, _answer(ended, program, leading[0], python, timeout)
+    tail = bootstrap.command(python)
+    commands = (Command((*(word.replace(HOST, host) for word in leading), *tail), stdin=program.text, label=host) for host in hosts)
+    with closing(run_programs(commands, timeout_s=timeout, parallel=parallel, grace_s=GRACE_S)) as results:
+        for result in results:
+            yield result.command.label, _answer(result, program, python, timeout)
 
 
-def _answer(ended: Ended, program: Program, tool: str, python: str, timeout: float) -> Answer:
-    said = bootstrap.reason(ended.err)
-    begun = bootstrap.has_begun(ended.out, program.mark)
-    if not begun and bootstrap.is_echo(ended.out):
+def _answer(result: ProgramResult, program: Program, python: str, timeout: float) -> Answer:
+    tool, status = result.command.arguments[0], result.shell_status
+    if result.outcome == NOT_STARTED:
+        return Silence(f"{tool}: {result.start_failure.lower()}", "install it, or name another way with --via")
+    errors = result.errors.decode("utf-8", "replace")
+    said = bootstrap.reason(errors)
+    begun = bootstrap.has_begun(result.output, program.mark)
+    if not begun and bootstrap.is_echo(result.output):
         return Silence("what it was sent came back", "a terminal in between does that: leave -t and the like out of --via")
-    if ended.fault == run.LATE:
+    if result.outcome == TIMED_OUT:
         why = f"no answer within {timeout:g} s" + (f": {said}" if said else "")
         return Silence(why, "give it more time with --timeout", "Timeout")
-    if ended.fault == run.TOO_MUCH:
-        return Silence(f"it printed more than {run.LIMIT >> 20} MiB")
-    if ended.fault == run.NOT_STARTED:
-        return Silence(said, "install it, or name another way with --via")
-    if not begun and ended.status == 127:
+    if result.outcome == TOO_MUCH_OUTPUT:
+        return Silence(f"it printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+    if not begun and status == 127:
         return Silence(f"there is no {python} there" + (f": {said}" if said else ""), "install it, or name it with --python")
-    if not begun and ended.status != 0:
-        hint = next((hint for words, hint in _HINTS.items() if words in ended.err), None)
-        return Silence(said or bootstrap.sample(ended.out) or f"{tool} ended with status {ended.status}", hint)
+    if not begun and status != 0:
+        hint = next((hint for words, hint in _HINTS.items() if words in errors), None)
+        return Silence(said or bootstrap.sample(result.output) or f"{tool} ended with status {status}", hint)
     try:
-        body = bootstrap.answer(ended.out, program.mark)
+        body = bootstrap.answer(result.output, program.mark)
         if not body.strip():
-            status = bootstrap.status(ended.out, program.mark)
+            status = bootstrap.status(result.output, program.mark)
             return Silence(said or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
         return snapshot(body)
     except EidosError as fault:

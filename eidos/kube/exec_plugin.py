@@ -1,39 +1,30 @@
 """Credential plugins: a program that prints a token or a certificate.
 
-Knows ``client.authentication.k8s.io`` v1 and v1beta1 (Kubernetes documentation, "client-go credential plugins") and how a program is kept
-within its time; must not know what the credentials are used for.
+Knows ``client.authentication.k8s.io`` v1 and v1beta1 (Kubernetes documentation, "client-go credential plugins"); must not know what the
+credentials are used for.
 
-The program gets no terminal: its standard input is empty and it leads a session of its own, which is killed as a whole when the deadline
-passes or the plugin ends. What it prints is read up to a bound and never shown, because it is secret; of its standard error the end is
-shown when it fails.
+A plugin gets no terminal and an empty standard input. What it prints is read up to a bound and never shown, because it is secret; the end
+of its standard error is shown when it fails.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
 from eidos.errors import InvalidData, Timeout, Unavailable
 from eidos.log import printable
 from eidos.model.record import Record
-from eidos.process.signals import Held
+from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from subprocess import Popen
     from typing import Any
 
     from eidos.kube.cluster_config import Exec
 
 #: Bytes of standard output that are read, and characters of standard error that are shown.
 LIMIT, SHOWN = 1 << 20, 300
-
-#: Seconds between two looks at whether the program has ended while something it started holds its output open.
-SLICE = 0.05
-
-#: Seconds that a program that was killed gets to be gone.
-GRACE = 1.0
 
 
 class Credential(Record):
@@ -55,15 +46,21 @@ def run(plugin: Exec, environ: Mapping[str, str], source: str, deadline: float) 
     """
     program = _find(plugin, environ, source)
     what = f"{source}: the plugin {plugin.command}"
-    out, err, status = _output(program, plugin, environ, what, deadline)
-    if len(out) > LIMIT:  # it was killed for that
+    environ = {**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)}
+    result = run_program(Command((plugin.command, *plugin.args), executable=program, environ=environ), deadline, LIMIT)
+    if result.outcome == NOT_STARTED:
+        raise Unavailable(f"{what} cannot be run: {result.start_failure.lower()}", "run it by hand to see") from result.start_error
+    if result.outcome == TIMED_OUT:
+        hint = "it may want you to log in first: run it by hand; or give it more time with --timeout"
+        raise Timeout(f"{what} did not end in time, and was stopped", hint)
+    if result.outcome == TOO_MUCH_OUTPUT:
         raise InvalidData(f"{what} printed more than {LIMIT >> 20} MiB", "is it a credential plugin?")
-    if status:
-        how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
-        said = printable(" ".join(err.decode(errors="replace").split()))[-SHOWN:]
+    if result.status:
+        how = f"was ended by signal {-result.status}" if result.status < 0 else f"failed with status {result.status}"
+        said = printable(" ".join(result.errors.decode(errors="replace").split()))[-SHOWN:]
         raise Unavailable(f"{what} {how}{f': {said}' if said else ''}", "it may want you to log in first: run it by hand, or kubectl")
     try:
-        return _read(out, plugin.version)
+        return _read(result.output, plugin.version)
     except _Garbage as fault:
         raise InvalidData(f"{what} printed no credential: {fault}", f"it must print an ExecCredential of {plugin.version}") from fault
 
@@ -96,88 +93,6 @@ def _info(plugin: Exec) -> str:
     if plugin.cluster is not None:
         spec["cluster"] = plugin.cluster
     return json.dumps({"kind": "ExecCredential", "apiVersion": plugin.version, "spec": spec})
-
-
-def _output(program: str, plugin: Exec, environ: Mapping[str, str], what: str, deadline: float) -> tuple[bytes, bytes, int]:
-    """Standard output and error, both bounded, and the exit status."""
-    child = None
-    try:
-        with Held():  # what began is ended, whatever comes in between
-            child = _begun(program, plugin, environ, what)
-        out, err = _listen(child, what, deadline)
-        return out, err, child.poll() or 0
-    finally:
-        if child is not None:
-            _end(child)
-
-
-def _begun(program: str, plugin: Exec, environ: Mapping[str, str], what: str) -> Popen[bytes]:
-    import subprocess
-
-    try:
-        return subprocess.Popen(
-            [plugin.command, *plugin.args],
-            executable=program,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
-        raise Unavailable(f"{what} cannot be run: {reason.lower()}", "run it by hand to see") from fault
-
-
-def _listen(child: Popen[bytes], what: str, deadline: float) -> tuple[bytes, bytes]:
-    """What the program says until it has ended, or has said too much."""
-    import select
-
-    assert child.stdout
-    assert child.stderr
-    poll, said = select.poll(), {child.stdout.fileno(): b"", child.stderr.fileno(): b""}
-    out, err = said
-    for fd in said:
-        os.set_blocking(fd, False)
-        poll.register(fd, select.POLLIN)
-    is_open = set(said)
-    while True:
-        ended = child.poll() is not None
-        left = deadline - time.monotonic()
-        if not ended and left <= 0:
-            hint = "it may want you to log in first: run it by hand; or give it more time with --timeout"
-            raise Timeout(f"{what} did not end in time, and was stopped", hint)
-        ready = poll.poll(0 if ended else min(left, SLICE) * 1000) if is_open else []
-        for fd, _ in ready:
-            part = os.read(fd, 1 << 16)
-            if not part:
-                poll.unregister(fd)
-                is_open.discard(fd)
-            said[fd] = said[fd] + part if fd == out else (said[fd] + part)[-4096:]
-        if len(said[out]) > LIMIT:
-            child.kill()
-            return said[out], said[err]
-        if ended and (not ready or left <= 0):
-            return said[out], said[err]
-        if not is_open and not ended:
-            time.sleep(max(0.0, min(left, 0.002)))
-
-
-def _end(child: Popen[bytes]) -> None:
-    """Kill the program and all that it started."""
-    import subprocess
-
-    try:
-        os.killpg(child.pid, 9)
-    except OSError:  # nobody is left
-        pass
-    for stream in (child.stdout, child.stderr):
-        if stream:
-            stream.close()
-    try:
-        child.wait(GRACE)
-    except subprocess.TimeoutExpired:  # in the kernel's hands: it may never go, and nobody waits for it any more
-        child.returncode = -9
 
 
 def _read(out: bytes, version: str) -> Credential:

@@ -11,20 +11,17 @@ nvidia-smi(1): -q query, -x XML; exit status 14 says that an InfoROM is corrupte
 from __future__ import annotations
 
 import os
-import time
 
 from eidos.errors import InvalidData, NotFound, Timeout, Unavailable
 from eidos.model.record import Record
+from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The most that the program may print, in bytes.
-LIMIT = 16 << 20
-
-#: Seconds that a killed program gets to be gone.
-_GRACE = 0.1
+#: Bytes that the program may print.
+OUTPUT_LIMIT_BYTES = 16 << 20
 
 #: The longest text of one element, in characters.
 _TEXT = 64 << 10
@@ -59,55 +56,20 @@ def query(program: str, deadline: float) -> bytes:
     """What ``program -q -x`` prints.
 
     ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout, or Unavailable when the program cannot be started,
-    prints more than :data:`LIMIT` bytes, or prints nothing that could be a document; the message then has its first line.
+    prints more than :data:`OUTPUT_LIMIT_BYTES`, or prints nothing that could be a document; the message then has its first line.
     """
-    import select
-    import subprocess
-
-    try:
-        process = subprocess.Popen(
-            [program, "-q", "-x"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except OSError as fault:
-        raise Unavailable(f"{program} cannot be started: {fault.strerror}") from fault
-    assert process.stdout is not None
-    fd = process.stdout.fileno()
-    output = bytearray()
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    try:
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise Timeout(f"{program} did not finish in time")
-            if not poll.poll(min(left, 3600.0) * 1000 + 1):
-                continue
-            chunk = os.read(fd, 1 << 16)
-            if not chunk:
-                break
-            output += chunk
-            if len(output) > LIMIT:
-                raise Unavailable(f"{program} printed more than {LIMIT >> 20} MiB")
-        try:
-            status = process.wait(max(0.0, min(deadline - time.monotonic(), 3600.0)))
-        except subprocess.TimeoutExpired:
-            raise Timeout(f"{program} did not finish in time") from None
-    finally:
-        process.stdout.close()
-        if process.poll() is None:
-            process.kill()
-            try:
-                process.wait(_GRACE)
-            except subprocess.TimeoutExpired:  # in the kernel's hands: it may never go
-                pass
-    if b"<nvidia_smi_log" not in output:
-        said = bytes(output[:4096]).decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
-        raise Unavailable(f"{program} ended with status {status}: {said or 'it said nothing'}")
-    return bytes(output)
+    command = Command((program, "-q", "-x"), environ={**os.environ, "LC_ALL": "C"})
+    result = run_program(command, deadline, OUTPUT_LIMIT_BYTES)
+    if result.outcome == NOT_STARTED:
+        raise Unavailable(f"{program} cannot be started: {result.start_failure}") from result.start_error
+    if result.outcome == TIMED_OUT:
+        raise Timeout(f"{program} did not finish in time")
+    if result.outcome == TOO_MUCH_OUTPUT:
+        raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+    if b"<nvidia_smi_log" not in result.output:
+        first_line = result.output[:4096].decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
+        raise Unavailable(f"{program} ended with status {result.status}: {first_line or 'it said nothing'}")
+    return result.output
 
 
 def parse(data: bytes) -> Document:

@@ -1,17 +1,16 @@
-"""Functions that run in processes of their own, so that none of them can keep the program.
+"""Functions that run in processes of their own, so that none of them can hold up the program.
 
-Knows fork, pipes, frames, deadlines and kills; must not know what is computed. A thread that is stuck in the kernel keeps
-its process from exiting; a child can be abandoned. Three rules hold it together:
+Knows fork, pipes, frames, deadlines and kills; must not know what is computed. A thread that is stuck in the kernel keeps its process from
+exiting; a child process can be abandoned. Three rules make that hold:
 
 * one thread forks every child before any other thread starts, so no child inherits a lock that nobody will release;
-* a child holds no descriptor of another child and none of the parent's standard streams, so ``eidos … | cat`` ends when the
-  parent does, whatever hangs;
-* the parent never waits for a child: it reads until the deadline, sends SIGKILL to the child's process group (its own
-  children die with it), and goes on. The one exception is the kernel's: PID 1 of a PID namespace cannot leave before the
-  processes in it are gone.
+* a child holds no descriptor of another child and none of the parent's standard streams, so ``eidos … | cat`` ends when the parent does,
+  whatever hangs;
+* the parent never waits for a child: it reads until the deadline, sends SIGKILL to the child and everything it started, and goes on. The
+  one exception is the kernel's: PID 1 of a PID namespace cannot leave before the processes in it are gone.
 
-A frame is a 4-byte little-endian length and that many bytes of :mod:`marshal`, which is builtin, quick, and safe here because
-both ends are the same interpreter; an empty frame is the end.
+A frame is a 4-byte little-endian length and that many bytes of :mod:`marshal`, which is builtin, quick, and safe here because both ends
+are the same interpreter; an empty frame is the end.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import select
 import time
 
 from eidos.errors import EidosError, Timeout, Unavailable
+from eidos.process.process_tree import ProcessTree, kill_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     Frame = Any
     Produce = Callable[[], Iterable[Frame]]
 
-#: The most that one child may say, in bytes; more is a fault of its source.
-LIMIT = 64 << 20
+#: Bytes that one child may send; more is a fault of its source.
+FRAMES_LIMIT_BYTES = 64 << 20
 
-#: Seconds after which a reader looks up to see whether it was told to stop.
-SLICE = 0.1
+#: Seconds after which a reader looks whether the child was killed meanwhile.
+SLICE_S = 0.1
 
 
-class Died(Unavailable):
+class ChildDied(Unavailable):
     """A child ended without finishing its work: a crash in a driver's library, the kernel short of memory."""
 
 
@@ -51,10 +51,10 @@ class Child:
         Raises Unavailable when the system has no process or descriptor left.
         """
         self._go = self._out = -1
-        self._ended = self._cancelled = False
+        self._is_finished = self._is_reaped = self._is_killed = False
         opened: list[int] = []
         try:
-            keep_standard_streams()
+            fill_standard_streams()
             opened += os.pipe()
             opened += os.pipe()
             self.pid = os.fork()
@@ -65,7 +65,7 @@ class Child:
             raise Unavailable(f"cannot start a process: {(fault.strerror or str(fault)).lower()}", hint) from fault
         go_in, go_out, out_in, out_out = opened
         if self.pid == 0:
-            _serve(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
+            _run(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
         os.close(go_in)
         os.close(out_out)
         self._go, self._out = go_out, out_in
@@ -81,35 +81,35 @@ class Child:
             go, self._go = self._go, -1
             try:
                 os.write(go, b"!")
-            except OSError:  # it is gone already; frames() says how
+            except OSError:  # it has ended already; frames() says how
                 pass
             os.close(go)
 
     def frames(self, deadline: float) -> Iterator[Frame]:
-        """Yield what the child says, until it is done.
+        """Yield the child's frames as they come, until the last.
 
-        ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout when it passes or :meth:`kill` was called, Died when
-        the child ends early or says more than :data:`LIMIT` bytes. Frames that came before have been yielded.
+        ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout when it passes or :meth:`kill` was called, ChildDied when the
+        child ends early or sends more than :data:`FRAMES_LIMIT_BYTES`. Frames that came before have been yielded.
         """
         self.start()
         poll = select.poll()
         poll.register(self._out, select.POLLIN)
-        buffer, total, said_end = bytearray(), 0, False
+        buffer, total_bytes = bytearray(), 0
         while True:
             left = deadline - time.monotonic()
-            if left <= -SLICE or self._cancelled:
+            if left <= -SLICE_S or self._is_killed:
                 raise Timeout("no answer before the deadline")
-            # What was said in time counts, even if it is read a little later.
-            if not poll.poll(min(left, SLICE) * 1000 + 1 if left > 0 else 0):
+            # What was sent in time counts, even if it is read a little later.
+            if not poll.poll(min(left, SLICE_S) * 1000 + 1 if left > 0 else 0):
                 if left <= 0:
                     raise Timeout("no answer before the deadline")
                 continue
             chunk = os.read(self._out, 1 << 18)
             if not chunk:
                 break
-            total += len(chunk)
-            if total > LIMIT:
-                raise Died(f"said more than {LIMIT >> 20} MiB")
+            total_bytes += len(chunk)
+            if total_bytes > FRAMES_LIMIT_BYTES:
+                raise ChildDied(f"said more than {FRAMES_LIMIT_BYTES >> 20} MiB")
             buffer += chunk
             while len(buffer) >= 4:
                 size = int.from_bytes(buffer[:4], "little")
@@ -120,16 +120,16 @@ class Child:
                 if data:
                     yield marshal.loads(data)
                 else:
-                    said_end = True
-        if not said_end:
-            raise Died(self._death())
+                    self._is_finished = True
+        if not self._is_finished:
+            raise ChildDied(self._cause_of_death())
 
-    def _death(self) -> str:
+    def _cause_of_death(self) -> str:
         # The pipe closes a moment before the process can be reaped.
         for _ in range(50):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                self._ended = True
+                self._is_reaped = True
                 if os.WIFSIGNALED(status):
                     return f"its process was ended by signal {os.WTERMSIG(status)}"
                 return f"its process ended with status {os.WEXITSTATUS(status)}"
@@ -137,14 +137,14 @@ class Child:
         return "its process closed its pipe and went on"
 
     def kill(self) -> None:
-        """Kill the child and whatever it started, without waiting; whoever reads its frames stops. Safe from any thread."""
-        self._cancelled = True
-        if not self._ended:
-            for kill in (os.killpg, os.kill):
-                try:
-                    kill(self.pid, 9)
-                except OSError:  # gone, or its group is
-                    pass
+        """Kill the child and everything it started, without waiting; a thread that reads its frames stops. Safe from any thread."""
+        self._is_killed = True
+        if self._is_reaped:
+            return
+        if self.is_started and not self._is_finished:
+            ProcessTree(self.pid).kill()
+        else:  # it has started nothing that could be left
+            kill_group(self.pid)
 
     def close(self) -> None:
         """Kill the child if it still runs, and let go of it; only the thread that reads its frames may call this. Again is harmless."""
@@ -160,58 +160,58 @@ class Child:
 
     def reap(self) -> bool:
         """Collect the child if it has ended, without waiting; True when nothing of it is left."""
-        if not self._ended:
+        if not self._is_reaped:
             try:
-                self._ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
+                self._is_reaped = os.waitpid(self.pid, os.WNOHANG)[0] != 0
             except OSError:  # somebody else reaped it
-                self._ended = True
-        return self._ended
+                self._is_reaped = True
+        return self._is_reaped
 
 
-def answer(work: Callable[[], Frame], deadline: float) -> Frame:
-    """What ``work`` returns (a plain tree), from a child: for a look at a file system that may never answer.
+def run_in_child(function: Callable[[], Frame], deadline: float) -> Frame:
+    """Return what ``function`` returns (a plain tree), from a child: for a look at a file system that may never answer.
 
     An EidosError of the child's is raised here, with its code, message and hint; Timeout when the deadline passes, Unavailable when
-    no process can be had, Died when the child ends early.
+    no process can be started, ChildDied when the child ends early.
     """
 
     def produce() -> Iterator[Frame]:
         try:
-            yield (None, work(), None)
+            yield (None, function(), None)
         except EidosError as fault:
             yield (fault.code, fault.message, fault.hint)
 
     child = Child(produce)
     try:
-        ((code, said, hint),) = child.frames(deadline)
+        ((code, value, hint),) = child.frames(deadline)
     finally:
         child.close()
     if code is None:
-        return said
-    fault = EidosError(said, hint)
+        return value
+    fault = EidosError(value, hint)
     fault.code = code
     raise fault
 
 
-def keep_standard_streams() -> None:
+def fill_standard_streams() -> None:
     """Open /dev/null wherever descriptor 0, 1 or 2 is closed, so that no pipe ever gets one of these numbers."""
     while True:
-        fd = nowhere()
+        fd = _open_null()
         if fd > 2:
             os.close(fd)
             return
 
 
-def nowhere() -> int:
-    """A new descriptor for what nobody wants: of /dev/null, or of an empty file in memory where a bare root has no /dev."""
+def _open_null() -> int:
+    """A new descriptor of /dev/null, or of an empty file in memory where a bare root has no /dev."""
     try:
         return os.open(os.devnull, os.O_RDWR)
     except OSError:
-        return os.memfd_create("nowhere")
+        return os.memfd_create("null")
 
 
-def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
-    """The child's whole life; never returns."""
+def _run(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
+    """Do the work of the child and leave; never returns."""
     status = 1
     try:
         os.setpgid(0, 0)
@@ -219,7 +219,7 @@ def _serve(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
         for fd in foreign:
             if fd >= 0:
                 os.close(fd)
-        null = nowhere()
+        null = _open_null()
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         if os.read(go, 1):

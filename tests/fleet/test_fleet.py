@@ -19,7 +19,7 @@ from eidos.fleet.summary import Silence, Summary
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot, from_tree
-from eidos.process.run import Ended
+from eidos.process.run import EXITED, Command, ProgramResult
 
 RULES = comparison_rules.shipped()
 
@@ -364,7 +364,7 @@ def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
 def test_a_program_that_was_ended_there() -> None:
     out = b"\n--eidos-0 begin\n\n--eidos-0 end 137\n"
     assert (status(out, "--eidos-0"), status(out[:20], "--eidos-0"), status(b"", "--eidos-0")) == (137, 0, 0)
-    ended = Ended("gpu-1", 0, out, "")
-    silence = ssh._answer(ended, Program(b"", "--eidos-0"), "ssh", "python3", 60)
+    result = ProgramResult(Command(("ssh",), label="gpu-1"), EXITED, 0, out)
+    silence = ssh._answer(result, Program(b"", "--eidos-0"), "python3", 60)
     assert isinstance(silence, Silence)
     assert silence.why == "it printed no snapshot and ended with status 137"

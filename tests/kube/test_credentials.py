@@ -134,33 +134,6 @@ def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, serve
     assert not alive(pid)
 
 
-#: A program that stays when it is killed, as one does that waits for a file server: whoever traces it does not let it go for a while.
-STAYS = """#!{python}
-import ctypes, os, time
-libc, plugin = ctypes.CDLL(None), os.getpid()
-libc.prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
-if not os.fork():
-    os.setsid()
-    seized = libc.ptrace(0x4206, plugin, None, None) == 0  # PTRACE_SEIZE
-    open({mark!r}, "w").write(f"{{plugin}} {{seized}}")
-    time.sleep(20)
-    os._exit(0)
-time.sleep(60)
-"""
-
-
-def test_a_plugin_that_cannot_be_killed_is_left(tmp_path: Path, server: ApiServer) -> None:
-    user, mark = plugin(tmp_path, ""), tmp_path / "mark"
-    (tmp_path / "get-token").write_text(STAYS.format(python=sys.executable, mark=str(mark)))
-    began = time.monotonic()
-    refused(asks(tmp_path, server, user, patience=5), Timeout, "did not end in time, and was stopped")
-    assert time.monotonic() - began < 15  # and not until the one that traces it lets go
-    number, seized = mark.read_text().split()
-    if seized != "True":
-        pytest.skip("no process may trace another here")
-    assert Path(f"/proc/{number}").exists()
-
-
 def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: ApiServer) -> None:
     """Its output is inherited by a child that goes on: the plugin has ended, and that is what counts."""
     credentials = asks(tmp_path, server, plugin(tmp_path, f"sleep 300 & echo '{credential(token='abc')}'"))

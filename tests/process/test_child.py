@@ -1,4 +1,4 @@
-"""Children that hang, crash, babble or vanish never keep the parent, and never spoil their siblings."""
+"""Children that hang, crash, flood or vanish never hold up the parent, nor spoil what their siblings send."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from eidos.errors import Timeout
-from eidos.process.child import LIMIT, Child, Died
+from eidos.process.child import FRAMES_LIMIT_BYTES, Child, ChildDied
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -41,14 +41,14 @@ def wait_until_gone(pid: int) -> bool:
     return False
 
 
-def test_frames_arrive_whole_and_in_order() -> None:
+def test_frames_arrive_complete_and_in_order() -> None:
     frames = [("a", 1), {"deep": [1.5, True, None, "é\ud800"]}, "x" * 3_000_000, []]
     child = Child(lambda: iter(frames))
     assert list(child.frames(soon())) == frames
     child.close()
 
 
-def test_what_came_before_the_deadline_is_kept() -> None:
+def test_what_came_before_the_deadline_is_not_lost() -> None:
     def produce() -> Iterator[str]:
         yield "first"
         time.sleep(3600)
@@ -62,11 +62,11 @@ def test_what_came_before_the_deadline_is_kept() -> None:
     assert wait_until_gone(child.pid)
 
 
-def test_what_was_said_in_time_counts_when_it_is_read_late() -> None:
-    child = Child(lambda: ["said", "in time"])
+def test_what_was_sent_in_time_counts_when_it_is_read_late() -> None:
+    child = Child(lambda: ["sent", "in time"])
     child.start()
     time.sleep(0.2)
-    assert list(child.frames(time.monotonic() - 0.01)) == ["said", "in time"]
+    assert list(child.frames(time.monotonic() - 0.01)) == ["sent", "in time"]
     child.close()
 
 
@@ -84,7 +84,7 @@ def test_a_hang_inside_a_library_call_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
-def test_a_crash_is_told_with_its_signal(number: int) -> None:
+def test_a_crash_is_reported_with_its_signal(number: int) -> None:
     def produce() -> Iterator[int]:
         faulthandler.disable()  # pytest's would print the test's own stack
         yield 1
@@ -92,17 +92,17 @@ def test_a_crash_is_told_with_its_signal(number: int) -> None:
         time.sleep(10)
 
     child = Child(produce)
-    with pytest.raises(Died, match=f"signal {int(number)}"):
+    with pytest.raises(ChildDied, match=f"signal {int(number)}"):
         list(child.frames(soon()))
     child.close()
 
 
-def test_an_exception_that_nobody_caught_is_told() -> None:
+def test_an_uncaught_exception_is_reported() -> None:
     def produce() -> Iterator[object]:
         yield object()  # marshal has no word for it
 
     child = Child(produce)
-    with pytest.raises(Died, match="status 1"):
+    with pytest.raises(ChildDied, match="status 1"):
         list(child.frames(soon()))
     child.close()
 
@@ -113,16 +113,17 @@ def test_endless_talk_is_cut_off() -> None:
             yield b"x" * (1 << 20)
 
     child = Child(produce)
-    with pytest.raises(Died, match="MiB"):
+    with pytest.raises(ChildDied, match="MiB"):
         for frame in child.frames(soon(60)):
-            assert isinstance(frame, bytes) and len(frame) < LIMIT
+            assert isinstance(frame, bytes) and len(frame) < FRAMES_LIMIT_BYTES
     child.close()
     assert wait_until_gone(child.pid)
 
 
-def test_a_grandchild_dies_with_the_child() -> None:
+@pytest.mark.parametrize("leads_a_session", [False, True])
+def test_a_grandchild_dies_with_the_child(leads_a_session: bool) -> None:
     def produce() -> Iterator[int]:
-        yield subprocess.Popen(["sleep", "3600"]).pid
+        yield subprocess.Popen(["sleep", "3600"], start_new_session=leads_a_session).pid
         time.sleep(3600)
 
     child = Child(produce)
@@ -145,7 +146,7 @@ import os, resource, sys
 sys.path.insert(0, {str(ROOT)!r})
 from eidos.errors import Unavailable
 from eidos.process.child import Child
-held = os.listdir("/proc/self/fd")
+before = os.listdir("/proc/self/fd")
 for limit in range(3, 7):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     try:
@@ -153,7 +154,7 @@ for limit in range(3, 7):
     except Unavailable as fault:
         print(fault.message)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-assert os.listdir("/proc/self/fd") == held
+assert os.listdir("/proc/self/fd") == before
 """
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.stderr == ""
@@ -183,7 +184,7 @@ def test_kill_from_elsewhere_stops_the_reader() -> None:
 
     child = Child(lambda: iter(lambda: time.sleep(3600), 1))
     threading.Timer(0.2, child.kill).start()
-    with pytest.raises((Timeout, Died)):
+    with pytest.raises((Timeout, ChildDied)):
         list(child.frames(soon(60)))
     child.close()
 
@@ -220,7 +221,7 @@ os._exit(0)  # without closing: the child may live on, the pipe to the reader mu
 """
 
 
-def test_a_reader_of_our_output_is_not_kept_by_a_hanging_child() -> None:
+def test_a_reader_of_our_output_is_not_held_up_by_a_hanging_child() -> None:
     """A child holding standard output would keep ``eidos … | cat`` open after eidos has left."""
     process = subprocess.Popen([sys.executable, "-c", HANGING.format(root=str(ROOT))], stdout=subprocess.PIPE, start_new_session=True)
     try:
