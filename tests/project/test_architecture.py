@@ -39,6 +39,20 @@ BESIDE = {
 #: Where a failure of any kind is caught, so that it costs no more than its own part.
 CATCH_ALL = {"eidos/collector_runner.py", "eidos/server/middleware.py"}
 
+#: What starts another process → where that may stand, and why.
+STARTS_PROCESSES = {
+    "eidos/process/run.py": "every program",
+    "eidos/process/child.py": "every function in a process of its own",
+    "eidos/server/transport/supervisor.py": "workers, which inherit its sockets and are restarted",
+}
+
+#: What starts a thread → where that may stand, and why.
+STARTS_THREADS = {
+    "eidos/process/thread_pool.py": "every thread",
+    **dict.fromkeys(("eidos/http_wire/client.py", "eidos/kube/list_pages.py", "eidos/telemetry/otlp_exporter.py"), "for now"),
+    "eidos/server/transport/request_workers.py": "for now",
+}
+
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
 
 #: In pieces, or this file would break its own law.
@@ -157,6 +171,38 @@ def test_what_is_caught_is_named(file: str) -> None:
             broad = caught & {"everything", "Exception", "BaseException"}
             raises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
             assert not broad or raises or file in CATCH_ALL, f"{file}:{node.lineno}: catches {broad.pop()}"
+
+
+def uses(file: str, pattern: str) -> list[str]:
+    """What a file imports or calls that matches, as ``line: name``."""
+    found = []
+    for node in ast.walk(tree(file)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names = [f"{node.value.id}.{node.attr}"]
+        found += [f"{file}:{getattr(node, 'lineno', 0)}: {name}" for name in names if re.fullmatch(pattern, name)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        (
+            r"subprocess(\.(?!Popen\b).*)?|_posixsubprocess.*|multiprocessing.*|pty.*|os\.(fork.*|exec.*|spawn.*|posix_spawn.*|system|popen)",
+            STARTS_PROCESSES,
+        ),
+        (r"(threading\.)(Thread|Timer)|_thread\.start_.*|concurrent.*|multiprocessing.*", STARTS_THREADS),
+    ],
+    ids=["processes", "threads"],
+)
+def test_processes_and_threads_are_started_in_one_room(pattern: str, allowed: dict[str, str]) -> None:
+    found = {file: uses(file, pattern) for file in MODULES}
+    assert not [use for file, names in found.items() if file not in allowed for use in names]
+    assert all(found.get(file) for file in allowed), "an exception that nobody needs"
 
 
 def text_files() -> list[Path]:
