@@ -129,9 +129,9 @@ def make_recipe(
     from eidos.model.record import replace
     from eidos.recipe.detection import detect
     from eidos.recipe.resolver import resolve
-    from eidos.recipe.store import shipped
+    from eidos.recipe.store import shipped_store
 
-    store = store or shipped()
+    store = store or shipped_store()
     asked = store.catalog.query(said or {}, called)
     if snapshot is None:
         return resolve(asked, store, explain=explain)

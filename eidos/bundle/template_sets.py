@@ -10,11 +10,11 @@ from __future__ import annotations
 from eidos.errors import InvalidData, NotFound
 from eidos.model.recipe import API_VERSION
 from eidos.model.record import Record
+from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.templates.markup import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Union
 
     from eidos.templates.markup import Piece
@@ -170,73 +170,53 @@ def read(templates: Templates, id: str, chart_version: str = "", service: str = 
     index = _index(templates, own)
     settings: dict[str, Any] = {}
     files: dict[str, File] = {}
-    base = index.get("extends")
-    if base is not None:
-        if not isinstance(base, str) or f"{base}/{INDEX}" not in templates.contents or base == id:
-            raise InvalidData(f"{templates.name(own)}: extends: there is no set {base!r}", f"write extends: {EVERY}")
+    base = index.text("extends")
+    if base:
+        if f"{base}/{INDEX}" not in templates.contents or base == id:
+            raise index.error(f"there is no set {base!r}", f"write extends: {EVERY}", "extends")
         below = _index(templates, f"{base}/{INDEX}")
-        settings.update(_settings(below, templates.name(f"{base}/{INDEX}"), chart_version, service))
-        files.update(_files(below, templates, base))
-    settings.update(_settings(index, templates.name(own), chart_version, service))
-    files.update(_files(index, templates, own.partition("/")[0]))
-    return TemplateSet(id, str(index.get("version", "")), tuple(files.values()), settings)
+        settings.update(_settings(below, chart_version, service))
+        files.update(_files(below, base))
+    settings.update(_settings(index, chart_version, service))
+    files.update(_files(index, own.partition("/")[0]))
+    return TemplateSet(id, index.text("version"), tuple(files.values()), settings)
 
 
-def _index(templates: Templates, path: str) -> dict[str, Any]:
-    name = templates.name(path)
+def _index(templates: Templates, path: str) -> TreeReader:
     documents = templates.documents(path)
-    if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise InvalidData(f"{name}: expected one mapping")
-    index: dict[str, Any] = documents[0]
-    if not isinstance(index.get("version"), str):
-        raise InvalidData(f"{name}: version: expected text", "a set of templates has a version, in quotes")
-    if index.get("recipe") != API_VERSION:
-        raise InvalidData(f"{name}: recipe: these templates need {index.get('recipe')!r}, and recipes are {API_VERSION}")
+    if len(documents) != 1:
+        raise InvalidData(f"{templates.name(path)}: expected one document, found {len(documents)}")
+    index = TreeReader(documents[0], templates.name(path), text_types=QUOTED)
+    index.name("version")
+    if index.text("recipe") != API_VERSION:
+        raise index.error(f"these templates need {index.text('recipe')!r}, and recipes are {API_VERSION}", name="recipe")
     return index
 
 
-def _settings(index: Mapping[str, Any], name: str, chart_version: str, service: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    for key, inner in (("settings", None), ("services", service), ("versions", chart_version)):
-        tree = index.get(key) or {}
-        if not isinstance(tree, dict):
-            raise InvalidData(f"{name}: {key}: expected a mapping")
-        found = tree if inner is None else tree.get(inner) or {}
-        if not isinstance(found, dict):
-            raise InvalidData(f"{name}: {key}.{inner}: expected a mapping")
-        settings.update(found)
+def _settings(index: TreeReader, chart_version: str, service: str) -> dict[str, Any]:
+    settings = dict(index.mapping("settings").tree)
+    for key, inner in (("services", service), ("versions", chart_version)):
+        settings.update(index.mapping(key).mapping(inner).tree)
     return settings
 
 
-def _files(index: Mapping[str, Any], templates: Templates, folder: str) -> dict[str, File]:
-    name = templates.name(f"{folder}/{INDEX}")
-    items = index.get("files") or []
-    if not isinstance(items, list):
-        raise InvalidData(f"{name}: files: expected a list")
+def _files(index: TreeReader, folder: str) -> dict[str, File]:
     files: dict[str, File] = {}
-    for number, item in enumerate(items):
-        at = f"{name}: files[{number}]"
-        if not isinstance(item, dict) or not isinstance(item.get("template"), str):
-            raise InvalidData(f"{at}: expected a mapping with a template")
-        template: str = item["template"]
-        when = item.get("when") or ""
-        if not isinstance(when, str):
-            raise InvalidData(f"{at}.when: expected a name")
-        target = _path(item.get("target", template), f"{at}.target")
-        kind = item.get("kind") or (DATA if template.endswith(_DATA_ENDINGS) else TEXT)
-        if kind not in (DATA, TEXT):
-            raise InvalidData(f"{at}.kind: {kind!r} is neither {DATA} nor {TEXT}")
-        if item.get("example") and not target.startswith(EXAMPLES):
-            raise InvalidData(f"{at}.target: an example lies below {EXAMPLES}")
+    for item in index.mappings("files"):
+        template = item.name("template")
+        target = _target(item, template)
+        kind = item.choice("kind", (DATA, TEXT)) if "kind" in item else DATA if template.endswith(_DATA_ENDINGS) else TEXT
+        if item.flag("example", False) and not target.startswith(EXAMPLES):
+            raise item.error(f"an example lies below {EXAMPLES}", name="target")
         manifest = target.startswith(MANIFESTS) and not target.startswith(EXAMPLES)
-        applied = manifest and item.get("apply") is not False
-        files[target] = File(f"{folder}/{template}", target, kind, when, applied)
+        files[target] = File(f"{folder}/{template}", target, kind, item.text("when"), manifest and item.flag("apply", True))
     return files
 
 
-def _path(path: object, at: str) -> str:
-    if not isinstance(path, str) or not path or set(path.split("/")) & {"", ".", ".."} or not path.isprintable() or "\\" in path:
-        raise InvalidData(f"{at}: {path!r} is no path below the component's folder")
+def _target(item: TreeReader, template: str) -> str:
+    path = item.text("target") or template
+    if set(path.split("/")) & {"", ".", ".."} or not path.isprintable() or "\\" in path:
+        raise item.error(f"{path!r} is no path below the component's folder", name="target")
     if path in OWN:
-        raise InvalidData(f"{at}: {path} is written by eidos itself")
+        raise item.error(f"{path} is written by eidos itself", name="target")
     return path

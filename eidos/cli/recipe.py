@@ -158,7 +158,7 @@ def open_store(data: str | None) -> Store:
     from eidos.recipe import store
 
     if data is None:
-        return store.shipped()
+        return store.shipped_store()
     opened = store.open_store(data)
     from eidos.recipe.lint import ERROR, lint_path
 
@@ -200,11 +200,11 @@ def read_snapshot(place: str, values: Values | None = None) -> tuple[Snapshot, b
     """The snapshot in a file, on standard input or in a cluster, and its bytes; raises an EidosError that says what is there instead."""
     from eidos import formats
     from eidos.cli.document_locations import read
-    from eidos.model.snapshot import from_tree
+    from eidos.model.snapshot import Snapshot
 
     name = "standard input" if place == "-" else place
     data = read(place, values=values)
     tree = formats.from_text(data, name)
     if tree is None:
         raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
-    return from_tree(tree, name), data
+    return Snapshot.from_tree(tree, name), data

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from eidos.errors import InvalidData
 from eidos.model.measurement import VOLATILE
 from eidos.model.number_format import written
 from eidos.model.record import Record
+from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES, is_volatile_sysctl
 
 TYPE_CHECKING = False
@@ -69,15 +69,14 @@ class Rules:
     def __init__(self, tree: Any, where: str) -> None:
         import re
 
-        if not isinstance(tree, dict):
-            raise InvalidData(f"{where}: expected a mapping")
+        root = TreeReader(tree, where, text_types=QUOTED)
+        self._left_out = _any([path for name in LEFT_OUT for path in root.names(name)])
+        self._approximate = _any(root.names("approximate"))
         try:
-            self._left_out = _any([path for name in LEFT_OUT for path in tree.get(name) or ()])
-            self._approximate = _any(tree.get("approximate") or ())
-            self._masked = [(_any([row["path"]]), re.compile(row["pattern"])) for row in tree.get("masked") or ()]
-            self.said = [Said(row["path"], row["as"], _any(row.get("with") or (), "[^.]*")) for row in tree.get("said") or ()]
-        except (KeyError, TypeError, AttributeError, re.error) as fault:
-            raise InvalidData(f"{where}: {fault}", "it holds lists of paths, and rows with path and pattern, or path and as") from fault
+            self._masked = [(_any([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
+        except re.error as fault:
+            raise root.error(str(fault), name="masked") from fault
+        self.said = [Said(row.name("path"), row.name("as"), _any(row.names("with"), "[^.]*")) for row in root.mappings("said")]
         self._known: dict[Place, Treatment] = {}
 
     def counted(self, snapshot: Snapshot, *names: str) -> Readings:

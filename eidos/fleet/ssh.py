@@ -104,6 +104,6 @@ def _answer(result: ProgramResult, program: Program, python: str, timeout: float
 def snapshot(body: bytes) -> Snapshot:
     """The snapshot in a JSON document; InvalidData when it is none."""
     from eidos import formats
-    from eidos.model.snapshot import from_tree
+    from eidos.model.snapshot import Snapshot
 
-    return from_tree(formats.from_text(body, "its answer"), "its answer")
+    return Snapshot.from_tree(formats.from_text(body, "its answer"), "its answer")

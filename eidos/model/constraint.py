@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Union
 
     from eidos.model.measurement import Reading
+    from eidos.model.tree_reader import TreeReader
 
     Key = tuple[float, ...]
     Intervals = tuple[tuple[Key, Key], ...]
@@ -161,6 +162,11 @@ def parse(text: str) -> Expression:
             break
         place += 1
     return Expression(tuple(terms))
+
+
+def read_constraint(tree: TreeReader) -> Constraint:
+    """The constraint in a mapping of a document; InvalidData with its path when there is none."""
+    return Constraint(tree.name("name"), tree.parsed("value", parse), tree.text("why"), tree.text("source"))
 
 
 def _term(text: str, place: int) -> tuple[Term, int]:

@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
+    from eidos.model.tree_reader import TreeReader
+
     Reading = Union[str, int, float, bool]
     Readings = dict[str, Reading]
     Part = Union["Subtype", "Gap"]
@@ -75,3 +77,18 @@ class Outcome(Record):
     absent: dict[str, str] = {}
     withheld: int = 0
     stale: int | None = None
+
+
+def read_measurement(tree: TreeReader) -> Measurement:
+    """The measurement in a mapping of a document; InvalidData with its path when there is none."""
+    return Measurement(read_type(tree), tuple(map(read_subtype, tree.mappings("subtypes"))))
+
+
+def read_type(tree: TreeReader) -> str:
+    """The type that a mapping of a document names, in any case, as one of the values of :data:`TYPES`."""
+    return tree.choice("type", tuple(TYPES.values()), ignore_case=True)
+
+
+def read_subtype(tree: TreeReader) -> Subtype:
+    """The subtype in a mapping of a document, with its readings and their context."""
+    return Subtype(tree.name("subtype"), tree.scalars("data"), tree.text_map("context"))

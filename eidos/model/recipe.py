@@ -5,10 +5,14 @@ Knows the wire form of a recipe and where each of its lines came from; must not 
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData
+from itertools import takewhile
+
+from eidos.model.constraint import read_constraint
+from eidos.model.measurement import read_measurement
 from eidos.model.number_format import written
 from eidos.model.query import FIELDS, WIRE, Query
 from eidos.model.record import Record
+from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +20,6 @@ if TYPE_CHECKING:
 
     from eidos.model.constraint import Constraint
     from eidos.model.measurement import Measurement
-    from eidos.model.tree_reader import Reader
 
 KIND = "Recipe"
 API_VERSION = "recipe.dgxc.io/v1"
@@ -92,61 +95,49 @@ class Recipe(Record):
         return tree
 
     @classmethod
-    def from_tree(cls, tree: Any, where: str) -> Recipe:
-        """The recipe in a document, ours or the Go program's; ``where`` names the document in messages.
+    def from_tree(cls, tree: object, document: str) -> Recipe:
+        """The recipe in a document, ours or the Go program's; ``document`` names it in messages.
 
         The Go program's has no constraints and no components, writes the versions of its request as mappings of numbers, and may
-        lack kind, apiVersion and metadata. Names that we do not know are passed over, and so is an explanation. Raises InvalidData
-        with the place and what was expected there.
+        lack kind, apiVersion and metadata. Unknown names are ignored, and so is an explanation. Raises InvalidData with the path and
+        what was expected there.
         """
-        from eidos.model.tree_reader import Reader
-
-        reader = Reader(where)
+        root = TreeReader(tree, document, text_types=ANY_SCALAR)
         if tree is None:
-            raise reader.fault("", "the document is empty", _MAKE)
-        root = reader.mapping(tree, "")
-        _expect_kind(reader, root)
-        metadata = reader.mapping(root.get("metadata"), "metadata")
-        said = {name: reader.text(metadata.get(f"recipe-{name}"), f"metadata.recipe-{name}") for name in _METADATA}
-        measurements = tuple(reader.measurement(item, at) for item, at in reader.items(root.get("measurements"), "measurements"))
+            raise root.error("the document is empty", _HINT)
+        kind_hint = "'eidos recipe -f FILE' makes a recipe from a snapshot" if root.tree.get("kind") == "Snapshot" else _HINT
+        root.expect_kind(KIND, API_VERSION, kind_hint)
+        if not root.tree.get("measurements"):
+            raise root.error("this is no recipe: it has no measurements", _HINT)
+        metadata = root.mapping("metadata")
+        uncovered = metadata.text("recipe-uncovered")
+        measurements = tuple(map(read_measurement, root.mappings("measurements")))
         if not any(subtype.data for measurement in measurements for subtype in measurement.subtypes):
-            raise reader.fault("measurements", "the recipe has no readings", _MAKE)
+            raise root.error("the recipe has no readings", _HINT, "measurements")
         return cls(
-            timestamp=said["timestamp"],
-            version=said["version"],
-            digest=said["data"],
-            request=_request(reader, root.get("request")),
-            rules=tuple(reader.text(item, at) for item, at in reader.items(root.get("matchedRules"), "matchedRules")),
+            timestamp=metadata.text("recipe-timestamp"),
+            version=metadata.text("recipe-version"),
+            digest=metadata.text("recipe-data"),
+            request=_read_request(root.mapping("request")),
+            rules=root.texts("matchedRules"),
             measurements=measurements,
-            constraints=tuple(_read_constraint(reader, item, at) for item, at in reader.items(root.get("constraints"), "constraints")),
-            components=tuple(_read_component(reader, item, at) for item, at in reader.items(root.get("components"), "components")),
-            uncovered=tuple(said["uncovered"].split(", ")) if said["uncovered"] else (),
+            constraints=tuple(map(read_constraint, root.mappings("constraints"))),
+            components=tuple(map(_read_component, root.mappings("components"))),
+            uncovered=tuple(uncovered.split(", ")) if uncovered else (),
         )
 
 
-_MAKE = "'eidos recipe -o recipe.yaml' writes a recipe"
-_METADATA = ("timestamp", "version", "data", "uncovered")
+_HINT = "'eidos recipe -o recipe.yaml' writes a recipe"
 
 
-def _expect_kind(reader: Reader, root: dict[str, Any]) -> None:
-    from eidos.model.tree_reader import short
-
-    for name, expected in (("kind", KIND), ("apiVersion", API_VERSION)):
-        found = root.get(name, expected)
-        if found != expected:
-            hint = "'eidos recipe -f FILE' makes a recipe from a snapshot" if found == "Snapshot" else _MAKE
-            raise reader.fault(name, f"expected {expected}, found {short(found)}", hint)
-    if not root.get("measurements"):
-        raise reader.fault("", "this is no recipe: it has no measurements", _MAKE)
-
-
-def _request(reader: Reader, value: Any) -> Query:
-    tree = reader.mapping(value, "request")
+def _read_request(tree: TreeReader) -> Query:
+    """The query of a request; a field may have its name in a query or on the wire, and a version be a mapping of numbers."""
+    wire = tree.renamed(WIRE)
     fields = {}
     for field in FIELDS:
         name = WIRE.get(field, field)
-        found = next((tree[key] for key in (name, field) if tree.get(key) is not None), "")
-        fields[field] = _version(found) if isinstance(found, dict) else reader.text(found, f"request.{name}")
+        value = wire.tree.get(name)
+        fields[field] = _version_of(value) if isinstance(value, dict) else wire.text(name)
     if fields["os"] == "ubuntu" and fields["osv"].count(".") == 1:
         # Ubuntu counts months; the Go program's numbers have lost the zero.
         year, _, month = fields["osv"].partition(".")
@@ -154,40 +145,19 @@ def _request(reader: Reader, value: Any) -> Query:
     return Query(**fields)
 
 
-def _version(tree: dict[str, Any]) -> str:
+def _version_of(tree: dict[str, Any]) -> str:
     """A version that was written as ``{major: 1, minor: 33, patch: 5, precision: 3}``; "" when it has no major number."""
-    found = {key.lower(): value for key, value in tree.items()}
-    parts = [found.get(name) for name in ("major", "minor", "patch")]
-    precision = found.get("precision")
+    numbers = {key.lower(): value for key, value in tree.items()}
+    parts = [numbers.get(name) for name in ("major", "minor", "patch")]
+    precision = numbers.get("precision")
     if isinstance(precision, int) and 0 < precision < 3:
         parts = parts[:precision]
-    numbers = []
-    for part in parts:
-        if not isinstance(part, int):
-            break
-        numbers.append(written(part))
-    return ".".join(numbers)
+    return ".".join(written(part) for part in takewhile(lambda part: isinstance(part, int), parts))
 
 
-def _read_constraint(reader: Reader, value: Any, at: str) -> Constraint:
-    from eidos.errors import InvalidInput
-    from eidos.model.constraint import Constraint, parse
-
-    tree = reader.mapping(value, at)
-    text = reader.name(tree.get("value"), f"{at}.value")
-    try:
-        expression = parse(text)
-    except InvalidInput as fault:
-        raise InvalidData(f"{reader.where}: {at}.value: {fault.message}", fault.hint, fault.excerpt) from fault
-    return Constraint(reader.name(tree.get("name"), f"{at}.name"), expression, reader.text(tree.get("why"), f"{at}.why"))
-
-
-def _read_component(reader: Reader, value: Any, at: str) -> Component:
-    tree = reader.mapping(value, at)
-    texts = {name: reader.text(tree.get(name), f"{at}.{name}") for name in ("chart", "repository", "version", "namespace", "why")}
-    depends = tuple(reader.name(item, place) for item, place in reader.items(tree.get("depends"), f"{at}.depends"))
-    values = copied(reader.mapping(tree.get("values"), f"{at}.values"))
-    return Component(id=reader.name(tree.get("id"), f"{at}.id"), depends=depends, values=values, **texts)
+def _read_component(tree: TreeReader) -> Component:
+    texts = {name: tree.text(name) for name in ("chart", "repository", "version", "namespace", "why")}
+    return Component(id=tree.name("id"), depends=tree.names("depends"), values=copied(tree.mapping("values").tree), **texts)
 
 
 def copied(tree: Any) -> Any:

@@ -7,19 +7,18 @@ with numbers by value (``gpu-2`` before ``gpu-10``), keys in code point order, c
 >>> shot = Snapshot("2026-11-23T06:00:00Z", "1.2.3", "gpu-07", (Measurement("OS", (Subtype("kmod", {"nvidia": True}),)),))
 >>> shot.to_tree()["measurements"]
 [{'type': 'OS', 'subtypes': [{'subtype': 'kmod', 'data': {'nvidia': True}}]}]
->>> from_tree(shot.to_tree(), "snapshot.yaml") == shot
+>>> Snapshot.from_tree(shot.to_tree(), "snapshot.yaml") == shot
 True
->>> from_tree({"measurements": [{"type": "os", "subtypes": [{"subtype": "kmod", "data": {"x": []}}]}]}, "snapshot.yaml")
+>>> Snapshot.from_tree({"measurements": [{"type": "os", "subtypes": [{"subtype": "kmod", "data": {"x": []}}]}]}, "snapshot.yaml")
 Traceback (most recent call last):
 eidos.errors.InvalidData: snapshot.yaml: measurements[0].subtypes[0].data.x: expected a scalar, found a list
 """
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData
-from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype
+from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype, read_measurement
 from eidos.model.record import Record
-from eidos.model.tree_reader import Reader, short
+from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 KIND = "Snapshot"
 API_VERSION = "snapshot.dgxc.io/v1"
+
+_HINT = "name a file that eidos snapshot has written"
 
 _ORDER = {wire: number for number, wire in enumerate(TYPES.values())}
 _OUTCOMES = (OK, PARTIAL, SKIPPED, FAILED)
@@ -60,6 +61,28 @@ class Snapshot(Record):
             ],
             "collectors": [_outcome_tree(outcome) for outcome in self.collectors],
         }
+
+    @classmethod
+    def from_tree(cls, tree: object, document: str) -> Snapshot:
+        """The snapshot in a document, ours or the Go program's; ``document`` names it in messages.
+
+        Types are read without regard to case; metadata, subtypes, data, context and collectors may be missing or null; unknown names are
+        ignored. Raises InvalidData with the path and what was expected there.
+        """
+        root = TreeReader(tree, document, text_types=ANY_SCALAR)
+        if tree is None:
+            raise root.error("the document is empty", _HINT)
+        root.expect_kind(KIND, API_VERSION, _HINT)
+        if "measurements" not in root:
+            raise root.error("this is no snapshot: it has no measurements", _HINT)
+        metadata = root.mapping("metadata")
+        return cls(
+            timestamp=metadata.text("snapshot-timestamp"),
+            version=metadata.text("snapshot-version"),
+            node=metadata.text("source-node"),
+            measurements=tuple(map(read_measurement, root.mappings("measurements"))),
+            collectors=tuple(map(_read_outcome, root.mappings("collectors"))),
+        )
 
 
 def natural(name: str) -> tuple[str | int, ...]:
@@ -107,50 +130,15 @@ def _outcome_tree(outcome: Outcome) -> dict[str, Any]:
     return tree
 
 
-def from_tree(tree: Any, where: str) -> Snapshot:
-    """The snapshot in a document, ours or the Go program's; ``where`` names the document in messages.
-
-    Types are read without regard to case; metadata, subtypes, data, context and collectors may be missing or null; names that
-    we do not know are passed over. Raises InvalidData with the place and what was expected there.
-    """
-    if tree is None:
-        raise InvalidData(f"{where}: the document is empty", "name a file that eidos snapshot has written")
-    reader = Reader(where)
-    root = reader.mapping(tree, "")
-    _expect_kind(reader, root)
-    metadata = reader.mapping(root.get("metadata"), "metadata")
-    return Snapshot(
-        timestamp=reader.text(metadata.get("snapshot-timestamp", ""), "metadata.snapshot-timestamp"),
-        version=reader.text(metadata.get("snapshot-version", ""), "metadata.snapshot-version"),
-        node=reader.text(metadata.get("source-node", ""), "metadata.source-node"),
-        measurements=tuple(reader.measurement(item, at) for item, at in reader.items(root.get("measurements"), "measurements")),
-        collectors=tuple(_outcome(reader, item, at) for item, at in reader.items(root.get("collectors"), "collectors")),
-    )
-
-
-def _expect_kind(reader: Reader, root: dict[str, Any]) -> None:
-    for name, expected in (("kind", KIND), ("apiVersion", API_VERSION)):
-        found = root.get(name, expected)
-        if found != expected:
-            raise reader.fault(name, f"expected {expected}, found {short(found)}", "name a file that eidos snapshot has written")
-    if "measurements" not in root:
-        raise reader.fault("", "this is no snapshot: it has no measurements", "name a file that eidos snapshot has written")
-
-
-def _outcome(reader: Reader, value: Any, at: str) -> Outcome:
-    tree = reader.mapping(value, at)
-    stale = tree.get("stale")
-    outcome = reader.name(tree.get("outcome"), f"{at}.outcome")
-    if outcome not in _OUTCOMES:
-        raise reader.fault(f"{at}.outcome", f"unknown outcome {short(outcome)}", f"outcomes are {', '.join(_OUTCOMES)}")
+def _read_outcome(tree: TreeReader) -> Outcome:
     return Outcome(
-        name=reader.name(tree.get("name"), f"{at}.name"),
-        outcome=outcome,
-        milliseconds=reader.number(tree.get("milliseconds", 0), f"{at}.milliseconds"),
-        reason=reader.text(tree.get("reason"), f"{at}.reason") or None,
-        hint=reader.text(tree.get("hint"), f"{at}.hint") or None,
-        unreadable=reader.texts(tree.get("unreadable"), f"{at}.unreadable"),
-        absent=reader.texts(tree.get("absent"), f"{at}.absent"),
-        withheld=int(reader.number(tree.get("withheld", 0), f"{at}.withheld")),
-        stale=None if stale is None else int(reader.number(stale, f"{at}.stale")),
+        outcome=tree.choice("outcome", _OUTCOMES),
+        name=tree.name("name"),
+        milliseconds=tree.number("milliseconds"),
+        reason=tree.text("reason") or None,
+        hint=tree.text("hint") or None,
+        unreadable=tree.text_map("unreadable"),
+        absent=tree.text_map("absent"),
+        withheld=int(tree.number("withheld")),
+        stale=None if tree.tree.get("stale") is None else int(tree.number("stale")),
     )

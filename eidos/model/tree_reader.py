@@ -1,101 +1,204 @@
-"""Parts that documents of every kind are made of, read from plain trees.
+"""Reads plain trees of mappings, lists and scalars, and reports where one departs from the form that it must have.
 
-Knows measurements and scalars as they stand on the wire, and how a fault in them is said; must not know any particular document.
+Knows what a mapping, a list, text, a number and a flag are, and how a message names the document and the path in it; must not know
+any particular document. Nothing (``null``, or no such field) is an empty mapping, an empty list and empty text.
+
+>>> entry = TreeReader({"name": "h100", "aliases": ["H100"], "titel": "GPU"}, "catalog.yaml", "gpu[0]")
+>>> entry.name("name"), entry.texts("aliases"), entry.text("title")
+('h100', ('H100',), '')
+>>> entry.expect_only(("name", "aliases", "title"))
+Traceback (most recent call last):
+eidos.errors.InvalidData: catalog.yaml: gpu[0]: there is no 'titel' here
 """
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData
-from eidos.model.measurement import TYPES, Measurement, Subtype
+from eidos.errors import InvalidData, InvalidInput
 from eidos.model.number_format import written
+from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any, Callable, TypeVar
 
-    from eidos.model.measurement import Readings
+    T = TypeVar("T")
+
+#: Which scalars a document may write where text is expected: any; all but true and false, because versions are easily left
+#: without quotes; or strings alone, where the number that such a version turned into could not be written back.
+ANY_SCALAR, TEXT_OR_NUMBER, QUOTED = (str, int, float, bool), (str, int, float), (str,)
 
 
-class Reader:
-    """Reads parts of one document; ``where`` names it, ``at`` is always the place of the part."""
+class TreeReader:
+    """One mapping of a document, read field by field.
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    ``document`` names the document and ``path`` the mapping in it ("" at the top); ``text_types`` is ANY_SCALAR, TEXT_OR_NUMBER or
+    QUOTED. Everything that reads raises InvalidData with document, path, what was expected and what is there.
+    """
 
-    def fault(self, at: str, reason: str, hint: str | None = None) -> InvalidData:
-        """What to raise for a part that cannot be read."""
-        return InvalidData(f"{self.where}: {at}: {reason}" if at else f"{self.where}: {reason}", hint)
+    __slots__ = ("document", "path", "text_types", "tree")
 
-    def wrong(self, at: str, expected: str, found: object) -> InvalidData:
+    def __init__(self, tree: object, document: str, path: str = "", text_types: tuple[type, ...] = TEXT_OR_NUMBER) -> None:
+        self.document = document
+        self.path = path
+        self.text_types = text_types
+        if not isinstance(tree, dict) and tree is not None:
+            raise self.mismatch("a mapping", tree)
+        self.tree: dict[str, Any] = tree or {}
+        for key in self.tree:
+            if not isinstance(key, str):
+                raise self.error(f"the key {key!r} is {kind_of(key)}, and keys are text", "put it in quotes")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tree
+
+    def error(self, reason: str, hint: str | None = None, name: str = "") -> InvalidData:
+        """What to raise for a fault of the mapping, or of its field ``name``."""
+        location = self.location(name) if name else self.path
+        return InvalidData(f"{self.document}: {location}: {reason}" if location else f"{self.document}: {reason}", hint)
+
+    def mismatch(self, expected: str, value: object, name: str = "") -> InvalidData:
         """What to raise where something else stands than what is expected."""
-        return self.fault(at, f"expected {expected}, found {noun(found)}")
+        return self.error(f"expected {expected}, found {kind_of(value)}", name=name)
 
-    def mapping(self, value: Any, at: str) -> dict[str, Any]:
-        """A mapping; nothing is an empty one."""
+    def location(self, name: str) -> str:
+        """The path of a field in the document."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def unknown(self, names: Sequence[str]) -> Iterator[tuple[str, InvalidData]]:
+        """Each field that is none of ``names``, and what to raise for it: with the nearest of them, or all."""
+        for name in self.tree:
+            if name not in names:
+                hint = did_you_mean(name, names, f"known are {', '.join(names)}")
+                yield name, self.error(f"there is no {name!r} here", hint)
+
+    def expect_only(self, names: Sequence[str]) -> None:
+        """Refuse fields that are none of ``names``."""
+        for _, error in self.unknown(names):
+            raise error
+
+    def renamed(self, names: Mapping[str, str]) -> TreeReader:
+        """The same mapping with other names for fields, old → new; what has the new name already wins."""
+        tree = dict(self.tree)
+        for old, new in names.items():
+            value = tree.pop(old, None)
+            if tree.get(new) is None and old in self.tree:
+                tree[new] = value
+        return TreeReader(tree, self.document, self.path, self.text_types)
+
+    def mapping(self, name: str) -> TreeReader:
+        """A field that is a mapping."""
+        return self._reader(self.tree.get(name), name)
+
+    def fields(self) -> Iterator[tuple[str, TreeReader]]:
+        """Every field, each of which is a mapping."""
+        return ((name, self._reader(value, name)) for name, value in self.tree.items())
+
+    def _reader(self, tree: object, name: str) -> TreeReader:
+        return TreeReader(tree, self.document, self.location(name), self.text_types)
+
+    def items(self, name: str) -> Sequence[Any]:
+        """A field that is a list, of anything."""
+        value = self.tree.get(name)
         if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.wrong(at, "a mapping", value)
+            return ()
+        if not isinstance(value, (list, tuple)):
+            raise self.mismatch("a list", value, name)
         return value
 
-    def items(self, value: Any, at: str) -> list[tuple[Any, str]]:
-        """The items of a list, each with its place; nothing is an empty one."""
-        if value is None:
-            return []
-        if not isinstance(value, (list, tuple)):
-            raise self.wrong(at, "a list", value)
-        return [(item, f"{at}[{number}]") for number, item in enumerate(value)]
+    def mappings(self, name: str, *, or_one: bool = False) -> Iterator[TreeReader]:
+        """A field that is a list of mappings, ``or_one`` that stands for such a list."""
+        items = [self.tree[name]] if or_one and isinstance(self.tree.get(name), dict) else self.items(name)
+        return (self._reader(item, f"{name}[{number}]") for number, item in enumerate(items))
 
-    def text(self, value: Any, at: str) -> str:
-        """Text; a number stands for what was written: versions are easily left without quotes."""
-        if isinstance(value, (dict, list, tuple)):
-            raise self.wrong(at, "text", value)
+    def text(self, name: str) -> str:
+        """A field that is text; a number, where one may stand for it, is the text that was written."""
+        return self._text(self.tree.get(name), name)
+
+    def name(self, name: str) -> str:
+        """A field that is text and not empty."""
+        return self._name(self.tree.get(name), name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A field that is a list of texts."""
+        return tuple(self._text(item, f"{name}[{number}]") for number, item in enumerate(self.items(name)))
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A field that is a list of texts, none of them empty."""
+        return tuple(self._name(item, f"{name}[{number}]") for number, item in enumerate(self.items(name)))
+
+    def text_map(self, name: str) -> dict[str, str]:
+        """A field that is a mapping of texts."""
+        mapping = self.mapping(name)
+        return {key: mapping.text(key) for key in mapping.tree}
+
+    def _text(self, value: Any, name: str) -> str:
+        if value is None:
+            return ""
+        if (isinstance(value, bool) and bool not in self.text_types) or not isinstance(value, self.text_types):
+            error = self.mismatch("text", value, name)
+            error.hint = None if isinstance(value, (dict, list, tuple)) else "put it in quotes"
+            raise error
         return written(value)
 
-    def name(self, value: Any, at: str) -> str:
-        """Text that is not empty."""
-        text = self.text(value, at)
+    def _name(self, value: Any, name: str) -> str:
+        text = self._text(value, name)
         if not text:
-            raise self.fault(at, "expected a name, found nothing")
+            raise self.error("expected a name, found nothing", name=name)
         return text
 
-    def texts(self, value: Any, at: str) -> dict[str, str]:
-        """A mapping of texts."""
-        return {key: self.text(item, f"{at}.{key}") for key, item in self.mapping(value, at).items()}
+    def parsed(self, name: str, parse: Callable[[str], T]) -> T:
+        """What ``parse`` makes of a text; its InvalidInput becomes InvalidData that says where the text stands."""
+        text = self.text(name)
+        try:
+            return parse(text)
+        except InvalidInput as cause:
+            error = self.error(cause.message, cause.hint, name)
+            error.excerpt = cause.excerpt
+            raise error from cause
 
-    def number(self, value: Any, at: str) -> float:
-        """A number that is not negative."""
+    def number(self, name: str, default: float = 0) -> float:
+        """A field that is a number and not negative."""
+        value = self.tree.get(name, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value - value != 0 or value < 0:
-            raise self.fault(at, f"expected a number, found {short(value)}")
+            raise self.error(f"expected a number, found {quoted(value)}", name=name)
         return value
 
-    def measurement(self, value: Any, at: str) -> Measurement:
-        """One measurement; its type is read without regard to case."""
-        tree = self.mapping(value, at)
-        name = self.name(tree.get("type"), f"{at}.type")
-        if name.lower() not in TYPES:
-            raise self.fault(f"{at}.type", f"unknown type {short(name)}", f"types are {', '.join(TYPES.values())}")
-        subtypes = self.items(tree.get("subtypes"), f"{at}.subtypes")
-        return Measurement(TYPES[name.lower()], tuple(self.subtype(item, place) for item, place in subtypes))
+    def choice(self, name: str, options: Sequence[str], *, ignore_case: bool = False) -> str:
+        """A field that is one of ``options``."""
+        text = self.name(name)
+        for option in options:
+            if text == option or (ignore_case and text.lower() == option.lower()):
+                return option
+        raise self.error(f"unknown {name} {quoted(text)}", f"{name}s are {', '.join(options)}", name)
 
-    def subtype(self, value: Any, at: str) -> Subtype:
-        """One subtype, with its readings and their context."""
-        tree = self.mapping(value, at)
-        name = self.name(tree.get("subtype"), f"{at}.subtype")
-        return Subtype(name, self.readings(tree.get("data"), f"{at}.data"), self.texts(tree.get("context"), f"{at}.context"))
+    def flag(self, name: str, default: bool) -> bool:
+        """A field that is true or false."""
+        value = self.tree.get(name, default)
+        if not isinstance(value, bool):
+            raise self.error(f"expected true or false, found {quoted(value)}", name=name)
+        return value
 
-    def readings(self, value: Any, at: str) -> Readings:
-        """Scalars by key."""
-        data = self.mapping(value, at)
-        for key, item in data.items():
-            if not isinstance(item, (str, int, float)):
-                hint = 'write "" for a value that is empty' if item is None else None
-                raise self.fault(f"{at}.{key}", f"expected a scalar, found {noun(item)}", hint)
-        return data
+    def scalars(self, name: str) -> dict[str, Any]:
+        """A field that is a mapping of scalars: strings, integers, floats and booleans."""
+        mapping = self.mapping(name)
+        for key, value in mapping.tree.items():
+            if not isinstance(value, ANY_SCALAR):
+                error = mapping.mismatch("a scalar", value, key)
+                error.hint = 'write "" for a value that is empty' if value is None else None
+                raise error
+        return mapping.tree
+
+    def expect_kind(self, kind: str, api_version: str, hint: str) -> None:
+        """Refuse a document of another kind or version; one that names neither is taken for it."""
+        for name, expected in (("kind", kind), ("apiVersion", api_version)):
+            value = self.tree.get(name, expected)
+            if value != expected:
+                raise self.error(f"expected {expected}, found {quoted(value)}", hint, name)
 
 
-def noun(value: object) -> str:
-    """What kind of thing a value is, for people."""
+def kind_of(value: object) -> str:
+    """What kind of value it is, for people."""
     if value is None:
         return "nothing"
     for kind, word in ((dict, "a mapping"), ((list, tuple), "a list"), (str, "text"), (bool, "true or false"), ((int, float), "a number")):
@@ -104,9 +207,9 @@ def noun(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def short(value: object) -> str:
-    """A value in quotes, at most 40 characters of it; of what is no scalar the kind."""
+def quoted(value: object) -> str:
+    """A scalar in quotes, at most 40 characters of it; of anything else its kind."""
     if isinstance(value, (dict, list, tuple)) or value is None:
-        return noun(value)
+        return kind_of(value)
     text = written(value)
     return f'"{text if len(text) <= 40 else text[:39] + "…"}"'

@@ -5,16 +5,16 @@ Knows entries, aliases and detection patterns as data; must not know any particu
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData, InvalidInput
+from eidos.errors import InvalidInput
 from eidos.model.query import ANY, FIELDS, NAMES, VERSIONS, Query
 from eidos.model.record import Record
+from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.semver import parse as parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 
 class Entry(Record):
@@ -78,44 +78,29 @@ class Catalog(Record):
         return Query(**fields)
 
 
-def read(tree: object, name: str) -> Catalog:
-    """The catalog that ``tree`` describes; InvalidData naming the place when it describes none."""
-    if not isinstance(tree, dict):
-        raise InvalidData(f"{name}: expected a mapping of os, service, gpu and intent")
+def read_catalog(tree: object, name: str) -> Catalog:
+    """The catalog that ``tree`` describes; InvalidData with the path of what is wrong in it."""
+    root = TreeReader(tree, name, text_types=QUOTED)
+    root.expect_only(NAMES)
     entries: dict[str, tuple[Entry, ...]] = {}
-    for field, items in tree.items():
-        if field not in NAMES or not isinstance(items, list):
-            raise InvalidData(f"{name}: {field!r} is not one of {', '.join(NAMES)}, or holds no list", did_you_mean(str(field), NAMES))
-        entries[field] = tuple(_entry(item, f"{name}: {field}[{i}]") for i, item in enumerate(items))
+    for field in root.tree:
+        entries[field] = tuple(map(_read_entry, root.mappings(field)))
         words = [word for entry in entries[field] for word in (entry.name, *entry.aliases)]
         twice = next((word for word in words if words.count(word) > 1), None)
         if twice:
-            raise InvalidData(f"{name}: {field}: two entries claim the word {twice!r}")
+            raise root.error(f"two entries claim the word {twice!r}", name=field)
     return Catalog(entries)
 
 
-def _entry(tree: object, where: str) -> Entry:
-    if not isinstance(tree, dict) or not isinstance(tree.get("name"), str):
-        raise InvalidData(f"{where}: expected a mapping with a name")
-    detect = tree.get("detect") or []
-    suffixes: Any = []
-    if isinstance(detect, dict):
-        suffixes = detect.get("suffix") or []
-        detect = detect.get("provider") or []
-    lists: dict[str, Any] = {
-        "aliases": tree.get("aliases") or [],
-        "detect": detect,
-        "suffix": suffixes,
-        "versions": tree.get("versions") or [],
-    }
-    for key, value in lists.items():
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise InvalidData(f"{where}.{key}: expected a list of words", hint="put versions in quotes")
+def _read_entry(tree: TreeReader) -> Entry:
+    name = tree.name("name")
+    # Patterns are a list, or lists by where a host shows them.
+    by_suffix = isinstance(tree.tree.get("detect"), dict)
     return Entry(
-        tree["name"].lower(),
-        str(tree.get("title") or tree["name"]),
-        tuple(alias.lower() for alias in lists["aliases"]),
-        tuple(lists["detect"]),
-        tuple(lists["suffix"]),
-        tuple(lists["versions"]),
+        name.lower(),
+        tree.text("title") or name,
+        tuple(alias.lower() for alias in tree.names("aliases")),
+        tree.mapping("detect").names("provider") if by_suffix else tree.names("detect"),
+        tree.mapping("detect").names("suffix") if by_suffix else (),
+        tree.names("versions"),
     )

@@ -10,7 +10,7 @@ import os
 
 from eidos.errors import NotFound
 from eidos.files import resources
-from eidos.recipe import components
+from eidos.recipe.components import read_components
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
     # The catalog and the overlays are not needed.
-    charts = components.read(resources.recipe_tree().get("components.yaml") or {}, "components.yaml")
+    charts = read_components(resources.recipe_tree().get("components.yaml"), "components.yaml")
     if data is None:
         return charts, resources.values_tree
     if not os.path.isdir(data):
@@ -43,7 +43,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
         return read(path) if os.path.isfile(path) else resources.values_tree(name)
 
     path = os.path.join(data, "components.yaml")
-    own = components.read(read(path) or {}, path) if os.path.isfile(path) else {}
+    own = read_components(read(path), path) if os.path.isfile(path) else {}
     return {**charts, **own}, knowledge
 
 

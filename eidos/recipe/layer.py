@@ -14,25 +14,24 @@ Knows the form of a layer (see below) and says exactly where a tree departs from
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData, InvalidInput
-from eidos.model import constraint
-from eidos.model.measurement import TYPES
-from eidos.model.number_format import written
+from eidos.model.constraint import Constraint, read_constraint
+from eidos.model.measurement import TYPES, read_subtype, read_type
 from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
 from eidos.model.recipe import copied
 from eidos.model.record import Record
-from eidos.semver import InvalidVersion
+from eidos.model.tree_reader import TreeReader
 from eidos.semver import parse as parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-    from eidos.model.constraint import Constraint
     from eidos.model.measurement import Reading
 
-_PARTS = ("key", "source", "measurements", "types", "constraints", "components")
+_PARTS = ("key", "source", "measurements", "constraints", "components")
+_KEY_ALIASES = {**{wire: field for field, wire in WIRE.items()}, "env": "service"}
 _COMPONENT = ("version", "values", "why", "source", "enabled")
 
 
@@ -82,188 +81,91 @@ class Layer(Record):
         return [source.date for source in self.sources]
 
 
-class _Later(Layer):
-    """A layer of which all but name and key is read when it is asked for."""
+class _LazyLayer(Layer):
+    """A layer of which all but name and key is read once it is used."""
 
-    def __init__(self, tree: dict[str, Any], name: str) -> None:
-        self.__dict__.update(name=name, key=_key(tree.get("key"), f"{name}: key"), _tree=tree)
+    def __init__(self, tree: object, name: str) -> None:
+        root = TreeReader(tree, name)
+        self.__dict__.update(name=name, key=_read_key(root.mapping("key")), _tree=root)
 
     def __getattr__(self, part: str) -> Any:
         if part not in Layer._fields:
             raise AttributeError(part)
-        self.__dict__.update(read(self._tree, self.name).__dict__)
+        self.__dict__.update(_read(self._tree).__dict__)
         return self.__dict__[part]
 
     def dates(self) -> list[str]:
         """Without reading more of it than that."""
-        where = f"{self.name}: source"
-        return [_text(_mapping(item, where).get("date"), where) for item in _items(self._tree.get("source"))]
+        return [source.text("date") for source in self._tree.mappings("source", or_one=True)]
 
 
-def later(tree: object, name: str) -> Layer:
+def lazy_layer(tree: object, name: str) -> Layer:
     """The layer that ``tree`` describes, for a tree that was read before: a start needs one in five of those that eidos carries."""
-    return _Later(_mapping(tree, name), name)
+    return _LazyLayer(tree, name)
 
 
-def read(tree: object, name: str, *, base: bool = False) -> Layer:
-    """The layer that ``tree`` describes; InvalidData naming the place when it describes none. A ``base`` has no key."""
-    fields = _mapping(tree, name)
-    _known(fields, _PARTS, name)
-    if base and "key" in fields:
-        raise InvalidData(f"{name}: the base applies always, so it has no key")
+def read_layer(tree: object, name: str, *, base: bool = False) -> Layer:
+    """The layer that ``tree`` describes; InvalidData with the path of what is wrong in it. A ``base`` has no key."""
+    root = TreeReader(tree, name)
+    if base and "key" in root:
+        raise root.error("the base applies always, so it has no key")
+    return _read(root)
+
+
+def _read(root: TreeReader) -> Layer:
+    root = root.renamed({"types": "measurements"})
+    root.expect_only(_PARTS)
     return Layer(
-        name=name,
-        key=_key(fields.get("key"), f"{name}: key"),
-        sources=_sources(fields.get("source"), f"{name}: source"),
-        values=_values(fields.get("measurements", fields.get("types")), f"{name}: measurements"),
-        constraints=tuple(
-            _constraint(item, f"{name}: constraints[{i}]")
-            for i, item in enumerate(_list(fields.get("constraints"), f"{name}: constraints"))
-        ),
-        choices=tuple(
-            _choice(id, item, f"{name}: components.{id}") for id, item in _mapping(fields.get("components"), f"{name}: components").items()
-        ),
+        name=root.document,
+        key=_read_key(root.mapping("key")),
+        sources=tuple(_read_source(tree, str(i)) for i, tree in enumerate(root.mappings("source", or_one=True))),
+        values=tuple(value for measurement in root.mappings("measurements") for value in _read_values(measurement)),
+        constraints=tuple(map(_read_constraint, root.mappings("constraints"))),
+        choices=tuple(_read_choice(id, tree) for id, tree in root.mapping("components").fields()),
     )
 
 
-def _key(tree: object, where: str) -> Query:
-    fields = {short: value for name, value in _mapping(tree, where).items() for short in [_SHORT.get(name, name)]}
-    _known(fields, FIELDS, where)
-    said: dict[str, str] = {}
-    for field, value in fields.items():
-        text = _text(value, f"{where}.{field}").strip()
-        if field in VERSIONS:
-            if text.lower() == ANY:
-                text = ANY
-            elif text:
-                try:
-                    parse_version(text)
-                except InvalidVersion as fault:
-                    raise InvalidData(f"{where}.{field}: {fault.message}", fault.hint, fault.excerpt) from fault
-        else:
+def _read_key(tree: TreeReader) -> Query:
+    tree = tree.renamed(_KEY_ALIASES)
+    tree.expect_only(FIELDS)
+    fields: dict[str, str] = {}
+    for field in tree.tree:
+        text = tree.text(field).strip()
+        if field not in VERSIONS or text.lower() == ANY:
             text = text.lower()
-        said[field] = text
-    return Query(**said)
+        elif text:
+            tree.parsed(field, lambda version: parse_version(version.strip()))
+        fields[field] = text
+    return Query(**fields)
 
 
-_SHORT = {long: short for short, long in WIRE.items()} | {"env": "service"}
+def _read_source(tree: TreeReader, id: str) -> Source:
+    tree.expect_only(Source._fields)
+    return Source(**{"id": id, "document": "", **{name: tree.text(name) for name in tree.tree}})
 
 
-def _sources(tree: object, where: str) -> tuple[Source, ...]:
-    sources = []
-    for i, item in enumerate(_items(tree)):
-        fields = _mapping(item, f"{where}[{i}]")
-        _known(fields, Source._fields, f"{where}[{i}]")
-        texts = {name: _text(value, f"{where}[{i}].{name}") for name, value in fields.items()}
-        sources.append(Source(**{"id": str(i), "document": "", **texts}))
-    return tuple(sources)
+def _read_values(tree: TreeReader) -> Iterator[Value]:
+    tree.expect_only(("type", "subtypes"))
+    kind = read_type(tree)
+    for part in tree.mappings("subtypes"):
+        part.expect_only(("subtype", "data", "context"))
+        subtype = read_subtype(part)
+        for key in subtype.context:
+            if key not in subtype.data:
+                raise part.error("it explains a key that is not in data", did_you_mean(key, subtype.data), f"context.{key}")
+        for key, reading in subtype.data.items():
+            yield Value(kind, subtype.name, key, reading, subtype.context.get(key, ""))
 
 
-def _items(tree: object) -> list[object] | tuple[object, ...]:
-    return tree if isinstance(tree, (list, tuple)) else [tree] if tree is not None else []
+def _read_constraint(tree: TreeReader) -> Constraint:
+    tree.expect_only(Constraint._fields)
+    path = tree.name("name")
+    if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
+        raise tree.error(f"{path!r} is no path of a reading", "a path is Type.subtype.key, as in K8s.server.version", "name")
+    return read_constraint(tree)
 
 
-def _values(tree: object, where: str) -> tuple[Value, ...]:
-    wire = {name.lower(): name for name in TYPES.values()}
-    values = []
-    for i, item in enumerate(_list(tree, where)):
-        measurement = _mapping(item, f"{where}[{i}]")
-        _known(measurement, ("type", "subtypes"), f"{where}[{i}]")
-        said = _text(measurement.get("type", ""), f"{where}[{i}].type")
-        kind = wire.get(said.lower())
-        if kind is None:
-            raise InvalidData(f"{where}[{i}].type: {said!r} is no measurement type", hint=f"types are {', '.join(TYPES.values())}")
-        for j, part in enumerate(_list(measurement.get("subtypes"), f"{where}[{i}].subtypes")):
-            place = f"{where}[{i}].subtypes[{j}]"
-            subtype = _mapping(part, place)
-            _known(subtype, ("subtype", "data", "context"), place)
-            name = _text(subtype.get("subtype", ""), f"{place}.subtype")
-            if not name:
-                raise InvalidData(f"{place}: it has no subtype name")
-            context = _mapping(subtype.get("context"), f"{place}.context")
-            data = _mapping(subtype.get("data"), f"{place}.data")
-            for key in context:
-                if key not in data:
-                    raise InvalidData(f"{place}.context.{key}: it explains a key that is not in data", did_you_mean(key, data))
-            for key, reading in data.items():
-                values.append(
-                    Value(kind, name, key, _scalar(reading, f"{place}.data.{key}"), _text(context.get(key, ""), f"{place}.context.{key}"))
-                )
-    return tuple(values)
-
-
-def _constraint(tree: object, where: str) -> Constraint:
-    fields = _mapping(tree, where)
-    _known(fields, ("name", "value", "why", "source"), where)
-    texts = {name: _text(fields.get(name, ""), f"{where}.{name}") for name in ("name", "value", "why", "source")}
-    if texts["name"].count(".") < 2 or texts["name"].partition(".")[0] not in TYPES.values():
-        raise InvalidData(
-            f"{where}.name: {texts['name']!r} is no path of a reading", hint="a path is Type.subtype.key, as in K8s.server.version"
-        )
-    try:
-        expression = constraint.parse(texts["value"])
-    except InvalidInput as fault:
-        raise InvalidData(f"{where}.value: {fault.message}", fault.hint, fault.excerpt) from fault
-    return constraint.Constraint(texts["name"], expression, texts["why"], texts["source"])
-
-
-def _choice(id: str, tree: object, where: str) -> Choice:
-    fields = _mapping(tree, where)
-    _known(fields, _COMPONENT, where)
-    enabled = fields.get("enabled", True)
-    if not isinstance(enabled, bool):
-        raise InvalidData(f"{where}.enabled: expected true or false, found {enabled!r}")
-    texts = {name: _text(fields.get(name, ""), f"{where}.{name}") for name in ("version", "why", "source")}
-    return Choice(id, texts["version"], copied(_mapping(fields.get("values"), f"{where}.values")), texts["why"], texts["source"], enabled)
-
-
-def _mapping(tree: object, where: str) -> dict[str, Any]:
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise InvalidData(f"{where}: expected a mapping, found {_kind(tree)}")
-    for key in tree:
-        if not isinstance(key, str):
-            raise InvalidData(f"{where}: the key {key!r} is {_kind(key)}, and keys are text", hint="put it in quotes")
-    return tree
-
-
-def _list(tree: object, where: str) -> list[object]:
-    if tree is None:
-        return []
-    if not isinstance(tree, list):
-        raise InvalidData(f"{where}: expected a list, found {_kind(tree)}")
-    return tree
-
-
-def _text(value: object, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InvalidData(f"{where}: expected text, found {_kind(value)}")
-    return written(value)
-
-
-def _scalar(value: object, where: str) -> Reading:
-    if not isinstance(value, (str, int, float, bool)):
-        raise InvalidData(f"{where}: expected a scalar, found {_kind(value)}")
-    return value
-
-
-def _known(fields: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-    for name in fields:
-        if name not in known:
-            raise InvalidData(f"{where}: there is no {name!r} here", did_you_mean(name, known, f"known are {', '.join(known)}"))
-
-
-def _kind(value: object) -> str:
-    names = {
-        type(None): "nothing",
-        dict: "a mapping",
-        list: "a list",
-        str: "text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return next((name for kind, name in names.items() if type(value) is kind), type(value).__name__)
+def _read_choice(id: str, tree: TreeReader) -> Choice:
+    tree.expect_only(_COMPONENT)
+    texts = {name: tree.text(name) for name in ("version", "why", "source")}
+    return Choice(id, values=copied(tree.mapping("values").tree), enabled=tree.flag("enabled", True), **texts)

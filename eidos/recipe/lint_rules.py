@@ -3,7 +3,7 @@
 Knows the form of that file; must not know any fact in it, nor how a fact becomes a fault. Only ``lint`` reads it: a recipe is made
 without it.
 
->>> rules = read({"cuda": [{"driver": "580", "cuda": "13.0"}]}, "rules.yaml")
+>>> rules = read_rules({"cuda": [{"driver": "580", "cuda": "13.0"}]}, "rules.yaml")
 >>> rules.cuda
 (Reports(driver='580', cuda='13.0', source=''),)
 >>> matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), matches("OS.grub.root", "OS.grub.rootwait")
@@ -12,12 +12,11 @@ without it.
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData, InvalidInput
 from eidos.files import resources
 from eidos.model.constraint import Expression
 from eidos.model.constraint import parse as parse_expression
-from eidos.model.number_format import written
-from eidos.model.record import Record, replace
+from eidos.model.record import Record
+from eidos.model.tree_reader import TreeReader
 from eidos.recipe.layer import Source
 from eidos.semver import parse as parse_version
 from eidos.suggest import did_you_mean
@@ -190,59 +189,44 @@ _TABLES: dict[str, type[Record]] = {
 _VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "other")
 
 
-def shipped() -> Rules:
+def shipped_rules() -> Rules:
     """The rules that eidos carries; fails as ``resources.recipe_tree`` does."""
-    return read(resources.recipe_tree().get(NAME) or {}, NAME)
+    return read_rules(resources.recipe_tree().get(NAME), NAME)
 
 
-def read(tree: object, name: str) -> Rules:
-    """The rules that ``tree`` describes; InvalidData naming the place when it describes none."""
-    if not isinstance(tree, dict):
-        raise InvalidData(f"{name}: expected a mapping of tables")
+def read_rules(tree: object, name: str) -> Rules:
+    """The rules that ``tree`` describes; InvalidData with the path of what is wrong in it."""
+    root = TreeReader(tree, name)
+    root.expect_only(tuple(_TABLES))
+    sources = {source.id: source for source in (_read_row(Source, row) for row in root.mappings("sources"))}
     tables: dict[str, Any] = {}
-    for table, rows in tree.items():
-        if table not in _TABLES:
-            raise InvalidData(f"{name}: there is no table {table!r}", did_you_mean(str(table), _TABLES))
-        if not isinstance(rows, list):
-            raise InvalidData(f"{name}: {table}: expected a list")
-        tables[table] = tuple(_row(_TABLES[table], row, f"{name}: {table}[{i}]") for i, row in enumerate(rows))
-    tables["sources"] = {source.id: source for source in tables.get("sources", ())}
-    for table, rows in tables.items():
-        for i, row in enumerate(rows if isinstance(rows, tuple) else ()):
-            if row.source and row.source not in tables["sources"]:
-                hint = did_you_mean(row.source, tables["sources"])
-                raise InvalidData(f"{name}: {table}[{i}].source: there is no source {row.source!r}", hint)
-    return Rules(**tables)
+    for table in root.tree:
+        rows = []
+        for row in root.mappings(table):
+            rows.append(_read_row(_TABLES[table], row))
+            source = row.text("source")
+            if source and source not in sources:
+                raise row.error(f"there is no source {source!r}", did_you_mean(source, sources), "source")
+        tables[table] = tuple(rows)
+    return Rules(**{**tables, "sources": sources})
 
 
-def _row(kind: type[R], tree: object, where: str) -> R:
-    if not isinstance(tree, dict):
-        raise InvalidData(f"{where}: expected a mapping")
-    fields: dict[str, Any] = {}
-    for field, value in tree.items():
-        if field not in kind._fields or field == "expression":
-            raise InvalidData(f"{where}: there is no {field!r} here", did_you_mean(str(field), kind._fields))
-        fields[field] = _plain(value, f"{where}.{field}")
-    try:
-        row = kind(**fields)
-        for field in _VERSIONS:
-            if field in fields:
-                parse_version(fields[field])
-        return replace(row, expression=parse_expression(row.value)) if isinstance(row, Need) else row
-    except TypeError as fault:
-        raise InvalidData(f"{where}: {fault}") from fault
-    except InvalidInput as fault:
-        raise InvalidData(f"{where}: {fault.message}", fault.hint, fault.excerpt) from fault
-
-
-def _plain(value: object, where: str) -> Any:
-    if isinstance(value, list):
-        return tuple(_plain(item, where) for item in value)
-    if isinstance(value, dict):
-        return {str(key): _plain(item, where) for key, item in value.items()}
-    if value is None or isinstance(value, bool):
-        raise InvalidData(f"{where}: expected text, found {value!r}", hint="put it in quotes")
-    return written(value)
+def _read_row(kind: type[R], tree: TreeReader) -> R:
+    """A row of a table: texts, lists of texts and mappings of texts, as the record's fields are annotated."""
+    fields = tuple(field for field in kind._fields if field != "expression")
+    tree.expect_only(fields)
+    values: dict[str, Any] = {}
+    for field in fields:
+        annotation = kind.__annotations__[field]
+        if annotation == "str":
+            values[field] = tree.text(field) if hasattr(kind, field) else tree.name(field)
+        else:
+            values[field] = tree.texts(field) if annotation.startswith("tuple") else tree.text_map(field)
+        if field in _VERSIONS:
+            tree.parsed(field, parse_version)
+    if kind is Need:
+        values["expression"] = tree.parsed("value", parse_expression)
+    return kind(**values)
 
 
 def matches(pattern: str, path: str) -> bool:

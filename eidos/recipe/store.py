@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 
 from eidos import formats
-from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.record import Record
-from eidos.recipe import catalog as catalogs
-from eidos.recipe import components
-from eidos.recipe import layer as layers
+from eidos.model.tree_reader import TreeReader
+from eidos.recipe.catalog import read_catalog
+from eidos.recipe.components import read_components
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
+from eidos.recipe.layer import lazy_layer, read_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from eidos.recipe.layer import Layer
 
 OVERLAYS = "overlays/"
+
+#: The fields of the one-file form, and what is missing in a document of another one.
+DOCUMENT_FIELDS = ("base", "overlays")
+DOCUMENT_FORM = "expected a mapping with base and overlays"
 
 
 class Store(Record):
@@ -48,9 +52,9 @@ class Store(Record):
         return f"{max(f'{date}-01-01'[:10] for date in dates)}T00:00:00Z" if dates else ""
 
 
-def shipped(whole: bool = False) -> Store:
-    """The store that eidos carries; its layers are read when they are needed, or now, to be ``whole``."""
-    return from_folder(resources.recipe_tree(), resources.data_digest(), layers.read if whole else layers.later)
+def shipped_store(lazy: bool = True) -> Store:
+    """The store that eidos carries; ``lazy`` reads each of its layers once it is needed."""
+    return from_folder(resources.recipe_tree(), resources.data_digest(), lazy_layer if lazy else read_layer)
 
 
 def open_store(path: str) -> Store:
@@ -64,7 +68,7 @@ def open_store(path: str) -> Store:
         trees.update({canonical(name): formats.from_text(content, os.path.join(path, name), LIMIT) for name, content in files.items()})
         return from_folder(trees, _digest(resources.data_digest(), files))
     content = read_file(path)
-    return from_document(formats.from_text(content, path, LIMIT), path, shipped(), _digest("", {"": content}))
+    return from_document(formats.from_text(content, path, LIMIT), path, shipped_store(), _digest("", {"": content}))
 
 
 def _digest(below: str, files: Mapping[str, bytes]) -> str:
@@ -76,25 +80,22 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def order(overlays: list[Layer]) -> tuple[Layer, ...]:
+def in_order(overlays: list[Layer]) -> tuple[Layer, ...]:
     """Fewer fields first, ties by name; sorting is stable, so within one file the position decides."""
     return tuple(sorted(overlays, key=lambda layer: (len(layer.key.said()), layer.name.partition("[")[0])))
 
 
-def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = layers.read) -> Store:
+def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = read_layer) -> Store:
     """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml``).
 
-    ``read`` makes a layer of a tree and a name. Raises InvalidData naming file and place.
+    ``read`` makes a layer of a tree and a name. Raises InvalidData naming file and path.
     """
-    overlays: list[Layer] = []
-    for path in sorted(files):
-        if path.startswith(OVERLAYS):
-            overlays += _overlays(files[path], path, read)
+    overlays = [read(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
     return Store(
-        base=layers.read(files.get("base.yaml"), "base.yaml", base=True),
-        overlays=order(overlays),
-        catalog=catalogs.read(_tree(files, "catalog.yaml"), "catalog.yaml"),
-        charts=components.read(_tree(files, "components.yaml"), "components.yaml"),
+        base=read_layer(files.get("base.yaml"), "base.yaml", base=True),
+        overlays=in_order(overlays),
+        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml"),
+        charts=read_components(files.get("components.yaml"), "components.yaml"),
         digest=digest,
     )
 
@@ -102,29 +103,17 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
 def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> Store:
     """The store of the one-file form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``.
 
-    The catalog is the shipped one: the form has none. Raises InvalidData naming the place.
+    The catalog is the shipped one: the form has none. Raises InvalidData naming the path.
     """
-    if not isinstance(tree, dict) or "base" not in tree:
-        raise InvalidData(f"{name}: expected a mapping with base and overlays", hint="give a folder of recipes, or one file of this form")
-    extra = sorted(str(key) for key in tree if key not in ("base", "overlays"))
-    if extra:
-        raise InvalidData(f"{name}: there is no {extra[0]!r} here", hint="known are base, overlays")
-    items = tree.get("overlays")
-    items = [] if items is None else items
-    if not isinstance(items, list):
-        raise InvalidData(f"{name}: overlays: expected a list")
-    overlays = [layers.read(item, f"{name}:overlays[{i}]") for i, item in enumerate(items)]
-    base = layers.read({"measurements": tree["base"]}, f"{name}:base", base=True)
-    return Store(base, order(overlays), shipped.catalog, {}, digest)
+    root = TreeReader(tree if isinstance(tree, dict) else None, name)
+    if "base" not in root:
+        raise root.error(DOCUMENT_FORM, "give a folder of recipes, or one file of this form")
+    root.expect_only(DOCUMENT_FIELDS)
+    overlays = [read_layer(item, part) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
+    base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)
+    return Store(base, in_order(overlays), shipped.catalog, {}, digest)
 
 
-def _tree(files: Mapping[str, object], name: str) -> object:
-    """The tree of a file, where a missing or empty file says nothing."""
-    tree = files.get(name)
-    return {} if tree is None else tree
-
-
-def _overlays(tree: object, path: str, read: Callable[[object, str], Layer]) -> list[Layer]:
-    if isinstance(tree, list):
-        return [read(item, f"{path}[{i}]") for i, item in enumerate(tree)]
-    return [read(tree, path)]
+def layer_trees(tree: object, name: str) -> Iterator[tuple[object, str]]:
+    """The trees of the layers in a file of overlays, which is one or a list of them, each with its name."""
+    return ((item, f"{name}[{i}]") for i, item in enumerate(tree)) if isinstance(tree, (list, tuple)) else iter([(tree, name)])

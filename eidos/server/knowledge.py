@@ -83,7 +83,7 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
     from eidos.recipe import store as stores
     from eidos.recipe.charts import charts_and_knowledge
 
-    store = stores.shipped(whole=True) if data is None else _nameless(stores.open_store(data), data)
+    store = stores.shipped_store(lazy=False) if data is None else _nameless(stores.open_store(data), data)
     charts, values = charts_and_knowledge(None)
     own: dict[str, object] = {}
     if data is not None and os.path.isdir(data):

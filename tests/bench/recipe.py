@@ -25,8 +25,8 @@ importer = {}
 exec(archive.get_data(root + "eidos/archive/packs.py"), importer)
 importer["install"](archive, root)
 from eidos.recipe.resolver import resolve
-from eidos.recipe.store import shipped
-store = shipped()
+from eidos.recipe.store import shipped_store
+store = shipped_store()
 query = store.catalog.query(dict(word.split("=") for word in sys.argv[2:]))
 times = []
 for _ in range(300):

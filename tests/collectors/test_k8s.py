@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, names, turn
 from eidos.model.measurement import Gap, Subtype
-from eidos.model.snapshot import from_tree
+from eidos.model.snapshot import Snapshot
 
 CASES = Path(__file__).parent.parent / "cases"
 
@@ -208,7 +208,7 @@ def test_real_nodes(shared: Path) -> None:
 @pytest.mark.shared
 def test_policies_are_flattened_as_the_go_program_did(shared: Path) -> None:
     kinds = {kind.name: kind for kind in k8s_policy.KINDS}
-    shot = from_tree(yaml.safe_load((shared / "snapshots" / "h100-eks.yaml").read_text()), "h100-eks.yaml")
+    shot = Snapshot.from_tree(yaml.safe_load((shared / "snapshots" / "h100-eks.yaml").read_text()), "h100-eks.yaml")
     (wrote,) = (s for m in shot.measurements if m.type == "K8s" for s in m.subtypes if s.name == "policy")
     (ours,) = (p for p in k8s_policy.parts(kube(shared, "26-clusterpolicies")["items"], kinds["ClusterPolicy"]) if isinstance(p, Subtype))
     assert {key.partition(".")[0] for key in ours.data} <= {key.partition(".")[0] for key in wrote.data}

@@ -18,7 +18,7 @@ from eidos.fleet.results import Folder
 from eidos.fleet.summary import Silence, Summary
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
-from eidos.model.snapshot import Snapshot, from_tree
+from eidos.model.snapshot import Snapshot
 from eidos.process.run import EXITED, Command, ProgramResult
 
 RULES = comparison_rules.shipped()
@@ -252,7 +252,7 @@ def test_documents_of_the_go_program(shared: Path) -> None:
     text = (shared / "snapshots" / "h100-eks.yaml").read_text()
     later = text.replace("1754471", "1754474").replace("38444", "7").replace("ip-10-0-158-18", "ip-10-0-158-19").replace("0861d", "1972e")
     assert later != text
-    classes = compared(*(from_tree(formats.from_text(document, "x"), "x") for document in (text, later)))
+    classes = compared(*(Snapshot.from_tree(formats.from_text(document, "x"), "x") for document in (text, later)))
     assert [len(found.nodes) for found in classes] == [2]
 
 
@@ -294,7 +294,10 @@ def test_the_folder(tmp_path: Path) -> None:
     assert tree["unanswered"] == [{"node": "c", "why": "0 of 3 nodes are available", "reason": "Unschedulable"}]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_.._b.yaml", "summary-2.yaml", "summary.yaml"]
     assert formats.from_text((tmp_path / "out" / "summary.yaml").read_bytes(), "x") == tree
-    assert from_tree(formats.from_text((tmp_path / "out" / "summary-2.yaml").read_bytes(), "x"), "x").to_tree() == node("summary").to_tree()
+    assert (
+        Snapshot.from_tree(formats.from_text((tmp_path / "out" / "summary-2.yaml").read_bytes(), "x"), "x").to_tree()
+        == node("summary").to_tree()
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from eidos.errors import InvalidData
 from eidos.formats import from_text, to_json, to_yaml
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.number_format import written
-from eidos.model.snapshot import Snapshot, from_tree, natural
+from eidos.model.snapshot import Snapshot, natural
 
 H100 = Path(__file__).parent.parent.parent / "../shared/fixtures/snapshots/h100-eks.yaml"
 
@@ -112,10 +112,10 @@ def test_the_order_of_what_is_given_changes_nothing() -> None:
 
 @pytest.mark.parametrize("write", [to_yaml, to_json])
 def test_there_and_back(write: Any) -> None:
-    again = from_tree(from_text(write(SNAPSHOT.to_tree()), "x"), "x")
+    again = Snapshot.from_tree(from_text(write(SNAPSHOT.to_tree()), "x"), "x")
     assert again.to_tree() == SNAPSHOT.to_tree()
     assert again.collectors == SNAPSHOT.collectors
-    assert from_tree(again.to_tree(), "x") == again
+    assert Snapshot.from_tree(again.to_tree(), "x") == again
 
 
 @pytest.mark.shared
@@ -123,13 +123,13 @@ def test_the_go_programs_snapshot_loses_nothing() -> None:
     if not H100.is_file():
         pytest.skip(f"no {H100.name} beside the repository")
     theirs = from_text(H100.read_bytes(), H100.name)
-    snapshot = from_tree(theirs, H100.name)
+    snapshot = Snapshot.from_tree(theirs, H100.name)
     assert (snapshot.node, snapshot.version, snapshot.timestamp) == ("ip-10-0-158-18.ec2.internal", "0.7.10", "2025-12-27T13:10:47Z")
     assert snapshot.collectors == ()
     ours = snapshot.to_tree()
     assert [m["type"] for m in ours["measurements"]] == ["K8s", "SystemD", "OS", "GPU"]
     assert readings(ours) == readings(theirs)
-    assert from_tree(from_text(to_yaml(ours), "x"), "x").to_tree() == ours
+    assert Snapshot.from_tree(from_text(to_yaml(ours), "x"), "x").to_tree() == ours
     assert len(readings(ours)) > 1800
 
 
@@ -155,11 +155,11 @@ def readings(tree: Any) -> dict[tuple[str, str, str], object]:
     ],
 )
 def test_what_may_be_missing(text: str, measurements: tuple[Measurement, ...]) -> None:
-    assert from_tree(from_text(text, "x"), "x") == Snapshot("", "", "", measurements)
+    assert Snapshot.from_tree(from_text(text, "x"), "x") == Snapshot("", "", "", measurements)
 
 
 def test_versions_without_quotes_keep_their_text() -> None:
-    snapshot = from_tree(
+    snapshot = Snapshot.from_tree(
         from_text(
             "metadata: {snapshot-version: 1.10}\nmeasurements: [{type: OS, subtypes: [{subtype: release, data: {VERSION_ID: 24.10}}]}]", "x"
         ),
@@ -222,7 +222,7 @@ def test_versions_without_quotes_keep_their_text() -> None:
 )
 def test_what_is_no_snapshot_says_where(text: str, message: str) -> None:
     with pytest.raises(InvalidData) as caught:
-        from_tree(from_text(text, "x"), "x")
+        Snapshot.from_tree(from_text(text, "x"), "x")
     assert caught.value.message == message
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from eidos.formats import from_text
 from eidos.model.query import Query
-from eidos.model.snapshot import Snapshot, from_tree
+from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import Detected, detect, match_model
-from eidos.recipe.store import shipped
+from eidos.recipe.store import shipped_store
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "snapshots" / "h100-eks.yaml"
 
-CATALOG = shipped().catalog
+CATALOG = shipped_store().catalog
 
 
 def snapshot(**facts: Any) -> Snapshot:
@@ -24,7 +24,7 @@ def snapshot(**facts: Any) -> Snapshot:
     for name, data in facts.items():
         kind, _, subtype = name.partition("_")
         types.setdefault(kind, []).append({"subtype": subtype, "data": data})
-    return from_tree({"kind": "Snapshot", "measurements": [{"type": k, "subtypes": s} for k, s in types.items()]}, "test")
+    return Snapshot.from_tree({"kind": "Snapshot", "measurements": [{"type": k, "subtypes": s} for k, s in types.items()]}, "test")
 
 
 def node(provider: str = "", version: str = "v1.33.5", **more: str) -> Detected:
@@ -35,7 +35,7 @@ def node(provider: str = "", version: str = "v1.33.5", **more: str) -> Detected:
 @pytest.mark.shared
 @pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not here")
 def test_the_reference_snapshot() -> None:
-    found = detect(from_tree(from_text(REFERENCE.read_bytes(), REFERENCE.name), REFERENCE.name), CATALOG)
+    found = detect(Snapshot.from_tree(from_text(REFERENCE.read_bytes(), REFERENCE.name), REFERENCE.name), CATALOG)
     assert found.query == Query(os="ubuntu", osv="24.04", kernel="6.8.0-1024-aws", service="eks", k8s="v1.30.14-eks-3025e55", gpu="h100")
     (warning,) = found.warnings
     assert "Ubuntu 24.04.3 LTS" in warning
@@ -192,7 +192,7 @@ def test_a_node_kernel_that_says_otherwise_is_a_warning() -> None:
 
 def test_numbers_stay_as_they_were_written() -> None:
     tree = from_text("measurements: [{type: os, subtypes: [{subtype: release, data: {ID: ubuntu, VERSION_ID: 24.10}}]}]", "x")
-    assert detect(from_tree(tree, "x"), CATALOG).query.osv == "24.10"
+    assert detect(Snapshot.from_tree(tree, "x"), CATALOG).query.osv == "24.10"
 
 
 def test_a_field_that_is_said_is_nothing_to_warn_of() -> None:

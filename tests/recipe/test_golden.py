@@ -16,7 +16,7 @@ import pytest
 from eidos import formats
 from eidos.files import resources
 from eidos.recipe.resolver import resolve
-from eidos.recipe.store import Store, shipped
+from eidos.recipe.store import Store, shipped_store
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "recipes"
@@ -64,7 +64,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def store() -> Store:
-    return shipped()
+    return shipped_store()
 
 
 def written(said: dict[str, str], store: Store) -> str:
@@ -112,7 +112,7 @@ def test_each_layer_alone_makes_a_recipe_that_comes_back_from_its_file(store: St
 _DIGEST = """
 import hashlib, json, sys
 from eidos import formats
-from eidos.model.snapshot import from_tree
+from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import detect
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import from_folder
@@ -120,7 +120,7 @@ from eidos.recipe.store import from_folder
 trees, questions, snapshot = json.load(sys.stdin)
 store = from_folder(trees)
 queries = [store.catalog.query(said) for said in questions.values()] + [layer.key for layer in store.overlays]
-queries.append(detect(from_tree(snapshot, "snapshot"), store.catalog).query)
+queries.append(detect(Snapshot.from_tree(snapshot, "snapshot"), store.catalog).query)
 digest = hashlib.sha256()
 for query in queries:
     tree = resolve(query, store, explain=True).to_tree(context=True)

@@ -13,11 +13,11 @@ import pytest
 from eidos import formats
 from eidos.errors import InvalidInput
 from eidos.model.query import Query
-from eidos.model.snapshot import Snapshot, from_tree
+from eidos.model.snapshot import Snapshot
 from eidos.recipe.coverage import covered
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.resolver import resolve
-from eidos.recipe.store import Store, from_folder, shipped
+from eidos.recipe.store import Store, from_folder, shipped_store
 from eidos.semver import parse as parse_version
 from eidos.workflow import make_recipe
 
@@ -51,7 +51,7 @@ def readings(recipe: Any) -> dict[str, object]:
 
 def snapshot(**facts: dict[str, Any]) -> Snapshot:
     types = [{"type": n.partition("_")[0], "subtypes": [{"subtype": n.partition("_")[2], "data": d}]} for n, d in facts.items()]
-    return from_tree({"kind": "Snapshot", "measurements": types}, "test")
+    return Snapshot.from_tree({"kind": "Snapshot", "measurements": types}, "test")
 
 
 # Go: bundle crashes on the YAML that its own recipe wrote: versions written as structs, read as strings.
@@ -106,9 +106,9 @@ def test_both_modes_write_a_whole_document() -> None:
 
 
 def test_one_answer_never_shows_in_another() -> None:
-    known = shipped()
+    known = shipped_store()
     asked = Query(service="eks")
-    fresh = resolve(asked, shipped(), explain=True)
+    fresh = resolve(asked, shipped_store(), explain=True)
     for said in ({"service": "eks", "gpu": "h100", "intent": "training", "os": "ubuntu"}, {"gpu": "gb200"}, {"service": "aks"}):
         recipe = resolve(Query(**said), known, explain=True)
         for value in [step.value for steps in recipe.history.values() for step in steps if isinstance(step.value, list)]:
@@ -159,7 +159,7 @@ def test_an_empty_field_does_not_make_a_key_more_specific() -> None:
 
 
 def test_what_is_reported_is_what_was_applied() -> None:
-    known = shipped()
+    known = shipped_store()
     for said in (
         {"service": "aks", "k8s": "1.31", "gpu": "h100", "intent": "training"},
         {"gpu": "gb200", "service": "eks", "os": "ubuntu"},
@@ -219,7 +219,7 @@ def test_a_service_that_is_covered_only_with_a_gpu_is_not_covered_without() -> N
 
 
 def test_every_service_and_gpu_that_we_ship_words_for_gets_more_than_the_base_or_says_so() -> None:
-    known = shipped()
+    known = shipped_store()
     for field in ("service", "gpu"):
         for word in known.catalog.names(field):
             recipe = make_recipe({field: word}, store=known, explain=True)
@@ -245,7 +245,7 @@ def test_a_floor_is_never_loosened(floor: str, asked: str) -> None:
 
 
 def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
-    known = shipped()
+    known = shipped_store()
     for layer in known.overlays:
         merged = {constraint.name: constraint.value for constraint in resolve(layer.key, known, explain=True).constraints}
         for applied in (known.base, *known.matching(layer.key)):
@@ -262,7 +262,7 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
 def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str, word: str, nearest: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         make_recipe({field: word}, called={field: f"--{field}"}, explain=True)
-    assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped().catalog.names(field))}"
+    assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped_store().catalog.names(field))}"
     assert caught.value.hint == f"did you mean {nearest!r}?"
     assert caught.value.__cause__ is None
 
@@ -355,7 +355,7 @@ def test_what_a_layer_replaced_is_told_newest_first() -> None:
 
 
 def test_a_charts_version_stays_as_its_repository_writes_it() -> None:
-    known = shipped()
+    known = shipped_store()
     recipe = make_recipe({"gpu": "h100", "intent": "training", "service": "eks"}, store=known, explain=True)
     for component in recipe.components:
         pinned = {choice.version for layer in (known.base, *known.overlays) for choice in layer.choices if choice.id == component.id}

@@ -11,9 +11,7 @@ import pytest
 from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.recipe.lint import ERROR, WARNING, Fault, lint, lint_document, lint_files, lint_path, lint_trees
-from eidos.recipe.lint_rules import matches
-from eidos.recipe.lint_rules import read as read_rules
-from eidos.recipe.lint_rules import shipped as shipped_rules
+from eidos.recipe.lint_rules import matches, read_rules, shipped_rules
 from eidos.recipe.store import from_folder
 
 GO_DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "recipes" / "data-v1.yaml"
@@ -613,19 +611,19 @@ def test_every_fact_has_a_source_and_every_source_document_version_and_date() ->
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ([], "rules.yaml: expected a mapping of tables"),
-        ({"cudas": []}, "rules.yaml: there is no table 'cudas'"),
+        ([], "rules.yaml: expected a mapping, found a list"),
+        ({"cudas": []}, "rules.yaml: there is no 'cudas' here"),
         ({"cuda": {}}, "rules.yaml: cuda: expected a list"),
         ({"cuda": [3]}, r"rules.yaml: cuda\[0\]: expected a mapping"),
-        ({"cuda": [{"driver": "580"}]}, r"rules.yaml: cuda\[0\]: Reports needs 'cuda'"),
-        ({"cuda": [{"driver": "580", "cuda": "x"}]}, r"rules.yaml: cuda\[0\]: 'x' is no version"),
+        ({"cuda": [{"driver": "580"}]}, r"rules.yaml: cuda\[0\].cuda: expected a name, found nothing"),
+        ({"cuda": [{"driver": "580", "cuda": "x"}]}, r"rules.yaml: cuda\[0\].cuda: 'x' is no version"),
         ({"cuda": [{"driver": "580", "cuda": "13.0", "by": "x"}]}, r"rules.yaml: cuda\[0\]: there is no 'by' here"),
         ({"cuda": [{"driver": "580", "cuda": "13.0", "source": "x"}]}, r"rules.yaml: cuda\[0\].source: there is no source 'x'"),
         (
             {"needs": [{"component": "a", "version": "1", "name": "K8s.server.version", "value": ">= x"}]},
-            r"needs\[0\]: '>= x' is no expression",
+            r"needs\[0\].value: '>= x' is no expression",
         ),
-        ({"unwanted": [{"path": "a", "values": [True]}]}, r"unwanted\[0\].values: expected text, found True"),
+        ({"unwanted": [{"path": "a", "values": [True]}]}, r"unwanted\[0\].values\[0\]: expected text, found true or false"),
     ],
 )
 def test_rules_that_are_none_are_refused_with_their_place(tree: object, message: str) -> None:

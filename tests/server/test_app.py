@@ -529,7 +529,7 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
         "key: {gpu: h100, intent: training}\nmeasurements:\n  - type: OS\n    subtypes:\n      - subtype: sysctl\n"
         '        data: {/proc/sys/vm/swappiness: {value: "7", why: Mine.}}\n'
     )
-    from eidos.recipe.store import shipped
+    from eidos.recipe.store import shipped_store
 
     own = Settings(rate=0.0, data=str(folder))
     (folder / "overlays" / "mine.yaml").write_text(layer.replace('{value: "7", why: Mine.}', '"7"'))
@@ -539,7 +539,7 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
         pytest.fail(f"{fault.message} {fault.hint}")
     tree = json.loads(ask.get("/v1/recipe?gpu=h100&intent=training").body)
     assert any("mine.yaml" in rule for rule in tree["matchedRules"])
-    assert tree["metadata"]["recipe-data"] != shipped().digest
+    assert tree["metadata"]["recipe-data"] != shipped_store().digest
     assert json.loads(ask.get("/v1/catalog").body)["digest"] == tree["metadata"]["recipe-data"]
     bundle = ask.post("/v1/bundle?bundlers=cert-manager", json.dumps(tree).encode())
     assert bundle.status == 200

@@ -3,7 +3,7 @@
 Knows the order in which things are looked at; must not know any rule: each module here knows one kind of them, and what is only a
 fact about the world stands in ``rules.yaml``. ``lint`` never refuses: what does not even have the form of a recipe is a fault too.
 
->>> from eidos.recipe.lint_rules import read as read_rules
+>>> from eidos.recipe.lint_rules import read_rules
 >>> from eidos.recipe.lint.file_forms import read_trees
 >>> store, _, faults = read_trees({"overlays/x.yaml": {"key": {"gpu": "any"}}})
 >>> [fault.rule for fault in lint(store, read_rules({}, "rules.yaml"))]
@@ -18,7 +18,6 @@ from eidos import formats
 from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.lint import ERROR, WARNING, Fault, settled
-from eidos.recipe import lint_rules as rule_files
 from eidos.recipe.data_folder import LIMIT, read_file, read_folder
 from eidos.recipe.lint.catalog_checks import catalog_faults, component_faults
 from eidos.recipe.lint.combinations import merged
@@ -27,7 +26,8 @@ from eidos.recipe.lint.file_forms import COMPONENTS, read_document, read_texts, 
 from eidos.recipe.lint.huge_pages import huge_faults
 from eidos.recipe.lint.layer_content import content_faults
 from eidos.recipe.lint.layer_keys import key_faults
-from eidos.recipe.store import shipped
+from eidos.recipe.lint_rules import shipped_rules
+from eidos.recipe.store import shipped_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ __all__ = ["ERROR", "WARNING", "Fault", "lint", "lint_document", "lint_files", "
 
 def lint(store: Store, rules: Rules | None = None) -> list[Fault]:
     """What is wrong with what a store says, by place; ``rules`` default to those that eidos carries. The store is not changed."""
-    return settled(_faults(store, rule_files.shipped() if rules is None else rules))
+    return settled(_faults(store, shipped_rules() if rules is None else rules))
 
 
 def lint_trees(trees: Mapping[str, object]) -> list[Fault]:
@@ -63,10 +63,10 @@ def lint_document(content: bytes | str, name: str) -> list[Fault]:
         tree = formats.from_text(content, name, LIMIT)
     except InvalidData as fault:
         return [unreadable(fault)]
-    known = shipped()
+    known = shipped_store()
     store, faults = read_document(tree, name, known.catalog)
     # The catalog is ours, not the file's.
-    return _all(store, rule_files.shipped(), faults, catalog=False)
+    return _all(store, shipped_rules(), faults, catalog=False)
 
 
 def lint_path(path: str | None = None) -> list[Fault]:

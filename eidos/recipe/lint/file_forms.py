@@ -6,25 +6,26 @@ slip does not hide all the others.
 
 from __future__ import annotations
 
+from functools import partial
+
 from eidos import formats
 from eidos.errors import EidosError, InvalidData
 from eidos.model.lint import ERROR, WARNING, Fault
-from eidos.recipe import catalog as catalogs
-from eidos.recipe import components
-from eidos.recipe import layer as layers
-from eidos.recipe import lint_rules as rule_files
-from eidos.recipe.catalog import Catalog
+from eidos.model.tree_reader import TreeReader
+from eidos.recipe.catalog import Catalog, read_catalog
+from eidos.recipe.components import read_components
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
-from eidos.recipe.store import OVERLAYS, Store, order
+from eidos.recipe.layer import read_layer
+from eidos.recipe.lint_rules import Rules, read_rules
+from eidos.recipe.store import DOCUMENT_FIELDS, DOCUMENT_FORM, OVERLAYS, Store, in_order, layer_trees
 from eidos.semver import InvalidVersion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeVar
 
     from eidos.recipe.layer import Layer
-    from eidos.recipe.lint_rules import Rules
 
     T = TypeVar("T")
 
@@ -89,24 +90,24 @@ class Reading:
         for path in sorted(trees):
             if path.startswith(OVERLAYS):
                 overlays += self.layers(trees[path], path)
-        nothing = layers.read({}, BASE, base=True)
         store = Store(
-            base=self.attempt(lambda: layers.read(trees.get(BASE), BASE, base=True), BASE, nothing),
-            overlays=order(overlays),
-            catalog=self.attempt(lambda: catalogs.read(_said(trees.get(CATALOG)), CATALOG), CATALOG, Catalog({})),
-            charts=self.attempt(lambda: components.read(_said(trees.get(COMPONENTS)), COMPONENTS), COMPONENTS, {}),
+            base=self.base(trees.get(BASE), BASE),
+            overlays=in_order(overlays),
+            catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG), CATALOG, Catalog({})),
+            charts=self.attempt(lambda: read_components(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
-        return store, self.attempt(lambda: rule_files.read(_said(trees.get(RULES)), RULES), RULES, rule_files.Rules())
+        return store, self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, Rules())
 
-    def layers(self, tree: object, path: str) -> list[Layer]:
+    def base(self, tree: object, name: str) -> Layer:
+        """The base, empty when it cannot be read."""
+        return self.attempt(lambda: read_layer(tree, name, base=True), name, read_layer({}, name, base=True))
+
+    def layers(self, tree: object, name: str) -> Iterator[Layer]:
         """The readable layers of one file of overlays, or of the list in a one-file form."""
-        if not isinstance(tree, list):
-            return self._layer(tree, path)
-        return [layer for i, item in enumerate(tree) for layer in self._layer(item, f"{path}[{i}]")]
-
-    def _layer(self, tree: object, name: str) -> list[Layer]:
-        layer = self.attempt(lambda: layers.read(tree, name), name, None)
-        return [] if layer is None else [layer]
+        for item, part in layer_trees(tree, name):
+            layer = self.attempt(partial(read_layer, item, part), part, None)
+            if layer is not None:
+                yield layer
 
     def _unknown(self) -> None:
         for path, tree in self.trees.items():
@@ -152,22 +153,12 @@ def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: 
 def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, list[Fault]]:
     """The store in a one-file form, and what is wrong with its form."""
     reading = Reading()
-    fields: dict[str, object] = tree if isinstance(tree, dict) else {}
-    if "base" not in fields:
-        reading.faults.append(Fault(ERROR, "form", name, "expected a mapping with base and overlays"))
-    for key in fields:
-        if key not in ("base", "overlays"):
-            reading.faults.append(Fault(ERROR, "form", f"{name}: {key}", f"there is no {key!r} here", "known are base, overlays"))
-    items = fields.get("overlays")
-    items = [] if items is None else items
-    if not isinstance(items, list):
-        reading.faults.append(Fault(ERROR, "form", f"{name}: overlays", "expected a list"))
-        items = []
-    place = f"{name}:base"
-    nothing = layers.read({}, place, base=True)
-    base = reading.attempt(lambda: layers.read({"measurements": fields.get("base")}, place, base=True), place, nothing)
-    return Store(base, order(reading.layers(items, f"{name}:overlays")), catalog, {}), reading.faults
-
-
-def _said(tree: object) -> object:
-    return {} if tree is None else tree
+    root = TreeReader(tree if isinstance(tree, dict) else None, name)
+    if "base" not in root:
+        reading.faults.append(Fault(ERROR, "form", name, DOCUMENT_FORM))
+    for key, error in root.unknown(DOCUMENT_FIELDS):
+        reading.faults.append(Fault(ERROR, "form", f"{name}: {key}", error.message.removeprefix(f"{name}: "), error.hint or ""))
+    nothing: Sequence[object] = ()
+    overlays = reading.attempt(lambda: root.items("overlays"), name, nothing)
+    base = reading.base({"measurements": root.tree.get("base")}, f"{name}:base")
+    return Store(base, in_order(list(reading.layers(overlays, f"{name}:overlays"))), catalog, {}), reading.faults

@@ -51,9 +51,9 @@ def post(call: Call) -> Made:
         asked = query_document(tree, call.knowledge)
         recipe = _make(call, _with_intent(asked, intent))
     else:
-        from eidos.model.snapshot import from_tree
+        from eidos.model.snapshot import Snapshot
 
-        snapshot = from_tree(tree, BODY)
+        snapshot = Snapshot.from_tree(tree, BODY)
         # No snapshot has an intent; one that was added is meant.
         asked = query_document({"intent": tree.get("intent")}, call.knowledge)
         recipe = _make(call, _with_intent(asked, intent), snapshot)
