@@ -43,7 +43,7 @@ def test_values(read: Callable[[TreeReader, str], object], value: object, expect
 
 
 @pytest.mark.parametrize("fields", [{}, {"f": None}])
-def test_nothing_is_empty(fields: dict[str, object]) -> None:
+def test_nothing_is_empty(fields: dict[str, Any]) -> None:
     tree = inner(**fields)
     assert (tree.text("f"), tree.texts("f"), tree.names("f"), tree.text_map("f"), tree.scalars("f")) == ("", (), (), {}, {})
     assert (list(tree.items("f")), list(tree.mappings("f")), tree.mapping("f").tree) == ([], [], {})
@@ -134,7 +134,7 @@ def test_unknown_fields_are_answered_with_the_nearest_or_all() -> None:
 
 
 def test_fields_under_other_names() -> None:
-    def renamed(**fields: object) -> dict[str, Any]:
+    def renamed(**fields: Any) -> dict[str, Any]:
         return inner(**fields).renamed({"osVersion": "osv"}).tree
 
     assert renamed(osVersion="1", gpu="x") == renamed(osv="1", gpu="x") == {"osv": "1", "gpu": "x"}
