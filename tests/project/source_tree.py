@@ -1,0 +1,109 @@
+"""The source as data: which files there are, what they import, and which names they use.
+
+Knows Python's syntax and the layout of the repository; must not know which laws hold.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def python_files(*folders: str) -> list[str]:
+    """Paths below the repository's root, sorted."""
+    return sorted(str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_name(file: str) -> str:
+    """The name that a file is imported by.
+
+    >>> module_name("eidos/cli/help.py"), module_name("eidos/cli/__init__.py")
+    ('eidos.cli.help', 'eidos.cli')
+    """
+    return re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".")
+
+
+PACKAGE_FILES = python_files("eidos")
+TEST_FILES = python_files("tests")
+ALL_FILES = [*PACKAGE_FILES, *TEST_FILES, "build_zipapp.py"]
+
+#: Name → file of each module of the package.
+MODULES = {module_name(file): file for file in PACKAGE_FILES}
+
+
+def read_lines(file: str) -> list[str]:
+    """The lines of a file."""
+    return (ROOT / file).read_text(encoding="utf-8").splitlines()
+
+
+@cache
+def parse_file(file: str) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"), file)
+
+
+def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below ``node``, without those that only type checkers run."""
+    for child in ast.iter_child_nodes(node):
+        types_only = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
+        if isinstance(child, ast.If) and types_only:
+            for statement in child.orelse:
+                yield from (statement, *runtime_nodes(statement))
+        else:
+            yield from (child, *runtime_nodes(child))
+
+
+def imports(nodes: Iterable[ast.AST], modules: Collection[str] = MODULES.keys()) -> Iterator[tuple[int, str]]:
+    r"""Line and name of each of ``modules`` that is imported among ``nodes``.
+
+    ``from eidos.kube import responses`` imports the module ``eidos.kube.responses`` and not the face of its package.
+
+    >>> text = "import eidos.log\nfrom eidos import errors, formats\nfrom eidos.cli import main"
+    >>> list(imports(ast.parse(text).body))
+    [(1, 'eidos.log'), (2, 'eidos.errors'), (2, 'eidos.formats'), (3, 'eidos.cli')]
+    """
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                submodule, module = f"{node.module}.{alias.name}", node.module or ""
+                if submodule in modules:
+                    yield node.lineno, submodule
+                elif module in modules:
+                    yield node.lineno, module
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module of the package → modules of the package that it imports when it runs, at its top or in a function."""
+    # The face of the package gives every module the version; it imports nothing at its top.
+    ignored = {"eidos"}
+    return {name: {module for _, module in imports(runtime_nodes(parse_file(file)))} - {name} - ignored for name, file in MODULES.items()}
+
+
+def reached(graph: Mapping[str, set[str]], start: Iterable[str]) -> set[str]:
+    """What the modules of ``start`` import, directly or by way of others."""
+    reached_modules: set[str] = set()
+    waiting = [module for name in start for module in graph[name]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached_modules:
+            reached_modules.add(name)
+            waiting += graph[name]
+    return reached_modules
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import one another, directly or by way of others.
+
+    >>> circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}})
+    [['b', 'c']]
+    """
+    below = {name: reached(graph, [name]) for name in graph}
+    groups = {tuple(sorted(other for other in below[name] if name in below[other])) for name in graph if name in below[name]}
+    return [list(group) for group in sorted(groups)]
