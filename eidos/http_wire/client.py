@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from http.client import HTTPResponse
     from typing import Any
 
@@ -253,38 +253,21 @@ def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
     return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
 
 
-def _addresses(host: str, port: int, deadline: float) -> list[Address]:
+def _addresses(host: str, port: int, deadline: float) -> Sequence[Address]:
     """What the name stands for. The system's resolver takes no deadline, so it is asked from a thread that can be left behind."""
     import socket
-    from _thread import allocate_lock, start_new_thread
 
-    done = allocate_lock()
-    done.acquire()
-    found: list[list[Address] | OSError | UnicodeError] = []
-
-    def look_up() -> None:
+    def look_up() -> Sequence[Address]:
         try:
-            found.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as fault:
-            found.append(fault)
-        finally:
-            done.release()
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:8]
+        except UnicodeError as fault:
+            raise socket.gaierror(str(fault)) from fault
 
     if host.replace(".", "").isdigit() or ":" in host:
-        look_up()
-    else:
-        try:
-            start_new_thread(look_up, ())
-        except RuntimeError:  # the system has no thread left
-            look_up()
-        if not done.acquire(timeout=left(deadline)):
-            raise TimeoutError
-    result = found[0]
-    if isinstance(result, UnicodeError):
-        raise socket.gaierror(str(result)) from result
-    if isinstance(result, OSError):
-        raise result
-    return result[:8]
+        return look_up()
+    from eidos.process.thread_pool import call_in_thread, wait_for
+
+    return wait_for(call_in_thread(look_up, "resolver"), left(deadline))
 
 
 class Timed:

@@ -11,8 +11,9 @@ already is left out, for lists come in the order of their keys.
 
 from __future__ import annotations
 
-from eidos.errors import EidosError, KubeError, Timeout
-from eidos.http_wire.client import left
+import time
+
+from eidos.errors import KubeError, Timeout
 from eidos.kube import responses
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from eidos.kube.api_client import Client
     from eidos.kube.responses import Raw, Tree
+    from eidos.process.thread_pool import Future
 
 #: Tokens in a row that are too old.
 EXPIRED = 3
@@ -45,7 +47,7 @@ def parts(client: Client, path: str, chosen: dict[str, str], limit: int, deadlin
         items, token, now = _items(tree, where)
         version = version or now
         del tree
-        ahead = _Ahead(client, path, {**query, "continue": token}, deadline) if token else None
+        ahead = _fetch_ahead(client, path, {**query, "continue": token}, deadline) if token else None
         if begun:
             items[:] = [each for each in items if key(each) > last]
         last = key(items[-1]) if items else last
@@ -55,7 +57,7 @@ def parts(client: Client, path: str, chosen: dict[str, str], limit: int, deadlin
             return
         while True:
             try:
-                raw, expired = ahead.result(where), 0
+                raw, expired = _fetched(ahead, deadline, where), 0
                 break
             except responses.Expired as fault:
                 expired += 1
@@ -64,7 +66,7 @@ def parts(client: Client, path: str, chosen: dict[str, str], limit: int, deadlin
                 client.say(f"{fault.message}; the list goes on all the same")
                 begun = begun or not fault.token
                 more = {"continue": fault.token} if fault.token else {}
-                ahead = _Ahead(client, path, {**query, **more}, deadline)
+                ahead = _fetch_ahead(client, path, {**query, **more}, deadline)
 
 
 def key(item: Tree) -> str:
@@ -85,38 +87,19 @@ def _items(tree: Tree, where: str) -> tuple[list[Tree], str, str]:
     return items, str(metadata.get("continue") or ""), str(metadata.get("resourceVersion") or "")
 
 
-class _Ahead:
-    """An answer that is fetched in a thread of its own; when nobody wants it any more it ends by itself, at its deadline."""
+def _fetch_ahead(client: Client, path: str, query: dict[str, str], deadline: float) -> Future[Raw]:
+    """The answer as it will be; a thread fetches it, which ends at the deadline if nobody wants it any more."""
+    from eidos.process.thread_pool import call_in_thread
 
-    def __init__(self, client: Client, path: str, query: dict[str, str], deadline: float) -> None:
-        from _thread import allocate_lock, start_new_thread
+    return call_in_thread(lambda: client.fetch(path, query, deadline), "list page")
 
-        self._client, self._path, self._query, self._deadline = client, path, query, deadline
-        self._done = allocate_lock()
-        self._done.acquire()
-        self._found: list[Raw | EidosError] = []
-        try:
-            start_new_thread(self._run, ())
-        except RuntimeError:  # the system has no thread left
-            self._run()
 
-    def _run(self) -> None:
-        try:
-            self._found.append(self._client.fetch(self._path, self._query, self._deadline))
-        except EidosError as fault:
-            self._found.append(fault)
-        finally:
-            self._done.release()
+def _fetched(ahead: Future[Raw], deadline: float, where: str) -> Raw:
+    """The answer, or the failure raised; Timeout when neither comes in time."""
+    from eidos.process.thread_pool import wait_for
 
-    def result(self, where: str) -> Raw:
-        """It, or the failure; Timeout when neither comes in time."""
-        try:
-            came = self._done.acquire(timeout=left(self._deadline) + 1.0)
-        except TimeoutError:
-            came = self._done.acquire(blocking=False)
-        if not came or not self._found:
-            raise Timeout(f"{where}: no answer in time", "give it more time with --timeout, or see whether the service is up")
-        found = self._found.pop()
-        if isinstance(found, EidosError):
-            raise found
-        return found
+    remaining_s = deadline - time.monotonic()
+    try:
+        return wait_for(ahead, remaining_s + 1.0 if remaining_s > 0 else 0)
+    except TimeoutError:
+        raise Timeout(f"{where}: no answer in time", "give it more time with --timeout, or see whether the service is up") from None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from eidos.process.thread_pool import Future
     from eidos.telemetry.spans import Span, Value
 
 #: Spans that wait at most, and that go in one request; seconds between requests.
@@ -111,7 +112,7 @@ class Exporter:
         self._over = 0
         self._circuit = Circuit(client.parse_url(url).origin, time.monotonic)
         self._failing = False
-        self._thread: threading.Thread | None = None
+        self._sending: Future[None] | None = None
         self._wake: threading.Event | None = None
         self._end: float | None = None
 
@@ -129,22 +130,28 @@ class Exporter:
         """Send from a thread of this process; what was taken before a fork belongs to the parent."""
         import threading
 
+        from eidos.process.thread_pool import start_thread
+
         self._queue.clear()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
-        self._thread.start()
+        self._sending = start_thread(self._run, "otlp")
 
     def close(self, timeout: float) -> None:
         """Send what waits, in at most ``timeout`` seconds. A thread that is not back by then is left behind: it is a daemon."""
         self._end = time.monotonic() + timeout
-        if self._thread is None:
+        if self._sending is None or self._wake is None:
             self._send_all()
-        elif self._wake is not None:
+        else:
+            from eidos.process.thread_pool import wait_for
+
             self._wake.set()
-            self._thread.join(timeout)
+            try:
+                wait_for(self._sending, timeout)
+            except TimeoutError:
+                pass
         with self._lock:
             self._over += len(self._queue)
-        if self._thread is None or not self._thread.is_alive():
+        if self._sending is None or self._sending.done():
             self._queue.clear()
         self._report()
 

@@ -1,11 +1,21 @@
-"""The pool is the standard library's own, and is as loud as that one when something goes wrong in it."""
+"""Threads are the standard library's own, import little, and report what goes wrong in them."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from eidos.process.thread_pool import call_in_thread, start_thread, wait_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -48,3 +58,49 @@ def test_a_fault_inside_is_logged_by_the_real_logger(python: str, before: str) -
     errors = run(python, LOUD.format(root=str(ROOT), before=before)).stderr
     assert "ZeroDivisionError" in errors
     assert errors.startswith("exception calling callback")
+
+
+@pytest.mark.parametrize("start", [start_thread, call_in_thread])
+def test_a_thread_has_a_future(start: Callable[[Callable[[], object], str], Future[object]]) -> None:
+    assert wait_for(start(lambda: threading.current_thread().name, "a name"), 60) == "a name"
+    with pytest.raises(ZeroDivisionError):
+        wait_for(start(lambda: 1 // 0, "a name"), 60)
+    with pytest.raises(SystemExit):
+        wait_for(start(lambda: sys.exit(3), "a name"), 60)
+
+
+def test_a_result_that_does_not_come_in_time() -> None:
+    release = threading.Event()
+    future = start_thread(release.wait, "waits")
+    with pytest.raises(TimeoutError):
+        wait_for(future, 0.05)
+    with pytest.raises(TimeoutError):
+        wait_for(future, 0)
+    release.set()
+    assert wait_for(future, 60) is True
+    assert wait_for(future, 0) is True
+
+
+def test_without_a_thread_the_caller_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert call_in_thread(threading.current_thread, "a name").result(0) is threading.current_thread()
+    with pytest.raises(RuntimeError):
+        start_thread(threading.current_thread, "a name")
+
+
+STUCK = """
+import sys, time
+sys.path.insert(0, {root!r})
+from eidos.process.thread_pool import start_thread
+start_thread(lambda: time.sleep(600), "stuck")
+print("done")
+"""
+
+
+def test_a_thread_that_waits_for_ever_does_not_hold_up_the_end(python: str) -> None:
+    began = time.monotonic()
+    assert run(python, STUCK.format(root=str(ROOT))).stdout == "done\n"
+    assert time.monotonic() - began < 300
