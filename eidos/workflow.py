@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
     from eidos.model.measurement import Measurement
+    from eidos.model.query import Query
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
     from eidos.process.child import Child
@@ -109,35 +110,36 @@ def _name(child: Child, deadline: float) -> str:
 
 
 def make_recipe(
-    said: Mapping[str, str] | None = None,
+    query: Query | Mapping[str, str] | None = None,
     *,
     snapshot: Snapshot | None = None,
     store: Store | None = None,
-    called: Mapping[str, str] | None = None,
     explain: bool = False,
 ) -> Recipe:
     """Say what a node should be, for a query, a snapshot, or both.
 
-    ``said`` maps fields of the query (os, osv, kernel, service, k8s, gpu, intent) to words or versions and wins over what is
-    detected in ``snapshot``; ``store`` defaults to the shipped knowledge (``recipe.store.open_store`` reads others); ``called``
-    gives the name of a field in messages; ``explain`` adds which layer said what. Raises InvalidInput for a word that the catalog
-    does not know or a version that does not parse, and InvalidData when the knowledge contradicts itself.
+    ``query`` is what the store's catalog parsed, or maps fields (os, osv, kernel, service, k8s, gpu, intent) to words or versions; it
+    wins over what is detected in ``snapshot``. ``store`` defaults to the shipped knowledge (``recipe.store.open_store`` reads others);
+    ``explain`` adds which layer set what. Raises InvalidInput for a word that the catalog does not have or a version that does not
+    parse, and InvalidData when the knowledge contradicts itself.
 
     >>> make_recipe({"gpu": "H100", "intent": "training"}).request.to_tree()
     {'gpu': 'h100', 'intent': 'training'}
     """
+    from eidos.model.query import Query
     from eidos.model.record import replace
     from eidos.recipe.detection import detect
     from eidos.recipe.resolver import resolve
     from eidos.recipe.store import shipped_store
 
     store = store or shipped_store()
-    asked = store.catalog.query(said or {}, called)
+    if not isinstance(query, Query):
+        query = store.catalog.parse_query(query or {})
     if snapshot is None:
-        return resolve(asked, store, explain=explain)
-    found = detect(snapshot, store.catalog, asked)
-    recipe = resolve(replace(found.query, **asked.said()), store, unknown=found.unknown, explain=explain)
-    return replace(recipe, warnings=(*found.warnings, *recipe.warnings))
+        return resolve(query, store, explain=explain)
+    detected = detect(snapshot, store.catalog, query)
+    recipe = resolve(replace(detected.query, **query.said()), store, unknown=detected.unknown, explain=explain)
+    return replace(recipe, warnings=(*detected.warnings, *recipe.warnings))
 
 
 def make_bundle(

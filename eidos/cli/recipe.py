@@ -186,13 +186,14 @@ def _make(values: Values, watching: Watch) -> Recipe:
     snapshot = read_snapshot(values["file"], values)[0] if values["file"] is not None else None
     began = time.perf_counter()
     with watching.step("build"):
-        recipe = make_recipe(query(values), snapshot=snapshot, store=store, called=values.where, explain=values["explain"])
+        query = store.catalog.parse_query(query_words(values), values.where)
+        recipe = make_recipe(query, snapshot=snapshot, store=store, explain=values["explain"])
     watching.recipe(recipe, time.perf_counter() - began)
     return recipe
 
 
-def query(values: Values) -> dict[str, str]:
-    """The fields of the query that were said."""
+def query_words(values: Values) -> dict[str, str]:
+    """The words of the query by field, as they were given."""
     return {field: values[field] for field in FIELDS if values[field] is not None}
 
 

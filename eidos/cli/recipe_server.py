@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.cli.recipe import query, read_snapshot
+from eidos.cli.recipe import query_words, read_snapshot
 from eidos.errors import EidosError, InvalidInput
 from eidos.model.recipe import Recipe
 from eidos.server_client import TROUBLE, Remote
@@ -64,7 +64,7 @@ def _checked(values: Values) -> tuple[Remote, dict[str, str], bytes | None]:
         raise InvalidInput(f"{where['explain']}: a server does not tell which layer set what", f"leave out {where['server']}")
     if values["data"] is not None and not values["fallback"]:
         raise InvalidInput(f"{where['data']}: a server has data of its own", f"leave out {where['server']}, or add --fallback")
-    said = query(values)
+    said = query_words(values)
     snapshot = None
     if values["file"] is not None:
         other = [where[field] for field in said if field != "intent"]

@@ -45,18 +45,20 @@ class Catalog(Record):
                 return entry.name
         return None
 
-    def query(self, said: Mapping[str, str], where: Mapping[str, str] | None = None) -> Query:
-        """The query that these words make; ``where`` gives for a field what to call it in messages (``--gpu``).
+    def parse_query(self, words: Mapping[str, str], names: Mapping[str, str] | None = None) -> Query:
+        """The query that these words make, by field; ``names`` gives for a field its name in messages (``--gpu``).
 
-        Raises InvalidInput, which names the field or the word, the valid ones and the nearest, or shows where a version breaks.
+        This is where a query is validated, once: words become names of the catalog, and versions parse. Raises InvalidQuery.
         """
         fields: dict[str, str] = {}
-        for field, value in said.items():
-            name = (where or {}).get(field, field)
+        for field, value in words.items():
+            name = (names or {}).get(field, field)
             if field not in FIELDS:
-                raise InvalidInput(f"{name!r} is no field of a query; there are {', '.join(FIELDS)}", did_you_mean(field, FIELDS))
+                raise InvalidQuery(
+                    field, value, f"{name!r} is no field of a query; there are {', '.join(FIELDS)}", did_you_mean(field, FIELDS)
+                )
             if not isinstance(value, str):  # a program may hand over what it read from YAML
-                raise InvalidInput(f"{name}: expected text, found {value!r}", "put versions in quotes")
+                raise InvalidQuery(field, value, f"{name}: expected text, found {value!r}", "put versions in quotes")
             text = value.strip()
             if not text or text.lower() == ANY:
                 continue
@@ -64,18 +66,27 @@ class Catalog(Record):
                 try:
                     parse_version(text)
                 except InvalidInput as fault:
-                    raise InvalidInput(f"{name}: {fault.message}", fault.hint, fault.excerpt) from fault
+                    raise InvalidQuery(field, value, f"{name}: {fault.message}", fault.hint, fault.excerpt) from fault
                 fields[field] = text
             elif field in NAMES and self.entries.get(field):
-                found = self.find(field, text)
-                if found is None:
+                match = self.find(field, text)
+                if match is None:
                     valid = ", ".join(self.names(field))
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
-                    raise InvalidInput(f"{name}: {text!r} is none of {valid}", hint)
-                fields[field] = found
+                    raise InvalidQuery(field, value, f"{name}: {text!r} is none of {valid}", hint)
+                fields[field] = match
             else:
                 fields[field] = text.lower()
         return Query(**fields)
+
+
+class InvalidQuery(InvalidInput):
+    """No query: ``value`` cannot be what ``field`` is; the message has the valid words and the nearest, or shows where a version breaks."""
+
+    def __init__(self, field: str, value: object, message: str, hint: str | None, excerpt: tuple[str, int] | None = None) -> None:
+        super().__init__(message, hint, excerpt)
+        self.field = field
+        self.value = value
 
 
 def read_catalog(tree: object, name: str) -> Catalog:

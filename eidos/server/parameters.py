@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from eidos.errors import EidosError, InvalidData, InvalidInput
-from eidos.model.query import FIELDS, NAMES, WIRE, Query
+from eidos.errors import EidosError, InvalidData
+from eidos.model.query import FIELDS, NAMES, WIRE
 from eidos.model.record import Record
+from eidos.recipe.catalog import InvalidQuery
 from eidos.server.error_responses import Refused
 from eidos.suggest import nearest
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.http_wire.messages import Request
+    from eidos.model.query import Query
     from eidos.server.knowledge import Knowledge
 
 #: What parameters are: a word of the catalog, a version, yes or no, one of ``choices``, or a list of words.
@@ -145,21 +147,17 @@ def words(asked: Asked, name: str, valid: Sequence[str]) -> list[str] | None:
 def query(said: Mapping[str, str], called: Mapping[str, str], knowledge: Knowledge) -> Query:
     """The query that these words make, as far as it is answered for. Raises Refused, which names the word and the valid ones."""
     catalog = knowledge.store.catalog
-    fields: dict[str, str] = {}
-    for field, value in said.items():
-        try:
-            fields.update(catalog.query({field: value}, called).said())
-        except InvalidInput as fault:
-            name = called.get(field, field)
-            if field in NAMES:
-                valid = knowledge.names(field)
-                words = [word for entry in catalog.entries[field] if entry.name in valid for word in (entry.name, *entry.aliases)]
-                raise _none_of(name, value, valid, words) from fault
-            details = {"parameter": name, "value": _short(value)}
-            raise Refused(400, fault.message, fault.hint, details=details) from fault
-    found = Query(**fields)
-    refuse(found, called, knowledge)
-    return found
+    try:
+        parsed = catalog.parse_query(said, called)
+    except InvalidQuery as fault:
+        name, value = called.get(fault.field, fault.field), str(fault.value)
+        if fault.field in NAMES:
+            valid = knowledge.names(fault.field)
+            words = [word for entry in catalog.entries[fault.field] if entry.name in valid for word in (entry.name, *entry.aliases)]
+            raise _none_of(name, value, valid, words) from fault
+        raise Refused(400, fault.message, fault.hint, details={"parameter": name, "value": _short(value)}) from fault
+    refuse(parsed, called, knowledge)
+    return parsed
 
 
 def refuse(query: Query, called: Mapping[str, str], knowledge: Knowledge) -> None:

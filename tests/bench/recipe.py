@@ -27,7 +27,7 @@ importer["install"](archive, root)
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import shipped_store
 store = shipped_store()
-query = store.catalog.query(dict(word.split("=") for word in sys.argv[2:]))
+query = store.catalog.parse_query(dict(word.split("=") for word in sys.argv[2:]))
 times = []
 for _ in range(300):
     began = time.perf_counter()

@@ -261,7 +261,7 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
 @pytest.mark.parametrize(("field", "word", "nearest"), [("gpu", "h1000", "h100"), ("service", "ekss", "eks"), ("os", "ubunto", "ubuntu")])
 def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str, word: str, nearest: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        make_recipe({field: word}, called={field: f"--{field}"}, explain=True)
+        shipped_store().catalog.parse_query({field: word}, {field: f"--{field}"})
     assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped_store().catalog.names(field))}"
     assert caught.value.hint == f"did you mean {nearest!r}?"
     assert caught.value.__cause__ is None
@@ -275,7 +275,7 @@ def test_a_program_that_asks_wrongly_is_told_so(said: dict[str, Any], message: s
 
 def test_a_wrong_version_is_shown_with_its_place() -> None:
     with pytest.raises(InvalidInput) as caught:
-        make_recipe({"k8s": "1.x.4"}, called={"k8s": "--k8s"})
+        shipped_store().catalog.parse_query({"k8s": "1.x.4"}, {"k8s": "--k8s"})
     assert caught.value.message == "--k8s: '1.x.4' is no version: 'x' is not a number"
     assert caught.value.excerpt == ("1.x.4", 2)
 

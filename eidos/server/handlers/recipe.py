@@ -80,7 +80,7 @@ def _make(call: Call, asked: Query, snapshot: Snapshot | None = None) -> Recipe:
     began = time.perf_counter()
     try:
         with call.span.child("build"):
-            recipe = make_recipe(asked.said(), snapshot=snapshot, store=call.knowledge.store)
+            recipe = make_recipe(asked, snapshot=snapshot, store=call.knowledge.store)
     except InvalidData as fault:  # what the client said was read before; this is the knowledge
         log.error(f"{asked}: {fault.message}", hint=fault.hint)
         raise Refused(500, "the recipe data contradicts itself for this query") from fault
