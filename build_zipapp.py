@@ -215,9 +215,9 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     from eidos import collectors
     from eidos.files import resources
 
-    sources = [(f"eidos/{name}", path) for name, path in resources.files(str(ROOT / "eidos")) if name.endswith(".py")]
+    sources = [(f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py")]
     for data in ("recipes", "templates"):
-        sources += [(f"eidos/_data/{data}/{name}", path) for name, path in resources.files(str(ROOT / data))]
+        sources += [(f"eidos/_data/{data}/{name}", path) for name, path in resources.walk_files(str(ROOT / data))]
     files = {name: Path(path).read_bytes() for name, path in sources}
     for name, tree in parsed_data().items():
         files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
@@ -239,16 +239,16 @@ def parsed_data() -> dict[str, Any]:
     from eidos.templates.markup import parse
 
     templates: dict[str, Any] = {}
-    for name, text in resources.template_tree().items():
+    for name, text in resources.load_bundle_templates().items():
         if name.endswith(".yaml"):
             documents = split(text, f"templates/bundles/{name}")
             is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
             templates[name] = documents if is_exact else text
         else:
             templates[name] = {"pieces": parse(name, text)}
-    charts = [path[: -len(".yaml")] for path, _ in resources.files(str(ROOT / "recipes" / "values")) if path.endswith(".yaml")]
-    values = {name: resources.values_tree(name) for name in charts}
-    return {resources.RECIPES_JSON: resources.recipe_tree(), resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
+    charts = [path[: -len(".yaml")] for path, _ in resources.walk_files(str(ROOT / "recipes" / "values")) if path.endswith(".yaml")]
+    values = {name: resources.load_chart_values(name) for name in charts}
+    return {resources.RECIPES_JSON: resources.load_recipes(), resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 
 
 def commit() -> str:

@@ -66,7 +66,7 @@ def take_snapshot(
     """
     from eidos import collector_runner
     from eidos.files.host import Host
-    from eidos.files.node_name import node_name, said_name
+    from eidos.files.node_name import find_node_name, node_name_from_environment
     from eidos.model.measurement import SKIPPED, Outcome
     from eidos.model.snapshot import Snapshot
     from eidos.process.child import Child
@@ -80,7 +80,7 @@ def take_snapshot(
     sources = Sources(host, tuple(units), volatile, deadline, environ, cluster)
     nobody = bool(chosen) and all(map(is_cluster_wide, chosen))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
-    namer = None if nobody or host.root == "/" else Child(lambda: [node_name(host, environ)])
+    namer = None if nobody or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
     if namer:
         namer.start()
     try:
@@ -88,7 +88,7 @@ def take_snapshot(
         collector_runner.log_together(outcome for outcome, _ in results.values())
         left = tuple(name for name in chosen if name not in results)
         results.update(collector_runner.collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
-        node = said_name(environ) if nobody else _name(namer, deadline) if namer else node_name(host, environ)
+        node = node_name_from_environment(environ) if nobody else _name(namer, deadline) if namer else find_node_name(host, environ)
     finally:
         if namer:
             namer.close()

@@ -125,7 +125,7 @@ def shipped() -> Templates:
     """The templates that eidos carries."""
     from eidos.files import resources
 
-    return Templates(resources.template_tree())
+    return Templates(resources.load_bundle_templates())
 
 
 def over(below: Templates, folder: str) -> Templates:
@@ -138,7 +138,7 @@ def over(below: Templates, folder: str) -> Templates:
         raise NotFound(f"{folder}: there is no such folder", "it holds a folder for each component, with a bundle.yaml in it")
     contents = dict(below.contents)
     shown = {}
-    for name, path in resources.files(folder):
+    for name, path in resources.walk_files(folder):
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 contents[name] = file.read()

@@ -166,7 +166,7 @@ class Observed:
         from eidos.files import resources
         from eidos.telemetry.metrics import Metrics
 
-        metrics, command, commit = Metrics(), (self.verb,), resources.commit()
+        metrics, command, commit = Metrics(), (self.verb,), resources.build_commit()
         python = ".".join(map(str, sys.version_info[:3]))
         build = {"version": (__version__,), "commit": (commit,), "python": (python,)}
         info = metrics.gauge("eidos_build_info", "Which build this is.", "max", command=command, **build)

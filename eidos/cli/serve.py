@@ -182,7 +182,7 @@ def run(values: Values) -> int:
         bundlers=tuple(knowledge.charts),
         tokens=lambda: limits.tokens(time.monotonic()),
         access=access,
-        commit=resources.commit(),
+        commit=resources.build_commit(),
     )
     tracer = open_tracer(os.environ, SERVICE, lambda count: metrics.lost_spans.add(by=count))
     app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)

@@ -179,9 +179,13 @@ def _selected(values: Values) -> tuple[list[str], list[str]]:
     if values["cluster-only"]:
         if values["root"] != "/":
             raise InvalidInput("--cluster-only reads no host, and --root names one", "leave one of them out")
-        from eidos.files.node_name import said_name
+        from eidos.files.node_name import node_name_from_environment
 
-        possible = [name for name in everything if collectors.is_cluster_wide(name) or (name == "k8s.node" and said_name(os.environ))]
+        possible = [
+            name
+            for name in everything
+            if collectors.is_cluster_wide(name) or (name == "k8s.node" and node_name_from_environment(os.environ))
+        ]
     selected = chosen(values["only"], possible) if values["only"] else possible
     skipped = chosen(values["skip"], everything)
     selected = [name for name in selected if name not in skipped]

@@ -19,7 +19,7 @@ def facts() -> dict[str, str]:
     """What this build is; ``recipes`` is the SHA-256 of the recipe data."""
     return {
         "version": __version__,
-        "commit": resources.commit(),
+        "commit": resources.build_commit(),
         "python": ".".join(map(str, sys.version_info[:3])),
         "recipes": f"sha256:{resources.data_digest()}",
     }

@@ -32,7 +32,7 @@ def facts(sources: Sources, name: str, read: Callable[[Client], Iterable[Part]],
     The facts are kept for a day on which the cluster does not answer. Raises NotApplicable for a captured tree and where no cluster is
     configured, and what ``eidos.kube`` raises.
     """
-    if not sources.host.is_live:
+    if not sources.host.is_running_system:
         raise NotApplicable("a captured tree: its cluster is not asked")
     from eidos.kube.cluster_config import load
 

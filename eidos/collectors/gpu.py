@@ -49,7 +49,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     seen = driver_files.look(host)
     if not seen.loaded and not seen.libraries:
         raise _no_driver(sources, "no NVIDIA driver")
-    if not host.is_live:
+    if not host.is_running_system:
         version = seen.version or "files, or what may be some"
         raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {version})")
     try:
@@ -95,7 +95,7 @@ def _open(sources: Sources, seen: driver_files.Driver) -> Nvml:
     tried = []
     for path in seen.libraries:
         try:
-            return Nvml(path if "/" not in path else sources.host.real(path))
+            return Nvml(path if "/" not in path else sources.host.real_path(path))
         except NvmlError as fault:
             if fault.status == LIBRARY_NOT_FOUND:
                 tried.append(fault.message)

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from eidos.collectors._cluster_source import facts
 from eidos.errors import NotApplicable, NotFound
-from eidos.files.node_name import node_name, said_name
+from eidos.files.node_name import find_node_name, node_name_from_environment
 from eidos.model.measurement import VOLATILE, Subtype
 from eidos.model.volatile import VOLATILE_LABELS
 
@@ -117,9 +117,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotFound when the cluster has no node of the name that it was given, NotApplicable when this machine is no node of it.
     """
     environ = sources.environ
-    said = said_name(environ)
+    said = node_name_from_environment(environ)
     # A pod has its own name in HOSTNAME, unless it has the host's network.
-    names = dict.fromkeys([said] if said else filter(None, [environ.get("HOSTNAME"), node_name(sources.host, environ)]))
+    names = dict.fromkeys([said] if said else filter(None, [environ.get("HOSTNAME"), find_node_name(sources.host, environ)]))
 
     def read(client: Client) -> Iterator[Part]:
         from eidos.kube.cluster_config import IN_CLUSTER

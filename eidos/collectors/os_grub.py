@@ -24,7 +24,7 @@ Nothing gets lost:
 from __future__ import annotations
 
 from eidos.errors import NotApplicable
-from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.redact.secrets_in_text import withhold_text, withhold_value
 
@@ -139,10 +139,10 @@ def _holds_a_secret(name: str, value: str) -> bool:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each secret among the parameters, then the parameters."""
     try:
-        line, whole = decoded(sources.host.read_bytes(PATH))
-    except Missing as fault:
+        line, whole = decode_text(sources.host.read_bytes(PATH))
+    except FileMissing as fault:
         raise NotApplicable(f"there is no {PATH}") from fault
-    except Unreadable as fault:
+    except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
     if not whole:

@@ -15,7 +15,7 @@ and becomes ``nvidia: true``. What is built into the kernel is not among them.
 from __future__ import annotations
 
 from eidos.errors import NotApplicable
-from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False
@@ -44,11 +44,11 @@ def parse(text: str) -> tuple[list[str], list[int]]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield the modules, and a gap when some lines could not be understood; a kernel without modules has no such file."""
     try:
-        text, whole = decoded(sources.host.read_bytes(PATH))
-    except Missing as fault:
-        why = "this kernel loads none" if sources.host.is_live else "the tree has none"
+        text, whole = decode_text(sources.host.read_bytes(PATH))
+    except FileMissing as fault:
+        why = "this kernel loads none" if sources.host.is_running_system else "the tree has none"
         raise NotApplicable(f"no modules: {why} (there is no {PATH})") from fault
-    except Unreadable as fault:
+    except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
     if not whole:

@@ -18,7 +18,7 @@ assignment nor a comment, and values whose quotes do not match, are reported and
 from __future__ import annotations
 
 from eidos.errors import InvalidData, NotApplicable
-from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
 
 TYPE_CHECKING = False
@@ -90,10 +90,10 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield the assignments of the first of the two files that is there, and a gap for each line that is none."""
     for path in PATHS:
         try:
-            text, whole = decoded(sources.host.read_bytes(path))
-        except Missing:
+            text, whole = decode_text(sources.host.read_bytes(path))
+        except FileMissing:
             continue
-        except Unreadable as fault:
+        except FileUnreadable as fault:
             # The other file need not say the same: /etc has precedence, and what it says is not known.
             yield Gap(UNREADABLE, path, fault.reason)
             return

@@ -21,7 +21,7 @@ import errno
 import time
 
 from eidos.errors import NotApplicable
-from eidos.files.host import NOT_TEXT, Missing, Unreadable, decoded
+from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
 from eidos.redact.secrets_in_text import withhold_text
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from eidos.collectors import Sources
-    from eidos.files.host import Folder
+    from eidos.files.host import Directory
     from eidos.model.measurement import Part, Readings
 
 ROOT = "/proc/sys"
@@ -119,11 +119,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each file that could not be read, the configuration, and, when wanted, what changes on its own."""
     walk = _Walk(sources)
     try:
-        with sources.host.folder(ROOT) as folder:
+        with sources.host.open_directory(ROOT) as folder:
             walk.enter(folder, "", DEPTH)
-    except Missing as fault:
+    except FileMissing as fault:
         raise NotApplicable(f"there is no {ROOT}") from fault
-    except Unreadable as fault:
+    except FileUnreadable as fault:
         yield Gap(UNREADABLE, ROOT, fault.reason)
         return
     yield from walk.gaps
@@ -150,43 +150,47 @@ class _Walk:
                     self._gap(UNREADABLE, pattern, f"shows this container's {called} namespace, not the host's; needs {right}")
             self._foreign += tuple(pattern.rstrip("*") for pattern in patterns)
 
-    def enter(self, folder: Folder, inside: str, depth: int) -> None:
+    def enter(self, folder: Directory, inside: str, depth: int) -> None:
         """Read the files of ``folder``, whose name is ``inside`` (empty or ending in a slash), then its folders."""
         if time.monotonic() > self._until or len(self.data) > MOST or depth == 0:
             why = "nested too deeply" if depth == 0 else f"more than {MOST} files" if len(self.data) > MOST else "the deadline was near"
             return self._gap(UNREADABLE, inside + "*", why)
         try:
-            files, folders, others = folder.entries()
-        except Unreadable as fault:
+            files, folders, others = folder.scan()
+        except FileUnreadable as fault:
             return self._gap(UNREADABLE, inside + "*", fault.reason)
         if not inside.startswith("net/") or inside[:-1] in NET:
             for name in sorted(files):
-                self._file(folder, name, inside + name, folder.read_regular)
+                self._file(folder, name, inside + name, folder.read_regular_file)
             for name in sorted(others):
-                self._file(folder, name, inside + name, folder.read_linked)
+                self._file(folder, name, inside + name, folder.read_following_links)
         for name in sorted(folders):
             short = inside + name
             if short in CLOSED or (short + "/").startswith(self._foreign or "/") or not _leads_on(short):
                 continue
             try:
-                with folder.folder(name) as below:
+                with folder.open_directory(name) as below:
                     self.enter(below, short + "/", depth - 1)
-            except Missing:
+            except FileMissing:
                 self._gap(UNREADABLE, short + "/*", "vanished while the tree was read")
-            except Unreadable as fault:
+            except FileUnreadable as fault:
                 self._gap(UNREADABLE, short + "/*", fault.reason)
         return None
 
-    def _file(self, folder: Folder, name: str, short: str, read: Callable[[str, int], bytes]) -> None:
+    def _file(self, folder: Directory, name: str, short: str, read: Callable[[str, int], bytes]) -> None:
         changes = is_volatile_sysctl(short)
         if (changes and not self._wanted) or short in TRIGGERS or (self._foreign and short.startswith(self._foreign)):
             return
         try:
-            text, whole = decoded(read(name, LIMIT))
-        except Missing:
-            self._gap(UNREADABLE, short, "a link that leads nowhere" if read == folder.read_linked else "vanished while the tree was read")
+            text, whole = decode_text(read(name, LIMIT))
+        except FileMissing:
+            self._gap(
+                UNREADABLE,
+                short,
+                "a link that leads nowhere" if read == folder.read_following_links else "vanished while the tree was read",
+            )
             return
-        except Unreadable as fault:
+        except FileUnreadable as fault:
             self._unread(folder, name, short, fault)
             return
         if not whole:
@@ -204,12 +208,12 @@ class _Walk:
         else:
             into.update(parse(_path(short), text))
 
-    def _unread(self, folder: Folder, name: str, short: str, fault: Unreadable) -> None:
+    def _unread(self, folder: Directory, name: str, short: str, fault: FileUnreadable) -> None:
         if fault.errno == errno.EOPNOTSUPP:
             self._gap(ABSENT, short, "not supported by this kernel or processor")
         elif fault.errno == errno.EIO and name == "stable_secret":  # net/ipv6/addrconf.c answers so
             self._gap(ABSENT, short, "not set")
-        elif fault.errno not in (errno.EACCES, errno.EPERM) or folder.readable(name):
+        elif fault.errno not in (errno.EACCES, errno.EPERM) or folder.is_readable(name):
             self._gap(UNREADABLE, short, fault.reason)
 
     def _gap(self, kind: str, short: str, why: str) -> None:

@@ -130,7 +130,7 @@ def _connect(sources: Sources, deadline: float) -> Bus:
     absent = 0
     for place, is_bus in ((PRIVATE, False), (SYSTEM_BUS, True)):
         try:
-            path = sources.host.real(place)
+            path = sources.host.real_path(place)
         except NotFound:
             absent += 1
             continue

@@ -1,13 +1,13 @@
-"""Where documents go: a file, written whole or not at all, or standard output.
+"""Writes files atomically, and standard output.
 
-Knows files, links, pipes and devices, and what can go wrong with each; must not know what is written.
+Knows files, links, pipes and devices, and how each can fail; must not know what is written.
 
-A regular file is written beside its place, synced, and renamed into it, so that no reader ever sees half a file and a failure
-leaves what was there before. Until it is complete the new file has no name at all where the system offers that (``O_TMPFILE``,
-open(2)): not even SIGKILL leaves anything behind. A symbolic link stays, and the file that it points to is replaced. What
-cannot be replaced is written directly: character devices (``/dev/null``, ``/dev/tty``), pipes, and what stands for an open
-descriptor (``/dev/stdout``, ``/dev/fd/3``). A pipe that nobody reads is an error at once, not a program that waits for ever;
-a block device is refused. An existing file that may not be written is not replaced either, although the folder would allow it.
+A regular file is written to a temporary file in the same folder, synced and renamed, so that a reader sees the old content or the new
+and a failure leaves the old. Where the system has ``O_TMPFILE`` (open(2)) the temporary file has no name until it is complete: not even
+SIGKILL leaves anything behind. A symbolic link stays, and its target is replaced. What cannot be replaced is written directly: character
+devices (``/dev/null``, ``/dev/tty``), pipes, and paths of open descriptors (``/dev/stdout``, ``/dev/fd/3``). A pipe without a reader is
+an error at once, not a program that waits for ever; a block device is refused. An existing file without write permission is not replaced
+either, although the folder would allow it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 
 from eidos.errors import Unavailable
 
-_HINTS = {
+_HINT_BY_ERRNO = {
     errno.EACCES: "choose a folder that you may write to, or run as a user who may",
     errno.EPERM: "choose a folder that you may write to, or run as a user who may",
     errno.ENOENT: "create the folder first",
@@ -33,16 +33,16 @@ _HINTS = {
     errno.EBUSY: "a file that is a mount point cannot be replaced: name one in the folder that is mounted",
 }
 
-_REASONS = {
+_REASON_BY_ERRNO = {
     errno.ENOENT: "its folder does not exist",
     errno.ENXIO: "nobody reads from it",
 }
 
-_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class Unwritable(Unavailable):
-    """Output could not be written: ``path`` as it was given, ``reason`` in the system's words."""
+    """Output could not be written: ``path`` as the caller passed it, ``reason`` in the system's words."""
 
     def __init__(self, path: str, reason: str, hint: str | None = None) -> None:
         super().__init__(f"cannot write {path}: {reason}", hint)
@@ -51,14 +51,14 @@ class Unwritable(Unavailable):
 
 
 def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write ``data`` to ``path``, whole or not at all; a new file has ``mode`` (less the umask), whatever the old one had.
+    """Write ``data`` to ``path`` atomically; the new file has ``mode`` (less the umask), whatever the old one had.
 
-    Raises Unwritable. Whatever else is raised meanwhile (by a signal handler) passes through, and leaves nothing behind.
+    Raises Unwritable. Any other exception (of a signal handler) propagates, and leaves nothing behind.
     """
     if not path:
         raise Unwritable('""', "the name is empty")
     try:
-        descriptor = _descriptor(path)
+        descriptor = _open_descriptor(path)
         if descriptor is not None:
             _write_all(descriptor, data)
         elif not _is_special(path):
@@ -66,29 +66,29 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
         else:
             _write_special(path, data)
     except OSError as cause:
-        raise _unwritable(path, cause) from cause
+        raise _translate_os_error(path, cause) from cause
     except ValueError as cause:  # a NUL, or a character that the system's encoding does not have
         raise Unwritable(path, "no file can have such a name") from cause
 
 
 def write_stdout(data: bytes) -> None:
-    """Write ``data`` to standard output, all of it, and flush.
+    """Write all of ``data`` to standard output, and flush.
 
-    Raises Unwritable when it is closed, full, or its reader has gone. After that it is /dev/null, so that nothing more is said
-    about it at the end of the program.
+    Raises Unwritable when it is closed, full, or its reader has gone. After that it is /dev/null, so that the interpreter reports
+    nothing more at exit.
     """
     name = "standard output"
-    if sys.stdout is None:  # it was closed before the program began; descriptor 1 may be anything by now
+    if sys.stdout is None:  # it was closed before the program started; descriptor 1 may be anything by now
         raise Unwritable(name, "it is closed")
     try:
         sys.stdout.flush()
         _write_all(1, data)
     except OSError as cause:
-        _forget(1)
-        raise _unwritable(name, cause) from cause
+        _redirect_to_null(1)
+        raise _translate_os_error(name, cause) from cause
 
 
-def _forget(descriptor: int) -> None:
+def _redirect_to_null(descriptor: int) -> None:
     try:
         null = os.open(os.devnull, os.O_WRONLY)
     except OSError:  # a bare root without /dev
@@ -98,19 +98,19 @@ def _forget(descriptor: int) -> None:
         os.close(null)
 
 
-def _unwritable(path: str, cause: OSError) -> Unwritable:
+def _translate_os_error(path: str, cause: OSError) -> Unwritable:
     number = cause.errno or 0
     if number == errno.EPIPE:
         return Unwritable(path, "its reader has gone", "what was written before that is incomplete")
     words = os.strerror(number)
-    reason = _REASONS.get(number) or words[:1].lower() + words[1:]
-    return Unwritable(path, reason, _HINTS.get(number))
+    reason = _REASON_BY_ERRNO.get(number) or words[:1].lower() + words[1:]
+    return Unwritable(path, reason, _HINT_BY_ERRNO.get(number))
 
 
-def _descriptor(path: str) -> int | None:
-    """The open descriptor that ``path`` is another name for, if it is one."""
-    if path in _DESCRIPTORS:
-        return _DESCRIPTORS[path]
+def _open_descriptor(path: str) -> int | None:
+    """The open descriptor that ``path`` names, if it names one."""
+    if path in _STANDARD_STREAMS:
+        return _STANDARD_STREAMS[path]
     folder, _, name = path.rpartition("/")
     if folder in ("/dev/fd", "/proc/self/fd") and name.isascii() and name.isdigit():
         return int(name[:9])
@@ -118,7 +118,7 @@ def _descriptor(path: str) -> int | None:
 
 
 def _is_special(path: str) -> bool:
-    """Whether there is something at ``path`` that must not be replaced; raises OSError for what cannot be written either."""
+    """Whether ``path`` exists and must be written in place, not replaced; raises OSError for what cannot be written at all."""
     if path.endswith("/"):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     try:
@@ -132,13 +132,13 @@ def _is_special(path: str) -> bool:
     if not stat.S_ISREG(kind):
         return True
     if not os.access(path, os.W_OK):
-        # access(2) says why: permission, or a file system that is read-only.
+        # open(2) tells why: permission, or a read-only file system.
         os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
     return False
 
 
 def _write_special(path: str, data: bytes) -> None:
-    # Without O_NONBLOCK the opening of a pipe waits for a reader; with it, the writing would not wait for a slow one.
+    # Without O_NONBLOCK, opening a pipe waits for a reader; with it, _write_all has to wait for a slow one.
     fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         _write_all(fd, data)
@@ -173,29 +173,29 @@ def _replace(target: str, data: bytes, mode: int) -> None:
     except BaseException:  # a signal handler may raise anything, anywhere above
         try:
             os.unlink(temporary)
-        except OSError:  # it was never there, or is in its place already
+        except OSError:  # it was not created, or is renamed already
             pass
         raise
 
 
 def _write_nameless(folder: str, temporary: str, target: str, data: bytes, mode: int) -> bool:
-    """Write a file that has no name before it is complete; False when the system has no such thing."""
+    """Write a file that has no name before it is complete; False when the file system cannot."""
     flag = getattr(os, "O_TMPFILE", 0)
     if not flag:
         return False
     try:
         fd = os.open(folder or ".", os.O_WRONLY | flag | os.O_CLOEXEC, mode)
-    except OSError:  # no such thing here, or no such folder: the ordinary way finds out
+    except OSError:  # not supported, or the folder is missing: the ordinary way will tell
         return False
     try:
         _write_synced(fd, data)
-        return _give_name(fd, temporary, target)
+        return _link_into_place(fd, temporary, target)
     finally:
         os.close(fd)
 
 
-def _give_name(fd: int, temporary: str, target: str) -> bool:
-    # A link cannot replace a file, so an old one needs a second step. ``src_dir_fd`` is there for linkat(2), which follows
+def _link_into_place(fd: int, temporary: str, target: str) -> bool:
+    # A link cannot replace a file, so an existing one takes a second step. ``src_dir_fd`` makes os.link call linkat(2), which follows
     # the link in /proc; link(2) does not.
     source = f"/proc/self/fd/{fd}"
     try:
@@ -203,7 +203,7 @@ def _give_name(fd: int, temporary: str, target: str) -> bool:
         return True
     except FileExistsError:
         pass
-    except OSError:  # /proc is not there, or the file system has no links
+    except OSError:  # /proc is not mounted, or the file system has no links
         return False
     try:
         os.link(source, temporary, src_dir_fd=fd)

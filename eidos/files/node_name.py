@@ -1,6 +1,6 @@
-"""What a node is called.
+"""The node's name.
 
-Knows who can tell: whoever started this program, the running system, a file; must not know whether a cluster has a node of that name.
+Knows who can tell it: the environment, the running system, a file; must not know whether a cluster has a node of that name.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
     from eidos.files.host import Host
 
-#: What a pod is told its node's name in, from the field ``spec.nodeName`` (Kubernetes, "Downward API").
-SAID_IN = ("NODE_NAME", "KUBERNETES_NODE_NAME")
+#: Variables in which pods usually get ``spec.nodeName`` (Kubernetes, "Downward API").
+NODE_NAME_VARIABLES = ("NODE_NAME", "KUBERNETES_NODE_NAME")
 
 
-def said_name(environ: Mapping[str, str]) -> str:
-    """The node's name as whoever started this program said it, or "".
+def node_name_from_environment(environ: Mapping[str, str]) -> str:
+    """The node's name as the environment sets it, or "".
 
-    >>> said_name({"KUBERNETES_NODE_NAME": "gpu-07", "HOSTNAME": "eidos-x7k2p"})
+    >>> node_name_from_environment({"KUBERNETES_NODE_NAME": "gpu-07", "HOSTNAME": "eidos-x7k2p"})
     'gpu-07'
     """
-    return next((environ[variable] for variable in SAID_IN if environ.get(variable)), "")
+    return next((environ[variable] for variable in NODE_NAME_VARIABLES if environ.get(variable)), "")
 
 
-def node_name(host: Host, environ: Mapping[str, str] = os.environ) -> str:
-    """The node's name, or "" when nothing here knows it.
+def find_node_name(host: Host, environ: Mapping[str, str] = os.environ) -> str:
+    """The node's name, or "" when it cannot be determined.
 
-    What was said wins; else the running system's own name, unless this is another UTS namespace, whose name is a container's; else
-    ``etc/hostname`` of the host's files.
+    The environment wins; then the running system's own name, unless this is another UTS namespace, whose name is a container's; then
+    ``/etc/hostname`` of the host.
     """
-    said = said_name(environ)
-    if said:
-        return said
-    if host.is_live and "uts" not in host.foreign_namespaces():
+    name = node_name_from_environment(environ)
+    if name:
+        return name
+    if host.is_running_system and "uts" not in host.foreign_namespaces():
         return os.uname().nodename
     try:
-        return host.read("/etc/hostname").strip()
+        return host.read_text("/etc/hostname").strip()
     except EidosError:
         return ""

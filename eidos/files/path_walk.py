@@ -1,7 +1,7 @@
-"""The way to a file below a root, link by link, never out of it.
+"""Resolves a path below a root, component by component, without ever leaving the root.
 
-Knows how to resolve a path as chroot(2) would, without being allowed to and without a moment in which somebody could swap a link
-(openat(2) with ``O_PATH | O_NOFOLLOW`` for each component); must not know what is read at its end. All failures are OSErrors.
+Knows how to resolve links as chroot(2) would, without its privilege and without a race with whoever replaces a link (openat(2) with
+``O_PATH | O_NOFOLLOW`` for each component); must not know what is read at the end. Every failure is an OSError.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: Links that one path may go through, as the kernel has it (path_resolution(7)).
-LINKS = 40
+#: Links that one path may go through, as in the kernel (path_resolution(7)).
+LINK_LIMIT = 40
 
-_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Walk:
-    """The way from a root to a file, each link resolved inside the root; ``trail`` holds the names that remain.
+class PathWalk:
+    """A path resolved inside a root; ``components`` are its names once links and ``..`` are resolved.
 
     Descriptors of the directories on the way stay open until :meth:`close`, because ``..`` goes back to them.
     """
 
     def __init__(self, root: int, path: str, follow: bool = True) -> None:
         self._stack = [os.dup(root)]
-        self.trail: list[str] = []
+        self.components: list[str] = []
         try:
-            self._go(path, follow)
+            self._resolve(path, follow)
         except BaseException:
             self.close()
             raise
 
-    def _go(self, path: str, follow: bool) -> None:
+    def _resolve(self, path: str, follow: bool) -> None:
         ahead = [part for part in reversed(path.split("/")) if part not in ("", ".")]
         must_be_folder = path.endswith(("/", "/."))
         links = 0
@@ -47,7 +47,7 @@ class Walk:
                 if len(self._stack) > 1:
                     self._close_last()
                 continue
-            fd = os.open(name, _PATH, dir_fd=self._stack[-1])
+            fd = os.open(name, _PATH_FLAGS, dir_fd=self._stack[-1])
             mode = os.fstat(fd).st_mode
             if stat.S_ISLNK(mode) and (ahead or follow or must_be_folder):
                 try:
@@ -55,7 +55,7 @@ class Walk:
                 finally:
                     os.close(fd)
                 links += 1
-                if links > LINKS:
+                if links > LINK_LIMIT:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 if target.startswith("/"):
                     while len(self._stack) > 1:
@@ -64,13 +64,13 @@ class Walk:
                 ahead += [part for part in reversed(target.split("/")) if part not in ("", ".")]
                 continue
             self._stack.append(fd)
-            self.trail.append(name)
+            self.components.append(name)
             if not stat.S_ISDIR(mode) and (ahead or must_be_folder):
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
     def _close_last(self) -> None:
         os.close(self._stack.pop())
-        self.trail.pop()
+        self.components.pop()
 
     def __enter__(self) -> Self:
         return self
@@ -79,25 +79,25 @@ class Walk:
         self.close()
 
     def close(self) -> None:
-        """Let go of all that is held; again is harmless."""
+        """Close all descriptors; a second call does nothing."""
         while self._stack:
             os.close(self._stack.pop())
 
     def stat(self) -> os.stat_result:
-        """What was found: the file itself, or a link that was not to be followed."""
+        """The status of the file, or of the link when it is not followed."""
         return os.fstat(self._stack[-1])
 
-    def readlink(self) -> str:
-        """Where what was found points; OSError with EINVAL when it is no link."""
+    def read_link(self) -> str:
+        """The target of the link; OSError with EINVAL when the file is not a link."""
         if not stat.S_ISLNK(self.stat().st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return os.readlink("", dir_fd=self._stack[-1])
 
     def open(self, flags: int) -> int:
-        """Open what was found; without procfs a descriptor of ``O_PATH`` opens only by its name, so it is checked to be the same."""
+        """Open the file. Without procfs an ``O_PATH`` descriptor cannot be reopened, so it is opened by name and checked to be the same."""
         if len(self._stack) == 1:
             return os.open(".", flags, dir_fd=self._stack[0])
-        fd = os.open(self.trail[-1], flags | os.O_NOFOLLOW, dir_fd=self._stack[-2])
+        fd = os.open(self.components[-1], flags | os.O_NOFOLLOW, dir_fd=self._stack[-2])
         if os.path.samestat(os.fstat(fd), self.stat()):
             return fd
         os.close(fd)

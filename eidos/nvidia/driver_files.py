@@ -71,7 +71,7 @@ def look(host: Host, environ: Mapping[str, str] = os.environ) -> Driver:
     if version is not None:
         # Two drivers' libraries: the one whose file is named after the module is the one that can talk to it.
         libraries.sort(key=lambda path: library_version(_target(host, path)) != version)
-    if (host.root == "/" or host.is_live) and _linker_finds(environ):
+    if (host.root == "/" or host.is_running_system) and _linker_finds(environ):
         libraries.insert(0, SONAME)
     return Driver(version is not None or any(_there(host, path) for path in _TRACES), version, tuple(libraries))
 
@@ -79,11 +79,11 @@ def look(host: Host, environ: Mapping[str, str] = os.environ) -> Driver:
 def module_version(host: Host) -> str | None:
     """Version of the loaded kernel module, or None."""
     try:
-        return host.read("/sys/module/nvidia/version").strip() or None
+        return host.read_text("/sys/module/nvidia/version").strip() or None
     except EidosError:
         pass
     try:
-        return parse_version(host.read("/proc/driver/nvidia/version"))
+        return parse_version(host.read_text("/proc/driver/nvidia/version"))
     except EidosError:
         return None
 
@@ -131,10 +131,10 @@ def devices(host: Host) -> tuple[Device, ...]:
     Raises NotFound when the host has no PCI bus, Unavailable when it cannot be read.
     """
     found = []
-    for bus_id in host.listdir(PCI):
+    for bus_id in host.list_directory(PCI):
         folder = f"{PCI}/{bus_id}"
         try:
-            if host.read(f"{folder}/vendor").strip() != "0x10de" or host.read(f"{folder}/class")[:6] not in ("0x0300", "0x0302"):
+            if host.read_text(f"{folder}/vendor").strip() != "0x10de" or host.read_text(f"{folder}/class")[:6] not in ("0x0300", "0x0302"):
                 continue
             if not host.exists(f"{folder}/physfn"):
                 found.append(Device(compact(bus_id) or bus_id, _driver(host, folder)))
@@ -145,14 +145,14 @@ def devices(host: Host) -> tuple[Device, ...]:
 
 def _driver(host: Host, folder: str) -> str | None:
     try:
-        return host.readlink(f"{folder}/driver").rstrip("/").rpartition("/")[2] or None
+        return host.read_link(f"{folder}/driver").rstrip("/").rpartition("/")[2] or None
     except EidosError:
         return None
 
 
 def numa_node(host: Host, bus_id: str) -> int | None:
     """The NUMA node next to a PCI device; None when the platform names none. Raises NotFound or Unavailable."""
-    node = host.read(f"{PCI}/{bus_id}/numa_node").strip()
+    node = host.read_text(f"{PCI}/{bus_id}/numa_node").strip()
     return int(node) if node.isdecimal() else None
 
 
@@ -165,7 +165,7 @@ def _there(host: Host, path: str) -> bool:
 
 def _target(host: Host, path: str) -> str:
     try:
-        return host.readlink(path)
+        return host.read_link(path)
     except EidosError:
         return path
 

@@ -26,9 +26,9 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
     # The catalog and the overlays are not needed.
-    charts = read_components(resources.recipe_tree().get("components.yaml"), "components.yaml")
+    charts = read_components(resources.load_recipes().get("components.yaml"), "components.yaml")
     if data is None:
-        return charts, resources.values_tree
+        return charts, resources.load_chart_values
     if not os.path.isdir(data):
         raise NotFound(f"{data}: there is no such folder", "it holds a components.yaml")
 
@@ -40,7 +40,7 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
 
     def knowledge(name: str) -> object:
         path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
-        return read(path) if os.path.isfile(path) else resources.values_tree(name)
+        return read(path) if os.path.isfile(path) else resources.load_chart_values(name)
 
     path = os.path.join(data, "components.yaml")
     own = read_components(read(path), path) if os.path.isfile(path) else {}

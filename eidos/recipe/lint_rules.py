@@ -190,8 +190,8 @@ _VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "other")
 
 
 def shipped_rules() -> Rules:
-    """The rules that eidos carries; fails as ``resources.recipe_tree`` does."""
-    return read_rules(resources.recipe_tree().get(NAME), NAME)
+    """The rules that eidos carries; fails as ``resources.load_recipes`` does."""
+    return read_rules(resources.load_recipes().get(NAME), NAME)
 
 
 def read_rules(tree: object, name: str) -> Rules:

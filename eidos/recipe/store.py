@@ -54,7 +54,7 @@ class Store(Record):
 
 def shipped_store(lazy: bool = True) -> Store:
     """The store that eidos carries; ``lazy`` reads each of its layers once it is needed."""
-    return from_folder(resources.recipe_tree(), resources.data_digest(), lazy_layer if lazy else read_layer)
+    return from_folder(resources.load_recipes(), resources.data_digest(), lazy_layer if lazy else read_layer)
 
 
 def open_store(path: str) -> Store:
@@ -64,7 +64,7 @@ def open_store(path: str) -> Store:
     """
     if os.path.isdir(path):
         files = read_folder(path)
-        trees = resources.recipe_tree()
+        trees = resources.load_recipes()
         trees.update({canonical(name): formats.from_text(content, os.path.join(path, name), LIMIT) for name, content in files.items()})
         return from_folder(trees, _digest(resources.data_digest(), files))
     content = read_file(path)

@@ -88,9 +88,9 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
     own: dict[str, object] = {}
     if data is not None and os.path.isdir(data):
         charts, get = charts_and_knowledge(data)
-        paths = (path[: -len(".yaml")] for path, _ in resources.files(os.path.join(data, "values")) if path.endswith(".yaml"))
+        paths = (path[: -len(".yaml")] for path, _ in resources.walk_files(os.path.join(data, "values")) if path.endswith(".yaml"))
         own = {path: get(path) for path in paths}
-    resources.keep()
+    resources.preload()
     places = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
         field: tuple(_name(store, field, word, where.get(flag, flag)) for word in words)

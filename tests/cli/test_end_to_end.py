@@ -119,7 +119,7 @@ from eidos.model.measurement import Subtype
 
 
 def collect(sources):
-    yield Subtype("uptime", {"seconds": float(sources.host.read("/proc/uptime").split()[0])})
+    yield Subtype("uptime", {"seconds": float(sources.host.read_text("/proc/uptime").split()[0])})
 '''
 
 

@@ -86,7 +86,7 @@ def test_interfaces_are_left_out(name: str) -> None:
 def test_a_tree_is_not_the_running_system() -> None:
     for name in HOSTS:
         host = Host(str(HERE / "hosts" / name))
-        assert not host.is_live
+        assert not host.is_running_system
         assert host.foreign_namespaces() == {}
 
 

@@ -116,7 +116,7 @@ from eidos.model.measurement import Gap
 host = Host(sys.argv[1])
 parts = list(os_sysctl.collect(Sources(host=host)))
 gaps = {part.what: part.why for part in parts if isinstance(part, Gap) and part.kind == "unreadable"}
-print(json.dumps([host.is_live, host.foreign_namespaces(), gaps, sorted(parts[-1].data)]))
+print(json.dumps([host.is_running_system, host.foreign_namespaces(), gaps, sorted(parts[-1].data)]))
 """
 
 

@@ -61,7 +61,7 @@ def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
         """A tree made by hand that passes for the running system, or not."""
 
         @property
-        def is_live(self) -> bool:
+        def is_running_system(self) -> bool:
             return live == "True"
 
     answer: dict[str, Any] = {"subtypes": {}, "absent": {}, "unreadable": {}, "order": []}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from eidos.errors import NotFound, Unavailable
-from eidos.files.host import Host, Missing, Unreadable, translated
+from eidos.files.host import FileMissing, FileUnreadable, Host, translate_os_error
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., str]:
     """``Host.read`` of a path below ``tmp_path``, on both ways: as part of "/" and as a root of its own."""
     if request.param == "plain":
-        return lambda path, *limit: Host().read(f"{tmp_path}{path}", *limit)
-    return lambda path, *limit: Host(str(tmp_path)).read(path, *limit)
+        return lambda path, *limit: Host().read_text(f"{tmp_path}{path}", *limit)
+    return lambda path, *limit: Host(str(tmp_path)).read_text(path, *limit)
 
 
 def descriptors() -> set[str]:
@@ -60,27 +60,27 @@ def test_whole_up_to_the_limit(read: Callable[..., str], tmp_path: Path, size: i
 @pytest.mark.parametrize(("size", "limit", "why"), [(11, 10, "10 bytes"), (5000, 4096, "4 KiB"), ((1 << 20) + 1, 1 << 20, "1 MiB")])
 def test_larger_than_the_limit_is_unreadable(read: Callable[..., str], tmp_path: Path, size: int, limit: int, why: str) -> None:
     (tmp_path / "a").write_bytes(b"x" * size)
-    with pytest.raises(Unreadable, match=f"larger than {why}"):
+    with pytest.raises(FileUnreadable, match=f"larger than {why}"):
         read("/a", limit)
 
 
 def test_a_hundred_megabytes_are_not_read(read: Callable[..., str], tmp_path: Path) -> None:
     with open(tmp_path / "a", "wb") as file:
         file.truncate(100 << 20)
-    with pytest.raises(Unreadable, match="larger than 1 MiB"):
+    with pytest.raises(FileUnreadable, match="larger than 1 MiB"):
         read("/a")
 
 
 def test_a_file_without_a_size_is_bounded_too() -> None:
-    with pytest.raises(Unreadable, match="larger than 100 bytes"):
-        Host().read("/proc/self/status", 100)
-    assert len(Host().read("/proc/self/smaps")) > 4096, "more than comes with the first read"
+    with pytest.raises(FileUnreadable, match="larger than 100 bytes"):
+        Host().read_text("/proc/self/status", 100)
+    assert len(Host().read_text("/proc/self/smaps")) > 4096, "more than comes with the first read"
 
 
 def test_missing(read: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in ("/nothing", "/no/thing", "/file/below", "/" + "n" * 300):
-        with pytest.raises(Missing) as fault:
+        with pytest.raises(FileMissing) as fault:
             read(path)
         assert isinstance(fault.value, NotFound)
         assert path in fault.value.message
@@ -89,7 +89,7 @@ def test_missing(read: Callable[..., str], tmp_path: Path) -> None:
 def test_links_in_a_circle_are_there_and_cannot_be_read(read: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(Unreadable, match="too many levels of symbolic links"):
+    with pytest.raises(FileUnreadable, match="too many levels of symbolic links"):
         read("/a")
 
 
@@ -100,42 +100,42 @@ def test_what_is_no_file_is_never_opened(read: Callable[..., str], tmp_path: Pat
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
         for path, kind in (("/fifo", "fifo"), ("/folder", "directory"), ("/link", "fifo"), ("/socket", "socket")):
-            with pytest.raises(Unreadable, match=f"not a regular file: {kind}") as fault:
+            with pytest.raises(FileUnreadable, match=f"not a regular file: {kind}") as fault:
                 read(path)
             assert isinstance(fault.value, Unavailable)
             assert fault.value.reason == f"not a regular file: {kind}"
 
 
 def test_a_device_is_never_opened() -> None:
-    with pytest.raises(Unreadable, match="not a regular file: character device"):
-        Host().read("/dev/zero")
-    with pytest.raises(Unreadable, match="not a regular file: character device"):
-        Host("/dev").read("/zero")
+    with pytest.raises(FileUnreadable, match="not a regular file: character device"):
+        Host().read_text("/dev/zero")
+    with pytest.raises(FileUnreadable, match="not a regular file: character device"):
+        Host("/dev").read_text("/zero")
 
 
 def test_input_output_error() -> None:
-    with pytest.raises(Unreadable) as fault:
-        Host().read("/proc/self/mem")
+    with pytest.raises(FileUnreadable) as fault:
+        Host().read_text("/proc/self/mem")
     assert (fault.value.reason, fault.value.errno) == ("input/output error", errno.EIO)
 
 
 def test_what_would_block_says_so() -> None:
-    fault = translated(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "/proc/kmsg")
-    assert isinstance(fault, Unreadable)
+    fault = translate_os_error(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "/proc/kmsg")
+    assert isinstance(fault, FileUnreadable)
     assert fault.reason == "nothing to read without waiting"
 
 
 UNPRIVILEGED = """
 import json, os, sys
-from eidos.files.host import Host, Missing, Unreadable
+from eidos.files.host import FileUnreadable, Host
 import eidos.files.path_walk
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 answers = []
 for root, path in json.load(sys.stdin):
     try:
-        answers.append(Host(root).read(path))
-    except Unreadable as fault:
+        answers.append(Host(root).read_text(path))
+    except FileUnreadable as fault:
         answers.append(fault.reason)
 print(json.dumps(answers))
 """
@@ -165,11 +165,11 @@ def test_no_permission(tmp_path: Path) -> None:
 
 def test_a_file_that_vanishes_is_missing(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with Host(str(tmp_path)).folder("/") as folder:
-        regular, _, _ = folder.entries()
+    with Host(str(tmp_path)).open_directory("/") as folder:
+        regular, _, _ = folder.scan()
         (tmp_path / "a").unlink()
-        with pytest.raises(Missing):
-            folder.read_regular(regular[0])
+        with pytest.raises(FileMissing):
+            folder.read_regular_file(regular[0])
 
 
 # Roots other than "/"
@@ -190,9 +190,9 @@ def root(tmp_path: Path) -> Path:
 def test_links_are_resolved_inside_the_root(root: Path, target: str) -> None:
     (root / "etc" / "link").symlink_to(target)
     host = Host(str(root))
-    assert host.read("/etc/link") == "inside"
-    assert host.readlink("/etc/link") == target
-    assert host.real("/etc/link") == str(root / "etc" / "inside")
+    assert host.read_text("/etc/link") == "inside"
+    assert host.read_link("/etc/link") == target
+    assert host.real_path("/etc/link") == str(root / "etc" / "inside")
     assert host.exists("/etc/link")
 
 
@@ -200,25 +200,25 @@ def test_links_are_resolved_inside_the_root(root: Path, target: str) -> None:
 def test_links_never_lead_out(root: Path, target: str) -> None:
     (root / "etc" / "link").symlink_to(target)
     host = Host(str(root))
-    with pytest.raises((Missing, Unreadable)):
-        host.read("/etc/link")
-    with pytest.raises(Missing):
-        host.read(f"/etc/link/{'../' * 5}outside")
+    with pytest.raises((FileMissing, FileUnreadable)):
+        host.read_text("/etc/link")
+    with pytest.raises(FileMissing):
+        host.read_text(f"/etc/link/{'../' * 5}outside")
 
 
 def test_an_absolute_link_out_of_the_real_root_finds_nothing(root: Path) -> None:
     (root / "etc" / "link").symlink_to(root.parent / "outside")
-    assert Host().read(str(root / "etc" / "link")) == "outside"
-    with pytest.raises(Missing):
-        Host(str(root)).read("/etc/link")
+    assert Host().read_text(str(root / "etc" / "link")) == "outside"
+    with pytest.raises(FileMissing):
+        Host(str(root)).read_text("/etc/link")
 
 
 def test_dots_in_the_path_itself_stay_inside(root: Path) -> None:
     host = Host(str(root))
-    assert host.read("/../../etc/./inside") == "inside"
-    with pytest.raises(Missing):
-        host.read("/../outside")
-    assert host.listdir("/..") == ["etc"]
+    assert host.read_text("/../../etc/./inside") == "inside"
+    with pytest.raises(FileMissing):
+        host.read_text("/../outside")
+    assert host.list_directory("/..") == ["etc"]
 
 
 def test_a_chain_of_folders_that_are_links(root: Path) -> None:
@@ -226,36 +226,36 @@ def test_a_chain_of_folders_that_are_links(root: Path) -> None:
     (root / "usr" / "etc" / "file").write_text("found")
     (root / "etc" / "a").symlink_to("/usr")
     (root / "usr" / "b").symlink_to("etc")
-    assert Host(str(root)).read("/etc/a/b/file") == "found"
-    assert Host(str(root)).listdir("/etc/a/b/") == ["file"]
+    assert Host(str(root)).read_text("/etc/a/b/file") == "found"
+    assert Host(str(root)).list_directory("/etc/a/b/") == ["file"]
 
 
 def test_forty_links_and_no_more(root: Path) -> None:
     (root / "l0").symlink_to("etc/inside")
     for i in range(1, 50):
         (root / f"l{i}").symlink_to(f"l{i - 1}")
-    assert Host(str(root)).read("/l39") == "inside"
-    with pytest.raises(Unreadable, match="too many levels"):
-        Host(str(root)).read("/l40")
+    assert Host(str(root)).read_text("/l39") == "inside"
+    with pytest.raises(FileUnreadable, match="too many levels"):
+        Host(str(root)).read_text("/l40")
 
 
 def test_a_slash_at_the_end_means_a_folder(root: Path) -> None:
     host = Host(str(root))
     (root / "link").symlink_to("etc/inside")
     for path in ("/etc/inside/", "/etc/inside/.", "/link/"):
-        with pytest.raises(Missing, match="not a directory"):
-            host.read(path)
+        with pytest.raises(FileMissing, match="not a directory"):
+            host.read_text(path)
 
 
 def test_magic_links_of_procfs_are_text() -> None:
     """/proc/self/root leads to the real root when the kernel follows it, and here to the root of the tree."""
     host = Host("/proc/self")
-    with pytest.raises(Missing):
-        host.read("/root/etc/passwd")
-    with pytest.raises(Missing):
-        host.read("/cwd/pyproject.toml")
+    with pytest.raises(FileMissing):
+        host.read_text("/root/etc/passwd")
+    with pytest.raises(FileMissing):
+        host.read_text("/cwd/pyproject.toml")
     assert host.exists("/root/status")
-    assert host.readlink("/ns/net").startswith("net:[")
+    assert host.read_link("/ns/net").startswith("net:[")
 
 
 def test_no_race_leads_out(root: Path) -> None:
@@ -279,8 +279,8 @@ def test_no_race_leads_out(root: Path) -> None:
         host, seen = Host(str(root)), set()
         for _ in range(1500):
             try:
-                seen.add(host.read("/a/file"))
-            except (Missing, Unreadable):
+                seen.add(host.read_text("/a/file"))
+            except (FileMissing, FileUnreadable):
                 pass
     finally:
         done.set()
@@ -294,10 +294,10 @@ def test_descriptors_do_not_leak(root: Path) -> None:
     before = descriptors()
     host = Host(str(root))
     for path in ("/etc/inside", "/etc/loop", "/none", "/fifo", "/etc", "/etc/inside/x", "/../.."):
-        for act in (host.read, host.exists, host.readlink, host.real, host.listdir):
+        for act in (host.read_text, host.exists, host.read_link, host.real_path, host.list_directory):
             try:
                 act(path)
-            except (Missing, Unreadable):
+            except (FileMissing, FileUnreadable):
                 pass
     del host, act
     assert descriptors() == before
@@ -305,16 +305,16 @@ def test_descriptors_do_not_leak(root: Path) -> None:
 
 def test_a_root_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Missing):
-        Host(str(tmp_path / "nothing")).read("/a")
-    with pytest.raises(Missing, match="not a directory"):
-        Host(str(tmp_path / "file")).read("/a")
+    with pytest.raises(FileMissing):
+        Host(str(tmp_path / "nothing")).read_text("/a")
+    with pytest.raises(FileMissing, match="not a directory"):
+        Host(str(tmp_path / "file")).read_text("/a")
 
 
 @pytest.mark.parametrize("root", ["/", "//", "/./", "/proc/self/root", "/proc/.."])
 def test_every_name_of_the_real_root_is_the_real_root(root: str) -> None:
     host = Host(root)
-    assert host.read("/proc/self/comm")
+    assert host.read_text("/proc/self/comm")
     assert host.root == "/"
 
 
@@ -324,12 +324,12 @@ def test_every_name_of_the_real_root_is_the_real_root(root: str) -> None:
 def test_listdir_is_sorted(root: Path) -> None:
     for name in ("b", "a", "Z"):
         (root / "etc" / name).touch()
-    assert Host(str(root)).listdir("/etc") == ["Z", "a", "b", "inside"]
-    assert Host().listdir(str(root / "etc")) == ["Z", "a", "b", "inside"]
-    with pytest.raises(Missing):
-        Host(str(root)).listdir("/none")
-    with pytest.raises(Missing, match="not a directory"):
-        Host(str(root)).listdir("/etc/inside")
+    assert Host(str(root)).list_directory("/etc") == ["Z", "a", "b", "inside"]
+    assert Host().list_directory(str(root / "etc")) == ["Z", "a", "b", "inside"]
+    with pytest.raises(FileMissing):
+        Host(str(root)).list_directory("/none")
+    with pytest.raises(FileMissing, match="not a directory"):
+        Host(str(root)).list_directory("/etc/inside")
 
 
 def test_exists(root: Path) -> None:
@@ -343,31 +343,31 @@ def test_exists(root: Path) -> None:
 
 def test_readlink_of_what_is_none(root: Path) -> None:
     for host, prefix in ((Host(str(root)), ""), (Host(), str(root))):
-        with pytest.raises(Unreadable, match="not a link"):
-            host.readlink(f"{prefix}/etc/inside")
-        with pytest.raises(Missing):
-            host.readlink(f"{prefix}/etc/none")
+        with pytest.raises(FileUnreadable, match="not a link"):
+            host.read_link(f"{prefix}/etc/inside")
+        with pytest.raises(FileMissing):
+            host.read_link(f"{prefix}/etc/none")
 
 
 def test_entries_part_files_folders_and_the_rest(root: Path) -> None:
     (root / "etc" / "link").symlink_to("inside")
     (root / "etc" / "folder").mkdir()
     os.mkfifo(root / "etc" / "fifo")
-    with Host(str(root)).folder("/etc") as folder:
-        regular, folders, others = folder.entries()
+    with Host(str(root)).open_directory("/etc") as folder:
+        regular, folders, others = folder.scan()
         assert (regular, folders, sorted(others)) == (["inside"], ["folder"], ["fifo", "link"])
-        assert folder.read_linked("link") == b"inside"
-        with pytest.raises(Unreadable, match="fifo"):
-            folder.read_linked("fifo")
-        with pytest.raises((Missing, Unreadable)):
-            folder.folder("link")
+        assert folder.read_following_links("link") == b"inside"
+        with pytest.raises(FileUnreadable, match="fifo"):
+            folder.read_following_links("fifo")
+        with pytest.raises((FileMissing, FileUnreadable)):
+            folder.open_directory("link")
 
 
 def test_live_or_not(root: Path) -> None:
-    assert Host().is_live
-    assert not Host(str(root)).is_live
+    assert Host().is_running_system
+    assert not Host(str(root)).is_running_system
     (root / "proc").mkdir()
     (root / "proc" / "version").write_text("Linux version 6.8.0")
-    assert not Host(str(root)).is_live
+    assert not Host(str(root)).is_running_system
     (root / "proc" / "version").write_text("")
-    assert not Host(str(root)).is_live, "empty is not what procfs says"
+    assert not Host(str(root)).is_running_system, "empty is not what procfs says"

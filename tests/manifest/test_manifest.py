@@ -484,7 +484,7 @@ class Mounted(Host):
     """A host whose files are mounted somewhere, with its own kernel's ``/proc``."""
 
     @property
-    def is_live(self) -> bool:
+    def is_running_system(self) -> bool:
         """It is the running kernel's."""
         return True
 

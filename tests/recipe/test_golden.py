@@ -139,7 +139,7 @@ _SNAPSHOT = {
 
 
 def test_a_hundred_runs_under_any_hash_seed_and_locale_give_one_digest() -> None:
-    task = json.dumps([resources.recipe_tree(), QUESTIONS, _SNAPSHOT])
+    task = json.dumps([resources.load_recipes(), QUESTIONS, _SNAPSHOT])
     locales = itertools.cycle(["C", "C.UTF-8", "POSIX", "de_DE.UTF-8", "tr_TR.UTF-8", "ja_JP.eucJP"])
     zones = itertools.cycle(["UTC", "Asia/Kathmandu", "America/St_Johns", ""])
 

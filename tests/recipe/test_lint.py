@@ -16,7 +16,7 @@ from eidos.recipe.store import from_folder
 
 GO_DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "recipes" / "data-v1.yaml"
 
-CARRIED = resources.recipe_tree()
+CARRIED = resources.load_recipes()
 
 SOURCE = [{"id": "doc", "document": "A document", "version": "1", "date": "2026-07-01"}]
 CHART = {"id": "one", "chart": "one", "repository": "https://charts.example.com", "version": "1.0", "namespace": "one"}
@@ -580,8 +580,8 @@ def test_one_file_that_is_no_document_has_one_fault() -> None:
 
 
 def test_lint_changes_nothing_and_says_the_same_twice() -> None:
-    store = from_folder(resources.recipe_tree())
-    untouched = from_folder(resources.recipe_tree())
+    store = from_folder(resources.load_recipes())
+    untouched = from_folder(resources.load_recipes())
     rules = shipped_rules()
     assert lint(store, rules) == lint(store, rules) == lint(store)
     assert store == untouched

@@ -15,7 +15,7 @@ import pytest
 from eidos.collectors import Sources, load, names
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
 from eidos.files.host import Host
-from eidos.files.node_name import node_name
+from eidos.files.node_name import find_node_name
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
 from eidos.workflow import take_snapshot
@@ -227,12 +227,12 @@ def test_the_places_of_all_collectors() -> None:
 def test_node_name_comes_from_kubernetes_first_then_from_the_host(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     captured = Host(str(tmp_path))
-    assert node_name(captured, {}) == ""
+    assert find_node_name(captured, {}) == ""
     (tmp_path / "etc/hostname").write_text("gpu-07\n")
-    assert node_name(captured, {}) == "gpu-07"
-    assert node_name(captured, {"KUBERNETES_NODE_NAME": "node-b"}) == "node-b"
-    assert node_name(captured, {"NODE_NAME": "node-a", "KUBERNETES_NODE_NAME": "node-b"}) == "node-a"
-    assert node_name(Host("/"), {}) in {os.uname().nodename, Path("/etc/hostname").read_text().strip()}
+    assert find_node_name(captured, {}) == "gpu-07"
+    assert find_node_name(captured, {"KUBERNETES_NODE_NAME": "node-b"}) == "node-b"
+    assert find_node_name(captured, {"NODE_NAME": "node-a", "KUBERNETES_NODE_NAME": "node-b"}) == "node-a"
+    assert find_node_name(Host("/"), {}) in {os.uname().nodename, Path("/etc/hostname").read_text().strip()}
 
 
 def test_nothing_of_a_snapshot_is_left_running() -> None:

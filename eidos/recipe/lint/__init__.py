@@ -85,7 +85,7 @@ def lint_path(path: str | None = None) -> list[Fault]:
 def _shipped_trees() -> tuple[dict[str, object], list[Fault]]:
     """What eidos carries; in a checkout under work it may not even be well-formed."""
     try:
-        return resources.recipe_tree(), []
+        return resources.load_recipes(), []
     except InvalidData as fault:
         return {}, [unreadable(fault)]
 

@@ -1,0 +1,43 @@
+"""Linux namespaces in which this process is not the host's own.
+
+Knows the initial namespaces' inode numbers and the pod setting that joins each; must not know which readings a namespace affects.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+#: Inode numbers of the initial namespaces, and the pod setting that joins them; a pod on the host's network has its UTS namespace, too.
+_INITIAL = {
+    "net": (0xEFFFFFF9, "hostNetwork: true"),
+    "ipc": (0xEFFFFFFF, "hostIPC: true"),
+    "uts": (0xEFFFFFFE, "hostNetwork: true"),
+    "pid": (0xEFFFFFFC, "hostPID: true"),
+    "user": (0xEFFFFFFD, "hostUsers: true"),
+}
+
+
+def foreign_namespaces(exists: Callable[[str], bool]) -> dict[str, str]:
+    """Namespaces of this process that are not the initial ones: name as in /proc/self/ns → the pod setting that joins the host's.
+
+    The kernel gives its initial namespaces fixed inode numbers (linux/nsfs.h, before that linux/proc_ns.h). The network's got one in
+    6.18 only; on older kernels the test is that some of net.core exists in the initial one alone (net/core/sysctl_net_core.c registers
+    ``net_core_table`` with ``init_net``), and /proc/sys/net is always the reader's own, whichever procfs it is read from.
+    ``exists`` tells whether a path exists on the host. A namespace that this kernel does not have is not foreign.
+    """
+    foreign: dict[str, str] = {}
+    for kind, (inode, setting) in _INITIAL.items():
+        try:
+            link = os.readlink(f"/proc/self/ns/{kind}")
+        except OSError:  # the kernel was built without it, or this process has no /proc
+            continue
+        if link == f"{kind}:[{inode}]":
+            continue
+        if kind == "net" and exists("/proc/sys/net/core/dev_weight"):
+            continue
+        foreign[kind] = setting
+    return foreign
