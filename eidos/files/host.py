@@ -1,7 +1,7 @@
 """One host's files: of the running system, of a host mounted somewhere, or of a captured tree.
 
-Knows how to read a file without changing anything, without waiting for a writer, within a size limit and without leaving the root; must
-not know what any file means.
+Knows how to read a file without changing anything, without waiting for a writer, within a size limit and without leaving the root;
+must not know what any file means.
 
 The root ``/`` is read with plain system calls. Any other root is walked one component at a time (openat(2) with ``O_PATH |
 O_NOFOLLOW``), and every link, absolute or relative, is resolved inside it, as chroot(2) would: a mounted host whose ``/etc``
