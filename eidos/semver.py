@@ -1,19 +1,19 @@
-"""Versions as this field writes them: one to three numbers, and whatever a vendor puts behind.
+"""Versions as vendors write them: one to three numbers, and whatever follows them.
 
 Knows how versions are written, ordered and matched; must not know which version is good. It reads Semantic Versioning 2.0.0 and
 the versions around it that are not quite that: ``v1.30.14-eks-3025e55``, ``6.8.0-1024-aws``, ``1.33.5+k3s1``, ``24.04``,
 ``580.82.07``. Two laws of our own:
 
-* what stands behind the numbers (the *extra*) never decides an order: vendors count in it, each in his own way;
-* a shorter version speaks of all longer ones: as a key, ``1.33`` matches 1.33.5, and ``1.33.5`` does not match 1.33.
+* what follows the numbers (the *extra*) never decides an order: each vendor counts in it in its own way;
+* a shorter version stands for all longer ones: as a key, ``1.33`` matches 1.33.5, and ``1.33.5`` does not match 1.33.
 
->>> parse("v1.30.14-eks-3025e55")
+>>> parse_version("v1.30.14-eks-3025e55")
 Version('v1.30.14-eks-3025e55')
->>> parse("1.33.5").matches(parse("1.33")), parse("1.33").matches(parse("1.33.5"))
+>>> parse_version("1.33.5").matches(parse_version("1.33")), parse_version("1.33").matches(parse_version("1.33.5"))
 (True, False)
->>> parse("24.04") < parse("24.10"), str(parse("24.04"))
+>>> parse_version("24.04") < parse_version("24.10"), str(parse_version("24.04"))
 (True, '24.04')
->>> parse("1.x.4")
+>>> parse_version("1.x.4")
 Traceback (most recent call last):
 eidos.semver.NotNumeric: '1.x.4' is no version: 'x' is not a number
 """
@@ -22,37 +22,37 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 
-#: What may stand between the numbers and the extra. SemVer §9 (``-``) and §10 (``+``); ``~`` and ``_`` are Debian's and RPM's.
+#: What may separate the numbers from the extra. SemVer §9 (``-``) and §10 (``+``); ``~`` and ``_`` are Debian's and RPM's.
 _EXTRA = "-+~_"
 
-#: No component is longer: it would be a date, a hash or an attack, and int() takes quadratic time.
+#: Digits of one number: more would be a date, a hash or an attack, and int() takes quadratic time.
 _DIGITS = 18
 
 
 class InvalidVersion(InvalidInput):
-    """Not a version; ``text`` is what was given, ``place`` the index of the fault in it."""
+    """Not a version; ``position`` is the index in ``text`` of what is wrong."""
 
-    def __init__(self, text: str, place: int, why: str) -> None:
+    def __init__(self, text: str, position: int, why: str) -> None:
         shown = text if len(text) <= 60 else text[:60] + "…"
         super().__init__(
             f"{shown!r} is no version: {why}",
             "a version is one to three numbers with dots, as in 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
-            (shown, min(place, 60)),
+            (shown, min(position, 60)),
         )
         self.text = text
-        self.place = place
+        self.position = position
 
 
 class NegativeNumber(InvalidVersion):
-    """A component is below zero."""
+    """A number is below zero."""
 
 
 class NotNumeric(InvalidVersion):
-    """A component is no number."""
+    """A part between dots is no number."""
 
 
 class Version:
-    """One version: ``text`` as it was written, ``numbers`` its one to three components, ``extra`` what a vendor added.
+    """One version: ``text`` as written, ``numbers`` its one to three numbers, ``extra`` what a vendor appended.
 
     Ordered and equal by the numbers alone, missing ones counting as 0, so ``1.33 == 1.33.0 == 1.33-gke.5``; printed as written.
     """
@@ -66,7 +66,7 @@ class Version:
         self.key = numbers + (0,) * (3 - len(numbers))
 
     def matches(self, key: Version) -> bool:
-        """Whether ``key`` speaks of this version: they are equal in every number that the key has, and in its extra if it has one."""
+        """Whether ``key`` stands for this version: they are equal in every number that the key has, and in its extra if it has one."""
         return self.numbers[: len(key.numbers)] == key.numbers and (not key.extra or key.extra == self.extra)
 
     def __eq__(self, other: object) -> bool:
@@ -94,28 +94,28 @@ class Version:
         return f"Version({self.text!r})"
 
 
-#: Versions that were read before: one recipe reads the same few a hundred times. They never change, so they can be shared.
-_READ: dict[str, Version] = {}
-_MOST = 1024
+#: Versions by text: one recipe parses the same few a hundred times. They never change, so they can be shared.
+_CACHE: dict[str, Version] = {}
+_CACHE_LIMIT = 1024
 
 
-def parse(text: str) -> Version:
-    """The version that ``text`` writes; NegativeNumber, NotNumeric or InvalidVersion with the place of the fault when it writes none."""
-    known = _READ.get(text)
-    if known is None:
-        known = _parse(text)
-        if len(_READ) >= _MOST:
-            _READ.clear()
-        _READ[text] = known
-    return known
+def parse_version(text: str) -> Version:
+    """The version in ``text``; NegativeNumber, NotNumeric or InvalidVersion with the position of what is wrong when there is none."""
+    cached = _CACHE.get(text)
+    if cached is None:
+        cached = _parse_uncached(text)
+        if len(_CACHE) >= _CACHE_LIMIT:
+            _CACHE.clear()
+        _CACHE[text] = cached
+    return cached
 
 
-def _parse(text: str) -> Version:
-    place = 1 if text[:1] in ("v", "V") else 0
+def _parse_uncached(text: str) -> Version:
+    position = 1 if text[:1] in ("v", "V") else 0
     end = len(text)
-    for index in range(place, len(text)):
+    for index in range(position, len(text)):
         # A minus right behind a dot or at the start is a sign, not the beginning of an extra.
-        if text[index] in _EXTRA and not (text[index] == "-" and (index == place or text[index - 1] == ".")):
+        if text[index] in _EXTRA and not (text[index] == "-" and (index == position or text[index - 1] == ".")):
             end = index
             break
     extra = text[end + 1 :]
@@ -123,25 +123,25 @@ def _parse(text: str) -> Version:
         raise InvalidVersion(text, end, f"nothing follows {text[end]!r}")
     if not extra.isprintable() or " " in extra:
         raise InvalidVersion(text, end + 1, "what follows the numbers has blanks or control characters")
-    if place == end:
-        raise InvalidVersion(text, place, "it has no number")
+    if position == end:
+        raise InvalidVersion(text, position, "it has no number")
     numbers: list[int] = []
-    for part in text[place:end].split("."):
+    for part in text[position:end].split("."):
         if len(numbers) == 3:
-            raise InvalidVersion(text, place, "it has more than three numbers")
-        numbers.append(_number(text, part, place))
-        place += len(part) + 1
+            raise InvalidVersion(text, position, "it has more than three numbers")
+        numbers.append(_number(text, part, position))
+        position += len(part) + 1
     return Version(text, tuple(numbers), extra)
 
 
-def _number(text: str, part: str, place: int) -> int:
+def _number(text: str, part: str, position: int) -> int:
     if part.isascii() and part.isdigit():
         if len(part) > _DIGITS:
-            raise InvalidVersion(text, place, f"a number has more than {_DIGITS} digits")
+            raise InvalidVersion(text, position, f"a number has more than {_DIGITS} digits")
         return int(part)
     shown = part if len(part) <= 30 else part[:30] + "…"
     if not part:
-        raise NotNumeric(text, place, "a number is missing")
+        raise NotNumeric(text, position, "a number is missing")
     if part[0] == "-" and part[1:].isascii() and part[1:].isdigit():
-        raise NegativeNumber(text, place, f"{shown} is negative")
-    raise NotNumeric(text, place, f"{shown!r} is not a number")
+        raise NegativeNumber(text, position, f"{shown} is negative")
+    raise NotNumeric(text, position, f"{shown!r} is not a number")

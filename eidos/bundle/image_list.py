@@ -7,7 +7,7 @@ a list that looks whole and is not would be found out in a network without a way
 from __future__ import annotations
 
 from eidos.bundle import registry_mirror
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.templates import tree_template
 from eidos.templates.placeholder import Missing, parts
 
@@ -83,7 +83,7 @@ def _part(part: str | Expression, names: Names) -> str:
     if isinstance(part, str):
         return part
     try:
-        return written(part.value(names))
+        return format_scalar(part.value(names))
     except Missing:
         return f"<{part.name}>"
 

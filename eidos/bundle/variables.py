@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.bundle import registry_mirror
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.templates.markup import Markup
 
 TYPE_CHECKING = False
@@ -47,11 +47,11 @@ def of_recipe(recipe: Recipe, options: Options) -> Names:
             for key, value in subtype.data.items():
                 # Tags that look like numbers come as numbers from programs that do not quote.
                 tag = subtype.name == "image" and not isinstance(value, bool)
-                names[f"{subtype.name}.{key}"] = written(value) if tag else value
+                names[f"{subtype.name}.{key}"] = format_scalar(value) if tag else value
     for name, sources in (("driver.version", ("image.driver", "smi.driver")), ("cuda-version", ("smi.cuda-version",))):
         found = [names[source] for source in sources if names.get(source, "") != ""]
         if found:
-            names[name] = written(found[0])
+            names[name] = format_scalar(found[0])
     if "cuda-version" in names:  # images have three numbers in their tags, drivers tell two
         names["cuda-version.tag"] = names["cuda-version"] + (".0" if names["cuda-version"].count(".") == 1 else "")
     opened = names.get("config.useOpenKernelModule")
@@ -155,7 +155,7 @@ def of_bundle(shared: Names, components: Iterable[tuple[Component, str]], recipe
         _table(
             ("reading", "value", "why") if reasons else ("reading", "value"),
             (
-                (f"{measurement.type}.{subtype.name}.{key}", written(value), *([subtype.context.get(key, "")] if reasons else []))
+                (f"{measurement.type}.{subtype.name}.{key}", format_scalar(value), *([subtype.context.get(key, "")] if reasons else []))
                 for measurement in recipe.measurements
                 for subtype in measurement.subtypes
                 for key, value in subtype.data.items()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eidos.formats.table import INDENT, display_width, heading, join_blocks, key_value_rows, line_width, pad, wrap
 from eidos.log import printable
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.recipe.recipe_warnings import needed_by
 
 TYPE_CHECKING = False
@@ -76,14 +76,14 @@ def _header(recipe: Recipe, width: int, source: str) -> Iterator[str]:
 def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: int, explain: bool, context: bool) -> Iterator[str]:
     yield heading(f"{measurement.type} · {subtype.name}", f"{len(subtype.data)} value{'' if len(subtype.data) == 1 else 's'}", width)
     if not explain and not context:
-        yield from key_value_rows([(key, written(value) or '""') for key, value in subtype.data.items()], width)
+        yield from key_value_rows([(key, format_scalar(value) or '""') for key, value in subtype.data.items()], width)
         return
     for key, value in subtype.data.items():
-        yield from key_value_rows([(key, written(value) or '""')], width)
+        yield from key_value_rows([(key, format_scalar(value) or '""')], width)
         yield from _aside(subtype.context.get(key, "") if context else "", width)
         if explain:
             last, *before = reversed(recipe.history[f"{measurement.type}.{subtype.name}.{key}"])
-            replaced = "".join(f", which replaced {written(step.value)} of {step.layer}" for step in before)
+            replaced = "".join(f", which replaced {format_scalar(step.value)} of {step.layer}" for step in before)
             yield from _aside(f"set by {last.layer}{replaced}", width)
 
 

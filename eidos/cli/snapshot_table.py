@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.formats.table import GAP, INDENT, display_width, heading, join_blocks, key_value_rows, line_width, pad, truncate, wrap
 from eidos.log import printable
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.snapshot import natural
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def _subtype(kind: str, subtype: Subtype, width: int) -> list[str]:
 
 def _shown(value: Reading) -> str:
     # The kernel separates numbers with tabs; an escape for each would be noise.
-    return written(value).replace("\t", " ") or '""'
+    return format_scalar(value).replace("\t", " ") or '""'
 
 
 def _outcomes(outcomes: tuple[Outcome, ...], width: int) -> list[str]:

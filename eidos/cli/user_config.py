@@ -22,7 +22,7 @@ import time
 from eidos import log
 from eidos.cli.options import COMMA, Values
 from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.suggest import did_you_mean, nearest
 
@@ -219,9 +219,9 @@ def _convert(option: Option, raw: list[str], where: str) -> object:
 def _written(value: object, key: str, many: bool) -> list[str]:
     """A value of the file as it would stand on the command line."""
     if isinstance(value, (str, int, float)):
-        return [written(value)]
+        return [format_scalar(value)]
     if many and isinstance(value, list) and value and all(isinstance(item, (str, int, float)) for item in value):
-        return [written(item) for item in value]
+        return [format_scalar(item) for item in value]
     raise InvalidInput(f"{key}: expected a value{', or a list of values' if many else ''}", "leave the key out to keep the default")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import partial
 
 from eidos.model.measurement import VOLATILE
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES, is_volatile_sysctl
@@ -92,7 +92,7 @@ class Rules:
                     treatment = self._known[place] if place in self._known else self._treatment(place)
                     if treatment is None:
                         continue
-                    text = written(value)
+                    text = format_scalar(value)
                     if own is not None:
                         text = own.sub(ELLIPSIS, text)
                     for change in treatment:

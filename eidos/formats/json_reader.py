@@ -11,7 +11,7 @@ import json.scanner
 import re
 
 from eidos.formats.syntax_error import Fault
-from eidos.model.number_format import WrittenFloat
+from eidos.model.number_format import FloatLiteral
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _float(text: str) -> float:
     value = float(text)
     if value - value != 0:
         raise _Refused(text, f"the number {text[:40]} is beyond the range of numbers")
-    return value if repr(value) == text else WrittenFloat(value, text)
+    return value if repr(value) == text else FloatLiteral(value, text)
 
 
 def _constant(text: str) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from eidos.model.number_format import WrittenFloat, WrittenInt
+from eidos.model.number_format import FloatLiteral, IntLiteral
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def number(digits: str, text: str) -> str | int | float:
         value, base = next((form, base) for form, base in zip(forms, _BASES) if form is not None)
         whole = int(sign + value, base)
         if base == 10 or -(1 << 63) <= whole < 1 << 64:
-            return whole if str(whole) == text else WrittenInt(whole, text)
+            return whole if str(whole) == text else IntLiteral(whole, text)
         return text
     if _FLOAT.match(digits):
         real = float(digits)
         if real - real == 0:  # beyond the range of a float it is a string to yaml.v3 as well
-            return real if repr(real) == text else WrittenFloat(real, text)
+            return real if repr(real) == text else FloatLiteral(real, text)
     return text

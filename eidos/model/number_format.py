@@ -1,10 +1,10 @@
 """Numbers that remember how they were written.
 
-Knows that ``24.10`` is a number to every YAML reader and a version to its author; must not know YAML or JSON. A reader of
-documents gives these in place of plain numbers wherever ``str(number)`` would not be what stood there.
+Knows that ``24.10`` is a number to every YAML reader and a version to its author; must not know YAML or JSON. Readers of documents
+give these in place of plain numbers wherever ``str(number)`` is another text.
 
->>> release = WrittenFloat(24.1, "24.10")
->>> release == 24.1, str(release), written(release), written(24.1), written("24.10")
+>>> release = FloatLiteral(24.1, "24.10")
+>>> release == 24.1, str(release), format_scalar(release), format_scalar(24.1), format_scalar("24.10")
 (True, '24.1', '24.10', '24.1', '24.10')
 """
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class WrittenFloat(float):
-    """A float whose document said ``text``."""
+class FloatLiteral(float):
+    """A float that a document writes as ``text``."""
 
     text: str
 
@@ -30,8 +30,8 @@ class WrittenFloat(float):
         return type(self), (float(self), self.text)
 
 
-class WrittenInt(int):
-    """An integer whose document said ``text``: ``0x1F``, ``0644``, ``1_000``."""
+class IntLiteral(int):
+    """An integer that a document writes as ``text``: ``0x1F``, ``0644``, ``1_000``."""
 
     text: str
 
@@ -45,9 +45,9 @@ class WrittenInt(int):
         return type(self), (int(self), self.text)
 
 
-def written(value: object) -> str:
-    """``value`` the way its document said it; true and false as documents spell them."""
-    if isinstance(value, (WrittenFloat, WrittenInt)):
+def format_scalar(value: object) -> str:
+    """A scalar as its document writes it: numbers with their text, ``true`` and ``false``, nothing as ""."""
+    if isinstance(value, (FloatLiteral, IntLiteral)):
         return value.text
     if isinstance(value, bool):
         return "true" if value else "false"

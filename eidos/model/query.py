@@ -13,8 +13,8 @@ False
 
 from __future__ import annotations
 
-from eidos import semver
 from eidos.model.record import Record
+from eidos.semver import parse_version
 
 #: Fields that name something of the catalog, and fields that are versions.
 NAMES = ("os", "service", "gpu", "intent")
@@ -64,7 +64,7 @@ class Query(Record):
             if value is None:
                 return False
             if field in VERSIONS:
-                if not semver.parse(value).matches(semver.parse(wanted)):
+                if not parse_version(value).matches(parse_version(wanted)):
                     return False
             elif value != wanted:
                 return False

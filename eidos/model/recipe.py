@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from eidos.model.constraint import read_constraint
 from eidos.model.measurement import read_measurement
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.query import FIELDS, WIRE, Query
 from eidos.model.record import Record
 from eidos.model.tree_reader import ANY_SCALAR, TreeReader
@@ -152,7 +152,7 @@ def _version_of(tree: dict[str, Any]) -> str:
     precision = numbers.get("precision")
     if isinstance(precision, int) and 0 < precision < 3:
         parts = parts[:precision]
-    return ".".join(written(part) for part in takewhile(lambda part: isinstance(part, int), parts))
+    return ".".join(format_scalar(part) for part in takewhile(lambda part: isinstance(part, int), parts))
 
 
 def _read_component(tree: TreeReader) -> Component:

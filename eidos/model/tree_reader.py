@@ -14,7 +14,7 @@ eidos.errors.InvalidData: catalog.yaml: gpu[0]: there is no 'titel' here
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -139,7 +139,7 @@ class TreeReader:
             error = self.mismatch("text", value, name)
             error.hint = None if isinstance(value, (dict, list, tuple)) else "put it in quotes"
             raise error
-        return written(value)
+        return format_scalar(value)
 
     def _name(self, value: Any, name: str) -> str:
         text = self._text(value, name)
@@ -211,5 +211,5 @@ def quoted(value: object) -> str:
     """A scalar in quotes, at most 40 characters of it; of anything else its kind."""
     if isinstance(value, (dict, list, tuple)) or value is None:
         return kind_of(value)
-    text = written(value)
+    text = format_scalar(value)
     return f'"{text if len(text) <= 40 else text[:39] + "…"}"'

@@ -7,10 +7,10 @@ particular GPU, system or cloud: patterns are the catalog's. It never guesses qu
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.query import PLACES, Query
 from eidos.model.record import Record
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> D
 
     A field that ``said`` says already is nothing to warn of.
     """
-    facts = {f"{m.type}.{s.name}.{key}": written(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
+    facts = {f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
     doubts: dict[str, list[str]] = {field: [] for field in PLACES}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, doubts["os"], unknown)

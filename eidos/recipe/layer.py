@@ -20,7 +20,7 @@ from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
 from eidos.model.recipe import copied
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False

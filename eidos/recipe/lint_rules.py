@@ -13,12 +13,11 @@ without it.
 from __future__ import annotations
 
 from eidos.files import resources
-from eidos.model.constraint import Expression
-from eidos.model.constraint import parse as parse_expression
+from eidos.model.constraint import Expression, parse_expression
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.layer import Source
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False

@@ -92,8 +92,8 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
                     hint="one of the two layers is wrong, or their keys should not match together",
                 )
             # The sentence of the stricter one explains the result; of two that both add to it, both do.
-            why = new.why if both.same(new.value) else old.why if both.same(old.value) else " ".join(filter(None, (old.why, new.why)))
-            source = new.source if both.same(new.value) else old.source
+            why = new.why if both.is_equivalent(new.value) else old.why if both.is_equivalent(old.value) else " ".join(filter(None, (old.why, new.why)))
+            source = new.source if both.is_equivalent(new.value) else old.source
             merged[new.name] = Constraint(new.name, both, why, source)
             owners[new.name].append(layer.name)
     return tuple(merged[name] for name in sorted(merged))

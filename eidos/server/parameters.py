@@ -203,7 +203,7 @@ def query_document(tree: Mapping[str, Any], knowledge: Knowledge) -> Query:
     names = {**{field: field for field in FIELDS}, **{wire: field for field, wire in WIRE.items()}, "env": "service"}
     said: dict[str, str] = {}
     called: dict[str, str] = {}
-    from eidos.model.number_format import written
+    from eidos.model.number_format import format_scalar
 
     for name, value in tree.items():
         field = names.get(name)
@@ -219,7 +219,7 @@ def query_document(tree: Mapping[str, Any], knowledge: Knowledge) -> Query:
             raise Refused(400, f"{BODY}: {name}: expected a word or a version", details={"field": name})
         if field in said:
             raise Refused(400, f"{BODY}: {called[field]} and {name} are the same field, and both are said", details={"field": name})
-        said[field], called[field] = written(value), name
+        said[field], called[field] = format_scalar(value), name
     try:
         return query(said, called, knowledge)
     except Refused as fault:

@@ -13,7 +13,7 @@ around it. In Markdown it becomes text in which nothing is markup; in code it st
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.templates.placeholder import ABSENT, DEFAULT, Expression
 
 TYPE_CHECKING = False
@@ -61,11 +61,11 @@ def fill(path: str, pieces: Sequence[Piece], names: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, _: str) -> str:
-    return "" if value is ABSENT else ", ".join(map(written, value)) if isinstance(value, (list, tuple)) else written(value)
+    return "" if value is ABSENT else ", ".join(map(format_scalar, value)) if isinstance(value, (list, tuple)) else format_scalar(value)
 
 
 def _word(value: Any, _: str) -> str:
-    words = [written(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else written(value)]
+    words = [format_scalar(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else format_scalar(value)]
     if any("\0" in word for word in words):
         raise InvalidData("the value holds a NUL, which no shell can take")
     return " ".join(map(quoted, words))

@@ -16,7 +16,7 @@ import re
 from string import Template
 
 from eidos.errors import InvalidData
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.templates.placeholder import DEFAULT, Malformed, read
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ class Text(Template):
             literal = ""
             expression = self._expression(match)
             kind = int(expression.optional) or 2 * int(expression.default is not DEFAULT)
-            default = None if expression.default is DEFAULT else written(expression.default)
+            default = None if expression.default is DEFAULT else format_scalar(expression.default)
             found.append([expression.name, kind, default, self._line(match), self._surroundings(match) if path.endswith(".md") else ""])
         literal += self.template[end:]
         return [*found, literal] if literal else found

@@ -12,7 +12,7 @@ items. Values are never read as YAML, so none can break the syntax.
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.recipe import copied
 from eidos.templates.placeholder import ABSENT, Missing, parts
 
@@ -61,7 +61,7 @@ def _text(text: str, names: Mapping[str, Any]) -> Any:
             assert not isinstance(piece, str)
             kind = "mapping" if isinstance(value, dict) else "list"
             raise InvalidData(f"{piece.name!r} is a {kind}, which cannot stand inside a text", "let it stand alone in its string")
-        filled.append(written(value))
+        filled.append(format_scalar(value))
     return "".join(filled)
 
 
@@ -71,7 +71,7 @@ def fill_text(text: str, names: Mapping[str, Any]) -> str | None:
         value = _text(text, names)
     except Missing:
         return None
-    return None if value is ABSENT else written(value)
+    return None if value is ABSENT else format_scalar(value)
 
 
 def expressions(tree: Any, keys: bool = False) -> Iterator[Expression]:

@@ -16,7 +16,7 @@ import yaml
 
 from eidos.errors import InvalidData
 from eidos.formats import from_text, to_json, to_yaml
-from eidos.model.number_format import WrittenFloat, WrittenInt, written
+from eidos.model.number_format import FloatLiteral, IntLiteral, format_scalar
 
 ROOT = Path(__file__).parent.parent.parent
 SNAPSHOT = ROOT / "../shared/fixtures/snapshots/h100-eks.yaml"
@@ -96,9 +96,9 @@ def test_layout_is_that_of_yaml_v3_with_an_indent_of_two() -> None:
         (None, "null"),
         ({}, "{}"),
         ((), "[]"),
-        (WrittenFloat(24.1, "24.10"), "24.10"),
-        (WrittenFloat(1000.0, "1e3"), "1000.0"),
-        (WrittenInt(420, "0644"), "420"),
+        (FloatLiteral(24.1, "24.10"), "24.10"),
+        (FloatLiteral(1000.0, "1e3"), "1000.0"),
+        (IntLiteral(420, "0644"), "420"),
     ],
 )
 def test_scalars(value: Any, text: str) -> None:
@@ -202,7 +202,7 @@ def test_reading(text: str, tree: Any) -> None:
 
 def test_numbers_remember_how_they_were_written() -> None:
     tree = from_text("a: 24.10\nb: 1.30\nc: 0644\nd: 1_000\ne: 1e3\nf: 24.04\ng: 17\nh: 1.5", "x")
-    assert {key: written(value) for key, value in tree.items()} == {
+    assert {key: format_scalar(value) for key, value in tree.items()} == {
         "a": "24.10",
         "b": "1.30",
         "c": "0644",
@@ -215,12 +215,12 @@ def test_numbers_remember_how_they_were_written() -> None:
     assert list(tree.values()) == [24.1, 1.3, 420, 1000, 1000.0, 24.04, 17, 1.5]
     assert type(tree["h"]) is float
     assert type(tree["g"]) is int
-    assert written(from_text('{"a": 24.10}', "x")["a"]) == "24.10"
+    assert format_scalar(from_text('{"a": 24.10}', "x")["a"]) == "24.10"
     assert to_yaml(from_text("a: 24.10", "x")) == "a: 24.10\n"
 
 
-@pytest.mark.parametrize("value", [WrittenFloat(24.1, "24.10"), WrittenInt(420, "0644")])
-def test_written_numbers_can_be_copied(value: WrittenFloat | WrittenInt) -> None:
+@pytest.mark.parametrize("value", [FloatLiteral(24.1, "24.10"), IntLiteral(420, "0644")])
+def test_written_numbers_can_be_copied(value: FloatLiteral | IntLiteral) -> None:
     for copy in (deepcopy(value), pickle.loads(pickle.dumps(value))):
         assert copy == value
         assert copy.text == value.text

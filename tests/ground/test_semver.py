@@ -1,10 +1,10 @@
-"""Versions as vendors write them: read, ordered, matched, and refused with the place of the fault."""
+"""Versions as vendors write them: read, ordered, matched, and refused with the position of the fault."""
 
 from __future__ import annotations
 
 import pytest
 
-from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, parse
+from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, parse_version
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, pa
         ("2023", (2023,), ""),
     ],
 )
-def test_numbers_and_extra_are_kept_apart_and_the_text_stays(text: str, numbers: tuple[int, ...], extra: str) -> None:
-    version = parse(text)
+def test_numbers_and_extra_are_separate_and_the_text_stays(text: str, numbers: tuple[int, ...], extra: str) -> None:
+    version = parse_version(text)
     assert (version.numbers, version.extra, str(version)) == (numbers, extra, text)
     assert repr(version) == f"Version({text!r})"
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "place"),
+    ("text", "kind", "position"),
     [
         ("", InvalidVersion, 0),
         ("v", InvalidVersion, 1),
@@ -50,30 +50,30 @@ def test_numbers_and_extra_are_kept_apart_and_the_text_stays(text: str, numbers:
         (" 1.2", NotNumeric, 0),
     ],
 )
-def test_what_is_no_version_is_refused_with_its_place(text: str, kind: type[InvalidVersion], place: int) -> None:
+def test_what_is_no_version_is_refused_with_the_position(text: str, kind: type[InvalidVersion], position: int) -> None:
     with pytest.raises(InvalidVersion) as caught:
-        parse(text)
+        parse_version(text)
     assert type(caught.value) is kind
-    assert (caught.value.text, caught.value.place) == (text, place)
+    assert (caught.value.text, caught.value.position) == (text, position)
 
 
-def test_the_place_of_the_fault_is_shown() -> None:
+def test_the_position_of_the_fault_is_shown() -> None:
     with pytest.raises(NotNumeric) as caught:
-        parse("1.x.4")
+        parse_version("1.x.4")
     assert caught.value.message == "'1.x.4' is no version: 'x' is not a number"
     assert caught.value.excerpt == ("1.x.4", 2)
 
 
 def test_a_long_text_is_shown_in_part() -> None:
     with pytest.raises(InvalidVersion) as caught:
-        parse("x" * 10_000)
+        parse_version("x" * 10_000)
     assert all(len(line) < 200 for line in caught.value.message.splitlines())
 
 
 def test_extras_never_decide_an_order() -> None:
-    assert parse("1.33.5-eks-1") == parse("1.33.5-gke.9") == parse("v1.33.5")
-    assert parse("6.8.0-1024-aws") < parse("6.8.1-1-aws")
-    assert sorted(map(parse, ["1.33.10", "1.33.9", "1.34"])) == [parse("1.33.9"), parse("1.33.10"), parse("1.34")]
+    assert parse_version("1.33.5-eks-1") == parse_version("1.33.5-gke.9") == parse_version("v1.33.5")
+    assert parse_version("6.8.0-1024-aws") < parse_version("6.8.1-1-aws")
+    assert sorted(map(parse_version, ["1.33.10", "1.33.9", "1.34"])) == [parse_version("1.33.9"), parse_version("1.33.10"), parse_version("1.34")]
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_extras_never_decide_an_order() -> None:
     ],
 )
 def test_a_key_speaks_of_all_versions_that_are_at_least_as_exact(version: str, key: str, met: bool) -> None:
-    assert parse(version).matches(parse(key)) is met
+    assert parse_version(version).matches(parse_version(key)) is met
 
 
 def test_a_version_equals_no_text() -> None:
-    assert parse("1.2") != "1.2"
-    assert len({parse("1.2"), parse("1.2.0"), Version("v1.2", (1, 2), "")}) == 1
+    assert parse_version("1.2") != "1.2"
+    assert len({parse_version("1.2"), parse_version("1.2.0"), Version("v1.2", (1, 2), "")}) == 1

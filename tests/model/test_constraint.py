@@ -1,11 +1,11 @@
-"""Expressions: read, met, combined, and refused with the place of the fault."""
+"""Expressions: read, met, combined, and refused where the fault is."""
 
 from __future__ import annotations
 
 import pytest
 
-from eidos.model.constraint import InvalidExpression, parse
-from eidos.model.number_format import WrittenFloat
+from eidos.model.constraint import InvalidExpression, parse_expression
+from eidos.model.number_format import FloatLiteral
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ from eidos.model.number_format import WrittenFloat
         ("== true", True, True),
         ("== false", True, False),
         ("<= 10", 10, True),
-        ("== 24.10", WrittenFloat(24.1, "24.10"), True),
+        ("== 24.10", FloatLiteral(24.1, "24.10"), True),
         ("== 24.10", 24.1, False),
         ("== 18446744073709551615", 18446744073709551615, True),
     ],
 )
 def test_readings_meet_expressions(expression: str, reading: str | float | bool, holds: bool | None) -> None:
-    assert parse(expression).holds(reading) is holds
+    assert parse_expression(expression).holds(reading) is holds
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_readings_meet_expressions(expression: str, reading: str | float | bool,
     ],
 )
 def test_the_strictest_wins(left: str, right: str, both: str | None) -> None:
-    found = parse(left).intersect(parse(right))
+    found = parse_expression(left).intersect(parse_expression(right))
     assert (None if found is None else str(found)) == both
 
 
 def test_a_list_of_words_and_versions_stays_what_it_is_when_intersected() -> None:
-    both = parse("in (1.33, stable)").intersect(parse(">= 1.30"))
+    both = parse_expression("in (1.33, stable)").intersect(parse_expression(">= 1.30"))
     assert both is not None
     assert [both.holds(reading) for reading in ("1.33", "1.34", "stable", "latest")] == [True, False, None, False]
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "why"),
+    ("text", "position", "why"),
     [
         ("", 0, "a value is missing"),
         (">= ", 3, "a value is missing"),
@@ -94,16 +94,16 @@ def test_a_list_of_words_and_versions_stays_what_it_is_when_intersected() -> Non
         ("~1.3)", 4, "')' cannot stand"),
     ],
 )
-def test_what_is_no_expression_is_refused_with_its_place(text: str, place: int, why: str) -> None:
+def test_what_is_no_expression_is_refused_where_it_is_wrong(text: str, position: int, why: str) -> None:
     with pytest.raises(InvalidExpression) as caught:
-        parse(text)
+        parse_expression(text)
     assert why in caught.value.message
     assert caught.value.excerpt is not None
     assert caught.value.excerpt[0] == text
-    assert abs(caught.value.excerpt[1] - place) <= 1
+    assert abs(caught.value.excerpt[1] - position) <= 1
 
 
 @pytest.mark.parametrize("text", [">= 1.30, < 1.36, != 1.33.2", "in (2M, 512M)", "== 1.33", "!= a, != b"])
 def test_an_expression_prints_itself(text: str) -> None:
-    assert str(parse(text)) == text
-    assert parse(str(parse(text))) == parse(text)
+    assert str(parse_expression(text)) == text
+    assert parse_expression(str(parse_expression(text))) == parse_expression(text)

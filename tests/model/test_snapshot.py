@@ -11,7 +11,7 @@ import pytest
 from eidos.errors import InvalidData
 from eidos.formats import from_text, to_json, to_yaml
 from eidos.model.measurement import Measurement, Outcome, Subtype
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.snapshot import Snapshot, natural
 
 H100 = Path(__file__).parent.parent.parent / "../shared/fixtures/snapshots/h100-eks.yaml"
@@ -166,7 +166,7 @@ def test_versions_without_quotes_keep_their_text() -> None:
         "x",
     )
     assert snapshot.version == "1.10"
-    assert written(snapshot.measurements[0].subtypes[0].data["VERSION_ID"]) == "24.10"
+    assert format_scalar(snapshot.measurements[0].subtypes[0].data["VERSION_ID"]) == "24.10"
 
 
 @pytest.mark.parametrize(

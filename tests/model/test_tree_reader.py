@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.number_format import WrittenFloat
+from eidos.model.number_format import FloatLiteral
 from eidos.model.tree_reader import ANY_SCALAR, QUOTED, TEXT_OR_NUMBER, TreeReader
 
 
@@ -26,7 +26,7 @@ def inner(text_types: tuple[type, ...] = TEXT_OR_NUMBER, **fields: object) -> Tr
     [
         (TreeReader.text, "t", "t"),
         (TreeReader.text, 1.5, "1.5"),
-        (TreeReader.text, WrittenFloat(24.1, "24.10"), "24.10"),
+        (TreeReader.text, FloatLiteral(24.1, "24.10"), "24.10"),
         (TreeReader.name, "t", "t"),
         (TreeReader.texts, ["t", "", None, 1], ("t", "", "", "1")),
         (TreeReader.texts, ("t",), ("t",)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.model.constraint import Expression, InvalidExpression, parse
+from eidos.model.constraint import Expression, InvalidExpression, parse_expression
 from tests.property.strategies import expression_texts, version_texts, words
 
-expressions = expression_texts().map(parse)
+expressions = expression_texts().map(parse_expression)
 readings = st.lists(version_texts(small=True) | words | st.integers(0, 3), min_size=1, max_size=8)
 
 #: Every version that operands of up to three numbers from 0 to 2 can tell apart.
@@ -39,7 +39,7 @@ def test_each_term_is_asked(a: Expression, some: list[str | int]) -> None:
 def test_an_intersection_is_commutative_in_meaning(a: Expression, b: Expression) -> None:
     left, right = a.intersect(b), b.intersect(a)
     assert (left is None) == (right is None)
-    assert left is None or right is None or (left.same(right) and right.same(left))
+    assert left is None or right is None or (left.is_equivalent(right) and right.is_equivalent(left))
 
 
 @given(expressions, expressions, expressions)
@@ -48,14 +48,14 @@ def test_an_intersection_is_associative_in_meaning(a: Expression, b: Expression,
     left = ab.intersect(c) if ab else None
     right = a.intersect(bc) if bc else None
     assert (left is None) == (right is None)
-    assert left is None or right is None or left.same(right)
+    assert left is None or right is None or left.is_equivalent(right)
 
 
 @given(expressions)
 def test_an_intersection_with_itself_is_itself(a: Expression) -> None:
     both = a.intersect(a)
-    assert (both is None) == a.empty()
-    assert both is None or both.same(a)
+    assert (both is None) == a.is_empty()
+    assert both is None or both.is_equivalent(a)
 
 
 @given(expressions, expressions)
@@ -67,30 +67,30 @@ def test_an_intersection_says_nothing_twice(a: Expression, b: Expression) -> Non
 
 @given(expression_texts(with_words=False))
 def test_empty_is_what_no_version_satisfies(text: str) -> None:
-    expression = parse(text)
-    assert expression.empty() == (not any(expression.holds(version) for version in SAMPLED))
+    expression = parse_expression(text)
+    assert expression.is_empty() == (not any(expression.holds(version) for version in SAMPLED))
 
 
 @given(expression_texts())
 def test_empty_is_what_no_reading_satisfies(text: str) -> None:
-    expression = parse(text)
+    expression = parse_expression(text)
     some = [*SAMPLED, "2M", "512M", "1G", "auto", "open", "none", "another"]
-    assert expression.empty() == (not any(expression.holds(reading) for reading in some))
+    assert expression.is_empty() == (not any(expression.holds(reading) for reading in some))
 
 
 @given(expression_texts())
 def test_canonical_text_is_read_back(text: str) -> None:
-    expression = parse(text)
-    assert parse(str(expression)) == expression
-    assert str(parse(str(expression))) == str(expression)
+    expression = parse_expression(text)
+    assert parse_expression(str(expression)) == expression
+    assert str(parse_expression(str(expression))) == str(expression)
 
 
 @given(st.text(max_size=20) | st.text(alphabet="<>=! in(),.0123ab-", max_size=16))
 def test_any_text_is_an_expression_or_none(text: str) -> None:
     try:
-        expression = parse(text)
+        expression = parse_expression(text)
     except InvalidExpression:
         return
     assert expression.terms
     assert expression.holds("1.2.3") in (True, False, None)
-    assert expression.intersect(expression) is None or not expression.empty()
+    assert expression.intersect(expression) is None or not expression.is_empty()

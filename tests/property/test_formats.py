@@ -115,10 +115,10 @@ def test_a_document_cannot_steer_a_terminal(tree: Any) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None)
 def test_a_number_keeps_its_text(value: float) -> None:
-    from eidos.model.number_format import written
+    from eidos.model.number_format import format_scalar
 
-    assert written(plain(f"{value}")) == f"{value}"
-    assert written(plain(f"{value}0")) == f"{value}0"
+    assert format_scalar(plain(f"{value}")) == f"{value}"
+    assert format_scalar(plain(f"{value}0")) == f"{value}0"
 
 
 numberlike = st.one_of(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.semver import InvalidVersion, Version, parse
+from eidos.semver import InvalidVersion, Version, parse_version
 from tests.property.strategies import extras, version_texts
 
-versions = version_texts().map(parse) | version_texts(small=True).map(parse)
+versions = version_texts().map(parse_version) | version_texts(small=True).map(parse_version)
 
 
 @given(st.lists(versions, max_size=3))
@@ -27,23 +27,23 @@ def test_order_is_total_and_goes_with_equality_and_hash(some: list[Version]) -> 
 
 @given(versions)
 def test_what_is_printed_is_what_was_read(version: Version) -> None:
-    again = parse(str(version))
+    again = parse_version(str(version))
     assert (again.text, again.numbers, again.extra) == (version.text, version.numbers, version.extra)
 
 
 @given(version_texts(small=True), version_texts(small=True), extras, extras)
 def test_an_extra_never_affects_an_order(one: str, other: str, extra: str, another: str) -> None:
     bare = [text.partition("-")[0].partition("+")[0].partition("~")[0].partition("_")[0] for text in (one, other)]
-    a, b = map(parse, bare)
-    c, d = parse(bare[0] + extra), parse(bare[1] + another)
-    assert (a < b, a == b) == (c < d, c == d) == (parse(one) < parse(other), parse(one) == parse(other))
+    a, b = map(parse_version, bare)
+    c, d = parse_version(bare[0] + extra), parse_version(bare[1] + another)
+    assert (a < b, a == b) == (c < d, c == d) == (parse_version(one) < parse_version(other), parse_version(one) == parse_version(other))
 
 
 @given(versions)
 def test_a_version_meets_itself_and_every_shorter_one(version: Version) -> None:
     assert version.matches(version)
     for count in range(1, len(version.numbers) + 1):
-        key = parse(".".join(map(str, version.numbers[:count])))
+        key = parse_version(".".join(map(str, version.numbers[:count])))
         assert version.matches(key)
         assert key.matches(version) == (count == len(version.numbers) and not version.extra)
 
@@ -60,7 +60,7 @@ def test_keys_nest(version: Version, key: Version, wider: Version) -> None:
 def test_any_text_is_a_version_or_no_version(text: str) -> None:
     refused: InvalidVersion | None = None
     try:
-        version = parse(text)
+        version = parse_version(text)
     except InvalidVersion as fault:
         refused = fault
     if refused is None:
@@ -69,13 +69,13 @@ def test_any_text_is_a_version_or_no_version(text: str) -> None:
         return
     assert refused.text == text
     assert refused.hint
-    assert 0 <= refused.place <= len(text)
-    assert refused.excerpt is not None and refused.excerpt[1] == min(refused.place, 60)
+    assert 0 <= refused.position <= len(text)
+    assert refused.excerpt is not None and refused.excerpt[1] == min(refused.position, 60)
 
 
 @given(st.text(alphabet="0123456789.-x", min_size=61, max_size=300))
 def test_the_caret_stays_on_the_screen(text: str) -> None:
     with pytest.raises(InvalidVersion) as caught:
-        parse("x" + text)
+        parse_version("x" + text)
     assert len(caught.value.message) < 200
     assert caught.value.excerpt is not None and len(caught.value.excerpt[0]) <= 61 and caught.value.excerpt[1] <= 60

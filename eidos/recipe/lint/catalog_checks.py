@@ -9,7 +9,7 @@ from eidos.errors import InvalidInput
 from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.measurement import TYPES
 from eidos.recipe.detection import match_model
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False

@@ -9,12 +9,12 @@ from __future__ import annotations
 from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint import ERROR, Fault
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.model.query import PLACES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.recipe.lint.layer_keys import join
 from eidos.recipe.resolver import Contradiction, resolve
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Merged(Record):
     def text(self, path: str) -> str | None:
         """The reading at ``path`` as it is written; None when there is none."""
         step = self.step(path)
-        return None if step is None else written(step.value)
+        return None if step is None else format_scalar(step.value)
 
     def place(self, path: str) -> str:
         """The layer that set the reading at ``path``, or chose the version of ``components.<id>``, and the path."""

@@ -11,7 +11,7 @@ from eidos.model.constraint import Expression, Term
 from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.query import PLACES
 from eidos.recipe.lint_rules import matches
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.lint import ERROR, WARNING, Fault
-from eidos.model.number_format import written
+from eidos.model.number_format import format_scalar
 from eidos.recipe.lint_rules import matches
-from eidos.semver import parse as parse_version
+from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def content_faults(store: Store, rules: Rules) -> Iterator[Fault]:
 
 def _value(layer: Layer, value: Value, rules: Rules) -> Iterator[Fault]:
     path = f"{value.type}.{value.subtype}.{value.key}"
-    place, text = f"{layer.name}: {path}", written(value.reading)
+    place, text = f"{layer.name}: {path}", format_scalar(value.reading)
     for remark in rules.versioned:
         if matches(remark.path, path):
             try:
@@ -83,7 +83,7 @@ def _reasons(layer: Layer) -> Iterator[Fault]:
     for value in layer.values:
         if not value.why.strip():
             place = f"{layer.name}: {value.type}.{value.subtype}.{value.key}"
-            message = f"nothing says why it is {_short(written(value.reading))}"
+            message = f"nothing says why it is {_short(format_scalar(value.reading))}"
             yield Fault(WARNING, "no-reason", place, message, "add a sentence to its context")
     for constraint in layer.constraints:
         if not constraint.why.strip():

@@ -8,8 +8,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.lint import ERROR, WARNING, Fault
 from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
-from eidos.semver import Version
-from eidos.semver import parse as parse_version
+from eidos.semver import Version, parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
