@@ -138,7 +138,7 @@ def make_recipe(
     if snapshot is None:
         return resolve(query, store, explain=explain)
     detected = detect(snapshot, store.catalog, query)
-    recipe = resolve(replace(detected.query, **query.said()), store, unknown=detected.unknown, explain=explain)
+    recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain)
     return replace(recipe, warnings=(*detected.warnings, *recipe.warnings))
 
 

@@ -51,7 +51,7 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
     for id in names:
         if id not in charts:
             raise InvalidInput(f"{id!r} is none of {', '.join(sorted(charts))}", did_you_mean(id, charts))
-    service = recipe.request.said().get("service", "")
+    service = recipe.request.fields().get("service", "")
     mentioned = (*(one.component for one in options.sets), *(id for id, _, _ in options.values), *options.namespaces)
     choices = {id for id in mentioned if id in charts and charts[id].service}
     aliases = {id: _stands_for(charts, id, service) for id in {*names, *said, *choices}}

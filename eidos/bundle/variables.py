@@ -57,7 +57,7 @@ def of_recipe(recipe: Recipe, options: Options) -> Names:
     opened = names.get("config.useOpenKernelModule")
     if isinstance(opened, bool):
         names["config.kernel-module-type"] = _MODULE_TYPES[opened]
-    said = recipe.request.said()
+    said = recipe.request.fields()
     names.update({f"query.{field}": value for field, value in said.items()})
     names["request"] = ", ".join(f"{field} {value}" for field, value in said.items()) or "any GPU node"
     names["recipe.title"] = _title(said)

@@ -1,13 +1,13 @@
-"""What a recipe is asked for, and what a layer of one asks for: the same seven fields.
+"""What a recipe is for, and what a layer of one is for: the same seven fields.
 
-Knows the fields and how a key is met; must not know which values exist (the catalog does) nor any layer.
+Knows the fields and when a key matches; must not know which values exist (the catalog does) nor any layer.
 
-The two sides are not alike. A field that the *key* leaves open matches everything; a field that the *query* leaves open meets
-only keys that leave it open too: who does not say which GPU gets nothing that holds for one GPU only.
+The two sides differ. A field that the *key* leaves open matches everything; a field that the *query* leaves open matches only keys that
+leave it open too: a query without a GPU gets nothing that holds for one GPU only.
 
->>> Query(gpu="h100", k8s="1.33.5").meets(Query(k8s="1.33"))
+>>> Query(gpu="h100", k8s="1.33.5").matches(Query(k8s="1.33"))
 True
->>> Query(k8s="1.33").meets(Query(gpu="h100"))
+>>> Query(k8s="1.33").matches(Query(gpu="h100"))
 False
 """
 
@@ -16,15 +16,15 @@ from __future__ import annotations
 from eidos.model.record import Record
 from eidos.semver import parse_version
 
-#: Fields that name something of the catalog, and fields that are versions.
+#: Fields that name an entry of the catalog, and fields that are versions.
 NAMES = ("os", "service", "gpu", "intent")
 VERSIONS = ("osv", "kernel", "k8s")
 
 #: All fields, in the order in which they are shown.
 FIELDS = ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")
 
-#: The reading of a snapshot that shows each field but the intent, which is nobody's but the asker's.
-PLACES = {
+#: The reading of a snapshot that determines each field but the intent, which only the user can name.
+READING_PATHS = {
     "os": "OS.release.ID",
     "osv": "OS.release.VERSION_ID",
     "kernel": "OS.sysctl./proc/sys/kernel/osrelease",
@@ -33,15 +33,15 @@ PLACES = {
     "gpu": "GPU.smi.gpu.model",
 }
 
-#: What the Go program calls them on the wire.
+#: Names of fields on the wire that differ; they are the Go program's.
 WIRE = {"osv": "osVersion"}
 
-#: A value that says nothing, like an empty one.
+#: A value that leaves its field open, like an empty one.
 ANY = "any"
 
 
 class Query(Record):
-    """Seven fields; ``""`` stands for "not said"."""
+    """Seven fields, "" where one is open."""
 
     os: str = ""
     osv: str = ""
@@ -51,28 +51,28 @@ class Query(Record):
     gpu: str = ""
     intent: str = ""
 
-    def said(self) -> dict[str, str]:
-        """The fields that say something, in order."""
+    def fields(self) -> dict[str, str]:
+        """The fields that are not open, in order."""
         values = self.__dict__
         return {field: values[field] for field in FIELDS if values[field] and values[field] != ANY}
 
-    def meets(self, key: Query) -> bool:
+    def matches(self, key: Query) -> bool:
         """Whether a layer with this ``key`` applies; both sides hold versions that parse."""
-        mine = self.said()
-        for field, wanted in key.said().items():
-            value = mine.get(field)
+        values = self.fields()
+        for field, required in key.fields().items():
+            value = values.get(field)
             if value is None:
                 return False
             if field in VERSIONS:
-                if not parse_version(value).matches(parse_version(wanted)):
+                if not parse_version(value).matches(parse_version(required)):
                     return False
-            elif value != wanted:
+            elif value != required:
                 return False
         return True
 
     def to_tree(self) -> dict[str, str]:
-        """The fields that say something, under their names on the wire."""
-        return {WIRE.get(field, field): value for field, value in self.said().items()}
+        """The fields that are not open, under their names on the wire."""
+        return {WIRE.get(field, field): value for field, value in self.fields().items()}
 
     def __str__(self) -> str:
-        return ", ".join(f"{field}={value}" for field, value in self.said().items()) or ANY
+        return ", ".join(f"{field}={value}" for field, value in self.fields().items()) or ANY

@@ -25,14 +25,14 @@ def covered(store: Store) -> dict[str, Any]:
                 "title": entry.title,
                 "aliases": list(entry.aliases),
                 **({"versions": list(entry.versions)} if entry.versions else {}),
-                "layers": sum(layer.key.said().get(field) == entry.name for layer in store.overlays),
+                "layers": sum(layer.key.fields().get(field) == entry.name for layer in store.overlays),
             }
             for entry in entries
         ]
     layers = [
         {
             "name": layer.name,
-            "key": layer.key.said(),
+            "key": layer.key.fields(),
             "readings": len(layer.values),
             "constraints": len(layer.constraints),
             "components": [choice.id for choice in layer.choices],

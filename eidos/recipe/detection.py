@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
-from eidos.model.query import PLACES, Query
+from eidos.model.query import READING_PATHS, Query
 from eidos.model.record import Record
 from eidos.semver import parse_version
 
@@ -36,8 +36,10 @@ def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> D
 
     A field that ``said`` says already is nothing to warn of.
     """
-    facts = {f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()}
-    doubts: dict[str, list[str]] = {field: [] for field in PLACES}
+    facts = {
+        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
+    }
+    doubts: dict[str, list[str]] = {field: [] for field in READING_PATHS}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, doubts["os"], unknown)
     osv = _version("osv", facts, doubts)
@@ -48,8 +50,8 @@ def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> D
     service = _service(facts, catalog, doubts["service"], unknown)
     gpu = _gpu(facts, catalog, doubts["gpu"], unknown)
     query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
-    told = (said or Query()).said()
-    warnings = list(_missing(snapshot, {field for field in PLACES if field not in {*query.said(), *told} and not doubts[field]}))
+    told = (said or Query()).fields()
+    warnings = list(_missing(snapshot, {field for field in READING_PATHS if field not in {*query.fields(), *told} and not doubts[field]}))
     warnings += [sentence for field, sentences in doubts.items() if field not in told for sentence in sentences]
     return Detected(query, tuple(warnings), {field: word for field, word in unknown.items() if field not in told})
 
@@ -58,13 +60,13 @@ def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
     """A sentence for each measurement, or else each reading, without which a field stays unset."""
     looked = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
     for wire in ("OS", "K8s", "GPU"):
-        lost = [field for field, place in PLACES.items() if field in fields and place.startswith(f"{wire}.")]
+        lost = [field for field, place in READING_PATHS.items() if field in fields and place.startswith(f"{wire}.")]
         if lost and wire not in looked:
             names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
             yield f"the snapshot has no {wire} readings: {names} {'stay' if len(lost) > 1 else 'stays'} unset"
         elif lost:
             for field in lost:
-                yield f"the snapshot has no {PLACES[field]}: {field} stays unset"
+                yield f"the snapshot has no {READING_PATHS[field]}: {field} stays unset"
 
 
 def match_model(model: str, catalog: Catalog) -> str | None:
@@ -96,13 +98,13 @@ def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknow
 
 
 def _version(field: str, facts: dict[str, str], doubts: dict[str, list[str]]) -> str:
-    text = facts.get(PLACES[field], "")
+    text = facts.get(READING_PATHS[field], "")
     if not text:
         return ""
     try:
         return parse_version(text).text
     except InvalidInput as fault:
-        doubts[field].append(f"{PLACES[field]}: {fault.message}: {field} stays unset")
+        doubts[field].append(f"{READING_PATHS[field]}: {fault.message}: {field} stays unset")
         return ""
 
 
@@ -124,7 +126,7 @@ def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catal
 def _compare_kernel(kernel: str, facts: dict[str, str], warnings: list[str]) -> None:
     node = facts.get("K8s.node.kernel-version", "")
     if kernel and node and node != kernel:
-        warnings.append(f"{PLACES['kernel']} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
+        warnings.append(f"{READING_PATHS['kernel']} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
 
 
 def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:

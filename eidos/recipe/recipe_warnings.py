@@ -6,7 +6,7 @@ takes them out; must not know how layers are merged, nor where the sentences are
 
 from __future__ import annotations
 
-from eidos.model.query import NAMES, PLACES, VERSIONS
+from eidos.model.query import NAMES, READING_PATHS, VERSIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def doubts(
     components: tuple[Component, ...],
 ) -> Iterator[str]:
     """A sentence for each thing that whoever asked for this recipe (fields and words in ``asked``) should know of it."""
-    keys = [layer.key.said() for layer in layers]
+    keys = [layer.key.fields() for layer in layers]
     generic = [field for field in (*SPECIFIC, *NAMES) if field in asked and not any(field in key for key in keys)]
     for field in dict.fromkeys(generic):
         yield _generic(asked, field, store)
@@ -40,7 +40,7 @@ def doubts(
         yield f"no layer is made for {pair} together: the recipe is what is known of each alone" + near
     for field in VERSIONS:
         for constraint in constraints:
-            if field in asked and constraint.name == PLACES[field] and not constraint.value.allows(asked[field]):
+            if field in asked and constraint.name == READING_PATHS[field] and not constraint.value.allows(asked[field]):
                 yield f"{field} {asked[field]!r} is not what the recipe is for: {constraint.name} must be {constraint.value}"
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
@@ -60,18 +60,18 @@ def needed_by(id: str, components: tuple[Component, ...]) -> str:
 
 def nearest(asked: dict[str, str], fields: tuple[str, ...], store: Store) -> str:
     """The end of a sentence: the key that speaks of all ``fields`` and has most in common with what is asked for, if there is one."""
-    keys = [layer.key for layer in store.overlays if all(field in layer.key.said() for field in fields)]
+    keys = [layer.key for layer in store.overlays if all(field in layer.key.fields() for field in fields)]
     # Something may be known of the very word, but only together with what the query does not say, or says otherwise.
-    keys = [key for key in keys if key.said()[fields[0]] == asked[fields[0]]] or keys
-    best = max(keys, key=lambda key: (_shared(key, asked), -len(key.said())), default=None)
+    keys = [key for key in keys if key.fields()[fields[0]] == asked[fields[0]]] or keys
+    best = max(keys, key=lambda key: (_shared(key, asked), -len(key.fields())), default=None)
     return f"; the nearest that is covered is {best}" if best else ""
 
 
 def _generic(asked: dict[str, str], field: str, store: Store) -> str:
-    same = any(layer.key.said().get(field) == asked[field] for layer in store.overlays)
+    same = any(layer.key.fields().get(field) == asked[field] for layer in store.overlays)
     known = "applies to this query" if same else "is known"
     return f"nothing specific to {field} {asked[field]!r} {known}{nearest(asked, (field,), store)}"
 
 
 def _shared(key: Query, asked: dict[str, str]) -> int:
-    return sum(asked.get(field) == value for field, value in key.said().items())
+    return sum(asked.get(field) == value for field, value in key.fields().items())

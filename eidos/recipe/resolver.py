@@ -39,8 +39,8 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
     """
     overlays = store.matching(query)
     layers = (store.base, *overlays)
-    asked = {**query.said(), **(unknown or {})}
-    uncovered = tuple(field for field in SPECIFIC if field in asked and not any(field in layer.key.said() for layer in overlays))
+    asked = {**query.fields(), **(unknown or {})}
+    uncovered = tuple(field for field in SPECIFIC if field in asked and not any(field in layer.key.fields() for layer in overlays))
     constraints, components = _constraints(layers), _components(layers, store.charts)
     return Recipe(
         timestamp=store.timestamp(),
@@ -92,7 +92,13 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
                     hint="one of the two layers is wrong, or their keys should not match together",
                 )
             # The sentence of the stricter one explains the result; of two that both add to it, both do.
-            why = new.why if both.is_equivalent(new.value) else old.why if both.is_equivalent(old.value) else " ".join(filter(None, (old.why, new.why)))
+            why = (
+                new.why
+                if both.is_equivalent(new.value)
+                else old.why
+                if both.is_equivalent(old.value)
+                else " ".join(filter(None, (old.why, new.why)))
+            )
             source = new.source if both.is_equivalent(new.value) else old.source
             merged[new.name] = Constraint(new.name, both, why, source)
             owners[new.name].append(layer.name)

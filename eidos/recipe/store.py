@@ -44,7 +44,7 @@ class Store(Record):
 
     def matching(self, query: Query) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order."""
-        return tuple(layer for layer in self.overlays if query.meets(layer.key))
+        return tuple(layer for layer in self.overlays if query.matches(layer.key))
 
     def timestamp(self) -> str:
         """When the knowledge was last added to: the newest date among its sources, RFC 3339, or "" when none is dated."""
@@ -82,7 +82,7 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
 
 def in_order(overlays: list[Layer]) -> tuple[Layer, ...]:
     """Fewer fields first, ties by name; sorting is stable, so within one file the position decides."""
-    return tuple(sorted(overlays, key=lambda layer: (len(layer.key.said()), layer.name.partition("[")[0])))
+    return tuple(sorted(overlays, key=lambda layer: (len(layer.key.fields()), layer.name.partition("[")[0])))
 
 
 def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = read_layer) -> Store:

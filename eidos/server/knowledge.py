@@ -44,7 +44,7 @@ class Knowledge(Record):
 
     def refused(self, query: Query) -> str | None:
         """The field whose value is off the allow-list, if there is one."""
-        said = query.said()
+        said = query.fields()
         return next((field for field, names in self.allowed.items() if field in said and said[field] not in names), None)
 
     def rules(self) -> tuple[str, ...]:

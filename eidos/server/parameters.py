@@ -164,7 +164,7 @@ def refuse(query: Query, called: Mapping[str, str], knowledge: Knowledge) -> Non
     """Raise Refused for a query with a value that is off the allow-list."""
     field = knowledge.refused(query)
     if field is not None:
-        value, valid = query.said()[field], knowledge.names(field)
+        value, valid = query.fields()[field], knowledge.names(field)
         name = called.get(field, field)
         details = {"parameter": name, "value": value, "valid": list(valid)}
         raise Refused(400, f"{name}: {value!r} is not answered for here; what is: {', '.join(valid)}", details=details)

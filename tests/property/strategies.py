@@ -68,7 +68,7 @@ subtypes = st.sampled_from(["grub", "sysctl"])
 @st.composite
 def layers(draw: st.DrawFn, base: bool = False) -> dict[str, Any]:
     """The tree of a layer: a few readings, constraints that any other one can be intersected with, and values of a component."""
-    tree: dict[str, Any] = {} if base else {"key": draw(fields().filter(lambda said: Query(**said).said()))}
+    tree: dict[str, Any] = {} if base else {"key": draw(fields().filter(lambda said: Query(**said).fields()))}
     data = st.dictionaries(st.sampled_from(["a", "b", "c"]), scalars, max_size=3)
     tree["measurements"] = [
         {"type": kind, "subtypes": [{"subtype": draw(subtypes), "data": draw(data)}]}

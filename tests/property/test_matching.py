@@ -14,49 +14,51 @@ from tests.property.strategies import WORDS, queries
 
 @given(queries)
 def test_a_key_that_asks_for_nothing_is_met_by_every_query(query: Query) -> None:
-    assert query.meets(Query())
-    assert query.meets(Query(**dict.fromkeys(FIELDS, "any")))
+    assert query.matches(Query())
+    assert query.matches(Query(**dict.fromkeys(FIELDS, "any")))
 
 
 @given(queries)
 def test_a_query_that_says_nothing_meets_only_keys_that_ask_for_nothing(key: Query) -> None:
-    assert Query().meets(key) == (not key.said())
+    assert Query().matches(key) == (not key.fields())
 
 
 @given(queries, queries, st.sampled_from(FIELDS))
 def test_any_and_empty_are_one(query: Query, key: Query, field: str) -> None:
-    assert replace(query, **{field: ""}).meets(key) == replace(query, **{field: "any"}).meets(key)
-    assert query.meets(replace(key, **{field: ""})) == query.meets(replace(key, **{field: "any"}))
+    assert replace(query, **{field: ""}).matches(key) == replace(query, **{field: "any"}).matches(key)
+    assert query.matches(replace(key, **{field: ""})) == query.matches(replace(key, **{field: "any"}))
 
 
 @given(queries)
 def test_a_query_meets_itself(query: Query) -> None:
-    assert query.meets(query)
+    assert query.matches(query)
 
 
 @given(queries, queries, st.sampled_from(FIELDS))
 def test_a_key_that_asks_for_less_is_met_as_well(query: Query, key: Query, field: str) -> None:
-    if query.meets(key):
-        assert query.meets(replace(key, **{field: ""}))
+    if query.matches(key):
+        assert query.matches(replace(key, **{field: ""}))
 
 
 @given(queries, queries, st.sampled_from(FIELDS), st.data())
 def test_a_query_that_says_more_meets_what_it_met(query: Query, key: Query, field: str, data: st.DataObject) -> None:
-    assume(field not in query.said())
-    if query.meets(key):
-        assert replace(query, **{field: data.draw(st.sampled_from(WORDS[field]))}).meets(key)
+    assume(field not in query.fields())
+    if query.matches(key):
+        assert replace(query, **{field: data.draw(st.sampled_from(WORDS[field]))}).matches(key)
 
 
 @given(queries, queries, queries)
 def test_keys_nest(query: Query, key: Query, wider: Query) -> None:
-    if query.meets(key) and key.meets(wider):
-        assert query.meets(wider)
+    if query.matches(key) and key.matches(wider):
+        assert query.matches(wider)
 
 
 @given(queries, queries)
 def test_fields_are_looked_at_one_by_one(query: Query, key: Query) -> None:
-    alone = [replace(query, **{field: query.said().get(field, "")}).meets(Query(**{field: key.said()[field]})) for field in key.said()]
-    assert query.meets(key) == all(alone)
+    alone = [
+        replace(query, **{field: query.fields().get(field, "")}).matches(Query(**{field: key.fields()[field]})) for field in key.fields()
+    ]
+    assert query.matches(key) == all(alone)
 
 
 @given(queries, queries)
@@ -77,23 +79,23 @@ def test_an_independent_reading_of_the_rule(query: Query, key: Query) -> None:
         want = [int(part) for part in numbers.split(".")]
         have = [int(part) for part in given_numbers.split(".")]
         met = met and have[: len(want)] == want and (not extra or extra == given_extra)
-    assert query.meets(key) == met
+    assert query.matches(key) == met
 
 
 @given(queries, queries, queries)
 def test_a_joined_key_is_met_by_exactly_the_queries_that_meet_both(query: Query, left: Query, right: Query) -> None:
     both = join(left, right)
-    if query.meets(left) and query.meets(right):
+    if query.matches(left) and query.matches(right):
         assert both is not None
     if both is not None:
-        assert both.meets(left)
-        assert both.meets(right)
-        assert query.meets(both) == (query.meets(left) and query.meets(right))
+        assert both.matches(left)
+        assert both.matches(right)
+        assert query.matches(both) == (query.matches(left) and query.matches(right))
 
 
 @given(queries)
 def test_nothing_a_query_says_is_lost_or_rewritten_on_the_wire(query: Query) -> None:
     back = {WIRE[field]: field for field in WIRE}
     tree = query.to_tree()
-    assert {back.get(name, name): value for name, value in tree.items()} == query.said()
-    assert all(semver.parse_version(value).text == value for field, value in query.said().items() if field in VERSIONS)
+    assert {back.get(name, name): value for name, value in tree.items()} == query.fields()
+    assert all(semver.parse_version(value).text == value for field, value in query.fields().items() if field in VERSIONS)

@@ -71,7 +71,7 @@ def test_a_recipe_laid_over_itself_is_itself(trees: dict[str, Any], query: Query
         "constraints": tree.get("constraints", []),
         "components": {c["id"]: {"version": c["version"], "values": c.get("values", {})} for c in tree.get("components", [])},
     }
-    again = resolve(Query(**{**query.said(), "intent": "again"}), from_folder({**trees, "overlays/zz.yaml": layer}), explain=True)
+    again = resolve(Query(**{**query.fields(), "intent": "again"}), from_folder({**trees, "overlays/zz.yaml": layer}), explain=True)
     mine, theirs = _readings(recipe), _readings(again)
     # Keys that ask for the intent of the query no longer apply; what the recipe said stands all the same.
     assert {path: theirs[path] for path in mine} == mine
@@ -106,8 +106,8 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
         if path.startswith("overlays/"):
             for i, layer in enumerate(tree if isinstance(tree, list) else [tree]):
                 key = Query(**layer["key"])
-                if query.meets(key):
-                    found.append((len(key.said()), path, i, layer))
+                if query.matches(key):
+                    found.append((len(key.fields()), path, i, layer))
     expected: dict[str, object] = {}
     for *_, layer in sorted(found, key=lambda item: item[:3]):
         for measurement in layer["measurements"]:

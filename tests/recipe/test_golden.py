@@ -96,7 +96,7 @@ def test_each_layer_is_reached_by_a_golden_recipe(store: Store) -> None:
 
 
 def test_each_word_of_the_catalog_is_asked_for(store: Store) -> None:
-    asked = {(field, word) for said in QUESTIONS.values() for field, word in store.catalog.parse_query(said).said().items()}
+    asked = {(field, word) for said in QUESTIONS.values() for field, word in store.catalog.parse_query(said).fields().items()}
     words = {(field, name) for field in ("os", "service", "gpu", "intent") for name in store.catalog.names(field)}
     assert words - asked == set()
 

@@ -167,7 +167,7 @@ def test_what_is_reported_is_what_was_applied() -> None:
         query = Query(**said)
         recipe = resolve(query, known, explain=True)
         reported = [rule.rpartition(": ")[0] for rule in recipe.rules]
-        assert reported == ["base.yaml", *(layer.name for layer in known.overlays if query.meets(layer.key))]
+        assert reported == ["base.yaml", *(layer.name for layer in known.overlays if query.matches(layer.key))]
         used = {step.layer for steps in recipe.history.values() for step in steps}
         assert used <= set(reported)
         # And a layer that was not reported changes nothing when it is gone.
@@ -191,7 +191,7 @@ def test_what_is_reported_is_what_was_applied() -> None:
 )
 def test_a_snapshot_is_known_for_what_it_is(facts: dict[str, Any], field: str, word: str) -> None:
     recipe = make_recipe(snapshot=snapshot(**facts), explain=True)
-    assert recipe.request.said()[field] == word
+    assert recipe.request.fields()[field] == word
     assert any(f"{field}={word}" in rule for rule in recipe.rules)
 
 

@@ -10,7 +10,7 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint import ERROR, Fault
 from eidos.model.number_format import format_scalar
-from eidos.model.query import PLACES, VERSIONS, Query
+from eidos.model.query import READING_PATHS, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.recipe.lint.layer_keys import join
 from eidos.recipe.resolver import Contradiction, resolve
@@ -57,7 +57,7 @@ class Merged(Record):
 
     def to(self) -> str:
         """Whom the recipe is for, as the end of a sentence."""
-        said = self.recipe.request.said()
+        said = self.recipe.request.fields()
         return f" (for {self.recipe.request})" if said else ""
 
 
@@ -72,7 +72,7 @@ def merged(store: Store, rules: Rules) -> Iterator[Merged | Fault]:
             if both is not None:
                 queries[both] = None
     seen = set()
-    for query in sorted(queries, key=lambda query: (len(query.said()), str(query))):
+    for query in sorted(queries, key=lambda query: (len(query.fields()), str(query))):
         layers = (store.base, *store.matching(query))
         names = tuple(layer.name for layer in layers)
         told = (names, query.gpu, query.os, query.osv, query.kernel, query.k8s)
@@ -107,21 +107,21 @@ def _known(recipe: Recipe, rules: Rules) -> dict[str, Expression | None]:
         # Who asks for a version that a constraint rules out is told so by the constraint: the recipe says nothing of that node.
         known[path] = old.intersect(expression) if old is not None else None if path in known else expression
 
-    said = recipe.request.said()
+    said = recipe.request.fields()
     for field in VERSIONS:
         if field in said:
             numbers = ".".join(map(str, parse_version(said[field]).numbers))
-            add(PLACES[field], Expression((Term("==", (numbers,)),)))
+            add(READING_PATHS[field], Expression((Term("==", (numbers,)),)))
     for kernel in rules.kernels:
         if said.get("os") == kernel.os and "osv" in said and parse_version(said["osv"]).matches(parse_version(kernel.osv)):
-            add(PLACES["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
+            add(READING_PATHS["kernel"], Expression((Term(">=", (kernel.lowest,)),)))
     return known
 
 
 def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[Fault]:
     """Versions in a layer's own key that a constraint of the very recipe for it rules out."""
     for field in VERSIONS:
-        path, version = PLACES[field], layer.key.said().get(field)
+        path, version = READING_PATHS[field], layer.key.fields().get(field)
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
         if version and constraint and not constraint.value.allows(version):
             message = f"the layer is for {version}, and in its recipe {path} must be {constraint.value}: no node satisfies both"

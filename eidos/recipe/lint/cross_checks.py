@@ -9,7 +9,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint import ERROR, WARNING, Fault
-from eidos.model.query import PLACES
+from eidos.model.query import READING_PATHS
 from eidos.recipe.lint_rules import matches
 from eidos.semver import parse_version
 
@@ -49,8 +49,8 @@ def _constraints(found: Merged) -> Iterator[Fault]:
 
 
 def _removed(found: Merged, rules: Rules) -> Iterator[Fault]:
-    kernels = found.known.get(PLACES["kernel"])
-    if kernels is None and PLACES["kernel"] in found.known:
+    kernels = found.known.get(READING_PATHS["kernel"])
+    if kernels is None and READING_PATHS["kernel"] in found.known:
         return  # no node runs such a kernel
     for removed in rules.removed:
         before = Expression((Term("<", (removed.since,)),))

@@ -50,7 +50,7 @@ def huge_faults(found: Merged, rules: Rules) -> Iterator[Fault]:
 
 def _kernels(found: Merged, rules: Rules) -> tuple[list[Pages], str, str]:
     """The kinds of kernel that the recipe may be for, what they are together, and who says so."""
-    said = found.recipe.request.said()
+    said = found.recipe.request.fields()
     host = next((host for host in rules.hosts if host.gpu == said.get("gpu")), None)
     page = "64K" if "64k" in said.get("kernel", "").lower() else host.page if host else ""
     architecture = host.architecture if host else "arm64" if page == "64K" else "x86-64" if "gpu" in said else ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def key_faults(store: Store, rules: Rules) -> Iterator[Fault]:
     """What is wrong with the keys of the overlays, each by itself and against the ones that are applied after it."""
     for i, layer in enumerate(store.overlays):
-        said = layer.key.said()
+        said = layer.key.fields()
         if not said:
             hint = f"a key names at least one of {', '.join(FIELDS)}; what holds for every node belongs into the base"
             yield Fault(ERROR, "empty-key", f"{layer.name}: key", "the key asks for nothing, so the layer applies to every query", hint)
@@ -38,7 +38,7 @@ def key_faults(store: Store, rules: Rules) -> Iterator[Fault]:
 
 
 def _words(layer: Layer, store: Store) -> Iterator[Fault]:
-    for field, word in layer.key.said().items():
+    for field, word in layer.key.fields().items():
         entries = store.catalog.entries.get(field)
         if field not in NAMES or not entries:
             continue
@@ -54,7 +54,7 @@ def _words(layer: Layer, store: Store) -> Iterator[Fault]:
 
 
 def _versions(layer: Layer, store: Store, rules: Rules) -> Iterator[Fault]:
-    said = layer.key.said()
+    said = layer.key.fields()
     if "osv" not in said:
         return
     place, wanted = f"{layer.name}: key.osv", parse_version(said["osv"])
@@ -78,7 +78,7 @@ def _versions(layer: Layer, store: Store, rules: Rules) -> Iterator[Fault]:
 
 def _shadowed(layer: Layer, later: Layer) -> Iterator[Fault]:
     """Readings of ``layer`` that never stand, because ``later`` applies whenever it does, and is applied after it."""
-    if not layer.key.said() or not layer.key.meets(later.key):
+    if not layer.key.fields() or not layer.key.matches(later.key):
         return
     after = {(value.type, value.subtype, value.key): value.reading for value in later.values}
     for value in layer.values:
@@ -104,8 +104,8 @@ def join(left: Query, right: Query) -> Query | None:
     >>> join(Query(gpu="h100"), Query(gpu="h200")) is None
     True
     """
-    fields = left.said()
-    for field, wanted in right.said().items():
+    fields = left.fields()
+    for field, wanted in right.fields().items():
         mine = fields.get(field, wanted)
         both = _both(mine, wanted) if field in VERSIONS else mine if mine == wanted else None
         if both is None:

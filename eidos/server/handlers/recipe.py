@@ -71,7 +71,7 @@ def _with_intent(asked: Query, intent: Query) -> Query:
 
 
 def _key(query: Query, context: bool, kind: str) -> Hashable:
-    return (*query.said().items(), context, kind)
+    return (*query.fields().items(), context, kind)
 
 
 def _make(call: Call, asked: Query, snapshot: Snapshot | None = None) -> Recipe:
