@@ -65,7 +65,9 @@ def _plain(value: Any, _: str) -> str:
 
 
 def _word(value: Any, _: str) -> str:
-    words = [format_scalar(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else format_scalar(value)]
+    words = (
+        [format_scalar(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else format_scalar(value)]
+    )
     if any("\0" in word for word in words):
         raise InvalidData("the value holds a NUL, which no shell can take")
     return " ".join(map(quoted, words))

@@ -73,7 +73,11 @@ def test_a_long_text_is_shown_in_part() -> None:
 def test_extras_never_decide_an_order() -> None:
     assert parse_version("1.33.5-eks-1") == parse_version("1.33.5-gke.9") == parse_version("v1.33.5")
     assert parse_version("6.8.0-1024-aws") < parse_version("6.8.1-1-aws")
-    assert sorted(map(parse_version, ["1.33.10", "1.33.9", "1.34"])) == [parse_version("1.33.9"), parse_version("1.33.10"), parse_version("1.34")]
+    assert sorted(map(parse_version, ["1.33.10", "1.33.9", "1.34"])) == [
+        parse_version("1.33.9"),
+        parse_version("1.33.10"),
+        parse_version("1.34"),
+    ]
 
 
 @pytest.mark.parametrize(
