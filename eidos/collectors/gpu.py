@@ -176,22 +176,22 @@ def _unsaid(fault: NvmlError) -> Unsaid:
 
 def _from_smi(sources: Sources, seen: driver_files.Driver, fault: NvmlError) -> Iterator[Part]:
     """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
-    from eidos.nvidia import nvml_readings, smi, smi_readings
+    from eidos.nvidia import nvidia_smi, nvidia_smi_readings, nvml_readings
     from eidos.nvidia.nvml import DRIVER_NOT_LOADED
 
     try:
         if sources.host.root != "/":
             raise NotFound("nvidia-smi is not run from another root")
-        document = smi.parse(smi.query(smi.find(), sources.deadline - _MARGIN))
+        document = nvidia_smi.parse(nvidia_smi.query(nvidia_smi.find(), sources.deadline - _MARGIN))
     except EidosError as other:
         if not seen.loaded and fault.status == DRIVER_NOT_LOADED:
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
         raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
     yield Gap(UNREADABLE, "NVML", fault.message)
     top = {
-        "driver": smi_readings.driver(document),
-        "cuda-version": smi_readings.cuda_version(document),
-        "gpu-count": smi_readings.count(document),
+        "driver": nvidia_smi_readings.driver(document),
+        "cuda-version": nvidia_smi_readings.cuda_version(document),
+        "gpu-count": nvidia_smi_readings.count(document),
     }
     yield from _versions(seen, top["driver"])
     if not document.gpus:
@@ -199,17 +199,18 @@ def _from_smi(sources: Sources, seen: driver_files.Driver, fault: NvmlError) -> 
     bus_ids: list[str | None] = []
     for index, elements in enumerate(document.gpus):
         name = f"gpu-{index}"
-        found = smi_readings.configuration(elements)
-        answers = {key: found.get(key, smi_readings.missing()) for fact in nvml_readings.CONFIGURATION for key in fact.keys}
+        found = nvidia_smi_readings.configuration(elements)
+        answers = {key: found.get(key, nvidia_smi_readings.missing()) for fact in nvml_readings.CONFIGURATION for key in fact.keys}
         if index == 0:
             yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)
         if sources.volatile:
-            found = smi_readings.volatile(elements)
+            found = nvidia_smi_readings.volatile(elements)
             yield from parts(
-                name + VOLATILE, {key: found.get(key, smi_readings.missing()) for fact in nvml_readings.VOLATILE for key in fact.keys}
+                name + VOLATILE,
+                {key: found.get(key, nvidia_smi_readings.missing()) for fact in nvml_readings.VOLATILE for key in fact.keys},
             )
     yield from _against_bus(sources, bus_ids, "nvidia-smi")
 

@@ -34,8 +34,8 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.dbus.bus import Bus, Refused
-from eidos.dbus.readings import reading
+from eidos.dbus.bus import Bus, ErrorReply
+from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
@@ -73,9 +73,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     bus = _connect(sources, sources.deadline - min(MARGIN, left / 10))
     try:
         units = {unit_path(unit): unit for unit in sources.units}
-        refusals: list[tuple[str, Refused]] = []
+        refusals: list[tuple[str, ErrorReply]] = []
         for path, answer in bus.get_all(SERVICE, list(units)):
-            if isinstance(answer, Refused):
+            if isinstance(answer, ErrorReply):
                 refusals.append((units[path], answer))
             else:
                 yield from _parts(units[path], answer, sources.volatile)
@@ -99,7 +99,7 @@ def parse(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]
         if not isinstance(value, int):
             value, found = withhold(name, value)
             secrets += found
-        (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = reading(signature, value)
+        (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = property_reading(signature, value)
     return unit, volatile, secrets
 
 
@@ -153,7 +153,7 @@ def _connect(sources: Sources, deadline: float) -> Bus:
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
 
 
-def _refused(path: str, refusal: Refused, host: Host) -> Exception:
+def _refused(path: str, refusal: ErrorReply, host: Host) -> Exception:
     """What to raise when systemd answered for no unit at all."""
     if refusal.name in ABSENT:
         if not host.exists(PRIVATE):

@@ -1,10 +1,10 @@
-"""The one socket to a message bus, or to a service that speaks the bus's protocol itself.
+"""The one socket to a message bus, or to a service that speaks the bus's protocol on a socket of its own.
 
-Knows unix sockets, deadlines, serials and replies; must not know systemd, nor which objects it is asked about. Everything
-that goes wrong is a DBusError or a Timeout whose message begins with the socket's path. Requests are sent ahead of their
-replies, so that many objects cost one wait; signals and other peers' business between the replies are passed over.
+Knows unix sockets, deadlines, serials and replies; must not know systemd, nor what the objects are. Every failure is a DBusError or a
+Timeout whose message begins with the socket's path. Calls are sent ahead of their replies, so that many objects cost one round trip;
+signals and messages for other peers are skipped.
 
-``socket`` is not imported: its C half has all that a unix socket needs, and costs 8 ms less of a start.
+``socket`` is not imported: its C half has all that a unix socket needs, and a start takes 8 ms less.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import _socket
 import os
 import time
 
-from eidos.dbus import message as messages
 from eidos.dbus.marshalling import marshal
-from eidos.dbus.message import Message, Parser, encode
-from eidos.dbus.sasl import Auth
-from eidos.dbus.signature import PeerFault
+from eidos.dbus.message import ERROR, METHOD_CALL, METHOD_RETURN, NO_AUTO_START, Message, MessageParser, encode_message
+from eidos.dbus.sasl import Handshake
+from eidos.dbus.signature import RemoteProtocolError
 from eidos.errors import DBusError, Timeout
 
 TYPE_CHECKING = False
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
     from eidos.dbus.signature import Variant
 
     Properties = dict[str, Variant]
-    Answer = Union[Properties, "Refused"]
+    PropertiesOrError = Union[Properties, "ErrorReply"]
 
 #: Requests that may be unanswered at a time; a bus lets a client have 128 (max_replies_per_connection, dbus-daemon(1)).
-AHEAD = 16
+MAX_PENDING_CALLS = 16
 
 #: The longest path that fits in sockaddr_un beside its nul (unix(7)).
-MAX_PATH = 107
+MAX_ADDRESS_BYTES = 107
 
-_LONGEST_WAIT = 86_400.0
+_MAX_WAIT_S = 86_400.0
 
 BUS_NAME, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 
 
-class Refused(DBusError):
+class ErrorReply(DBusError):
     """An error reply: ``name`` is its D-Bus name, ``org.freedesktop.DBus.Error.AccessDenied`` for instance."""
 
     def __init__(self, message: str, hint: str | None = None, name: str = "") -> None:
@@ -50,23 +49,22 @@ class Refused(DBusError):
 
 
 class Bus:
-    """An open connection, greeted and ready; whoever opened it closes it."""
+    """An open, authenticated connection; whoever opened it closes it."""
 
     def __init__(self, path: str, deadline: float, hello: bool = True) -> None:
-        """Connect to the unix socket at ``path`` and greet its owner, before ``deadline`` (seconds of ``time.monotonic()``).
+        """Connect to the unix socket at ``path`` and authenticate before ``deadline``, in seconds of ``time.monotonic()``.
 
-        ``hello`` says that this is a bus, which wants to be asked for a name first; a service's private socket does not.
-        Raises DBusError when nobody listens, we are not let in or the peer does not keep to the protocol, Timeout when it is
-        silent.
+        ``hello``: this is a bus, where a client calls Hello first, and not a service's private socket. Raises DBusError when nobody
+        listens, the peer rejects us or breaks the protocol, Timeout when it does not answer.
         """
         self.path = path
         self.deadline = deadline
         self._serial = 0
-        self._parser = Parser()
+        self._parser = MessageParser()
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._connect()
-            self._greet()
+            self._authenticate()
             if hello:
                 self._hello()
         except BaseException:
@@ -77,29 +75,29 @@ class Bus:
         """Close the connection; again is harmless."""
         self._socket.close()
 
-    def get_all(self, destination: str, objects: Sequence[str], interface: str = "") -> Iterator[tuple[str, Answer]]:
-        """Ask ``destination`` for the properties of each of ``objects`` (org.freedesktop.DBus.Properties.GetAll).
+    def get_all(self, destination: str, objects: Sequence[str], interface: str = "") -> Iterator[tuple[str, PropertiesOrError]]:
+        """Get the properties of each of ``objects`` from ``destination`` (org.freedesktop.DBus.Properties.GetAll).
 
-        Yields, as answers come, an object's path with its properties by name, or with the Refused that came in their place.
-        An empty ``interface`` stands for all that the object has ("An empty string may be provided for the interface name").
-        Raises DBusError or Timeout when the connection fails; what was yielded before holds.
+        Yields, as replies arrive, the path of an object and its properties by name, or the ErrorReply that came in their place. An empty
+        ``interface`` stands for all that the object has ("An empty string may be provided for the interface name"). Raises DBusError or
+        Timeout when the connection fails; what was yielded before remains valid.
         """
         body = marshal("s", [interface])
-        waiting: dict[int, str] = {}
-        todo = iter(objects)
+        pending: dict[int, str] = {}
+        unsent = iter(objects)
         while True:
             batch = b""
-            while len(waiting) < AHEAD:
-                path = next(todo, None)
+            while len(pending) < MAX_PENDING_CALLS:
+                path = next(unsent, None)
                 if path is None:
                     break
                 self._serial += 1
-                waiting[self._serial] = path
-                batch += encode(
+                pending[self._serial] = path
+                batch += encode_message(
                     Message(
-                        messages.CALL,
+                        METHOD_CALL,
                         self._serial,
-                        messages.NO_AUTO_START,
+                        NO_AUTO_START,
                         path=path,
                         interface="org.freedesktop.DBus.Properties",
                         member="GetAll",
@@ -110,38 +108,38 @@ class Bus:
                 )
             if batch:
                 self._send(batch)
-            if not waiting:
+            if not pending:
                 return
-            reply = self._reply(waiting)
-            path = waiting.pop(reply.reply_serial)
+            reply = self._reply(pending)
+            path = pending.pop(reply.reply_serial)
             yield path, self._properties(reply)
 
-    def _properties(self, reply: Message) -> Answer:
-        if reply.kind == messages.ERROR:
-            return self._refused(reply)
+    def _properties(self, reply: Message) -> PropertiesOrError:
+        if reply.kind == ERROR:
+            return self._error_reply(reply)
         if reply.signature != "a{sv}":
-            raise self._fault(PeerFault(f"answered with {reply.signature!r} where 'a{{sv}}' was asked for"))
+            raise self._fault(RemoteProtocolError(f"answered with {reply.signature!r} where 'a{{sv}}' was asked for"))
         try:
             properties: Properties = reply.values()[0]
-        except PeerFault as fault:
+        except RemoteProtocolError as fault:
             raise self._fault(fault) from fault
         return properties
 
-    def _refused(self, reply: Message) -> Refused:
-        """What an error reply says: "If the first argument exists and is a string, it is an error message"."""
-        said = ""
+    def _error_reply(self, reply: Message) -> ErrorReply:
+        # "If the first argument exists and is a string, it is an error message."
+        text = ""
         if reply.signature[:1] == "s":
             try:
-                said = reply.values()[0]
-            except PeerFault as fault:
+                text = reply.values()[0]
+            except RemoteProtocolError as fault:
                 raise self._fault(fault) from fault
-        return Refused(f"{reply.error}: {said[:1000]}" if said else reply.error, name=reply.error)
+        return ErrorReply(f"{reply.error}: {text[:1000]}" if text else reply.error, name=reply.error)
 
     def _connect(self) -> None:
         address, directory = os.fsencode(self.path), -1
         try:
-            if len(address) > MAX_PATH:
-                # /proc/self/fd leads to the folder by a short name, whatever its path; no chdir, which is the whole process's.
+            if len(address) > MAX_ADDRESS_BYTES:
+                # /proc/self/fd is a short name for the folder, whatever its path; chdir would affect every thread.
                 folder, name = os.path.split(address)
                 directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 address = b"/proc/self/fd/%d/%b" % (directory, name)
@@ -160,16 +158,16 @@ class Bus:
             if directory >= 0:
                 os.close(directory)
 
-    def _greet(self) -> None:
-        auth = Auth(os.geteuid())
+    def _authenticate(self) -> None:
+        handshake = Handshake(os.geteuid())
         try:
             while True:
-                data = auth.data_to_send()
+                data = handshake.data_to_send()
                 if data:
                     self._send(data)
-                if auth.done:
+                if handshake.is_done:
                     return
-                auth.feed(self._receive("the greeting"))
+                handshake.feed(self._receive("the greeting"))
         except Timeout:
             raise
         except DBusError as fault:
@@ -177,30 +175,30 @@ class Bus:
 
     def _hello(self) -> None:
         self._serial += 1
-        hello = Message(messages.CALL, self._serial, path=BUS_PATH, interface=BUS_NAME, member="Hello", destination=BUS_NAME)
-        self._send(encode(hello))
+        hello = Message(METHOD_CALL, self._serial, path=BUS_PATH, interface=BUS_NAME, member="Hello", destination=BUS_NAME)
+        self._send(encode_message(hello))
         reply = self._reply({self._serial: BUS_PATH})
-        if reply.kind == messages.ERROR:
-            raise self._fault(self._refused(reply))
+        if reply.kind == ERROR:
+            raise self._fault(self._error_reply(reply))
         if reply.signature != "s":
-            raise self._fault(PeerFault(f"answered Hello with {reply.signature!r} where 's' was asked for"))
+            raise self._fault(RemoteProtocolError(f"answered Hello with {reply.signature!r} where 's' was asked for"))
 
-    def _reply(self, waiting: dict[int, str]) -> Message:
-        """The next reply to one of ours; everything else (signals, calls, replies to nobody) is passed over."""
+    def _reply(self, pending: dict[int, str]) -> Message:
+        """Return the next reply to one of our calls; everything else (signals, calls, replies to other serials) is skipped."""
         while True:
             try:
-                message = self._parser.next()
-            except PeerFault as fault:
+                message = self._parser.next_message()
+            except RemoteProtocolError as fault:
                 raise self._fault(fault) from fault
             if message is None:
-                self._parser.feed(self._receive("a message" if self._parser.waiting else "its reply"))
-            elif message.kind in (messages.RETURN, messages.ERROR) and message.reply_serial in waiting:
+                self._parser.feed(self._receive("a message" if self._parser.buffered_bytes else "its reply"))
+            elif message.kind in (METHOD_RETURN, ERROR) and message.reply_serial in pending:
                 return message
 
     def _send(self, data: bytes) -> None:
         try:
             self._socket.settimeout(self._left("it does not read what we send"))
-            # Not SIGPIPE, whatever the process does with it, when the peer has gone.
+            # No SIGPIPE when the peer has closed the socket: in a forked child it would end the process.
             self._socket.sendall(data, _socket.MSG_NOSIGNAL)
         except _socket.timeout as fault:
             raise self._late("it does not read what we send") from fault
@@ -208,7 +206,7 @@ class Bus:
             raise DBusError(f"{self.path}: closed while we were sending: {fault.strerror or fault}", _hint(fault)) from fault
 
     def _receive(self, what: str) -> bytes:
-        """What has come, some bytes at least; ``what`` names what we are in the middle of."""
+        """Return bytes that have arrived, at least one; ``what`` names what they belong to, for messages."""
         try:
             self._socket.settimeout(self._left(f"{what} did not come"))
             data = self._socket.recv(1 << 16)
@@ -221,21 +219,21 @@ class Bus:
         return data
 
     def _left(self, why: str) -> float:
-        """Seconds until the deadline, and no more than a socket can count."""
+        """Return the seconds until the deadline, at most as many as a socket's timeout can hold."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self._late(why)
-        return min(left, _LONGEST_WAIT)
+        return min(left, _MAX_WAIT_S)
 
     def _late(self, why: str) -> Timeout:
         return Timeout(f"{self.path}: {why} before the deadline", hint="give it more time with --timeout, or leave it out with --skip")
 
     def _fault(self, fault: DBusError) -> DBusError:
-        """The same fault with the socket's path before it."""
+        """Return the same error with the socket's path in front."""
         if fault.message.startswith(self.path):
             return fault
         where = f"{self.path}: {fault.message}"
-        return Refused(where, fault.hint, fault.name) if isinstance(fault, Refused) else type(fault)(where, fault.hint)
+        return ErrorReply(where, fault.hint, fault.name) if isinstance(fault, ErrorReply) else type(fault)(where, fault.hint)
 
 
 def _hint(fault: OSError) -> str | None:

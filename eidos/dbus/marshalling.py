@@ -1,7 +1,7 @@
-"""D-Bus values as bytes and back: what a message's body is made of.
+"""Python values as the bytes of a D-Bus message's body.
 
-Knows the specification's chapter "Marshaling", and checks what is about to be sent as strictly as what comes in; must not know
-messages or sockets. :mod:`eidos.dbus.decoder` holds the way back.
+Knows the specification's chapter "Marshaling", and checks what is about to be sent as strictly as :mod:`eidos.dbus.unmarshalling` checks
+what was received; must not know messages or sockets.
 
 ====================  =========================
 D-Bus                 Python
@@ -17,16 +17,21 @@ D-Bus                 Python
 
 >>> marshal("sb", ["foo", True]).hex(" ", 4)
 '03000000 666f6f00 01000000'
->>> unmarshal("a{sv}", marshal("a{sv}", [{"n": Variant(("ai", [1, -2]))}], "big"), "big")
-[{'n': ('ai', [1, -2])}]
 """
 
 from __future__ import annotations
 
 import sys
 
-from eidos.dbus.decoder import MAX_ARRAY, MAX_DEPTH, Frame, reader
-from eidos.dbus.signature import ALIGNMENT, INTEGERS, OwnFault, PeerFault, Variant, is_object_path, split
+from eidos.dbus.signature import (
+    ALIGNMENT,
+    INTEGERS,
+    LocalProtocolError,
+    Variant,
+    is_valid_object_path,
+    split_signature,
+)
+from eidos.dbus.unmarshalling import MAX_ARRAY_BYTES, MAX_DEPTH
 from eidos.errors import DBusError
 
 TYPE_CHECKING = False
@@ -39,31 +44,15 @@ if TYPE_CHECKING:
 def marshal(signature: str, values: Sequence[Value], order: Order = "little") -> bytes:
     """``values``, one for each type in ``signature``, as bytes; OwnFault when one is not of its type."""
     try:
-        types = split(signature)
+        types = split_signature(signature)
     except DBusError as fault:
-        raise OwnFault(f"cannot send {fault.message}") from fault
+        raise LocalProtocolError(f"cannot send {fault.message}") from fault
     if len(types) != len(values):
-        raise OwnFault(f"cannot send {len(values)} values as {signature!r}")
+        raise LocalProtocolError(f"cannot send {len(values)} values as {signature!r}")
     out = bytearray()
     for kind, value in zip(types, values):
         _write(out, kind, value, order, 0)
     return bytes(out)
-
-
-def unmarshal(signature: str, data: bytes, order: Order = "little") -> list[Value]:
-    """The values in ``data``, one for each type in ``signature``; PeerFault when that is not what ``data`` holds."""
-    try:
-        types = split(signature)
-    except DBusError as fault:
-        raise PeerFault(fault.message) from fault
-    frame = Frame(data, order)
-    values, position = [], 0
-    for kind in types:
-        value, position = reader(kind)(frame, position, frame.size, 0)
-        values.append(value)
-    if position != frame.size:
-        raise PeerFault(f"byte {position}: {frame.size - position} bytes more than {signature!r} has")
-    return values
 
 
 def _write(out: bytearray, kind: str, value: Value, order: Order, depth: int) -> None:
@@ -84,13 +73,13 @@ def _write(out: bytearray, kind: str, value: Value, order: Order, depth: int) ->
         out += raw if order == sys.byteorder else raw[::-1]
     else:
         if depth >= MAX_DEPTH:
-            raise OwnFault(f"cannot send containers deeper than {MAX_DEPTH}")
+            raise LocalProtocolError(f"cannot send containers deeper than {MAX_DEPTH}")
         if code == "v":
             _write_variant(out, value, order, depth)
         elif code == "a":
             _write_array(out, kind, value, order, depth)
         else:  # a struct or a dict entry, which differ in their brackets alone
-            kinds = split(kind[1:-1])
+            kinds = split_signature(kind[1:-1])
             _require(isinstance(value, tuple) and len(value) == len(kinds), value, kind)
             for field, part in zip(kinds, value):
                 _write(out, field, part, order, depth + 1)
@@ -98,7 +87,7 @@ def _write(out: bytearray, kind: str, value: Value, order: Order, depth: int) ->
 
 def _require(holds: bool, value: Value, kind: str) -> None:
     if not holds:
-        raise OwnFault(f"cannot send {value!r:.80} as {kind!r}")
+        raise LocalProtocolError(f"cannot send {value!r:.80} as {kind!r}")
 
 
 def _write_integer(out: bytearray, code: str, value: Value, order: Order) -> None:
@@ -107,7 +96,7 @@ def _write_integer(out: bytearray, code: str, value: Value, order: Order) -> Non
     try:
         out += value.to_bytes(size, order, signed=signed)
     except OverflowError as fault:
-        raise OwnFault(f"cannot send {value!r:.80} as {code!r}: it has {size} bytes") from fault
+        raise LocalProtocolError(f"cannot send {value!r:.80} as {code!r}: it has {size} bytes") from fault
 
 
 def _write_string(out: bytearray, code: str, value: Value, order: Order) -> None:
@@ -115,24 +104,24 @@ def _write_string(out: bytearray, code: str, value: Value, order: Order) -> None
     try:
         raw = value.encode("utf-8")
         if code == "g":
-            split(value)
+            split_signature(value)
     except (UnicodeEncodeError, DBusError) as fault:
-        raise OwnFault(f"cannot send {value!r:.80} as {code!r}") from fault
-    _require(code != "o" or is_object_path(value), value, code)
+        raise LocalProtocolError(f"cannot send {value!r:.80} as {code!r}") from fault
+    _require(code != "o" or is_valid_object_path(value), value, code)
     out += len(raw).to_bytes(1 if code == "g" else 4, order) + raw + b"\0"
 
 
 def _write_variant(out: bytearray, value: Value, order: Order, depth: int) -> None:
     _require(isinstance(value, Variant), value, "v")
     _write_string(out, "g", value.signature, order)
-    _require(len(split(value.signature)) == 1, value, "v")
+    _require(len(split_signature(value.signature)) == 1, value, "v")
     _write(out, value.signature, value.value, order, depth + 1)
 
 
 def _write_array(out: bytearray, kind: str, value: Value, order: Order, depth: int) -> None:
     element = kind[1:]
     _require(isinstance(value, bytes if element == "y" else dict if element[0] == "{" else list), value, kind)
-    place = len(out)
+    size_at = len(out)
     out += bytes(4)
     out += bytes(-len(out) % ALIGNMENT[element[0]])
     start = len(out)
@@ -142,6 +131,6 @@ def _write_array(out: bytearray, kind: str, value: Value, order: Order, depth: i
         for part in value.items() if element[0] == "{" else value:
             _write(out, element, part, order, depth + 1)
     size = len(out) - start
-    if size > MAX_ARRAY:
-        raise OwnFault(f"cannot send an array of {size} bytes; at most {MAX_ARRAY} are allowed")
-    out[place : place + 4] = size.to_bytes(4, order)
+    if size > MAX_ARRAY_BYTES:
+        raise LocalProtocolError(f"cannot send an array of {size} bytes; at most {MAX_ARRAY_BYTES} are allowed")
+    out[size_at : size_at + 4] = size.to_bytes(4, order)

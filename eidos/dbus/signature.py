@@ -1,4 +1,4 @@
-"""Types of the D-Bus type system: signatures, object paths, and the value that carries its type.
+"""The D-Bus type system: signatures, object paths, variants, and the errors of those that break its rules.
 
 Knows the specification's chapter "Type System", whose sentences it quotes; must not know how a value is laid out in bytes.
 """
@@ -54,12 +54,12 @@ ALIGNMENT = {
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 
 
-class PeerFault(DBusError):
-    """The peer did not keep to the specification."""
+class RemoteProtocolError(DBusError):
+    """The peer broke the specification."""
 
 
-class OwnFault(DBusError):
-    """We were about to send what the specification forbids."""
+class LocalProtocolError(DBusError):
+    """We were about to send something that the specification forbids."""
 
 
 class Variant(tuple[str, object]):
@@ -78,10 +78,10 @@ class Variant(tuple[str, object]):
         return self[1]
 
 
-def split(signature: str) -> tuple[str, ...]:
-    """The single complete types of ``signature``; DBusError when it is none.
+def split_signature(signature: str) -> tuple[str, ...]:
+    """Return the single complete types of ``signature``; DBusError when it is not a signature.
 
-    >>> split("sa{sv}(ii)")
+    >>> split_signature("sa{sv}(ii)")
     ('s', 'a{sv}', '(ii)')
     """
     if len(signature) > MAX_SIGNATURE:
@@ -94,8 +94,8 @@ def split(signature: str) -> tuple[str, ...]:
     return tuple(types)
 
 
-def is_object_path(text: str) -> bool:
-    """Whether ``text`` is an object path: "/" alone, or elements that each follow a "/" and are not empty."""
+def is_valid_object_path(text: str) -> bool:
+    """Return whether ``text`` is an object path: "/" alone, or elements that each follow a "/" and are not empty."""
     if text == "/":
         return True
     start, *elements = text.split("/")
@@ -103,7 +103,7 @@ def is_object_path(text: str) -> bool:
 
 
 def _complete(signature: str, start: int, arrays: int, structs: int) -> int:
-    """Where the single complete type ends that begins at ``start``."""
+    """Return where the single complete type ends that begins at ``start``."""
     code = signature[start : start + 1]
     if code in BASIC or code == "v":
         return start + 1

@@ -11,7 +11,7 @@ import pytest
 
 from eidos.collectors import Sources
 from eidos.collectors.systemd import PRIVATE, SYSTEM_BUS, collect, parse, unit_path
-from eidos.dbus.readings import reading
+from eidos.dbus.property_readings import property_reading
 from eidos.dbus.signature import Variant
 from eidos.errors import DBusError, NotApplicable, Timeout
 from eidos.files.host import Host
@@ -201,7 +201,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     ],
 )
 def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: object, wanted: object) -> None:
-    found = reading(signature, value)
+    found = property_reading(signature, value)
     assert found == wanted
     assert type(found) is type(wanted)
 

@@ -1,4 +1,4 @@
-"""The one socket, against a bus that speaks the real protocol on a real socket, and against one that goes wrong."""
+"""The connection, to a bus that speaks the real protocol on a real socket, and to one that breaks it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from eidos.dbus.bus import AHEAD, MAX_PATH, Bus, Refused
-from eidos.dbus.signature import PeerFault, Variant
+from eidos.dbus.bus import MAX_ADDRESS_BYTES, MAX_PENDING_CALLS, Bus, ErrorReply
+from eidos.dbus.signature import RemoteProtocolError, Variant
 from eidos.errors import DBusError, Timeout
 from tests.fakes.bus import ANSWERS, GREETINGS, UNITS, fake_bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.dbus.bus import Answer
+    from eidos.dbus.bus import PropertiesOrError
     from eidos.dbus.signature import Order
     from tests.fakes.bus import Object
 
@@ -29,7 +29,7 @@ OBJECTS = {path: {"Id": Variant(("s", path)), "Limit": Variant(("t", (1 << 64) -
 PATIENCE, GRACE = 0.3, 5.0
 
 
-def ask(path: Path, paths: list[str] = PATHS, seconds: float = 10.0, hello: bool = True) -> dict[str, Answer]:
+def ask(path: Path, paths: list[str] = PATHS, seconds: float = 10.0, hello: bool = True) -> dict[str, PropertiesOrError]:
     bus = Bus(str(path), time.monotonic() + seconds, hello=hello)
     try:
         return dict(bus.get_all(SYSTEMD, paths))
@@ -44,8 +44,8 @@ def test_a_bus_and_a_private_socket_give_every_object(tmp_path: Path, order: Ord
         assert ask(tmp_path / "bus", hello=is_bus) == OBJECTS
 
 
-def test_signals_replies_to_nobody_and_other_orders_do_not_matter(tmp_path: Path) -> None:
-    assert len(PATHS) > 2 * AHEAD
+def test_signals_stray_replies_and_other_orders_do_not_matter(tmp_path: Path) -> None:
+    assert len(PATHS) > 2 * MAX_PENDING_CALLS
     with fake_bus(tmp_path / "bus", OBJECTS, signals=True, backwards=True):
         assert ask(tmp_path / "bus") == OBJECTS
 
@@ -55,8 +55,8 @@ def test_answers_may_come_byte_by_byte(tmp_path: Path) -> None:
         assert ask(tmp_path / "bus", PATHS[:3]) == {path: OBJECTS[path] for path in PATHS[:3]}
 
 
-def test_where_our_user_is_seen_as_another_we_are_let_in_all_the_same(tmp_path: Path) -> None:
-    with fake_bus(tmp_path / "bus", OBJECTS, see_nobody=True):
+def test_a_peer_that_has_another_id_for_our_user_lets_us_in(tmp_path: Path) -> None:
+    with fake_bus(tmp_path / "bus", OBJECTS, reject_user_ids=True):
         assert ask(tmp_path / "bus") == OBJECTS
 
 
@@ -65,16 +65,16 @@ def test_an_error_for_one_object_is_an_answer_like_the_others(tmp_path: Path) ->
     with fake_bus(tmp_path / "bus", objects):
         answers = ask(tmp_path / "bus", [*PATHS[:3], "/nothing"])
     refused, unknown = answers.pop(PATHS[1]), answers.pop("/nothing")
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, ErrorReply)
     assert refused.name == "org.freedesktop.DBus.Error.AccessDenied"
     assert refused.message == "org.freedesktop.DBus.Error.AccessDenied: not for you"
-    assert isinstance(unknown, Refused)
+    assert isinstance(unknown, ErrorReply)
     assert answers == {path: OBJECTS[path] for path in (PATHS[0], PATHS[2])}
 
 
 def test_a_path_may_be_longer_than_an_address(tmp_path: Path) -> None:
     path = tmp_path / ("d" * 60) / ("e" * 60) / "bus"
-    assert len(str(path)) > MAX_PATH
+    assert len(str(path)) > MAX_ADDRESS_BYTES
     with fake_bus(path, OBJECTS):
         before = os.listdir("/proc/self/fd")
         assert ask(path) == OBJECTS
@@ -83,8 +83,8 @@ def test_a_path_may_be_longer_than_an_address(tmp_path: Path) -> None:
         ask(tmp_path / ("n" * 120) / "bus")
 
 
-#: What a fault is called in the message.
-SAID = {
+#: What a fault's message contains.
+MESSAGES = {
     "greet-silence": "the greeting did not come before the deadline",
     "greet-garbage": "sent what is no greeting",
     "greet-endless": "without a line end",
@@ -113,7 +113,7 @@ def test_whatever_a_peer_does_there_is_an_error_that_says_it_in_time(tmp_path: P
     path = tmp_path / "bus"
     with fake_bus(path, OBJECTS, fault=fault):
         began = time.monotonic()
-        with pytest.raises((DBusError, Timeout), match=SAID[fault]) as caught:
+        with pytest.raises((DBusError, Timeout), match=MESSAGES[fault]) as caught:
             ask(path, seconds=PATIENCE)
         took = time.monotonic() - began
     assert isinstance(caught.value, Timeout) == (fault in WAITED_FOR)
@@ -124,18 +124,18 @@ def test_whatever_a_peer_does_there_is_an_error_that_says_it_in_time(tmp_path: P
         assert took >= PATIENCE - 0.01
 
 
-def test_what_came_before_a_fault_holds(tmp_path: Path) -> None:
+def test_replies_before_a_fault_remain_valid(tmp_path: Path) -> None:
     with fake_bus(tmp_path / "bus", OBJECTS, fault="garbage", fault_at=2):
         bus = Bus(str(tmp_path / "bus"), time.monotonic() + 5)
-        seen = []
-        with pytest.raises(PeerFault):
+        received = []
+        with pytest.raises(RemoteProtocolError):
             for path, _ in bus.get_all(SYSTEMD, PATHS):
-                seen.append(path)
+                received.append(path)
         bus.close()
-    assert seen == PATHS[:2]
+    assert received == PATHS[:2]
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_without_a_listener(tmp_path: Path) -> None:
     with pytest.raises(DBusError, match="bus: cannot connect: No such file"):
         ask(tmp_path / "bus")
     (tmp_path / "file").write_text("")
@@ -162,10 +162,10 @@ def test_a_socket_that_we_may_not_use(tmp_path: Path) -> None:
             finally:
                 os._exit(0)
         os.close(writing)
-        said = os.read(reading, 4096).decode()
+        message = os.read(reading, 4096).decode()
         os.close(reading)
         os.waitpid(pid, 0)
-    assert said == f"{tmp_path / 'bus'}: cannot connect: Permission denied|run as root, or as a user that may use this socket"
+    assert message == f"{tmp_path / 'bus'}: cannot connect: Permission denied|run as root, or as a user that may use this socket"
 
 
 def test_a_queue_that_is_full_is_waited_for_until_the_deadline(tmp_path: Path) -> None:

@@ -1,13 +1,24 @@
-"""D-Bus values, messages and greetings as bytes: the specification's examples, its limits, and every way to break a rule."""
+"""D-Bus values, messages and the handshake as bytes: the specification's examples, its limits, and every way to break a rule."""
 
 from __future__ import annotations
 
 import pytest
 
-from eidos.dbus.marshalling import marshal, unmarshal
-from eidos.dbus.message import CALL, ERROR, LIMIT, RETURN, SIGNAL, Message, Parser, encode, is_name
-from eidos.dbus.sasl import MAX_LINE, Auth
-from eidos.dbus.signature import OwnFault, PeerFault, Variant, is_object_path, split
+from eidos.dbus.marshalling import marshal
+from eidos.dbus.message import (
+    ERROR,
+    MESSAGE_LIMIT_BYTES,
+    METHOD_CALL,
+    METHOD_RETURN,
+    SIGNAL,
+    Message,
+    MessageParser,
+    encode_message,
+    is_valid_name,
+)
+from eidos.dbus.sasl import MAX_LINE_BYTES, Handshake
+from eidos.dbus.signature import LocalProtocolError, RemoteProtocolError, Variant, is_valid_object_path, split_signature
+from eidos.dbus.unmarshalling import unmarshal
 from eidos.errors import DBusError
 from eidos.model.record import replace
 
@@ -15,7 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.dbus.signature import Order
 
-HELLO = Message(CALL, 1, path="/org/freedesktop/DBus", interface="org.freedesktop.DBus", member="Hello", destination="org.freedesktop.DBus")
+HELLO = Message(
+    METHOD_CALL, 1, path="/org/freedesktop/DBus", interface="org.freedesktop.DBus", member="Hello", destination="org.freedesktop.DBus"
+)
 
 # The first messages of busctl (sd-bus) and dbus-send (libdbus), as they wrote them to a socket.
 HELLO_OF_BUSCTL = bytes.fromhex(
@@ -95,7 +108,7 @@ def test_values_have_the_bytes_of_the_specification(signature: str, values: list
     ],
 )
 def test_bytes_that_break_a_rule_are_the_peers_fault(signature: str, data: str, reason: str) -> None:
-    with pytest.raises(PeerFault, match=reason):
+    with pytest.raises(RemoteProtocolError, match=reason):
         unmarshal(signature, bytes.fromhex(data))
 
 
@@ -126,7 +139,7 @@ def test_bytes_that_break_a_rule_are_the_peers_fault(signature: str, data: str, 
     ],
 )
 def test_values_that_are_not_of_their_type_are_our_fault(signature: str, values: list[object]) -> None:
-    with pytest.raises(OwnFault):
+    with pytest.raises(LocalProtocolError):
         marshal(signature, values)
 
 
@@ -134,7 +147,7 @@ def test_values_that_are_not_of_their_type_are_our_fault(signature: str, values:
     "signature", ["", "s", "a{sv}", "(ii)(ii)", "aai", "a{s(aiai)}", "a" * 32 + "i", "(" * 32 + "i" + ")" * 32, "s" * 255]
 )
 def test_signatures(signature: str) -> None:
-    assert "".join(split(signature)) == signature
+    assert "".join(split_signature(signature)) == signature
 
 
 @pytest.mark.parametrize(
@@ -146,7 +159,7 @@ def test_signatures(signature: str) -> None:
 )
 def test_no_signatures(signature: str) -> None:
     with pytest.raises(DBusError):
-        split(signature)
+        split_signature(signature)
 
 
 def test_containers_may_be_64_deep_and_no_deeper() -> None:
@@ -158,20 +171,20 @@ def test_containers_may_be_64_deep_and_no_deeper() -> None:
 
     data = marshal("v", [nested(64)])
     assert unmarshal("v", data) == [nested(64)]
-    with pytest.raises(OwnFault, match="deeper than 64"):
+    with pytest.raises(LocalProtocolError, match="deeper than 64"):
         marshal("v", [nested(65)])
-    with pytest.raises(PeerFault, match="deeper than 64"):
+    with pytest.raises(RemoteProtocolError, match="deeper than 64"):
         unmarshal("v", b"\1v\0" + data)
 
 
-def test_types_that_a_peer_thinks_up_do_not_pile_up() -> None:
-    from eidos.dbus import decoder
+def test_types_that_a_peer_invents_do_not_pile_up() -> None:
+    from eidos.dbus import unmarshalling
 
     for number in range(2000):
         kind = "(" + "".join("yu"[number >> bit & 1] for bit in range(11)) + ")"
-        with pytest.raises(PeerFault):
+        with pytest.raises(RemoteProtocolError):
             unmarshal("v", bytes([len(kind)]) + kind.encode() + b"\0")
-    assert len(decoder._READERS) <= decoder._MOST_READERS
+    assert len(unmarshalling._READERS) <= unmarshalling._READERS_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -189,7 +202,7 @@ def test_types_that_a_peer_thinks_up_do_not_pile_up() -> None:
     ],
 )
 def test_object_paths(path: str, valid: bool) -> None:
-    assert is_object_path(path) == valid
+    assert is_valid_object_path(path) == valid
 
 
 @pytest.mark.parametrize(
@@ -197,16 +210,16 @@ def test_object_paths(path: str, valid: bool) -> None:
     [("a.b", True), ("a", False), ("a..b", False), ("a.9b", False), (".a.b", False), ("a.b-c", False), ("a." + "b" * 254, False)],
 )
 def test_interface_names(name: str, valid: bool) -> None:
-    assert is_name(name) == valid
+    assert is_valid_name(name) == valid
 
 
 @pytest.mark.parametrize("data", [HELLO_OF_BUSCTL, HELLO_OF_DBUS_SEND])
 def test_messages_of_other_implementations_are_read_and_have_as_many_bytes_as_ours(data: bytes) -> None:
-    parser = Parser()
+    parser = MessageParser()
     parser.feed(data)
-    assert parser.next() == HELLO
-    assert parser.next() is None
-    assert len(encode(HELLO)) == len(data)
+    assert parser.next_message() == HELLO
+    assert parser.next_message() is None
+    assert len(encode_message(HELLO)) == len(data)
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
@@ -214,19 +227,19 @@ def test_messages_of_other_implementations_are_read_and_have_as_many_bytes_as_ou
 def test_a_stream_is_cut_into_its_messages_however_it_arrives(order: Order, size: int) -> None:
     sent = [
         replace(HELLO, order=order),
-        Message(RETURN, 2, 1, reply_serial=1, sender=":1.0", signature="s", body=marshal("s", [":1.42"], order), order=order),
+        Message(METHOD_RETURN, 2, 1, reply_serial=1, sender=":1.0", signature="s", body=marshal("s", [":1.42"], order), order=order),
         Message(ERROR, 3, error="a.b", reply_serial=9, order=order),
         Message(SIGNAL, 4, path="/", interface="a.b", member="C", sender="org.freedesktop.DBus", order=order),
     ]
-    stream = b"".join(map(encode, sent))
-    parser, seen = Parser(), []
+    stream = b"".join(map(encode_message, sent))
+    parser, parsed = MessageParser(), []
     for at in range(0, len(stream), size):
         parser.feed(stream[at : at + size])
-        while (message := parser.next()) is not None:
-            seen.append(message)
-    assert seen == sent
-    assert seen[1].values() == [":1.42"]
-    assert parser.waiting == 0
+        while (message := parser.next_message()) is not None:
+            parsed.append(message)
+    assert parsed == sent
+    assert parsed[1].values() == [":1.42"]
+    assert parser.buffered_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -243,24 +256,24 @@ def test_a_stream_is_cut_into_its_messages_however_it_arrives(order: Order, size
     ],
 )
 def test_a_stream_that_cannot_be_messages_is_refused_at_the_first_byte_that_shows_it(start: bytes, reason: str) -> None:
-    parser = Parser()
+    parser = MessageParser()
     parser.feed(start)
-    with pytest.raises(PeerFault, match=reason):
-        parser.next()
-    parser = Parser()
+    with pytest.raises(RemoteProtocolError, match=reason):
+        parser.next_message()
+    parser = MessageParser()
     for byte in start[:-1]:
         parser.feed(bytes([byte]))
         try:
-            parser.next()
-        except PeerFault:
+            parser.next_message()
+        except RemoteProtocolError:
             return
     parser.feed(start[-1:])
-    with pytest.raises(PeerFault):
-        parser.next()
+    with pytest.raises(RemoteProtocolError):
+        parser.next_message()
 
 
 def header(*fields: tuple[int, Variant]) -> bytes:
-    data = marshal("yyyyuua(yv)", [ord("l"), RETURN, 0, 1, 0, 1, list(fields)])
+    data = marshal("yyyyuua(yv)", [ord("l"), METHOD_RETURN, 0, 1, 0, 1, list(fields)])
     return data + bytes(-len(data) % 8)
 
 
@@ -278,28 +291,28 @@ SERIAL = (5, Variant(("u", 3)))
     ],
 )
 def test_headers_that_break_a_rule_are_refused(data: bytes, reason: str) -> None:
-    parser = Parser()
+    parser = MessageParser()
     parser.feed(data)
-    with pytest.raises(PeerFault, match=reason):
-        parser.next()
+    with pytest.raises(RemoteProtocolError, match=reason):
+        parser.next_message()
 
 
-def test_fields_that_nobody_knows_are_passed_over() -> None:
-    parser = Parser()
+def test_unknown_fields_are_ignored() -> None:
+    parser = MessageParser()
     parser.feed(header(SERIAL, (9, Variant(("u", 0))), (200, Variant(("as", ["x"])))))
-    assert parser.next() == Message(RETURN, 1, reply_serial=3)
+    assert parser.next_message() == Message(METHOD_RETURN, 1, reply_serial=3)
 
 
 def test_a_message_may_be_as_long_as_the_limit() -> None:
-    body = marshal("ay", [bytes(LIMIT - 200)])
-    message = Message(RETURN, 1, reply_serial=1, signature="ay", body=body)
-    parser = Parser()
-    parser.feed(encode(message))
-    assert parser.next() == message
-    parser = Parser(limit=1000)
-    parser.feed(encode(message)[:16])
-    with pytest.raises(PeerFault, match="at most 1000"):
-        parser.next()
+    body = marshal("ay", [bytes(MESSAGE_LIMIT_BYTES - 200)])
+    message = Message(METHOD_RETURN, 1, reply_serial=1, signature="ay", body=body)
+    parser = MessageParser()
+    parser.feed(encode_message(message))
+    assert parser.next_message() == message
+    parser = MessageParser(limit_bytes=1000)
+    parser.feed(encode_message(message)[:16])
+    with pytest.raises(RemoteProtocolError, match="at most 1000"):
+        parser.next_message()
 
 
 @pytest.mark.parametrize(
@@ -314,40 +327,40 @@ def test_a_message_may_be_as_long_as_the_limit() -> None:
     ],
 )
 def test_messages_that_must_not_be_sent(message: Message) -> None:
-    with pytest.raises(OwnFault):
-        encode(message)
+    with pytest.raises(LocalProtocolError):
+        encode_message(message)
 
 
-def greet(uid: int, *answers: bytes) -> tuple[Auth, list[bytes]]:
-    auth = Auth(uid)
-    said = [auth.data_to_send()]
+def shake_hands(uid: int, *answers: bytes) -> tuple[Handshake, list[bytes]]:
+    handshake = Handshake(uid)
+    sent_lines = [handshake.data_to_send()]
     for answer in answers:
-        auth.feed(answer)
-        said.append(auth.data_to_send())
-    return auth, said
+        handshake.feed(answer)
+        sent_lines.append(handshake.data_to_send())
+    return handshake, sent_lines
 
 
 OK = b"OK 1234deadbeef1234deadbeef1234dead\r\n"
 
 
-def test_the_greeting_names_our_user() -> None:
-    auth, said = greet(1000, OK)
-    assert auth.done
-    assert said == [b"\0AUTH EXTERNAL 31303030\r\n", b"BEGIN\r\n"]
-    assert auth.data_to_send() == b""
+def test_the_handshake_names_our_user() -> None:
+    handshake, sent_lines = shake_hands(1000, OK)
+    assert handshake.is_done
+    assert sent_lines == [b"\0AUTH EXTERNAL 31303030\r\n", b"BEGIN\r\n"]
+    assert handshake.data_to_send() == b""
 
 
-def test_a_user_that_is_not_seen_asks_to_be_whoever_is() -> None:
-    auth, said = greet(0, b"REJECTED ANONYMOUS EXTERNAL\r\n", b"DATA\r\n", OK)
-    assert auth.done
-    assert said == [b"\0AUTH EXTERNAL 30\r\n", b"AUTH EXTERNAL\r\n", b"DATA\r\n", b"BEGIN\r\n"]
+def test_a_rejected_user_id_is_left_to_the_peer() -> None:
+    handshake, sent_lines = shake_hands(0, b"REJECTED ANONYMOUS EXTERNAL\r\n", b"DATA\r\n", OK)
+    assert handshake.is_done
+    assert sent_lines == [b"\0AUTH EXTERNAL 30\r\n", b"AUTH EXTERNAL\r\n", b"DATA\r\n", b"BEGIN\r\n"]
 
 
-def test_the_greeting_comes_byte_by_byte() -> None:
-    auth, _ = greet(0, *(OK[at : at + 1] for at in range(len(OK) - 1)))
-    assert not auth.done
-    auth.feed(b"\n")
-    assert auth.done
+def test_the_handshake_may_arrive_byte_by_byte() -> None:
+    handshake, _ = shake_hands(0, *(OK[at : at + 1] for at in range(len(OK) - 1)))
+    assert not handshake.is_done
+    handshake.feed(b"\n")
+    assert handshake.is_done
 
 
 @pytest.mark.parametrize(
@@ -366,10 +379,10 @@ def test_the_greeting_comes_byte_by_byte() -> None:
         [b"\r\n"],
         [OK + b"l"],
         [b"\xff\xfe\r\n"],
-        [b"x" * (MAX_LINE + 1)],
-        [b"x"] * (MAX_LINE + 1),
+        [b"x" * (MAX_LINE_BYTES + 1)],
+        [b"x"] * (MAX_LINE_BYTES + 1),
     ],
 )
-def test_no_greeting(answers: list[bytes]) -> None:
+def test_no_handshake(answers: list[bytes]) -> None:
     with pytest.raises(DBusError):
-        greet(0, *answers)
+        shake_hands(0, *answers)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Union
 
 from eidos.dbus.marshalling import marshal
-from eidos.dbus.message import CALL, ERROR, NO_AUTO_START, RETURN, SIGNAL, Message, Parser, encode
+from eidos.dbus.message import ERROR, METHOD_CALL, METHOD_RETURN, NO_AUTO_START, SIGNAL, Message, MessageParser, encode_message
 from eidos.dbus.signature import Variant
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def fake_bus(
     fault_at: int = 0,
     order: Order = "little",
     is_bus: bool = True,
-    see_nobody: bool = False,
+    reject_user_ids: bool = False,
     signals: bool = False,
     backwards: bool = False,
     byte_by_byte: bool = False,
@@ -75,7 +75,7 @@ def fake_bus(
     """Serve ``objects`` (object path -> answer) at ``path``; gives the process id.
 
     ``fault`` is one of GREETINGS or ANSWERS, the latter in place of answer number ``fault_at``. ``is_bus`` wants Hello first, a
-    private socket refuses it. ``see_nobody`` rejects every user id that is named, as across user namespaces. ``backwards``
+    private socket refuses it. ``reject_user_ids`` rejects every user id that is named, as across user namespaces. ``backwards``
     answers the requests that are there in reverse.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def fake_bus(
             while True:
                 connection = listener.accept()[0]
                 try:
-                    _Peer(connection, objects, fault, fault_at, order, is_bus, see_nobody, signals, backwards, byte_by_byte).serve()
+                    _Peer(connection, objects, fault, fault_at, order, is_bus, reject_user_ids, signals, backwards, byte_by_byte).serve()
                 except (OSError, EOFError):
                     pass
                 connection.close()
@@ -116,23 +116,29 @@ class _Peer:
         fault_at: int,
         order: Order,
         is_bus: bool,
-        see_nobody: bool,
+        reject_user_ids: bool,
         signals: bool,
         backwards: bool,
         byte_by_byte: bool,
     ) -> None:
         self.connection, self.objects, self.fault, self.fault_at, self.order = connection, objects, fault, fault_at, order
-        self.is_bus, self.see_nobody, self.signals, self.backwards, self.byte_by_byte = is_bus, see_nobody, signals, backwards, byte_by_byte
+        self.is_bus, self.reject_user_ids, self.signals, self.backwards, self.byte_by_byte = (
+            is_bus,
+            reject_user_ids,
+            signals,
+            backwards,
+            byte_by_byte,
+        )
         self.named = not is_bus
         self.answered = 0
         self.serial = 1000
 
     def serve(self) -> None:
         self.greet()
-        parser = Parser()
+        parser = MessageParser()
         while True:
             calls = []
-            while (call := parser.next()) is not None:
+            while (call := parser.next_message()) is not None:
                 calls.append(call)
             for call in reversed(calls) if self.backwards else calls:
                 self.answer(call)
@@ -191,7 +197,7 @@ class _Peer:
             self.send(b"REJECTED DBUS_COOKIE_SHA1\r\n")
             self.wait_for_ever()
         ours = b"AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode()
-        if self.see_nobody:
+        if self.reject_user_ids:
             while line != b"AUTH EXTERNAL":
                 self.send(b"REJECTED EXTERNAL DBUS_COOKIE_SHA1 ANONYMOUS\r\n")
                 line = self.line()
@@ -205,7 +211,7 @@ class _Peer:
             raise EOFError
 
     def answer(self, call: Message) -> None:
-        if call.kind != CALL:
+        if call.kind != METHOD_CALL:
             raise EOFError
         if call.member == "Hello":
             if self.named:
@@ -222,7 +228,7 @@ class _Peer:
         self.answered += 1
         if self.signals:
             self.signal("org.freedesktop.systemd1.Manager", "UnitNew", "so", ["x.service", UNITS + "x_2eservice"])
-            self.send(encode(Message(RETURN, 77, reply_serial=4_000_000, order=self.order)))
+            self.send(encode_message(Message(METHOD_RETURN, 77, reply_serial=4_000_000, order=self.order)))
         found = self.objects.get(call.path, ("org.freedesktop.DBus.Error.UnknownObject", f"Unknown object '{call.path}'."))
         if (call.interface, call.member) != GET_ALL or call.signature != "s" or call.values() != [""]:
             found = ("org.freedesktop.DBus.Error.InvalidArgs", "asked for something else")
@@ -247,7 +253,7 @@ class _Peer:
         elif fault == "wrong-type":
             self.send(self.reply_bytes(call, "s", ["a{sv}"]))
         elif fault == "bad-body":
-            self.send(encode(Message(RETURN, 9, reply_serial=call.serial, signature="a{sv}", body=b"\xff" * 40)))
+            self.send(encode_message(Message(METHOD_RETURN, 9, reply_serial=call.serial, signature="a{sv}", body=b"\xff" * 40)))
         elif fault == "serial-0":
             self.send(whole[:8] + bytes(4) + whole[12:])
         elif fault == "flood":
@@ -261,8 +267,10 @@ class _Peer:
         self.serial += 1
         body = marshal(signature, values, self.order)
         sender = ":1.0" if self.is_bus else ""
-        return encode(
-            Message(RETURN, self.serial, 1, reply_serial=call.serial, sender=sender, signature=signature, body=body, order=self.order)
+        return encode_message(
+            Message(
+                METHOD_RETURN, self.serial, 1, reply_serial=call.serial, sender=sender, signature=signature, body=body, order=self.order
+            )
         )
 
     def reply(self, call: Message, signature: str, values: list[object]) -> None:
@@ -271,13 +279,15 @@ class _Peer:
     def reply_error(self, call: Message, name: str, text: str) -> None:
         body = marshal("s", [text], self.order)
         self.serial += 1
-        self.send(encode(Message(ERROR, self.serial, 1, error=name, reply_serial=call.serial, signature="s", body=body, order=self.order)))
+        self.send(
+            encode_message(Message(ERROR, self.serial, 1, error=name, reply_serial=call.serial, signature="s", body=body, order=self.order))
+        )
 
     def signal(self, interface: str, member: str, signature: str, values: list[object]) -> None:
         self.serial += 1
         body = marshal(signature, values, self.order)
         self.send(
-            encode(
+            encode_message(
                 Message(
                     SIGNAL,
                     self.serial,

@@ -90,7 +90,7 @@ def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
             answer.update(skipped=why.reason, hint=why.hint)
         except EidosError as fault:
             answer.update(failed=fault.message, hint=fault.hint, code=fault.code)
-    answer["modules"] = [name for name in ("ctypes", "ctypes.util", "pynvml", "eidos.nvidia.smi") if name in sys.modules]
+    answer["modules"] = [name for name in ("ctypes", "ctypes.util", "pynvml", "eidos.nvidia.nvidia_smi") if name in sys.modules]
     json.dump(answer, sys.stdout)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.dbus.marshalling import marshal, unmarshal
-from eidos.dbus.message import CALL, ERROR, RETURN, SIGNAL, Message, Parser, encode
-from eidos.dbus.readings import reading
-from eidos.dbus.sasl import Auth
-from eidos.dbus.signature import INTEGERS, Variant, split
+from eidos.dbus.marshalling import marshal
+from eidos.dbus.message import ERROR, METHOD_CALL, METHOD_RETURN, SIGNAL, Message, MessageParser, encode_message
+from eidos.dbus.property_readings import property_reading
+from eidos.dbus.sasl import Handshake
+from eidos.dbus.signature import INTEGERS, Variant, split_signature
+from eidos.dbus.unmarshalling import unmarshal
 from eidos.errors import DBusError
 
 ORDERS = st.sampled_from(["little", "big"])
@@ -42,11 +43,11 @@ def values(kind: str) -> st.SearchStrategy[Any]:
     if code == "v":
         return SIGNATURES.filter(lambda inner: len(inner) < 20).flatmap(lambda inner: st.tuples(st.just(inner), values(inner)).map(Variant))
     if code == "(":
-        return st.tuples(*map(values, split(kind[1:-1])))
+        return st.tuples(*map(values, split_signature(kind[1:-1])))
     if kind == "ay":
         return st.binary(max_size=9)
     if code == "a" and kind[1] == "{":
-        return st.dictionaries(*map(values, split(kind[2:-1])), max_size=3)
+        return st.dictionaries(*map(values, split_signature(kind[2:-1])), max_size=3)
     if code == "a":
         return st.lists(values(kind[1:]), max_size=3)
     return {"b": st.booleans(), "d": st.floats(allow_nan=False), "s": TEXT, "o": PATHS}[code]
@@ -62,9 +63,9 @@ def test_what_is_written_is_what_is_read(typed: tuple[str, Any], order: Any) -> 
 
 
 @given(TYPED, ORDERS)
-def test_every_value_has_a_reading(typed: tuple[str, Any], order: Any) -> None:
+def test_every_value_has_a_property_reading(typed: tuple[str, Any], order: Any) -> None:
     kind, value = typed
-    assert type(reading(kind, value)) in (str, int, bool, float)
+    assert type(property_reading(kind, value)) in (str, int, bool, float)
 
 
 @given(TYPED, ORDERS, st.data())
@@ -96,12 +97,12 @@ def test_any_signature_and_bytes_give_values_or_an_error(signature: str, data: b
         read = unmarshal(signature, data, order)
     except DBusError:
         return
-    assert len(read) == len(split(signature))
+    assert len(read) == len(split_signature(signature))
 
 
 MESSAGES = st.builds(
     Message,
-    kind=st.sampled_from([CALL, RETURN, ERROR, SIGNAL]),
+    kind=st.sampled_from([METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL]),
     serial=st.integers(1, (1 << 32) - 1),
     flags=st.integers(0, 255),
     path=PATHS,
@@ -119,11 +120,11 @@ MESSAGES = st.builds(
 
 def read_all(chunks: list[bytes]) -> list[Message] | type[DBusError]:
     """All messages in a stream that comes in ``chunks``, or that it is none."""
-    parser, read = Parser(), []
+    parser, read = MessageParser(), []
     try:
         for chunk in chunks:
             parser.feed(chunk)
-            while (message := parser.next()) is not None:
+            while (message := parser.next_message()) is not None:
                 read.append(message)
                 try:
                     message.values()
@@ -136,7 +137,7 @@ def read_all(chunks: list[bytes]) -> list[Message] | type[DBusError]:
 
 @given(st.lists(MESSAGES, max_size=3))
 def test_a_stream_of_messages_is_those_messages_whole_and_byte_by_byte(messages: list[Message]) -> None:
-    stream = b"".join(map(encode, messages))
+    stream = b"".join(map(encode_message, messages))
     assert read_all([stream]) == messages
     assert read_all([stream[at : at + 1] for at in range(len(stream))]) == messages
 
@@ -148,7 +149,7 @@ def test_any_stream_is_messages_or_an_error_and_the_same_one_byte_by_byte(stream
 
 @given(MESSAGES, st.data())
 def test_a_message_with_a_byte_that_changed_is_a_message_or_an_error(message: Message, data: st.DataObject) -> None:
-    changed = bytearray(encode(message))
+    changed = bytearray(encode_message(message))
     changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     raw = bytes(changed)
     assert read_all([raw]) == read_all([raw[at : at + 1] for at in range(len(raw))])
@@ -160,12 +161,12 @@ WORDS = st.sampled_from([b"OK ", b"OK " + b"a" * 32, b"DATA", b"REJECTED", b" EX
 @given(st.lists(WORDS | st.binary(max_size=8), max_size=12).map(b"".join))
 def test_any_greeting_lets_us_in_or_is_an_error_and_the_same_byte_by_byte(greeting: bytes) -> None:
     def outcome(chunks: list[bytes]) -> object:
-        auth = Auth(0)
+        auth = Handshake(0)
         try:
             for chunk in chunks:
                 auth.feed(chunk)
         except DBusError:
             return DBusError
-        return auth.done
+        return auth.is_done
 
     assert outcome([greeting]) == outcome([greeting[at : at + 1] for at in range(len(greeting))])

@@ -1,15 +1,18 @@
-"""Bytes as D-Bus values.
+"""The bytes of a D-Bus message's body as Python values.
 
-Knows the specification's chapter "Marshaling", from the reader's side; must not know messages or sockets. Whatever bytes come
-in, values or a PeerFault come out, in time and memory in proportion to the bytes that are there: no length that a peer
-announces is believed before the bytes behind it have been seen. A fault names the byte at which the peer went wrong.
+Knows the specification's chapter "Marshaling", from the receiver's side; must not know messages or sockets. Any bytes give values or a
+RemoteProtocolError, in time and memory proportional to their number: a length that a peer announces counts only once the bytes behind it
+have arrived. An error names the byte at which the peer went wrong.
+
+>>> unmarshal("sb", bytes.fromhex("03000000 666f6f00 01000000"))
+['foo', True]
 """
 
 from __future__ import annotations
 
 import sys
 
-from eidos.dbus.signature import ALIGNMENT, INTEGERS, PeerFault, Variant, is_object_path, split
+from eidos.dbus.signature import ALIGNMENT, INTEGERS, RemoteProtocolError, Variant, is_valid_object_path, split_signature
 from eidos.errors import DBusError
 
 TYPE_CHECKING = False
@@ -19,15 +22,31 @@ if TYPE_CHECKING:
 
     from eidos.dbus.signature import Order, Value
 
-    Reader = Callable[["Frame", int, int, int], tuple[Value, int]]  # frame, position, end, depth -> value, position after it
+    Reader = Callable[["Buffer", int, int, int], tuple[Value, int]]  # buffer, position, end, depth -> value, position after it
 
 #: "Use of variants may not cause a total message depth to be larger than 64, including other container types."
 MAX_DEPTH = 64
 #: "Arrays have a maximum length defined to be 2 to the 26th power or 67108864 (64 MiB)."
-MAX_ARRAY = 1 << 26
+MAX_ARRAY_BYTES = 1 << 26
 
 
-class Frame:
+def unmarshal(signature: str, data: bytes, order: Order = "little") -> list[Value]:
+    """Return the values in ``data``, one for each type in ``signature``; RemoteProtocolError when it holds anything else."""
+    try:
+        types = split_signature(signature)
+    except DBusError as fault:
+        raise RemoteProtocolError(fault.message) from fault
+    buffer = Buffer(data, order)
+    values, position = [], 0
+    for kind in types:
+        value, position = reader_for(kind)(buffer, position, buffer.size, 0)
+        values.append(value)
+    if position != buffer.size:
+        raise RemoteProtocolError(f"byte {position}: {buffer.size - position} bytes more than {signature!r} has")
+    return values
+
+
+class Buffer:
     """Bytes to read from, with views of them as arrays of aligned numbers.
 
     Every number on the wire is aligned to its size, so ``views["u"][position // 4]`` is the UINT32 at ``position``; indexing
@@ -52,7 +71,7 @@ _NATIVE: dict[str, Any] = {"y": "B", "n": "h", "q": "H", "i": "i", "u": "I", "h"
 
 
 class _Swapped:
-    """What a cast memoryview is, for bytes in the order that is not this machine's."""
+    """Stands in for a cast memoryview where the bytes are in the other order than this machine's."""
 
     def __init__(self, data: bytes, code: str, order: Order) -> None:
         self._data, self._order, self._code = data, order, code
@@ -65,34 +84,34 @@ class _Swapped:
         return int.from_bytes(raw, self._order, signed=self._signed)
 
 
-def reader(kind: str) -> Reader:
-    """The function that reads one value of ``kind``, a valid single complete type.
+def reader_for(kind: str) -> Reader:
+    """Return the function that reads one value of ``kind``, a valid single complete type.
 
-    It takes the frame, the position to start at, the end that it must not pass and the depth of the containers around, and
-    returns the value and the position after it.
+    It takes the buffer, the position to start at, the end that it must not pass and the depth of the containers around, and returns
+    the value and the position after it.
     """
-    return _cached(kind.encode())[1]
+    return _cached_reader(kind.encode())[1]
 
 
 # Readers are built once for each type: a unit has 400 properties of some twenty types.
 _READERS: dict[bytes, tuple[str, Reader]] = {}
-_MOST_READERS = 512
+_READERS_LIMIT = 512
 
 
-def _cached(raw: bytes) -> tuple[str, Reader]:
-    found = _READERS.get(raw)
-    if found is None:
+def _cached_reader(raw: bytes) -> tuple[str, Reader]:
+    cached = _READERS.get(raw)
+    if cached is None:
         try:
             kind = raw.decode("ascii")
-            types = split(kind)
+            types = split_signature(kind)
         except (UnicodeDecodeError, DBusError) as fault:
-            raise PeerFault(f"no signature: {raw!r}") from fault
+            raise RemoteProtocolError(f"no signature: {raw!r}") from fault
         if len(types) != 1:
-            raise PeerFault(f"{kind!r} is not the type of one value")
-        if len(_READERS) >= _MOST_READERS:  # a peer that thinks up types must not fill our memory
+            raise RemoteProtocolError(f"{kind!r} is not the type of one value")
+        if len(_READERS) >= _READERS_LIMIT:  # a peer that invents types must not fill our memory
             _READERS.clear()
-        found = _READERS[raw] = (kind, _build(kind))
-    return found
+        cached = _READERS[raw] = (kind, _build(kind))
+    return cached
 
 
 def _build(kind: str) -> Reader:
@@ -114,27 +133,27 @@ def _build(kind: str) -> Reader:
     return _read_dict(kind) if kind[1] == "{" else _read_array(kind)
 
 
-def _pad(frame: Frame, position: int, alignment: int) -> int:
+def _pad(frame: Buffer, position: int, alignment: int) -> int:
     """The next multiple of ``alignment``; the padding before it "must always be made up of nul bytes"."""
     after = (position + alignment - 1) & -alignment
     if frame.data[position:after].strip(b"\0"):
-        raise PeerFault(f"byte {position}: padding that is not nul")
+        raise RemoteProtocolError(f"byte {position}: padding that is not nul")
     return after
 
 
-def _short(position: int, what: str) -> PeerFault:
-    return PeerFault(f"byte {position}: {what} that ends beyond its frame")
+def _short(position: int, what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"byte {position}: {what} that ends beyond its frame")
 
 
-def _deep(position: int) -> PeerFault:
-    return PeerFault(f"byte {position}: containers deeper than {MAX_DEPTH}")
+def _deep(position: int) -> RemoteProtocolError:
+    return RemoteProtocolError(f"byte {position}: containers deeper than {MAX_DEPTH}")
 
 
 def _read_number(code: str) -> Reader:
     size = ALIGNMENT[code]
     shift = size.bit_length() - 1
 
-    def read(frame: Frame, position: int, end: int, _depth: int) -> tuple[Value, int]:
+    def read(frame: Buffer, position: int, end: int, _depth: int) -> tuple[Value, int]:
         if position & (size - 1):
             position = _pad(frame, position, size)
         if position + size > end:
@@ -144,18 +163,18 @@ def _read_number(code: str) -> Reader:
     return read
 
 
-def _read_boolean(frame: Frame, position: int, end: int, _depth: int) -> tuple[Value, int]:
+def _read_boolean(frame: Buffer, position: int, end: int, _depth: int) -> tuple[Value, int]:
     if position & 3:
         position = _pad(frame, position, 4)
     if position + 4 > end:
         raise _short(position, "a boolean")
     value = frame.views["u"][position >> 2]
     if value > 1:
-        raise PeerFault(f"byte {position}: {value} is no boolean")
+        raise RemoteProtocolError(f"byte {position}: {value} is no boolean")
     return value == 1, position + 4
 
 
-def _read_string(frame: Frame, position: int, end: int, _depth: int) -> tuple[Value, int]:
+def _read_string(frame: Buffer, position: int, end: int, _depth: int) -> tuple[Value, int]:
     if position & 3:
         position = _pad(frame, position, 4)
     start = position + 4
@@ -168,54 +187,54 @@ def _read_string(frame: Frame, position: int, end: int, _depth: int) -> tuple[Va
 def _text(data: bytes, start: int, stop: int) -> str:
     raw = data[start:stop]
     if data[stop] or 0 in raw:
-        raise PeerFault(f"byte {start}: a string with its nul in the wrong place")
+        raise RemoteProtocolError(f"byte {start}: a string with its nul in the wrong place")
     try:
         return raw.decode()
     except UnicodeDecodeError as fault:
-        raise PeerFault(f"byte {start + fault.start}: a string that is not UTF-8") from fault
+        raise RemoteProtocolError(f"byte {start + fault.start}: a string that is not UTF-8") from fault
 
 
-def _read_path(frame: Frame, position: int, end: int, depth: int) -> tuple[Value, int]:
+def _read_path(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
     text, after = _read_string(frame, position, end, depth)
-    if not is_object_path(text):
-        raise PeerFault(f"byte {position}: {text[:80]!r} is no object path")
+    if not is_valid_object_path(text):
+        raise RemoteProtocolError(f"byte {position}: {text[:80]!r} is no object path")
     return text, after
 
 
-def _read_signature(frame: Frame, position: int, end: int, _depth: int) -> tuple[Value, int]:
+def _read_signature(frame: Buffer, position: int, end: int, _depth: int) -> tuple[Value, int]:
     data = frame.data
     if position >= end or (stop := position + 1 + data[position]) >= end:
         raise _short(position, "a signature")
     text = _text(data, position + 1, stop)
     try:
-        split(text)
+        split_signature(text)
     except DBusError as fault:
-        raise PeerFault(f"byte {position}: {fault.message}") from fault
+        raise RemoteProtocolError(f"byte {position}: {fault.message}") from fault
     return text, stop + 1
 
 
-def _read_variant(frame: Frame, position: int, end: int, depth: int) -> tuple[Value, int]:
+def _read_variant(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
     data = frame.data
     if depth >= MAX_DEPTH:
         raise _deep(position)
     if position >= end or (stop := position + 1 + data[position]) >= end:
         raise _short(position, "a variant")
     if data[stop]:
-        raise PeerFault(f"byte {position}: a signature with its nul in the wrong place")
-    kind, read = _cached(data[position + 1 : stop])
+        raise RemoteProtocolError(f"byte {position}: a signature with its nul in the wrong place")
+    kind, read = _cached_reader(data[position + 1 : stop])
     value, after = read(frame, stop + 1, end, depth + 1)
     return Variant((kind, value)), after
 
 
-def _begin_array(frame: Frame, position: int, end: int, alignment: int) -> tuple[int, int]:
+def _begin_array(frame: Buffer, position: int, end: int, alignment: int) -> tuple[int, int]:
     """Where the elements of the array at ``position`` begin, and where they end."""
     if position & 3:
         position = _pad(frame, position, 4)
     if position + 4 > end:
         raise _short(position, "an array")
     size = frame.views["u"][position >> 2]
-    if size > MAX_ARRAY:
-        raise PeerFault(f"byte {position}: an array of {size} bytes; at most {MAX_ARRAY} are allowed")
+    if size > MAX_ARRAY_BYTES:
+        raise RemoteProtocolError(f"byte {position}: an array of {size} bytes; at most {MAX_ARRAY_BYTES} are allowed")
     start = position + 4
     if start & (alignment - 1):
         start = _pad(frame, start, alignment)
@@ -227,10 +246,10 @@ def _begin_array(frame: Frame, position: int, end: int, alignment: int) -> tuple
 def _read_array(kind: str) -> Reader:
     element = kind[1:]
     alignment = ALIGNMENT[element[0]]
-    read_element = reader(element)
+    read_element = reader_for(element)
     octets = element == "y"
 
-    def read(frame: Frame, position: int, end: int, depth: int) -> tuple[Value, int]:
+    def read(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
         if depth >= MAX_DEPTH:
             raise _deep(position)
         position, stop = _begin_array(frame, position, end, alignment)
@@ -246,9 +265,9 @@ def _read_array(kind: str) -> Reader:
 
 
 def _read_dict(kind: str) -> Reader:
-    read_key, read_value = (reader(part) for part in split(kind[2:-1]))
+    read_key, read_value = (reader_for(part) for part in split_signature(kind[2:-1]))
 
-    def read(frame: Frame, position: int, end: int, depth: int) -> tuple[Value, int]:
+    def read(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
         if depth >= MAX_DEPTH - 1:  # the array and its entries
             raise _deep(position)
         position, stop = _begin_array(frame, position, end, 8)
@@ -264,9 +283,9 @@ def _read_dict(kind: str) -> Reader:
 
 
 def _read_struct(kind: str) -> Reader:
-    readers = tuple(reader(field) for field in split(kind[1:-1]))
+    readers = tuple(reader_for(field) for field in split_signature(kind[1:-1]))
 
-    def read(frame: Frame, position: int, end: int, depth: int) -> tuple[Value, int]:
+    def read(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
         if depth >= MAX_DEPTH:
             raise _deep(position)
         if position & 7:

@@ -1,7 +1,7 @@
-"""D-Bus values as readings: the scalars and texts that the Go program of the same name wrote.
+"""D-Bus properties as readings: the scalars and texts that the Go program of the same name writes.
 
-Knows how go-systemd hands a property on and how Go's ``fmt`` prints it with ``%v``; must not know what any property means.
-Strings, booleans, 64-bit integers and doubles stay what they are; every other type becomes its text in Go:
+Knows how go-systemd passes a property on and how Go's ``fmt`` prints it with ``%v``; must not know what any property means. Strings,
+booleans, 64-bit integers and doubles stay as they are; every other type becomes its text in Go:
 
 ====================  ==============  ====================
 type                  value           reading
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
     from eidos.dbus.signature import Value
     from eidos.model.measurement import Reading
 
-#: Types that are readings as they are; the string-like are texts already.
+#: Types that are readings as they are.
 _NATIVE = frozenset("sogbtx")
 
 _NOT_FINITE = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 
 
-def reading(signature: str, value: Value) -> Reading:
-    """The reading for a property of type ``signature``.
+def property_reading(signature: str, value: Value) -> Reading:
+    """Return the reading for a property of type ``signature``.
 
-    >>> reading("t", 5), reading("u", 5), reading("as", ["a", "b"]), reading("(aiai)", ([], []))
-    (5, '5', '[a b]', '[[] []]')
+    >>> [property_reading(*pair) for pair in (("t", 5), ("u", 5), ("as", ["a", "b"]), ("(aiai)", ([], [])))]
+    [5, '5', '[a b]', '[[] []]']
     """
     if signature in _NATIVE:
         scalar: Reading = value
         return scalar
-    if signature == "d" and value - value == 0:  # what is not finite has no form that all readers of a document share
+    if signature == "d" and value - value == 0:  # infinity and NaN have no form that all readers of a document share
         number: float = value
         return number
     return go_text(value)
 
 
 def go_text(value: Value) -> str:
-    r"""``value`` as ``fmt.Sprintf("%v", value)`` prints it: elements between blanks, a map's keys in order.
+    r"""Return ``value`` as ``fmt.Sprintf("%v", value)`` prints it: elements separated by blanks, a map's keys in order.
 
-    A variant within a value is printed as the value that it carries; no property of a unit has one.
+    A variant inside a value is printed as the value that it carries; no property of a unit has one.
 
     >>> go_text([("/bin/true", ["/bin/true", "-x"], False)]), go_text({"b": b"\x01", "a": 1e21})
     ('[[/bin/true [/bin/true -x] false]]', 'map[a:1e+21 b:[1]]')
@@ -64,13 +64,13 @@ def go_text(value: Value) -> str:
     if isinstance(value, (list, tuple, bytes)):
         return "[" + " ".join([go_text(part) for part in value]) + "]"
     if isinstance(value, dict):
-        # Strings in the order of their bytes, which for UTF-8 is that of their characters.
+        # Go sorts strings by their bytes, which for UTF-8 is the order of the characters.
         return "map[" + " ".join([f"{go_text(key)}:{go_text(value[key])}" for key in sorted(value)]) + "]"
     return str(value)
 
 
 def _go_float(value: float) -> str:
-    """A float64 as ``%v`` prints it: the shortest digits that give it back, with an exponent below 1e-4 and from 1e21 on.
+    """Return a float64 as ``%v`` prints it: the shortest digits that give it back, with an exponent below 1e-4 and from 1e21 on.
 
     >>> [_go_float(number) for number in (1.0, -0.5, 1.25e20, 1e21, 1.5e-7, float("inf"), float("nan"))]
     ['1', '-0.5', '125000000000000000000', '1e+21', '1.5e-07', '+Inf', 'NaN']
@@ -81,5 +81,5 @@ def _go_float(value: float) -> str:
         return _NOT_FINITE.get(text) or mantissa.removesuffix(".0")
     if not 0 <= int(exponent) < 21:
         return text
-    whole, _, fraction = mantissa.partition(".")
-    return whole + fraction.ljust(int(exponent), "0")
+    digits, _, fraction = mantissa.partition(".")
+    return digits + fraction.ljust(int(exponent), "0")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from eidos.nvidia.gpu_values import Answer
-    from eidos.nvidia.smi import Document
+    from eidos.nvidia.nvidia_smi import Document
 
     Convert = Callable[[str], Answer]
 
