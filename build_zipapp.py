@@ -246,7 +246,7 @@ def parsed_data() -> dict[str, Any]:
             templates[name] = documents if is_exact else text
         else:
             templates[name] = {"pieces": parse(name, text)}
-    charts = [path[: -len(".yaml")] for path, _ in resources.walk_files(str(ROOT / "recipes" / "values")) if path.endswith(".yaml")]
+    charts = [path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
     values = {name: resources.load_chart_values(name) for name in charts}
     return {resources.RECIPES_JSON: resources.load_recipes(), resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 

@@ -261,8 +261,10 @@ def _lint(values: Values) -> int:
     from eidos.bundle.template_lint import lint
     from eidos.cli.lint_report import show
     from eidos.recipe.charts import component_ids
+    from eidos.recipe.lint import lint_values_files
 
     templates = template_sets.shipped()
     if values["templates"] is not None:
         templates = template_sets.over(templates, values["templates"])
-    return FINDINGS if show(lint(templates, component_ids(values["data"])), values["format"], document_locations.STDOUT) else 0
+    faults = [*lint(templates, component_ids(values["data"])), *lint_values_files(values["data"])]
+    return FINDINGS if show(faults, values["format"], document_locations.STDOUT) else 0

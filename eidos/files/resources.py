@@ -128,6 +128,15 @@ def load_chart_values(path: str) -> object:
         return None
 
 
+def chart_values_files() -> list[str]:
+    """Paths below ``recipes/`` of the files that :func:`load_chart_values` reads; in a checkout, of all files beside them too."""
+    load_chart_values("")
+    trees = _values_cache[0]
+    if trees is None:
+        return [name for name in _list_recipe_files() if name.startswith(VALUES_FOLDER)]
+    return [f"{VALUES_FOLDER}{path}.yaml" for path in trees]
+
+
 def preload() -> None:
     """Read now what is otherwise read on demand: for a process that outlives the file it was started from."""
     import json

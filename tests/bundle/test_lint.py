@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from eidos.bundle import template_sets
 from eidos.bundle.template_lint import lint
 from eidos.bundle.template_sets import Templates
+from eidos.cli import main
 from eidos.recipe.charts import component_ids
 
 INDEX: dict[str, Any] = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1"}
@@ -83,3 +85,11 @@ def test_shellcheck_is_asked() -> None:
 def test_bash_is_asked() -> None:
     found = faults({"x/a.sh": "#!/usr/bin/env bash\nif true; then\n"}, [{"template": "a.sh"}], shell=True)
     assert any("a.sh" in fault and "[bash]" in fault for fault in found), found
+
+
+def test_a_file_of_values_that_no_bundle_reads_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "values" / "gpu-operator"
+    folder.mkdir(parents=True)
+    (folder / "v26.7.0.key.yaml").write_text("{}\n")
+    assert main(["bundle", "lint", "--data", str(tmp_path)]) == 4
+    assert "values/gpu-operator/v26.7.0.key.yaml: error: nothing reads this file [unknown-file]" in capfd.readouterr().out

@@ -1,19 +1,30 @@
-"""A bug report as a file: ``cases/<collector>/<case>.in`` is what a source said, ``.out`` what eidos makes of it.
+"""A bug report as a file: ``cases/<collector>/<case>.in`` is what a source contained, ``.out`` what eidos makes of it.
 
-``pytest --update-golden`` writes what it makes of it now; read the difference before it is kept.
+A collector that has no parser in PARSERS is run itself, on a host that holds nothing but the case: ``<case>.in`` is a folder like those in
+``tests/hosts``, or the content of the one file that the collector names as its ``PATH``. ``pytest --update-golden`` writes what it makes of
+it now; read the difference before you commit it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from eidos.collectors import os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, load, names, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import EidosError
+from eidos.files.host import Host
+from eidos.model.measurement import Subtype
+from tests.collectors.test_k8s import PARSERS as CLUSTER_PARSERS
 
 CASES = Path(__file__).parent.parent / "cases"
+
+#: Collectors whose cases have a form of their own, and the test that reads them.
+OTHER_FORMS = {"gpu": "tests/nvidia/test_smi.py"}
 
 
 def grub(text: str) -> object:
@@ -22,8 +33,8 @@ def grub(text: str) -> object:
 
 
 def kmod(text: str) -> object:
-    names, malformed = os_kmod.parse(text)
-    return {"data": dict.fromkeys(names, True), "malformed": malformed}
+    modules, malformed = os_kmod.parse(text)
+    return {"data": dict.fromkeys(modules, True), "malformed": malformed}
 
 
 def release(text: str) -> object:
@@ -35,19 +46,39 @@ def sysctl(text: str) -> object:
     return os_sysctl.parse("/proc/sys/a/b", text)
 
 
-PARSERS = {"os.grub": grub, "os.kmod": kmod, "os.release": release, "os.sysctl": sysctl}
-FILES = sorted(str(path.relative_to(CASES)) for name in PARSERS for path in (CASES / name).glob("*.in"))
+PARSERS: dict[str, Callable[[str], object]] = {"os.grub": grub, "os.kmod": kmod, "os.release": release, "os.sysctl": sysctl}
+
+FOLDERS = sorted(path.name for path in CASES.iterdir())
+FILES = sorted(str(path.relative_to(CASES)) for path in CASES.glob("*/*.in"))
+
+
+def collect(collector: str, source: Path, folder: Path) -> object:
+    """What the collector yields on a host that holds nothing but this case; ``folder`` is empty."""
+    if source.is_file():
+        file = folder / str(importlib.import_module(f"eidos.collectors.{collector.replace('.', '_', 1)}").PATH).lstrip("/")
+        file.parent.mkdir(parents=True)
+        file.write_bytes(source.read_bytes())
+    parts = list(load(collector)(Sources(Host(str(source if source.is_dir() else folder)))))
+    return {
+        "subtypes": {part.name: {**part.data} for part in parts if isinstance(part, Subtype)},
+        "gaps": {part.what: part.why for part in parts if not isinstance(part, Subtype)},
+    }
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_case(file: str, update_golden: bool) -> None:
+def test_case(file: str, update_golden: bool, tmp_path: Path) -> None:
     source = CASES / file
-    golden = source.with_suffix(".out")
-    text = source.read_bytes().decode("utf-8", "backslashreplace")
+    golden, collector = source.with_suffix(".out"), source.parent.name
     try:
-        result = json.dumps(PARSERS[source.parent.name](text), indent=2, ensure_ascii=False)
-    except EidosError as fault:
-        result = f"error: {fault.message}"
+        if collector in CLUSTER_PARSERS:
+            tree = CLUSTER_PARSERS[collector](yaml.safe_load(source.read_text()))
+        elif collector in PARSERS:
+            tree = PARSERS[collector](source.read_bytes().decode("utf-8", "backslashreplace"))
+        else:
+            tree = collect(collector, source, tmp_path)
+        result = json.dumps(tree, indent=2, ensure_ascii=False)
+    except EidosError as error:
+        result = f"error: {error.message}"
     if update_golden:
         golden.write_text(result + "\n", encoding="utf-8")
     expected = golden.read_text(encoding="utf-8")
@@ -57,8 +88,15 @@ def test_case(file: str, update_golden: bool) -> None:
         assert json.loads(result) == json.loads(expected)
 
 
-@pytest.mark.parametrize("collector", PARSERS)
-def test_every_out_has_its_in(collector: str) -> None:
-    outs = {path.stem for path in (CASES / collector).glob("*.out")}
-    assert outs == {path.stem for path in (CASES / collector).glob("*.in")}
-    assert len(outs) >= 10
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_cases_is_named_after_a_collector_and_all_of_it_is_run(folder: str) -> None:
+    assert folder in names(), f"no collector is named {folder!r}"
+    if folder not in OTHER_FORMS:
+        cases = {path.stem for path in (CASES / folder).glob("*.in")}
+        assert {path.name for path in (CASES / folder).iterdir()} == {f"{case}{ending}" for case in cases for ending in (".in", ".out")}
+        assert cases
+
+
+def test_parsers_are_tested_with_many_cases() -> None:
+    for collector in PARSERS:
+        assert len(list((CASES / collector).glob("*.in"))) >= 10

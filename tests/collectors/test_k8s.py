@@ -16,8 +16,6 @@ from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k
 from eidos.model.measurement import Gap, Subtype
 from eidos.model.snapshot import Snapshot
 
-CASES = Path(__file__).parent.parent / "cases"
-
 Tree = dict[str, Any]
 
 
@@ -61,22 +59,6 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "k8s.server": k8s_server.readings,
     "k8s.topology": topology,
 }
-FILES = sorted(str(path.relative_to(CASES)) for name in PARSERS for path in (CASES / name).glob("*.in"))
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_case(file: str, update_golden: bool) -> None:
-    source = CASES / file
-    golden = source.with_suffix(".out")
-    result = json.dumps(PARSERS[source.parent.name](yaml.safe_load(source.read_text())), indent=2, ensure_ascii=False)
-    if update_golden:
-        golden.write_text(result + "\n")
-    assert json.loads(result) == json.loads(golden.read_text())
-
-
-def test_every_out_has_its_in() -> None:
-    for name in PARSERS:
-        assert {path.stem for path in (CASES / name).glob("*.out")} == {path.stem for path in (CASES / name).glob("*.in")} != set()
 
 
 def test_every_collector_of_a_cluster_has_its_cases_and_its_turn() -> None:

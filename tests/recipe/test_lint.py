@@ -661,3 +661,20 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
     assert set(doubts) == {"vm/swapiness", "vm/nosuch"}
     assert doubts["vm/swapiness"].hint == "did you mean 'swappiness'?"
     assert all(fault.severity == WARNING and fault.source for fault in doubts.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["v26.7.0.yaml", "v26.7.0.key.yaml", "v26.7.0.keys.json", "v26.7.0.keys.yml", "keys.yaml", "v26.7.0/keys.yaml"]
+)
+def test_a_file_of_values_that_no_bundle_reads_is_an_error(name: str) -> None:
+    path = f"values/gpu-operator/{name}"
+    assert ("unknown-file", path, ERROR) in {(fault.rule, fault.place, fault.severity) for fault in lint_files({path: b"{}"}, "data")}
+    assert not [fault for fault in lint_files({"values/gpu-operator/v1.keys.yaml": b"{}"}, "data") if fault.severity == ERROR]
+
+
+def test_the_shipped_files_of_values_are_checked_too() -> None:
+    assert resources.chart_values_files()
+    faults = lint_trees(resources.load_recipes(), [*resources.chart_values_files(), "values/gpu-operatr/v1.keys.yaml"])
+    assert [(fault.rule, fault.place, fault.hint) for fault in faults] == [
+        ("unknown-component", "values/gpu-operatr/v1.keys.yaml", "did you mean 'gpu-operator'?")
+    ]

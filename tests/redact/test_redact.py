@@ -15,7 +15,7 @@ from eidos.redact.secrets_in_text import is_secret_name, withhold_text, withhold
 if TYPE_CHECKING:
     from eidos.model.measurement import Reading
 
-CASES = Path(__file__).parent.parent / "cases" / "secrets"
+CASES = Path(__file__).parent / "names"
 
 #: A secret by any name.
 SECRET = "hunter2hunter2"

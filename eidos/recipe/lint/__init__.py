@@ -18,6 +18,7 @@ from eidos import formats
 from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.lint import ERROR, WARNING, Fault, settled
+from eidos.recipe.charts import component_ids
 from eidos.recipe.data_folder import LIMIT, read_file, read_folder
 from eidos.recipe.lint.catalog_checks import catalog_faults, component_faults
 from eidos.recipe.lint.combinations import merged
@@ -26,17 +27,18 @@ from eidos.recipe.lint.file_forms import COMPONENTS, read_document, read_texts, 
 from eidos.recipe.lint.huge_pages import huge_faults
 from eidos.recipe.lint.layer_content import content_faults
 from eidos.recipe.lint.layer_keys import key_faults
+from eidos.recipe.lint.values_files import values_file_faults
 from eidos.recipe.lint_rules import shipped_rules
 from eidos.recipe.store import shipped_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from eidos.recipe.lint_rules import Rules
     from eidos.recipe.store import Store
 
-__all__ = ["ERROR", "WARNING", "Fault", "lint", "lint_document", "lint_files", "lint_path", "lint_trees"]
+__all__ = ["ERROR", "WARNING", "Fault", "lint", "lint_document", "lint_files", "lint_path", "lint_trees", "lint_values_files"]
 
 
 def lint(store: Store, rules: Rules | None = None) -> list[Fault]:
@@ -44,17 +46,20 @@ def lint(store: Store, rules: Rules | None = None) -> list[Fault]:
     return settled(_faults(store, shipped_rules() if rules is None else rules))
 
 
-def lint_trees(trees: Mapping[str, object]) -> list[Fault]:
-    """What is wrong with recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them."""
+def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) -> list[Fault]:
+    """What is wrong with recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them.
+
+    ``values_files`` are the paths of the files below ``values/``, which are not among the trees.
+    """
     store, rules, faults = read_trees(trees)
-    return _all(store, rules, faults)
+    return _all(store, rules, [*faults, *values_file_faults(values_files, store.charts)])
 
 
 def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[Fault]:
     """What is wrong with files laid over the shipped ones, name by name; ``folder`` is where people find them."""
     below, broken = _shipped_trees()
     store, rules, faults = read_texts(texts, below, folder)
-    return _all(store, rules, broken + faults)
+    return _all(store, rules, [*broken, *faults, *values_file_faults(texts, store.charts)])
 
 
 def lint_document(content: bytes | str, name: str) -> list[Fault]:
@@ -76,10 +81,16 @@ def lint_path(path: str | None = None) -> list[Fault]:
     """
     if path is None:
         trees, broken = _shipped_trees()
-        return broken or lint_trees(trees)
+        return broken or lint_trees(trees, resources.chart_values_files())
     if os.path.isdir(path):
         return lint_files(read_folder(path), path)
     return lint_document(read_file(path), path)
+
+
+def lint_values_files(data: str | None = None) -> list[Fault]:
+    """What is wrong with the names of the files below ``values/``, of the shipped recipes or of those in the folder ``data``."""
+    names = resources.chart_values_files() if data is None else sorted(read_folder(data))
+    return list(values_file_faults(names, component_ids(data)))
 
 
 def _shipped_trees() -> tuple[dict[str, object], list[Fault]]:

@@ -1,0 +1,47 @@
+"""Faults in the names of the files below ``values/``, which describe the values of charts.
+
+Knows how these files are named; must not know what stands in them. A bundle opens such a file by the component and the version of its
+chart, so one with a slip in its name is never read, and nothing that it says of a chart is checked or mirrored.
+"""
+
+from __future__ import annotations
+
+import re
+
+from eidos.model.lint import ERROR, Fault
+from eidos.suggest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+#: Below this folder of the recipes.
+FOLDER = "values/"
+
+#: What a file describes: the keys of a chart's values, or those that name the registry of an image.
+KINDS = ("keys", "registries")
+
+NAME = re.compile(rf"{FOLDER}(?P<component>[^/]+)/(?P<version>[^/]+)\.({'|'.join(KINDS)})\.yaml")
+
+
+def values_file_faults(names: Iterable[str], components: Collection[str]) -> Iterator[Fault]:
+    """A fault for each file that no bundle reads; ``names`` are paths below the recipes, others than those below ``values/`` are ignored.
+
+    >>> names = ["base.yaml", "values/a/v1.2.0.keys.yaml", "values/a/v1.2.0.key.yaml", "values/a/v1.2.0.keys.json", "values/b/1.keys.yaml"]
+    >>> for fault in values_file_faults(names, ["a"]):
+    ...     print(fault)
+    values/a/v1.2.0.key.yaml: error: nothing reads this file [unknown-file]
+    values/a/v1.2.0.keys.json: error: nothing reads this file [unknown-file]
+    values/b/1.keys.yaml: error: there is no component 'b' [unknown-component]
+    """
+    for name in names:
+        if name.startswith(FOLDER):
+            match = NAME.fullmatch(name)
+            if match is None:
+                hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{KINDS[1]}.yaml"
+                yield Fault(ERROR, "unknown-file", name, "nothing reads this file", hint)
+            elif match["component"] not in components:
+                component = match["component"]
+                yield Fault(
+                    ERROR, "unknown-component", name, f"there is no component {component!r}", did_you_mean(component, components) or ""
+                )
