@@ -236,19 +236,21 @@ def parsed_data() -> dict[str, Any]:
     from eidos import formats
     from eidos.bundle.template_sets import split
     from eidos.files import resources
-    from eidos.templates.markup import parse
+    from eidos.templates.template_syntax import split_text
+    from eidos.templates.tree_template import template_strings
 
-    templates: dict[str, Any] = {}
-    for name, text in resources.load_bundle_templates().items():
-        if name.endswith(".yaml"):
-            documents = split(text, f"templates/bundles/{name}")
-            is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
-            templates[name] = documents if is_exact else text
-        else:
-            templates[name] = {"pieces": parse(name, text)}
+    recipes = resources.load_recipes()
+    files: dict[str, Any] = {}
+    texts = [*template_strings(recipes)]
+    for name, text in resources.load_bundle_templates()["files"].items():
+        documents = split(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
+        is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
+        files[name] = documents if is_exact else text
+        texts += template_strings(documents or text)
+    templates = {"files": files, "splits": {text: split_text(text) for text in texts}}
     charts = [path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
     values = {name: resources.load_chart_values(name) for name in charts}
-    return {resources.RECIPES_JSON: resources.load_recipes(), resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
+    return {resources.RECIPES_JSON: recipes, resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 
 
 def commit() -> str:

@@ -14,9 +14,8 @@ from eidos.bundle.image_list import of_manifests
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.record import Record
-from eidos.templates import markup as texts
-from eidos.templates import tree_template
-from eidos.templates.placeholder import ABSENT, Missing, line_of
+from eidos.templates import text_template, tree_template
+from eidos.templates.placeholder import ABSENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,19 +156,13 @@ def mirrored(values: dict[str, Any], component: Component, context: Context) -> 
 def fill(file: File, names: Names, templates: Templates) -> list[Any]:
     """The documents of a template that is data, filled in; a failure names the template and the line."""
     documents = templates.documents(file.template)
-    try:
-        return [tree_template.fill(document, names) for document in documents]
-    except Missing as fault:
-        line = line_of(templates.source(file.template), fault.name)
-        raise InvalidData(f"{templates.name(file.template)}, line {line}: {fault.message}", fault.hint) from fault
-    except InvalidData as fault:
-        raise InvalidData(f"{templates.name(file.template)}: {fault.message}", fault.hint) from fault
+    return tree_template.fill_documents(documents, names, templates.name(file.template), lambda: templates.source(file.template))
 
 
 def fill_text(file: File, names: Names, templates: Templates) -> str:
     """A template that is text, filled in; a failure names the template and the line."""
     try:
-        return texts.fill(file.target, templates.pieces(file.template), names)
+        return text_template.fill_text(file.target, templates.parts(file.template), names)
     except InvalidData as fault:
         raise InvalidData(f"{templates.name(file.template)}, {fault.message}", fault.hint) from fault
 
@@ -195,9 +188,9 @@ def _unused(id: str, made: list[File], context: Context) -> list[str]:
         try:
             if file.kind == template_sets.DATA:
                 for document in context.templates.documents(file.template):
-                    used.update(expression.name for expression in tree_template.expressions(document))
+                    used.update(placeholder.name for placeholder in tree_template.placeholders(document))
             else:
-                used.update(piece[0] for piece in context.templates.pieces(file.template) if not isinstance(piece, str))
+                used.update(part.name for part in context.templates.parts(file.template) if not isinstance(part, str))
         except EidosError:  # it failed already, where it was filled in
             continue
     missing = [

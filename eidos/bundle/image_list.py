@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from eidos.bundle import registry_mirror
 from eidos.model.number_format import format_scalar
-from eidos.templates import tree_template
-from eidos.templates.placeholder import Missing, parts
+from eidos.templates.placeholder import ABSENT, MissingValue, parse_text
+from eidos.templates.tree_template import fill_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eidos.bundle.variables import Names
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component
-    from eidos.templates.placeholder import Expression
+    from eidos.templates.placeholder import Part
 
 
 #: Begins the line of what was made of a value and can be no reference.
@@ -46,7 +46,7 @@ def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart],
         references = chart.images.get(component.version if component.chart else "", chart.images.get("", ()))
         said = False
         for reference in references:
-            text = tree_template.fill_text(reference, names)
+            text = _filled(reference, names)
             if text is None:
                 lines.append(f"# not known: the tag of {_shown(reference, names)}, because the recipe does not say it")
             elif not _is_reference(text):
@@ -74,17 +74,26 @@ def images(made: Iterable[tuple[Component, Names]], charts: Mapping[str, Chart],
     return "\n".join(line for line in lines) + "\n"
 
 
+def _filled(reference: str, names: Names) -> str | None:
+    """A reference with its tag; None when the recipe does not say what is in it."""
+    try:
+        value = fill_tree(reference, names)
+    except MissingValue:
+        return None
+    return None if value is ABSENT else format_scalar(value)
+
+
 def _shown(reference: str, names: Names) -> str:
     """A reference as far as it is known, with the names of what is not."""
-    return "".join(_part(part, names) for part in parts(reference))
+    return "".join(_part(part, names) for part in parse_text(reference))
 
 
-def _part(part: str | Expression, names: Names) -> str:
+def _part(part: Part, names: Names) -> str:
     if isinstance(part, str):
         return part
     try:
-        return format_scalar(part.value(names))
-    except Missing:
+        return format_scalar(part.resolve(names))
+    except MissingValue:
         return f"<{part.name}>"
 
 

@@ -21,8 +21,8 @@ from eidos.errors import EidosError
 from eidos.model.lint import ERROR, WARNING, Fault, settled
 from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
 from eidos.suggest import did_you_mean
-from eidos.templates import markup as texts
-from eidos.templates import tree_template
+from eidos.templates.text_template import fill_text
+from eidos.templates.tree_template import placeholder_line, placeholders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,21 +120,16 @@ def _file(templates: Templates, file: File, known: Collection[str], scripts: lis
         if file.kind == template_sets.DATA:
             documents = templates.documents(file.template)
             source = templates.source(file.template)
-            from eidos.templates.placeholder import line_of
-
-            used = [
-                (expression.name, line_of(source, expression.name), "")
-                for tree in documents
-                for expression in tree_template.expressions(tree)
-            ]
-            keys = [expression.name for tree in documents for expression in tree_template.expressions(tree, keys=True)]
-            used += [(name, line_of(source, name), "a placeholder in a key: keys are written as they are") for name in keys]
+            used = [(one.name, placeholder_line(source, one.name), "") for one in placeholders(documents)]
+            for one in placeholders(documents, of_keys=True):
+                used.append((one.name, placeholder_line(source, one.name), "a placeholder in a key: keys are written as they are"))
         else:
-            from eidos.templates.text_template import Text
-
-            used = list(Text(templates.source(file.template)).placeholders(file.target))
+            parts = templates.parts(file.template)
+            used = [(part.name, part.line, "") for part in parts if not isinstance(part, str)]
             if file.target.endswith(".sh"):
-                scripts.append((place, texts.fill(file.target, templates.pieces(file.template), _Samples())))
+                problems = _misplaced(templates.source(file.template))
+                used = [(name, line, problem) for (name, line, _), problem in zip(used, problems)]
+                scripts.append((place, fill_text(file.target, parts, _Samples())))
     except EidosError as fault:
         message = fault.message.removeprefix(f"{place}: ").removeprefix(f"{place}, ")
         yield Fault(ERROR, "syntax", place, message, fault.hint or "")
@@ -144,6 +139,23 @@ def _file(templates: Templates, file: File, known: Collection[str], scripts: lis
             yield Fault(ERROR, "unknown-name", f"{place}:{line}", f"nothing has the name {name!r}", did_you_mean(name, known) or "")
         if misplaced:
             yield Fault(ERROR, "misplaced", f"{place}:{line}", misplaced)
+
+
+def _misplaced(script: str) -> Iterator[str]:
+    """For each placeholder of a script what is wrong with its position, or "": it makes words of its own, so one must be able to begin."""
+    from eidos.templates.template_syntax import placeholder_offsets
+
+    for offset in placeholder_offsets(script):
+        before = script[script.rfind("\n", 0, offset) + 1 : offset]
+        unescaped = before.replace("\\'", "").replace('\\"', "")
+        if before.lstrip().startswith("#") or " # " in before:
+            yield "a placeholder in a comment: a value with a line break would end it"
+        elif unescaped.count('"') % 2 or unescaped.count("'") % 2:
+            yield "a placeholder inside quotes: it brings its own"
+        elif before and before[-1] not in " \t=(;":
+            yield "a placeholder in the middle of a word: assign it to a variable first"
+        else:
+            yield ""
 
 
 class _Samples(dict[str, str]):

@@ -11,16 +11,17 @@ from eidos.errors import InvalidData, NotFound
 from eidos.model.recipe import API_VERSION
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
-from eidos.templates.markup import parse
+from eidos.templates.placeholder import preload
+from eidos.templates.text_template import parse_template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Union
 
-    from eidos.templates.markup import Piece
+    from eidos.templates.placeholder import Part
 
-    #: Text, the documents of YAML, or {"pieces": a text taken apart}.
-    Content = Union[str, list[Any], dict[str, list[Piece]]]
+    #: Text, or the documents of YAML that is already parsed.
+    Content = Union[str, list[Any]]
 
 EVERY, ALL, INDEX = "every", "all", "bundle.yaml"
 RESERVED = (EVERY, ALL)
@@ -82,15 +83,9 @@ class Templates(Record):
             known[path] = split(self.source(path), self.name(path))
         return known[path]
 
-    def pieces(self, path: str) -> list[Piece]:
-        """A template that is text, taken apart; InvalidData with the line of what is wrong."""
-        content = self._content(path)
-        if isinstance(content, dict):
-            return content["pieces"]
-        known: dict[str, list[Piece]] = self.__dict__.setdefault("_pieces", {})
-        if path not in known:
-            known[path] = parse(path, self.source(path))
-        return known[path]
+    def parts(self, path: str) -> list[Part]:
+        """The parts of a template that is text; InvalidData with the line of what is wrong."""
+        return parse_template(self.source(path))
 
     def ids(self) -> tuple[str, ...]:
         """The sets that there are."""
@@ -125,7 +120,9 @@ def shipped() -> Templates:
     """The templates that eidos carries."""
     from eidos.files import resources
 
-    return Templates(resources.load_bundle_templates())
+    tree = resources.load_bundle_templates()
+    preload(tree["splits"])
+    return Templates(tree["files"])
 
 
 def over(below: Templates, folder: str) -> Templates:

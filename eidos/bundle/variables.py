@@ -24,7 +24,7 @@ from __future__ import annotations
 from eidos import __version__
 from eidos.bundle import registry_mirror
 from eidos.model.number_format import format_scalar
-from eidos.templates.markup import Markup
+from eidos.templates.text_template import Markdown, markdown_cell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def of_bundle(shared: Names, components: Iterable[tuple[Component, str]], recipe
     order = [component.id for component, _ in made]
     names = dict(shared)
     names.update({"order": order, "order.reverse": order[::-1]})
-    names["components-table"] = Markup(
+    names["components-table"] = Markdown(
         _table(
             ("", "component", "chart", "version", "namespace", "why"),
             (
@@ -151,7 +151,7 @@ def of_bundle(shared: Names, components: Iterable[tuple[Component, str]], recipe
         )
     )
     reasons = any(subtype.context for measurement in recipe.measurements for subtype in measurement.subtypes)
-    names["readings-table"] = Markup(
+    names["readings-table"] = Markdown(
         _table(
             ("reading", "value", "why") if reasons else ("reading", "value"),
             (
@@ -172,7 +172,5 @@ def _needed(id: str, made: Iterable[tuple[Component, str]]) -> str:
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    from eidos.templates.markup import cell
-
-    lines = [heads, tuple("---" for _ in heads), *(tuple(map(cell, row)) for row in rows)]
+    lines = [heads, tuple("---" for _ in heads), *(tuple(map(markdown_cell, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from eidos import __version__
 from eidos.cli import AS_FLAGS, COMMANDS
 from eidos.cli.options import BEFORE_THE_VERB
+from eidos.templates.text_template import fill_text, parse_template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _operands(verb: Verb) -> dict[str, str]:
 
 # -- bash: one function that looks at the words so far (bash manual, "Programmable Completion") --
 
-_BASH = r"""# bash completion for eidos @version@. Load it with: source <(eidos completion bash)
+_BASH = r"""# bash completion for eidos @{version}. Load it with: source <(eidos completion bash)
 # shellcheck shell=bash
 
 _eidos() {
@@ -47,7 +48,7 @@ _eidos() {
     fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            @before@)
+            @{before})
                 if [[ ${COMP_WORDS[i + 1]} == '=' ]]; then ((i++)); fi
                 ((i++))
                 ;;
@@ -59,11 +60,11 @@ _eidos() {
         esac
     done
     case $verb in
-@verbs@
+@{verbs}
         *) return ;;
     esac
     case "$verb $prev" in
-@values@
+@{values}
     esac
     if [[ -z $values ]]; then
         if [[ -n $files && $cur != -* ]]; then
@@ -82,7 +83,7 @@ _eidos() {
     done < <(compgen -W "$values" -- "$cur")
 }
 
-complete -F _eidos @programs@
+complete -F _eidos @{programs}
 """
 
 
@@ -121,25 +122,25 @@ def _bash_values(verb: str, options: Iterable[Option]) -> list[str]:
 
 # -- zsh: specifications for _arguments (zshcompsys(1)) --
 
-_ZSH = r"""#compdef @programs@
-# zsh completion for eidos @version@. Load it after compinit with: source <(eidos completion zsh)
+_ZSH = r"""#compdef @{programs}
+# zsh completion for eidos @{version}. Load it after compinit with: source <(eidos completion zsh)
 
 _eidos() {
   local curcontext="$curcontext" state
   local -a line commands
   local -A opt_args
   commands=(
-@commands@
+@{commands}
   )
   _arguments -C -A '-*' \
-@before@
+@{before}
     '1:command:->command' \
     '*::argument:->argument'
   case $state in
     command) _describe -t commands command commands ;;
     argument)
       case $line[1] in
-@verbs@
+@{verbs}
       esac
       ;;
   esac
@@ -148,7 +149,7 @@ _eidos() {
 if [[ $funcstack[1] == _eidos ]]; then
   _eidos "$@"
 else
-  compdef _eidos @programs@
+  compdef _eidos @{programs}
 fi
 """
 
@@ -192,13 +193,13 @@ def _zsh_option(option: Option) -> str:
 
 # -- fish: one "complete" for each thing (fish's complete(1)) --
 
-_FISH = r"""# fish completion for eidos @version@. Load it with: eidos completion fish | source
+_FISH = r"""# fish completion for eidos @{version}. Load it with: eidos completion fish | source
 
 function __eidos_verb -d 'Whether the verb on the command line is the one that is named, or none'
     set -l words (commandline -opc)
     while set -e words[1]; and set -q words[1]
         switch $words[1]
-            case @before@
+            case @{before}
                 set -e words[1]
             case '-*'
             case '*'
@@ -209,8 +210,8 @@ function __eidos_verb -d 'Whether the verb on the command line is the one that i
     test -z "$argv[1]"
 end
 
-for __eidos_program in @programs@
-@completes@
+for __eidos_program in @{programs}
+@{completes}
 end
 set -e __eidos_program
 """
@@ -262,7 +263,5 @@ def _quoted(text: str) -> str:
 
 
 def _fill(template: str, **parts: str) -> str:
-    """``template`` with each ``@name@`` replaced."""
-    for name, part in {**parts, "version": __version__, "programs": PROGRAMS}.items():
-        template = template.replace(f"@{name}@", part)
-    return template
+    """``template`` with the parts in place of its placeholders."""
+    return fill_text("", parse_template(template), {"version": __version__, "programs": PROGRAMS, **parts})

@@ -30,7 +30,7 @@ VALUES_FOLDER = "values/"
 #: The values of charts in the archive: path below ``recipes/values/``, without its suffix → tree.
 VALUES_JSON = "values.json"
 
-#: The bundle templates in the archive: path below ``templates/bundles/`` → text, or documents.
+#: The bundle templates in the archive, as :func:`load_bundle_templates` returns them.
 TEMPLATES_JSON = "templates.json"
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -147,7 +147,11 @@ def preload() -> None:
 
 
 def load_bundle_templates() -> dict[str, Any]:
-    """All bundle templates: path below ``templates/bundles/`` → text; in the archive, documents, or {"pieces": a parsed text}."""
+    """All bundle templates: ``files`` maps the path below ``templates/bundles/`` to its text.
+
+    In the archive YAML comes as a list of documents, and ``splits`` has what :func:`eidos.templates.template_syntax.split_text` returns
+    for each text with placeholders; elsewhere it is empty.
+    """
     if _templates_cache:
         return _parse_json(_templates_cache[0])
     try:
@@ -155,7 +159,7 @@ def load_bundle_templates() -> dict[str, Any]:
     except OSError:
         folder = os.path.join(_PACKAGED, "templates", "bundles")
         folder = folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "templates", "bundles")
-        return {name: read_text(f"templates/bundles/{name}") for name, _ in walk_files(folder)}
+        return {"files": {name: read_text(f"templates/bundles/{name}") for name, _ in walk_files(folder)}, "splits": {}}
 
 
 def walk_files(folder: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,8 @@
-"""Templates: placeholders, and the texts and trees that hold them.
+"""The one placeholder engine: templates of bundles, manifests and pages are all filled in here.
 
-Knows the syntax of placeholders and how values are quoted; must not know any variable's meaning.
+Knows how placeholders are written and how values are quoted; must not know what any name means. A template has no conditions and no loops.
+:mod:`~eidos.templates.placeholder` parses and resolves placeholders, :mod:`~eidos.templates.text_template` fills in scripts and pages,
+:mod:`~eidos.templates.tree_template` fills in YAML that is already parsed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,19 @@
-r"""Placeholders of templates: ``@{name}``, ``@{name?}``, ``@{name | default}``.
+r"""Placeholders: how one is parsed, and what it resolves to.
 
-Knows how one is written and what it asks of a table of names; must not know what the names mean, nor what the text around it is.
-``@@{`` is a literal ``@{``, and an ``@`` anywhere else is itself, so that scripts keep their ``"$@"``.
+Knows the form of a placeholder and how it looks up its name in a table of values; must not know what the names mean, nor what kind of text
+is around it.
 
->>> [part if isinstance(part, str) else (part.name, part.optional) for part in parts("to @{where} by @{who?} @@{x}")]
-['to ', ('where', False), ' by ', ('who', True), ' @{x}']
+====================  =================================================================================
+``@{name}``           the value of that name; MissingValue without one
+``@{name?}``          the value, or ABSENT
+``@{name | word}``    the value, or the default, a scalar of YAML, where it is absent, null or empty text
+``@@{``               a literal ``@{``; an ``@`` anywhere else is itself, so scripts keep their ``"$@"``
+====================  =================================================================================
+
+>>> [part if isinstance(part, str) else (part.name, part.kind) for part in parse_text("to @{node} by @{user?} @@{x}")]
+['to ', ('node', 'required'), ' by ', ('user', 'optional'), ' @{x}']
+>>> [part.resolve({"a": ""}) for part in parse_text("@{a | 1}@{b?}") if isinstance(part, Placeholder)]
+[1, ABSENT]
 """
 
 from __future__ import annotations
@@ -16,95 +25,92 @@ from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, Union
 
-    Part = Union[str, "Expression"]
+    Part = Union[str, "Placeholder"]
 
-#: What stands for a name that is not there and may be missing.
+REQUIRED, OPTIONAL, DEFAULT = "required", "optional", "default"
+
+#: What an optional placeholder without a value resolves to. It is false.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
 
-#: No default is given.
-DEFAULT: Any = object()
+#: Text → its parts, for every text that was parsed.
+_parsed: dict[str, list[Part]] = {}
+
+#: Text → what ``split_text`` returns for it, for every text that the archive brings already split.
+_splits: dict[str, Sequence[Any]] = {}
 
 
-class Malformed(InvalidData):
-    """A placeholder that is none."""
+class MalformedPlaceholder(InvalidData):
+    """A placeholder whose syntax is wrong; ``line`` is its line in the text that was parsed."""
+
+    line = 0
 
 
-class Missing(InvalidData):
-    """A name that is not there and has to be."""
+class MissingValue(InvalidData):
+    """A required placeholder, of that ``name``, has no value."""
 
     name = ""
 
 
-class Expression(Record):
-    """One placeholder: its name, whether that may be missing, and what stands in for it then."""
+class Placeholder(Record):
+    """One placeholder; ``line`` is where it stands in its text, ``context`` the Markdown around it: "fence", "code" or ""."""
 
     name: str
-    optional: bool = False
-    default: Any = DEFAULT
+    kind: str = REQUIRED
+    default: Any = None
+    line: int = 1
+    context: str = ""
 
-    def value(self, names: Mapping[str, Any]) -> Any:
-        """What it stands for; ABSENT when it may be missing and is. Raises Missing with the nearest name."""
-        value = names.get(self.name, ABSENT)
-        if value is ABSENT or (value in ("", None) and self.default is not DEFAULT):
-            if self.default is not DEFAULT:
-                return self.default
-            if not self.optional:
-                missing = Missing(f"nothing is known by the name {self.name!r}", did_you_mean(self.name, names))
-                missing.name = self.name
-                raise missing
+    def resolve(self, values: Mapping[str, Any]) -> Any:
+        """The value; ABSENT for an optional one that has none. Raises MissingValue, with the nearest name as its hint."""
+        value = values.get(self.name, ABSENT)
+        if self.kind == DEFAULT:
+            return self.default if value is ABSENT or value in ("", None) else value
+        if value is ABSENT and self.kind == REQUIRED:
+            fault = MissingValue(f"nothing is known by the name {self.name!r}", did_you_mean(self.name, values))
+            fault.name = self.name
+            raise fault
         return value
 
 
-def read(inner: str) -> Expression:
-    """The expression between the braces; Malformed when there is none."""
-    name, bar, default = inner.partition("|")
+def parse_text(text: str) -> list[Part]:
+    """Literal text and placeholders, in order. Raises MalformedPlaceholder.
+
+    Each text is parsed once in a process: templates are few, and filled in again and again.
+    """
+    if "@{" not in text:
+        return [text] if text else []
+    parts = _parsed.get(text)
+    if parts is None:
+        split = _splits.get(text)
+        if split is None:
+            from eidos.templates.template_syntax import split_text
+
+            split = split_text(text)
+        parts = _parsed[text] = [part if isinstance(part, str) else _parse_placeholder(*part) for part in split]
+    return parts
+
+
+def preload(splits: Mapping[str, Sequence[Any]]) -> None:
+    """Remember texts that were split when the archive was built."""
+    _splits.update(splits)
+
+
+def _parse_placeholder(inner: str | None, line: int, context: str) -> Placeholder:
+    name, bar, word = (inner or "").partition("|")
     name = name.strip()
-    optional = name.endswith("?")
-    name = name[:-1] if optional else name
-    if not name or not name.isascii() or any(char.isspace() or char in "{}?@\"'" for char in name) or (bar and optional):
-        raise Malformed(f"'@{{{inner}}}' is no placeholder", "write @{name}, @{name?} or @{name | default}")
+    is_optional = name.endswith("?")
+    name = name[:-1] if is_optional else name
+    if not name or not name.isascii() or any(char.isspace() or char in "{}?@\"'" for char in name) or (bar and is_optional):
+        fault = MalformedPlaceholder(f"'@{{{inner}}}' is no placeholder", "write @{name}, @{name?} or @{name | default}")
+        if inner is None:
+            fault = MalformedPlaceholder("'@{' begins a placeholder that does not end", "write @@{ for the characters @{")
+        fault.line = line
+        raise fault
     if not bar:
-        return Expression(name, optional)
-    default = default.strip()
-    quoted = len(default) > 1 and default[0] == default[-1] and default[0] in "\"'"
-    return Expression(name, False, default[1:-1] if quoted else scalar(default))
-
-
-def parts(text: str) -> list[Part]:
-    """``text`` in pieces: what stands as it is, and expressions; Malformed for a placeholder that does not end or is none."""
-    found: list[Part] = []
-    at = text.find("@{")
-    start = 0
-    literal = ""
-    while at >= 0:
-        literal += text[start:at]
-        if literal.endswith("@"):
-            literal = literal[:-1] + "@{"
-            start = at + 2
-        else:
-            end = text.find("}", at)
-            if end < 0 or "\n" in text[at:end]:
-                raise Malformed(f"'{text[at : at + 20]}' begins a placeholder that does not end", "write @@{ for the characters @{")
-            if literal:
-                found.append(literal)
-            literal = ""
-            found.append(read(text[at + 2 : end]))
-            start = end + 1
-        at = text.find("@{", start)
-    literal += text[start:]
-    if literal:
-        found.append(literal)
-    return found
-
-
-def line_of(text: str, name: str) -> int:
-    """The line of the first placeholder for ``name``; 0 when there is none."""
-    at = text.find("@{")
-    while at >= 0:
-        if text[at + 2 :].lstrip().startswith(name):
-            return text.count("\n", 0, at) + 1
-        at = text.find("@{", at + 2)
-    return 0
+        return Placeholder(name, OPTIONAL if is_optional else REQUIRED, None, line, context)
+    word = word.strip()
+    is_quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
+    return Placeholder(name, DEFAULT, word[1:-1] if is_quoted else scalar(word), line, context)

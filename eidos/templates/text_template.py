@@ -1,99 +1,96 @@
-r"""Templates that are text, taken apart: ``string.Template`` with placeholders of our own.
+r"""Templates that are text: scripts for bash and pages of Markdown.
 
-Knows where in a script or a page a placeholder stands; must not know what stands for it: :mod:`eidos.templates.markup` fills it in. The
-delimiter is one that shells and Markdown leave alone. The archive carries templates taken apart already, because ``string`` imports
-``re``, which takes longer than filling them all in.
+Knows how a value is quoted where it will be read; must not know what the values are. In a script every placeholder becomes one word,
+whatever its value holds, and a list one word for each item: write ``version=@{component.version}``, without quotes around it. In Markdown
+it becomes text in which nothing is markup; in code it stays code, on one line. Anywhere else values stand as they are.
 
->>> Text('name=@{name} "$@" @@{x}').pieces("a.sh")
-['name=', ['name', 0, None, 1, ''], ' "$@" @{x}']
->>> Text("`@{a | 1}`").pieces("a.md")
-['`', ['a', 2, '1', 1, 'code'], '`']
+>>> fill_text("a.sh", parse_template("name=@{name}; set -- @{words}"), {"name": "it's $HOME", "words": ["a b", "c"]})
+'name=\'it\'"\'"\'s $HOME\'; set -- \'a b\' \'c\''
+>>> fill_text("a.md", parse_template("is **@{name}**, `@{name}`"), {"name": "a*b|c"})
+'is **a\\*b\\|c**, `a*b|c`'
 """
 
 from __future__ import annotations
 
-import re
-from string import Template
-
 from eidos.errors import InvalidData
 from eidos.model.number_format import format_scalar
-from eidos.templates.placeholder import DEFAULT, Malformed, read
+from eidos.templates.placeholder import ABSENT, MalformedPlaceholder, parse_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, ClassVar
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-    from eidos.templates.markup import Piece
+    from eidos.templates.placeholder import Part
+
+_MARKUP = {ord(char): "\\" + char for char in "\\`*_[]<>|&~#!$"}
+_LINE_BREAKS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
+_PLAIN_CODE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=+@,%")
 
 
-class Text(Template):
-    """A template of ``string.Template`` whose placeholders are expressions: ``@{name}``; see :mod:`eidos.templates.placeholder`."""
+class Markdown(str):
+    """Text that is Markdown already, and is not escaped again."""
 
-    delimiter = "@"
-    flags = re.ASCII
-    # The groups that string.Template knows; an @ before anything but a brace is itself.
-    pattern: ClassVar[Any] = r"@(?:(?P<escaped>@(?=\{))|(?P<named>(?!))|\{(?P<braced>[^{}\n]*)\}|(?P<invalid>\{))"
+    __slots__ = ()
 
-    def pieces(self, path: str) -> list[Piece]:
-        """What stands as it is, and of each placeholder name, kind, default, line and surroundings.
 
-        Raises InvalidData with the line of a placeholder that is none.
-        """
-        found: list[Piece] = []
-        literal = ""
-        end = 0
-        for match in self.pattern.finditer(self.template):
-            literal += self.template[end : match.start()]
-            end = match.end()
-            if match["escaped"] is not None:
-                literal += "@"
-                continue
-            if literal:
-                found.append(literal)
-            literal = ""
-            expression = self._expression(match)
-            kind = int(expression.optional) or 2 * int(expression.default is not DEFAULT)
-            default = None if expression.default is DEFAULT else format_scalar(expression.default)
-            found.append([expression.name, kind, default, self._line(match), self._surroundings(match) if path.endswith(".md") else ""])
-        literal += self.template[end:]
-        return [*found, literal] if literal else found
+def parse_template(text: str) -> list[Part]:
+    """The parts of a text. Raises InvalidData with the line of a malformed placeholder."""
+    try:
+        return parse_text(text)
+    except MalformedPlaceholder as fault:
+        raise InvalidData(f"line {fault.line}: {fault.message}", fault.hint) from fault
 
-    def placeholders(self, path: str) -> Iterator[tuple[str, int, str]]:
-        """Name, line, and what is wrong with where it stands ("" for nothing), of each placeholder; InvalidData as for :meth:`pieces`."""
-        for match in self.pattern.finditer(self.template):
-            if match["escaped"] is None:
-                expression = self._expression(match)
-                yield expression.name, self._line(match), self._misplaced(match) if path.endswith(".sh") else ""
 
-    def _expression(self, match: re.Match[str]) -> Any:
+def fill_text(path: str, parts: Sequence[Part], values: Mapping[str, Any]) -> str:
+    """The text with values in place of its placeholders; the ending of ``path`` decides how they are quoted.
+
+    Values are inserted as they are, and never searched for placeholders. Raises InvalidData with the line of a required name without one.
+    """
+    quote = _shell_words if path.endswith(".sh") else _markdown if path.endswith(".md") else _plain
+    filled: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            # A paragraph of a page that came to nothing takes the empty line after it along.
+            is_hollow = quote is _markdown and part.startswith("\n\n") and filled[-1:] == [""] and "".join(filled[-2:]).endswith("\n\n")
+            filled.append(part[2:] if is_hollow else part)
+            continue
         try:
-            if match["braced"] is None:
-                raise Malformed("'@{' begins a placeholder that does not end", "write @@{ for the characters @{")
-            return read(match["braced"])
+            filled.append(quote(part.resolve(values), part.context))
         except InvalidData as fault:
-            raise Malformed(f"line {self._line(match)}: {fault.message}", fault.hint) from fault
+            raise type(fault)(f"line {part.line}: {fault.message}", fault.hint) from fault
+    return "".join(filled)
 
-    def _line(self, match: re.Match[str]) -> int:
-        return self.template.count("\n", 0, match.start()) + 1
 
-    def _begin(self, match: re.Match[str]) -> int:
-        return self.template.rfind("\n", 0, match.start()) + 1
+def _plain(value: Any, _: str) -> str:
+    return "" if value is ABSENT else ", ".join(map(format_scalar, value)) if isinstance(value, (list, tuple)) else format_scalar(value)
 
-    def _surroundings(self, match: re.Match[str]) -> str:
-        begin = self._begin(match)
-        if sum(line.lstrip().startswith("```") for line in self.template[:begin].split("\n")) % 2:
-            return "fence"
-        return "code" if self.template.count("`", begin, match.start()) % 2 else ""
 
-    def _misplaced(self, match: re.Match[str]) -> str:
-        """What is wrong with the place of a placeholder in a script: it makes words of its own, so it stands where a word can begin."""
-        before = self.template[self._begin(match) : match.start()]
-        if before.lstrip().startswith("#") or " # " in before:
-            return "a placeholder in a comment: a value with a line break would end it"
-        plain = before.replace("\\'", "").replace('\\"', "")
-        if plain.count('"') % 2 or plain.count("'") % 2:
-            return "a placeholder inside quotes: it brings its own"
-        if before and before[-1] not in " \t=(;":
-            return "a placeholder in the middle of a word: assign it to a variable first"
-        return ""
+def _shell_words(value: Any, _: str) -> str:
+    words = [format_scalar(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else format_scalar(value)]
+    if any("\0" in word for word in words):
+        raise InvalidData("the value holds a NUL, which no shell can take")
+    return " ".join(map(shell_word, words))
+
+
+def _markdown(value: Any, context: str) -> str:
+    if isinstance(value, Markdown):
+        return str(value)
+    text = _plain(value, "").translate(_LINE_BREAKS)
+    if context == "fence":
+        return text if text and set(text) <= _PLAIN_CODE else shell_word(text)
+    return text.replace("`", "'") if context else text.translate(_MARKUP)
+
+
+def shell_word(text: str) -> str:
+    """One word for a shell, always in single quotes, in which no character is special (POSIX.1-2017, Shell Command Language 2.2.2)."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def markdown_cell(text: str) -> str:
+    r"""Text for a cell of a table in Markdown.
+
+    >>> markdown_cell("a|b\nc")
+    'a\\|b c'
+    """
+    return text.translate(_LINE_BREAKS).translate(_MARKUP)

@@ -1,11 +1,11 @@
 """Templates that are data: plain trees with placeholders in their strings.
 
-Knows trees and expressions; must not know files, charts or recipes. A string that is one placeholder and nothing else becomes the value
-itself, with its type; in a longer string the value stands as text. What may be missing and is takes its key along, and a mapping or a
-list that is left empty goes, too; one that was written empty stays. An item of a list that is a placeholder for a list stands for its
-items. Values are never read as YAML, so none can break the syntax.
+Knows trees and placeholders; must not know files, charts or recipes. A string that is one placeholder and nothing else becomes the value
+itself, with its type; within a longer string the value stands as text. An optional value that is absent takes its key along, and a mapping
+or a list that is left empty goes, too; one that was written empty stays. An item of a list that is a placeholder for a list is replaced by
+its items. Keys are not filled in. Values are never read as YAML, so none can break the syntax.
 
->>> fill({"cdi": "@{cdi}", "env": {"proxy": "@{proxy?}"}, "list": []}, {"cdi": True})
+>>> fill_tree({"cdi": "@{cdi}", "env": {"proxy": "@{proxy?}"}, "list": []}, {"cdi": True})
 {'cdi': True, 'list': []}
 """
 
@@ -14,76 +14,97 @@ from __future__ import annotations
 from eidos.errors import InvalidData
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe import copied
-from eidos.templates.placeholder import ABSENT, Missing, parts
+from eidos.templates.placeholder import ABSENT, MalformedPlaceholder, MissingValue, parse_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from eidos.templates.placeholder import Expression
+    from eidos.templates.placeholder import Placeholder
 
 
-def fill(tree: Any, names: Mapping[str, Any]) -> Any:
+def fill_documents(documents: Sequence[Any], values: Mapping[str, Any], name: str, source: Callable[[], str]) -> list[Any]:
+    """Each document of the template ``name`` filled in, as :func:`fill_tree` does; ``source`` gives its text.
+
+    Raises InvalidData that begins with the name and, for a value that is missing, the line.
+    """
+    try:
+        return [fill_tree(document, values) for document in documents]
+    except MissingValue as fault:
+        line = placeholder_line(source(), fault.name)
+        raise InvalidData(f"{name}, line {line}: {fault.message}" if line else f"{name}: {fault.message}", fault.hint) from fault
+    except InvalidData as fault:
+        raise InvalidData(f"{name}: {fault.message}", fault.hint) from fault
+
+
+def fill_tree(tree: Any, values: Mapping[str, Any]) -> Any:
     """``tree`` with values in place of its placeholders; ABSENT when nothing is left of it.
 
-    Nothing is shared with ``names``. Raises InvalidData (Missing) for a name that is not there.
+    Nothing is shared with ``values``. Raises MissingValue for a required name without a value, and InvalidData for a list or a mapping in
+    the middle of a text.
     """
     if isinstance(tree, str):
-        return _text(tree, names) if "@{" in tree else tree
+        return _fill_string(tree, values) if "@{" in tree else tree
     if isinstance(tree, dict):
-        filled = {key: fill(value, names) for key, value in tree.items()}
-        left: Any = {key: value for key, value in filled.items() if value is not ABSENT}
+        filled = {key: fill_tree(value, values) for key, value in tree.items()}
+        remaining: Any = {key: value for key, value in filled.items() if value is not ABSENT}
     elif isinstance(tree, (list, tuple)):
-        left = []
+        remaining = []
         for item in tree:
-            value = fill(item, names)
-            # An item that is a placeholder for a list stands for its items.
+            value = fill_tree(item, values)
             if isinstance(value, list) and isinstance(item, str):
-                left += value
+                remaining += value
             elif value is not ABSENT:
-                left.append(value)
+                remaining.append(value)
     else:
         return tree
-    return ABSENT if tree and not left else left
+    return ABSENT if tree and not remaining else remaining
 
 
-def _text(text: str, names: Mapping[str, Any]) -> Any:
-    pieces = parts(text)
-    if len(pieces) == 1 and not isinstance(pieces[0], str):
-        return copied(pieces[0].value(names))
+def _fill_string(text: str, values: Mapping[str, Any]) -> Any:
+    parts = parse_text(text)
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return copied(parts[0].resolve(values))
     filled = []
-    for piece in pieces:
-        value = piece if isinstance(piece, str) else piece.value(names)
+    for part in parts:
+        if isinstance(part, str):
+            filled.append(part)
+            continue
+        value = part.resolve(values)
         if value is ABSENT:
             return ABSENT
         if isinstance(value, (dict, list, tuple)):
-            assert not isinstance(piece, str)
             kind = "mapping" if isinstance(value, dict) else "list"
-            raise InvalidData(f"{piece.name!r} is a {kind}, which cannot stand inside a text", "let it stand alone in its string")
+            raise InvalidData(f"{part.name!r} is a {kind}, which cannot stand inside a text", "let it stand alone in its string")
         filled.append(format_scalar(value))
     return "".join(filled)
 
 
-def fill_text(text: str, names: Mapping[str, Any]) -> str | None:
-    """One string, as text; None when a name in it may be missing and is, or must not be and is."""
-    try:
-        value = _text(text, names)
-    except Missing:
-        return None
-    return None if value is ABSENT else format_scalar(value)
+def placeholders(tree: Any, *, of_keys: bool = False) -> Iterator[Placeholder]:
+    """Every placeholder in the values of a tree, or in its keys. Raises MalformedPlaceholder."""
+    for text in template_strings(tree, of_keys=of_keys):
+        yield from (part for part in parse_text(text) if not isinstance(part, str))
 
 
-def expressions(tree: Any, keys: bool = False) -> Iterator[Expression]:
-    """Every placeholder of a tree, of its ``keys`` instead if so asked; raises Malformed."""
+def template_strings(tree: Any, *, of_keys: bool = False) -> Iterator[str]:
+    """Every value of a tree, or every key, that has a placeholder in it."""
     if isinstance(tree, str):
-        if not keys:
-            yield from (piece for piece in parts(tree) if not isinstance(piece, str))
+        if "@{" in tree and not of_keys:
+            yield tree
     elif isinstance(tree, dict):
         for key, value in tree.items():
-            if keys:
-                yield from (piece for piece in parts(key) if not isinstance(piece, str))
-            yield from expressions(value, keys)
+            if of_keys:
+                yield from template_strings(key)
+            yield from template_strings(value, of_keys=of_keys)
     elif isinstance(tree, (list, tuple)):
         for item in tree:
-            yield from expressions(item, keys)
+            yield from template_strings(item, of_keys=of_keys)
+
+
+def placeholder_line(source: str, name: str) -> int:
+    """The line of the first placeholder for ``name`` in the text of a tree; 0 when there is none."""
+    try:
+        return next((part.line for part in parse_text(source) if not isinstance(part, str) and part.name == name), 0)
+    except MalformedPlaceholder:  # in a comment, perhaps: the tree itself was parsed
+        return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
-import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,11 +15,8 @@ from eidos.bundle.bundle_options import assignment
 from eidos.bundle.chart_values import assign, lookup, overlay
 from eidos.errors import EidosError, IntegrityError, InvalidData
 from eidos.model.recipe import Recipe
-from eidos.templates.markup import fill as fill_text
-from eidos.templates.markup import parse
-from eidos.templates.placeholder import ABSENT, parts
-from eidos.templates.text_template import Text
-from eidos.templates.tree_template import fill
+from eidos.templates.text_template import fill_text, parse_template
+from eidos.templates.tree_template import fill_tree
 from eidos.workflow import make_bundle
 
 TRAPS = [
@@ -52,14 +48,14 @@ many = st.lists(texts, min_size=1, max_size=4).map("".join)
 
 def filled(path: str, template: str, names: dict[str, Any]) -> str:
     """A template of text, filled in."""
-    return fill_text(path, parse(path, template), names)
+    return fill_text(path, parse_template(template), names)
 
 
 @settings(max_examples=300, deadline=None)
 @given(many)
 @example("".join(TRAPS))
 def test_a_value_comes_out_of_yaml_as_it_went_in(text: str) -> None:
-    tree = fill({"whole": "@{x}", "part": "<@{x}>", "list": ["@{x}"]}, {"x": text})
+    tree = fill_tree({"whole": "@{x}", "part": "<@{x}>", "list": ["@{x}"]}, {"x": text})
     assert tree == {"whole": text, "part": f"<{text}>", "list": [text]}
     assert yaml.safe_load(formats.to_yaml(tree)) == tree
 
@@ -82,21 +78,6 @@ def test_a_value_in_markdown_stays_on_its_line(text: str) -> None:
     page = filled("a.md", "before @{x} after\n\n| `@{x}` | @{x} |\n```\nrun @{x}\n```\nend\n", {"x": text})
     assert len(page.splitlines()) == 7
     assert page.splitlines()[2].replace("\\|", "").count("|") >= 3
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.text(st.sampled_from("@{}|? ab.\n\"'$\\"), max_size=30))
-def test_placeholders_are_read_alike_in_data_and_text(text: str) -> None:
-    try:
-        pieces = parts(text)
-    except InvalidData:
-        with pytest.raises(InvalidData):
-            parse("a.sh", text)
-        return
-    names = [piece.name for piece in pieces if not isinstance(piece, str)]
-    assert [name for name, _, _ in Text(text).placeholders("a.sh")] == names
-    if not names:
-        assert filled("a.sh", text, {}) == fill(text, {})
 
 
 trees = st.recursive(
@@ -197,4 +178,3 @@ def test_readings_come_out_of_a_whole_bundle_as_they_went_in(images: dict[str, s
     for path, content in bundle.files.items():
         if path.endswith(".sh"):
             subprocess.run(["bash", "-n"], input=content, check=True)
-    assert ABSENT is not None

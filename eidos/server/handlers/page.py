@@ -12,6 +12,7 @@ import hashlib
 from eidos import __version__
 from eidos.files import resources
 from eidos.server.representation import make
+from eidos.templates.text_template import fill_text, parse_template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def answer() -> Answer:
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    page = page.replace("@{style}", style).replace("@{script}", script).replace("@{version}", __version__)
+    page = fill_text("page.html", parse_template(page), {"style": style, "script": script, "version": __version__})
     headers = [("Content-Security-Policy", policy), ("Referrer-Policy", "no-referrer"), ("Cross-Origin-Opener-Policy", "same-origin")]
     return make("text/html; charset=utf-8", page.encode(), public=True, headers=headers)
 
