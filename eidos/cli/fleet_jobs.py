@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eidos.fleet.ssh import Answer
     from eidos.fleet.summary import Silence
     from eidos.kube.api_client import Client
-    from eidos.manifest import Agent
+    from eidos.manifest import AgentOptions
     from eidos.model.snapshot import Snapshot
 
 _TAKEN = {"create-namespace", "delivery", "image", "memory", "kubernetes-version", "toleration", "gpu", *RIGHTS}
@@ -105,7 +105,7 @@ class Asked:
         if not ready:
             return
         agent = replace(self._agent, nodes=ready, run=os.urandom(4).hex())
-        trees = manifest.agent(agent)
+        trees = manifest.agent_manifests(agent)
         plan = jobs.Plan(
             agent.namespace,
             agent.run,
@@ -117,34 +117,34 @@ class Asked:
         yield from jobs.ask(plan, self.connect, parallel=self._values["parallel"], timeout=timeout, keep=self._values["keep"])
 
 
-def _agent(values: Values, selected: Sequence[str]) -> Agent:
+def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
     """The agent without its nodes."""
-    from eidos.bundle import bundle_options as labels
-    from eidos.manifest import Agent, agent_manifest, payload
+    from eidos.kube.labels import check_dns_label, parse_toleration
+    from eidos.manifest import AgentOptions, agent_manifest, payload
 
     how, argument = values["delivery"]
     sent: bytes | str
     if how == "image":
-        sent = kubernetes_fields.image(argument)
+        sent = kubernetes_fields.check_image(argument)
     elif how == "hostpath":
-        sent = kubernetes_fields.path(argument or "/opt/eidos/eidos.pyz")
+        sent = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
     else:
-        sent = payload.slim(values["program"] or argument or payload.running())
-    names = [name for name, _ in agent_manifest.facts().items() if name in collectors.names()]
-    return Agent(
-        namespace=kubernetes_fields.label(values["namespace"] or values["kube-namespace"] or Agent.namespace, "namespace"),
+        sent = payload.read_slim_program(values["program"] or argument or payload.running_program())
+    names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.names()]
+    return AgentOptions(
+        namespace=check_dns_label(values["namespace"] or values["kube-namespace"] or AgentOptions.namespace, "namespace"),
         create_namespace=values["create-namespace"],
         delivery=how,
         program=sent,
         image=values["image"] or "",
         memory=values["memory"] or "",
-        kubernetes=values["kubernetes-version"],
-        tolerations=tuple(map(labels.toleration, values["toleration"])) or None,
+        kubernetes_minor=values["kubernetes-version"],
+        tolerations=tuple(map(parse_toleration, values["toleration"])) or None,
         gpu=values["gpu"],
         rights=tuple(name for name in RIGHTS if values[name]),
         without=tuple(name for name in names if name not in selected),
-        timeout=min(COLLECT, max(1, int(values["timeout"] / 2))),
-        deadline=int(values["timeout"]) + SLACK,
+        timeout_s=min(COLLECT, max(1, int(values["timeout"] / 2))),
+        deadline_s=int(values["timeout"]) + SLACK,
     )
 
 

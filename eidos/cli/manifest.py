@@ -12,6 +12,7 @@ from eidos.cli import cluster_options, document_locations
 from eidos.cli.manifest_flags import OF_AGENT, OF_BOTH, OF_SERVER, RIGHTS, option, place
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb
 from eidos.errors import InvalidInput, NotFound
+from eidos.kube import labels
 from eidos.manifest import kubernetes_fields
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from eidos.cli.options import Values
-    from eidos.manifest import Agent, Server
+    from eidos.manifest import AgentOptions, ServerOptions
 
 AGENT, SERVER = "agent", "server"
 
@@ -93,14 +94,14 @@ def run(values: Values) -> int:
         raise InvalidInput("--format: manifests are yaml or json", "with --explain-privileges there is a table")
     if targets and kind == SERVER:
         raise InvalidInput(f"--output: {targets[0]!r} is no file; the server writes no document")
-    asked = _agent(values, targets, explains) if kind == AGENT else _server(values)
     from eidos import manifest
 
-    if explains and not isinstance(asked, manifest.Server):
-        document_locations.write(where, _rows(manifest.privileges(asked), fmt, document_locations.width(where)))
+    options = _agent_options(values, targets, explains) if kind == AGENT else _server_options(values)
+    if explains and not isinstance(options, manifest.ServerOptions):
+        document_locations.write(where, _rows(manifest.explain_privileges(options), fmt, document_locations.width(where)))
         return 0
-    trees = manifest.server(asked) if isinstance(asked, manifest.Server) else manifest.agent(asked)
-    document_locations.write(where, _printed(trees, manifest.notes(asked), fmt))
+    trees = manifest.server_manifests(options) if isinstance(options, manifest.ServerOptions) else manifest.agent_manifests(options)
+    document_locations.write(where, _printed(trees, manifest.manifest_notes(options), fmt))
     return 0
 
 
@@ -124,27 +125,27 @@ def _common(values: Values, needs_program: bool) -> dict[str, Any]:
         "delivery": how,
         "image": values["image"] or "",
         "memory": values["memory"] or "",
-        "kubernetes": values["kubernetes-version"],
+        "kubernetes_minor": values["kubernetes-version"],
     }
     named = values["namespace"] or values["kube-namespace"]
     if named:
-        common["namespace"] = kubernetes_fields.label(named, "namespace")
+        common["namespace"] = labels.check_dns_label(named, "namespace")
     if how != "configmap" and values["program"]:
         raise InvalidInput(f"--program: with --delivery {how} no file is carried", "leave one of the two out")
     if how == "image" and values["image"]:
         raise InvalidInput("--image is where Python comes from, and --delivery image brings its own", "leave --image out")
     if how == "hostpath":
-        common["program"] = _of("--delivery", kubernetes_fields.path, argument or "/opt/eidos/eidos.pyz")
+        common["program"] = _of("--delivery", kubernetes_fields.check_host_path, argument or "/opt/eidos/eidos.pyz")
     elif how == "image":
         if not argument:
             raise InvalidInput("--delivery image needs the image", "write it like --delivery image=registry.example.com/eidos:1.2.3")
-        common["program"] = _of("--delivery", kubernetes_fields.image, argument)
+        common["program"] = _of("--delivery", kubernetes_fields.check_image, argument)
     elif argument and values["program"]:
         raise InvalidInput(f"--program: {values['program']!r} and {argument!r}: one is enough")
     elif needs_program:
         from eidos.manifest import payload
 
-        common["program"] = payload.slim(values["program"] or argument or payload.running())
+        common["program"] = payload.read_slim_program(values["program"] or argument or payload.running_program())
     return common
 
 
@@ -156,12 +157,11 @@ def _of(flag: str, read: Callable[[Any], Any], said: Any) -> Any:
         raise InvalidInput(f"{flag}: {fault.message}", fault.hint) from fault
 
 
-def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
-    from eidos.bundle import bundle_options as labels
-    from eidos.manifest import Agent
+def _agent_options(values: Values, targets: Sequence[str], explains: bool) -> AgentOptions:
+    from eidos.manifest import AgentOptions
 
     common = _common(values, not explains)
-    selector = _of("--node-selector", labels.selector, values["node-selector"])
+    selector = _of("--node-selector", labels.parse_selector, values["node-selector"])
     what, label = values["per"] or ("", "")
     for name, wanted in (("nodes", "node"), ("groups", "group")):
         if values[name] and what != wanted:
@@ -169,15 +169,15 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
     found: tuple[str, ...] = tuple(dict.fromkeys(values["nodes"] if what == "node" else values["groups"]))
     also = [f"{label}={selector[label]}"] if label in selector else []
     for value in found if label else ():
-        _of("--groups", labels.selector, [f"{label}={value}", *also])
+        _of("--groups", labels.parse_selector, [f"{label}={value}", *also])
     if what and not found and not explains:
         found = _ask(values, selector, label)
-    return Agent(
+    return AgentOptions(
         **common,
         nodes=found if what == "node" else (),
         group=(label, found) if what == "group" else ("", ()),
         node_selector=selector,
-        tolerations=tuple(_of("--toleration", labels.toleration, taint) for taint in values["toleration"]) or None,
+        tolerations=tuple(_of("--toleration", labels.parse_toleration, taint) for taint in values["toleration"]) or None,
         schedule=values["schedule"] or "",
         output=targets[0] if targets else "",
         gpu=values["gpu"],
@@ -186,14 +186,13 @@ def _agent(values: Values, targets: Sequence[str], explains: bool) -> Agent:
     )
 
 
-def _server(values: Values) -> Server:
-    from eidos.bundle import bundle_options as labels
-    from eidos.manifest import Server
+def _server_options(values: Values) -> ServerOptions:
+    from eidos.manifest import ServerOptions
 
-    return Server(
+    return ServerOptions(
         **_common(values, True),
         monitoring=values["monitoring"],
-        monitoring_labels=_of("--monitoring-label", labels.selector, values["monitoring-label"]),
+        monitoring_labels=_of("--monitoring-label", labels.parse_selector, values["monitoring-label"]),
         otlp=values["otlp"] or "",
         issuer=values["tls-issuer"] or ("", ""),
         mesh=values["mesh"] or "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eidos.cli.options import Option, duration, path, text
 from eidos.errors import InvalidInput
+from eidos.kube.labels import check_dns_label, check_dns_subdomain, parse_selector
 from eidos.manifest import kubernetes_fields
 
 TYPE_CHECKING = False
@@ -55,23 +56,21 @@ def gpu(value: str) -> tuple[str, str]:
         raise InvalidInput(f"{value!r}: {way} takes nothing")
     argument = argument or usual
     if way == "runtime-class":
-        kubernetes_fields.subdomain(argument, "runtime class")
+        check_dns_subdomain(argument, "runtime class")
     elif way == "driver-root":
-        kubernetes_fields.path(argument)
+        kubernetes_fields.check_host_path(argument)
     elif way == "cdi":
-        kubernetes_fields.device(argument)
+        kubernetes_fields.check_cdi_device(argument)
     return way, argument
 
 
 def each(value: str) -> tuple[str, str]:
     """What gets a Job of its own: each node, or each group by a label."""
-    from eidos.bundle import bundle_options as labels
-
     what, _, label = value.partition("=")
     if value != "node" and (what != "group" or not label):
         raise InvalidInput(f"{value!r} is neither node nor group=LABEL", "as in group=nvidia.com/gpu.product")
     if label:
-        labels.selector([f"{label}="])
+        parse_selector([f"{label}="])
     return what, label
 
 
@@ -89,7 +88,7 @@ def place(value: str) -> str:
 
 def namespace(value: str) -> str:
     """A namespace."""
-    return kubernetes_fields.label(value, "namespace")
+    return check_dns_label(value, "namespace")
 
 
 def minor(value: str) -> int:
@@ -119,7 +118,7 @@ def issuer(value: str) -> tuple[str, str]:
         from eidos.suggest import did_you_mean
 
         raise InvalidInput(f"{value!r}: {kind!r} is none of {', '.join(ISSUERS)}", did_you_mean(kind, ISSUERS))
-    return kind, kubernetes_fields.subdomain(name, "name of an issuer")
+    return kind, check_dns_subdomain(name, "name of an issuer")
 
 
 def _facts() -> dict[str, str]:
@@ -154,20 +153,18 @@ OF_BOTH = (
     option("create-namespace", "make the namespace, too, with the pod security label that it needs"),
     option("delivery", f"how the program gets there: {', '.join(DELIVERIES)}", "HOW", default="configmap", convert=delivery),
     option("program", "the file that the ConfigMap carries (default: this one)", "FILE", convert=path, completes="file"),
-    option("image", "the image with Python 3.9 or newer (default: a pinned python:slim)", "REF", convert=kubernetes_fields.image),
-    option("memory", "how much memory it may take (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.memory),
+    option("image", "the image with Python 3.9 or newer (default: a pinned python:slim)", "REF", convert=kubernetes_fields.check_image),
+    option("memory", "how much memory it may take (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
     option("kubernetes-version", "the oldest version that must take it", "VERSION", default="1.30", convert=minor),
 )
 
 OF_AGENT = (
     option("per", "a Job for each node, or for each group=LABEL of nodes (default: one Job)", "WHAT", convert=each),
-    option(
-        "nodes", "the nodes for --per node, where the cluster is not to be asked", "NAME", many=True, convert=kubernetes_fields.subdomain
-    ),
+    option("nodes", "the nodes for --per node, where the cluster is not to be asked", "NAME", many=True, convert=check_dns_subdomain),
     option("groups", "the values of the label for --per group, where the cluster is not to be asked", "VALUE", many=True),
     option("node-selector", "a label that nodes must have: key=value", "LABEL", many=True),
     option("toleration", "taints to put up with, instead of the usual ones: key=value:effect, or *", "TAINT", many=True),
-    option("schedule", "a CronJob: five fields, or @daily and the like", "CRON", convert=kubernetes_fields.schedule),
+    option("schedule", "a CronJob: five fields, or @daily and the like", "CRON", convert=kubernetes_fields.check_schedule),
     option("gpu", f"how GPUs are reached: {', '.join(GPU)}; each may take =WHAT", "HOW", default="runtime-class", convert=gpu),
     *(option(name, help) for name, help in RIGHTS.items()),
     option("without", "leave facts out, with the mounts and rights that they need", "FACTS", many=True, choices=_facts),
@@ -181,9 +178,7 @@ OF_SERVER = (
     option("otlp", "send traces to this collector", "ENDPOINT", convert=otlp),
     option("tls-issuer", "a Certificate from this issuer of cert-manager: NAME, or Issuer/NAME", "NAME", convert=issuer),
     option("mesh", "what its mesh needs", "MESH", choices=_meshes),
-    option("ingress", "an Ingress for this host", "HOST", convert=kubernetes_fields.host),
-    option(
-        "ingress-class", "who serves the Ingress", "NAME", convert=lambda value: kubernetes_fields.subdomain(value, "class of an Ingress")
-    ),
+    option("ingress", "an Ingress for this host", "HOST", convert=kubernetes_fields.check_ingress_host),
+    option("ingress-class", "who serves the Ingress", "NAME", convert=lambda value: check_dns_subdomain(value, "class of an Ingress")),
     option("no-apparmor", "name no AppArmor profile: for nodes whose kernel has none"),
 )

@@ -1,22 +1,21 @@
 """Manifests that run eidos in a cluster: the agent, a Job, and the server, a Deployment.
 
-Knows the doors; must not know what a manifest holds: all of that is data below ``templates/kubernetes/``. A manifest is a plain
-tree, as the Kubernetes API has it, and manifests stand in the order in which they are to be applied.
+Knows the public functions of the package; must not know what a manifest holds: all of that is data below ``templates/kubernetes/``. A
+manifest is a plain tree, as the Kubernetes API defines it, and manifests are in the order in which to apply them.
 
->>> [tree["kind"] for tree in agent(Agent(delivery="hostpath", program="/opt/eidos/eidos.pyz"))]
+>>> [tree["kind"] for tree in agent_manifests(AgentOptions(delivery="hostpath", program="/opt/eidos/eidos.pyz"))]
 ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding', 'Job']
 """
 
 from __future__ import annotations
 
-from eidos.manifest import agent_manifest, server_manifest
-from eidos.manifest.agent_manifest import agent, privileges
-from eidos.manifest.manifest_options import Agent, Server
-from eidos.manifest.server_manifest import server
+from eidos.manifest.agent_manifest import agent_manifests, agent_template, explain_privileges
+from eidos.manifest.manifest_options import AgentOptions, ServerOptions
+from eidos.manifest.server_manifest import server_manifests, server_template
 
-__all__ = ["Agent", "Server", "agent", "notes", "privileges", "server"]
+__all__ = ["AgentOptions", "ServerOptions", "agent_manifests", "explain_privileges", "manifest_notes", "server_manifests"]
 
 
-def notes(asked: Agent | Server) -> list[str]:
-    """What whoever applies the manifests has to know, a paragraph each."""
-    return (server_manifest.prepared(asked) if isinstance(asked, Server) else agent_manifest.prepared(asked)).notes()
+def manifest_notes(options: AgentOptions | ServerOptions) -> list[str]:
+    """What whoever applies the manifests must know, a paragraph each."""
+    return (server_template(options) if isinstance(options, ServerOptions) else agent_template(options)).notes()

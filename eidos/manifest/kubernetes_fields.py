@@ -1,17 +1,15 @@
-"""What Kubernetes takes as a name, an image, a quantity, a schedule.
+"""Formats of fields in manifests: hosts, images, devices, memory, paths, schedules.
 
-Knows the forms, each with its source; must not know flags or manifests. Each function gives back what it was given, or raises
+Knows the formats, each with its source; must not know flags or manifests. A ``check_`` function returns the text it was passed, or raises
 InvalidInput with what is wrong and what is allowed.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.kube.labels import ALPHANUMERIC, LOWERCASE, check_dns_subdomain, is_word
 
-_SMALL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_LETTERS = _SMALL | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-#: Fields of a schedule, least and most, and the names that stand for numbers (robfig/cron v3, which Kubernetes reads schedules with).
+#: Fields of a schedule, minimum and maximum, and the names that stand for numbers (robfig/cron v3, which Kubernetes reads schedules with).
 _FIELDS = (
     ("minute", 0, 59, ""),
     ("hour", 0, 23, ""),
@@ -26,48 +24,24 @@ _DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
-def _word(text: str, most: int, allowed: frozenset[str], inside: str) -> bool:
-    return 0 < len(text) <= most and {text[0], text[-1]} <= allowed and set(text) <= allowed | set(inside)
-
-
-def label(text: str, what: str) -> str:
-    """A name that is one label (RFC 1123): small letters, digits, dashes.
-
-    >>> label("eidos", "namespace")
-    'eidos'
-    """
-    if not _word(text, 63, _SMALL, "-"):
-        raise InvalidInput(f"{text!r} is no {what}", "it has small letters, digits and dashes, at most 63, and no dash at its ends")
-    return text
-
-
-def subdomain(text: str, what: str = "name of a node") -> str:
-    """A name of labels with dots between (Kubernetes documentation, "Object Names and IDs": DNS subdomain).
-
-    >>> subdomain("ip-10-0-42-17.us-west-2.compute.internal")
-    'ip-10-0-42-17.us-west-2.compute.internal'
-    """
-    if len(text) > 253 or not all(_word(part, 253, _SMALL, "-") for part in text.split(".")):
-        hint = "it has small letters, digits, dashes and dots, at most 253, and each part begins and ends with a letter or digit"
-        raise InvalidInput(f"{text!r} is no {what}", hint)
-    return text
-
-
-def host(text: str) -> str:
+def check_ingress_host(text: str) -> str:
     """The name of a host as an Ingress takes it: a DNS subdomain, whose first label may be ``*``.
 
-    >>> host("eidos.example.com"), host("*.example.com")
+    >>> check_ingress_host("eidos.example.com"), check_ingress_host("*.example.com")
     ('eidos.example.com', '*.example.com')
     """
     if text.replace(".", "").isdigit() or ":" in text:
         raise InvalidInput(f"{text!r} is an address or has a port, and an Ingress takes a name", "write it like eidos.example.com")
-    return text if text.startswith("*.") and "*" not in text[1:] and subdomain(text[2:]) else subdomain(text, "name of a host")
+    if text.startswith("*.") and "*" not in text[1:]:
+        check_dns_subdomain(text[2:])
+        return text
+    return check_dns_subdomain(text, "name of a host")
 
 
-def image(text: str) -> str:
+def check_image(text: str) -> str:
     """The reference of an image (distribution/reference: [host[:port]/]path[:tag][@algorithm:digest]).
 
-    >>> image("registry.example.com:5000/tools/python:3.12-slim@sha256:" + "0" * 64).count("/")
+    >>> check_image("registry.example.com:5000/tools/python:3.12-slim@sha256:" + "0" * 64).count("/")
     2
     """
     hint = "write it like registry.example.com/tools/eidos:1.2.3"
@@ -79,11 +53,11 @@ def image(text: str) -> str:
     address, _, port = first.partition(":")
     algorithm, _, digits = digest.partition(":")
     problem = ""
-    if first and not (all(_word(part, 63, _LETTERS, "-") for part in address.split(".")) and (port.isdigit() or ":" not in first)):
+    if first and not (all(is_word(part, 63, ALPHANUMERIC, "-") for part in address.split(".")) and (port.isdigit() or ":" not in first)):
         problem = f"{first!r} is no host"
-    elif not all(_word(part, 255, _SMALL, "-_.") for part in path.split("/")) or len(name) > 255:
+    elif not all(is_word(part, 255, LOWERCASE, "-_.") for part in path.split("/")) or len(name) > 255:
         problem = f"{path!r} is no path; it has small letters, digits, and - _ . inside"
-    elif colon and not (0 < len(tag) <= 128 and tag[0] not in "-." and set(tag) <= _LETTERS | set("-_.")):
+    elif colon and not (0 < len(tag) <= 128 and tag[0] not in "-." and set(tag) <= ALPHANUMERIC | set("-_.")):
         problem = f"{tag!r} is no tag"
     elif at and not (algorithm.isalnum() and len(digits) >= 32 and set(digits) <= frozenset("0123456789abcdef")):
         problem = f"{digest!r} is no digest"
@@ -94,55 +68,55 @@ def image(text: str) -> str:
     return text
 
 
-def device(text: str) -> str:
+def check_cdi_device(text: str) -> str:
     """A device of CDI, by its qualified name: vendor/class=name (Container Device Interface, SPEC.md).
 
-    >>> device("nvidia.com/gpu=all")
+    >>> check_cdi_device("nvidia.com/gpu=all")
     'nvidia.com/gpu=all'
     """
     kind, _, name = text.partition("=")
     parts = kind.split("/")
-    kinds = len(parts) == 2 and all(part[:1].isalpha() and _word(part, 253, _LETTERS, "_-.") for part in parts)
-    if not kinds or not _word(name, 253, _LETTERS, "_-.:"):
+    kinds = len(parts) == 2 and all(part[:1].isalpha() and is_word(part, 253, ALPHANUMERIC, "_-.") for part in parts)
+    if not kinds or not is_word(name, 253, ALPHANUMERIC, "_-.:"):
         raise InvalidInput(f"{text!r} is no device of CDI", "write it like nvidia.com/gpu=all")
     return text
 
 
-def memory(text: str) -> str:
-    """A quantity of memory (Kubernetes documentation, "Quantity"): a whole number of bytes, and Ki, Mi, Gi, k, M or G.
+def check_memory(text: str) -> str:
+    """A quantity of memory, as :func:`parse_memory` takes it.
 
-    >>> memory("256Mi")
+    >>> check_memory("256Mi")
     '256Mi'
     """
-    size(text)
+    parse_memory(text)
     return text
 
 
-def size(text: str) -> int:
-    """How many bytes a quantity of memory is.
+def parse_memory(text: str) -> int:
+    """The bytes of a quantity of memory (Kubernetes documentation, "Quantity"): a whole number, and Ki, Mi, Gi, k, M or G.
 
-    >>> size("256Mi")
+    >>> parse_memory("256Mi")
     268435456
     """
     digits = text.rstrip("KkMGi")
     factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(text[len(digits) :], 0)
-    found = int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
-    if not 0 < found <= 1 << 40:
+    size_bytes = int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
+    if not 0 < size_bytes <= 1 << 40:
         raise InvalidInput(f"{text!r} is no quantity of memory, or one of nothing or of more than 1024Gi", "write it like 256Mi or 1Gi")
-    return found
+    return size_bytes
 
 
-def path(text: str) -> str:
+def check_host_path(text: str) -> str:
     """The path of a file on a node: absolute, and without ``..``, which the API refuses (``hostPath``)."""
     if not text.startswith("/") or ".." in text.split("/") or text.endswith("/") or not text.isprintable() or ":" in text:
         raise InvalidInput(f"{text!r} is no absolute path of a file", "write it like /opt/eidos/eidos.pyz")
     return text
 
 
-def schedule(text: str) -> str:
+def check_schedule(text: str) -> str:
     """When a CronJob runs: five fields, or one of ``@hourly``, ``@daily`` and the like.
 
-    >>> schedule("*/15 2-4 * * mon,fri")
+    >>> check_schedule("*/15 2-4 * * mon,fri")
     '*/15 2-4 * * mon,fri'
     """
     text = " ".join(text.split())
@@ -158,17 +132,17 @@ def schedule(text: str) -> str:
     if len(fields) != len(_FIELDS):
         raise InvalidInput(f"{text!r} is no schedule: it has {len(fields)} fields, and not five", hint)
     runs: list[set[int]] = []
-    for field, (what, least, most, names) in zip(fields, _FIELDS):
+    for field, (what, minimum, maximum, names) in zip(fields, _FIELDS):
         runs.append(set())
         for item in field.split(","):
             span, slash, step = item.partition("/")
             begin, dash, end = span.partition("-")
             low, high = _number(begin, names.split(" ")), _number(end, names.split(" "))
             every = begin in ("*", "?")
-            good = not dash if every else least <= low <= most and (not dash or low <= high <= most)
-            if not good or (slash and not (step.isascii() and step.isdigit() and int(step[:4]) > 0 and len(step) < 4)):
-                raise InvalidInput(f"{text!r} is no schedule: {item!r} is no {what}, which is from {least} to {most}", hint)
-            runs[-1].update(range(least if every else low, (high if dash else most if slash or every else low) + 1, int(step or 1)))
+            is_valid = not dash if every else minimum <= low <= maximum and (not dash or low <= high <= maximum)
+            if not is_valid or (slash and not (step.isascii() and step.isdigit() and int(step[:4]) > 0 and len(step) < 4)):
+                raise InvalidInput(f"{text!r} is no schedule: {item!r} is no {what}, which is from {minimum} to {maximum}", hint)
+            runs[-1].update(range(minimum if every else low, (high if dash else maximum if slash or every else low) + 1, int(step or 1)))
     # Where a day of the week is named, too, either is enough.
     if fields[4] in ("*", "?") and min(runs[2]) > max(_DAYS[month] for month in runs[3]):
         raise InvalidInput(f"{text!r} is a schedule that never comes: no such month has a day {min(runs[2])}", hint)
@@ -181,15 +155,15 @@ def _number(text: str, names: list[str]) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1
 
 
-def fitted(text: str, most: int) -> str:
-    """A name of at most ``most`` characters that is one label, and no other text's: what does not fit is replaced by a digest.
+def fit_name(text: str, limit: int) -> str:
+    """A name of at most ``limit`` characters that is one label, and no other text's: what does not fit is replaced by a digest.
 
-    >>> fitted("eidos-agent-gpu-07", 63), fitted("eidos-agent-gpu-07.example.com", 63)
+    >>> fit_name("eidos-agent-gpu-07", 63), fit_name("eidos-agent-gpu-07.example.com", 63)
     ('eidos-agent-gpu-07', 'eidos-agent-gpu-07-example-com-c3f4c6bc')
     """
-    plain = "".join(char if char in _SMALL else "-" for char in text.lower())
-    if plain == text and len(text) <= most:
+    plain = "".join(char if char in LOWERCASE else "-" for char in text.lower())
+    if plain == text and len(text) <= limit:
         return text
     import hashlib
 
-    return f"{plain[: most - 9].rstrip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{plain[: limit - 9].rstrip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -19,7 +19,7 @@ _MARK, _BYTECODE, _FIRST = "eidos/archive/packs.py", "bytecode/", "__main__.pyc"
 _BUILD = "build it with 'python3 build_zipapp.py --bytecode none -o dist/eidos-slim.pyz', and name it with --program"
 
 
-def running() -> str:
+def running_program() -> str:
     """The path of the file that is running; InvalidInput where there is none, in a checkout or an installed package."""
     path = getattr(getattr(sys.modules["__main__"], "__loader__", None), "archive", None)
     if not path:
@@ -27,7 +27,7 @@ def running() -> str:
     return str(path)
 
 
-def slim(path: str) -> bytes:
+def read_slim_program(path: str) -> bytes:
     """The bytes of the program at ``path`` without bytecode.
 
     Raises NotFound, Unavailable, or InvalidInput for what is not this program, or is too large for a ConfigMap.
@@ -49,7 +49,7 @@ def slim(path: str) -> bytes:
             if _MARK not in names:
                 raise InvalidInput(f"{path} is a zip file, and not one of eidos", _BUILD)
             if any(name == _FIRST or name.startswith(_BYTECODE) for name in names):
-                content = _without(archive)
+                content = _strip_bytecode(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as fault:  # a damaged one raises any of them
         raise InvalidInput(f"{path} is not eidos: {fault}", _BUILD) from fault
     if len(content) > LIMIT:
@@ -58,7 +58,7 @@ def slim(path: str) -> bytes:
     return content
 
 
-def _without(archive: object) -> bytes:
+def _strip_bytecode(archive: object) -> bytes:
     """The archive without bytecode: as ``build_zipapp.archive`` writes it."""
     import io
     import zipfile

@@ -1,104 +1,103 @@
-"""The server's manifests: two replicas behind a Service, and what watches, scales, guards and meshes them.
+"""The server's manifests: two replicas behind a Service, and what monitors, scales, guards and meshes them.
 
-Knows which parts of ``templates/kubernetes/server.yaml`` go with what is asked, and what stands for its placeholders; must not know
-how the server answers.
+Knows which parts of ``templates/kubernetes/server.yaml`` an option needs, and the values of its placeholders; must not know how the server
+responds.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.manifest import kubernetes_fields
-from eidos.manifest.agent_manifest import program
-from eidos.manifest.pieces import Pieces
+from eidos.manifest.agent_manifest import program_values
+from eidos.manifest.manifest_template import ManifestTemplate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    from eidos.manifest.manifest_options import Server
+    from eidos.manifest.manifest_options import ServerOptions
+    from eidos.manifest.manifest_template import Tree
 
-    Tree = dict[str, Any]
+#: The longest uid of a dashboard (Grafana documentation, "Dashboard HTTP API").
+MAX_DASHBOARD_UID = 40
 
-#: How many characters the uid of a dashboard may have (Grafana documentation, "Dashboard HTTP API").
-UID = 40
-
-#: Which meshes there are.
+#: The supported meshes, each with its help.
 MESHES = {"istio": "sidecars of Istio", "linkerd": "sidecars of Linkerd"}
 
 
-def server(asked: Server) -> list[Tree]:
-    """The manifests, in the order to apply them; InvalidInput for what does not go together."""
-    _check(asked)
-    pieces = prepared(asked)
-    return [pieces.filled(piece) for piece in pieces.order if piece in pieces]
+def server_manifests(options: ServerOptions) -> list[Tree]:
+    """The manifests, in the order to apply them. Raises InvalidInput for options that exclude one another."""
+    _check(options)
+    template = server_template(options)
+    return [template.render(piece) for piece in template.order if piece in template]
 
 
-def _check(asked: Server) -> None:
-    if asked.delivery == "hostpath":
+def _check(options: ServerOptions) -> None:
+    if options.delivery == "hostpath":
         hint = "take --delivery configmap, or --delivery image"
         raise InvalidInput("--delivery hostpath: the server needs nothing of a node, and the restricted standard allows no host path", hint)
-    if asked.ingress_class and not asked.ingress:
+    if options.ingress_class and not options.ingress:
         raise InvalidInput("--ingress-class says who serves an Ingress, and there is none", "name its host with --ingress")
-    if asked.monitoring_labels and not asked.monitoring:
+    if options.monitoring_labels and not options.monitoring:
         raise InvalidInput("--monitoring-label is for what Prometheus reads, and there is none of it", "add --monitoring")
 
 
-def prepared(asked: Server) -> Pieces:
-    """The pieces that go with what is asked."""
-    values = _values(asked)
-    pieces = Pieces("server", _parts(asked), values)
-    if asked.monitoring:
+def server_template(options: ServerOptions) -> ManifestTemplate:
+    """The server's template with the parts and values that the options need."""
+    template = ManifestTemplate("server", required_parts(options), _values(options))
+    if options.monitoring:
         from eidos import formats
 
-        values["adapter.text"] = formats.to_yaml(pieces.filled("adapter"))
-        values["dashboard.text"] = formats.to_json(pieces.filled("dashboard"))
-        values["monitoring-labels"] = {**pieces.filled("monitoring-labels"), **asked.monitoring_labels}
-    return pieces
+        values = template.values
+        values["adapter.text"] = formats.to_yaml(template.render("adapter"))
+        values["dashboard.data"] = {f"eidos-api-server.{options.namespace}.json": formats.to_json(template.render("dashboard"))}
+        values["monitoring-labels"] = {**template.render("monitoring-labels"), **options.monitoring_labels}
+    return template
 
 
-def _parts(asked: Server) -> Iterator[str]:
-    if asked.create_namespace:
+def required_parts(options: ServerOptions) -> Iterator[str]:
+    """The parts of the template that the options need."""
+    if options.create_namespace:
         yield "create-namespace"
-    yield f"delivery-{asked.delivery}"
-    if asked.apparmor and asked.kubernetes >= 30:
+    yield f"delivery-{options.delivery}"
+    if options.apparmor and options.kubernetes_minor >= 30:
         yield "apparmor"
-    if asked.otlp or asked.mesh:
+    if options.otlp or options.mesh:
         yield "names"
-    if asked.otlp:
+    if options.otlp:
         yield "otlp"
-    if asked.monitoring:
+    if options.monitoring:
         yield "monitoring"
-    if asked.ingress:
+    if options.ingress:
         yield "ingress"
-    if asked.issuer[1]:
+    if options.issuer[1]:
         yield "certificate"
-        if asked.ingress:
+        if options.ingress:
             yield "ingress-tls"
-    if asked.mesh:
-        yield from (f"mesh-{asked.mesh}", "mesh")
-        if asked.mesh == "istio" and asked.monitoring:
+    if options.mesh:
+        yield from (f"mesh-{options.mesh}", "mesh")
+        if options.mesh == "istio" and options.monitoring:
             yield "mesh-istio-monitoring"
 
 
-def _values(asked: Server) -> Tree:
-    """What stands for the placeholders."""
-    host = f"eidos-api-server.{asked.namespace}"
-    names = [asked.ingress] if asked.ingress else [f"{host}.svc.cluster.local", f"{host}.svc", host]
-    kind, name = asked.issuer
-    values = {
-        **program("server", asked),
-        "namespace": asked.namespace,
-        "host": asked.ingress,
+def _values(options: ServerOptions) -> Tree:
+    """Values of the placeholders."""
+    host = f"eidos-api-server.{options.namespace}"
+    names = [options.ingress] if options.ingress else [f"{host}.svc.cluster.local", f"{host}.svc", host]
+    kind, name = options.issuer
+    values: Tree = {
+        **program_values("server", options),
+        "namespace": options.namespace,
+        "host": options.ingress,
         "names": names,
-        "dashboard.uid": kubernetes_fields.fitted(f"eidos-{asked.namespace}", UID),
+        "dashboard.uid": kubernetes_fields.fit_name(f"eidos-{options.namespace}", MAX_DASHBOARD_UID),
         "issuer.kind": kind,
         "issuer.name": name,
     }
-    if asked.otlp:
+    if options.otlp:
         from eidos.http_wire import client
 
-        values.update({"otlp": asked.otlp, "otlp.port": client.parse_url(asked.otlp).port})
-    if asked.ingress_class:
-        values["ingress-class"] = asked.ingress_class
+        values.update({"otlp": options.otlp, "otlp.port": client.parse_url(options.otlp).port})
+    if options.ingress_class:
+        values["ingress-class"] = options.ingress_class
     return values

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from eidos import formats
 from eidos.errors import InvalidInput
-from eidos.manifest import Agent, Server, agent, server
-from eidos.manifest.payload import slim as slimmed
+from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
+from eidos.manifest.payload import read_slim_program
 from tests.support.manifests import PROGRAM, archive
 from tests.support.program import eidos
 
@@ -111,7 +111,7 @@ def test_the_built_file_prints_itself(pyz: Path, slim: Path, tmp_path: Path) -> 
         trees = [tree for tree in yaml.load_all(done.out, Loader=yaml.CSafeLoader) if tree]
         assert [tree["kind"] for tree in trees][:2] == ["ConfigMap", "ServiceAccount"]
         assert trees[0]["metadata"]["name"].startswith("eidos-agent-")
-        assert base64.b64decode(trees[0]["binaryData"]["eidos.pyz"]) == slimmed(str(file))
+        assert base64.b64decode(trees[0]["binaryData"]["eidos.pyz"]) == read_slim_program(str(file))
         assert trees[-1]["spec"]["template"]["spec"]["volumes"][-1]["configMap"]["name"] == trees[0]["metadata"]["name"]
     done = eidos("manifest", "server", "-o", str(tmp_path / "server.json"), program=[sys.executable, str(pyz)])
     assert (done.status, done.out, done.err) == (0, "", "")
@@ -121,7 +121,7 @@ def test_the_built_file_prints_itself(pyz: Path, slim: Path, tmp_path: Path) -> 
 def test_nothing_of_a_cluster_is_imported_to_print(tmp_path: Path) -> None:
     code = (
         "import sys; from eidos.cli import main; main(sys.argv[1:]); "
-        "print([n for n in sys.modules if n.startswith('eidos.kube.') or n in ('ssl', 'http.client')], file=sys.stderr)"
+        "print([n for n in sys.modules if n.startswith('eidos.kube.api') or n in ('ssl', 'http.client')], file=sys.stderr)"
     )
     line = [sys.executable, "-c", code, "manifest", "server", "--program", str(archive(tmp_path / "x.pyz"))]
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
@@ -153,8 +153,8 @@ def test_nothing_said_gets_out_of_its_place(said: str) -> None:
         return [shape(item) for item in tree] if isinstance(tree, list) else type(tree).__name__
 
     def printed(text: str) -> list[object]:
-        trees = agent(Agent(program=PROGRAM, image=text, gpu=("runtime-class", text), tolerations=({"operator": text},)))
-        trees += server(Server(program=PROGRAM, image=text, ingress=text, ingress_class=text, issuer=("Issuer", text)))
+        trees = agent_manifests(AgentOptions(program=PROGRAM, image=text, gpu=("runtime-class", text), tolerations=({"operator": text},)))
+        trees += server_manifests(ServerOptions(program=PROGRAM, image=text, ingress=text, ingress_class=text, issuer=("Issuer", text)))
         out = "".join(f"---\n{formats.to_yaml(tree)}" for tree in trees)
         assert yaml.safe_load(formats.to_yaml({"x": text}))
         return [shape(tree) for tree in yaml.load_all(out, Loader=yaml.CSafeLoader)]
@@ -166,7 +166,7 @@ def test_nothing_said_gets_out_of_its_place(said: str) -> None:
 @settings(max_examples=100)
 def test_a_place_for_a_document_is_one_or_is_refused(said: str) -> None:
     try:
-        trees = agent(Agent(program=PROGRAM, output=f"cm://eidos/{said}"))
+        trees = agent_manifests(AgentOptions(program=PROGRAM, output=f"cm://eidos/{said}"))
     except InvalidInput:
         return
     (word,) = [word for word in trees[-1]["spec"]["template"]["spec"]["containers"][0]["args"] if word.startswith("--output=")]

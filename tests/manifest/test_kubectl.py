@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.manifest import Agent, agent
+from eidos.manifest import AgentOptions, agent_manifests
 from tests.fakes.apiserver import ApiServer
 from tests.support.manifests import AGENTS, PROGRAM, archive, of_kind, templates
 from tests.support.program import ROOT, eidos, environment
@@ -66,11 +66,11 @@ ASKED = (
 )
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_kubectl_takes_what_is_printed(asked: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", ASKED)
+def test_kubectl_takes_what_is_printed(options: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
     place = tmp_path / "manifests.yaml"
     program = archive(tmp_path / "eidos.pyz")
-    done = eidos("manifest", *asked.split(" "), "--program", str(program), "-o", str(place))
+    done = eidos("manifest", *options.split(" "), "--program", str(program), "-o", str(place))
     assert (done.status, done.out, done.err) == (0, "", "")
     trees = [tree for tree in yaml.safe_load_all(place.read_bytes()) if tree]
     cluster.put(f"/api/v1/namespaces/{trees[0]['metadata']['name']}", {})
@@ -154,24 +154,24 @@ def run_the_job(trees: list[dict[str, Any]], cluster: ApiServer, folder: Path) -
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [
-        Agent(program=PROGRAM),
-        Agent(program=PROGRAM, without=("k8s.image", "k8s.policy", "k8s.topology", "k8s.server")),
-        Agent(program=PROGRAM, without=("k8s",), nodes=(NODE,), run="r1"),
-        Agent(program=PROGRAM, output="secret://vault/eidos-{node}", without=("os", "systemd", "gpu")),
+        AgentOptions(program=PROGRAM),
+        AgentOptions(program=PROGRAM, without=("k8s.image", "k8s.policy", "k8s.topology", "k8s.server")),
+        AgentOptions(program=PROGRAM, without=("k8s",), nodes=(NODE,), run="r1"),
+        AgentOptions(program=PROGRAM, output="secret://vault/eidos-{node}", without=("os", "systemd", "gpu")),
     ],
     ids=["everything", "the node alone", "nothing of the cluster", "into a secret"],
 )
-def test_rights_are_exactly_those_that_a_run_uses(asked: Agent, cluster: ApiServer, tmp_path: Path) -> None:
-    trees = agent(asked)
+def test_rights_are_exactly_those_that_a_run_uses(options: AgentOptions, cluster: ApiServer, tmp_path: Path) -> None:
+    trees = agent_manifests(options)
     role = of_kind(trees, "Role")[0]["metadata"]["namespace"]
     cluster.put(f"/api/v1/namespaces/{role}", {})
     for _ in range(2):  # the second finds what the first wrote
         status, said = run_the_job(trees, cluster, tmp_path)
         assert status == 0, said
     kind = "secrets" if role == "vault" else "configmaps"
-    name = f"eidos-{asked.run + '-' if asked.run else ''}{NODE}"
+    name = f"eidos-{options.run + '-' if options.run else ''}{NODE}"
     written = cluster.get(f"/api/v1/namespaces/{role}/{kind}/{name}")
     assert written["data"]
     assert cluster.used() == grants(trees, role)
@@ -179,8 +179,8 @@ def test_rights_are_exactly_those_that_a_run_uses(asked: Agent, cluster: ApiServ
 
 def test_every_agent_can_do_what_it_is_told() -> None:
     """Whoever writes elsewhere has the right there; nobody has one that its facts do not need."""
-    for asked in AGENTS.values():
-        trees = agent(asked)
+    for options in AGENTS.values():
+        trees = agent_manifests(options)
         cluster_wide = {right for right in grants(trees, "x") if not right[3]}
         assert all(right[0] in ("get", "list") for right in cluster_wide)
         assert {right[2] for right in grants(trees, "x") if right[3]} in ({"configmaps"}, {"secrets"})

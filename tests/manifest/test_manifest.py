@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,27 @@ import pytest
 from eidos.collectors import names
 from eidos.errors import EidosError, InvalidInput
 from eidos.files.host import Host
-from eidos.manifest import Agent, Server, agent, agent_manifest, kubernetes_fields, notes, payload, privileges, server
-from eidos.manifest.pieces import Pieces, laid, template
+from eidos.kube.labels import check_dns_subdomain
+from eidos.manifest import (
+    AgentOptions,
+    ServerOptions,
+    agent_manifest,
+    agent_manifests,
+    explain_privileges,
+    manifest_notes,
+    payload,
+    server_manifests,
+)
+from eidos.manifest.kubernetes_fields import (
+    check_cdi_device,
+    check_host_path,
+    check_image,
+    check_ingress_host,
+    check_memory,
+    check_schedule,
+    parse_memory,
+)
+from eidos.manifest.manifest_template import ManifestTemplate, merge_pieces, read_template
 from eidos.model.record import replace
 from eidos.nvidia import driver_files
 from tests.support.manifests import AGENTS, PROGRAM, SERVERS, archive, everything, of_kind, templates
@@ -37,7 +57,7 @@ def rules(trees: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
 
 
 def test_facts_are_the_collectors() -> None:
-    assert set(template("agent")["facts"]) == set(names())
+    assert set(read_template("agent")["facts"]) == set(names())
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -70,9 +90,7 @@ def test_every_container_is_bounded_and_needs_no_shell(name: str) -> None:
         for container in spec["containers"]:
             for kind in ("requests", "limits"):
                 assert set(container["resources"][kind]) == {"cpu", "memory"}
-            assert kubernetes_fields.size(container["resources"]["limits"]["memory"]) >= kubernetes_fields.size(
-                container["resources"]["requests"]["memory"]
-            )
+            assert parse_memory(container["resources"]["limits"]["memory"]) >= parse_memory(container["resources"]["requests"]["memory"])
             words = container["command"] + container["args"]
             assert container["command"] in (["python3", "-I", "/opt/eidos/eidos.pyz"], []), "an image brings its own"
             assert not {"sh", "bash", "-c", "/bin/sh"} & set(words) and all(isinstance(word, str) for word in words)
@@ -84,13 +102,13 @@ def test_every_container_is_bounded_and_needs_no_shell(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("agent")])
 def test_the_host_is_read_only_and_nothing_is_shared_unasked(name: str) -> None:
-    asked = AGENTS[name.removeprefix("agent-")]
+    options = AGENTS[name.removeprefix("agent-")]
     for pod in templates(ALL[name]):
         spec, container = pod["spec"], pod["spec"]["containers"][0]
         for flag in ("hostNetwork", "hostIPC", "hostPID"):
-            assert spec.get(flag, False) is (flag.lower().replace("host", "host-") in asked.rights)
+            assert spec.get(flag, False) is (flag.lower().replace("host", "host-") in options.rights)
         security = container["securityContext"]
-        assert security.get("privileged", False) is ("privileged" in asked.rights)
+        assert security.get("privileged", False) is ("privileged" in options.rights)
         assert security["capabilities"] == {"drop": ["ALL"]} and security["readOnlyRootFilesystem"] is True
         paths = {volume["name"]: volume["hostPath"] for volume in spec["volumes"] if "hostPath" in volume}
         for mount in container["volumeMounts"]:
@@ -100,7 +118,7 @@ def test_the_host_is_read_only_and_nothing_is_shared_unasked(name: str) -> None:
                 assert there["type"] in ("Directory", "File"), "no other type leaves a host as it is that has no such path"
                 if mount["name"] != "program":
                     assert mount["mountPath"] == "/host" + there["path"]
-                if there["type"] == "Directory" and asked.kubernetes >= 30 and "mountPropagation" not in mount:
+                if there["type"] == "Directory" and options.kubernetes_minor >= 30 and "mountPropagation" not in mount:
                     assert mount["recursiveReadOnly"] == "IfPossible"
         assert container["resources"]["requests"] == {"cpu": "50m", "memory": "64Mi"}
         environment = {each["name"]: each for each in container["env"]}
@@ -110,10 +128,10 @@ def test_the_host_is_read_only_and_nothing_is_shared_unasked(name: str) -> None:
 
 
 def test_usual_mounts_are_those_of_the_usual_facts() -> None:
-    pod = next(templates(agent(AGENTS["plain"])))
+    pod = next(templates(agent_manifests(AGENTS["plain"])))
     paths = {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume}
     assert paths == {"/proc", "/sys", "/etc/os-release", "/run/dbus", "/run/systemd"}
-    pod = next(templates(agent(replace(AGENTS["plain"], without=("systemd", "os.release", "gpu")))))
+    pod = next(templates(agent_manifests(replace(AGENTS["plain"], without=("systemd", "os.release", "gpu")))))
     assert {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume} == {"/proc"}
     assert "--skip=os.release,systemd,gpu" in pod["spec"]["containers"][0]["args"]
     assert "runtimeClassName" not in pod["spec"]
@@ -121,23 +139,23 @@ def test_usual_mounts_are_those_of_the_usual_facts() -> None:
 
 def test_a_root_is_named_where_something_is_mounted_below_it() -> None:
     for without, roots in (((), 1), (("systemd",), 1), (("os", "systemd", "gpu"), 0)):
-        pod = next(templates(agent(replace(AGENTS["plain"], without=without))))
+        pod = next(templates(agent_manifests(replace(AGENTS["plain"], without=without))))
         (container,) = pod["spec"]["containers"]
         assert container["args"].count("--root=/host") == roots
         assert any(mount["mountPath"].startswith("/host") for mount in container["volumeMounts"]) == bool(roots)
     with pytest.raises(InvalidInput, match="--without leaves nothing to read"):
-        agent(replace(AGENTS["plain"], without=("os", "systemd", "gpu", "k8s")))
+        agent_manifests(replace(AGENTS["plain"], without=("os", "systemd", "gpu", "k8s")))
 
 
 def test_what_the_message_bus_allows_is_said() -> None:
     for without, said in (((), True), (("systemd",), False)):
-        asked = replace(AGENTS["plain"], without=without)
-        assert any("message bus" in note and "root on its nodes" in note for note in notes(asked)) == said
-    assert not any("/run/dbus, read-only" in row["needs"] for row in privileges(AGENTS["plain"]))
+        options = replace(AGENTS["plain"], without=without)
+        assert any("message bus" in note and "root on its nodes" in note for note in manifest_notes(options)) == said
+    assert not any("/run/dbus, read-only" in row["needs"] for row in explain_privileges(AGENTS["plain"]))
 
 
 def test_rights_are_few_and_go_with_the_facts() -> None:
-    usual = rules(agent(AGENTS["plain"]))
+    usual = rules(agent_manifests(AGENTS["plain"]))
     policies = ("clusterpolicies", "gpuclusters", "nvidiadrivers")
     assert usual == {
         ("ClusterRole", "", "nodes", "get"),
@@ -148,13 +166,13 @@ def test_rights_are_few_and_go_with_the_facts() -> None:
         *(("Role", "", "configmaps", verb) for verb in ("get", "create", "patch")),
     }
     only_node = replace(AGENTS["plain"], without=("k8s.server", "k8s.image", "k8s.policy", "k8s.topology"))
-    assert {right for right in rules(agent(only_node)) if right[0] == "ClusterRole"} == {("ClusterRole", "", "nodes", "get")}
-    assert not of_kind(agent(AGENTS["fleet"]), "ClusterRole", "ClusterRoleBinding"), "nothing of the cluster is read"
-    secret = agent(AGENTS["secret"])
+    assert {right for right in rules(agent_manifests(only_node)) if right[0] == "ClusterRole"} == {("ClusterRole", "", "nodes", "get")}
+    assert not of_kind(agent_manifests(AGENTS["fleet"]), "ClusterRole", "ClusterRoleBinding"), "nothing of the cluster is read"
+    secret = agent_manifests(AGENTS["secret"])
     assert {right[2] for right in rules(secret) if right[0] == "Role"} == {"secrets"}
     assert {tree["metadata"]["namespace"] for tree in of_kind(secret, "Role", "RoleBinding")} == {"vault"}
     assert of_kind(secret, "RoleBinding")[0]["subjects"][0]["namespace"] == "eidos"
-    assert not rules(server(SERVERS["monitored"])), "the server needs none"
+    assert not rules(server_manifests(SERVERS["monitored"])), "the server needs none"
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("agent")])
@@ -171,7 +189,7 @@ def test_bindings_bind_what_there_is(name: str) -> None:
 
 def test_jobs_are_pinned_one_to_each_node() -> None:
     nodes = ("gpu-01", "gpu-01.example.com", "x" * 60 + ".example.com", "y" * 63)
-    trees = agent(replace(AGENTS["nodes"], nodes=nodes))
+    trees = agent_manifests(replace(AGENTS["nodes"], nodes=nodes))
     jobs = trees[-len(nodes) :]
     assert [job["kind"] for job in jobs] == ["Job"] * len(nodes) and len({job["metadata"]["name"] for job in jobs}) == len(nodes)
     for node, job in zip(nodes, jobs):
@@ -186,45 +204,45 @@ def test_jobs_are_pinned_one_to_each_node() -> None:
 
 def test_two_runs_have_nothing_in_common() -> None:
     def said(run: str) -> set[str]:
-        trees = agent(Agent(program=PROGRAM, nodes=("gpu-01",), run=run))
+        trees = agent_manifests(AgentOptions(program=PROGRAM, nodes=("gpu-01",), run=run))
         outputs = {word for pod in templates(trees) for word in pod["spec"]["containers"][0]["args"] if word.startswith("--output")}
         return outputs | {f"{tree['kind']} {tree['metadata']['name']}" for tree in trees}
 
     assert not said("a") & said("b")
-    trees = agent(Agent(program=PROGRAM, nodes=("gpu-01",), run="a"))
+    trees = agent_manifests(AgentOptions(program=PROGRAM, nodes=("gpu-01",), run="a"))
     assert {tree["metadata"]["labels"]["eidos.dgxc.io/run"] for tree in trees} == {"a"}
     assert [pod["metadata"]["labels"]["eidos.dgxc.io/run"] for pod in templates(trees)] == ["a"]
     with pytest.raises(InvalidInput, match="'A b' is no run"):
-        agent(Agent(program=PROGRAM, run="A b"))
+        agent_manifests(AgentOptions(program=PROGRAM, run="A b"))
 
 
 def test_what_was_asked_is_not_changed_by_asking_again() -> None:
-    for name, asked in AGENTS.items():
-        assert agent(asked) == ALL[f"agent-{name}"]
+    for name, options in AGENTS.items():
+        assert agent_manifests(options) == ALL[f"agent-{name}"]
     for name, other in SERVERS.items():
-        assert server(other) == ALL[f"server-{name}"]
+        assert server_manifests(other) == ALL[f"server-{name}"]
 
 
 def test_agents_that_cannot_be() -> None:
     with pytest.raises(InvalidInput, match="only a privileged container"):
-        agent(replace(AGENTS["driver-root"], rights=()))
+        agent_manifests(replace(AGENTS["driver-root"], rights=()))
     with pytest.raises(InvalidInput, match="2 Jobs would write one document over the other"):
-        agent(replace(AGENTS["fleet"], output="cm://eidos/one"))
+        agent_manifests(replace(AGENTS["fleet"], output="cm://eidos/one"))
     for output in ("cm://eidos", "file:///x", "cm:///x", "secret://Eidos/x", "cm://eidos/a b"):
         with pytest.raises(InvalidInput):
-            agent(replace(AGENTS["plain"], output=output))
+            agent_manifests(replace(AGENTS["plain"], output=output))
     with pytest.raises(InvalidInput, match=r"'k8s\.nod' is none of") as caught:
-        agent(replace(AGENTS["plain"], without=("k8s.nod",)))
+        agent_manifests(replace(AGENTS["plain"], without=("k8s.nod",)))
     assert caught.value.hint == "did you mean 'k8s.node'?"
 
 
 def test_servers_that_cannot_be() -> None:
     with pytest.raises(InvalidInput, match="hostpath"):
-        server(Server(delivery="hostpath", program="/opt/eidos.pyz"))
+        server_manifests(ServerOptions(delivery="hostpath", program="/opt/eidos.pyz"))
     with pytest.raises(InvalidInput, match="ingress-class"):
-        server(Server(program=PROGRAM, ingress_class="nginx"))
+        server_manifests(ServerOptions(program=PROGRAM, ingress_class="nginx"))
     with pytest.raises(InvalidInput, match="no http or https URL"):
-        server(Server(program=PROGRAM, otlp="nowhere"))
+        server_manifests(ServerOptions(program=PROGRAM, otlp="nowhere"))
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("server")])
@@ -254,11 +272,11 @@ def test_a_server_is_one_thing_with_one_name(name: str) -> None:
 
 def test_a_file_that_is_read_while_the_server_runs_stays_the_same() -> None:
     """The ConfigMap has one name for all versions, and the kubelet renews a volume under a Pod, but not what is mounted by subPath."""
-    for name, asked in SERVERS.items():
+    for name, options in SERVERS.items():
         spec = next(templates(ALL[f"server-{name}"]))["spec"]
         renewed = {volume["name"]: volume["configMap"] for volume in spec["volumes"] if "configMap" in volume}
         mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] in renewed]
-        assert len(mounts) == (asked.delivery == "configmap")
+        assert len(mounts) == (options.delivery == "configmap")
         for mount in mounts:
             assert (mount["mountPath"], mount["subPath"]) == (spec["containers"][0]["command"][-1], "eidos.pyz")
 
@@ -342,7 +360,7 @@ def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
 def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> None:
     seen = set()
     for namespace in ("eidos", "other"):
-        trees = agent(replace(AGENTS["plain"], namespace=namespace, output="cm://facts/node-{node}"))
+        trees = agent_manifests(replace(AGENTS["plain"], namespace=namespace, output="cm://facts/node-{node}"))
         (role,), (binding,) = of_kind(trees, "Role"), of_kind(trees, "RoleBinding")
         assert {tree["metadata"]["namespace"] for tree in (role, binding)} == {"facts"}
         assert binding["roleRef"]["name"] == role["metadata"]["name"]
@@ -351,21 +369,21 @@ def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> Non
 
 
 def test_explained_is_what_is_given() -> None:
-    rows = privileges(AGENTS["plain"])
-    assert {row["fact"] for row in rows} == {*template("agent")["facts"], "the document"}
+    rows = explain_privileges(AGENTS["plain"])
+    assert {row["fact"] for row in rows} == {*read_template("agent")["facts"], "the document"}
     flags = {row["flag"] for row in rows if not row["given"]}
     assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--gpu cdi", "--gpu driver-root"}
-    assert not [row for row in privileges(AGENTS["rights"]) if not row["given"] and not row["flag"].startswith("--gpu")]
-    assert not any(row["given"] for row in privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
-    left_out = [row for row in privileges(replace(AGENTS["plain"], without=("systemd",))) if row["fact"] == "systemd"]
+    assert not [row for row in explain_privileges(AGENTS["rights"]) if not row["given"] and not row["flag"].startswith("--gpu")]
+    assert not any(row["given"] for row in explain_privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
+    left_out = [row for row in explain_privileges(replace(AGENTS["plain"], without=("systemd",))) if row["fact"] == "systemd"]
     assert left_out and not [row for row in left_out if row["given"] or row["flag"]]
-    assert {right for right in template("agent")["parts"] if right.startswith("host-")} == {"host-network", "host-ipc", "host-pid"}
-    assert "get, create, patch secrets in vault" in {row["needs"] for row in privileges(AGENTS["secret"])}
+    assert {right for right in read_template("agent")["parts"] if right.startswith("host-")} == {"host-network", "host-ipc", "host-pid"}
+    assert "get, create, patch secrets in vault" in {row["needs"] for row in explain_privileges(AGENTS["secret"])}
 
 
 def test_what_has_to_be_known_is_said() -> None:
-    def said(asked: Agent | Server) -> str:
-        return "\n".join(notes(asked))
+    def said(options: AgentOptions | ServerOptions) -> str:
+        return "\n".join(manifest_notes(options))
 
     assert "enforce=privileged" in said(AGENTS["plain"]) and "must exist" in said(AGENTS["plain"])
     assert "is created with the label" in said(AGENTS["nodes"])
@@ -376,33 +394,33 @@ def test_what_has_to_be_known_is_said() -> None:
     assert "rules.custom" in said(SERVERS["monitored"])
     assert "leave spec.replicas of the Deployment out" in said(SERVERS["plain"])
     assert "Secret eidos-api-server-tls" in said(SERVERS["linkerd"]) and "Secret" not in said(SERVERS["ingress"])
-    everybody: list[Agent | Server] = [*AGENTS.values(), *SERVERS.values()]
-    assert not [asked for asked in everybody if "@{" in said(asked)]
+    all_options: list[AgentOptions | ServerOptions] = [*AGENTS.values(), *SERVERS.values()]
+    assert not [options for options in all_options if "@{" in said(options)]
 
 
 def test_pieces() -> None:
-    pieces = Pieces("agent", [], {"name": "x"})
+    pieces = ManifestTemplate("agent", [], {"name": "x"})
     with pytest.raises(EidosError, match="nothing is known by the name 'namespace'"):
-        pieces.filled("account")
-    assert laid({"a": {"b": [1]}}, {"a": {"b": [2], "c": None}}) == {"a": {"b": [1, 2], "c": None}}
+        pieces.render("account")
+    assert merge_pieces({"a": {"b": [1]}}, {"a": {"b": [2], "c": None}}) == {"a": {"b": [1, 2], "c": None}}
 
 
 def test_every_placeholder_and_every_part_is_used() -> None:
     for name, trees in (("agent", AGENTS), ("server", SERVERS)):
         parts: set[str] = set()
-        for asked in trees.values():
-            if isinstance(asked, Server):
+        for options in trees.values():
+            if isinstance(options, ServerOptions):
                 from eidos.manifest import server_manifest
 
-                parts.update(server_manifest._parts(asked))
+                parts.update(server_manifest.required_parts(options))
             else:
-                parts.update(agent_manifest._parts(asked, agent_manifest.chosen(asked)))
-        unused = set(template(name)["parts"]) - parts
+                parts.update(agent_manifest.required_parts(options, agent_manifest.selected_facts(options)))
+        unused = set(read_template(name)["parts"]) - parts
         assert unused <= {"gpu-none"}, unused
 
 
-GOOD: dict[str, list[str]] = {
-    "schedule": [
+GOOD: dict[Callable[[str], str], list[str]] = {
+    check_schedule: [
         "0 3 * * *",
         "*/15 0-6,22 1 jan-mar sun",
         "@daily",
@@ -412,45 +430,68 @@ GOOD: dict[str, list[str]] = {
         "0 0 30 1-2 *",
         "0 0 31 2 mon",
     ],
-    "image": ["python", "python:3.12", "localhost/x", "a.example.com:5000/b/c_d:v1", "x@sha256:" + "a" * 64],
-    "memory": ["64Mi", "1Gi", "100M", "268435456"],
-    "subdomain": ["a", "gpu-01", "a.b-c.d", "10.0.0.1"],
-    "host": ["eidos.example.com", "*.example.com"],
-    "device": ["nvidia.com/gpu=all", "nvidia.com/gpu=0:1", "management.nvidia.com/gpu=GPU-1a2b"],
-    "path": ["/opt/eidos.pyz", "/a b/c"],
+    check_image: ["python", "python:3.12", "localhost/x", "a.example.com:5000/b/c_d:v1", "x@sha256:" + "a" * 64],
+    check_memory: ["64Mi", "1Gi", "100M", "268435456"],
+    check_dns_subdomain: ["a", "gpu-01", "a.b-c.d", "10.0.0.1"],
+    check_ingress_host: ["eidos.example.com", "*.example.com"],
+    check_cdi_device: ["nvidia.com/gpu=all", "nvidia.com/gpu=0:1", "management.nvidia.com/gpu=GPU-1a2b"],
+    check_host_path: ["/opt/eidos.pyz", "/a b/c"],
 }
 
-BAD: dict[str, list[str]] = {
-    "schedule": [
+BAD: dict[Callable[[str], str], list[str]] = {
+    check_schedule: [
         *("", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "*/0 * * * *", "5-2 * * * *", "@dayly"),
         *("a * * * *", "1,,2 * * * *", "*-3 * * * *", "1-2-3 * * * *", "*/-1 * * * *", "٣ * * * *", "1/2/3 * * * *"),
         *("0 0 30 2 *", "0 0 31 4,jun *", "0 0 31 4/5 *", "0 0 30/1 feb ?"),
     ],
-    "image": ["", "Python", "a b", "python:", "python:-x", "x@sha256:abc", "x@sha256:" + "g" * 64, "a//b", "https://x/y", "x\ny", "-x"],
-    "memory": ["", "Mi", "1Ti", "0", "0Gi", "1025Gi", "-1Gi", "1.5Gi", "1 Gi", "٦٤Mi", "9" * 20],
-    "subdomain": ["", "A", "-a", "a-", "a..b", "a_b", "x" * 254, "a\n", "é"],
-    "device": ["", "all", "x=all", "nvidia.com/gpu=", "=x", "nvidia.com/=all", "/gpu=all", "1.com/gpu=all", "a/b/c=d", "a/b=c=d"],
-    "host": ["", "10.0.0.1", "example.com:80", "*", "*.*.example.com", "Example.com", "a b", "https://x"],
-    "path": ["", "eidos.pyz", "/a/../b", "/a/", "/a\nb", "/a:b"],
+    check_image: [
+        "",
+        "Python",
+        "a b",
+        "python:",
+        "python:-x",
+        "x@sha256:abc",
+        "x@sha256:" + "g" * 64,
+        "a//b",
+        "https://x/y",
+        "x\ny",
+        "-x",
+    ],
+    check_memory: ["", "Mi", "1Ti", "0", "0Gi", "1025Gi", "-1Gi", "1.5Gi", "1 Gi", "٦٤Mi", "9" * 20],
+    check_dns_subdomain: ["", "A", "-a", "a-", "a..b", "a_b", "x" * 254, "a\n", "é"],
+    check_cdi_device: [
+        "",
+        "all",
+        "x=all",
+        "nvidia.com/gpu=",
+        "=x",
+        "nvidia.com/=all",
+        "/gpu=all",
+        "1.com/gpu=all",
+        "a/b/c=d",
+        "a/b=c=d",
+    ],
+    check_ingress_host: ["", "10.0.0.1", "example.com:80", "*", "*.*.example.com", "Example.com", "a b", "https://x"],
+    check_host_path: ["", "eidos.pyz", "/a/../b", "/a/", "/a\nb", "/a:b"],
 }
 
 
-@pytest.mark.parametrize(("form", "text"), [(form, text) for form, texts in GOOD.items() for text in texts])
-def test_what_kubernetes_takes(form: str, text: str) -> None:
-    assert getattr(kubernetes_fields, form)(text)
+@pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in GOOD.items() for text in texts])
+def test_what_kubernetes_takes(check: Callable[[str], str], text: str) -> None:
+    assert check(text)
 
 
-@pytest.mark.parametrize(("form", "text"), [(form, text) for form, texts in BAD.items() for text in texts])
-def test_what_kubernetes_does_not_take(form: str, text: str) -> None:
+@pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in BAD.items() for text in texts])
+def test_what_kubernetes_does_not_take(check: Callable[[str], str], text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        getattr(kubernetes_fields, form)(text)
+        check(text)
     assert repr(text) in caught.value.message and caught.value.hint
 
 
 def test_the_file_that_travels_is_the_slim_one(pyz: Path, slim: Path, tmp_path: Path) -> None:
-    content = payload.slim(str(pyz))
-    assert content == slim.read_bytes() == payload.slim(str(slim))
-    trees = agent(Agent(program=content))
+    content = payload.read_slim_program(str(pyz))
+    assert content == slim.read_bytes() == payload.read_slim_program(str(slim))
+    trees = agent_manifests(AgentOptions(program=content))
     carried = base64.b64decode(of_kind(trees, "ConfigMap")[0]["binaryData"]["eidos.pyz"])
     place = tmp_path / "eidos.pyz"
     place.write_bytes(carried)
@@ -462,22 +503,24 @@ def test_files_that_cannot_travel(tmp_path: Path) -> None:
     for content, reason in ((b"", "is not eidos"), (b"PK\3\4 not a zip", "is not eidos")):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(InvalidInput, match=reason):
-            payload.slim(str(tmp_path / "x"))
+            payload.read_slim_program(str(tmp_path / "x"))
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("a", "b")
     with pytest.raises(InvalidInput, match="not one of eidos"):
-        payload.slim(str(tmp_path / "other.zip"))
+        payload.read_slim_program(str(tmp_path / "other.zip"))
     with zipfile.ZipFile(tmp_path / "large.pyz", "w") as large:
         large.writestr("eidos/archive/packs.py", "x" * (2 << 20))
     with pytest.raises(InvalidInput, match="a ConfigMap holds"):
-        payload.slim(str(tmp_path / "large.pyz"))
+        payload.read_slim_program(str(tmp_path / "large.pyz"))
     with pytest.raises(EidosError, match="there is no such file"):
-        payload.slim(str(tmp_path / "none"))
+        payload.read_slim_program(str(tmp_path / "none"))
     with pytest.raises(EidosError, match="is a directory"):
-        payload.slim(str(tmp_path))
-    assert payload.slim(str(archive(tmp_path / "a", "bytecode/cpython-312", "__main__.pyc"))).startswith(b"#!/usr/bin/env python3\n")
+        payload.read_slim_program(str(tmp_path))
+    assert payload.read_slim_program(str(archive(tmp_path / "a", "bytecode/cpython-312", "__main__.pyc"))).startswith(
+        b"#!/usr/bin/env python3\n"
+    )
 
 
 class Mounted(Host):

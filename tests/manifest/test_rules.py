@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.manifest import server
+from eidos.manifest import server_manifests
 from eidos.model.record import replace
 from eidos.server.app import PATHS
 from eidos.server.request_metrics import SYSTEM, ServerMetrics
 from tests.support.manifests import SERVERS, of_kind
 
-TREES = server(SERVERS["monitored"])
+TREES = server_manifests(SERVERS["monitored"])
 GROUPS: list[dict[str, Any]] = of_kind(TREES, "PrometheusRule")[0]["spec"]["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 DASHBOARD = json.loads(of_kind(TREES, "ConfigMap")[-1]["data"]["eidos-api-server.eidos-server.json"])
@@ -174,7 +174,7 @@ def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
 
 def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules.yaml", mesh: str = "") -> None:
     """The rules as the Prometheus Operator writes them, a file for each PrometheusRule."""
-    groups = of_kind(server(replace(SERVERS["monitored"], namespace=namespace, mesh=mesh)), "PrometheusRule")[0]["spec"]["groups"]
+    groups = of_kind(server_manifests(replace(SERVERS["monitored"], namespace=namespace, mesh=mesh)), "PrometheusRule")[0]["spec"]["groups"]
     (folder / name).write_text(json.dumps({"groups": groups}), encoding="utf-8")
 
 
@@ -235,7 +235,7 @@ def test_the_dashboard_is_one() -> None:
 def test_dashboards_of_two_servers_are_two() -> None:
     """A Grafana has each uid once, of at most 40 characters, and its sidecar has each file once."""
     namespaces = ("eidos-server", "n" * 63, "n" * 62)
-    files = [of_kind(server(replace(SERVERS["monitored"], namespace=name)), "ConfigMap")[-1]["data"] for name in namespaces]
+    files = [of_kind(server_manifests(replace(SERVERS["monitored"], namespace=name)), "ConfigMap")[-1]["data"] for name in namespaces]
     shown = [json.loads(text) for file in files for text in file.values()]
     assert (
         len({name for file in files for name in file})

@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from eidos.manifest import Server, agent, server
+from eidos.manifest import ServerOptions, agent_manifests, server_manifests
 from tests.bundle.test_crds import closed
 from tests.support.manifests import AGENTS, PROGRAM, SERVERS, everything, of_kind, templates
 
@@ -176,26 +176,26 @@ def test_the_server_keeps_to_the_restricted_standard(name: str) -> None:
     assert spec["securityContext"]["runAsUser"] == 1000
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
     assert spec["automountServiceAccountToken"] is False
-    assert ("appArmorProfile" in spec["securityContext"]) is (SERVERS[name].kubernetes >= 30)
+    assert ("appArmorProfile" in spec["securityContext"]) is (SERVERS[name].kubernetes_minor >= 30)
 
 
 def test_apparmor_can_be_left_to_the_runtime() -> None:
-    (template,) = templates(server(Server(program=PROGRAM, apparmor=False)))
+    (template,) = templates(server_manifests(ServerOptions(program=PROGRAM, apparmor=False)))
     assert "appArmorProfile" not in template["spec"]["securityContext"] and list(restricted(template)) == []
 
 
 def test_the_agent_breaks_the_rules_that_it_says_and_no_others() -> None:
     root = {"Running as Non-root", "Running as Non-root user"}
     host = {"HostPath Volumes", "Volume Types"}
-    for name, asked in AGENTS.items():
+    for name, options in AGENTS.items():
         expected = root | host
-        if set(asked.rights) & {"host-network", "host-ipc", "host-pid"}:
+        if set(options.rights) & {"host-network", "host-ipc", "host-pid"}:
             expected = expected | {"Host Namespaces"}
-        if "unconfined" in asked.rights:
+        if "unconfined" in options.rights:
             expected = expected | {"AppArmor", "SELinux"}
-        if "privileged" in asked.rights:
+        if "privileged" in options.rights:
             expected = expected | {"Privileged Containers", "Privilege Escalation"}
-        for template in templates(agent(asked)):
+        for template in templates(agent_manifests(options)):
             assert set(restricted(template)) == expected, name
 
 

@@ -7,45 +7,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eidos.manifest import Agent, Server, agent, server
+from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
 
 #: What stands for the program where its bytes do not matter.
 PROGRAM = b"the program"
 
 #: An agent, and a server, of each kind that there is.
 AGENTS = {
-    "plain": Agent(program=PROGRAM),
-    "nodes": Agent(program=PROGRAM, nodes=("gpu-01", "ip-10-0-42-17.us-west-2.compute.internal"), create_namespace=True),
-    "group": Agent(program=PROGRAM, group=("nvidia.com/gpu.product", ("NVIDIA-H100", "NVIDIA-H200")), node_selector={"pool": "gpu"}),
-    "nightly": Agent(delivery="hostpath", program="/opt/eidos/eidos.pyz", schedule="0 3 * * *", nodes=("gpu-01",)),
-    "rights": Agent(program=PROGRAM, rights=("host-network", "host-ipc", "host-pid", "unconfined")),
-    "old-cluster": Agent(program=PROGRAM, rights=("unconfined",), kubernetes=29),
-    "driver-root": Agent(program=PROGRAM, gpu=("driver-root", "/run/nvidia/driver"), rights=("privileged",)),
-    "cdi": Agent(program=PROGRAM, gpu=("cdi", "nvidia.com/gpu=all"), tolerations=({"operator": "Exists"},)),
-    "secret": Agent(delivery="image", program="registry.example.com/eidos:1.2.3", output="secret://vault/node-{node}"),
-    "fleet": Agent(program=PROGRAM, nodes=("gpu-01", "gpu-02"), run="r1a2b3", without=("k8s",), gpu=("default", ""), memory="512Mi"),
+    "plain": AgentOptions(program=PROGRAM),
+    "nodes": AgentOptions(program=PROGRAM, nodes=("gpu-01", "ip-10-0-42-17.us-west-2.compute.internal"), create_namespace=True),
+    "group": AgentOptions(program=PROGRAM, group=("nvidia.com/gpu.product", ("NVIDIA-H100", "NVIDIA-H200")), node_selector={"pool": "gpu"}),
+    "nightly": AgentOptions(delivery="hostpath", program="/opt/eidos/eidos.pyz", schedule="0 3 * * *", nodes=("gpu-01",)),
+    "rights": AgentOptions(program=PROGRAM, rights=("host-network", "host-ipc", "host-pid", "unconfined")),
+    "old-cluster": AgentOptions(program=PROGRAM, rights=("unconfined",), kubernetes_minor=29),
+    "driver-root": AgentOptions(program=PROGRAM, gpu=("driver-root", "/run/nvidia/driver"), rights=("privileged",)),
+    "cdi": AgentOptions(program=PROGRAM, gpu=("cdi", "nvidia.com/gpu=all"), tolerations=({"operator": "Exists"},)),
+    "secret": AgentOptions(delivery="image", program="registry.example.com/eidos:1.2.3", output="secret://vault/node-{node}"),
+    "fleet": AgentOptions(program=PROGRAM, nodes=("gpu-01", "gpu-02"), run="r1a2b3", without=("k8s",), gpu=("default", ""), memory="512Mi"),
 }
 
 SERVERS = {
-    "plain": Server(program=PROGRAM),
-    "monitored": Server(program=PROGRAM, monitoring=True, monitoring_labels={"release": "kube-prometheus-stack"}, create_namespace=True),
-    "istio": Server(program=PROGRAM, mesh="istio", monitoring=True, otlp="https://otel.example.com:4318"),
-    "linkerd": Server(program=PROGRAM, mesh="linkerd", issuer=("Issuer", "ca")),
-    "ingress": Server(
+    "plain": ServerOptions(program=PROGRAM),
+    "monitored": ServerOptions(
+        program=PROGRAM, monitoring=True, monitoring_labels={"release": "kube-prometheus-stack"}, create_namespace=True
+    ),
+    "istio": ServerOptions(program=PROGRAM, mesh="istio", monitoring=True, otlp="https://otel.example.com:4318"),
+    "linkerd": ServerOptions(program=PROGRAM, mesh="linkerd", issuer=("Issuer", "ca")),
+    "ingress": ServerOptions(
         delivery="image",
         program="registry.example.com/eidos:1.2.3",
         ingress="eidos.example.com",
         ingress_class="nginx",
         issuer=("ClusterIssuer", "letsencrypt"),
     ),
-    "old-cluster": Server(program=PROGRAM, kubernetes=29, memory="1Gi"),
+    "old-cluster": ServerOptions(program=PROGRAM, kubernetes_minor=29, memory="1Gi"),
 }
 
 
 def everything() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The manifests of each of them."""
-    yield from ((f"agent-{name}", agent(asked)) for name, asked in AGENTS.items())
-    yield from ((f"server-{name}", server(asked)) for name, asked in SERVERS.items())
+    yield from ((f"agent-{name}", agent_manifests(options)) for name, options in AGENTS.items())
+    yield from ((f"server-{name}", server_manifests(options)) for name, options in SERVERS.items())
 
 
 def of_kind(trees: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:

@@ -1,0 +1,103 @@
+"""Names, labels, selectors and tolerations, as Kubernetes writes them.
+
+Knows the forms, each with its source; must not know flags, nor what is selected. A ``check_`` function returns the text it was passed, or
+raises InvalidInput with what is wrong and what is allowed.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidInput
+from eidos.suggest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOWERCASE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+ALPHANUMERIC = LOWERCASE | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+#: Effects of a taint (Kubernetes documentation, "Taints and Tolerations").
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def is_word(text: str, limit: int, ends: frozenset[str], inside: str) -> bool:
+    """Whether ``text`` has 1 to ``limit`` characters of ``ends`` and ``inside``, and begins and ends with one of ``ends``."""
+    return 0 < len(text) <= limit and {text[0], text[-1]} <= ends and set(text) <= ends | set(inside)
+
+
+def check_dns_label(text: str, what: str) -> str:
+    """A name that is one label (RFC 1123): small letters, digits, dashes.
+
+    >>> check_dns_label("eidos", "namespace")
+    'eidos'
+    """
+    if not is_word(text, 63, LOWERCASE, "-"):
+        raise InvalidInput(f"{text!r} is no {what}", "it has small letters, digits and dashes, at most 63, and no dash at its ends")
+    return text
+
+
+def check_dns_subdomain(text: str, what: str = "name of a node") -> str:
+    """A name of labels with dots between (Kubernetes documentation, "Object Names and IDs": DNS subdomain).
+
+    >>> check_dns_subdomain("ip-10-0-42-17.us-west-2.compute.internal")
+    'ip-10-0-42-17.us-west-2.compute.internal'
+    """
+    if len(text) > 253 or not all(is_word(part, 253, LOWERCASE, "-") for part in text.split(".")):
+        hint = "it has small letters, digits, dashes and dots, at most 253, and each part begins and ends with a letter or digit"
+        raise InvalidInput(f"{text!r} is no {what}", hint)
+    return text
+
+
+def parse_selector(texts: Iterable[str]) -> dict[str, str]:
+    """Labels that a node must have, from ``key=value`` each. Raises InvalidInput for what no label can be.
+
+    >>> parse_selector(["nodeGroup=gpu"])
+    {'nodeGroup': 'gpu'}
+    """
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput(f"{text!r} selects no node", "write label=value")
+        if labels.setdefault(_check_key(key, text), _check_value(value, text)) != value:
+            raise InvalidInput(f"{text!r}: {key!r} is {labels[key]!r} already, and a label has one value", "leave one of the two out")
+    return labels
+
+
+def parse_toleration(text: str) -> dict[str, str]:
+    """A toleration of a taint, from ``key=value:effect``, ``key:effect``, ``key=value``, ``key``, or ``*`` for every taint.
+
+    >>> parse_toleration("nvidia.com/gpu=present:NoSchedule")
+    {'key': 'nvidia.com/gpu', 'operator': 'Equal', 'value': 'present', 'effect': 'NoSchedule'}
+    >>> parse_toleration("dedicated"), parse_toleration("*")
+    ({'key': 'dedicated', 'operator': 'Exists'}, {'operator': 'Exists'})
+    """
+    if text == "*":
+        return {"operator": "Exists"}
+    taint, colon, effect = text.partition(":")
+    key, equals, value = taint.partition("=")
+    if colon and effect not in EFFECTS:
+        raise InvalidInput(f"{text!r}: {effect!r} is none of {', '.join(EFFECTS)}", did_you_mean(effect, EFFECTS))
+    tree = {"key": _check_key(key, text), "operator": "Equal" if equals else "Exists"}
+    if equals:
+        tree["value"] = _check_value(value, text)
+    return {**tree, "effect": effect} if colon else tree
+
+
+def _check_key(key: str, text: str) -> str:
+    # Kubernetes documentation, "Labels and Selectors": [prefix/]name, the prefix a DNS subdomain.
+    prefix, slash, name = key.rpartition("/")
+    is_subdomain = len(prefix) <= 253 and all(_is_label_word(part) for part in prefix.split("."))
+    if not _is_label_word(name) or (slash and not is_subdomain):
+        raise InvalidInput(f"{text!r}: {key!r} is no label", "as in nvidia.com/gpu.present")
+    return key
+
+
+def _check_value(value: str, text: str) -> str:
+    if value and not _is_label_word(value):
+        raise InvalidInput(f"{text!r}: {value!r} is no value of a label", "it has letters, digits, and - _ . inside, at most 63")
+    return value
+
+
+def _is_label_word(text: str) -> bool:
+    return is_word(text, 63, ALPHANUMERIC, "-_.")
