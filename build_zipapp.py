@@ -229,10 +229,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
 
 
 def parsed_data() -> dict[str, Any]:
-    """File below ``eidos/_data`` → tree: the data once more, already parsed, because reading YAML takes longer than making a bundle.
-
-    A template that JSON cannot represent exactly stays text.
-    """
+    """File below ``eidos/_data`` → tree: the data once more, already parsed where JSON represents it exactly, so that a start need not."""
     from eidos import formats
     from eidos.bundle.template_sets import split
     from eidos.files import resources

@@ -67,7 +67,8 @@ def _plain(value: Any, _: str) -> str:
 
 
 def _shell_words(value: Any, _: str) -> str:
-    words = [format_scalar(item) for item in value] if isinstance(value, (list, tuple)) else ["" if value is ABSENT else format_scalar(value)]
+    items = value if isinstance(value, (list, tuple)) else ["" if value is ABSENT else value]
+    words = [format_scalar(item) for item in items]
     if any("\0" in word for word in words):
         raise InvalidData("the value holds a NUL, which no shell can take")
     return " ".join(map(shell_word, words))
