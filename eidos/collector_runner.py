@@ -1,7 +1,7 @@
-"""Runs collectors side by side, each in a child that can be abandoned, and says what became of them.
+"""Runs collectors side by side, each in a child process that can be abandoned, and reports their outcomes.
 
-Knows the order in which children are made, what a child says to its parent, and what a failure costs; must not know any particular
-source, nor what a snapshot is made of.
+Knows the order in which children are forked, the frames that a child sends to its parent, and what a failure costs; must not know
+any particular source, nor what a snapshot is made of.
 """
 
 from __future__ import annotations
@@ -24,58 +24,60 @@ if TYPE_CHECKING:
     from eidos.process.child import Frame
     from eidos.process.thread_pool import Future
 
-Result = tuple[Outcome, tuple[Subtype, ...]]
+    Result = tuple[Outcome, tuple[Subtype, ...]]
+
+#: Collectors that run at the same time, at most.
+MAX_RUNNING = 5
 
 
-def collect(
-    chosen: tuple[str, ...],
-    sources: Sources,
-    collector: Callable[[str], Collect],
-    fail_fast: bool,
-    workers: int,
-    others: Sequence[Child],
+def run_collectors(
+    names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], Collect], fail_fast: bool, siblings: Sequence[Child]
 ) -> dict[str, Result]:
-    """Run the collectors, at most ``workers`` at a time, until all are done or the deadline has passed; warnings come last, together."""
+    """Run collectors until all are done or the deadline has passed; the result of each, by name.
+
+    ``siblings`` are children that were forked before. Warnings are logged last, together. With ``fail_fast`` the first failure is
+    raised as an EidosError, and the rest is stopped.
+    """
     children: dict[str, Child] = {}
     results: dict[str, Result] = {}
 
-    def keep(result: Result) -> None:
+    def add(result: Result) -> None:
         outcome = result[0]
         results[outcome.name] = result
         if not _is_warning(outcome):
-            _log(outcome)
+            _log_group(outcome)
         if fail_fast and outcome.outcome == FAILED:
             raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
 
-    done: dict[str, Result] = {}
+    supervised: dict[str, Result] = {}
 
     def supervise(name: str) -> Result:
-        result = done[name] = _supervise(name, children[name], sources)
+        result = supervised[name] = _supervise(name, children[name], sources)
         return result
 
     try:
-        for name in sorted(chosen, key=turn):
+        for name in sorted(names, key=turn):
             try:
-                children[name] = Child(_producer(name, sources, collector), [*others, *children.values()])
+                children[name] = Child(_producer(name, sources, load_collector), [*siblings, *children.values()])
             except Unavailable as fault:
-                keep((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
+                add((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
             else:
-                if len(children) <= workers:
+                if len(children) <= MAX_RUNNING:
                     children[name].start()
-        # Only now: it takes longer to import than most collectors take to finish.
+        # Imported only now: that takes longer than most collectors take to finish.
         from eidos.process.thread_pool import ThreadPoolExecutor, as_completed
 
-        with ThreadPoolExecutor(max_workers=workers) as pool:
+        with ThreadPoolExecutor(max_workers=MAX_RUNNING) as pool:
             try:
-                waiting: list[Future[Result]] = []
+                futures: list[Future[Result]] = []
                 try:
-                    waiting.extend(pool.submit(supervise, name) for name in children)
+                    futures.extend(pool.submit(supervise, name) for name in children)
                 except RuntimeError as fault:  # the system has no thread left
                     log.debug(f"collectors are waited for one after the other: {fault}")
                     for child in children.values():  # none waits for the slowest of those before it
                         child.start()
-                for future in as_completed(waiting):
-                    keep(future.result())
+                for future in as_completed(futures):
+                    add(future.result())
             except BaseException:
                 for child in children.values():
                     child.kill()
@@ -83,24 +85,24 @@ def collect(
         # The pool may have done one whose submission failed.
         for name in children:
             if name not in results:
-                keep(done.get(name) or supervise(name))
+                add(supervised.get(name) or supervise(name))
     finally:
         for child in children.values():
             child.close()
-    log_together(results[name][0] for name in chosen if _is_warning(results[name][0]))
+    log_outcomes(results[name][0] for name in names if _is_warning(results[name][0]))
     return results
 
 
-def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) -> Callable[[], Iterator[Frame]]:
+def _producer(name: str, sources: Sources, load_collector: Callable[[str], Collect]) -> Callable[[], Iterator[Frame]]:
     """The child's side of one collector: every part, and how it ended, as frames of plain values."""
 
     def produce() -> Iterator[Frame]:
         lines: list[Frame] = []
-        log.divert(lambda level, message, fields: lines.append(("log", level, message, _texts(fields))))
+        log.divert(lambda level, message, fields: lines.append(("log", level, message, _as_texts(fields))))
         began = time.monotonic()
         end: Frame = ("end", OK, None, None, None)
         try:
-            for part in collector(name)(sources):
+            for part in load_collector(name)(sources):
                 yield from lines
                 lines.clear()
                 if isinstance(part, Gap):
@@ -111,22 +113,8 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
             end = ("end", SKIPPED, why.reason, why.hint, None)
         except EidosError as fault:
             end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
-        except Exception as fault:  # a collector's own mistake costs its outcome, not the document
-            import traceback
-
-            from eidos.redact.secrets_in_text import withhold_text
-
-            place = traceback.extract_tb(fault.__traceback__)[-1]
-            where = f"{os.path.basename(place.filename)}:{place.lineno}"
-            end = (
-                "end",
-                FAILED,
-                f"internal error at {where}: {type(fault).__name__}: {withhold_text(str(fault))[0]}",
-                "please report this as a fault of eidos",
-                None,
-            )
-            for line in traceback.format_exc().splitlines():
-                log.debug(line)
+        except Exception as fault:  # a bug in a collector costs its outcome, not the document
+            end = ("end", FAILED, _describe_bug(fault), "please report this as a fault of eidos", None)
         yield from lines
         yield ("time", (time.monotonic() - began) * 1000)
         yield end
@@ -134,16 +122,27 @@ def _producer(name: str, sources: Sources, collector: Callable[[str], Collect]) 
     return produce
 
 
-def _texts(fields: dict[str, object]) -> dict[str, str]:
+def _describe_bug(fault: Exception) -> str:
+    import traceback
+
+    from eidos.redact.secrets_in_text import withhold_text
+
+    for line in traceback.format_exc().splitlines():
+        log.debug(line)
+    frame = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"internal error at {os.path.basename(frame.filename)}:{frame.lineno}: {type(fault).__name__}: {withhold_text(str(fault))[0]}"
+
+
+def _as_texts(fields: dict[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def _supervise(name: str, child: Child, sources: Sources) -> Result:
-    """The parent's side of one collector: what it yielded, and what became of it."""
-    found: dict[str, Subtype] = {}
+    """The parent's side of one collector: the subtypes that it yielded, and its outcome."""
+    received: dict[str, Subtype] = {}
     gaps: list[Gap] = []
     began = time.monotonic()
-    late = began >= sources.deadline and not child.is_started
+    starts_late = began >= sources.deadline and not child.is_started
     outcome, reason, hint = FAILED, "no answer", None
     milliseconds = stale = None
     try:
@@ -152,8 +151,8 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             kind, *rest = frame
             if kind == "subtype":
                 part = Subtype(*rest)
-                before = found.get(part.name)
-                found[part.name] = (
+                before = received.get(part.name)
+                received[part.name] = (
                     part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
                 )
             elif kind == "gap":
@@ -165,7 +164,7 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             else:
                 outcome, reason, hint, stale = rest
     except Timeout:
-        reason = "the deadline passed before its turn came" if late else "no answer before the deadline"
+        reason = "the deadline passed before its turn came" if starts_late else "no answer before the deadline"
         hint = "give it more time with --timeout, or leave it out with --skip"
     except EidosError as fault:
         reason, hint = fault.message, fault.hint
@@ -173,7 +172,7 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
         child.close()
     if milliseconds is None:
         milliseconds = (time.monotonic() - began) * 1000
-    subtypes = tuple(subtype for subtype in found.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
+    subtypes = tuple(subtype for subtype in received.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
     unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
     if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
         outcome = PARTIAL
@@ -181,24 +180,24 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
     return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld, stale), subtypes
 
 
-def log_together(outcomes: Iterable[Outcome]) -> None:
-    """Say once what is missing for one and the same reason: a cluster that is down costs all that would ask it."""
-    same: dict[tuple[str, str | None, str | None], list[Outcome]] = {}
+def log_outcomes(outcomes: Iterable[Outcome]) -> None:
+    """Log outcomes, those with the same reason in one line: a cluster that is down fails every collector that needs it."""
+    groups: dict[tuple[str, str | None, str | None], list[Outcome]] = {}
     for outcome in outcomes:
-        same.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
-    for group in same.values():
-        _log(*group)
+        groups.setdefault((outcome.outcome, outcome.reason, outcome.hint), []).append(outcome)
+    for group in groups.values():
+        _log_group(*group)
 
 
 def _is_warning(outcome: Outcome) -> bool:
-    # A skip that somebody could do something about is worth one: a GPU host without its driver.
+    # A skip with a hint is worth a warning: a GPU host without its driver, for example.
     return outcome.outcome == FAILED or (outcome.outcome == SKIPPED and bool(outcome.hint))
 
 
-def _log(*outcomes: Outcome) -> None:
+def _log_group(*outcomes: Outcome) -> None:
     first, names = outcomes[0], ", ".join(outcome.name for outcome in outcomes)
-    say = log.warn if _is_warning(first) else log.debug if first.outcome == OK else log.info
-    say(
+    emit = log.warn if _is_warning(first) else log.debug if first.outcome == OK else log.info
+    emit(
         f"{names}: {first.outcome}" + (f": {first.reason}" if first.reason else ""),
         collector=names,
         duration_ms=max(outcome.milliseconds for outcome in outcomes),

@@ -1,13 +1,13 @@
-"""Every way in which eidos fails, as one tree.
+"""The exceptions of eidos, as one tree.
 
-Knows the kinds of failure; must not know how they are shown: the CLI owns code → exit status, the server code → HTTP status::
+Knows the kinds of failure; must not know how they are shown: the CLI maps code → exit status, the server code → HTTP status::
 
     EidosError                 code
-    ├── InvalidInput           invalid-input     what the caller asked for cannot be: a flag, a value, a name
-    ├── InvalidData            invalid-data      a document or a file does not have the form it must have
-    ├── NotFound               not-found         what was named does not exist
-    ├── Unavailable            unavailable       a source did not answer, or refused
-    │   ├── Outdated           unavailable       … and what it said before was given in its place
+    ├── InvalidInput           invalid-input     an argument is invalid: a flag, a value, a name
+    ├── InvalidData            invalid-data      a document or a file is malformed
+    ├── NotFound               not-found         a named file, object or name does not exist
+    ├── Unavailable            unavailable       a source did not respond, or refused
+    │   ├── Outdated           unavailable       … and its last response was used instead
     │   ├── DBusError          dbus
     │   ├── NvmlError          nvml              carries NVML's own return code
     │   └── KubeError          kube              carries the API's own status and reason
@@ -15,7 +15,7 @@ Knows the kinds of failure; must not know how they are shown: the CLI owns code 
     ├── RateLimited            rate-limited
     └── IntegrityError         integrity         a checksum or a signature does not hold
 
-    NotApplicable              no error: this host has no such thing, the outcome is ``skipped``
+    NotApplicable              no error: the host has no such feature, the outcome is ``skipped``
 
 Adapters translate foreign exceptions once, with ``raise … from``. A message says what failed, on which path or address,
 and why; a hint says what to do.
@@ -25,9 +25,16 @@ from __future__ import annotations
 
 
 class EidosError(Exception):
-    """Something that eidos set out to do and could not: ``message`` for people, ``hint`` what to do, ``code`` for programs.
+    """A failure: ``message`` says what failed and why, ``hint`` what to do about it (or None), ``code`` names the kind, for programs.
 
-    ``excerpt`` is, where the fault has a place in a text, that text and the index of the place.
+    ``excerpt`` is a text and the index in it at which the mistake is, for a mistake in a text.
+
+    >>> import eidos
+    >>> try:
+    ...     eidos.make_recipe({"gpu": "h1000"})
+    ... except eidos.EidosError as fault:
+    ...     fault.code, fault.hint
+    ('invalid-input', "did you mean 'h100'?")
     """
 
     code = "failed"
@@ -40,31 +47,31 @@ class EidosError(Exception):
 
 
 class InvalidInput(EidosError):
-    """The caller asked for something that cannot be."""
+    """An argument is invalid: a flag, a value, a name."""
 
     code = "invalid-input"
 
 
 class InvalidData(EidosError):
-    """A document or a file does not have the form it must have."""
+    """A document or a file is malformed."""
 
     code = "invalid-data"
 
 
 class NotFound(EidosError):
-    """What was named does not exist."""
+    """A named file, object or name does not exist."""
 
     code = "not-found"
 
 
 class Unavailable(EidosError):
-    """A source did not answer, or refused to."""
+    """A source did not respond, or refused."""
 
     code = "unavailable"
 
 
 class Outdated(Unavailable):
-    """A source did not answer, and what it said ``age`` seconds ago was given in its place."""
+    """A source did not respond, and its response of ``age`` seconds ago was used instead."""
 
     def __init__(self, message: str, hint: str | None, age: int) -> None:
         super().__init__(message, hint)
@@ -72,13 +79,13 @@ class Outdated(Unavailable):
 
 
 class DBusError(Unavailable):
-    """A message bus, or a peer on it, did not keep to the protocol or answered with an error."""
+    """A message bus, or a peer on it, violated the protocol or replied with an error."""
 
     code = "dbus"
 
 
 class NvmlError(Unavailable):
-    """NVML answered with an error; ``status`` is its nvmlReturn_t (NVML API reference, nvmlReturn_t)."""
+    """NVML returned an error; ``status`` is its nvmlReturn_t (NVML API reference, nvmlReturn_t)."""
 
     code = "nvml"
 
@@ -88,10 +95,10 @@ class NvmlError(Unavailable):
 
 
 class KubeError(Unavailable):
-    """The Kubernetes API did not answer (``status`` is None), or refused to.
+    """The Kubernetes API did not respond (``status`` is None), or refused.
 
-    ``status`` is HTTP's, ``reason`` the word of the Status object that came with it, such as ``Forbidden`` (Kubernetes API conventions,
-    Response Status Kind); "" when none did.
+    ``status`` is HTTP's, ``reason`` that of the Status object in the response, such as ``Forbidden`` (Kubernetes API conventions,
+    Response Status Kind); "" when there is none.
     """
 
     code = "kube"
@@ -103,7 +110,7 @@ class KubeError(Unavailable):
 
     @property
     def may_pass(self) -> bool:
-        """Whether nobody answered for the cluster, or only to say that it cannot answer now."""
+        """Whether the failure may be temporary: no response, too many requests, or an error of the server."""
         return self.status is None or self.status == 429 or self.status >= 500
 
 
@@ -126,7 +133,7 @@ class IntegrityError(EidosError):
 
 
 class NotApplicable(Exception):
-    """This host has no such thing, and that is fine: the outcome is ``skipped``, with ``reason``."""
+    """The host has no such feature, and that is fine: the outcome is ``skipped``, with ``reason``."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)

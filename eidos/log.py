@@ -1,7 +1,7 @@
-"""Lines on stderr for whoever is watching: text for people, one JSON object a line for programs.
+"""The log on standard error: text for people, or one JSON object a line for programs.
 
-Knows levels and formats; must not know what is being logged. Not ``logging``: its import alone is a tenth of a start.
-Control characters never reach the stream, so nothing that a host says can forge a line or paint a terminal.
+Knows levels and formats; must not know what is logged. Not ``logging``: its import alone is a tenth of a start. Control characters
+are escaped, so nothing read from a host can forge a line or steer a terminal.
 """
 
 from __future__ import annotations
@@ -16,55 +16,54 @@ if TYPE_CHECKING:
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 
-
-#: What a pipe takes whole or not at all (pipe(7), PIPE_BUF), in bytes.
-WHOLE = 4096
+#: Bytes that a pipe takes all at once or not at all (pipe(7), PIPE_BUF).
+PIPE_BUF = 4096
 
 
 class _State:
     threshold = LEVELS["warn"]
     json = False
-    waits = True
+    may_block = True
     sink: Sink | None = None
 
 
-#: Messages that are shown once, and were.
-_said: dict[str, object] = {}
+#: Messages that are shown once, and have been.
+_shown_once: dict[str, object] = {}
 
 
 def configure(level: str = "warn", fmt: str = "text") -> None:
-    """Set the lowest level that is shown (a key of :data:`LEVELS`) and the format, ``text`` or ``json``."""
+    """Set the minimum level (a key of :data:`LEVELS`) and the format, ``text`` or ``json``."""
     _State.threshold = LEVELS[level]
     _State.json = fmt == "json"
 
 
-def never_wait() -> None:
-    """From now on lose a line rather than wait until somebody reads what was said before: for a process that others wait for."""
-    _State.waits = False
+def never_block() -> None:
+    """From now on drop a line rather than block while the pipe is full: for a server, whose clients would wait."""
+    _State.may_block = False
 
 
 def shows(level: str) -> bool:
-    """Whether lines of ``level`` are shown: for whoever would go to some length to make one."""
+    """Whether lines of ``level`` are shown: for a caller to whom making one is expensive."""
     return LEVELS[level] >= _State.threshold
 
 
 def divert(sink: Sink | None) -> None:
-    """Hand every line to ``sink(level, message, fields)`` instead of stderr: a child process gives them to its parent."""
+    """Pass every line to ``sink(level, message, fields)`` instead of stderr: a child process sends them to its parent."""
     _State.sink = sink
 
 
 def debug(message: str, **fields: object) -> None:
-    """Log a detail for whoever looks for a fault."""
+    """Log a detail for debugging."""
     emit("debug", message, fields)
 
 
 def info(message: str, **fields: object) -> None:
-    """Log a step that was taken."""
+    """Log a step."""
     emit("info", message, fields)
 
 
 def warn(message: str, **fields: object) -> None:
-    """Log something that the user should know; ``hint=`` says what to do about it, ``once=True`` shows it no second time."""
+    """Log what needs attention; ``hint=`` says what to do about it, ``once=True`` shows the message no second time."""
     emit("warn", message, fields)
 
 
@@ -74,31 +73,31 @@ def error(message: str, **fields: object) -> None:
 
 
 def emit(level: str, message: str, fields: dict[str, object]) -> None:
-    """Write one line of ``level``, unless it is below the threshold; a stream that is gone is no reason to fail."""
+    """Write one line of ``level``, unless it is below the threshold; a closed or full stream is no error."""
     if LEVELS[level] < _State.threshold:
         return
     if _State.sink is not None:
         _State.sink(level, message, fields)
         return
-    if fields.pop("once", None) and _said.setdefault(message, fields) is not fields:
+    if fields.pop("once", None) and _shown_once.setdefault(message, fields) is not fields:
         return
     lines = _json_line(level, message, fields) if _State.json else _text_lines(level, message, fields)
     try:
-        if not _State.waits and not _taken_at_once(len(lines.encode("utf-8", "replace"))):
+        if not _State.may_block and not _fits_now(len(lines.encode("utf-8", "replace"))):
             return
         sys.stderr.write(lines)
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # closed, full, or never opened: nowhere left to say it
+    except (OSError, ValueError, AttributeError):  # closed, full, or never opened: nowhere left to log to
         pass
 
 
-def _taken_at_once(size: int) -> bool:
-    """Whether standard error takes so many bytes without delay: a pipe that is ready takes :data:`WHOLE`."""
+def _fits_now(size: int) -> bool:
+    """Whether standard error takes ``size`` bytes without blocking: a pipe that is ready takes :data:`PIPE_BUF`."""
     import select
 
     poll = select.poll()
     poll.register(sys.stderr.fileno(), select.POLLOUT)
-    return size <= WHOLE and [event for _, event in poll.poll(0)] == [select.POLLOUT]
+    return size <= PIPE_BUF and [event for _, event in poll.poll(0)] == [select.POLLOUT]
 
 
 def printable(text: str) -> str:
@@ -113,13 +112,11 @@ def printable(text: str) -> str:
 
 
 def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
-    # People read the message, which says what matters; the fields are for programs, and for whoever looks for a fault.
-    shows = level == "debug"
-    details = " ".join(
-        f"{name}={value}" for name, value in fields.items() if shows and name not in ("hint", "excerpt") and value is not None
-    )
-    shown = {"warn": "warning", "error": "error"}.get(level, level)
-    line = f"{shown}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
+    # The message says what matters to people; the fields are for programs, and for debugging.
+    names = [name for name in fields if name not in ("hint", "excerpt")] if level == "debug" else []
+    details = " ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None)
+    label = {"warn": "warning"}.get(level, level)
+    line = f"{label}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
     excerpt = fields.get("excerpt")
     if isinstance(excerpt, tuple) and printable(excerpt[0]) == excerpt[0]:
         line += f"  {excerpt[0]}\n  {' ' * excerpt[1]}^\n"

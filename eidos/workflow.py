@@ -1,6 +1,6 @@
-"""What the program does, one function a verb: the command line and the server both call these.
+"""What the program does, one function a verb: called by the command line, by the server, and as the public API of :mod:`eidos`.
 
-Knows the order of steps and what becomes of a failure; must not know flags, exit statuses, HTTP, or any particular source.
+Knows the order of steps and what a failure costs; must not know flags, exit statuses, HTTP, or any particular source.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.collectors import ANY_CLUSTER, UNITS, ClusterChoice, Sources, is_cluster_wide
-from eidos.errors import EidosError, InvalidInput
+from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Callable
 
+    from eidos.bundle.verification import Wrong
     from eidos.collector_runner import Result
     from eidos.collectors import Collect
-    from eidos.files.host import Host
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
     from eidos.model.measurement import Measurement
@@ -30,39 +31,47 @@ if TYPE_CHECKING:
     from eidos.process.child import Child
     from eidos.recipe.store import Store
 
-#: Collectors that run at the same time.
-WORKERS = 5
+#: Components that are made at the same time, at most.
+MAX_THREADS = 5
+
+
+class SnapshotOptions(Record):
+    """What :func:`take_snapshot` reads, and how long that may take.
+
+    ``root`` is the folder at which the host's files are mounted (default: the running system); ``collectors`` are names (default: all);
+    ``units`` are full names of systemd units; ``volatile`` adds readings that change on their own; ``timeout_s`` is in seconds, for all
+    collectors together; ``fail_fast`` raises the first failure and stops the rest; ``cluster`` selects a Kubernetes cluster (default: the
+    one that kubectl would use, or a pod's own); ``inapplicable`` are collectors that are known to find nothing, each with the reason.
+    """
+
+    root: str = "/"
+    collectors: tuple[str, ...] | None = None
+    units: tuple[str, ...] = UNITS
+    volatile: bool = False
+    timeout_s: float = 10.0
+    fail_fast: bool = False
+    cluster: ClusterChoice = ANY_CLUSTER
+    inapplicable: Mapping[str, str] = {}
 
 
 def take_snapshot(
-    host: Host | None = None,
+    options: SnapshotOptions | None = None,
     *,
-    select: Sequence[str] | None = None,
-    units: Sequence[str] = UNITS,
-    volatile: bool = False,
-    timeout: float = 10.0,
-    fail_fast: bool = False,
-    collector: Callable[[str], Collect] = collectors.load,
-    workers: int = WORKERS,
+    load_collector: Callable[[str], Collect] = collectors.load,
     environ: Mapping[str, str] = os.environ,
-    cluster: ClusterChoice = ANY_CLUSTER,
-    needless: Mapping[str, str] | None = None,
 ) -> Snapshot:
-    """Read a host and say what it is; best effort, each collector's outcome included.
+    """Read a host: a snapshot with the readings of each collector, and its outcome.
 
-    ``host`` defaults to the running system; ``select`` names the collectors (default: all); ``timeout`` is in seconds, for all
-    of them together; ``collector`` gives the function for a name, so a caller can put its own in place of any; ``cluster`` says
-    which cluster is meant; ``needless`` are collectors of which it is known that they are skipped, and why. With ``fail_fast``
-    the first failure is raised as an EidosError and the rest is stopped. When only what is the whole cluster's is read, the
-    document is no node's unless the environment names one. Raises InvalidInput for a timeout that is not positive. Call it from
-    a program without other threads: each collector is a forked child (see ``isolation``).
+    A collector that fails or exceeds the deadline costs its own readings only, and the outcome says why. ``load_collector`` gives the
+    function of a collector by name; ``environ`` are the variables that name the node and the cluster. If only cluster-wide collectors are
+    selected, the snapshot has no node unless the environment names one.
 
-    >>> from eidos.model.measurement import Subtype
-    >>> def nothing(sources):
-    ...     yield Subtype("kmod", {"nvidia": True})
-    >>> shot = take_snapshot(select=["os.kmod"], collector=lambda name: nothing)
-    >>> [(m.type, [s.name for s in m.subtypes]) for m in shot.measurements], shot.collectors[0].outcome
-    ([('OS', ['kmod'])], 'ok')
+    Each collector runs in a forked child, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
+    a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
+
+    >>> snapshot = take_snapshot(SnapshotOptions(collectors=("os.kmod",), timeout_s=30.0))
+    >>> [measurement.type for measurement in snapshot.measurements], [outcome.name for outcome in snapshot.collectors]
+    (['OS'], ['os.kmod'])
     """
     from eidos import collector_runner
     from eidos.files.host import Host
@@ -71,24 +80,31 @@ def take_snapshot(
     from eidos.model.snapshot import Snapshot
     from eidos.process.child import Child
 
-    if not timeout > 0:
-        raise InvalidInput(f"a timeout of {timeout:g} s leaves no time for anything")
+    options = options or SnapshotOptions()
+    if not options.timeout_s > 0:
+        raise InvalidInput(f"a timeout of {options.timeout_s:g} s leaves no time for anything")
     began = time.time()
-    deadline = time.monotonic() + timeout
-    host = host or Host()
-    chosen = tuple(collectors.names() if select is None else select)
-    sources = Sources(host, tuple(units), volatile, deadline, environ, cluster)
-    nobody = bool(chosen) and all(map(is_cluster_wide, chosen))
+    deadline = time.monotonic() + options.timeout_s
+    host = Host(options.root)
+    names = tuple(collectors.names() if options.collectors is None else options.collectors)
+    sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster)
+    is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
-    namer = None if nobody or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
+    namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
     if namer:
         namer.start()
     try:
-        results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in (needless or {}).items()}
-        collector_runner.log_together(outcome for outcome, _ in results.values())
-        left = tuple(name for name in chosen if name not in results)
-        results.update(collector_runner.collect(left, sources, collector, fail_fast, workers, [namer] if namer else []))
-        node = node_name_from_environment(environ) if nobody else _name(namer, deadline) if namer else find_node_name(host, environ)
+        results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in options.inapplicable.items()}
+        collector_runner.log_outcomes(outcome for outcome, _ in results.values())
+        to_run = tuple(name for name in names if name not in results)
+        results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, [namer] if namer else []))
+        node = (
+            node_name_from_environment(environ)
+            if is_any_node
+            else _receive_name(namer, deadline)
+            if namer
+            else find_node_name(host, environ)
+        )
     finally:
         if namer:
             namer.close()
@@ -96,17 +112,45 @@ def take_snapshot(
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         version=__version__,
         node=node,
-        measurements=_measurements(chosen, results),
-        collectors=tuple(results[name][0] for name in chosen),
+        measurements=_measurements(names, results),
+        collectors=tuple(results[name][0] for name in names),
     )
 
 
-def _name(child: Child, deadline: float) -> str:
+def _receive_name(child: Child, deadline: float) -> str:
     try:
         return "".join(str(name) for name in child.frames(deadline))
     except EidosError as fault:
         log.warn(f"the node's name is not known: {fault.message}")
         return ""
+
+
+def _measurements(names: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:
+    """One measurement for each type that a collector looked at, in the order of TYPES, empty ones included."""
+    from eidos.model.measurement import TYPES, Measurement
+
+    return tuple(
+        Measurement(wire, tuple(subtype for name in names if name.partition(".")[0] == key for subtype in results[name][1]))
+        for key, wire in TYPES.items()
+        if any(name.partition(".")[0] == key for name in names)
+    )
+
+
+def parse_snapshot(document: bytes | str, name: str = "snapshot") -> Snapshot:
+    """The snapshot in a YAML or JSON document, ours or the Go program's; ``name`` stands for the document in messages.
+
+    Raises InvalidData with the place, what is expected there and what is there instead.
+
+    >>> parse_snapshot("{measurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu-count: 8}}]}]}").measurements[0].type
+    'GPU'
+    """
+    from eidos.formats import from_text
+    from eidos.model.snapshot import Snapshot
+
+    tree = from_text(document, name)
+    if tree is None:
+        raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
+    return Snapshot.from_tree(tree, name)
 
 
 def make_recipe(
@@ -116,15 +160,16 @@ def make_recipe(
     store: Store | None = None,
     explain: bool = False,
 ) -> Recipe:
-    """Say what a node should be, for a query, a snapshot, or both.
+    """Build the recipe for a query, for the node that a snapshot describes, or for both.
 
-    ``query`` is what the store's catalog parsed, or maps fields (os, osv, kernel, service, k8s, gpu, intent) to words or versions; it
-    wins over what is detected in ``snapshot``. ``store`` defaults to the shipped knowledge (``recipe.store.open_store`` reads others);
-    ``explain`` adds which layer set what. Raises InvalidInput for a word that the catalog does not have or a version that does not
-    parse, and InvalidData when the knowledge contradicts itself.
+    ``query`` maps fields (os, osv, kernel, service, k8s, gpu, intent) to words of the catalog or to versions, or is a :class:`Query` that
+    the catalog parsed; a field of it wins over what ``snapshot`` shows. ``store`` holds the recipe data (default: the built-in data;
+    :func:`open_store` reads others); ``explain`` fills the history, which layer set what. Raises InvalidInput for a word that the catalog
+    does not have or a version that does not parse, and InvalidData when the data contradicts itself.
 
-    >>> make_recipe({"gpu": "H100", "intent": "training"}).request.to_tree()
-    {'gpu': 'h100', 'intent': 'training'}
+    >>> recipe = make_recipe({"gpu": "H100", "intent": "training"})
+    >>> recipe.request.to_tree(), [component.id for component in recipe.components][:2]
+    ({'gpu': 'h100', 'intent': 'training'}, ['cert-manager', 'kube-prometheus-stack'])
     """
     from eidos.model.query import Query
     from eidos.model.record import replace
@@ -140,6 +185,20 @@ def make_recipe(
     detected = detect(snapshot, store.catalog, query)
     recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain)
     return replace(recipe, warnings=(*detected.warnings, *recipe.warnings))
+
+
+def parse_recipe(document: bytes | str, name: str = "recipe") -> Recipe:
+    """The recipe in a YAML or JSON document; ``name`` stands for the document in messages.
+
+    Raises InvalidData with the place, what is expected there and what is there instead.
+
+    >>> parse_recipe("{measurements: [{type: K8s, subtypes: [{subtype: image, data: {gpu-operator: v25.10.1}}]}]}").measurements[0].type
+    'K8s'
+    """
+    from eidos.formats import from_text
+    from eidos.model.recipe import Recipe
+
+    return Recipe.from_tree(from_text(document, name), name)
 
 
 def make_bundle(
@@ -175,7 +234,7 @@ def make_bundle(
     Raises InvalidInput for what cannot be asked, and InvalidData for a recipe that lacks what its components need.
 
     >>> bundle = make_bundle(make_recipe({"gpu": "h100"}), bundlers=["cert-manager"])
-    >>> [made.id for made in bundle.components], "cert-manager/values.yaml" in bundle.files
+    >>> [component.id for component in bundle.components], "cert-manager/values.yaml" in bundle.files
     (['cert-manager'], True)
     """
     from eidos.bundle import engine
@@ -200,7 +259,7 @@ def make_bundle(
     if parallel and len(job.components) > 1:
         from eidos.process.thread_pool import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        with ThreadPoolExecutor(max_workers=MAX_THREADS) as pool:
             tasks = [pool.submit(job.make, component, fail_fast) for component in job.components]
             try:
                 parts = [task.result() for task in tasks]
@@ -215,12 +274,30 @@ def make_bundle(
     return bundle
 
 
-def _measurements(chosen: tuple[str, ...], results: dict[str, Result]) -> tuple[Measurement, ...]:
-    """One measurement for each type that was looked at, in the order of TYPES, whether or not something was found."""
-    from eidos.model.measurement import TYPES, Measurement
+def verify_bundle(path: str) -> tuple[Wrong, ...]:
+    """Check that the bundle at ``path``, a folder or an archive, is unchanged: a problem for each difference, none when it is.
 
-    return tuple(
-        Measurement(wire, tuple(subtype for name in chosen if name.partition(".")[0] == key for subtype in results[name][1]))
-        for key, wire in TYPES.items()
-        if any(name.partition(".")[0] == key for name in chosen)
-    )
+    Every file must be listed in its checksums and match, and no file may be added, removed, renamed, linked or have another mode.
+    Nothing is unpacked or written. Raises NotFound when there is nothing at ``path``.
+    """
+    from eidos.bundle.verification import verify
+
+    return verify(path)
+
+
+def write_bundle(bundle: Bundle, folder: str, *, force: bool = False) -> None:
+    """Write a bundle into ``folder``, completely or not at all.
+
+    Raises InvalidInput when the folder holds other files, unless ``force`` is set; then only files of an earlier bundle are replaced.
+    Raises Unavailable when the folder cannot be written.
+    """
+    from eidos.bundle import folder_writer
+
+    folder_writer.write(folder, bundle.files, force=force)
+
+
+def pack_bundle(bundle: Bundle) -> bytes:
+    """The bundle as a tar.gz archive; the same bundle gives the same bytes."""
+    from eidos.bundle.tar_archive import pack
+
+    return pack(bundle.files)

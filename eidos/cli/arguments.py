@@ -1,9 +1,9 @@
-"""Command lines, read by the conventions of POSIX and GNU.
+"""Command lines, parsed by the conventions of POSIX and GNU.
 
 Knows how flags are written (POSIX.1-2017 Base Definitions 12.2, and GNU's long options); must not know any particular flag.
 
-``--flag value``, ``--flag=value``, ``-o value``, ``-ovalue`` and ``-o=value`` are the same; ``--`` ends the flags; ``-`` is a value. A
-flag is written in full: what is short for one today would be short for two tomorrow. Flags may stand before the verb, too.
+``--flag value``, ``--flag=value``, ``-o value``, ``-ovalue`` and ``-o=value`` are the same; ``--`` ends the flags; ``-`` is a value.
+Long flags are not abbreviated: a prefix that is unique today may be ambiguous tomorrow. Global flags may also precede the verb.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eidos.cli.options import Option, Verb
+    from eidos.cli.options import Operand, Option, Verb
 
 
-class Given(Record):
-    """What a command line says: the raw values of each option in order, and the operands.
+class ParsedArguments(Record):
+    """A command line, sorted: the text of each option's values in order, and the operands.
 
-    What is wrong with it is kept, too, until :func:`check` raises it: the flags beside it still say how it is to be shown.
+    Mistakes are recorded, and raised by :func:`check_arguments`: the flags beside them still say how a message is to be logged.
     ``unknown`` are flags that the verb does not have; ``incomplete`` is a flag without its value, its option and what follows it.
     """
 
@@ -33,11 +33,11 @@ class Given(Record):
 
     @property
     def wants_help(self) -> bool:
-        """Whether help was asked for; it wins over everything that is wrong."""
+        """Whether ``--help`` is among the flags; it wins over every mistake."""
         return "help" in self.flags
 
 
-def read(arguments: Sequence[str], options: Sequence[Option]) -> Given:
+def parse_arguments(arguments: Sequence[str], options: Sequence[Option]) -> ParsedArguments:
     """Sort ``arguments``, without the verb itself, into flags and operands."""
     flags: dict[str, list[str]] = {}
     operands: list[str] = []
@@ -64,58 +64,62 @@ def read(arguments: Sequence[str], options: Sequence[Option]) -> Given:
                 continue
             value = rest.pop(0)
         flags.setdefault(option.name, []).append(value)
-        if option.sets and value == "true":
-            flags.setdefault(option.sets[0], []).append(option.sets[1])
-    return Given(flags, operands, unknown, incomplete)
+        if option.shorthand_for and value == "true":
+            flags.setdefault(option.shorthand_for[0], []).append(option.shorthand_for[1])
+    return ParsedArguments(flags, operands, unknown, incomplete)
 
 
-def check(given: Given, verb: Verb) -> None:
-    """Raise InvalidInput for the first thing that is wrong with a command line of ``verb``, other than the values of its flags."""
-    if given.unknown:
-        name, valid = given.unknown[0], [option.flag for option in verb.options]
+def check_arguments(arguments: ParsedArguments, verb: Verb) -> None:
+    """Raise InvalidInput for the first mistake in a command line of ``verb``, the values of its flags aside."""
+    if arguments.unknown:
+        name, valid = arguments.unknown[0], [option.flag for option in verb.options]
         raise InvalidInput(
             f"eidos {verb.name} has no flag {name!r}; its flags are {', '.join(valid)}",
             did_you_mean(name, valid, f"'eidos {verb.name} --help' explains them"),
         )
-    if given.incomplete:
-        name, option, following = given.incomplete
-        wanted = f"one of {', '.join(option.valid())}" if option.valid() else f"a {option.metavar}"
+    if arguments.incomplete:
+        name, option, following = arguments.incomplete
+        choices = option.valid_values()
+        expected = f"one of {', '.join(choices)}" if choices else f"a {option.metavar}"
         if not following:
-            raise InvalidInput(f"{name} needs {wanted}, and the command line ends there")
+            raise InvalidInput(f"{name} needs {expected}, and the command line ends there")
         hint = f"what follows is the flag {following[0]}; if it is the value, write {name}={following[0]}"
-        raise InvalidInput(f"{name} needs {wanted}", hint)
-    for operand, value in zip(verb.operands, given.operands):
-        valid = list(operand.valid())
-        if operand.choices is None:
-            try:
-                operand.convert(value)
-            except InvalidInput as fault:
-                raise InvalidInput(f"eidos {verb.name}: {operand.name}: {fault.message}", fault.hint) from fault
-        elif value not in valid:
-            hint = did_you_mean(value, valid) or f"'eidos {verb.name} --help' explains them"
-            raise InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
-    for extra in given.operands[len(verb.operands) :]:
+        raise InvalidInput(f"{name} needs {expected}", hint)
+    for operand, value in zip(verb.operands, arguments.operands):
+        _check_operand(operand, value, verb)
+    for extra in arguments.operands[len(verb.operands) :]:
         raise InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
-    for operand in verb.operands[len(given.operands) :]:
+    for operand in verb.operands[len(arguments.operands) :]:
         if operand.required:
-            valid = list(operand.valid())
-            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(valid) or operand.help}")
+            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid_values()) or operand.help}")
 
 
-def split(arguments: Sequence[str], options: Sequence[Option], also: Iterable[str]) -> tuple[str | None, list[str]]:
-    """The verb, or None when there is none, and the arguments around it; a flag in ``also`` counts as a verb.
+def _check_operand(operand: Operand, value: str, verb: Verb) -> None:
+    valid = operand.valid_values()
+    if operand.choices is None:
+        try:
+            operand.convert(value)
+        except InvalidInput as fault:
+            raise InvalidInput(f"eidos {verb.name}: {operand.name}: {fault.message}", fault.hint) from fault
+    elif value not in valid:
+        hint = did_you_mean(value, valid) or f"'eidos {verb.name} --help' explains them"
+        raise InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
 
-    Raises InvalidInput for a flag before the verb that is not one of ``options``: nobody can tell whether the next word is its
+
+def split_verb(arguments: Sequence[str], options: Sequence[Option], verb_flags: Iterable[str]) -> tuple[str | None, list[str]]:
+    """The verb, or None when there is none, and the arguments around it; a flag in ``verb_flags`` counts as a verb.
+
+    Raises InvalidInput for a flag before the verb that is not one of ``options``: nothing tells whether the next word is its
     value or the verb.
     """
     rest = list(arguments)
     leading: list[str] = []
-    while rest and rest[0].startswith("-") and rest[0] not in also:
+    while rest and rest[0].startswith("-") and rest[0] not in verb_flags:
         option, name, value = _match(rest[0], options)
         if option is None:
-            known = ", ".join(option.flag for option in options)
-            hint = did_you_mean(name, [*also, *(option.flag for option in options)], "flags of a command stand behind it")
-            raise InvalidInput(f"{name!r} stands before the command, where only {known} may", hint)
+            valid = ", ".join(option.flag for option in options)
+            hint = did_you_mean(name, [*verb_flags, *(option.flag for option in options)], "flags of a command stand behind it")
+            raise InvalidInput(f"{name!r} stands before the command, where only {valid} may", hint)
         taken = 2 if value is None and option.metavar is not None else 1
         leading += rest[:taken]
         rest = rest[taken:]

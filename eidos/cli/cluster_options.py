@@ -1,13 +1,13 @@
-"""Which cluster a verb speaks to: its options, and the connection.
+"""The options that select a cluster, and the connection to it.
 
-Knows the flags; must not know where configuration lies, nor what is asked.
+Knows the flags; must not know where configuration lies, nor what is requested.
 """
 
 from __future__ import annotations
 
 import os
 
-from eidos.cli.options import Option, path
+from eidos.cli.options import Option, parse_path
 from eidos.errors import NotApplicable, NotFound
 
 TYPE_CHECKING = False
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from eidos.kube.api_client import Client
     from eidos.kube.cluster_config import Cluster
 
-#: How ``--output`` ends where a document may be kept in a cluster.
-OR_KEPT = ", cm://NAMESPACE/NAME a ConfigMap, secret://NAMESPACE/NAME a Secret"
+#: How the help of ``--output`` and ``--file`` ends where a document may also lie in a cluster.
+OR_IN_CLUSTER = ", cm://NAMESPACE/NAME a ConfigMap, secret://NAMESPACE/NAME a Secret"
 
-#: Every verb that may speak to a cluster has these.
+#: Every verb that may connect to a cluster has these.
 CLUSTER = (
-    Option("kubeconfig", "the kubeconfig to take, instead of those that kubectl would", "FILE", convert=path, completes="file"),
+    Option("kubeconfig", "the kubeconfig to take, instead of those that kubectl would", "FILE", convert=parse_path, completion="file"),
     Option("kube-context", "the context of it to take, instead of the current one", "NAME"),
     Option("kube-namespace", "the namespace, where nothing else says one", "NAME"),
 )
 
 
-def load(values: Values) -> Cluster:
-    """The cluster that is meant; raises an EidosError, NotFound when nothing says which."""
+def load_cluster(values: Values) -> Cluster:
+    """The selected cluster; raises an EidosError, NotFound when none is configured."""
     from eidos.kube.cluster_config import load
 
     try:
@@ -38,8 +38,8 @@ def load(values: Values) -> Cluster:
 
 
 def connect(values: Values, deadline: float) -> Client:
-    """A client of that cluster, whose every request ends at ``deadline`` (on ``time.monotonic``)."""
-    cluster = load(values)
+    """A client of the selected cluster, whose every request ends at ``deadline`` (on ``time.monotonic``)."""
+    cluster = load_cluster(values)
     from eidos.kube import api_client
 
     return api_client.connect(cluster, deadline=deadline)

@@ -1,6 +1,6 @@
 """``eidos completion``: the script with which a shell completes eidos.
 
-Knows the verb; must not know how a shell completes: ``shells`` writes the scripts, from the same tables that the parser reads.
+Knows the verb; must not know how a shell completes: ``completion_scripts`` does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
 
-SHELLS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish": completion_scripts.fish}
+SCRIPTS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish": completion_scripts.fish}
 
 VERB = Verb(
     "completion",
@@ -30,8 +30,8 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Write the script for one shell."""
-    from eidos.cli import verbs
+    from eidos.cli.commands import load_verbs
 
-    document_locations.check(values["output"])
-    document_locations.write(values["output"], SHELLS[values["shell"]](verbs()))
+    document_locations.check_writable(values["output"])
+    document_locations.write_document(values["output"], SCRIPTS[values["shell"]](load_verbs()))
     return 0

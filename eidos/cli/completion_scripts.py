@@ -7,8 +7,8 @@ shell never starts eidos to complete it.
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.cli import AS_FLAGS, COMMANDS
-from eidos.cli.options import BEFORE_THE_VERB
+from eidos.cli.commands import COMMANDS, VERB_FLAGS
+from eidos.cli.options import GLOBAL_OPTIONS
 from eidos.templates.text_template import fill_text, parse_template
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def _spellings(options: Iterable[Option]) -> list[str]:
 
 
 def _operands(verb: Verb) -> dict[str, str]:
-    return {value: meaning for operand in verb.operands for value, meaning in operand.valid().items()}
+    return {value: meaning for operand in verb.operands for value, meaning in operand.valid_values().items()}
 
 
 # -- bash: one function that looks at the words so far (bash manual, "Programmable Completion") --
@@ -89,17 +89,17 @@ complete -F _eidos @{programs}
 
 def bash(verbs: Sequence[Verb]) -> str:
     """The script for bash; the newer of its ways to complete files, ``compopt``, needs bash 4."""
-    top = " ".join([*_spellings(BEFORE_THE_VERB), *AS_FLAGS])
+    top = " ".join([*_spellings(GLOBAL_OPTIONS), *VERB_FLAGS])
     tables = [f"        '') flags='{top}' words='{' '.join(COMMANDS)}' ;;"]
-    values: list[str] = _bash_values("", BEFORE_THE_VERB)
+    values: list[str] = _bash_values("", GLOBAL_OPTIONS)
     for verb in verbs:
         flags, words = " ".join(_spellings(verb.options)), " ".join(_operands(verb))
-        files = " files=1" if any(operand.completes for operand in verb.operands) else ""
+        files = " files=1" if any(operand.completion for operand in verb.operands) else ""
         tables.append(f"        {verb.name}) flags='{flags}' words='{words}'{files} ;;")
         values += _bash_values(verb.name, verb.options)
     return _fill(
         _BASH,
-        before=" | ".join(_spellings(o for o in BEFORE_THE_VERB if o.metavar)),
+        before=" | ".join(_spellings(o for o in GLOBAL_OPTIONS if o.metavar)),
         verbs="\n".join(tables),
         values="\n".join(values),
     )
@@ -110,10 +110,10 @@ def _bash_values(verb: str, options: Iterable[Option]) -> list[str]:
     for option in options:
         if option.metavar is None:
             continue
-        if option.completes:
-            does = f"compopt -o {'dirnames' if option.completes == 'folder' else 'default'} 2>/dev/null; return"
-        elif option.valid():
-            does = f"values='{' '.join(option.valid())}'" + (" many=1" if option.many else "")
+        if option.completion:
+            does = f"compopt -o {'dirnames' if option.completion == 'folder' else 'default'} 2>/dev/null; return"
+        elif option.valid_values():
+            does = f"values='{' '.join(option.valid_values())}'" + (" many=1" if option.multiple else "")
         else:
             does = "return"
         lines.append(f"        {' | '.join(_quoted(f'{verb} {spelling}') for spelling in _spellings([option]))}) {does} ;;")
@@ -157,15 +157,15 @@ fi
 def zsh(verbs: Sequence[Verb]) -> str:
     """The script for zsh, to be sourced or to lie as ``_eidos`` in a folder of ``fpath``."""
     commands = "\n".join(f"    {_quoted(name + ':' + summary.replace(':', chr(92) + ':'))}" for name, (_, summary) in COMMANDS.items())
-    before = [_zsh_option(option) for option in BEFORE_THE_VERB]
-    for name in dict.fromkeys(AS_FLAGS.values()):
-        flags = ",".join(flag for flag, does in AS_FLAGS.items() if does == name)
+    before = [_zsh_option(option) for option in GLOBAL_OPTIONS]
+    for name in dict.fromkeys(VERB_FLAGS.values()):
+        flags = ",".join(flag for flag, does in VERB_FLAGS.items() if does == name)
         before.append(f"'(- *)'{{{flags}}}{_quoted(f'[{COMMANDS[name][1]}]')}")
     cases = []
     for verb in verbs:
         specs = [_zsh_option(option) for option in verb.options]
         for at, operand in enumerate(verb.operands, 1):
-            specs.append(_quoted(f"{at}:{operand.name}:" + ("_files" if operand.completes else f"({' '.join(operand.valid())})")))
+            specs.append(_quoted(f"{at}:{operand.name}:" + ("_files" if operand.completion else f"({' '.join(operand.valid_values())})")))
         listed = " \\\n".join(f"            {spec}" for spec in specs)
         cases.append(f"        {verb.name})\n          _arguments \\\n{listed}\n          ;;")
     return _fill(_ZSH, commands=commands, before="\n".join(f"    {spec} \\" for spec in before), verbs="\n".join(cases))
@@ -174,11 +174,11 @@ def zsh(verbs: Sequence[Verb]) -> str:
 def _zsh_option(option: Option) -> str:
     value = ""
     if option.metavar is not None:
-        if option.completes:
-            does = "_files -/" if option.completes == "folder" else "_files"
-        elif option.valid():
-            listed = " ".join(option.valid())
-            does = f"_sequence compadd - {listed}" if option.many else f"({listed})"
+        if option.completion:
+            does = "_files -/" if option.completion == "folder" else "_files"
+        elif option.valid_values():
+            listed = " ".join(option.valid_values())
+            does = f"_sequence compadd - {listed}" if option.multiple else f"({listed})"
         else:
             does = " "
         value = f":{option.metavar}:{does}"
@@ -188,7 +188,7 @@ def _zsh_option(option: Option) -> str:
     if option.short:
         short = f"-{option.short}" + ("+" if option.metavar is not None else "")
         return f"'(-{option.short} {option.flag})'{{{short},{flag}}}{_quoted(rest)}"
-    return _quoted(("*" if option.many else "") + flag + rest)
+    return _quoted(("*" if option.multiple else "") + flag + rest)
 
 
 # -- fish: one "complete" for each thing (fish's complete(1)) --
@@ -219,19 +219,19 @@ set -e __eidos_program
 
 def fish(verbs: Sequence[Verb]) -> str:
     """The script for fish."""
-    lines = ["-f", *("-n __eidos_verb " + _fish_option(option) for option in BEFORE_THE_VERB)]
-    for flag, name in AS_FLAGS.items():
+    lines = ["-f", *("-n __eidos_verb " + _fish_option(option) for option in GLOBAL_OPTIONS)]
+    for flag, name in VERB_FLAGS.items():
         written = f"{'-l' if flag.startswith('--') else '-s'} {flag.lstrip('-')}"
         lines.append(f"-n __eidos_verb {written} -d {_fish_quoted(COMMANDS[name][1])}")
     lines += [f"-n __eidos_verb -a {name} -d {_fish_quoted(summary)}" for name, (_, summary) in COMMANDS.items()]
     for verb in verbs:
         here = f"-n '__eidos_verb {verb.name}' "
         lines += [here + _fish_option(option) for option in verb.options]
-        lines += [here + "-F" for operand in verb.operands if operand.completes]
+        lines += [here + "-F" for operand in verb.operands if operand.completion]
         lines += [here + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in _operands(verb).items()]
     return _fill(
         _FISH,
-        before=" ".join(_spellings(option for option in BEFORE_THE_VERB if option.metavar)),
+        before=" ".join(_spellings(option for option in GLOBAL_OPTIONS if option.metavar)),
         completes="\n".join(f"    complete -c $__eidos_program {line}" for line in lines),
     )
 
@@ -239,15 +239,15 @@ def fish(verbs: Sequence[Verb]) -> str:
 def _fish_option(option: Option) -> str:
     parts = [f"-s {option.short}"] if option.short else []
     parts.append(f"-l {option.name}")
-    if option.completes == "file":
+    if option.completion == "file":
         parts.append("-r -F")
-    elif option.completes == "folder":
+    elif option.completion == "folder":
         parts.append("-x -a '(__fish_complete_directories)'")
-    elif option.many and option.valid():
-        listed = " ".join(option.valid())
+    elif option.multiple and option.valid_values():
+        listed = " ".join(option.valid_values())
         parts.append(f"-x -a '(__fish_complete_list , \"printf %s\\\\\\n {listed}\")'")
-    elif option.valid():
-        parts.append(f"-x -a '{' '.join(option.valid())}'")
+    elif option.valid_values():
+        parts.append(f"-x -a '{' '.join(option.valid_values())}'")
     elif option.metavar is not None:
         parts.append("-x")
     return " ".join([*parts, f"-d {_fish_quoted(option.help)}"])

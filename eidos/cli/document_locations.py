@@ -1,9 +1,9 @@
-"""Where a document goes, and comes from: standard streams, a file, a ConfigMap or a Secret.
+"""Where documents are read from and written to: standard streams, a file, a ConfigMap or a Secret.
 
-Knows how ``--output`` is read, what follows from it for format and width, and which places cannot be written before any work is
-done for them; must not know what is written. ``eidos.files.atomic_write`` and ``eidos.kube.document_store`` write, whole or not at all.
+Knows how ``--output`` and ``--file`` name a location, which format and width follow from it, and which locations cannot be
+written; must not know what a document says. ``files.atomic_write`` and ``kube.document_store`` write, completely or not at all.
 
-Functions that take ``values`` speak to the cluster that these say; without them, a place in a cluster is refused.
+Functions that take ``values`` use the cluster that these select; without them, a location in a cluster is refused.
 """
 
 from __future__ import annotations
@@ -19,144 +19,168 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.kube.stored_object import Place
+    from eidos.model.recipe import Recipe
+    from eidos.model.snapshot import Snapshot
 
 STDOUT = "-"
 
-#: Seconds that a cluster may take where no --timeout says otherwise.
-PATIENCE = 30.0
+#: Seconds that a cluster has to answer where no --timeout says otherwise.
+CLUSTER_TIMEOUT_S = 30.0
 
-_IN_CLUSTER = "in a cluster a document is kept at cm://namespace/name, or secret://namespace/name"
-
-
-def in_cluster(place: str) -> bool:
-    """Whether a document is kept in a cluster."""
-    return place.startswith(("cm://", "secret://"))
+_CLUSTER_HINT = "in a cluster a document is kept at cm://namespace/name, or secret://namespace/name"
+_SNAPSHOT_HINT = "'eidos snapshot -o node.yaml' writes a snapshot"
+_RECIPE_HINT = "'eidos recipe -o recipe.yaml' writes a recipe"
 
 
-def check(place: str, values: Values | None = None) -> None:
-    """Raise an EidosError when ``place`` clearly cannot be written: it is cheaper to hear it before the work than after."""
-    if place == STDOUT:
+def is_in_cluster(location: str) -> bool:
+    """Whether a location is a ConfigMap or a Secret."""
+    return location.startswith(("cm://", "secret://"))
+
+
+def check_writable(location: str, values: Values | None = None) -> None:
+    """Raise an EidosError when ``location`` clearly cannot be written: the user learns it before the work, not after."""
+    if location == STDOUT:
         if sys.stdout is None:
             raise Unwritable("standard output", "it is closed", "open it, or write to a file with --output")
         return
-    if in_cluster(place):
+    if is_in_cluster(location):
         from eidos.cli import cluster_options
 
-        said, _ = _kept(place, values, "writes to files and standard output")
-        cluster_options.load(said)
+        selection, _ = _cluster_object(location, values, "writes to files and standard output")
+        cluster_options.load_cluster(selection)
         return
-    if place.startswith(("/dev/", "/proc/")):  # another name for something that is open already, with rights of its own
+    if location.startswith(("/dev/", "/proc/")):  # another name for an open file, which has permissions of its own
         return
     try:
-        folder = os.path.dirname(os.path.realpath(place))
+        folder = os.path.dirname(os.path.realpath(location))
     except FileNotFoundError as fault:  # from getcwd(3)
         hint = "change to another folder, or give the whole path"
-        raise Unwritable(place, "the current folder was removed", hint) from fault
-    if os.path.isdir(place) or place.endswith("/"):
-        raise Unwritable(place, "it is a folder", "name a file in it")
+        raise Unwritable(location, "the current folder was removed", hint) from fault
+    if os.path.isdir(location) or location.endswith("/"):
+        raise Unwritable(location, "it is a folder", "name a file in it")
     if not os.path.isdir(folder):
         if os.path.exists(folder):
-            raise Unwritable(place, "what should be its folder is a file", "name a file in a folder")
-        raise Unwritable(place, "its folder does not exist", _IN_CLUSTER if "://" in place else "create the folder first")
-    for path in (folder, place):
+            raise Unwritable(location, "what should be its folder is a file", "name a file in a folder")
+        raise Unwritable(location, "its folder does not exist", _CLUSTER_HINT if "://" in location else "create the folder first")
+    for path in (folder, location):
         if os.path.exists(path) and not os.access(path, os.W_OK):
             if os.statvfs(path).f_flag & os.ST_RDONLY:
-                raise Unwritable(place, "read-only file system", "write to another file system, or to standard output with -")
-            raise Unwritable(place, "permission denied", "choose a place that you may write to, or run as a user who may")
+                raise Unwritable(location, "read-only file system", "write to another file system, or to standard output with -")
+            raise Unwritable(location, "permission denied", "choose a place that you may write to, or run as a user who may")
 
 
-def write(place: str, text: str, values: Values | None = None, what: str = "document", deadline: float | None = None) -> None:
-    """Write ``text``; raises an EidosError when the place is full, gone or refused.
+def write_document(
+    location: str, text: str, values: Values | None = None, component: str = "document", deadline: float | None = None
+) -> None:
+    """Write ``text``; raises an EidosError when the location is full, gone or not permitted.
 
-    ``what`` and ``deadline`` (on ``time.monotonic``) are for a cluster: the label that says what the document is, and when to give up.
+    ``component`` and ``deadline`` (on ``time.monotonic``) are for a cluster: the label that says what the document is, and when to
+    give up.
     """
     from eidos.files import atomic_write
 
-    if in_cluster(place):
+    if is_in_cluster(location):
         from eidos.cli import cluster_options
         from eidos.kube import document_store
 
-        said, kept = _kept(place, values, "writes to files and standard output")
-        form = format_for(said["format"], place)
-        client = cluster_options.connect(said, deadline or time.monotonic() + said.get("timeout", PATIENCE))
+        selection, target = _cluster_object(location, values, "writes to files and standard output")
+        fmt = choose_format(selection["format"], location)
+        client = cluster_options.connect(selection, deadline or time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
         try:
-            document_store.write(client, kept, text.encode(), form="txt" if form == "table" else form, component=what)
+            document_store.write(client, target, text.encode(), form="txt" if fmt == "table" else fmt, component=component)
         finally:
             client.close()
-    elif place == STDOUT:
+    elif location == STDOUT:
         atomic_write.write_stdout(text.encode())
     else:
-        atomic_write.write_file(place, text.encode())
+        atomic_write.write_file(location, text.encode())
 
 
-def _kept(place: str, values: Values | None, instead: str) -> tuple[Values, Place]:
-    """What the cluster is said to be, and the place in it; InvalidInput for a name that cannot be, and where no cluster can be said."""
+def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, Place]:
+    """The options that select a cluster, and the object in it; InvalidInput for an invalid name, and for a verb without such options."""
     from eidos.kube import stored_object
 
-    found = stored_object.parse(place)
+    target = stored_object.parse(location)
     if values is None or "kubeconfig" not in values:
-        raise InvalidInput(f"{place!r} names a {found.kind}, and this {instead}", f"kubectl get or kubectl apply moves a {found.kind}")
-    return values, found
+        raise InvalidInput(f"{location!r} names a {target.kind}, and this {instead}", f"kubectl get or kubectl apply moves a {target.kind}")
+    return values, target
 
 
-def read(
-    place: str,
-    limit: int = 32 << 20,
-    missing: str = "'eidos snapshot -o node.yaml' writes a snapshot",
-    values: Values | None = None,
-) -> bytes:
-    """The bytes of a file, of standard input for ``-``, or of what is kept in a cluster.
+def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None = None, values: Values | None = None) -> bytes:
+    """The bytes of a file, of standard input for ``-``, or of an object in a cluster.
 
-    At most one more than ``limit``, so that a reader sees it is too large.
-
-    ``missing`` is the hint for a file that is not there. Raises NotFound or Unavailable with path and reason, and InvalidInput for
-    what is no path.
+    At most one byte more than ``limit`` is read, which tells a parser that the document is too large. ``missing_hint`` is the hint
+    for a file that does not exist. Raises NotFound or Unavailable with path and reason, and InvalidInput for an invalid location.
     """
-    if in_cluster(place):
-        return _read_kept(place, limit, values)
+    if is_in_cluster(location):
+        return _read_from_cluster(location, limit, values)
     try:
-        if place == STDOUT:
+        if location == STDOUT:
             if sys.stdin is None:
                 raise Unavailable("standard input is closed", "give a file with --file")
             return sys.stdin.buffer.read(limit + 1)
-        with open(place, "rb") as file:
+        with open(location, "rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{place}: there is no such file", _IN_CLUSTER if "://" in place else missing) from fault
+        raise NotFound(f"{location}: there is no such file", _CLUSTER_HINT if "://" in location else missing_hint) from fault
     except OSError as fault:
-        raise Unavailable(f"{place}: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{location}: {(fault.strerror or str(fault)).lower()}") from fault
 
 
-def _read_kept(place: str, limit: int, values: Values | None) -> bytes:
+def _read_from_cluster(location: str, limit: int, values: Values | None) -> bytes:
     from eidos.cli import cluster_options
     from eidos.kube import document_store
 
-    said, kept = _kept(place, values, "reads files and standard input")
-    client = cluster_options.connect(said, time.monotonic() + said.get("timeout", PATIENCE))
+    selection, target = _cluster_object(location, values, "reads files and standard input")
+    client = cluster_options.connect(selection, time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
     try:
-        return document_store.read(client, kept, limit)
+        return document_store.read(client, target, limit)
     finally:
         client.close()
 
 
-def format_for(asked: str | None, place: str, otherwise: str = "yaml") -> str:
-    """The format that was asked for, or else the one that the name of the file promises; what is kept in a cluster is a document.
+def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot, bytes]:
+    """The snapshot at a location, and its bytes; raises an EidosError that says what is there instead."""
+    from eidos.workflow import parse_snapshot
 
-    >>> format_for(None, "node.json"), format_for(None, "-"), format_for("table", "node.json"), format_for(None, "a.yml", "table")
+    data = read_document(location, missing_hint=_SNAPSHOT_HINT, values=values)
+    return parse_snapshot(data, _display_name(location)), data
+
+
+def read_recipe(location: str, values: Values | None = None) -> Recipe:
+    """The recipe at a location; raises an EidosError that says what is there instead."""
+    from eidos.workflow import parse_recipe
+
+    return parse_recipe(read_document(location, missing_hint=_RECIPE_HINT, values=values), _display_name(location))
+
+
+def _display_name(location: str) -> str:
+    return "standard input" if location == STDOUT else location
+
+
+def choose_format(requested: str | None, location: str, default: str = "yaml") -> str:
+    """The requested format, or else that of the file's extension; in a cluster the default is YAML.
+
+    >>> (
+    ...     choose_format(None, "node.json"),
+    ...     choose_format(None, "-"),
+    ...     choose_format("table", "node.json"),
+    ...     choose_format(None, "a.yml", "table"),
+    ... )
     ('json', 'yaml', 'table', 'yaml')
     """
-    if in_cluster(place):
-        otherwise = "yaml"
-    endings = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-    return asked or endings.get(os.path.splitext(place)[1].lower(), otherwise)
+    if is_in_cluster(location):
+        default = "yaml"
+    by_extension = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+    return requested or by_extension.get(os.path.splitext(location)[1].lower(), default)
 
 
-def width(place: str) -> int:
-    """Columns to lay a table out for: what COLUMNS says, else what the terminal has; 0, as wide as it takes, for a file or a pipe."""
+def terminal_width(location: str) -> int:
+    """Columns for a table: COLUMNS, else those of the terminal; 0, as wide as it takes, for a file or a pipe."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and len(columns) < 5 and int(columns) > 0:
         return int(columns)
     try:
-        return os.get_terminal_size(1).columns if place == STDOUT else 0
+        return os.get_terminal_size(1).columns if location == STDOUT else 0
     except OSError:
         return 0

@@ -11,9 +11,9 @@ import time
 
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.fleet_jobs import ALL, OF_JOBS
-from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, duration, path
-from eidos.cli.snapshot import chosen, names_and_groups
+from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
+from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
+from eidos.cli.snapshot import collector_choices, select_collectors
 from eidos.errors import InvalidInput
 from eidos.model.record import replace
 from eidos.model.systemd_unit import unit_name
@@ -75,32 +75,36 @@ VERB = Verb(
     ),
     (
         Option(
-            "hosts", "a file with a host on each line, or hosts by comma: gpu-01,gpu-02 or gpu-[01-64]", "HOST", commas=False, many=True
+            "hosts",
+            "a file with a host on each line, or hosts by comma: gpu-01,gpu-02 or gpu-[01-64]",
+            "HOST",
+            split_commas=False,
+            multiple=True,
         ),
         Option("via", "lead there with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
         Option("python", "the interpreter there", "PYTHON", None, "python3", interpreter),
-        Option("program", "the file to send (default: this one)", "FILE", convert=path, completes="file"),
-        Option("kubernetes", "ask the nodes of a cluster, with a Job on each", anywhere=False),
+        Option("program", "the file to send (default: this one)", "FILE", convert=parse_path, completion="file"),
+        Option("kubernetes", "ask the nodes of a cluster, with a Job on each", flag_only=True),
         Option("selector", f"the labels of those nodes; {ALL} is all of them", "LABELS", None, "nvidia.com/gpu.present=true"),
-        Option("keep", "leave the Jobs and what they made in the cluster", anywhere=False),
+        Option("keep", "leave the Jobs and what they made in the cluster", flag_only=True),
         Option("parallel", "ask so many nodes at a time", "NUMBER", None, "32", count),
-        Option("timeout", "for each node, from its start to its answer (default: 60s, in a cluster 5m)", "DURATION", convert=duration),
+        Option("timeout", "for each node, from its start to its answer (default: 60s, in a cluster 5m)", "DURATION", convert=parse_timeout),
         Option(
             "output",
             "a new folder for the snapshots and the summary (default: ./fleet-<time>)",
             "DIR",
             "o",
             None,
-            path,
-            anywhere=False,
-            completes="folder",
+            parse_path,
+            flag_only=True,
+            completion="folder",
         ),
         replace(FORMAT, help="how to print the summary (default: table)"),
         Option("exit-code", "exit 4 when a node is different"),
-        Option("only", "collect these alone: collectors or groups of them, by comma", "NAMES", choices=names_and_groups, many=True),
-        Option("skip", "leave these out", "NAMES", choices=names_and_groups, many=True),
-        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, many=True),
-        *OF_JOBS,
+        Option("only", "collect these alone: collectors or groups of them, by comma", "NAMES", choices=collector_choices, multiple=True),
+        Option("skip", "leave these out", "NAMES", choices=collector_choices, multiple=True),
+        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, multiple=True),
+        *JOB_OPTIONS,
         *cluster_options.CLUSTER,
         *LOGGING,
         HELP,
@@ -144,7 +148,7 @@ def run(values: Values) -> int:
         from eidos.cli.fleet_jobs import Asked
 
         for name in ("via", "python"):
-            if values.where.get(name) == f"--{name}":
+            if values.origins.get(name) == f"--{name}":
                 raise InvalidInput(f"--{name} is for --hosts")
         if not new:
             check(place)
@@ -177,7 +181,7 @@ def _place(said: str | None) -> tuple[str, bool]:
     """The folder, and whether it has to be a new one, whatever its name; InvalidInput for what is none."""
     if said is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
-    if said == document_locations.STDOUT or document_locations.in_cluster(said):
+    if said == document_locations.STDOUT or document_locations.is_in_cluster(said):
         raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {said!r} is none", "--format json prints the summary")
     return said, False
 
@@ -189,13 +193,13 @@ def _report(folder: Folder, known: Rules, values: Values) -> int:
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
 
-        text = fleet_table(summary, known.said, document_locations.width(document_locations.STDOUT))
+        text = fleet_table(summary, known.said, document_locations.terminal_width(document_locations.STDOUT))
     else:
         from eidos import formats
 
         tree = {**summary.to_tree(), "folder": folder.path}
         text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
-    document_locations.write(document_locations.STDOUT, text)
+    document_locations.write_document(document_locations.STDOUT, text)
     if summary.silent:
         total = len(summary.silent) + summary.answered
         log.error(f"{len(summary.silent)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
@@ -206,8 +210,8 @@ def _report(folder: Folder, known: Rules, values: Values) -> int:
 def _selected(values: Values) -> list[str]:
     """The collectors that --only and --skip leave."""
     everything = collectors.names()
-    skipped = chosen(values["skip"], everything)
-    selected = [name for name in (chosen(values["only"], everything) if values["only"] else everything) if name not in skipped]
+    skipped = select_collectors(values["skip"], everything)
+    selected = [name for name in (select_collectors(values["only"], everything) if values["only"] else everything) if name not in skipped]
     if not selected:
         raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(everything)}")
     return selected
@@ -217,8 +221,8 @@ def _over_processes(values: Values) -> tuple[list[str], Answers]:
     """The hosts, and what they answer over ssh or another command."""
     from eidos.fleet import bootstrap, ssh
 
-    for name in ("selector", "keep", *(option.name for option in OF_JOBS)):
-        if values.where.get(name) == f"--{name}":
+    for name in ("selector", "keep", *(option.name for option in JOB_OPTIONS)):
+        if values.origins.get(name) == f"--{name}":
             raise InvalidInput(f"--{name} is for --kubernetes")
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
@@ -238,7 +242,7 @@ def _hosts(said: tuple[str, ...]) -> list[str]:
     for word in said:
         if word == document_locations.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
             place = "standard input" if word == document_locations.STDOUT else word
-            content = document_locations.read(word, LIMIT, "name a file with a host on each line, or hosts by comma")
+            content = document_locations.read_document(word, LIMIT, "name a file with a host on each line, or hosts by comma")
             if len(content) > LIMIT:
                 raise InvalidInput(f"{place}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
             found.update(dict.fromkeys(hosts(content.decode("utf-8-sig", "replace"), place)))

@@ -10,7 +10,7 @@ import time
 
 from eidos import collectors
 from eidos.cli import cluster_options
-from eidos.cli.manifest_flags import OF_AGENT, OF_BOTH, RIGHTS
+from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS
 from eidos.errors import InvalidInput, KubeError
 from eidos.manifest import kubernetes_fields
 from eidos.model.record import replace
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _TAKEN = {"create-namespace", "delivery", "image", "memory", "kubernetes-version", "toleration", "gpu", *RIGHTS}
 
 #: What the agent may be asked: rows of ``eidos manifest``.
-OF_JOBS: tuple[Option, ...] = (
-    *(replace(option, help="the namespace of the Jobs (default: eidos)") for option in OF_BOTH if option.name == "namespace"),
-    *(option for option in (*OF_BOTH, *OF_AGENT) if option.name in _TAKEN),
+JOB_OPTIONS: tuple[Option, ...] = (
+    *(replace(option, help="the namespace of the Jobs (default: eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
+    *(option for option in (*COMMON_OPTIONS, *AGENT_OPTIONS) if option.name in _TAKEN),
 )
 
 #: Every node, in place of a selector.
@@ -52,7 +52,7 @@ class Asked:
         if values["units"]:
             raise InvalidInput("--units: the agent in a cluster reads the usual units", "leave it out, or reach the nodes with --hosts")
         self._values, self._selected = values, selected
-        self._cluster = cluster_options.load(values)
+        self._cluster = cluster_options.load_cluster(values)
         self._agent = _agent(values, [name for name in selected if not collectors.is_cluster_wide(name)])
         self.silent: dict[str, Silence] = {}
         self.nodes: list[str] = []
@@ -87,13 +87,13 @@ class Asked:
     def facts(self) -> Snapshot | None:
         """What is the same for all nodes, or None when nobody wants it; to be called while no thread runs."""
         from eidos.collectors import ClusterChoice
-        from eidos.workflow import take_snapshot
+        from eidos.workflow import SnapshotOptions, take_snapshot
 
         wanted = [name for name in self._selected if collectors.is_cluster_wide(name)]
         if not wanted:
             return None
         choice = ClusterChoice(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
-        return take_snapshot(select=wanted, timeout=READING, cluster=choice)
+        return take_snapshot(SnapshotOptions(collectors=tuple(wanted), timeout_s=READING, cluster=choice))
 
     def answers(self) -> Generator[tuple[str, Answer], None, None]:
         """Run a Job on each node that is ready, and tell of each node."""

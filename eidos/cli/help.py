@@ -1,13 +1,13 @@
 """``eidos help``: what eidos can do, and how each verb is used.
 
-Knows how help is laid out, in 80 columns of ASCII; must not know any particular verb. The overview costs no import: it is what
-somebody reads first, on a machine that may be slow.
+Knows how help is laid out, in 80 columns of ASCII; must not know any particular verb. The overview costs no import: it is read
+first, on a machine that may be slow.
 """
 
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.cli import COMMANDS, MEANINGS
+from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def text() -> str:
             "Usage: eidos COMMAND [FLAGS]",
             *_section("Commands", ((name, summary) for name, (_, summary) in COMMANDS.items())),
             *_section("Examples", EXAMPLES),
-            *_section("Exit status", ((str(status), meaning) for status, meaning in MEANINGS.items())),
+            *_section("Exit status", ((str(status), meaning) for status, meaning in EXIT_STATUS_HELP.items())),
             "",
             "'eidos COMMAND --help' explains a command and its flags.",
             "",
@@ -42,25 +42,25 @@ def text() -> str:
     )
 
 
-def explain(verb: Verb) -> str:
-    """How ``verb`` is used: its flags, what they default to, and examples."""
+def explain_verb(verb: Verb) -> str:
+    """The help of a verb: its flags, their defaults, and examples."""
     operands = "".join(f" {o.name.upper()}" if o.required else f" [{o.name.upper()}]" for o in verb.operands)
     lines = [f"Usage: eidos {verb.name}{operands} [FLAGS]"]
-    for paragraph in verb.about:
-        lines += ["", *wrap(paragraph, WIDTH)]
+    for paragraph in verb.description:
+        lines += ["", *wrap_words(paragraph, WIDTH)]
     for operand in verb.operands:
-        lines += _section(operand.name.capitalize(), operand.valid().items() or [(operand.name.upper(), operand.help)])
+        lines += _section(operand.name.capitalize(), operand.valid_values().items() or [(operand.name.upper(), operand.help)])
     lines += _section("Flags", ((_flags(option), _help(option)) for option in verb.options))
     lines += _section("Examples", verb.examples, below=True)
     for paragraph in verb.notes:
-        lines += ["", *wrap(paragraph, WIDTH)]
+        lines += ["", *wrap_words(paragraph, WIDTH)]
     return "\n".join([*lines, ""])
 
 
-def wrap(paragraph: str, width: int) -> list[str]:
+def wrap_words(paragraph: str, width: int) -> list[str]:
     """Break a paragraph into lines of at most ``width`` characters, at spaces.
 
-    >>> wrap("one two three", 8)
+    >>> wrap_words("one two three", 8)
     ['one two', 'three']
     """
     lines = [""]
@@ -83,7 +83,7 @@ def _section(title: str, rows: Iterable[tuple[str, str]], below: bool = False) -
         return lines
     column = min(max(len(left) for left, _ in rows), 28) + 4
     for left, right in rows:
-        wrapped = wrap(right, WIDTH - column)
+        wrapped = wrap_words(right, WIDTH - column)
         if len(left) + 4 > column:
             lines.append(f"  {left}")
             left = ""
@@ -98,19 +98,18 @@ def _flags(option: Option) -> str:
 
 
 def _help(option: Option) -> str:
-    valid = option.choices if isinstance(option.choices, dict) else {}
-    more = [", ".join(valid)] if valid else []
-    more += [f"default {option.default}"] if option.default else []
-    return option.help + (f" ({'; '.join(more)})" if more else "")
+    details = [", ".join(option.choices)] if isinstance(option.choices, dict) and option.choices else []
+    details += [f"default {option.default}"] if option.default else []
+    return option.help + (f" ({'; '.join(details)})" if details else "")
 
 
 def run(values: Values) -> int:
-    """Print the overview, or the help of the verb that is named."""
-    from eidos.cli import module
+    """Print the overview, or the help of one verb."""
+    from eidos.cli.commands import load_verb_module
     from eidos.files.atomic_write import write_stdout
 
     topic = values.get("command")
-    write_stdout((explain(module(topic).VERB) if topic else text()).encode())
+    write_stdout((explain_verb(load_verb_module(topic).VERB) if topic else text()).encode())
     return 0
 
 
@@ -122,5 +121,5 @@ def __getattr__(name: str) -> Verb:
 
     commands = {command: summary for command, (_, summary) in COMMANDS.items()}
     operand = Operand("command", "what to explain", commands, required=False)
-    about = ("Explain eidos, or one of its commands.",)
-    return Verb("help", about, (*LOGGING, HELP), (operand,), (("eidos help snapshot", "every flag of a command"),))
+    description = ("Explain eidos, or one of its commands.",)
+    return Verb("help", description, (*LOGGING, HELP), (operand,), (("eidos help snapshot", "every flag of a command"),))

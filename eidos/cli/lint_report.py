@@ -1,32 +1,58 @@
-"""What lint found, for people and for programs.
+"""``eidos recipe lint`` and ``eidos bundle lint``: the issues of recipe data and of templates.
 
-Knows how faults are shown; must not know any rule.
+Knows which data is checked, how issues are shown and the exit status; must not know any rule.
 """
 
 from __future__ import annotations
 
 from eidos.cli import document_locations
+from eidos.cli.commands import FINDINGS
+from eidos.errors import InvalidInput
+from eidos.formats import serialize
 from eidos.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eidos.cli.options import Values
     from eidos.model.lint import Fault
 
 
-def show(faults: Sequence[Fault], fmt: str | None, place: str) -> int:
-    """Write every fault to ``place`` and give the number of errors."""
+def lint_recipe_data(values: Values) -> int:
+    """Check the shipped recipe data, or that of ``--data``, and report every issue."""
+    from eidos.recipe.lint import lint_path
+
+    return _write_report(lint_path(values["data"]), values["format"], values["output"])
+
+
+def lint_templates(values: Values) -> int:
+    """Check the shipped templates, or those of ``--templates`` laid over them, and report every issue."""
+    flags = [f"--{name}" for name in ("file", "output", "archive", "bundlers", "set", "values") if values[name]]
+    if flags:
+        raise InvalidInput(f"eidos bundle lint makes no bundle, and {', '.join(flags)} {'are' if len(flags) > 1 else 'is'} given")
+    from eidos.bundle import template_sets
+    from eidos.bundle.template_lint import lint
+    from eidos.recipe.charts import component_ids
+    from eidos.recipe.lint import lint_values_files
+
+    templates = template_sets.shipped()
+    if values["templates"] is not None:
+        templates = template_sets.over(templates, values["templates"])
+    issues = [*lint(templates, component_ids(values["data"])), *lint_values_files(values["data"])]
+    return _write_report(issues, values["format"], document_locations.STDOUT)
+
+
+def _write_report(faults: Sequence[Fault], fmt: str | None, location: str) -> int:
+    """Write every issue to ``location``; the exit status: warnings alone are no reason to fail."""
     errors = sum(fault.severity == "error" for fault in faults)
-    fmt = document_locations.format_for(fmt, place, "table")
+    fmt = document_locations.choose_format(fmt, location, "table")
     if fmt == "table":
         lines = [printable(line) for fault in faults for line in (str(fault), *([f"  hint: {fault.hint}"] if fault.hint else []))]
         counts = f"{errors} error{'' if errors == 1 else 's'}, {len(faults) - errors} warning{'' if len(faults) - errors == 1 else 's'}"
         text = "".join(f"{line}\n" for line in [*lines, counts])
     else:
-        from eidos import formats
-
         tree = {"errors": errors, "faults": [{k: v for k, v in fault.__dict__.items() if v} for fault in faults]}
-        text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
-    document_locations.write(place, text)
-    return errors
+        text = serialize(tree, fmt)
+    document_locations.write_document(location, text)
+    return FINDINGS if errors else 0

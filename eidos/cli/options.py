@@ -1,10 +1,10 @@
-"""What can be said to a verb, as data: one row an option.
+"""The options and operands of a verb, as data: one row an option.
 
-Knows flags, converters and the options that every verb has; must not know the verbs, nor where a value was written. The
-parser (``arguments``), the environment and the configuration file (``settings``), ``--help`` and the completion scripts all
-read these rows, so an option is described once.
+Knows flags, converters and the options that every verb has; must not know the verbs, nor where a value comes from. The parser
+(``arguments``), the environment and the configuration file (``user_config``), ``--help`` and the completion scripts all read
+these rows, so an option is described once.
 
-Not ``argparse``: its import and use cost 23 ms of CPython 3.12 before the first collector could begin, half of what a whole
+Not ``argparse``: its import and use cost 23 ms of CPython 3.12 before the first collector could begin, half of what a complete
 snapshot may take, and its messages name neither the valid values nor the nearest.
 """
 
@@ -20,56 +20,57 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Union
 
-    Named = dict[str, Any]
-    #: Valid values and what each means, or a function that knows them.
+    ValuesByName = dict[str, Any]
+    #: Valid values and what each means, or a function that gives them.
     Choices = Union[dict[str, str], Callable[[], dict[str, str]]]
 else:
-    Named = dict
+    ValuesByName = dict
 
-#: What stands between the values of an option that takes several.
+
+#: What separates the values of an option that takes several.
 COMMA = ","
 
 
-class Values(Named):
-    """What ``arguments`` and ``settings`` hand to a verb: the value of each of its options and operands, by name.
+class Values(ValuesByName):
+    """The value of each option and operand of a verb, by name.
 
-    ``where`` tells of each option that was said what said it: the flag, the variable, or the key of the configuration file.
+    ``origins`` names, for each option that is set, the flag, the variable or the key of the configuration file that sets it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.where: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
 
 
-def text(value: str) -> str:
-    """Any text but none; InvalidInput for bytes that are no UTF-8, which Python hands over as lone surrogates (PEP 383)."""
+def parse_text(value: str) -> str:
+    """Text that is not empty; InvalidInput for bytes that are not UTF-8, which Python hands over as lone surrogates (PEP 383)."""
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise InvalidInput(f"{value!r} is not UTF-8")
-    return _some(value)
+    return _not_empty(value)
 
 
-def _some(value: str) -> str:
+def _not_empty(value: str) -> str:
     if not value:
         raise InvalidInput("the value is empty")
     return value
 
 
-def path(value: str) -> str:
+def parse_path(value: str) -> str:
     """A path; InvalidInput for what no file system can hold."""
     if "\0" in value:
         raise InvalidInput(f"{value!r} is no path: it holds a NUL")
-    return _some(value)
+    return _not_empty(value)
 
 
-def duration(value: str) -> float:
-    """A time to wait, in seconds; InvalidInput when it is not more than nothing."""
+def parse_timeout(value: str) -> float:
+    """A duration in seconds; InvalidInput unless it is positive."""
     seconds = parse_duration(value)
     if seconds <= 0:
         raise InvalidInput(f"{value!r} leaves no time for anything", "write a duration like 10s or 1m30s")
     return seconds
 
 
-def switch(value: str) -> bool:
+def parse_switch(value: str) -> bool:
     """On or off, for an option that needs no value: ``--debug=false``, ``EIDOS_VOLATILE=1``."""
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if value.lower() not in words:
@@ -80,12 +81,11 @@ def switch(value: str) -> bool:
 class Option(Record):
     """One option: ``--name`` as a flag, ``EIDOS_NAME`` in the environment, ``name`` in the configuration file.
 
-    ``metavar`` is None for a switch. ``choices`` are valid values and what each means (or a function that gives them) and make
-    ``convert`` needless. ``many`` takes several values, by comma or by repetition (without ``commas`` by repetition alone, because a
-    comma may be part of a value); any other option takes the last it is given.
-    ``sets`` makes a flag another way to write ``--<sets[0]> <sets[1]>``. ``anywhere`` is False for what is a flag only.
-    ``default`` is written as a user would write it. ``completes`` is ``file`` or ``folder``. ``fallback`` is a variable that platforms set,
-    which counts when ours is not set.
+    ``metavar`` is None for a switch; ``default`` is written as a user would write it. ``choices`` take the place of ``convert``.
+    ``multiple`` takes several values, by comma or by repetition (with ``split_commas`` off by repetition alone, because a comma
+    may be part of a value); of any other option the last value counts. ``shorthand_for`` makes a switch another way to write
+    ``--NAME VALUE``. ``flag_only`` options are neither in the environment nor in the file. ``completion`` is ``file`` or
+    ``folder``. ``fallback_variable`` is one that platforms set; it counts when ours is not set.
     """
 
     name: str
@@ -93,42 +93,42 @@ class Option(Record):
     metavar: str | None = None
     short: str | None = None
     default: str | None = None
-    convert: Callable[[str], Any] = text
+    convert: Callable[[str], Any] = parse_text
     choices: Choices | None = None
-    many: bool = False
-    commas: bool = True
-    sets: tuple[str, str] | None = None
-    anywhere: bool = True
-    completes: str | None = None
-    fallback: str | None = None
+    multiple: bool = False
+    split_commas: bool = True
+    shorthand_for: tuple[str, str] | None = None
+    flag_only: bool = False
+    completion: str | None = None
+    fallback_variable: str | None = None
 
     @property
     def flag(self) -> str:
-        """How the option is written as a flag."""
+        """The option as a flag."""
         return f"--{self.name}"
 
     @property
     def variable(self) -> str:
-        """How the option is called in the environment."""
+        """The environment variable of the option."""
         return "EIDOS_" + self.name.upper().replace("-", "_")
 
-    def valid(self) -> dict[str, str]:
-        """Valid values and what each means; none when any is valid that can be converted."""
+    def valid_values(self) -> dict[str, str]:
+        """Valid values and what each means; empty when any value is valid that converts."""
         return (self.choices() if callable(self.choices) else self.choices) or {}
 
-    def value(self, raw: str) -> Any:
-        """``raw`` converted; InvalidInput names it, and what is valid."""
+    def parse_value(self, text: str) -> Any:
+        """The value that ``text`` stands for; InvalidInput names it, and what is valid."""
         if self.metavar is None:
-            return switch(raw)
+            return parse_switch(text)
         if self.choices is None:
-            return self.convert(raw)
-        return one_of(raw, self.valid())
+            return self.convert(text)
+        return parse_choice(text, self.valid_values())
 
 
-def one_of(value: str, valid: Iterable[str]) -> str:
+def parse_choice(value: str, valid: Iterable[str]) -> str:
     """``value`` if it is one of ``valid``; else InvalidInput lists them and suggests the nearest.
 
-    >>> one_of("xml", ["yaml", "json"])
+    >>> parse_choice("xml", ["yaml", "json"])
     Traceback (most recent call last):
     eidos.errors.InvalidInput: 'xml' is none of yaml, json
     """
@@ -139,31 +139,31 @@ def one_of(value: str, valid: Iterable[str]) -> str:
 
 
 class Operand(Record):
-    """An argument without a dash: its ``name``, what it means, its valid values; all that there are stand in ``choices``.
+    """A positional argument: its ``name``, what it means, and its valid values.
 
-    Without ``choices`` anything is valid that ``convert`` takes; ``completes`` is ``file`` or ``folder`` then.
+    Without ``choices`` any value is valid that ``convert`` takes; ``completion`` is ``file`` or ``folder`` then.
     """
 
     name: str
     help: str
     choices: Choices | None = None
     required: bool = True
-    convert: Callable[[str], Any] = text
-    completes: str | None = None
+    convert: Callable[[str], Any] = parse_text
+    completion: str | None = None
 
-    def valid(self) -> dict[str, str]:
+    def valid_values(self) -> dict[str, str]:
         """Valid values and what each means."""
         return (self.choices() if callable(self.choices) else self.choices) or {}
 
 
 class Verb(Record):
-    """What a verb takes and how it explains itself.
+    """What a verb takes and how its help describes it.
 
-    ``about`` are paragraphs; ``examples`` pairs of a command line and what it does; ``notes`` more paragraphs, after the flags.
+    ``description`` are paragraphs; ``examples`` pairs of a command line and what it does; ``notes`` more paragraphs, after the flags.
     """
 
     name: str
-    about: tuple[str, ...]
+    description: tuple[str, ...]
     options: tuple[Option, ...] = ()
     operands: tuple[Operand, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
@@ -172,18 +172,18 @@ class Verb(Record):
 
 FORMATS = {"yaml": "for programs and people", "json": "for programs", "table": "for people"}
 
-OUTPUT = Option("output", "write to this file, whole or not at all; - is standard output", "FILE", "o", "-", path, completes="file")
-#: For a verb whose answer must not land where the environment says that snapshots go.
-FLAG_OUTPUT = replace(OUTPUT, anywhere=False)
+OUTPUT = Option("output", "write to this file, whole or not at all; - is standard output", "FILE", "o", "-", parse_path, completion="file")
+#: For a verb whose output must not go where the environment sends snapshots.
+FLAG_OUTPUT = replace(OUTPUT, flag_only=True)
 FORMAT = Option("format", "how to write it", "FORMAT", "t", None, choices=FORMATS)
 
 LEVELS = {"debug": "everything", "info": "each step", "warn": "what needs attention", "error": "failures only"}
 
-#: How a verb talks on standard error; every verb has these.
+#: Logging to standard error; every verb has these.
 LOGGING = (
     Option("log-level", "the least important line to show on standard error", "LEVEL", None, "warn", choices=LEVELS),
-    Option("debug", "the same as --log-level debug; failures come with a traceback", sets=("log-level", "debug"), anywhere=False),
-    Option("quiet", "the same as --log-level error", short="q", sets=("log-level", "error"), anywhere=False),
+    Option("debug", "the same as --log-level debug; failures come with a traceback", shorthand_for=("log-level", "debug"), flag_only=True),
+    Option("quiet", "the same as --log-level error", short="q", shorthand_for=("log-level", "error"), flag_only=True),
     Option(
         "log-format",
         "how those lines are written: for people, or one JSON object each",
@@ -194,7 +194,7 @@ LOGGING = (
     ),
 )
 
-#: Flags that may stand before the verb, too.
-BEFORE_THE_VERB = (OUTPUT, FORMAT, *LOGGING)
+#: Flags that may also precede the verb.
+GLOBAL_OPTIONS = (OUTPUT, FORMAT, *LOGGING)
 
-HELP = Option("help", "show this text", short="h", anywhere=False)
+HELP = Option("help", "show this text", short="h", flag_only=True)

@@ -1,6 +1,6 @@
 """``eidos recipe``: what a node should be.
 
-Knows the flags of the verb and the exit status for what it found; must not know how layers match or merge.
+Knows the flags of the verb and its exit status; must not know how layers match or merge.
 """
 
 from __future__ import annotations
@@ -8,25 +8,22 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.cli import document_locations, telemetry_choice
-from eidos.cli.cluster_options import CLUSTER, OR_KEPT
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration, path
-from eidos.errors import InvalidData, InvalidInput
+from eidos.cli import document_locations
+from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
+from eidos.cli.commands import FINDINGS
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
+from eidos.errors import InvalidInput
+from eidos.formats import serialize
 from eidos.model.query import FIELDS
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from eidos.cli.options import Values
-    from eidos.cli.telemetry_choice import Watch
+    from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.recipe import Recipe
-    from eidos.model.snapshot import Snapshot
     from eidos.recipe.store import Store
-
-#: Nothing specific matched, and that was asked for; or lint found an error.
-FINDINGS = 4
 
 LIST, LINT = "list", "lint"
 
@@ -42,11 +39,11 @@ VERB = Verb(
     (
         Option(
             "file",
-            "a snapshot to take the query from; - is standard input" + OR_KEPT,
+            "a snapshot to take the query from; - is standard input" + OR_IN_CLUSTER,
             "FILE",
             "f",
-            convert=path,
-            completes="file",
+            convert=parse_path,
+            completion="file",
         ),
         Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
         Option("osv", "its version: 24.04", "VERSION"),
@@ -62,15 +59,15 @@ VERB = Verb(
             "data",
             "a folder of recipes to lay over the shipped ones, or one file to take in place of them",
             "PATH",
-            convert=path,
-            completes="file",
+            convert=parse_path,
+            completion="file",
         ),
         Option("server", "ask this server instead of the built-in data: https://eidos.example.com", "URL"),
         Option("fallback", "when the server does not answer, take the built-in data; the recipe says so"),
-        Option("timeout", "how long the server, or the cluster, may take, with all attempts", "DURATION", None, "30s", duration),
+        Option("timeout", "how long the server, or the cluster, may take, with all attempts", "DURATION", None, "30s", parse_timeout),
         *CLUSTER,
-        telemetry_choice.METRICS_FILE,
-        replace(OUTPUT, help=OUTPUT.help + OR_KEPT),
+        METRICS_FILE,
+        replace(OUTPUT, help=OUTPUT.help + OR_IN_CLUSTER),
         FORMAT,
         *LOGGING,
         HELP,
@@ -99,54 +96,54 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Write the recipe, the list of what is covered, or what lint found."""
-    document_locations.check(values["output"], values)
+    document_locations.check_writable(values["output"], values)
     action = values.get("action")
     if action:
-        # What the environment or the configuration file says is meant for recipes, and stands in nobody's way here.
-        said = [flag for name in (*FIELDS, "file", "server", "fallback") if (flag := values.where.get(name, "")).startswith("--")]
-        if said:
-            raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(said)} {'are' if len(said) > 1 else 'is'} given")
+        # Only flags count: a query in the environment or the configuration file is meant for recipes.
+        flags = [flag for name in (*FIELDS, "file", "server", "fallback") if (flag := values.origins.get(name, "")).startswith("--")]
+        if flags:
+            raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(flags)} {'are' if len(flags) > 1 else 'is'} given")
     if action == LINT:
-        from eidos.cli.recipe_lint import run_lint
+        from eidos.cli.lint_report import lint_recipe_data
 
-        return run_lint(values)
-    return _list(values) if action == LIST else telemetry_choice.run("recipe", values, _run)
+        return lint_recipe_data(values)
+    return _list(values) if action == LIST else run_with_telemetry("recipe", values, _write_recipe)
 
 
 def _list(values: Values) -> int:
     from eidos.recipe.coverage import covered
 
     tree = covered(open_store(values["data"]))
-    fmt = document_locations.format_for(values["format"], values["output"], "table")
+    fmt = document_locations.choose_format(values["format"], values["output"], "table")
     if fmt == "table":
         from eidos.cli.recipe_table import list_table
 
-        text = list_table(tree, document_locations.width(values["output"]))
+        text = list_table(tree, document_locations.terminal_width(values["output"]))
     else:
-        text = emit(fmt, tree)
-    document_locations.write(values["output"], text, values, "recipe")
+        text = serialize(tree, fmt)
+    document_locations.write_document(values["output"], text, values, "recipe")
     return 0
 
 
-def _run(values: Values, watching: Watch) -> int:
+def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
     if values["server"] is not None:
-        from eidos.cli.recipe_server import ask
+        from eidos.cli.recipe_server import request_recipe
 
-        recipe, tree, source = ask(values, watching, lambda: _make(values, watching))
+        recipe, tree, source = request_recipe(values, _query_words(values), telemetry, lambda: _build(values, telemetry))
     else:
-        recipe, tree, source = _make(values, watching), None, ""
+        recipe, tree, source = _build(values, telemetry), None, ""
     for sentence in recipe.warnings:
         log.warn(sentence)
-    fmt = document_locations.format_for(values["format"], values["output"])
-    with watching.step("serialise"):
+    fmt = document_locations.choose_format(values["format"], values["output"])
+    with telemetry.step("serialise"):
         if fmt == "table":
             from eidos.cli.recipe_table import recipe_table
 
-            width = document_locations.width(values["output"])
+            width = document_locations.terminal_width(values["output"])
             text = recipe_table(recipe, width, explain=values["explain"], context=values["context"], source=source)
         else:
-            text = emit(fmt, recipe.to_tree(context=values["context"]) if tree is None else tree)
-    document_locations.write(values["output"], text, values, "recipe")
+            text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
+    document_locations.write_document(values["output"], text, values, "recipe")
     if recipe.uncovered and values["strict"]:
         log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
         return FINDINGS
@@ -154,7 +151,7 @@ def _run(values: Values, watching: Watch) -> int:
 
 
 def open_store(data: str | None) -> Store:
-    """The shipped knowledge, or that of ``--data``, whose faults of judgement are warnings."""
+    """The shipped recipe data, or that of ``--data``, whose lint issues are a warning."""
     from eidos.recipe import store
 
     if data is None:
@@ -172,40 +169,19 @@ def open_store(data: str | None) -> Store:
     return opened
 
 
-def emit(fmt: str, tree: Any) -> str:
-    """``tree`` as ``yaml`` or ``json``."""
-    from eidos import formats
-
-    return formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
-
-
-def _make(values: Values, watching: Watch) -> Recipe:
+def _build(values: Values, telemetry: RunTelemetry) -> Recipe:
     from eidos.workflow import make_recipe
 
     store = open_store(values["data"])
-    snapshot = read_snapshot(values["file"], values)[0] if values["file"] is not None else None
+    snapshot = document_locations.read_snapshot(values["file"], values)[0] if values["file"] is not None else None
     began = time.perf_counter()
-    with watching.step("build"):
-        query = store.catalog.parse_query(query_words(values), values.where)
+    with telemetry.step("build"):
+        query = store.catalog.parse_query(_query_words(values), values.origins)
         recipe = make_recipe(query, snapshot=snapshot, store=store, explain=values["explain"])
-    watching.recipe(recipe, time.perf_counter() - began)
+    telemetry.record_recipe(recipe, time.perf_counter() - began)
     return recipe
 
 
-def query_words(values: Values) -> dict[str, str]:
-    """The words of the query by field, as they were given."""
+def _query_words(values: Values) -> dict[str, str]:
+    """The words of the query, by field."""
     return {field: values[field] for field in FIELDS if values[field] is not None}
-
-
-def read_snapshot(place: str, values: Values | None = None) -> tuple[Snapshot, bytes]:
-    """The snapshot in a file, on standard input or in a cluster, and its bytes; raises an EidosError that says what is there instead."""
-    from eidos import formats
-    from eidos.cli.document_locations import read
-    from eidos.model.snapshot import Snapshot
-
-    name = "standard input" if place == "-" else place
-    data = read(place, values=values)
-    tree = formats.from_text(data, name)
-    if tree is None:
-        raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
-    return Snapshot.from_tree(tree, name), data

@@ -1,6 +1,6 @@
-"""``eidos recipe --server``: what can be asked of a server, and what becomes of one that does not answer.
+"""``eidos recipe --server``: a recipe from a server, or the built-in one when the server fails.
 
-Knows which flags go with ``--server`` and how an answer is marked; must not know how a server is asked.
+Knows which flags go with ``--server`` and how a fallback is marked; must not know how a server is requested.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 
 from eidos import log
-from eidos.cli.recipe import query_words, read_snapshot
+from eidos.cli.document_locations import read_snapshot
 from eidos.errors import EidosError, InvalidInput
 from eidos.model.recipe import Recipe
-from eidos.server_client import TROUBLE, Remote
-from eidos.telemetry.spans import CLIENT, Span
+from eidos.server_client import SERVER_FAILURES, ServerClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,59 +19,56 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
-    from eidos.cli.telemetry_choice import Watch
+    from eidos.cli.run_telemetry import RunTelemetry
 
-#: The field of the metadata that says where a recipe came from when it is not where it was asked for, and what it says then.
+#: The field of the metadata that names a recipe's source when that is not the server, and its value then.
 SOURCE, BUILT_IN = "recipe-source", "built-in"
 
 
-def ask(values: Values, watching: Watch, otherwise: Callable[[], Recipe]) -> tuple[Recipe, dict[str, Any], str]:
-    """The recipe of a server and its document, as it was answered; with ``--fallback`` that of ``otherwise`` when none was.
+def request_recipe(
+    values: Values, query: dict[str, str], telemetry: RunTelemetry, build: Callable[[], Recipe]
+) -> tuple[Recipe, dict[str, Any], str]:
+    """The server's recipe and its document as received; with ``--fallback`` those of ``build`` when the server fails.
 
-    Last comes what the document says of its source: nothing when it is the server's.
-
-    Raises InvalidInput for what no server can be asked, and what :meth:`Remote.recipe` raises.
+    The third value is the source in the document: empty when it is the server. Raises InvalidInput for options that do not go
+    with ``--server``, and what :meth:`ServerClient.recipe` raises.
     """
-    remote, said, snapshot = _checked(values)
+    client, snapshot = _prepare(values, query)
     try:
-        with watching.step("ask") as span:
-            carried = watching.carried()
-            if isinstance(span, Span) and span.recorded:
-                span.kind, carried = CLIENT, span.context.headers()
-            tree = remote.recipe(
-                said,
+        with telemetry.step("ask") as step:
+            tree = client.recipe(
+                query,
                 snapshot=snapshot,
                 context=values["context"],
                 deadline=time.monotonic() + values["timeout"],
-                headers=carried,
+                headers=telemetry.trace_headers(step),
             )
     except EidosError as fault:
-        if not values["fallback"] or not isinstance(fault, TROUBLE):
+        if not values["fallback"] or not isinstance(fault, SERVER_FAILURES):
             raise
         log.warn(f"{fault.message}; the recipe is made of the built-in data", hint=fault.hint)
-        recipe = otherwise()
+        recipe = build()
         tree = recipe.to_tree(context=values["context"])
         tree["metadata"][SOURCE] = BUILT_IN
         return recipe, tree, BUILT_IN
-    return Recipe.from_tree(tree, remote.origin), tree, ""
+    return Recipe.from_tree(tree, client.origin), tree, ""
 
 
-def _checked(values: Values) -> tuple[Remote, dict[str, str], bytes | None]:
-    """The server, the query, and the bytes of a snapshot."""
-    where = values.where
+def _prepare(values: Values, query: dict[str, str]) -> tuple[ServerClient, bytes | None]:
+    """The client of the server, and the bytes of a snapshot to send."""
+    origins = values.origins
     if values["explain"]:
-        raise InvalidInput(f"{where['explain']}: a server does not tell which layer set what", f"leave out {where['server']}")
+        raise InvalidInput(f"{origins['explain']}: a server does not tell which layer set what", f"leave out {origins['server']}")
     if values["data"] is not None and not values["fallback"]:
-        raise InvalidInput(f"{where['data']}: a server has data of its own", f"leave out {where['server']}, or add --fallback")
-    said = query_words(values)
+        raise InvalidInput(f"{origins['data']}: a server has data of its own", f"leave out {origins['server']}, or add --fallback")
     snapshot = None
     if values["file"] is not None:
-        other = [where[field] for field in said if field != "intent"]
-        if other:
-            message = f"{', '.join(other)}: a server reads from a snapshot all but the intent"
-            raise InvalidInput(message, f"leave that out, or {where['file']}, or {where['server']}")
+        others = [origins[field] for field in query if field != "intent"]
+        if others:
+            message = f"{', '.join(others)}: a server reads from a snapshot all but the intent"
+            raise InvalidInput(message, f"leave that out, or {origins['file']}, or {origins['server']}")
         snapshot = read_snapshot(values["file"], values)[1]
     try:
-        return Remote(values["server"]), said, snapshot
+        return ServerClient(values["server"]), snapshot
     except InvalidInput as fault:
-        raise InvalidInput(f"{where['server']}: {fault.message}", fault.hint) from fault
+        raise InvalidInput(f"{origins['server']}: {fault.message}", fault.hint) from fault

@@ -1,9 +1,10 @@
-"""What a one-shot command tells of its run: spans for its steps, and a file of metrics for node_exporter.
+"""Telemetry of a one-shot command: spans for its steps, and a file of metrics for node_exporter.
 
-Knows which step is which span, and the metrics of a run; must not know how a step is done. A collector's failure or a file server that is
-gone costs what is told here, never the document: it is written before.
+Knows which step is which span, and the metrics of a run; must not know how a step is done. It is requested with ``--metrics-file`` and
+with OpenTelemetry's variables; without either nothing is recorded, and nothing of :mod:`eidos.telemetry` imported. A receiver of traces
+that fails or a file server that is gone costs what is recorded here, never the document: that is written before.
 
-The file holds no ``process_*``: node_exporter has those of its own, and refuses a file that says them again.
+The file holds no ``process_*``: node_exporter exports those of its own, and rejects a file that repeats them.
 """
 
 from __future__ import annotations
@@ -14,45 +15,115 @@ import time
 
 from eidos import __version__, log
 from eidos.cli import document_locations
+from eidos.cli.options import Option, parse_path
 from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout
-from eidos.telemetry import spans
-from eidos.telemetry.spans import INTERNAL, NOTHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from typing_extensions import Self
 
     from eidos.cli.options import Values
-    from eidos.cli.telemetry_choice import Watch
     from eidos.collectors import Collect
     from eidos.model.bundle import Bundle
     from eidos.model.measurement import Outcome
     from eidos.model.recipe import Recipe
     from eidos.telemetry.metrics import Metrics
-    from eidos.telemetry.spans import Span
 
-#: Seconds that a collector of traces, and a file system, may take at the end of a run.
-PATIENCE = 2.0
+#: What node_exporter reads in a folder (its documentation, "Textfile Collector").
+EXTENSION = ".prom"
+
+#: Seconds that a receiver of traces, and a file system, have to answer at the end of a run.
+TIMEOUT_S = 2.0
 
 
-class Observed:
-    """One run of a verb that somebody watches."""
+def parse_metrics_path(value: str) -> str:
+    """A path that node_exporter reads; InvalidInput for another."""
+    if not parse_path(value).endswith(EXTENSION):
+        raise InvalidInput(f"{value!r} does not end in {EXTENSION}, and node_exporter reads no other file")
+    return value
 
-    def __init__(self, verb: str, place: str | None) -> None:
+
+METRICS_FILE = Option(
+    "metrics-file",
+    f"write metrics of this run into this file, one for each verb, for node_exporter: FILE{EXTENSION}",
+    "FILE",
+    convert=parse_metrics_path,
+    completion="file",
+)
+
+
+def run_with_telemetry(verb: str, values: Values, work: Callable[[Values, RunTelemetry], int]) -> int:
+    """Do the work of a verb; the exit status. The run is recorded if that is requested."""
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if values["metrics-file"] is None and not endpoint:
+        return work(values, RunTelemetry())
+    return RecordedRun(verb, values["metrics-file"]).run(values, work)
+
+
+class RunTelemetry:
+    """A run that is not recorded: what is reported to it is dropped, at no cost."""
+
+    def step(self, name: str) -> Any:
+        """A context manager for one step of the run."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+        pass
+
+    def trace_headers(self, step: Any) -> dict[str, str]:
+        """Headers of a request that ``step`` sends to another service: by default the trace that this process was started in."""
+        if "TRACEPARENT" not in os.environ:
+            return {}
+        from eidos.telemetry.trace_context import from_environment
+
+        caller = from_environment(os.environ)
+        return caller.headers() if caller else {}
+
+    def collector_loader(self, names: Sequence[str]) -> Callable[[str], Collect]:
+        """The function that loads each of these collectors."""
+        from eidos import collectors
+
+        return collectors.load
+
+    def record_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Collectors have run."""
+
+    def record_recipe(self, recipe: Recipe, duration_s: float) -> None:
+        """A recipe was built here."""
+
+    def record_bundle(self, bundle: Bundle) -> None:
+        """A bundle was made."""
+
+
+class RecordedRun(RunTelemetry):
+    """A run whose spans are exported and whose metrics are written to ``path``."""
+
+    def __init__(self, verb: str, path: str | None) -> None:
+        from eidos.telemetry import spans
+
         self.verb = verb
-        self._place = place
+        self._path = path
         self._tracer = spans.open_tracer(os.environ, "eidos")
-        self._root = NOTHING
-        self._facts: list[Callable[[Metrics], Callable[[], None]]] = []
+        self._root = spans.NOTHING
+        self._instruments: list[Callable[[Metrics], Callable[[], None]]] = []
         self._names: tuple[str, ...] = ()
-        self._starts: memoryview | None = None
+        self._starts_ns: memoryview | None = None
 
-    def run(self, values: Values, work: Callable[[Values, Watch], int]) -> int:
-        """Do the work; its exit status. A failure passes, and is told, too."""
-        place = self._place
-        if place is not None:
-            self._on_disk(lambda: document_locations.check(place))
-        self._root = self._tracer.span(f"eidos {self.verb}", INTERNAL, parent=spans.caller(os.environ))
+    def run(self, values: Values, work: Callable[[Values, RunTelemetry], int]) -> int:
+        """Do the work; its exit status. A failure is recorded, and raised."""
+        from eidos.telemetry import spans
+
+        path = self._path
+        if path is not None:
+            self._in_child(lambda: document_locations.check_writable(path))
+        self._root = self._tracer.span(f"eidos {self.verb}", spans.INTERNAL, parent=spans.caller(os.environ))
         began, status = time.perf_counter(), 1
         try:
             with self._root:
@@ -62,28 +133,32 @@ class Observed:
                     self._root.fail(f"exit {status}")
         except EidosError as fault:
             if self.verb == "bundle" and isinstance(fault, (InvalidInput, InvalidData)):
-                self._facts.append(_refused)
-            self._tell_anyway(time.perf_counter() - began)
+                self._instruments.append(_declare_refused)
+            self._record_failure(time.perf_counter() - began)
             raise
         try:
-            self._write(status, time.perf_counter() - began)
+            self._write_metrics(status, time.perf_counter() - began)
         finally:
-            self._tracer.close(PATIENCE)
+            self._tracer.close(TIMEOUT_S)
         return status
 
-    def step(self, name: str) -> Span:
-        """A part of the run, from now until the end of the block."""
+    def step(self, name: str) -> Any:
+        """A span for one step of the run, as a context manager."""
         return self._root.child(name)
 
-    def carried(self) -> dict[str, str]:
-        """What a request to another service carries."""
-        if self._root is NOTHING:
-            found = spans.caller(os.environ)
-            return found.headers() if found else {}
-        return self._root.context.headers()
+    def trace_headers(self, step: Any) -> dict[str, str]:
+        """The context of ``step``, which becomes a client's span."""
+        from eidos.telemetry import spans
 
-    def collector(self, names: Sequence[str]) -> Callable[[str], Collect]:
-        """What gives the function of each collector, and notes, where the parent sees it, when that began: to import it takes time, too."""
+        if self._root is spans.NOTHING:
+            return super().trace_headers(step)
+        if step.recorded:
+            step.kind = spans.CLIENT
+        headers: dict[str, str] = step.context.headers()
+        return headers
+
+    def collector_loader(self, names: Sequence[str]) -> Callable[[str], Collect]:
+        """A loader that notes, in memory shared with the parent, when each collector began: importing it takes time, too."""
         from eidos import collectors
 
         if not self._root.recorded:
@@ -91,78 +166,77 @@ class Observed:
         import mmap
 
         self._names = tuple(names)
-        starts = self._starts = memoryview(mmap.mmap(-1, 8 * len(names))).cast("q")
+        starts_ns = self._starts_ns = memoryview(mmap.mmap(-1, 8 * len(names))).cast("q")
 
         def load(name: str) -> Collect:
-            starts[names.index(name)] = time.time_ns()
+            starts_ns[names.index(name)] = time.time_ns()
             return collectors.load(name)
 
         return load
 
-    def outcomes(self, found: Iterable[Outcome]) -> None:
-        """What became of the collectors: a span for each that began, and two gauges."""
-        outcomes = tuple(found)
+    def record_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """A span for each collector that began, and the collectors' metrics."""
         for outcome in outcomes:
-            if self._starts is not None and (start := self._starts[self._names.index(outcome.name)]):
+            if self._starts_ns is not None and (start_ns := self._starts_ns[self._names.index(outcome.name)]):
                 span = self._root.child(f"collect {outcome.name}", outcome=outcome.outcome, unreadable=len(outcome.unreadable))
                 if outcome.outcome == "failed":
                     span.fail(outcome.outcome)
-                # Rounded, and measured from a moment before: it is over by now in any case.
-                span.lasted(start, max(0, min(int(outcome.milliseconds * 1e6), time.time_ns() - start)))
+                # The duration is rounded, and measured from a moment before: no span may end in the future.
+                span.lasted(start_ns, max(0, min(int(outcome.milliseconds * 1e6), time.time_ns() - start_ns)))
 
         def declare(metrics: Metrics) -> Callable[[], None]:
             from eidos.telemetry.instruments import CollectorMetrics
 
-            told = CollectorMetrics(metrics, [outcome.name for outcome in outcomes])
+            instruments = CollectorMetrics(metrics, [outcome.name for outcome in outcomes])
 
-            def tell() -> None:
+            def record() -> None:
                 for outcome in outcomes:
-                    told.ran(outcome)
+                    instruments.ran(outcome)
 
-            return tell
+            return record
 
-        self._facts.append(declare)
+        self._instruments.append(declare)
 
-    def recipe(self, made: Recipe, seconds: float) -> None:
-        """A recipe was built here."""
+    def record_recipe(self, recipe: Recipe, duration_s: float) -> None:
+        """The metrics of a recipe."""
 
         def declare(metrics: Metrics) -> Callable[[], None]:
             from eidos.telemetry.instruments import RecipeMetrics
 
-            told = RecipeMetrics(metrics, made.rules)
-            return lambda: told.built(made, seconds)
+            instruments = RecipeMetrics(metrics, recipe.rules)
+            return lambda: instruments.built(recipe, duration_s)
 
-        self._facts.append(declare)
+        self._instruments.append(declare)
 
-    def bundle(self, made: Bundle) -> None:
-        """A bundle was made."""
+    def record_bundle(self, bundle: Bundle) -> None:
+        """The metrics of a bundle."""
 
         def declare(metrics: Metrics) -> Callable[[], None]:
             from eidos.telemetry.instruments import BundleMetrics
 
-            told = BundleMetrics(metrics, [part.id for part in made.components])
-            return lambda: told.made(made)
+            instruments = BundleMetrics(metrics, [component.id for component in bundle.components])
+            return lambda: instruments.made(bundle)
 
-        self._facts.append(declare)
+        self._instruments.append(declare)
 
-    def _tell_anyway(self, seconds: float) -> None:
-        """Tell of a run that failed; what fails now, too, is a warning beside it."""
+    def _record_failure(self, duration_s: float) -> None:
+        """Record a run that failed; if that fails, too, it costs a warning."""
         try:
-            self._write(1, seconds)
+            self._write_metrics(1, duration_s)
         except EidosError as fault:
             log.warn(fault.message, hint=fault.hint)
-        self._tracer.close(PATIENCE)
+        self._tracer.close(TIMEOUT_S)
 
-    def _write(self, status: int, seconds: float) -> None:
-        place = self._place
-        if place is None:
+    def _write_metrics(self, status: int, duration_s: float) -> None:
+        path = self._path
+        if path is None:
             return
         from eidos.files import atomic_write
 
-        data = self._text(status, seconds).encode()
-        self._on_disk(lambda: atomic_write.write_file(place, data, 0o644))
+        data = self._metrics_text(status, duration_s).encode()
+        self._in_child(lambda: atomic_write.write_file(path, data, 0o644))
 
-    def _text(self, status: int, seconds: float) -> str:
+    def _metrics_text(self, status: int, duration_s: float) -> str:
         from eidos.files import resources
         from eidos.telemetry.metrics import Metrics
 
@@ -170,34 +244,34 @@ class Observed:
         python = ".".join(map(str, sys.version_info[:3]))
         build = {"version": (__version__,), "commit": (commit,), "python": (python,)}
         info = metrics.gauge("eidos_build_info", "Which build this is.", "max", command=command, **build)
-        good = metrics.gauge("eidos_command_success", "Whether the last run of the command ended with exit status 0.", command=command)
-        took = metrics.gauge("eidos_command_duration_seconds", "How long the last run of the command took.", command=command)
-        when = metrics.gauge("eidos_command_end_timestamp_seconds", "When the last run of the command ended, since 1970.", command=command)
-        said = [declare(metrics) for declare in self._facts]
+        success = metrics.gauge("eidos_command_success", "Whether the last run of the command ended with exit status 0.", command=command)
+        duration = metrics.gauge("eidos_command_duration_seconds", "How long the last run of the command took.", command=command)
+        end = metrics.gauge("eidos_command_end_timestamp_seconds", "When the last run of the command ended, since 1970.", command=command)
+        recorders = [declare(metrics) for declare in self._instruments]
         metrics.seal()
         info.set(1, self.verb, __version__, commit, python)
-        good.set(float(status == 0), self.verb)
-        took.set(round(seconds, 6), self.verb)
-        when.set(round(time.time(), 3), self.verb)
-        for tell in said:
-            tell()
+        success.set(float(status == 0), self.verb)
+        duration.set(round(duration_s, 6), self.verb)
+        end.set(round(time.time(), 3), self.verb)
+        for record in recorders:
+            record()
         return metrics.text()
 
-    def _on_disk(self, work: Callable[[], None]) -> None:
-        """Do what touches the file in a child: it may be on a file server that is gone."""
+    def _in_child(self, work: Callable[[], None]) -> None:
+        """Access the file in a child process: it may be on a file server that is gone."""
         from eidos.process.child import run_in_child
 
         try:
-            run_in_child(work, time.monotonic() + PATIENCE)
+            run_in_child(work, time.monotonic() + TIMEOUT_S)
         except Timeout as late:
-            message = f"--metrics-file: no answer from the file system at {self._place!r}"
+            message = f"--metrics-file: no answer from the file system at {self._path!r}"
             raise Timeout(message, "is it on a file server that is gone?") from late
         except EidosError as fault:
             fault.message = f"--metrics-file: {fault.message}"
             raise
 
 
-def _refused(metrics: Metrics) -> Callable[[], None]:
+def _declare_refused(metrics: Metrics) -> Callable[[], None]:
     from eidos.telemetry.instruments import BundleMetrics
 
     return BundleMetrics(metrics, ()).refused

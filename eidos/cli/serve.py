@@ -9,7 +9,7 @@ import os
 import time
 
 from eidos import log
-from eidos.cli.options import HELP, LOGGING, Option, Verb, duration, path, text
+from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_path, parse_text, parse_timeout
 from eidos.errors import InvalidInput
 
 TYPE_CHECKING = False
@@ -17,92 +17,92 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.server.server_settings import Settings
 
-#: The largest numbers that mean something.
-MOST_WORKERS, MOST_CONNECTIONS, MOST_RATE, MOST_BODY, MOST_PROXIES = 128, 1 << 20, 1e9, 1 << 30, 16
+#: Upper bounds of options, far above what is useful.
+MAX_WORKERS, MAX_CONNECTIONS, MAX_RATE, MAX_BODY_BYTES, MAX_PROXIES = 128, 1 << 20, 1e9, 1 << 30, 16
 
-#: Sizes, as people and Kubernetes write them.
+#: Units of sizes, as people and Kubernetes write them.
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
 
 
-def port(value: str) -> int:
+def parse_port(value: str) -> int:
     """A TCP port; 0 is any that is free."""
-    return _whole(value, "port", 0, 65535)
+    return _parse_int(value, "port", 0, 65535)
 
 
-def workers(value: str) -> int:
-    """How many workers."""
-    return _whole(value, "number of workers", 1, MOST_WORKERS)
+def parse_workers(value: str) -> int:
+    """A number of workers."""
+    return _parse_int(value, "number of workers", 1, MAX_WORKERS)
 
 
-def connections(value: str) -> int:
-    """How many connections."""
-    return _whole(value, "number of connections", 1, MOST_CONNECTIONS)
+def parse_connections(value: str) -> int:
+    """A number of connections."""
+    return _parse_int(value, "number of connections", 1, MAX_CONNECTIONS)
 
 
-def proxies(value: str) -> int:
-    """How many proxies."""
-    return _whole(value, "number of proxies", 0, MOST_PROXIES)
+def parse_proxies(value: str) -> int:
+    """A number of proxies."""
+    return _parse_int(value, "number of proxies", 0, MAX_PROXIES)
 
 
-def burst(value: str) -> int:
-    """How many requests at once."""
-    return _whole(value, "number of requests", 1, int(MOST_RATE))
+def parse_burst(value: str) -> int:
+    """A number of requests that may come at once."""
+    return _parse_int(value, "number of requests", 1, int(MAX_RATE))
 
 
-def rate(value: str) -> float:
+def parse_rate(value: str) -> float:
     """Requests a second; 0 is no limit."""
     try:
         number = float(value)
     except ValueError:
         number = -1.0
-    if not (number == 0 or 1e-3 <= number <= MOST_RATE) or "_" in value:
-        raise InvalidInput(f"{value!r} is no rate: it must be requests a second, from 0.001 to {MOST_RATE:g}, or 0 for no limit")
+    if not (number == 0 or 1e-3 <= number <= MAX_RATE) or "_" in value:
+        raise InvalidInput(f"{value!r} is no rate: it must be requests a second, from 0.001 to {MAX_RATE:g}, or 0 for no limit")
     return number
 
 
-def size(value: str) -> int:
-    """Bytes.
+def parse_size(value: str) -> int:
+    """A number of bytes.
 
-    >>> size("4MiB"), size("65536")
+    >>> parse_size("4MiB"), parse_size("65536")
     (4194304, 65536)
     """
     unit = next((unit for unit in UNITS if value.endswith(unit)), "")
     number, factor = value[: len(value) - len(unit)].rstrip(" "), UNITS.get(unit, 1)
-    if not (number.isascii() and number.isdigit()) or len(number) > 12 or not 1000 <= int(number) * factor <= MOST_BODY:
+    if not (number.isascii() and number.isdigit()) or len(number) > 12 or not 1000 <= int(number) * factor <= MAX_BODY_BYTES:
         units = ", ".join(UNITS)
         raise InvalidInput(f"{value!r} is no size: it must be a whole number of bytes from 1kB to 1GiB; the units are {units}")
     return int(number) * factor
 
 
-def pause(value: str) -> float:
-    """A duration that may be nothing, in seconds."""
-    return 0.0 if value in ("0", "0s") else duration(value)
+def parse_delay(value: str) -> float:
+    """A duration in seconds that may be 0."""
+    return 0.0 if value in ("0", "0s") else parse_timeout(value)
 
 
-def header(value: str) -> str:
+def parse_header_name(value: str) -> str:
     """The name of a header field (RFC 9110, section 5.1)."""
     if not value or not value.isascii() or any(not (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in value):
         raise InvalidInput(f"{value!r} is no name of a header")
     return value
 
 
-def address(value: str) -> str:
-    """A name or an IP address, also as URLs write it, without a port.
+def parse_address(value: str) -> str:
+    """A host name or an IP address, also in the brackets of a URL, without a port.
 
-    >>> address("[::1]"), address("localhost")
+    >>> parse_address("[::1]"), parse_address("localhost")
     ('::1', 'localhost')
     """
-    found = text(value)
-    if found[0] == "[" and found[-1] == "]":
-        found = found[1:-1]
-    if "/" in found or "[" in found or found.count(":") == 1:
+    address = parse_text(value)
+    if address[0] == "[" and address[-1] == "]":
+        address = address[1:-1]
+    if "/" in address or "[" in address or address.count(":") == 1:
         raise InvalidInput(f"{value!r} is no address: write a name or an IP address", "the port has a flag of its own: --port")
-    return found
+    return address
 
 
-def _whole(value: str, what: str, least: int, most: int) -> int:
-    if not (value.isascii() and value.isdigit()) or len(value) > 12 or not least <= int(value) <= most:
-        raise InvalidInput(f"{value!r} is no {what}: it must be a whole number from {least} to {most}")
+def _parse_int(value: str, quantity: str, minimum: int, maximum: int) -> int:
+    if not (value.isascii() and value.isdigit()) or len(value) > 12 or not minimum <= int(value) <= maximum:
+        raise InvalidInput(f"{value!r} is no {quantity}: it must be a whole number from {minimum} to {maximum}")
     return int(value)
 
 
@@ -117,24 +117,34 @@ VERB = Verb(
         ),
     ),
     (
-        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=address),
-        Option("port", "the port to listen on, 0 for any that is free; PORT says it, too", "PORT", None, "8080", port, fallback="PORT"),
-        Option("workers", "processes that answer (default: one a processor, at most 4)", "N", convert=workers),
-        Option("rate", "requests a second of all clients together; 0 is no limit", "RATE", default="100", convert=rate),
-        Option("burst", "how many of them may come at once", "N", default="200", convert=burst),
-        Option("client-rate", "requests a second of one address; 0 is no limit", "RATE", default="0", convert=rate),
-        Option("client-burst", "how many of them may come at once (default: twice the rate)", "N", convert=burst),
-        Option("max-connections", "connections of all workers together", "N", default="8192", convert=connections),
-        Option("max-body", "the largest body of a request", "SIZE", default="4MiB", convert=size),
-        Option("request-timeout", "how long an answer may take", "DURATION", default="30s", convert=duration),
-        Option("drain-delay", "how long to go on after the signal to stop, until proxies know", "DURATION", default="0s", convert=pause),
-        Option("trust-proxy", "how many proxies in front write X-Forwarded-For", "N", default="0", convert=proxies),
-        Option("user-header", "the header in which such a proxy names the user, for the log", "NAME", convert=header),
-        Option("allowed-gpus", "GPUs that may be asked for (default: all)", "NAME", many=True),
-        Option("allowed-services", "services that may be asked for (default: all)", "NAME", many=True),
-        Option("allowed-intents", "intents that may be asked for (default: all)", "NAME", many=True),
-        Option("allowed-os", "operating systems that may be asked for (default: all)", "NAME", many=True),
-        Option("data", "a folder of recipe data to lay over the shipped one", "DIR", convert=path, completes="folder"),
+        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=parse_address),
+        Option(
+            "port",
+            "the port to listen on, 0 for any that is free; PORT says it, too",
+            "PORT",
+            None,
+            "8080",
+            parse_port,
+            fallback_variable="PORT",
+        ),
+        Option("workers", "processes that answer (default: one a processor, at most 4)", "N", convert=parse_workers),
+        Option("rate", "requests a second of all clients together; 0 is no limit", "RATE", default="100", convert=parse_rate),
+        Option("burst", "how many of them may come at once", "N", default="200", convert=parse_burst),
+        Option("client-rate", "requests a second of one address; 0 is no limit", "RATE", default="0", convert=parse_rate),
+        Option("client-burst", "how many of them may come at once (default: twice the rate)", "N", convert=parse_burst),
+        Option("max-connections", "connections of all workers together", "N", default="8192", convert=parse_connections),
+        Option("max-body", "the largest body of a request", "SIZE", default="4MiB", convert=parse_size),
+        Option("request-timeout", "how long an answer may take", "DURATION", default="30s", convert=parse_timeout),
+        Option(
+            "drain-delay", "how long to go on after the signal to stop, until proxies know", "DURATION", default="0s", convert=parse_delay
+        ),
+        Option("trust-proxy", "how many proxies in front write X-Forwarded-For", "N", default="0", convert=parse_proxies),
+        Option("user-header", "the header in which such a proxy names the user, for the log", "NAME", convert=parse_header_name),
+        Option("allowed-gpus", "GPUs that may be asked for (default: all)", "NAME", multiple=True),
+        Option("allowed-services", "services that may be asked for (default: all)", "NAME", multiple=True),
+        Option("allowed-intents", "intents that may be asked for (default: all)", "NAME", multiple=True),
+        Option("allowed-os", "operating systems that may be asked for (default: all)", "NAME", multiple=True),
+        Option("data", "a folder of recipe data to lay over the shipped one", "DIR", convert=parse_path, completion="folder"),
         *LOGGING,
         HELP,
     ),
@@ -151,12 +161,12 @@ VERB = Verb(
 
 
 def run(values: Values) -> int:
-    """Serve until a signal comes."""
-    if "log-level" not in values.where:
+    """Serve until a signal ends it; the exit status."""
+    if "log-level" not in values.origins:
         log.configure("info", values["log-format"])
     settings = settings_of(values)
     _hold_standard_streams()
-    log.never_wait()
+    log.never_block()
     from eidos.files import resources
     from eidos.server.app import PATHS, App
     from eidos.server.handlers.system import SERVICE
@@ -174,7 +184,7 @@ def run(values: Values) -> int:
     board = Board(places)
     limits = Limits(settings, settings.workers)
     access = GatheredLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
-    knowledge = load(settings, values.where)
+    knowledge = load(settings, values.origins)
     metrics = ServerMetrics(
         PATHS,
         workers=places,
@@ -192,7 +202,7 @@ def run(values: Values) -> int:
 
 
 def _hold_standard_streams() -> None:
-    """Let no socket have one of the first three descriptors, when one of them was closed: lines of the log would go into it."""
+    """Open the standard descriptors that are closed: a socket would get one of them, and lines of the log with it."""
     while True:
         fd = os.open(os.devnull, os.O_RDWR)
         if fd > 2:
@@ -201,13 +211,13 @@ def _hold_standard_streams() -> None:
 
 
 def settings_of(values: Values) -> Settings:
-    """What was said, as the server's record; InvalidInput for what does not go together."""
+    """The server's settings; InvalidInput for options that do not go together."""
     from eidos.server.server_settings import Settings, usual_workers
 
-    said = {name.replace("-", "_"): values[name] for name in values if name.replace("-", "_") in Settings._fields}
-    said["workers"] = said["workers"] or usual_workers()
-    if said["client_burst"] is None:
-        said["client_burst"] = max(1, min(int(MOST_RATE), round(2 * said["client_rate"])))
-    if said["user_header"] and not said["trust_proxy"]:
-        raise InvalidInput(f"{values.where['user-header']}: without --trust-proxy nobody can be believed to have set that header")
-    return Settings(**said)
+    fields = {name.replace("-", "_"): values[name] for name in values if name.replace("-", "_") in Settings._fields}
+    fields["workers"] = fields["workers"] or usual_workers()
+    if fields["client_burst"] is None:
+        fields["client_burst"] = max(1, min(int(MAX_RATE), round(2 * fields["client_rate"])))
+    if fields["user_header"] and not fields["trust_proxy"]:
+        raise InvalidInput(f"{values.origins['user-header']}: without --trust-proxy nobody can be believed to have set that header")
+    return Settings(**fields)

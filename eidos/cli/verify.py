@@ -1,21 +1,20 @@
 """``eidos verify``: whether a bundle is still what it was made as.
 
-Knows how faults are shown and the exit status; must not know how a bundle is read.
+Knows how problems are shown and the exit status; must not know how a bundle is read.
 """
 
 from __future__ import annotations
 
 from eidos import log
-from eidos.cli import document_locations
-from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb, path
+from eidos.cli.commands import INTEGRITY
+from eidos.cli.document_locations import STDOUT, write_document
+from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb, parse_path
+from eidos.formats import serialize
 from eidos.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
-
-#: A file is not as it was.
-INTEGRITY = 5
 
 VERB = Verb(
     "verify",
@@ -27,7 +26,7 @@ VERB = Verb(
         "Nothing is unpacked or written. One component's folder can be verified alone.",
     ),
     (FORMAT, *LOGGING, HELP),
-    (Operand("place", "the folder or the tar.gz archive", convert=path, completes="file"),),
+    (Operand("place", "the folder or the tar.gz archive", convert=parse_path, completion="file"),),
     examples=(
         ("eidos verify bundle", "a folder"),
         ("eidos verify bundle.tar.gz", "an archive"),
@@ -38,26 +37,19 @@ VERB = Verb(
 
 
 def run(values: Values) -> int:
-    """Print what is wrong, and say how it stands."""
+    """List every problem of the bundle; the exit status."""
     from eidos.bundle.verification import verify
 
-    place = values["place"]
-    wrong = verify(place)
+    path = values["place"]
+    faults = verify(path)
     if values["format"] in ("json", "yaml"):
-        from eidos import formats
-
-        tree = {
-            "place": place,
-            "ok": not wrong,
-            "faults": [{name: text for name, text in fault.__dict__.items() if text} for fault in wrong],
-        }
-        document_locations.write(document_locations.STDOUT, formats.to_json(tree) if values["format"] == "json" else formats.to_yaml(tree))
+        problems = [{name: text for name, text in fault.__dict__.items() if text} for fault in faults]
+        text = serialize({"place": path, "ok": not faults, "faults": problems}, values["format"])
     else:
-        text = "".join(f"{printable(str(fault))}\n" for fault in wrong) or f"{printable(place)}: nothing is wrong\n"
-        document_locations.write(document_locations.STDOUT, text)
-    if wrong:
-        log.error(
-            f"{place} is not what it was made as: {len(wrong)} fault{'' if len(wrong) == 1 else 's'}", hint="make it again, or get it again"
-        )
+        text = "".join(f"{printable(str(fault))}\n" for fault in faults) or f"{printable(path)}: nothing is wrong\n"
+    write_document(STDOUT, text)
+    if faults:
+        count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+        log.error(f"{path} is not what it was made as: {count}", hint="make it again, or get it again")
         return INTEGRITY
     return 0

@@ -1,6 +1,6 @@
 """``eidos version``: which build this is, on which Python, with which recipes.
 
-Knows the four lines; must not know where the facts come from.
+Knows the four lines; must not know where commit and digest come from.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values, Verb
 
 
-def facts() -> dict[str, str]:
-    """What this build is; ``recipes`` is the SHA-256 of the recipe data."""
+def build_info() -> dict[str, str]:
+    """Version, commit, Python and recipe data of this build; ``recipes`` is the SHA-256 of the data."""
     return {
         "version": __version__,
         "commit": resources.build_commit(),
@@ -26,19 +26,19 @@ def facts() -> dict[str, str]:
 
 
 def text() -> str:
-    """The facts for people."""
-    known = facts()
-    return f"eidos {known.pop('version')}\n" + "".join(f"{name:<9}{value}\n" for name, value in known.items())
+    """The build for people."""
+    info = build_info()
+    return f"eidos {info.pop('version')}\n" + "".join(f"{name:<9}{value}\n" for name, value in info.items())
 
 
 def run(values: Values) -> int:
-    """Print the facts in the format that was asked for."""
-    from eidos import formats
+    """Print the build in the requested format."""
     from eidos.cli import document_locations
+    from eidos.formats import serialize
 
-    document_locations.check(values["output"])
-    emit = {"text": lambda _: text(), "yaml": formats.to_yaml, "json": formats.to_json}[values["format"]]
-    document_locations.write(values["output"], emit(facts()))
+    document_locations.check_writable(values["output"])
+    fmt = values["format"]
+    document_locations.write_document(values["output"], text() if fmt == "text" else serialize(build_info(), fmt))
     return 0
 
 
@@ -50,6 +50,6 @@ def __getattr__(name: str) -> Verb:
 
     about = ("Print the version of eidos, the commit it was built from, the Python that runs it, and the digest of its recipe data.",)
     formats = {"text": "for people", "yaml": "for programs", "json": "for programs"}
-    fmt = Option("format", "how to write it", "FORMAT", "t", "text", choices=formats, anywhere=False)
+    fmt = Option("format", "how to write it", "FORMAT", "t", "text", choices=formats, flag_only=True)
     examples = (("eidos version", "for people; 'eidos --version' says the same"), ("eidos version -t json", "for programs"))
     return Verb("version", about, (FLAG_OUTPUT, fmt, *LOGGING, HELP), examples=examples)

@@ -35,6 +35,11 @@ def to_json(tree: Tree) -> str:
     return emit(tree)
 
 
+def serialize(tree: Tree, fmt: str) -> str:
+    """``tree`` in the format that is named ``yaml`` or ``json``."""
+    return {"yaml": to_yaml, "json": to_json}[fmt](tree)
+
+
 def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callable[[], object] | None = None) -> Any:
     r"""The tree in a YAML or JSON document.
 

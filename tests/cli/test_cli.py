@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from eidos import __version__, collectors
-from eidos.cli import COMMANDS
-from eidos.cli.snapshot import chosen, names_and_groups
+from eidos.cli.commands import COMMANDS
+from eidos.cli.snapshot import collector_choices, select_collectors
 from eidos.files.resources import data_digest
 from tests.support.program import PROGRAM, ROOT, Result, eidos, environment
 
@@ -179,11 +179,11 @@ def test_list() -> None:
 
 def test_groups_name_their_collectors() -> None:
     names = ["k8s", "os.grub", "os.kmod", "gpu", "gpu.topology"]
-    assert chosen(["os"], names) == ["os.grub", "os.kmod"]
-    assert chosen(["gpu"], names) == ["gpu", "gpu.topology"]
-    assert chosen(["gpu.topology", "k8s"], names) == ["k8s", "gpu.topology"]
-    assert chosen([], names) == []
-    assert set(names_and_groups()) >= set(collectors.names())
+    assert select_collectors(["os"], names) == ["os.grub", "os.kmod"]
+    assert select_collectors(["gpu"], names) == ["gpu", "gpu.topology"]
+    assert select_collectors(["gpu.topology", "k8s"], names) == ["k8s", "gpu.topology"]
+    assert select_collectors([], names) == []
+    assert set(collector_choices()) >= set(collectors.names())
 
 
 def test_only_and_skip() -> None:
@@ -401,7 +401,7 @@ def test_an_interrupt_at_any_moment_ends_without_a_traceback() -> None:
 
 
 def test_a_fault_of_our_own_is_one_line() -> None:
-    script = "import eidos.cli; eidos.cli.COMMANDS['snapshot'] = ('no.such.module', ''); eidos.cli.program()"
+    script = "import eidos.cli; eidos.cli.commands.COMMANDS['snapshot'] = ('no.such.module', ''); eidos.cli.program()"
 
     def run(*words: str) -> tuple[int, str]:
         done = subprocess.run([sys.executable, "-c", script, *words], env=environment(), capture_output=True, text=True, check=False)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from eidos.cli import COMMANDS
-from eidos.cli.snapshot import names_and_groups
+from eidos.cli.commands import COMMANDS
+from eidos.cli.snapshot import collector_choices
 from tests.support.program import eidos, environment
 
 SHELLS = ("bash", "zsh", "fish")
@@ -133,7 +133,7 @@ def test_values(terminal: Terminal) -> None:
 
 
 def test_lists_of_collectors(terminal: Terminal) -> None:
-    assert terminal.complete("eidos snapshot --only ")[1] >= set(names_and_groups())
+    assert terminal.complete("eidos snapshot --only ")[1] >= set(collector_choices())
     # A comma may stand behind a name: another name may follow.
     assert terminal.complete("eidos snapshot --only sys")[0].rstrip(",") == "eidos snapshot --only systemd"
     assert terminal.complete("eidos snapshot --skip=sys")[0].rstrip(",") == "eidos snapshot --skip=systemd"
@@ -164,7 +164,7 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos snapshot -t ") == {"yaml", "json", "table"}
     assert offered("eidos snapshot --format=j") == {"--format=json"}
     assert offered("eidos version -t te") == {"text"}
-    assert offered("eidos snapshot --only ") == set(names_and_groups())
+    assert offered("eidos snapshot --only ") == set(collector_choices())
     assert offered("eidos snapshot --only k8s,sys") == {"k8s,systemd"}
     assert offered("eidos snapshot -o fi") == {"file.yaml"}
     assert offered("eidos snapshot --root no") == {"node folder/"}

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from eidos import collectors
-from eidos.cli import COMMANDS
-from eidos.cli.snapshot import VERB, names_and_groups
+from eidos.cli.commands import COMMANDS
+from eidos.cli.snapshot import VERB, collector_choices
 from tests.support.program import eidos
 
 VERBS = ", ".join(COMMANDS)
 FLAGS = ", ".join(option.flag for option in VERB.options)
-NAMES = ", ".join(names_and_groups())
+NAMES = ", ".join(collector_choices())
 
 
 def said(*words: str | bytes, env: dict[str, str] | None = None) -> str:
@@ -113,7 +113,7 @@ verb.VERB = Verb("fail", ("",), (*LOGGING, HELP))
 def run(values):
     raise getattr(errors, sys.argv[2])("what failed", "what to do")
 verb.run = run
-cli.COMMANDS["fail"] = ("failing", "")
+cli.commands.COMMANDS["fail"] = ("failing", "")
 sys.exit(cli.main(["fail"]))
 """
 

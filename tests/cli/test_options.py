@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.cli import verbs
-from eidos.cli.arguments import check, read, split
-from eidos.cli.options import BEFORE_THE_VERB, HELP, LOGGING, OUTPUT, Operand, Option, Verb, duration
-from eidos.cli.user_config import Config, config_path, resolve
+from eidos.cli.arguments import check_arguments, parse_arguments, split_verb
+from eidos.cli.commands import load_verbs
+from eidos.cli.options import GLOBAL_OPTIONS, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_timeout
+from eidos.cli.user_config import UserConfig, config_path, resolve_options
 from eidos.errors import EidosError, InvalidInput
 from tests.support.program import eidos
 
@@ -22,10 +22,10 @@ VERB = Verb(
     ("",),
     (
         OUTPUT,
-        Option("many", "", "NAMES", many=True, choices={"a": "", "b": "", "c": ""}),
-        Option("timeout", "", "DURATION", None, "10s", duration),
+        Option("many", "", "NAMES", multiple=True, choices={"a": "", "b": "", "c": ""}),
+        Option("timeout", "", "DURATION", None, "10s", parse_timeout),
         Option("volatile", ""),
-        Option("only-a-flag", "", anywhere=False),
+        Option("only-a-flag", "", flag_only=True),
         *LOGGING,
         HELP,
     ),
@@ -34,9 +34,9 @@ VERB = Verb(
 
 
 def values(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> dict[str, Any]:
-    given = read(arguments, VERB.options)
-    check(given, VERB)
-    return resolve(VERB.options, given.flags, env or {}, Config("config.yaml", config or {}), "try")
+    given = parse_arguments(arguments, VERB.options)
+    check_arguments(given, VERB)
+    return resolve_options(VERB.options, given.flags, env or {}, UserConfig("config.yaml", config or {}), "try")
 
 
 def fault(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> str:
@@ -90,7 +90,7 @@ def test_of_all_that_set_the_level_the_last_wins(words: list[str], level: str) -
 
 
 def test_two_dashes_end_the_flags() -> None:
-    found = read(["--volatile", "--", "bash"], VERB.options)
+    found = parse_arguments(["--volatile", "--", "bash"], VERB.options)
     assert (found.flags, found.operands, found.unknown) == ({"volatile": ["true"]}, ["bash"], [])
     assert "nothing is expected where '--debug' stands" in fault("bash", "--", "--debug")
 
@@ -123,11 +123,11 @@ def test_what_is_wrong_with_a_command_line_is_said(words: list[str], said: str) 
 
 
 def test_flags_before_the_verb() -> None:
-    assert split(["--debug", "-o", "x", "try", "-q"], BEFORE_THE_VERB, ["--help"]) == ("try", ["--debug", "-o", "x", "-q"])
-    assert split(["-ox", "--help", "try"], BEFORE_THE_VERB, ["--help"]) == ("--help", ["-ox", "try"])
-    assert split(["--debug"], BEFORE_THE_VERB, ["--help"]) == (None, ["--debug"])
+    assert split_verb(["--debug", "-o", "x", "try", "-q"], GLOBAL_OPTIONS, ["--help"]) == ("try", ["--debug", "-o", "x", "-q"])
+    assert split_verb(["-ox", "--help", "try"], GLOBAL_OPTIONS, ["--help"]) == ("--help", ["-ox", "try"])
+    assert split_verb(["--debug"], GLOBAL_OPTIONS, ["--help"]) == (None, ["--debug"])
     with pytest.raises(InvalidInput, match="'--timeout' stands before the command"):
-        split(["--timeout", "5s", "try"], BEFORE_THE_VERB, ["--help"])
+        split_verb(["--timeout", "5s", "try"], GLOBAL_OPTIONS, ["--help"])
 
 
 words = st.lists(st.sampled_from([f"-{o.short}" for o in VERB.options if o.short] + [o.flag for o in VERB.options]) | st.text(), max_size=6)
@@ -185,7 +185,7 @@ def test_a_wrong_value_is_named_with_where_it_stands() -> None:
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
     def said(tree: dict[object, object]) -> str:
         with pytest.raises(InvalidInput) as caught:
-            Config("config.yaml", tree).check(lambda: [VERB])
+            UserConfig("config.yaml", tree).check(lambda: [VERB])
         return f"{caught.value.message} / {caught.value.hint}"
 
     assert said({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
@@ -194,7 +194,7 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
     assert said({"try": 5}).startswith("config.yaml: try must be a mapping")
     assert said({1: 5}).startswith("config.yaml: there is no option '1'")
     assert said({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
-    Config("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
+    UserConfig("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_what_kubernetes_sets_beside_a_service_called_eidos_is_no_mistake() -> N
 
 
 def test_rows_are_sound() -> None:
-    for verb in verbs():
+    for verb in load_verbs():
         names = [option.name for option in verb.options]
         shorts = [option.short for option in verb.options if option.short]
         assert len(set(names)) == len(names), verb.name
@@ -300,18 +300,18 @@ def test_rows_are_sound() -> None:
             assert re.fullmatch("[a-z][a-z0-9-]*", option.name)
             assert option.help.isprintable()
             if option.default is not None:
-                option.value(option.default)
+                option.parse_value(option.default)
             # Shells read these values out of the completion scripts.
-            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in option.valid()), option.name
+            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in option.valid_values()), option.name
         for operand in verb.operands:
-            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in operand.valid()), operand.name
+            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", value) for value in operand.valid_values()), operand.name
 
 
 def test_a_value_is_converted_or_refused() -> None:
-    for verb in verbs():
+    for verb in load_verbs():
         for option in verb.options:
             for raw in ("", "\0", "x" * 5000, "\udcff", "\x1b[31m", "-", ",", "ü"):
                 try:
-                    option.value(raw)
+                    option.parse_value(raw)
                 except EidosError:
                     continue

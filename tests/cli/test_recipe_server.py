@@ -15,7 +15,7 @@ import yaml
 from eidos.errors import EidosError, InvalidInput, RateLimited, Timeout, Unavailable
 from eidos.formats import to_json
 from eidos.http_wire.retry import CircuitOpen
-from eidos.server_client import Remote
+from eidos.server_client import ServerClient
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
 from tests.support.scripted_server import Speaker, dribbles, resets, says, sends, silent
@@ -215,7 +215,7 @@ class Client:
     def __init__(self, url: str) -> None:
         self.now = 0.0
         self.slept: list[float] = []
-        self.remote = Remote(url, clock=lambda: self.now, sleep=self._sleep, chance=lambda: 0.5)
+        self.remote = ServerClient(url, clock=lambda: self.now, sleep=self._sleep, chance=lambda: 0.5)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -258,7 +258,7 @@ def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
     with Speaker([silent]) as server:
         began = time.monotonic()
         with pytest.raises(Timeout):
-            Remote(server.url).recipe({}, deadline=time.monotonic() + 0.3)
+            ServerClient(server.url).recipe({}, deadline=time.monotonic() + 0.3)
         assert time.monotonic() - began < 5
     with pytest.raises(InvalidInput):
-        Remote("http://")
+        ServerClient("http://")

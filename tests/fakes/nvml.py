@@ -67,9 +67,11 @@ def _main(how: str, root: str, volatile: str, seconds: str, live: str) -> None:
     answer: dict[str, Any] = {"subtypes": {}, "absent": {}, "unreadable": {}, "order": []}
     host = Tree(root)
     if how == "snapshot":
-        from eidos.workflow import take_snapshot
+        from eidos.model.record import replace
+        from eidos.workflow import SnapshotOptions, take_snapshot
 
-        shot = take_snapshot(host, select=["gpu"], volatile=volatile == "True", timeout=float(seconds))
+        options = SnapshotOptions(root=root, collectors=("gpu",), volatile=volatile == "True", timeout_s=float(seconds))
+        shot = take_snapshot(options, load_collector=lambda _: lambda sources: gpu.collect(replace(sources, host=host)))
         outcome = shot.collectors[0]
         answer["subtypes"] = {subtype.name: subtype.data for subtype in shot.measurements[0].subtypes}
         answer.update(outcome=outcome.outcome, reason=outcome.reason, unreadable=outcome.unreadable, milliseconds=outcome.milliseconds)

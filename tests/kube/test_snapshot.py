@@ -542,9 +542,8 @@ def test_without_a_cluster_no_client_is_imported(python: str, pyz: Path) -> None
     """In the children, too: each collector tells which modules its process has."""
     script = """
 from eidos import collectors
-from eidos.files.host import Host
 from eidos.model.measurement import Subtype
-from eidos.workflow import take_snapshot
+from eidos.workflow import SnapshotOptions, take_snapshot
 HEAVY = {"ssl", "http", "yaml", "json", "re", "socket", "subprocess", "hashlib", "eidos.formats"}
 HEAVY |= {f"eidos.kube.{name}" for name in ("client", "kubeconfig", "cache", "proxy", "credentials")}
 before = HEAVY & set(sys.modules)
@@ -555,8 +554,8 @@ def load(name):
         finally:
             yield Subtype(name, dict.fromkeys(HEAVY & set(sys.modules) - before, True))
     return noted
-names = [name for name in collectors.names() if name.startswith("k8s")]
-shot = take_snapshot(Host(), select=names, collector=load, environ={"HOME": "/nonexistent"})
+names = tuple(name for name in collectors.names() if name.startswith("k8s"))
+shot = take_snapshot(SnapshotOptions(collectors=names), load_collector=load, environ={"HOME": "/nonexistent"})
 assert [outcome.outcome for outcome in shot.collectors] == ["skipped"] * len(names), shot.collectors
 found = {s.name: list(s.data) for m in shot.measurements for s in m.subtypes}
 assert found == {name: [] for name in names}, found

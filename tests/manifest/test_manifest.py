@@ -283,31 +283,31 @@ def test_a_file_that_is_read_while_the_server_runs_stays_the_same() -> None:
 
 def test_a_pod_of_the_server_has_the_time_that_it_needs_to_leave() -> None:
     from eidos.cli import serve
-    from eidos.cli.arguments import read
-    from eidos.cli.user_config import resolve
+    from eidos.cli.arguments import parse_arguments
+    from eidos.cli.user_config import resolve_options
 
     for name in SERVERS:
         spec = next(templates(ALL[f"server-{name}"]))["spec"]
         verb, *flags = spec["containers"][0]["args"]
         assert verb == "serve"
-        given = read(flags, serve.VERB.options)
+        given = parse_arguments(flags, serve.VERB.options)
         assert not given.unknown and not given.operands and not given.incomplete
-        settings = serve.settings_of(resolve(serve.VERB.options, given.flags, {}))
+        settings = serve.settings_of(resolve_options(serve.VERB.options, given.flags, {}))
         assert settings.drain_delay > 5 and settings.port == 8080 and settings.trust_proxy == (name == "ingress")
         assert spec["terminationGracePeriodSeconds"] > settings.drain_delay + settings.drain_timeout + settings.idle_grace
 
 
 def test_the_agents_flags_are_flags_of_snapshot() -> None:
     from eidos.cli import snapshot
-    from eidos.cli.arguments import read
-    from eidos.cli.user_config import resolve
+    from eidos.cli.arguments import parse_arguments
+    from eidos.cli.user_config import resolve_options
 
     for name in AGENTS:
         for pod in templates(ALL[f"agent-{name}"]):
             verb, *flags = pod["spec"]["containers"][0]["args"]
-            given = read(flags, snapshot.VERB.options)
+            given = parse_arguments(flags, snapshot.VERB.options)
             assert verb == "snapshot" and not given.unknown and not given.operands and not given.incomplete
-            values = resolve(snapshot.VERB.options, given.flags, {})
+            values = resolve_options(snapshot.VERB.options, given.flags, {})
             assert values["root"] == "/host" and values["timeout"] == 60
 
 

@@ -71,14 +71,10 @@ SMALL = {
 
 #: For now: circles that are about to be opened, and small modules that are about to join another.
 CIRCLES = [
-    ["eidos.cli", "eidos.cli.help"],
-    ["eidos.cli.recipe", "eidos.cli.recipe_server"],
     ["eidos.kube.cluster_config", "eidos.kube.kubeconfig"],
 ]
 SMALL |= dict.fromkeys(
     (
-        "eidos/cli/lint_report.py",
-        "eidos/cli/recipe_lint.py",
         "eidos/formats/syntax_error.py",
         "eidos/model/chart.py",
         "eidos/model/lint.py",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from eidos.cli.serve import address
+from eidos.cli.serve import parse_address
 from eidos.errors import InvalidData
 from eidos.model.record import replace
 from eidos.server.app import PATHS, App
@@ -87,7 +87,7 @@ def test_a_variable_with_a_wrong_word_is_named() -> None:
 
 
 def test_an_address_may_stand_in_brackets() -> None:
-    assert (address("[::1]"), address("::"), address("localhost")) == ("::1", "::", "localhost")
+    assert (parse_address("[::1]"), parse_address("::"), parse_address("localhost")) == ("::1", "::", "localhost")
 
 
 def test_too_few_files_are_said_before_anything_fails() -> None:

@@ -18,7 +18,7 @@ from eidos.files.host import Host
 from eidos.files.node_name import find_node_name
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
-from eidos.workflow import take_snapshot
+from eidos.workflow import SnapshotOptions, take_snapshot
 
 if TYPE_CHECKING:
     from eidos.collectors import Collect
@@ -75,8 +75,8 @@ def mistaken(sources: Sources) -> Iterator[Part]:
 
 
 def take(table: dict[str, Collect], **options: Any) -> Snapshot:
-    settings: dict[str, Any] = {"select": tuple(table), "timeout": 5.0, **options}
-    return take_snapshot(collector=table.__getitem__, **settings)
+    fields: dict[str, Any] = {"collectors": tuple(table), "timeout_s": 5.0, **options}
+    return take_snapshot(SnapshotOptions(**fields), load_collector=table.__getitem__, environ={})
 
 
 def outcomes(shot: Snapshot) -> dict[str, Outcome]:
@@ -93,7 +93,7 @@ def test_every_kind_of_end_is_in_the_document() -> None:
         "os.sysctl": mistaken,
         "gpu": late,
     }
-    shot = take(table, timeout=1.5)
+    shot = take(table, timeout_s=1.5)
     found = outcomes(shot)
     assert [outcome.name for outcome in shot.collectors] == list(table)
     assert {name: outcome.outcome for name, outcome in found.items()} == {
@@ -120,7 +120,7 @@ def test_every_kind_of_end_is_in_the_document() -> None:
 
 def test_all_stuck_is_still_a_document_on_time() -> None:
     began = time.monotonic()
-    shot = take(dict.fromkeys(ALL, stuck), timeout=1.0)
+    shot = take(dict.fromkeys(ALL, stuck), timeout_s=1.0)
     assert time.monotonic() - began < 5  # the promise is two seconds, on a machine that is not busy with other things
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
     waited = [outcome for outcome in shot.collectors if "turn" in (outcome.reason or "")]
@@ -130,7 +130,7 @@ def test_all_stuck_is_still_a_document_on_time() -> None:
 def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "hostname").write_text("gpu-07\n")
-    shot = take({"gpu": stuck, "os.grub": fine}, host=Host(str(tmp_path)), timeout=0.5, environ={})
+    shot = take({"gpu": stuck, "os.grub": fine}, root=str(tmp_path), timeout_s=0.5)
     assert outcomes(shot)["gpu"].outcome == "failed"
     assert shot.node == "gpu-07"
 
@@ -149,7 +149,7 @@ def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypat
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     table: dict[str, Collect] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
-    shot = take(table, timeout=1.0)
+    shot = take(table, timeout_s=1.0)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
 
 
@@ -172,7 +172,7 @@ def test_at_most_five_run_at_a_time(tmp_path: Path) -> None:
 def test_fail_fast_raises_the_first_failure_and_stops_the_rest() -> None:
     began = time.monotonic()
     with pytest.raises(EidosError, match=r"systemd: nothing there") as caught:
-        take({"systemd": failed, "gpu": stuck, "os.grub": fine}, fail_fast=True, timeout=30.0)
+        take({"systemd": failed, "gpu": stuck, "os.grub": fine}, fail_fast=True, timeout_s=30.0)
     assert caught.value.hint == "look elsewhere"
     assert time.monotonic() - began < 10
 
@@ -212,7 +212,7 @@ def test_values_that_no_document_holds_are_the_collectors_fault() -> None:
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
 def test_a_timeout_that_leaves_no_time_is_refused(timeout: float) -> None:
     with pytest.raises(InvalidInput):
-        take({"gpu": fine}, timeout=timeout)
+        take({"gpu": fine}, timeout_s=timeout)
 
 
 def test_the_places_of_all_collectors() -> None:
@@ -242,7 +242,7 @@ def test_nothing_of_a_snapshot_is_left_running() -> None:
         yield Subtype("pid", {"pid": os.getpid()})
         time.sleep(3600)
 
-    shot = take({"gpu": pid, "systemd": pid}, timeout=0.5)
+    shot = take({"gpu": pid, "systemd": pid}, timeout_s=0.5)
     pids = [int(s.data["pid"]) for m in shot.measurements for s in m.subtypes]
     assert len(pids) == 2
     for _ in range(200):

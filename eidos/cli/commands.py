@@ -1,0 +1,60 @@
+"""The command table, and the exit statuses.
+
+Knows each verb by name; must not know what a verb does. Every start of the program imports this file, so it imports nothing.
+
+To add a verb, write ``eidos/cli/<verb>.py`` with ``VERB`` (an :class:`~eidos.cli.options.Verb`) and ``run(values) -> int``, and add
+its row to :data:`COMMANDS`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.cli.options import Verb
+
+#: Verb → its module, and what it does in one line.
+COMMANDS = {
+    "snapshot": ("eidos.cli.snapshot", "say what this node is: OS, systemd, GPU, Kubernetes"),
+    "recipe": ("eidos.cli.recipe", "say what a node should be: readings, constraints, components"),
+    "bundle": ("eidos.cli.bundle", "say how to get there: values, manifests, scripts from a recipe"),
+    "fleet": ("eidos.cli.fleet", "say which of many nodes is different"),
+    "verify": ("eidos.cli.verify", "say whether a bundle is still what it was made as"),
+    "manifest": ("eidos.cli.manifest", "print what runs eidos in a cluster: the agent, or the server"),
+    "serve": ("eidos.cli.serve", "answer the same questions over HTTP"),
+    "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
+    "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
+    "help": ("eidos.cli.help", "explain eidos, or one of its commands"),
+}
+
+#: Flags that stand for a verb.
+VERB_FLAGS = {"--version": "version", "-V": "version", "--help": "help", "-h": "help"}
+
+#: Code of an error → exit status; that of any other is 1.
+EXIT_STATUS = {"invalid-input": 2, "invalid-data": 2, "not-found": 2, "integrity": 5, "timeout": 124}
+
+#: Exit statuses of verbs that wrote their answer: something is missing, something was found, or something is not authentic.
+FAILED, INCOMPLETE, FINDINGS, INTEGRITY = 1, 3, 4, 5
+
+#: What each exit status means, for ``--help``.
+EXIT_STATUS_HELP = {
+    0: "done",
+    1: "failed",
+    2: "wrong usage or invalid input",
+    3: "incomplete: written, but something required is missing",
+    4: "findings: a check failed, or two documents differ",
+    5: "integrity: a checksum or a signature does not hold",
+    124: "deadline reached before anything could be written",
+    130: "interrupted (143: terminated)",
+}
+
+
+def load_verb_module(verb: str) -> Any:
+    """The module of a verb."""
+    return __import__(COMMANDS[verb][0], fromlist=["VERB"])
+
+
+def load_verbs() -> list[Verb]:
+    """All verbs; this imports all their modules."""
+    return [load_verb_module(name).VERB for name in COMMANDS]
