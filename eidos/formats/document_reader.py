@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 #: Documents of ours have eight levels; Helm values have twenty.
 DEPTH = 100
 
-#: Keys and values, each alias counted with all that it stands for. A snapshot of a large node has 10,000.
-VALUES = 250_000
+#: Keys and values. A snapshot of a large node has 10,000; 32 MiB of YAML hold a million.
+VALUES = 2_000_000
+
+#: The same for YAML with anchors, tags and the like: each alias counts with all that it stands for, and PyYAML takes its time.
+SLOW_VALUES = 250_000
 
 #: A document in braces that is no JSON may be YAML, which takes a hundred times as long to find out.
 _FLOW_LIMIT = 1 << 20
@@ -61,12 +64,12 @@ def _read(text: str, proceed: Callable[[], object] | None) -> Any:
 def _read_yaml(text: str, proceed: Callable[[], object] | None) -> Any:
     from eidos.formats import block_yaml
 
-    tree = block_yaml.read(text)
+    tree = block_yaml.parse_block_yaml(text, DEPTH, VALUES, proceed)
     if tree is not block_yaml.UNKNOWN:
         return tree
     from eidos.formats import yaml_reader  # PyYAML costs more than all the rest of a start
 
-    return yaml_reader.read(text, DEPTH, VALUES, proceed)
+    return yaml_reader.read(text, DEPTH, SLOW_VALUES, proceed)
 
 
 def _bounded(text: str, limit: int) -> str:

@@ -77,8 +77,8 @@ def _ending(text: str, position: int) -> str | None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
+        observed: set[str] = set()
+        raise _Twice(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
     return found
 
 

@@ -22,6 +22,7 @@ from yaml.events import (
 from yaml.parser import Parser
 from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
+from yaml.tokens import ScalarToken
 
 from eidos.formats.plain_scalars import plain
 from eidos.formats.syntax_error import Fault
@@ -40,13 +41,80 @@ _SCALAR_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+#: What ends a line, or the text.
+_BREAKS = "\0\r\n\x85\u2028\u2029"
+
+
 class _Events(Reader, Scanner, Parser):
-    """PyYAML's own reader, up to its events."""
+    """PyYAML's own reader, up to its events.
+
+    It forbids tabs between tokens and ``?`` inside flow collections, which YAML 1.2.2 allows (6.2, 7.3.3) and Go's yaml.v3 reads; so
+    blanks and plain scalars are scanned here.
+    """
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
+
+    def scan_to_next_token(self) -> None:
+        """Skip blanks, line breaks and comments; a tab may separate tokens of a line, but not indent one."""
+        super().scan_to_next_token()
+        while self.peek() == "\t":
+            blanks = self._blanks()
+            is_indent = not self.buffer[self.pointer - self.column : self.pointer].strip(" ")
+            if is_indent and not self.flow_level and self.peek(blanks) not in "#" + _BREAKS:
+                return
+            if not is_indent and not self.flow_level:
+                self.allow_simple_key = False  # nothing that begins behind a tab may have a key or a dash of its own
+            self.forward(blanks)
+            super().scan_to_next_token()
+
+    def _blanks(self) -> int:
+        """How many blanks come next."""
+        length = 0
+        while self.peek(length) in (" ", "\t"):
+            length += 1
+        return length
+
+    def check_key(self) -> bool:
+        """Whether the question mark that comes next announces a key, rather than being the first character of a word."""
+        return self.peek(1) in " \t" + _BREAKS + (",[]{}" if self.flow_level else "")
+
+    def check_plain(self) -> bool:
+        """Whether a plain scalar begins here."""
+        return super().check_plain() or (self.peek() == "?" and not self.check_key())
+
+    def scan_plain(self) -> ScalarToken:
+        """A plain scalar, over as many lines as it takes."""
+        start = end = self.get_mark()
+        pieces: list[str] = []
+        blanks: list[str] = []
+        stops = " \t" + _BREAKS + (",[]{}" if self.flow_level else "")
+        while self.peek() != "#":
+            length = 0
+            while self.peek(length) not in stops and not (self.peek(length) == ":" and self.peek(length + 1) in stops):
+                length += 1
+            if not length:
+                break
+            self.allow_simple_key = False
+            pieces += [*blanks, self.prefix(length)]
+            self.forward(length)
+            end = self.get_mark()
+            blanks = self.scan_plain_spaces(self.indent + 1, start) or []
+            if not blanks or (not self.flow_level and self.column <= self.indent):
+                break
+        return ScalarToken("".join(pieces), True, start, end)
+
+    def scan_plain_spaces(self, indent: int, start_mark: object) -> list[str] | None:
+        """The blanks and line breaks inside a plain scalar."""
+        blanks = self._blanks()
+        if self.peek(blanks) not in _BREAKS:
+            text = self.prefix(blanks)
+            self.forward(blanks)
+            return [text] if text else []
+        self.forward(blanks)
+        return super().scan_plain_spaces(indent, start_mark)
 
 
 class _Open:
@@ -139,7 +207,7 @@ class _Builder:
                 self.alias(event)
             elif kind is DocumentStartEvent:
                 documents += 1
-                if documents > 1:
+                if documents > 1 and not _skip_empty_document(events):
                     raise _fault(event, "a second document begins here, and one is expected", "split the file where it says ---")
             elif kind is DocumentEndEvent:
                 self.anchors.clear()
@@ -258,6 +326,15 @@ class _Builder:
     def check_depth(self, event: Any, depth: int) -> None:
         if depth > self.depth:
             raise _fault(event, f"nested more than {self.depth} levels deep")
+
+
+def _skip_empty_document(events: Any) -> bool:
+    """Whether the document that began holds nothing at all, as after a last ``---``; its one event is taken."""
+    event = events.peek_event()
+    is_empty = type(event) is ScalarEvent and not event.value and event.style is None and event.anchor is None and event.tag is None
+    if is_empty:
+        events.get_event()
+    return is_empty
 
 
 def _copy(value: Any) -> Any:

@@ -19,7 +19,7 @@ is around it.
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.formats.block_yaml import scalar
+from eidos.formats.yaml_scalars import resolve_plain
 from eidos.model.record import Record
 from eidos.suggest import did_you_mean
 
@@ -113,4 +113,4 @@ def _parse_placeholder(inner: str | None, line: int, context: str) -> Placeholde
         return Placeholder(name, OPTIONAL if is_optional else REQUIRED, None, line, context)
     word = word.strip()
     is_quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
-    return Placeholder(name, DEFAULT, word[1:-1] if is_quoted else scalar(word), line, context)
+    return Placeholder(name, DEFAULT, word[1:-1] if is_quoted else resolve_plain(word), line, context)

@@ -276,7 +276,7 @@ BAD = [
     ('{"a":' * 100_000, "line 1, column 501", "nested more than 100 levels deep"),
     ("- " * 101 + "a", "line 1, column 201", "nested more than 100 levels deep"),
     ("a: &x " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 60 + "*x" + "]" * 60, "line 2, column 64", "nested more than 100 levels deep"),
-    ("[1" + ",1" * 250_001 + "]", "", "more than 250,000 values"),
+    ("[1" + ",1" * 2_000_001 + "]", "", "more than 2,000,000 values"),
 ]
 
 
