@@ -3,15 +3,15 @@
 Knows in which order the sources are tried and what to say when they disagree; must not know NVML or the XML of nvidia-smi (the
 package ``nvidia`` does).
 
-NVML is asked first. When it cannot be used, ``nvidia-smi -q -x`` is parsed instead and the reason is kept; what only NVML says is
-then unreadable. A machine without any trace of a driver costs a few dozen stat(2) calls and a look at the PCI bus: no library is
-loaded. Both sources answer for the running kernel, so for a captured tree there is nothing to ask.
+NVML comes first. When it cannot be used, ``nvidia-smi -q -x`` is parsed instead and the reason is reported; what only NVML has is then
+unreadable. A machine without any trace of a driver costs a few dozen stat(2) calls and a look at the PCI bus: no library is loaded. Both
+sources describe the running kernel, so a captured tree has neither.
 
 Subtypes: ``smi`` (the driver, and what the first GPU is), then ``gpu-0``, ``gpu-1`` … in NVML's order, and ``gpu-0.volatile`` … with what
 changes on its own. Real input is whatever these return; an answer ends up like this:
 
->>> facts = {"uuid": "GPU-ab6ab95d", "ecc.current": "Enabled", "retired-pages.pending": Unsaid("not supported")}
->>> list(parts("gpu-0", facts))
+>>> values = {"uuid": "GPU-ab6ab95d", "ecc.current": "Enabled", "retired-pages.pending": NoReading("not supported")}
+>>> list(parts("gpu-0", values))
 [Gap(kind='absent', what='gpu-0/retired-pages.pending', why='not supported'), \
 Subtype(name='gpu-0', data={'uuid': 'GPU-ab6ab95d', 'ecc.current': 'Enabled'}, context={})]
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.nvidia import driver_files
-from eidos.nvidia.gpu_values import FIRST_GPU, Unsaid, compact
+from eidos.nvidia.gpu_values import FIRST_GPU_KEYS, NoReading, normalize_bus_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.model.measurement import Part
-    from eidos.nvidia.gpu_values import Answer
+    from eidos.nvidia.gpu_values import GpuValue
     from eidos.nvidia.nvml import Nvml
-    from eidos.nvidia.nvml_readings import Fact
+    from eidos.nvidia.nvml_readings import ReadingSource
 
 #: Seconds before the deadline at which nvidia-smi is given up, so that there is time to say so.
 _MARGIN = 0.3
@@ -46,26 +46,26 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no driver is at work, NvmlError where one is and neither NVML nor nvidia-smi answers.
     """
     host = sources.host
-    seen = driver_files.look(host)
-    if not seen.loaded and not seen.libraries:
+    installed = driver_files.find_driver(host)
+    if not installed.is_loaded and not installed.libraries:
         raise _no_driver(sources, "no NVIDIA driver")
     if not host.is_running_system:
-        version = seen.version or "files, or what may be some"
+        version = installed.version or "files, or what may be some"
         raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {version})")
     try:
-        nvml = _open(sources, seen)
+        nvml = _open(sources, installed)
     except NvmlError as fault:
-        yield from _from_smi(sources, seen, fault)
+        yield from _from_smi(sources, installed, fault)
         return
-    yield from _from_nvml(sources, seen, nvml)
+    yield from _from_nvml(sources, installed, nvml)
 
 
-def parts(name: str, answers: Mapping[str, Answer]) -> Iterator[Part]:
+def parts(name: str, answers: Mapping[str, GpuValue]) -> Iterator[Part]:
     """The gaps among ``answers``, then the subtype with the rest."""
     data = {}
     for key, answer in answers.items():
-        if isinstance(answer, Unsaid):
-            yield Gap(UNREADABLE if answer.broken else ABSENT, f"{name}/{key}", answer.why)
+        if isinstance(answer, NoReading):
+            yield Gap(UNREADABLE if answer.is_unreadable else ABSENT, f"{name}/{key}", answer.reason)
         else:
             data[key] = answer
     yield Subtype(name, data)
@@ -74,7 +74,7 @@ def parts(name: str, answers: Mapping[str, Answer]) -> Iterator[Part]:
 def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     hint = "on a host with NVIDIA GPUs, install or load the driver; else leave this out with --skip gpu"
     try:
-        count = len(driver_files.devices(sources.host))
+        count = len(driver_files.pci_devices(sources.host))
     except NotFound:
         count = 0
     except EidosError as fault:
@@ -88,12 +88,12 @@ def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     )
 
 
-def _open(sources: Sources, seen: driver_files.Driver) -> Nvml:
+def _open(sources: Sources, installed: driver_files.InstalledDriver) -> Nvml:
     """NVML from the first library that can be loaded; NvmlError says what became of all of them."""
     from eidos.nvidia.nvml import LIBRARY_NOT_FOUND, VERSION_MISMATCH, Nvml
 
     tried = []
-    for path in seen.libraries:
+    for path in installed.libraries:
         try:
             return Nvml(path if "/" not in path else sources.host.real_path(path))
         except NvmlError as fault:
@@ -105,7 +105,7 @@ def _open(sources: Sources, seen: driver_files.Driver) -> Nvml:
             hint = fault.hint
             if fault.status == VERSION_MISMATCH:
                 version = driver_files.library_version(library or "") or "unknown"
-                message += f": kernel module {seen.version or 'unknown'}, library {version} ({library or path})"
+                message += f": kernel module {installed.version or 'unknown'}, library {version} ({library or path})"
                 hint = "reboot, or unload and load the kernel module: the driver was updated underneath it"
             raise NvmlError(message, hint, fault.status) from fault
         except EidosError as fault:
@@ -117,22 +117,22 @@ def _open(sources: Sources, seen: driver_files.Driver) -> Nvml:
     )
 
 
-def _from_nvml(sources: Sources, seen: driver_files.Driver, nvml: Nvml) -> Iterator[Part]:
+def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: Nvml) -> Iterator[Part]:
     from eidos.nvidia import nvml_readings
 
-    top: dict[str, Answer] = {}
-    for key, ask in (("driver", nvml_readings.driver), ("cuda-version", nvml_readings.cuda_version)):
+    top: dict[str, GpuValue] = {}
+    for key, ask in (("driver", nvml_readings.driver_version), ("cuda-version", nvml_readings.cuda_version)):
         try:
             top[key] = ask(nvml)
         except NvmlError as fault:
-            top[key] = _unsaid(fault)
+            top[key] = _no_reading(fault)
     try:
         count = int(nvml.call("nvmlDeviceGetCount"))
         top["gpu-count"] = count
     except NvmlError as fault:
         count = 0
-        top["gpu-count"] = _unsaid(fault)
-    yield from _versions(seen, top["driver"])
+        top["gpu-count"] = _no_reading(fault)
+    yield from _versions(installed, top["driver"])
     # What the driver says comes before any GPU is touched: one that hangs does not take it along.
     yield from parts("smi", top)
     bus_ids: list[str | None] = []
@@ -142,39 +142,39 @@ def _from_nvml(sources: Sources, seen: driver_files.Driver, nvml: Nvml) -> Itera
             gpu = nvml.call("nvmlDeviceGetHandleByIndex", index)
         except NvmlError as fault:
             if index == 0:
-                yield from parts("smi", dict.fromkeys(FIRST_GPU.values(), _unsaid(fault)))
+                yield from parts("smi", dict.fromkeys(FIRST_GPU_KEYS.values(), _no_reading(fault)))
             yield Gap(UNREADABLE, name, fault.message)
             bus_ids.append(None)
             continue
         answers = _ask(nvml, gpu, nvml_readings.CONFIGURATION)
         if index == 0:
-            yield from parts("smi", {key: answers[own] for own, key in FIRST_GPU.items()})
+            yield from parts("smi", {key: answers[own] for own, key in FIRST_GPU_KEYS.items()})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)
         if sources.volatile:
             yield from parts(name + VOLATILE, _ask(nvml, gpu, nvml_readings.VOLATILE))
-    if not isinstance(top["gpu-count"], Unsaid):
+    if not isinstance(top["gpu-count"], NoReading):
         yield from _against_bus(sources, bus_ids, "NVML")
 
 
-def _ask(nvml: Nvml, gpu: Any, facts: Sequence[Fact]) -> dict[str, Answer]:
-    answers: dict[str, Answer] = {}
-    for fact in facts:
+def _ask(nvml: Nvml, gpu: Any, reading_sources: Sequence[ReadingSource]) -> dict[str, GpuValue]:
+    answers: dict[str, GpuValue] = {}
+    for source in reading_sources:
         try:
-            answers.update(zip(fact.keys, fact.ask(nvml, gpu)))
+            answers.update(zip(source.keys, source.read(nvml, gpu)))
         except NvmlError as fault:
-            answers.update(dict.fromkeys(fact.keys, _unsaid(fault)))
+            answers.update(dict.fromkeys(source.keys, _no_reading(fault)))
     return answers
 
 
-def _unsaid(fault: NvmlError) -> Unsaid:
-    from eidos.nvidia.nvml import ABSENT as NOT_THERE
+def _no_reading(fault: NvmlError) -> NoReading:
+    from eidos.nvidia.nvml import ABSENT_STATUSES
 
-    return Unsaid(fault.message, broken=fault.status not in NOT_THERE)
+    return NoReading(fault.message, is_unreadable=fault.status not in ABSENT_STATUSES)
 
 
-def _from_smi(sources: Sources, seen: driver_files.Driver, fault: NvmlError) -> Iterator[Part]:
+def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: NvmlError) -> Iterator[Part]:
     """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
     from eidos.nvidia import nvidia_smi, nvidia_smi_readings, nvml_readings
     from eidos.nvidia.nvml import DRIVER_NOT_LOADED
@@ -182,67 +182,71 @@ def _from_smi(sources: Sources, seen: driver_files.Driver, fault: NvmlError) -> 
     try:
         if sources.host.root != "/":
             raise NotFound("nvidia-smi is not run from another root")
-        document = nvidia_smi.parse(nvidia_smi.query(nvidia_smi.find(), sources.deadline - _MARGIN))
+        document = nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(nvidia_smi.find_nvidia_smi(), sources.deadline - _MARGIN))
     except EidosError as other:
-        if not seen.loaded and fault.status == DRIVER_NOT_LOADED:
+        if not installed.is_loaded and fault.status == DRIVER_NOT_LOADED:
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
         raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
     yield Gap(UNREADABLE, "NVML", fault.message)
     top = {
-        "driver": nvidia_smi_readings.driver(document),
+        "driver": nvidia_smi_readings.driver_version(document),
         "cuda-version": nvidia_smi_readings.cuda_version(document),
-        "gpu-count": nvidia_smi_readings.count(document),
+        "gpu-count": nvidia_smi_readings.gpu_count(document),
     }
-    yield from _versions(seen, top["driver"])
+    yield from _versions(installed, top["driver"])
     if not document.gpus:
         yield from parts("smi", top)
     bus_ids: list[str | None] = []
     for index, elements in enumerate(document.gpus):
         name = f"gpu-{index}"
-        found = nvidia_smi_readings.configuration(elements)
-        answers = {key: found.get(key, nvidia_smi_readings.missing()) for fact in nvml_readings.CONFIGURATION for key in fact.keys}
+        values = nvidia_smi_readings.configuration(elements)
+        answers = {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.CONFIGURATION for key in source.keys}
         if index == 0:
-            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU.items()}})
+            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU_KEYS.items()}})
         bus_ids.append(_bus_id(answers))
         _near(sources, answers)
         yield from parts(name, answers)
         if sources.volatile:
-            found = nvidia_smi_readings.volatile(elements)
+            values = nvidia_smi_readings.volatile(elements)
             yield from parts(
                 name + VOLATILE,
-                {key: found.get(key, nvidia_smi_readings.missing()) for fact in nvml_readings.VOLATILE for key in fact.keys},
+                {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.VOLATILE for key in source.keys},
             )
     yield from _against_bus(sources, bus_ids, "nvidia-smi")
 
 
-def _versions(seen: driver_files.Driver, answered: Answer) -> Iterator[Part]:
-    if seen.version is not None and not isinstance(answered, Unsaid) and answered != seen.version:
-        yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {seen.version}, yet the driver says {answered}")
+def _versions(installed: driver_files.InstalledDriver, answered: GpuValue) -> Iterator[Part]:
+    if installed.version is not None and not isinstance(answered, NoReading) and answered != installed.version:
+        yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {installed.version}, yet the driver says {answered}")
 
 
-def _bus_id(answers: Mapping[str, Answer]) -> str | None:
-    said = answers["pci.bus-id"]
-    return compact(said) if isinstance(said, str) else None
+def _bus_id(answers: Mapping[str, GpuValue]) -> str | None:
+    bus_id = answers["pci.bus-id"]
+    return normalize_bus_id(bus_id) if isinstance(bus_id, str) else None
 
 
-def _near(sources: Sources, answers: dict[str, Answer]) -> None:
+def _near(sources: Sources, answers: dict[str, GpuValue]) -> None:
     """Add ``pci.numa-node``: the host's NUMA node next to the GPU, which sysfs knows and NVML does not."""
     bus_id = _bus_id(answers)
-    answer: Answer
+    answer: GpuValue
     try:
         node = driver_files.numa_node(sources.host, bus_id) if bus_id else None
-        answer = Unsaid("the platform names none" if bus_id else "the PCI address is unknown", broken=not bus_id) if node is None else node
+        answer = (
+            NoReading("the platform names none" if bus_id else "the PCI address is unknown", is_unreadable=not bus_id)
+            if node is None
+            else node
+        )
     except NotFound:
-        answer = Unsaid("sysfs does not show the device")
+        answer = NoReading("sysfs does not show the device")
     except EidosError as fault:
-        answer = Unsaid(fault.message, broken=True)
+        answer = NoReading(fault.message, is_unreadable=True)
     answers["pci.numa-node"] = answer
 
 
 def _against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
     """Say which NVIDIA devices are on the PCI bus and not among those that the driver showed: seven of eight."""
     try:
-        devices = driver_files.devices(sources.host)
+        devices = driver_files.pci_devices(sources.host)
     except NotFound:
         yield Gap(ABSENT, driver_files.PCI, "this host has no PCI bus")
         return

@@ -1,6 +1,6 @@
-"""What a file tree shows of an NVIDIA driver and of NVIDIA devices, without loading or running anything.
+"""Finds an NVIDIA driver and NVIDIA devices in a file tree, without loading or running anything.
 
-Knows where the kernel module, the device nodes, the library and the PCI bus show themselves; must not know NVML.
+Knows where the kernel module, the device nodes, the library and the PCI bus appear; must not know NVML.
 
 Sources: /proc/driver/nvidia (NVIDIA driver README, "Using the /proc/driver/nvidia interface"), /sys/module/nvidia/version,
 /sys/bus/pci/devices (Linux, Documentation/ABI/testing/sysfs-bus-pci), ld.so(8) for where libraries are searched.
@@ -12,7 +12,7 @@ import os
 
 from eidos.errors import EidosError, NotFound, Unavailable
 from eidos.model.record import Record
-from eidos.nvidia.gpu_values import compact
+from eidos.nvidia.gpu_values import normalize_bus_id
 from eidos.nvidia.nvml import SONAME
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PCI = "/sys/bus/pci/devices"
 
-#: Where drivers put their library. The driver container of the GPU Operator comes first: where it runs, it is what drives.
+#: Where drivers put their library. The driver container of the GPU Operator comes first: where it runs, its driver is the one in use.
 LIBRARY_FOLDERS = (
     "/run/nvidia/driver/usr/lib/x86_64-linux-gnu",
     "/run/nvidia/driver/usr/lib/aarch64-linux-gnu",
@@ -45,55 +45,55 @@ _TRACES = ("/proc/driver/nvidia/version", "/sys/module/nvidia", "/dev/nvidiactl"
 _LD_CACHE = "/etc/ld.so.cache"
 
 
-class Driver(Record):
-    """``loaded``: a kernel driver is at work; ``version``: of its module, if it says; ``libraries``: paths below the root, best first."""
+class InstalledDriver(Record):
+    """``is_loaded``: a kernel driver is active; ``version``: of its module, if known; ``libraries``: paths below the root, best first."""
 
-    loaded: bool
+    is_loaded: bool
     version: str | None
     libraries: tuple[str, ...]
 
 
-class Device(Record):
+class PciDevice(Record):
     """An NVIDIA display or 3D controller on the PCI bus: its address as sysfs writes it, and the kernel driver bound to it, if any."""
 
     bus_id: str
     driver: str | None
 
 
-def look(host: Host, environ: Mapping[str, str] = os.environ) -> Driver:
+def find_driver(host: Host, environ: Mapping[str, str] = os.environ) -> InstalledDriver:
     """Look for traces of a driver; a trace that cannot be read counts as one.
 
-    Where the running kernel is looked at, from a container too, the dynamic linker's own ways count: LD_LIBRARY_PATH and its cache, where
-    NVIDIA's container runtime puts the library. One that only the linker finds is there as its bare name.
+    On the running system, in a container too, the dynamic linker is consulted as well (LD_LIBRARY_PATH and its cache): NVIDIA's container
+    runtime puts the library there. A library that only the linker finds is listed by its bare name.
     """
     version = module_version(host)
-    libraries = [f"{folder}/{SONAME}" for folder in LIBRARY_FOLDERS if _there(host, f"{folder}/{SONAME}")]
+    libraries = [f"{folder}/{SONAME}" for folder in LIBRARY_FOLDERS if _exists(host, f"{folder}/{SONAME}")]
     if version is not None:
-        # Two drivers' libraries: the one whose file is named after the module is the one that can talk to it.
-        libraries.sort(key=lambda path: library_version(_target(host, path)) != version)
+        # With the libraries of two drivers, the one whose file is named after the module's version is the one that can talk to it.
+        libraries.sort(key=lambda path: library_version(_link_target(host, path)) != version)
     if (host.root == "/" or host.is_running_system) and _linker_finds(environ):
         libraries.insert(0, SONAME)
-    return Driver(version is not None or any(_there(host, path) for path in _TRACES), version, tuple(libraries))
+    return InstalledDriver(version is not None or any(_exists(host, path) for path in _TRACES), version, tuple(libraries))
 
 
 def module_version(host: Host) -> str | None:
-    """Version of the loaded kernel module, or None."""
+    """Return the version of the loaded kernel module, or None."""
     try:
         return host.read_text("/sys/module/nvidia/version").strip() or None
     except EidosError:
         pass
     try:
-        return parse_version(host.read_text("/proc/driver/nvidia/version"))
+        return parse_module_version(host.read_text("/proc/driver/nvidia/version"))
     except EidosError:
         return None
 
 
-def parse_version(text: str) -> str | None:
-    """The module's version out of /proc/driver/nvidia/version.
+def parse_module_version(text: str) -> str | None:
+    """Return the module's version from the text of /proc/driver/nvidia/version, or None.
 
-    >>> parse_version("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@U16)")
+    >>> parse_module_version("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@U16)")
     '570.86.15'
-    >>> parse_version("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun  6 22:20:39 UTC 2023")
+    >>> parse_module_version("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun  6 22:20:39 UTC 2023")
     '535.54.03'
     """
     for word in text.partition("\n")[0].split():
@@ -103,7 +103,7 @@ def parse_version(text: str) -> str | None:
 
 
 def library_version(path: str) -> str | None:
-    """The version that a library's file is named after.
+    """Return the version that a library's file is named after, or None.
 
     >>> library_version("/usr/lib/libnvidia-ml.so.570.86.15"), library_version("/usr/lib/libnvidia-ml.so.1")
     ('570.86.15', None)
@@ -113,7 +113,7 @@ def library_version(path: str) -> str | None:
 
 
 def library_in_use() -> str | None:
-    """Path of the management library that this process has loaded, links resolved; None when it has none."""
+    """Return the path of the management library that this process has loaded, links resolved; None when it has none."""
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
             for line in maps:
@@ -125,25 +125,25 @@ def library_in_use() -> str | None:
     return None
 
 
-def devices(host: Host) -> tuple[Device, ...]:
-    """NVIDIA's display and 3D controllers (PCI classes 0300 and 0302) on the bus; virtual functions are not counted.
+def pci_devices(host: Host) -> tuple[PciDevice, ...]:
+    """Return NVIDIA's display and 3D controllers (PCI classes 0300 and 0302) on the bus, without virtual functions.
 
     Raises NotFound when the host has no PCI bus, Unavailable when it cannot be read.
     """
-    found = []
+    devices = []
     for bus_id in host.list_directory(PCI):
         folder = f"{PCI}/{bus_id}"
         try:
             if host.read_text(f"{folder}/vendor").strip() != "0x10de" or host.read_text(f"{folder}/class")[:6] not in ("0x0300", "0x0302"):
                 continue
             if not host.exists(f"{folder}/physfn"):
-                found.append(Device(compact(bus_id) or bus_id, _driver(host, folder)))
-        except NotFound:  # unplugged while we looked
+                devices.append(PciDevice(normalize_bus_id(bus_id) or bus_id, _bound_driver(host, folder)))
+        except NotFound:  # unplugged meanwhile
             continue
-    return tuple(found)
+    return tuple(devices)
 
 
-def _driver(host: Host, folder: str) -> str | None:
+def _bound_driver(host: Host, folder: str) -> str | None:
     try:
         return host.read_link(f"{folder}/driver").rstrip("/").rpartition("/")[2] or None
     except EidosError:
@@ -151,19 +151,19 @@ def _driver(host: Host, folder: str) -> str | None:
 
 
 def numa_node(host: Host, bus_id: str) -> int | None:
-    """The NUMA node next to a PCI device; None when the platform names none. Raises NotFound or Unavailable."""
+    """Return the NUMA node of a PCI device; None when the platform names none. Raises NotFound or Unavailable."""
     node = host.read_text(f"{PCI}/{bus_id}/numa_node").strip()
     return int(node) if node.isdecimal() else None
 
 
-def _there(host: Host, path: str) -> bool:
+def _exists(host: Host, path: str) -> bool:
     try:
         return host.exists(path)
     except Unavailable:
         return True
 
 
-def _target(host: Host, path: str) -> str:
+def _link_target(host: Host, path: str) -> str:
     try:
         return host.read_link(path)
     except EidosError:

@@ -1,6 +1,6 @@
-"""What the two sources of GPU facts share: the words for states, and the absence of a reading.
+"""What both sources of GPU readings share: the words for states, and the absence of a reading.
 
-Knows the words that ``nvidia-smi`` prints for NVML's enumerations; must not know how either source is asked.
+Knows the words that ``nvidia-smi`` prints for NVML's enumerations; must not know how either source is read.
 
 Keys are lower case; a dot separates a group from its member, a dash the words of one name; a unit is part of the key
 (``power.default-limit-watts``). A state is a word (``Enabled``), a plain yes or no is a boolean.
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from eidos.model.measurement import Reading
 
-    Answer = Union[Reading, "Unsaid"]
+    GpuValue = Union[Reading, "NoReading"]
 
-#: What a reading is named that ``smi`` repeats for the first GPU → its key there.
-FIRST_GPU = {
+#: Readings that the subtype ``smi`` repeats for the first GPU → their keys there.
+FIRST_GPU_KEYS = {
     "model": "gpu.model",
     "architecture": "gpu.product-architecture",
     "display-mode": "gpu.display-mode",
@@ -101,26 +101,26 @@ CLOCK_EVENTS = {
 }
 
 
-class Unsaid(Record):
-    """No reading: ``why`` in one phrase; ``broken`` when it may well exist and could not be read."""
+class NoReading(Record):
+    """The absence of a reading: ``reason`` in one phrase; ``is_unreadable`` when the value may exist and could not be read."""
 
-    why: str
-    broken: bool = False
+    reason: str
+    is_unreadable: bool = False
 
 
-def word(words: Mapping[int, str], value: int) -> str:
-    """The word for ``value``; a value that is newer than the table stays visible.
+def word_of(words: Mapping[int, str], value: int) -> str:
+    """Return the word for ``value``; a value that is newer than the table stays visible.
 
-    >>> word(STATES, 1), word(STATES, 7)
+    >>> word_of(STATES, 1), word_of(STATES, 7)
     ('Enabled', 'unknown (7)')
     """
     return words.get(value, f"unknown ({value})")
 
 
-def events(mask: int) -> str:
-    """The names of the bits in a mask of clock event reasons.
+def clock_event_names(mask: int) -> str:
+    """Return the names of the bits in a mask of clock event reasons.
 
-    >>> events(0), events(0x84), events(0x1001)
+    >>> clock_event_names(0), clock_event_names(0x84), clock_event_names(0x1001)
     ('none', 'sw-power-cap hw-power-brake-slowdown', 'gpu-idle 0x1000')
     """
     names = [name for bit, name in CLOCK_EVENTS.items() if mask & bit]
@@ -128,8 +128,8 @@ def events(mask: int) -> str:
     return " ".join(names + ([hex(rest)] if rest else [])) or "none"
 
 
-def compact(bus_id: str) -> str | None:
-    """A PCI address the way sysfs writes it, or None when it is none; NVML writes the domain with eight digits.
+def normalize_bus_id(bus_id: str) -> str | None:
+    """Return a PCI address as sysfs writes it, or None when it is not one; NVML writes the domain with eight digits.
 
     >>> compact("00000000:0F:00.0"), compact("10000:0f:00.0"), compact("GPU")
     ('0000:0f:00.0', '10000:0f:00.0', None)

@@ -1,9 +1,8 @@
-"""``nvidia-smi -q -x``: run, bounded, and its XML taken apart.
+"""Runs ``nvidia-smi -q -x`` and parses the XML that it prints.
 
-Knows the program and the shape of its document; must not know which element means which reading (``smi_facts`` does).
+Knows the program and the shape of its document; must not know which element means which reading (``nvidia_smi_readings`` does).
 
-The document names a DTD that nobody needs: it is not fetched, and a document that declares or uses entities of its own is
-refused, so it cannot grow. The program stays in the caller's process group: whoever abandons the caller ends it as well.
+The document names a DTD, which is not fetched. A document that declares or uses entities of its own is refused, so it cannot grow.
 
 nvidia-smi(1): -q query, -x XML; exit status 14 says that an InfoROM is corrupted, the document is complete.
 """
@@ -26,25 +25,25 @@ OUTPUT_LIMIT_BYTES = 16 << 20
 #: The longest text of one element, in characters.
 _TEXT = 64 << 10
 
-#: Elements that repeat and say nothing about a reading: thousands of them.
+#: Elements that repeat by the thousand and hold no reading.
 _SKIPPED = frozenset({"supported_clocks", "processes", "accounted_processes"})
 
-#: Where to look when PATH does not lead there.
+#: Where to look when no folder of PATH has it.
 _FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/lib/wsl/lib", "/opt/bin", "/home/kubernetes/bin/nvidia/bin", "/usr/local/nvidia/bin")
 
 
-class Document(Record):
-    """``top`` holds the elements beside the GPUs, ``gpus`` those of each GPU: path below it, joined with slashes → text.
+class NvidiaSmiLog(Record):
+    """The document: ``top`` holds the elements outside the GPUs, ``gpus`` those of each GPU, as path joined with slashes → text.
 
-    Of elements that repeat the first counts. ``@id`` is a GPU's attribute, ``@mig-devices`` the number of its MIG devices.
+    Of repeated elements the first counts. ``@id`` is the attribute of a GPU, ``@mig-devices`` the number of its MIG devices.
     """
 
     top: dict[str, str]
     gpus: tuple[dict[str, str], ...]
 
 
-def find(environ: Mapping[str, str] = os.environ) -> str:
-    """Absolute path of the program. Raises NotFound."""
+def find_nvidia_smi(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the absolute path of nvidia-smi. Raises NotFound."""
     for folder in (*environ.get("PATH", "").split(":"), *_FOLDERS):
         path = f"{folder}/nvidia-smi"
         if folder.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
@@ -52,11 +51,11 @@ def find(environ: Mapping[str, str] = os.environ) -> str:
     raise NotFound("nvidia-smi was not found")
 
 
-def query(program: str, deadline: float) -> bytes:
-    """What ``program -q -x`` prints.
+def run_nvidia_smi(program: str, deadline: float) -> bytes:
+    """Return what ``program -q -x`` prints.
 
-    ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout, or Unavailable when the program cannot be started,
-    prints more than :data:`OUTPUT_LIMIT_BYTES`, or prints nothing that could be a document; the message then has its first line.
+    ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout, or Unavailable when the program cannot be started, prints more
+    than :data:`OUTPUT_LIMIT_BYTES`, or prints no document; the message then has the first line of its output.
     """
     command = Command((program, "-q", "-x"), environ={**os.environ, "LC_ALL": "C"})
     result = run_program(command, deadline, OUTPUT_LIMIT_BYTES)
@@ -72,14 +71,14 @@ def query(program: str, deadline: float) -> bytes:
     return result.output
 
 
-def parse(data: bytes) -> Document:
-    r"""Take the document apart; bytes that are no UTF-8 become escapes. Raises InvalidData.
+def parse_log(data: bytes) -> NvidiaSmiLog:
+    r"""Parse the document; bytes that are not UTF-8 become escapes. Raises InvalidData.
 
-    >>> found = parse(b'''<nvidia_smi_log><driver_version>570.86.15</driver_version>
+    >>> log = parse_log(b'''<nvidia_smi_log><driver_version>570.86.15</driver_version>
     ... <gpu id="00000000:04:00.0"><ecc_mode><current_ecc>Enabled</current_ecc></ecc_mode></gpu></nvidia_smi_log>''')
-    >>> found.top, found.gpus[0]["ecc_mode/current_ecc"], found.gpus[0]["@id"]
+    >>> log.top, log.gpus[0]["ecc_mode/current_ecc"], log.gpus[0]["@id"]
     ({'driver_version': '570.86.15'}, 'Enabled', '00000000:04:00.0')
-    >>> parse(b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+    >>> parse_log(b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
     Traceback (most recent call last):
     eidos.errors.InvalidData: nvidia-smi -q -x: declares the entity 'b'
     """
@@ -99,7 +98,7 @@ def parse(data: bytes) -> Document:
         raise InvalidData(f"nvidia-smi -q -x: {expat.ErrorString(fault.code)} in line {fault.lineno}") from fault
     if handler.root != "nvidia_smi_log":
         raise InvalidData(f"nvidia-smi -q -x: the document is a <{handler.root}>, not a <nvidia_smi_log>")
-    return Document(handler.top, tuple(handler.gpus))
+    return NvidiaSmiLog(handler.top, tuple(handler.gpus))
 
 
 class _Handler:

@@ -1,11 +1,11 @@
-"""NVML, NVIDIA's management library: loaded, initialised, asked.
+"""Loads, initialises and calls NVML, NVIDIA's management library.
 
-Knows the library's file and its return codes; must not know which facts anybody wants (``nvml_facts`` does), nor keep time: a
-call can stay in the kernel for ever, so all of this belongs into a process that can be abandoned.
+Knows the library's file and its return codes; must not know which readings come from which call (``nvml_readings`` does), nor keep time:
+a call can hang in the kernel for ever, so all of this belongs in a child process.
 
-The bindings are NVIDIA's own (nvidia-ml-py, module ``pynvml``). They load ``libnvidia-ml.so.1`` by that name. To make them take a
-library from elsewhere it is loaded before by its path: the dynamic linker answers a later request for a SONAME with an object
-of that SONAME that is loaded already, so both names mean one object. A process uses one library, the first that was loaded.
+The bindings are NVIDIA's own (nvidia-ml-py, module ``pynvml``). They load ``libnvidia-ml.so.1`` by that name. To make them use a library
+at another path, it is loaded first: the dynamic linker answers a later request for a SONAME with the loaded object of that SONAME. A
+process uses one library, the first that was loaded.
 
 NVML API reference: https://docs.nvidia.com/deploy/nvml-api/ (nvmlReturn_t, nvmlInitWithFlags, Device Queries).
 """
@@ -20,13 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: The name by which the driver's library is found.
+#: The name under which the dynamic linker knows the driver's library.
 SONAME = "libnvidia-ml.so.1"
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 9, 12, 13
 VERSION_MISMATCH, ARGUMENT_VERSION_MISMATCH = 18, 25
 
-#: nvmlReturn_t → one phrase. Our own, because asking the library for its words is one more call into it.
+#: nvmlReturn_t → one phrase; nvmlErrorString would be one more call into the library.
 PHRASES = {
     1: "NVML is not initialised",
     2: "invalid argument",
@@ -61,10 +61,10 @@ PHRASES = {
     999: "unknown error in the driver",
 }
 
-#: With these the driver says that it has no such thing; with every other it could not read what it may well have.
-ABSENT = frozenset({NOT_SUPPORTED, FUNCTION_NOT_FOUND, 22, 24, ARGUMENT_VERSION_MISMATCH, 26})
+#: By these statuses the driver reports that it has no such value; with every other the value may exist and could not be read.
+ABSENT_STATUSES = frozenset({NOT_SUPPORTED, FUNCTION_NOT_FOUND, 22, 24, ARGUMENT_VERSION_MISMATCH, 26})
 
-#: nvmlInitWithFlags: a driver without GPUs is a finding, not a failure. GPUs attach one by one, when their handle is asked for.
+#: NVML_INIT_FLAG_NO_GPUS: initialising a driver without GPUs succeeds; a GPU is attached when its handle is requested.
 _NO_GPUS = 1
 
 _LINKS = 36  # NVML_NVLINK_MAX_LINKS
@@ -80,7 +80,7 @@ class Nvml:
     """
 
     def __init__(self, library: str = SONAME) -> None:
-        self._pynvml = _bindings()
+        self._pynvml = _import_pynvml()
         try:
             self._pynvml.CDLL(library)
         except OSError as fault:
@@ -93,41 +93,41 @@ class Nvml:
             self.call("nvmlInitWithFlags", 0)
 
     def shutdown(self) -> None:
-        """Let go of the driver. A process that ends does so anyway, and this call can hang like any other."""
+        """Release the driver. A process that ends does so anyway, and this call can hang like any other."""
         self.call("nvmlShutdown")
 
     def call(self, name: str, *args: object) -> Any:
-        """What the bindings' function ``name`` returns; bytes that are no UTF-8 come back with escapes. Raises NvmlError."""
+        """Call the bindings' function ``name``; text that is not UTF-8 is returned with escapes. Raises NvmlError."""
         function = getattr(self._pynvml, name, None)
         if function is None:
             raise NvmlError(f"the bindings have no {name}", status=FUNCTION_NOT_FOUND)
         try:
             return function(*args)
         except self._pynvml.NVMLError as fault:
-            raise failure(fault.value) from fault
+            raise nvml_error(fault.value) from fault
         except UnicodeDecodeError as fault:
             return fault.object.decode("utf-8", "backslashreplace")
         except (MemoryError, OverflowError, ValueError, self._pynvml.NVMLLibraryMismatchError) as fault:
             raise NvmlError(f"an answer that makes no sense: {type(fault).__name__}: {fault}") from fault
 
     def bytes_of(self, structure: Any, field: str) -> bytes:
-        """The bytes of one field of a structure; the bindings would decode them and fail on a platform that fills them freely."""
-        place = getattr(type(structure), field)
-        return bytes(structure)[place.offset : place.offset + place.size]
+        """Return the bytes of one field of a structure; the bindings decode them, and fail on platforms that fill them with anything."""
+        location = getattr(type(structure), field)
+        return bytes(structure)[location.offset : location.offset + location.size]
 
-    def field(self, gpu: Any, number: int) -> int | float:
-        """One of the values of nvmlDeviceGetFieldValues, by its number (NVML_FI_*)."""
+    def field_value(self, gpu: Any, number: int) -> int | float:
+        """Return one value of nvmlDeviceGetFieldValues, by the number of its field (NVML_FI_*)."""
         value = self.call("nvmlDeviceGetFieldValues", gpu, [number])[0]
         if value.nvmlReturn:
-            raise failure(value.nvmlReturn)
+            raise nvml_error(value.nvmlReturn)
         kinds = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # nvmlValueType_t
         if value.valueType >= len(kinds):
             raise NvmlError(f"a value of the unknown type {value.valueType}")
         reading: int | float = getattr(value.value, kinds[value.valueType])
         return reading
 
-    def fabric(self, gpu: Any) -> Any:
-        """nvmlGpuFabricInfo_v3_t, or v2 from a driver that does not know v3 (then without ``healthSummary``)."""
+    def fabric_info(self, gpu: Any) -> Any:
+        """Return nvmlGpuFabricInfo_v3_t, or v2 from a driver that does not support v3 (then without ``healthSummary``)."""
         info = self._pynvml.c_nvmlGpuFabricInfo_v3_t()
         try:
             self.call("nvmlDeviceGetGpuFabricInfoV", gpu, self._pynvml.byref(info))
@@ -138,17 +138,17 @@ class Nvml:
             self.call("nvmlDeviceGetGpuFabricInfoV", gpu, self._pynvml.byref(info))
         return info
 
-    def platform(self, gpu: Any) -> Any:
-        """nvmlPlatformInfo_v2_t: where in its rack the GPU sits."""
+    def platform_info(self, gpu: Any) -> Any:
+        """Return nvmlPlatformInfo_v2_t: where in its rack the GPU is."""
         info = self._pynvml.c_nvmlPlatformInfo_v2_t()
         self.call("nvmlDeviceGetPlatformInfo", gpu, self._pynvml.byref(info))
         return info
 
-    def nvlinks(self, gpu: Any) -> tuple[int, int]:
-        """How many NVLinks are up, and how many the GPU has."""
+    def count_nvlinks(self, gpu: Any) -> tuple[int, int]:
+        """Return how many NVLinks are up, and how many the GPU has."""
         count: int | None
         try:
-            count = int(self.field(gpu, _LINK_COUNT))
+            count = int(self.field_value(gpu, _LINK_COUNT))
         except NvmlError:  # drivers before the field existed: count those that answer
             count = None
         up = answered = 0
@@ -167,42 +167,42 @@ class Nvml:
             raise first
         return up, answered if count is None else count
 
-    def mig_devices(self, gpu: Any) -> int:
-        """How many MIG devices the GPU is divided into; none while MIG is off."""
+    def count_mig_devices(self, gpu: Any) -> int:
+        """Return how many MIG devices the GPU is divided into; 0 while MIG is off."""
         if not self.call("nvmlDeviceGetMigMode", gpu)[0]:
             return 0
-        found = 0
+        count = 0
         for index in range(min(self.call("nvmlDeviceGetMaxMigDeviceCount", gpu), _MIG_DEVICES)):
             try:
                 self.call("nvmlDeviceGetMigDeviceHandleByIndex", gpu, index)
-                found += 1
+                count += 1
             except NvmlError as fault:
                 if fault.status != NOT_FOUND:
                     raise
-        return found
+        return count
 
 
-def failure(status: int) -> NvmlError:
-    """The error for a return code.
+def nvml_error(status: int) -> NvmlError:
+    """Return the error for a return code.
 
-    >>> failure(15).message, failure(777).message
+    >>> nvml_error(15).message, nvml_error(777).message
     ('the GPU is lost (NVML status 15)', 'NVML status 777')
     """
     phrase = PHRASES.get(status)
     return NvmlError(f"{phrase} (NVML status {status})" if phrase else f"NVML status {status}", status=status)
 
 
-def _bindings() -> Any:
-    """The module ``pynvml``, without what it imports and hardly uses.
+def _import_pynvml() -> Any:
+    """Import the module ``pynvml`` without two modules that it imports and hardly uses.
 
-    It imports ``find_library`` and never calls it, and ``string`` to make class names; importing these two (with ``tempfile``,
-    ``random``, ``re`` …) takes 24 of 36 ms. So both are stood in for, for as long as it is imported, unless they are there anyway.
+    It imports ``find_library`` and never calls it, and ``string`` to make class names; these two (with ``tempfile``, ``random``, ``re`` …)
+    take 24 of 36 ms. While it is imported, stand-ins take their places, unless they are imported already.
     """
-    given: dict[str, dict[str, object]] = {"ctypes.util": {"find_library": None}, "string": {"capwords": _capwords}}
-    stand_ins = [name for name in given if name not in sys.modules]
+    stand_in_values: dict[str, dict[str, object]] = {"ctypes.util": {"find_library": None}, "string": {"capwords": _capwords}}
+    stand_ins = [name for name in stand_in_values if name not in sys.modules]
     for name in stand_ins:
         stand_in = type(sys)(name)
-        stand_in.__dict__.update(given[name])
+        stand_in.__dict__.update(stand_in_values[name])
         sys.modules[name] = stand_in
     try:
         return __import__("pynvml")
@@ -214,7 +214,7 @@ def _bindings() -> Any:
 
 
 def _capwords(text: str, separator: str) -> str:
-    """What string.capwords does.
+    """Return what ``string.capwords`` returns.
 
     >>> _capwords("GPU_IS_LOST", "_")
     'Gpu_Is_Lost'

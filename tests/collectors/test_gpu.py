@@ -1,4 +1,4 @@
-"""The GPU collector, against a library that does what it is told."""
+"""The GPU collector, with a library that behaves as the test wants."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from eidos.collectors import Sources, gpu
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.nvidia import driver_files, nvml_readings
-from eidos.nvidia.gpu_values import FIRST_GPU
+from eidos.nvidia.gpu_values import FIRST_GPU_KEYS
 from tests.fakes import nvml as fake
 
 QUERY = Path(__file__).parent.parent / "cases/gpu/query.xml"
 KEYS = [key for fact in nvml_readings.CONFIGURATION for key in fact.keys] + ["pci.numa-node"]
 VOLATILE_KEYS = [key for fact in nvml_readings.VOLATILE for key in fact.keys]
-SMI_KEYS = {"driver", "cuda-version", "gpu-count", *FIRST_GPU.values()}
+SMI_KEYS = {"driver", "cuda-version", "gpu-count", *FIRST_GPU_KEYS.values()}
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +61,13 @@ def node(root: Path, library: Path, count: int = 8) -> Path:
     return pci(write(root, {"/sys/module/nvidia/version": "570.86.15\n"}), count)
 
 
-def said(run: dict[str, Any], name: str) -> set[str]:
-    """Every key of a subtype about which something was said."""
+def reported_keys(run: dict[str, Any], name: str) -> set[str]:
+    """Every key of a subtype that has a value or a gap."""
     gaps = [*run["absent"], *run["unreadable"]]
     return set(run["subtypes"][name]) | {gap.partition("/")[2] for gap in gaps if gap.startswith(name + "/")}
 
 
-def broken(run: dict[str, Any]) -> dict[str, str]:
+def unreadable(run: dict[str, Any]) -> dict[str, str]:
     """What of the fake's GPUs was unreadable; a machine with real ones has those on its bus besides."""
     return {what: why for what, why in run["unreadable"].items() if what.startswith(("gpu-", "smi/"))}
 
@@ -89,19 +89,19 @@ def test_eight_gpus(library: Path) -> None:
         "gpu.gsp-firmware-version": "570.86.15",
     }
     for index in range(8):
-        assert said(run, f"gpu-{index}") == set(KEYS)
+        assert reported_keys(run, f"gpu-{index}") == set(KEYS)
     assert run["subtypes"]["gpu-3"]["nvlink.links-up"] == 17
     assert run["subtypes"]["gpu-4"]["nvlink.links-up"] == 18
     assert run["subtypes"]["gpu-3"]["nvlink.links"] == 18
     assert run["absent"]["gpu-0/retired-pages.pending"] == "not supported (NVML status 3)"
-    assert not broken(run)
+    assert not unreadable(run)
     assert run["modules"] == ["ctypes", "pynvml"], "neither ctypes.util nor the other source is imported"
 
 
 def test_volatile_readings_are_apart_and_only_on_demand(library: Path) -> None:
     run = fake.run("gpus=2", library=library, volatile=True)
     assert run["order"] == ["smi", "gpu-0", "gpu-0.volatile", "gpu-1", "gpu-1.volatile"]
-    assert said(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
+    assert reported_keys(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
     assert not set(VOLATILE_KEYS) & set(KEYS)
     assert run["subtypes"]["gpu-0.volatile"]["pcie.generation-current"] == 1
 
@@ -115,10 +115,10 @@ def test_mixed_gpus(library: Path) -> None:
     for key in ("ecc.current", "mig.current", "mig.devices", "nvlink.links", "fabric.state", "platform.slot-number"):
         assert key in large
         assert run["absent"][f"gpu-1/{key}"].startswith("not supported")
-    assert not broken(run)
+    assert not unreadable(run)
 
 
-def test_a_place_in_no_chassis_is_no_place(library: Path) -> None:
+def test_a_slot_without_a_chassis_is_absent(library: Path) -> None:
     run = fake.run("no-chassis", "gpus=1", library=library)
     for key in ("chassis-serial-number", "slot-number", "tray-index", "host-id"):
         assert f"gpu-0/platform.{key}" in run["absent"]
@@ -138,14 +138,14 @@ def test_no_gpu_but_a_driver(library: Path) -> None:
 
 def test_a_driver_that_lacks_calls(old_library: Path) -> None:
     run = fake.run("gpus=1", library=old_library, volatile=True)
-    assert said(run, "gpu-0") == set(KEYS)
+    assert reported_keys(run, "gpu-0") == set(KEYS)
     assert run["absent"]["gpu-0/addressing-mode"] == "not in this driver's library (NVML status 13)"
     assert run["absent"]["gpu-0/fabric.clique-id"] == "not in this driver's library (NVML status 13)"
     assert run["absent"]["smi/gpu.addressing-mode"] == "not in this driver's library (NVML status 13)"
     assert run["subtypes"]["gpu-0.volatile"]["clocks.event-reasons"] == "gpu-idle"
 
 
-def test_a_driver_that_knows_the_older_fabric_structure_only(library: Path) -> None:
+def test_a_driver_with_the_older_fabric_structure_only(library: Path) -> None:
     run = fake.run("gpus=1", "fabric-v2", library=library)
     assert run["subtypes"]["gpu-0"]["fabric.health.bandwidth"] == "Full"
     assert run["absent"]["gpu-0/fabric.health.summary"] == "not supported"
@@ -161,7 +161,7 @@ def test_one_gpu_is_lost(library: Path) -> None:
 def test_a_gpu_that_is_lost_while_it_is_read_keeps_what_was_read(library: Path) -> None:
     run = fake.run("gpus=1", "fail=nvmlDeviceGetEccMode:15", library=library)
     assert run["subtypes"]["gpu-0"]["uuid"]
-    assert broken(run) == {f"gpu-0/ecc.{which}": "the GPU is lost (NVML status 15)" for which in ("current", "pending")}
+    assert unreadable(run) == {f"gpu-0/ecc.{which}": "the GPU is lost (NVML status 15)" for which in ("current", "pending")}
 
 
 def test_the_first_gpu_is_lost(library: Path) -> None:
@@ -174,8 +174,8 @@ def test_the_first_gpu_is_lost(library: Path) -> None:
 @pytest.mark.parametrize("word", ["absurd", "latin", "empty"])
 def test_answers_that_make_no_sense(library: Path, word: str) -> None:
     run = fake.run(word, "gpus=2", library=library, volatile=True)
-    assert said(run, "gpu-1") == set(KEYS)
-    assert said(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
+    assert reported_keys(run, "gpu-1") == set(KEYS)
+    assert reported_keys(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
     first = run["subtypes"]["gpu-0"]
     if word == "latin":
         assert first["model"] == "NVIDIA \\xa9 H100"
@@ -236,7 +236,7 @@ def test_of_two_libraries_the_one_of_the_kernel_module(tmp_path: Path, library: 
     (root / "run/nvidia/driver/usr/lib64").mkdir(parents=True)
     (root / "run/nvidia/driver/usr/lib64/libnvidia-ml.so.1").symlink_to("libnvidia-ml.so.535.54.03")
     (root / "run/nvidia/driver/usr/lib64/libnvidia-ml.so.535.54.03").write_text("")
-    assert driver_files.look(Host(str(root))).libraries[0] == "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
+    assert driver_files.find_driver(Host(str(root))).libraries[0] == "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
     assert fake.run(root=root)["subtypes"]["smi"]["gpu-count"] == 8
 
 
@@ -258,7 +258,7 @@ def test_seven_of_eight_when_an_address_is_unknown(tmp_path: Path, library: Path
     assert run["unreadable"]["gpu-2/pci.numa-node"] == "the PCI address is unknown"
 
 
-def test_a_gpu_given_to_a_virtual_machine_and_a_virtual_function(tmp_path: Path, library: Path) -> None:
+def test_a_gpu_passed_to_a_virtual_machine_and_a_virtual_function(tmp_path: Path, library: Path) -> None:
     root = node(tmp_path, library, count=8)
     lent = root / "sys/bus/pci/devices/0000:17:00.0"
     (lent / "driver").unlink()
@@ -272,7 +272,7 @@ def test_a_gpu_given_to_a_virtual_machine_and_a_virtual_function(tmp_path: Path,
 
 
 def test_no_driver() -> None:
-    if driver_files.look(Host("/")) != driver_files.Driver(loaded=False, version=None, libraries=()):
+    if driver_files.find_driver(Host("/")) != driver_files.InstalledDriver(is_loaded=False, version=None, libraries=()):
         pytest.skip("this machine has an NVIDIA driver")
     run = fake.run()
     assert run["skipped"].startswith("no NVIDIA driver")
@@ -296,7 +296,7 @@ def test_devices_without_a_driver(tmp_path: Path, count: int, reason: str) -> No
     assert caught.value.hint
 
 
-def test_a_captured_tree_is_not_asked_about_the_running_kernel(tmp_path: Path, library: Path) -> None:
+def test_a_captured_tree_does_not_show_the_running_kernel(tmp_path: Path, library: Path) -> None:
     run = fake.run(root=node(tmp_path, library), library=library, live=False)
     assert "captured tree" in run["skipped"]
     assert "570.86.15" in run["skipped"]
@@ -310,7 +310,7 @@ def test_a_kernel_module_without_its_library(tmp_path: Path) -> None:
 
 
 def test_a_library_whose_driver_is_not_loaded(library: Path) -> None:
-    if driver_files.look(Host("/")).loaded:
+    if driver_files.find_driver(Host("/")).is_loaded:
         pytest.skip("an NVIDIA driver is loaded here")
     run = fake.run("fail=nvmlInitWithFlags:9", library=library)
     assert run["skipped"].startswith("no NVIDIA driver loaded")
@@ -326,8 +326,8 @@ def test_nvidia_smi_where_nvml_cannot_be_used(tmp_path: Path, library: Path) -> 
     assert run["subtypes"]["smi"]["gpu.model"] == "NVIDIA Example 80GB"
     assert run["subtypes"]["smi"]["gpu-count"] == 2
     assert set(run["subtypes"]["smi"]) <= SMI_KEYS
-    assert said(run, "gpu-0") == set(KEYS)
-    assert said(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
+    assert reported_keys(run, "gpu-0") == set(KEYS)
+    assert reported_keys(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
     assert run["unreadable"]["gpu-0/nvlink.links"] == "nvidia-smi -q -x does not say it"
 
 

@@ -538,6 +538,10 @@ def test_a_library_that_the_container_runtime_puts_beside_the_hosts_files_is_fou
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "libnvidia-ml.so.1").touch()
     environ = {"LD_LIBRARY_PATH": str(tmp_path / "lib")}
-    assert driver_files.look(Mounted(str(tmp_path / "host")), environ).libraries == ("libnvidia-ml.so.1",)
-    assert driver_files.look(Mounted(str(tmp_path / "host")), {}).libraries in ((), ("libnvidia-ml.so.1",)), "unless this machine has one"
-    assert driver_files.look(Host(str(tmp_path / "host")), environ).libraries == (), "a captured tree has nothing to do with this machine"
+    assert driver_files.find_driver(Mounted(str(tmp_path / "host")), environ).libraries == ("libnvidia-ml.so.1",)
+    assert driver_files.find_driver(Mounted(str(tmp_path / "host")), {}).libraries in ((), ("libnvidia-ml.so.1",)), (
+        "unless this machine has one"
+    )
+    assert driver_files.find_driver(Host(str(tmp_path / "host")), environ).libraries == (), (
+        "a captured tree has nothing to do with this machine"
+    )

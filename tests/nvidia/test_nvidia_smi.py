@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidData, NotFound, Timeout, Unavailable
 from eidos.nvidia import nvidia_smi, nvidia_smi_readings, nvml_readings
-from eidos.nvidia.gpu_values import Unsaid
+from eidos.nvidia.gpu_values import NoReading
 
 OWN = Path(__file__).parent.parent / "cases/gpu/query.xml"
 REAL = Path(__file__).parents[3] / "shared/fixtures/nvidia-smi/query.xml"
@@ -26,10 +26,10 @@ def program(folder: Path, body: str) -> str:
 
 
 def test_a_small_document() -> None:
-    document = nvidia_smi.parse(OWN.read_bytes())
-    assert nvidia_smi_readings.driver(document) == "580.95.05"
+    document = nvidia_smi.parse_log(OWN.read_bytes())
+    assert nvidia_smi_readings.driver_version(document) == "580.95.05"
     assert nvidia_smi_readings.cuda_version(document) == "13.0"
-    assert nvidia_smi_readings.count(document) == 2
+    assert nvidia_smi_readings.gpu_count(document) == 2
     first, second = (nvidia_smi_readings.configuration(gpu) for gpu in document.gpus)
     assert first["model"] == "NVIDIA Example 80GB"
     assert first["mig.devices"] == 2
@@ -50,17 +50,17 @@ def test_a_small_document() -> None:
 
 
 def test_absent_unreadable_and_missing_are_three_things() -> None:
-    gpu = nvidia_smi_readings.configuration(nvidia_smi.parse(OWN.read_bytes()).gpus[0])
-    assert gpu["serial"] == Unsaid("not supported")
-    assert gpu["display-mode"] == Unsaid("deprecated in this driver")
-    assert gpu["vbios-version"] == Unsaid("[Unknown Error]", broken=True)
-    assert gpu["power.requested-limit-watts"] == Unsaid("no number: 'lots'", broken=True)
-    assert gpu["inforom.oem"] == nvidia_smi_readings.missing()
+    gpu = nvidia_smi_readings.configuration(nvidia_smi.parse_log(OWN.read_bytes()).gpus[0])
+    assert gpu["serial"] == NoReading("not supported")
+    assert gpu["display-mode"] == NoReading("deprecated in this driver")
+    assert gpu["vbios-version"] == NoReading("[Unknown Error]", is_unreadable=True)
+    assert gpu["power.requested-limit-watts"] == NoReading("no number: 'lots'", is_unreadable=True)
+    assert gpu["inforom.oem"] == nvidia_smi_readings.MISSING
 
 
 def test_both_sources_name_a_reading_alike() -> None:
     """Each key that nvidia-smi's document has is one of NVML's, so the same host gives the same keys."""
-    elements = nvidia_smi.parse(OWN.read_bytes()).gpus[0]
+    elements = nvidia_smi.parse_log(OWN.read_bytes()).gpus[0]
     for of_smi, of_nvml in (
         (nvidia_smi_readings.configuration(elements), nvml_readings.CONFIGURATION),
         (nvidia_smi_readings.volatile(elements), nvml_readings.VOLATILE),
@@ -74,19 +74,19 @@ def test_both_sources_name_a_reading_alike() -> None:
 def test_a_real_document_of_eight_gpus() -> None:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
-    document = nvidia_smi.parse(REAL.read_bytes())
-    assert nvidia_smi_readings.driver(document) == "570.86.15"
+    document = nvidia_smi.parse_log(REAL.read_bytes())
+    assert nvidia_smi_readings.driver_version(document) == "570.86.15"
     assert nvidia_smi_readings.cuda_version(document) == "12.8"
-    assert nvidia_smi_readings.count(document) == 8 == len(document.gpus)
+    assert nvidia_smi_readings.gpu_count(document) == 8 == len(document.gpus)
     gpus = [nvidia_smi_readings.configuration(gpu) for gpu in document.gpus]
     assert len({str(gpu["uuid"]) for gpu in gpus}) == 8
     for gpu in gpus:
-        broken = {key: answer.why for key, answer in gpu.items() if isinstance(answer, Unsaid) and answer.broken}
-        assert broken == {
+        unreadable = {key: answer.reason for key, answer in gpu.items() if isinstance(answer, NoReading) and answer.is_unreadable}
+        assert unreadable == {
             "fabric.health.summary": "nvidia-smi -q -x does not say it",  # the driver is older than these two
             "fabric.health.incorrect-configuration": "nvidia-smi -q -x does not say it",
         }
-    first = {key: answer for key, answer in gpus[0].items() if not isinstance(answer, Unsaid)}
+    first = {key: answer for key, answer in gpus[0].items() if not isinstance(answer, NoReading)}
     assert first == {
         "model": "NVIDIA H100 80GB HBM3",
         "architecture": "Hopper",
@@ -145,19 +145,25 @@ def test_a_real_document_of_eight_gpus() -> None:
     volatile = nvidia_smi_readings.volatile(document.gpus[0])
     assert volatile["temperature.gpu-celsius"] == 33
     assert volatile["power.draw-watts"] == 70.93
-    assert not any(isinstance(answer, Unsaid) for answer in volatile.values())
+    assert not any(isinstance(answer, NoReading) for answer in volatile.values())
 
 
 def test_a_real_h200_says_the_same_through_nvml_and_nvidia_smi() -> None:
     """Both were captured on one machine at one time; serial number and UUID are made up."""
-    document = nvidia_smi.parse(OWN.with_name("h200-580.159.xml").read_bytes())
+    document = nvidia_smi.parse_log(OWN.with_name("h200-580.159.xml").read_bytes())
     nvml = json.loads(OWN.with_name("h200-580.159.json").read_text())
-    top = (nvidia_smi_readings.driver(document), nvidia_smi_readings.cuda_version(document), nvidia_smi_readings.count(document))
+    top = (
+        nvidia_smi_readings.driver_version(document),
+        nvidia_smi_readings.cuda_version(document),
+        nvidia_smi_readings.gpu_count(document),
+    )
     assert top == tuple(nvml["smi"][key] for key in ("driver", "cuda-version", "gpu-count"))
-    said = {key: answer for key, answer in nvidia_smi_readings.configuration(document.gpus[0]).items() if not isinstance(answer, Unsaid)}
-    assert said == {key: nvml["gpu-0"][key] for key in said}
+    readings = {
+        key: answer for key, answer in nvidia_smi_readings.configuration(document.gpus[0]).items() if not isinstance(answer, NoReading)
+    }
+    assert readings == {key: nvml["gpu-0"][key] for key in readings}
     # The document calls the display mode deprecated and does not hold the others.
-    assert set(nvml["gpu-0"]) - set(said) == {"compute-capability", "display-mode", "gsp.default-mode", "gsp.mode"}
+    assert set(nvml["gpu-0"]) - set(readings) == {"compute-capability", "display-mode", "gsp.default-mode", "gsp.mode"}
 
 
 @pytest.mark.parametrize(
@@ -177,31 +183,31 @@ def test_a_real_h200_says_the_same_through_nvml_and_nvidia_smi() -> None:
         b"<nvidia_smi_log>\0</nvidia_smi_log>",
     ],
 )
-def test_what_is_no_such_document_is_refused(data: bytes) -> None:
+def test_any_other_document_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidData):
-        nvidia_smi.parse(data)
+        nvidia_smi.parse_log(data)
 
 
 def test_entities_do_not_grow() -> None:
     entities = b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 30))
     began = time.monotonic()
     with pytest.raises(InvalidData, match="declares the entity 'a0'"):
-        nvidia_smi.parse(b'<!DOCTYPE a [<!ENTITY a0 "ha">' + entities + b"]><nvidia_smi_log>&a29;</nvidia_smi_log>")
+        nvidia_smi.parse_log(b'<!DOCTYPE a [<!ENTITY a0 "ha">' + entities + b"]><nvidia_smi_log>&a29;</nvidia_smi_log>")
     assert time.monotonic() - began < 5
 
 
 def test_bytes_that_are_no_utf8_become_escapes() -> None:
-    document = nvidia_smi.parse(b"<nvidia_smi_log><gpu id='a'><product_name>H100 \xa9</product_name></gpu></nvidia_smi_log>")
+    document = nvidia_smi.parse_log(b"<nvidia_smi_log><gpu id='a'><product_name>H100 \xa9</product_name></gpu></nvidia_smi_log>")
     assert nvidia_smi_readings.configuration(document.gpus[0])["model"] == "H100 \\xa9"
 
 
 def refused_or_read(data: bytes) -> None:
     try:
-        document = nvidia_smi.parse(data)
+        document = nvidia_smi.parse_log(data)
     except InvalidData:
         return
-    nvidia_smi_readings.driver(document)
-    nvidia_smi_readings.count(document)
+    nvidia_smi_readings.driver_version(document)
+    nvidia_smi_readings.gpu_count(document)
     for gpu in document.gpus:
         nvidia_smi_readings.configuration(gpu)
         nvidia_smi_readings.volatile(gpu)
@@ -226,22 +232,22 @@ def test_any_damage_to_a_document(data: st.DataObject) -> None:
 def test_any_text_of_an_element(value: str) -> None:
     elements = {path: value for _, _, paths in (*nvidia_smi_readings.CONFIGURATION, *nvidia_smi_readings.VOLATILE) for path in paths}
     for answers in (nvidia_smi_readings.configuration(elements), nvidia_smi_readings.volatile(elements)):
-        assert all(isinstance(answer, (str, int, float, bool, Unsaid)) for answer in answers.values())
+        assert all(isinstance(answer, (str, int, float, bool, NoReading)) for answer in answers.values())
 
 
-def test_the_program_is_found_on_path_and_nowhere_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_is_looked_for_in_absolute_folders_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = program(tmp_path, "exit 0")
-    assert nvidia_smi.find({"PATH": f"/nonexistent:{tmp_path}"}) == path
+    assert nvidia_smi.find_nvidia_smi({"PATH": f"/nonexistent:{tmp_path}"}) == path
     monkeypatch.chdir(tmp_path)
     try:
-        assert nvidia_smi.find({"PATH": "::."}) != path
+        assert nvidia_smi.find_nvidia_smi({"PATH": "::."}) != path
     except NotFound:
         pass
 
 
 def test_what_the_program_prints_is_read(tmp_path: Path) -> None:
     path = program(tmp_path, f'test "$*" = "-q -x" && cat {OWN}; exit 14')
-    assert len(nvidia_smi.parse(nvidia_smi.query(path, time.monotonic() + 20)).gpus) == 2
+    assert len(nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(path, time.monotonic() + 20)).gpus) == 2
 
 
 @pytest.mark.parametrize(
@@ -259,7 +265,7 @@ def test_a_program_that_misbehaves(tmp_path: Path, body: str, error: type[EidosE
     seconds = 1.0 if error is Timeout else 20.0
     began = time.monotonic()
     with pytest.raises(error, match=words):
-        nvidia_smi.query(program(tmp_path, body), began + seconds)
+        nvidia_smi.run_nvidia_smi(program(tmp_path, body), began + seconds)
     assert time.monotonic() - began < seconds + 5
 
 
@@ -268,4 +274,4 @@ def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF")
     path.chmod(0o755)
     with pytest.raises(Unavailable, match="cannot be started"):
-        nvidia_smi.query(str(path), time.monotonic() + 5)
+        nvidia_smi.run_nvidia_smi(str(path), time.monotonic() + 5)
