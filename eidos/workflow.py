@@ -238,7 +238,7 @@ def make_bundle(
     (['cert-manager'], True)
     """
     from eidos.bundle import engine
-    from eidos.recipe.charts import charts_and_knowledge
+    from eidos.recipe.charts import load_charts
 
     began = time.perf_counter()
     options = engine.options(
@@ -251,7 +251,7 @@ def make_bundle(
         system_node_selector=system_node_selector,
         system_tolerations=system_tolerations,
     )
-    charts, knowledge = known or charts_and_knowledge(data)
+    charts, knowledge = known or load_charts(data)
     job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates, proceed)
     log.info("making a bundle", components=len(job.components))
     if parallel is None:

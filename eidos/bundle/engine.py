@@ -19,7 +19,7 @@ from eidos.bundle.bundle_options import Options
 from eidos.bundle.image_list import NONE
 from eidos.bundle.install_plan import plan
 from eidos.errors import EidosError, InvalidInput
-from eidos.model.bundle import Bundle, Made
+from eidos.model.bundle import Bundle, ComponentResult
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 
-    Part = tuple[Component, Made, "Result | None"]
+    Part = tuple[Component, ComponentResult, "Result | None"]
 
 
 def options(
@@ -120,14 +120,14 @@ class Job(Record):
                 ) from fault
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             log.error(f"{component.id}: {fault.message}", component=component.id, hint=fault.hint)
-            return component, Made(component.id, milliseconds=milliseconds, error=fault.message, hint=fault.hint or ""), None
+            return component, ComponentResult(component.id, milliseconds=milliseconds, error=fault.message, hint=fault.hint or ""), None
         milliseconds = round((time.perf_counter() - began) * 1000, 1)
         size = sum(map(len, result.files.values()))
         log.info(f"{component.id}: made", component=component.id, files=len(result.files), duration_ms=milliseconds)
         if log.shows("debug"):
             for path, content in result.files.items():
                 log.debug(f"{component.id}/{path}", component=component.id, path=path, bytes=len(content))
-        return component, Made(component.id, tuple(result.files), size, milliseconds), result
+        return component, ComponentResult(component.id, tuple(result.files), size, milliseconds), result
 
     def whole(self, parts: Sequence[Part], began: float) -> Bundle:
         """The bundle of what was made; ``began`` is when, by ``time.perf_counter``. Nothing is in it when every component failed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from eidos.bundle import bundle_options as forms
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
-from eidos.model.dependency_order import ordered
+from eidos.model.chart import in_dependency_order
 from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
 from eidos.model.record import Record, replace
@@ -66,10 +66,12 @@ def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | 
     wanted = list(dict.fromkeys(aliases[id] for id in names))
     options, dropped = _without_dropped(options, charts, aliases)
     depends = {id: tuple(dict.fromkeys(_stands_for(charts, name, service) for name in _depends(said.get(id), charts[id]))) for id in charts}
-    idle = [id for id in dropped if id not in ordered(wanted, depends)]
+    idle = [id for id in dropped if id not in in_dependency_order(wanted, depends)]
     wanted = [id for id in wanted if id not in dropped]
-    present = ordered(wanted, depends, dropped)
-    order = ordered(wanted, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, dropped)
+    present = in_dependency_order(wanted, depends, dropped)
+    order = in_dependency_order(
+        wanted, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, dropped
+    )
     if not order:
         raise InvalidInput("no component is left to make", "leave out --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, said.get(id), charts[id], options, depends[id]) for id in order)

@@ -18,7 +18,7 @@ import time
 
 from eidos.bundle import template_sets
 from eidos.errors import EidosError
-from eidos.model.lint import ERROR, WARNING, Fault, settled
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
 from eidos.suggest import did_you_mean
 from eidos.templates.text_template import fill_text
@@ -51,37 +51,37 @@ _READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub."
 TIMEOUT_S = 60
 
 
-def lint(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[Fault]:
+def lint(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[LintIssue]:
     """What is wrong with every set of templates, by place; ``components`` are the ids that components.yaml has."""
-    faults: list[Fault] = []
+    faults: list[LintIssue] = []
     scripts: list[tuple[str, str]] = []
     for id in templates.ids():
         faults += _set(templates, id, components, scripts)
     if shell:
         faults += _shell(scripts)
-    return settled(faults)
+    return deduplicated(faults)
 
 
-def _set(templates: Templates, id: str, components: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+def _set(templates: Templates, id: str, components: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     path = f"{id}/{template_sets.INDEX}"
     place = templates.name(path)
     if id not in template_sets.RESERVED and id not in components:
-        yield Fault(ERROR, "unknown-component", place, f"there is no component {id!r}", did_you_mean(id, components) or "")
+        yield LintIssue(ERROR, "unknown-component", place, f"there is no component {id!r}", did_you_mean(id, components) or "")
     try:
         index = templates.documents(path)[0]
         found = template_sets.read(templates, id)
     except (EidosError, IndexError) as fault:
         message = fault.message if isinstance(fault, EidosError) else "it is empty"
-        yield Fault(ERROR, "form", place, message.removeprefix(f"{place}: "), getattr(fault, "hint", "") or "")
+        yield LintIssue(ERROR, "form", place, message.removeprefix(f"{place}: "), getattr(fault, "hint", "") or "")
         return
     for key in index:
         if key not in template_sets.KEYS:
-            yield Fault(ERROR, "unknown-key", f"{place}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or "")
+            yield LintIssue(ERROR, "unknown-key", f"{place}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or "")
     for number, item in enumerate(index.get("files") or []):
         for key in item:
             if key not in template_sets.FILE_KEYS:
                 hint = did_you_mean(key, template_sets.FILE_KEYS) or ""
-                yield Fault(ERROR, "unknown-key", f"{place}: files[{number}].{key}", "nothing reads this key", hint)
+                yield LintIssue(ERROR, "unknown-key", f"{place}: files[{number}].{key}", "nothing reads this key", hint)
     known = _names(templates, id, index)
     used = set()
     for file in found.files:
@@ -89,10 +89,10 @@ def _set(templates: Templates, id: str, components: Collection[str], scripts: li
         yield from _file(templates, file, known, scripts)
         if file.when and not _is_known(file.when, known):
             message = f"nothing has the name {file.when!r}"
-            yield Fault(ERROR, "unknown-name", f"{place}: {file.target}.when", message, did_you_mean(file.when, known) or "")
+            yield LintIssue(ERROR, "unknown-name", f"{place}: {file.target}.when", message, did_you_mean(file.when, known) or "")
     for other in templates.contents:
         if other.startswith(f"{id}/") and other not in used and other != path:
-            yield Fault(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {place}")
+            yield LintIssue(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {place}")
 
 
 def _names(templates: Templates, id: str, index: dict[str, Any]) -> set[str]:
@@ -113,7 +113,7 @@ def _is_known(name: str, known: Collection[str]) -> bool:
     return name in known or name.startswith((*_READINGS, "values."))
 
 
-def _file(templates: Templates, file: File, known: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+def _file(templates: Templates, file: File, known: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     place = templates.name(file.template)
     used: list[tuple[str, int, str]] = []
     try:
@@ -132,13 +132,13 @@ def _file(templates: Templates, file: File, known: Collection[str], scripts: lis
                 scripts.append((place, fill_text(file.target, parts, _Samples())))
     except EidosError as fault:
         message = fault.message.removeprefix(f"{place}: ").removeprefix(f"{place}, ")
-        yield Fault(ERROR, "syntax", place, message, fault.hint or "")
+        yield LintIssue(ERROR, "syntax", place, message, fault.hint or "")
         return
     for name, line, misplaced in used:
         if not _is_known(name, known) and not (name.startswith("setting.") and file.template.startswith(f"{template_sets.EVERY}/")):
-            yield Fault(ERROR, "unknown-name", f"{place}:{line}", f"nothing has the name {name!r}", did_you_mean(name, known) or "")
+            yield LintIssue(ERROR, "unknown-name", f"{place}:{line}", f"nothing has the name {name!r}", did_you_mean(name, known) or "")
         if misplaced:
-            yield Fault(ERROR, "misplaced", f"{place}:{line}", misplaced)
+            yield LintIssue(ERROR, "misplaced", f"{place}:{line}", misplaced)
 
 
 def _misplaced(script: str) -> Iterator[str]:
@@ -166,7 +166,7 @@ class _Samples(dict[str, str]):
         return "sample"
 
 
-def _shell(scripts: list[tuple[str, str]]) -> Iterator[Fault]:
+def _shell(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     """What bash and shellcheck say of scripts."""
     import shutil
 
@@ -174,7 +174,7 @@ def _shell(scripts: list[tuple[str, str]]) -> Iterator[Fault]:
         found = shutil.which(program)
         if found is None:
             if scripts:
-                yield Fault(
+                yield LintIssue(
                     WARNING, f"no-{program}", "templates", f"{program} is not here, so no script was held against it", f"install {program}"
                 )
             continue
@@ -182,15 +182,15 @@ def _shell(scripts: list[tuple[str, str]]) -> Iterator[Fault]:
             yield from _check_script(place, content, program, (found, *arguments))
 
 
-def _check_script(path: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[Fault]:
+def _check_script(path: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[LintIssue]:
     result = run_program(Command(command, content.encode()), time.monotonic() + TIMEOUT_S)
     if result.outcome != EXITED:
         why = result.start_error or (f"timed out after {TIMEOUT_S} seconds" if result.outcome == TIMED_OUT else "it printed too much")
-        yield Fault(WARNING, program, path, f"{program} did not run: {why}")
+        yield LintIssue(WARNING, program, path, f"{program} did not run: {why}")
         return
     output = result.output + result.errors
     for line in output.decode(errors="backslashreplace").splitlines() if result.status else []:
         # "-:12:3: warning: … [SC2086]" and "bash: line 12: …"
         where, _, message = line.partition(": ")
         number = where.split(":")[1] if where.count(":") > 1 else message.partition(":")[0].removeprefix("line ")
-        yield Fault(ERROR, program, f"{path}:{number}" if number.isdigit() else path, message)
+        yield LintIssue(ERROR, program, f"{path}:{number}" if number.isdigit() else path, message)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eidos.cli.options import Values
-    from eidos.model.lint import Fault
+    from eidos.model.lint_issue import LintIssue
 
 
 def lint_recipe_data(values: Values) -> int:
@@ -43,16 +43,16 @@ def lint_templates(values: Values) -> int:
     return _write_report(issues, values["format"], document_locations.STDOUT)
 
 
-def _write_report(faults: Sequence[Fault], fmt: str | None, location: str) -> int:
+def _write_report(issues: Sequence[LintIssue], fmt: str | None, location: str) -> int:
     """Write every issue to ``location``; the exit status: warnings alone are no reason to fail."""
-    errors = sum(fault.severity == "error" for fault in faults)
+    errors = sum(issue.severity == "error" for issue in issues)
     fmt = document_locations.choose_format(fmt, location, "table")
     if fmt == "table":
-        lines = [printable(line) for fault in faults for line in (str(fault), *([f"  hint: {fault.hint}"] if fault.hint else []))]
-        counts = f"{errors} error{'' if errors == 1 else 's'}, {len(faults) - errors} warning{'' if len(faults) - errors == 1 else 's'}"
+        lines = [printable(line) for issue in issues for line in (str(issue), *([f"  hint: {issue.hint}"] if issue.hint else []))]
+        counts = f"{errors} error{'' if errors == 1 else 's'}, {len(issues) - errors} warning{'' if len(issues) - errors == 1 else 's'}"
         text = "".join(f"{line}\n" for line in [*lines, counts])
     else:
-        tree = {"errors": errors, "faults": [{k: v for k, v in fault.__dict__.items() if v} for fault in faults]}
+        tree = {"errors": errors, "faults": [issue.to_tree() for issue in issues]}
         text = serialize(tree, fmt)
     document_locations.write_document(location, text)
     return FINDINGS if errors else 0

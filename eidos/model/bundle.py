@@ -22,7 +22,7 @@ def mode_of(path: str) -> int:
     return SCRIPT if path.endswith(".sh") else PLAIN
 
 
-class Made(Record):
+class ComponentResult(Record):
     """One component: its folder, the paths of its files, their size, how long it took, and why it failed, if it did."""
 
     id: str
@@ -42,7 +42,7 @@ class Bundle(Record):
     """``files`` maps each path to its content, in the order of paths; its mode is what :func:`mode_of` says of the path."""
 
     files: dict[str, bytes]
-    components: tuple[Made, ...]
+    components: tuple[ComponentResult, ...]
     milliseconds: float = 0.0
     warnings: tuple[str, ...] = ()
 

@@ -1,20 +1,26 @@
-"""What can be deployed: a chart, or manifests alone.
+"""What can be deployed, and the order in which it is installed.
 
-Knows the fields of an entry; must not know the file that it stands in, nor how it is rendered.
+Knows the fields of an entry and what depends on what; must not know the file that it comes from, nor how it is rendered.
 """
 
 from __future__ import annotations
 
+from eidos.errors import InvalidData
 from eidos.model.record import Record
+from eidos.suggest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
-    ``after`` are ids that come before this one where both are installed, and that it does without where they are not. ``requires``
-    are paths of readings that a recipe must have; ``images`` maps a version of the chart to references, in which expressions of
-    templates may stand; ``images_unknown`` is a sentence on what is not known of them. ``service`` makes an entry a
-    choice: service → the id of the entry that it stands for there.
+    ``after`` are ids that come before this one where both are installed, and that are not required. ``requires`` are paths of readings
+    that a recipe must have; ``images`` maps a version of the chart to references, which may hold placeholders of templates;
+    ``images_unknown`` is a sentence on what is unknown of them. ``service`` makes an entry a choice: service → the id of the entry that
+    it stands for there.
     """
 
     id: str
@@ -29,3 +35,35 @@ class Chart(Record):
     images: dict[str, tuple[str, ...]] = {}
     images_unknown: str = ""
     service: dict[str, str] = {}
+
+
+def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]], skip: Iterable[str] = ()) -> tuple[str, ...]:
+    """These ids and all that they depend on but ``skip``, each after its dependencies.
+
+    Among those that could come next, the one that is first in ``ids`` does, so the order is the same on every run. Raises InvalidData
+    for an id that ``depends`` does not have, or for a circle, which it shows.
+
+    >>> in_dependency_order(["app", "db"], {"app": ["db", "web"], "db": [], "web": ["db"]})
+    ('db', 'web', 'app')
+    """
+    done: dict[str, None] = dict.fromkeys(skip)
+    skipped = frozenset(done)
+    path: dict[str, None] = {}
+    # Depth first with a stack of its own, so that no chain is too long for Python's; False: to be entered, True: to be left.
+    waiting = [(id, False) for id in reversed(list(ids))]
+    while waiting:
+        id, leave = waiting.pop()
+        if leave:
+            del path[id]
+            done[id] = None
+        elif id in path:
+            circle = list(path)[list(path).index(id) :]
+            raise InvalidData(f"components depend on one another in a circle: {' -> '.join([*circle, id])}")
+        elif id not in depends:
+            needed = f", which {list(path)[-1]} depends on," if path else ""
+            raise InvalidData(f"there is no component {id!r}{needed} in components.yaml", did_you_mean(id, depends))
+        elif id not in done:
+            path[id] = None
+            waiting.append((id, True))
+            waiting += [(dependency, False) for dependency in reversed(depends[id])]
+    return tuple(id for id in done if id not in skipped)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Entry(Record):
+class CatalogEntry(Record):
     """One word: ``name``, other words for it, and the patterns (most telling first) by which a host shows it."""
 
     name: str
@@ -31,7 +31,7 @@ class Entry(Record):
 class Catalog(Record):
     """Entries by field of the query; a field without entries takes any word."""
 
-    entries: dict[str, tuple[Entry, ...]]
+    entries: dict[str, tuple[CatalogEntry, ...]]
 
     def names(self, field: str) -> tuple[str, ...]:
         """The words of one field, in the order of the data."""
@@ -93,7 +93,7 @@ def read_catalog(tree: object, name: str) -> Catalog:
     """The catalog that ``tree`` describes; InvalidData with the path of what is wrong in it."""
     root = TreeReader(tree, name, text_types=QUOTED)
     root.expect_only(NAMES)
-    entries: dict[str, tuple[Entry, ...]] = {}
+    entries: dict[str, tuple[CatalogEntry, ...]] = {}
     for field in root.tree:
         entries[field] = tuple(map(_read_entry, root.mappings(field)))
         words = [word for entry in entries[field] for word in (entry.name, *entry.aliases)]
@@ -103,11 +103,11 @@ def read_catalog(tree: object, name: str) -> Catalog:
     return Catalog(entries)
 
 
-def _read_entry(tree: TreeReader) -> Entry:
+def _read_entry(tree: TreeReader) -> CatalogEntry:
     name = tree.name("name")
     # Patterns are a list, or lists by where a host shows them.
     by_suffix = isinstance(tree.tree.get("detect"), dict)
-    return Entry(
+    return CatalogEntry(
         name.lower(),
         tree.text("title") or name,
         tuple(alias.lower() for alias in tree.names("aliases")),

@@ -1,7 +1,7 @@
-"""The charts of components, and what is known of their values: the shipped ones, and those of a folder laid over them.
+"""The charts of ``components.yaml``, and what is known of their values: the shipped ones, and those of a folder laid over them.
 
-Knows where both stand; must not know what a recipe asks of them, nor how a bundle is made. The catalog and the overlays are not
-read: a bundle does not need them.
+Knows the form of that file and where both are found; must not know which recipe has a component, nor how a bundle is made. The catalog
+and the overlays are not read: a bundle does not need them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,56 @@ import os
 
 from eidos.errors import NotFound
 from eidos.files import resources
-from eidos.recipe.components import read_components
+from eidos.model.chart import Chart, in_dependency_order
+from eidos.model.tree_reader import QUOTED, TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from eidos.model.chart import Chart
+NAME = "components.yaml"
 
 
-def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
-    """The entries of components by id, and what gives the tree of a chart's values by its path below ``values/`` (None: not known).
+def read_charts(tree: object, name: str) -> dict[str, Chart]:
+    """Entries by id, in the order of the file; InvalidData with the path of what is wrong in it."""
+    charts: dict[str, Chart] = {}
+    for entry in TreeReader(tree, name, text_types=QUOTED).mappings("components"):
+        chart = _read_chart(entry)
+        if chart.id in charts:
+            raise entry.error(f"{chart.id!r} is there twice")
+        charts[chart.id] = chart
+    return charts
+
+
+def _read_chart(tree: TreeReader) -> Chart:
+    images, services = tree.mapping("images"), tree.mapping("service")
+    texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace")}
+    return Chart(
+        id=tree.name("id"),
+        depends=tree.names("depends"),
+        after=tree.names("after"),
+        requires=tree.names("requires"),
+        images={version: images.names(version) for version in images.tree},
+        images_unknown=tree.text("images-unknown"),
+        service={service: services.name(service) for service in services.tree},
+        **texts,
+    )
+
+
+def with_dependencies(ids: Iterable[str], charts: dict[str, Chart]) -> tuple[str, ...]:
+    """These ids and all that they depend on, in the order in which they are installed."""
+    present = in_dependency_order(ids, {id: chart.depends for id, chart in charts.items()})
+    after = {id: (*chart.depends, *(other for other in chart.after if other in present)) for id, chart in charts.items()}
+    return in_dependency_order(present, after)
+
+
+def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
+    """The charts by id, and what gives the tree of a chart's values by its path below ``values/`` (None: unknown).
 
     ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. Raises NotFound
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
-    # The catalog and the overlays are not needed.
-    charts = read_components(resources.load_recipes().get("components.yaml"), "components.yaml")
+    charts = read_charts(resources.load_recipes().get(NAME), NAME)
     if data is None:
         return charts, resources.load_chart_values
     if not os.path.isdir(data):
@@ -42,11 +75,11 @@ def charts_and_knowledge(data: str | None) -> tuple[dict[str, Chart], Callable[[
         path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
         return read(path) if os.path.isfile(path) else resources.load_chart_values(name)
 
-    path = os.path.join(data, "components.yaml")
-    own = read_components(read(path), path) if os.path.isfile(path) else {}
+    path = os.path.join(data, NAME)
+    own = read_charts(read(path), path) if os.path.isfile(path) else {}
     return {**charts, **own}, knowledge
 
 
 def component_ids(data: str | None = None) -> tuple[str, ...]:
-    """The ids of all components that there are; ``data`` and failures as in :func:`charts_and_knowledge`."""
-    return tuple(charts_and_knowledge(data)[0])
+    """The ids of all components that there are; ``data`` and failures as in :func:`load_charts`."""
+    return tuple(load_charts(data)[0])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eidos.model.snapshot import Snapshot
-    from eidos.recipe.catalog import Catalog, Entry
+    from eidos.recipe.catalog import Catalog, CatalogEntry
 
 
 class Detected(Record):
@@ -155,5 +155,5 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     return found or ""
 
 
-def _by_word(entries: tuple[Entry, ...], word: str) -> str | None:
+def _by_word(entries: tuple[CatalogEntry, ...], word: str) -> str | None:
     return next((entry.name for entry in entries if word == entry.name or word in entry.aliases or word in entry.detect), None)

@@ -11,7 +11,7 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copied
-from eidos.recipe.components import with_dependencies
+from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
 from eidos.recipe.recipe_warnings import SPECIFIC, doubts
 from eidos.suggest import did_you_mean

@@ -13,7 +13,7 @@ from eidos.files import resources
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import read_catalog
-from eidos.recipe.components import read_components
+from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
 from eidos.recipe.layer import lazy_layer, read_layer
 
@@ -95,7 +95,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
         base=read_layer(files.get("base.yaml"), "base.yaml", base=True),
         overlays=in_order(overlays),
         catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml"),
-        charts=read_components(files.get("components.yaml"), "components.yaml"),
+        charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
     )
 

@@ -81,13 +81,13 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
     }
     from eidos.files import resources
     from eidos.recipe import store as stores
-    from eidos.recipe.charts import charts_and_knowledge
+    from eidos.recipe.charts import load_charts
 
     store = stores.shipped_store(lazy=False) if data is None else _nameless(stores.open_store(data), data)
-    charts, values = charts_and_knowledge(None)
+    charts, values = load_charts(None)
     own: dict[str, object] = {}
     if data is not None and os.path.isdir(data):
-        charts, get = charts_and_knowledge(data)
+        charts, get = load_charts(data)
         paths = (path[: -len(".yaml")] for path, _ in resources.walk_files(os.path.join(data, "values")) if path.endswith(".yaml"))
         own = {path: get(path) for path in paths}
     resources.preload()

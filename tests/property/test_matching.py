@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from eidos import semver
 from eidos.model.query import FIELDS, NAMES, VERSIONS, WIRE, Query
 from eidos.model.record import replace
-from eidos.recipe.lint.layer_keys import join
+from eidos.recipe.lint.layer_keys import intersect_keys
 from tests.property.strategies import WORDS, queries
 
 
@@ -84,7 +84,7 @@ def test_an_independent_reading_of_the_rule(query: Query, key: Query) -> None:
 
 @given(queries, queries, queries)
 def test_a_joined_key_is_met_by_exactly_the_queries_that_meet_both(query: Query, left: Query, right: Query) -> None:
-    both = join(left, right)
+    both = intersect_keys(left, right)
     if query.matches(left) and query.matches(right):
         assert both is not None
     if both is not None:

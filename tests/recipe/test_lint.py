@@ -10,8 +10,8 @@ import pytest
 
 from eidos.errors import InvalidData
 from eidos.files import resources
-from eidos.recipe.lint import ERROR, WARNING, Fault, lint, lint_document, lint_files, lint_path, lint_trees
-from eidos.recipe.lint_rules import matches, read_rules, shipped_rules
+from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint, lint_document, lint_files, lint_path, lint_trees
+from eidos.recipe.lint.rule_tables import path_matches, read_rules, shipped_rules
 from eidos.recipe.store import from_folder
 
 GO_DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "recipes" / "data-v1.yaml"
@@ -62,12 +62,12 @@ def split(path: str) -> tuple[str, str, str]:
     return kind, subtype, rest[len(subtype) + 1 :]
 
 
-def found(
+def issues_in(
     *overlays: dict[str, Any],
     base: dict[str, Any] | None = None,
     charts: list[dict[str, Any]] | None = None,
     files: Mapping[str, object] | None = None,
-) -> list[Fault]:
+) -> list[LintIssue]:
     """What lint finds in these layers, with the shipped catalog and rules."""
     trees: dict[str, Any] = {"catalog.yaml": CARRIED["catalog.yaml"], "rules.yaml": CARRIED["rules.yaml"], "base.yaml": base or BASE}
     trees["components.yaml"] = {"components": [CHART, *(charts or [])]}
@@ -75,8 +75,8 @@ def found(
     return lint_trees({**trees, **(files or {})})
 
 
-def rules_of(faults: list[Fault]) -> list[tuple[str, str, str]]:
-    return [(fault.severity, fault.rule, fault.place) for fault in faults]
+def rules_of(issues: list[LintIssue]) -> list[tuple[str, str, str]]:
+    return [(issue.severity, issue.rule, issue.location) for issue in issues]
 
 
 def chart(id: str, version: str = "1.0") -> dict[str, Any]:
@@ -84,11 +84,11 @@ def chart(id: str, version: str = "1.0") -> dict[str, Any]:
 
 
 def test_the_shipped_recipes_have_no_fault() -> None:
-    assert [str(fault) for fault in lint_path()] == []
+    assert [str(issue) for issue in lint_path()] == []
 
 
 def test_a_base_without_fault_has_none() -> None:
-    assert found() == []
+    assert issues_in() == []
 
 
 # The errors that public sources shipped.
@@ -96,15 +96,15 @@ def test_a_base_without_fault_has_none() -> None:
 
 @pytest.mark.parametrize("key", [{"gpu": "gb200"}, {"gpu": "gb300"}, {"gpu": "gb200", "service": "eks", "intent": "inference"}])
 def test_one_gigabyte_pages_cannot_be_on_a_kernel_with_pages_of_64k(key: dict[str, str]) -> None:
-    (fault,) = found(layer(key, readings={"OS.grub.hugepagesz": "1G", "OS.grub.hugepages": "2"}))
-    assert (fault.severity, fault.rule, fault.place) == (ERROR, "huge-page-size", "overlays/a.yaml: OS.grub.hugepagesz")
-    assert "2M, 512M, 16G" in fault.message
-    assert "Linux kernel" in fault.source
+    (issue,) = issues_in(layer(key, readings={"OS.grub.hugepagesz": "1G", "OS.grub.hugepages": "2"}))
+    assert (issue.severity, issue.rule, issue.location) == (ERROR, "huge-page-size", "overlays/a.yaml: OS.grub.hugepagesz")
+    assert "2M, 512M, 16G" in issue.message
+    assert "Linux kernel" in issue.source
 
 
 @pytest.mark.parametrize("size", ["2M", "512M", "16G", "2048K", "2M,512M"])
 def test_pages_that_a_64k_kernel_has_are_no_fault(size: str) -> None:
-    assert found(layer({"gpu": "gb200"}, readings={"OS.grub.hugepagesz": size})) == []
+    assert issues_in(layer({"gpu": "gb200"}, readings={"OS.grub.hugepagesz": size})) == []
 
 
 @pytest.mark.parametrize(
@@ -122,16 +122,16 @@ def test_pages_that_a_64k_kernel_has_are_no_fault(size: str) -> None:
     ],
 )
 def test_huge_pages_go_by_the_pages_of_the_host(key: dict[str, str], size: str, fine: bool) -> None:
-    faults = found(layer(key, readings={"OS.grub.hugepagesz": size}))
-    assert [fault.rule for fault in faults] == ([] if fine else ["huge-page-size"])
+    issues = issues_in(layer(key, readings={"OS.grub.hugepagesz": size}))
+    assert [issue.rule for issue in issues] == ([] if fine else ["huge-page-size"])
 
 
 def test_a_size_of_the_base_is_looked_at_for_hosts_that_no_layer_names() -> None:
     base = {**layer(readings={"OS.grub.hugepagesz": "1G"})}
     base["measurements"] = base["measurements"] + BASE["measurements"]
-    (fault,) = found(base=base)
-    assert (fault.rule, fault.place) == ("huge-page-size", "base.yaml: OS.grub.hugepagesz")
-    assert "gb200" in fault.message
+    (issue,) = issues_in(base=base)
+    assert (issue.rule, issue.location) == ("huge-page-size", "base.yaml: OS.grub.hugepagesz")
+    assert "gb200" in issue.message
 
 
 @pytest.mark.parametrize("name", ["sched_latency_ns", "sched_min_granularity_ns", "sched_wakeup_granularity_ns", "sched_migration_cost_ns"])
@@ -144,35 +144,35 @@ def test_a_size_of_the_base_is_looked_at_for_hosts_that_no_layer_names() -> None
         ({"kernel": "5.4", "intent": "inference"}, {}, None),
     ],
 )
-def test_scheduler_settings_that_left_the_kernel_are_found(
+def test_scheduler_settings_that_left_the_kernel_are_reported(
     name: str, key: dict[str, str], constraints: dict[str, str], severity: str | None
 ) -> None:
     path = f"OS.sysctl./proc/sys/kernel/{name}"
-    faults = found(layer(key, readings={path: "1000000"}, constraints=constraints))
-    assert rules_of(faults) == ([(severity, "removed", f"overlays/a.yaml: {path}")] if severity else [])
-    assert all("8a99b6833c88" in fault.source for fault in faults)
+    issues = issues_in(layer(key, readings={path: "1000000"}, constraints=constraints))
+    assert rules_of(issues) == ([(severity, "removed", f"overlays/a.yaml: {path}")] if severity else [])
+    assert all("8a99b6833c88" in issue.source for issue in issues)
 
 
-def test_a_removed_setting_is_found_together_with_the_layer_that_names_the_kernel() -> None:
+def test_a_removed_setting_is_reported_together_with_the_layer_that_names_the_kernel() -> None:
     settings = layer({"intent": "inference"}, readings={"OS.sysctl./proc/sys/kernel/sched_latency_ns": "1"})
     kernel = layer({"gpu": "h100"}, constraints={"OS.sysctl./proc/sys/kernel/osrelease": ">= 6.8"})
-    (fault,) = found(settings, kernel)
-    assert (fault.severity, fault.rule, fault.place) == (
+    (issue,) = issues_in(settings, kernel)
+    assert (issue.severity, issue.rule, issue.location) == (
         ERROR,
         "removed",
         "overlays/a.yaml: OS.sysctl./proc/sys/kernel/sched_latency_ns",
     )
 
 
-def test_a_removed_boot_parameter_is_found() -> None:
-    (fault,) = found(layer({"kernel": "6.8"}, readings={"OS.grub.elevator": "noop"}))
-    assert (fault.rule, fault.severity) == ("removed", ERROR)
+def test_a_removed_boot_parameter_is_reported() -> None:
+    (issue,) = issues_in(layer({"kernel": "6.8"}, readings={"OS.grub.elevator": "noop"}))
+    assert (issue.rule, issue.severity) == ("removed", ERROR)
 
 
 @pytest.mark.shared
 @pytest.mark.skipif(not GO_DATA.exists(), reason=f"{GO_DATA} is not here")
 @pytest.mark.parametrize(
-    ("severity", "rule", "place"),
+    ("severity", "rule", "location"),
     [
         (ERROR, "said-twice", "base: OS.grub.hugepages"),
         (WARNING, "said-twice", "base: OS.grub.numa_balancing"),
@@ -191,9 +191,9 @@ def test_a_removed_boot_parameter_is_found() -> None:
         (WARNING, "no-source", "base"),
     ],
 )
-def test_the_faults_of_the_go_programs_data_are_found(severity: str, rule: str, place: str) -> None:
-    faults = [fault for fault in lint_path(str(GO_DATA)) if fault.rule == rule and fault.place == f"{GO_DATA}:{place}"]
-    assert [fault.severity for fault in faults] == [severity]
+def test_the_faults_of_the_go_programs_data_are_reported(severity: str, rule: str, location: str) -> None:
+    issues = [issue for issue in lint_path(str(GO_DATA)) if issue.rule == rule and issue.location == f"{GO_DATA}:{location}"]
+    assert [issue.severity for issue in issues] == [severity]
 
 
 @pytest.mark.parametrize(
@@ -206,32 +206,32 @@ def test_the_faults_of_the_go_programs_data_are_found(severity: str, rule: str, 
     ],
 )
 @pytest.mark.parametrize("where", ["component", "image", "chart"])
-def test_a_release_that_does_not_support_the_recommended_kubernetes_is_found(
+def test_a_release_that_does_not_support_the_recommended_kubernetes_is_reported(
     key: dict[str, str], readings: dict[str, str], where: str
 ) -> None:
     charts = [chart("network-operator", "26.4.0" if where == "chart" else "25.1.0")]
     if where == "image":
         readings = {**readings, "K8s.image.network-operator": "v26.4.0"}
     versions = {"network-operator": "26.4.0"} if where == "component" else {"network-operator": ""}
-    faults = found(layer(key, readings=readings, components=versions), charts=charts)
+    issues = issues_in(layer(key, readings=readings, components=versions), charts=charts)
     places = {
         "component": "overlays/a.yaml: components.network-operator",
         "image": "overlays/a.yaml: K8s.image.network-operator",
         "chart": "components.yaml: components.network-operator",
     }
-    assert rules_of(faults) == [(ERROR, "unsupported", places[where])]
-    assert "1.31" in faults[0].message
+    assert rules_of(issues) == [(ERROR, "unsupported", places[where])]
+    assert "1.31" in issues[0].message
 
 
 def test_the_release_that_does_support_it_is_no_fault() -> None:
     charts = [chart("network-operator", "26.4.0")]
-    assert found(layer({"k8s": "1.35"}, components={"network-operator": "26.4.0"}), charts=charts) == []
+    assert issues_in(layer({"k8s": "1.35"}, components={"network-operator": "26.4.0"}), charts=charts) == []
 
 
-def test_no_network_setting_anywhere_is_found_and_one_is_enough() -> None:
-    (fault,) = found(base={"source": SOURCE, "constraints": []})
-    assert (fault.severity, fault.rule, fault.place) == (WARNING, "no-network", "base.yaml")
-    assert found(layer({"gpu": "h100"}, readings={"OS.sysctl./proc/sys/net/ipv4/tcp_rmem": "1"}), base={"source": SOURCE}) == []
+def test_no_network_setting_anywhere_is_reported_and_one_is_enough() -> None:
+    (issue,) = issues_in(base={"source": SOURCE, "constraints": []})
+    assert (issue.severity, issue.rule, issue.location) == (WARNING, "no-network", "base.yaml")
+    assert issues_in(layer({"gpu": "h100"}, readings={"OS.sysctl./proc/sys/net/ipv4/tcp_rmem": "1"}), base={"source": SOURCE}) == []
 
 
 # Keys.
@@ -250,9 +250,9 @@ def test_no_network_setting_anywhere_is_found_and_one_is_enough() -> None:
         ({"os": "ubuntu", "osv": "23.10"}, WARNING, "unknown-version", ".osv"),
     ],
 )
-def test_keys_that_no_query_meets_are_found(key: dict[str, str], severity: str, rule: str, field: str) -> None:
-    faults = found(layer(key, readings={"OS.grub.iommu": "pt"}))
-    assert rules_of(faults) == [(severity, rule, f"overlays/a.yaml: key{field}")]
+def test_keys_that_no_query_meets_are_reported(key: dict[str, str], severity: str, rule: str, field: str) -> None:
+    issues = issues_in(layer(key, readings={"OS.grub.iommu": "pt"}))
+    assert rules_of(issues) == [(severity, rule, f"overlays/a.yaml: key{field}")]
 
 
 @pytest.mark.parametrize(
@@ -268,30 +268,32 @@ def test_keys_that_no_query_meets_are_found(key: dict[str, str], severity: str, 
     ],
 )
 def test_keys_that_queries_can_meet_are_no_fault(key: dict[str, str]) -> None:
-    assert found(layer(key, readings={"OS.grub.iommu": "pt"})) == []
+    assert issues_in(layer(key, readings={"OS.grub.iommu": "pt"})) == []
 
 
 def test_the_nearest_word_of_the_catalog_is_named() -> None:
-    (fault,) = found(layer({"gpu": "h1000"}, readings={"OS.grub.iommu": "pt"}))
-    assert fault.hint == "did you mean 'h100'?"
-    (fault,) = found(layer({"os": "amzn"}, readings={"OS.grub.iommu": "pt"}))
-    assert fault.hint == "write amazonlinux"
+    (issue,) = issues_in(layer({"gpu": "h1000"}, readings={"OS.grub.iommu": "pt"}))
+    assert issue.hint == "did you mean 'h100'?"
+    (issue,) = issues_in(layer({"os": "amzn"}, readings={"OS.grub.iommu": "pt"}))
+    assert issue.hint == "write amazonlinux"
 
 
-def test_a_reading_that_never_stands_is_found() -> None:
+def test_a_reading_that_never_stands_is_reported() -> None:
     exact = layer({"gpu": "h100", "k8s": "1.33.5"}, readings={"OS.grub.iommu": "pt"})
     wide = layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": "off"})
-    (fault,) = found(exact, wide)
-    assert (fault.severity, fault.rule, fault.place) == (ERROR, "shadowed", "overlays/a.yaml: OS.grub.iommu")
+    (issue,) = issues_in(exact, wide)
+    assert (issue.severity, issue.rule, issue.location) == (ERROR, "shadowed", "overlays/a.yaml: OS.grub.iommu")
     # The other way round the exact one is applied last.
-    assert found(wide, exact) == []
-    assert [fault.rule for fault in found(wide, layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": "on"}))] == ["shadowed"]
+    assert issues_in(wide, exact) == []
+    assert [issue.rule for issue in issues_in(wide, layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": "on"}))] == [
+        "shadowed"
+    ]
 
 
-def test_a_version_in_a_key_that_its_own_recipe_rules_out_is_found() -> None:
+def test_a_version_in_a_key_that_its_own_recipe_rules_out_is_reported() -> None:
     floor = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.32"})
-    (fault,) = found(floor, layer({"gpu": "h100", "k8s": "1.30"}, readings={"OS.grub.iommu": "pt"}))
-    assert (fault.rule, fault.place) == ("never-satisfied", "overlays/b.yaml: key.k8s")
+    (issue,) = issues_in(floor, layer({"gpu": "h100", "k8s": "1.30"}, readings={"OS.grub.iommu": "pt"}))
+    assert (issue.rule, issue.location) == ("never-satisfied", "overlays/b.yaml: key.k8s")
 
 
 # Readings, reasons and sources.
@@ -314,10 +316,10 @@ def test_a_version_in_a_key_that_its_own_recipe_rules_out_is_found() -> None:
         ("OS.sysctl.vm.swappiness", "1", "sysctl-path"),
     ],
 )
-def test_readings_that_cannot_be_recommended_are_found(path: str, value: object, rule: str) -> None:
-    faults = found(layer({"gpu": "h100"}, readings={path: value}))
-    assert rules_of(faults) == [(ERROR, rule, f"overlays/a.yaml: {path}")]
-    assert faults[0].source or faults[0].hint
+def test_readings_that_cannot_be_recommended_are_reported(path: str, value: object, rule: str) -> None:
+    issues = issues_in(layer({"gpu": "h100"}, readings={path: value}))
+    assert rules_of(issues) == [(ERROR, rule, f"overlays/a.yaml: {path}")]
+    assert issues[0].source or issues[0].hint
 
 
 @pytest.mark.parametrize(
@@ -331,21 +333,21 @@ def test_readings_that_cannot_be_recommended_are_found(path: str, value: object,
     ],
 )
 def test_readings_that_are_right_are_no_fault(path: str, value: object) -> None:
-    assert found(layer({"gpu": "h100"}, readings={path: value})) == []
+    assert issues_in(layer({"gpu": "h100"}, readings={path: value})) == []
 
 
 def test_a_sentence_that_names_the_owner_is_no_fault() -> None:
-    assert found(layer({"gpu": "h100"}, readings={"OS.kmod.gdrdrv": True}, why="The module of GDRCopy.")) == []
+    assert issues_in(layer({"gpu": "h100"}, readings={"OS.kmod.gdrdrv": True}, why="The module of GDRCopy.")) == []
 
 
-def test_what_has_no_reason_and_no_source_is_found() -> None:
+def test_what_has_no_reason_and_no_source_is_reported() -> None:
     bare = {
         "key": {"gpu": "h100"},
         "measurements": [{"type": "OS", "subtypes": [{"subtype": "grub", "data": {"iommu": "pt"}}]}],
         "constraints": [{"name": "K8s.server.version", "value": ">= 1.30"}],
         "components": {"one": {"version": "1.1"}},
     }
-    assert rules_of(found(bare)) == [
+    assert rules_of(issues_in(bare)) == [
         (WARNING, "no-source", "overlays/a.yaml"),
         (WARNING, "no-reason", "overlays/a.yaml: OS.grub.iommu"),
         (WARNING, "no-reason", "overlays/a.yaml: components.one"),
@@ -364,29 +366,29 @@ def test_what_has_no_reason_and_no_source_is_found() -> None:
 )
 def test_a_source_has_document_version_and_date(source: dict[str, str], severity: str, rule: str) -> None:
     tree = {**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": [source]}
-    assert rules_of(found(tree)) == [(severity, rule, "overlays/a.yaml: source[0]")]
+    assert rules_of(issues_in(tree)) == [(severity, rule, "overlays/a.yaml: source[0]")]
 
 
 @pytest.mark.parametrize("date", ["2026", "2026-07", "2026-07-31"])
 def test_dates_may_be_less_exact(date: str) -> None:
     source = [{"id": "doc", "document": "d", "version": "1", "date": date}]
-    assert found({**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": source}) == []
+    assert issues_in({**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": source}) == []
 
 
-def test_two_sources_of_one_name_are_found() -> None:
+def test_two_sources_of_one_name_are_reported() -> None:
     source = {"id": "doc", "document": "d", "version": "1", "date": "2026"}
     tree = {**layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}), "source": [source, source]}
-    assert rules_of(found(tree)) == [(ERROR, "source-twice", "overlays/a.yaml: source[1]")]
+    assert rules_of(issues_in(tree)) == [(ERROR, "source-twice", "overlays/a.yaml: source[1]")]
 
 
-def test_a_source_that_is_not_there_is_found() -> None:
+def test_a_source_that_is_not_there_is_reported() -> None:
     tree = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.30"}, components={"one": "1.1"})
     tree["constraints"][0]["source"] = tree["components"]["one"]["source"] = "other"
-    assert [fault.rule for fault in found(tree)] == ["unknown-source", "unknown-source"]
+    assert [issue.rule for issue in issues_in(tree)] == ["unknown-source", "unknown-source"]
 
 
-def test_a_layer_that_says_nothing_is_found() -> None:
-    assert rules_of(found({"key": {"gpu": "h100"}})) == [(WARNING, "empty-layer", "overlays/a.yaml")]
+def test_a_layer_that_says_nothing_is_reported() -> None:
+    assert rules_of(issues_in({"key": {"gpu": "h100"}})) == [(WARNING, "empty-layer", "overlays/a.yaml")]
 
 
 # What does not go together.
@@ -413,18 +415,18 @@ def test_a_layer_that_says_nothing_is_found() -> None:
         ({"OS.grub.numa_balancing": "disable"}, None),
     ],
 )
-def test_a_value_set_two_ways_is_found(readings: dict[str, object], severity: str | None) -> None:
-    faults = found(layer({"gpu": "h100"}, readings=readings))
-    assert [(fault.severity, fault.rule) for fault in faults] == ([(severity, "said-twice")] if severity else [])
+def test_a_value_set_two_ways_is_reported(readings: dict[str, object], severity: str | None) -> None:
+    issues = issues_in(layer({"gpu": "h100"}, readings=readings))
+    assert [(issue.severity, issue.rule) for issue in issues] == ([(severity, "said-twice")] if severity else [])
 
 
-def test_a_value_set_two_ways_by_two_layers_is_found() -> None:
+def test_a_value_set_two_ways_by_two_layers_is_reported() -> None:
     one = layer({"gpu": "h100"}, readings={"OS.grub.numa_balancing": "disable"})
     other = layer({"intent": "training"}, readings={"OS.sysctl./proc/sys/kernel/numa_balancing": "1"})
-    (fault,) = found(one, other)
-    assert (fault.severity, fault.place) == (ERROR, "overlays/a.yaml: OS.grub.numa_balancing")
-    assert "gpu=h100, intent=training" in fault.message
-    assert found(one, {**other, "key": {"gpu": "h200"}}) == []
+    (issue,) = issues_in(one, other)
+    assert (issue.severity, issue.location) == (ERROR, "overlays/a.yaml: OS.grub.numa_balancing")
+    assert "gpu=h100, intent=training" in issue.message
+    assert issues_in(one, {**other, "key": {"gpu": "h200"}}) == []
 
 
 @pytest.mark.parametrize(
@@ -439,31 +441,31 @@ def test_a_value_set_two_ways_by_two_layers_is_found() -> None:
     ],
 )
 def test_a_driver_goes_with_its_cuda_and_its_image(readings: dict[str, str], rules: list[str]) -> None:
-    assert [fault.rule for fault in found(layer({"gpu": "h100"}, readings=readings))] == rules
+    assert [issue.rule for issue in issues_in(layer({"gpu": "h100"}, readings=readings))] == rules
 
 
-def test_releases_that_do_not_work_together_are_found_across_layers() -> None:
+def test_releases_that_do_not_work_together_are_reported_across_layers() -> None:
     charts = [chart("gpu-operator"), chart("network-operator")]
     one = layer({"gpu": "h100"}, components={"gpu-operator": "v26.3.2"})
     other = layer({"intent": "training"}, components={"network-operator": "26.4.0"})
-    (fault,) = found(one, other, charts=charts)
-    assert (fault.severity, fault.rule, fault.place) == (ERROR, "apart", "overlays/a.yaml: components.gpu-operator")
-    assert found(one, {**other, "key": {"gpu": "h200"}}, charts=charts) == []
+    (issue,) = issues_in(one, other, charts=charts)
+    assert (issue.severity, issue.rule, issue.location) == (ERROR, "apart", "overlays/a.yaml: components.gpu-operator")
+    assert issues_in(one, {**other, "key": {"gpu": "h200"}}, charts=charts) == []
 
 
-def test_constraints_that_leave_nothing_are_found_even_if_no_layer_asks_for_both() -> None:
+def test_constraints_that_leave_nothing_are_reported_even_if_no_layer_asks_for_both() -> None:
     one = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.32"})
     other = layer({"service": "eks"}, constraints={"K8s.server.version": "< 1.30"})
-    (fault,) = found(one, other)
-    assert (fault.severity, fault.rule, fault.place) == (ERROR, "contradiction", "overlays/b.yaml: constraints.K8s.server.version")
-    assert "overlays/a.yaml" in fault.message
-    assert "gpu=h100" in fault.message
+    (issue,) = issues_in(one, other)
+    assert (issue.severity, issue.rule, issue.location) == (ERROR, "contradiction", "overlays/b.yaml: constraints.K8s.server.version")
+    assert "overlays/a.yaml" in issue.message
+    assert "gpu=h100" in issue.message
 
 
-def test_a_recommended_reading_that_breaks_a_constraint_is_found() -> None:
+def test_a_recommended_reading_that_breaks_a_constraint_is_reported() -> None:
     floor = layer({"service": "eks"}, constraints={"K8s.server.version": ">= 1.34", "OS.grub.iommu": ">= 2"})
     reading = layer({"gpu": "h100"}, readings={"K8s.server.version": "1.33.5", "OS.grub.iommu": "pt"})
-    assert rules_of(found(floor, reading)) == [
+    assert rules_of(issues_in(floor, reading)) == [
         (ERROR, "breaks-constraint", "overlays/b.yaml: K8s.server.version"),
         (WARNING, "incomparable", "overlays/b.yaml: OS.grub.iommu"),
     ]
@@ -488,28 +490,28 @@ def test_a_recommended_reading_that_breaks_a_constraint_is_found() -> None:
         ({"chrat": "x"}, ["unknown-key"]),
     ],
 )
-def test_components_that_cannot_be_deployed_are_found(change: dict[str, Any], rules: list[str]) -> None:
+def test_components_that_cannot_be_deployed_are_reported(change: dict[str, Any], rules: list[str]) -> None:
     charts = [{**chart("two"), "depends": ["three"], **change}, chart("three")]
-    assert [fault.rule for fault in found(charts=charts)] == rules
+    assert [issue.rule for issue in issues_in(charts=charts)] == rules
 
 
 def test_a_circle_is_named_once() -> None:
     charts = [{**chart(id), "depends": [next_id]} for id, next_id in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))]
-    (fault,) = found(charts=charts)
-    assert fault.message.endswith("a -> b -> c -> a")
-    assert found(charts=[{**chart(f"c{i}"), "depends": [f"c{i + 1}"]} for i in range(3000)] + [chart("c3000")]) == []
+    (issue,) = issues_in(charts=charts)
+    assert issue.message.endswith("a -> b -> c -> a")
+    assert issues_in(charts=[{**chart(f"c{i}"), "depends": [f"c{i + 1}"]} for i in range(3000)] + [chart("c3000")]) == []
 
 
-def test_a_component_that_is_chosen_and_not_there_is_found_and_the_nearest_named() -> None:
-    (fault,) = found(layer({"gpu": "h100"}, components={"on": "1.0"}))
-    assert (fault.rule, fault.place, fault.hint) == ("unknown-component", "overlays/a.yaml: components.on", "did you mean 'one'?")
+def test_a_component_that_is_chosen_and_not_there_is_reported_and_the_nearest_named() -> None:
+    (issue,) = issues_in(layer({"gpu": "h100"}, components={"on": "1.0"}))
+    assert (issue.rule, issue.location, issue.hint) == ("unknown-component", "overlays/a.yaml: components.on", "did you mean 'one'?")
 
 
-def test_a_component_that_is_taken_out_and_still_needed_is_found() -> None:
+def test_a_component_that_is_taken_out_and_still_needed_is_reported() -> None:
     tree = layer({"gpu": "h100"}, components={"one": "", "two": "1.0"})
     tree["components"]["one"]["enabled"] = False
-    (fault,) = found(tree, charts=[{**chart("two"), "depends": ["one"]}])
-    assert (fault.rule, fault.place) == ("needed", "overlays/a.yaml: components.one")
+    (issue,) = issues_in(tree, charts=[{**chart("two"), "depends": ["one"]}])
+    assert (issue.rule, issue.location) == ("needed", "overlays/a.yaml: components.one")
 
 
 @pytest.mark.parametrize(
@@ -523,8 +525,8 @@ def test_a_component_that_is_taken_out_and_still_needed_is_found() -> None:
         ({"intent": [{"name": "a"}]}, []),
     ],
 )
-def test_a_catalog_that_finds_nothing_or_the_wrong_thing_is_found(entries: dict[str, Any], rules: list[str]) -> None:
-    assert [fault.rule for fault in found(files={"catalog.yaml": entries})] == rules
+def test_a_catalog_that_finds_nothing_or_the_wrong_thing_is_reported(entries: dict[str, Any], rules: list[str]) -> None:
+    assert [issue.rule for issue in issues_in(files={"catalog.yaml": entries})] == rules
 
 
 # Form: everything is collected, nothing is raised.
@@ -540,8 +542,8 @@ def test_one_slip_does_not_hide_the_others() -> None:
         "overlay/e.yaml": b"key: {}\n",
         "README.md": b"no recipe: [",
     }
-    faults = {(fault.rule, fault.place) for fault in lint_files(texts, "data")}
-    assert faults >= {
+    issues = {(issue.rule, issue.location) for issue in lint_files(texts, "data")}
+    assert issues >= {
         ("duplicate-key", "data/base.yaml, line 2, column 1"),
         ("never-matches", "overlays/a.yaml: key.gpu"),
         ("version", "overlays/b.yaml"),
@@ -555,24 +557,24 @@ def test_one_slip_does_not_hide_the_others() -> None:
 @pytest.mark.parametrize("name", ["catalog.yaml", "components.yaml", "base.yaml", "rules.yaml", "overlays/a.yaml"])
 @pytest.mark.parametrize("tree", [[], [[]], 3, "x", {"x": 1}, {"os": 3}, {"components": 3}, {"components": [3]}, {"sources": [{}]}, True])
 def test_any_tree_gets_its_fault_and_no_traceback(name: str, tree: object) -> None:
-    faults = found(files={name: tree})
+    issues = issues_in(files={name: tree})
     # A file of no overlays is one.
-    assert bool(faults) == ((name, tree) != ("overlays/a.yaml", []))
-    assert all(fault.place and fault.message and "\n" not in fault.rule for fault in faults)
+    assert bool(issues) == ((name, tree) != ("overlays/a.yaml", []))
+    assert all(issue.location and issue.message and "\n" not in issue.rule for issue in issues)
 
 
 def test_a_file_of_components_that_cannot_be_read_is_not_held_against_those_who_choose_them() -> None:
-    faults = found(layer({"gpu": "h100"}, components={"one": "1.0"}), files={"components.yaml": []})
-    assert rules_of(faults) == [(ERROR, "form", "components.yaml")]
+    issues = issues_in(layer({"gpu": "h100"}, components={"one": "1.0"}), files={"components.yaml": []})
+    assert rules_of(issues) == [(ERROR, "form", "components.yaml")]
     texts = {"components.yaml": b"components: [\n", "overlays/a.yaml": b"key: {gpu: h100}\ncomponents: {mine: {}}\n"}
-    assert "unknown-component" not in {fault.rule for fault in lint_files(texts, "data")}
+    assert "unknown-component" not in {issue.rule for issue in lint_files(texts, "data")}
 
 
 def test_one_file_that_is_no_document_has_one_fault() -> None:
     assert rules_of(lint_document("base: []\nbase: []", "x.yaml")) == [(ERROR, "duplicate-key", "x.yaml, line 2, column 1")]
     assert (ERROR, "form", "x.yaml") in rules_of(lint_document("[]", "x.yaml"))
-    faults = rules_of(lint_document("{base: [], overlays: [{keys: {}}, {key: {gpu: h100}}, 3], more: 1}", "x.yaml"))
-    assert {fault for fault in faults if fault[1] == "form"} == {
+    issues = rules_of(lint_document("{base: [], overlays: [{keys: {}}, {key: {gpu: h100}}, 3], more: 1}", "x.yaml"))
+    assert {issue for issue in issues if issue[1] == "form"} == {
         (ERROR, "form", "x.yaml: more"),
         (ERROR, "form", "x.yaml:overlays[0]"),
         (ERROR, "form", "x.yaml:overlays[2]"),
@@ -588,8 +590,8 @@ def test_lint_changes_nothing_and_says_the_same_twice() -> None:
 
 
 def test_a_fault_says_place_severity_and_rule() -> None:
-    fault = Fault(ERROR, "cuda", "base.yaml: GPU.smi.cuda-version", "driver 580 reports CUDA 13.0, not 13.1")
-    assert str(fault) == "base.yaml: GPU.smi.cuda-version: error: driver 580 reports CUDA 13.0, not 13.1 [cuda]"
+    issue = LintIssue(ERROR, "cuda", "base.yaml: GPU.smi.cuda-version", "driver 580 reports CUDA 13.0, not 13.1")
+    assert str(issue) == "base.yaml: GPU.smi.cuda-version: error: driver 580 reports CUDA 13.0, not 13.1 [cuda]"
 
 
 # The rules themselves.
@@ -647,7 +649,7 @@ def test_rules_that_are_none_are_refused_with_their_place(tree: object, message:
     ],
 )
 def test_a_star_stands_for_anything(pattern: str, path: str, met: bool) -> None:
-    assert matches(pattern, path) is met
+    assert path_matches(pattern, path) is met
 
 
 def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
@@ -657,10 +659,10 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
     (tmp_path / "overlays" / "mine.yaml").write_text(
         f"key: {{gpu: h100}}\nmeasurements:\n  - type: OS\n    subtypes:\n      - subtype: sysctl\n        data:\n{data}"
     )
-    doubts = {fault.place.rpartition("/proc/sys/")[2]: fault for fault in lint_path(str(tmp_path)) if fault.rule == "unknown-sysctl"}
+    doubts = {issue.location.rpartition("/proc/sys/")[2]: issue for issue in lint_path(str(tmp_path)) if issue.rule == "unknown-sysctl"}
     assert set(doubts) == {"vm/swapiness", "vm/nosuch"}
     assert doubts["vm/swapiness"].hint == "did you mean 'swappiness'?"
-    assert all(fault.severity == WARNING and fault.source for fault in doubts.values())
+    assert all(issue.severity == WARNING and issue.source for issue in doubts.values())
 
 
 @pytest.mark.parametrize(
@@ -668,13 +670,13 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
 )
 def test_a_file_of_values_that_no_bundle_reads_is_an_error(name: str) -> None:
     path = f"values/gpu-operator/{name}"
-    assert ("unknown-file", path, ERROR) in {(fault.rule, fault.place, fault.severity) for fault in lint_files({path: b"{}"}, "data")}
-    assert not [fault for fault in lint_files({"values/gpu-operator/v1.keys.yaml": b"{}"}, "data") if fault.severity == ERROR]
+    assert ("unknown-file", path, ERROR) in {(issue.rule, issue.location, issue.severity) for issue in lint_files({path: b"{}"}, "data")}
+    assert not [issue for issue in lint_files({"values/gpu-operator/v1.keys.yaml": b"{}"}, "data") if issue.severity == ERROR]
 
 
 def test_the_shipped_files_of_values_are_checked_too() -> None:
     assert resources.chart_values_files()
-    faults = lint_trees(resources.load_recipes(), [*resources.chart_values_files(), "values/gpu-operatr/v1.keys.yaml"])
-    assert [(fault.rule, fault.place, fault.hint) for fault in faults] == [
+    issues = lint_trees(resources.load_recipes(), [*resources.chart_values_files(), "values/gpu-operatr/v1.keys.yaml"])
+    assert [(issue.rule, issue.location, issue.hint) for issue in issues] == [
         ("unknown-component", "values/gpu-operatr/v1.keys.yaml", "did you mean 'gpu-operator'?")
     ]

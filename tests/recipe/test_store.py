@@ -14,9 +14,8 @@ import yaml
 
 from eidos.errors import InvalidData, NotFound, Unavailable
 from eidos.model.query import Query
-from eidos.recipe import components
 from eidos.recipe.catalog import read_catalog
-from eidos.recipe.components import read_components
+from eidos.recipe.charts import read_charts, with_dependencies
 from eidos.recipe.data_folder import LIMIT
 from eidos.recipe.layer import read_layer
 from eidos.recipe.lint import lint_path
@@ -113,13 +112,13 @@ def test_what_is_no_catalog_is_refused_with_its_place(tree: object, message: str
 )
 def test_what_is_no_component_is_refused_with_its_place(tree: object, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
-        read_components(tree, "components.yaml")
+        read_charts(tree, "components.yaml")
 
 
 def test_components_come_after_what_they_depend_on_however_long_the_chain() -> None:
     chain = [{**CHART, "id": f"c{i}", "depends": [f"c{i + 1}"] if i < 4999 else []} for i in range(5000)]
-    charts = read_components({"components": chain}, "components.yaml")
-    assert components.with_dependencies(["c0"], charts) == tuple(f"c{i}" for i in reversed(range(5000)))
+    charts = read_charts({"components": chain}, "components.yaml")
+    assert with_dependencies(["c0"], charts) == tuple(f"c{i}" for i in reversed(range(5000)))
 
 
 @pytest.mark.parametrize(
@@ -131,9 +130,9 @@ def test_components_come_after_what_they_depend_on_however_long_the_chain() -> N
     ],
 )
 def test_circles_and_unknown_dependencies_are_refused(depends: dict[str, list[str]], message: str) -> None:
-    charts = read_components({"components": [{**CHART, "id": id, "depends": names} for id, names in depends.items()]}, "components.yaml")
+    charts = read_charts({"components": [{**CHART, "id": id, "depends": names} for id, names in depends.items()]}, "components.yaml")
     with pytest.raises(InvalidData) as caught:
-        components.with_dependencies(["a"], charts)
+        with_dependencies(["a"], charts)
     assert message in caught.value.message
 
 

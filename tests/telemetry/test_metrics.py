@@ -16,7 +16,7 @@ import pytest
 
 from eidos import log
 from eidos.http_wire.messages import Deadline, Request, Response
-from eidos.model.bundle import Bundle, Made
+from eidos.model.bundle import Bundle, ComponentResult
 from eidos.server.request_metrics import SAMPLE, AccessLog, ServerMetrics
 from eidos.telemetry.metrics import Metrics
 from eidos.workflow import make_recipe
@@ -80,7 +80,7 @@ def test_promtool_has_nothing_to_say() -> None:
     for status in (200, 304, 404, 418):
         metrics.answered("GET", answer(status), 0.002, request())
     metrics.recipe.built(make_recipe({"gpu": "h100"}), 0.003)
-    metrics.bundle.made(Bundle({"a": b"x"}, (Made("gpu-operator", ("a",), 1, 2.0), Made("of-my-own", error="no"))))
+    metrics.bundle.made(Bundle({"a": b"x"}, (ComponentResult("gpu-operator", ("a",), 1, 2.0), ComponentResult("of-my-own", error="no"))))
     check(metrics.text())
 
 
@@ -88,7 +88,7 @@ def test_every_name_is_there() -> None:
     metrics = server(workers=1)
     metrics.connections_max.set(100)
     metrics.answered("GET", answer(), 0.002, request())
-    metrics.bundle.made(Bundle({"a": b"xyz"}, (Made("gpu-operator", ("a",), 3, 2.0),)))
+    metrics.bundle.made(Bundle({"a": b"xyz"}, (ComponentResult("gpu-operator", ("a",), 3, 2.0),)))
     text = metrics.text()
     names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert names >= {

@@ -1,7 +1,7 @@
-"""Files to a store, whatever is wrong with some of them: each fault of form is written down, and the rest is read on.
+"""Files to a store, whatever is wrong with some of them: each malformed part is an issue, and the rest is read.
 
-Knows which files recipes are made of; must not know what makes their content good. What it cannot read it leaves out, so that one
-slip does not hide all the others.
+Knows which files recipes consist of; must not know what makes their content good. What it cannot read it leaves out, so that one
+mistake does not hide all the others.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from functools import partial
 
 from eidos import formats
 from eidos.errors import EidosError, InvalidData
-from eidos.model.lint import ERROR, WARNING, Fault
+from eidos.model.chart import Chart
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, read_catalog
-from eidos.recipe.components import read_components
+from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
 from eidos.recipe.layer import read_layer
-from eidos.recipe.lint_rules import Rules, read_rules
+from eidos.recipe.lint.rule_tables import LintRules, read_rules
 from eidos.recipe.store import DOCUMENT_FIELDS, DOCUMENT_FORM, OVERLAYS, Store, in_order, layer_trees
 from eidos.semver import InvalidVersion
 
@@ -31,37 +32,22 @@ if TYPE_CHECKING:
 
 BASE, CATALOG, COMPONENTS, RULES = FILES
 
-#: What stands in entries of the catalog and of the components.
+#: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module")
-_FOR_BUNDLES = ("images", "images-unknown", "service")
-_CHART = (
-    "id",
-    "title",
-    "chart",
-    "repository",
-    "version",
-    "namespace",
-    "depends",
-    "after",
-    "requires",
-    "source",
-    "images",
-    "images-unknown",
-    "service",
-)
+_CHART = (*Chart._fields[:-3], "source", "images", "images-unknown", "service")
 
 
-def unreadable(fault: InvalidData) -> Fault:
-    """The fault of a text that is no document: file, line and column are its place."""
-    place, _, reason = fault.message.partition(": ")
-    return Fault(ERROR, "duplicate-key" if "stands here again" in reason else "syntax", place, reason, fault.hint or "")
+def syntax_issue(fault: InvalidData) -> LintIssue:
+    """The issue of a text that is no document: its location is file, line and column."""
+    location, _, reason = fault.message.partition(": ")
+    return LintIssue(ERROR, "duplicate-key" if "stands here again" in reason else "syntax", location, reason, fault.hint or "")
 
 
-class Reading:
-    """Files under way; ``faults`` grows with each that has one."""
+class RecipeFiles:
+    """Trees by file, and the issues of those that were read so far."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.issues: list[LintIssue] = []
         self.trees: dict[str, object] = {}
 
     def text(self, content: bytes | str, name: str, shown: str) -> None:
@@ -69,23 +55,27 @@ class Reading:
         try:
             self.trees[name] = formats.from_text(content, shown, LIMIT)
         except InvalidData as fault:
-            self.faults.append(unreadable(fault))
+            self.issues.append(syntax_issue(fault))
 
     def attempt(self, read: Callable[[], T], name: str, otherwise: T) -> T:
-        """What ``read`` gives, or ``otherwise`` with its fault written down."""
+        """What ``read`` returns, or ``otherwise`` when it fails, which is an issue."""
         try:
             return read()
         except EidosError as fault:
             rule = "version" if isinstance(fault.__cause__, InvalidVersion) else "form"
-            place, _, reason = fault.message.partition(": ")
-            place, reason = (place, reason) if place == name and reason else (name, fault.message)
-            self.faults.append(Fault(ERROR, rule, place, reason, fault.hint or ""))
+            location, _, reason = fault.message.partition(": ")
+            location, reason = (location, reason) if location == name and reason else (name, fault.message)
+            self.issues.append(LintIssue(ERROR, rule, location, reason, fault.hint or ""))
             return otherwise
 
-    def store(self) -> tuple[Store, Rules]:
+    def warn(self, rule: str, location: str, message: str, hint: str = "") -> None:
+        """Add a warning."""
+        self.issues.append(LintIssue(WARNING, rule, location, message, hint))
+
+    def store(self) -> tuple[Store, LintRules]:
         """The store and the rules that the readable files make."""
         trees = self.trees
-        self._unknown()
+        self._check_names()
         overlays: list[Layer] = []
         for path in sorted(trees):
             if path.startswith(OVERLAYS):
@@ -94,9 +84,9 @@ class Reading:
             base=self.base(trees.get(BASE), BASE),
             overlays=in_order(overlays),
             catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG), CATALOG, Catalog({})),
-            charts=self.attempt(lambda: read_components(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
+            charts=self.attempt(lambda: read_charts(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
-        return store, self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, Rules())
+        return store, self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, LintRules())
 
     def base(self, tree: object, name: str) -> Layer:
         """The base, empty when it cannot be read."""
@@ -109,56 +99,55 @@ class Reading:
             if layer is not None:
                 yield layer
 
-    def _unknown(self) -> None:
+    def _check_names(self) -> None:
         for path, tree in self.trees.items():
             if not is_recipe(path):
                 hint = f"files are {', '.join(FILES)} and {OVERLAYS}*.yaml"
-                self.faults.append(Fault(WARNING, "unknown-file", path, "nothing reads this file", hint))
+                self.warn("unknown-file", path, "nothing reads this file", hint)
             if path == CATALOG and isinstance(tree, dict):
                 for field, entries in tree.items():
-                    self._keys(entries, _ENTRY, f"{path}: {field}")
+                    self._check_keys(entries, _ENTRY, f"{path}: {field}")
             if path == COMPONENTS and isinstance(tree, dict):
-                self._keys(tree.get("components"), _CHART, f"{path}: components")
+                self._check_keys(tree.get("components"), _CHART, f"{path}: components")
                 for key in tree:
                     if key != "components":
-                        self.faults.append(Fault(WARNING, "unknown-key", f"{path}: {key}", "nothing reads this key"))
+                        self.warn("unknown-key", f"{path}: {key}", "nothing reads this key")
 
-    def _keys(self, entries: object, known: tuple[str, ...], place: str) -> None:
+    def _check_keys(self, entries: object, names: tuple[str, ...], location: str) -> None:
         for i, entry in enumerate(entries if isinstance(entries, list) else ()):
             for key in entry if isinstance(entry, dict) else ():
-                if key not in known:
-                    hint = f"known are {', '.join(known)}"
-                    self.faults.append(Fault(WARNING, "unknown-key", f"{place}[{i}].{key}", "nothing reads this key", hint))
+                if key not in names:
+                    self.warn("unknown-key", f"{location}[{i}].{key}", "nothing reads this key", f"known are {', '.join(names)}")
 
 
-def read_trees(trees: Mapping[str, object]) -> tuple[Store, Rules, list[Fault]]:
-    """The store and the rules in these trees (path below the folder → tree), and what is wrong with their form."""
-    reading = Reading()
-    reading.trees.update(trees)
-    store, rules = reading.store()
-    return store, rules, reading.faults
+def read_trees(trees: Mapping[str, object]) -> tuple[Store, LintRules, list[LintIssue]]:
+    """The store and the rules in these trees (path below the folder → tree), and the issues of their form."""
+    files = RecipeFiles()
+    files.trees.update(trees)
+    store, rules = files.store()
+    return store, rules, files.issues
 
 
-def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "") -> tuple[Store, Rules, list[Fault]]:
+def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "") -> tuple[Store, LintRules, list[LintIssue]]:
     """As :func:`read_trees`, of files laid over the trees ``below``, name by name; ``folder`` is where the files lie."""
-    reading = Reading()
-    reading.trees.update(below)
+    files = RecipeFiles()
+    files.trees.update(below)
     for name in sorted(texts):
         if name.endswith(ENDINGS):
-            reading.text(texts[name], canonical(name), f"{folder.rstrip('/')}/{name}" if folder else name)
-    store, rules = reading.store()
-    return store, rules, reading.faults
+            files.text(texts[name], canonical(name), f"{folder.rstrip('/')}/{name}" if folder else name)
+    store, rules = files.store()
+    return store, rules, files.issues
 
 
-def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, list[Fault]]:
-    """The store in a one-file form, and what is wrong with its form."""
-    reading = Reading()
+def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, list[LintIssue]]:
+    """The store in a one-file form, and the issues of its form."""
+    files = RecipeFiles()
     root = TreeReader(tree if isinstance(tree, dict) else None, name)
     if "base" not in root:
-        reading.faults.append(Fault(ERROR, "form", name, DOCUMENT_FORM))
+        files.issues.append(LintIssue(ERROR, "form", name, DOCUMENT_FORM))
     for key, error in root.unknown(DOCUMENT_FIELDS):
-        reading.faults.append(Fault(ERROR, "form", f"{name}: {key}", error.message.removeprefix(f"{name}: "), error.hint or ""))
+        files.issues.append(LintIssue(ERROR, "form", f"{name}: {key}", error.message.removeprefix(f"{name}: "), error.hint or ""))
     nothing: Sequence[object] = ()
-    overlays = reading.attempt(lambda: root.items("overlays"), name, nothing)
-    base = reading.base({"measurements": root.tree.get("base")}, f"{name}:base")
-    return Store(base, in_order(list(reading.layers(overlays, f"{name}:overlays"))), catalog, {}), reading.faults
+    overlays = files.attempt(lambda: root.items("overlays"), name, nothing)
+    base = files.base({"measurements": root.tree.get("base")}, f"{name}:base")
+    return Store(base, in_order(list(files.layers(overlays, f"{name}:overlays"))), catalog, {}), files.issues

@@ -1,4 +1,4 @@
-"""Keys that no query meets, or that say less than their author meant; and what two keys ask for together.
+"""Keys that no query matches, or more queries than their author meant; and the query that matches two keys.
 
 Knows the catalog's words and the rules about systems; must not know what a layer recommends.
 """
@@ -6,7 +6,7 @@ Knows the catalog's words and the rules about systems; must not know what a laye
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.lint import ERROR, WARNING, Fault
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
 from eidos.semver import Version, parse_version
 from eidos.suggest import did_you_mean
@@ -16,68 +16,70 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eidos.recipe.layer import Layer
-    from eidos.recipe.lint_rules import Rules
+    from eidos.recipe.lint.rule_tables import LintRules
     from eidos.recipe.store import Store
 
 
-def key_faults(store: Store, rules: Rules) -> Iterator[Fault]:
-    """What is wrong with the keys of the overlays, each by itself and against the ones that are applied after it."""
+def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
+    """Issues of the keys of the overlays, each by itself and against those that are applied after it."""
     for i, layer in enumerate(store.overlays):
-        said = layer.key.fields()
-        if not said:
+        fields = layer.key.fields()
+        if not fields:
             hint = f"a key names at least one of {', '.join(FIELDS)}; what holds for every node belongs into the base"
-            yield Fault(ERROR, "empty-key", f"{layer.name}: key", "the key asks for nothing, so the layer applies to every query", hint)
+            yield LintIssue(ERROR, "empty-key", f"{layer.name}: key", "the key asks for nothing, so the layer applies to every query", hint)
         yield from _words(layer, store)
         yield from _versions(layer, store, rules)
-        for only in rules.only:
-            if said.get("service") == only.service and said.get("os", only.os[0]) not in only.os:
-                message = f"nodes of {only.service} run {' or '.join(only.os)}, never {said['os']}: no query meets this key"
-                yield Fault(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(only.source))
+        for systems in rules.systems:
+            if fields.get("service") == systems.service and fields.get("os", systems.os[0]) not in systems.os:
+                message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query meets this key"
+                yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(systems.source))
         for later in store.overlays[i + 1 :]:
             yield from _shadowed(layer, later)
 
 
-def _words(layer: Layer, store: Store) -> Iterator[Fault]:
+def _words(layer: Layer, store: Store) -> Iterator[LintIssue]:
     for field, word in layer.key.fields().items():
         entries = store.catalog.entries.get(field)
         if field not in NAMES or not entries:
             continue
         name = store.catalog.find(field, word)
-        place = f"{layer.name}: key.{field}"
+        location = f"{layer.name}: key.{field}"
         if name is None:
-            hint = did_you_mean(word, [known for entry in entries for known in (entry.name, *entry.aliases)]) or ""
+            hint = did_you_mean(word, [valid for entry in entries for valid in (entry.name, *entry.aliases)]) or ""
             message = f"the catalog has no {field} {word!r}: no query meets this key (it has {', '.join(store.catalog.names(field))})"
-            yield Fault(ERROR, "never-matches", place, message, hint)
+            yield LintIssue(ERROR, "never-matches", location, message, hint)
         elif name != word:
             message = f"{word!r} is another word for {name!r}, and queries hold the latter: none meets this key"
-            yield Fault(ERROR, "never-matches", place, message, f"write {name}")
+            yield LintIssue(ERROR, "never-matches", location, message, f"write {name}")
 
 
-def _versions(layer: Layer, store: Store, rules: Rules) -> Iterator[Fault]:
-    said = layer.key.fields()
-    if "osv" not in said:
+def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssue]:
+    fields = layer.key.fields()
+    if "osv" not in fields:
         return
-    place, wanted = f"{layer.name}: key.osv", parse_version(said["osv"])
-    if "os" not in said:
-        message = f"{said['osv']} is a version of any system, for the key names none"
-        yield Fault(WARNING, "version-alone", place, message, "add os to the key")
+    location, key = f"{layer.name}: key.osv", parse_version(fields["osv"])
+    if "os" not in fields:
+        message = f"{fields['osv']} is a version of any system, for the key names none"
+        yield LintIssue(WARNING, "version-alone", location, message, "add os to the key")
         return
-    entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == said["os"]), None)
-    known = [text for text in (entry.versions if entry else ()) if _parsed(text) is not None]
-    if known and not any(parse_version(text).matches(wanted) or wanted.matches(parse_version(text)) for text in known):
-        yield Fault(WARNING, "unknown-version", place, f"the catalog names no {said['os']} {said['osv']}, only {', '.join(known)}")
+    entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == fields["os"]), None)
+    listed = [text for text in (entry.versions if entry else ()) if _parsed(text) is not None]
+    if listed and not any(parse_version(text).matches(key) or key.matches(parse_version(text)) for text in listed):
+        yield LintIssue(
+            WARNING, "unknown-version", location, f"the catalog names no {fields['os']} {fields['osv']}, only {', '.join(listed)}"
+        )
     for kernel in rules.kernels:
-        if "kernel" not in said or kernel.os != said["os"] or not wanted.matches(parse_version(kernel.osv)):
+        if "kernel" not in fields or kernel.os != fields["os"] or not key.matches(parse_version(kernel.osv)):
             continue
-        # 6 stands for all of 6.x, so it is compared in the numbers that it has.
-        numbers = parse_version(said["kernel"]).numbers
+        # 6 stands for all of 6.x, so only the numbers that it has are compared.
+        numbers = parse_version(fields["kernel"]).numbers
         if numbers < parse_version(kernel.lowest).numbers[: len(numbers)]:
-            message = f"{kernel.os} {kernel.osv} began with kernel {kernel.lowest}, so no node of it runs {said['kernel']}"
-            yield Fault(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
+            message = f"{kernel.os} {kernel.osv} began with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
+            yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
 
 
-def _shadowed(layer: Layer, later: Layer) -> Iterator[Fault]:
-    """Readings of ``layer`` that never stand, because ``later`` applies whenever it does, and is applied after it."""
+def _shadowed(layer: Layer, later: Layer) -> Iterator[LintIssue]:
+    """Readings of ``layer`` that never take effect, because ``later`` applies whenever it does, and is applied after it."""
     if not layer.key.fields() or not layer.key.matches(later.key):
         return
     after = {(value.type, value.subtype, value.key): value.reading for value in later.values}
@@ -86,7 +88,7 @@ def _shadowed(layer: Layer, later: Layer) -> Iterator[Fault]:
         if path in after and after[path] != value.reading:
             message = f"{value.reading!r} never stands: {later.name} applies whenever this does, comes after it and says {after[path]!r}"
             hint = "merge the two, or give this key a field more"
-            yield Fault(ERROR, "shadowed", f"{layer.name}: {'.'.join(path)}", message, hint)
+            yield LintIssue(ERROR, "shadowed", f"{layer.name}: {'.'.join(path)}", message, hint)
 
 
 def _parsed(text: str) -> Version | None:
@@ -96,31 +98,31 @@ def _parsed(text: str) -> Version | None:
         return None
 
 
-def join(left: Query, right: Query) -> Query | None:
-    """The least query that meets both keys; None when none does.
+def intersect_keys(left: Query, right: Query) -> Query | None:
+    """The least specific query that matches both keys; None when none does.
 
-    >>> join(Query(gpu="h100", k8s="1.33"), Query(k8s="1.33.5", os="ubuntu"))
+    >>> intersect_keys(Query(gpu="h100", k8s="1.33"), Query(k8s="1.33.5", os="ubuntu"))
     Query(os='ubuntu', osv='', kernel='', service='', k8s='1.33.5', gpu='h100', intent='')
-    >>> join(Query(gpu="h100"), Query(gpu="h200")) is None
+    >>> intersect_keys(Query(gpu="h100"), Query(gpu="h200")) is None
     True
     """
     fields = left.fields()
-    for field, wanted in right.fields().items():
-        mine = fields.get(field, wanted)
-        both = _both(mine, wanted) if field in VERSIONS else mine if mine == wanted else None
+    for field, value in right.fields().items():
+        other = fields.get(field, value)
+        both = _intersect_versions(other, value) if field in VERSIONS else other if other == value else None
         if both is None:
             return None
         fields[field] = both
     return Query(**fields)
 
 
-def _both(left: str, right: str) -> str | None:
+def _intersect_versions(left: str, right: str) -> str | None:
     one, other = parse_version(left), parse_version(right)
     if one.matches(other):
         return left
     if other.matches(one):
         return right
-    # Neither holds the other: one may be longer and the other have the extra.
+    # Neither matches the other: one may be longer and the other have the extra.
     longer, extra = (one, other) if len(one.numbers) > len(other.numbers) else (other, one)
     both = f"{'.'.join(map(str, longer.numbers))}-{extra.extra}"
     return both if extra.extra and all(parse_version(both).matches(key) for key in (one, other)) else None

@@ -1,4 +1,4 @@
-"""Faults in the names of the files below ``values/``, which describe the values of charts.
+"""Issues of the names of the files below ``values/``, which describe the values of charts.
 
 Knows how these files are named; must not know what stands in them. A bundle opens such a file by the component and the version of its
 chart, so one with a slip in its name is never read, and nothing that it says of a chart is checked or mirrored.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from eidos.model.lint import ERROR, Fault
+from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -24,12 +24,12 @@ KINDS = ("keys", "registries")
 NAME = re.compile(rf"{FOLDER}(?P<component>[^/]+)/(?P<version>[^/]+)\.({'|'.join(KINDS)})\.yaml")
 
 
-def values_file_faults(names: Iterable[str], components: Collection[str]) -> Iterator[Fault]:
-    """A fault for each file that no bundle reads; ``names`` are paths below the recipes, others than those below ``values/`` are ignored.
+def values_file_issues(names: Iterable[str], components: Collection[str]) -> Iterator[LintIssue]:
+    """An issue for each file that no bundle reads; ``names`` are paths below the recipes, others than those below ``values/`` are ignored.
 
     >>> names = ["base.yaml", "values/a/v1.2.0.keys.yaml", "values/a/v1.2.0.key.yaml", "values/a/v1.2.0.keys.json", "values/b/1.keys.yaml"]
-    >>> for fault in values_file_faults(names, ["a"]):
-    ...     print(fault)
+    >>> for issue in values_file_issues(names, ["a"]):
+    ...     print(issue)
     values/a/v1.2.0.key.yaml: error: nothing reads this file [unknown-file]
     values/a/v1.2.0.keys.json: error: nothing reads this file [unknown-file]
     values/b/1.keys.yaml: error: there is no component 'b' [unknown-component]
@@ -39,9 +39,9 @@ def values_file_faults(names: Iterable[str], components: Collection[str]) -> Ite
             match = NAME.fullmatch(name)
             if match is None:
                 hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{KINDS[1]}.yaml"
-                yield Fault(ERROR, "unknown-file", name, "nothing reads this file", hint)
+                yield LintIssue(ERROR, "unknown-file", name, "nothing reads this file", hint)
             elif match["component"] not in components:
                 component = match["component"]
-                yield Fault(
+                yield LintIssue(
                     ERROR, "unknown-component", name, f"there is no component {component!r}", did_you_mean(component, components) or ""
                 )

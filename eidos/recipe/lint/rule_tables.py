@@ -1,12 +1,12 @@
-"""What ``lint`` knows about the world that recipes speak of, read from ``rules.yaml``.
+"""What ``lint`` knows about kernels, hosts and drivers, read from ``rules.yaml``.
 
-Knows the form of that file; must not know any fact in it, nor how a fact becomes a fault. Only ``lint`` reads it: a recipe is made
-without it.
+Knows the tables of that file; must not know any fact in them, nor how a fact becomes an issue. Only ``lint`` reads it:
+a recipe is made without it.
 
 >>> rules = read_rules({"cuda": [{"driver": "580", "cuda": "13.0"}]}, "rules.yaml")
 >>> rules.cuda
-(Reports(driver='580', cuda='13.0', source=''),)
->>> matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), matches("OS.grub.root", "OS.grub.rootwait")
+(CudaRelease(driver='580', cuda='13.0', source=''),)
+>>> path_matches("SystemD.*.MainPID", "SystemD.containerd.service.MainPID"), path_matches("OS.grub.root", "OS.grub.rootwait")
 (True, False)
 """
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NAME = "rules.yaml"
 
 
-class Pages(Record):
-    """Huge pages that a kernel of this ``page`` size can have; ``default`` is the size that vm.nr_hugepages counts."""
+class HugePages(Record):
+    """Sizes of huge pages of a kernel whose ``page`` has this size; ``default`` is the one that vm.nr_hugepages counts."""
 
     architecture: str
     page: str
@@ -39,8 +39,8 @@ class Pages(Record):
     source: str = ""
 
 
-class Host(Record):
-    """What a GPU sits in, where that is no x86-64 machine; an empty ``page`` is any that the architecture has."""
+class GpuHost(Record):
+    """The machine of a GPU that is not in an x86-64 one; an empty ``page`` is any that the architecture has."""
 
     gpu: str
     architecture: str
@@ -48,7 +48,7 @@ class Host(Record):
     source: str = ""
 
 
-class Kernel(Record):
+class OldestKernel(Record):
     """The oldest kernel that a release of a system ships."""
 
     os: str
@@ -57,7 +57,7 @@ class Kernel(Record):
     source: str = ""
 
 
-class Removed(Record):
+class RemovedSetting(Record):
     """A setting that kernels from ``since`` on do not have."""
 
     path: str
@@ -65,7 +65,7 @@ class Removed(Record):
     source: str = ""
 
 
-class Known(Record):
+class SysctlFolder(Record):
     """Names in one ``folder`` of /proc/sys."""
 
     folder: str
@@ -73,8 +73,8 @@ class Known(Record):
     source: str = ""
 
 
-class Pair(Record):
-    """Two paths that set one thing; ``means`` gives the right one's words for the left one's."""
+class EquivalentPaths(Record):
+    """Two paths that set the same thing; ``means`` maps words of the left one to those of the right one."""
 
     left: str
     right: str
@@ -82,8 +82,8 @@ class Pair(Record):
     source: str = ""
 
 
-class Remark(Record):
-    """Something that holds of a path, or of some of its ``values``, and why."""
+class PathRule(Record):
+    """What holds of a path, or of some of its ``values``, and why."""
 
     path: str
     why: str = ""
@@ -91,15 +91,15 @@ class Remark(Record):
     source: str = ""
 
 
-class Called(Record):
-    """What the sentence about a ``key`` must name."""
+class SubjectOfKey(Record):
+    """The ``name`` that the sentence about a ``key`` must mention."""
 
     key: str
     name: str
     source: str = ""
 
 
-class Reports(Record):
+class CudaRelease(Record):
     """The CUDA version that a branch of the driver reports."""
 
     driver: str
@@ -107,8 +107,8 @@ class Reports(Record):
     source: str = ""
 
 
-class Need(Record):
-    """What a release of a component asks of the reading ``name``; ``expression`` is its ``value``, understood."""
+class Requirement(Record):
+    """What a release of a component requires of the reading ``name``; ``expression`` is its ``value``, parsed."""
 
     component: str
     version: str
@@ -118,8 +118,8 @@ class Need(Record):
     expression: Expression = Expression(())
 
 
-class Apart(Record):
-    """Releases of two components that do not work together."""
+class Incompatibility(Record):
+    """Releases of two components that do not work together: ``version`` of ``left``, and ``other`` of ``right``."""
 
     left: str
     version: str
@@ -129,7 +129,7 @@ class Apart(Record):
     source: str = ""
 
 
-class Only(Record):
+class SystemsOfService(Record):
     """With this ``service``, the system is one of ``os``."""
 
     service: str
@@ -137,26 +137,26 @@ class Only(Record):
     source: str = ""
 
 
-class Rules(Record):
-    """All of it, table by table; ``sources`` by id."""
+class LintRules(Record):
+    """The rows of every table; ``sources`` by id."""
 
     sources: dict[str, Source] = {}
-    pages: tuple[Pages, ...] = ()
-    hosts: tuple[Host, ...] = ()
-    kernels: tuple[Kernel, ...] = ()
-    removed: tuple[Removed, ...] = ()
-    known: tuple[Known, ...] = ()
-    same: tuple[Pair, ...] = ()
-    versions: tuple[Pair, ...] = ()
-    versioned: tuple[Remark, ...] = ()
-    observed: tuple[Remark, ...] = ()
-    readonly: tuple[Remark, ...] = ()
-    unwanted: tuple[Remark, ...] = ()
-    called: tuple[Called, ...] = ()
-    cuda: tuple[Reports, ...] = ()
-    needs: tuple[Need, ...] = ()
-    apart: tuple[Apart, ...] = ()
-    only: tuple[Only, ...] = ()
+    pages: tuple[HugePages, ...] = ()
+    hosts: tuple[GpuHost, ...] = ()
+    kernels: tuple[OldestKernel, ...] = ()
+    removed: tuple[RemovedSetting, ...] = ()
+    sysctls: tuple[SysctlFolder, ...] = ()
+    equivalents: tuple[EquivalentPaths, ...] = ()
+    versions: tuple[EquivalentPaths, ...] = ()
+    versioned: tuple[PathRule, ...] = ()
+    observed: tuple[PathRule, ...] = ()
+    readonly: tuple[PathRule, ...] = ()
+    unwanted: tuple[PathRule, ...] = ()
+    subjects: tuple[SubjectOfKey, ...] = ()
+    cuda: tuple[CudaRelease, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    incompatible: tuple[Incompatibility, ...] = ()
+    systems: tuple[SystemsOfService, ...] = ()
 
     def cite(self, id: str) -> str:
         """The source of that id as people cite it; "" when there is none."""
@@ -164,50 +164,52 @@ class Rules(Record):
         return f"{source.document}, {source.version} ({source.date})" if source else ""
 
 
-_TABLES: dict[str, type[Record]] = {
-    "sources": Source,
-    "pages": Pages,
-    "hosts": Host,
-    "kernels": Kernel,
-    "removed": Removed,
-    "known": Known,
-    "same": Pair,
-    "versions": Pair,
-    "versioned": Remark,
-    "observed": Remark,
-    "readonly": Remark,
-    "unwanted": Remark,
-    "called": Called,
-    "cuda": Reports,
-    "needs": Need,
-    "apart": Apart,
-    "only": Only,
+#: Tables of the file: the field of the rules that each fills, and its rows.
+_TABLES: dict[str, tuple[str, type[Record]]] = {
+    "sources": ("sources", Source),
+    "pages": ("pages", HugePages),
+    "hosts": ("hosts", GpuHost),
+    "kernels": ("kernels", OldestKernel),
+    "removed": ("removed", RemovedSetting),
+    "known": ("sysctls", SysctlFolder),
+    "same": ("equivalents", EquivalentPaths),
+    "versions": ("versions", EquivalentPaths),
+    "versioned": ("versioned", PathRule),
+    "observed": ("observed", PathRule),
+    "readonly": ("readonly", PathRule),
+    "unwanted": ("unwanted", PathRule),
+    "called": ("subjects", SubjectOfKey),
+    "cuda": ("cuda", CudaRelease),
+    "needs": ("requirements", Requirement),
+    "apart": ("incompatible", Incompatibility),
+    "only": ("systems", SystemsOfService),
 }
 
 #: Fields that hold a version, which must parse.
 _VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "other")
 
 
-def shipped_rules() -> Rules:
+def shipped_rules() -> LintRules:
     """The rules that eidos carries; fails as ``resources.load_recipes`` does."""
     return read_rules(resources.load_recipes().get(NAME), NAME)
 
 
-def read_rules(tree: object, name: str) -> Rules:
+def read_rules(tree: object, name: str) -> LintRules:
     """The rules that ``tree`` describes; InvalidData with the path of what is wrong in it."""
     root = TreeReader(tree, name)
     root.expect_only(tuple(_TABLES))
     sources = {source.id: source for source in (_read_row(Source, row) for row in root.mappings("sources"))}
     tables: dict[str, Any] = {}
     for table in root.tree:
+        field, kind = _TABLES[table]
         rows = []
         for row in root.mappings(table):
-            rows.append(_read_row(_TABLES[table], row))
+            rows.append(_read_row(kind, row))
             source = row.text("source")
             if source and source not in sources:
                 raise row.error(f"there is no source {source!r}", did_you_mean(source, sources), "source")
-        tables[table] = tuple(rows)
-    return Rules(**{**tables, "sources": sources})
+        tables[field] = tuple(rows)
+    return LintRules(**{**tables, "sources": sources})
 
 
 def _read_row(kind: type[R], tree: TreeReader) -> R:
@@ -223,22 +225,22 @@ def _read_row(kind: type[R], tree: TreeReader) -> R:
             values[field] = tree.texts(field) if annotation.startswith("tuple") else tree.text_map(field)
         if field in _VERSIONS:
             tree.parsed(field, parse_version)
-    if kind is Need:
+    if kind is Requirement:
         values["expression"] = tree.parsed("value", parse_expression)
     return kind(**values)
 
 
-def matches(pattern: str, path: str) -> bool:
-    """Whether ``path`` is one of those that ``pattern`` writes, where a ``*`` stands for anything."""
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether ``path`` matches ``pattern``, where a ``*`` stands for anything."""
     if "*" not in pattern:
         return pattern == path
     first, *rest = pattern.split("*")
     if not path.startswith(first) or not path.endswith(rest[-1]) or len(path) < sum(map(len, (first, *rest))):
         return False
-    place = len(first)
+    position = len(first)
     for part in rest[:-1]:
-        found = path.find(part, place)
-        if found < 0:
+        start = path.find(part, position)
+        if start < 0:
             return False
-        place = found + len(part)
-    return place <= len(path) - len(rest[-1])
+        position = start + len(part)
+    return position <= len(path) - len(rest[-1])

@@ -1,0 +1,46 @@
+"""One thing that is wrong with data that people write.
+
+Knows what an issue consists of and how it reads in one line; must not know any rule.
+
+>>> print(LintIssue(ERROR, "date", "base.yaml: source[0]", "'soon' is no date"))
+base.yaml: source[0]: error: 'soon' is no date [date]
+"""
+
+from __future__ import annotations
+
+from eidos.model.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ERROR, WARNING = "error", "warning"
+
+
+class LintIssue(Record):
+    """``rule`` is a short, stable name; ``location`` a file and the path in it; ``source`` the document that says otherwise."""
+
+    severity: str
+    rule: str
+    location: str
+    message: str
+    hint: str = ""
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.severity}: {self.message} [{self.rule}]"
+
+    def to_tree(self) -> dict[str, str]:
+        """Its fields, without the empty ones."""
+        tree = {"severity": self.severity, "rule": self.rule, "place": self.location, "message": self.message}
+        return {**tree, **{name: text for name, text in (("hint", self.hint), ("source", self.source)) if text}}
+
+
+def deduplicated(issues: Iterable[LintIssue]) -> list[LintIssue]:
+    """Each issue once, by location: of several that one rule has for one location the worst one, of equals the first."""
+    worst: dict[tuple[str, str], LintIssue] = {}
+    for issue in issues:
+        other = worst.get((issue.location, issue.rule))
+        if other is None or (other.severity, issue.severity) == (WARNING, ERROR):
+            worst[(issue.location, issue.rule)] = issue
+    return [worst[key] for key in sorted(worst)]
