@@ -166,11 +166,12 @@ class TreeReader:
 
     def choice(self, name: str, options: Sequence[str], *, ignore_case: bool = False) -> str:
         """A field that is one of ``options``."""
-        text = self.name(name)
+        text = self.text(name)
         for option in options:
             if text == option or (ignore_case and text.lower() == option.lower()):
                 return option
-        raise self.error(f"unknown {name} {quoted(text)}", f"{name}s are {', '.join(options)}", name)
+        reason = f"unknown {name} {quoted(text)}" if text else "expected a name, found nothing"
+        raise self.error(reason, f"{name}s are {', '.join(options)}", name)
 
     def flag(self, name: str, default: bool) -> bool:
         """A field that is true or false."""

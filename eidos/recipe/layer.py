@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from eidos.model.measurement import Reading
 
-_PARTS = ("key", "source", "measurements", "constraints", "components")
+_PARTS = ("key", "source", "measurements", "types", "constraints", "components")
 _KEY_ALIASES = {**{wire: field for field, wire in WIRE.items()}, "env": "service"}
 _COMPONENT = ("version", "values", "why", "source", "enabled")
 
