@@ -1,8 +1,14 @@
-"""Runs everything that must hold before a change goes in: ``python3 -m tests [arguments for pytest]``.
+"""Runs everything that must hold before a change goes in: ``python3 -m tests``.
 
 Knows the tools and their order; must not know any test. Where the tools of ``tests/requirements.txt`` are not installed it
 makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VENV names) and runs itself there. Needs Python
-3.9 or newer, pip and, the first time, a network. With arguments only pytest runs. Exit status 1 when anything fails.
+3.9 or newer, pip and, the first time, a network.
+
+  --fast   a minute: without what is slow
+  --all    also whole grids, ten times as many examples, and every mutant
+  --ci     also a sample of the mutants, and how many branches the tests reach
+
+Other arguments go to pytest, and then only pytest runs. Exit status 1 when anything fails.
 """
 
 from __future__ import annotations
@@ -19,13 +25,18 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 
 #: One module of each tool; a single missing one calls for the environment.
-TOOLS = ("hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
+TOOLS = ("coverage", "hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
 
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
 )
+
+#: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
+
+EFFORTS = {"--fast": "fast", "--all": "all", "--ci": "normal"}
 
 
 def main(arguments: list[str]) -> int:
@@ -35,15 +46,26 @@ def main(arguments: list[str]) -> int:
             sys.exit(f"error: {sys.prefix} lacks a tool of {REQUIREMENTS.name}\nhint: remove it, and run this again")
         python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
         os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})
-    tests = ("pytest", "-rs", *arguments)
-    failed = [command for command in ((tests,) if arguments else (*CHECKS, tests)) if not holds(command)]
+    mode = arguments.pop(0) if arguments and arguments[0] in EFFORTS else ""
+    failed = [command for command in commands(mode, arguments) if not holds(command)]
     for command in failed:
         print(f"failed: {shlex.join(command)}", file=sys.stderr)
     return 1 if failed else 0
 
 
+def commands(mode: str, arguments: list[str]) -> list[tuple[str, ...]]:
+    """What runs, in this order."""
+    tests = ("pytest", "-rs", *PARALLEL, "--effort", EFFORTS.get(mode, "normal"), *arguments)
+    if arguments:
+        return [tests]
+    if mode == "--ci":
+        measured = [("coverage", "run", "-m", *tests), ("coverage", "combine", "--quiet"), ("coverage", "report")]
+        return [*CHECKS, *measured, ("tests.mutation", "--sample", "20")]
+    return [*CHECKS, tests, *([("tests.mutation",)] if mode == "--all" else [])]
+
+
 def holds(command: tuple[str, ...]) -> bool:
-    """Whether a tool is content; it says itself why not."""
+    """Whether a tool is content; it prints itself why not."""
     print(f"$ {shlex.join(command)}", flush=True)
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
 

@@ -1,31 +1,78 @@
-"""What tests of every kind share: the built file, and the interpreters that it must run under."""
+"""What tests of every kind share: the built file, the interpreters that it must run under, and how a run is divided."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 import build_zipapp
-from tests.support.tools import found_tools
+from tests.fakes import nvml
+from tests.support import effort
+from tests.support.shared_build import build_once
+from tests.support.tools import find_tools
 
-# No law is about time. Where CI is set, hypothesis takes a profile of its own, which has no deadlines either.
-settings.register_profile("eidos", deadline=None)
-if "CI" not in os.environ:
-    settings.load_profile("eidos")
+# What differs is cut to a few lines wherever the tests run: with this variable pytest prints all of it.
+os.environ.pop("CI", None)
 
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Every minor version that eidos runs on.
 MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
+#: Tests of one module that a worker gets at a time.
+BATCH = 20
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what tests compare with, instead of comparing")
+    parser.addoption("--effort", choices=sorted(effort.EFFORTS), default="normal", help="see tests/support/effort.py [normal]")
+    parser.addoption("--seed", type=int, help="draws the sample of what is marked exhaustive [from the commit]")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    effort.set_effort(config.option.effort)
+    if config.option.seed is None:
+        config.option.seed = effort.default_seed(ROOT)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"effort: {config.option.effort}, --seed={config.option.seed}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not run at this effort, and divide the rest among the workers: slow tests first, each by itself.
+
+    Tests of a module go to one worker when they share a fixture of the module, and else in batches.
+    """
+    out = effort.left_out(items, config.option.effort, config.option.seed)
+    if out:
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
+        items[:] = [item for item in items if item not in out]
+    if not getattr(config.option, "loadgroup", False):  # what xdist sets in a worker
+        return
+    counts: dict[str, int] = {}
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        counts[module] = counts.get(module, -1) + 1
+        if item.get_closest_marker("xdist_group") is None:
+            if shares_module_fixture(item):
+                group = module
+            else:
+                group = item.nodeid if item.get_closest_marker("slow") else f"{module} {counts[module] // BATCH}"
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def shares_module_fixture(item: pytest.Item) -> bool:
+    """Whether a test has a fixture that is made once for its module."""
+    info = getattr(item, "_fixtureinfo", None)
+    return info is not None and any(found[-1].scope == "module" for found in info.name2fixturedefs.values())
 
 
 @pytest.fixture
@@ -46,7 +93,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tools(pytestconfig: pytest.Config) -> dict[str, str]:
     """Paths of a real helm and kubectl, by name."""
-    return found_tools(pytestconfig)
+    return find_tools(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -63,18 +110,26 @@ def python(request: pytest.FixtureRequest, interpreters: dict[str, str]) -> str:
     return interpreters[request.param]
 
 
+def build_eidos(folder: Path, *flags: str) -> None:
+    command = [sys.executable, str(ROOT / "build_zipapp.py"), *flags, "-o", str(folder / "eidos.pyz")]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+
 @pytest.fixture(scope="session")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built file, with bytecode for every interpreter found."""
-    path = tmp_path_factory.mktemp("dist") / "eidos.pyz"
-    subprocess.run([sys.executable, str(ROOT / "build_zipapp.py"), "-o", str(path)], stdout=subprocess.DEVNULL, check=True)
-    return path
+    return build_once(tmp_path_factory, "dist", build_eidos) / "eidos.pyz"
 
 
 @pytest.fixture(scope="session")
 def slim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built file without bytecode."""
-    path = tmp_path_factory.mktemp("slim") / "eidos.pyz"
-    command = [sys.executable, str(ROOT / "build_zipapp.py"), "--bytecode", "none", "-o", str(path)]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return path
+    return build_once(tmp_path_factory, "slim", lambda folder: build_eidos(folder, "--bytecode", "none")) / "eidos.pyz"
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake driver's library, in a folder with the links that a driver makes."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to build the fake driver with")
+    return build_once(tmp_path_factory, "nvml", nvml.build) / f"libnvidia-ml.so.{nvml.VERSION}"

@@ -22,7 +22,6 @@ import build_zipapp
 from eidos import collectors, formats
 from eidos.files import resources
 from tests.conftest import ROOT
-from tests.fakes import nvml
 
 BUILD = str(ROOT / "build_zipapp.py")
 #: Bytes of the file with the bytecode of six interpreters, and of the slim one, which must fit into a ConfigMap (1 MiB) with some room.
@@ -227,11 +226,9 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["pyz", "slim"])
-def test_it_reads_gpus_as_a_checkout_does(which: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_it_reads_gpus_as_a_checkout_does(which: str, nvml_library: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("pynvml")
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc here")
-    environ = {"PATH": "/nonexistent", "LD_LIBRARY_PATH": str(nvml.build(tmp_path / "driver").parent), "FAKE_NVML": ""}
+    environ = {"PATH": "/nonexistent", "LD_LIBRARY_PATH": str(nvml_library.parent), "FAKE_NVML": ""}
     words = ("snapshot", "--only", "gpu", "--volatile", "-t", "json")
     from_file = run(sys.executable, request.getfixturevalue(which), *words, env=environ)
     from_checkout = run(sys.executable, "-B", "-m", "eidos", *words, env=environ, cwd=ROOT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.cli.snapshot_table import snapshot_table
@@ -156,7 +156,6 @@ snapshots = st.builds(
 
 
 @given(snapshots, st.integers(-5, 200))
-@settings(deadline=None)
 def test_no_line_is_wider_than_the_terminal_and_none_can_steer_it(snapshot: Snapshot, width: int) -> None:
     text = snapshot_table(snapshot, width)
     assert text.endswith("\n")
@@ -168,7 +167,6 @@ def test_no_line_is_wider_than_the_terminal_and_none_can_steer_it(snapshot: Snap
 
 
 @given(st.text(st.characters(exclude_categories=["C"])), st.integers(3, 60), st.integers(1, 5))
-@settings(deadline=None)
 def test_wrapping_loses_nothing_but_spaces(text: str, room: int, lines: int) -> None:
     pieces = wrap(text, room, lines)
     assert 1 <= len(pieces) <= lines

@@ -22,9 +22,9 @@ VOLATILE_KEYS = [key for fact in nvml_readings.VOLATILE for key in fact.keys]
 SMI_KEYS = {"driver", "cuda-version", "gpu-count", *FIRST_GPU_KEYS.values()}
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fake.build(tmp_path_factory.mktemp("nvml"))
+@pytest.fixture
+def library(nvml_library: Path) -> Path:
+    return nvml_library
 
 
 @pytest.fixture(scope="session")

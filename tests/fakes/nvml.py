@@ -16,8 +16,11 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("nvml.c")
 
+#: Of the driver that the library belongs to.
+VERSION = "570.86.15"
 
-def build(folder: Path, version: str = "570.86.15", old: bool = False) -> Path:
+
+def build(folder: Path, version: str = VERSION, old: bool = False) -> Path:
     """Compile the library into ``folder`` the way a driver installs it: a versioned file, and a link by the SONAME."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"libnvidia-ml.so.{version}"

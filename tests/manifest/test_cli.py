@@ -17,6 +17,7 @@ from eidos import formats
 from eidos.errors import InvalidInput
 from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
 from eidos.manifest.payload import read_slim_program
+from tests.support.effort import examples
 from tests.support.manifests import PROGRAM, archive
 from tests.support.program import eidos
 
@@ -143,7 +144,7 @@ HOSTILE = st.text(min_size=1, max_size=40) | st.sampled_from(
 
 
 @given(HOSTILE)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_nothing_said_gets_out_of_its_place(said: str) -> None:
     """Whatever text a caller of the functions says, what is printed has the same shape as with any other text."""
 
@@ -163,7 +164,7 @@ def test_nothing_said_gets_out_of_its_place(said: str) -> None:
 
 
 @given(HOSTILE)
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_a_place_for_a_document_is_one_or_is_refused(said: str) -> None:
     try:
         trees = agent_manifests(AgentOptions(program=PROGRAM, output=f"cm://eidos/{said}"))

@@ -18,7 +18,7 @@ import pytest
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
 from tests.manifest.test_kubectl import OF_PROJECTS
-from tests.support.tools import found_tools
+from tests.support.tools import find_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -116,7 +116,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
 def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[dict[str, str] | str]:
     """Variables by which a real kubectl reaches a cluster of three nodes whose Jobs are run; or why there is none."""
     try:
-        program = found_tools(pytestconfig)["kubectl"]
+        program = find_tools(pytestconfig)["kubectl"]
     except pytest.skip.Exception as reason:
         yield str(reason)
         return

@@ -18,6 +18,7 @@ from eidos.model.recipe import Recipe
 from eidos.templates.text_template import fill_text, parse_template
 from eidos.templates.tree_template import fill_tree
 from eidos.workflow import make_bundle
+from tests.support.effort import examples
 
 TRAPS = [
     "'",
@@ -51,7 +52,7 @@ def filled(path: str, template: str, names: dict[str, Any]) -> str:
     return fill_text(path, parse_template(template), names)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(many)
 @example("".join(TRAPS))
 def test_a_value_comes_out_of_yaml_as_it_went_in(text: str) -> None:
@@ -60,7 +61,7 @@ def test_a_value_comes_out_of_yaml_as_it_went_in(text: str) -> None:
     assert yaml.safe_load(formats.to_yaml(tree)) == tree
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(many, min_size=1, max_size=5))
 @example(TRAPS)
 def test_a_value_comes_out_of_bash_as_it_went_in(words: list[str]) -> None:
@@ -72,7 +73,7 @@ def test_a_value_comes_out_of_bash_as_it_went_in(words: list[str]) -> None:
     assert done.stdout.decode().split("\0")[:-1] == [words[0], *words]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(many)
 def test_a_value_in_markdown_stays_on_its_line(text: str) -> None:
     page = filled("a.md", "before @{x} after\n\n| `@{x}` | @{x} |\n```\nrun @{x}\n```\nend\n", {"x": text})
@@ -110,7 +111,6 @@ def test_a_path_comes_back_from_its_text(path: list[str]) -> None:
     assert values_schema.parse_path(values_schema.shown(path)) == tuple(path)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=20))
 def test_any_assignment_is_made_or_refused(path: str, value: str) -> None:
     tree: dict[str, Any] = {"a": {"b": [1]}}
@@ -133,7 +133,7 @@ def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
     assert checksums.parse(checksums.emit(files), "x") == {path: checksums.sha256(content) for path, content in files.items()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
     for given_bytes in (data, tar_archive.pack({"a": data})[: len(data)], tar_archive.pack({"a": b"x"})[:10] + data):
@@ -143,7 +143,7 @@ def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
             continue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.dictionaries(
         st.sampled_from(["kind", "metadata", "request", "matchedRules", "measurements", "components", "constraints"]), trees, max_size=5
@@ -161,7 +161,7 @@ def test_any_tree_is_a_recipe_or_none(tree: dict[str, Any]) -> None:
         assert bundle.files or bundle.errors
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from(["driver", "gpu-operator", "dcgm", "container-toolkit"]), many, min_size=1))
 def test_readings_come_out_of_a_whole_bundle_as_they_went_in(images: dict[str, str]) -> None:
     data = {"gpu-operator": "v26.3.3", **images}

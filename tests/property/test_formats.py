@@ -16,6 +16,7 @@ from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, to_json, to_yaml, yaml_reader
 from eidos.formats.plain_scalars import plain
 from tests.fakes.go_reader import GoReader, Time, why_missing
+from tests.support.effort import examples
 
 _WORDS = """
 ~ null Null NULL true True yes No on OFF y N = << ? - ... %YAML @ ` 1:30 12:30:45 1e3 1E3 0o17 0O17 0x1F 0X1f 0b11 08 017 0777 1_000 +1 -1
@@ -63,7 +64,6 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoReader]:
 @given(trees)
 @example(TRAPS)
 @example({trap: trap for trap in TRAPS})
-@settings(deadline=None)
 def test_yaml_is_read_alike_by_pyyaml_and_by_us(tree: Any) -> None:
     text = to_yaml(tree)
     assert same(yaml.safe_load(text), tree)
@@ -74,14 +74,12 @@ def test_yaml_is_read_alike_by_pyyaml_and_by_us(tree: Any) -> None:
 @given(trees)
 @example(TRAPS)
 @example({trap: trap for trap in TRAPS})
-@settings(deadline=None)
 def test_yaml_is_read_alike_by_go(go: GoReader, tree: Any) -> None:
     assert same(go.read("yaml", to_yaml(tree)), tree)
 
 
 @given(trees)
 @example(TRAPS)
-@settings(deadline=None)
 def test_json_is_read_alike_by_python_and_by_us(tree: Any) -> None:
     assume("Infinity" not in json.dumps(tree))
     text = to_json(tree)
@@ -91,14 +89,12 @@ def test_json_is_read_alike_by_python_and_by_us(tree: Any) -> None:
 
 @given(trees)
 @example(TRAPS)
-@settings(deadline=None)
 def test_json_is_read_alike_by_go(go: GoReader, tree: Any) -> None:
     assume("Infinity" not in json.dumps(tree))
     assert same(go.read("json", to_json(tree)), tree)
 
 
 @given(st.text())
-@settings(deadline=None)
 def test_every_string_has_a_form(text: str) -> None:
     sayable = text.encode(errors="backslashreplace").decode()
     assert from_text(to_yaml({"a": text}), "x") == yaml.safe_load(to_yaml({"a": text})) == {"a": sayable}
@@ -106,14 +102,12 @@ def test_every_string_has_a_form(text: str) -> None:
 
 
 @given(trees)
-@settings(deadline=None)
 def test_a_document_cannot_steer_a_terminal(tree: Any) -> None:
     for text in (to_yaml(tree), to_json(tree)):
         assert not [char for char in text if (ord(char) < 32 and char != "\n") or 0x7F <= ord(char) < 0xA0 or "\u202a" <= char <= "\u202e"]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-@settings(deadline=None)
 def test_a_number_keeps_its_text(value: float) -> None:
     from eidos.model.number_format import format_scalar
 
@@ -131,7 +125,7 @@ numberlike = st.one_of(
 
 
 @given(numberlike)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=examples(500))
 def test_plain_scalars_are_what_go_takes_them_for(go: GoReader, text: str) -> None:
     document = f"a: {text}\n"
     try:
@@ -197,7 +191,7 @@ def refused_or_read(data: bytes | str) -> tuple[str | None, Any]:
 @example("!<" + "%ff" * 10 + "> a")
 @example(b"\xff\xfe")
 @example(b"\xff\xfe\x00\xd8")
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=examples(400))
 def test_whatever_is_read_gives_a_tree_or_invalid_data(data: bytes | str) -> None:
     refused, tree = refused_or_read(data)
     if refused is None:
@@ -207,7 +201,6 @@ def test_whatever_is_read_gives_a_tree_or_invalid_data(data: bytes | str) -> Non
 
 
 @given(trees, st.sampled_from([to_yaml, to_json]), st.data())
-@settings(deadline=None)
 def test_a_document_cut_off_is_read_or_refused_with_its_line(tree: Any, write: Callable[[Any], str], data: st.DataObject) -> None:
     text = write(tree).encode()
     refused, _ = refused_or_read(text[: data.draw(st.integers(0, len(text)))])
@@ -252,7 +245,7 @@ _LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600))
 @given(
     st.one_of(
         trees.map(to_yaml),

@@ -17,6 +17,7 @@ from eidos.kube import document_store
 from eidos.kube.document_store import ROOM
 from eidos.kube.responses import Missing
 from eidos.kube.stored_object import LIMIT, Index, Kept, Place, parse
+from tests.support.effort import examples
 
 if TYPE_CHECKING:
     from eidos.kube.api_client import Client
@@ -82,7 +83,7 @@ def write(client: Client, place: Place, data: bytes) -> None:
     document_store.write(client, place, data, form="yaml", component="snapshot")
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(PLACES))
 def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], place: Place) -> None:
     memory, client = new()
@@ -101,7 +102,7 @@ def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes]
     assert not document_store.remove(client, place)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.none() | TEXTS, TEXTS, TEXTS, st.integers(0, 8), st.sampled_from(PLACES))
 def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
     before: bytes | None, after: bytes, later: bytes, lives: int, place: Place
@@ -124,7 +125,7 @@ def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
     assert document_store.read(client, place) == later, "what was left stands in nobody's way"
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data(), st.sampled_from(PLACES))
 def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: Place) -> None:
     memory, client = new()

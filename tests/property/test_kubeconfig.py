@@ -17,6 +17,7 @@ from eidos.formats import to_yaml
 from eidos.kube.cluster_config import Cluster, load
 from eidos.kube.kubeconfig import Merged
 from eidos.kube.proxy_settings import from_environment
+from tests.support.effort import examples
 
 NAMES = st.sampled_from(["a", "b", "c"])
 
@@ -132,7 +133,7 @@ def bodies(keys: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional={key: LIKELY.get(key, ANYTHING) | ANYTHING for key in keys})
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(bodies(OF_CLUSTER), bodies(OF_USER), st.none() | bodies(OF_PLUGIN), st.none() | st.just("c"))
 def test_any_fields(cluster: dict[str, Any], user: dict[str, Any], plugin: dict[str, Any] | None, context: str | None) -> None:
     if plugin is not None:

@@ -14,6 +14,7 @@ from eidos.model.recipe import Recipe
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import from_folder
 from tests.property.strategies import files, queries
+from tests.support.effort import examples
 
 
 def _readings(recipe: Recipe) -> dict[str, object]:
@@ -121,7 +122,7 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
 
 
 @given(files(), queries)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_recipe_comes_back_from_yaml_and_json(trees: dict[str, Any], query: Query) -> None:
     tree = resolve(query, from_folder(trees), explain=True).to_tree(context=True)
     assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree

