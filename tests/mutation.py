@@ -1,0 +1,249 @@
+"""Shows what the tests would not notice: changes one expression of the program at a time, and runs the tests that should fail.
+
+``python3 -m tests.mutation [--sample N] [--seed N] [--jobs N] [FILE …]`` prints the mutants that survived, and how many there were.
+Exit status 1 when tests fail without any change, or more than ``FLOOR`` of a hundred mutants survive.
+
+Knows which tests belong to which module; must not know what they test. Each mutant is a copy of the tree with one changed file. Its
+tests run in a fork of this process, which has imported pytest already: first quickly, and again with all their examples if
+nothing was noticed. A mutant whose tests do not end is noticed as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import hypothesis
+import pytest
+
+from tests.support.effort import default_seed
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Of a hundred mutants, how many may survive: some change nothing that can be observed.
+FLOOR = 12
+
+#: What is judged, and the tests that judge it, quick ones first.
+TARGETS = {
+    "eidos/semver.py": ("tests/ground/test_semver.py", "tests/property/test_semver.py", "tests/model/test_constraint.py"),
+    "eidos/recipe/resolver.py": ("tests/property/test_matching.py", "tests/property/test_merge.py", "tests/recipe"),
+    "eidos/server/rate_limiter.py": ("tests/property/test_ratelimit.py", "tests/server/test_app.py", "tests/server/test_limits.py"),
+    "eidos/http_wire/retry.py": ("tests/property/test_retry.py", "tests/http_wire", "tests/cli/test_recipe_server.py"),
+    "eidos/server/transport/connection.py": ("tests/server/test_wire.py", "tests/server/test_limits.py", "tests/server/test_workers.py"),
+    "eidos/bundle/verification.py": ("tests/bundle/test_places.py", "tests/bundle/test_lessons.py", "tests/bundle/test_cli.py"),
+    "eidos/redact/secret_names.py": ("tests/redact", "tests/property/test_secrets.py"),
+    "eidos/redact/secrets_in_text.py": ("tests/redact", "tests/property/test_secrets.py"),
+    "eidos/redact/unit_properties.py": ("tests/redact", "tests/collectors/test_systemd.py"),
+}
+
+_OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {}
+for one, other in (
+    *((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.In, ast.NotIn), (ast.Is, ast.IsNot)),
+    *((ast.And, ast.Or), (ast.Add, ast.Sub)),
+):
+    _OPPOSITES.update({one: other, other: one})
+
+
+class Mutant(NamedTuple):
+    """A module with one expression replaced."""
+
+    path: str
+    line: int
+    before: str
+    after: str
+    source: bytes
+
+    def __str__(self) -> str:
+        line = (ROOT / self.path).read_text().splitlines()[self.line - 1].strip()
+        return f"{self.path}:{self.line}: {self.before} → {self.after}   in   {line}"
+
+
+def mutants_of(path: str) -> Iterator[Mutant]:
+    """All mutants of a module, in the order of its lines."""
+    source = (ROOT / path).read_bytes()
+    lines = [0]
+    for line in source.splitlines(keepends=True):
+        lines.append(lines[-1] + len(line))
+    for node, changed in _replacements(ast.parse(source)):
+        start, end = lines[node.lineno - 1] + node.col_offset, lines[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+        after = ast.unparse(changed)
+        text = f"({after})".encode()
+        yield Mutant(path, node.lineno, ast.unparse(node), after, source[:start] + text + source[end:])
+
+
+def _replacements(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Expressions below a node, each with one that stands in for it; what only people or type checkers read stays as it is."""
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns") or isinstance(value, (ast.JoinedStr, ast.expr_context)):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST) or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+                continue
+            if isinstance(child, ast.expr):
+                yield from ((child, changed) for changed in _changed(child))
+                if name == "test" and isinstance(tree, (ast.If, ast.IfExp, ast.While)) and not isinstance(child, ast.Constant):
+                    yield child, ast.Constant(False)
+                    if not isinstance(tree, ast.While):
+                        yield child, ast.Constant(True)
+                if isinstance(tree, ast.Return) and not isinstance(child, ast.Constant):
+                    yield child, ast.Constant(None)
+            yield from _replacements(child)
+
+
+def _changed(node: ast.expr) -> Iterator[ast.expr]:
+    """Expressions that differ from this one in an operator or a limit."""
+    if isinstance(node, ast.Compare):
+        for at, operator in enumerate(node.ops):
+            ops = [_OPPOSITES[type(operator)]() if i == at else each for i, each in enumerate(node.ops)]
+            yield ast.Compare(node.left, ops, node.comparators)  # type: ignore[arg-type]  # the opposite of a comparison is one
+    elif isinstance(node, ast.BoolOp):
+        yield ast.BoolOp(_OPPOSITES[type(node.op)](), node.values)  # type: ignore[arg-type]  # the same
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPPOSITES:
+        yield ast.BinOp(node.left, _OPPOSITES[type(node.op)](), node.right)  # type: ignore[arg-type]  # the same
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node.operand
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        yield ast.Constant(node.value + 1)
+        yield ast.Constant(node.value - 1)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("min", "max"):
+        yield ast.Call(ast.Name("max" if node.func.id == "min" else "min", ast.Load()), node.args, node.keywords)
+
+
+class Quick:
+    """Settings of hypothesis for a run of which only the outcome counts."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile("quick", hypothesis.settings(), database=None, phases=phases)
+        hypothesis.settings.load_profile("quick")
+
+
+class Run(NamedTuple):
+    """Tests that run in a copy of the tree, as a process of their own."""
+
+    tree: Path
+    mutant: Mutant
+    effort: str
+    pid: int
+    began: float
+
+
+def start(tree: Path, mutant: Mutant, effort: str) -> Run:
+    """Run the tests of a mutant in ``tree``."""
+    place = tree / mutant.path
+    place.write_bytes(mutant.source)
+    stamp = place.stat().st_mtime_ns + random.SystemRandom().randrange(1 << 40)  # or bytecode of another mutant would be taken
+    os.utime(place, ns=(stamp, stamp))
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = run_tests(tree, TARGETS[mutant.path], effort)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return Run(tree, mutant, effort, pid, time.monotonic())
+
+
+def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
+    """Pytest's exit status; for a process that does nothing else. What is printed goes to a log beside the tree."""
+    os.setsid()
+    os.chdir(tree)
+    log = os.open("../log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for descriptor, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        os.dup2(target, descriptor)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("eidos", "tests", "build_zipapp")]:
+        del sys.modules[name]
+    sys.path[:] = [str(tree), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
+    flags = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", f"--effort={effort}"]
+    return int(pytest.main([*flags, *tests], plugins=[Quick()]))
+
+
+def judge(mutants: Iterable[Mutant], trees: list[Path], patience_s: float) -> Iterator[tuple[Mutant, bool]]:
+    """Each mutant, as soon as it is known, and whether it survived."""
+    waiting, free, running = list(mutants)[::-1], list(trees), dict[int, Run]()
+    while waiting or running:
+        while waiting and free:
+            run = start(free.pop(), waiting.pop(), "fast")
+            running[run.pid] = run
+        for run in list(running.values()):
+            pid, status = os.waitpid(run.pid, os.WNOHANG)
+            late = time.monotonic() - run.began > patience_s
+            if not pid and not late:
+                continue
+            end_processes(run.pid, reap=not pid)
+            del running[run.pid]
+            survived = not late and status == 0
+            if survived and run.effort == "fast":
+                again = start(run.tree, run.mutant, "normal")
+                running[again.pid] = again
+                continue
+            (run.tree / run.mutant.path).write_bytes((ROOT / run.mutant.path).read_bytes())
+            free.append(run.tree)
+            yield run.mutant, survived
+        time.sleep(0.02)
+
+
+def end_processes(leader: int, *, reap: bool) -> None:
+    """Kill what a run has left in its session."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    if reap:
+        os.waitpid(leader, 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.mutation", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE", help="modules to change [all that have an entry in TARGETS]")
+    parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants, drawn by the seed [all]")
+    parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
+    parser.add_argument("--patience", type=float, default=300, metavar="S", help="seconds after which tests do not end [300]")
+    options = parser.parse_args()
+    seed = default_seed(ROOT) if options.seed is None else options.seed
+    mutants = [mutant for path in options.files or TARGETS for mutant in mutants_of(path)]
+    total = len(mutants)
+    if options.sample is not None:
+        mutants = random.Random(seed).sample(mutants, min(options.sample, total))
+    print(f"{len(mutants)} of {total} mutants, --seed={seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="eidos-mutants-") as folder:
+        trees = [Path(folder, str(job), "tree") for job in range(options.jobs)]
+        for tree in trees:
+            shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist"))
+            if (ROOT.parent / "shared").is_dir():
+                (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
+        unchanged = [Mutant(path, 0, "", "", (ROOT / path).read_bytes()) for path in sorted({mutant.path for mutant in mutants})]
+        broken = [mutant.path for mutant, survived in judge(unchanged, trees, options.patience) if not survived]
+        if broken:
+            log = Path(folder, "0", "log").read_text(errors="replace")[-2000:]
+            print(f"{log}error: tests fail without a change: {', '.join(broken)}", file=sys.stderr)
+            return 1
+        survivors = 0
+        for mutant, survived in judge(mutants, trees, options.patience):
+            survivors += survived
+            if survived:
+                print(f"survived: {mutant}", flush=True)
+    print(f"{len(mutants)} mutants, {survivors} survived")
+    return 1 if survivors * 100 > FLOOR * len(mutants) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
