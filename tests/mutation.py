@@ -19,7 +19,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -153,9 +152,7 @@ def start(tree: Path, mutant: Mutant, effort: str) -> Run:
         status = 1
         try:
             status = run_tests(tree, TARGETS[mutant.path], effort)
-        except BaseException:
-            traceback.print_exc()
-        finally:
+        finally:  # nothing of this process's own must be undone
             sys.stdout.flush()
             os._exit(status)
     return Run(tree, mutant, effort, pid, time.monotonic())
