@@ -221,7 +221,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     files = {name: Path(path).read_bytes() for name, path in sources}
     for name, tree in parsed_data().items():
         files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
-    names = tuple(sorted(name.replace(".", "_") for name in collectors.names()))
+    names = tuple(sorted(name.replace(".", "_") for name in collectors.list_collectors()))
     constants = f"COMMIT = {commit()!r}\nDATA_DIGEST = {resources.data_digest()!r}\nCOLLECTORS = {names!r}\n"
     files["eidos/_build.py"] = f'"""What this build is; written by build_zipapp.py."""\n\n{constants}'.encode()
     sys.path[:] = sys_path

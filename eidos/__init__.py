@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.collectors import ClusterChoice
+    from eidos.collectors import ClusterSelection
     from eidos.errors import (
         DBusError,
         EidosError,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bundle",
-    "ClusterChoice",
+    "ClusterSelection",
     "Component",
     "Constraint",
     "DBusError",
@@ -97,7 +97,7 @@ __all__ = [
 
 #: Module → the public names that it defines.
 _PUBLIC_NAMES = {
-    "eidos.collectors": ("ClusterChoice",),
+    "eidos.collectors": ("ClusterSelection",),
     "eidos.errors": (
         *("DBusError", "EidosError", "IntegrityError", "InvalidData", "InvalidInput", "KubeError", "NotFound", "NvmlError"),
         *("Outdated", "RateLimited", "Timeout", "Unavailable"),

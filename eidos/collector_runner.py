@@ -10,7 +10,7 @@ import os
 import time
 
 from eidos import log
-from eidos.collectors import turn
+from eidos.collectors import start_order
 from eidos.errors import EidosError, NotApplicable, Outdated, Timeout, Unavailable
 from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SECRET, SKIPPED, UNREADABLE, VOLATILE, Gap, Outcome, Subtype
 from eidos.process.child import Child
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Callable
 
-    from eidos.collectors import Collect, Sources
+    from eidos.collectors import CollectFunction, Sources
     from eidos.process.child import Frame
     from eidos.process.thread_pool import Future
 
@@ -31,7 +31,7 @@ MAX_RUNNING = 5
 
 
 def run_collectors(
-    names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], Collect], fail_fast: bool, siblings: Sequence[Child]
+    names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], CollectFunction], fail_fast: bool, siblings: Sequence[Child]
 ) -> dict[str, Result]:
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
@@ -56,7 +56,7 @@ def run_collectors(
         return result
 
     try:
-        for name in sorted(names, key=turn):
+        for name in sorted(names, key=start_order):
             try:
                 children[name] = Child(_producer(name, sources, load_collector), [*siblings, *children.values()])
             except Unavailable as fault:
@@ -93,7 +93,7 @@ def run_collectors(
     return results
 
 
-def _producer(name: str, sources: Sources, load_collector: Callable[[str], Collect]) -> Callable[[], Iterator[Frame]]:
+def _producer(name: str, sources: Sources, load_collector: Callable[[str], CollectFunction]) -> Callable[[], Iterator[Frame]]:
     """The child's side of one collector: every part, and how it ended, as frames of plain values."""
 
     def produce() -> Iterator[Frame]:
@@ -125,12 +125,12 @@ def _producer(name: str, sources: Sources, load_collector: Callable[[str], Colle
 def _describe_bug(fault: Exception) -> str:
     import traceback
 
-    from eidos.redact.secrets_in_text import withhold_text
+    from eidos.redact.secrets_in_text import redact_text
 
     for line in traceback.format_exc().splitlines():
         log.debug(line)
     frame = traceback.extract_tb(fault.__traceback__)[-1]
-    return f"internal error at {os.path.basename(frame.filename)}:{frame.lineno}: {type(fault).__name__}: {withhold_text(str(fault))[0]}"
+    return f"internal error at {os.path.basename(frame.filename)}:{frame.lineno}: {type(fault).__name__}: {redact_text(str(fault))[0]}"
 
 
 def _as_texts(fields: dict[str, object]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import sys
 import time
 
 from eidos import __version__, collectors, log
-from eidos.collectors import ANY_CLUSTER, UNITS, ClusterChoice, Sources, is_cluster_wide
+from eidos.collectors import DEFAULT_CLUSTER, DEFAULT_UNITS, ClusterSelection, Sources, is_cluster_wide
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.record import Record
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eidos.bundle.verification import Wrong
     from eidos.collector_runner import Result
-    from eidos.collectors import Collect
+    from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
     from eidos.model.measurement import Measurement
@@ -46,18 +46,18 @@ class SnapshotOptions(Record):
 
     root: str = "/"
     collectors: tuple[str, ...] | None = None
-    units: tuple[str, ...] = UNITS
+    units: tuple[str, ...] = DEFAULT_UNITS
     volatile: bool = False
     timeout_s: float = 10.0
     fail_fast: bool = False
-    cluster: ClusterChoice = ANY_CLUSTER
+    cluster: ClusterSelection = DEFAULT_CLUSTER
     inapplicable: Mapping[str, str] = {}
 
 
 def take_snapshot(
     options: SnapshotOptions | None = None,
     *,
-    load_collector: Callable[[str], Collect] = collectors.load,
+    load_collector: Callable[[str], CollectFunction] = collectors.load_collector,
     environ: Mapping[str, str] = os.environ,
 ) -> Snapshot:
     """Read a host: a snapshot with the readings of each collector, and its outcome.
@@ -86,7 +86,7 @@ def take_snapshot(
     began = time.time()
     deadline = time.monotonic() + options.timeout_s
     host = Host(options.root)
-    names = tuple(collectors.names() if options.collectors is None else options.collectors)
+    names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster)
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.

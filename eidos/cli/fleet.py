@@ -209,7 +209,7 @@ def _report(folder: Folder, known: Rules, values: Values) -> int:
 
 def _selected(values: Values) -> list[str]:
     """The collectors that --only and --skip leave."""
-    everything = collectors.names()
+    everything = collectors.list_collectors()
     skipped = select_collectors(values["skip"], everything)
     selected = [name for name in (select_collectors(values["only"], everything) if values["only"] else everything) if name not in skipped]
     if not selected:

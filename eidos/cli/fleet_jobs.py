@@ -86,13 +86,13 @@ class Asked:
 
     def facts(self) -> Snapshot | None:
         """What is the same for all nodes, or None when nobody wants it; to be called while no thread runs."""
-        from eidos.collectors import ClusterChoice
+        from eidos.collectors import ClusterSelection
         from eidos.workflow import SnapshotOptions, take_snapshot
 
         wanted = [name for name in self._selected if collectors.is_cluster_wide(name)]
         if not wanted:
             return None
-        choice = ClusterChoice(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
+        choice = ClusterSelection(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
         return take_snapshot(SnapshotOptions(collectors=tuple(wanted), timeout_s=READING, cluster=choice))
 
     def answers(self) -> Generator[tuple[str, Answer], None, None]:
@@ -130,7 +130,7 @@ def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
         sent = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
     else:
         sent = payload.read_slim_program(values["program"] or argument or payload.running_program())
-    names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.names()]
+    names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.list_collectors()]
     return AgentOptions(
         namespace=check_dns_label(values["namespace"] or values["kube-namespace"] or AgentOptions.namespace, "namespace"),
         create_namespace=values["create-namespace"],

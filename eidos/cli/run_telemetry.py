@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from eidos.cli.options import Values
-    from eidos.collectors import Collect
+    from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
     from eidos.model.measurement import Outcome
     from eidos.model.recipe import Recipe
@@ -86,11 +86,11 @@ class RunTelemetry:
         caller = from_environment(os.environ)
         return caller.headers() if caller else {}
 
-    def collector_loader(self, names: Sequence[str]) -> Callable[[str], Collect]:
+    def collector_loader(self, names: Sequence[str]) -> Callable[[str], CollectFunction]:
         """The function that loads each of these collectors."""
         from eidos import collectors
 
-        return collectors.load
+        return collectors.load_collector
 
     def record_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Collectors have run."""
@@ -157,20 +157,20 @@ class RecordedRun(RunTelemetry):
         headers: dict[str, str] = step.context.headers()
         return headers
 
-    def collector_loader(self, names: Sequence[str]) -> Callable[[str], Collect]:
+    def collector_loader(self, names: Sequence[str]) -> Callable[[str], CollectFunction]:
         """A loader that notes, in memory shared with the parent, when each collector began: importing it takes time, too."""
         from eidos import collectors
 
         if not self._root.recorded:
-            return collectors.load
+            return collectors.load_collector
         import mmap
 
         self._names = tuple(names)
         starts_ns = self._starts_ns = memoryview(mmap.mmap(-1, 8 * len(names))).cast("q")
 
-        def load(name: str) -> Collect:
+        def load(name: str) -> CollectFunction:
             starts_ns[names.index(name)] = time.time_ns()
-            return collectors.load(name)
+            return collectors.load_collector(name)
 
         return load
 

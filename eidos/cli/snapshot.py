@@ -35,7 +35,7 @@ FILE_TIMEOUT_S, CLUSTER_TIMEOUT_S = 0.5, 5.0
 
 def collector_choices() -> dict[str, str]:
     """What ``--only``, ``--skip`` and ``--require`` take: each collector, and each type that several collectors share."""
-    names = collectors.names()
+    names = collectors.list_collectors()
     choices: dict[str, str] = {}
     for name in names:
         group = name.partition(".")[0]
@@ -146,11 +146,11 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     options = SnapshotOptions(
         root=values["root"],
         collectors=tuple(selected),
-        units=values["units"] or collectors.UNITS,
+        units=values["units"] or collectors.DEFAULT_UNITS,
         volatile=values["volatile"],
         timeout_s=left,
         fail_fast=values["fail-fast"],
-        cluster=collectors.ClusterChoice(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
+        cluster=collectors.ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
         inapplicable=_without_cluster(values, selected),
     )
     snapshot = take_snapshot(options, load_collector=telemetry.collector_loader(selected))
@@ -172,7 +172,7 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
 
 def _select(values: Values) -> tuple[list[str], list[str]]:
     """The collectors that run, and those of them that must be ok."""
-    names = collectors.names()
+    names = collectors.list_collectors()
     possible = list(names)
     if values["cluster-only"]:
         if values["root"] != "/":
@@ -229,7 +229,7 @@ def _emitter(values: Values) -> Callable[[Snapshot], str]:
 
 def _list(values: Values, selected: Sequence[str]) -> int:
     """Print the collectors and what each reads: as a tree when a format is requested, else in two columns."""
-    rows = {name: collectors.summary(name) for name in selected}
+    rows = {name: collectors.collector_summary(name) for name in selected}
     if values["format"] in ("yaml", "json"):
         text = serialize([{"name": name, "summary": summary} for name, summary in rows.items()], values["format"])
     else:

@@ -1,16 +1,39 @@
-"""The collectors: one file each, found by looking.
+"""The collectors: one module each, discovered by file name.
 
-Knows how a collector is named and found and what it is given; must not know any particular collector, nor how it is run.
+Knows how collectors are named, discovered and ordered, and what they get; must not know any particular collector, nor how it is run.
 
-A module ``<type>_<rest>.py`` (or ``<type>.py``) is the collector ``<type>.<rest>`` (or ``<type>``), and ``<type>`` (a key of
-:data:`eidos.model.measurement.TYPES`) says into which measurement its subtypes go. It has one function::
+To add one, write ``eidos/collectors/<type>_<name>.py`` and cases in ``tests/cases/<type>.<name>/``; nothing else is edited. The module
+is the collector ``<type>.<name>`` (``gpu.py`` and ``systemd.py`` have a type alone); ``<type>``, a key of
+:data:`eidos.model.measurement.TYPES`, is the measurement that its subtypes go into. Names that begin with ``_`` are no collectors.
+A complete one, below a docstring whose first line is what ``eidos snapshot --list`` shows::
 
-    def collect(sources: Sources) -> Iterator[Part]
+    PATH = "/proc/uptime"
 
-which yields each part as soon as it has it: what was yielded before a deadline or a crash is kept, and subtypes of one name are
-laid together. It raises
-:class:`~eidos.errors.NotApplicable` when the host has no such thing, any other :class:`~eidos.errors.EidosError` when it
-failed. Its docstring's first line is what ``eidos snapshot --list`` shows. Nothing else needs to be edited.
+
+    def parse_uptime(text: str) -> float:
+        return float(text.split()[0])
+
+
+    def collect(sources: Sources) -> Iterator[Part]:
+        try:
+            text = sources.host.read_text(PATH)
+        except FileMissing as fault:
+            raise NotApplicable(f"there is no {PATH}") from fault  # outcome: skipped
+        except FileUnreadable as fault:
+            yield Gap(UNREADABLE, PATH, fault.reason)  # outcome: partial
+            return
+        yield Subtype("uptime", {"seconds": parse_uptime(text)})  # outcome: ok
+
+The contract of ``collect``:
+
+* It yields each :class:`~eidos.model.measurement.Part` as soon as it has it: a ``Subtype`` of readings, or a ``Gap`` for what it looked
+  for and has no reading of. What was yielded before a deadline or a crash is in the document; subtypes of one name are merged.
+* It raises :class:`~eidos.errors.NotApplicable` when the host has no such source (outcome ``skipped``), and any other
+  :class:`~eidos.errors.EidosError` when it failed (outcome ``failed``). Any other exception is a bug, reported as ``failed``.
+* It reads files through ``sources.host`` alone, and changes nothing on the host.
+* A secret is replaced by means of :mod:`eidos.redact`, and counted with a ``Gap`` of kind ``SECRET``.
+* Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
+* It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
 """
 
 from __future__ import annotations
@@ -27,10 +50,10 @@ if TYPE_CHECKING:
     from eidos.files.host import Host
     from eidos.model.measurement import Part
 
-    Collect = Callable[["Sources"], Iterator[Part]]
+    CollectFunction = Callable[["Sources"], Iterator[Part]]
 
-#: The units that a GPU node stands on, in the order of DESIGN; ``--units`` replaces them.
-UNITS = (
+#: The systemd units that a GPU node depends on; ``--units`` replaces them.
+DEFAULT_UNITS = (
     "containerd.service",
     "docker.service",
     "kubelet.service",
@@ -42,68 +65,67 @@ UNITS = (
     "dcgm.service",
 )
 
-#: Those that take longest begin first, so that the others fit beside them.
-EARLY = ("os.sysctl", "gpu", "systemd")
+#: The slowest collectors, which start first, so that the others run beside them.
+SLOWEST = ("os.sysctl", "gpu", "systemd")
 
 
 def is_cluster_wide(name: str) -> bool:
-    """Whether a collector reads what is the same for every node of a cluster."""
+    """Whether a collector's readings are the same on every node of a cluster."""
     return name.startswith("k8s.") and name != "k8s.node"
 
 
-def turn(name: str) -> int:
-    """When a collector's turn comes: those that wait for a cluster come last, so that no host goes unread because one is silent."""
-    return 2 if name.startswith("k8s") else name not in EARLY
+def start_order(name: str) -> int:
+    """Sort key of a collector: those that wait for a cluster start last, so that a silent cluster leaves no reading of the host undone."""
+    return 2 if name.startswith("k8s") else name not in SLOWEST
 
 
-class ClusterChoice(Record):
-    """Which cluster is meant, where that is not left to the environment.
+class ClusterSelection(Record):
+    """Which cluster to read: ``kubeconfig``, ``context`` and ``namespace`` override the environment, as flags of kubectl do.
 
-    ``kubeconfig``, ``context`` and ``namespace`` are as kubectl takes them. ``stale`` is how many seconds old what a cluster said may be,
-    when it does not answer; None: there is no use for that.
+    ``stale_limit_s`` is the age up to which cached facts stand in for a cluster that does not answer; None: they do not.
     """
 
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
-    stale: float | None = None
+    stale_limit_s: float | None = None
 
 
-#: What the environment leads to.
-ANY_CLUSTER = ClusterChoice()
+#: The cluster that the environment selects.
+DEFAULT_CLUSTER = ClusterSelection()
 
 
 class Sources(Record):
-    """What a collector may draw on.
+    """What a collector may read from, and until when.
 
-    ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether readings that
-    change on their own are wanted; ``deadline`` is in seconds of ``time.monotonic()``; ``environ`` are the environment's variables.
+    ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether to yield readings that change
+    on their own; ``deadline`` is a time of ``time.monotonic()``; ``environ`` are the environment variables.
     """
 
     host: Host
-    units: tuple[str, ...] = UNITS
+    units: tuple[str, ...] = DEFAULT_UNITS
     volatile: bool = False
     deadline: float = float("inf")
     environ: Mapping[str, str] = {}
-    cluster: ClusterChoice = ANY_CLUSTER
+    cluster: ClusterSelection = DEFAULT_CLUSTER
 
 
-def names() -> tuple[str, ...]:
+def list_collectors() -> tuple[str, ...]:
     """Names of all collectors, in the order of :data:`TYPES`, then by name."""
     order = list(TYPES)
-    found = (module.replace("_", ".", 1) for module in _modules())
-    return tuple(sorted(found, key=lambda name: (order.index(name.partition(".")[0]), name)))
+    names = [module.replace("_", ".", 1) for module in _module_names()]
+    return tuple(sorted(names, key=lambda name: (order.index(name.partition(".")[0]), name)))
 
 
-def load(name: str) -> Collect:
+def load_collector(name: str) -> CollectFunction:
     """The ``collect`` function of the collector ``name``; NotFound when there is none."""
-    if name not in names():
-        raise NotFound(f"there is no collector {name!r}", hint=f"collectors are {', '.join(names())}")
-    collect: Collect = _import(name).collect
+    if name not in list_collectors():
+        raise NotFound(f"there is no collector {name!r}", hint=f"collectors are {', '.join(list_collectors())}")
+    collect: CollectFunction = _import(name).collect
     return collect
 
 
-def summary(name: str) -> str:
+def collector_summary(name: str) -> str:
     """The first line of the collector's docstring."""
     return (_import(name).__doc__ or "").strip().partition("\n")[0]
 
@@ -112,9 +134,9 @@ def _import(name: str) -> Any:
     return __import__(f"{__name__}.{name.replace('.', '_', 1)}", fromlist=["collect"])
 
 
-def _modules() -> tuple[str, ...]:
+def _module_names() -> tuple[str, ...]:
     try:
-        from eidos._build import COLLECTORS  # written into the archive: listing a zip costs an import of ``inspect``
+        from eidos._build import COLLECTORS  # written by the build: listing a zip would import ``inspect``
     except ImportError:
         import os
 

@@ -1,6 +1,6 @@
-"""What every collector of a cluster's facts has in common: how the cluster is found and asked, and what stands in when it is silent.
+"""Runs a collector against the Kubernetes API: connects, caches what it yielded, and falls back to the cache.
 
-Knows in which order that goes; must not know what is asked. It is no collector itself.
+Knows in which order that happens; must not know which objects are read. It is no collector itself.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from eidos.kube.fallback_cache import Kept
     from eidos.model.measurement import Part
 
-#: Seconds before the deadline at which a cluster is given up, so that there is time to say so; of a short time a fifth.
-MARGIN = 0.5
+#: Seconds before the deadline at which a request is given up, to leave time to report it; a fifth of the time when that is less.
+MARGIN_S = 0.5
 
 
-def facts(sources: Sources, name: str, read: Callable[[Client], Iterable[Part]], subject: str = "") -> Iterator[Part]:
-    """What ``read`` yields of the cluster that is meant; ``name`` is the collector's, ``subject`` what else its facts depend on.
+def collect_from_cluster(sources: Sources, name: str, read: Callable[[Client], Iterable[Part]], subject: str = "") -> Iterator[Part]:
+    """The parts that ``read`` yields of the selected cluster; ``name`` is the collector's, ``subject`` what else its parts depend on.
 
-    The facts are kept for a day on which the cluster does not answer. Raises NotApplicable for a captured tree and where no cluster is
-    configured, and what ``eidos.kube`` raises.
+    A complete result is cached for when the cluster does not answer. Raises NotApplicable for a captured tree and where no cluster is
+    configured, and whatever ``eidos.kube`` raises.
     """
     if not sources.host.is_running_system:
         raise NotApplicable("a captured tree: its cluster is not asked")
@@ -44,31 +44,31 @@ def facts(sources: Sources, name: str, read: Callable[[Client], Iterable[Part]],
     from eidos.kube.api_client import connect
     from eidos.kube.fallback_cache import Kept
 
-    kept = Kept(sources.environ, cluster, f"{name}/{subject}")
+    cache = Kept(sources.environ, cluster, f"{name}/{subject}")
     now = time.monotonic()
-    deadline = max(sources.deadline - MARGIN, now + (sources.deadline - now) * 0.8)
-    found: list[Part] = []
+    deadline = max(sources.deadline - MARGIN_S, now + (sources.deadline - now) * 0.8)
+    parts: list[Part] = []
     try:
         client = connect(cluster, deadline=deadline, environ=sources.environ)
         try:
             for part in read(client):
-                found.append(part)
+                parts.append(part)
                 yield part
         finally:
             client.close()
     except (KubeError, Timeout) as fault:
-        if choice.stale is None or found or not unreachable(fault):
+        if choice.stale_limit_s is None or parts or not is_unreachable(fault):
             raise
-        yield from _stale(kept, choice.stale, fault)
+        yield from _stale_parts(cache, choice.stale_limit_s, fault)
         return
-    if not any(isinstance(part, Gap) and part.kind == UNREADABLE for part in found):
-        kept.keep(found)
+    if not any(isinstance(part, Gap) and part.kind == UNREADABLE for part in parts):
+        cache.keep(parts)
 
 
-def _stale(kept: Kept, most: float, fault: EidosError) -> Iterator[Part]:
-    """What is kept, and then Outdated; ``fault``, with the reason why nothing is, when that cannot stand in."""
+def _stale_parts(cache: Kept, limit_s: float, fault: EidosError) -> Iterator[Part]:
+    """The cached parts, then Outdated; raises ``fault``, with the reason added, when the cache has none to use."""
     try:
-        age, parts = kept.last(most)
+        age, parts = cache.last(limit_s)
     except NotFound as why:
         fault.message += f"; {why.message}"
         raise fault from why
@@ -77,13 +77,13 @@ def _stale(kept: Kept, most: float, fault: EidosError) -> Iterator[Part]:
     raise Outdated(fault.message, fault.hint, age) from fault
 
 
-def unreachable(fault: EidosError) -> bool:
-    """Whether nobody answered for the cluster, or only to say that it cannot answer now."""
+def is_unreachable(fault: EidosError) -> bool:
+    """Whether the cluster did not answer, or answered that it cannot now."""
     return not isinstance(fault, KubeError) or fault.may_pass
 
 
-def listed(client: Client, path: str, add: Callable[[dict[str, Any]], object]) -> None:
-    """Give each object of a list to ``add``, page by page, so that no more than a page or two is held."""
+def for_each_object(client: Client, path: str, add: Callable[[dict[str, Any]], object]) -> None:
+    """Call ``add`` with each object of a list, page by page, so that no more than two pages are in memory."""
     for page in client.pages(path):
-        for each in page:
-            add(each)
+        for item in page:
+            add(item)

@@ -1,21 +1,21 @@
 """NVIDIA GPUs: the driver, and every GPU with its identity, modes, limits, links and health.
 
-Knows in which order the sources are tried and what to say when they disagree; must not know NVML or the XML of nvidia-smi (the
-package ``nvidia`` does).
+Knows in which order the sources are tried and what to report when they disagree; must not know NVML or the XML of nvidia-smi, which
+:mod:`eidos.nvidia` reads.
 
 NVML comes first. When it cannot be used, ``nvidia-smi -q -x`` is parsed instead and the reason is reported; what only NVML has is then
 unreadable. A machine without any trace of a driver costs a few dozen stat(2) calls and a look at the PCI bus: no library is loaded. Both
 sources describe the running kernel, so a captured tree has neither.
 
-Subtypes: ``smi`` (the driver, and what the first GPU is), then ``gpu-0``, ``gpu-1`` … in NVML's order, and ``gpu-0.volatile`` … with what
-changes on its own. Real input is whatever these return; an answer ends up like this:
+Subtypes: ``smi`` (the driver, and the identity of the first GPU), then ``gpu-0``, ``gpu-1`` … in NVML's order, and ``gpu-0.volatile`` …
+with readings that change on their own. Values become parts like this:
 
 >>> values = {"uuid": "GPU-ab6ab95d", "ecc.current": "Enabled", "retired-pages.pending": NoReading("not supported")}
->>> list(parts("gpu-0", values))
+>>> list(subtype_parts("gpu-0", values))
 [Gap(kind='absent', what='gpu-0/retired-pages.pending', why='not supported'), \
 Subtype(name='gpu-0', data={'uuid': 'GPU-ab6ab95d', 'ecc.current': 'Enabled'}, context={})]
 
-NVML is not shut down: the process ends after this, and that call can hang like any other.
+NVML is not shut down: the process exits after this, and that call can hang like any other.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from eidos.nvidia.nvml import Nvml
     from eidos.nvidia.nvml_readings import ReadingSource
 
-#: Seconds before the deadline at which nvidia-smi is given up, so that there is time to say so.
-_MARGIN = 0.3
+#: Seconds before the deadline at which nvidia-smi is given up, to leave time to report it.
+_MARGIN_S = 0.3
 
 
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``smi``, then each GPU as soon as it is complete.
 
-    Raises NotApplicable where no driver is at work, NvmlError where one is and neither NVML nor nvidia-smi answers.
+    Raises NotApplicable where no driver runs, NvmlError where one does and neither NVML nor nvidia-smi answers.
     """
     host = sources.host
     installed = driver_files.find_driver(host)
@@ -53,14 +53,14 @@ def collect(sources: Sources) -> Iterator[Part]:
         version = installed.version or "files, or what may be some"
         raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {version})")
     try:
-        nvml = _open(sources, installed)
+        nvml = _open_nvml(sources, installed)
     except NvmlError as fault:
         yield from _from_smi(sources, installed, fault)
         return
     yield from _from_nvml(sources, installed, nvml)
 
 
-def parts(name: str, answers: Mapping[str, GpuValue]) -> Iterator[Part]:
+def subtype_parts(name: str, answers: Mapping[str, GpuValue]) -> Iterator[Part]:
     """The gaps among ``answers``, then the subtype with the rest."""
     data = {}
     for key, answer in answers.items():
@@ -88,8 +88,8 @@ def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     )
 
 
-def _open(sources: Sources, installed: driver_files.InstalledDriver) -> Nvml:
-    """NVML from the first library that can be loaded; NvmlError says what became of all of them."""
+def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvml:
+    """NVML from the first library that can be loaded; NvmlError says why each of them failed."""
     from eidos.nvidia.nvml import LIBRARY_NOT_FOUND, VERSION_MISMATCH, Nvml
 
     tried = []
@@ -132,9 +132,9 @@ def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: 
     except NvmlError as fault:
         count = 0
         top["gpu-count"] = _no_reading(fault)
-    yield from _versions(installed, top["driver"])
-    # What the driver says comes before any GPU is touched: one that hangs does not take it along.
-    yield from parts("smi", top)
+    yield from _check_versions(installed, top["driver"])
+    # The driver's readings are yielded before any GPU is queried: a GPU that hangs does not cost them.
+    yield from subtype_parts("smi", top)
     bus_ids: list[str | None] = []
     for index in range(count):
         name = f"gpu-{index}"
@@ -142,23 +142,23 @@ def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: 
             gpu = nvml.call("nvmlDeviceGetHandleByIndex", index)
         except NvmlError as fault:
             if index == 0:
-                yield from parts("smi", dict.fromkeys(FIRST_GPU_KEYS.values(), _no_reading(fault)))
+                yield from subtype_parts("smi", dict.fromkeys(FIRST_GPU_KEYS.values(), _no_reading(fault)))
             yield Gap(UNREADABLE, name, fault.message)
             bus_ids.append(None)
             continue
-        answers = _ask(nvml, gpu, nvml_readings.CONFIGURATION)
+        answers = _read_answers(nvml, gpu, nvml_readings.CONFIGURATION)
         if index == 0:
-            yield from parts("smi", {key: answers[own] for own, key in FIRST_GPU_KEYS.items()})
+            yield from subtype_parts("smi", {key: answers[own] for own, key in FIRST_GPU_KEYS.items()})
         bus_ids.append(_bus_id(answers))
-        _near(sources, answers)
-        yield from parts(name, answers)
+        _add_numa_node(sources, answers)
+        yield from subtype_parts(name, answers)
         if sources.volatile:
-            yield from parts(name + VOLATILE, _ask(nvml, gpu, nvml_readings.VOLATILE))
+            yield from subtype_parts(name + VOLATILE, _read_answers(nvml, gpu, nvml_readings.VOLATILE))
     if not isinstance(top["gpu-count"], NoReading):
-        yield from _against_bus(sources, bus_ids, "NVML")
+        yield from _check_against_bus(sources, bus_ids, "NVML")
 
 
-def _ask(nvml: Nvml, gpu: Any, reading_sources: Sequence[ReadingSource]) -> dict[str, GpuValue]:
+def _read_answers(nvml: Nvml, gpu: Any, reading_sources: Sequence[ReadingSource]) -> dict[str, GpuValue]:
     answers: dict[str, GpuValue] = {}
     for source in reading_sources:
         try:
@@ -182,7 +182,7 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
     try:
         if sources.host.root != "/":
             raise NotFound("nvidia-smi is not run from another root")
-        document = nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(nvidia_smi.find_nvidia_smi(), sources.deadline - _MARGIN))
+        document = nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(nvidia_smi.find_nvidia_smi(), sources.deadline - _MARGIN_S))
     except EidosError as other:
         if not installed.is_loaded and fault.status == DRIVER_NOT_LOADED:
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
@@ -193,29 +193,29 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
         "cuda-version": nvidia_smi_readings.cuda_version(document),
         "gpu-count": nvidia_smi_readings.gpu_count(document),
     }
-    yield from _versions(installed, top["driver"])
+    yield from _check_versions(installed, top["driver"])
     if not document.gpus:
-        yield from parts("smi", top)
+        yield from subtype_parts("smi", top)
     bus_ids: list[str | None] = []
     for index, elements in enumerate(document.gpus):
         name = f"gpu-{index}"
         values = nvidia_smi_readings.configuration(elements)
         answers = {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.CONFIGURATION for key in source.keys}
         if index == 0:
-            yield from parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU_KEYS.items()}})
+            yield from subtype_parts("smi", {**top, **{key: answers[own] for own, key in FIRST_GPU_KEYS.items()}})
         bus_ids.append(_bus_id(answers))
-        _near(sources, answers)
-        yield from parts(name, answers)
+        _add_numa_node(sources, answers)
+        yield from subtype_parts(name, answers)
         if sources.volatile:
             values = nvidia_smi_readings.volatile(elements)
-            yield from parts(
+            yield from subtype_parts(
                 name + VOLATILE,
                 {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.VOLATILE for key in source.keys},
             )
-    yield from _against_bus(sources, bus_ids, "nvidia-smi")
+    yield from _check_against_bus(sources, bus_ids, "nvidia-smi")
 
 
-def _versions(installed: driver_files.InstalledDriver, answered: GpuValue) -> Iterator[Part]:
+def _check_versions(installed: driver_files.InstalledDriver, answered: GpuValue) -> Iterator[Part]:
     if installed.version is not None and not isinstance(answered, NoReading) and answered != installed.version:
         yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {installed.version}, yet the driver says {answered}")
 
@@ -225,8 +225,8 @@ def _bus_id(answers: Mapping[str, GpuValue]) -> str | None:
     return normalize_bus_id(bus_id) if isinstance(bus_id, str) else None
 
 
-def _near(sources: Sources, answers: dict[str, GpuValue]) -> None:
-    """Add ``pci.numa-node``: the host's NUMA node next to the GPU, which sysfs knows and NVML does not."""
+def _add_numa_node(sources: Sources, answers: dict[str, GpuValue]) -> None:
+    """Add ``pci.numa-node``: the NUMA node that the GPU is attached to, which sysfs has and NVML has not."""
     bus_id = _bus_id(answers)
     answer: GpuValue
     try:
@@ -243,8 +243,8 @@ def _near(sources: Sources, answers: dict[str, GpuValue]) -> None:
     answers["pci.numa-node"] = answer
 
 
-def _against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
-    """Say which NVIDIA devices are on the PCI bus and not among those that the driver showed: seven of eight."""
+def _check_against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
+    """Yield a gap for each NVIDIA device on the PCI bus that the driver does not show: seven of eight."""
     try:
         devices = driver_files.pci_devices(sources.host)
     except NotFound:

@@ -2,9 +2,9 @@
 
 Knows how images are named and which fields of a pod name them; must not know how pods are listed.
 
-Two kinds of keys, which never meet, because only those of the second have a slash. The name alone (the last part of the path) → tag, as
-the Go program wrote it; where one name has several tags, from one registry or from several, it is the lowest of them and the context names
-the others. And the whole reference → digest as the container runtime resolved it, several of them where a tag was moved between two pulls:
+There are two kinds of keys, and only the second has a slash. The name alone (the last component of the path) → tag, as the Go program
+wrote it; where one name has several tags, of one registry or of several, it is the lowest of them and the context lists the others. And
+the complete reference → digest as the container runtime resolved it, several where a tag was moved between two pulls:
 
 >>> images = Images()
 >>> status = {"name": "a", "imageID": "nvcr.io/nvidia/driver@sha256:39ba28c2"}
@@ -16,7 +16,7 @@ the others. And the whole reference → digest as the container runtime resolved
 
 from __future__ import annotations
 
-from eidos.collectors._cluster_source import facts, listed
+from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
 from eidos.model.measurement import Subtype
 from eidos.model.snapshot import natural
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from eidos.kube.api_client import Client
     from eidos.model.measurement import Part, Readings
 
-#: Lists of containers in a pod's spec, and where its status has what became of them (Kubernetes API, PodSpec and PodStatus).
-KINDS = {
+#: List of containers in a pod's spec → the list of their statuses (Kubernetes API, PodSpec and PodStatus).
+CONTAINER_FIELDS = {
     "containers": "containerStatuses",
     "initContainers": "initContainerStatuses",
     "ephemeralContainers": "ephemeralContainerStatuses",
 }
 
-#: What stands in place of a digest that nobody knows yet.
+#: The value in place of a digest that is not resolved yet.
 NOT_PULLED = "not pulled"
 
-#: The registry of a name without one, and the folder of its own images (distribution/reference, "normalized names").
+#: The registry of a name without one, and the namespace of its official images (distribution/reference, "normalized names").
 _REGISTRY, _LIBRARY = "docker.io", "library/"
 
 
-def parse(image: str) -> tuple[str, str, str]:
-    """Repository with its registry (as far as it is said), tag and digest of an image as a pod names it; what is not said is "".
+def parse_image_reference(image: str) -> tuple[str, str, str]:
+    """Repository (with its registry, if it is named), tag and digest of an image reference; what is missing is "".
 
-    >>> parse("registry.example.com:5000/research/trainer:2025.09"), parse("cilium:v1.17.7@sha256:8873")
+    >>> parse_image_reference("registry.example.com:5000/research/trainer:2025.09"), parse_image_reference("cilium:v1.17.7@sha256:8873")
     (('registry.example.com:5000/research/trainer', '2025.09', ''), ('cilium', 'v1.17.7', 'sha256:8873'))
     """
     name, _, digest = image.partition("@")
@@ -55,11 +55,13 @@ def parse(image: str) -> tuple[str, str, str]:
     return folder + slash + last, tag, digest
 
 
-def full(repository: str, resolved: str = "") -> str:
-    """``repository`` with a registry: its own, else that of ``resolved`` (what the runtime found), else the default one.
+def qualify_repository(repository: str, resolved: str = "") -> str:
+    """``repository`` with a registry: its own, else that of ``resolved`` (the runtime's name for it), else the default one.
 
-    >>> full("busybox"), full("nvidia/cuda"), full("localhost/py"), full("busybox", "quay.example.com/mirror/busybox")
-    ('docker.io/library/busybox', 'docker.io/nvidia/cuda', 'localhost/py', 'quay.example.com/mirror/busybox')
+    >>> [qualify_repository(name) for name in ("busybox", "nvidia/cuda", "localhost/py")]
+    ['docker.io/library/busybox', 'docker.io/nvidia/cuda', 'localhost/py']
+    >>> qualify_repository("busybox", "quay.example.com/mirror/busybox")
+    'quay.example.com/mirror/busybox'
     """
     first, slash, _ = repository.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
@@ -70,46 +72,46 @@ def full(repository: str, resolved: str = "") -> str:
 
 
 class Images:
-    """The images of the pods that were added; what is kept grows with the images, not with the pods."""
+    """The images of the pods that were added; its size grows with the images, not with the pods."""
 
     def __init__(self) -> None:
         self._tags: dict[str, set[str]] = {}
         self._digests: dict[str, set[str]] = {}
 
     def add(self, pod: dict[str, Any]) -> None:
-        """Take the images of all kinds of containers of a pod, as the API gives it."""
+        """Add the images of all containers of a pod, as the API returns it."""
         spec, status = pod.get("spec") or {}, pod.get("status") or {}
-        for kind, statuses in KINDS.items():
+        for kind, statuses in CONTAINER_FIELDS.items():
             containers = spec.get(kind)
             if not containers:
                 continue
-            found = {each.get("name"): each.get("imageID") or "" for each in status.get(statuses) or ()}
+            image_ids = {each.get("name"): each.get("imageID") or "" for each in status.get(statuses) or ()}
             for container in containers:
                 image = container.get("image")
                 if image:
-                    self._add(image, found.get(container.get("name"), ""))
+                    self._add(image, image_ids.get(container.get("name"), ""))
 
     def _add(self, image: str, image_id: str) -> None:
-        repository, tag, digest = parse(image)
-        # Docker says docker-pullable://name@digest; a digest without a name is that of the image's configuration, no registry knows it.
-        resolved, at, found = image_id.rpartition("://")[2].rpartition("@")
-        if not at and found:
-            found = f"id {found}"
+        repository, tag, digest = parse_image_reference(image)
+        # Docker reports docker-pullable://name@digest; a digest without a name is the image configuration's, which no registry knows.
+        resolved, at, image_digest = image_id.rpartition("://")[2].rpartition("@")
+        if not at and image_digest:
+            image_digest = f"id {image_digest}"
         if not tag and not digest:
             tag = "latest"
         name = repository.rpartition("/")[2]
         self._tags.setdefault(name, set()).add(tag or digest)
-        key = full(repository, resolved) + (f":{tag}" if tag else "")
-        known = self._digests.setdefault(key, set())
-        if digest or found:
-            known.add(digest or found)
+        key = qualify_repository(repository, resolved) + (f":{tag}" if tag else "")
+        digests = self._digests.setdefault(key, set())
+        if digest or image_digest:
+            digests.add(digest or image_digest)
 
     def readings(self) -> tuple[Readings, dict[str, str]]:
-        """Tag by name and digest by reference; and which other tags a name has."""
+        """Name → tag and reference → digests; and as context, name → its other tags."""
         data: Readings = {}
         context: dict[str, str] = {}
         for name, tags in self._tags.items():
-            # A digest says nothing to whoever compares versions.
+            # Digests sort last: they do not tell a version.
             first, *others = sorted(tags, key=lambda tag: (":" in tag, natural(tag)))
             data[name] = first
             if others:
@@ -120,10 +122,10 @@ class Images:
 
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``image``."""
-    return facts(sources, "k8s.image", _read)
+    return collect_from_cluster(sources, "k8s.image", _read)
 
 
 def _read(client: Client) -> Iterator[Part]:
     images = Images()
-    listed(client, "/api/v1/pods", images.add)
+    for_each_object(client, "/api/v1/pods", images.add)
     yield Subtype("image", *images.readings())

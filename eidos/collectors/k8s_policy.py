@@ -1,26 +1,26 @@
 """Policies of NVIDIA's operators: the specs of ClusterPolicy, GPUCluster, NVIDIADriver and NicClusterPolicy objects.
 
-Knows which kinds there are and how a spec becomes readings; must not know what the fields mean.
+Knows which kinds exist and how a spec becomes readings; must not know what the fields mean.
 
-A spec is flattened as the Go program did: a key for each leaf, dots between, texts as values, lists as JSON; what is empty leaves nothing.
-The keys of the ClusterPolicy that the operator follows stand alone; those of every other object follow its kind and name, so that none
-overwrites another. (Of several ClusterPolicies the operator follows one and gives the others the state ``ignored``.)
+A spec is flattened as the Go program did: a key for each leaf, components joined by dots, scalars as text, lists as JSON; empty values are
+left out. The keys of the ClusterPolicy that the operator follows have no prefix; those of every other object are prefixed by its kind
+and name, so that none overwrites another. (Of several ClusterPolicies the operator follows one and sets the others' state to ``ignored``.)
 
->>> flat({"driver": {"version": "580.82.07", "enabled": True, "env": []}, "daemonsets": {"tolerations": [{"operator": "Exists"}]}})
+>>> flatten_spec({"driver": {"version": "580.82.07", "enabled": True, "env": []}, "daemonsets": {"tolerations": [{"operator": "Exists"}]}})
 ({'driver.version': '580.82.07', 'driver.enabled': 'true', 'daemonsets.tolerations': '[{"operator":"Exists"}]'}, ())
->>> flat({"driver": {"env": [{"name": "NGC_API_KEY", "value": "nvapi-1"}]}})
+>>> flatten_spec({"driver": {"env": [{"name": "NGC_API_KEY", "value": "nvapi-1"}]}})
 ({'driver.env': '[{"name":"NGC_API_KEY","value":"<withheld>"}]'}, ('driver.env',))
 
-A field named after a secret holds the name of a Secret in these kinds, and stays; the value of a variable so named is withheld.
+A field named after a secret holds the name of a Secret in these kinds, and stays; the value of a variable of such a name is redacted.
 """
 
 from __future__ import annotations
 
-from eidos.collectors._cluster_source import facts, unreachable
+from eidos.collectors._cluster_source import collect_from_cluster, is_unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Subtype
 from eidos.model.record import Record
-from eidos.redact.secrets_in_text import withhold_text, withhold_value
+from eidos.redact.secrets_in_text import redact_text, redact_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from eidos.model.measurement import Part, Readings
 
 
-class Kind(Record):
-    """A kind of object: its name, the group and version that serve it, and its plural there. All are cluster-scoped."""
+class PolicyKind(Record):
+    """A custom resource: kind, API group and version, and plural. All are cluster-scoped."""
 
     name: str
     group: str
@@ -48,33 +48,33 @@ class Kind(Record):
 
 #: NVIDIA/gpu-operator, api/nvidia/v1 and v1alpha1; Mellanox/network-operator, api/v1alpha1.
 KINDS = (
-    Kind("ClusterPolicy", "nvidia.com", "v1", "clusterpolicies"),
-    Kind("GPUCluster", "nvidia.com", "v1alpha1", "gpuclusters"),
-    Kind("NVIDIADriver", "nvidia.com", "v1alpha1", "nvidiadrivers"),
-    Kind("NicClusterPolicy", "mellanox.com", "v1alpha1", "nicclusterpolicies"),
+    PolicyKind("ClusterPolicy", "nvidia.com", "v1", "clusterpolicies"),
+    PolicyKind("GPUCluster", "nvidia.com", "v1alpha1", "gpuclusters"),
+    PolicyKind("NVIDIADriver", "nvidia.com", "v1alpha1", "nvidiadrivers"),
+    PolicyKind("NicClusterPolicy", "mellanox.com", "v1alpha1", "nicclusterpolicies"),
 )
 
-#: The kind whose keys the Go program wrote, and the state of one that the operator does not follow.
-_PLAIN, _IGNORED = "ClusterPolicy", "ignored"
+#: The kind whose keys have no prefix, as the Go program wrote them, and the state of an object that the operator does not follow.
+_UNPREFIXED, _IGNORED = "ClusterPolicy", "ignored"
 
 
-def flat(spec: dict[str, Any], prefix: str = "") -> tuple[Readings, tuple[str, ...]]:
-    """The readings of a spec, and the keys of those in which something is withheld."""
+def flatten_spec(spec: dict[str, Any], prefix: str = "") -> tuple[Readings, tuple[str, ...]]:
+    """The readings of a spec, and the keys of those that are redacted."""
     data: Readings = {}
-    hidden = []
+    redacted = []
     for key, value in _leaves(spec, prefix):
         if isinstance(value, list):
             import json
 
-            clean, found = _clean(value)
+            clean, is_redacted = _redact_json(value)
             text = json.dumps(clean, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         else:
-            text, count = withhold_text(_text(value))
-            found = count > 0
+            text, count = redact_text(_text(value))
+            is_redacted = count > 0
         data[key] = text
-        if found:
-            hidden.append(key)
-    return data, tuple(hidden)
+        if is_redacted:
+            redacted.append(key)
+    return data, tuple(redacted)
 
 
 def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -89,31 +89,31 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def _clean(value: Any) -> tuple[Any, bool]:
-    """``value`` without secrets, and whether there was one; a name beside a value is what the value is called."""
+def _redact_json(value: Any) -> tuple[Any, bool]:
+    """``value``, redacted, and whether it was; in a mapping with ``name`` and ``value``, the one names the other."""
     if isinstance(value, str):
-        text, count = withhold_text(value)
+        text, count = redact_text(value)
         return text, count > 0
     if isinstance(value, list):
-        cleaned = [_clean(each) for each in value]
-        return [each for each, _ in cleaned], any(found for _, found in cleaned)
+        cleaned = [_redact_json(each) for each in value]
+        return [each for each, _ in cleaned], any(is_redacted for _, is_redacted in cleaned)
     if isinstance(value, dict):
-        pairs = {key: _clean(each) for key, each in value.items()}
+        pairs = {key: _redact_json(each) for key, each in value.items()}
         if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
-            pairs["value"] = withhold_value(value["name"], value["value"])
-        return {key: each for key, (each, _) in pairs.items()}, any(found for _, found in pairs.values())
+            pairs["value"] = redact_value(value["name"], value["value"])
+        return {key: each for key, (each, _) in pairs.items()}, any(is_redacted for _, is_redacted in pairs.values())
     return value, False
 
 
-def parts(objects: Iterable[dict[str, Any]], kind: Kind) -> Iterator[Part]:
-    """What the objects of one kind say."""
-    found = sorted(objects, key=lambda each: (_state(each) == _IGNORED, each["metadata"].get("creationTimestamp") or "", _name(each)))
-    if not found:
+def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind) -> Iterator[Part]:
+    """The readings of the objects of one kind."""
+    ordered = sorted(objects, key=lambda each: (_state(each) == _IGNORED, each["metadata"].get("creationTimestamp") or "", _name(each)))
+    if not ordered:
         yield Gap(ABSENT, kind.resource, "there is none")
-    for number, each in enumerate(found):
-        prefix = "" if kind.name == _PLAIN and number == 0 else f"{kind.name.lower()}/{_name(each)}/"
-        data, hidden = flat(each.get("spec") or {}, prefix)
-        for key in hidden:
+    for number, each in enumerate(ordered):
+        prefix = "" if kind.name == _UNPREFIXED and number == 0 else f"{kind.name.lower()}/{_name(each)}/"
+        data, redacted = flatten_spec(each.get("spec") or {}, prefix)
+        for key in redacted:
             yield Gap(SECRET, key, "a secret")
         yield Subtype("policy", data)
 
@@ -129,9 +129,9 @@ def _state(each: dict[str, Any]) -> str:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``policy``; a kind that is not installed is absent, one that may not be listed unreadable.
 
-    Raises KubeError when none of those that are installed can be read, NotFound when whoever answers is no API server.
+    Raises KubeError when none of the installed kinds can be read, NotFound when the server is no API server.
     """
-    return facts(sources, "k8s.policy", _read)
+    return collect_from_cluster(sources, "k8s.policy", _read)
 
 
 def _read(client: Client) -> Iterator[Part]:
@@ -139,26 +139,26 @@ def _read(client: Client) -> Iterator[Part]:
     absent = 0
     for kind in KINDS:
         try:
-            found = [_short(each) for each in client.items(f"/apis/{kind.group}/{kind.version}/{kind.plural}")]
+            objects = [_strip_object(each) for each in client.items(f"/apis/{kind.group}/{kind.version}/{kind.plural}")]
         except (NotFound, KubeError, Timeout) as fault:
             if isinstance(fault, NotFound) or not _is_served(client, kind, fault):
                 absent += 1
                 yield Gap(ABSENT, kind.resource, "not installed")
                 continue
-            if unreachable(fault):
+            if is_unreachable(fault):
                 raise
             faults.append(fault)
             yield Gap(UNREADABLE, kind.resource, fault.message)
         else:
-            yield from parts(found, kind)
+            yield from policy_parts(objects, kind)
     if faults and len(faults) + absent == len(KINDS):
         raise faults[0]
-    if absent == len(KINDS):  # unless it knows nothing at all, which is how somebody else at this address answers
+    if absent == len(KINDS):  # which is also how a server that is no API server answers
         _check_api(client)
 
 
 def _check_api(client: Client) -> None:
-    """Raise NotFound when what answers is no API server: one has a version, whether it may be seen or not."""
+    """Raise NotFound unless the server has ``/version``, as every API server does, if only to forbid it."""
     try:
         client.get("/version")
     except KubeError as fault:
@@ -166,8 +166,8 @@ def _check_api(client: Client) -> None:
             raise
 
 
-def _short(each: dict[str, Any]) -> dict[str, Any]:
-    """What of an object is needed: its history of writers is often larger than the rest."""
+def _strip_object(each: dict[str, Any]) -> dict[str, Any]:
+    """The needed fields of an object: its managedFields are often larger than the rest."""
     return {
         "metadata": {name: each["metadata"].get(name) for name in ("name", "creationTimestamp")},
         "spec": each.get("spec"),
@@ -175,11 +175,11 @@ def _short(each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_served(client: Client, kind: Kind, fault: EidosError) -> bool:
-    """Whether there is such a kind, although it could not be listed; True when nobody says.
+def _is_served(client: Client, kind: PolicyKind, fault: EidosError) -> bool:
+    """Whether a kind that could not be listed is installed; True when that cannot be determined.
 
-    The right is asked for before the kind is looked up: whoever may not list it gets 403 for one that is not installed. Discovery, which
-    everybody may ask, knows.
+    Authorization comes before the lookup of the kind, so a user without the right gets 403 for one that is not installed, too. Discovery,
+    which every user may read, tells.
     """
     if not isinstance(fault, KubeError) or fault.status != 403:
         return True

@@ -1,14 +1,14 @@
 r"""Loaded kernel modules, from /proc/modules.
 
-Knows the form of that file; must not know any module. A line (the kernel's kernel/module/procfs.c) has name, size, references,
+Knows the format of that file; must not know any module. A line (the kernel's kernel/module/procfs.c) has name, size, references,
 users, state, address and taints::
 
     nvidia_uvm 2080768 4 - Live 0x0000000000000000 (POE)
     nvidia 56819712 21 nvidia_uvm,nvidia_modeset, Live 0x0000000000000000 (POE)
 
-and becomes ``nvidia: true``. What is built into the kernel is not among them.
+and becomes ``nvidia: true``. Modules that are built into the kernel are not listed.
 
->>> parse("nvidia 56819712 21 nvidia_uvm, Live 0x0000000000000000 (POE)\n")
+>>> parse_modules("nvidia 56819712 21 nvidia_uvm, Live 0x0000000000000000 (POE)\n")
 (['nvidia'], [])
 """
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 PATH = "/proc/modules"
 
 
-def parse(text: str) -> tuple[list[str], list[int]]:
-    """Names of the modules, and the numbers of lines that describe none."""
+def parse_modules(text: str) -> tuple[list[str], list[int]]:
+    """Names of the modules, and the numbers of malformed lines."""
     names: list[str] = []
     malformed: list[int] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -42,18 +42,18 @@ def parse(text: str) -> tuple[list[str], list[int]]:
 
 
 def collect(sources: Sources) -> Iterator[Part]:
-    """Yield the modules, and a gap when some lines could not be understood; a kernel without modules has no such file."""
+    """Yield the modules, and a gap for malformed lines; a kernel without module support has no such file."""
     try:
-        text, whole = decode_text(sources.host.read_bytes(PATH))
+        text, is_utf8 = decode_text(sources.host.read_bytes(PATH))
     except FileMissing as fault:
         why = "this kernel loads none" if sources.host.is_running_system else "the tree has none"
         raise NotApplicable(f"no modules: {why} (there is no {PATH})") from fault
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
-    if not whole:
+    if not is_utf8:
         yield Gap(UNREADABLE, PATH, NOT_TEXT)
-    names, malformed = parse(text)
+    names, malformed = parse_modules(text)
     if malformed:
         more = f" and {len(malformed) - 1} more" if len(malformed) > 1 else ""
         yield Gap(UNREADABLE, PATH, f"line {malformed[0]}{more}: no module's")

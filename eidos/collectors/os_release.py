@@ -1,17 +1,17 @@
 r"""The distribution and its version, from os-release.
 
-Knows the form of that file (os-release(5)); must not know any distribution. It is /etc/os-release, or /usr/lib/os-release where
+Knows the format of that file (os-release(5)); must not know any distribution. It is /etc/os-release, or /usr/lib/os-release where
 that is missing::
 
     PRETTY_NAME = "Ubuntu 24.04.3 LTS"
     VERSION_ID = "24.04"
     ID = ubuntu
 
-Assignments as a shell would take them: in double quotes a backslash escapes ``"``, ``\``, ``$`` and the back-tick, in single quotes
-nothing does, without quotes it escapes what follows. Of a name that comes twice the last counts. Lines that are neither an
-assignment nor a comment, and values whose quotes do not match, are reported and left out.
+Assignments are read as a shell would: in double quotes a backslash escapes ``"``, ``\``, ``$`` and the back-tick, in single quotes it
+escapes nothing, without quotes it escapes any character. The last assignment of a name wins. Lines that are neither an assignment nor a
+comment, and values with unbalanced quotes, are reported and left out.
 
->>> parse('ID=ubuntu\n# a comment\nNAME="a \\"b\\""\nwhat?\n')
+>>> parse_os_release('ID=ubuntu\n# a comment\nNAME="a \\"b\\""\nwhat?\n')
 ({'ID': 'ubuntu', 'NAME': 'a "b"'}, {4: 'no assignment'})
 """
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
-#: Malformed lines that are named one by one.
-MOST = 20
+#: Malformed lines that are reported one by one.
+MALFORMED_LIMIT = 20
 
 _BLANKS = " \t\r"
 
 
-def parse(text: str) -> tuple[dict[str, str], dict[int, str]]:
-    """Assignments by name, and what is wrong with the others by the number of their line."""
+def parse_os_release(text: str) -> tuple[dict[str, str], dict[int, str]]:
+    """Name → value, and line number → reason for each malformed line."""
     values: dict[str, str] = {}
     malformed: dict[int, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -49,17 +49,17 @@ def parse(text: str) -> tuple[dict[str, str], dict[int, str]]:
             malformed[number] = "no assignment"
             continue
         try:
-            values[name] = unquoted(value)
+            values[name] = unquote(value)
         except InvalidData as fault:
             malformed[number] = fault.message
     return values, malformed
 
 
-def unquoted(value: str) -> str:
-    r"""What a shell makes of the right side of an assignment; InvalidData when its quotes do not match.
+def unquote(value: str) -> str:
+    r"""The value of an assignment's right side, as a shell expands it; InvalidData when its quotes are unbalanced.
 
-    >>> unquoted("'a b'"), unquoted('"a\\$b"'), unquoted("a\\ b"), unquoted("")
-    ('a b', 'a$b', 'a b', '')
+    >>> [unquote(value) for value in ("'a b'", '"a\\$b"', "a\\ b", "")]
+    ['a b', 'a$b', 'a b', '']
     """
     value = value.strip(_BLANKS)
     quote = value[:1] if value[:1] in ('"', "'") else ""
@@ -87,23 +87,23 @@ def unquoted(value: str) -> str:
 
 
 def collect(sources: Sources) -> Iterator[Part]:
-    """Yield the assignments of the first of the two files that is there, and a gap for each line that is none."""
+    """Yield the assignments of the first of the two files that exists, and a gap for each malformed line."""
     for path in PATHS:
         try:
-            text, whole = decode_text(sources.host.read_bytes(path))
+            text, is_utf8 = decode_text(sources.host.read_bytes(path))
         except FileMissing:
             continue
         except FileUnreadable as fault:
-            # The other file need not say the same: /etc has precedence, and what it says is not known.
+            # The other file is no substitute: this one has precedence, and may differ.
             yield Gap(UNREADABLE, path, fault.reason)
             return
-        if not whole:
+        if not is_utf8:
             yield Gap(UNREADABLE, path, NOT_TEXT)
-        values, malformed = parse(text)
-        for number in sorted(malformed)[:MOST]:
+        values, malformed = parse_os_release(text)
+        for number in sorted(malformed)[:MALFORMED_LIMIT]:
             yield Gap(UNREADABLE, f"{path}:{number}", malformed[number])
-        if len(malformed) > MOST:
-            yield Gap(UNREADABLE, f"{path}:*", f"{len(malformed) - MOST} more lines")
+        if len(malformed) > MALFORMED_LIMIT:
+            yield Gap(UNREADABLE, f"{path}:*", f"{len(malformed) - MALFORMED_LIMIT} more lines")
         yield Subtype("release", dict(values))
         return
     raise NotApplicable(f"there is neither {PATHS[0]} nor {PATHS[1]}")

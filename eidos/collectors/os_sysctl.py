@@ -1,17 +1,17 @@
 r"""Kernel parameters that can be read while the system runs, from /proc/sys.
 
 Knows which files of /proc/sys are settings of the host; must not know what any value means. The key is the full path, the value
-the file's content without its last newline; tabs stay. A file of several "key value" lines becomes ``path/key``, as the Go
+the file's content without its last newline; tabs stay. A file of several "key value" lines gets a key ``path/key`` for each, as the Go
 program wrote it::
 
     /proc/sys/vm/swappiness              60                   /proc/sys/vm/swappiness: "60"
     /proc/sys/sunrpc/transports          tcp 1048576          /proc/sys/sunrpc/transports/tcp: "1048576"
                                          udp 32768            /proc/sys/sunrpc/transports/udp: "32768"
 
-What is a file's meaning, and whether it changes on its own, is said in the kernel's Documentation/admin-guide/sysctl/. Files that
-nobody may read are commands, not settings, and no gap; so are those where reading itself does something.
+The kernel's Documentation/admin-guide/sysctl/ has the meaning of each file, and whether it changes on its own. Files without read
+permission are commands, not settings, and no gaps; so are files whose reading has an effect.
 
->>> parse("/proc/sys/sunrpc/transports", "tcp 1048576\nudp 32768\n")
+>>> parse_sysctl("/proc/sys/sunrpc/transports", "tcp 1048576\nudp 32768\n")
 {'/proc/sys/sunrpc/transports/tcp': '1048576', '/proc/sys/sunrpc/transports/udp': '32768'}
 """
 
@@ -24,7 +24,7 @@ from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
-from eidos.redact.secrets_in_text import withhold_text
+from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 ROOT = "/proc/sys"
 
-#: Bytes that a file may have: the longest known, a list of reserved ports, has some 40,000.
-LIMIT = 1 << 16
+#: Size limit of a file in bytes: the largest known, a list of reserved ports, has some 40,000.
+SYSCTL_LIMIT = 1 << 16
 
-#: The folders of net whose files are read; what is not here is one per interface, per peer or otherwise without bound.
-NET = frozenset(
+#: The folders of net whose files are read; the others exist per interface, per peer or otherwise without bound.
+NET_FOLDERS = frozenset(
     (
         "net",
         "net/bridge",
@@ -72,19 +72,19 @@ NET = frozenset(
     )
 )
 
-#: Reading these does something: starts compaction, empties caches and routes, makes every processor report.
+#: Reading these has an effect: starts compaction, drops caches, flushes routes, makes every processor report.
 TRIGGERS = frozenset(("vm/compact_memory", "vm/drop_caches", "vm/stat_refresh", "net/ipv4/route/flush", "net/ipv6/route/flush"))
 
-#: Folders that are not entered: a look into this one mounts a file system (systemd's automount).
-CLOSED = frozenset(("fs/binfmt_misc",))
+#: Folders that are not entered: opening this one mounts a file system (systemd's automount).
+SKIPPED_FOLDERS = frozenset(("fs/binfmt_misc",))
 
-#: Values that are secrets: keys of hash functions, seeds of addresses. All zero, they are not set.
-SECRETS = frozenset(("stable_secret", "tcp_fastopen_key", "netdev_rss_key"))
+#: Files whose value is a secret: keys of hash functions, seeds of addresses. All zeros mean that it is not set.
+SECRET_FILES = frozenset(("stable_secret", "tcp_fastopen_key", "netdev_rss_key"))
 
-#: The few files that hold a command line, in which anything may stand.
-COMMANDS = frozenset(("kernel/core_pattern", "kernel/modprobe", "kernel/poweroff_cmd", "kernel/hotplug"))
+#: The few files that hold a command line, which may have a secret anywhere.
+COMMAND_FILES = frozenset(("kernel/core_pattern", "kernel/modprobe", "kernel/poweroff_cmd", "kernel/hotplug"))
 
-#: What belongs to a namespace of whoever reads it (namespaces(7) and its sections): how the document calls it, and which files.
+#: Namespace → its name in the document, and the files that show the reader's own namespace, not the host's (namespaces(7)).
 NAMESPACED = {
     "net": ("network", ("net/*",)),
     "ipc": ("IPC", ("kernel/shm*", "kernel/msg*", "kernel/sem*", "kernel/auto_msgmni", "fs/mqueue/*")),
@@ -93,18 +93,18 @@ NAMESPACED = {
     "user": ("user", ("user/*",)),
 }
 
-#: Bounds on a tree that is no kernel's: folders in folders, and readings in all (a kernel of 192 processors has some 8,000).
-DEPTH = 16
-MOST = 50_000
+#: Bounds for a tree that is not a kernel's: nesting of folders, and number of readings (a kernel with 192 processors has some 8,000).
+DEPTH_LIMIT = 16
+READING_LIMIT = 50_000
 
-#: Seconds before the deadline at which what has been read is handed over.
-MARGIN = 0.3
+#: Seconds before the deadline at which the walk stops, to leave time to yield what it has read.
+MARGIN_S = 0.3
 
 
-def parse(path: str, text: str) -> dict[str, str]:
-    r"""The readings of one file: itself, or ``path/key`` for each line when there are several and all are "key value".
+def parse_sysctl(path: str, text: str) -> dict[str, str]:
+    r"""The readings of one file: one, or ``path/key`` for each line when there are several and all are "key value".
 
-    >>> parse("/proc/sys/kernel/printk", "4\t4\t1\t7\n")
+    >>> parse_sysctl("/proc/sys/kernel/printk", "4\t4\t1\t7\n")
     {'/proc/sys/kernel/printk': '4\t4\t1\t7'}
     """
     text = text.removesuffix("\n")
@@ -116,11 +116,11 @@ def parse(path: str, text: str) -> dict[str, str]:
 
 
 def collect(sources: Sources) -> Iterator[Part]:
-    """Yield a gap for each file that could not be read, the configuration, and, when wanted, what changes on its own."""
+    """Yield a gap for each file that could not be read, the configuration, and, if requested, the volatile readings."""
     walk = _Walk(sources)
     try:
         with sources.host.open_directory(ROOT) as folder:
-            walk.enter(folder, "", DEPTH)
+            walk.enter(folder, "", DEPTH_LIMIT)
     except FileMissing as fault:
         raise NotApplicable(f"there is no {ROOT}") from fault
     except FileUnreadable as fault:
@@ -133,98 +133,101 @@ def collect(sources: Sources) -> Iterator[Part]:
 
 
 class _Walk:
-    """One pass over the tree, and what it found; names are relative to :data:`ROOT`."""
+    """One walk over the tree, and its results; paths are relative to :data:`ROOT`."""
 
     def __init__(self, sources: Sources) -> None:
         self.data: Readings = {}
         self.volatile: Readings = {}
         self.gaps: list[Gap] = []
         self._host = sources.host
-        self._wanted = sources.volatile
-        self._until = sources.deadline - MARGIN
+        self._with_volatile = sources.volatile
+        self._stop_at = sources.deadline - MARGIN_S
         self._foreign: tuple[str, ...] = ()
         for kind, right in sources.host.foreign_namespaces().items():
-            called, patterns = NAMESPACED[kind]
+            title, patterns = NAMESPACED[kind]
             for pattern in patterns:
-                if self._wanted or not is_volatile_sysctl(pattern):
-                    self._gap(UNREADABLE, pattern, f"shows this container's {called} namespace, not the host's; needs {right}")
+                if self._with_volatile or not is_volatile_sysctl(pattern):
+                    self._gap(UNREADABLE, pattern, f"shows this container's {title} namespace, not the host's; needs {right}")
             self._foreign += tuple(pattern.rstrip("*") for pattern in patterns)
 
     def enter(self, folder: Directory, inside: str, depth: int) -> None:
-        """Read the files of ``folder``, whose name is ``inside`` (empty or ending in a slash), then its folders."""
-        if time.monotonic() > self._until or len(self.data) > MOST or depth == 0:
-            why = "nested too deeply" if depth == 0 else f"more than {MOST} files" if len(self.data) > MOST else "the deadline was near"
+        """Read the files of ``folder``, whose path is ``inside`` (empty or ending in a slash), then its folders."""
+        if time.monotonic() > self._stop_at or len(self.data) > READING_LIMIT or depth == 0:
+            why = (
+                "nested too deeply"
+                if depth == 0
+                else f"more than {READING_LIMIT} files"
+                if len(self.data) > READING_LIMIT
+                else "the deadline was near"
+            )
             return self._gap(UNREADABLE, inside + "*", why)
         try:
             files, folders, others = folder.scan()
         except FileUnreadable as fault:
             return self._gap(UNREADABLE, inside + "*", fault.reason)
-        if not inside.startswith("net/") or inside[:-1] in NET:
+        if not inside.startswith("net/") or inside[:-1] in NET_FOLDERS:
             for name in sorted(files):
                 self._file(folder, name, inside + name, folder.read_regular_file)
             for name in sorted(others):
                 self._file(folder, name, inside + name, folder.read_following_links)
         for name in sorted(folders):
-            short = inside + name
-            if short in CLOSED or (short + "/").startswith(self._foreign or "/") or not _leads_on(short):
+            path = inside + name
+            if path in SKIPPED_FOLDERS or (path + "/").startswith(self._foreign or "/") or not _is_entered(path):
                 continue
             try:
                 with folder.open_directory(name) as below:
-                    self.enter(below, short + "/", depth - 1)
+                    self.enter(below, path + "/", depth - 1)
             except FileMissing:
-                self._gap(UNREADABLE, short + "/*", "vanished while the tree was read")
+                self._gap(UNREADABLE, path + "/*", "vanished while the tree was read")
             except FileUnreadable as fault:
-                self._gap(UNREADABLE, short + "/*", fault.reason)
+                self._gap(UNREADABLE, path + "/*", fault.reason)
         return None
 
-    def _file(self, folder: Directory, name: str, short: str, read: Callable[[str, int], bytes]) -> None:
-        changes = is_volatile_sysctl(short)
-        if (changes and not self._wanted) or short in TRIGGERS or (self._foreign and short.startswith(self._foreign)):
+    def _file(self, folder: Directory, name: str, path: str, read: Callable[[str, int], bytes]) -> None:
+        changes = is_volatile_sysctl(path)
+        if (changes and not self._with_volatile) or path in TRIGGERS or (self._foreign and path.startswith(self._foreign)):
             return
         try:
-            text, whole = decode_text(read(name, LIMIT))
+            text, is_utf8 = decode_text(read(name, SYSCTL_LIMIT))
         except FileMissing:
-            self._gap(
-                UNREADABLE,
-                short,
-                "a link that leads nowhere" if read == folder.read_following_links else "vanished while the tree was read",
-            )
+            is_link = read == folder.read_following_links
+            self._gap(UNREADABLE, path, "a link that leads nowhere" if is_link else "vanished while the tree was read")
             return
         except FileUnreadable as fault:
-            self._unread(folder, name, short, fault)
+            self._unread(folder, name, path, fault)
             return
-        if not whole:
-            self._gap(UNREADABLE, short, NOT_TEXT)
-        if name in SECRETS and text.strip("0:-,\n"):
-            self._gap(SECRET, short, "a secret of the kernel's")
+        if not is_utf8:
+            self._gap(UNREADABLE, path, NOT_TEXT)
+        if name in SECRET_FILES and text.strip("0:-,\n"):
+            self._gap(SECRET, path, "a secret of the kernel's")
             text = WITHHELD
-        elif short in COMMANDS:
-            text, found = withhold_text(text)
-            for _ in range(found):
-                self._gap(SECRET, short, "in a command line")
+        elif path in COMMAND_FILES:
+            text, secrets = redact_text(text)
+            for _ in range(secrets):
+                self._gap(SECRET, path, "in a command line")
         into = self.volatile if changes else self.data
-        if text.find("\n") == len(text) - 1 and short.isascii():
-            into[f"/proc/sys/{short}"] = text[:-1]  # what parse() would say, for all but a few
+        if text.find("\n") == len(text) - 1 and path.isascii():
+            into[f"/proc/sys/{path}"] = text[:-1]  # as parse_sysctl would, for all but a few
         else:
-            into.update(parse(_path(short), text))
+            into.update(parse_sysctl(_full_path(path), text))
 
-    def _unread(self, folder: Directory, name: str, short: str, fault: FileUnreadable) -> None:
+    def _unread(self, folder: Directory, name: str, path: str, fault: FileUnreadable) -> None:
         if fault.errno == errno.EOPNOTSUPP:
-            self._gap(ABSENT, short, "not supported by this kernel or processor")
-        elif fault.errno == errno.EIO and name == "stable_secret":  # net/ipv6/addrconf.c answers so
-            self._gap(ABSENT, short, "not set")
+            self._gap(ABSENT, path, "not supported by this kernel or processor")
+        elif fault.errno == errno.EIO and name == "stable_secret":  # net/ipv6/addrconf.c
+            self._gap(ABSENT, path, "not set")
         elif fault.errno not in (errno.EACCES, errno.EPERM) or folder.is_readable(name):
-            self._gap(UNREADABLE, short, fault.reason)
+            self._gap(UNREADABLE, path, fault.reason)
 
-    def _gap(self, kind: str, short: str, why: str) -> None:
-        self.gaps.append(Gap(kind, _path(short), why))
-
-
-def _leads_on(short: str) -> bool:
-    """Whether a folder is outside of net, kept, or on the way to one that is kept."""
-    return not short.startswith("net/") or short in NET or any(kept.startswith(short + "/") for kept in NET)
+    def _gap(self, kind: str, path: str, why: str) -> None:
+        self.gaps.append(Gap(kind, _full_path(path), why))
 
 
-def _path(short: str) -> str:
-    path = f"{ROOT}/{short}"
+def _is_entered(path: str) -> bool:
+    """Whether a folder is outside of net, one of NET_FOLDERS, or a parent of one."""
+    return not path.startswith("net/") or path in NET_FOLDERS or any(folder.startswith(path + "/") for folder in NET_FOLDERS)
+
+
+def _full_path(relative: str) -> str:
+    path = f"{ROOT}/{relative}"
     return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

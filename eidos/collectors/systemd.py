@@ -1,10 +1,10 @@
 """Properties of systemd units, asked of systemd itself over D-Bus.
 
-Knows where systemd listens, how it names its objects, and which of its properties stand where in the document; must not know
-the wire. systemd's own socket comes first: it answers root without a message bus, in processes that share systemd's PID
-namespace. Everybody else is asked to the system bus, which answers all users.
+Knows where systemd listens, how it names its objects, and which properties are readings; must not know the wire protocol. systemd's
+private socket is tried first: it answers root without a message bus, in processes that share systemd's PID namespace. The system bus
+answers all users.
 
-One subtype for each unit, named like the unit, with everything that ``org.freedesktop.DBus.Properties.GetAll`` gives for all of the
+One subtype for each unit, named like the unit, with everything that ``org.freedesktop.DBus.Properties.GetAll`` returns for all of the
 unit's interfaces (org.freedesktop.systemd1(5)): some 400 properties of a service. A unit that does not exist has them, too::
 
     - subtype: crio.service
@@ -13,16 +13,16 @@ unit's interfaces (org.freedesktop.systemd1(5)): some 400 properties of a servic
         LoadError: "[org.freedesktop.systemd1.NoSuchUnit Unit crio.service not found.]"
         LoadState: not-found
 
-and so stops nothing. What it looks like from a real one:
+and is no failure. A reply for a real one:
 
 >>> from eidos.dbus.signature import Variant
->>> answer = {
+>>> reply = {
 ...     "LimitNOFILE": Variant(("t", 1048576)),
 ...     "Environment": Variant(("as", ["HTTPS_PROXY=http://bob:pw@example.com", "LEVEL=2"])),
 ...     "CPUUsageNSec": Variant(("t", 51207000)),
 ...     "After": Variant(("as", ["sysinit.target", "dbus.socket"])),
 ... }
->>> unit, volatile, secrets = parse(answer)
+>>> unit, volatile, secrets = parse_unit_properties(reply)
 >>> unit
 {'After': '[dbus.socket sysinit.target]', 'Environment': '[HTTPS_PROXY=http://bob:<withheld>@example.com LEVEL=2]', 'LimitNOFILE': 1048576}
 >>> volatile, secrets
@@ -39,7 +39,7 @@ from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
-from eidos.redact.unit_properties import withhold
+from eidos.redact.unit_properties import redact_unit_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,18 +50,18 @@ if TYPE_CHECKING:
     from eidos.files.host import Host
     from eidos.model.measurement import Part, Readings
 
-#: Where systemd listens, and whether a bus stands between: "/run/systemd/private … is used internally", systemd(1).
-PRIVATE, SYSTEM_BUS = "/run/systemd/private", "/run/dbus/system_bus_socket"
+#: Where systemd listens, directly ("/run/systemd/private … is used internally", systemd(1)) and behind the message bus.
+PRIVATE_SOCKET, SYSTEM_BUS = "/run/systemd/private", "/run/dbus/system_bus_socket"
 
 SERVICE = "org.freedesktop.systemd1"
 UNITS_PATH = "/org/freedesktop/systemd1/unit/"
 
-#: Errors that say that no systemd is on this bus.
-ABSENT = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
-DENIED = ("org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
+#: Errors of a bus that systemd is not on, and of one that refuses this user.
+ABSENT_ERRORS = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
+DENIED_ERRORS = ("org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
 
-#: Seconds before the deadline at which to give up, so that the reason can still be told; a tenth of the time when that is less.
-MARGIN = 0.3
+#: Seconds before the deadline at which to give up, to leave time to report the reason; a tenth of the time when that is less.
+MARGIN_S = 0.3
 
 
 def collect(sources: Sources) -> Iterator[Part]:
@@ -70,9 +70,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
     """
     left = sources.deadline - time.monotonic()
-    bus = _connect(sources, sources.deadline - min(MARGIN, left / 10))
+    bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
     try:
-        units = {unit_path(unit): unit for unit in sources.units}
+        units = {unit_object_path(unit): unit for unit in sources.units}
         refusals: list[tuple[str, ErrorReply]] = []
         for path, answer in bus.get_all(SERVICE, list(units)):
             if isinstance(answer, ErrorReply):
@@ -87,8 +87,8 @@ def collect(sources: Sources) -> Iterator[Part]:
         bus.close()
 
 
-def parse(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]]:
-    """Readings of a unit, those of them that are volatile, and for each secret that was withheld where it stood."""
+def parse_unit_properties(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]]:
+    """The readings of a unit, the volatile ones, and the property of each redacted secret."""
     unit: Readings = {}
     volatile: Readings = {}
     secrets: list[str] = []
@@ -97,16 +97,16 @@ def parse(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]
         if name in UNORDERED_UNIT_PROPERTIES and signature == "as" and isinstance(value, list):
             value = sorted(value)
         if not isinstance(value, int):
-            value, found = withhold(name, value)
-            secrets += found
+            value, names = redact_unit_property(name, value)
+            secrets += names
         (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = property_reading(signature, value)
     return unit, volatile, secrets
 
 
-def unit_path(unit: str) -> str:
-    """The path of a unit's object: each byte that is no letter, and no digit after the first, is written ``_xx``.
+def unit_object_path(unit: str) -> str:
+    """The D-Bus object path of a unit: bytes other than letters, and digits after the first, are written ``_xx``.
 
-    >>> unit_path("nvidia-imex.service")
+    >>> unit_object_path("nvidia-imex.service")
     '/org/freedesktop/systemd1/unit/nvidia_2dimex_2eservice'
     """
     label = [chr(b) if chr(b).isalnum() and b < 128 and (at or not chr(b).isdigit()) else f"_{b:02x}" for at, b in enumerate(unit.encode())]
@@ -116,7 +116,7 @@ def unit_path(unit: str) -> str:
 def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool) -> Iterator[Part]:
     if not with_volatile:
         properties = {name: value for name, value in properties.items() if name not in VOLATILE_UNIT_PROPERTIES}
-    data, volatile, secrets = parse(properties)
+    data, volatile, secrets = parse_unit_properties(properties)
     yield Subtype(unit, data)
     if with_volatile:
         yield Subtype(unit + VOLATILE, volatile)
@@ -125,12 +125,12 @@ def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool) -> It
 
 
 def _connect(sources: Sources, deadline: float) -> Bus:
-    """A connection to systemd by the first way that is open."""
+    """A connection to systemd through the first socket that answers."""
     faults: list[EidosError] = []
     absent = 0
-    for place, is_bus in ((PRIVATE, False), (SYSTEM_BUS, True)):
+    for socket_path, is_bus in ((PRIVATE_SOCKET, False), (SYSTEM_BUS, True)):
         try:
-            path = sources.host.real_path(place)
+            path = sources.host.real_path(socket_path)
         except NotFound:
             absent += 1
             continue
@@ -139,26 +139,26 @@ def _connect(sources: Sources, deadline: float) -> Bus:
             continue
         now = time.monotonic()
         try:
-            # A socket that is silent may cost half of the time, so that there is some left to try the other.
+            # A silent socket may take half of the time, so that some is left to try the other.
             return Bus(path, deadline if is_bus else now + (deadline - now) / 2, hello=is_bus)
         except (DBusError, Timeout) as fault:
             log.debug(f"systemd: {fault.message}")
-            faults.append(fault.with_traceback(None))  # which would hold this frame, and it the fault
+            faults.append(fault.with_traceback(None))  # the traceback would make a reference cycle with this frame
     if absent == 2:
-        raise NotApplicable(f"no systemd: there is neither {PRIVATE} nor {SYSTEM_BUS}")
+        raise NotApplicable(f"no systemd: there is neither {PRIVATE_SOCKET} nor {SYSTEM_BUS}")
     first, last = faults[0], faults[-1]
     if first is last:
-        hint = last.hint or f"{PRIVATE} answers root in the host's PID namespace (hostPID: true), {SYSTEM_BUS} everybody"
+        hint = last.hint or f"{PRIVATE_SOCKET} answers root in the host's PID namespace (hostPID: true), {SYSTEM_BUS} everybody"
         raise (Timeout if isinstance(last, Timeout) else DBusError)(last.message, hint)
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
 
 
 def _refused(path: str, refusal: ErrorReply, host: Host) -> Exception:
-    """What to raise when systemd answered for no unit at all."""
-    if refusal.name in ABSENT:
-        if not host.exists(PRIVATE):
+    """The error to raise when systemd refused every unit."""
+    if refusal.name in ABSENT_ERRORS:
+        if not host.exists(PRIVATE_SOCKET):
             return NotApplicable("no systemd: nobody on the system bus has its name")
-        # Its socket is there: it runs, and has not come to the bus, or not come back since the bus was started anew.
+        # Its socket exists: it runs, but has not connected to the bus, or not again since the bus was restarted.
         return DBusError(f"{path}: systemd is not on the bus", "try again when the host has booted, or run in its PID namespace as root")
-    hint = "run as root, or allow this user to read properties in the bus's policy" if refusal.name in DENIED else refusal.hint
+    hint = "run as root, or allow this user to read properties in the bus's policy" if refusal.name in DENIED_ERRORS else refusal.hint
     return DBusError(f"{path}: {refusal.message}", hint)

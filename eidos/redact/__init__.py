@@ -1,4 +1,4 @@
-"""What may be shown of a value that could carry a secret.
+"""Redaction of values that may hold a secret.
 
 Knows names and forms of secrets; must not know who reads or writes the values.
 """

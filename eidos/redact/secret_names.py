@@ -1,7 +1,7 @@
-"""What the names and the shapes of secrets are, as data and three questions.
+"""Recognizes secrets by the name of a value and by its form.
 
 Knows spellings of names and prefixes of well-known tokens; must not know texts and command lines: :mod:`eidos.redact.secrets_in_text`
-takes those apart.
+parses those.
 """
 
 from __future__ import annotations
@@ -13,98 +13,100 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-#: A word of a name that ends like one of these makes it a secret's name.
-_ENDINGS = (
+#: A name is a secret's when one of its words ends like this …
+_SECRET_SUFFIXES = (
     *("password", "passwords", "passwd", "passphrase", "secret", "secrets", "token", "tokens"),
     *("credential", "credentials", "apikey", "apikeys", "privatekey", "accesskey", "authkey", "secretkey"),
 )
 
-#: So does a word that is one of these.
-_WORDS = _set("bearer cookie creds psk pwd pw rootpw hostpw jwt cifspass requirepass masterauth dbpass userpass")
+#: … or is one of these …
+_SECRET_WORDS = _set("bearer cookie creds psk pwd pw rootpw hostpw jwt cifspass requirepass masterauth dbpass userpass")
 
-#: So does a last word that is one of these: ``--registry-auth``, not ``--auth-mode``; ``passin``, not PassEnvironment.
-_LAST = _set("auth authorization pass passin passout")
+#: … or when its last word is one of these: ``--registry-auth``, not ``--auth-mode``; ``passin``, not PassEnvironment …
+_SECRET_LAST_WORDS = _set("auth authorization pass passin passout")
 
-#: So do these words before "key" or "keys".
-_KEYS = _set(
+#: … or when one of these stands before "key" or "keys".
+_WORDS_BEFORE_KEY = _set(
     "access account admin api app application auth client consumer crypt deploy encryption fastopen hmac host ingest integration"
     " license luks master ngc private registration rss secret security service session shared signing ssh storage subscription"
     " wireguard write"
 )
 
-#: A name that ends so speaks about a secret and holds none.
-_ABOUT = _set(
+#: A name with one of these as its last word describes a secret, and its value is none.
+_DESCRIPTIVE_LAST_WORDS = _set(
     "alg algorithm algorithms audience audiences backend burst cache cert cmd command count dir directory duration enabled"
     " encryption endpoint env exp expiration expiry file files folder format helper interval issuer kind kubeconfig length lifetime"
     " limit mode name namespace path paths period plugin policy port provider providers qps ref refs review reviews rotation server"
     " size sock socket store timeout ttl type types version webhook"
 )
 
-#: A name with one of these counts something: ``--max-num-batched-tokens``.
-_COUNTING = _set("max maximum min minimum num number")
+#: A name with one of these words counts something: ``--max-num-batched-tokens``.
+_COUNTING_WORDS = _set("max maximum min minimum num number")
 
-#: Values that are switches, and so no secrets.
-_SWITCHES = _set("true false yes no on off none null nil enabled disabled enable disable 0 1")
+#: Values that are switches, not secrets.
+_SWITCH_VALUES = _set("true false yes no on off none null nil enabled disabled enable disable 0 1")
 
-#: Where paths begin. Not with any slash: base64 begins with one now and then.
-_TOP = _set("bin boot credentials data dev etc home host lib lib64 media mnt nix opt proc root run sbin secrets snap srv sys tmp usr var")
-_PATHS = ("./", "../", "~/", "%d/", "%h/", "%t/", "file:/", "@/", "$CREDENTIALS_DIRECTORY/", "${CREDENTIALS_DIRECTORY}/")
+#: First components and prefixes of paths. A slash alone is not enough: base64 may begin with one.
+_TOP_DIRECTORIES = _set(
+    "bin boot credentials data dev etc home host lib lib64 media mnt nix opt proc root run sbin secrets snap srv sys tmp usr var"
+)
+_PATH_PREFIXES = ("./", "../", "~/", "%d/", "%h/", "%t/", "file:/", "@/", "$CREDENTIALS_DIRECTORY/", "${CREDENTIALS_DIRECTORY}/")
 
-#: What tokens of well-known issuers begin with, and how long they are at least.
-_PREFIXES = {
+#: Prefix of tokens of well-known issuers → their minimum length.
+_TOKEN_PREFIXES = {
     **dict.fromkeys(("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "AKIA", "ASIA", "AGE-SECRET-KEY-"), 20),
     **dict.fromkeys(("glpat-", "gldt-", "glrt-", "xoxb-", "xoxp-", "xoxa-", "xapp-", "dckr_pat_", "dckr_oat_", "npm_", "pypi-"), 16),
     **dict.fromkeys(("nvapi-", "hf_", "sk-", "sk_live_", "rk_live_", "hvs.", "hvb.", "AIza", "ya29."), 20),
 }
 
 
-#: Where the URLs of webhooks begin whose path is all that one needs to use them.
-WEBHOOKS = ("hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/")
+#: Prefixes of webhook URLs whose path is the secret.
+WEBHOOK_PREFIXES = ("hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether ``name`` is one under which a secret is kept: a flag, a variable, a key, in any of the usual spellings.
+    """Whether the value of ``name`` is a secret: a flag, a variable, a key, in any of the usual spellings.
 
     >>> [is_secret_name(name) for name in ("--token", "AWS_SECRET_ACCESS_KEY", "SetCredential", "--token-ttl", "KeyringMode")]
     [True, True, True, False, False]
     """
-    words = _words(name)
-    if not words or words[-1] in _ABOUT or not _COUNTING.isdisjoint(words):
+    words = _split_name(name)
+    if not words or words[-1] in _DESCRIPTIVE_LAST_WORDS or not _COUNTING_WORDS.isdisjoint(words):
         return False
     return (
-        words[-1] in _LAST
-        or any(word.endswith(_ENDINGS) or word in _WORDS for word in words)
-        or any(word in ("key", "keys") and before in _KEYS for before, word in zip(words, words[1:]))
+        words[-1] in _SECRET_LAST_WORDS
+        or any(word.endswith(_SECRET_SUFFIXES) or word in _SECRET_WORDS for word in words)
+        or any(word in ("key", "keys") and before in _WORDS_BEFORE_KEY for before, word in zip(words, words[1:]))
     )
 
 
-def is_some_key(name: str) -> bool:
-    """Whether ``name`` is that of a key or a signature of whatever kind; its value tells the rest (:func:`looks_random`)."""
-    return _words(name)[-1:] in (["key"], ["signature"], ["sig"])
+def is_key_name(name: str) -> bool:
+    """Whether ``name`` is that of a key or a signature of any kind; the value decides (:func:`looks_random`)."""
+    return _split_name(name)[-1:] in (["key"], ["signature"], ["sig"])
 
 
-def is_harmless(value: str) -> bool:
-    """Whether ``value`` gives nothing away even under a secret's name: a switch, a path, a reference to a variable."""
+def is_harmless_value(value: str) -> bool:
+    """Whether ``value`` is no secret even under a secret's name: a switch, a path, a reference to a variable."""
     value = value.strip("\"'")
-    if not value or value.lower() in _SWITCHES or value == WITHHELD or value.startswith(_PATHS):
+    if not value or value.lower() in _SWITCH_VALUES or value == WITHHELD or value.startswith(_PATH_PREFIXES):
         return True
     if value.startswith("/"):
-        return value[1:].partition("/")[0] in _TOP
+        return value[1:].partition("/")[0] in _TOP_DIRECTORIES
     if value.startswith("$"):
         inner = value[2:-1] if (value[1:2], value[-1:]) == ("{", "}") else value[1:]
         return inner.replace("_", "a").isalnum() or (value.startswith("$(") and value.find(")") == len(value) - 1)
     return len(value) == 2 and value[0] == "%"
 
 
-def looks_secret(value: str) -> bool:
-    """Whether ``value`` has the form of a token that well-known issuers hand out.
+def looks_like_token(value: str) -> bool:
+    """Whether ``value`` has the form of a token of a well-known issuer.
 
-    >>> looks_secret("nvapi-0123456789abcdefghij"), looks_secret("eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl"), looks_secret("5.15.0-1024-aws")
-    (True, True, False)
+    >>> [looks_like_token(text) for text in ("nvapi-0123456789abcdefghij", "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl", "5.15.0-1024-aws")]
+    [True, True, False]
     """
     if value.startswith("eyJ"):
         return len(value) > 20 and value.count(".") >= 2
-    for prefix, length in _PREFIXES.items():
+    for prefix, length in _TOKEN_PREFIXES.items():
         if value.startswith(prefix):
             rest = value[len(prefix) :]
             return len(value) >= length and _is_plain(rest) and any(c.isdigit() for c in rest)
@@ -113,7 +115,7 @@ def looks_secret(value: str) -> bool:
 
 
 def looks_random(value: str) -> bool:
-    """Whether ``value`` is long, of letters and digits mixed, without blanks: as keys are written in hexadecimal or base64."""
+    """Whether ``value`` is long and of mixed letters and digits without blanks, as keys in hexadecimal or base64 are."""
     return len(value) >= 20 and _is_plain(value.rstrip("=")) and any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
 
 
@@ -125,8 +127,8 @@ def _is_lower(text: str) -> bool:
     return text.isascii() and text.isalnum() and text == text.lower()
 
 
-def _words(name: str) -> list[str]:
-    """The words of a name in lower case: parted by whatever is no letter and no digit, and where camel case has its humps."""
+def _split_name(name: str) -> list[str]:
+    """The words of a name in lower case, split at every character that is no letter or digit and at the humps of camel case."""
     words: list[list[str]] = [[]]
     for i, c in enumerate(name):
         before, after = name[i - 1 : i], name[i + 1 : i + 2]

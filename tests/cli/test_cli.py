@@ -171,9 +171,9 @@ def test_a_table_is_as_wide_as_columns_says() -> None:
 
 def test_list() -> None:
     lines = eidos("snapshot", "--list").out.splitlines()
-    assert [line.split()[0] for line in lines] == list(collectors.names())
+    assert [line.split()[0] for line in lines] == list(collectors.list_collectors())
     assert json.loads(eidos("snapshot", "--list", "-t", "json", "--only", "gpu").out) == [
-        {"name": "gpu", "summary": collectors.summary("gpu")},
+        {"name": "gpu", "summary": collectors.collector_summary("gpu")},
     ]
 
 
@@ -183,14 +183,14 @@ def test_groups_name_their_collectors() -> None:
     assert select_collectors(["gpu"], names) == ["gpu", "gpu.topology"]
     assert select_collectors(["gpu.topology", "k8s"], names) == ["k8s", "gpu.topology"]
     assert select_collectors([], names) == []
-    assert set(collector_choices()) >= set(collectors.names())
+    assert set(collector_choices()) >= set(collectors.list_collectors())
 
 
 def test_only_and_skip() -> None:
     def listed(*words: str) -> list[str]:
         return [line.split()[0] for line in eidos("snapshot", "--list", *words).out.splitlines()]
 
-    everything = list(collectors.names())
+    everything = list(collectors.list_collectors())
     assert listed("--only", "gpu,k8s.node") == ["k8s.node", "gpu"]
     assert listed("--skip", "k8s") == [name for name in everything if not name.startswith("k8s.")]
     assert listed("--only", "k8s.server", "--only", "gpu", "--skip", "gpu") == ["k8s.server"]

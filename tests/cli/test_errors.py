@@ -67,7 +67,7 @@ def test_wrong_usage(words: list[str], message: str) -> None:
 
 
 def test_groups_are_valid_collectors() -> None:
-    assert set(NAMES.split(", ")) == {*collectors.names(), *(name.partition(".")[0] for name in collectors.names())}
+    assert set(NAMES.split(", ")) == {*collectors.list_collectors(), *(name.partition(".")[0] for name in collectors.list_collectors())}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eidos.collectors import Sources, load, names, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, list_collectors, load_collector, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import EidosError
 from eidos.files.host import Host
 from eidos.model.measurement import Subtype
@@ -28,22 +28,22 @@ OTHER_FORMS = {"gpu": "tests/nvidia/test_smi.py"}
 
 
 def grub(text: str) -> object:
-    data, context = os_grub.readings(*os_grub.parse(text))
+    data, context = os_grub.parameter_readings(*os_grub.parse_command_line(text))
     return {"data": data, "context": context}
 
 
 def kmod(text: str) -> object:
-    modules, malformed = os_kmod.parse(text)
+    modules, malformed = os_kmod.parse_modules(text)
     return {"data": dict.fromkeys(modules, True), "malformed": malformed}
 
 
 def release(text: str) -> object:
-    data, malformed = os_release.parse(text)
+    data, malformed = os_release.parse_os_release(text)
     return {"data": data, "malformed": {str(number): why for number, why in malformed.items()}}
 
 
 def sysctl(text: str) -> object:
-    return os_sysctl.parse("/proc/sys/a/b", text)
+    return os_sysctl.parse_sysctl("/proc/sys/a/b", text)
 
 
 PARSERS: dict[str, Callable[[str], object]] = {"os.grub": grub, "os.kmod": kmod, "os.release": release, "os.sysctl": sysctl}
@@ -58,7 +58,7 @@ def collect(collector: str, source: Path, folder: Path) -> object:
         file = folder / str(importlib.import_module(f"eidos.collectors.{collector.replace('.', '_', 1)}").PATH).lstrip("/")
         file.parent.mkdir(parents=True)
         file.write_bytes(source.read_bytes())
-    parts = list(load(collector)(Sources(Host(str(source if source.is_dir() else folder)))))
+    parts = list(load_collector(collector)(Sources(Host(str(source if source.is_dir() else folder)))))
     return {
         "subtypes": {part.name: {**part.data} for part in parts if isinstance(part, Subtype)},
         "gaps": {part.what: part.why for part in parts if not isinstance(part, Subtype)},
@@ -90,7 +90,7 @@ def test_case(file: str, update_golden: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_of_cases_is_named_after_a_collector_and_all_of_it_is_run(folder: str) -> None:
-    assert folder in names(), f"no collector is named {folder!r}"
+    assert folder in list_collectors(), f"no collector is named {folder!r}"
     if folder not in OTHER_FORMS:
         cases = {path.stem for path in (CASES / folder).glob("*.in")}
         assert {path.name for path in (CASES / folder).iterdir()} == {f"{case}{ending}" for case in cases for ending in (".in", ".out")}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.collectors import Sources, load
+from eidos.collectors import Sources, load_collector
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.formats import to_yaml
@@ -33,7 +33,7 @@ def seen(name: str, volatile: bool = False) -> dict[str, Any]:
         said: dict[str, Any] = {}
         tree[collector] = said
         try:
-            for part in load(collector)(sources):
+            for part in load_collector(collector)(sources):
                 if isinstance(part, Gap):
                     said.setdefault("gaps", []).append(f"{part.kind}: {part.what}: {part.why}")
                 else:

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, names, turn
+from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, list_collectors, start_order
 from eidos.model.measurement import Gap, Subtype
 from eidos.model.snapshot import Snapshot
 
@@ -28,7 +28,7 @@ def image(pods: list[Tree]) -> dict[str, Any]:
 
 
 def node(tree: Tree) -> dict[str, Any]:
-    data, volatile = k8s_node.readings(tree)
+    data, volatile = k8s_node.node_readings(tree)
     return {"data": data, "volatile": volatile}
 
 
@@ -36,7 +36,7 @@ def policy(objects: dict[str, list[Tree]]) -> object:
     data: Tree = {}
     gaps = []
     for kind in k8s_policy.KINDS:
-        for part in k8s_policy.parts(objects.get(kind.name, []), kind) if kind.name in objects else ():
+        for part in k8s_policy.policy_parts(objects.get(kind.name, []), kind) if kind.name in objects else ():
             if isinstance(part, Subtype):
                 assert not data.keys() & part.data.keys(), "nothing overwrites anything"
                 data.update(part.data)
@@ -56,16 +56,16 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "k8s.image": image,
     "k8s.node": node,
     "k8s.policy": policy,
-    "k8s.server": k8s_server.readings,
+    "k8s.server": k8s_server.version_readings,
     "k8s.topology": topology,
 }
 
 
 def test_every_collector_of_a_cluster_has_its_cases_and_its_turn() -> None:
-    ours = {name for name in names() if name.startswith("k8s")}
+    ours = {name for name in list_collectors() if name.startswith("k8s")}
     assert ours == PARSERS.keys()
-    assert {name for name in names() if is_cluster_wide(name)} == ours - {"k8s.node"}
-    assert sorted(names(), key=turn)[-len(ours) :] == [name for name in names() if name in ours]
+    assert {name for name in list_collectors() if is_cluster_wide(name)} == ours - {"k8s.node"}
+    assert sorted(list_collectors(), key=start_order)[-len(ours) :] == [name for name in list_collectors() if name in ours]
 
 
 # -- laws --
@@ -87,8 +87,8 @@ def test_no_image_hides_another_and_their_order_does_not_matter(images: list[str
     assert found == image(pods[::-1])
     data = found["data"]
     for each in images:
-        repository, tag, digest = k8s_image.parse(each)
-        key = k8s_image.full(repository) + (f":{tag or 'latest'}" if tag or not digest else "")
+        repository, tag, digest = k8s_image.parse_image_reference(each)
+        key = k8s_image.qualify_repository(repository) + (f":{tag or 'latest'}" if tag or not digest else "")
         assert digest in data[key]
         assert repository.rpartition("/")[2] in data
 
@@ -132,7 +132,7 @@ def test_the_topology_of_many_nodes_is_bounded_and_still_names_the_odd_one() -> 
     nodes = [named(number) for number in range(5000)]
     nodes[1717]["metadata"]["labels"]["nvidia.com/feature-7"] = "false"
     found = topology(nodes)
-    assert sum(len(key) + len(str(value)) for key, value in found.items()) <= k8s_topology.LIMIT
+    assert sum(len(key) + len(str(value)) for key, value in found.items()) <= k8s_topology.SIZE_LIMIT
     assert found["label.nvidia.com/feature-7=true"] == "4999: all but ip-10-0-6-217.us-west-2.compute.internal"
     assert found["label.nvidia.com/feature-6=true"] == "5000: all"
     assert found["label.kubernetes.io/hostname"] == "5000 values on 5000 nodes"
@@ -192,11 +192,13 @@ def test_policies_are_flattened_as_the_go_program_did(shared: Path) -> None:
     kinds = {kind.name: kind for kind in k8s_policy.KINDS}
     shot = Snapshot.from_tree(yaml.safe_load((shared / "snapshots" / "h100-eks.yaml").read_text()), "h100-eks.yaml")
     (wrote,) = (s for m in shot.measurements if m.type == "K8s" for s in m.subtypes if s.name == "policy")
-    (ours,) = (p for p in k8s_policy.parts(kube(shared, "26-clusterpolicies")["items"], kinds["ClusterPolicy"]) if isinstance(p, Subtype))
+    (ours,) = (
+        p for p in k8s_policy.policy_parts(kube(shared, "26-clusterpolicies")["items"], kinds["ClusterPolicy"]) if isinstance(p, Subtype)
+    )
     assert {key.partition(".")[0] for key in ours.data} <= {key.partition(".")[0] for key in wrote.data}
     assert len(ours.data.keys() & wrote.data.keys()) > 120
     assert all(isinstance(value, str) for value in ours.data.values())
-    nic = list(k8s_policy.parts(kube(shared, "28-nicclusterpolicies")["items"], kinds["NicClusterPolicy"]))
+    nic = list(k8s_policy.policy_parts(kube(shared, "28-nicclusterpolicies")["items"], kinds["NicClusterPolicy"]))
     assert not [each for each in nic if isinstance(each, Gap)]
     assert isinstance(nic[0], Subtype)
     assert nic[0].data["nicclusterpolicy/nic-cluster-policy/ibKubernetes.ufmSecret"] == "ufm-secret"

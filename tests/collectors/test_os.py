@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.collectors import Sources, load, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, load_collector, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
 
 def ask(name: str, root: Path | str = "/", **more: Any) -> tuple[dict[str, Subtype], list[Gap]]:
     """Subtypes by name, and gaps, of one collector."""
-    parts = list(load(name)(Sources(host=Host(str(root)), **more)))
+    parts = list(load_collector(name)(Sources(host=Host(str(root)), **more)))
     return {part.name: part for part in parts if isinstance(part, Subtype)}, [part for part in parts if isinstance(part, Gap)]
 
 
@@ -61,8 +61,8 @@ def test_nothing_that_can_be_read_is_forgotten() -> None:
     accounted = set(known) | {path.rpartition("/")[0] for path in known}
     for folder, folders, files in os.walk(SYS):
         short = os.path.relpath(folder, SYS)
-        folders[:] = [name for name in folders if f"{short}/{name}" not in os_sysctl.CLOSED]
-        if short.startswith("net/") and short not in os_sysctl.NET:
+        folders[:] = [name for name in folders if f"{short}/{name}" not in os_sysctl.SKIPPED_FOLDERS]
+        if short.startswith("net/") and short not in os_sysctl.NET_FOLDERS:
             continue
         for name in files:
             path = f"{folder}/{name}"
@@ -87,7 +87,7 @@ def test_volatile_ones_come_when_asked_for() -> None:
 
 def test_triggers_are_never_opened(tmp_path: Path) -> None:
     """As the kernel saw it: strace would show an open of each; here they are files that cannot be read without it being seen."""
-    for short in (*os_sysctl.TRIGGERS, *(f"{folder}/status" for folder in os_sysctl.CLOSED), "vm/swappiness"):
+    for short in (*os_sysctl.TRIGGERS, *(f"{folder}/status" for folder in os_sysctl.SKIPPED_FOLDERS), "vm/swappiness"):
         path = tmp_path / "proc/sys" / short
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
@@ -340,7 +340,7 @@ def test_malformed_lines_are_named_and_then_counted(tree: Path) -> None:
     (tree / "usr/lib/os-release").write_text("ID=a\n" + "?\n" * 100)
     subtypes, gaps = ask("os.release", tree)
     assert subtypes["release"].data == {"ID": "a"}
-    assert len(gaps) == os_release.MOST + 1
+    assert len(gaps) == os_release.MALFORMED_LIMIT + 1
     assert gaps[0] == Gap(UNREADABLE, "/etc/os-release:2", "no assignment")
     assert gaps[-1] == Gap(UNREADABLE, "/etc/os-release:*", "80 more lines")
 
@@ -382,7 +382,7 @@ def test_secrets_on_the_kernels_command_line(tree: Path, line: str, data: dict[s
 
 def test_the_command_line_of_this_kernel() -> None:
     subtypes, _ = ask("os.grub")
-    parameters, _ = os_grub.parse(Path("/proc/cmdline").read_text())
+    parameters, _ = os_grub.parse_command_line(Path("/proc/cmdline").read_text())
     assert {name for name, value in parameters if value is None and "://" not in name} <= set(subtypes["grub"].data)
 
 

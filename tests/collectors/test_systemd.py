@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eidos.collectors import Sources
-from eidos.collectors.systemd import PRIVATE, SYSTEM_BUS, collect, parse, unit_path
+from eidos.collectors.systemd import PRIVATE_SOCKET, SYSTEM_BUS, collect, parse_unit_properties, unit_object_path
 from eidos.dbus.property_readings import property_reading
 from eidos.dbus.signature import Variant
 from eidos.errors import DBusError, NotApplicable, Timeout
@@ -37,7 +37,7 @@ CRIO = {
     "LoadState": Variant(("s", "not-found")),
     "LoadError": Variant(("(ss)", ("org.freedesktop.systemd1.NoSuchUnit", "Unit crio.service not found."))),
 }
-OBJECTS = {unit_path("containerd.service"): CONTAINERD, unit_path("crio.service"): CRIO}
+OBJECTS = {unit_object_path("containerd.service"): CONTAINERD, unit_object_path("crio.service"): CRIO}
 WANTED = [
     Subtype(
         "containerd.service",
@@ -77,13 +77,13 @@ def test_volatile_properties_stand_apart_and_only_when_they_are_wanted(tmp_path:
 
 def test_the_private_socket_comes_first(tmp_path: Path) -> None:
     private = {path: {"Id": Variant(("s", "private"))} for path in OBJECTS}
-    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE[1:], private, is_bus=False):
+    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE_SOCKET[1:], private, is_bus=False):
         assert ask(tmp_path) == [Subtype(unit, {"Id": "private"}) for unit in UNITS]
 
 
 @pytest.mark.parametrize("fault", GREETINGS)
 def test_a_private_socket_that_does_not_let_us_in_leaves_time_for_the_system_bus(tmp_path: Path, fault: str) -> None:
-    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE[1:], {}, is_bus=False, fault=fault):
+    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE_SOCKET[1:], {}, is_bus=False, fault=fault):
         assert ask(tmp_path, seconds=1) == WANTED
 
 
@@ -107,18 +107,18 @@ def test_a_bus_without_systemd_on_it_is_no_systemd_only_where_systemd_has_no_soc
     with fake_bus(tmp_path / SYSTEM_BUS[1:], objects):
         with pytest.raises(NotApplicable, match="no systemd"):
             ask(tmp_path)
-        (tmp_path / PRIVATE[1:]).parent.mkdir()
-        (tmp_path / PRIVATE[1:]).touch()
+        (tmp_path / PRIVATE_SOCKET[1:]).parent.mkdir()
+        (tmp_path / PRIVATE_SOCKET[1:]).touch()
         with pytest.raises(DBusError, match="systemd is not on the bus") as caught:
             ask(tmp_path)
         assert caught.value.hint
 
 
 def test_a_unit_that_is_refused_is_unreadable_and_stops_nothing(tmp_path: Path) -> None:
-    with fake_bus(tmp_path / SYSTEM_BUS[1:], {unit_path("crio.service"): CRIO}):
+    with fake_bus(tmp_path / SYSTEM_BUS[1:], {unit_object_path("crio.service"): CRIO}):
         subtype, gap = ask(tmp_path)
     assert subtype == WANTED[2]
-    path = unit_path("containerd.service")
+    path = unit_object_path("containerd.service")
     assert gap == Gap(UNREADABLE, "containerd.service", f"org.freedesktop.DBus.Error.UnknownObject: Unknown object '{path}'.")
 
 
@@ -144,18 +144,18 @@ def test_a_bus_that_goes_wrong_fails_before_the_deadline(tmp_path: Path, fault: 
 
 
 def test_when_both_sockets_fail_both_are_named(tmp_path: Path) -> None:
-    for socket in (PRIVATE, SYSTEM_BUS):
+    for socket in (PRIVATE_SOCKET, SYSTEM_BUS):
         (tmp_path / socket[1:]).parent.mkdir(parents=True)
         (tmp_path / socket[1:]).touch()
     with pytest.raises(DBusError) as caught:
         ask(tmp_path)
-    for socket in (PRIVATE, SYSTEM_BUS):
+    for socket in (PRIVATE_SOCKET, SYSTEM_BUS):
         assert f"{tmp_path}{socket}: cannot connect: Connection refused" in caught.value.message
     assert caught.value.hint
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
-    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE[1:], {}, is_bus=False, fault="greet-closed"):
+    with fake_bus(tmp_path / SYSTEM_BUS[1:], OBJECTS), fake_bus(tmp_path / PRIVATE_SOCKET[1:], {}, is_bus=False, fault="greet-closed"):
         ask(tmp_path)
         gc.collect()  # what other tests left in tracebacks
         before = len(os.listdir("/proc/self/fd"))
@@ -242,9 +242,9 @@ def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: 
     ],
 )
 def test_secrets_stay_on_the_host(name: str, value: object, wanted: object, secrets: int) -> None:
-    from eidos.redact.unit_properties import withhold
+    from eidos.redact.unit_properties import redact_unit_property
 
-    clean, labels = withhold(name, value)
+    clean, labels = redact_unit_property(name, value)
     assert clean == wanted
     assert len(labels) == secrets
     assert all(label.startswith(name) for label in labels)
@@ -264,7 +264,7 @@ def test_secrets_stay_on_the_host(name: str, value: object, wanted: object, secr
     ],
 )
 def test_unit_paths(unit: str, label: str) -> None:
-    assert unit_path(unit) == f"/org/freedesktop/systemd1/unit/{label}"
+    assert unit_object_path(unit) == f"/org/freedesktop/systemd1/unit/{label}"
 
 
 @pytest.mark.shared
@@ -299,7 +299,7 @@ def test_readings_have_the_types_that_the_go_program_gave_them() -> None:
             [("/usr/bin/containerd", ["/usr/bin/containerd"], False, 1754471111884832, 240758742, 0, 0, 38444, 0, 0)],
         ),
     }
-    ours, volatile, secrets = parse({name: Variant(kind) for name, kind in kinds.items()})
+    ours, volatile, secrets = parse_unit_properties({name: Variant(kind) for name, kind in kinds.items()})
     assert ours == {name: data[name] for name in kinds}
     assert {type(value) for value in ours.values()} == {str, bool, int}
     assert not volatile

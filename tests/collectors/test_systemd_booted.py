@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eidos import log
-from eidos.collectors import UNITS, Sources
-from eidos.collectors.systemd import PRIVATE, SYSTEM_BUS, collect, unit_path
+from eidos.collectors import DEFAULT_UNITS, Sources
+from eidos.collectors.systemd import PRIVATE_SOCKET, SYSTEM_BUS, collect, unit_object_path
 from eidos.dbus.bus import Bus
 from eidos.errors import DBusError
 from eidos.files.host import Host
@@ -98,10 +98,10 @@ def test_inside_the_private_socket_answers(machine: Machine) -> None:
 
 
 def test_outside_the_private_socket_refuses_us_and_the_system_bus_answers_the_same(machine: Machine) -> None:
-    private = f"{machine.root}{PRIVATE}"
+    private = f"{machine.root}{PRIVATE_SOCKET}"
     with pytest.raises(DBusError, match=r"in the middle of|while we were sending"):
         bus = Bus(private, time.monotonic() + 5, hello=False)
-        list(bus.get_all("org.freedesktop.systemd1", [unit_path("containerd.service")]))
+        list(bus.get_all("org.freedesktop.systemd1", [unit_object_path("containerd.service")]))
     said: list[str] = []
     log.configure("debug")
     log.divert(lambda level, message, fields: said.append(message))
@@ -117,7 +117,7 @@ def test_outside_the_private_socket_refuses_us_and_the_system_bus_answers_the_sa
 
 def test_a_user_without_rights_is_answered_by_the_system_bus(machine: Machine) -> None:
     readings, said = json.loads(machine.python(INSIDE, "65534", "containerd.service"))
-    assert said == [f"systemd: {PRIVATE}: cannot connect: Permission denied"]
+    assert said == [f"systemd: {PRIVATE_SOCKET}: cannot connect: Permission denied"]
     assert readings == from_outside(machine, "containerd.service")
 
 
@@ -141,7 +141,7 @@ def test_every_property_that_busctl_shows_is_there_with_its_value(machine: Machi
     ]
     ours = from_outside(machine, *units, volatile=True)
     for unit in units:
-        path = unit_path(unit)
+        path = unit_object_path(unit)
         shown = machine.run("busctl", "introspect", "org.freedesktop.systemd1", path, "--no-legend").splitlines()
         names = {line.split()[0].lstrip(".") for line in shown if line.split()[1] == "property"}
         answer = machine.run(
@@ -172,9 +172,9 @@ def test_all_units_of_all_types_are_read(machine: Machine) -> None:
 
 def test_two_readings_of_an_idle_machine_are_the_same(machine: Machine) -> None:
     units = everything(machine)
-    before = from_outside(machine, *units, *UNITS, volatile=True)
+    before = from_outside(machine, *units, *DEFAULT_UNITS, volatile=True)
     time.sleep(1.5)
-    after = from_outside(machine, *units, *UNITS, volatile=True)
+    after = from_outside(machine, *units, *DEFAULT_UNITS, volatile=True)
     assert {name: data for name, data in after.items() if not name.endswith(VOLATILE)} == {
         name: data for name, data in before.items() if not name.endswith(VOLATILE)
     }

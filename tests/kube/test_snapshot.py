@@ -519,9 +519,9 @@ def test_ten_thousand_pods_take_no_more_memory_than_a_page(server: ApiServer, ta
 
     script = f"""
 import time
-from eidos.collectors import Sources, load
+from eidos.collectors import Sources, load_collector
 from eidos.files.host import Host
-(part,) = load("k8s.image")(Sources(Host(), deadline=time.monotonic() + 60, environ={{"KUBECONFIG": {str(take.kubeconfig)!r}}}))
+(part,) = load_collector("k8s.image")(Sources(Host(), deadline=time.monotonic() + 60, environ={{"KUBECONFIG": {str(take.kubeconfig)!r}}}))
 print(len(part.data), *[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
 """
     peaks = {}
@@ -545,16 +545,16 @@ from eidos import collectors
 from eidos.model.measurement import Subtype
 from eidos.workflow import SnapshotOptions, take_snapshot
 HEAVY = {"ssl", "http", "yaml", "json", "re", "socket", "subprocess", "hashlib", "eidos.formats"}
-HEAVY |= {f"eidos.kube.{name}" for name in ("client", "kubeconfig", "cache", "proxy", "credentials")}
+HEAVY |= {f"eidos.kube.{name}" for name in ("api_client", "kubeconfig", "fallback_cache", "proxy_settings", "credentials")}
 before = HEAVY & set(sys.modules)
 def load(name):
     def noted(sources):
         try:
-            yield from collectors.load(name)(sources)
+            yield from collectors.load_collector(name)(sources)
         finally:
             yield Subtype(name, dict.fromkeys(HEAVY & set(sys.modules) - before, True))
     return noted
-names = tuple(name for name in collectors.names() if name.startswith("k8s"))
+names = tuple(name for name in collectors.list_collectors() if name.startswith("k8s"))
 shot = take_snapshot(SnapshotOptions(collectors=names), load_collector=load, environ={"HOME": "/nonexistent"})
 assert [outcome.outcome for outcome in shot.collectors] == ["skipped"] * len(names), shot.collectors
 found = {s.name: list(s.data) for m in shot.measurements for s in m.subtypes}

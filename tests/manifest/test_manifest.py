@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from eidos.collectors import names
+from eidos.collectors import list_collectors
 from eidos.errors import EidosError, InvalidInput
 from eidos.files.host import Host
 from eidos.kube.labels import check_dns_subdomain
@@ -57,7 +57,7 @@ def rules(trees: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
 
 
 def test_facts_are_the_collectors() -> None:
-    assert set(read_template("agent")["facts"]) == set(names())
+    assert set(read_template("agent")["facts"]) == set(list_collectors())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eidos.collectors import Sources, load, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, load_collector, os_grub, os_kmod, os_release, os_sysctl
 from eidos.errors import InvalidData
 from eidos.files.host import Host
 from eidos.model.measurement import Gap, Subtype
@@ -48,7 +48,7 @@ def unparse(data: dict[str, str], context: dict[str, str]) -> tuple[list[Paramet
 
 
 def words(line: str) -> list[Parameter]:
-    return os_grub.parse(line)[0]
+    return os_grub.parse_command_line(line)[0]
 
 
 @given(lists, st.none() | st.sampled_from(["", "single", "-- x"]))
@@ -56,7 +56,7 @@ def words(line: str) -> list[Parameter]:
 @example([("--", ""), ("--", "x")], "y")
 @example([("a#1", None), ("a", "1"), ("a", "")], None)
 def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | None) -> None:
-    data, context = os_grub.readings(parameters, rest)
+    data, context = os_grub.parameter_readings(parameters, rest)
     once, repeated, after = unparse({key: str(value) for key, value in data.items()}, context)
     assert after == rest
     kept = [pair for pair in parameters if pair not in once]
@@ -68,8 +68,8 @@ def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | N
 
 @given(texts | grub_texts)
 def test_any_command_line_is_read(line: str) -> None:
-    parameters, rest = os_grub.parse(line)
-    data, _ = os_grub.readings(parameters, rest)
+    parameters, rest = os_grub.parse_command_line(line)
+    data, _ = os_grub.parameter_readings(parameters, rest)
     assert all(isinstance(value, str) for value in data.values())
     letters = [c for c in line if c not in os_grub.BLANKS + '"=-']
     said = "".join(name + (value or "") for name, value in parameters) + (rest or "")
@@ -91,7 +91,7 @@ def test_plain_parameters_come_back_as_written(parameters: list[Parameter]) -> N
 
 @given(texts | release_texts)
 def test_any_os_release_is_read(text: str) -> None:
-    values, malformed = os_release.parse(text)
+    values, malformed = os_release.parse_os_release(text)
     assert all(name.isidentifier() for name in values)
     lines = text.split("\n")
     assert all(1 <= number <= len(lines) for number in malformed)
@@ -100,7 +100,7 @@ def test_any_os_release_is_read(text: str) -> None:
 @given(texts | release_texts)
 def test_any_value_is_read_or_refused(text: str) -> None:
     try:
-        value = os_release.unquoted(text)
+        value = os_release.unquote(text)
     except InvalidData:
         return
     assert len(value) <= len(text)
@@ -109,20 +109,20 @@ def test_any_value_is_read_or_refused(text: str) -> None:
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), max_size=40))
 def test_a_quoted_value_comes_back(value: str) -> None:
     escaped = "".join(f"\\{c}" if c in '"\\$`' else c for c in value)
-    assert os_release.parse(f'A="{escaped}"\n') == ({"A": value}, {})
+    assert os_release.parse_os_release(f'A="{escaped}"\n') == ({"A": value}, {})
     if "'" not in value:
-        assert os_release.parse(f"A='{value}'\n") == ({"A": value}, {})
+        assert os_release.parse_os_release(f"A='{value}'\n") == ({"A": value}, {})
 
 
 @given(texts)
 def test_any_table_of_modules_is_read(text: str) -> None:
-    modules, malformed = os_kmod.parse(text)
+    modules, malformed = os_kmod.parse_modules(text)
     assert len(modules) + len(malformed) == sum(1 for line in text.split("\n") if line.split())
 
 
 @given(texts | st.text(alphabet="ab 1\t\n", max_size=30))
 def test_any_sysctl_is_read(text: str) -> None:
-    data = os_sysctl.parse("/p", text)
+    data = os_sysctl.parse_sysctl("/p", text)
     if list(data) != ["/p"]:
         assert all(key.startswith("/p/") for key in data)
         assert len(data) == text.removesuffix("\n").count("\n") + 1
@@ -140,7 +140,7 @@ def test_any_bytes_become_a_document(name: str, path: str, content: bytes) -> No
         file = Path(root, path)
         os.makedirs(file.parent)
         file.write_bytes(content)
-        for part in load(name)(Sources(host=Host(root))):
+        for part in load_collector(name)(Sources(host=Host(root))):
             assert isinstance(part, (Subtype, Gap))
             if isinstance(part, Subtype):
                 for key, value in part.data.items():

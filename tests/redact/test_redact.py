@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.secret_names import looks_secret
-from eidos.redact.secrets_in_text import is_secret_name, withhold_text, withhold_value, withhold_words
+from eidos.redact.secret_names import is_secret_name, looks_like_token
+from eidos.redact.secrets_in_text import redact_command_line, redact_text, redact_value
 
 if TYPE_CHECKING:
     from eidos.model.measurement import Reading
@@ -55,27 +55,27 @@ def test_names_of_no_secrets(name: str) -> None:
     ],
 )
 def test_what_gives_nothing_away_stays(value: str) -> None:
-    assert withhold_value("token", value) == (value, False)
-    assert withhold_words(["x", f"--token={value}"]) == (["x", f"--token={value}"], 0)
+    assert redact_value("token", value) == (value, False)
+    assert redact_command_line(["x", f"--token={value}"]) == (["x", f"--token={value}"], 0)
 
 
 @pytest.mark.parametrize(
     "value", ["a", "12345", SECRET, "/kZ8+base64/begins=with/a/slash", "/", "true1", "a b", "$TOKEN:x", "${A}${B", "a=b", "x,y;z"]
 )
 def test_what_gives_something_away_goes(value: str) -> None:
-    assert withhold_value("token", value) == (WITHHELD, True)
-    assert withhold_words(["x", f"--token={value}"]) == (["x", f"--token={WITHHELD}"], 1)
-    assert withhold_words(["x", "--token", value, "y"]) == (["x", "--token", WITHHELD, "y"], 1)
+    assert redact_value("token", value) == (WITHHELD, True)
+    assert redact_command_line(["x", f"--token={value}"]) == (["x", f"--token={WITHHELD}"], 1)
+    assert redact_command_line(["x", "--token", value, "y"]) == (["x", "--token", WITHHELD, "y"], 1)
 
 
 @pytest.mark.parametrize("value", [True, False, 1, 2.5])
 def test_values_that_are_no_text(value: Reading) -> None:
-    assert withhold_value("name", value) == (value, False)
+    assert redact_value("name", value) == (value, False)
 
 
 def test_a_number_under_a_secrets_name_is_a_secret_and_a_switch_is_none() -> None:
-    assert withhold_value("pin-password", 1234) == (WITHHELD, True)
-    assert withhold_value("PasswordAuthentication.token", False) == (False, False)
+    assert redact_value("pin-password", 1234) == (WITHHELD, True)
+    assert redact_value("PasswordAuthentication.token", False) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_a_number_under_a_secrets_name_is_a_secret_and_a_switch_is_none() -> Non
     ],
 )
 def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
-    assert looks_secret(value)
+    assert looks_like_token(value)
     for words in (["x", value], ["x", f"--whatever={value}"], ["x", f"--header=X: {value}"], [f"a:{value}"], [f"sh -c 'run {value} now'"]):
-        clean, count = withhold_words(words)
+        clean, count = redact_command_line(words)
         assert count == 1, words
         assert value not in " ".join(clean)
 
@@ -173,8 +173,8 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
     ],
 )
 def test_what_only_looks_a_little_like_one_stays(value: str) -> None:
-    assert withhold_words(["x", value]) == (["x", value], 0)
-    assert withhold_text(f"see {value} there") == (f"see {value} there", 0)
+    assert redact_command_line(["x", value]) == (["x", value], 0)
+    assert redact_text(f"see {value} there") == (f"see {value} there", 0)
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_what_only_looks_a_little_like_one_stays(value: str) -> None:
     ],
 )
 def test_passwords_in_urls(url: str, clean: str) -> None:
-    assert withhold_text(url)[0] == clean
-    assert withhold_words(["x", url])[0] == ["x", clean]
-    assert withhold_value("HTTP_PROXY", url)[0] == clean
+    assert redact_text(url)[0] == clean
+    assert redact_command_line(["x", url])[0] == ["x", clean]
+    assert redact_value("HTTP_PROXY", url)[0] == clean
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ def test_passwords_in_urls(url: str, clean: str) -> None:
     ],
 )
 def test_command_lines(words: list[str], clean: list[str]) -> None:
-    assert withhold_words(words)[0] == clean
-    assert withhold_words(words)[1] == sum(word.count(WITHHELD) for word in clean)
+    assert redact_command_line(words)[0] == clean
+    assert redact_command_line(words)[1] == sum(word.count(WITHHELD) for word in clean)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
     ],
 )
 def test_kernel_parameters(name: str, value: str, clean: str) -> None:
-    assert withhold_value(name, value) == (clean, clean != value)
+    assert redact_value(name, value) == (clean, clean != value)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_kernel_parameters(name: str, value: str, clean: str) -> None:
     ],
 )
 def test_lines_of_text(line: str, clean: str) -> None:
-    assert withhold_text(line)[0] == clean
+    assert redact_text(line)[0] == clean
 
 
 @pytest.mark.parametrize("piece", ["x", "b=", "--a=--b=", "a:b@c ", "http://a:b@c "])
@@ -324,5 +324,5 @@ def test_a_long_text_is_read_once_and_without_recursion(piece: str) -> None:
     """A parameter of a megabyte took a quarter of a minute, a thousand assignments in one word were too deep."""
     text = piece * (200_000 // len(piece)) + " token=x"
     began = time.process_time()
-    assert withhold_text(text)[0].endswith(f" token={WITHHELD}")
+    assert redact_text(text)[0].endswith(f" token={WITHHELD}")
     assert time.process_time() - began < 10  # it takes half a second; squared, it took minutes for the first

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from eidos.collectors import Sources, load, names
+from eidos.collectors import Sources, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
 from eidos.files.host import Host
 from eidos.files.node_name import find_node_name
@@ -21,7 +21,7 @@ from eidos.model.snapshot import Snapshot
 from eidos.workflow import SnapshotOptions, take_snapshot
 
 if TYPE_CHECKING:
-    from eidos.collectors import Collect
+    from eidos.collectors import CollectFunction
     from eidos.model.measurement import Part
 
 ALL = (
@@ -74,7 +74,7 @@ def mistaken(sources: Sources) -> Iterator[Part]:
     yield Subtype("mistaken", {"x": 1 // len([])})
 
 
-def take(table: dict[str, Collect], **options: Any) -> Snapshot:
+def take(table: dict[str, CollectFunction], **options: Any) -> Snapshot:
     fields: dict[str, Any] = {"collectors": tuple(table), "timeout_s": 5.0, **options}
     return take_snapshot(SnapshotOptions(**fields), load_collector=table.__getitem__, environ={})
 
@@ -84,7 +84,7 @@ def outcomes(shot: Snapshot) -> dict[str, Outcome]:
 
 
 def test_every_kind_of_end_is_in_the_document() -> None:
-    table: dict[str, Collect] = {
+    table: dict[str, CollectFunction] = {
         "k8s": skipped,
         "systemd": failed,
         "os.grub": fine,
@@ -148,7 +148,7 @@ def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypat
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", limited)
-    table: dict[str, Collect] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
+    table: dict[str, CollectFunction] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
     shot = take(table, timeout_s=1.0)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
 
@@ -217,11 +217,11 @@ def test_a_timeout_that_leaves_no_time_is_refused(timeout: float) -> None:
 
 def test_the_places_of_all_collectors() -> None:
     """A stray file in the package would become a collector; this list is where it shows."""
-    assert names() == ALL
-    for name in names():
-        assert callable(load(name))
+    assert list_collectors() == ALL
+    for name in list_collectors():
+        assert callable(load_collector(name))
     with pytest.raises(NotFound, match=r"gpuu"):
-        load("gpuu")
+        load_collector("gpuu")
 
 
 def test_node_name_comes_from_kubernetes_first_then_from_the_host(tmp_path: Path) -> None:
