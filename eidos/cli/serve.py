@@ -168,37 +168,38 @@ def run(values: Values) -> int:
     _hold_standard_streams()
     log.never_block()
     from eidos.files import resources
+    from eidos.server.access_log import AccessLog
     from eidos.server.app import PATHS, App
-    from eidos.server.handlers.system import SERVICE
-    from eidos.server.instrumentation import Told
-    from eidos.server.knowledge import load
-    from eidos.server.rate_limiter import Limits
-    from eidos.server.request_metrics import GatheredLog, ServerMetrics
-    from eidos.server.transport import listening_sockets
-    from eidos.server.transport.shared_state import Board
-    from eidos.server.transport.supervisor import Supervisor, slots
+    from eidos.server.instrumentation import Instrumentation
+    from eidos.server.rate_limiter import RateLimiter
+    from eidos.server.recipe_data import load_recipe_data
+    from eidos.server.request_metrics import ServerMetrics
+    from eidos.server.server_settings import SERVICE_NAME
+    from eidos.server.transport.listening_sockets import listen, raise_fd_limit
+    from eidos.server.transport.shared_state import SharedState
+    from eidos.server.transport.supervisor import Supervisor, slot_count
     from eidos.telemetry.spans import open_tracer
 
-    listening_sockets.make_room(settings)
-    places = slots(settings.workers)
-    board = Board(places)
-    limits = Limits(settings, settings.workers)
-    access = GatheredLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
-    knowledge = load(settings, values.origins)
+    raise_fd_limit(settings)
+    slots = slot_count(settings.workers)
+    shared_state = SharedState(slots)
+    rate_limiter = RateLimiter(settings, settings.workers)
+    access_log = AccessLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
+    recipe_data = load_recipe_data(settings, values.origins)
     metrics = ServerMetrics(
         PATHS,
-        workers=places,
-        rules=knowledge.rules(),
-        bundlers=tuple(knowledge.charts),
-        tokens=lambda: limits.tokens(time.monotonic()),
-        access=access,
+        workers=slots,
+        rules=recipe_data.layer_names(),
+        bundlers=tuple(recipe_data.charts),
+        tokens=lambda: rate_limiter.tokens(time.monotonic()),
+        access_log=access_log,
         commit=resources.build_commit(),
     )
-    tracer = open_tracer(os.environ, SERVICE, lambda count: metrics.lost_spans.add(by=count))
-    app = App(settings, metrics, limits, ready=lambda: not board.leaving, knowledge=knowledge, tracer=tracer)
-    listener = listening_sockets.listen(settings, os.environ)
-    log.info(f"listening on {listening_sockets.url(listener)}", workers=settings.workers)
-    return Supervisor(listener, app, Told(metrics, tracer, access), board).run()
+    tracer = open_tracer(os.environ, SERVICE_NAME, lambda count: metrics.lost_spans.add(by=count))
+    app = App(settings, metrics, rate_limiter, recipe_data, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
+    server = listen(settings, os.environ)
+    log.info(f"listening on {server.url}", workers=settings.workers)
+    return Supervisor(server, settings, app, Instrumentation(metrics, tracer, access_log), shared_state).run()
 
 
 def _hold_standard_streams() -> None:
@@ -212,10 +213,10 @@ def _hold_standard_streams() -> None:
 
 def settings_of(values: Values) -> Settings:
     """The server's settings; InvalidInput for options that do not go together."""
-    from eidos.server.server_settings import Settings, usual_workers
+    from eidos.server.server_settings import Settings, default_workers
 
     fields = {name.replace("-", "_"): values[name] for name in values if name.replace("-", "_") in Settings._fields}
-    fields["workers"] = fields["workers"] or usual_workers()
+    fields["workers"] = fields["workers"] or default_workers()
     if fields["client_burst"] is None:
         fields["client_burst"] = max(1, min(int(MAX_RATE), round(2 * fields["client_rate"])))
     if fields["user_header"] and not fields["trust_proxy"]:

@@ -1,76 +1,77 @@
-"""What passes between the transport and the application: a request, its answer, and how long the work may take.
+"""HTTP messages as values: a request, a response, and the error that becomes a response.
 
-Knows the parts of a message and nothing of how they came or go; must not know sockets, routes or limits. ``listener`` makes
-requests and writes answers, ``app`` makes answers of requests: each can be tested without the other.
+Knows the parts of a message; must not know sockets, routes, limits or times.
 """
 
 from __future__ import annotations
 
-import time
-
-from eidos.errors import Timeout
+from eidos.errors import EidosError
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
 
 
-class Deadline:
-    """How long the work for one request may take: until ``at`` on ``clock`` (monotonic seconds), or until it is ``cancel``-led.
+class HttpError(EidosError):
+    """A request gets an error response: ``status``, a ``hint`` for people and ``details`` for programs.
 
-    Long work calls :meth:`check` between its steps; whoever no longer wants the answer calls :meth:`cancel`, from any thread.
+    ``headers`` are added to the response, such as ``Allow`` or ``Retry-After``.
     """
 
-    __slots__ = ("_cancelled", "_clock", "at")
+    code = "refused"
 
-    def __init__(self, at: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.at = at
-        self._clock = clock
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """Make the next :meth:`check` fail: the client is gone, or the server leaves."""
-        self._cancelled = True
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the answer is not wanted any more although there would be time."""
-        return self._cancelled and self._clock() < self.at
-
-    @property
-    def over(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self._cancelled or self._clock() >= self.at
-
-    def check(self) -> None:
-        """Raise Timeout when nobody waits for the answer any more."""
-        if self.over:
-            raise Timeout("the client is gone" if self.cancelled else "the request took too long")
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        hint: str | None = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.details = details
+        self.headers = tuple(headers)
 
 
-class Request(Record):
-    """One request, its body read whole.
+class Request:
+    """One request with its complete body. Type checkers refuse to change it; a frozen record would take three times as long to make.
 
-    ``target`` is the request target as it came, ``path`` its path percent-decoded once, ``query`` the raw text behind ``?``.
-    ``headers`` have names in lower case; of repeated ones the values are joined by ``", "`` (RFC 9110, section 5.3). ``client`` is the
-    address that limits count, ``peer`` that of the connection. ``id`` is the request's UUID.
+    ``target`` is the request target as received, ``path`` its path percent-decoded once, ``query`` the raw text after ``?``.
+    ``headers`` have lower-case names; repeated ones are joined by ``", "`` (RFC 9110, section 5.3). ``client`` is the address that rate
+    limits count, ``peer`` that of the connection. ``id`` is the request's UUID.
     """
 
-    method: str
-    target: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-    client: str
-    peer: str
-    id: str
-    deadline: Deadline
+    __slots__ = ("body", "client", "headers", "id", "method", "path", "peer", "query", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        client: str,
+        peer: str,
+        id: str,
+    ) -> None:
+        self.method: Final = method
+        self.target: Final = target
+        self.path: Final = path
+        self.query: Final = query
+        self.headers: Final = headers
+        self.body: Final = body
+        self.client: Final = client
+        self.peer: Final = peer
+        self.id: Final = id
 
 
 class Response(Record):
-    """One answer. ``route`` is the template of the route that made it, for metrics and logs; ``""`` when there is none.
+    """One response. ``route`` is the template of the route that made it, for metrics and logs; ``""`` when there is none.
 
     ``headers`` do not hold ``Date``, ``Connection``, ``Content-Length`` or ``Server``: the transport writes these.
     """

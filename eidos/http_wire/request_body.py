@@ -1,10 +1,10 @@
-r"""The body of a request, put together from what comes.
+r"""The body of a request, decoded as it arrives.
 
-Knows both ways in which a body is framed (RFC 9112, sections 6 and 7); must not know sockets, times or what a body says. Each reader is
-fed with bytes until its body is whole, and gives back what follows it. None keeps more than it was told to.
+Knows both ways in which a body is framed (RFC 9112, sections 6 and 7); must not know sockets, times or what a body means. A decoder is
+fed bytes until its body is complete, and then returns those that follow it. It never holds more than its limit.
 
->>> reader = Chunked(limit=100)
->>> reader.feed(b"4\r\nWi"), reader.feed(b"ki\r\n0\r\n\r\nGET"), reader.whole()
+>>> body = ChunkedBody(limit=100)
+>>> body.feed(b"4\r\nWi"), body.feed(b"ki\r\n0\r\n\r\nGET"), body.content()
 (None, b'GET', b'Wiki')
 """
 
@@ -12,27 +12,27 @@ from __future__ import annotations
 
 import re
 
+from eidos.http_wire.messages import HttpError
 from eidos.http_wire.request_head import TOKEN
-from eidos.server.error_responses import Refused
 
-#: A size of up to 2**28 - 1 bytes, and extensions, which mean nothing to us (RFC 9112, section 7.1.1).
+#: A size of up to 2**28 - 1 bytes, and extensions, which are ignored (RFC 9112, section 7.1.1).
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,7})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _FIELD = re.compile(rb"%s:[\t -~\x80-\xff]*" % TOKEN)
 
-#: The longest line of a size in bytes, and all of the trailers.
-SIZE_LINE, TRAILERS = 256, 8192
+#: Bytes of the line of a chunk size, and of all trailers.
+SIZE_LINE_LIMIT, TRAILERS_LIMIT = 256, 8192
 
-#: Chunks that may be as small as they like; of more, one has to hold so many bytes on average, or reading them is work for nothing.
-CHUNKS, LEAST = 16384, 16
-
-
-def too_large(limit: int) -> Refused:
-    """What is said of a body over the limit."""
-    return Refused(413, f"the body is larger than {limit} bytes", details={"limit": limit})
+#: Chunks that may be of any size; with more of them, each has to hold so many bytes on average, or parsing them costs too much.
+CHUNK_LIMIT, MIN_CHUNK_BYTES = 16384, 16
 
 
-class Sized:
-    """A body whose length is known: ``length`` bytes."""
+def too_large(limit: int) -> HttpError:
+    """The error for a body over the limit."""
+    return HttpError(413, f"the body is larger than {limit} bytes", details={"limit": limit})
+
+
+class SizedBody:
+    """A body of ``length`` bytes, at most ``limit``; HttpError (413) for a longer one."""
 
     def __init__(self, length: int, limit: int) -> None:
         if length > limit:
@@ -41,7 +41,7 @@ class Sized:
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what came; what follows the body once it is whole, else None."""
+        """Take what was received; return what follows the body once it is complete, else None."""
         missing = self._missing
         if len(data) < missing:
             self._parts.append(data)
@@ -51,13 +51,13 @@ class Sized:
         self._missing = 0
         return data[missing:]
 
-    def whole(self) -> bytes:
+    def content(self) -> bytes:
         """The body."""
         return b"".join(self._parts)
 
 
-class Chunked:
-    """A body in chunks, at most ``limit`` bytes together; Refused for anything that is not exactly so."""
+class ChunkedBody:
+    """A body in chunks, at most ``limit`` bytes together; HttpError for any deviation from the grammar."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -70,45 +70,45 @@ class Chunked:
         self._done = False
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what came; what follows the body once it is whole, else None."""
+        """Take what was received; return what follows the body once it is complete, else None."""
         self._rest += data
         while self._step():
             if self._done:
                 return bytes(self._rest)
         return None
 
-    def whole(self) -> bytes:
+    def content(self) -> bytes:
         """The body."""
         return bytes(self._body)
 
-    def _line(self, longest: int, what: str) -> bytes | None:
+    def _line(self, limit: int, what: str) -> bytes | None:
         end = self._rest.find(b"\n")
-        if end < 0 and len(self._rest) <= longest:
+        if end < 0 and len(self._rest) <= limit:
             return None
-        if end < 0 or end > longest:
-            raise Refused(400, f"{what} is too long")
+        if end < 0 or end > limit:
+            raise HttpError(400, f"{what} is too long")
         if self._rest[end - 1 : end] != b"\r":
-            raise Refused(400, f"{what} ends in a bare LF")
+            raise HttpError(400, f"{what} ends in a bare LF")
         line = bytes(self._rest[: end - 1])
         del self._rest[: end + 1]
         return line
 
     def _size(self) -> bool:
-        line = self._line(SIZE_LINE, "the size of a chunk")
+        line = self._line(SIZE_LINE_LIMIT, "the size of a chunk")
         if line is None:
             return False
-        found = _SIZE.fullmatch(line)
-        if found is None:
-            raise Refused(400, "the size of a chunk is no hexadecimal number")
-        size = int(found[1], 16)
+        match = _SIZE.fullmatch(line)
+        if match is None:
+            raise HttpError(400, "the size of a chunk is no hexadecimal number")
+        size = int(match[1], 16)
         self._chunks += 1
-        if self._chunks > CHUNKS and self._chunks * LEAST > len(self._body) + size:
-            raise Refused(400, "the chunks are too small")
-        self._framing += len(line) - len(found[1])
+        if self._chunks > CHUNK_LIMIT and self._chunks * MIN_CHUNK_BYTES > len(self._body) + size:
+            raise HttpError(400, "the chunks are too small")
+        self._framing += len(line) - len(match[1])
         if len(self._body) + size > self._limit:
             raise too_large(self._limit)
-        if self._framing > TRAILERS:
-            raise Refused(400, "the extensions of chunks are too long")
+        if self._framing > TRAILERS_LIMIT:
+            raise HttpError(400, "the extensions of chunks are too long")
         self._missing, self._step = (size + 2, self._data) if size else (0, self._trailer)
         return True
 
@@ -120,22 +120,22 @@ class Chunked:
             self._missing -= taken
         if self._missing > 2 or len(self._rest) < 2:
             if self._missing == 2 and bytes(self._rest[:1]) not in (b"", b"\r"):
-                raise Refused(400, "a chunk is longer than its size")
+                raise HttpError(400, "a chunk is longer than its size")
             return False
         if self._rest[:2] != b"\r\n":
-            raise Refused(400, "a chunk is longer than its size")
+            raise HttpError(400, "a chunk is longer than its size")
         del self._rest[:2]
         self._missing, self._step = 0, self._size
         return True
 
     def _trailer(self) -> bool:
-        line = self._line(TRAILERS, "a trailer")
+        line = self._line(TRAILERS_LIMIT, "a trailer")
         if line is None:
             return False
         self._trailers += len(line) + 2
-        if self._trailers > TRAILERS:
-            raise Refused(431, f"the trailers are larger than {TRAILERS} bytes")
+        if self._trailers > TRAILERS_LIMIT:
+            raise HttpError(431, f"the trailers are larger than {TRAILERS_LIMIT} bytes")
         if line and _FIELD.fullmatch(line) is None:
-            raise Refused(400, "a trailer is malformed")
+            raise HttpError(400, "a trailer is malformed")
         self._done = not line
         return True

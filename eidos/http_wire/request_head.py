@@ -1,11 +1,11 @@
 """The head of a request: its request line and its fields, read as strictly as RFC 9112 lets a server be.
 
-Knows the grammar of RFC 9112 and of the fields that frame a message; must not know sockets, times or routes. What two readers could
-take for two different things is refused with 400, never repaired: obs-fold, bare CR or LF, white space before a colon, two lengths, a
-length beside a transfer coding, a Host that is missing or there twice. That is what request smuggling is made of.
+Knows the grammar of RFC 9112 and of the fields that frame a message; must not know sockets, times or routes. What two parsers could
+interpret differently is refused with 400, never repaired: obs-fold, bare CR or LF, white space before a colon, two lengths, a
+length beside a transfer coding, a Host that is missing or repeated. That is what request smuggling is made of.
 
-RFC 9112 would have 505 for another version of HTTP and 501 for another transfer coding; here both are 400, because whoever watches the
-service counts what is 500 and above as its own faults, and anybody can send such a thing.
+RFC 9112 would have 505 for another version of HTTP and 501 for another transfer coding; here both are 400, because whoever monitors the
+service counts 500 and above as its own faults, and any client can send such a request.
 
 One regular expression says whether a head is well-formed; only when it is not, :func:`_explain` looks for the reason, line by line.
 """
@@ -15,219 +15,220 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from eidos.server.error_responses import Refused
-from eidos.server.server_settings import HEADERS_LIMIT, LINE_LIMIT
+from eidos.http_wire.messages import HttpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Bytes of a request line without its CRLF (RFC 9112, section 3, asks for 8,000 at least), and of all header lines.
+LINE_LIMIT, HEADERS_LIMIT = 8192, 65536
+
+#: Fields of one head.
+FIELD_LIMIT = 100
+
 #: RFC 9110, section 5.6.2: what names of methods and fields are made of.
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
+_REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
 # No part of it can match in two ways, so it takes time in proportion to the head.
-_WHOLE = re.compile(rb"%s [!-~]+ HTTP/1\.[0-9]\r\n(?:%s:[\t -~\x80-\xff]*\r\n)*\r\n" % (TOKEN, TOKEN))
+_HEAD = re.compile(rb"%s [!-~]+ HTTP/1\.[0-9]\r\n(?:%s:[\t -~\x80-\xff]*\r\n)*\r\n" % (TOKEN, TOKEN))
 _FIELD = re.compile(rb"%s:[\t -~\x80-\xff]*" % TOKEN)
-_STARTS = re.compile(TOKEN)
+_TOKEN = re.compile(TOKEN)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-#: RFC 9112, section 3.2, with RFC 3986, section 3.2.2; no value at all is allowed.
+#: RFC 9112, section 3.2, with RFC 3986, section 3.2.2; an empty value is allowed.
 _HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: The most fields of one head.
-FIELDS = 100
-
-#: Heads that are remembered whole with what they say, and the longest of these: a client says the same again and again.
-REMEMBERED, LONGEST = 256, 2048
+#: Heads that are cached with their parsed form, and bytes of the longest of these: a client sends the same head again and again.
+CACHED_HEADS, CACHED_HEAD_BYTES = 256, 2048
 
 END = b"\r\n\r\n"
 
 
 class Head:
-    """What the head of a request says.
+    """A parsed head.
 
-    ``headers`` have lower-case names, repeated ones joined. ``length`` is that of the body in bytes, None when it comes in chunks.
-    ``persists`` is whether the connection may stay open, ``old`` whether the client speaks HTTP/1.0, ``expects`` whether it waits for
-    100 (Continue). ``fields`` are those of a :class:`~eidos.http_wire.messages.Request` that the head says.
+    ``headers`` have lower-case names, repeated ones joined. ``content_length`` is that of the body in bytes, None when it comes in
+    chunks. ``keep_alive`` says whether the connection may stay open, ``is_http_1_0`` whether the client speaks HTTP/1.0,
+    ``expects_continue`` whether it waits for 100 (Continue) before it sends the body.
     """
 
-    __slots__ = ("expects", "fields", "headers", "length", "method", "old", "path", "persists", "query", "target")
+    __slots__ = ("content_length", "expects_continue", "headers", "is_http_1_0", "keep_alive", "method", "path", "query", "target")
 
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], old: bool) -> None:
+    def __init__(self, method: str, target: str, headers: Mapping[str, str], is_http_1_0: bool) -> None:
         self.method = method
         self.target = target
         self.headers = headers
-        self.old = old
-        self.path, self.query = _split(method, target)
-        self.fields = {"method": method, "target": target, "path": self.path, "query": self.query, "headers": headers}
-        self.length = _length(headers, old)
-        self.persists = _persists(headers, old)
-        self.expects = False
+        self.is_http_1_0 = is_http_1_0
+        self.path, self.query = _split_target(method, target)
+        self.content_length = _content_length(headers, is_http_1_0)
+        self.keep_alive = _keep_alive(headers, is_http_1_0)
+        self.expects_continue = False
         expected = headers.get("expect")
-        if expected is not None and not old:
+        if expected is not None and not is_http_1_0:
             if expected.lower() != "100-continue":
-                raise Refused(417, "the only expectation that is met here is 100-continue")
-            self.expects = self.length is None or self.length > 0
+                raise HttpError(417, "the only expectation that is met here is 100-continue")
+            self.expects_continue = self.content_length is None or self.content_length > 0
 
 
-class Heads:
-    """Reads heads, and remembers those that come again."""
+class HeadCache:
+    """Parses heads, and remembers those that come again; never one with credentials."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._heads: dict[bytes, Head] = {}
 
-    def known(self, head: bytes) -> Head | None:
-        """What ``head`` says, if that is remembered."""
-        return self._known.get(head) if len(head) <= LONGEST else None
+    def get(self, data: bytes) -> Head | None:
+        """The parsed form of ``data`` if it is exactly a head that is remembered."""
+        return self._heads.get(data) if len(data) <= CACHED_HEAD_BYTES else None
 
-    def read(self, head: bytes) -> Head:
-        """What ``head``, up to its empty line, says; raises Refused with the status that the client deserves."""
-        known = self._known.get(head)
-        if known is None:
-            known = read(head)
-            if len(head) <= LONGEST and "authorization" not in known.headers and "cookie" not in known.headers:
-                if len(self._known) >= REMEMBERED:
-                    del self._known[next(iter(self._known))]
-                self._known[head] = known
-        return known
+    def parse(self, data: bytes) -> Head:
+        """As :func:`parse_head`."""
+        head = self._heads.get(data)
+        if head is None:
+            head = parse_head(data)
+            if len(data) <= CACHED_HEAD_BYTES and "authorization" not in head.headers and "cookie" not in head.headers:
+                if len(self._heads) >= CACHED_HEADS:
+                    del self._heads[next(iter(self._heads))]
+                self._heads[data] = head
+        return head
 
 
-def read(head: bytes) -> Head:
-    r"""What ``head``, up to its empty line, says; raises Refused with the status that the client deserves.
+def parse_head(data: bytes) -> Head:
+    r"""The head in ``data``, which ends with its empty line; raises HttpError with the status to answer.
 
-    >>> read(b"GET /a%20b?c HTTP/1.1\r\nHost: example.com\r\n\r\n").path
+    >>> parse_head(b"GET /a%20b?c HTTP/1.1\r\nHost: example.com\r\n\r\n").path
     '/a b'
     """
-    if _WHOLE.fullmatch(head) is None:
-        raise _explain(head)
-    lines = head.decode("latin-1").split("\r\n")
+    if _HEAD.fullmatch(data) is None:
+        raise _explain(data)
+    lines = data.decode("latin-1").split("\r\n")
     method, target, version = lines[0].split(" ")
     if len(lines[0]) > LINE_LIMIT:
         raise _long_line()
-    if len(head) - len(lines[0]) > HEADERS_LIMIT or len(lines) > FIELDS + 3:
-        raise _many_fields()
-    old = version == "HTTP/1.0"
+    if len(data) - len(lines[0]) > HEADERS_LIMIT or len(lines) > FIELD_LIMIT + 3:
+        raise _large_header()
+    is_http_1_0 = version == "HTTP/1.0"
     headers: dict[str, str] = {}
     for at in range(1, len(lines) - 2):
         name, _, value = lines[at].partition(":")
         name, value = name.lower(), value.strip(" \t")
         if name in headers:
             if name in ("host", "content-length", "transfer-encoding"):
-                raise Refused(400, f"the field {name} is there more than once")
+                raise HttpError(400, f"the field {name} is there more than once")
             value = f"{headers[name]}, {value}"
         headers[name] = value
     host = headers.get("host")
     if host is None:
-        if not old:
-            raise Refused(400, "the field Host is missing")
+        if not is_http_1_0:
+            raise HttpError(400, "the field Host is missing")
     elif _HOST.fullmatch(host) is None:
-        raise Refused(400, "the field Host holds no host")
+        raise HttpError(400, "the field Host holds no host")
     # Heads are remembered, so requests share what is in them: nobody can change it.
-    return Head(method, target, MappingProxyType(headers), old)
+    return Head(method, target, MappingProxyType(headers), is_http_1_0)
 
 
-def unfinished(buffer: bytearray, seen: int) -> None:
-    """Raise Refused for a head that can only become wrong; its first ``seen`` bytes were looked at before."""
-    if seen == 0 and _STARTS.match(buffer) is None and buffer[:2] != b"\r\n"[: len(buffer)]:
-        raise Refused(400, "this is no HTTP request", "TLS ends at the proxy in front; speak plain HTTP here")
-    if _BARE_LF.search(buffer, max(0, seen - 1)):
-        raise Refused(400, "a line ends in a bare LF")
+def check_partial_head(buffer: bytearray, scanned: int) -> None:
+    """Raise HttpError for the beginning of a head that cannot become valid; its first ``scanned`` bytes were checked before."""
+    if scanned == 0 and _TOKEN.match(buffer) is None and buffer[:2] != b"\r\n"[: len(buffer)]:
+        raise HttpError(400, "this is no HTTP request", "TLS ends at the proxy in front; speak plain HTTP here")
+    if _BARE_LF.search(buffer, max(0, scanned - 1)):
+        raise HttpError(400, "a line ends in a bare LF")
     if len(buffer) > LINE_LIMIT:
         end = buffer.find(b"\r\n", 0, LINE_LIMIT + 2)
         if end < 0:
             raise _long_line()
         if len(buffer) - end > HEADERS_LIMIT:
-            raise _many_fields()
+            raise _large_header()
 
 
-def _long_line() -> Refused:
-    return Refused(414, f"the request line is longer than {LINE_LIMIT} bytes")
+def _long_line() -> HttpError:
+    return HttpError(414, f"the request line is longer than {LINE_LIMIT} bytes")
 
 
-def _many_fields() -> Refused:
-    return Refused(431, f"the header is larger than {HEADERS_LIMIT} bytes, or has more than {FIELDS} fields")
+def _large_header() -> HttpError:
+    return HttpError(431, f"the header is larger than {HEADERS_LIMIT} bytes, or has more than {FIELD_LIMIT} fields")
 
 
-def _explain(head: bytes) -> Refused:
+def _explain(head: bytes) -> HttpError:
     lines = head[: -len(END)].split(b"\r\n")
     first = lines[0]
     if len(first) > LINE_LIMIT:
         return _long_line()
-    found = _LINE.fullmatch(first)
-    if found is None:
-        return Refused(400, "the request line is not: METHOD target HTTP/1.1")
-    if found[3] != b"1":
-        return Refused(400, "the version of HTTP must be 1.1 or 1.0")
+    match = _REQUEST_LINE.fullmatch(first)
+    if match is None:
+        return HttpError(400, "the request line is not: METHOD target HTTP/1.1")
+    if match[3] != b"1":
+        return HttpError(400, "the version of HTTP must be 1.1 or 1.0")
     for line in lines[1:]:
         if _FIELD.fullmatch(line):
             continue
         if line[:1] in (b" ", b"\t"):
-            return Refused(400, "a header line begins with white space")
+            return HttpError(400, "a header line begins with white space")
         name, colon, value = line.partition(b":")
         if not colon:
-            return Refused(400, "a header line has no colon")
-        if _STARTS.fullmatch(name) is None:
-            return Refused(400, "the name of a field holds what no name may hold")
+            return HttpError(400, "a header line has no colon")
+        if _TOKEN.fullmatch(name) is None:
+            return HttpError(400, "the name of a field holds what no name may hold")
         what = "a bare CR or LF" if b"\r" in value or b"\n" in value else "a control character"
-        return Refused(400, f"the value of a field holds {what}")
-    return Refused(400, "the header is malformed")
+        return HttpError(400, f"the value of a field holds {what}")
+    return HttpError(400, "the header is malformed")
 
 
-def _split(method: str, target: str) -> tuple[str, str]:
-    """Path, percent-decoded once, and query of a target in each of the forms of RFC 9112, section 3.2."""
+def _split_target(method: str, target: str) -> tuple[str, str]:
+    """Path, percent-decoded once, and query of a target, in each of the forms of RFC 9112, section 3.2."""
     if "#" in target:
-        raise Refused(400, "the request target holds a fragment")
+        raise HttpError(400, "the request target holds a fragment")
     if target[0] != "/":
         scheme, _, rest = target.partition("://")
         if rest and scheme.lower() in ("http", "https"):
             at = min(at for at in (rest.find("/"), rest.find("?"), len(rest)) if at >= 0)
             if at == 0 or rest[0] == ":" or _HOST.fullmatch(rest[:at]) is None:
-                raise Refused(400, "the request target names no host")
+                raise HttpError(400, "the request target names no host")
             rest = rest[at:]
             target = rest if rest[:1] == "/" else "/" + rest
         elif (method == "OPTIONS" and target == "*") or method == "CONNECT":
             return target, ""
         else:
-            raise Refused(400, "the request target is no path")
+            raise HttpError(400, "the request target is no path")
     path, _, query = target.partition("?")
     if "%" in path:
-        if _ESCAPE.search(path):
-            raise Refused(400, "the path holds a % that begins no escape")
+        if _BAD_ESCAPE.search(path):
+            raise HttpError(400, "the path holds a % that begins no escape")
         from urllib.parse import unquote_to_bytes
 
         try:
             path = unquote_to_bytes(path).decode()
         except UnicodeDecodeError:
-            raise Refused(400, "the path is not UTF-8") from None
+            raise HttpError(400, "the path is not UTF-8") from None
     return path, query
 
 
-def _length(headers: Mapping[str, str], old: bool) -> int | None:
-    """How long the body is (RFC 9112, section 6.3)."""
+def _content_length(headers: Mapping[str, str], is_http_1_0: bool) -> int | None:
+    """The length of the body in bytes, None for chunks (RFC 9112, section 6.3)."""
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if coding is not None:
         if length is not None:
-            raise Refused(400, "the fields Transfer-Encoding and Content-Length exclude one another")
-        if old:
-            raise Refused(400, "HTTP/1.0 has no Transfer-Encoding")
+            raise HttpError(400, "the fields Transfer-Encoding and Content-Length exclude one another")
+        if is_http_1_0:
+            raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding")
         if coding.lower() != "chunked":
             last = coding.rpartition(",")[2].strip(" \t").lower()
             if last != "chunked" or coding.lower().count("chunked") > 1:
-                raise Refused(400, "the last transfer coding must be chunked, and once")
-            raise Refused(400, "the only transfer coding that is read here is chunked")
+                raise HttpError(400, "the last transfer coding must be chunked, and once")
+            raise HttpError(400, "the only transfer coding that is read here is chunked")
         return None
     if length is None:
         return 0
     if _LENGTH.fullmatch(length) is None:
-        raise Refused(400, "the field Content-Length holds no length")
+        raise HttpError(400, "the field Content-Length holds no length")
     return int(length)
 
 
-def _persists(headers: Mapping[str, str], old: bool) -> bool:
-    """Whether the connection may stay open after the answer (RFC 9112, section 9.3)."""
-    said = headers.get("connection")
-    if said is None:
-        return not old
-    options = [option.strip(" \t") for option in said.lower().split(",")]
-    return "close" not in options and (not old or "keep-alive" in options)
+def _keep_alive(headers: Mapping[str, str], is_http_1_0: bool) -> bool:
+    """Whether the connection may stay open after the response (RFC 9112, section 9.3)."""
+    connection = headers.get("connection")
+    if connection is None:
+        return not is_http_1_0
+    options = [option.strip(" \t") for option in connection.lower().split(",")]
+    return "close" not in options and (not is_http_1_0 or "keep-alive" in options)

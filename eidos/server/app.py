@@ -1,7 +1,7 @@
-"""Requests to answers: finds the route, takes a token, and lets the row's function make what is not there yet.
+"""The application: finds the route of a request, asks the rate limiter, and calls the handler.
 
-Knows the order in which a request is looked at; must not know sockets, nor what an answer says. :meth:`App.quick` answers what costs
-nothing (most requests: their answer was made before) in the thread that reads requests, :meth:`App.answer` everything.
+Knows the order in which a request is looked at; must not know sockets, nor what a response holds. :meth:`App.answer_at_once` answers what
+takes no time, most requests, because their representation is cached, in the thread of the event loop; :meth:`App.answer` everything.
 """
 
 from __future__ import annotations
@@ -9,194 +9,149 @@ from __future__ import annotations
 import time
 
 from eidos.errors import EidosError
-from eidos.http_wire.messages import Response
-from eidos.server import middleware, openapi
-from eidos.server import negotiation as accepted
-from eidos.server.call import Call
-from eidos.server.error_responses import PROBLEM, Refused
-from eidos.server.handlers import page, system
-from eidos.server.parameters import parameters
-from eidos.server.representation import Answers, Shortcuts, make
-from eidos.server.request_span import Traced, span_of
-from eidos.server.routes import BY_PATH, DEPRECATED, DOCUMENT, HTML, JSON, ROUTES, VERSIONED, YAML, find
+from eidos.http_wire.messages import HttpError, Response
+from eidos.server.error_responses import PROBLEM, fault_response
+from eidos.server.handler_call import HandlerCall, Services
+from eidos.server.middleware import common_headers, recovered, represent
+from eidos.server.negotiation import choose, media_ranges
+from eidos.server.parameters import parse_parameters
+from eidos.server.rate_limiter import RateLimitHeaders, rejection
+from eidos.server.representation import RepresentationCache, TargetCache
+from eidos.server.routes import DEPRECATED, ROUTE_BY_PATH, VERSIONED, YAML, find_route
+from eidos.server.static_content import static_representations
+from eidos.telemetry.spans import OFF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from eidos.http_wire.messages import Request
-    from eidos.server.knowledge import Knowledge
-    from eidos.server.middleware import Headers
-    from eidos.server.rate_limiter import Decision, Limits
-    from eidos.server.representation import Answer
+    from eidos.server.rate_limiter import Decision, RateLimiter
+    from eidos.server.recipe_data import RecipeData
+    from eidos.server.representation import Headers, Representation
+    from eidos.server.request_context import RequestContext
     from eidos.server.request_metrics import ServerMetrics
     from eidos.server.routes import Operation, Route
     from eidos.server.server_settings import Settings
     from eidos.telemetry.spans import Tracer
 
 #: Templates of all routes, for metrics.
-PATHS = tuple(BY_PATH)
+PATHS = tuple(ROUTE_BY_PATH)
+
+#: What the names of versions of the interface begin with, as media types.
+_VENDOR = "application/vnd.nvidia.cns."
 
 
 class App:
-    """The application. Make it before the workers are forked: what it knows, they share.
+    """The application. Create it before the workers are forked: they share what it has read.
 
-    ``clock`` is monotonic, in seconds; ``ready`` tells whether new requests should come; ``knowledge`` is read according to the settings
-    when it is not given; ``tracer`` makes spans of requests. Raises what :func:`eidos.server.knowledge.load` raises.
+    ``clock`` is monotonic, in seconds; ``is_ready`` tells whether new requests should come; ``tracer`` makes spans of requests.
     """
 
     def __init__(
         self,
         settings: Settings,
         metrics: ServerMetrics,
-        limits: Limits,
+        rate_limiter: RateLimiter,
+        recipe_data: RecipeData,
         clock: Callable[[], float] = time.monotonic,
-        ready: Callable[[], bool] = lambda: True,
-        knowledge: Knowledge | None = None,
-        tracer: Tracer | None = None,
+        is_ready: Callable[[], bool] = lambda: True,
+        tracer: Tracer = OFF,
     ) -> None:
-        from eidos.server.knowledge import load
+        self._metrics, self._rate_limiter, self._clock, self._tracer = metrics, rate_limiter, clock, tracer
+        self._rate_limit_headers = RateLimitHeaders(settings, time.time)
+        self._targets = TargetCache()
+        static = static_representations(recipe_data, settings.max_body)
+        self.services = Services(recipe_data, metrics, is_ready, settings.max_body, RepresentationCache(), static)
+        _import_what_requests_need()
 
-        self.settings = settings
-        self.metrics = metrics
-        self.limits = limits
-        self.knowledge = knowledge or load(settings)
-        self._clock = clock
-        self._ready = ready
-        self._traced = Traced(tracer)
-        self._limiter = middleware.Limiter(settings, time.time)
-        self._answers = Answers()
-        self._shortcuts = Shortcuts()
-        self._static = self._made_once()
-        _load_modules()
+    def answer_at_once(self, context: RequestContext) -> Response | None:
+        """The response if it takes next to no time, else None: :meth:`answer` is then called in another thread. Never raises."""
+        return self._traced(self._answer_at_once, context)
 
-    def _made_once(self) -> dict[tuple[str, str], Answer]:
-        from eidos import formats
-
-        found: dict[tuple[str, str], Answer] = {}
-
-        def keep(name: str, tree: Any, kinds: tuple[str, ...]) -> None:
-            texts = {"yaml": formats.to_yaml(tree), "json": formats.to_json(tree)}
-            for kind in kinds:
-                text = texts["yaml" if "yaml" in kind else "json"]
-                found[name, kind] = make(kind, text.encode(), public=True)
-
-        keep("catalog", self.knowledge.covered(), DOCUMENT)
-        keep("openapi", openapi.document(self.knowledge, self.settings.max_body), (JSON, YAML))
-        keep("root", system.service(ROUTES), (JSON,))
-        found["root", HTML] = page.answer()
-        return found
-
-    def quick(self, request: Request) -> Response | None:
-        """The answer, when it costs next to nothing; None for what :meth:`answer` should be asked, in another thread. Never raises."""
-        traced = self._traced
-        if not traced.on:
-            return middleware.recovered(self._quick, request, self.metrics, _template)
-        traced.begin(request)
-        response = middleware.recovered(self._quick, request, self.metrics, _template)
-        if response is not None:
-            traced.end(request, response)
-        return response
-
-    def answer(self, request: Request) -> Response:
-        """The answer. Never raises."""
-        if self._traced.on:
-            self._traced.begin(request)
-        response = middleware.recovered(self._whole, request, self.metrics, _template)
+    def answer(self, context: RequestContext) -> Response:
+        """The response. Never raises."""
+        response = self._traced(self._answer, context)
         assert response is not None
-        if self._traced.on:
-            self._traced.end(request, response)
         return response
 
-    def _quick(self, request: Request) -> Response | None:
+    def _traced(self, answer: Callable[[RequestContext], Response | None], context: RequestContext) -> Response | None:
+        context.start_span(self._tracer)
+        response = recovered(answer, context, self._metrics, _route_template)
+        if response is not None:
+            context.end_span(response)
+        return response
+
+    def _answer_at_once(self, context: RequestContext) -> Response | None:
+        request = context.request
         if request.method in ("GET", "HEAD"):
-            key = self._shortcuts.keys.get((request.target, request.headers.get("accept", "")))
-            if key is not None:
-                route, inner = key
-                answer = self._answers.get(inner)
-                if answer is not None:
-                    return self._known(request, answer, route)
-        return self._look(request, whole=False)
+            entry = self._targets.entries.get((request.target, request.headers.get("accept", "")))
+            if entry is not None:
+                route, key = entry
+                representation = self.services.cache.get(key)
+                if representation is not None:
+                    return self._answer_cached(context, representation, route)
+        return self._answer(context, at_once=True)
 
-    def _known(self, request: Request, answer: Answer, route: str) -> Response:
-        decision = self._take(request)
+    def _answer_cached(self, context: RequestContext, representation: Representation, route: str) -> Response:
+        decision = self._decide(context)
         if not decision.allowed:
-            return self._late(request, decision, route)
-        self.metrics.cache_hits.add()
-        return middleware.respond(answer, request, middleware.common(request) + self._limiter.headers(decision), route)
+            return self._reject(context, decision, route)
+        self._metrics.cache_hits.add()
+        return represent(representation, context.request, common_headers(context) + self._rate_limit_headers.of(decision), route)
 
-    def _whole(self, request: Request) -> Response | None:
-        return self._look(request, whole=True)
-
-    def _look(self, request: Request, whole: bool) -> Response | None:
-        """The answer; None when it takes work, unless the ``whole`` of it is asked for."""
-        route = find(request.path, request.target)
-        more = middleware.common(request)
+    def _answer(self, context: RequestContext, at_once: bool = False) -> Response | None:
+        """The response; None for one that takes work, if it has to be made ``at_once``."""
+        request = context.request
+        route = find_route(request.path, request.target)
+        headers = common_headers(context)
         template = route.path if route else ""
         operation = route.operations.get("GET" if request.method == "HEAD" else request.method) if route else None
-        if route is None or route.limited:
-            decision = self._take(request)
+        if route is None or route.is_rate_limited:
+            decision = self._decide(context)
             if not decision.allowed:
-                return self._late(request, decision, template)
-            more += self._limiter.headers(decision)
+                return self._reject(context, decision, template)
+            headers += self._rate_limit_headers.of(decision)
         try:
             if request.method == "OPTIONS":
-                return self._options(request, route, more)
+                return _answer_options(request, route, headers)
             if route is None:
                 raise _unknown_path(request)
             if operation is None:
                 message = f"{route.path} does not take {request.method[:20]}"
-                raise Refused(405, message, details={"valid": route.allow.split(", ")}, headers=[("Allow", route.allow)])
-            if not (operation.ready or whole):
+                raise HttpError(405, message, details={"valid": route.allow.split(", ")}, headers=[("Allow", route.allow)])
+            if at_once and not operation.takes_no_time:
                 return None
-            return self._made(request, route, operation, more)
+            return self._call_handler(context, route, operation, headers)
         except EidosError as fault:
-            return middleware.refused(fault, request, more, template, self.knowledge.places)
+            return fault_response(fault, context, headers, template, self.services.recipe_data.paths)
 
-    def _made(self, request: Request, route: Route, operation: Operation, more: Headers) -> Response:
-        kind = _kind(request, operation, route)
-        asked = parameters(request.query, operation.parameters)
-        call = Call(
-            request=request,
-            asked=asked,
-            kind=kind,
-            knowledge=self.knowledge,
-            watch=self.metrics,
-            ready=self._ready,
-            limit=self.settings.max_body,
-            known=self._answers.get,
-            static=self._static,
-            span=span_of(request),
-        )
-        made = operation.make(call)
-        if made.key is not None:
-            self._answers.put(made.key, made.answer)
-            self._shortcuts.put((request.target, request.headers.get("accept", "")), route.path, made.key)
-        return middleware.respond(made.answer, request, more, route.path)
+    def _call_handler(self, context: RequestContext, route: Route, operation: Operation, headers: Headers) -> Response:
+        request = context.request
+        media_type = _negotiate(request, operation, route)
+        parameters = parse_parameters(request.query, operation.parameters)
+        result = operation.handler(HandlerCall(context, parameters, media_type, self.services))
+        if result.cache_key is not None:
+            self.services.cache.put(result.cache_key, result.representation)
+            self._targets.put((request.target, request.headers.get("accept", "")), route.path, result.cache_key)
+        return represent(result.representation, request, headers, route.path)
 
-    def _take(self, request: Request) -> Decision:
-        """One token for a request, however often it is looked at."""
-        decision: Decision | None = request.__dict__.get("decision")
+    def _decide(self, context: RequestContext) -> Decision:
+        """Whether a request is let in: decided once, even if it is looked at twice."""
+        decision = context.decision
         if decision is None:
-            decision = request.__dict__["decision"] = self.limits.take(request.client, self._clock())
+            decision = context.decision = self._rate_limiter.take(context.request.client, self._clock())
             if not decision.allowed:
-                self.metrics.rejects.add()
+                self._metrics.rejects.add()
         return decision
 
-    def _late(self, request: Request, decision: Decision, route: str) -> Response:
-        more = middleware.common(request) + self._limiter.headers(decision)
-        return middleware.refused(middleware.refusal(decision), request, more, route)
-
-    def _options(self, request: Request, route: Route | None, more: Headers) -> Response:
-        if route is None and request.target != "*":
-            raise _unknown_path(request)
-        allow = route.allow if route else "GET, HEAD, POST, OPTIONS"
-        return Response(200, (("Allow", allow), ("X-API-Version", "v1"), *more), b"", route.path if route else "")
+    def _reject(self, context: RequestContext, decision: Decision, route: str) -> Response:
+        headers = common_headers(context) + self._rate_limit_headers.of(decision)
+        return fault_response(rejection(decision), context, headers, route)
 
 
-def _load_modules() -> None:
-    """Import now what requests need, so that workers share it, and none of them waits for it. No name is used: loading is all."""
+def _import_what_requests_need() -> None:
+    """Import now what requests would import later, so that workers share it, and no request waits for it."""
     import difflib  # noqa: F401
 
     from eidos import workflow  # noqa: F401
@@ -205,41 +160,47 @@ def _load_modules() -> None:
     from eidos.recipe import detection, resolver  # noqa: F401
 
 
-def _template(request: Request) -> str:
-    route = find(request.path, request.target)
+def _route_template(request: Request) -> str:
+    route = find_route(request.path, request.target)
     return route.path if route else ""
 
 
-def _unknown_path(request: Request) -> Refused:
+def _answer_options(request: Request, route: Route | None, headers: Headers) -> Response:
+    if route is None and request.target != "*":
+        raise _unknown_path(request)
+    allow = route.allow if route else "GET, HEAD, POST, OPTIONS"
+    return Response(200, (("Allow", allow), ("X-API-Version", "v1"), *headers), b"", route.path if route else "")
+
+
+def _unknown_path(request: Request) -> HttpError:
     from eidos.suggest import nearest
 
-    # Decoded it can look like a path that there is: an encoded slash is none.
-    path = request.target.partition("?")[0] if request.path in BY_PATH else request.path
+    # Decoded it can look like a path that exists: an encoded slash is none.
+    path = request.target.partition("?")[0] if request.path in ROUTE_BY_PATH else request.path
     shown = path if len(path) <= 100 else f"{path[:99]}…"
-    valid = list(BY_PATH)
-    found = nearest(path, valid)
-    return Refused(
+    match = nearest(path, PATHS)
+    return HttpError(
         404,
         f"there is no {shown}",
-        f"did you mean {found}?" if found else "GET / lists what there is",
-        details={"valid": valid, **({"nearest": found} if found else {})},
+        f"did you mean {match}?" if match else "GET / lists what there is",
+        details={"valid": list(PATHS), **({"nearest": match} if match else {})},
     )
 
 
-def _kind(request: Request, operation: Operation, route: Route) -> str:
-    """The type of the answer. Raises Refused (406) when the client takes none that there is, or asks for another version."""
-    if not route.limited:
-        return operation.offers[0]  # whoever asks whether we live is told, whatever else they accept
+def _negotiate(request: Request, operation: Operation, route: Route) -> str:
+    """The media type of the response. Raises HttpError (406) when the client accepts none that there is, or asks for another version."""
+    if not route.is_rate_limited:
+        return operation.media_types[0]  # a probe gets its answer, whatever else it accepts
     accept = request.headers.get("accept", "")
-    kind = accepted.choose(accept, operation.offers)
-    if kind is not None:
-        return YAML if kind in DEPRECATED else kind
-    asked = [name for name in accepted.names(accept) if name.startswith("application/vnd.nvidia.cns.")]
-    # Who takes a problem and nothing else of ours says how errors are to be told, and gets them told so.
-    easy = not operation.strict or accepted.choose(accept, (PROBLEM,)) is not None
-    if easy and (not asked or VERSIONED in asked):
-        return operation.offers[0]
-    valid = [offer for offer in operation.offers if offer not in DEPRECATED]
-    nothing = "no type that the request accepts is one of ours"
-    message = f"there is no {asked[0][:100]}: the version of this interface is v1" if asked else nothing
-    raise Refused(406, message, f"accept {', '.join(valid)}", details={"valid": valid, "version": VERSIONED})
+    media_type = choose(accept, operation.media_types)
+    if media_type is not None:
+        return YAML if media_type in DEPRECATED else media_type
+    versions = [name for name in media_ranges(accept) if name.startswith(_VENDOR)]
+    # A client that accepts a problem and nothing else of ours says how it wants errors, and gets them so.
+    lenient = not operation.is_strict or choose(accept, (PROBLEM,)) is not None
+    if lenient and (not versions or VERSIONED in versions):
+        return operation.media_types[0]
+    valid = [media_type for media_type in operation.media_types if media_type not in DEPRECATED]
+    none_matches = "no type that the request accepts is one of ours"
+    message = f"there is no {versions[0][:100]}: the version of this interface is v1" if versions else none_matches
+    raise HttpError(406, message, f"accept {', '.join(valid)}", details={"valid": valid, "version": VERSIONED})

@@ -1,90 +1,78 @@
-"""What the transport asks of an application, and what it tells whoever counts.
+"""What the transport reports to metrics, traces and the access log.
 
-Knows the calls between them; must not know what becomes of either.
+Knows the events of a service; must not know what becomes of a report.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from eidos.http_wire.messages import Request, Response
-    from eidos.server.request_metrics import GatheredLog, ServerMetrics
+    from eidos.server.access_log import AccessLog
+    from eidos.server.request_metrics import ServerMetrics
     from eidos.telemetry.spans import Tracer
 
-    class Application(Protocol):
-        """What answers. ``quick`` gives an answer that takes no time, or None; ``answer`` takes its time and never raises."""
-
-        def quick(self, request: Request) -> Response | None:
-            """The answer, if nothing has to be made for it."""
-
-        def answer(self, request: Request) -> Response:
-            """The answer."""
+#: Seconds that a worker waits at its end for the last traces to be sent.
+FLUSH_TIMEOUT_S = 2.0
 
 
-#: Seconds that a worker waits at its end for whoever takes traces.
-PATIENCE = 2.0
+class Instrumentation:
+    """Reports to ``metrics``, ``tracer`` and ``access_log``, the one that ``metrics`` writes to; None for what is not recorded."""
 
-
-class Told:
-    """Tells ``metrics``, ``tracer`` and ``access`` what the transport sees; None for whoever does not count, trace or write lines.
-
-    ``access`` is that of ``metrics``.
-    """
-
-    def __init__(self, metrics: ServerMetrics | None = None, tracer: Tracer | None = None, access: GatheredLog | None = None) -> None:
+    def __init__(self, metrics: ServerMetrics | None = None, tracer: Tracer | None = None, access_log: AccessLog | None = None) -> None:
         self._metrics = metrics
-        self._access = access
         self._tracer = tracer
+        self._access_log = access_log
 
-    def begins(self, slot: int, most: int) -> None:
-        """This process serves from ``slot``, in a service that takes ``most`` connections."""
+    # ---- processes ----
+
+    def on_start(self, slot: int, max_connections: int) -> None:
+        """This process serves from ``slot``, in a service that takes ``max_connections``."""
         if self._metrics is not None:
             self._metrics.use(slot)
-            self._metrics.connections_max.set(most)
+            self._metrics.connections_max.set(max_connections)
 
-    def serves(self) -> None:
+    def on_ready(self) -> None:
         """This process is a worker, and answers from now on."""
         if self._tracer is not None:
             self._tracer.start()
 
-    def turned(self) -> None:
-        """The loop has done what there was to do."""
-        if self._access is not None:
-            self._access.flush()
-
-    def served(self) -> None:
-        """It is done."""
+    def on_stop(self) -> None:
+        """This worker has answered its last request."""
         if self._tracer is not None:
-            self._tracer.close(PATIENCE)
+            self._tracer.close(FLUSH_TIMEOUT_S)
 
-    def ended(self, slot: int) -> None:
+    def on_worker_exit(self, slot: int) -> None:
         """The worker of ``slot`` is gone."""
         if self._metrics is not None:
             self._metrics.forget(slot)
 
-    def restarted(self) -> None:
-        """A worker was started in the place of one that ended."""
+    def on_worker_restart(self) -> None:
+        """A worker is started in the place of one that ended."""
         if self._metrics is not None:
             self._metrics.restarts.add()
 
-    def connections(self, count: int) -> None:
-        """So many are open."""
+    # ---- the event loop ----
+
+    def on_tick(self) -> None:
+        """One turn of the event loop is done."""
+        if self._access_log is not None:
+            self._access_log.flush()
+
+    def on_connections(self, count: int) -> None:
+        """So many connections are open."""
         if self._metrics is not None:
             self._metrics.connections.set(count)
 
-    def queue(self, count: int) -> None:
-        """So many requests wait for a thread."""
+    def on_jobs(self, in_flight: int, waiting: int) -> None:
+        """So many requests take work, and so many of them wait for a thread."""
         if self._metrics is not None:
-            self._metrics.queue.set(count)
+            self._metrics.in_flight.set(in_flight)
+            self._metrics.queue.set(waiting)
 
-    def working(self, count: int) -> None:
-        """So many requests are being answered, but those whose answer takes no time."""
+    def on_response(
+        self, method: str, response: Response, seconds: float, request: Request | None, body_bytes: int, request_id: str
+    ) -> None:
+        """A response was sent; ``request`` is None for what was no valid request, which got ``request_id``."""
         if self._metrics is not None:
-            self._metrics.in_flight.set(count)
-
-    def answered(self, method: str, response: Response, seconds: float, request: Request | None, sent: int, identity: str) -> None:
-        """An answer went out, with ``sent`` bytes of body; ``request`` is None when it was none."""
-        if self._metrics is not None:
-            self._metrics.answered(method, response, seconds, request, sent, identity)
+            self._metrics.on_response(method, response, seconds, request, body_bytes, request_id)

@@ -1,7 +1,7 @@
-"""The interface as a document: OpenAPI 3.1, made of the route table.
+"""The interface as an OpenAPI 3.1 document, made from the route table.
 
-Knows how OpenAPI says what a row of the table says (https://spec.openapis.org/oas/v3.1.0); must not know routes of its own: what stood
-here and in no row would be a lie sooner or later. Schemas of documents are data, ``templates/server/schemas.json``.
+Knows how OpenAPI describes a row of the table (https://spec.openapis.org/oas/v3.1.0); must not know routes of its own, which would be
+wrong sooner or later. Schemas of documents are data, ``templates/server/schemas.json``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from eidos import __version__
 from eidos.files import resources
 from eidos.server.error_responses import CODES, JSON, PROBLEM, STATUSES
 from eidos.server.parameters import CHOICE, LIST, NAME, SWITCH
+from eidos.server.routes import DEPRECATED, ROUTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from eidos.server.knowledge import Knowledge
     from eidos.server.parameters import Parameter
+    from eidos.server.recipe_data import RecipeData
     from eidos.server.routes import Operation, Route
 
 _SCHEMAS = "#/components/schemas/"
 
-#: Headers of answers: name → what it says, and its schema.
+#: Headers of responses: name → description and schema.
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-Id": ("The request's UUID: the client's own, or a new one.", {"type": "string", "format": "uuid"}),
@@ -45,10 +46,8 @@ _LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "
 _PUBLIC = ("ETag", "Cache-Control")
 
 
-def document(knowledge: Knowledge, max_body: int) -> dict[str, Any]:
-    """The document; words of parameters are those that ``knowledge`` answers for, ``max_body`` is in bytes."""
-    from eidos.server.routes import ROUTES
-
+def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
+    """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
     schemas: dict[str, Any] = json.loads(resources.read_text("templates/server/schemas.json"))
     schemas["Code"] = {"enum": list(CODES)}
     return {
@@ -69,74 +68,74 @@ def document(knowledge: Knowledge, max_body: int) -> dict[str, Any]:
             {"name": "bundles", "description": "How to get there"},
             {"name": "system", "description": "How the server does"},
         ],
-        "paths": {route.path: _path(route, knowledge, max_body) for route in ROUTES},
+        "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES},
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "headers": {name: {"description": says, "schema": schema} for name, (says, schema) in HEADERS.items()},
+            "headers": {name: {"description": description, "schema": schema} for name, (description, schema) in HEADERS.items()},
             "responses": {_error_name(status): _error(status) for status in STATUSES},
         },
     }
 
 
-def _path(route: Route, knowledge: Knowledge, max_body: int) -> dict[str, Any]:
+def _path(route: Route, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     path: dict[str, Any] = {}
     for method, operation in route.operations.items():
-        path[method.lower()] = _operation(route, operation, method, operation.name, knowledge, max_body)
+        path[method.lower()] = _operation(route, operation, method, operation.name, recipe_data, max_body)
         if method == "GET":
-            head = _operation(route, operation, "HEAD", f"{path['get']['operationId']}Head", knowledge, max_body)
+            head = _operation(route, operation, "HEAD", f"{path['get']['operationId']}Head", recipe_data, max_body)
             head["summary"] = f"The same without a body: {operation.summary[0].lower()}{operation.summary[1:]}"
-            for answer in head["responses"].values():
-                answer.pop("content", None)
+            for response in head["responses"].values():
+                response.pop("content", None)
             path["head"] = head
     return path
 
 
-def _operation(route: Route, operation: Operation, method: str, name: str, knowledge: Knowledge, max_body: int) -> dict[str, Any]:
+def _operation(route: Route, operation: Operation, method: str, name: str, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     tree: dict[str, Any] = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
     if operation.parameters:
         tree["parameters"] = [
-            _parameter(parameter, said, knowledge) for parameter in operation.parameters for said in (parameter.name, *parameter.also)
+            _parameter(parameter, name, recipe_data) for parameter in operation.parameters for name in (parameter.name, *parameter.aliases)
         ]
-    if operation.body:
-        choices = [{"$ref": _SCHEMAS + each} for each in operation.body]
+    if operation.documents:
+        choices = [{"$ref": _SCHEMAS + each} for each in operation.documents]
         schema = {"oneOf": choices} if len(choices) > 1 else choices[0]
-        description = f"{' or '.join(operation.body)}, JSON or YAML, at most {max_body} bytes"
+        description = f"{' or '.join(operation.documents)}, JSON or YAML, at most {max_body} bytes"
         tree["requestBody"] = {
             "description": description,
             "required": True,
             "content": {kind: {"schema": schema} for kind in (JSON, "application/yaml")},
         }
     tree["responses"] = {"200": _success(route, operation)}
-    if operation.public:
+    if operation.is_public:
         names = (*_EVERY, *_PUBLIC, *_LIMITED)
         tree["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(names)}
     for status in _errors(route, operation):
-        empty = {"description": STATUSES[status][1], "headers": _headers(_EVERY)}
+        empty = {"description": STATUSES[status][0], "headers": _headers(_EVERY)}
         tree["responses"][str(status)] = empty if method == "HEAD" else {"$ref": f"#/components/responses/{_error_name(status)}"}
     return tree
 
 
 def _errors(route: Route, operation: Operation) -> list[int]:
-    found = [400, 408, 413, 414, 417, 431, 500, 503]  # a body may stand where none is looked at, and be too large
-    if route.limited:
-        found += [406, 429]
-    if operation.body:
-        found.append(415)
-    return sorted(found)
+    statuses = [400, 408, 413, 414, 417, 431, 500, 503]  # a body may come where none is looked at, and be too large
+    if route.is_rate_limited:
+        statuses += [406, 429]
+    if operation.documents:
+        statuses.append(415)
+    return sorted(statuses)
 
 
 def _success(route: Route, operation: Operation) -> dict[str, Any]:
-    from eidos.server.routes import DEPRECATED
-
-    names = _EVERY + (_PUBLIC if operation.public else ("Cache-Control",)) + (_LIMITED if route.limited else ())
-    if not operation.answer and operation.body:
+    names = _EVERY + (_PUBLIC if operation.is_public else ("Cache-Control",)) + (_LIMITED if route.is_rate_limited else ())
+    if not operation.schema and operation.documents:
         names += ("Content-Disposition",)
     content: dict[str, Any] = {}
-    for kind in (kind for kind in operation.offers if kind not in DEPRECATED):
-        schema: dict[str, Any] = {"$ref": _SCHEMAS + operation.answer} if operation.answer and kind != "text/html" else {}
-        if kind.startswith("text/"):
+    for media_type in operation.media_types:
+        if media_type in DEPRECATED:
+            continue
+        schema: dict[str, Any] = {"$ref": _SCHEMAS + operation.schema} if operation.schema and media_type != "text/html" else {}
+        if media_type.startswith("text/"):
             schema = {"type": "string"}
-        content[kind] = {"schema": schema} if schema else {}
+        content[media_type] = {"schema": schema} if schema else {}
     return {"description": operation.summary, "headers": _headers(names), "content": content}
 
 
@@ -145,39 +144,33 @@ def _headers(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _error_name(status: int) -> str:
-    return "".join(word.title() for word in STATUSES[status][1].split())
+    return "".join(word.title() for word in STATUSES[status][0].split())
 
 
 def _error(status: int) -> dict[str, Any]:
     names = _EVERY + {405: ("Allow",), 429: ("Retry-After", *_LIMITED), 503: ("Retry-After",)}.get(status, ())
     return {
-        "description": f"{STATUSES[status][1]}: {STATUSES[status][0]}",
+        "description": f"{STATUSES[status][0]}: {STATUSES[status][1]}",
         "headers": _headers(names),
         "content": {JSON: {"schema": {"$ref": f"{_SCHEMAS}Error"}}, PROBLEM: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},
     }
 
 
-def _parameter(parameter: Parameter, said: str, knowledge: Knowledge) -> dict[str, Any]:
+def _parameter(parameter: Parameter, name: str, recipe_data: RecipeData) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
-    if parameter.kind == NAME and knowledge.names(parameter.name):
-        words = [
-            word
-            for entry in knowledge.store.catalog.entries[parameter.name]
-            if entry.name in knowledge.names(parameter.name)
-            for word in (entry.name, *entry.aliases)
-        ]
-        schema["enum"] = [*words, "any"]
+    if parameter.kind == NAME and recipe_data.allowed_names(parameter.name):
+        schema["enum"] = [*recipe_data.words(parameter.name), "any"]
     elif parameter.kind == SWITCH:
         schema = {"type": "boolean"}
     elif parameter.kind == CHOICE:
         schema["enum"] = list(parameter.choices)
         schema["default"] = parameter.choices[0]
     elif parameter.kind == LIST:
-        schema = {"type": "array", "items": {"enum": sorted(knowledge.charts)}}
+        schema = {"type": "array", "items": {"enum": sorted(recipe_data.charts)}}
     else:
         schema["pattern"] = VERSION_PATTERN
-    tree: dict[str, Any] = {"name": said, "in": "query", "description": parameter.summary, "schema": schema}
-    if said != parameter.name:
+    tree: dict[str, Any] = {"name": name, "in": "query", "description": parameter.summary, "schema": schema}
+    if name != parameter.name:
         tree["description"] = f"Another name for {parameter.name}; only one of the two can be said."
     if parameter.kind == LIST:
         tree.update({"style": "form", "explode": False})

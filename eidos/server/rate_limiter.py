@@ -1,10 +1,10 @@
-"""How many requests may come: token buckets, and one set of them for all workers.
+"""The rate limiter: which requests are let in, which get 429, and the headers that tell clients how many they may send.
 
-Knows rates, bursts and the clock that it is given; must not know HTTP. A bucket holds at most ``burst`` tokens and gains ``rate`` of
-them a second; a request takes one, or is told when there will be one. Over any span of t seconds at most ``burst + rate * t`` are
-let through, whatever the clock does: time that goes backwards adds nothing, and what was added is not added again.
+Knows rates, bursts and the clock that it is given; must not know routes or sockets. A bucket holds at most ``burst`` tokens and gains
+``rate`` of them a second; a request takes one, or learns when there will be one. Over any span of t seconds at most ``burst + rate * t``
+are let in, whatever the clock does: time that goes backwards adds nothing, and what was added is not added again.
 
-:class:`Limits` keeps its buckets in memory that forked workers share, so the limits hold for the sum of them.
+:class:`RateLimiter` has its buckets in memory that forked workers share, so the limits hold for the sum of them.
 """
 
 from __future__ import annotations
@@ -12,29 +12,34 @@ from __future__ import annotations
 import math
 from time import monotonic
 
+from eidos.http_wire.messages import HttpError
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eidos.server.server_settings import Settings
+
+    Headers = tuple[tuple[str, str], ...]
 
 DEFAULT, CLIENT = "default", "client"
 
-#: Clients that are remembered, in sets of :data:`WAYS`; whoever came longest ago makes room, and would find a full bucket then, or nearly.
+#: Clients that are remembered, in sets of :data:`WAYS`; the one that came longest ago makes room, whose bucket is nearly full again then.
 SETS, WAYS = 2048, 4
 
-#: Doubles of one client: who (64 bits of a keyed hash), tokens, the time that they were counted.
+#: Doubles of one client: a keyed hash of its address, its tokens, and the time at which they were counted.
 WIDTH = 3
 
 #: Seconds to wait for the lock before a decision is made without it: a worker that was stopped while it held it must not stop the others.
-PATIENCE = 0.05
+LOCK_TIMEOUT_S = 0.05
 
 
 class Decision(Record):
-    """Whether a request may come in. ``limit`` is the burst of the bucket that said so, 0 when nothing limits.
+    """Whether a request is let in. ``limit`` is the burst of the bucket that decided, 0 when nothing limits.
 
     ``remaining`` tokens are left; it is full again in ``reset`` seconds; a refused request may try again in ``retry_after`` seconds.
-    ``policy`` is ``default`` for the bucket of everybody, ``client`` for that of one client.
+    ``policy`` is ``default`` for the bucket of all clients, ``client`` for that of one.
     """
 
     allowed: bool
@@ -85,16 +90,16 @@ class TokenBucket:
         return self.decision(allowed, n)
 
     def decision(self, allowed: bool, n: int = 1) -> Decision:
-        """What is to be said of the bucket as it is."""
+        """The decision, with the state of the bucket."""
         tokens, rate = self.tokens, self.rate
         wait = 0.0 if allowed else (n - tokens) / rate
         return Decision(allowed, self.burst, int(tokens), (self.burst - tokens) / rate, wait, self.policy)
 
 
-class Limits:
-    """The bucket of everybody and those of clients, shared by this process and all that it forks afterwards.
+class RateLimiter:
+    """The bucket of all clients and those of each, shared by this process and all that it forks afterwards.
 
-    A request that either refuses takes from neither. Make it before the fork; ``workers`` is how many will share it.
+    A request that either rejects takes from neither. Create it before the fork; ``workers`` is how many will share it.
     """
 
     def __init__(self, settings: Settings, workers: int) -> None:
@@ -104,9 +109,9 @@ class Limits:
         import threading
 
         self.workers = workers
-        self._all = TokenBucket(settings.rate, settings.burst) if settings.rate else None
-        self._one = TokenBucket(settings.client_rate, settings.client_burst, CLIENT) if settings.client_rate else None
-        doubles = 2 + (SETS * WAYS * WIDTH if self._one else 0)
+        self._global = TokenBucket(settings.rate, settings.burst) if settings.rate else None
+        self._per_client = TokenBucket(settings.client_rate, settings.client_burst, CLIENT) if settings.client_rate else None
+        doubles = 2 + (SETS * WAYS * WIDTH if self._per_client else 0)
         self._memory = memoryview(mmap.mmap(-1, doubles * 8)).cast("d")
         self._memory[0] = float(settings.burst)
         self._memory[1] = -math.inf
@@ -118,36 +123,36 @@ class Limits:
         self._yield = os.sched_yield
 
     def take(self, client: str, now: float) -> Decision:
-        """Let a request of the address ``client`` in, or not; of two answers the stricter. ``now`` is ``time.monotonic()``."""
-        everybody, one = self._all, self._one
-        if everybody is None and one is None:
+        """Let a request of the address ``client`` in, or not; of two decisions the stricter. ``now`` is ``time.monotonic()``."""
+        shared, own = self._global, self._per_client
+        if shared is None and own is None:
             return UNLIMITED
         with self._threads:
             locked = self._acquire()
             try:
-                if one is None and everybody is not None:
+                if own is None and shared is not None:
                     memory = self._memory
-                    everybody.tokens, everybody.stamp = memory[0], memory[1]
-                    decision = everybody.take(now)
-                    memory[0], memory[1] = everybody.tokens, everybody.stamp
+                    shared.tokens, shared.stamp = memory[0], memory[1]
+                    decision = shared.take(now)
+                    memory[0], memory[1] = shared.tokens, shared.stamp
                     return decision
-                said = []
-                if everybody is not None:
-                    everybody.tokens, everybody.stamp = self._memory[0], self._memory[1]
-                    everybody.refill(now)
-                    said.append((0, everybody))
-                if one is not None:
-                    at = self._find(client, one, now)
-                    one.refill(now)
-                    said.append((at + 1, one))
-                allowed = all(bucket.tokens >= 1 for _, bucket in said)
+                buckets = []
+                if shared is not None:
+                    shared.tokens, shared.stamp = self._memory[0], self._memory[1]
+                    shared.refill(now)
+                    buckets.append((0, shared))
+                if own is not None:
+                    at = self._load(client, own, now)
+                    own.refill(now)
+                    buckets.append((at + 1, own))
+                allowed = all(bucket.tokens >= 1 for _, bucket in buckets)
                 decisions = []
-                for at, bucket in said:
-                    own = allowed or bucket.tokens >= 1
+                for at, bucket in buckets:
+                    granted = allowed or bucket.tokens >= 1
                     if allowed:
                         bucket.tokens -= 1
                     self._memory[at], self._memory[at + 1] = bucket.tokens, bucket.stamp
-                    decisions.append(bucket.decision(own))
+                    decisions.append(bucket.decision(granted))
             finally:
                 if locked:
                     self._lockf(self._lock, self._unlock)
@@ -156,12 +161,12 @@ class Limits:
         return max(decisions, key=lambda decision: decision.retry_after)
 
     def tokens(self, now: float = -math.inf) -> float:
-        """Tokens of everybody at ``now``, or as many as the last request left; infinite when nothing limits."""
-        everybody = self._all
-        if everybody is None:
+        """Tokens for all clients at ``now``, or as many as the last request left; infinite when nothing limits."""
+        shared = self._global
+        if shared is None:
             return math.inf
         tokens, stamp = self._memory[0], self._memory[1]
-        return min(float(everybody.burst), tokens + (now - stamp) * everybody.rate) if now > stamp else tokens
+        return min(float(shared.burst), tokens + (now - stamp) * shared.rate) if now > stamp else tokens
 
     def _acquire(self) -> bool:
         until = 0.0
@@ -170,37 +175,83 @@ class Limits:
                 self._lockf(self._lock, self._exclusive)
             except OSError:
                 now = monotonic()
-                until = until or now + PATIENCE
+                until = until or now + LOCK_TIMEOUT_S
                 if now > until:
                     return False
                 self._yield()
             else:
                 return True
 
-    def _find(self, client: str, bucket: TokenBucket, now: float) -> int:
-        """Load the bucket of a client, and return its place; the oldest of its set makes room for one that is not there."""
+    def _load(self, client: str, bucket: TokenBucket, now: float) -> int:
+        """Load the bucket of a client, and return its index; the oldest of its set makes room for one that is not there."""
         import hashlib
 
-        digest = hashlib.blake2b(counted(client).encode("utf-8", "replace"), digest_size=8, key=self._key).digest()
-        who = float(int.from_bytes(digest, "little") >> 11) + 1.0  # 53 bits are exact in a double; 0 is an empty place
+        digest = hashlib.blake2b(counted_address(client).encode("utf-8", "replace"), digest_size=8, key=self._key).digest()
+        key = float(int.from_bytes(digest, "little") >> 11) + 1.0  # 53 bits are exact in a double; 0 is a free one
         first = int.from_bytes(digest[:2], "little") % SETS * WAYS * WIDTH + 2
         memory = self._memory
-        places = range(first, first + WAYS * WIDTH, WIDTH)
-        for at in places:
-            if memory[at] == who:
+        indices = range(first, first + WAYS * WIDTH, WIDTH)
+        for at in indices:
+            if memory[at] == key:
                 bucket.tokens, bucket.stamp = memory[at + 1], memory[at + 2]
                 return at
-        at = min(places, key=lambda at: memory[at + 2] if memory[at] else -math.inf)
-        memory[at] = who
+        at = min(indices, key=lambda at: memory[at + 2] if memory[at] else -math.inf)
+        memory[at] = key
         bucket.tokens, bucket.stamp = float(bucket.burst), now
         return at
 
 
-def counted(client: str) -> str:
-    """What counts as one client: an IPv4 address, and of an IPv6 address its network of 64 bits, which is one site's (RFC 6177).
+class RateLimitHeaders:
+    """The headers that tell a client of a decision.
 
-    >>> counted("192.0.2.1"), counted("2001:db8:0:1:ffff::1") == counted("2001:db8:0:1::2"), counted("::ffff:192.0.2.1")
-    ('192.0.2.1', True, '192.0.2.1')
+    ``X-RateLimit-*`` as GitHub and others have it (the reset in seconds since 1970), and ``RateLimit`` with ``RateLimit-Policy`` of
+    draft-ietf-httpapi-ratelimit-headers-11: ``q`` is the quota, ``w`` the seconds in which all of it comes back, ``r`` what is left,
+    ``t`` the seconds until all of it is there; when none is left, those until one is: Retry-After is not to be sooner (section 6).
+    ``wall_clock`` is in seconds since 1970.
+    """
+
+    def __init__(self, settings: Settings, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self._policies: dict[str, tuple[str, str]] = {}
+        rates = ((DEFAULT, settings.rate, settings.burst), (CLIENT, settings.client_rate, settings.client_burst))
+        for policy, rate, burst in rates:
+            if rate > 0:
+                self._policies[policy] = ("RateLimit-Policy", f'"{policy}";q={burst};w={max(1, math.ceil(burst / rate))}')
+
+    def of(self, decision: Decision) -> Headers:
+        """The headers of a response to a request that was let in, or not; none when nothing limits."""
+        policy = self._policies.get(decision.policy)
+        if not decision.limit or policy is None:
+            return ()
+        reset = math.ceil(decision.reset)
+        return (
+            ("X-RateLimit-Limit", str(decision.limit)),
+            ("X-RateLimit-Remaining", str(decision.remaining)),
+            ("X-RateLimit-Reset", str(math.ceil(self._wall_clock()) + reset)),
+            policy,
+            ("RateLimit", f'"{decision.policy}";r={decision.remaining};t={reset if decision.allowed else _retry_after(decision)}'),
+        )
+
+
+def rejection(decision: Decision) -> HttpError:
+    """The 429 for a request that came too soon."""
+    seconds = _retry_after(decision)
+    whose = "this client" if decision.policy == CLIENT else "all clients together"
+    message = f"too many requests: {whose} may send {decision.limit} at once, and then as many as come back"
+    details = {"limit": decision.limit, "policy": decision.policy, "retryAfter": seconds}
+    return HttpError(429, message, f"try again in {seconds} s", details=details, headers=[("Retry-After", str(seconds))])
+
+
+def _retry_after(decision: Decision) -> int:
+    """The whole seconds after which a rejected request may be sent again."""
+    return max(1, math.ceil(decision.retry_after))
+
+
+def counted_address(client: str) -> str:
+    """What counts as one client: an IPv4 address, or of an IPv6 address its network of 64 bits, which is one site's (RFC 6177).
+
+    >>> counted_address("192.0.2.1"), counted_address("2001:db8:0:1:ffff::1"), counted_address("::ffff:192.0.2.1")
+    ('192.0.2.1', '2001:db8:0:1::/64', '192.0.2.1')
     """
     if ":" not in client:
         return client

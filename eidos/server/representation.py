@@ -1,10 +1,10 @@
-"""Answers as finished bytes, and a bounded store of them.
+"""Representations: finished bytes with their headers, and a bounded cache of them.
 
 Knows codings, validators and which headers belong to a representation (RFC 9110, sections 8.8 and 13.1; RFC 9111); must not know what the
-bytes mean, nor who asked. An answer never changes once it is made, so any number of requests may be given the same one.
+bytes mean, nor who asks. A representation never changes once it is made, so any number of requests may be answered with the same one.
 
->>> answer = make("application/json", b"{}", public=True)
->>> answer.whole(False)[0], is_fresh('W/"x", ' + answer.etag, answer.etag)
+>>> representation = make_representation("application/json", b"{}", public=True)
+>>> representation.headers_of_200(gzip=False)[0], is_fresh('W/"x", ' + representation.etag, representation.etag)
 (('Content-Type', 'application/json'), True)
 """
 
@@ -21,78 +21,77 @@ if TYPE_CHECKING:
 
     Headers = tuple[tuple[str, str], ...]
 
-#: How long a public answer may be kept, in seconds.
-MAX_AGE = 600
+#: Seconds for which a public representation may be cached.
+MAX_AGE_S = 600
 
-#: Less than this is not worth compressing.
-_SMALL = 400
+#: Bytes below which compression does not pay.
+MIN_COMPRESSED = 400
 
 _VERSION = ("X-API-Version", "v1")
-_PLAIN = ("X-Content-Type-Options", "nosniff")
+_NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 
 
-class Answer:
-    """One representation: its bytes, the same compressed (None: not worth it), and the headers of both.
+class Representation:
+    """Bytes of a ``media_type``, the same compressed (None: it does not pay), and the headers of both.
 
-    ``etag`` is ``""`` for what is not to be kept by anybody, and otherwise a strong validator: no two representations share one.
+    ``etag`` is ``""`` for what may not be cached, and otherwise a strong validator: no two representations share one.
     """
 
-    __slots__ = ("_headers", "body", "etag", "kind", "packed", "size")
+    __slots__ = ("_headers", "body", "compressed", "etag", "media_type", "size")
 
-    def __init__(self, kind: str, body: bytes, packed: bytes | None, public: bool, vary: str, more: Headers) -> None:
-        self.kind = kind
+    def __init__(self, media_type: str, body: bytes, compressed: bytes | None, public: bool, vary: str, headers: Headers) -> None:
+        self.media_type = media_type
         self.body = body
-        self.packed = packed
-        self.size = len(body) + len(packed or b"") + 2000
-        common = (("Vary", vary), *more, _VERSION, _PLAIN) if vary else (*more, _VERSION, _PLAIN)
+        self.compressed = compressed
+        self.size = len(body) + len(compressed or b"") + 2000
+        common = (("Vary", vary), *headers, _VERSION, _NO_SNIFFING) if vary else (*headers, _VERSION, _NO_SNIFFING)
         self.etag = ""
         if public:
-            digest = hashlib.sha256(kind.encode() + b"\0" + body).hexdigest()
+            digest = hashlib.sha256(media_type.encode() + b"\0" + body).hexdigest()
             self.etag = f'"{digest[:32]}"'
-            keep = ("Cache-Control", f"public, max-age={MAX_AGE}")
-            tags = [("ETag", self.etag), ("ETag", f'{self.etag[:-1]}-gzip"')]
-            fresh = [(tag, keep, *common) for tag in tags]
+            caching = ("Cache-Control", f"public, max-age={MAX_AGE_S}")
+            plain, gzip = ((("ETag", self.validator(gzip)), caching, *common) for gzip in (False, True))
         else:
-            fresh = [(("Cache-Control", "no-store"), *common)] * 2
-        content = ("Content-Type", kind)
+            plain = gzip = (("Cache-Control", "no-store"), *common)
+        content_type = ("Content-Type", media_type)
         self._headers: tuple[tuple[Headers, Headers], ...] = (
-            ((content, *fresh[0]), fresh[0]),
-            ((content, ("Content-Encoding", "gzip"), *fresh[1]), fresh[1]),
+            ((content_type, *plain), plain),
+            ((content_type, ("Content-Encoding", "gzip"), *gzip), gzip),
         )
 
-    def whole(self, gzip: bool) -> Headers:
-        """The headers of a 200."""
+    def headers_of_200(self, gzip: bool) -> Headers:
+        """The headers of the representation itself, compressed or not."""
         return self._headers[gzip][0]
 
-    def unchanged(self, gzip: bool) -> Headers:
-        """The headers of a 304 (RFC 9110, section 15.4.5)."""
+    def headers_of_304(self, gzip: bool) -> Headers:
+        """The headers that tell a client that it has the representation already (RFC 9110, section 15.4.5)."""
         return self._headers[gzip][1]
 
-    def tag(self, gzip: bool) -> str:
-        """The validator of what is sent."""
+    def validator(self, gzip: bool) -> str:
+        """The entity tag, of the compressed bytes or the plain ones."""
         return f'{self.etag[:-1]}-gzip"' if gzip and self.etag else self.etag
 
 
-def make(
-    kind: str,
+def make_representation(
+    media_type: str,
     body: bytes,
     *,
     public: bool = False,
     gzip: bool = True,
     vary: str = "Accept, Accept-Encoding",
     headers: Sequence[tuple[str, str]] = (),
-) -> Answer:
-    """The answer with this content; ``public`` may be kept by whoever passes it on. ``gzip`` is false for what is compressed already."""
-    packed = None
-    if gzip and len(body) >= _SMALL:
+) -> Representation:
+    """The representation with this body; a ``public`` one may be cached by anyone. ``gzip`` is False for what is compressed already."""
+    compressed = None
+    if gzip and len(body) >= MIN_COMPRESSED:
         # No name and no time in it (RFC 1952): the same bytes for the same content.
-        packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-        packed = packer.compress(body) + packer.flush()
-    return Answer(kind, body, packed, public, vary, tuple(headers))
+        compressor = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        compressed = compressor.compress(body) + compressor.flush()
+    return Representation(media_type, body, compressed, public, vary, tuple(headers))
 
 
 def is_fresh(condition: str, etag: str) -> bool:
-    """Whether If-None-Match says that the client has this representation (RFC 9110, section 13.1.2): the comparison is the weak one."""
+    """Whether If-None-Match holds ``etag`` (RFC 9110, section 13.1.2): the comparison is the weak one."""
     if not etag:
         return False
     if condition == etag:
@@ -101,51 +100,54 @@ def is_fresh(condition: str, etag: str) -> bool:
     return parts == ["*"] or etag in (part.removeprefix("W/") for part in parts)
 
 
-class Answers:
-    """The answers that were asked for last, at most ``most`` of them and ``size`` bytes; any thread may ask."""
+class RepresentationCache:
+    """The representations that were used last, at most ``max_entries`` of them and ``max_bytes``; for any thread."""
 
-    def __init__(self, most: int = 1024, size: int = 6 << 20) -> None:
-        self.most, self.size = most, size
-        self.used = 0
-        self._known: OrderedDict[Hashable, Answer] = OrderedDict()
+    def __init__(self, max_entries: int = 1024, max_bytes: int = 6 << 20) -> None:
+        self.max_entries, self.max_bytes = max_entries, max_bytes
+        self.used_bytes = 0
+        self._entries: OrderedDict[Hashable, Representation] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._entries)
 
-    def get(self, key: Hashable) -> Answer | None:
-        """The answer that was put there, if it is still there."""
+    def get(self, key: Hashable) -> Representation | None:
+        """The representation that was stored under ``key``, if it is still there."""
         with self._lock:
-            answer = self._known.get(key)
-            if answer is not None:
-                self._known.move_to_end(key)
-            return answer
+            representation = self._entries.get(key)
+            if representation is not None:
+                self._entries.move_to_end(key)
+            return representation
 
-    def put(self, key: Hashable, answer: Answer) -> None:
-        """Keep ``answer``, and let go of those that nobody asked for lately; one that is too large for that is not kept."""
-        if answer.size > self.size // 4:
+    def put(self, key: Hashable, representation: Representation) -> None:
+        """Store a representation, and drop those that were used longest ago; one of more than a quarter of the cache is not stored."""
+        if representation.size > self.max_bytes // 4:
             return
         with self._lock:
-            before = self._known.pop(key, None)
-            self.used += answer.size - (before.size if before else 0)
-            self._known[key] = answer
-            while self.used > self.size or len(self._known) > self.most:
-                self.used -= self._known.popitem(last=False)[1].size
+            previous = self._entries.pop(key, None)
+            self.used_bytes += representation.size - (previous.size if previous else 0)
+            self._entries[key] = representation
+            while self.used_bytes > self.max_bytes or len(self._entries) > self.max_entries:
+                self.used_bytes -= self._entries.popitem(last=False)[1].size
 
 
-class Shortcuts:
-    """From what a request said, letter by letter, to its route and the key of its answer; bounded, and forgetful of the oldest."""
+class TargetCache:
+    """From the text of a request, its target and its Accept header, to its route and the key of its representation.
 
-    def __init__(self, most: int = 4096, longest: int = 512) -> None:
-        self.most, self.longest = most, longest
-        self.keys: dict[tuple[str, str], tuple[str, Hashable]] = {}
+    It has at most ``max_entries`` of at most ``max_length`` characters, and drops the oldest.
+    """
+
+    def __init__(self, max_entries: int = 4096, max_length: int = 512) -> None:
+        self.max_entries, self.max_length = max_entries, max_length
+        self.entries: dict[tuple[str, str], tuple[str, Hashable]] = {}
         self._lock = threading.Lock()
 
-    def put(self, said: tuple[str, str], route: str, key: Hashable) -> None:
-        """Remember that who says this gets that, from this route; what is long is not remembered."""
-        if len(said[0]) + len(said[1]) > self.longest:
+    def put(self, request: tuple[str, str], route: str, key: Hashable) -> None:
+        """Remember the route and the key for a target and an Accept header."""
+        if len(request[0]) + len(request[1]) > self.max_length:
             return
         with self._lock:
-            if len(self.keys) >= self.most:
-                self.keys.pop(next(iter(self.keys)), None)
-            self.keys[said] = (route, key)
+            if len(self.entries) >= self.max_entries:
+                self.entries.pop(next(iter(self.entries)), None)
+            self.entries[request] = (route, key)

@@ -1,7 +1,7 @@
-"""Every endpoint there is: one row each, and which row a request means.
+"""The route table: one row for each endpoint.
 
-Knows paths, methods, parameters and what each answers, as data that :mod:`eidos.server.openapi` shows and :mod:`eidos.server.app` obeys, so
-that the two cannot disagree; must not know how an answer is made: the functions in the rows do.
+Knows paths, methods, parameters and what each returns, as data that :mod:`eidos.server.openapi` shows and :mod:`eidos.server.app` obeys, so
+that the two cannot disagree; must not know how a response is made: the handlers in the rows do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eidos.server.call import Call, Made
+    from eidos.server.handler_call import HandlerCall, HandlerResult
+
+    Handler = Callable[[HandlerCall], HandlerResult]
 
 JSON, YAML, HTML, TEXT = "application/json", "application/yaml", "text/html", "text/plain"
 
@@ -30,30 +32,30 @@ DOCUMENT = (JSON, VERSIONED, YAML, *DEPRECATED)
 class Operation(Record):
     """What one method of one path does.
 
-    ``offers`` are the types of its answer, best first; with ``strict`` a client that takes none of them is told so, else it gets the first.
-    ``ready`` says that answering takes no time worth a thread, ``public`` that the answer may be kept by anybody. ``body`` names the
-    documents that it takes, ``answer`` the schema of what it gives ("" for what has none).
+    ``media_types`` are those of its response, best first; a client that accepts none of them gets the first, or with ``is_strict`` a 406.
+    ``takes_no_time`` says that the response is not worth a thread, ``is_public`` that it may be cached by anyone. ``documents`` names
+    those that the body may hold, ``schema`` that of the response ("" for what has none).
     """
 
     name: str
     summary: str
-    make: Callable[[Call], Made]
-    offers: tuple[str, ...] = DOCUMENT
+    handler: Handler
+    media_types: tuple[str, ...] = DOCUMENT
     parameters: tuple[Parameter, ...] = ()
-    strict: bool = False
-    ready: bool = False
-    public: bool = False
-    body: tuple[str, ...] = ()
-    answer: str = ""
+    is_strict: bool = False
+    takes_no_time: bool = False
+    is_public: bool = False
+    documents: tuple[str, ...] = ()
+    schema: str = ""
     tag: str = "recipes"
 
 
 class Route(Record):
-    """One path and its methods; HEAD is where GET is. A request to one that is ``limited`` takes a token."""
+    """One path and its methods; HEAD is where GET is. A request to one that ``is_rate_limited`` takes a token."""
 
     path: str
     operations: dict[str, Operation]
-    limited: bool = True
+    is_rate_limited: bool = True
 
     @property
     def allow(self) -> str:
@@ -81,29 +83,29 @@ BUNDLERS = Parameter(
 
 
 def _system(
-    name: str, summary: str, make: Callable[[Call], Made], kind: str = JSON, answer: str = "", public: bool = False
+    name: str, summary: str, handler: Handler, media_type: str = JSON, schema: str = "", is_public: bool = False
 ) -> dict[str, Operation]:
-    return {"GET": Operation(name, summary, make, (kind,), ready=True, public=public, answer=answer, tag="system")}
+    return {"GET": Operation(name, summary, handler, (media_type,), takes_no_time=True, is_public=is_public, schema=schema, tag="system")}
 
 
 _SERVICE = "What this is; for browsers a page"
-_LIVES, _TAKES = "Whether the process lives", "Whether it takes requests: not any more once it was told to stop"
+_ALIVE, _READY = "Whether the process lives", "Whether it takes requests: not any more once it was told to stop"
 
 ROUTES = (
     Route(
         "/v1/recipe",
         {
             "GET": Operation(
-                "getRecipe", "The recipe for a query", recipe.get, parameters=QUERY, strict=True, public=True, answer="Recipe"
+                "getRecipe", "The recipe for a query", recipe.get_recipe, parameters=QUERY, is_strict=True, is_public=True, schema="Recipe"
             ),
             "POST": Operation(
                 "postRecipe",
                 "The recipe for a query document, or for the node that a snapshot describes",
-                recipe.post,
+                recipe.post_recipe,
                 parameters=(_INTENT, _CONTEXT),
-                strict=True,
-                body=("Query", "Snapshot"),
-                answer="Recipe",
+                is_strict=True,
+                documents=("Query", "Snapshot"),
+                schema="Recipe",
             ),
         },
     ),
@@ -113,46 +115,50 @@ ROUTES = (
             "POST": Operation(
                 "postBundle",
                 "What deploys a recipe, as one file; the same recipe gives the same bytes",
-                bundle.post,
-                tuple(bundle.FORMS.values()),
+                bundle.post_bundle,
+                tuple(bundle.MEDIA_TYPES.values()),
                 (BUNDLERS, bundle.ARCHIVE),
-                body=("Recipe",),
+                documents=("Recipe",),
                 tag="bundles",
             )
         },
     ),
     Route(
         "/v1/catalog",
-        {"GET": Operation("getCatalog", "What is covered", system.catalog, strict=True, ready=True, public=True, answer="Catalog")},
+        {
+            "GET": Operation(
+                "getCatalog", "What is covered", system.get_catalog, is_strict=True, takes_no_time=True, is_public=True, schema="Catalog"
+            )
+        },
     ),
-    Route("/openapi.json", _system("getOpenapiJson", "This document", system.openapi, JSON, public=True)),
-    Route("/openapi.yaml", _system("getOpenapiYaml", "This document", system.openapi, YAML, public=True)),
+    Route("/openapi.json", _system("getOpenapiJson", "This document", system.get_openapi, JSON, is_public=True)),
+    Route("/openapi.yaml", _system("getOpenapiYaml", "This document", system.get_openapi, YAML, is_public=True)),
     Route(
         "/",
         {
             "GET": Operation(
                 "getService",
                 _SERVICE,
-                system.root,
+                system.get_root,
                 (JSON, HTML),
-                ready=True,
-                public=True,
-                answer="Service",
+                takes_no_time=True,
+                is_public=True,
+                schema="Service",
                 tag="system",
             )
         },
     ),
-    Route("/health", _system("getHealth", _LIVES, system.health, answer="Health"), limited=False),
-    Route("/healthz", _system("getHealthz", _LIVES, system.health, answer="Health"), limited=False),
-    Route("/ready", _system("getReady", _TAKES, system.ready, answer="Health"), limited=False),
-    Route("/readyz", _system("getReadyz", _TAKES, system.ready, answer="Health"), limited=False),
-    Route("/metrics", _system("getMetrics", "Metrics in the text format of Prometheus", system.metrics, TEXT), limited=False),
+    Route("/health", _system("getHealth", _ALIVE, system.get_health, schema="Health"), is_rate_limited=False),
+    Route("/healthz", _system("getHealthz", _ALIVE, system.get_health, schema="Health"), is_rate_limited=False),
+    Route("/ready", _system("getReady", _READY, system.get_ready, schema="Health"), is_rate_limited=False),
+    Route("/readyz", _system("getReadyz", _READY, system.get_ready, schema="Health"), is_rate_limited=False),
+    Route("/metrics", _system("getMetrics", "Metrics in the text format of Prometheus", system.get_metrics, TEXT), is_rate_limited=False),
 )
 
-BY_PATH = {route.path: route for route in ROUTES}
+ROUTE_BY_PATH = {route.path: route for route in ROUTES}
 
 
-def find(path: str, target: str) -> Route | None:
+def find_route(path: str, target: str) -> Route | None:
     """The route of a path, which was decoded once from ``target``. An encoded slash is a character of a name, and no name here has one."""
-    route = BY_PATH.get(path)
+    route = ROUTE_BY_PATH.get(path)
     return None if route is not None and "%2f" in target.partition("?")[0].lower() else route

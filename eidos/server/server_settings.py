@@ -1,8 +1,7 @@
-"""What can be set on a server, as one record.
+"""The settings of a server, as one record.
 
-Knows the names, units and defaults of what can be set; must not know where a value came from, nor what it does: ``cli.serve`` has a
-flag for each that a user may set, the transport and the application read them. The limits of time and size without a flag are those
-that no honest client meets.
+Knows their names, units and defaults; must not know where a value comes from, nor what it does: ``cli.serve`` has a flag for each that
+a user may set, the transport and the application read them. The limits without a flag are those that no honest client reaches.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ import os
 
 from eidos.model.record import Record
 
-#: Bytes of a request line without its CRLF (RFC 9112, section 3, asks for 8,000 at least), and of all header lines.
-LINE_LIMIT, HEADERS_LIMIT = 8192, 65536
+#: The name of the service in responses and traces; its version is shown by ``GET /`` alone.
+SERVICE_NAME = "eidos-api-server"
 
-#: The most workers that are started when nobody says how many.
-USUAL_WORKERS = 4
+#: Workers that are started by default, at most.
+DEFAULT_WORKERS_LIMIT = 4
 
 
 class Settings(Record):
-    """All of it. Times are seconds, sizes bytes; a rate of 0 is no limit; an empty allow-list allows everything.
+    """Times are seconds, sizes bytes; a rate of 0 is no limit; an empty allow-list allows everything.
 
-    ``rate`` and ``client_rate`` are requests a second, ``burst`` and ``client_burst`` how many may come at once, of everybody and of one
-    client. ``max_connections`` holds for all workers together. ``trust_proxy`` is how many proxies in front write ``X-Forwarded-For``.
-    ``request_timeout`` is for the work, ``header_timeout`` and ``read_timeout`` for a request to come, from its first byte,
-    ``write_timeout`` for an answer to go, ``idle_timeout`` for the time between requests, ``drain_delay`` between the signal to stop and
-    the last accepted connection, ``drain_timeout`` for what is in flight then, ``idle_grace`` for connections that are silent then.
+    ``rate`` and ``client_rate`` are requests a second, ``burst`` and ``client_burst`` how many may come at once, of all clients and of
+    one. ``max_connections`` holds for all workers together. ``trust_proxy`` is how many proxies in front write ``X-Forwarded-For``.
+    ``request_timeout`` is for the work, ``header_timeout`` and ``read_timeout`` for a request to arrive, from its first byte,
+    ``write_timeout`` for a response to be sent, ``idle_timeout`` for the time between requests, ``drain_delay`` between the signal to
+    stop and the last accepted connection, ``drain_timeout`` for what is in flight then, ``idle_grace`` for connections that are idle then.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +53,6 @@ class Settings(Record):
     allowed_os: tuple[str, ...] = ()
 
 
-def usual_workers() -> int:
-    """One worker for each processor that this process may use, at most :data:`USUAL_WORKERS`."""
-    return max(1, min(USUAL_WORKERS, len(os.sched_getaffinity(0))))
+def default_workers() -> int:
+    """One worker for each processor that this process may use, at most :data:`DEFAULT_WORKERS_LIMIT`."""
+    return max(1, min(DEFAULT_WORKERS_LIMIT, len(os.sched_getaffinity(0))))

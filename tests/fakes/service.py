@@ -14,6 +14,7 @@ import time
 
 from eidos.errors import Timeout
 from eidos.http_wire.messages import Request, Response
+from eidos.server.request_context import RequestContext
 from eidos.server.server_settings import Settings
 
 BODY = b"r" * 4096
@@ -32,9 +33,9 @@ class Stub:
     def __init__(self) -> None:
         self.cancelled = 0
 
-    def quick(self, request: Request) -> Response | None:
+    def answer_at_once(self, context: RequestContext) -> Response | None:
         """What takes no time."""
-        path = request.path
+        request, path = context.request, context.request.path
         if path == "/small":
             return SMALL
         if path == "/echo":
@@ -53,8 +54,9 @@ class Stub:
             return None
         return Response(404, (), b"nothing here\n")
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, context: RequestContext) -> Response:
         """What takes some."""
+        request = context.request
         if request.path == "/big":
             return Response(200, (), b"b" * int(request.query))
         if request.path == "/raise":
@@ -65,33 +67,33 @@ class Stub:
         try:
             while time.monotonic() < end:
                 if request.path == "/slow":
-                    request.deadline.check()
+                    context.deadline.check()
                 time.sleep(0.005)
         except Timeout:
             self.cancelled += 1
+            time.sleep(0.1)  # whoever waits for the same deadline comes first
         return Response(200, (), b"done\n")
 
     def _echo(self, request: Request) -> Response:
-        fields = {name: request.__dict__[name] for name in ("method", "target", "path", "query", "client", "peer", "id")}
-        told = {**fields, "headers": dict(request.headers), "body": request.body.decode("latin-1")}
-        return Response(200, (), json.dumps(told).encode())
+        fields = {name: getattr(request, name) for name in ("method", "target", "path", "query", "client", "peer", "id")}
+        tree = {**fields, "headers": dict(request.headers), "body": request.body.decode("latin-1")}
+        return Response(200, (), json.dumps(tree).encode())
 
 
 def main() -> int:
     """Serve."""
-    from eidos.server.instrumentation import Told
-    from eidos.server.transport import listening_sockets
-    from eidos.server.transport.shared_state import Board
-    from eidos.server.transport.supervisor import Supervisor, slots
+    from eidos.server.instrumentation import Instrumentation
+    from eidos.server.transport.listening_sockets import listen, raise_fd_limit
+    from eidos.server.transport.shared_state import SharedState
+    from eidos.server.transport.supervisor import Supervisor, slot_count
 
-    said = dict(word.split("=", 1) for word in sys.argv[1:])
-    values = {name: type(getattr(Settings, name))(value) for name, value in said.items()}
+    words = dict(word.split("=", 1) for word in sys.argv[1:])
+    values = {name: type(getattr(Settings, name))(value) for name, value in words.items()}
     settings = Settings(**{"port": 0, **values})
-    listening_sockets.make_room(settings)
-    listener = listening_sockets.listen(settings, os.environ)
-    print(listening_sockets.url(listener), flush=True)
-    board = Board(slots(settings.workers))
-    return Supervisor(listener, Stub(), Told(), board).run()
+    raise_fd_limit(settings)
+    server = listen(settings, os.environ)
+    print(server.url, flush=True)
+    return Supervisor(server, settings, Stub(), Instrumentation(), SharedState(slot_count(settings.workers))).run()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import yaml
 
 from eidos.manifest import server_manifests
 from eidos.model.record import replace
+from eidos.server.access_log import SYSTEM_ROUTES
 from eidos.server.app import PATHS
-from eidos.server.request_metrics import SYSTEM, ServerMetrics
+from eidos.server.request_metrics import ServerMetrics
 from tests.support.manifests import SERVERS, of_kind
 
 TREES = server_manifests(SERVERS["monitored"])
@@ -71,7 +72,7 @@ def test_every_metric_is_one_of_the_server() -> None:
 def test_labels_are_those_of_the_server() -> None:
     for expression in expressions():
         for route in re.findall(r'route!~"([^"]*)"', expression):
-            assert route == "|".join(SYSTEM)
+            assert route == "|".join(SYSTEM_ROUTES)
     assert 'eidos_http_requests_total{method="GET",route="/v1/recipe",status="200"} 1' in counted()
 
 

@@ -39,7 +39,6 @@ BESIDE = {
     ("workflow", "collector_runner"): "a snapshot is what the collectors brought",
     ("kube", "http_wire"): "names are looked up, sockets timed and their faults explained in one place",
     ("files", "formats"): "in a checkout the recipes are YAML",
-    ("http_wire", "server"): "for now: what refuses a request is still defined there",
     ("templates", "formats"): "a placeholder's default is a scalar of YAML",
     ("telemetry", "http_wire"): "traces are sent over HTTP",
 }
@@ -57,7 +56,6 @@ STARTS_PROCESSES = {
 #: What starts a thread → where that may stand, and why.
 STARTS_THREADS = {
     "eidos/process/thread_pool.py": "every thread",
-    "eidos/server/transport/request_workers.py": "for now",
 }
 
 #: A module has at most so many lines, and at least so many unless it is a collector, a verb or the face of a package.
@@ -74,10 +72,7 @@ CIRCLES = [
     ["eidos.kube.cluster_config", "eidos.kube.kubeconfig"],
 ]
 SMALL |= dict.fromkeys(
-    (
-        "eidos/formats/syntax_error.py",
-        "eidos/server/handlers/page.py",
-    ),
+    ("eidos/formats/syntax_error.py",),
     "for now",
 )
 

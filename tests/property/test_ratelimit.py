@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.server.rate_limiter import Limits, TokenBucket
+from eidos.server.rate_limiter import RateLimiter, TokenBucket
 from eidos.server.server_settings import Settings
 
 # Eighths are exact in binary, so the laws can be, too.
@@ -109,7 +109,7 @@ def test_what_is_no_bucket_is_refused(rate: float, burst: int) -> None:
 
 @given(rates, bursts, rates, bursts, st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 16)), max_size=60))
 def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: float, own: int, asked: list[tuple[str, int]]) -> None:
-    limits = Limits(Settings(rate=rate, burst=burst, client_rate=own_rate, client_burst=own), 1)
+    limits = RateLimiter(Settings(rate=rate, burst=burst, client_rate=own_rate, client_burst=own), 1)
     everybody, clients = TokenBucket(rate, burst), {name: TokenBucket(own_rate, own) for name in "abc"}
     now = 100.0
     for name, eighths in asked:

@@ -72,8 +72,8 @@ def _recipe(said: tuple[tuple[str, str], ...]) -> bytes:
 
 def ask(app: App, what: Asked) -> Response:
     method, target, body, accept, coding = what
-    once = request(method, target, body, accept=accept, accept_encoding=coding)
-    return app.quick(once) or app.answer(once)
+    context = request(method, target, body, accept=accept, accept_encoding=coding)
+    return app.answer_at_once(context) or app.answer(context)
 
 
 def seen(response: Response) -> object:

@@ -15,13 +15,14 @@ import pytest
 import yaml
 
 from eidos.errors import EidosError
+from eidos.http_wire.messages import HttpError
 from eidos.server.app import App
-from eidos.server.call import Call, Made
-from eidos.server.error_responses import CODES, STATUSES, Refused, envelope
-from eidos.server.knowledge import load
+from eidos.server.error_responses import CODES, STATUSES, error_response
+from eidos.server.handler_call import HandlerCall, HandlerResult
 from eidos.server.negotiation import accepts_gzip, choose
-from eidos.server.parameters import Parameter, parameters
-from eidos.server.representation import Answers, make
+from eidos.server.parameters import Parameter, parse_parameters
+from eidos.server.recipe_data import load_recipe_data
+from eidos.server.representation import RepresentationCache, make_representation
 from eidos.server.routes import JSON, ROUTES, YAML, Operation, Route
 from eidos.server.server_settings import Settings
 from eidos.telemetry.spans import Sampler, Span, Tracer
@@ -187,13 +188,13 @@ def test_errors_are_problems_for_whoever_accepts_them(ask: Client) -> None:
 
 
 def test_every_status_has_a_code_that_is_listed() -> None:
-    assert {code for code, _ in STATUSES.values()} == set(CODES)
-    tree = json.loads(envelope(400, "", "a\nb" + "x" * 5000, "id", "", {"n": 1, "l": [{"a": "\x1b"}], "o": object}).body)
+    assert {code for _, code in STATUSES.values()} == set(CODES)
+    tree = json.loads(error_response(400, "a\nb" + "x" * 5000, "id", "", {"n": 1, "l": [{"a": "\x1b"}], "o": object}).body)
     assert tree["message"].startswith("a\\nb")
     assert len(tree["message"]) == 2000
     assert tree["details"]["l"] == [{"a": "\\x1b"}]
-    assert json.loads(envelope(418, "", "", "id", "").body)["code"] == "INVALID_REQUEST"
-    assert json.loads(envelope(507, "", "", "id", "").body)["code"] == "INTERNAL_ERROR"
+    assert json.loads(error_response(418, "", "id", "").body)["code"] == "INVALID_REQUEST"
+    assert json.loads(error_response(507, "", "id", "").body)["code"] == "INTERNAL_ERROR"
 
 
 def test_unread_types_and_codings_are_refused(ask: Client) -> None:
@@ -349,9 +350,9 @@ def test_one_client_has_its_own_limit() -> None:
 
 def test_a_request_takes_one_token_however_often_it_is_looked_at() -> None:
     app = application(Settings(rate=1.0, burst=2), clock=lambda: 5.0)
-    asked = request("GET", "/v1/recipe?gpu=h100")
-    assert app.quick(asked) is None
-    assert header(app.answer(asked), "X-RateLimit-Remaining") == "1"
+    context = request("GET", "/v1/recipe?gpu=h100")
+    assert app.answer_at_once(context) is None
+    assert header(app.answer(context), "X-RateLimit-Remaining") == "1"
 
 
 def test_allow_lists() -> None:
@@ -370,7 +371,7 @@ def test_allow_lists() -> None:
     assert [entry["name"] for entry in catalog["catalog"]["service"]] == ["self-managed"]
     assert {layer["key"].get("gpu") for layer in catalog["layers"]} <= {None, "h100", "l40"}
     with pytest.raises(EidosError, match="allowed-gpus: 'h1000' is none of"):
-        load(Settings(allowed_gpus=("h1000",)))
+        load_recipe_data(Settings(allowed_gpus=("h1000",)))
 
 
 # ---- bundles ----
@@ -436,9 +437,9 @@ def test_work_stops_when_nobody_waits(recipe: bytes) -> None:
         assert header(late, "Retry-After") == "1"
     flow = b"a: [" + b"1, " * 100_000 + b"1]"
     assert ask.post("/v1/recipe", flow, seconds=0.2).status == 503
-    asked = request("POST", "/v1/bundle", recipe)
-    asked.deadline.cancel()
-    assert ask.app.answer(asked).status == 503
+    context = request("POST", "/v1/bundle", recipe)
+    context.deadline.cancel()
+    assert ask.app.answer(context).status == 503
 
 
 # ---- the rest ----
@@ -455,7 +456,7 @@ def test_what_the_service_says_of_itself(ask: Client) -> None:
 
 def test_readiness_ends_before_life_does() -> None:
     ready = [True]
-    ask = Client(application(ready=lambda: ready[0]))
+    ask = Client(application(is_ready=lambda: ready[0]))
     assert [ask.get(path).status for path in ("/ready", "/readyz", "/health")] == [200, 200, 200]
     ready[0] = False
     assert [ask.get(path).status for path in ("/ready", "/readyz", "/health", "/v1/recipe")] == [503, 503, 200, 200]
@@ -471,25 +472,25 @@ def test_answers_are_made_once(ask: Client) -> None:
     assert "eidos_recipe_cache_hits_total 3\n" in text
     assert "eidos_recipe_built_duration_seconds_count 1\n" in text
     assert 'eidos_recipe_rule_match_total{rule="overlays/gpu-h100.yaml: gpu=h100"} 1\n' in text
-    assert ask.app.quick(request("HEAD", "/v1/recipe?gpu=h100&os=ubuntu")) is not None
+    assert ask.app.answer_at_once(request("HEAD", "/v1/recipe?gpu=h100&os=ubuntu")) is not None
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept = Answers(most=3, size=100_000)
-    answers = [make(JSON, bytes([65 + number]) * 6000, gzip=False) for number in range(20)]
+    cache = RepresentationCache(max_entries=3, max_bytes=100_000)
+    answers = [make_representation(JSON, bytes([65 + number]) * 6000, gzip=False) for number in range(20)]
     for number, answer in enumerate(answers):
-        kept.put(number, answer)
-        assert len(kept) <= 3
-        assert kept.used == sum(known.size for known in map(kept.get, range(20)) if known)
-    kept.get(17)
-    kept.put("new", answers[0])
-    assert kept.get(17) is not None and kept.get(18) is None
-    kept.put("huge", make(JSON, b"x" * 90_000, gzip=False))
-    assert kept.get("huge") is None
-    small = Answers(most=1000, size=50_000)
+        cache.put(number, answer)
+        assert len(cache) <= 3
+        assert cache.used_bytes == sum(known.size for known in map(cache.get, range(20)) if known)
+    cache.get(17)
+    cache.put("new", answers[0])
+    assert cache.get(17) is not None and cache.get(18) is None
+    cache.put("huge", make_representation(JSON, b"x" * 90_000, gzip=False))
+    assert cache.get("huge") is None
+    small = RepresentationCache(max_entries=1000, max_bytes=50_000)
     for number, answer in enumerate(answers):
         small.put(number, answer)
-    assert small.used <= 50_000 and len(small) > 1
+    assert small.used_bytes <= 50_000 and len(small) > 1
 
 
 def test_many_queries_do_not_fill_the_memory() -> None:
@@ -497,29 +498,29 @@ def test_many_queries_do_not_fill_the_memory() -> None:
     for number in range(300):
         ask.get(f"/v1/recipe?kernel=6.{number}&gpu=h100&context=1", accept="application/yaml")
     app = ask.app
-    assert app._answers.used <= app._answers.size
-    assert len(app._shortcuts.keys) <= app._shortcuts.most
+    assert app.services.cache.used_bytes <= app.services.cache.max_bytes
+    assert len(app._targets.entries) <= app._targets.max_entries
 
 
 def test_what_a_handler_raises_costs_that_request_only(capfd: pytest.CaptureFixture[str]) -> None:
     app = application()
 
-    def breaks(call: Call) -> Made:
+    def breaks(call: HandlerCall) -> HandlerResult:
         raise RuntimeError("/secret/place: what a library says")
 
     from eidos.server import routes
 
     broken = Route("/broken", {"GET": Operation("broken", "Breaks", breaks)})
-    routes.BY_PATH["/broken"] = broken
+    routes.ROUTE_BY_PATH["/broken"] = broken
     try:
         found = Client(app).get("/broken")
     finally:
-        del routes.BY_PATH["/broken"]
+        del routes.ROUTE_BY_PATH["/broken"]
     tree = said(found)
     assert (found.status, tree["code"], tree["retryable"]) == (500, "INTERNAL_ERROR", False)
     assert b"secret" not in found.body and b"RuntimeError" not in found.body
     assert "eidos_panic_recoveries_total 1\n" in Client(app).get("/metrics").body.decode()
-    assert tree["requestId"] and "internal error at test_serve_app.py" in capfd.readouterr().err
+    assert tree["requestId"] and "internal error at test_app.py" in capfd.readouterr().err
 
 
 def test_data_of_ones_own(tmp_path: Path) -> None:
@@ -565,16 +566,16 @@ def test_one_file_of_data_and_a_contradiction_in_it(tmp_path: Path, capfd: pytes
 
 def test_parameters_are_read_as_forms_write_them() -> None:
     known = (Parameter("a", ""), Parameter("b", "", ("c",)))
-    assert parameters("a=1+2%2B3&c=%C3%A9", known).said == {"a": "1 2+3", "b": "é"}
-    assert parameters("a", known).said == {"a": ""}
-    assert parameters("a=b=c", known).said == {"a": "b=c"}
+    assert parse_parameters("a=1+2%2B3&c=%C3%A9", known).values == {"a": "1 2+3", "b": "é"}
+    assert parse_parameters("a", known).values == {"a": ""}
+    assert parse_parameters("a=b=c", known).values == {"a": "b=c"}
     for query in ("a=%", "a=%4", "A=1", "b=1&c=2", "a;b=1", "=", "a[]=1"):
-        with pytest.raises(Refused):
-            parameters(query, known)
+        with pytest.raises(HttpError):
+            parse_parameters(query, known)
 
 
 def test_settings_have_a_table_of_types() -> None:
     assert FREE.max_body == 4 << 20
     assert isinstance(application(), App)
     assert (JSON, YAML) == ("application/json", "application/yaml")
-    assert UUID.fullmatch(request("GET", "/").id)
+    assert UUID.fullmatch(request("GET", "/").request.id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 
-from eidos.server.transport.connection import BODIES
-from eidos.server.transport.request_workers import HEAVY, HEAVY_THREADS, THREADS
+from eidos.server.transport.connection import BODIES_LIMIT
+from eidos.server.transport.request_workers import HEAVY_BODY, HEAVY_THREADS, THREADS
 from tests.support.transport_process import Answer, Service, everything, read_answer
 from tests.support.waiting import PATIENCE, until
 
@@ -22,7 +22,7 @@ def begin(service: Service, target: str, body: bytes, length: int | None = None)
 
 def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
     with Service(workers=1, read_timeout=60.0) as service:
-        heavy = [begin(service, "/slow?60", b"x" * (HEAVY + 1)) for _ in range(THREADS + HEAVY_THREADS)]
+        heavy = [begin(service, "/slow?60", b"x" * (HEAVY_BODY + 1)) for _ in range(THREADS + HEAVY_THREADS)]
         # The first of them may come before the bodies are whole.
         assert {service.get("/made").status for _ in range(20)} == {200}
         for sock in heavy:
@@ -32,7 +32,7 @@ def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
 
 def test_bodies_that_are_not_whole_take_bounded_memory() -> None:
     with Service(workers=1, read_timeout=60.0) as service:
-        slow = [begin(service, "/echo", b"x" * (LARGE - 1), LARGE) for _ in range(BODIES // LARGE + 1)]
+        slow = [begin(service, "/echo", b"x" * (LARGE - 1), LARGE) for _ in range(BODIES_LIMIT // LARGE + 1)]
         # One of them is too many, whichever it is: they are read in turns.
         refused = select.select(slow, [], [], PATIENCE)[0][0]
         answer = Answer(everything(refused))

@@ -1,4 +1,4 @@
-"""The limits of the transport: times, sizes, numbers of connections; addresses of clients, and buckets that processes share."""
+"""The limiter of the transport: times, sizes, numbers of connections; addresses of clients, and buckets that processes share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from eidos.server.rate_limiter import CLIENT, DEFAULT, Limits
+from eidos.server.rate_limiter import CLIENT, DEFAULT, RateLimiter
 from eidos.server.server_settings import Settings
-from eidos.server.transport.connection import TURN
-from eidos.server.transport.peer import address, client_address
-from tests.support.transport_process import Answer, Service, everything, read_answer
+from eidos.server.transport.connection import TURN_REQUESTS
+from eidos.server.transport.peer import client_address, parse_address
+from tests.support.transport_process import Answer, Service, answers, everything, read_answer
 from tests.support.waiting import PATIENCE, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -48,7 +48,7 @@ def test_a_header_that_dribbles_is_cut() -> None:
 
 def test_a_header_that_stops_behind_many_requests_is_cut() -> None:
     with Service(header_timeout=0.3) as service, service.connect() as sock:
-        sock.sendall(GET * TURN + b"GET / HTT")
+        sock.sendall(GET * TURN_REQUESTS + b"GET / HTT")
         assert everything(sock).rpartition(b"HTTP/1.1 ")[2].startswith(b"408")
 
 
@@ -134,6 +134,22 @@ def test_more_work_than_can_wait_is_refused_at_once() -> None:
         for sock in socks:
             sock.close()
         until(lambda: service.get("/made").status == 200)
+
+
+def test_many_pipelined_requests_that_cannot_wait_are_each_refused() -> None:
+    """One after the other, and not one inside the other: a worker has a stack of limited depth."""
+    with Service(workers=1) as service:
+        socks = [service.connect() for _ in range(90)]
+        for sock in socks:
+            sock.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: service.get("/slow?0").status == 503)
+        many = b"GET /slow?0 HTTP/1.1\r\nHost: a\r\n\r\n" * 1500 + b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        statuses = [answer.status for answer in answers(service.ask(many))]
+        assert statuses == [503] * 1500 + [200]
+        for sock in socks:
+            sock.close()
+        service.process.kill()
+        service.wait()
 
 
 # ---- connections ----
@@ -259,8 +275,8 @@ def test_as_many_entries_are_believed_as_there_are_proxies(forwarded: str | None
 
 
 def test_an_address_is_an_address() -> None:
-    assert address("::ffff:192.0.2.1") == "::ffff:192.0.2.1"
-    assert [address(text) for text in ("", "a", "1", "256.1.1.1", "[", "::%eth0", "\ud800")] == [None] * 7
+    assert parse_address("::ffff:192.0.2.1") == "::ffff:192.0.2.1"
+    assert [parse_address(text) for text in ("", "a", "1", "256.1.1.1", "[", "::%eth0", "\ud800")] == [None] * 7
 
 
 def test_the_client_comes_from_the_proxy() -> None:
@@ -272,10 +288,10 @@ def test_the_client_comes_from_the_proxy() -> None:
 # ---- buckets of all workers ----
 
 
-def _take(limits: Limits, clients: list[str], count: int, out: SimpleQueue[int]) -> None:
+def _take(limiter: RateLimiter, clients: list[str], count: int, out: SimpleQueue[int]) -> None:
     allowed = 0
     for at in range(count):
-        allowed += limits.take(clients[at % len(clients)], 1000.0).allowed
+        allowed += limiter.take(clients[at % len(clients)], 1000.0).allowed
     out.put(allowed)
 
 
@@ -286,8 +302,8 @@ def test_processes_share_one_limit() -> None:
         (Settings(rate=100, burst=1000), ["192.0.2.1"], 1000),
         (Settings(rate=1000, burst=10000, client_rate=10, client_burst=50), [f"192.0.2.{at}" for at in range(20)], 1000),
     ):
-        limits, out = Limits(settings, 4), context.SimpleQueue()
-        processes = [context.Process(target=_take, args=(limits, clients, 700, out)) for _ in range(4)]
+        limiter, out = RateLimiter(settings, 4), context.SimpleQueue()
+        processes = [context.Process(target=_take, args=(limiter, clients, 700, out)) for _ in range(4)]
         for process in processes:
             process.start()
         for process in processes:
@@ -295,46 +311,46 @@ def test_processes_share_one_limit() -> None:
         assert sum(out.get() for _ in processes) == there
 
 
-def _hold(limits: Limits) -> None:
-    assert limits._acquire()
+def _hold(limiter: RateLimiter) -> None:
+    assert limiter._acquire()
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def test_a_worker_that_stands_still_or_dies_with_the_lock_stops_nobody() -> None:
-    limits = Limits(Settings(rate=1, burst=3), 2)
-    process = get_context("fork").Process(target=_hold, args=(limits,))
+    limiter = RateLimiter(Settings(rate=1, burst=3), 2)
+    process = get_context("fork").Process(target=_hold, args=(limiter,))
     process.start()
     assert process.pid
     until(lambda: Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "T")
-    assert limits.take("192.0.2.1", 1.0).allowed
+    assert limiter.take("192.0.2.1", 1.0).allowed
     process.kill()
     process.join(PATIENCE)
-    assert [limits.take("192.0.2.1", 1.0).allowed for _ in range(3)] == [True, True, False]
-    assert limits._acquire()
+    assert [limiter.take("192.0.2.1", 1.0).allowed for _ in range(3)] == [True, True, False]
+    assert limiter._acquire()
 
 
 def test_the_stricter_answer_wins_and_a_refused_request_takes_nothing() -> None:
-    limits = Limits(Settings(rate=1, burst=5, client_rate=0.5, client_burst=2), 1)
-    first = limits.take("192.0.2.1", 0.0)
+    limiter = RateLimiter(Settings(rate=1, burst=5, client_rate=0.5, client_burst=2), 1)
+    first = limiter.take("192.0.2.1", 0.0)
     assert (first.allowed, first.policy, first.limit, first.remaining) == (True, CLIENT, 2, 1)
-    limits.take("192.0.2.1", 0.0)
+    limiter.take("192.0.2.1", 0.0)
     for _ in range(10):
-        refused = limits.take("192.0.2.1", 0.0)
+        refused = limiter.take("192.0.2.1", 0.0)
         assert (refused.allowed, refused.policy, refused.retry_after) == (False, CLIENT, 2.0)
-    assert limits.tokens() == 3, "one client's greed costs nobody else"
+    assert limiter.tokens() == 3, "one client's greed costs nobody else"
     for at in range(2, 5):
-        assert limits.take(f"192.0.2.{at}", 0.0).allowed
-    refused = limits.take("192.0.2.9", 0.0)
+        assert limiter.take(f"192.0.2.{at}", 0.0).allowed
+    refused = limiter.take("192.0.2.9", 0.0)
     assert (refused.allowed, refused.policy, refused.retry_after) == (False, DEFAULT, 1.0)
 
 
 def test_clients_are_remembered_within_bounds() -> None:
-    limits = Limits(Settings(rate=0, client_rate=1, client_burst=1), 1)
+    limiter = RateLimiter(Settings(rate=0, client_rate=1, client_burst=1), 1)
     for at in range(30000):
-        limits.take(f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}", float(at))
-    assert not limits.take("10.0.117.47", 29999.0).allowed, "who came last is known"
+        limiter.take(f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}", float(at))
+    assert not limiter.take("10.0.117.47", 29999.0).allowed, "who came last is known"
 
 
 def test_no_limit_says_so() -> None:
-    decision = Limits(Settings(rate=0), 1).take("192.0.2.1", 0.0)
+    decision = RateLimiter(Settings(rate=0), 1).take("192.0.2.1", 0.0)
     assert (decision.allowed, decision.limit) == (True, 0)

@@ -172,8 +172,8 @@ def test_every_parameter_is_taken_and_no_other(ask: Client, path: str, method: s
 
 def test_every_status_that_is_sent_is_described_and_no_other() -> None:
     """The words of the source that make an answer, and what the transport says of any request."""
-    source = "".join(file.read_text() for file in (ROOT / "eidos" / "server").glob("*.py"))
-    sent = {int(status) for status in re.findall(r"(?:Refused|envelope|self\._error|failed)\(\s*(\d{3})\b", source)} | {429, 503}
+    source = "".join(file.read_text() for folder in ("server", "http_wire") for file in (ROOT / "eidos" / folder).rglob("*.py"))
+    sent = {int(status) for status in re.findall(r"(?:HttpError|error_response|failure_response)\(\s*(\d{3})\b", source)}
     assert sent == set(STATUSES)
     for methods in DOCUMENT["paths"].values():
         for operation in methods.values():
@@ -183,7 +183,7 @@ def test_every_status_that_is_sent_is_described_and_no_other() -> None:
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_refusals_are_described(path: str, method: str) -> None:
     busy = Client(application(Settings(rate=0.001, burst=1)))
-    leaving = Client(application(ready=lambda: False))
+    leaving = Client(application(is_ready=lambda: False))
     refused = [
         ask(method.upper(), path, body, accept=accept, seconds=seconds)
         for ask, body, accept, seconds in (
@@ -223,8 +223,8 @@ def test_every_version_of_the_pattern_is_a_version(text: str) -> None:
 @given(st.binary(max_size=60), st.sampled_from(OPERATIONS), st.text(max_size=30))
 def test_whatever_is_sent_gets_an_answer_of_the_document(body: bytes, operation: tuple[str, str], query: str) -> None:
     path, method = operation
-    asked = request(method.upper(), f"{path}?{query}", body)
-    answer = APP.quick(asked) or APP.answer(asked)
+    context = request(method.upper(), f"{path}?{query}", body)
+    answer = APP.answer_at_once(context) or APP.answer(context)
     assert answer.status < 500
     check(answer, path, method)
 

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from eidos.cli.serve import parse_address
-from eidos.errors import InvalidData
 from eidos.model.record import replace
+from eidos.server.access_log import AccessLog
 from eidos.server.app import PATHS, App
-from eidos.server.parameters import told
-from eidos.server.rate_limiter import Limits
-from eidos.server.request_metrics import AccessLog, ServerMetrics
+from eidos.server.error_responses import hide_paths
+from eidos.server.rate_limiter import RateLimiter
+from eidos.server.recipe_data import load_recipe_data
+from eidos.server.request_metrics import ServerMetrics
 from tests.support.in_process_server import FREE, Client, application, request, said
 from tests.support.program import PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
@@ -161,8 +162,10 @@ def test_an_intent_beside_measurements_is_meant() -> None:
 
 def test_reason_phrases_do_not_depend_on_the_interpreter() -> None:
     from eidos.http_wire.messages import Response
-    from eidos.http_wire.response_bytes import encode
+    from eidos.http_wire.response_encoder import ResponseEncoder
+    from eidos.server.transport.connection import Connection
 
+    encode = ResponseEncoder(Connection.responses, "eidos").encode
     assert encode(Response(413, (), b"")).startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert encode(Response(414, (), b"")).startswith(b"HTTP/1.1 414 URI Too Long\r\n")
 
@@ -171,7 +174,7 @@ def test_a_client_that_leaves_is_no_warning() -> None:
     import time
 
     from eidos.errors import Timeout
-    from eidos.http_wire.messages import Deadline
+    from eidos.server.deadline import Deadline
 
     gone = Deadline(time.monotonic() + 60)
     gone.cancel()
@@ -184,9 +187,9 @@ def test_a_client_that_leaves_is_no_warning() -> None:
     code = (
         "import time\n"
         "from tests.support.in_process_server import application, request\n"
-        "asked = request('POST', '/v1/recipe', b'gpu: h100')\n"
-        "asked.deadline.cancel()\n"
-        "print(application().answer(asked).status)\n"
+        "context = request('POST', '/v1/recipe', b'gpu: h100')\n"
+        "context.deadline.cancel()\n"
+        "print(application().answer(context).status)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False)
     assert (done.stdout, done.stderr) == (b"503\n", b"")
@@ -213,7 +216,7 @@ def test_data_is_read_once(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     shutil.copytree(ROOT / "recipes", folder)
     settings = replace(FREE, data=str(folder))
-    before, after = (Client(App(settings, ServerMetrics(PATHS), Limits(settings, 1))) for _ in range(2))
+    before, after = (Client(App(settings, ServerMetrics(PATHS), RateLimiter(settings, 1), load_recipe_data(settings))) for _ in range(2))
     recipe = before.get("/v1/recipe?gpu=h100&service=eks").body
     bundle = before.post("/v1/bundle", recipe)
     assert bundle.status == 200
@@ -241,7 +244,7 @@ def test_a_file_of_values_that_cannot_be_read_is_said_at_the_start(tmp_path: Pat
     ],
 )
 def test_only_paths_are_withheld(message: str, shown: str) -> None:
-    assert told(InvalidData(message), ["d"]) == shown
+    assert hide_paths(message, ["d"]) == shown
 
 
 def test_the_recovery_needs_nothing_but_memory() -> None:
@@ -253,7 +256,7 @@ def test_the_recovery_needs_nothing_but_memory() -> None:
         "def gone(*_): raise EOFError\n"
         "linecache.getlines = gone\n"
         "def fails(_): raise RuntimeError('secret')\n"
-        "print(middleware.recovered(fails, request('GET', '/'), application().metrics, lambda _: '/').status)\n"
+        "print(middleware.recovered(fails, request('GET', '/'), application().services.metrics, lambda _: '/').status)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False)
     assert done.stdout == b"500\n", done.stderr
@@ -267,9 +270,10 @@ def test_the_recovery_needs_nothing_but_memory() -> None:
 def test_the_log_writes_a_user_as_the_proxy_did(sent: bytes, logged: str) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as read:
-        access = AccessLog(user_header="X-User", trust_proxy=1, descriptor=writing)
-        asked = request("GET", "/", named={"x-user": sent.decode("latin-1")})
-        access.write("info", "GET", "/", 200, 0.001, 0, asked)
+        access_log = AccessLog(user_header="X-User", trust_proxy=1, descriptor=writing)
+        context = request("GET", "/", named={"x-user": sent.decode("latin-1")})
+        access_log.write("info", "GET", "/", 200, 0.001, 0, context.request)
+        access_log.flush()
         os.close(writing)
         assert json.loads(read.read())["user"] == logged
 

@@ -307,15 +307,15 @@ def test_a_unix_socket_handed_over_is_taken(tmp_path: Path) -> None:
 
 def test_what_is_no_listening_socket_is_refused() -> None:
     from eidos.errors import EidosError
-    from eidos.server.transport.listening_sockets import handed_over
+    from eidos.server.transport.listening_sockets import take_handed_over
 
     pid = str(os.getpid())
-    assert handed_over({}) is None
+    assert take_handed_over({}) is None
     environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
-    assert handed_over(environ) is None, "meant for another process"
+    assert take_handed_over(environ) is None, "meant for another process"
     assert environ == {}, "and for none that we start"
     with pytest.raises(EidosError, match="one is taken"):
-        handed_over({"LISTEN_PID": pid, "LISTEN_FDS": "2"})
+        take_handed_over({"LISTEN_PID": pid, "LISTEN_FDS": "2"})
 
 
 def test_the_built_program_takes_a_socket_as_systemd_hands_it_over(pyz: Path) -> None:

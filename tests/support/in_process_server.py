@@ -11,27 +11,28 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from eidos.http_wire.messages import Deadline, Request, Response
+from eidos.http_wire.messages import Request, Response
 from eidos.server.app import PATHS, App
-from eidos.server.knowledge import Knowledge, load
-from eidos.server.rate_limiter import Limits
+from eidos.server.deadline import Deadline
+from eidos.server.rate_limiter import RateLimiter
+from eidos.server.recipe_data import RecipeData, load_recipe_data
+from eidos.server.request_context import RequestContext
 from eidos.server.request_metrics import ServerMetrics
 from eidos.server.server_settings import Settings
 
 #: Without limits, for tests that are about something else.
 FREE = Settings(rate=0.0)
 
-_KNOWN: dict[Settings, Knowledge] = {}
+_RECIPE_DATA: dict[Settings, RecipeData] = {}
 
 
 def application(settings: Settings = FREE, **more: Any) -> App:
-    """A new application; what it knows was read once for all of the same settings."""
-    if settings not in _KNOWN:
-        _KNOWN[settings] = load(settings)
-    knowledge = _KNOWN[settings]
-    limits = Limits(settings, 1)
-    metrics = ServerMetrics(PATHS, rules=knowledge.rules(), bundlers=tuple(knowledge.charts))
-    return App(settings, metrics, limits, knowledge=knowledge, **more)
+    """A new application; its recipe data was read once for all of the same settings."""
+    if settings not in _RECIPE_DATA:
+        _RECIPE_DATA[settings] = load_recipe_data(settings)
+    recipe_data = _RECIPE_DATA[settings]
+    metrics = ServerMetrics(PATHS, rules=recipe_data.layer_names(), bundlers=tuple(recipe_data.charts))
+    return App(settings, metrics, RateLimiter(settings, 1), recipe_data, **more)
 
 
 def request(
@@ -43,14 +44,14 @@ def request(
     client: str = "192.0.2.1",
     seconds: float = 60.0,
     **more: str,
-) -> Request:
-    """A request as the transport makes one, with headers by name; or by keyword, where ``_`` stands for ``-``."""
+) -> RequestContext:
+    """A request as the transport hands it to the application, with headers by name; or by keyword, where ``_`` stands for ``-``."""
     from urllib.parse import unquote
 
     path, _, query = target.partition("?")
     headers = {"host": "example.com", **named, **{name.replace("_", "-"): value for name, value in more.items()}}
     deadline = Deadline(time.monotonic() + seconds)
-    return Request(method, target, unquote(path), query, headers, body, client, client, str(uuid.uuid4()), deadline)
+    return RequestContext(Request(method, target, unquote(path), query, headers, body, client, client, str(uuid.uuid4())), deadline)
 
 
 class Client:
@@ -60,8 +61,8 @@ class Client:
         self.app = app
 
     def __call__(self, method: str, target: str, body: bytes = b"", **headers: Any) -> Response:
-        asked = request(method, target, body, **headers)
-        return self.app.quick(asked) or self.app.answer(asked)
+        context = request(method, target, body, **headers)
+        return self.app.answer_at_once(context) or self.app.answer(context)
 
     def get(self, target: str, **headers: Any) -> Response:
         return self("GET", target, **headers)
@@ -95,8 +96,8 @@ def listening(app: App) -> Iterator[str]:
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            asked = request(self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
-            response = app.quick(asked) or app.answer(asked)
+            context = request(self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
+            response = app.answer_at_once(context) or app.answer(context)
             self.send_response(response.status)
             for name, value in response.headers:
                 self.send_header(name, value)

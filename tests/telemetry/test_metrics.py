@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from eidos import log
-from eidos.http_wire.messages import Deadline, Request, Response
+from eidos.http_wire.messages import Request, Response
 from eidos.model.bundle import Bundle, ComponentResult
-from eidos.server.request_metrics import SAMPLE, AccessLog, ServerMetrics
+from eidos.server.access_log import SAMPLE, AccessLog
+from eidos.server.request_metrics import ServerMetrics
 from eidos.telemetry.metrics import Metrics
 from eidos.workflow import make_recipe
 from tests.support.program import ROOT, eidos
@@ -37,7 +38,7 @@ def server(workers: int = 0, **more: Any) -> ServerMetrics:
 def request(**headers: str) -> Request:
     found = {name.replace("_", "-"): value for name, value in headers.items()}
     target = "/v1/recipe?gpu=h100&secret=hunter2"
-    return Request("GET", target, "/v1/recipe", "gpu=h100&secret=hunter2", found, b"body!", "192.0.2.7", "127.0.0.1", ID, Deadline(1e9))
+    return Request("GET", target, "/v1/recipe", "gpu=h100&secret=hunter2", found, b"body!", "192.0.2.7", "127.0.0.1", ID)
 
 
 def answer(status: int = 200, route: str = "/v1/recipe", body: bytes = b"12345") -> Response:
@@ -78,7 +79,7 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics = server(workers=2)
     metrics.connections_max.set(100)
     for status in (200, 304, 404, 418):
-        metrics.answered("GET", answer(status), 0.002, request())
+        metrics.on_response("GET", answer(status), 0.002, request())
     metrics.recipe.built(make_recipe({"gpu": "h100"}), 0.003)
     metrics.bundle.made(Bundle({"a": b"x"}, (ComponentResult("gpu-operator", ("a",), 1, 2.0), ComponentResult("of-my-own", error="no"))))
     check(metrics.text())
@@ -87,7 +88,7 @@ def test_promtool_has_nothing_to_say() -> None:
 def test_every_name_is_there() -> None:
     metrics = server(workers=1)
     metrics.connections_max.set(100)
-    metrics.answered("GET", answer(), 0.002, request())
+    metrics.on_response("GET", answer(), 0.002, request())
     metrics.bundle.made(Bundle({"a": b"xyz"}, (ComponentResult("gpu-operator", ("a",), 3, 2.0),)))
     text = metrics.text()
     names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
@@ -109,7 +110,7 @@ def test_every_name_is_there() -> None:
 def test_names_that_are_none_of_the_fixed_ones_share_a_series() -> None:
     metrics = server()
     for path in range(200):
-        metrics.answered(f"BREW{path}", answer(404, f"/nowhere/{path}"), 0.001)
+        metrics.on_response(f"BREW{path}", answer(404, f"/nowhere/{path}"), 0.001)
     text = metrics.text()
     assert value(text, 'eidos_http_requests_total{method="other",route="other",status="404"}') == 200
     assert text.count("eidos_http_requests_total{") == 1
@@ -156,7 +157,7 @@ def test_workers_add_up_and_a_successor_never_counts_back() -> None:
     def work(slot: int, times: int) -> None:
         metrics.use(slot)
         for _ in range(times):
-            metrics.answered("GET", answer(), 0.001)
+            metrics.on_response("GET", answer(), 0.001)
         metrics.in_flight.set(times)
         metrics.connections.set(times)
 
@@ -276,10 +277,11 @@ class Log:
 
     def __init__(self, **more: Any) -> None:
         self.end, descriptor = os.pipe()
-        self.access = AccessLog(descriptor=descriptor, **more)
+        self.access_log = AccessLog(descriptor=descriptor, **more)
         self.descriptor = descriptor
 
     def lines(self) -> list[dict[str, object]]:
+        self.access_log.flush()
         os.close(self.descriptor)
         with open(self.end, "rb") as file:
             return [json.loads(line) for line in file.read().splitlines()]
@@ -287,7 +289,7 @@ class Log:
 
 def test_a_line_says_who_asked_for_what_and_nothing_that_was_said(loud: None) -> None:
     out = Log()
-    server(access=out.access).answered("GET", answer(), 0.0125, request(traceparent=PARENT), sent=3)
+    server(access_log=out.access_log).on_response("GET", answer(), 0.0125, request(traceparent=PARENT), body_bytes=3)
     (line,) = out.lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line.pop("time")))
     assert line == {
@@ -305,9 +307,9 @@ def test_a_line_says_who_asked_for_what_and_nothing_that_was_said(loud: None) ->
 
 def test_without_a_trace_the_request_is_the_trace(loud: None) -> None:
     out = Log()
-    metrics = server(access=out.access)
-    metrics.answered("GET", answer(), 0.001, request())
-    metrics.answered("what?", answer(400, "", b"{}"), 0.001, request_id=ID)
+    metrics = server(access_log=out.access_log)
+    metrics.on_response("GET", answer(), 0.001, request())
+    metrics.on_response("what?", answer(400, "", b"{}"), 0.001, request_id=ID)
     first, second = out.lines()
     assert first["trace_id"] == second["trace_id"] == ID.replace("-", "")
     assert (second["method"], second["route"], second["status"]) == ("other", "other", 400)
@@ -317,7 +319,7 @@ def test_without_a_trace_the_request_is_the_trace(loud: None) -> None:
 def test_a_user_is_believed_of_a_trusted_proxy_alone(loud: None, trust: int, shown: bool) -> None:
     out = Log(user_header="X-Remote-User", trust_proxy=trust)
     user = 'ann"\x1b[31m\n{"level"' + "x" * 1000
-    server(access=out.access).answered("GET", answer(), 0.001, request(x_remote_user=user))
+    server(access_log=out.access_log).on_response("GET", answer(), 0.001, request(x_remote_user=user))
     (line,) = out.lines()
     assert ("user" in line) is shown
     if shown:
@@ -328,18 +330,18 @@ def test_a_user_is_believed_of_a_trusted_proxy_alone(loud: None, trust: int, sho
 
 def test_a_level_that_hides_the_lines_hides_them() -> None:
     out = Log()
-    server(access=out.access).answered("GET", answer(), 0.001, request())
+    server(access_log=out.access_log).on_response("GET", answer(), 0.001, request())
     assert out.lines() == []
 
 
 def test_system_endpoints_are_lines_for_whoever_looks_for_a_fault_and_sampled(loud: None) -> None:
     out = Log()
-    metrics = server(access=out.access)
-    metrics.answered("GET", answer(route="/health"), 0.001, request())
-    metrics.answered("GET", answer(503, route="/health"), 0.001, request())
+    metrics = server(access_log=out.access_log)
+    metrics.on_response("GET", answer(route="/health"), 0.001, request())
+    metrics.on_response("GET", answer(503, route="/health"), 0.001, request())
     log.configure("debug")
     for _ in range(SAMPLE * 3):
-        metrics.answered("GET", answer(route="/health"), 0.001, request())
+        metrics.on_response("GET", answer(route="/health"), 0.001, request())
     lines = out.lines()
     assert [line["status"] for line in lines] == [503, 200, 200, 200]
     assert [line["level"] for line in lines] == ["info", "debug", "debug", "debug"]
@@ -348,9 +350,10 @@ def test_system_endpoints_are_lines_for_whoever_looks_for_a_fault_and_sampled(lo
 
 def test_a_log_that_nobody_reads_holds_nobody_up(loud: None) -> None:
     out = Log()
-    metrics = server(access=out.access)
+    metrics = server(access_log=out.access_log)
     for _ in range(2000):
-        metrics.answered("GET", answer(), 0.001, request())
+        metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush()
     lost = value(metrics.text(), "eidos_log_lines_lost_total")
     written = len(out.lines())
     assert lost > 0

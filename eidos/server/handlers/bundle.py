@@ -1,58 +1,68 @@
-"""``/v1/bundle``: what deploys a recipe, as one file.
+"""``/v1/bundle``: what deploys a recipe, as one archive.
 
-Knows what a request must say and which bytes answer it, those that ``eidos bundle --archive`` writes; must not know how a file of a bundle
+Knows what a request must hold and which bytes answer it, those that ``eidos bundle --archive`` writes; must not know how a file of a bundle
 is made. A bundle that lacks a component is no answer: what is wrong with the recipe is.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.server import representation
-from eidos.server.call import Made
-from eidos.server.error_responses import Refused
-from eidos.server.parameters import BODY, CHOICE, Parameter, choice, document, refuse, told, words
+from eidos.http_wire.messages import HttpError
+from eidos.server.error_responses import hide_paths
+from eidos.server.handler_call import HandlerResult
+from eidos.server.parameters import CHOICE, Parameter, check_allowed, parse_choice, parse_list
+from eidos.server.representation import make_representation
+from eidos.server.request_document import BODY, parse_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.server.call import Call
+    from eidos.server.handler_call import HandlerCall
 
 TAR, ZIP = "tar.gz", "zip"
 
-#: Forms of the archive, the usual one first, and their media types (RFC 6713 for gzip).
-FORMS = {TAR: "application/gzip", ZIP: "application/zip"}
+#: Archive formats, the default first, and their media types (RFC 6713 for gzip).
+MEDIA_TYPES = {TAR: "application/gzip", ZIP: "application/zip"}
 
-ARCHIVE = Parameter("archive", "the form of the archive", kind=CHOICE, choices=tuple(FORMS), example="zip")
+ARCHIVE = Parameter("archive", "the form of the archive", kind=CHOICE, choices=tuple(MEDIA_TYPES), example="zip")
 
 
-def post(call: Call) -> Made:
+def post_bundle(call: HandlerCall) -> HandlerResult:
     """The archive for the recipe in the body."""
-    form = choice(call.asked, ARCHIVE) if "archive" in call.asked.said else next(form for form, kind in FORMS.items() if kind == call.kind)
-    chosen = words(call.asked, "bundlers", tuple(call.knowledge.charts))
+    context, services, data = call.context, call.services, call.services.recipe_data
+    form = _archive_format(call)
+    bundlers = parse_list(call.parameters, "bundlers", tuple(data.charts))
     from eidos.model.recipe import Recipe
     from eidos.workflow import make_bundle
 
-    recipe = Recipe.from_tree(document(call.request, call.limit), BODY)
-    refuse(recipe.request, {}, call.knowledge)
-    deadline = call.request.deadline
+    recipe = Recipe.from_tree(parse_document(context, services.max_body), BODY)
+    check_allowed(recipe.request, {}, data)
+    deadline = context.deadline
     deadline.check()
-    known = (dict(call.knowledge.charts), call.knowledge.values)
+    known = (dict(data.charts), data.chart_values)
     try:
-        with call.span.child("build"):
-            bundle = make_bundle(recipe, bundlers=chosen, parallel=False, known=known, proceed=deadline.check)
+        with context.span.child("build"):
+            bundle = make_bundle(recipe, bundlers=bundlers, parallel=False, known=known, proceed=deadline.check)
     except (InvalidData, InvalidInput) as fault:
-        call.watch.bundle.refused()
-        raise Refused(400, f"{BODY}: {told(fault, call.knowledge.places)}", fault.hint) from fault
-    call.watch.bundle.made(bundle)
+        services.metrics.bundle.refused()
+        raise HttpError(400, f"{BODY}: {hide_paths(fault.message, data.paths)}", fault.hint) from fault
+    services.metrics.bundle.made(bundle)
     if bundle.errors:
-        details = {"components": {id: told(InvalidData(error), call.knowledge.places) for id, error in bundle.errors.items()}}
-        raise Refused(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
+        details = {"components": {id: hide_paths(message, data.paths) for id, message in bundle.errors.items()}}
+        raise HttpError(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
     deadline.check()
     if form == ZIP:
         from eidos.bundle.zip_archive import pack
     else:
         from eidos.bundle.tar_archive import pack
-    with call.span.child("serialise"):
+    with context.span.child("serialise"):
         body = pack(bundle.files)
     deadline.check()
     name = ("Content-Disposition", f'attachment; filename="bundle.{form}"')
-    return Made(representation.make(FORMS[form], body, gzip=False, vary="Accept", headers=[name]))
+    return HandlerResult(make_representation(MEDIA_TYPES[form], body, gzip=False, vary="Accept", headers=[name]))
+
+
+def _archive_format(call: HandlerCall) -> str:
+    """The format that the parameter names, else that of the media type which the client accepts."""
+    if ARCHIVE.name in call.parameters.values:
+        return parse_choice(call.parameters, ARCHIVE)
+    return next(form for form, media_type in MEDIA_TYPES.items() if media_type == call.media_type)

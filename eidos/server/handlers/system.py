@@ -1,64 +1,50 @@
-"""Everything but recipes and bundles: what there is, how the server does, and the page.
+"""Routes about the server itself: liveness, readiness, metrics, and what there is to ask for.
 
-Knows which bytes answer; must not know recipes. What never changes is made once, before the server forks.
+Knows which representation answers; must not know recipes. What never changes was made before the server forked.
 """
 
 from __future__ import annotations
 
-from eidos import __version__
-from eidos.server import representation
-from eidos.server.call import Made
-from eidos.server.error_responses import Refused
+from eidos.http_wire.messages import HttpError
+from eidos.server.handler_call import HandlerResult
+from eidos.server.representation import make_representation
 from eidos.telemetry.metrics import CONTENT_TYPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from eidos.server.handler_call import HandlerCall
 
-    from eidos.server.call import Call
-    from eidos.server.routes import Route
-
-#: What the service is called.
-SERVICE = "eidos-api-server"
-
-HEALTHY = representation.make("application/json", b'{"status": "healthy"}\n', vary="")
-READY = representation.make("application/json", b'{"status": "ready"}\n', vary="")
+HEALTHY = make_representation("application/json", b'{"status": "healthy"}\n', vary="")
+READY = make_representation("application/json", b'{"status": "ready"}\n', vary="")
 
 
-def health(call: Call) -> Made:
-    """The process lives, or it would not answer."""
-    return Made(HEALTHY)
+def get_health(call: HandlerCall) -> HandlerResult:
+    """``/health``: the process is alive, or it would not answer."""
+    return HandlerResult(HEALTHY)
 
 
-def ready(call: Call) -> Made:
-    """Whether requests should come here: from the first signal to stop on, not any more."""
-    if call.ready():
-        return Made(READY)
-    raise Refused(503, "the server is about to stop and takes no new work", "ask another instance", headers=[("Retry-After", "1")])
+def get_ready(call: HandlerCall) -> HandlerResult:
+    """``/ready``: whether requests should be sent here; from the first stop signal on they should not."""
+    if call.services.is_ready():
+        return HandlerResult(READY)
+    raise HttpError(503, "the server is about to stop and takes no new work", "ask another instance", headers=[("Retry-After", "1")])
 
 
-def metrics(call: Call) -> Made:
-    """The metrics, as they are now."""
-    return Made(representation.make(CONTENT_TYPE, call.watch.text().encode(), vary="Accept-Encoding"))
+def get_metrics(call: HandlerCall) -> HandlerResult:
+    """``/metrics``: the metrics as they are now."""
+    return HandlerResult(make_representation(CONTENT_TYPE, call.services.metrics.text().encode(), vary="Accept-Encoding"))
 
 
-def catalog(call: Call) -> Made:
-    """What is covered."""
-    return Made(call.static["catalog", call.kind])
+def get_catalog(call: HandlerCall) -> HandlerResult:
+    """``/v1/catalog``: what recipes cover."""
+    return HandlerResult(call.services.static["catalog", call.media_type])
 
 
-def openapi(call: Call) -> Made:
-    """The interface, in OpenAPI 3.1."""
-    return Made(call.static["openapi", call.kind])
+def get_openapi(call: HandlerCall) -> HandlerResult:
+    """``/openapi.json``, ``/openapi.yaml``: the interface."""
+    return HandlerResult(call.services.static["openapi", call.media_type])
 
 
-def root(call: Call) -> Made:
-    """What this is: for programs a list of routes, for browsers a page."""
-    return Made(call.static["root", call.kind])
-
-
-def service(routes: Iterable[Route]) -> dict[str, Any]:
-    """What this is, for programs."""
-    listed = [f"{method} {route.path}" for route in routes for method in route.operations]
-    return {"service": SERVICE, "version": __version__, "routes": listed}
+def get_root(call: HandlerCall) -> HandlerResult:
+    """``/``: for programs a list of routes, for browsers a page."""
+    return HandlerResult(call.services.static["root", call.media_type])

@@ -1,307 +1,397 @@
-"""One connection: bytes in, requests in order, answers out.
+"""One connection as a state machine: bytes in, requests to the application, responses out, in order.
 
-Knows how a connection goes from request to request, and how long each step may take; must not know routes, or other connections, nor
-how bytes leave, which is :mod:`~eidos.server.transport.outlet`'s. It never blocks: the loop of ``listener`` calls
-:meth:`Connection.ready` when the socket is, and :meth:`Connection.expire` when it is too late.
+Knows the states of a connection and how long each may last; must not know routes, other connections, how a request is parsed or a
+response written (``http_wire`` does), nor who makes responses. It never blocks: the event loop calls :meth:`Connection.on_event` when
+the socket is ready, :meth:`Connection.on_timeout` when the time for a state is over and :meth:`Connection.on_response` when a worker
+thread is done::
+
+    state    meaning                                      may last         then
+    IDLE     between requests                             idle_timeout     closed
+    HEAD     a head has begun                             header_timeout   408, closed
+    BODY     a body has begun                             read_timeout     408, closed
+    YIELD    requests are buffered, others have a turn    one turn         next
+    WORK     a worker thread makes the response           the deadline     503
+    SEND     the socket takes no more of the response     write_timeout    closed
+    LINGER   the last response is out, input is ignored   LINGER_S         closed
+
+LINGER is for clients that may still be sending when the last response is out: our end is closed first, the rest when the client has
+closed its own. Otherwise the kernel would reset the connection, and the client might never read that response.
 """
 
 from __future__ import annotations
 
 import select
+import socket
+import time
+from http.server import BaseHTTPRequestHandler
 
-from eidos.http_wire.messages import Deadline, Request
-from eidos.http_wire.request_body import Chunked, Sized
-from eidos.http_wire.request_head import END, unfinished
-from eidos.http_wire.response_bytes import CONTINUE
-from eidos.server.error_responses import Refused
-from eidos.server.transport.outlet import BODY, CLOSED, HEAD, IDLE, LINGER, SEND, WORK, Outlet
-from eidos.server.transport.peer import client_address
-from eidos.server.transport.request_workers import Job
+from eidos.http_wire.messages import HttpError
+from eidos.http_wire.request_parser import BODY, HEAD, IDLE, RequestParser
+from eidos.http_wire.response_encoder import CONTINUE
+from eidos.server.deadline import Deadline
+from eidos.server.error_responses import STATUSES, failure_response, protocol_error_response
+from eidos.server.request_context import RequestContext
+from eidos.server.transport.peer import make_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-    from typing import Any
+    from http.server import HTTPServer
+    from typing import Any, Protocol
 
-    from eidos.http_wire.messages import Response
-    from eidos.http_wire.request_head import Head
-    from eidos.server.transport.event_loop import Listener
+    from eidos.http_wire.messages import Request, Response
+    from eidos.http_wire.request_head import Head, HeadCache
+    from eidos.http_wire.response_encoder import ResponseEncoder
+    from eidos.server.instrumentation import Instrumentation
+    from eidos.server.request_context import Application
+    from eidos.server.server_settings import Settings
+    from eidos.server.transport.peer import RequestIds
+    from eidos.server.transport.request_workers import Job
 
-#: Bytes of one read; requests of one connection that are answered before others have their turn; bytes of answers to those.
-CHUNK, TURN, PLENTY = 65536, 32, 1 << 18
+    class Loop(Protocol):
+        """What a connection needs of the event loop that it belongs to."""
 
-#: Bytes that a client may go on to send after the last answer.
-LINGER_BYTES = 16 << 20
+        settings: Settings
+        application: Application
+        instrumentation: Instrumentation
+        heads: HeadCache
+        encoder: ResponseEncoder
+        request_ids: RequestIds
+        idle_timeout: float
+        is_leaving: bool
+        body_bytes: int
 
-#: Seconds for which an answer is still made for a client that says no more.
-PARTING = 1.0
+        def watch(self, connection: Connection, events: int) -> None:
+            """Call :meth:`Connection.on_event` for these events from now on."""
 
-#: Bytes of bodies that are not whole yet, of one worker, before only small ones may still grow, and what is small. A worker has to hold
-#: what comes at once, and anybody can send a lot of it.
-BODIES, SMALL = 64 << 20, 1 << 16
+        def resume_soon(self, connection: Connection) -> None:
+            """Call :meth:`Connection.resume` after other connections have had their turn."""
 
-new = object.__new__
+        def submit(self, context: RequestContext, connection: Connection) -> Job | None:
+            """Have a worker thread answer a request; None when too many wait."""
 
-#: While an answer is made nothing is read: who sends more waits, who leaves is noticed.
-WATCH = select.EPOLLRDHUP
+        def abandon(self, job: Job) -> None:
+            """Cancel the deadline of a job; its response is not wanted any more."""
+
+        def remove(self, connection: Connection) -> None:
+            """Close the socket of a connection, and forget it."""
 
 
-class Connection(Outlet):
-    """The handler of one connection, which :class:`~http.server.HTTPServer` makes for each that it accepts."""
+#: States beside those of the parser: IDLE, HEAD and BODY.
+YIELD, WORK, SEND, LINGER, CLOSED = range(3, 8)
 
-    def __init__(self, request: socket.socket, address: Any, server: Listener) -> None:
-        super().__init__(request, address, server)
-        peer = address[0] if isinstance(address, tuple) else "unix"
-        self.peer = peer.removeprefix("::ffff:")
-        self.rest = bytearray()  # what came and was not looked at, or is half a head; ``seen`` is how much of it was looked at
-        self.body: Sized | Chunked | None = None
-        self.kept = 0  # bytes of it
-        self.job: Job | None = None
-        self.held: Request | None = None  # to be worked on once what stands before it is sent
+#: Bytes of one read; requests of one connection that are answered in one turn, and bytes of the responses to those.
+READ_BYTES, TURN_REQUESTS, TURN_BYTES = 65536, 32, 1 << 18
 
-    # ---- what the loop calls ----
+#: Seconds for which, and bytes with which, a client may go on after the last response.
+LINGER_S, LINGER_BYTES = 2.0, 16 << 20
 
-    def ready(self, event: int, now: float) -> None:
-        """The socket is readable, writable or gone."""
-        if self.state == SEND:
-            if self._send_more(now):
-                self._go_on(now)
-            return
-        if self.state == WORK:
-            self._parted(event, now)
-            return
-        try:
-            data = self.connection.recv(CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-        elif self.state == LINGER:
-            self.seen += len(data)
-            if self.seen > LINGER_BYTES:
+#: Seconds for which a response is still made for a client that has closed its end.
+HALF_CLOSED_S = 1.0
+
+#: Bytes of all incomplete bodies in one worker beyond which only small ones may grow, and what is small: any client can send a lot.
+BODIES_LIMIT, SMALL_BODY = 64 << 20, 1 << 16
+
+#: Events of the socket while requests are read, and while a response is made: then only who leaves is noticed.
+READABLE, HUNG_UP = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLRDHUP
+
+
+class Connection(BaseHTTPRequestHandler):
+    """The handler of one connection."""
+
+    #: The table of ``http.server``, with the phrases of RFC 9110 where that of an older interpreter differs.
+    responses = {**BaseHTTPRequestHandler.responses, **STATUSES}
+
+    def __init__(self, request: socket.socket, client_address: Any, server: HTTPServer, loop: Loop, now: float) -> None:
+        self.fd = request.fileno()
+        self.state = IDLE
+        self.expires = now + loop.settings.idle_timeout
+        self._loop = loop
+        self._peer = (client_address[0] if isinstance(client_address, tuple) else "unix").removeprefix("::ffff:")
+        self._parser = RequestParser(loop.heads, loop.settings.max_body)
+        self._body_bytes = 0  # of the incomplete body, as the loop counts them
+        self._began = 0.0  # when the first byte of the request came that is being read or answered
+        self._head: Head | None = None  # of the request that is being answered
+        self._next: RequestContext | None = None  # to be given to a worker thread once what precedes it is sent
+        self._job: Job | None = None
+        self._unsent = memoryview(b"")
+        self._state_after_send = IDLE
+        self._closes = self._lingers = False
+        self._lingered_bytes = 0
+        self._events = READABLE
+        # Responses that are being sent: method, response, request, id of what is no request, when it began, bytes of the body.
+        self._unreported: list[tuple[str, Response, Request | None, str, float, int]] = []
+        super().__init__(request, client_address, server)
+
+    def setup(self) -> None:
+        """Name the socket as the base does, and make no files of it."""
+        self.connection: socket.socket = self.request
+
+    def handle(self) -> None:
+        """Return at once: the event loop calls when there is something to handle."""
+
+    def finish(self) -> None:
+        """Leave the connection open."""
+
+    # ---- called by the event loop ----
+
+    def on_event(self, event: int, now: float) -> None:
+        """The socket is readable, writable or hung up."""
+        state = self.state
+        if state == SEND:
+            self._send_rest(now)
+        elif state == WORK:
+            self._on_hang_up(event, now)
+        elif state != YIELD:  # then what is buffered comes first
+            try:
+                data = self.connection.recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if data and state != LINGER:
+                self._parser.receive(data)
+                self._answer_requests(now)
+                return
+            self._lingered_bytes += len(data)
+            if not data or self._lingered_bytes > LINGER_BYTES:
                 self.close()
-        elif self.state != IDLE or self.rest or not self._at_once(data, now):
-            self.take(data, now)
 
-    def expire(self, now: float) -> None:
-        """It took too long."""
-        if self.state == HEAD and self.rest:
-            self._refuse(Refused(408, "the header of the request did not come in time"), [], now)
+    def on_timeout(self, now: float) -> None:
+        """The time for the current state is over."""
+        if self.state == HEAD and self._parser.has_partial_head:
+            self._refuse(HttpError(408, "the header of the request did not come in time"), [], now)
         elif self.state == BODY:
-            self._refuse(Refused(408, "the body of the request did not come in time"), [], now)
-        elif self.state == WORK and self.job is not None and now >= self.job.request.deadline.at:
-            self._late(now)
+            self._refuse(HttpError(408, "the body of the request did not come in time"), [], now)
+        elif self.state == WORK and self._job is not None and now >= self._job.context.deadline.at:
+            job, self._job = self._job, None
+            self._loop.abandon(job)
+            self._respond(failure_response(503, "the request took too long", job.context.request), job.context, now)
         else:
             self.close()
 
-    def answered(self, response: Response | None, now: float) -> None:
-        """The crew is done with the request; no response is a fault of ours."""
-        job, self.job = self.job, None
+    def on_response(self, response: Response | None, now: float) -> None:
+        """A worker thread is done with the request; None stands for a failure of its own."""
+        job, self._job = self._job, None
         assert job is not None
-        if response is None:
-            response = self._error(500, "the server failed", job.request)
-        self.state = IDLE
-        out = [self._encoded(response, job.request)]
-        if self._flush(out, now) and not self.closing:
-            self.take(b"", now)
+        self._respond(response or failure_response(500, "the server failed", job.context.request), job.context, now)
+
+    def resume(self, now: float) -> None:
+        """Go on with the requests that are buffered: others have had their turn."""
+        if self.state == YIELD:
+            self._answer_requests(now)
 
     def close(self) -> None:
-        """Let go of everything."""
-        if self.state != CLOSED and self.job is not None:
-            self.server.abandoned(self.job)
-            self.job = None
-        self._keep(-self.kept)
-        super().close()
+        """Close the connection, and give up what it waits for."""
+        if self.state == CLOSED:
+            return
+        if self._job is not None:
+            self._loop.abandon(self._job)
+            self._job = None
+        self._count_body(0)
+        self.state = CLOSED
+        self._report()
+        self._loop.remove(self)
 
     # ---- requests ----
 
-    def take(self, data: bytes, now: float) -> None:
-        """Answer what has come whole, in order; ``data`` follows :attr:`rest`."""
+    def _answer_requests(self, now: float) -> None:
+        """Answer the requests that are complete, in order, up to one that takes work."""
+        loop, parser = self._loop, self._parser
         out: list[bytes] = []
-        size = turns = 0
+        size = 0
         try:
             while True:
-                if self.state == BODY:
-                    assert self.body is not None
-                    assert self.head is not None
-                    self._keep(len(data))
-                    after = self.body.feed(data)
-                    if after is None:
-                        break
-                    body, head, data = self.body.whole(), self.head, after
-                    self._keep(-self.kept)
-                    self.state, self.body, self.head = IDLE, None, None
-                else:
-                    found = self._next(data, now)
-                    if found is None:
-                        break
-                    head, data = found
-                    body = b""
-                    if head.length != 0:
-                        self._await(head, data, out)
-                        continue
-                request = self._request(head, body, now)
-                response = self.server.quick(request)
+                message = parser.next_request()
+                if self.state == IDLE:
+                    self._began = now
+                if message is None:
+                    self._await_rest(out, now)
+                    break
+                self.state = IDLE
+                if self._body_bytes:
+                    self._count_body(0)
+                head, body = message
+                context = self._context(head, body, now)
+                response = loop.application.answer_at_once(context)
                 if response is None:
-                    self.rest[:] = data
-                    self.seen = 0
-                    self.head = head
-                    self.held = request
+                    self._head, self._next = head, context
                     break
-                out.append(self._encoded(response, request, head))
-                turns += 1
-                if self.closing:
-                    self.lingers |= bool(data)
+                out.append(self._encode(response, context.request, head))
+                if self._closes:
+                    self._lingers |= parser.has_data
                     break
-                if not data:
+                if not parser.has_data:
                     break
                 size += len(out[-1])
-                if turns >= TURN or size >= PLENTY:
-                    self.rest[:] = data
-                    self.seen, self.state = 0, HEAD
-                    self.expires = now + self.server.settings.header_timeout
-                    self.server.again(self)
+                if len(out) >= TURN_REQUESTS or size >= TURN_BYTES:
+                    self._yield()
                     break
-        except Refused as refusal:
-            self._refuse(refusal, out, now)
+        except HttpError as error:
+            self._refuse(error, out, now)
             return
-        if self._flush(out, now) and self.held is not None:
-            self._work(now)
+        if self._send(out, now) and self._next is not None:
+            self._start_work(now)
 
-    def _at_once(self, data: bytes, now: float) -> bool:
-        """Answer ``data`` if it is one request that was seen before, and the answer takes no work: what most of them are."""
-        server = self.server
-        head = server.heads.known(data)
-        if head is None or head.length != 0:
-            return False
-        self.began = now
-        request = self._request(head, b"", now)
-        response = server.quick(request)
-        if response is None:
-            self.head, self.held = head, request
-            self._work(now)
-            return True
-        said = self._encoded(response, request, head)
-        try:
-            sent = self.connection.send(said)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return True
-        if sent == len(said):
-            self._sent(now)
-        else:
-            self._later(memoryview(said)[sent:], now)
-        return True
+    def _yield(self) -> None:
+        self.state, self.expires = YIELD, float("inf")
+        self._loop.resume_soon(self)
 
-    def _next(self, data: bytes, now: float) -> tuple[Head, bytes] | None:
-        """The next head and what follows it, or None when it is not whole."""
-        rest, came = self.rest, bool(data)
-        if not rest:
-            while data[:2] == b"\r\n":  # RFC 9112, section 2.2: an empty line before a request is ignored
-                data = data[2:]
-            end = data.find(END) + len(END)
-            if end >= len(END):
-                self.began = now if self.state == IDLE else self.began
-                self.state = IDLE
-                return (self.server.heads.read(data), b"") if end == len(data) else (self.server.heads.read(data[:end]), data[end:])
-        rest += data
-        while rest[:2] == b"\r\n":
-            del rest[:2]
-            self.seen = 0
-        end = rest.find(END, max(0, self.seen - 3)) + len(END)
-        if end >= len(END):
-            whole = bytes(rest)
-            rest.clear()
-            self.began = now if self.state == IDLE else self.began
-            self.state = self.seen = 0
-            return self.server.heads.read(whole[:end]), whole[end:]
-        if self.state == IDLE and (rest or came):
-            self.state, self.began = HEAD, now
-            self.expires = now + self.server.settings.header_timeout
-        if len(rest) > self.seen:
-            unfinished(rest, self.seen)
-            self.seen = len(rest)
-        return None
+    def _await_rest(self, out: list[bytes], now: float) -> None:
+        """Give the next request, which is incomplete, its time, and its body memory."""
+        settings, parser = self._loop.settings, self._parser
+        if parser.phase != self.state:
+            self.state = parser.phase
+            self.expires = self._began + settings.read_timeout if parser.phase == BODY else now + settings.header_timeout
+        if parser.phase == BODY:
+            self._count_body(parser.body_bytes)
+            if parser.awaits_continue:
+                parser.awaits_continue = False
+                out.append(CONTINUE)
 
-    def _await(self, head: Head, data: bytes, out: list[bytes]) -> None:
-        """Begin with a body."""
-        limit = self.server.settings.max_body
-        self.head = head  # before its body can be too large: a refusal answers this request
-        self.body = Chunked(limit) if head.length is None else Sized(head.length, limit)
-        self.state = BODY
-        self.expires = self.began + self.server.settings.read_timeout
-        if head.expects and not data:
-            out.append(CONTINUE)
+    def _count_body(self, size: int) -> None:
+        """The incomplete body has ``size`` bytes now; raises HttpError when all of them together are too large."""
+        loop = self._loop
+        loop.body_bytes += size - self._body_bytes
+        self._body_bytes = size
+        if size > SMALL_BODY and loop.body_bytes > max(BODIES_LIMIT, 2 * loop.settings.max_body):
+            raise HttpError(503, "too many large requests come at once", headers=[("Retry-After", "1")])
 
-    def _keep(self, size: int) -> None:
-        self.kept += size
-        self.server.bodies += size
-        if self.kept > SMALL and self.server.bodies > max(BODIES, 2 * self.server.settings.max_body):
-            raise Refused(503, "too many large requests come at once", headers=[("Retry-After", "1")])
+    def _context(self, head: Head, body: bytes, now: float) -> RequestContext:
+        settings = self._loop.settings
+        request = make_request(head, body, self._peer, settings.trust_proxy, self._loop.request_ids)
+        return RequestContext(request, Deadline(now + settings.request_timeout))
 
-    def _request(self, head: Head, body: bytes, now: float) -> Request:
-        server, headers, peer = self.server, head.headers, self.peer
-        proxies = server.settings.trust_proxy
-        request = new(Request)
-        # What the constructor would do, in a third of the time: this is on the way of every request.
-        fields = request.__dict__
-        fields.update(head.fields)
-        fields["body"] = body
-        fields["client"] = client_address(peer, headers.get("x-forwarded-for"), proxies) if proxies else peer
-        fields["peer"] = peer
-        fields["id"] = server.identities.of(headers.get("x-request-id"))
-        fields["deadline"] = Deadline(now + server.settings.request_timeout)
-        return request
-
-    def _go_on(self, now: float) -> None:
-        """What had to be sent first is sent."""
-        if self.state == BODY:
-            self.expires = now + self.server.settings.read_timeout
-        elif self.state == HEAD:
-            self.expires = now + self.server.settings.header_timeout
-        if self.held is not None:
-            self._work(now)
-        elif self.rest:
-            self.seen = 0
-            self.take(b"", now)
-
-    def _refuse(self, refusal: Refused, out: list[bytes], now: float) -> None:
-        self.rest.clear()
-        self._keep(-self.kept)
-        self.body = None
-        super()._refuse(refusal, out, now)
+    def _refuse(self, error: HttpError, out: list[bytes], now: float) -> None:
+        """Answer what is no valid request, after the responses in ``out``, and close."""
+        head = self._parser.head
+        method, headers = (head.method, head.headers) if head is not None else ("", {})
+        id = self._loop.request_ids.choose(headers.get("x-request-id"))
+        response = protocol_error_response(error, id, headers.get("accept", ""))
+        is_head = method == "HEAD"
+        out.append(self._loop.encoder.encode(response, is_head=is_head, close=True))
+        self._unreported.append((method, response, None, id, self._began or now, 0 if is_head else len(response.body)))
+        self._parser.clear()
+        self._count_body(0)
+        self.state = IDLE
+        self._closes = self._lingers = True
+        self._send(out, now)
 
     # ---- work ----
 
-    def _work(self, now: float) -> None:
-        request, self.held = self.held, None
-        assert request is not None
-        self.state, self.expires = WORK, request.deadline.at
-        self.job = Job(request, self)
-        self._watch(WATCH)
-        if not self.server.give(self.job):
-            self.job = None
-            self._instead(self._error(503, "too many requests wait for their turn", request), request, now)
+    def _start_work(self, now: float) -> None:
+        context, self._next = self._next, None
+        assert context is not None
+        self.state, self.expires = WORK, context.deadline.at
+        self._watch(HUNG_UP)
+        self._job = self._loop.submit(context, self)
+        if self._job is None:
+            self._respond(failure_response(503, "too many requests wait for their turn", context.request), context, now)
 
-    def _parted(self, event: int, now: float) -> None:
-        """The client says no more: it hung up, or has only closed its own end, and waits. That looks the same for a while."""
+    def _on_hang_up(self, event: int, now: float) -> None:
+        """The client hung up, or has only closed its own end and waits: that looks the same for a while."""
         if event & (select.EPOLLHUP | select.EPOLLERR):
             self.close()
         else:
-            self.expires = min(self.expires, now + PARTING)
+            self.expires = min(self.expires, now + HALF_CLOSED_S)
             self._watch(0)
 
-    def _late(self, now: float) -> None:
-        job, self.job = self.job, None
-        assert job is not None
-        self.server.abandoned(job)
-        self._instead(self._error(503, "the request took too long", job.request), job.request, now)
-
-    def _instead(self, response: Response, request: Request, now: float) -> None:
+    def _respond(self, response: Response, context: RequestContext, now: float) -> None:
+        """Answer the request that took work, and go on with what follows it."""
+        head, self._head = self._head, None
+        assert head is not None
         self.state = IDLE
-        if self._flush([self._encoded(response, request)], now) and not self.closing:
-            self.take(b"", now)
+        if self._send([self._encode(response, context.request, head)], now) and self._parser.has_data:
+            self._yield()  # not right now: the next request may end here, too, and so may a thousand after it
+
+    # ---- responses ----
+
+    def _encode(self, response: Response, request: Request, head: Head) -> bytes:
+        loop, is_head = self._loop, head.method == "HEAD"
+        self._closes = close = loop.is_leaving or not head.keep_alive
+        self._lingers = close and head.keep_alive  # the client may be sending the next request already
+        is_http_1_0 = head.is_http_1_0 and not close
+        try:
+            data = loop.encoder.encode(response, is_head=is_head, close=close, is_http_1_0=is_http_1_0)
+        except ValueError:
+            response = failure_response(500, "the server failed", request)
+            data = loop.encoder.encode(response, is_head=is_head, close=close, is_http_1_0=is_http_1_0)
+        self._unreported.append((head.method, response, request, "", self._began, 0 if is_head else len(response.body)))
+        return data
+
+    def _send(self, out: list[bytes], now: float) -> bool:
+        """Send responses; whether all of it is gone and the connection goes on."""
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            sent = self._write(data)
+            if sent < 0:
+                return False
+            if sent < len(data):
+                self._unsent = memoryview(data)[sent:]
+                self._state_after_send, self.state = self.state, SEND
+                self.expires = now + self._loop.settings.write_timeout
+                self._watch(select.EPOLLOUT)
+                return False
+        return self._after_send(now)
+
+    def _send_rest(self, now: float) -> None:
+        """The socket takes more."""
+        sent = self._write(self._unsent)
+        if sent < 0:
+            return
+        self._unsent = self._unsent[sent:]
+        if self._unsent:
+            return
+        self.state = self._state_after_send
+        if not self._after_send(now):
+            return
+        settings = self._loop.settings
+        if self.state == BODY:
+            self.expires = now + settings.read_timeout
+        elif self.state == HEAD:
+            self.expires = now + settings.header_timeout
+        if self._next is not None:
+            self._start_work(now)
+        elif self._parser.has_data:
+            self._answer_requests(now)
+
+    def _write(self, data: bytes | memoryview) -> int:
+        """Write what the socket takes now; how many bytes it took, -1 for a connection that is broken, and closed."""
+        try:
+            return self.connection.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            return -1
+
+    def _after_send(self, now: float) -> bool:
+        """All that there was to send is sent; whether the connection goes on."""
+        if self._unreported:
+            self._report()
+        if self._closes and self._lingers:
+            self.state, self.expires = LINGER, now + LINGER_S
+            try:
+                self.connection.shutdown(socket.SHUT_WR)
+                self._watch(READABLE)
+            except OSError:
+                self.close()
+        elif self._closes:
+            self.close()
+        if self._closes:
+            return False
+        if self._events != READABLE:
+            self._watch(READABLE)
+        if self.state == IDLE:
+            self.expires = now + self._loop.idle_timeout
+        return True
+
+    def _report(self) -> None:
+        on_response, now = self._loop.instrumentation.on_response, time.monotonic()
+        for method, response, request, id, began, body_bytes in self._unreported:
+            on_response(method, response, now - began, request, body_bytes, id)
+        self._unreported.clear()
+
+    def _watch(self, events: int) -> None:
+        if events != self._events:
+            self._events = events
+            self._loop.watch(self, events)

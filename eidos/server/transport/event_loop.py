@@ -1,11 +1,9 @@
-"""The loop of one worker: it accepts, waits for many connections at once, and lets each of them go on.
+"""The event loop of one worker process: it accepts, waits for many connections at once, and lets each of them go on.
 
 Knows epoll, the listening socket and when a worker leaves; must not know HTTP, nor what is answered. All workers accept from one
-socket, made before they fork, that never blocks: who comes first takes the connection. A worker that has more connections than another
-lets a new one lie for a moment, so that a few long-lived ones spread evenly. (A socket for each worker, SO_REUSEPORT, loses what waits
-in its queue when the worker ends.)
-
-It is an :class:`http.server.HTTPServer` whose :meth:`~Listener.serve_forever` is another: that of the base knows no deadlines.
+socket, bound before they fork, that never blocks: the first to accept gets the connection. A worker that has more connections than
+another leaves a new one alone for a moment, so that a few long-lived ones spread evenly. (A socket for each worker, SO_REUSEPORT, loses
+what waits in its queue when the worker ends.)
 """
 
 from __future__ import annotations
@@ -13,312 +11,296 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socketserver
 import time
-from http.server import HTTPServer
 
 from eidos import log
-from eidos.http_wire.request_head import Heads
-from eidos.server.error_responses import envelope
-from eidos.server.transport.connection import Connection
-from eidos.server.transport.outlet import HEAD, IDLE, READ, Outlet
-from eidos.server.transport.peer import Identities
-from eidos.server.transport.request_workers import HEAVY_THREADS, HEAVY_WAITING, Crew, Job
+from eidos.http_wire.request_head import HeadCache
+from eidos.http_wire.request_parser import IDLE
+from eidos.http_wire.response_encoder import ResponseEncoder
+from eidos.server.server_settings import SERVICE_NAME
+from eidos.server.transport.connection import READABLE, Connection
+from eidos.server.transport.peer import RequestIds
+from eidos.server.transport.request_workers import HEAVY_QUEUE_LIMIT, HEAVY_THREADS, Job, RequestWorkers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable
 
-    from eidos.http_wire.messages import Request, Response
-    from eidos.http_wire.request_head import Head
-    from eidos.server.error_responses import Refused
-    from eidos.server.instrumentation import Application, Told
+    from eidos.server.instrumentation import Instrumentation
+    from eidos.server.request_context import Application, RequestContext
     from eidos.server.server_settings import Settings
-    from eidos.server.transport.shared_state import Board
+    from eidos.server.transport.listening_sockets import ListeningServer
+    from eidos.server.transport.shared_state import SharedState
 
-#: Seconds between looks at all deadlines, and of a pause when the system has no descriptor or memory left for a connection.
-SWEEP, PAUSE = 0.25, 0.2
+#: Seconds between checks of all timeouts, and of a pause when the system has no descriptor or memory left for a connection.
+SWEEP_S, PAUSE_S = 0.25, 0.2
 
 #: Connections that are accepted in one turn, and seconds for which a new one is left to a worker that has fewer.
-ACCEPTS, COURTESY = 8, 0.004
+ACCEPTS_PER_TURN, COURTESY_S = 8, 0.004
 
 #: Seconds of silence after which a connection may be closed to make room for a new one.
-SILENT = 1.0
+SILENT_S = 1.0
 
-#: What accept(2) says of a connection that is gone already.
-GONE = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM)
+#: What accept(2) reports of a connection that is gone already.
+_GONE = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM)
 
-EVENTS = 512
+_MAX_EVENTS = 512
 
 
-class Listener(HTTPServer):
-    """A listening socket, and in each worker the loop over its connections."""
+class EventLoop:
+    """The loop of the worker in ``slot``; create it in the worker, after the fork.
 
-    request_queue_size = 4096  # the kernel takes less if net.core.somaxconn says so
-    allow_reuse_port = False  # newer versions of the base set it; two services on one port would share its requests
+    ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more.
+    """
 
-    def __init__(self, listening: socket.socket, settings: Settings) -> None:
-        socketserver.BaseServer.__init__(self, listening.getsockname(), Connection)
-        self.socket = listening
+    def __init__(
+        self,
+        server: ListeningServer,
+        settings: Settings,
+        application: Application,
+        instrumentation: Instrumentation,
+        shared_state: SharedState,
+        slot: int,
+        lifeline: int,
+        on_leaving: Callable[[], None],
+    ) -> None:
         self.settings = settings
-        self.heads = Heads()
-        self.now = time.monotonic()
-        self.leaving = self.draining = self.retired = False
+        self.application = application
+        self.instrumentation = instrumentation
+        self.heads = HeadCache()
+        self.encoder = ResponseEncoder(Connection.responses, SERVICE_NAME)
+        self.request_ids = RequestIds()
         self.idle_timeout = settings.idle_timeout
-        self.bodies = 0  # bytes of bodies that are not whole yet
-
-    def enter(self, app: Application, told: Told, board: Board, slot: int, lifeline: int, leaves: Callable[[], None]) -> None:
-        """Become the loop of the worker of ``slot``, after the fork.
-
-        ``lifeline`` is a pipe that ends when the supervisor does; ``leaves`` is called when this worker accepts no more.
-        """
-        self.told, self._board, self._slot, self._leaves = told, board, slot, leaves
-        self.quick: Callable[[Request], Response | None] = app.quick
-        self.identities = Identities()
+        self.is_leaving = self._is_draining = self._is_retired = False
+        self.body_bytes = 0  # of all incomplete bodies
+        self._server, self._shared_state, self._slot, self._on_leaving = server, shared_state, slot, on_leaving
         self._connections: dict[int, Connection] = {}
-        self._working: dict[Job, None] = {}
-        self._again: list[Connection] = []
-        self._most = max(1, -(-self.settings.max_connections // self.settings.workers))
-        self._accepting = False
-        self._resume_at: float | None = None
+        self._max_connections = max(1, -(-settings.max_connections // settings.workers))
+        self._jobs: dict[Job, Connection] = {}
+        self._resumed: list[Connection] = []
+        self._is_accepting = False
+        self._accept_at: float | None = None  # after a pause
         self._drain_until = float("inf")
         self._lifeline = lifeline
-        self._wake_read, self.wake_write = os.pipe()
-        for fd in (self._wake_read, self.wake_write):
+        self._wake_fd, self.wake_write_fd = os.pipe()
+        for fd in (self._wake_fd, self.wake_write_fd):
             os.set_blocking(fd, False)
-        self._crews = (Crew(app.answer, self.wake), Crew(app.answer, self.wake, HEAVY_THREADS, HEAVY_WAITING))
+        self._workers = RequestWorkers(application.answer, self.wake)
+        self._heavy_workers = RequestWorkers(application.answer, self.wake, HEAVY_THREADS, HEAVY_QUEUE_LIMIT)
         self._poll = select.epoll()
-        self._poll.register(self._wake_read, select.EPOLLIN)
+        self._poll.register(self._wake_fd, select.EPOLLIN)
         self._poll.register(lifeline, select.EPOLLIN)
-        self._board.has(slot, 0)
-        self._accept_again()
+        shared_state.set_connections(slot, 0)
+        self._start_accepting()
 
-    def serve_forever(self, poll_interval: float = SWEEP) -> None:
-        """Serve until told to leave (:meth:`drain`), and the last connection is closed, or ``drain_timeout`` is over."""
-        swept = self.now = time.monotonic()
+    def run(self) -> None:
+        """Serve until :meth:`drain`, and then until the last connection is closed or ``drain_timeout`` is over."""
+        swept = time.monotonic()
         while True:
-            events = self._poll.poll(0 if self._again else self._patience(poll_interval), EVENTS)
-            self.now = now = time.monotonic()
-            self.leaving = self.draining or self._board.leaving
+            events = self._poll.poll(0 if self._resumed else self._poll_timeout(), _MAX_EVENTS)
+            now = time.monotonic()
+            self.is_leaving = self._is_draining or self._shared_state.is_stopping
             connections = self._connections
-            again, self._again = self._again, []
+            resumed, self._resumed = self._resumed, []
             for fd, event in events:
                 connection = connections.get(fd)
                 if connection is not None:
-                    connection.ready(event, now)
-                elif fd == self._wake_read:
-                    self._woken(now)
+                    connection.on_event(event, now)
+                elif fd == self._wake_fd:
+                    self._on_wake(now)
                 elif fd == self._lifeline:
                     self._poll.unregister(fd)
                     self.drain()
-                elif self._accepting:
+                elif self._is_accepting:
                     self._accept(now)
-            for connection in again:
-                if connection.state == HEAD:
-                    connection.take(b"", now)
-            if self._resume_at is not None and now >= self._resume_at:
-                self._accept_again()
-                self._accept(now, patient=False)
-            if self._working or now - swept >= poll_interval:
-                swept = now if self._sweep(now, now - swept >= poll_interval) else swept
-            self.told.turned()
-            if self.draining and (not self._connections or now >= self._drain_until):
+            for connection in resumed:
+                connection.resume(now)
+            if self._accept_at is not None and now >= self._accept_at:
+                self._start_accepting()
+                self._accept(now, after_pause=True)
+            if now - swept >= SWEEP_S:
+                swept = now
+                self._sweep(now)
+            elif self._jobs:
+                self._check_jobs(now)
+            self.instrumentation.on_tick()
+            if self._is_draining and (not connections or now >= self._drain_until):
                 break
         for connection in list(self._connections.values()):
             connection.close()
-        self.told.turned()
+        self.instrumentation.on_tick()
 
-    def _patience(self, longest: float) -> float:
-        """Seconds until there is something to do that no event tells."""
-        ends = [job.request.deadline.at for job in self._working]
-        if self._resume_at is not None:
-            ends.append(self._resume_at)
-        return max(0.0, min(longest, min(ends) - time.monotonic())) if ends else longest
+    def _poll_timeout(self) -> float:
+        """Seconds until there is something to do that no event announces."""
+        ends = [job.context.deadline.at for job in self._jobs]
+        if self._accept_at is not None:
+            ends.append(self._accept_at)
+        return max(0.0, min(SWEEP_S, min(ends) - time.monotonic())) if ends else SWEEP_S
 
-    def _sweep(self, now: float, everything: bool) -> bool:
-        for job in list(self._working):
-            owner: Any = job.owner
-            if now >= owner.expires:
-                owner.expire(now)
-        self.told.queue(self._waiting())
-        if everything:
-            for connection in list(self._connections.values()):
-                if now >= connection.expires:
-                    connection.expire(now)
-            if any(crew.lost for crew in self._crews) and not self.draining:
-                log.error("every thread is held by work that does not end; another worker takes over")
-                self.drain()
-        return everything
+    def _sweep(self, now: float) -> None:
+        """End what took too long."""
+        for connection in list(self._connections.values()):
+            if now >= connection.expires:
+                connection.on_timeout(now)
+        self._report_jobs()
+        if (self._workers.is_exhausted or self._heavy_workers.is_exhausted) and not self._is_draining:
+            log.error("every thread is held by work that does not end; another worker takes over")
+            self.drain()
+
+    def _check_jobs(self, now: float) -> None:
+        for connection in list(self._jobs.values()):
+            if now >= connection.expires:
+                connection.on_timeout(now)
+        self._report_jobs()
 
     # ---- accepting ----
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept; OSError when nobody is there."""
-        request, address = self.socket.accept()
-        request.setblocking(False)
-        return request, address
-
-    def _accept(self, now: float, patient: bool = True) -> None:
+    def _accept(self, now: float, after_pause: bool = False) -> None:
         count = len(self._connections)
-        if count >= self._most and not self._make_room(now):
-            self._pause(PAUSE)
+        if count >= self._max_connections and not self._make_room(now):
+            self._pause_accepting(PAUSE_S)
             return
-        if patient and self.settings.workers > 1 and count > self._board.fewest():
-            self._pause(COURTESY)
+        takes_all = self.settings.workers == 1 or after_pause
+        if not takes_all and count > self._shared_state.fewest_connections():
+            self._pause_accepting(COURTESY_S)
             return
-        alone = self.settings.workers == 1 or not patient
-        for _ in range(ACCEPTS if alone else 1):
-            if len(self._connections) >= self._most:
+        for _ in range(ACCEPTS_PER_TURN if takes_all else 1):
+            if len(self._connections) >= self._max_connections:
                 break
             try:
-                request, address = self.get_request()
+                self._accept_one(now)
             except BlockingIOError:
                 break
             except OSError as fault:
-                if fault.errno in GONE:
+                if fault.errno in _GONE:
                     continue
                 log.error(f"cannot accept a connection: {(fault.strerror or str(fault)).lower()}", hint="allow more open files (ulimit -n)")
                 self._make_room(now)
-                self._pause(PAUSE)
+                self._pause_accepting(PAUSE_S)
                 break
-            connection = Connection(request, address, self)
-            self._connections[connection.fd] = connection
-            self._poll.register(connection.fd, READ)
-        self._count()
+        self._report_connections()
+
+    def _accept_one(self, now: float) -> None:
+        request, address = self._server.get_request()
+        connection = Connection(request, address, self._server, self, now)
+        self._connections[connection.fd] = connection
+        self._poll.register(connection.fd, READABLE)
 
     def _make_room(self, now: float) -> bool:
-        """Close some of the connections on which nothing was said for longest; whether there were any."""
-        waited = now + self.settings.idle_timeout - SILENT
-        silent = sorted((c.expires, fd) for fd, c in self._connections.items() if c.state == IDLE and c.expires <= waited)
+        """Close some of the connections that were silent for longest; whether there were any."""
+        expiry = now + self.settings.idle_timeout - SILENT_S
+        silent = sorted((c.expires, fd) for fd, c in self._connections.items() if c.state == IDLE and c.expires <= expiry)
         for _, fd in silent[: 1 + len(silent) // 64]:
             self._connections[fd].close()
         return bool(silent)
 
-    def _pause(self, seconds: float) -> None:
-        """Leave new connections where they are for a moment."""
-        if self._accepting:
-            self._accepting = False
-            self._poll.unregister(self.socket.fileno())
-        self._resume_at = time.monotonic() + seconds
+    def _pause_accepting(self, seconds: float) -> None:
+        self._stop_accepting()
+        self._accept_at = time.monotonic() + seconds
 
-    def _accept_again(self) -> None:
-        self._resume_at = None
-        if not self._accepting and not self.draining:
-            self._accepting = True
-            self._poll.register(self.socket.fileno(), select.EPOLLIN)
+    def _start_accepting(self) -> None:
+        self._accept_at = None
+        if not self._is_accepting and not self._is_draining:
+            self._is_accepting = True
+            self._poll.register(self._server.fileno(), select.EPOLLIN)
 
-    def _count(self) -> None:
+    def _stop_accepting(self) -> None:
+        self._accept_at = None
+        if self._is_accepting:
+            self._is_accepting = False
+            self._poll.unregister(self._server.fileno())
+
+    def _report_connections(self) -> None:
         count = len(self._connections)
-        if not self.draining:
-            self._board.has(self._slot, count)
-        self.told.connections(count)
+        if not self._is_draining:
+            self._shared_state.set_connections(self._slot, count)
+        self.instrumentation.on_connections(count)
 
     # ---- for connections ----
 
-    def watch(self, fd: int, mask: int) -> None:
-        """Wait for other events of a connection."""
-        self._poll.modify(fd, mask)
+    def watch(self, connection: Connection, events: int) -> None:
+        """Call ``on_event`` of a connection for these events from now on."""
+        self._poll.modify(connection.fd, events)
 
-    def again(self, connection: Connection) -> None:
-        """It has more that can be answered at once, after the others had their turn."""
-        self._again.append(connection)
+    def resume_soon(self, connection: Connection) -> None:
+        """Call ``resume`` of a connection after others have had their turn."""
+        self._resumed.append(connection)
 
-    def dropped(self, connection: Outlet) -> None:
+    def remove(self, connection: Connection) -> None:
         """Close the socket of a connection, and forget it."""
         del self._connections[connection.fd]
         self._poll.unregister(connection.fd)
         connection.connection.close()
-        self._count()
+        self._report_connections()
 
-    def give(self, job: Job) -> bool:
-        """Have an answer made; False when too many wait."""
-        if not self._crews[job.heavy].give(job):
-            return False
-        self._working[job] = None
-        self.told.working(len(self._working))
-        self.told.queue(self._waiting())
-        return True
+    def submit(self, context: RequestContext, connection: Connection) -> Job | None:
+        """Have a worker thread answer a request; None when too many wait."""
+        job = Job(context)
+        if not self._workers_for(job).submit(job):
+            return None
+        self._jobs[job] = connection
+        self._report_jobs()
+        return job
 
-    def _waiting(self) -> int:
-        return sum(crew.waiting for crew in self._crews)
+    def abandon(self, job: Job) -> None:
+        """Cancel the deadline of a job; its response is not wanted any more."""
+        self._jobs.pop(job, None)
+        self._workers_for(job).abandon(job)
+        self._report_jobs()
 
-    def abandoned(self, job: Job) -> None:
-        """Nobody waits for the answer any more."""
-        self._working.pop(job, None)
-        self._crews[job.heavy].abandon(job)
-        self.told.working(len(self._working))
+    def _workers_for(self, job: Job) -> RequestWorkers:
+        return self._heavy_workers if job.is_heavy else self._workers
 
-    def refused(self, refusal: Refused, head: Head | None) -> tuple[Response, str]:
-        """The answer to what is no request, or the ``head`` of one at most, and the identity that it tells."""
-        said: Mapping[str, str] = {} if head is None else head.headers
-        identity = self.identities.of(said.get("x-request-id"))
-        hint = {"hint": refusal.hint} if refusal.hint else None
-        status, accept, details = refusal.status, said.get("accept", ""), refusal.details or hint
-        return envelope(status, "", refusal.message, identity, accept, details, status in (408, 503), refusal.headers), identity
-
-    def failed(self, status: int, message: str, request: Request) -> Response:
-        """The answer when the application gave none."""
-        retry = status == 503
-        headers = (("Retry-After", "1"),) if retry else ()
-        return envelope(status, "", message, request.id, request.headers.get("accept", ""), retryable=retry, headers=headers)
+    def _report_jobs(self) -> None:
+        self.instrumentation.on_jobs(len(self._jobs), self._workers.waiting + self._heavy_workers.waiting)
 
     def wake(self) -> None:
-        """Make the loop look around; from any thread."""
+        """End the wait for events, from any thread."""
         try:
-            os.write(self.wake_write, b"\0")
-        except OSError:  # full: it will look anyway
+            os.write(self.wake_write_fd, b"\0")
+        except OSError:  # full: it ends anyway
             pass
 
-    def _woken(self, now: float) -> None:
+    def _on_wake(self, now: float) -> None:
         try:
-            os.read(self._wake_read, 4096)
+            os.read(self._wake_fd, 4096)
         except BlockingIOError:
             pass
-        for job in (job for crew in self._crews for job in crew.finished()):
-            if job in self._working:
-                del self._working[job]
-                owner: Any = job.owner
-                owner.answered(job.response, now)
-        self.told.working(len(self._working))
-        self.told.queue(self._waiting())
-        if self.retired:
+        for job in (*self._workers.finished(), *self._heavy_workers.finished()):
+            connection = self._jobs.pop(job, None)
+            if connection is not None:
+                connection.on_response(job.response, now)
+        self._report_jobs()
+        if self._is_retired:
             self.drain()
 
     # ---- leaving ----
 
     def retire(self, *_: object) -> None:
-        """Leave as soon as the loop looks around: a handler of signals."""
-        self.retired = True
+        """Leave at the next wake-up: a handler of signals, each of which wakes the loop."""
+        self._is_retired = True
 
     def drain(self) -> None:
-        """Accept nothing more, finish what is in flight, and give silent connections a moment to ask once more."""
-        if self.draining:
+        """Accept nothing more, finish what is in flight, and give silent connections a moment for one more request."""
+        if self._is_draining:
             return
         now = time.monotonic()
-        self.draining = self.leaving = True
+        self._is_draining = self.is_leaving = True
         self._drain_until = now + self.settings.drain_timeout
-        self._resume_at = None
-        if self._accepting:
-            self._accepting = False
-            self._poll.unregister(self.socket.fileno())
-        if self._board.leaving:  # then nobody else will take what waits in the queue
-            self._accept_rest()
-        self.socket.close()
-        self._board.leave(self._slot)
-        self._leaves()
-        self.idle_timeout = grace = min(self.settings.idle_grace, self.settings.idle_timeout)
+        self._stop_accepting()
+        if self._shared_state.is_stopping:  # then no other worker accepts what waits in the queue
+            self._accept_rest(now)
+        self._server.server_close()
+        self._shared_state.vacate(self._slot)
+        self._on_leaving()
+        self.idle_timeout = min(self.settings.idle_grace, self.settings.idle_timeout)
         for connection in self._connections.values():
             if connection.state == IDLE:
-                connection.expires = min(connection.expires, now + grace)
+                connection.expires = min(connection.expires, now + self.idle_timeout)
 
-    def _accept_rest(self) -> None:
-        while len(self._connections) < 2 * self._most:
+    def _accept_rest(self, now: float) -> None:
+        while len(self._connections) < 2 * self._max_connections:
             try:
-                request, address = self.get_request()
+                self._accept_one(now)
             except OSError:
                 return
-            connection = Connection(request, address, self)
-            self._connections[connection.fd] = connection
-            self._poll.register(connection.fd, READ)

@@ -1,9 +1,9 @@
-"""Whose request it is: the address that counts, and the request's identity.
+"""Whose request it is: the client's address and the request's id.
 
 Knows ``X-Forwarded-For`` and the form of a UUID; must not know limits or logs.
 
-Each proxy appends the address that it was asked by, so only as many entries from the right can be believed as there are proxies of our
-own; whatever stands to the left was written by whoever asked.
+Each proxy appends the address that a request came from, so only as many entries from the right can be trusted as there are proxies of
+our own; whatever is left of them was written by the client.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ import random
 import re
 import socket
 
+from eidos.http_wire.messages import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.http_wire.request_head import Head
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def client_address(peer: str, forwarded: str | None, proxies: int) -> str:
-    """The client behind ``proxies`` trusted proxies, of which ``peer`` is the nearest; ``peer`` when an entry is no address.
+    """The client behind ``proxies`` trusted proxies, of which ``peer`` is the nearest; ``peer`` when the entry is no address.
 
     >>> client_address("192.0.2.9", "203.0.113.7, 192.0.2.1", 1), client_address("192.0.2.9", "203.0.113.7, 192.0.2.1", 0)
     ('192.0.2.1', '192.0.2.9')
@@ -28,10 +34,10 @@ def client_address(peer: str, forwarded: str | None, proxies: int) -> str:
     entries = forwarded.rsplit(",", proxies)
     if len(entries) > proxies:
         del entries[0]
-    return address(entries[0].strip(" \t")) or peer
+    return parse_address(entries[0].strip(" \t")) or peer
 
 
-def address(text: str) -> str | None:
+def parse_address(text: str) -> str | None:
     """An IP address, with or without a port, in its usual form; None when it is none."""
     if text[:1] == "[":
         text = text[1:].partition("]")[0]
@@ -48,15 +54,23 @@ def address(text: str) -> str | None:
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4))
 
 
-class Identities:
-    """Gives requests their identity. Make one in each process, after the fork."""
+class RequestIds:
+    """Gives requests their ids. Create one in each process, after the fork."""
 
     def __init__(self) -> None:
-        self._bits = random.Random().getrandbits  # noqa: S311 - an identity is no secret
+        self._bits = random.Random().getrandbits  # noqa: S311 - an id is no secret
 
-    def of(self, said: str | None) -> str:
-        """What the client said, letter by letter, when it is a UUID, else a new one of version 4 (RFC 9562, section 5.4)."""
-        if said is not None and _UUID.fullmatch(said):
-            return said
+    def choose(self, proposed: str | None) -> str:
+        """The id that the client proposes, unchanged, if it is a UUID, else a new one of version 4 (RFC 9562, section 5.4)."""
+        if proposed is not None and _UUID.fullmatch(proposed):
+            return proposed
         digits = "%032x" % self._bits(128)  # noqa: UP031 - is the faster one
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+def make_request(head: Head, body: bytes, peer: str, proxies: int, request_ids: RequestIds) -> Request:
+    """The request with this head and body, from ``peer``, the last of ``proxies`` trusted ones if there are any."""
+    headers = head.headers
+    client = client_address(peer, headers.get("x-forwarded-for"), proxies) if proxies else peer
+    id = request_ids.choose(headers.get("x-request-id"))
+    return Request(head.method, head.target, head.path, head.query, headers, body, client, peer, id)

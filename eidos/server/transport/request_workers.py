@@ -1,128 +1,138 @@
-"""Threads for the answers that take work, so that the loop goes on.
+"""Threads for responses that take work, so that the event loop goes on.
 
-Knows jobs, a few threads and a queue with an end; must not know sockets, nor what the work is. A thread cannot be stopped: work that
-nobody waits for any more has its deadline cancelled and, until it looks there, holds a thread. So that it cannot hold all of them,
-another thread takes its place, up to :data:`MOST`; after that the worker is :attr:`Crew.lost` and has to be replaced.
+Knows jobs, threads and a queue with a limit; must not know sockets, nor what the work is. A thread cannot be stopped: work whose
+response is not wanted any more has its deadline cancelled, and holds its thread until it looks there. So that it cannot hold all of
+them, each thread is an executor of its own: one that is held is shut down, which lets it end with its work, and another is opened in
+its place, up to :data:`THREAD_LIMIT`; beyond that the process is :attr:`RequestWorkers.is_exhausted` and has to be replaced.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
+from functools import partial
+
+from eidos import log
+from eidos.process.thread_pool import ThreadPoolExecutor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eidos.http_wire.messages import Request, Response
+    from eidos.http_wire.messages import Response
+    from eidos.process.thread_pool import Future
+    from eidos.server.request_context import RequestContext
 
-#: Threads of a worker, jobs that may wait for one, and threads when some are held by work that does not end.
-THREADS, WAITING, MOST = 4, 64, 24
+#: Threads of a process, jobs that may wait for one, and threads when some are held by work that does not end.
+THREADS, QUEUE_LIMIT, THREAD_LIMIT = 4, 64, 24
 
-#: Bytes of a body that make its work heavy; threads for such work, and how much of it may wait.
-HEAVY, HEAVY_THREADS, HEAVY_WAITING = 1 << 18, 2, 8
+#: Bytes of a body beyond which its work is heavy; threads for such work, and how much of it may wait.
+HEAVY_BODY, HEAVY_THREADS, HEAVY_QUEUE_LIMIT = 1 << 18, 2, 8
 
 
 class Job:
-    """The work for one request. ``owner`` wants the answer, until it is ``abandoned``; no ``response`` afterwards is a fault."""
+    """The work for one request. ``response`` is None until it is done, and stays None when it failed."""
 
-    __slots__ = ("abandoned", "owner", "request", "response", "running")
+    __slots__ = ("context", "is_abandoned", "response", "thread")
 
-    def __init__(self, request: Request, owner: object) -> None:
-        self.request = request
-        self.owner = owner
+    def __init__(self, context: RequestContext) -> None:
+        self.context = context
         self.response: Response | None = None
-        self.abandoned = self.running = False
+        self.is_abandoned = False
+        self.thread: ThreadPoolExecutor | None = None  # while it runs
 
     @property
-    def heavy(self) -> bool:
-        """Whether it may take seconds: it is not to stand in the way of what takes milliseconds."""
-        return len(self.request.body) > HEAVY
+    def is_heavy(self) -> bool:
+        """Whether it may take seconds: it is not to delay what takes milliseconds."""
+        return len(self.context.request.body) > HEAVY_BODY
 
 
-class Crew:
-    """Does jobs with ``answer`` and calls ``wake`` after each. Its threads begin with the first job: make it after the fork."""
+class RequestWorkers:
+    """Does jobs with ``answer`` and calls ``wake`` after each. Threads start with the first jobs: create it after the fork."""
 
     def __init__(
-        self, answer: Callable[[Request], Response], wake: Callable[[], None], threads: int = THREADS, waiting: int = WAITING
+        self,
+        answer: Callable[[RequestContext], Response],
+        wake: Callable[[], None],
+        threads: int = THREADS,
+        queue_limit: int = QUEUE_LIMIT,
     ) -> None:
-        self._usual, self._longest = threads, waiting
-        self._answer = answer
-        self._wake = wake
-        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._answer, self._wake = answer, wake
+        self._threads, self._queue_limit = threads, queue_limit
+        self._queue: deque[Job] = deque()
         self._done: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._threads = self._stuck = self._busy = 0
+        self._lock = threading.RLock()  # a job that is done before it is watched runs its callback right there
+        self._idle: list[ThreadPoolExecutor] = []
+        self._open = self._held = 0  # threads that take jobs, and threads that are held by abandoned ones
 
     @property
     def waiting(self) -> int:
         """Jobs that no thread has begun."""
-        return self._todo.qsize()
+        return len(self._queue)
 
     @property
-    def lost(self) -> bool:
-        """Whether every thread that there may be is held by work that nobody wants."""
-        return self._stuck >= MOST
+    def is_exhausted(self) -> bool:
+        """Whether every thread that there may be is held by an abandoned job."""
+        return self._held >= THREAD_LIMIT
 
-    def give(self, job: Job) -> bool:
-        """Have a job done; False when too many wait already."""
-        if self._todo.qsize() >= self._longest:
-            return False
+    def submit(self, job: Job) -> bool:
+        """Do a job; False when too many wait already."""
         with self._lock:
-            if self._threads < min(self._usual + self._stuck, MOST) and self._busy + self._todo.qsize() >= self._threads:
-                self._start()
-        self._todo.put(job)
+            if len(self._queue) >= self._queue_limit:
+                return False
+            self._queue.append(job)
+            self._start_jobs()
         return True
 
     def finished(self) -> list[Job]:
-        """The jobs that were done since, but those that were abandoned."""
+        """The jobs that are done since the last call, without abandoned ones."""
         jobs = []
         while not self._done.empty():
             job = self._done.get()
-            if not job.abandoned:
+            if not job.is_abandoned:
                 jobs.append(job)
         return jobs
 
     def abandon(self, job: Job) -> None:
-        """Nobody wants the answer any more: cancel its deadline, and do without its thread until it notices."""
-        job.request.deadline.cancel()
+        """The response is not wanted any more: cancel the deadline, and do without the thread until it notices."""
+        job.context.deadline.cancel()
         with self._lock:
-            job.abandoned = True
-            if job.running:
-                self._stuck += 1
-                if self._threads < MOST and self._todo.qsize():
-                    self._start()
+            job.is_abandoned = True
+            if job.thread is not None:
+                job.thread.shutdown(wait=False)
+                self._open -= 1
+                self._held += 1
+            elif job in self._queue:
+                self._queue.remove(job)
+            self._start_jobs()
 
-    def _start(self) -> None:
-        self._threads += 1
-        threading.Thread(target=self._work, name="answers", daemon=True).start()
-
-    def _work(self) -> None:
-        try:
-            while True:
-                job = self._todo.get()
-                if job is None:
-                    break
-                self._do(job)
-                with self._lock:
-                    if self._threads > self._usual + self._stuck:
-                        break
-        finally:
-            with self._lock:
-                self._threads -= 1
-
-    def _do(self, job: Job) -> None:
-        with self._lock:
-            if job.abandoned:
+    def _start_jobs(self) -> None:
+        while self._queue:
+            if self._idle:
+                thread = self._idle.pop()
+            elif self._open < self._threads and self._open + self._held < THREAD_LIMIT:
+                thread = ThreadPoolExecutor(1, "request-worker")
+                self._open += 1
+            else:
                 return
-            job.running = True
-            self._busy += 1
-        try:
-            job.response = self._answer(job.request)
-        finally:
-            with self._lock:
-                job.running = False
-                self._busy -= 1
-                self._stuck -= job.abandoned
-            self._done.put(job)
-            self._wake()
+            job = self._queue.popleft()
+            job.thread = thread
+            thread.submit(self._answer, job.context).add_done_callback(partial(self._finish, job))
+
+    def _finish(self, job: Job, future: Future[Response]) -> None:
+        """A job is done: called in its thread."""
+        fault = future.exception()
+        if fault is None:
+            job.response = future.result()
+        else:
+            log.error(f"internal error in a worker thread: {type(fault).__name__}: {fault}", request_id=job.context.request.id)
+        with self._lock:
+            thread, job.thread = job.thread, None
+            if job.is_abandoned:
+                self._held -= 1
+            elif thread is not None:
+                self._idle.append(thread)
+            self._start_jobs()
+        self._done.put(job)
+        self._wake()

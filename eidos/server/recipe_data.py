@@ -1,7 +1,7 @@
-"""What the server knows, read once before it forks: recipes, charts, and which words it answers for.
+"""The recipe data of the server, read once before it forks: layers, catalog, charts, and the allow-lists over them.
 
-Knows where data comes from, and the allow-lists; must not know HTTP. Nothing here changes afterwards, and nothing that is given out is
-shared with what is kept: two requests cannot meet in it.
+Knows where the data comes from and which words are allowed; must not know HTTP. Nothing here changes afterwards, and what is handed out
+is a copy: no request can change what another one gets.
 """
 
 from __future__ import annotations
@@ -25,34 +25,39 @@ if TYPE_CHECKING:
     from eidos.server.server_settings import Settings
 
 
-class Knowledge(Record):
+class RecipeData(Record):
     """``allowed`` gives by field the only names that are answered for; a field that is not in it has no limits.
 
-    ``values`` gives what is known of a chart's values. ``places`` are paths of the host that no client is told.
+    ``chart_values`` gives what is known of a chart's values, by ``component/version``. ``paths`` of the host are not shown to clients.
     """
 
     store: Store
     charts: Mapping[str, Chart]
-    values: Callable[[str], object]
+    chart_values: Callable[[str], object]
     allowed: Mapping[str, tuple[str, ...]] = {}
-    places: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
-    def names(self, field: str) -> tuple[str, ...]:
-        """The words of a field that a request may say, without aliases; none when the catalog has no list of them."""
+    def allowed_names(self, field: str) -> tuple[str, ...]:
+        """The names of a field that a request may hold, without aliases; none when the catalog has no list of them."""
         known = self.store.catalog.names(field)
         return tuple(name for name in known if name in self.allowed[field]) if field in self.allowed else known
 
-    def refused(self, query: Query) -> str | None:
-        """The field whose value is off the allow-list, if there is one."""
-        said = query.fields()
-        return next((field for field, names in self.allowed.items() if field in said and said[field] not in names), None)
+    def words(self, field: str) -> list[str]:
+        """The names of a field that a request may hold, each with its aliases."""
+        allowed = self.allowed_names(field)
+        return [word for entry in self.store.catalog.entries[field] if entry.name in allowed for word in (entry.name, *entry.aliases)]
 
-    def rules(self) -> tuple[str, ...]:
-        """What recipes call the layers that they are made of: all there are, for metrics."""
+    def disallowed_field(self, query: Query) -> str | None:
+        """The field whose value is off the allow-list, if there is one."""
+        values = query.fields()
+        return next((field for field, names in self.allowed.items() if field in values and values[field] not in names), None)
+
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of all layers, as recipes list them, for metrics."""
         return tuple(f"{layer.name}: {layer.key}" for layer in (self.store.base, *self.store.overlays))
 
-    def covered(self) -> dict[str, Any]:
-        """What ``eidos recipe list`` shows, as far as it is answered for."""
+    def coverage(self) -> dict[str, Any]:
+        """What ``eidos recipe list`` shows, as far as it is allowed."""
         from eidos.recipe.coverage import covered
 
         tree = covered(self.store)
@@ -66,11 +71,11 @@ class Knowledge(Record):
         return tree
 
 
-def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
+def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> RecipeData:
     """Read everything; ``data`` of the settings is a folder of recipes laid over the shipped ones, or one file in their place.
 
     Raises InvalidInput for a word of an allow-list that the catalog does not have, and what :func:`eidos.recipe.store.open_store` raises;
-    ``where`` tells of an allow-list, by the name of its flag, what said it.
+    ``origins`` names in messages where an allow-list comes from, by its flag.
     """
     data = settings.data
     allowed = {
@@ -80,28 +85,28 @@ def load(settings: Settings, where: Mapping[str, str] = {}) -> Knowledge:
         "intent": settings.allowed_intents,
     }
     from eidos.files import resources
-    from eidos.recipe import store as stores
     from eidos.recipe.charts import load_charts
+    from eidos.recipe.store import open_store, shipped_store
 
-    store = stores.shipped_store(lazy=False) if data is None else _nameless(stores.open_store(data), data)
+    store = shipped_store(lazy=False) if data is None else _without_folder(open_store(data), data)
     charts, values = load_charts(None)
     own: dict[str, object] = {}
     if data is not None and os.path.isdir(data):
         charts, get = load_charts(data)
-        paths = (path[: -len(".yaml")] for path, _ in resources.walk_files(os.path.join(data, "values")) if path.endswith(".yaml"))
-        own = {path: get(path) for path in paths}
+        files = resources.walk_files(os.path.join(data, "values"))
+        own = {name: get(name) for name in (path[: -len(".yaml")] for path, _ in files if path.endswith(".yaml"))}
     resources.preload()
-    places = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
+    paths = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
-        field: tuple(_name(store, field, word, where.get(flag, flag)) for word in words)
+        field: tuple(_canonical_name(store, field, word, origins.get(flag, flag)) for word in words)
         for (field, words), flag in zip(allowed.items(), ("allowed-os", "allowed-services", "allowed-gpus", "allowed-intents"))
         if words
     }
-    return Knowledge(store, charts, _careful(values, own), names, places)
+    return RecipeData(store, charts, _safe_lookup(values, own), names, paths)
 
 
-def _nameless(store: Store, data: str) -> Store:
-    """The store of one file, whose layers are named after it, without the folder that it lies in: recipes tell the names of layers."""
+def _without_folder(store: Store, data: str) -> Store:
+    """The store of one file, with layers named after the file without its folder: recipes show the names of layers."""
 
     def short(layer: Layer) -> Layer:
         return replace(layer, name=os.path.basename(data) + layer.name[len(data) :]) if layer.name.startswith(data) else layer
@@ -109,26 +114,26 @@ def _nameless(store: Store, data: str) -> Store:
     return replace(store, base=short(store.base), overlays=tuple(map(short, store.overlays)))
 
 
-def _name(store: Store, field: str, word: str, where: str) -> str:
-    found = store.catalog.find(field, word)
-    if found is None:
+def _canonical_name(store: Store, field: str, word: str, origin: str) -> str:
+    name = store.catalog.find(field, word)
+    if name is None:
         valid = store.catalog.names(field)
-        raise InvalidInput(f"{where}: {word!r} is none of {', '.join(valid)}", did_you_mean(word, valid))
-    return found
+        raise InvalidInput(f"{origin}: {word!r} is none of {', '.join(valid)}", did_you_mean(word, valid))
+    return name
 
 
-def _careful(values: Callable[[str], object], known: dict[str, object]) -> Callable[[str], object]:
-    """``known``, then ``values``, each read once, for names that cannot lead anywhere: a part of them comes from what a client sends."""
+def _safe_lookup(values: Callable[[str], object], loaded: dict[str, object]) -> Callable[[str], object]:
+    """``loaded``, then ``values``, each read once, for names that cannot leave the folder: a part of them comes from clients."""
 
     def get(name: str) -> object:
         parts = name.split("/")
         if len(parts) != 2 or not all(parts) or any(part.startswith(".") or "\\" in part or not part.isprintable() for part in parts):
             return None
-        if name not in known:
+        if name not in loaded:
             tree = values(name)
-            if tree is None:  # clients can think up any number of these
+            if tree is None:  # clients can invent any number of these
                 return None
-            known[name] = tree
-        return copied(known[name])
+            loaded[name] = tree
+        return copied(loaded[name])
 
     return get

@@ -1,0 +1,134 @@
+"""The access log: one JSON object a line for each request.
+
+Knows the fields of a line and which requests get one; must not know metrics, nor how a request is answered. A line holds no path, no query
+and no body, because others may read the log. It never holds up a request: what a full pipe does not take at once is lost, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+
+from eidos import log
+from eidos.telemetry.trace_context import parse_parent, trace_id_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.http_wire.messages import Request
+    from eidos.telemetry.metrics import Counter
+
+#: Routes whose successful responses are lines of the level debug: probes ask every few seconds.
+SYSTEM_ROUTES = ("/health", "/healthz", "/ready", "/readyz", "/metrics")
+
+#: Of so many lines of the level debug one is written.
+SAMPLE = 100
+
+#: Characters of ``user``.
+USER_LIMIT = 128
+
+_SAMPLED = f', "sampled": "1 in {SAMPLE}"'
+
+
+class AccessLog:
+    """Buffers lines until :meth:`flush`, once a turn of the event loop, writes them to ``descriptor``; ``lost`` counts those it could not.
+
+    A line has the level info, or debug for a system route that succeeds; of those one in :data:`SAMPLE` is written. ``user`` is the
+    value of ``user_header``, which only a proxy is trusted to set: without ``trust_proxy`` it is left out.
+    """
+
+    def __init__(self, *, user_header: str | None = None, trust_proxy: int = 0, descriptor: int = 2) -> None:
+        self._user_header = user_header.lower() if user_header and trust_proxy > 0 else ""
+        self._descriptor = descriptor
+        self._debug_lines = 0
+        self._poll: Any = None  # select.poll is a function, and its type has no name
+        self._second, self._timestamp = -1, ""
+        self._lines: list[bytes] = []
+        self.lost: Counter | None = None
+
+    def level(self, route: str, status: int) -> str:
+        """The level of the line for this response; "" when none is to be written."""
+        if not log.shows("info"):
+            return ""
+        if route not in SYSTEM_ROUTES or status >= 400:
+            return "info"
+        if not log.shows("debug"):
+            return ""
+        self._debug_lines += 1
+        return "debug" if self._debug_lines % SAMPLE == 1 else ""
+
+    def write(
+        self,
+        level: str,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        body_bytes: int,
+        request: Request | None = None,
+        request_id: str = "",
+    ) -> None:
+        """Add a line; without a valid request there is only its ``request_id``."""
+        if request is not None:
+            request_id = request.id
+            parent = parse_parent(request.headers.get("traceparent", ""))
+            trace = parent[0] if parent else trace_id_of(request_id)
+        else:
+            trace = trace_id_of(request_id) if request_id else ""
+        user = request.headers.get(self._user_header, "") if request is not None and self._user_header else ""
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        line = (
+            f'{{"time": "{self._timestamp}.{int(now % 1 * 1000):03d}Z", "level": "{level}", "msg": "request", '
+            f'"request_id": "{_safe(request_id)}", "trace_id": "{trace}", '
+            f'"method": "{method}", "route": "{route}", "status": {status}, "bytes": {body_bytes}, '
+            f'"duration_ms": {seconds * 1000:.3f}{_user(user) if user else ""}{_SAMPLED if level == "debug" else ""}}}\n'
+        )
+        self._lines.append(line.encode())
+
+    def flush(self) -> None:
+        """Write the buffered lines, as many at once as a pipe takes without tearing them."""
+        group: list[bytes] = []
+        size = 0
+        for line in self._lines:
+            if size + len(line) > select.PIPE_BUF and group:
+                self._put(group)
+                group, size = [], 0
+            group.append(line)
+            size += len(line)
+        if group:
+            self._put(group)
+        self._lines.clear()
+
+    def _put(self, lines: list[bytes]) -> None:
+        data = b"".join(lines)
+        if self._poll is None:
+            self._poll = poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+        try:
+            # A pipe is ready when PIPE_BUF fits into it: then lines are written at once and not torn.
+            if len(data) <= select.PIPE_BUF and self._poll.poll(0)[0][1] == select.POLLOUT:
+                os.write(self._descriptor, data)
+                return
+        except (OSError, IndexError):
+            pass
+        if self.lost is not None:
+            self.lost.add(by=len(lines))
+
+
+def _safe(text: str) -> str:
+    """An id that needs no escaping between quotes, or ""; the transport replaces what is no UUID, and this does not rely on it."""
+    return text if text.isascii() and text.replace("-", "").isalnum() else ""
+
+
+def _user(text: str) -> str:
+    try:
+        text = text.encode("latin-1").decode()  # headers are read as Latin-1, and names are sent in UTF-8
+    except UnicodeError:
+        pass
+    return f', "user": {json.dumps(log.printable(text[:USER_LIMIT]))}'

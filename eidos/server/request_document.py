@@ -1,0 +1,81 @@
+"""The document in the body of a request.
+
+Knows which bodies are read, and the document that says a query; must not know routes or what becomes of a document. What is wrong
+is said in words of our own, never in those of a library.
+"""
+
+from __future__ import annotations
+
+from eidos import formats
+from eidos.errors import InvalidData
+from eidos.http_wire.messages import HttpError
+from eidos.model.number_format import format_scalar
+from eidos.model.query import FIELDS, WIRE
+from eidos.server.parameters import parse_query, shorten
+from eidos.suggest import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from eidos.model.query import Query
+    from eidos.server.recipe_data import RecipeData
+    from eidos.server.request_context import RequestContext
+
+#: What the body is called in messages.
+BODY = "the body"
+
+#: Fields of a query by each name that a document may give them: ours, and those of recipes.
+_FIELDS = {**{field: field for field in FIELDS}, **{wire: field for field, wire in WIRE.items()}, "env": "service"}
+
+
+def parse_document(context: RequestContext, max_bytes: int) -> Any:
+    """The tree in the body, JSON or YAML whatever its Content-Type says. Raises HttpError."""
+    request = context.request
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        message = f"the body has the content coding {shorten(coding)!r}; send it as it is"
+        raise HttpError(415, message, headers=[("Accept-Encoding", "identity")])
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type.startswith(("multipart/", "image/", "audio/", "video/", "font/")):
+        accepted = "application/json, application/yaml"
+        raise HttpError(415, f"the body is {shorten(media_type)}; send a document as {accepted}", headers=[("Accept-Post", accepted)])
+    if not request.body.strip():
+        raise HttpError(400, "the body is empty; it is a JSON or YAML document")
+    try:
+        return formats.from_text(request.body, BODY, max_bytes, context.deadline.check)
+    except InvalidData as fault:
+        location, _, reason = fault.message.partition(": ")
+        if not reason.startswith(("not JSON", "not YAML")):
+            raise
+        # The rest of the reason is in the words of a library; the location is ours.
+        raise HttpError(400, f"{location}: here it stops being JSON or YAML", "is it cut off, or another kind of file?") from fault
+
+
+def parse_query_document(tree: Mapping[str, Any], recipe_data: RecipeData) -> Query:
+    """The query in a document, which holds the fields of a query and nothing else. Raises HttpError."""
+    values: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in tree.items():
+        field = _FIELDS.get(name)
+        if field is None:
+            raise _unknown_field(str(name))
+        if value is None:
+            continue
+        if isinstance(value, (dict, list, bool)):
+            raise HttpError(400, f"{BODY}: {name}: expected a word or a version", details={"field": name})
+        if field in values:
+            raise HttpError(400, f"{BODY}: {names[field]} and {name} are the same field, and both are said", details={"field": name})
+        values[field], names[field] = format_scalar(value), name
+    try:
+        return parse_query(values, names, recipe_data)
+    except HttpError as fault:
+        raise HttpError(fault.status, f"{BODY}: {fault.message}", fault.hint, details=fault.details) from fault
+
+
+def _unknown_field(name: str) -> HttpError:
+    match = nearest(name, _FIELDS)
+    details: dict[str, Any] = {"field": shorten(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
+    hint = f"did you mean {match!r}?" if match else "a snapshot has measurements, a query has these fields"
+    return HttpError(400, f"{BODY}: {shorten(name)!r} is no field of a query; there are {', '.join(FIELDS)}", hint, details=details)
