@@ -1,10 +1,10 @@
 """Documents in and out: plain trees to YAML and JSON, and back.
 
-Knows the three doors; must not know what a document means. A *tree* is made of dict with string keys, list, str, int, float,
-bool and None; tuples may be written and come back as lists. Both formats hold the same tree: what YAML readers or JSON readers
-could not take back (lone surrogates) is written the same way in both.
+Knows which reader and writer there is; must not know what a document means. A *tree* consists of dict with string keys, list, str, int,
+float, bool and None; tuples may be written and are read as lists. Both formats hold the same tree: what readers of YAML or JSON would
+not read back (lone surrogates) is written the same way in both.
 
-Each door imports what stands behind it: a program that only writes YAML pays for nothing else.
+Each function imports what it needs: a program that only writes YAML pays for nothing else.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ LIMIT = 32 << 20
 
 def to_yaml(tree: Tree) -> str:
     """``tree`` as one YAML document in block style; TypeError for what is no plain tree."""
-    from eidos.formats.yaml_writer import emit
+    from eidos.formats.yaml_writer import emit_yaml
 
-    return emit(tree)
+    return emit_yaml(tree)
 
 
 def to_json(tree: Tree) -> str:
     """``tree`` as JSON, indented by two; TypeError for what is no plain tree."""
-    from eidos.formats.json_writer import emit
+    from eidos.formats.json_writer import emit_json
 
-    return emit(tree)
+    return emit_json(tree)
 
 
 def serialize(tree: Tree, fmt: str) -> str:
@@ -40,13 +40,13 @@ def serialize(tree: Tree, fmt: str) -> str:
     return {"yaml": to_yaml, "json": to_json}[fmt](tree)
 
 
-def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callable[[], object] | None = None) -> Any:
+def from_text(data: bytes | str, name: str, limit: int = LIMIT, proceed: Callable[[], object] | None = None) -> Any:
     r"""The tree in a YAML or JSON document.
 
-    ``where`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
+    ``name`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
     characters); ``proceed`` is called every now and then while reading takes long, and may raise. An empty document is None. Numbers
-    whose text would be lost are :mod:`eidos.model.number_format` ones. Raises InvalidData with the place and the reason for everything that
-    is no such document, or that is built to exhaust its reader.
+    whose text would be lost are :mod:`eidos.model.number_format` ones. Raises InvalidData with line, column and reason for everything that is no
+    such document, or that is built to exhaust its reader.
 
     >>> from_text(b"kind: Snapshot", "snapshot.yaml")
     {'kind': 'Snapshot'}
@@ -54,6 +54,6 @@ def from_text(data: bytes | str, where: str, limit: int = LIMIT, proceed: Callab
     Traceback (most recent call last):
     eidos.errors.InvalidData: twice.yaml, line 2, column 1: the key "a" stands here again, first on line 1
     """
-    from eidos.formats.document_reader import read
+    from eidos.formats.document_reader import read_document
 
-    return read(data, where, limit, proceed)
+    return read_document(data, name, limit, proceed)

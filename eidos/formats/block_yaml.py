@@ -14,7 +14,7 @@ True
 
 from __future__ import annotations
 
-from eidos.formats.syntax_error import Fault
+from eidos.formats.source_text import DocumentSyntaxError
 from eidos.formats.yaml_scalars import (
     Unsupported,
     begins_plain,
@@ -49,7 +49,7 @@ _REMEMBERED = 4096
 def parse_block_yaml(text: str, depth: int = 100, values: int = 2_000_000, proceed: Callable[[], object] | None = None) -> Any:
     """The tree in ``text``, or UNKNOWN; at most ``depth`` levels.
 
-    ``proceed`` is called every few hundred lines and may raise. Raises Fault for a repeated key, and for more than ``values`` values.
+    ``proceed`` is called every few hundred lines and may raise. Raises DocumentSyntaxError for a repeated key, and for more than ``values`` values.
     """
     if not is_printable(text):
         return UNKNOWN
@@ -70,7 +70,7 @@ def parse_block_yaml(text: str, depth: int = 100, values: int = 2_000_000, proce
     except Unsupported:
         return UNKNOWN
     if 3 * len(lines) + reader.flow_values > values and _count(tree) > values:
-        raise Fault(f"more than {values:,} values")
+        raise DocumentSyntaxError(f"more than {values:,} values")
     return tree
 
 
@@ -384,8 +384,8 @@ class _BlockReader:
         self.at = at
         return value
 
-    def repeated(self, key: str, first: int, again: int, indent: int) -> Fault:
-        """The fault of a key that occurs twice in a mapping whose first line has the number ``first``."""
+    def repeated(self, key: str, first: int, again: int, indent: int) -> DocumentSyntaxError:
+        """What to raise for a key that occurs twice in a mapping whose first line has the number ``first``."""
         number = again
         for number in range(first, again):
             line = self.lines[number]
@@ -397,4 +397,6 @@ class _BlockReader:
             except Unsupported:
                 continue
         short = key if len(key) <= 80 else key[:79] + "…"
-        return Fault(f'the key "{short}" stands here again, first on line {number + 1}', "remove one of them", again + 1, indent + 1)
+        return DocumentSyntaxError(
+            f'the key "{short}" stands here again, first on line {number + 1}', "remove one of them", again + 1, indent + 1
+        )

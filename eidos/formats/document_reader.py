@@ -1,14 +1,14 @@
 """Bytes to a tree: the one door through which a document comes in.
 
-Knows encodings, sizes and which format a document is in; must not know what it means. Whatever the bytes are, the answer is a
-tree or InvalidData that names document, line, column and reason. Nothing in a document can make its reader build objects, run
-out of memory or recurse without end: size, depth and number of values are bounded, aliases count with all that they stand for.
+Knows which format a document is in and how large it may be; must not know what it means. Whatever the bytes are, the result is a tree
+or InvalidData that names document, line, column and reason. Nothing in a document can make its reader construct objects, run out of
+memory or recurse without end: size, depth and number of values are bounded, and aliases count with all that they stand for.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.formats.syntax_error import Fault
+from eidos.formats.source_text import DocumentSyntaxError, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,65 +26,41 @@ SLOW_VALUES = 250_000
 #: A document in braces that is no JSON may be YAML, which takes a hundred times as long to find out.
 _FLOW_LIMIT = 1 << 20
 
-_BINARY = "is it compressed, or not a text file at all?"
 
-
-def read(data: bytes | str, where: str, limit: int, proceed: Callable[[], object] | None = None) -> Any:
+def read_document(data: bytes | str, name: str, limit: int, proceed: Callable[[], object] | None = None) -> Any:
     """The tree in ``data``; see :func:`eidos.formats.from_text`."""
     try:
-        return _read(_decode(data, limit) if isinstance(data, bytes) else _bounded(data, limit), proceed)
-    except Fault as fault:
-        place = "" if fault.line is None else f", line {fault.line}" + ("" if fault.column is None else f", column {fault.column}")
-        raise InvalidData(f"{where}{place}: {fault.reason}", fault.hint) from fault.__cause__
+        return _read(decode(data, limit), proceed)
+    except DocumentSyntaxError as error:
+        location = error.location()
+        raise InvalidData(f"{name}, {location}: {error.reason}" if location else f"{name}: {error.reason}", error.hint) from error.__cause__
     except (RecursionError, MemoryError) as cause:
-        raise InvalidData(f"{where}: too deep or too large to be read", "is this the document you meant?") from cause
+        raise InvalidData(f"{name}: too deep or too large to be read", "is this the document you meant?") from cause
 
 
 def _read(text: str, proceed: Callable[[], object] | None) -> Any:
-    text = text.removeprefix("\ufeff")
-    nul = text.find("\0")
-    if nul >= 0:
-        raise Fault.at(text, nul, "a NUL character, which no document may hold", _BINARY)
     if text.lstrip(" \t\r\n")[:1] not in ("{", "["):
         return _read_yaml(text, proceed)
-    from eidos.formats import json_reader
+    from eidos.formats.json_reader import NotJson, parse_json
 
     try:
-        return json_reader.read(text, DEPTH, VALUES)
-    except json_reader.NotJson as first:
+        return parse_json(text, DEPTH, VALUES)
+    except NotJson as first:
         if len(text) > _FLOW_LIMIT:
             raise
         try:
             return _read_yaml(text, proceed)
-        except Fault as second:
-            # Whichever reader came further knows better what the author meant.
-            raise max(first, second, key=lambda fault: (fault.line or 0, fault.column or 0)) from None
+        except DocumentSyntaxError as second:
+            # The reader that got further is the one for the format that was meant.
+            raise max(first, second, key=lambda error: (error.line or 0, error.column or 0)) from None
 
 
 def _read_yaml(text: str, proceed: Callable[[], object] | None) -> Any:
-    from eidos.formats import block_yaml
+    from eidos.formats.block_yaml import UNKNOWN, parse_block_yaml
 
-    tree = block_yaml.parse_block_yaml(text, DEPTH, VALUES, proceed)
-    if tree is not block_yaml.UNKNOWN:
+    tree = parse_block_yaml(text, DEPTH, VALUES, proceed)
+    if tree is not UNKNOWN:
         return tree
-    from eidos.formats import yaml_reader  # PyYAML costs more than all the rest of a start
+    from eidos.formats.yaml_reader import parse_yaml  # PyYAML costs more than all the rest of a start
 
-    return yaml_reader.read(text, DEPTH, SLOW_VALUES, proceed)
-
-
-def _bounded(text: str, limit: int) -> str:
-    if len(text) > limit:
-        raise Fault(f"too large: {len(text):,} characters, at most {limit:,} are read")
-    return text
-
-
-def _decode(data: bytes, limit: int) -> str:
-    if len(data) > limit:
-        size, most = len(data) / 1048576, limit / 1048576
-        raise Fault(f"too large: {size:.1f} MiB, at most {most:g} MiB are read", "is this the document you meant?")
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as cause:
-        before = data[: cause.start].decode(encoding, "replace")
-        raise Fault.at(before, len(before), f"byte 0x{data[cause.start]:02x} is not {encoding.upper()}", _BINARY) from cause
+    return parse_yaml(text, DEPTH, SLOW_VALUES, proceed)

@@ -1,7 +1,7 @@
 """JSON to a tree.
 
-Knows JSON (RFC 8259) and how Python reads it; must not know files or encodings. What the standard reader lets pass and others
-do not is refused: a key that stands twice, ``NaN`` and ``Infinity``, numbers beyond the range of a float, lone surrogates.
+Knows JSON (RFC 8259) and how Python reads it; must not know files or encodings. What the standard reader accepts and others do not is
+refused: a repeated key, ``NaN`` and ``Infinity``, numbers beyond the range of a float, lone surrogates.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import json.scanner
 import re
 
-from eidos.formats.syntax_error import Fault
+from eidos.formats.source_text import DocumentSyntaxError
 from eidos.model.number_format import FloatLiteral
 
 TYPE_CHECKING = False
@@ -21,11 +21,11 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|-?(?:Infinity|NaN|[0-9][-+
 _DIGITS = 300
 
 
-class NotJson(Fault):
+class NotJson(DocumentSyntaxError):
     """The text does not follow JSON's grammar; it may still be YAML."""
 
 
-class _Twice(Exception):
+class _RepeatedKey(Exception):
     """An object has ``key`` twice."""
 
     def __init__(self, key: str) -> None:
@@ -35,7 +35,7 @@ class _Twice(Exception):
 
 
 class _Refused(Exception):
-    """A ``token`` that Python's reader would take, and we do not."""
+    """A ``token`` that Python's reader accepts, and this one does not."""
 
     def __init__(self, token: str, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -44,25 +44,25 @@ class _Refused(Exception):
         self.hint = hint
 
 
-def read(text: str, depth: int, values: int) -> Any:
-    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; raises Fault (NotJson for its grammar)."""
+def parse_json(text: str, depth: int, values: int) -> Any:
+    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; raises DocumentSyntaxError (NotJson for its grammar)."""
     if text.count(",") > values and _separators(text) > values:
-        raise Fault(f"more than {values:,} values")
+        raise DocumentSyntaxError(f"more than {values:,} values")
     try:
         tree = _decoder().decode(text)
     except json.JSONDecodeError as cause:
-        fault = Fault.at(text, cause.pos, f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}")
-        raise NotJson(fault.reason, _ending(text, cause.pos), fault.line, fault.column) from cause
-    except _Twice as cause:
-        raise _twice(text, cause) from None
+        error = DocumentSyntaxError.at(text, cause.pos, f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}")
+        raise NotJson(error.reason, _ending(text, cause.pos), error.line, error.column) from cause
+    except _RepeatedKey as cause:
+        raise _repeated_key(text, cause) from None
     except _Refused as cause:
-        raise _place(text, cause.token.__eq__, cause.reason, cause.hint) from None
+        raise _first_token(text, cause.token.__eq__, cause.reason, cause.hint) from None
     except RecursionError:
         raise _too_deep(text, depth) from None
     if _is_deeper(tree, depth):
         raise _too_deep(text, depth)
-    if "\\u" in text and not _is_whole(json.dumps(tree, ensure_ascii=False)):
-        raise _place(text, lambda token: token[0] == '"' and not _is_whole(json.loads(token)), "an escape for half a character")
+    if "\\u" in text and not _is_encodable(json.dumps(tree, ensure_ascii=False)):
+        raise _first_token(text, lambda token: token[0] == '"' and not _is_encodable(json.loads(token)), "an escape for half a character")
     return tree
 
 
@@ -75,11 +75,11 @@ def _ending(text: str, position: int) -> str | None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
         observed: set[str] = set()
-        raise _Twice(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
-    return found
+        raise _RepeatedKey(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
+    return tree
 
 
 def _integer(text: str) -> int:
@@ -99,54 +99,54 @@ def _constant(text: str) -> float:
     raise _Refused(text, f"{text} is no JSON", "write it as a string, or as null")
 
 
-def _twice(text: str, twice: _Twice) -> Fault:
-    """Where the object stands that has a key twice: the quick reader cannot say, the slow one can."""
+def _repeated_key(text: str, repeated: _RepeatedKey) -> DocumentSyntaxError:
+    """The error at the object with a repeated key: only the slow scanner of the standard library has its position."""
     decoder = _decoder()
     inner = decoder.parse_object
 
     def parse(start: tuple[str, int], *rest: Any) -> Any:
         try:
             return inner(start, *rest)
-        except _Twice as found:
-            if found.position is None:
-                found.position = start[1] - 1
+        except _RepeatedKey as error:
+            if error.position is None:
+                error.position = start[1] - 1
             raise
 
     decoder.parse_object = parse
     decoder.scan_once = vars(json.scanner)["py_make_scanner"](decoder)
-    reason = f"this object has the key {json.dumps(twice.key[:80])} twice"
+    reason = f"this object has the key {json.dumps(repeated.key[:80])} twice"
     try:
         decoder.decode(text)
-    except _Twice as found:
-        return Fault.at(text, found.position or 0, reason, "remove one of them")
+    except _RepeatedKey as error:
+        return DocumentSyntaxError.at(text, error.position or 0, reason, "remove one of them")
     except RecursionError:
         pass
-    return Fault(reason, "remove one of them")
+    return DocumentSyntaxError(reason, "remove one of them")
 
 
 def _separators(text: str) -> int:
-    """How many commas stand outside strings."""
+    """How many commas there are outside strings."""
     bare = text.replace("\\\\", "").replace('\\"', "").split('"')[::2]
     return sum(part.count(",") for part in bare)
 
 
-def _place(text: str, wanted: Callable[[str], bool], reason: str, hint: str | None = None) -> Fault:
-    """A fault at the first token that is ``wanted``."""
+def _first_token(text: str, is_match: Callable[[str], bool], reason: str, hint: str | None = None) -> DocumentSyntaxError:
+    """The error at the first token that matches."""
     for match in _TOKEN.finditer(text):
-        if wanted(match[0]):
-            return Fault.at(text, match.start(), reason, hint)
-    return Fault(reason, hint)
+        if is_match(match[0]):
+            return DocumentSyntaxError.at(text, match.start(), reason, hint)
+    return DocumentSyntaxError(reason, hint)
 
 
-def _too_deep(text: str, depth: int) -> Fault:
+def _too_deep(text: str, depth: int) -> DocumentSyntaxError:
     level = 0
 
-    def wanted(token: str) -> bool:
+    def is_match(token: str) -> bool:
         nonlocal level
         level += (token in "[{") - (token in "]}")
         return level > depth
 
-    return _place(text, wanted, f"nested more than {depth} levels deep")
+    return _first_token(text, is_match, f"nested more than {depth} levels deep")
 
 
 def _is_deeper(tree: Any, depth: int) -> bool:
@@ -159,7 +159,7 @@ def _is_deeper(tree: Any, depth: int) -> bool:
     return any(isinstance(node, (dict, list)) for node in level)
 
 
-def _is_whole(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     """Whether no character is half of a surrogate pair."""
     try:
         text.encode()

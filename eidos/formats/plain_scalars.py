@@ -1,12 +1,12 @@
-"""What a plain scalar of YAML is: the rules of Go's yaml.v3, with the text kept.
+"""The value of a plain scalar of YAML, by the rules of Go's yaml.v3.
 
 Knows how text becomes a scalar; must not know documents. The rules are those of resolve.go of yaml.v3, so that eidos and the Go
 program read one file alike: ``on``, ``yes``, ``1:30`` and ``=`` are strings, ``0x1F``, ``0o17``, ``017``, ``0b11`` and ``1_000``
 are integers, ``1e3`` is a float. Three differences: a date stays the string that it is, an integer beyond 64 bits stays exact,
 and a number that ``str`` would not give back remembers how it was written (``24.10``, ``0644``).
 
->>> plain("true"), plain("on"), plain("2026-01-02"), plain("1:30"), plain("24.10"), plain("0o17"), plain("~")
-(True, 'on', '2026-01-02', '1:30', 24.1, 15, None)
+>>> [resolve_scalar(text) for text in ("true", "on", "2026-01-02", "1:30", "24.10", "0o17", "~")]
+[True, 'on', '2026-01-02', '1:30', 24.1, 15, None]
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _BASES = (16, 2, 8, 10)
 
-#: The longest number that is read as one; what is longer is beyond a float, and reading it takes time with the square of its length.
+#: The longest number; a longer one is beyond a float, and reading it takes time with the square of its length.
 _DIGITS = 300
 
 
-def plain(text: str) -> Scalar:
-    """The scalar that ``text`` is where it stands without quotes."""
+def resolve_scalar(text: str) -> Scalar:
+    """The value of ``text`` without quotes."""
     if text and text[0] not in _HINTS:
         return text
     if text in _WORDS:
@@ -52,18 +52,18 @@ def plain(text: str) -> Scalar:
     if text[0] not in "+-.0123456789" or len(text) > _DIGITS:
         return text
     # yaml.v3 drops underscores anywhere in a number that begins with a digit or a sign.
-    return text if text[0] == "." and "_" in text else number(text.replace("_", ""), text)
+    return text if text[0] == "." and "_" in text else resolve_number(text.replace("_", ""), text)
 
 
-def number(digits: str, text: str) -> str | int | float:
-    """The number that ``digits`` are, which remembers ``text``; ``text`` itself when they are none."""
+def resolve_number(digits: str, text: str) -> str | int | float:
+    """The number in ``digits``, which remembers ``text``; ``text`` itself when there is none."""
     match = _INTEGER.match(digits)
     if match:
         sign, *forms = match.groups()
         value, base = next((form, base) for form, base in zip(forms, _BASES) if form is not None)
-        whole = int(sign + value, base)
-        if base == 10 or -(1 << 63) <= whole < 1 << 64:
-            return whole if str(whole) == text else IntLiteral(whole, text)
+        integer = int(sign + value, base)
+        if base == 10 or -(1 << 63) <= integer < 1 << 64:
+            return integer if str(integer) == text else IntLiteral(integer, text)
         return text
     if _FLOAT.match(digits):
         real = float(digits)

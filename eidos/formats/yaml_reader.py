@@ -1,8 +1,8 @@
 """YAML to a tree, safely.
 
 Knows PyYAML's events and YAML's traps; must not know files or encodings. The tree is built straight from events, with a stack of
-its own: no node graph, no constructors, no recursion, so a document decides neither what is run nor how deep. Keys are always
-strings, spelled as in the document (``8: x`` and ``yes: y`` have the keys ``8`` and ``yes``). Refused are a key that stands twice,
+its own: no node graph, no constructors, no recursion, so a document controls neither what is constructed nor how deep. Keys are always
+strings, spelled as in the document (``8: x`` and ``yes: y`` have the keys ``8`` and ``yes``). Refused are repeated keys,
 keys that are no scalars, tags other than those of plain values, a second document, an alias inside what it stands for.
 ``<<`` merges, as PyYAML and yaml.v3 have it.
 """
@@ -24,8 +24,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
 from yaml.tokens import ScalarToken
 
-from eidos.formats.plain_scalars import plain
-from eidos.formats.syntax_error import Fault
+from eidos.formats.plain_scalars import resolve_scalar
+from eidos.formats.source_text import DocumentSyntaxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ class _Anchored:
         self.text = text
 
 
-def read(text: str, depth: int, values: int, proceed: Callable[[], object] | None = None) -> Any:
-    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; None when it is empty. Raises Fault.
+def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object] | None = None) -> Any:
+    """The tree in ``text``, with at most ``values`` values, ``depth`` levels deep; None when it is empty. Raises DocumentSyntaxError.
 
     ``proceed`` is called once for every few hundred of them, and may raise.
     """
@@ -156,17 +156,17 @@ def read(text: str, depth: int, values: int, proceed: Callable[[], object] | Non
     except ReaderError as cause:
         code = ord(text[cause.position])
         hint = "write it as an escape in double quotes"
-        raise Fault.at(text, cause.position, f"the character U+{code:04X}, which YAML does not allow", hint) from cause
+        raise DocumentSyntaxError.at(text, cause.position, f"the character U+{code:04X}, which YAML does not allow", hint) from cause
     except MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         reason = ", ".join(part for part in (cause.context, cause.problem) if part)
-        raise Fault(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from cause
+        raise DocumentSyntaxError(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from cause
     # PyYAML trusts the numbers in escapes ("\UFFFFFFFF") and directives.
     except (ValueError, OverflowError) as cause:
         mark = events.get_mark() if events is not None else None
-        place = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise Fault("not YAML: a number out of range in an escape or a directive", None, *place) from cause
+        location = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise DocumentSyntaxError("not YAML: a number out of range in an escape or a directive", None, *location) from cause
 
 
 def _hint(problem: str) -> str | None:
@@ -187,7 +187,7 @@ class _Builder:
         self.root: Any = None
 
     def build(self, events: Any, proceed: Callable[[], object] | None = None) -> Any:
-        """The tree; raises Fault, or what PyYAML raises, or ``proceed``."""
+        """The tree; raises DocumentSyntaxError, or what PyYAML raises, or ``proceed``."""
         documents = number = 0
         while True:
             number += 1
@@ -208,7 +208,7 @@ class _Builder:
             elif kind is DocumentStartEvent:
                 documents += 1
                 if documents > 1 and not _skip_empty_document(events):
-                    raise _fault(event, "a second document begins here, and one is expected", "split the file where it says ---")
+                    raise _error(event, "a second document begins here, and one is expected", "split the file where it says ---")
             elif kind is DocumentEndEvent:
                 self.anchors.clear()
 
@@ -232,21 +232,21 @@ class _Builder:
         if not top.merging:
             if text in top.lines:
                 reason = f'the key "{_short(text)}" stands here again, first on line {top.lines[text]}'
-                raise _fault(event, reason, "remove one of them")
+                raise _error(event, reason, "remove one of them")
             top.lines[text] = event.start_mark.line + 1
         top.key = text
 
     def resolve(self, event: Any, text: str) -> Any:
         tag = event.tag
         if tag is None or tag == "!":
-            return plain(text) if event.implicit[0] and tag is None else text
+            return resolve_scalar(text) if event.implicit[0] and tag is None else text
         if tag in (_TAG + "str", _TAG + "timestamp"):
             return text
         if tag not in _SCALAR_TYPES:
             raise _foreign(event, tag)
-        value = plain(text)
+        value = resolve_scalar(text)
         if not isinstance(value, _SCALAR_TYPES[tag]) or (isinstance(value, bool) and tag != _TAG + "bool"):
-            raise _fault(event, f'"{_short(text)}" is no {tag[len(_TAG) :]}')
+            raise _error(event, f'"{_short(text)}" is no {tag[len(_TAG) :]}')
         return float(value) if tag == _TAG + "float" and isinstance(value, int) else value
 
     def open(self, event: Any, mapping: bool) -> None:
@@ -276,15 +276,15 @@ class _Builder:
         name: str = event.anchor
         target = self.anchors.get(name)
         if target is None:
-            raise _fault(event, f"the alias *{_short(name)} has no anchor before it")
+            raise _error(event, f"the alias *{_short(name)} has no anchor before it")
         if not target.count:
-            raise _fault(event, f"the alias *{_short(name)} stands inside what it stands for")
+            raise _error(event, f"the alias *{_short(name)} stands inside what it stands for")
         top = self.stack[-1]
         self.check_depth(event, len(self.stack) + target.height)
         self.grow(event, target.count)
         if isinstance(top.value, dict) and top.key is None:
             if target.text is None:
-                raise _fault(event, "a key must be a scalar")
+                raise _error(event, "a key must be a scalar")
             self.begin_key(top, event, target.text)
             return
         top.height = max(top.height, target.height + 1)
@@ -309,23 +309,23 @@ class _Builder:
     def merge(self, top: _Open, event: Any, value: Any) -> None:
         sources = value if isinstance(value, list) else [value]
         if not all(isinstance(source, dict) for source in sources):
-            raise _fault(event, "<< takes a mapping, or a list of mappings")
+            raise _error(event, "<< takes a mapping, or a list of mappings")
         top.merged.extend(sources)
 
     def expect_value(self, event: Any) -> None:
         top = self.stack[-1]
         if isinstance(top.value, dict) and top.key is None:
-            raise _fault(event, "a key must be a scalar", "quote it, if it is meant as text")
+            raise _error(event, "a key must be a scalar", "quote it, if it is meant as text")
 
     def grow(self, event: Any, count: int) -> None:
         self.count += count
         if self.count > self.values:
             hint = "its aliases multiply: write out what they stand for" if count > 1 else None
-            raise _fault(event, f"more than {self.values:,} values", hint)
+            raise _error(event, f"more than {self.values:,} values", hint)
 
     def check_depth(self, event: Any, depth: int) -> None:
         if depth > self.depth:
-            raise _fault(event, f"nested more than {self.depth} levels deep")
+            raise _error(event, f"nested more than {self.depth} levels deep")
 
 
 def _skip_empty_document(events: Any) -> bool:
@@ -348,16 +348,16 @@ def _check_characters(event: Any, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as cause:
-        raise _fault(event, f"an escape for half a character, \\u{ord(text[cause.start]):04x}") from cause
+        raise _error(event, f"an escape for half a character, \\u{ord(text[cause.start]):04x}") from cause
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _foreign(event: Any, tag: str) -> Fault:
-    return _fault(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "a document holds plain values only: remove the tag")
+def _foreign(event: Any, tag: str) -> DocumentSyntaxError:
+    return _error(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "a document holds plain values only: remove the tag")
 
 
-def _fault(event: Any, reason: str, hint: str | None = None) -> Fault:
-    return Fault(reason, hint, event.start_mark.line + 1, event.start_mark.column + 1)
+def _error(event: Any, reason: str, hint: str | None = None) -> DocumentSyntaxError:
+    return DocumentSyntaxError(reason, hint, event.start_mark.line + 1, event.start_mark.column + 1)

@@ -171,9 +171,9 @@ def resolve_plain(text: str) -> Any:
     digits = text[1:] if first == "-" else text
     if digits and len(digits) < 19 and not digits.strip(_DIGITS) and str(int(text)) == text:
         return int(text)
-    from eidos.formats.plain_scalars import plain  # it imports re
+    from eidos.formats.plain_scalars import resolve_scalar  # it imports re
 
-    return plain(text)
+    return resolve_scalar(text)
 
 
 def begins_plain(text: str) -> bool:

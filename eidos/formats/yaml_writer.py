@@ -11,7 +11,7 @@ characters ``\udc80``, as bytes that are not UTF-8 become ``\x80`` when a host i
 Floats always carry a point (``1.0e+16``; PyYAML takes ``1e+16`` for a string); ``.inf``, ``-.inf``, ``.nan``. Integers beyond
 64 bits are written in full: Go reads them as floats. A number that was read as ``24.10`` is written as ``24.10``.
 
->>> print(emit({"release": "24.04", "on": "off", "modules": [{"nvidia": True, "sizes": []}]}), end="")
+>>> print(emit_yaml({"release": "24.04", "on": "off", "modules": [{"nvidia": True, "sizes": []}]}), end="")
 release: "24.04"
 "on": "off"
 modules:
@@ -45,7 +45,7 @@ _ESCAPES = {
 }
 
 
-def emit(tree: Tree) -> str:
+def emit_yaml(tree: Tree) -> str:
     """``tree`` as one YAML document; TypeError for what is no plain tree."""
     out: list[str] = []
     _Emitter(out).node(tree, "", "", "")
@@ -57,7 +57,7 @@ class _Emitter:
 
     def __init__(self, out: list[str]) -> None:
         self.out = out
-        self.seen: dict[object, str] = {}
+        self.quoted_strings: dict[object, str] = {}
 
     def node(self, value: object, lead: str, pad: str, gap: str) -> None:
         """Write any value: ``lead`` is what its first line begins with, ``pad`` what the others do, ``gap`` goes before a scalar."""
@@ -70,15 +70,15 @@ class _Emitter:
 
     def mapping(self, tree: Mapping[object, object], lead: str, pad: str) -> None:
         """Write a mapping that is not empty."""
-        write, known = self.out.append, self.seen.get
+        write, cached = self.out.append, self.quoted_strings.get
         for key, value in tree.items():
             kind = type(value)
-            shown = known(key) or self.quoted(key)
+            shown = cached(key) or self.quoted(key)
             if len(shown) > _KEY_LIMIT:
                 self.long_key(shown, value, lead, pad)
             # The four kinds that make up a document come first, and without a call.
             elif kind is str:
-                write(f"{lead}{shown}: {known(value) or self.quoted(value)}\n")
+                write(f"{lead}{shown}: {cached(value) or self.quoted(value)}\n")
             elif kind is int:
                 write(f"{lead}{shown}: {value}\n")
             elif kind is bool:
@@ -107,13 +107,13 @@ class _Emitter:
         """A string as a scalar, remembered: most keys come again, and many values do."""
         if not isinstance(text, str):
             raise TypeError(f"a document's keys are strings, not {type(text).__name__}: {text!r}")
-        shown = self.seen[text] = string(text)
+        shown = self.quoted_strings[text] = quote_string(text)
         return shown
 
     def scalar(self, value: object) -> str:
         """Any scalar, or an empty collection, in the form that stands after its key."""
         if isinstance(value, str):
-            return string(value)
+            return quote_string(value)
         if value is None:
             return "null"
         if isinstance(value, bool):
@@ -129,10 +129,10 @@ class _Emitter:
         raise TypeError(f"a document cannot hold a {type(value).__name__}: {value!r}")
 
 
-def string(text: str) -> str:
+def quote_string(text: str) -> str:
     r"""A string as a YAML scalar.
 
-    >>> print(string("containerd.service"), string("on"), string("a\tb"), string("\udc80"))
+    >>> print(quote_string("containerd.service"), quote_string("on"), quote_string("a\tb"), quote_string("\udc80"))
     containerd.service "on" "a\tb" "\\udc80"
     """
     # strip() looks at every character in C and stops at the first that is not allowed; nothing is left of a plain string.
@@ -158,9 +158,9 @@ def _without_surrogates(text: str) -> str:
 
 def _float(value: float) -> str:
     text = getattr(value, "text", "")
-    whole, point, rest = text.partition(".")
+    integer, point, rest = text.partition(".")
     # ``isascii``: other scripts have digits too.
-    if point and text.isascii() and whole.isdigit() and rest.isdigit():
+    if point and text.isascii() and integer.isdigit() and rest.isdigit():
         return str(text)
     shown = float.__repr__(value)
     if shown[-1] in "fn":

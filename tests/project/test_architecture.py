@@ -67,14 +67,10 @@ SMALL = {
     "eidos/suggest.py": "every door and every reader suggests the nearest valid value",
 }
 
-#: For now: circles that are about to be opened, and small modules that are about to join another.
+#: For now: circles that are about to be opened.
 CIRCLES = [
     ["eidos.kube.cluster_config", "eidos.kube.kubeconfig"],
 ]
-SMALL |= dict.fromkeys(
-    ("eidos/formats/syntax_error.py",),
-    "for now",
-)
 
 #: In pieces, or this file would break its own law.
 WORDS = (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, to_json, to_yaml, yaml_reader
-from eidos.formats.plain_scalars import plain
+from eidos.formats.plain_scalars import resolve_scalar
 from tests.fakes.go_reader import GoReader, Time, why_missing
 from tests.support.effort import examples
 
@@ -111,8 +111,8 @@ def test_a_document_cannot_steer_a_terminal(tree: Any) -> None:
 def test_a_number_keeps_its_text(value: float) -> None:
     from eidos.model.number_format import format_scalar
 
-    assert format_scalar(plain(f"{value}")) == f"{value}"
-    assert format_scalar(plain(f"{value}0")) == f"{value}0"
+    assert format_scalar(resolve_scalar(f"{value}")) == f"{value}"
+    assert format_scalar(resolve_scalar(f"{value}0")) == f"{value}0"
 
 
 numberlike = st.one_of(
@@ -256,11 +256,11 @@ _LINES = st.sampled_from(
 def test_what_is_read_fast_is_what_is_read_slowly(text: str) -> None:
     tree = block_yaml.parse_block_yaml(text)
     if tree is not block_yaml.UNKNOWN:
-        assert same(yaml_reader.read(text, 100, 250_000), tree)
+        assert same(yaml_reader.parse_yaml(text, 100, 250_000), tree)
 
 
 def test_our_own_documents_are_read_fast() -> None:
     text = to_yaml(
         {"kind": "Recipe", "metadata": {"x": "24.04", "empty": {}}, "list": [{"a": 1, "b": True, "c": ["x", "y: z"]}, "k", None]}
     )
-    assert same(block_yaml.parse_block_yaml(text), yaml_reader.read(text, 100, 250_000))
+    assert same(block_yaml.parse_block_yaml(text), yaml_reader.parse_yaml(text, 100, 250_000))
