@@ -43,10 +43,10 @@ def serialize(tree: Tree, fmt: str) -> str:
 def from_text(data: bytes | str, name: str, limit: int = LIMIT, proceed: Callable[[], object] | None = None) -> Any:
     r"""The tree in a YAML or JSON document.
 
-    ``name`` names the document in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in
-    characters); ``proceed`` is called every now and then while reading takes long, and may raise. An empty document is None. Numbers
-    whose text would be lost are :mod:`eidos.model.number_format` ones. Raises InvalidData with line, column and reason for everything that is no
-    such document, or that is built to exhaust its reader.
+    ``name`` is the document's in messages (a path, ``standard input``); ``limit`` is the largest size in bytes (of a str: in characters);
+    ``proceed`` is called every now and then while reading takes long, and may raise. An empty document is None. Numbers that ``str``
+    would write otherwise are those of :mod:`eidos.model.number_format`. Raises InvalidData with line, column and reason for everything
+    that is no such document, or that is built to exhaust its reader.
 
     >>> from_text(b"kind: Snapshot", "snapshot.yaml")
     {'kind': 'Snapshot'}

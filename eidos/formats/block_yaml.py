@@ -49,7 +49,7 @@ _REMEMBERED = 4096
 def parse_block_yaml(text: str, depth: int = 100, values: int = 2_000_000, proceed: Callable[[], object] | None = None) -> Any:
     """The tree in ``text``, or UNKNOWN; at most ``depth`` levels.
 
-    ``proceed`` is called every few hundred lines and may raise. Raises DocumentSyntaxError for a repeated key, and for more than ``values`` values.
+    ``proceed`` is called every few hundred lines and may raise. Raises DocumentSyntaxError for a repeated key and for too many ``values``.
     """
     if not is_printable(text):
         return UNKNOWN
@@ -397,6 +397,5 @@ class _BlockReader:
             except Unsupported:
                 continue
         short = key if len(key) <= 80 else key[:79] + "…"
-        return DocumentSyntaxError(
-            f'the key "{short}" stands here again, first on line {number + 1}', "remove one of them", again + 1, indent + 1
-        )
+        reason = f'the key "{short}" stands here again, first on line {number + 1}'
+        return DocumentSyntaxError(reason, "remove one of them", again + 1, indent + 1)
