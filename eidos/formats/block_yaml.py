@@ -297,7 +297,8 @@ class _BlockReader:
         if first in "\"'":
             return self.quoted(rest)
         if first in "|>":
-            return self.block_scalar(rest, parent)
+            text, self.at = read_block_scalar(self.lines, self.at, rest, parent)
+            return text
         if first in "[{":
             return self.flow(rest)
         text = strip_comment(rest)
@@ -371,11 +372,6 @@ class _BlockReader:
                     raise Unsupported
                 break
         return "".join(pieces)
-
-    def block_scalar(self, header: str, parent: int) -> str:
-        """The literal or folded text below ``header``, inside a collection at column ``parent``."""
-        text, self.at = read_block_scalar(self.lines, self.at, header, parent)
-        return text
 
     def flow(self, rest: str) -> Any:
         """The flow collection that begins with ``rest``."""
