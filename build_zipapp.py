@@ -231,7 +231,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
 def parsed_data() -> dict[str, Any]:
     """File below ``eidos/_data`` → tree: the data once more, already parsed where JSON represents it exactly, so that a start need not."""
     from eidos import formats
-    from eidos.bundle.template_sets import split
+    from eidos.bundle.template_sets import split_documents
     from eidos.files import resources
     from eidos.templates.template_syntax import split_text
     from eidos.templates.tree_template import template_strings
@@ -240,7 +240,7 @@ def parsed_data() -> dict[str, Any]:
     files: dict[str, Any] = {}
     texts = [*template_strings(recipes)]
     for name, text in resources.load_bundle_templates()["files"].items():
-        documents = split(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
+        documents = split_documents(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
         is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
         files[name] = documents if is_exact else text
         texts += template_strings(documents or text)

@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from eidos.bundle.bundle_options import Assignment, BundleOptions, ComponentValues, parse_assignment
+    from eidos.bundle.verification import BundleProblem
     from eidos.collectors import ClusterSelection
     from eidos.errors import (
         DBusError,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from eidos.formats import to_json, to_yaml
+    from eidos.kube.labels import parse_toleration
     from eidos.model.bundle import Bundle
     from eidos.model.constraint import Constraint
     from eidos.model.measurement import Measurement, Outcome, Subtype
@@ -59,9 +62,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Assignment",
     "Bundle",
+    "BundleOptions",
+    "BundleProblem",
     "ClusterSelection",
     "Component",
+    "ComponentValues",
     "Constraint",
     "DBusError",
     "EidosError",
@@ -86,8 +93,10 @@ __all__ = [
     "make_recipe",
     "open_store",
     "pack_bundle",
+    "parse_assignment",
     "parse_recipe",
     "parse_snapshot",
+    "parse_toleration",
     "take_snapshot",
     "to_json",
     "to_yaml",
@@ -97,12 +106,15 @@ __all__ = [
 
 #: Module → the public names that it defines.
 _PUBLIC_NAMES = {
+    "eidos.bundle.bundle_options": ("Assignment", "BundleOptions", "ComponentValues", "parse_assignment"),
+    "eidos.bundle.verification": ("BundleProblem",),
     "eidos.collectors": ("ClusterSelection",),
     "eidos.errors": (
         *("DBusError", "EidosError", "IntegrityError", "InvalidData", "InvalidInput", "KubeError", "NotFound", "NvmlError"),
         *("Outdated", "RateLimited", "Timeout", "Unavailable"),
     ),
     "eidos.formats": ("to_json", "to_yaml"),
+    "eidos.kube.labels": ("parse_toleration",),
     "eidos.model.bundle": ("Bundle",),
     "eidos.model.constraint": ("Constraint",),
     "eidos.model.measurement": ("Measurement", "Outcome", "Subtype"),

@@ -16,10 +16,11 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, Callable
+    from collections.abc import Mapping
+    from typing import Callable
 
-    from eidos.bundle.verification import Wrong
+    from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.verification import BundleProblem
     from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
@@ -203,86 +204,63 @@ def parse_recipe(document: bytes | str, name: str = "recipe") -> Recipe:
 
 def make_bundle(
     recipe: Recipe,
+    options: BundleOptions | None = None,
     *,
-    bundlers: Sequence[str] | None = None,
-    parallel: bool | None = None,
-    fail_fast: bool = False,
-    namespace: str | Mapping[str, str] | None = None,
-    sets: Sequence[str] = (),
-    values: Mapping[str, Mapping[str, Any]] | Sequence[tuple[str, Any, str]] = (),
-    registry: str | None = None,
-    accelerated_node_selector: Mapping[str, str] | None = None,
-    accelerated_tolerations: Sequence[str] = (),
-    system_node_selector: Mapping[str, str] | None = None,
-    system_tolerations: Sequence[str] = (),
-    templates: str | None = None,
-    data: str | None = None,
-    known: tuple[dict[str, Chart], Callable[[str], object]] | None = None,
-    proceed: Callable[[], object] | None = None,
+    chart_data: tuple[dict[str, Chart], Callable[[str], object]] | None = None,
+    before_component: Callable[[], object] | None = None,
 ) -> Bundle:
-    """Make the files that deploy what a recipe says, in memory; ``bundle.writer`` and ``bundle.archive`` write them.
+    """The files that deploy a recipe, in memory; :func:`write_bundle` and :func:`pack_bundle` write them.
 
-    ``bundlers`` are the components to make, with what they depend on (default: all of the recipe). What goes wrong with one component
-    is in the result, and the others are made; with ``fail_fast`` it is raised. ``namespace`` is one for all, or by component; ``sets``
-    are ``component:path=value``, ``values`` trees by component (or triples of component, tree and what to call it); ``registry`` is a
-    mirror; tolerations are written ``key=value:effect``. ``templates`` is a folder laid over the shipped templates, ``data`` one of
-    recipes, whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts; ``known`` is what was read of
-    both before. ``proceed`` is called before each component, and may raise. With ``parallel`` components are made at the same time, by
-    default where the interpreter has threads that do run so: where they take turns (the GIL), they and the import of a pool make a
-    bundle of five components a fifth slower. The same arguments give the same bytes either way.
+    A component that fails costs its own files only, and the bundle says why; with ``fail_fast`` its error is raised. ``chart_data`` are the
+    charts and what is known of their values, if they are loaded already; ``before_component`` is called before each component, and may
+    raise. The same arguments give the same bytes.
 
-    Raises InvalidInput for what cannot be asked, and InvalidData for a recipe that lacks what its components need.
+    Raises InvalidInput for options that cannot be, and InvalidData for a recipe that lacks what its components need.
 
-    >>> bundle = make_bundle(make_recipe({"gpu": "h100"}), bundlers=["cert-manager"])
+    >>> from eidos.bundle.bundle_options import BundleOptions
+    >>> bundle = make_bundle(make_recipe({"gpu": "h100"}), BundleOptions(components=("cert-manager",)))
     >>> [component.id for component in bundle.components], "cert-manager/values.yaml" in bundle.files
     (['cert-manager'], True)
     """
-    from eidos.bundle import engine
+    from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.engine import prepare_bundle
     from eidos.recipe.charts import load_charts
 
     began = time.perf_counter()
-    options = engine.options(
-        sets=sets,
-        values=values,
-        namespace=namespace,
-        registry=registry,
-        accelerated_node_selector=accelerated_node_selector,
-        accelerated_tolerations=accelerated_tolerations,
-        system_node_selector=system_node_selector,
-        system_tolerations=system_tolerations,
-    )
-    charts, knowledge = known or load_charts(data)
-    job = engine.prepare(recipe, charts, knowledge, bundlers, options, templates, proceed)
-    log.info("making a bundle", components=len(job.components))
+    options = options or BundleOptions()
+    charts, load_chart_data = chart_data or load_charts(options.data)
+    build = prepare_bundle(recipe, options, charts, load_chart_data, before_component)
+    log.info("making a bundle", components=len(build.components))
+    parallel = options.parallel
     if parallel is None:
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()  # from Python 3.13 on
-    if parallel and len(job.components) > 1:
+    if parallel and len(build.components) > 1:
         from eidos.process.thread_pool import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=MAX_THREADS) as pool:
-            tasks = [pool.submit(job.make, component, fail_fast) for component in job.components]
+            tasks = [pool.submit(build.make_component, component) for component in build.components]
             try:
-                parts = [task.result() for task in tasks]
+                steps = [task.result() for task in tasks]
             except BaseException:
                 for task in tasks:
                     task.cancel()
                 raise
     else:
-        parts = [job.make(component, fail_fast) for component in job.components]
-    bundle = job.whole(parts, began)
+        steps = [build.make_component(component) for component in build.components]
+    bundle = build.assemble(steps, began)
     log.info("made a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
     return bundle
 
 
-def verify_bundle(path: str) -> tuple[Wrong, ...]:
+def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
     """Check that the bundle at ``path``, a folder or an archive, is unchanged: a problem for each difference, none when it is.
 
     Every file must be listed in its checksums and match, and no file may be added, removed, renamed, linked or have another mode.
     Nothing is unpacked or written. Raises NotFound when there is nothing at ``path``.
     """
-    from eidos.bundle.verification import verify
+    from eidos.bundle import verification
 
-    return verify(path)
+    return verification.verify_bundle(path)
 
 
 def write_bundle(bundle: Bundle, folder: str, *, force: bool = False) -> None:
@@ -293,11 +271,11 @@ def write_bundle(bundle: Bundle, folder: str, *, force: bool = False) -> None:
     """
     from eidos.bundle import folder_writer
 
-    folder_writer.write(folder, bundle.files, force=force)
+    folder_writer.write_folder(folder, bundle.files, force=force)
 
 
 def pack_bundle(bundle: Bundle) -> bytes:
     """The bundle as a tar.gz archive; the same bundle gives the same bytes."""
-    from eidos.bundle.tar_archive import pack
+    from eidos.bundle.tar_archive import pack_tar_gz
 
-    return pack(bundle.files)
+    return pack_tar_gz(bundle.files)

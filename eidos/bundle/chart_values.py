@@ -1,13 +1,12 @@
 """Values of a chart, laid over one another.
 
-Knows that a mapping goes into a mapping and anything else replaces what was there, and how an assignment becomes a typed value;
-must not know where values come from. What the chart says of a value's type decides how its text is read: ``580`` stays text for a
-string.
+Knows that a mapping is merged into a mapping and anything else replaces what was there, and how an assignment becomes a typed value;
+must not know where values come from. The chart's type of a value decides how its text is read: ``580`` stays text for a string.
 """
 
 from __future__ import annotations
 
-from eidos.bundle import values_schema as schemas
+from eidos.bundle import values_schema
 from eidos.errors import InvalidInput
 from eidos.model.recipe import copied
 
@@ -16,43 +15,43 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.bundle_options import Assignment
-    from eidos.bundle.values_schema import Path, Schema
+    from eidos.bundle.values_schema import Path, ValuesSchema
 
 
-def overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
-    """Lay ``above`` over ``below``, mapping into mapping; a list replaces a list. Nothing of ``above`` is shared.
+def overlay_values(base: dict[str, Any], overlay: dict[str, Any]) -> None:
+    """Lay ``overlay`` over ``base``, in place, mapping into mapping; a list replaces a list. Nothing of ``overlay`` is shared.
 
     >>> tree = {"a": {"b": 1, "c": [1, 2]}}
-    >>> overlay(tree, {"a": {"c": [3]}})
+    >>> overlay_values(tree, {"a": {"c": [3]}})
     >>> tree
     {'a': {'b': 1, 'c': [3]}}
     """
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            overlay(below[key], value)
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            overlay_values(base[key], value)
         else:
-            below[key] = copied(value)
+            base[key] = copied(value)
 
 
-def assign(tree: dict[str, Any], said: Assignment, schema: Schema | None) -> None:
+def assign_value(tree: dict[str, Any], assignment: Assignment, schema: ValuesSchema | None) -> None:
     """Set one value. Raises InvalidInput for a path that the chart does not have or that is none, or a value of another type."""
     try:
-        path = schemas.parse_path(said.path)
-        kind = schema.type_of(path) if schema else schemas.ANY
-        _put(tree, path, typed(said.value, kind))
+        path = values_schema.parse_path(assignment.path)
+        kind = schema.type_of(path) if schema else values_schema.ANY
+        set_value(tree, path, parse_value(assignment.value, kind))
     except InvalidInput as fault:
-        raise InvalidInput(f"{said.component}: {said.path}: {fault.message}", fault.hint) from fault
+        raise InvalidInput(f"{assignment.component}: {assignment.path}: {fault.message}", fault.hint) from fault
 
 
-def typed(text: str, kind: str) -> Any:
-    """The value that ``text`` writes where the chart takes a ``kind``.
+def parse_value(text: str, kind: str) -> Any:
+    """The value that ``text`` writes where the chart takes a ``kind``. Raises InvalidInput.
 
-    >>> typed("580", "string"), typed("580", "any"), typed("[a, 2]", "list"), typed("false", "boolean"), typed("null", "string")
-    ('580', 580, ['a', 2], False, None)
+    >>> [parse_value(text, kind) for text, kind in (("580", "string"), ("580", "any"), ("[a, 2]", "list"), ("null", "string"))]
+    ['580', 580, ['a', 2], None]
     """
     if text == "null":
         return None
-    if kind == schemas.STRING:
+    if kind == values_schema.STRING:
         return text
     from eidos import formats
     from eidos.errors import InvalidData
@@ -60,54 +59,57 @@ def typed(text: str, kind: str) -> Any:
     try:
         value = formats.from_text(text, "the value") if text.strip() else text
     except InvalidData as fault:
-        if kind != schemas.ANY:
+        if kind != values_schema.ANY:
             raise InvalidInput(fault.message, fault.hint) from fault
         return text
     if isinstance(value, dict) and not text.lstrip().startswith("{"):
         value = text  # "a: b" is text with a colon, not a mapping
     if isinstance(value, list) and not text.lstrip().startswith("["):
         value = text
-    if not schemas.fits(value, kind) or value is None:
-        if kind == schemas.ANY:
+    if not values_schema.has_type(value, kind) or value is None:
+        if kind == values_schema.ANY:
             return text
         raise InvalidInput(f"the chart takes a {kind} here, and {text!r} is none", _EXAMPLES.get(kind))
     return value
 
 
 _EXAMPLES = {
-    schemas.BOOLEAN: "write true or false",
-    schemas.LIST: "write [a, b], or one item: path[0]=a",
-    schemas.MAPPING: "write {key: value}, or one key: path.key=value",
+    values_schema.BOOLEAN: "write true or false",
+    values_schema.LIST: "write [a, b], or one item: path[0]=a",
+    values_schema.MAPPING: "write {key: value}, or one key: path.key=value",
 }
 
 
-def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
-    """Put ``value`` at ``path``; what is missing on the way is made. A list grows by one item at a time."""
-    place: Any = tree
+def set_value(tree: dict[str, Any], path: Path, value: Any) -> None:
+    """Set the value at ``path``; mappings and lists on the way are created. A list grows by one item at a time.
+
+    Raises InvalidInput where something else is on the way, or items are missing before the index.
+    """
+    parent: Any = tree
     for number, part in enumerate(path):
-        last = number == len(path) - 1
-        empty: Any = [] if not last and isinstance(path[number + 1], int) else {}
-        where = schemas.shown(path[:number])
+        is_last = number == len(path) - 1
+        empty: Any = [] if not is_last and isinstance(path[number + 1], int) else {}
+        where = values_schema.format_path(path[:number])
         if isinstance(part, int):
-            if not isinstance(place, list):
+            if not isinstance(parent, list):
                 raise InvalidInput(f"{where} is no list here")
-            if part > len(place):
+            if part > len(parent):
                 raise InvalidInput(
-                    f"{where} has {len(place)} items here, so the next is [{len(place)}]", "set them in order, or give the whole list"
+                    f"{where} has {len(parent)} items here, so the next is [{len(parent)}]", "set them in order, or give the whole list"
                 )
-            if part == len(place):
-                place.append(empty)
-        elif not isinstance(place, dict):
+            if part == len(parent):
+                parent.append(empty)
+        elif not isinstance(parent, dict):
             raise InvalidInput(f"{where} is no mapping here, so there is no {part!r} in it")
-        elif place.get(part) is None:
-            place[part] = empty
-        if last:
-            place[part] = value
+        elif parent.get(part) is None:
+            parent[part] = empty
+        if is_last:
+            parent[part] = value
         else:
-            place = place[part]
+            parent = parent[part]
 
 
-def lookup(tree: Any, path: Path) -> Any:
+def get_value(tree: Any, path: Path) -> Any:
     """The value at a path; None when there is none."""
     for part in path:
         if isinstance(part, int):
@@ -115,8 +117,3 @@ def lookup(tree: Any, path: Path) -> Any:
         else:
             tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
-
-
-def put(tree: dict[str, Any], path: Path, value: Any) -> None:
-    """As an assignment, of a value that has its type."""
-    _put(tree, path, value)

@@ -1,4 +1,4 @@
-"""Digests of files, in the form of ``sha256sum``.
+"""SHA-256 digests of files, in the format of ``sha256sum``.
 
 Knows lines of digest and path; must not know where files are.
 """
@@ -29,18 +29,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def emit(files: Mapping[str, bytes], folder: str = "") -> bytes:
-    r"""The lines for ``files``, by path, whose paths are given from ``folder`` ("" or ending with a slash).
+def format_checksums(files: Mapping[str, bytes]) -> bytes:
+    r"""A line for each file, sorted by path.
 
-    >>> emit({"a/b": b""}, "a/")
-    b'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  b\n'
+    >>> format_checksums({"a/b": b""})
+    b'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a/b\n'
     """
-    return "".join(f"{sha256(files[path])}  {path[len(folder) :]}\n" for path in sorted(files)).encode()
+    return "".join(f"{sha256(files[path])}  {path}\n" for path in sorted(files)).encode()
 
 
-def parse(data: bytes, name: str) -> dict[str, str]:
-    """Path → digest. Raises IntegrityError, with the line, for what is no such file or names what cannot be in a bundle."""
-    found: dict[str, str] = {}
+def parse_checksums(data: bytes, name: str) -> dict[str, str]:
+    """Path → digest. Raises IntegrityError, with the line, for another format, or a path that cannot be in a bundle."""
+    digests: dict[str, str] = {}
     try:
         lines = data.decode().split("\n")
     except UnicodeDecodeError as fault:
@@ -53,14 +53,14 @@ def parse(data: bytes, name: str) -> dict[str, str]:
             raise IntegrityError(f"{name}, line {number}: it is not a digest, two blanks and a path")
         if not is_inside(path):
             raise IntegrityError(f"{name}, line {number}: {path!r} is no path inside the bundle")
-        if path in found:
+        if path in digests:
             raise IntegrityError(f"{name}, line {number}: {path!r} stands here again")
-        found[path] = digest
-    return found
+        digests[path] = digest
+    return digests
 
 
 def is_inside(path: str) -> bool:
-    r"""Whether a path leads to something below the folder that it is taken from, on any system.
+    r"""Whether a relative path stays below its folder, on any system.
 
     >>> [is_inside(path) for path in ("a/b", "/a", "a/../b", "a//b", "", "a\\b")]
     [True, False, False, False, False, False]

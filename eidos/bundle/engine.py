@@ -1,6 +1,6 @@
-"""One bundle under way.
+"""One bundle, from its recipe to its files.
 
-Knows what comes before, during and after the components, and what becomes of one that fails; must not know threads: the caller makes
+Knows the order of steps, the files at the top of a bundle, and what happens when a component fails; must not know threads: the caller makes
 components in any order, or at the same time, and nothing that they share changes meanwhile.
 """
 
@@ -8,134 +8,125 @@ from __future__ import annotations
 
 import time
 
-from eidos import log
-from eidos.bundle import bundle_options as forms
-from eidos.bundle import component_files as components
-from eidos.bundle import registry_mirror as registries
-from eidos.bundle import template_sets
-from eidos.bundle import variables as tables
-from eidos.bundle.assembly import whole
-from eidos.bundle.bundle_options import Options
-from eidos.bundle.image_list import NONE
-from eidos.bundle.install_plan import plan
-from eidos.errors import EidosError, InvalidInput
-from eidos.model.bundle import Bundle, ComponentResult
+from eidos import formats, log
+from eidos.bundle import component_files, template_sets, template_variables
+from eidos.bundle.bundle_options import check_options
+from eidos.bundle.checksums import format_checksums
+from eidos.bundle.image_list import NOT_A_REFERENCE, format_image_list
+from eidos.bundle.install_plan import plan_installation
+from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
-    from eidos.bundle.component_files import Context, Result
+    from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.component_files import BundleContext, ComponentFiles
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 
-    Part = tuple[Component, ComponentResult, "Result | None"]
+    Step = tuple[Component, ComponentResult, "ComponentFiles | None"]
 
 
-def options(
-    *,
-    sets: Sequence[str] = (),
-    values: Mapping[str, Any] | Sequence[tuple[str, Any, str]] = (),
-    namespace: str | Mapping[str, str] | None = None,
-    registry: str | None = None,
-    accelerated_node_selector: Mapping[str, str] | None = None,
-    accelerated_tolerations: Sequence[str] = (),
-    system_node_selector: Mapping[str, str] | None = None,
-    system_tolerations: Sequence[str] = (),
-) -> Options:
-    """What a caller asks for, in its checked form; InvalidInput for what cannot be."""
-    triples = tuple((id, tree, f"values of {id}") for id, tree in values.items()) if hasattr(values, "items") else tuple(values)
-    for _, tree, where in triples:
-        if not isinstance(tree, dict):
-            raise InvalidInput(f"{where}: values are a mapping")
-    spaces = {"": namespace} if isinstance(namespace, str) else dict(namespace or {})
-    return Options(
-        sets=tuple(map(forms.assignment, sets)),
-        values=triples,
-        namespaces={id: forms.namespace(space) for id, space in spaces.items()},
-        registry=registries.check(registry) if registry else "",
-        accelerated_node_selector=forms.selector(f"{k}={v}" for k, v in (accelerated_node_selector or {}).items()),
-        accelerated_tolerations=tuple(map(forms.toleration, accelerated_tolerations)),
-        system_node_selector=forms.selector(f"{k}={v}" for k, v in (system_node_selector or {}).items()),
-        system_tolerations=tuple(map(forms.toleration, system_tolerations)),
-    )
-
-
-def prepare(
+def prepare_bundle(
     recipe: Recipe,
+    options: BundleOptions,
     charts: dict[str, Chart],
-    knowledge: Callable[[str], object],
-    bundlers: Sequence[str] | None,
-    options: Options,
-    templates: str | None = None,
-    proceed: Callable[[], object] | None = None,
-) -> Job:
-    """Decide what is made; refuses here what can be refused before anything is. ``proceed`` is called before each component."""
-    chosen = plan(recipe, charts, bundlers, options)
-    found = template_sets.shipped()
-    if templates is not None:
-        found = template_sets.over(found, templates)
-    names = tables.of_recipe(recipe, chosen.options)
-    context = components.Context(recipe, chosen.options, found, names, charts, knowledge)
-    for component in chosen.components:
-        _refuse(component, context)
-    return Job(chosen.components, context, chosen.warnings, proceed)
+    load_chart_data: Callable[[str], object],
+    before_component: Callable[[], object] | None = None,
+) -> BundleBuild:
+    """Decide which components to make. Whatever can be refused is refused here, before any is made.
+
+    Raises InvalidInput for options that cannot be, InvalidData for a recipe that lacks what its components need.
+    """
+    plan = plan_installation(recipe, charts, check_options(options))
+    templates = template_sets.shipped_templates()
+    if options.templates is not None:
+        templates = template_sets.overlay_folder(templates, options.templates)
+    variables = template_variables.recipe_variables(recipe, plan.options)
+    context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data)
+    changed = plan.options.changed_components()
+    for component in plan.components:
+        if component.id in changed:
+            _refuse(component, context)
+    return BundleBuild(plan.components, context, plan.warnings, before_component)
 
 
-def _refuse(component: Component, context: Context) -> None:
-    """Raise InvalidInput for a value of the caller's that the chart does not have, before any component is made."""
-    if not any(said.component == component.id for said in context.options.sets) and not any(
-        id == component.id for id, _, _ in context.options.values
-    ):
-        return
+def _refuse(component: Component, context: BundleContext) -> None:
+    """Raise InvalidInput for a value of the caller's that the chart does not have."""
     try:
-        components.make(component, context)
+        component_files.make_component(component, context)
     except InvalidInput:
         raise
     except EidosError:
-        pass  # not what the caller said: the component's own failure, which costs no more than this component
+        pass  # a failure of the component, not of the options: it costs no more than this component
 
 
-class Job(Record):
-    """The components to make, in the order in which they are installed, and what they share."""
+class BundleBuild(Record):
+    """The components to make, in the order of their installation, and what they share."""
 
     components: tuple[Component, ...]
-    context: Context
+    context: BundleContext
     warnings: tuple[str, ...] = ()
-    proceed: Callable[[], object] | None = None
+    before_component: Callable[[], object] | None = None
 
-    def make(self, component: Component, fail_fast: bool = False) -> Part:
-        """One component, or why it failed; with ``fail_fast`` that is raised."""
-        if self.proceed is not None:
-            self.proceed()
+    def make_component(self, component: Component) -> Step:
+        """The files of one component, or why it failed; with ``fail_fast`` that is raised."""
+        if self.before_component is not None:
+            self.before_component()
         began = time.perf_counter()
         try:
-            result = components.make(component, self.context)
+            result = component_files.make_component(component, self.context)
         except EidosError as fault:
-            if fail_fast:
-                raise type(fault)(
-                    f"{component.id}: {fault.message}", fault.hint or "without --fail-fast the others are still made"
-                ) from fault
-            milliseconds = round((time.perf_counter() - began) * 1000, 1)
+            if self.context.options.fail_fast:
+                hint = fault.hint or "without --fail-fast the others are still made"
+                raise type(fault)(f"{component.id}: {fault.message}", hint) from fault
             log.error(f"{component.id}: {fault.message}", component=component.id, hint=fault.hint)
-            return component, ComponentResult(component.id, milliseconds=milliseconds, error=fault.message, hint=fault.hint or ""), None
-        milliseconds = round((time.perf_counter() - began) * 1000, 1)
-        size = sum(map(len, result.files.values()))
-        log.info(f"{component.id}: made", component=component.id, files=len(result.files), duration_ms=milliseconds)
+            report = ComponentResult(component.id, milliseconds=_since(began), error=fault.message, hint=fault.hint or "")
+            return component, report, None
+        report = ComponentResult(component.id, tuple(result.files), sum(map(len, result.files.values())), _since(began))
+        log.info(f"{component.id}: made", component=component.id, files=len(result.files), duration_ms=report.milliseconds)
         if log.shows("debug"):
             for path, content in result.files.items():
                 log.debug(f"{component.id}/{path}", component=component.id, path=path, bytes=len(content))
-        return component, ComponentResult(component.id, tuple(result.files), size, milliseconds), result
+        return component, report, result
 
-    def whole(self, parts: Sequence[Part], began: float) -> Bundle:
-        """The bundle of what was made; ``began`` is when, by ``time.perf_counter``. Nothing is in it when every component failed."""
-        made = [(component, result) for component, _, result in parts if result is not None]
-        failed = {component.id: outcome.error for component, outcome, _ in parts if outcome.error}
-        files = whole(made, failed, self.context) if made else {}
-        said = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
-        listed = files.get("images.txt", b"").decode().splitlines()
-        said += [f"images.txt: {line[2:]}" for line in listed if line.startswith(NONE)]
-        milliseconds = round((time.perf_counter() - began) * 1000, 1)
-        return Bundle(files, tuple(outcome for _, outcome, _ in parts), milliseconds, tuple(dict.fromkeys(said)))
+    def assemble(self, steps: Sequence[Step], began: float) -> Bundle:
+        """The bundle of all components, begun at ``time.perf_counter()``; it has no files when every component failed."""
+        made = [(component, result) for component, _, result in steps if result is not None]
+        failed = {component.id: report.error for component, report, _ in steps if report.error}
+        files = _assemble_files(made, failed, self.context) if made else {}
+        warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
+        image_lines = files.get("images.txt", b"").decode().splitlines()
+        warnings += [f"images.txt: {line[2:]}" for line in image_lines if line.startswith(NOT_A_REFERENCE)]
+        return Bundle(files, tuple(report for _, report, _ in steps), _since(began), tuple(dict.fromkeys(warnings)))
+
+
+def _assemble_files(made: list[tuple[Component, ComponentFiles]], failed: Mapping[str, str], context: BundleContext) -> dict[str, bytes]:
+    """Every file by path, in the order of paths.
+
+    ``incomplete.txt`` names the components that failed, so that the others do not pass for the whole bundle.
+    """
+    files = {f"{component.id}/{path}": content for component, result in made for path, content in result.files.items()}
+    titles = [(component, context.charts[component.id].title or component.id) for component, _ in made]
+    variables = template_variables.bundle_variables(context.variables, titles, context.recipe)
+    for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:
+        if file.kind != template_sets.TEXT:
+            raise InvalidData(f"{context.templates.name(file.template)}: at the top of a bundle there are texts only")
+        if component_files.is_required(file, variables):
+            files[file.target] = component_files.fill_text_file(file, variables, context.templates)
+    files["recipe.yaml"] = formats.to_yaml(context.recipe.to_tree(context=True)).encode()
+    variables_of_made = ((component, result.image_variables) for component, result in made)
+    files["images.txt"] = format_image_list(variables_of_made, context.charts, context.options.registry).encode()
+    if failed:
+        lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
+        files["incomplete.txt"] = "".join(["These components could not be made and are missing here:\n", *lines]).encode()
+    files = dict(sorted(files.items()))
+    files[CHECKSUMS] = format_checksums(files)
+    return dict(sorted(files.items()))
+
+
+def _since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)

@@ -1,14 +1,14 @@
-"""Which components a bundle has, and in which order.
+"""Which components a bundle has, and in which order they are installed.
 
-Knows recipes, entries of components and what one needs of another; must not know templates or files. What it gives can be made; what cannot
-is refused here, before anything is written.
+Knows recipes, entries of components and their dependencies; must not know templates or files. Every component of a plan can be made; what
+cannot is refused here, before anything is written.
 """
 
 from __future__ import annotations
 
-from eidos.bundle import bundle_options as forms
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.kube.labels import check_dns_label
 from eidos.model.chart import in_dependency_order
 from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
@@ -17,156 +17,159 @@ from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from eidos.bundle.bundle_options import Assignment, Options
+    from eidos.bundle.bundle_options import Assignment, BundleOptions
     from eidos.model.chart import Chart
     from eidos.model.recipe import Recipe
 
-#: What a recipe without components is about.
-DEFAULT = ("gpu-operator",)
+#: The components of a recipe that names none.
+DEFAULT_COMPONENTS = ("gpu-operator",)
 
 _SCHEMES = ("https://", "http://", "oci://")
 
 
-class Plan(Record):
-    """The components in the order in which they are installed; ``options`` are those that concern them; ``notes`` what was decided."""
+class InstallPlan(Record):
+    """The components in the order of their installation; ``options`` are those that apply to them."""
 
     components: tuple[Component, ...]
-    options: Options
+    options: BundleOptions
     warnings: tuple[str, ...] = ()
 
 
-def plan(recipe: Recipe, charts: Mapping[str, Chart], bundlers: Iterable[str] | None, options: Options) -> Plan:
-    """What is to be made of ``recipe``: the ``bundlers`` and what they depend on, or all of its components.
+def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: BundleOptions) -> InstallPlan:
+    """The components to make of ``recipe``: those that the options name and what they depend on, or all.
 
-    Raises InvalidInput for a name that nobody knows or when nothing is left, InvalidData for a recipe whose components contradict
-    ``charts`` or lack what they require.
+    Raises InvalidInput for an unknown name or when no component is left, InvalidData for a recipe whose components contradict ``charts`` or
+    lack what they require.
     """
-    said = {component.id: component for component in recipe.components}
-    for id in said:
+    specified = {component.id: component for component in recipe.components}
+    for id in specified:
         if id not in charts:
             raise InvalidData(f"the recipe's component {id!r} is not in components.yaml", did_you_mean(id, charts))
-    names = list(bundlers) if bundlers is not None else list(said) or [id for id in DEFAULT if id in charts]
+    names = options.components
+    if names is None:
+        names = tuple(specified) or tuple(id for id in DEFAULT_COMPONENTS if id in charts)
     for id in names:
         if id not in charts:
             raise InvalidInput(f"{id!r} is none of {', '.join(sorted(charts))}", did_you_mean(id, charts))
     service = recipe.request.fields().get("service", "")
-    mentioned = (*(one.component for one in options.sets), *(id for id, _, _ in options.values), *options.namespaces)
-    choices = {id for id in mentioned if id in charts and charts[id].service}
-    aliases = {id: _stands_for(charts, id, service) for id in {*names, *said, *choices}}
+    choices = {id for id in (*options.changed_components(), *options.namespaces) if id in charts and charts[id].service}
+    aliases = {id: _resolve_choice(charts, id, service) for id in {*names, *specified, *choices}}
     for old, new in aliases.items():
-        if old != new and old in said:
-            # What the recipe says of the choice, it says of what was chosen.
-            before = said.pop(old)
-            chart = charts[new]
-            mine = said.get(new)
-            chosen = Component(new, chart.chart, chart.repository, chart.version, chart.namespace, chart.depends, before.values, before.why)
-            said[new] = mine or chosen
-    wanted = list(dict.fromkeys(aliases[id] for id in names))
-    options, dropped = _without_dropped(options, charts, aliases)
-    depends = {id: tuple(dict.fromkeys(_stands_for(charts, name, service) for name in _depends(said.get(id), charts[id]))) for id in charts}
-    idle = [id for id in dropped if id not in in_dependency_order(wanted, depends)]
-    wanted = [id for id in wanted if id not in dropped]
-    present = in_dependency_order(wanted, depends, dropped)
+        if old != new and old in specified:
+            # What the recipe says of the choice applies to the component that was chosen.
+            choice, chart = specified.pop(old), charts[new]
+            chosen = Component(new, chart.chart, chart.repository, chart.version, chart.namespace, chart.depends, choice.values, choice.why)
+            specified.setdefault(new, chosen)
+    options, excluded = _split_excluded(options, charts, aliases)
+    depends = {
+        id: tuple(dict.fromkeys(_resolve_choice(charts, name, service) for name in _depends(specified.get(id), charts[id])))
+        for id in charts
+    }
+    required = list(dict.fromkeys(aliases[id] for id in names))
+    redundant = [id for id in excluded if id not in in_dependency_order(required, depends)]
+    required = [id for id in required if id not in excluded]
+    present = in_dependency_order(required, depends, excluded)
     order = in_dependency_order(
-        wanted, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, dropped
+        required, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, excluded
     )
     if not order:
         raise InvalidInput("no component is left to make", "leave out --set COMPONENT:enabled=false, or name components with --bundlers")
-    components = tuple(_component(id, said.get(id), charts[id], options, depends[id]) for id in order)
+    components = tuple(_component(id, specified.get(id), charts[id], options, depends[id]) for id in order)
     for component in components:
-        _check_required(recipe, charts[component.id])
-    for id, what in (*((said.component, "--set") for said in options.sets), *((id, "--values") for id, _, _ in options.values)):
-        _check_made(id, what, order, dropped, charts)
-    for id in options.namespaces:
-        if id:
-            _check_made(id, "--namespace", order, dropped, charts)
-    needed = [f"{id} needs {name}, which is left out" for id in order for name in depends[id] if name in dropped]
-    needless = [f"{id} is to be left out, and was not in this bundle anyway" for id in idle]
-    return Plan(components, options, (*needed, *needless))
+        _check_requirements(recipe, charts[component.id])
+    mentions = [(assignment.component, "--set") for assignment in options.assignments]
+    mentions += [(overlay.component, "--values") for overlay in options.values]
+    mentions += [(id, "--namespace") for id in options.namespaces if id]
+    for id, flag in mentions:
+        if id not in order and id not in excluded:
+            raise _not_in_bundle(id, flag, order, charts)
+    missing = [f"{id} needs {name}, which is left out" for id in order for name in depends[id] if name in excluded]
+    needless = [f"{id} is to be left out, and was not in this bundle anyway" for id in redundant]
+    return InstallPlan(components, options, (*missing, *needless))
 
 
 def _depends(component: Component | None, chart: Chart) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*chart.depends, *(component.depends if component else ()))))
 
 
-def _stands_for(charts: Mapping[str, Chart], id: str, service: str) -> str:
-    """The entry that is meant by ``id`` on a service."""
+def _resolve_choice(charts: Mapping[str, Chart], id: str, service: str) -> str:
+    """The component that ``id`` means on a service."""
     chart = charts.get(id)
     if chart is None or not chart.service:
         return id
-    found = chart.service.get(service)
-    if found is None:
-        known = ", ".join(chart.service)
-        what = f"{service!r} is none of them" if service else "the recipe was not asked for a service"
-        raise InvalidData(f"{id} depends on the service ({known}), and {what}", "make the recipe with --service")
-    if found not in charts:
-        raise InvalidData(f"{id} is {found!r} on {service}, and components.yaml has no such entry", did_you_mean(found, charts))
-    return found
+    component = chart.service.get(service)
+    if component is None:
+        services = ", ".join(chart.service)
+        problem = f"{service!r} is none of them" if service else "the recipe was not asked for a service"
+        raise InvalidData(f"{id} depends on the service ({services}), and {problem}", "make the recipe with --service")
+    if component not in charts:
+        raise InvalidData(f"{id} is {component!r} on {service}, and components.yaml has no such entry", did_you_mean(component, charts))
+    return component
 
 
-def _without_dropped(options: Options, charts: Mapping[str, Chart], aliases: Mapping[str, str]) -> tuple[Options, tuple[str, ...]]:
-    """The options without ``enabled=…``, with what a name stands for in its place, and the components that are dropped."""
-    kept: list[Assignment] = []
-    dropped: dict[str, None] = {}
-    for said in options.sets:
-        id = aliases.get(said.component, said.component)
+def _split_excluded(
+    options: BundleOptions, charts: Mapping[str, Chart], aliases: Mapping[str, str]
+) -> tuple[BundleOptions, tuple[str, ...]]:
+    """The options with every choice resolved and without ``enabled=…``, and the components that are excluded."""
+    assignments: list[Assignment] = []
+    excluded: dict[str, None] = {}
+    for assignment in options.assignments:
+        id = aliases.get(assignment.component, assignment.component)
         if id not in charts:
-            raise InvalidInput(f"--set {said}: there is no component {id!r}", did_you_mean(id, charts))
-        if said.path != "enabled":
-            kept.append(replace(said, component=id))
-        elif said.value not in ("true", "false"):
-            raise InvalidInput(f"--set {said}: {said.value!r} is neither true nor false")
-        elif said.value == "false":
-            dropped[id] = None
+            raise InvalidInput(f"--set {assignment}: there is no component {id!r}", did_you_mean(id, charts))
+        if assignment.path != "enabled":
+            assignments.append(replace(assignment, component=id))
+        elif assignment.value not in ("true", "false"):
+            raise InvalidInput(f"--set {assignment}: {assignment.value!r} is neither true nor false")
+        elif assignment.value == "false":
+            excluded[id] = None
         else:
-            dropped.pop(id, None)
-    values = tuple((aliases.get(id, id), tree, where) for id, tree, where in options.values)
-    spaces = {aliases.get(id, id): space for id, space in options.namespaces.items()}
-    return replace(options, sets=tuple(kept), values=values, namespaces=spaces), tuple(dropped)
+            excluded.pop(id, None)
+    values = tuple(replace(overlay, component=aliases.get(overlay.component, overlay.component)) for overlay in options.values)
+    namespaces = {aliases.get(id, id): namespace for id, namespace in options.namespaces.items()}
+    return replace(options, assignments=tuple(assignments), values=values, namespaces=namespaces), tuple(excluded)
 
 
-def _check_made(id: str, what: str, order: tuple[str, ...], dropped: tuple[str, ...], charts: Mapping[str, Chart]) -> None:
-    if id in order or id in dropped:
-        return
+def _not_in_bundle(id: str, flag: str, order: tuple[str, ...], charts: Mapping[str, Chart]) -> InvalidInput:
     if id in charts:
-        raise InvalidInput(f"{what} {id}: {id} is not in this bundle, which has {', '.join(order)}", f"add it with --bundlers {id}")
-    raise InvalidInput(f"{what} {id}: there is no component {id!r}", did_you_mean(id, order))
+        return InvalidInput(f"{flag} {id}: {id} is not in this bundle, which has {', '.join(order)}", f"add it with --bundlers {id}")
+    return InvalidInput(f"{flag} {id}: there is no component {id!r}", did_you_mean(id, order))
 
 
-def _component(id: str, said: Component | None, chart: Chart, options: Options, depends: tuple[str, ...]) -> Component:
-    """The recipe's component where it says something, the entry's fields where it does not; what could trick a shell or Helm is refused."""
-    said = said or Component(id, "", "", "", "")
-    found = {field: getattr(said, field) or getattr(chart, field) for field in ("chart", "repository", "version")}
-    namespace = options.namespaces.get(id) or options.namespaces.get("") or said.namespace or chart.namespace
+def _component(id: str, specified: Component | None, chart: Chart, options: BundleOptions, depends: tuple[str, ...]) -> Component:
+    """The recipe's component, the entry's fields where it has none. What could trick a shell or Helm is refused."""
+    specified = specified or Component(id, "", "", "", "")
+    fields = {field: getattr(specified, field) or getattr(chart, field) for field in ("chart", "repository", "version")}
+    namespace = options.namespaces.get(id) or options.namespaces.get("") or specified.namespace or chart.namespace
     try:
-        forms.namespace(id)
-        forms.namespace(namespace)
+        check_dns_label(id, "namespace")
+        check_dns_label(namespace, "namespace")
     except EidosError as fault:
         raise InvalidData(f"component {id!r}: {fault.message}", fault.hint) from fault
     if id in RESERVED:
         raise InvalidData(f"no component can have the id {id!r}: templates for all of them lie there")
-    for field, text in found.items():
+    for field, text in fields.items():
         if text.startswith("-") or not text.isprintable() or " " in text:
             raise InvalidData(f"component {id}: {field}: {text[:80]!r} cannot be one")
-    if found["chart"] and not found["repository"].startswith(_SCHEMES):
-        raise InvalidData(f"component {id}: repository: {found['repository'][:80]!r} is no URL", f"it begins with {', '.join(_SCHEMES)}")
-    if found["chart"] and not found["version"]:
-        raise InvalidData(f"component {id}: the recipe names no version of the chart {found['chart']}, and neither does components.yaml")
-    return replace(said, id=id, namespace=namespace, depends=depends, **found)
+    if fields["chart"] and not fields["repository"].startswith(_SCHEMES):
+        raise InvalidData(f"component {id}: repository: {fields['repository'][:80]!r} is no URL", f"it begins with {', '.join(_SCHEMES)}")
+    if fields["chart"] and not fields["version"]:
+        raise InvalidData(f"component {id}: the recipe names no version of the chart {fields['chart']}, and neither does components.yaml")
+    return replace(specified, id=id, namespace=namespace, depends=depends, **fields)
 
 
-def _check_required(recipe: Recipe, chart: Chart) -> None:
-    have = {
+def _check_requirements(recipe: Recipe, chart: Chart) -> None:
+    paths = {
         f"{measurement.type}.{subtype.name}.{key}"
         for measurement in recipe.measurements
         for subtype in measurement.subtypes
         for key, value in subtype.data.items()
         if value != ""
     }
-    missing = [path for path in chart.requires if path not in have]
+    missing = [path for path in chart.requires if path not in paths]
     if missing:
         types = ", ".join(dict.fromkeys(TYPES.values()))
-        hint = did_you_mean(missing[0], have, f"a recipe has readings of {types}; 'eidos recipe' writes one that has these")
+        hint = did_you_mean(missing[0], paths, f"a recipe has readings of {types}; 'eidos recipe' writes one that has these")
         raise InvalidData(f"{chart.id} needs {' and '.join(missing)}, which the recipe does not have", hint)

@@ -1,8 +1,8 @@
-"""Where images and charts come from, and how to take them from a mirror.
+"""References to images and charts, moved to a mirror.
 
-Knows the form of references (host, path, tag) and the keys that hold them; must not know any chart. A mirror keeps the path and replaces
-the host: ``nvcr.io/nvidia/driver:1`` is ``mirror.example.com/x/nvidia/driver:1`` on ``mirror.example.com/x``. Charts are taken from it as
-OCI artifacts, which is the one form in which a registry of images holds charts.
+Knows the form of references (host, path, tag) and the keys that hold them; must not know any chart. A mirror preserves the path and
+replaces the host: ``nvcr.io/nvidia/driver:1`` is ``mirror.example.com/x/nvidia/driver:1`` on ``mirror.example.com/x``. Charts are pulled
+from it as OCI artifacts, the one form in which a registry of images stores charts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ KEYS = frozenset(("image", "repository", "registry"))
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]")
 
 
-def check(mirror: str) -> str:
-    """A mirror as it was given, without a slash at its end; InvalidInput when it is none.
+def parse_registry(mirror: str) -> str:
+    """A mirror, without a slash at its end. Raises InvalidInput.
 
-    >>> check("mirror.example.com/x/")
+    >>> parse_registry("mirror.example.com/x/")
     'mirror.example.com/x'
     """
     text = mirror.rstrip("/")
@@ -41,7 +41,7 @@ _PART = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 def is_host(word: str) -> bool:
-    """Whether the first part of a reference names a host, as container runtimes tell: it has a dot or a colon, or is localhost.
+    """Whether the first part of a reference is a host, by the rule of container runtimes: it has a dot or a colon, or is localhost.
 
     >>> is_host("nvcr.io"), is_host("localhost"), is_host("library")
     (True, True, False)
@@ -49,11 +49,11 @@ def is_host(word: str) -> bool:
     return word == "localhost" or (("." in word or ":" in word) and set(word) <= _HOST)
 
 
-def image(reference: str, mirror: str) -> str:
-    """An image, or a part of one that begins with the host, on the mirror; as it is without a mirror.
+def mirror_image(reference: str, mirror: str) -> str:
+    """An image, or a part of one that begins with the host, on the mirror; unchanged without a mirror.
 
-    >>> image("nvcr.io/nvidia/driver:1", "mirror.example.com/x"), image("quay.io", "mirror.example.com"), image("busybox", "m.example.com")
-    ('mirror.example.com/x/nvidia/driver:1', 'mirror.example.com', 'm.example.com/library/busybox')
+    >>> [mirror_image(reference, "m.example.com/x") for reference in ("nvcr.io/nvidia/driver:1", "quay.io", "busybox")]
+    ['m.example.com/x/nvidia/driver:1', 'm.example.com/x', 'm.example.com/x/library/busybox']
     """
     if not mirror or reference == mirror or reference.startswith(f"{mirror}/"):
         return reference
@@ -62,14 +62,14 @@ def image(reference: str, mirror: str) -> str:
         return f"{mirror}/{path}"
     if not slash and "." in host and ":" not in host:
         return mirror
-    # Docker Hub's own images have no host, and those of nobody in particular no path either.
+    # Images of Docker Hub have no host, and its official images no path either.
     return f"{mirror}/{reference}" if slash else f"{mirror}/library/{reference}"
 
 
-def repository(url: str, mirror: str) -> str:
-    """The repository of a chart, on the mirror; as it is without a mirror.
+def mirror_repository(url: str, mirror: str) -> str:
+    """The repository of a chart, on the mirror; unchanged without a mirror.
 
-    >>> repository("https://helm.ngc.nvidia.com/nvidia", "mirror.example.com/x"), repository("oci://ghcr.io/a/b", "")
+    >>> mirror_repository("https://helm.ngc.nvidia.com/nvidia", "mirror.example.com/x"), mirror_repository("oci://ghcr.io/a/b", "")
     ('oci://mirror.example.com/x/nvidia', 'oci://ghcr.io/a/b')
     """
     if not mirror:
@@ -78,15 +78,15 @@ def repository(url: str, mirror: str) -> str:
     return f"oci://{mirror}/{path}" if path else f"oci://{mirror}"
 
 
-def rewrite(tree: Any, mirror: str, key: str = "") -> Any:
+def mirror_tree(tree: Any, mirror: str, key: str = "") -> Any:
     """A tree in which every text under one of :data:`KEYS` that begins with a host is on the mirror."""
     if isinstance(tree, dict):
-        rewritten = {name: rewrite(value, mirror, name) for name, value in tree.items()}
+        mirrored = {name: mirror_tree(value, mirror, name) for name, value in tree.items()}
         if isinstance(tree.get("image"), str) and "name" in tree and "repository" not in tree:  # a container: Docker Hub needs no host
-            rewritten["image"] = image(tree["image"], mirror)
-        return rewritten
+            mirrored["image"] = mirror_image(tree["image"], mirror)
+        return mirrored
     if isinstance(tree, list):
-        return [rewrite(item, mirror, key) for item in tree]
+        return [mirror_tree(item, mirror, key) for item in tree]
     if (
         isinstance(tree, str)
         and key in KEYS
@@ -94,5 +94,5 @@ def rewrite(tree: Any, mirror: str, key: str = "") -> Any:
         and is_host(tree.partition("/")[0])
         and "/" in tree + ("/" if key == "registry" else "")
     ):
-        return image(tree, mirror)
+        return mirror_image(tree, mirror)
     return tree

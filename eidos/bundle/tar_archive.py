@@ -1,9 +1,9 @@
-"""A bundle as one file: tar, compressed with gzip, the same bytes every time.
+"""A bundle as a tar.gz archive, the same bytes every time.
 
-Knows both formats (POSIX.1-1988 ustar; RFC 1952); must not know what is in a bundle. Nothing in an archive tells when, by whom or where it
-was made. What is read is never written anywhere: the reader gives names, modes and contents, in memory and bounded; names that lead out of
-the archive, links, devices and everything else that is neither a file nor a folder are faults that it names. ``tarfile`` would read all of
-that, too, and 30 ms of imports besides; what we do not read cannot be misread.
+Knows both formats (POSIX.1-1988 ustar; RFC 1952); must not know what is in a bundle. An archive does not record when, by whom or where it
+was made. The reader returns paths, modes and contents, in memory and bounded; nothing is unpacked. Paths that leave the archive, links,
+devices and everything else that is neither a file nor a folder are reported as what they are. ``tarfile`` takes 30 ms to import, and
+reads many formats that a bundle never has.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: The folder in which everything lies, so that unpacking makes no mess.
+#: The folder that contains all files, so that unpacking adds one entry to the current folder.
 ROOT = "bundle/"
 
-#: The most that is read: bytes of the compressed and of the whole file, bytes of one file, entries.
-PACKED, UNPACKED, FILE, ENTRIES = 64 << 20, 256 << 20, 32 << 20, 20_000
+#: Limits of what is read: bytes of the archive, compressed and not, bytes of one file, and number of entries.
+MAX_COMPRESSED_BYTES, MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_ENTRIES = 64 << 20, 256 << 20, 32 << 20, 20_000
 
 _BLOCK = 512
 _REGULAR, _FOLDER = (b"0", b"\0"), b"5"
@@ -34,7 +34,7 @@ _GZIP = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03"
 
 
 class Member(Record):
-    """One entry: its path as it stands there, its mode, its content, and what it is where it is no file ("" for a file, "folder")."""
+    """One entry: its path as it is written, its mode and content, and its ``kind``: "" for a file, "folder", or what else it is."""
 
     path: str
     mode: int
@@ -42,18 +42,18 @@ class Member(Record):
     kind: str = ""
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
+def pack_tar_gz(files: Mapping[str, bytes]) -> bytes:
     """The archive of a bundle's files. Raises InvalidData for a path that is too long for the format."""
     blocks = []
     folders: set[str] = set()
     for path in sorted(files):
-        whole = ROOT + path
-        for end in (at for at, char in enumerate(whole, 1) if char == "/"):
-            if whole[:end] not in folders:
-                folders.add(whole[:end])
-                blocks.append(_header(whole[:end], 0o755, 0, _FOLDER))
+        full_path = ROOT + path
+        for end in (index for index, char in enumerate(full_path, 1) if char == "/"):
+            if full_path[:end] not in folders:
+                folders.add(full_path[:end])
+                blocks.append(_header(full_path[:end], 0o755, 0, _FOLDER))
         content = files[path]
-        blocks += [_header(whole, mode_of(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
+        blocks += [_header(full_path, mode_of(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
     blocks.append(b"\0" * 2 * _BLOCK)
     data = b"".join(blocks)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -75,40 +75,40 @@ def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
 
 
-def is_archive(data: bytes) -> bool:
-    """Whether the first bytes of a file are those of gzip."""
+def is_gzip(data: bytes) -> bool:
+    """Whether data begins as a gzip file does."""
     return data[:2] == _GZIP[:2]
 
 
-def unpack(data: bytes, name: str) -> Iterator[Member]:
-    """The entries of an archive, in its order. Raises IntegrityError for what is none, is cut off, or is larger than anything of ours."""
-    text = _inflate(data, name)
-    at = count = 0
+def read_members(data: bytes, name: str) -> Iterator[Member]:
+    """The entries of an archive, in its order. Raises IntegrityError for data in another format, or cut off, or above the limits."""
+    archive = _inflate(data, name)
+    offset = count = 0
     while True:
-        header = text[at : at + _BLOCK]
+        header = archive[offset : offset + _BLOCK]
         if len(header) < _BLOCK:
             raise IntegrityError(f"{name}: the archive is cut off")
         if not header.strip(b"\0"):
-            if text[at:].strip(b"\0"):
+            if archive[offset:].strip(b"\0"):
                 raise IntegrityError(f"{name}: something follows the end of the archive")
             return
         count += 1
-        if count > ENTRIES:
-            raise IntegrityError(f"{name}: more than {ENTRIES:,} entries")
+        if count > MAX_ENTRIES:
+            raise IntegrityError(f"{name}: more than {MAX_ENTRIES:,} entries")
         total = sum(header) - sum(header[148:156]) + 8 * 32
         if _octal(header[148:156], name) != total:
             raise IntegrityError(f"{name}: entry {count} has a header that is damaged, or this is no tar archive")
         size = _octal(header[124:136], name)
-        if size > FILE:
-            raise IntegrityError(f"{name}: entry {count} is larger than {FILE >> 20} MiB")
-        at += _BLOCK
-        content = text[at : at + size]
+        if size > MAX_FILE_BYTES:
+            raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
+        offset += _BLOCK
+        content = archive[offset : offset + size]
         if len(content) < size:
             raise IntegrityError(f"{name}: the archive is cut off")
-        padding = text[at + size : at + size + -size % _BLOCK]
+        padding = archive[offset + size : offset + size + -size % _BLOCK]
         if padding.strip(b"\0"):
             raise IntegrityError(f"{name}: something stands behind the content of entry {count}")
-        at += size + len(padding)
+        offset += size + len(padding)
         yield _member(header, bytes(content), name)
 
 
@@ -135,22 +135,22 @@ def _octal(field: bytes, name: str) -> int:
 def _inflate(data: bytes, name: str) -> bytes:
     inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        text = inflater.decompress(data, UNPACKED + 1)
+        archive = inflater.decompress(data, MAX_ARCHIVE_BYTES + 1)
     except zlib.error as fault:
         raise IntegrityError(f"{name}: the archive is damaged") from fault
-    if len(text) > UNPACKED:
-        raise IntegrityError(f"{name}: more than {UNPACKED >> 20} MiB when unpacked")
+    if len(archive) > MAX_ARCHIVE_BYTES:
+        raise IntegrityError(f"{name}: more than {MAX_ARCHIVE_BYTES >> 20} MiB when unpacked")
     if not inflater.eof:
         raise IntegrityError(f"{name}: the archive is cut off")
     if inflater.unused_data:
         raise IntegrityError(f"{name}: something follows the end of the archive")
-    return text
+    return archive
 
 
-def relative(path: str) -> str | None:
-    """A path of an archive below its one folder; None for one that leads elsewhere.
+def relative_path(path: str) -> str | None:
+    """The path of an entry below the archive's one folder; None for one that leaves it.
 
-    >>> relative("bundle/gpu-operator/values.yaml"), relative("./bundle/a"), relative("bundle/../../etc/passwd"), relative("/etc/passwd")
-    ('gpu-operator/values.yaml', None, None, None)
+    >>> [relative_path(path) for path in ("bundle/gpu-operator/values.yaml", "./bundle/a", "bundle/../../etc/passwd", "/etc/passwd")]
+    ['gpu-operator/values.yaml', None, None, None]
     """
     return path[len(ROOT) :] if path.startswith(ROOT) and is_inside(path.rstrip("/")) else None

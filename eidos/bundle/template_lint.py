@@ -1,13 +1,15 @@
-"""Whether templates can be trusted: every fault in them, each with its place.
+"""Checks templates of bundles, and locates every fault in them.
 
-Knows what a set of templates must be like; must not know any component. Scripts are held against ``bash -n`` and shellcheck, with sample
-values in place of their placeholders, where the machine has these programs; where it has not, that is said, and nothing is called clean.
+Knows the form of a set of templates; must not know any component. Scripts are checked with ``bash -n`` and shellcheck, with sample values
+in place of their placeholders; a warning says which of these programs the machine lacks.
 
 >>> from eidos.bundle.template_sets import Templates
 >>> index = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1", "files": [{"template": "README.md"}]}
 >>> [
 ...     str(fault)
-...     for fault in lint(Templates({"x/bundle.yaml": [index], "x/README.md": "@{image.drver} @{componet.id}"}), ["x"], shell=False)
+...     for fault in lint_templates(
+...         Templates({"x/bundle.yaml": [index], "x/README.md": "@{image.drver} @{componet.id}"}), ["x"], shell=False
+...     )
 ... ]
 ["templates/bundles/x/README.md:1: error: nothing has the name 'componet.id' [unknown-name]"]
 """
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from typing import Any
 
-    from eidos.bundle.template_sets import File, Templates
+    from eidos.bundle.template_sets import TemplateFile, Templates
 
-#: Names that are always there, or may be; see :mod:`eidos.bundle.variables`.
-_EXACT = (
+#: Variables of every component; see :mod:`eidos.bundle.template_variables`.
+_SHARED = (
     *("driver.version", "cuda-version", "cuda-version.tag", "request", "uncovered", "registry", "eidos.version"),
     *(f"recipe.{name}" for name in ("timestamp", "version", "digest", "title")),
     *(f"query.{name}" for name in ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")),
@@ -44,60 +46,62 @@ _COMPONENT = (
 )
 _BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
 
-#: Subtypes of readings; what keys they have is the recipe's.
+#: Subtypes of readings; their keys depend on the recipe.
 _READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub.", "kmod.", "release.", "sysctl.")
 
-#: What a program may take for one script.
+#: The time limit of a program for one script.
 TIMEOUT_S = 60
 
 
-def lint(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[LintIssue]:
-    """What is wrong with every set of templates, by place; ``components`` are the ids that components.yaml has."""
+def lint_templates(templates: Templates, components: Collection[str], *, shell: bool = True) -> list[LintIssue]:
+    """The faults of every set of templates, by location; ``components`` are the ids in components.yaml."""
     faults: list[LintIssue] = []
     scripts: list[tuple[str, str]] = []
     for id in templates.ids():
-        faults += _set(templates, id, components, scripts)
+        faults += _lint_set(templates, id, components, scripts)
     if shell:
-        faults += _shell(scripts)
+        faults += _lint_scripts(scripts)
     return deduplicated(faults)
 
 
-def _set(templates: Templates, id: str, components: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
+def _lint_set(templates: Templates, id: str, components: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     path = f"{id}/{template_sets.INDEX}"
-    place = templates.name(path)
+    index_name = templates.name(path)
     if id not in template_sets.RESERVED and id not in components:
-        yield LintIssue(ERROR, "unknown-component", place, f"there is no component {id!r}", did_you_mean(id, components) or "")
+        yield LintIssue(ERROR, "unknown-component", index_name, f"there is no component {id!r}", did_you_mean(id, components) or "")
     try:
         index = templates.documents(path)[0]
-        found = template_sets.read(templates, id)
+        template_set = template_sets.read_template_set(templates, id)
     except (EidosError, IndexError) as fault:
         message = fault.message if isinstance(fault, EidosError) else "it is empty"
-        yield LintIssue(ERROR, "form", place, message.removeprefix(f"{place}: "), getattr(fault, "hint", "") or "")
+        yield LintIssue(ERROR, "form", index_name, message.removeprefix(f"{index_name}: "), getattr(fault, "hint", "") or "")
         return
     for key in index:
         if key not in template_sets.KEYS:
-            yield LintIssue(ERROR, "unknown-key", f"{place}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or "")
+            yield LintIssue(
+                ERROR, "unknown-key", f"{index_name}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or ""
+            )
     for number, item in enumerate(index.get("files") or []):
         for key in item:
             if key not in template_sets.FILE_KEYS:
                 hint = did_you_mean(key, template_sets.FILE_KEYS) or ""
-                yield LintIssue(ERROR, "unknown-key", f"{place}: files[{number}].{key}", "nothing reads this key", hint)
-    known = _names(templates, id, index)
+                yield LintIssue(ERROR, "unknown-key", f"{index_name}: files[{number}].{key}", "nothing reads this key", hint)
+    known = _variables(templates, id, index)
     used = set()
-    for file in found.files:
+    for file in template_set.files:
         used.add(file.template)
-        yield from _file(templates, file, known, scripts)
+        yield from _lint_file(templates, file, known, scripts)
         if file.when and not _is_known(file.when, known):
             message = f"nothing has the name {file.when!r}"
-            yield LintIssue(ERROR, "unknown-name", f"{place}: {file.target}.when", message, did_you_mean(file.when, known) or "")
+            yield LintIssue(ERROR, "unknown-name", f"{index_name}: {file.target}.when", message, did_you_mean(file.when, known) or "")
     for other in templates.contents:
         if other.startswith(f"{id}/") and other not in used and other != path:
-            yield LintIssue(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {place}")
+            yield LintIssue(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {index_name}")
 
 
-def _names(templates: Templates, id: str, index: dict[str, Any]) -> set[str]:
-    """The names that templates of a set may use, other than readings and values."""
-    known = {*_EXACT, *(_BUNDLE if id == template_sets.ALL else _COMPONENT)}
+def _variables(templates: Templates, id: str, index: dict[str, Any]) -> set[str]:
+    """The variables that templates of a set may use, other than readings and values."""
+    known = {*_SHARED, *(_BUNDLE if id == template_sets.ALL else _COMPONENT)}
     trees = [index]
     if index.get("extends"):
         trees += templates.documents(f"{index['extends']}/{template_sets.INDEX}")[:1]
@@ -113,8 +117,8 @@ def _is_known(name: str, known: Collection[str]) -> bool:
     return name in known or name.startswith((*_READINGS, "values."))
 
 
-def _file(templates: Templates, file: File, known: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
-    place = templates.name(file.template)
+def _lint_file(templates: Templates, file: TemplateFile, known: Collection[str], scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
+    name = templates.name(file.template)
     used: list[tuple[str, int, str]] = []
     try:
         if file.kind == template_sets.DATA:
@@ -127,22 +131,24 @@ def _file(templates: Templates, file: File, known: Collection[str], scripts: lis
             parts = templates.parts(file.template)
             used = [(part.name, part.line, "") for part in parts if not isinstance(part, str)]
             if file.target.endswith(".sh"):
-                problems = _misplaced(templates.source(file.template))
-                used = [(name, line, problem) for (name, line, _), problem in zip(used, problems)]
-                scripts.append((place, fill_text(file.target, parts, _Samples())))
+                problems = _position_problems(templates.source(file.template))
+                used = [(variable, line, problem) for (variable, line, _), problem in zip(used, problems)]
+                scripts.append((name, fill_text(file.target, parts, _Samples())))
     except EidosError as fault:
-        message = fault.message.removeprefix(f"{place}: ").removeprefix(f"{place}, ")
-        yield LintIssue(ERROR, "syntax", place, message, fault.hint or "")
+        message = fault.message.removeprefix(f"{name}: ").removeprefix(f"{name}, ")
+        yield LintIssue(ERROR, "syntax", name, message, fault.hint or "")
         return
-    for name, line, misplaced in used:
-        if not _is_known(name, known) and not (name.startswith("setting.") and file.template.startswith(f"{template_sets.EVERY}/")):
-            yield LintIssue(ERROR, "unknown-name", f"{place}:{line}", f"nothing has the name {name!r}", did_you_mean(name, known) or "")
-        if misplaced:
-            yield LintIssue(ERROR, "misplaced", f"{place}:{line}", misplaced)
+    for variable, line, problem in used:
+        if not _is_known(variable, known) and not (variable.startswith("setting.") and file.template.startswith(f"{template_sets.EVERY}/")):
+            yield LintIssue(
+                ERROR, "unknown-name", f"{name}:{line}", f"nothing has the name {variable!r}", did_you_mean(variable, known) or ""
+            )
+        if problem:
+            yield LintIssue(ERROR, "misplaced", f"{name}:{line}", problem)
 
 
-def _misplaced(script: str) -> Iterator[str]:
-    """For each placeholder of a script what is wrong with its position, or "": it makes words of its own, so one must be able to begin."""
+def _position_problems(script: str) -> Iterator[str]:
+    """For each placeholder of a script what is wrong with its position, or "": it becomes words, so a word must be able to begin there."""
     from eidos.templates.template_syntax import placeholder_offsets
 
     for offset in placeholder_offsets(script):
@@ -159,38 +165,38 @@ def _misplaced(script: str) -> Iterator[str]:
 
 
 class _Samples(dict[str, str]):
-    """A value for every name, so that a script can be read whole."""
+    """A value for every name, so that a script can be parsed."""
 
     def get(self, key: str, default: Any = None) -> Any:  # a mapping's signature
         """A word."""
         return "sample"
 
 
-def _shell(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
-    """What bash and shellcheck say of scripts."""
+def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
+    """The faults that bash and shellcheck report."""
     import shutil
 
     for program, arguments in (("bash", ["-n"]), ("shellcheck", ["--shell=bash", "--format=gcc", "-"])):
-        found = shutil.which(program)
-        if found is None:
+        path = shutil.which(program)
+        if path is None:
             if scripts:
                 yield LintIssue(
                     WARNING, f"no-{program}", "templates", f"{program} is not here, so no script was held against it", f"install {program}"
                 )
             continue
-        for place, content in scripts:
-            yield from _check_script(place, content, program, (found, *arguments))
+        for name, content in scripts:
+            yield from _lint_script(name, content, program, (path, *arguments))
 
 
-def _check_script(path: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[LintIssue]:
+def _lint_script(name: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[LintIssue]:
     result = run_program(Command(command, content.encode()), time.monotonic() + TIMEOUT_S)
     if result.outcome != EXITED:
         why = result.start_error or (f"timed out after {TIMEOUT_S} seconds" if result.outcome == TIMED_OUT else "it printed too much")
-        yield LintIssue(WARNING, program, path, f"{program} did not run: {why}")
+        yield LintIssue(WARNING, program, name, f"{program} did not run: {why}")
         return
     output = result.output + result.errors
     for line in output.decode(errors="backslashreplace").splitlines() if result.status else []:
         # "-:12:3: warning: … [SC2086]" and "bash: line 12: …"
         where, _, message = line.partition(": ")
         number = where.split(":")[1] if where.count(":") > 1 else message.partition(":")[0].removeprefix("line ")
-        yield LintIssue(ERROR, program, f"{path}:{number}" if number.isdigit() else path, message)
+        yield LintIssue(ERROR, program, f"{name}:{number}" if number.isdigit() else name, message)

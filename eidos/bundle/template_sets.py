@@ -1,8 +1,8 @@
 """Which templates a component has.
 
 Knows ``bundle.yaml`` and how folders of templates extend one another; must not know what a template says. Every folder below
-``templates/bundles/`` is a set: ``every`` is what any component gets, ``all`` is what stands at the top of a bundle, any other is named
-after its component. Folders that a user lays over the shipped ones replace single files.
+``templates/bundles/`` is a set: ``every`` is for any component without its own, ``all`` is for the top of a bundle, any other is named
+after its component. A user's folder replaces single files of the shipped ones.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from eidos.templates.text_template import parse_template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, Union
 
     from eidos.templates.placeholder import Part
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 EVERY, ALL, INDEX = "every", "all", "bundle.yaml"
 RESERVED = (EVERY, ALL)
 
-#: Where a component's values are; what is laid over them goes here, too.
+#: The file with a component's values.
 VALUES = "values.yaml"
 MANIFESTS, EXAMPLES = "manifests/", "manifests/examples/"
 
-#: What the engine writes itself, and no template may.
-OWN = ("checksums.txt", "recipe.yaml", "images.txt", "incomplete.txt")
+#: Files that the engine writes, and no template may.
+RESERVED_TARGETS = ("checksums.txt", "recipe.yaml", "images.txt", "incomplete.txt")
 
 KEYS = ("version", "recipe", "extends", "settings", "services", "versions", "files")
 FILE_KEYS = ("template", "target", "kind", "when", "example", "apply")
@@ -40,32 +41,37 @@ DATA, TEXT = "data", "text"
 _DATA_ENDINGS = (".yaml", ".yml", ".json")
 
 
-class File(Record):
-    """One file of a set: ``template`` is its path among all templates, ``target`` its place in the component's folder.
+class TemplateFile(Record):
+    """One file of a set: ``template`` is its path among all templates, ``target`` its path in the component's folder.
 
-    ``when`` is a name that must stand for something that is not empty, or the file is left out. What has ``applied`` is among the
-    manifests that scripts apply.
+    ``when`` is a variable that must be there and neither false nor empty, or the file is left out. Scripts apply the manifests that have
+    ``is_applied``.
     """
 
     template: str
     target: str
     kind: str
     when: str = ""
-    applied: bool = False
+    is_applied: bool = False
 
 
-class Templates(Record):
-    """Every template there is: path below ``templates/bundles/`` → text, or documents; ``shown`` is where a user's own lie."""
+class Templates:
+    """All templates: ``contents`` maps the path below ``templates/bundles/`` to text, or to documents that are parsed already.
 
-    contents: dict[str, Content]
-    shown: dict[str, str] = {}
+    ``user_paths`` are where those lie that do not come with eidos.
+    """
+
+    def __init__(self, contents: Mapping[str, Content], user_paths: Mapping[str, str] | None = None) -> None:
+        self.contents = contents
+        self._user_paths = user_paths or {}
+        self._documents: dict[str, list[Any]] = {}
 
     def name(self, path: str) -> str:
-        """A template's name for people."""
-        return self.shown.get(path, f"templates/bundles/{path}")
+        """A template's name in messages."""
+        return self._user_paths.get(path, f"templates/bundles/{path}")
 
     def source(self, path: str) -> str:
-        """A template as it was written."""
+        """The text of a template."""
         content = self._content(path)
         if isinstance(content, str):
             return content
@@ -74,21 +80,20 @@ class Templates(Record):
         return resources.read_text(f"templates/bundles/{path}")
 
     def documents(self, path: str) -> list[Any]:
-        """The documents of a template that is data; InvalidData with its name and line when it does not parse."""
+        """The documents of a template that is data. Raises InvalidData with its name and line."""
         content = self._content(path)
         if isinstance(content, list):
             return content
-        known: dict[str, list[Any]] = self.__dict__.setdefault("_documents", {})
-        if path not in known:
-            known[path] = split(self.source(path), self.name(path))
-        return known[path]
+        if path not in self._documents:
+            self._documents[path] = split_documents(content, self.name(path))
+        return self._documents[path]
 
     def parts(self, path: str) -> list[Part]:
-        """The parts of a template that is text; InvalidData with the line of what is wrong."""
+        """The parts of a template that is text. Raises InvalidData with the line."""
         return parse_template(self.source(path))
 
     def ids(self) -> tuple[str, ...]:
-        """The sets that there are."""
+        """The names of all sets."""
         return tuple(sorted({path.partition("/")[0] for path in self.contents if "/" in path}))
 
     def _content(self, path: str) -> Content:
@@ -97,27 +102,27 @@ class Templates(Record):
         return self.contents[path]
 
 
-def split(text: str, name: str) -> list[Any]:
-    """The documents of YAML text, which a line ``---`` sets apart; empty ones do not count."""
+def split_documents(text: str, name: str) -> list[Any]:
+    """The documents of YAML text, separated by lines ``---``; empty ones are left out. Raises InvalidData with the line."""
     from eidos import formats
 
-    found = []
+    documents = []
     lines: list[str] = []
     skipped = 0
     for number, line in enumerate([*text.split("\n"), "---"], 1):
         if line.rstrip() != "---":
             lines.append(line)
             continue
-        # Empty lines in front keep the numbers of lines right.
+        # Empty lines in front preserve the numbers of lines.
         document = formats.from_text("\n" * skipped + "\n".join(lines), name)
         skipped, lines = number, []
         if document is not None:
-            found.append(document)
-    return found
+            documents.append(document)
+    return documents
 
 
-def shipped() -> Templates:
-    """The templates that eidos carries."""
+def shipped_templates() -> Templates:
+    """The templates that come with eidos."""
     from eidos.files import resources
 
     tree = resources.load_bundle_templates()
@@ -125,58 +130,56 @@ def shipped() -> Templates:
     return Templates(tree["files"])
 
 
-def over(below: Templates, folder: str) -> Templates:
-    """A user's folder of templates laid over others, file by file. Raises NotFound, or InvalidData for what is no text."""
+def overlay_folder(templates: Templates, folder: str) -> Templates:
+    """A user's folder of templates laid over others, file by file. Raises NotFound, or InvalidData for a file that is not UTF-8."""
     import os
 
     from eidos.files import resources
 
     if not os.path.isdir(folder):
         raise NotFound(f"{folder}: there is no such folder", "it holds a folder for each component, with a bundle.yaml in it")
-    contents = dict(below.contents)
-    shown = {}
+    contents = dict(templates.contents)
+    user_paths = {}
     for name, path in resources.walk_files(folder):
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 contents[name] = file.read()
         except (OSError, UnicodeDecodeError) as fault:
             raise InvalidData(f"{path}: {getattr(fault, 'strerror', '') or 'it is not UTF-8'}") from fault
-        shown[name] = os.path.join(folder, name)
-    return Templates(contents, shown)
+        user_paths[name] = os.path.join(folder, name)
+    return Templates(contents, user_paths)
 
 
 class TemplateSet(Record):
-    """The files of one component, and the settings that its set has for it."""
+    """The files of one component, and its settings."""
 
-    id: str
-    version: str
-    files: tuple[File, ...]
+    files: tuple[TemplateFile, ...]
     settings: dict[str, Any] = {}
 
 
-def read(templates: Templates, id: str, chart_version: str = "", service: str = "") -> TemplateSet:
-    """The set of a component; one without a folder has what ``every`` has. InvalidData naming file and place.
+def read_template_set(templates: Templates, id: str, chart_version: str = "", service: str = "") -> TemplateSet:
+    """The set of a component; one without a folder has the set ``every``. Raises InvalidData with file and path.
 
-    ``versions`` of its index say more about one version of the chart, ``services`` about one service.
+    Settings of its index under ``services`` and ``versions`` win for this service, and this version of the chart.
     """
-    own = f"{id}/{INDEX}"
-    if own not in templates.contents:
+    index_path = f"{id}/{INDEX}"
+    if index_path not in templates.contents:
         if any(path.startswith(f"{id}/") for path in templates.contents):
-            raise InvalidData(f"{templates.name(own)}: there is no such file", "a folder of templates has an index")
-        own = f"{EVERY}/{INDEX}"
-    index = _index(templates, own)
+            raise InvalidData(f"{templates.name(index_path)}: there is no such file", "a folder of templates has an index")
+        index_path = f"{EVERY}/{INDEX}"
+    index = _index(templates, index_path)
     settings: dict[str, Any] = {}
-    files: dict[str, File] = {}
+    files: dict[str, TemplateFile] = {}
     base = index.text("extends")
     if base:
         if f"{base}/{INDEX}" not in templates.contents or base == id:
             raise index.error(f"there is no set {base!r}", f"write extends: {EVERY}", "extends")
-        below = _index(templates, f"{base}/{INDEX}")
-        settings.update(_settings(below, chart_version, service))
-        files.update(_files(below, base))
+        base_index = _index(templates, f"{base}/{INDEX}")
+        settings.update(_settings(base_index, chart_version, service))
+        files.update(_files(base_index, base))
     settings.update(_settings(index, chart_version, service))
-    files.update(_files(index, own.partition("/")[0]))
-    return TemplateSet(id, index.text("version"), tuple(files.values()), settings)
+    files.update(_files(index, index_path.partition("/")[0]))
+    return TemplateSet(tuple(files.values()), settings)
 
 
 def _index(templates: Templates, path: str) -> TreeReader:
@@ -197,8 +200,8 @@ def _settings(index: TreeReader, chart_version: str, service: str) -> dict[str, 
     return settings
 
 
-def _files(index: TreeReader, folder: str) -> dict[str, File]:
-    files: dict[str, File] = {}
+def _files(index: TreeReader, folder: str) -> dict[str, TemplateFile]:
+    files: dict[str, TemplateFile] = {}
     for item in index.mappings("files"):
         template = item.name("template")
         target = _target(item, template)
@@ -206,7 +209,7 @@ def _files(index: TreeReader, folder: str) -> dict[str, File]:
         if item.flag("example", False) and not target.startswith(EXAMPLES):
             raise item.error(f"an example lies below {EXAMPLES}", name="target")
         manifest = target.startswith(MANIFESTS) and not target.startswith(EXAMPLES)
-        files[target] = File(f"{folder}/{template}", target, kind, item.text("when"), manifest and item.flag("apply", True))
+        files[target] = TemplateFile(f"{folder}/{template}", target, kind, item.text("when"), manifest and item.flag("apply", True))
     return files
 
 
@@ -214,6 +217,6 @@ def _target(item: TreeReader, template: str) -> str:
     path = item.text("target") or template
     if set(path.split("/")) & {"", ".", ".."} or not path.isprintable() or "\\" in path:
         raise item.error(f"{path!r} is no path below the component's folder", name="target")
-    if path in OWN:
+    if path in RESERVED_TARGETS:
         raise item.error(f"{path} is written by eidos itself", name="target")
     return path

@@ -1,10 +1,9 @@
 r"""Which values a chart has, and of which types.
 
 Knows key paths as Helm writes them and the flat files that list a chart's; must not know any chart. A path is ``a.b[0].c``; a dot
-inside a key is ``\.``. What is listed as ``any``, or as a ``mapping`` without anything below it, is open: what stands there is the
-user's own.
+inside a key is ``\.``. What is listed as ``any``, or as a ``mapping`` without anything below it, is open: the user may set anything there.
 
->>> chart = Schema({"driver.enabled": "boolean", "env": "list", "nodeSelector": "mapping"})
+>>> chart = ValuesSchema({"driver.enabled": "boolean", "env": "list", "nodeSelector": "mapping"})
 >>> chart.type_of(parse_path("driver.enabled")), chart.type_of(parse_path("env[0].name")), chart.type_of(parse_path(r"nodeSelector.a\.b"))
 ('boolean', 'any', 'any')
 >>> chart.type_of(parse_path("driver.enbled"))
@@ -15,7 +14,7 @@ eidos.errors.InvalidInput: the chart has no value driver.enbled
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.record import Record
+from eidos.model.tree_reader import TreeReader
 from eidos.suggest import nearest
 
 TYPE_CHECKING = False
@@ -37,75 +36,71 @@ _PYTHON: dict[str, tuple[type, ...]] = {
     NUMBER: (int, float),
 }
 
-#: The largest index of a list, so that a slip of the finger makes no list of a million items.
-MOST = 10_000
+#: The largest index of a list, so that a typing error makes no list of a million items.
+MAX_INDEX = 10_000
 
 
-class Schema(Record):
+class ValuesSchema:
     """``types`` maps each key path of a chart to its type."""
 
-    types: dict[str, str]
+    def __init__(self, types: dict[str, str]) -> None:
+        self.types = types
+        self._parents: set[str] = set()
+        for text in types:
+            parts = [escape_key(str(part)) for part in parse_path(text)]
+            self._parents.update(".".join(parts[:end]) for end in range(1, len(parts)))
 
     def type_of(self, path: Path) -> str:
         """The type of the value at a path. Raises InvalidInput with the nearest path when the chart has none there."""
-        known = ""
+        key = ""
         for number, part in enumerate(path):
             if isinstance(part, int):
-                raise InvalidInput(f"{shown(path[:number])} is no list in this chart", self._hint(known))
-            known = f"{known}.{escaped(part)}" if known else escaped(part)
-            kind = self.types.get(known)
-            parent = self._is_parent(known)
-            if kind is None and not parent:
-                raise InvalidInput(f"the chart has no value {shown(path)}", self._hint(shown(path)))
+                raise InvalidInput(f"{format_path(path[:number])} is no list in this chart", self._hint(key))
+            key = f"{key}.{escape_key(part)}" if key else escape_key(part)
+            kind = self.types.get(key)
+            is_parent = key in self._parents
+            if kind is None and not is_parent:
+                raise InvalidInput(f"the chart has no value {format_path(path)}", self._hint(format_path(path)))
             if number == len(path) - 1:
-                return MAPPING if parent else kind or ANY
-            if not parent and kind in (ANY, MAPPING):
+                return MAPPING if is_parent else kind or ANY
+            if not is_parent and kind in (ANY, MAPPING):
                 return ANY
-            if not parent and kind == LIST:
+            if not is_parent and kind == LIST:
                 if not isinstance(path[number + 1], int):
-                    raise InvalidInput(f"{known} is a list, and {path[number + 1]!r} is no index", f"write {known}[0]")
+                    raise InvalidInput(f"{key} is a list, and {path[number + 1]!r} is no index", f"write {key}[0]")
                 return ANY
-            if not parent:
-                raise InvalidInput(f"the chart has no value {shown(path)}: {known} is a {kind}, with nothing below it", self._hint(known))
+            if not is_parent:
+                raise InvalidInput(f"the chart has no value {format_path(path)}: {key} is a {kind}, with nothing below it", self._hint(key))
         return ANY
 
-    def check(self, tree: Any, where: str) -> None:
-        """Raise InvalidData for the first value that the chart does not have, or that is of another type; ``where`` says whose they are."""
-        for path, value in leaves(tree):
+    def check(self, tree: Any, source: str) -> None:
+        """Raise InvalidData for the first value that the chart does not have, or that has another type; ``source`` says whose they are."""
+        for path, value in iterate_leaves(tree):
             try:
                 kind = self.type_of(path)
             except InvalidInput as fault:
-                raise InvalidData(f"{where}: {fault.message}", fault.hint) from fault
-            if not fits(value, kind):
-                raise InvalidData(f"{where}: {shown(path)}: the chart takes a {kind} here, and this is {value!r}"[:600])
-
-    def _is_parent(self, path: str) -> bool:
-        cached: set[str] | None = self.__dict__.get("_parents")
-        if cached is None:
-            cached = set()
-            for known in self.types:
-                parts = [escaped(str(part)) for part in parse_path(known)]
-                cached.update(".".join(parts[:end]) for end in range(1, len(parts)))
-            self.__dict__["_parents"] = cached
-        return path in cached
+                raise InvalidData(f"{source}: {fault.message}", fault.hint) from fault
+            if not has_type(value, kind):
+                raise InvalidData(f"{source}: {format_path(path)}: the chart takes a {kind} here, and this is {value!r}"[:600])
 
     def _hint(self, path: str) -> str | None:
-        self._is_parent("")
-        found = nearest(path, [*self.types, *self.__dict__["_parents"]])
-        return f"did you mean {found}?" if found else None
+        match = nearest(path, [*self.types, *self._parents])
+        return f"did you mean {match}?" if match else None
 
 
-def read(tree: object, name: str) -> Schema:
-    """The schema in a flat mapping of key paths to types; InvalidData when it is none."""
-    if not isinstance(tree, dict):
-        raise InvalidData(f"{name}: expected a mapping of key paths to types")
-    for path, kind in tree.items():
+def read_schema(tree: object, document: str) -> ValuesSchema:
+    """The schema in a flat mapping of key paths to types. Raises InvalidData."""
+    types = TreeReader(tree, document).tree
+    for path, kind in types.items():
         if kind not in TYPES:
-            raise InvalidData(f"{name}: {path}: {kind!r} is none of {', '.join(TYPES)}")
-    return Schema(tree)
+            raise InvalidData(f"{document}: {path}: {kind!r} is none of {', '.join(TYPES)}")
+    try:
+        return ValuesSchema(types)
+    except InvalidInput as fault:
+        raise InvalidData(f"{document}: {fault.message}", fault.hint) from fault
 
 
-def fits(value: Any, kind: str) -> bool:
+def has_type(value: Any, kind: str) -> bool:
     """Whether a value is of a type; null takes a chart's own value away, and fits everywhere."""
     if value is None or kind == ANY:
         return True
@@ -114,7 +109,7 @@ def fits(value: Any, kind: str) -> bool:
     return isinstance(value, _PYTHON[kind])
 
 
-def leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
+def iterate_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
     """Path and value of everything in a mapping that is no mapping with something in it, in order; lists count as values."""
     waiting: list[tuple[Path, Any]] = [((), tree)]
     while waiting:
@@ -150,8 +145,8 @@ def parse_path(text: str) -> Path:
         elif char == "[":
             end = text.find("]", at)
             digits = text[at + 1 : end] if end > 0 else ""
-            if (fresh and not key) or not (digits.isascii() and digits.isdigit()) or len(digits) > 6 or int(digits) > MOST:
-                raise InvalidInput(f"{text!r} is no path: an index is written [0], after the key of a list, and is at most {MOST}")
+            if (fresh and not key) or not (digits.isascii() and digits.isdigit()) or len(digits) > 6 or int(digits) > MAX_INDEX:
+                raise InvalidInput(f"{text!r} is no path: an index is written [0], after the key of a list, and is at most {MAX_INDEX}")
             if key:
                 path.append(key)
             path.append(int(digits))
@@ -169,18 +164,18 @@ def parse_path(text: str) -> Path:
     return tuple(path)
 
 
-def escaped(key: str) -> str:
-    """A key as it stands in a path."""
+def escape_key(key: str) -> str:
+    """A key as it is written in a path."""
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("[", "\\[")
 
 
-def shown(path: Sequence[str | int]) -> str:
+def format_path(path: Sequence[str | int]) -> str:
     r"""A path as it is written.
 
-    >>> shown(("a", 0, "b.c"))
+    >>> format_path(("a", 0, "b.c"))
     'a[0].b\\.c'
     """
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{escaped(part)}" if text else escaped(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{escape_key(part)}" if text else escape_key(part)
     return text

@@ -18,8 +18,7 @@ from eidos.formats import from_text, serialize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from eidos.bundle.bundle_options import BundleOptions, ComponentValues
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.bundle import Bundle
@@ -128,22 +127,7 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     from eidos.workflow import make_bundle
 
     with telemetry.step("make"):
-        bundle = make_bundle(
-            recipe,
-            bundlers=values["bundlers"] or None,
-            parallel=False if values["serial"] else None,
-            fail_fast=values["fail-fast"],
-            namespace=_by_component(values["namespace"]),
-            sets=values["set"],
-            values=[_chart_values(assignment, values) for assignment in values["values"]],
-            registry=values["registry"],
-            accelerated_node_selector=_labels(values["accelerated-node-selector"], "--accelerated-node-selector"),
-            accelerated_tolerations=values["accelerated-toleration"],
-            system_node_selector=_labels(values["system-node-selector"], "--system-node-selector"),
-            system_tolerations=values["system-toleration"],
-            templates=values["templates"],
-            data=values["data"],
-        )
+        bundle = make_bundle(recipe, _options(values))
     telemetry.record_bundle(bundle)
     for sentence in bundle.warnings:
         log.warn(sentence)
@@ -157,6 +141,27 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     return 0
 
 
+def _options(values: Values) -> BundleOptions:
+    from eidos.bundle.bundle_options import BundleOptions, parse_assignment
+    from eidos.kube.labels import parse_toleration
+
+    return BundleOptions(
+        components=tuple(values["bundlers"]) or None,
+        values=tuple(_component_values(argument, values) for argument in values["values"]),
+        assignments=tuple(map(parse_assignment, values["set"])),
+        namespaces=_by_component(values["namespace"]),
+        registry=values["registry"] or "",
+        accelerated_node_selector=_labels(values["accelerated-node-selector"], "--accelerated-node-selector"),
+        accelerated_tolerations=tuple(map(parse_toleration, values["accelerated-toleration"])),
+        system_node_selector=_labels(values["system-node-selector"], "--system-node-selector"),
+        system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
+        templates=values["templates"],
+        data=values["data"],
+        fail_fast=values["fail-fast"],
+        parallel=False if values["serial"] else None,
+    )
+
+
 def _check_outputs(folder: str | None, archive: str | None, values: Values) -> None:
     """Raise an EidosError for outputs that cannot be written, before any work is done for them."""
     if folder is not None:
@@ -164,7 +169,7 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
             raise InvalidInput(f"--output: a bundle is a folder, and {folder!r} is none", "--archive - writes a tar.gz to standard output")
         from eidos.bundle import folder_writer
 
-        folder_writer.check(folder, force=values["force"])
+        folder_writer.check_folder(folder, force=values["force"])
     if archive is not None:
         if archive == document_locations.STDOUT and values["format"] in ("json", "yaml"):
             raise InvalidInput("--archive - and the report of --format both want standard output", "write the archive to a file")
@@ -175,14 +180,14 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
 
 def _write_files(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
     if archive is not None:
-        from eidos.bundle.tar_archive import pack
+        from eidos.bundle.tar_archive import pack_tar_gz
         from eidos.files import atomic_write
 
-        packed = pack(bundle.files)
+        packed = pack_tar_gz(bundle.files)
     if folder is not None:
         from eidos.bundle import folder_writer
 
-        folder_writer.write(folder, bundle.files, force=force, checked=True)
+        folder_writer.write_folder(folder, bundle.files, force=force, is_checked=True)
     if archive is not None:
         if archive == document_locations.STDOUT:
             atomic_write.write_stdout(packed)
@@ -234,15 +239,17 @@ def _labels(words: tuple[str, ...], flag: str) -> dict[str, str]:
     return labels
 
 
-def _chart_values(assignment: str, values: Values) -> tuple[str, Any, str]:
-    """Of ``component=FILE``: the component, the tree in the file and its name for messages."""
-    id, equals, location = assignment.partition("=")
+def _component_values(argument: str, values: Values) -> ComponentValues:
+    """The values that ``component=FILE`` names."""
+    from eidos.bundle.bundle_options import ComponentValues
+
+    id, equals, location = argument.partition("=")
     if not equals or not id or not location:
-        raise InvalidInput(f"--values: {assignment!r} names no component and file", "write component=FILE")
+        raise InvalidInput(f"--values: {argument!r} names no component and file", "write component=FILE")
     try:
         tree = from_text(document_locations.read_document(location, missing_hint="write component=FILE", values=values), location)
     except EidosError as fault:
         raise InvalidData(f"--values: {fault.message}", fault.hint) from fault
     if not isinstance(tree, dict) and tree is not None:
         raise InvalidData(f"--values: {location}: values are a mapping")
-    return id, tree or {}, location
+    return ComponentValues(id, tree or {}, location)

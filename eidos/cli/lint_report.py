@@ -31,15 +31,14 @@ def lint_templates(values: Values) -> int:
     flags = [f"--{name}" for name in ("file", "output", "archive", "bundlers", "set", "values") if values[name]]
     if flags:
         raise InvalidInput(f"eidos bundle lint makes no bundle, and {', '.join(flags)} {'are' if len(flags) > 1 else 'is'} given")
-    from eidos.bundle import template_sets
-    from eidos.bundle.template_lint import lint
+    from eidos.bundle import template_lint, template_sets
     from eidos.recipe.charts import component_ids
     from eidos.recipe.lint import lint_values_files
 
-    templates = template_sets.shipped()
+    templates = template_sets.shipped_templates()
     if values["templates"] is not None:
-        templates = template_sets.over(templates, values["templates"])
-    issues = [*lint(templates, component_ids(values["data"])), *lint_values_files(values["data"])]
+        templates = template_sets.overlay_folder(templates, values["templates"])
+    issues = [*template_lint.lint_templates(templates, component_ids(values["data"])), *lint_values_files(values["data"])]
     return _write_report(issues, values["format"], document_locations.STDOUT)
 
 

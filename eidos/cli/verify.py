@@ -38,18 +38,18 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """List every problem of the bundle; the exit status."""
-    from eidos.bundle.verification import verify
+    from eidos.bundle.verification import verify_bundle
 
     path = values["place"]
-    faults = verify(path)
+    problems = verify_bundle(path)
     if values["format"] in ("json", "yaml"):
-        problems = [{name: text for name, text in fault.__dict__.items() if text} for fault in faults]
-        text = serialize({"place": path, "ok": not faults, "faults": problems}, values["format"])
+        trees = [{name: text for name, text in problem.__dict__.items() if text} for problem in problems]
+        text = serialize({"place": path, "ok": not problems, "faults": trees}, values["format"])
     else:
-        text = "".join(f"{printable(str(fault))}\n" for fault in faults) or f"{printable(path)}: nothing is wrong\n"
+        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: nothing is wrong\n"
     write_document(STDOUT, text)
-    if faults:
-        count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+    if problems:
+        count = f"{len(problems)} fault{'' if len(problems) == 1 else 's'}"
         log.error(f"{path} is not what it was made as: {count}", hint="make it again, or get it again")
         return INTEGRITY
     return 0

@@ -16,7 +16,8 @@ from eidos import formats
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import Bundle, mode_of
 from eidos.model.recipe import Recipe
-from eidos.workflow import make_bundle, make_recipe
+from eidos.workflow import make_recipe
+from tests.support.bundle_files import build
 from tests.support.program import ROOT
 
 QUERY = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
@@ -57,7 +58,7 @@ def test_a_recipe_of_the_go_program() -> None:
     request = {"os": "ubuntu", "osVersion": {"Major": 24, "Minor": 4, "Precision": 2}, "k8s": {"major": 1, "minor": 33, "patch": 5}}
     found = from_tree({"request": request, "matchedRules": ["x"], "measurements": measurements})
     assert found.request.to_tree() == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.33.5"}
-    bundle = make_bundle(found)
+    bundle = build(found)
     assert [made.id for made in bundle.components][-1] == "gpu-operator"
     assert not bundle.errors
     driver = values(bundle, "gpu-operator")["driver"]
@@ -104,7 +105,7 @@ def test_whatever_becomes_of_a_subtype(tree: dict[str, Any], how: str) -> None:
                 {"empty": {}, "null": None}.get(how) if how in ("empty", "null") else dict.fromkeys(subtype["data"], spoilt[how])
             )
         try:
-            bundle = make_bundle(from_tree(changed))
+            bundle = build(from_tree(changed))
         except InvalidData:
             continue
         for path, content in bundle.files.items():
@@ -120,14 +121,14 @@ def test_a_reading_of_a_wrong_type_is_no_value(tree: dict[str, Any]) -> None:
         for subtype in measurement["subtypes"]:
             if subtype["subtype"] == "config":
                 subtype["data"]["cdi"] = "yes"
-    bundle = make_bundle(from_tree(changed))
+    bundle = build(from_tree(changed))
     assert "cdi.enabled" in bundle.errors["gpu-operator"]
     assert "boolean" in bundle.errors["gpu-operator"]
     assert not [path for path in bundle.files if path.startswith("gpu-operator/")], "nothing half-made"
     assert b"gpu-operator: " in bundle.files["incomplete.txt"]
     assert "cert-manager/values.yaml" in bundle.files, "the others finish"
     with pytest.raises(InvalidData, match="gpu-operator"):
-        make_bundle(from_tree(changed), fail_fast=True)
+        build(from_tree(changed), fail_fast=True)
 
 
 def test_a_reading_that_is_required_is_missing(tree: dict[str, Any]) -> None:
@@ -135,14 +136,14 @@ def test_a_reading_that_is_required_is_missing(tree: dict[str, Any]) -> None:
     for measurement in changed["measurements"]:
         measurement["subtypes"] = [subtype for subtype in measurement["subtypes"] if subtype["subtype"] != "image"]
     with pytest.raises(InvalidData, match="gpu-operator needs K8s"):
-        make_bundle(from_tree(changed))
+        build(from_tree(changed))
 
 
 # ---- which, and in which order ----
 
 
 def test_dependencies_come_along_and_first(recipe: Recipe) -> None:
-    bundle = make_bundle(recipe, bundlers=["gpu-operator"])
+    bundle = build(recipe, components=("gpu-operator",))
     assert sorted(made.id for made in bundle.components) == ["cert-manager", "gpu-operator", "kube-prometheus-stack"]
     assert bundle.components[-1].id == "gpu-operator"
 
@@ -150,16 +151,16 @@ def test_dependencies_come_along_and_first(recipe: Recipe) -> None:
 def test_the_order_is_that_of_dependencies_whatever_the_recipe_says(tree: dict[str, Any]) -> None:
     changed = copy.deepcopy(tree)
     changed["components"].reverse()
-    order = [made.id for made in make_bundle(from_tree(changed)).components]
+    order = [made.id for made in build(from_tree(changed)).components]
     for component in changed["components"]:
         for needed in component.get("depends", ()):
             assert order.index(needed) < order.index(component["id"])
 
 
 def test_what_serves_volumes_goes_before_what_claims_them_and_is_not_asked_for(recipe: Recipe) -> None:
-    order = [made.id for made in make_bundle(recipe).components]
+    order = [made.id for made in build(recipe).components]
     assert order.index("aws-ebs-csi-driver") < order.index("kube-prometheus-stack")
-    assert [made.id for made in make_bundle(recipe, bundlers=["kube-prometheus-stack"]).components] == ["kube-prometheus-stack"]
+    assert [made.id for made in build(recipe, components=("kube-prometheus-stack",)).components] == ["kube-prometheus-stack"]
 
 
 @pytest.mark.parametrize(
@@ -170,46 +171,46 @@ def test_a_circle_or_an_unknown_dependency_is_named(tree: dict[str, Any], depend
     for component in changed["components"]:
         component["depends"] = depends.get(component["id"], component.get("depends", []))
     with pytest.raises(InvalidData, match=says):
-        make_bundle(from_tree(changed))
+        build(from_tree(changed))
 
 
 def test_unknown_names_get_the_nearest(recipe: Recipe) -> None:
     with pytest.raises(InvalidInput) as caught:
-        make_bundle(recipe, bundlers=["gpu-opertor"])
+        build(recipe, components=("gpu-opertor",))
     assert caught.value.hint == "did you mean 'gpu-operator'?"
     with pytest.raises(InvalidInput) as caught:
-        make_bundle(recipe, sets=["nosuch:foo=bar"])
+        build(recipe, sets=["nosuch:foo=bar"])
     assert "'nosuch'" in caught.value.message
     with pytest.raises(InvalidInput, match="is not in this bundle"):
-        make_bundle(recipe, bundlers=["cert-manager"], sets=["gpu-operator:mig.strategy=mixed"])
+        build(recipe, components=("cert-manager",), sets=["gpu-operator:mig.strategy=mixed"])
     with pytest.raises(InvalidInput):
-        make_bundle(recipe, namespace={"nosuch": "x"})
+        build(recipe, namespaces={"nosuch": "x"})
 
 
 def test_storage_is_resolved_by_service() -> None:
     for service, id in (("eks", "aws-ebs-csi-driver"), ("gke", "gke-persistent-disk"), ("self-managed", "local-path-provisioner")):
-        bundle = make_bundle(make_recipe({"service": service, "gpu": "h100"}), bundlers=["storage"])
+        bundle = build(make_recipe({"service": service, "gpu": "h100"}), components=("storage",))
         assert [made.id for made in bundle.components] == [id]
         assert not bundle.errors
     with pytest.raises(InvalidData, match="depends on the service"):
-        make_bundle(make_recipe({"gpu": "h100"}), bundlers=["storage"])
+        build(make_recipe({"gpu": "h100"}), components=("storage",))
 
 
 def test_a_component_can_be_left_out(recipe: Recipe) -> None:
-    bundle = make_bundle(recipe, sets=["cert-manager:enabled=false"])
+    bundle = build(recipe, sets=["cert-manager:enabled=false"])
     assert "cert-manager" not in [made.id for made in bundle.components]
     assert "gpu-operator needs cert-manager, which is left out" in bundle.warnings
     with pytest.raises(InvalidInput, match="no component is left"):
-        make_bundle(recipe, sets=[f"{component.id}:enabled=false" for component in recipe.components])
+        build(recipe, sets=[f"{component.id}:enabled=false" for component in recipe.components])
     with pytest.raises(InvalidInput, match="neither true nor false"):
-        make_bundle(recipe, sets=["cert-manager:enabled=maybe"])
+        build(recipe, sets=["cert-manager:enabled=maybe"])
 
 
 # ---- values ----
 
 
 def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
-    found = values(make_bundle(recipe, bundlers=["gpu-operator"]), "gpu-operator")
+    found = values(build(recipe, components=("gpu-operator",)), "gpu-operator")
     assert found["cdi"]["enabled"] is True
     assert found["driver"]["version"] == "580.126.20"
     assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in found["toolkit"]["env"]
@@ -230,7 +231,7 @@ def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
     ],
 )
 def test_one_value_is_set(recipe: Recipe, said: str, path: list[Any], value: object) -> None:
-    found = values(make_bundle(recipe, bundlers=["gpu-operator"], sets=[f"gpu-operator:{said}"]), "gpu-operator")
+    found = values(build(recipe, components=("gpu-operator",), sets=[f"gpu-operator:{said}"]), "gpu-operator")
     for part in path:
         found = found[part]
     assert (found, type(found)) == (value, type(value))
@@ -253,33 +254,33 @@ def test_one_value_is_set(recipe: Recipe, said: str, path: list[Any], value: obj
 )
 def test_what_cannot_be_set_is_refused(recipe: Recipe, said: str, says: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        make_bundle(recipe, sets=[said])
+        build(recipe, sets=[said])
     assert says in caught.value.message
     assert hint in (caught.value.hint or "")
 
 
 def test_files_of_values_lie_between_the_recipe_and_single_values(recipe: Recipe) -> None:
     given = {"driver": {"version": "1", "enabled": False}, "toolkit": {"enabled": False}}
-    bundle = make_bundle(recipe, values={"gpu-operator": given}, sets=["gpu-operator:driver.version=2"])
+    bundle = build(recipe, values={"gpu-operator": given}, sets=["gpu-operator:driver.version=2"])
     found = values(bundle, "gpu-operator")
     assert (found["driver"]["version"], found["driver"]["enabled"], found["toolkit"]["enabled"]) == ("2", False, False)
     assert found["cdi"] == {"enabled": True}, "what is not said stays"
     with pytest.raises(InvalidInput, match="nosuch"):
-        make_bundle(recipe, values={"gpu-operator": {"driver": {"nosuch": 1}}})
+        build(recipe, values={"gpu-operator": {"driver": {"nosuch": 1}}})
     with pytest.raises(InvalidInput, match="takes a boolean"):
-        make_bundle(recipe, values=[("gpu-operator", {"driver": {"enabled": "no"}}, "my.yaml")])
+        build(recipe, values={"gpu-operator": {"driver": {"enabled": "no"}}})
 
 
 def test_a_chart_that_nothing_is_known_of_gets_a_warning(recipe: Recipe) -> None:
-    bundle = make_bundle(recipe, bundlers=["kai-scheduler"], sets=["kai-scheduler:what.ever=1"])
+    bundle = build(recipe, components=("kai-scheduler",), sets=["kai-scheduler:what.ever=1"])
     assert values(bundle, "kai-scheduler") == {"what": {"ever": 1}}
     assert any("kai-scheduler" in sentence and "not checked" in sentence for sentence in bundle.warnings)
 
 
 def test_nodes_are_chosen(recipe: Recipe) -> None:
-    bundle = make_bundle(
+    bundle = build(
         recipe,
-        bundlers=["gpu-operator"],
+        components=("gpu-operator",),
         accelerated_node_selector={"pool": "gpu"},
         accelerated_tolerations=["dedicated=gpu:NoSchedule"],
         system_node_selector={"pool": "system"},
@@ -299,24 +300,24 @@ def test_nodes_are_chosen(recipe: Recipe) -> None:
     assert "pool: system" in bundle.files["cert-manager/values.yaml"].decode()
     for wrong in ({"a b": "c"}, {"a": "b c"}, {"": "x"}, {"a/b/c": "d"}):
         with pytest.raises(InvalidInput):
-            make_bundle(recipe, accelerated_node_selector=wrong)
+            build(recipe, accelerated_node_selector=wrong)
     for text in ("a=b:Never", "a b", "=x", "a=b c"):
         with pytest.raises(InvalidInput):
-            make_bundle(recipe, system_tolerations=[text])
+            build(recipe, system_tolerations=[text])
 
 
 def test_a_namespace_for_all_or_for_one(recipe: Recipe) -> None:
-    one = make_bundle(recipe, bundlers=["gpu-operator"], namespace={"gpu-operator": "mine"})
+    one = build(recipe, components=("gpu-operator",), namespaces={"gpu-operator": "mine"})
     assert b"namespace='mine'" in one.files["gpu-operator/scripts/install.sh"]
     assert b"namespace='cert-manager'" in one.files["cert-manager/scripts/install.sh"]
-    every = make_bundle(recipe, bundlers=["gpu-operator"], namespace="mine")
+    every = build(recipe, components=("gpu-operator",), namespaces={"": "mine"})
     assert b"namespace='mine'" in every.files["cert-manager/scripts/install.sh"]
     with pytest.raises(InvalidInput, match="no namespace"):
-        make_bundle(recipe, namespace="Not A Namespace")
+        build(recipe, namespaces={"": "Not A Namespace"})
 
 
 def test_a_mirror_takes_the_place_of_every_host(recipe: Recipe) -> None:
-    bundle = make_bundle(recipe, registry="mirror.example.com/x/")
+    bundle = build(recipe, registry="mirror.example.com/x/")
     for path, content in bundle.files.items():
         if path.endswith(("values.yaml", "install.sh")) or "/manifests/" in path:
             for host in (b"nvcr.io", b"quay.io", b"registry.k8s.io", b"https://helm.", b"https://charts."):
@@ -328,11 +329,11 @@ def test_a_mirror_takes_the_place_of_every_host(recipe: Recipe) -> None:
     assert yaml.safe_load(bundle.files["gpu-operator/values.yaml"])["driver"]["repository"] == "mirror.example.com/x/nvidia"
     for wrong in ("https://mirror.example.com", "a b", "/x"):
         with pytest.raises(InvalidInput, match="no registry"):
-            make_bundle(recipe, registry=wrong)
+            build(recipe, registry=wrong)
 
 
 def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
-    lines = make_bundle(recipe).files["images.txt"].decode().splitlines()
+    lines = build(recipe).files["images.txt"].decode().splitlines()
     references = [line for line in lines if line and not line.startswith("#")]
     assert len(references) == len(set(references))
     assert "nvcr.io/nvidia/gpu-operator:v26.3.3" in references
@@ -341,25 +342,25 @@ def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
 
 
 def test_a_choice_is_left_out_or_set_by_its_own_name(recipe: Recipe) -> None:
-    ids = {made.id for made in make_bundle(recipe).components}
+    ids = {made.id for made in build(recipe).components}
     assert "aws-ebs-csi-driver" in ids
-    assert {made.id for made in make_bundle(recipe, sets=["storage:enabled=false"]).components} == ids - {"aws-ebs-csi-driver"}
-    bundle = make_bundle(recipe, sets=["storage:controller.replicaCount=3"])
+    assert {made.id for made in build(recipe, sets=["storage:enabled=false"]).components} == ids - {"aws-ebs-csi-driver"}
+    bundle = build(recipe, sets=["storage:controller.replicaCount=3"])
     assert values(bundle, "aws-ebs-csi-driver") == {"controller": {"replicaCount": 3}}
 
 
 def test_leaving_out_what_was_never_in_is_said(recipe: Recipe) -> None:
-    said = make_bundle(recipe, bundlers=["cert-manager"], sets=["kai-scheduler:enabled=false"]).warnings
+    said = build(recipe, components=("cert-manager",), sets=["kai-scheduler:enabled=false"]).warnings
     assert any("kai-scheduler" in warning and "was not in this bundle" in warning for warning in said)
 
 
 def test_images_are_those_of_the_values(recipe: Recipe) -> None:
     sets = ["gpu-operator:driver.version=null", "gpu-operator:toolkit.repository=registry.example.com/x", "gpu-operator:toolkit.image=t"]
-    lines = make_bundle(recipe, sets=sets).files["images.txt"].decode().splitlines()
+    lines = build(recipe, sets=sets).files["images.txt"].decode().splitlines()
     assert "nvcr.io/nvidia/driver:580.126.20-ubuntu24.04" in lines
     assert "registry.example.com/x/t:v1.19.1" in lines
     assert not any("container-toolkit" in line for line in lines)
-    mirrored = make_bundle(recipe, sets=sets, registry="mirror.example.com/m").files["images.txt"].decode().splitlines()
+    mirrored = build(recipe, sets=sets, registry="mirror.example.com/m").files["images.txt"].decode().splitlines()
     at = mirrored.index("mirror.example.com/m/x/t:v1.19.1")
     assert mirrored[at - 1] == "# from registry.example.com/x/t:v1.19.1"
     assert all(line.startswith(("#", "mirror.example.com/m/")) for line in mirrored if line)
@@ -367,14 +368,14 @@ def test_images_are_those_of_the_values(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize(("version", "tag"), [("13.0", "13.0.0"), ("12.4.1", "12.4.1"), (13.2, "13.2.0")])
 def test_the_check_of_cuda_has_a_tag_that_there_is(tree: dict[str, Any], version: object, tag: str) -> None:
-    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", version))
+    bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", version))
     pod = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])
     assert pod["spec"]["containers"][0]["image"] == f"nvcr.io/nvidia/cuda:{tag}-base-ubuntu24.04"
 
 
 @pytest.mark.parametrize("value", [4.2, 5])
 def test_a_tag_that_came_as_a_number_is_a_tag(tree: dict[str, Any], value: object) -> None:
-    bundle = make_bundle(with_reading(tree, "K8s", "image", "dcgm", value))
+    bundle = build(with_reading(tree, "K8s", "image", "dcgm", value))
     assert not bundle.errors
     assert values(bundle, "gpu-operator")["dcgm"]["version"] == str(value)
 
@@ -394,7 +395,7 @@ def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value:
 
 
 def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, Any]) -> None:
-    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", "13.0"))
+    bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", "13.0"))
     image = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])["spec"]["containers"][0]["image"]
     assert image in bundle.files["images.txt"].decode().splitlines()
     assert not any("images.txt" in warning for warning in bundle.warnings)
@@ -402,7 +403,7 @@ def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, 
 
 @pytest.mark.parametrize("value", ["`id`|*<b>", "13 0", "13\n0", "é"])
 def test_what_is_no_reference_of_an_image_is_said(tree: dict[str, Any], value: str) -> None:
-    bundle = make_bundle(with_reading(tree, "GPU", "smi", "cuda-version", value))
+    bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", value))
     lines = bundle.files["images.txt"].decode().splitlines()
     assert sum(line.startswith("# no reference of an image: ") for line in lines) == 1
     assert sum("no reference of an image" in warning for warning in bundle.warnings) == 1
@@ -411,7 +412,7 @@ def test_what_is_no_reference_of_an_image_is_said(tree: dict[str, Any], value: s
 def test_a_version_that_nothing_is_known_of_gets_a_warning(tree: dict[str, Any]) -> None:
     changed = copy.deepcopy(tree)
     next(component for component in changed["components"] if component["id"] == "gpu-operator")["version"] = "v9.9.9"
-    warnings = make_bundle(from_tree(changed)).warnings
+    warnings = build(from_tree(changed)).warnings
     assert any("gpu-operator v9.9.9" in warning and "is not checked" in warning for warning in warnings)
 
 
@@ -419,15 +420,15 @@ def test_a_version_that_nothing_is_known_of_gets_a_warning(tree: dict[str, Any])
 
 
 def test_parallel_and_serial_and_again_are_the_same(recipe: Recipe) -> None:
-    first = make_bundle(recipe, parallel=True)
-    assert make_bundle(recipe, parallel=False).files == make_bundle(recipe).files == first.files
-    assert all(make_bundle(recipe, parallel=True).files == first.files for _ in range(5))
+    first = build(recipe, parallel=True)
+    assert build(recipe, parallel=False).files == build(recipe).files == first.files
+    assert all(build(recipe, parallel=True).files == first.files for _ in range(5))
 
 
 def test_neither_the_hash_seed_nor_the_time_zone_nor_the_locale_changes_a_byte(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom eidos.bundle.tar_archive import pack\nfrom eidos.workflow import make_bundle, make_recipe\n"
-        f"sys.stdout.buffer.write(pack(make_bundle(make_recipe({QUERY!r})).files))"
+        "import sys\nfrom eidos.bundle.tar_archive import pack_tar_gz\nfrom eidos.workflow import make_bundle, make_recipe\n"
+        f"sys.stdout.buffer.write(pack_tar_gz(make_bundle(make_recipe({QUERY!r})).files))"
     )
     seen = set()
     for seed, zone in (("1", "Asia/Tokyo"), ("2", "America/New_York")):
@@ -437,7 +438,7 @@ def test_neither_the_hash_seed_nor_the_time_zone_nor_the_locale_changes_a_byte(t
 
 
 def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:
-    files = make_bundle(recipe).files
+    files = build(recipe).files
     listed = [line.partition("  ")[2] for line in files["checksums.txt"].decode().splitlines()]
     assert sorted(listed) == sorted(path for path in files if path != "checksums.txt")
     for id in ("gpu-operator", "cert-manager"):
@@ -448,8 +449,8 @@ def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:
 
 
 def test_the_recipe_lies_in_its_bundle(recipe: Recipe) -> None:
-    again = from_tree(yaml.safe_load(make_bundle(recipe).files["recipe.yaml"]))
-    assert make_bundle(again).files == make_bundle(recipe).files
+    again = from_tree(yaml.safe_load(build(recipe).files["recipe.yaml"]))
+    assert build(again).files == build(recipe).files
 
 
 # ---- a component of one's own ----
@@ -485,7 +486,7 @@ def own(tmp_path: Path, id: str = "mine", **files: str) -> dict[str, Any]:
 def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe) -> None:
     manifest = "kind: ConfigMap\ndata: {gpu: '@{query.gpu}', none: '@{query.nosuch?}'}\n---\nempty: '@{nosuch?}'\n"
     folders = own(tmp_path, values_yaml="driver: '@{driver.version}'\nflag: '@{config.mig}'\n", manifests__a_yaml=manifest)
-    bundle = make_bundle(recipe, bundlers=["mine"], **folders)
+    bundle = build(recipe, components=("mine",), **folders)
     assert not bundle.errors
     assert values(bundle, "mine") == {"driver": "580.126.20", "flag": False}
     assert list(yaml.safe_load_all(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
@@ -495,7 +496,7 @@ def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe)
 
 def test_a_missing_name_is_an_error_with_template_and_line(tmp_path: Path, recipe: Recipe) -> None:
     folders = own(tmp_path, values_yaml="a: 1\nb:\n  c: '@{image.drivr}'\n")
-    bundle = make_bundle(recipe, bundlers=["mine"], **folders)
+    bundle = build(recipe, components=("mine",), **folders)
     assert bundle.errors["mine"].startswith(f"{folders['templates']}/mine/values.yaml, line 3: ")
     assert "'image.drivr'" in bundle.errors["mine"]
     assert bundle.files == {}, "nothing is left to write"
@@ -507,14 +508,14 @@ def test_an_entry_cannot_lead_out_of_the_bundle(tmp_path: Path, recipe: Recipe) 
     for id in ("../evil", "every", "-x", "a b"):
         (data / "components.yaml").write_text(COMPONENT.format(id=f"'{id}'"))
         with pytest.raises(InvalidData):
-            make_bundle(recipe, bundlers=[id], data=str(data))
+            build(recipe, components=(id,), data=str(data))
     folders = own(tmp_path / "second", values_yaml="a: 1\n")
     index = Path(folders["templates"]) / "mine" / "bundle.yaml"
     for target in ("../x", "/etc/x", "a/../../x", "checksums.txt", "a\\b"):
         index.write_text(
             f'version: "1"\nrecipe: recipe.dgxc.io/v1\nfiles: [{{template: values.yaml, target: "{target}"}}]\n'.replace("\\", "\\\\")
         )
-        assert make_bundle(recipe, bundlers=["mine"], **folders).errors["mine"]
+        assert build(recipe, components=("mine",), **folders).errors["mine"]
 
 
 def test_what_could_trick_helm_is_refused(tree: dict[str, Any]) -> None:
@@ -528,11 +529,11 @@ def test_what_could_trick_helm_is_refused(tree: dict[str, Any]) -> None:
         changed = copy.deepcopy(tree)
         changed["components"][0][field] = text
         with pytest.raises(InvalidData):
-            make_bundle(from_tree(changed))
+            build(from_tree(changed))
 
 
 def test_a_set_for_another_kind_of_recipe_is_refused(tmp_path: Path, recipe: Recipe) -> None:
     folders = own(tmp_path, values_yaml="a: 1\n")
     index = Path(folders["templates"]) / "mine" / "bundle.yaml"
     index.write_text(index.read_text().replace("/v1", "/v2"))
-    assert "recipe.dgxc.io/v2" in make_bundle(recipe, bundlers=["mine"], **folders).errors["mine"]
+    assert "recipe.dgxc.io/v2" in build(recipe, components=("mine",), **folders).errors["mine"]

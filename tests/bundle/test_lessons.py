@@ -20,12 +20,12 @@ import yaml
 
 from eidos import formats
 from eidos.bundle import verification
-from eidos.bundle.tar_archive import pack
+from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
-from eidos.workflow import make_bundle, make_recipe
-from tests.support.bundle_files import RECIPES, files_of_tree, made, written
+from eidos.workflow import make_recipe
+from tests.support.bundle_files import RECIPES, build, files_of_tree, made, written
 from tests.support.bundle_files import recipe as document
 from tests.support.program import eidos
 
@@ -37,7 +37,7 @@ whole = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return make_bundle(make_recipe(TRAINING))
+    return build(make_recipe(TRAINING))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_recipe_that_the_program_wrote_is_one_that_it_reads(tmp_path: Path) ->
 def test_labels_and_versions_stay_text(text: str) -> None:
     """Go put them into YAML without quotes, so 1.30 came out as 1.3 and off as false."""
     recipe = make_recipe(TRAINING)
-    made = make_bundle(recipe, values={"gpu-operator": {"driver": {"version": text}, "daemonsets": {"labels": {"x": text}}}})
+    made = build(recipe, values={"gpu-operator": {"driver": {"version": text}, "daemonsets": {"labels": {"x": text}}}})
     values = yaml.safe_load(made.files["gpu-operator/values.yaml"])
     assert (values["driver"]["version"], values["daemonsets"]["labels"]) == (text, {"x": text})
 
@@ -134,12 +134,12 @@ def test_every_manifest_of_a_component_comes_along(path: Path) -> None:
 def test_what_cannot_be_set_is_an_error(said: str, why: str) -> None:
     """aicr ignored it, and ended with 0."""
     with pytest.raises(InvalidInput, match=re.escape(why)):
-        make_bundle(make_recipe(TRAINING), sets=[said])
+        build(make_recipe(TRAINING), sets=[said])
 
 
 def test_an_index_reaches_the_item_of_a_list() -> None:
     """aicr wrote a key of the name 'tolerations[0]'."""
-    bundle = make_bundle(make_recipe(TRAINING), sets=["gpu-operator:daemonsets.tolerations[0].key=example.com/gpu"])
+    bundle = build(make_recipe(TRAINING), sets=["gpu-operator:daemonsets.tolerations[0].key=example.com/gpu"])
     values = yaml.safe_load(bundle.files["gpu-operator/values.yaml"])
     assert values["daemonsets"]["tolerations"][0]["key"] == "example.com/gpu"
     assert not any("[" in key for key in values)
@@ -164,9 +164,9 @@ def _remove(folder: Path) -> None:
 @pytest.mark.parametrize(("change", "kind"), [(_edit, "changed"), (_add, "added"), (_link, "linked"), (_remove, "missing")])
 def test_what_is_changed_or_added_is_found(folder: Path, change: Any, kind: str) -> None:
     """aicr hashed only what it had listed, and not the recipe (#1549, #1758)."""
-    assert verification.verify(str(folder)) == ()
+    assert verification.verify_bundle(str(folder)) == ()
     change(folder)
-    assert [wrong.kind for wrong in verification.verify(str(folder))] == [kind]
+    assert [wrong.kind for wrong in verification.verify_bundle(str(folder))] == [kind]
 
 
 def test_the_list_of_all_is_written_last(bundle: Bundle) -> None:
@@ -181,12 +181,12 @@ def test_a_component_cannot_lead_out_of_the_bundle(id: str) -> None:
     tree = copy.deepcopy(make_recipe(TRAINING).to_tree())
     tree["components"][0]["id"] = id
     with pytest.raises(InvalidData):
-        make_bundle(Recipe.from_tree(tree, "recipe.yaml"))
+        build(Recipe.from_tree(tree, "recipe.yaml"))
 
 
 def test_archives_are_the_same_twice(bundle: Bundle) -> None:
     """aicr's were not."""
-    assert pack(bundle.files) == pack(make_bundle(make_recipe(TRAINING), parallel=True).files)
+    assert pack_tar_gz(bundle.files) == pack_tar_gz(build(make_recipe(TRAINING), parallel=True).files)
 
 
 # ---- aicr: what its users ask for ----
@@ -227,4 +227,4 @@ def test_an_error_is_the_documented_one() -> None:
     for component in said:
         tree = {**make_recipe(TRAINING).to_tree(), "components": [component]}
         with contextlib.suppress(EidosError):
-            assert make_bundle(Recipe.from_tree(tree, "recipe.yaml")).files
+            assert build(Recipe.from_tree(tree, "recipe.yaml")).files

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eidos.bundle import template_sets
-from eidos.bundle.template_lint import lint
+from eidos.bundle.template_lint import lint_templates
 from eidos.bundle.template_sets import Templates
 from eidos.cli import main
 from eidos.recipe.charts import component_ids
@@ -18,12 +18,12 @@ INDEX: dict[str, Any] = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1"}
 
 
 def faults(contents: dict[str, Any], files: list[dict[str, Any]], *, shell: bool = False, **index: Any) -> list[str]:
-    found = lint(Templates({"x/bundle.yaml": [{**INDEX, "files": files, **index}], **contents}), ["x"], shell=shell)
+    found = lint_templates(Templates({"x/bundle.yaml": [{**INDEX, "files": files, **index}], **contents}), ["x"], shell=shell)
     return [str(fault).removeprefix("templates/bundles/x/") for fault in found]
 
 
 def test_the_shipped_templates_are_clean() -> None:
-    found = [fault for fault in lint(template_sets.shipped(), component_ids()) if not fault.rule.startswith("no-")]
+    found = [fault for fault in lint_templates(template_sets.shipped_templates(), component_ids()) if not fault.rule.startswith("no-")]
     assert found == []
 
 
@@ -60,7 +60,7 @@ def test_the_index_is_checked() -> None:
     assert any("there is no set 'evry'" in fault for fault in faults({}, [], extends="evry"))
     assert any("when" in fault for fault in faults({"x/a.md": ""}, [{"template": "a.md", "when": "nosuch"}]))
     assert any("nothing reads this file" in fault for fault in faults({"x/b.md": ""}, []))
-    assert any("no component 'x'" in str(fault) for fault in lint(Templates({"x/bundle.yaml": [INDEX]}), ["y"]))
+    assert any("no component 'x'" in str(fault) for fault in lint_templates(Templates({"x/bundle.yaml": [INDEX]}), ["y"]))
 
 
 def test_settings_are_names() -> None:

@@ -16,25 +16,26 @@ from pathlib import Path
 import pytest
 
 from eidos.bundle import checksums, folder_writer, tar_archive
-from eidos.bundle.verification import Wrong, verify
+from eidos.bundle.verification import BundleProblem, verify_bundle
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
-from eidos.workflow import make_bundle, make_recipe
+from eidos.workflow import make_recipe
+from tests.support.bundle_files import build
 from tests.support.program import PROGRAM, ROOT, eidos, environment
 
-FILES = make_bundle(make_recipe({"gpu": "h100", "service": "eks"}), bundlers=["gpu-operator"]).files
+FILES = build(make_recipe({"gpu": "h100", "service": "eks"}), components=("gpu-operator",)).files
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "bundle"
-    folder_writer.write(str(place), FILES)
+    folder_writer.write_folder(str(place), FILES)
     return place
 
 
 def without(prefix: str) -> dict[str, bytes]:
     """A bundle with fewer files."""
     fewer = {path: content for path, content in FILES.items() if not path.startswith(prefix) and path != "checksums.txt"}
-    return {**fewer, "checksums.txt": checksums.emit(fewer)}
+    return {**fewer, "checksums.txt": checksums.format_checksums(fewer)}
 
 
 def on_disk(folder: Path) -> dict[str, bytes]:
@@ -48,31 +49,31 @@ def on_disk(folder: Path) -> dict[str, bytes]:
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
-        folder_writer.write(str(tmp_path / "bundle"), FILES)
+        folder_writer.write_folder(str(tmp_path / "bundle"), FILES)
     finally:
         os.umask(before)
     for path in (tmp_path / "bundle").rglob("*"):
         expected = 0o755 if path.is_dir() or path.suffix == ".sh" else 0o644
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
-    assert verify(str(tmp_path / "bundle")) == ()
+    assert verify_bundle(str(tmp_path / "bundle")) == ()
 
 
 def test_sha256sum_agrees(folder: Path) -> None:
     for place in (folder, folder / "gpu-operator"):
         subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "checksums.txt"], cwd=place, check=True)
-        assert verify(str(place)) == ()
+        assert verify_bundle(str(place)) == ()
 
 
 def test_an_earlier_bundle_is_replaced_when_nobody_touched_it(folder: Path) -> None:
     fewer = without("cert-manager/")
-    folder_writer.write(str(folder), fewer)
+    folder_writer.write_folder(str(folder), fewer)
     assert on_disk(folder) == fewer
     assert not list(folder.parent.glob(".*")), "nothing is left beside it"
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    folder_writer.write(str(tmp_path / "empty"), FILES)
+    folder_writer.write_folder(str(tmp_path / "empty"), FILES)
     assert on_disk(tmp_path / "empty") == FILES
 
 
@@ -91,7 +92,7 @@ def test_a_working_folder_stays_where_it_is(tmp_path: Path, mask: int) -> None:
             os.umask(before)
         assert done.status == 0, done.err
         assert place.stat().st_ino == inode
-        assert verify(str(place)) == ()
+        assert verify_bundle(str(place)) == ()
     assert sorted(os.listdir(tmp_path)) == ["here", "recipe.yaml"]
     assert not list(place.glob(".*")), "nothing is left in it"
 
@@ -113,14 +114,14 @@ def test_a_mount_is_taken(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_refused_and_with_force_they_stay(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     (folder / "gpu-operator" / "values.yaml").write_text("edited: true\n")
-    with pytest.raises(folder_writer.Occupied) as caught:
-        folder_writer.write(str(folder), FILES)
+    with pytest.raises(folder_writer.FolderOccupied) as caught:
+        folder_writer.write_folder(str(folder), FILES)
     assert "--force" in (caught.value.hint or "")
     assert (folder / "gpu-operator" / "values.yaml").read_text() == "edited: true\n"
     fewer = without("cert-manager/")
-    folder_writer.write(str(folder), fewer, force=True)
+    folder_writer.write_folder(str(folder), fewer, force=True)
     assert on_disk(folder) == {**fewer, "notes.txt": b"mine"}
-    assert [str(fault) for fault in verify(str(folder))] == ["added: notes.txt"]
+    assert [str(fault) for fault in verify_bundle(str(folder))] == ["added: notes.txt"]
 
 
 def test_force_replaces_nothing_that_is_not_of_a_bundle(tmp_path: Path) -> None:
@@ -128,13 +129,13 @@ def test_force_replaces_nothing_that_is_not_of_a_bundle(tmp_path: Path) -> None:
     place.mkdir()
     (place / "README.md").write_text("mine")
     for force in (False, True):
-        with pytest.raises(folder_writer.Occupied, match=r"README\.md"):
-            folder_writer.write(str(place), FILES, force=force)
+        with pytest.raises(folder_writer.FolderOccupied, match=r"README\.md"):
+            folder_writer.write_folder(str(place), FILES, force=force)
     assert on_disk(place) == {"README.md": b"mine"}
     (place / "README.md").unlink()
     (place / "gpu-operator").symlink_to(tmp_path)
-    with pytest.raises(folder_writer.Occupied, match="gpu-operator"):
-        folder_writer.write(str(place), FILES, force=True)
+    with pytest.raises(folder_writer.FolderOccupied, match="gpu-operator"):
+        folder_writer.write_folder(str(place), FILES, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
 
 
@@ -145,12 +146,12 @@ def test_checksums_cannot_make_force_delete_other_things(tmp_path: Path) -> None
     place.mkdir()
     digest = "0" * 64
     (place / "checksums.txt").write_text(f"{digest}  ../precious\n{digest}  recipe.yaml\n")
-    with pytest.raises(folder_writer.Occupied):
-        folder_writer.write(str(place), FILES, force=False)
+    with pytest.raises(folder_writer.FolderOccupied):
+        folder_writer.write_folder(str(place), FILES, force=False)
     assert (tmp_path / "precious").read_text() == "mine"
     (place / "checksums.txt").write_text(f"{digest}  link/precious\n{digest}  recipe.yaml\n")
     (place / "link").symlink_to(tmp_path)
-    folder_writer.write(str(place), FILES, force=True)
+    folder_writer.write_folder(str(place), FILES, force=True)
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -161,7 +162,7 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path, folder: Path) -
         "from eidos.bundle import folder_writer\nfrom eidos.errors import Unavailable\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    folder_writer.write(sys.argv[1], {'a.txt': b'x' * 900, 'recipe.yaml': b'x' * 5000})\n"
+        "try:\n    folder_writer.write_folder(sys.argv[1], {'a.txt': b'x' * 900, 'recipe.yaml': b'x' * 5000})\n"
         "except Unavailable as fault:\n    print(fault.message)\n"
     )
     for place in (tmp_path / "new", folder):
@@ -175,9 +176,9 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path, folder: Path) -
 def test_places_that_cannot_be_written_are_said_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInput, match="no folder"):
-        folder_writer.check(str(tmp_path / "file"))
+        folder_writer.check_folder(str(tmp_path / "file"))
     with pytest.raises(Unavailable, match="does not exist"):
-        folder_writer.check(str(tmp_path / "no" / "such"))
+        folder_writer.check_folder(str(tmp_path / "no" / "such"))
 
 
 # ---- what verify finds ----
@@ -220,7 +221,7 @@ def fifo(folder: Path) -> None:
 )
 def test_every_change_is_found(folder: Path, change: Callable[[Path], object], found: list[str]) -> None:
     change(folder)
-    assert [str(fault) for fault in verify(str(folder))] == found
+    assert [str(fault) for fault in verify_bundle(str(folder))] == found
 
 
 @pytest.mark.parametrize(
@@ -239,23 +240,23 @@ def test_checksums_that_are_none(folder: Path, text: str) -> None:
     (folder / "checksums.txt").write_bytes(text.encode(errors="surrogateescape"))
     if text:
         with pytest.raises(IntegrityError):
-            verify(str(folder))
+            verify_bundle(str(folder))
     else:
-        assert {fault.kind for fault in verify(str(folder))} == {"added"}
+        assert {fault.kind for fault in verify_bundle(str(folder))} == {"added"}
 
 
 def test_what_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="no bundle"):
-        verify(str(tmp_path))
+        verify_bundle(str(tmp_path))
     with pytest.raises(NotFound):
-        verify(str(tmp_path / "nothing"))
+        verify_bundle(str(tmp_path / "nothing"))
     (tmp_path / "file").write_text("text")
     with pytest.raises(IntegrityError, match="neither a folder nor"):
-        verify(str(tmp_path / "file"))
+        verify_bundle(str(tmp_path / "file"))
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "checksums.txt").symlink_to("/etc/passwd")
     with pytest.raises((IntegrityError, Unavailable)):
-        verify(str(tmp_path))
+        verify_bundle(str(tmp_path))
 
 
 # ---- archives ----
@@ -268,9 +269,9 @@ def write(tmp_path: Path, data: bytes) -> str:
 
 
 def test_an_archive_holds_the_bundle_and_nothing_of_its_maker(tmp_path: Path) -> None:
-    data = tar_archive.pack(FILES)
-    assert data == tar_archive.pack(dict(reversed(list(FILES.items()))))
-    assert verify(write(tmp_path, data)) == ()
+    data = tar_archive.pack_tar_gz(FILES)
+    assert data == tar_archive.pack_tar_gz(dict(reversed(list(FILES.items()))))
+    assert verify_bundle(write(tmp_path, data)) == ()
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         members = tar.getmembers()
         for member in members:
@@ -281,16 +282,17 @@ def test_an_archive_holds_the_bundle_and_nothing_of_its_maker(tmp_path: Path) ->
 
 
 def test_tar_unpacks_it_with_its_modes(tmp_path: Path) -> None:
-    write(tmp_path, tar_archive.pack(FILES))
+    write(tmp_path, tar_archive.pack_tar_gz(FILES))
     subprocess.run(["tar", "-xzpf", "bundle.tar.gz"], cwd=tmp_path, check=True)
-    assert verify(str(tmp_path / "bundle")) == ()
+    assert verify_bundle(str(tmp_path / "bundle")) == ()
 
 
 def test_long_paths_fit_or_are_refused() -> None:
     long = "/".join(["a" * 60, "b" * 60, "c" * 60])
-    assert [member.path for member in tar_archive.unpack(tar_archive.pack({long: b"x"}), "x") if not member.kind] == [f"bundle/{long}"]
+    members = tar_archive.read_members(tar_archive.pack_tar_gz({long: b"x"}), "x")
+    assert [member.path for member in members if not member.kind] == [f"bundle/{long}"]
     with pytest.raises(Exception, match="too long"):
-        tar_archive.pack({"a" * 300: b""})
+        tar_archive.pack_tar_gz({"a" * 300: b""})
 
 
 def packed(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -331,13 +333,13 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int =
 )
 def test_what_an_archive_must_not_hold(tmp_path: Path, info: tarfile.TarInfo, found: str) -> None:
     before = sorted(tmp_path.rglob("*"))
-    faults = [str(fault) for fault in verify(write(tmp_path, packed((info, b""))))]
+    faults = [str(fault) for fault in verify_bundle(write(tmp_path, packed((info, b""))))]
     assert faults == [found.replace("added: bundle/", "added: ")]
     assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "bundle.tar.gz"], "nothing is written"
 
 
 def test_another_tar_of_the_same_files_is_as_good(tmp_path: Path) -> None:
-    assert verify(write(tmp_path, packed())) == ()
+    assert verify_bundle(write(tmp_path, packed())) == ()
 
 
 @pytest.mark.parametrize(
@@ -355,12 +357,12 @@ def test_another_tar_of_the_same_files_is_as_good(tmp_path: Path) -> None:
 )
 def test_archives_that_are_damaged(tmp_path: Path, spoil: Callable[[bytes], bytes], says: str) -> None:
     with pytest.raises(IntegrityError, match=says):
-        verify(write(tmp_path, spoil(tar_archive.pack(FILES))))
+        verify_bundle(write(tmp_path, spoil(tar_archive.pack_tar_gz(FILES))))
 
 
 def test_every_byte_of_an_archive_counts() -> None:
     """A bit turned over is found, or changes nothing that was packed."""
-    data = gzip.decompress(tar_archive.pack(FILES))
+    data = gzip.decompress(tar_archive.pack_tar_gz(FILES))
     for at in range(0, len(data), 997):
         spoilt = bytearray(data)
         spoilt[at] ^= 0x01
@@ -371,19 +373,19 @@ def test_every_byte_of_an_archive_counts() -> None:
         assert found, at
 
 
-def verify_bytes(data: bytes) -> tuple[Wrong, ...]:
-    from eidos.bundle.verification import packed as verify_packed
+def verify_bytes(data: bytes) -> tuple[BundleProblem, ...]:
+    from eidos.bundle.verification import verify_archive
 
-    return verify_packed(data, "bundle.tar.gz")
+    return verify_archive(data, "bundle.tar.gz")
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    bomb = gzip.compress(bytes(tar_archive.UNPACKED + (1 << 20)), 9)
+    bomb = gzip.compress(bytes(tar_archive.MAX_ARCHIVE_BYTES + (1 << 20)), 9)
     with pytest.raises(IntegrityError, match="MiB when unpacked"):
-        verify(write(tmp_path, bomb))
-    huge = bytearray(gzip.decompress(tar_archive.pack({"a": b""}))[512:1024])
+        verify_bundle(write(tmp_path, bomb))
+    huge = bytearray(gzip.decompress(tar_archive.pack_tar_gz({"a": b""}))[512:1024])
     huge[124:136] = b"77777777777\0"
     huge[148:156] = b" " * 8
     huge[148:156] = b"%06o\0 " % sum(huge)
     with pytest.raises(IntegrityError, match="larger than"):
-        verify(write(tmp_path, gzip.compress(bytes(huge))))
+        verify_bundle(write(tmp_path, gzip.compress(bytes(huge))))

@@ -271,7 +271,7 @@ STORAGE = {
 
 @pytest.mark.parametrize("name", STORAGE)
 def test_storage_is_what_suits_the_service(name: str, tmp_path: Path, cluster: Cluster) -> None:
-    folder = written(files_of_tree(recipe(GOLDEN[name]), bundlers=["storage"]), tmp_path / "bundle")
+    folder = written(files_of_tree(recipe(GOLDEN[name]), components=("storage",)), tmp_path / "bundle")
     assert [path.name for path in folder.iterdir() if path.is_dir()] == [STORAGE[name]]
     assert (folder / STORAGE[name] / "values.yaml").exists() == (name == "eks-a100"), "a service's own driver needs no chart"
     for script in ("install.sh", "install.sh", "uninstall.sh", "uninstall.sh"):
@@ -284,7 +284,7 @@ def test_storage_is_what_suits_the_service(name: str, tmp_path: Path, cluster: C
 
 
 def test_without_a_chart_what_is_there_is_left_alone(tmp_path: Path, cluster: Cluster) -> None:
-    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), bundlers=["storage"]), tmp_path / "bundle")
+    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), components=("storage",)), tmp_path / "bundle")
     cluster.change(objects={"storageclass/local-path": "/"})
     done = run(folder / "install.sh", cluster)
     assert done.returncode == 0 and "is there already" in done.stdout and changes(cluster.calls()) == []
@@ -296,7 +296,7 @@ def test_without_a_chart_what_is_there_is_left_alone(tmp_path: Path, cluster: Cl
 
 @pytest.mark.parametrize("owner", ["/", "somebody/"])
 def test_what_was_left_alone_is_not_removed_either(tmp_path: Path, cluster: Cluster, owner: str) -> None:
-    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), bundlers=["storage"]), tmp_path / "bundle")
+    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), components=("storage",)), tmp_path / "bundle")
     cluster.change(objects={"storageclass/local-path": owner})
     for arguments in ([], ["--dry-run"], ["--delete-crds"]):
         done = run(folder / "uninstall.sh", cluster, *arguments)
@@ -321,7 +321,7 @@ def test_values_of_scripts_are_words(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "cluster")
     tree = copy.deepcopy(recipe(TRAINING))
     next(entry for entry in tree["components"] if entry["id"] == "cert-manager")["version"] = odd
-    folder = written(files_of_tree(tree, bundlers=["cert-manager"]), tmp_path / "bundle")
+    folder = written(files_of_tree(tree, components=("cert-manager",)), tmp_path / "bundle")
     done = run(folder / "install.sh", cluster)
     assert not marker.exists(), done
     assert [option(call, "--version") for call in cluster.calls() if verb(call) == "upgrade"] == [odd]

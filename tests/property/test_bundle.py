@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from eidos import formats
 from eidos.bundle import checksums, tar_archive, values_schema
-from eidos.bundle.bundle_options import assignment
-from eidos.bundle.chart_values import assign, lookup, overlay
+from eidos.bundle.bundle_options import parse_assignment
+from eidos.bundle.chart_values import assign_value, get_value, overlay_values
 from eidos.errors import EidosError, IntegrityError, InvalidData
 from eidos.model.recipe import Recipe
 from eidos.templates.text_template import fill_text, parse_template
 from eidos.templates.tree_template import fill_tree
-from eidos.workflow import make_bundle
+from tests.support.bundle_files import build
 from tests.support.effort import examples
 
 TRAPS = [
@@ -92,15 +92,15 @@ mappings = st.dictionaries(st.sampled_from("abcd"), trees, max_size=4)
 @given(mappings, mappings)
 def test_laying_over_is_idempotent_and_shares_nothing(below: dict[str, Any], above: dict[str, Any]) -> None:
     once: dict[str, Any] = {}
-    overlay(once, below)
-    overlay(once, above)
+    overlay_values(once, below)
+    overlay_values(once, above)
     twice: dict[str, Any] = {}
-    overlay(twice, once)
-    overlay(twice, above)
+    overlay_values(twice, once)
+    overlay_values(twice, above)
     assert twice == once
-    for path, value in values_schema.leaves(above):
+    for path, value in values_schema.iterate_leaves(above):
         if path:
-            assert lookup(once, path) == value or value == {}
+            assert get_value(once, path) == value or value == {}
 
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
@@ -108,14 +108,14 @@ keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 
 @given(st.lists(keys, min_size=1, max_size=4))
 def test_a_path_comes_back_from_its_text(path: list[str]) -> None:
-    assert values_schema.parse_path(values_schema.shown(path)) == tuple(path)
+    assert values_schema.parse_path(values_schema.format_path(path)) == tuple(path)
 
 
 @given(st.text(max_size=30), st.text(max_size=20))
 def test_any_assignment_is_made_or_refused(path: str, value: str) -> None:
     tree: dict[str, Any] = {"a": {"b": [1]}}
     try:
-        assign(tree, assignment(f"x:{path}={value}"), None)
+        assign_value(tree, parse_assignment(f"x:{path}={value}"), None)
     except EidosError:
         return
     formats.to_yaml(tree)
@@ -127,18 +127,18 @@ def test_any_assignment_is_made_or_refused(path: str, value: str) -> None:
     )
 )
 def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
-    packed = tar_archive.pack(files)
-    found = {tar_archive.relative(member.path): member.content for member in tar_archive.unpack(packed, "x") if not member.kind}
-    assert found == files
-    assert checksums.parse(checksums.emit(files), "x") == {path: checksums.sha256(content) for path, content in files.items()}
+    members = tar_archive.read_members(tar_archive.pack_tar_gz(files), "x")
+    assert {tar_archive.relative_path(member.path): member.content for member in members if not member.kind} == files
+    digests = {path: checksums.sha256(content) for path, content in files.items()}
+    assert checksums.parse_checksums(checksums.format_checksums(files), "x") == digests
 
 
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
-    for given_bytes in (data, tar_archive.pack({"a": data})[: len(data)], tar_archive.pack({"a": b"x"})[:10] + data):
+    for given_bytes in (data, tar_archive.pack_tar_gz({"a": data})[: len(data)], tar_archive.pack_tar_gz({"a": b"x"})[:10] + data):
         try:
-            list(tar_archive.unpack(given_bytes, "x"))
+            list(tar_archive.read_members(given_bytes, "x"))
         except IntegrityError:
             continue
 
@@ -155,7 +155,7 @@ def test_any_tree_is_a_recipe_or_none(tree: dict[str, Any]) -> None:
     ]
     for document in (tree, {**tree, "kind": "Recipe", "measurements": measurements}):
         try:
-            bundle = make_bundle(Recipe.from_tree(document, "recipe.yaml"), parallel=False)
+            bundle = build(Recipe.from_tree(document, "recipe.yaml"), parallel=False)
         except EidosError:
             continue
         assert bundle.files or bundle.errors
@@ -167,7 +167,7 @@ def test_readings_come_out_of_a_whole_bundle_as_they_went_in(images: dict[str, s
     data = {"gpu-operator": "v26.3.3", **images}
     subtypes = [{"subtype": "image", "data": data}, {"subtype": "config", "data": {"cdi": True}}]
     try:
-        bundle = make_bundle(Recipe.from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]}, "recipe.yaml"), parallel=False)
+        bundle = build(Recipe.from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]}, "recipe.yaml"), parallel=False)
     except InvalidData:
         assert data["gpu-operator"] == ""
         return

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eidos.model.bundle import mode_of
+from eidos.bundle.bundle_options import BundleOptions, ComponentValues, parse_assignment
+from eidos.kube.labels import parse_toleration
+from eidos.model.bundle import Bundle, mode_of
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_bundle
 
@@ -42,6 +45,28 @@ def bundle_of(path: Path, sets: tuple[str, ...]) -> dict[str, tuple[bytes, int]]
     return files_of(path, sets=sets)
 
 
+def build(
+    recipe: Recipe,
+    *,
+    sets: Sequence[str] = (),
+    values: Mapping[str, dict[str, Any]] | None = None,
+    accelerated_tolerations: Sequence[str] = (),
+    system_tolerations: Sequence[str] = (),
+    **options: Any,
+) -> Bundle:
+    """A bundle made with options, those that have a form of their own as people write them."""
+    return make_bundle(
+        recipe,
+        BundleOptions(
+            assignments=tuple(map(parse_assignment, sets)),
+            values=tuple(ComponentValues(id, tree, f"values of {id}") for id, tree in (values or {}).items()),
+            accelerated_tolerations=tuple(map(parse_toleration, accelerated_tolerations)),
+            system_tolerations=tuple(map(parse_toleration, system_tolerations)),
+            **options,
+        ),
+    )
+
+
 def files_of(path: Path, **options: Any) -> dict[str, tuple[bytes, int]]:
     """The files of a bundle made with options."""
     return files_of_tree(recipe(path), **options)
@@ -49,7 +74,7 @@ def files_of(path: Path, **options: Any) -> dict[str, tuple[bytes, int]]:
 
 def files_of_tree(tree: dict[str, Any], **options: Any) -> dict[str, tuple[bytes, int]]:
     """The files of a bundle of a recipe's document, made with options."""
-    bundle = make_bundle(Recipe.from_tree(tree, "recipe"), **options)
+    bundle = build(Recipe.from_tree(tree, "recipe"), **options)
     assert not bundle.errors, bundle.errors
     return {path: (content, mode_of(path)) for path, content in bundle.files.items()}
 

@@ -14,6 +14,7 @@ from eidos.templates.placeholder import ABSENT, MalformedPlaceholder, Placeholde
 from eidos.templates.template_syntax import split_text
 from eidos.templates.text_template import fill_text, parse_template
 from eidos.templates.tree_template import fill_documents, fill_tree, placeholders
+from tests.support.effort import examples
 
 #: Every character that means something to the syntax, and some that do not.
 syntax = st.text(st.sampled_from("@{}|? ab.1\n\"'$\\`"), max_size=30)
@@ -31,7 +32,7 @@ def test_a_text_without_placeholders_is_unchanged(text: str) -> None:
     assert filled(text, {}) == filled(text, {}, "a.sh") == filled(text, {}, "a.md") == fill_tree(text, {}) == text
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(syntax)
 def test_any_text_is_parsed_or_refused_with_its_line(text: str) -> None:
     try:

@@ -30,7 +30,8 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
     """The archive for the recipe in the body."""
     context, services, data = call.context, call.services, call.services.recipe_data
     form = _archive_format(call)
-    bundlers = parse_list(call.parameters, "bundlers", tuple(data.charts))
+    components = parse_list(call.parameters, "bundlers", tuple(data.charts))
+    from eidos.bundle.bundle_options import BundleOptions
     from eidos.model.recipe import Recipe
     from eidos.workflow import make_bundle
 
@@ -38,10 +39,11 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
     check_allowed(recipe.request, {}, data)
     deadline = context.deadline
     deadline.check()
-    known = (dict(data.charts), data.chart_values)
+    options = BundleOptions(components=None if components is None else tuple(components), parallel=False)
+    chart_data = (dict(data.charts), data.chart_values)
     try:
         with context.span.child("build"):
-            bundle = make_bundle(recipe, bundlers=bundlers, parallel=False, known=known, proceed=deadline.check)
+            bundle = make_bundle(recipe, options, chart_data=chart_data, before_component=deadline.check)
     except (InvalidData, InvalidInput) as fault:
         services.metrics.bundle.refused()
         raise HttpError(400, f"{BODY}: {hide_paths(fault.message, data.paths)}", fault.hint) from fault
@@ -51,9 +53,9 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
         raise HttpError(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
     deadline.check()
     if form == ZIP:
-        from eidos.bundle.zip_archive import pack
+        from eidos.bundle.zip_archive import pack_zip as pack
     else:
-        from eidos.bundle.tar_archive import pack
+        from eidos.bundle.tar_archive import pack_tar_gz as pack
     with context.span.child("serialise"):
         body = pack(bundle.files)
     deadline.check()
