@@ -131,7 +131,7 @@ def clock_event_names(mask: int) -> str:
 def normalize_bus_id(bus_id: str) -> str | None:
     """Return a PCI address as sysfs writes it, or None when it is not one; NVML writes the domain with eight digits.
 
-    >>> compact("00000000:0F:00.0"), compact("10000:0f:00.0"), compact("GPU")
+    >>> normalize_bus_id("00000000:0F:00.0"), normalize_bus_id("10000:0f:00.0"), normalize_bus_id("GPU")
     ('0000:0f:00.0', '10000:0f:00.0', None)
     """
     try:
