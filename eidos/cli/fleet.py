@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from eidos.cli.options import Values
-    from eidos.fleet.comparison_rules import Rules
-    from eidos.fleet.results import Folder
-    from eidos.fleet.ssh import Answer
+    from eidos.fleet.comparison_rules import ComparisonRules
+    from eidos.fleet.results import NodeAnswer, ResultsFolder
 
-    Answers = Generator[tuple[str, Answer], None, None]
+    Answers = Generator[tuple[str, NodeAnswer], None, None]
 
 #: A node did not answer; a node is odd.
 INCOMPLETE, FINDINGS = 3, 4
 
-#: Nodes that are asked at the same time, at most.
-MOST = 512
+#: The largest value of --parallel.
+MAX_PARALLEL = 512
 
 #: Seconds that a node has: where it only has to run a program, and where it may have to pull an image first.
 OVER_SSH, IN_CLUSTER = 60.0, 300.0
@@ -48,9 +47,9 @@ COLLECT = 10.0
 
 
 def count(value: str) -> int:
-    """A number of nodes; InvalidInput for none, or more than anybody should ask at once."""
-    if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MOST):
-        raise InvalidInput(f"{value!r} is no number from 1 to {MOST}")
+    """Parse a number of nodes. Raises InvalidInput for none, or more than MAX_PARALLEL."""
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MAX_PARALLEL):
+        raise InvalidInput(f"{value!r} is no number from 1 to {MAX_PARALLEL}")
     return int(value)
 
 
@@ -132,93 +131,93 @@ VERB = Verb(
 
 
 def run(values: Values) -> int:
-    """Ask all nodes, write what they say into a folder, and say how they compare."""
+    """Take snapshots of all nodes, write them into a folder, and print how they compare."""
     from contextlib import closing
 
     from eidos.fleet import comparison_rules
-    from eidos.fleet.results import CLUSTER, Folder, check
+    from eidos.fleet.results import CLUSTER, ResultsFolder, require_empty
 
     if values["hosts"] and values["kubernetes"]:
         raise InvalidInput("--hosts and --kubernetes: the nodes are either hosts or a cluster's")
-    known = comparison_rules.shipped()
-    place, new = _place(values["output"])
+    rules = comparison_rules.shipped_rules()
+    location, new = _output_folder(values["output"])
     values["timeout"] = values["timeout"] or (IN_CLUSTER if values["kubernetes"] else OVER_SSH)
-    asked: Asked | None = None
+    cluster_jobs: ClusterJobs | None = None
     if values["kubernetes"]:
-        from eidos.cli.fleet_jobs import Asked
+        from eidos.cli.fleet_jobs import ClusterJobs
 
         for name in ("via", "python"):
             if values.origins.get(name) == f"--{name}":
                 raise InvalidInput(f"--{name} is for --hosts")
         if not new:
-            check(place)
-        asked = Asked(values, _selected(values))
-        nodes, answers = asked.nodes, asked.answers()
+            require_empty(location)
+        cluster_jobs = ClusterJobs(values, _selected(values))
+        nodes, answers = cluster_jobs.nodes, cluster_jobs.answers()
     else:
         nodes, answers = _over_processes(values)
-    folder = Folder(place, nodes, known, new)
+    folder = ResultsFolder(location, nodes, rules, new)
     # Whatever comes in between, nothing is left running: that is what closing is for.
     try:
-        facts = asked.facts() if asked else None
+        facts = cluster_jobs.facts() if cluster_jobs else None
         if facts is not None:
             folder.write(CLUSTER, facts.to_tree())
         with closing(answers), Progress(len(nodes)) as progress:
             for node, answer in answers:
-                folder.put(node, answer)
+                folder.add(node, answer)
                 progress.show(folder)
-                silence = folder.silent.get(node)
-                if silence:
-                    log.info(f"{node}: no answer: {silence.why}", hint=silence.hint)
+                no_answer = folder.unanswered.get(node)
+                if no_answer:
+                    log.info(f"{node}: no answer: {no_answer.why}", hint=no_answer.hint)
     except BaseException:
-        held = folder.leave(len(nodes))
-        if held:
-            log.warn(held, hint="remove it: the run did not come to its end")
+        remains = folder.abandon(len(nodes))
+        if remains:
+            log.warn(remains, hint="remove it: the run did not come to its end")
         raise
-    return _report(folder, known, values)
+    return _report(folder, rules, values)
 
 
-def _place(said: str | None) -> tuple[str, bool]:
-    """The folder, and whether it has to be a new one, whatever its name; InvalidInput for what is none."""
-    if said is None:
+def _output_folder(path: str | None) -> tuple[str, bool]:
+    """Return the folder, and whether it must be a new one, with a number if need be; InvalidInput for what is not a folder."""
+    if path is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
-    if said == document_locations.STDOUT or document_locations.is_in_cluster(said):
-        raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {said!r} is none", "--format json prints the summary")
-    return said, False
+    if path == document_locations.STDOUT or document_locations.is_in_cluster(path):
+        raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {path!r} is none", "--format json prints the summary")
+    return path, False
 
 
-def _report(folder: Folder, known: Rules, values: Values) -> int:
-    """Print the summary; the exit status that goes with it."""
-    summary = folder.summary()
+def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> int:
+    """Print the summary; return the exit status."""
+    summary = folder.write_summary()
     fmt = values["format"] or "table"
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
 
-        text = fleet_table(summary, known.said, document_locations.terminal_width(document_locations.STDOUT))
+        text = fleet_table(summary, rules.phrases, document_locations.terminal_width(document_locations.STDOUT))
     else:
         from eidos import formats
 
         tree = {**summary.to_tree(), "folder": folder.path}
         text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
     document_locations.write_document(document_locations.STDOUT, text)
-    if summary.silent:
-        total = len(summary.silent) + summary.answered
-        log.error(f"{len(summary.silent)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
+    if summary.unanswered:
+        total = len(summary.unanswered) + summary.answered
+        log.error(f"{len(summary.unanswered)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
         return INCOMPLETE
     return FINDINGS if summary.odd and values["exit-code"] else 0
 
 
 def _selected(values: Values) -> list[str]:
-    """The collectors that --only and --skip leave."""
-    everything = collectors.list_collectors()
-    skipped = select_collectors(values["skip"], everything)
-    selected = [name for name in (select_collectors(values["only"], everything) if values["only"] else everything) if name not in skipped]
+    """Return the collectors that --only and --skip leave."""
+    names = collectors.list_collectors()
+    skipped = select_collectors(values["skip"], names)
+    selected = [name for name in (select_collectors(values["only"], names) if values["only"] else names) if name not in skipped]
     if not selected:
-        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(everything)}")
+        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(names)}")
     return selected
 
 
 def _over_processes(values: Values) -> tuple[list[str], Answers]:
-    """The hosts, and what they answer over ssh or another command."""
+    """Return the hosts, and their answers over ssh or another command."""
     from eidos.fleet import bootstrap, ssh
 
     for name in ("selector", "keep", *(option.name for option in JOB_OPTIONS)):
@@ -226,33 +225,33 @@ def _over_processes(values: Values) -> tuple[list[str], Answers]:
             raise InvalidInput(f"--{name} is for --kubernetes")
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
-    leading = ssh.words(values["via"], timeout)
-    sent = bootstrap.program(values["program"] or sys.argv[0], _arguments(values))
-    return nodes, ssh.ask(nodes, sent, leading=leading, python=values["python"], parallel=values["parallel"], timeout=timeout)
+    leading = ssh.leading_command(values["via"], timeout)
+    sent = bootstrap.build_program(values["program"] or sys.argv[0], _arguments(values))
+    return nodes, ssh.collect_over_ssh(nodes, sent, leading=leading, python=values["python"], parallel=values["parallel"], timeout=timeout)
 
 
-def _hosts(said: tuple[str, ...]) -> list[str]:
-    from eidos.fleet.hostlist import hosts
+def _hosts(words: tuple[str, ...]) -> list[str]:
+    from eidos.fleet.hostlist import parse_hostlist
 
-    if not said:
+    if not words:
         raise InvalidInput(
             "eidos fleet needs nodes: --hosts or --kubernetes", "--hosts takes a file with a host on each line, or hosts by comma"
         )
-    found: dict[str, None] = {}
-    for word in said:
+    names: dict[str, None] = {}
+    for word in words:
         if word == document_locations.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
-            place = "standard input" if word == document_locations.STDOUT else word
+            location = "standard input" if word == document_locations.STDOUT else word
             content = document_locations.read_document(word, LIMIT, "name a file with a host on each line, or hosts by comma")
             if len(content) > LIMIT:
-                raise InvalidInput(f"{place}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
-            found.update(dict.fromkeys(hosts(content.decode("utf-8-sig", "replace"), place)))
+                raise InvalidInput(f"{location}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
+            names.update(dict.fromkeys(parse_hostlist(content.decode("utf-8-sig", "replace"), location)))
         else:
-            found.update(dict.fromkeys(hosts(word, "--hosts")))
-    return list(found)
+            names.update(dict.fromkeys(parse_hostlist(word, "--hosts")))
+    return list(names)
 
 
 def _arguments(values: Values) -> list[str]:
-    """What eidos is asked there: what is the whole cluster's is none of a node's configuration."""
+    """Return the arguments of eidos there, without the collectors that read the cluster: it is not part of a node."""
     own = [name for name in _selected(values) if not collectors.is_cluster_wide(name)]
     if not own:
         raise InvalidInput("--only and --skip leave nothing that is a node's own")
@@ -275,10 +274,10 @@ class Progress:
         self._write(f"0 of {self._total} nodes answered")
         return self
 
-    def show(self, folder: Folder) -> None:
+    def show(self, folder: ResultsFolder) -> None:
         """Say how many answered, and how many will not."""
-        silent = len(folder.silent)
-        self._write(f"{folder.answered} of {self._total} nodes answered" + (f", {silent} did not" if silent else ""))
+        unanswered = len(folder.unanswered)
+        self._write(f"{folder.answered} of {self._total} nodes answered" + (f", {unanswered} did not" if unanswered else ""))
 
     def __exit__(self, *_: object) -> None:
         self._write("")

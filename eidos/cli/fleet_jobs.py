@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from eidos.cli.options import Option, Values
-    from eidos.fleet.ssh import Answer
-    from eidos.fleet.summary import Silence
+    from eidos.fleet.results import NodeAnswer
+    from eidos.fleet.summary import NoAnswer
     from eidos.kube.api_client import Client
     from eidos.manifest import AgentOptions
     from eidos.model.snapshot import Snapshot
 
-_TAKEN = {"create-namespace", "delivery", "image", "memory", "kubernetes-version", "toleration", "gpu", *RIGHTS}
+_AGENT_FLAGS = {"create-namespace", "delivery", "image", "memory", "kubernetes-version", "toleration", "gpu", *RIGHTS}
 
-#: What the agent may be asked: rows of ``eidos manifest``.
+#: Flags of ``eidos manifest`` that apply to the agent here, too.
 JOB_OPTIONS: tuple[Option, ...] = (
     *(replace(option, help="the namespace of the Jobs (default: eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
-    *(option for option in (*COMMON_OPTIONS, *AGENT_OPTIONS) if option.name in _TAKEN),
+    *(option for option in (*COMMON_OPTIONS, *AGENT_OPTIONS) if option.name in _AGENT_FLAGS),
 )
 
 #: Every node, in place of a selector.
@@ -44,36 +44,36 @@ READING, COLLECT = 30.0, 10
 SLACK = 15
 
 
-class Asked:
-    """The nodes that match, and what is to be done with them."""
+class ClusterJobs:
+    """The nodes that match, and the Jobs that run on them."""
 
     def __init__(self, values: Values, selected: Sequence[str]) -> None:
-        """Ask the cluster which nodes there are. Raises InvalidInput when none matches, and what the client raises."""
+        """List the nodes. Raises InvalidInput when none matches, and what the client raises."""
         if values["units"]:
             raise InvalidInput("--units: the agent in a cluster reads the usual units", "leave it out, or reach the nodes with --hosts")
         self._values, self._selected = values, selected
         self._cluster = cluster_options.load_cluster(values)
         self._agent = _agent(values, [name for name in selected if not collectors.is_cluster_wide(name)])
-        self.silent: dict[str, Silence] = {}
+        self.unanswered: dict[str, NoAnswer] = {}
         self.nodes: list[str] = []
-        wanted = values["selector"]
+        selector = values["selector"]
         client = self.connect(time.monotonic() + READING)
         try:
-            for node in client.items("/api/v1/nodes", labels=None if wanted == ALL else wanted):
+            for node in client.items("/api/v1/nodes", labels=None if selector == ALL else selector):
                 name = node["metadata"]["name"]
                 self.nodes.append(name)
-                silence = _unready(node) or _unnamed(name)
-                if silence:
-                    self.silent[name] = silence
+                no_answer = _unready(node) or _too_long_name(name)
+                if no_answer:
+                    self.unanswered[name] = no_answer
         except KubeError as fault:
-            if fault.status == 400:  # nothing else of this request is the user's
-                raise InvalidInput(f"--selector: {wanted!r}: {fault.message}", "write it like 'a=b,c!=d'") from fault
+            if fault.status == 400:  # the selector is all that the user gave for this request
+                raise InvalidInput(f"--selector: {selector!r}: {fault.message}", "write it like 'a=b,c!=d'") from fault
             raise
         finally:
             client.close()
         if not self.nodes:
             hint = f"name other labels with --selector, or {ALL!r} for all nodes; 'kubectl get nodes --show-labels' says what there is"
-            raise InvalidInput(f"--selector: no node of the cluster matches {wanted!r}", hint)
+            raise InvalidInput(f"--selector: no node of the cluster matches {selector!r}", hint)
         from eidos.model.snapshot import natural
 
         self.nodes.sort(key=natural)
@@ -85,36 +85,38 @@ class Asked:
         return api_client.connect(self._cluster, deadline=deadline)
 
     def facts(self) -> Snapshot | None:
-        """What is the same for all nodes, or None when nobody wants it; to be called while no thread runs."""
+        """Return the readings that are the cluster's own, or None when none are selected; call it while no thread runs."""
         from eidos.collectors import ClusterSelection
         from eidos.workflow import SnapshotOptions, take_snapshot
 
-        wanted = [name for name in self._selected if collectors.is_cluster_wide(name)]
-        if not wanted:
+        names = tuple(name for name in self._selected if collectors.is_cluster_wide(name))
+        if not names:
             return None
-        choice = ClusterSelection(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
-        return take_snapshot(SnapshotOptions(collectors=tuple(wanted), timeout_s=READING, cluster=choice))
+        cluster = ClusterSelection(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
+        return take_snapshot(SnapshotOptions(collectors=names, timeout_s=READING, cluster=cluster))
 
-    def answers(self) -> Generator[tuple[str, Answer], None, None]:
-        """Run a Job on each node that is ready, and tell of each node."""
+    def answers(self) -> Generator[tuple[str, NodeAnswer], None, None]:
+        """Run a Job on each node that is ready, and yield the answer of each node."""
         from eidos import manifest
-        from eidos.fleet import job_runner as jobs
+        from eidos.fleet import job_runner
 
-        yield from self.silent.items()
-        ready = tuple(name for name in self.nodes if name not in self.silent)
+        yield from self.unanswered.items()
+        ready = tuple(name for name in self.nodes if name not in self.unanswered)
         if not ready:
             return
         agent = replace(self._agent, nodes=ready, run=os.urandom(4).hex())
         trees = manifest.agent_manifests(agent)
-        plan = jobs.Plan(
+        plan = job_runner.FleetPlan(
             agent.namespace,
             agent.run,
             tuple(tree for tree in trees if tree["kind"] != "Job"),
-            {tree["metadata"]["annotations"][jobs.NODE]: tree for tree in trees if tree["kind"] == "Job"},
+            {tree["metadata"]["annotations"][job_runner.NODE_ANNOTATION]: tree for tree in trees if tree["kind"] == "Job"},
             lambda node: f"cm://{agent.namespace}/eidos-{agent.run}-{node}",
         )
         timeout = self._values["timeout"]
-        yield from jobs.ask(plan, self.connect, parallel=self._values["parallel"], timeout=timeout, keep=self._values["keep"])
+        yield from job_runner.collect_with_jobs(
+            plan, self.connect, parallel=self._values["parallel"], timeout=timeout, keep=self._values["keep"]
+        )
 
 
 def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
@@ -148,26 +150,26 @@ def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
     )
 
 
-def _unnamed(name: str) -> Silence | None:
+def _too_long_name(name: str) -> NoAnswer | None:
     """Why there can be no document for a node: its name is as long as names of objects may be."""
-    from eidos.fleet.summary import Silence
+    from eidos.fleet.summary import NoAnswer
     from eidos.kube import document_store
 
     try:
         document_store.parse(f"cm://x/eidos-{'0' * 8}-{name}")
     except InvalidInput:
-        return Silence(f"no ConfigMap can be named after it: its name has {len(name)} characters", "ask it with --hosts")
+        return NoAnswer(f"no ConfigMap can be named after it: its name has {len(name)} characters", "ask it with --hosts")
     return None
 
 
-def _unready(node: dict[str, object]) -> Silence | None:
+def _unready(node: dict[str, object]) -> NoAnswer | None:
     """Why a node will run no Pod: its kubelet does not report (Kubernetes API, NodeCondition)."""
-    from eidos.fleet.summary import Silence
+    from eidos.fleet.summary import NoAnswer
 
     status = node.get("status")
     for condition in (status.get("conditions") if isinstance(status, dict) else None) or ():
         if condition.get("type") == "Ready" and condition.get("status") != "True":
-            return Silence(
+            return NoAnswer(
                 condition.get("message") or "the node is not ready", "is its kubelet running?", condition.get("reason") or "NotReady"
             )
     return None

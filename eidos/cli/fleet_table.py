@@ -6,7 +6,7 @@ Knows columns and headings; must not know how nodes were compared. The sentence 
 from __future__ import annotations
 
 from eidos.fleet.comparison import EQUAL, ODD
-from eidos.fleet.hostlist import folded
+from eidos.fleet.hostlist import fold_hostlist
 from eidos.formats.table import INDENT, heading, join_blocks, key_value_rows, line_width, wrap
 from eidos.log import printable
 
@@ -14,32 +14,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.fleet.comparison import Class, Difference
-    from eidos.fleet.comparison_rules import Said
-    from eidos.fleet.summary import Silence, Summary
+    from eidos.fleet.comparison import Difference, NodeClass
+    from eidos.fleet.comparison_rules import Phrase
+    from eidos.fleet.summary import FleetSummary, NoAnswer
 
 #: Lines that a list of nodes may take.
 MAX_NODE_LINES = 40
 
 
-def fleet_table(summary: Summary, said: Sequence[Said], width: int) -> str:
+def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int) -> str:
     """``summary`` as lines of at most ``width`` columns; 0 or less: as long as they need to be."""
     width = line_width(width)
-    blocks = [wrap(printable(summary.sentence(said)), width, MAX_NODE_LINES)]
-    blocks += [list(_class(found, width)) for found in summary.classes]
-    if summary.silent:
-        blocks.append([heading("No answer", _nodes(len(summary.silent)), width), *key_value_rows(_reasons(summary.silent), width)])
+    blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
+    blocks += [list(_class(node_class, width)) for node_class in summary.classes]
+    if summary.unanswered:
+        blocks.append([heading("No answer", _nodes(len(summary.unanswered)), width), *key_value_rows(_reasons(summary.unanswered), width)])
     return join_blocks(blocks)
 
 
-def _class(found: Class, width: int) -> Iterator[str]:
-    what = {EQUAL: "Equal", ODD: "Different"}.get(found.kind, "Not known")
-    yield heading(what, _nodes(len(found.nodes)), width)
-    yield from (INDENT + line for line in wrap(printable(folded(found.nodes)), width - len(INDENT), MAX_NODE_LINES))
-    yield from key_value_rows(((difference.path, _sides(difference)) for difference in found.differences), width, INDENT * 2)
-    if found.more:
-        yield f"{INDENT * 2}and {found.more:,} more differences: the snapshots have them all"
-    yield from key_value_rows(((f"not read: {what}", why) for what, why in found.unread.items()), width, INDENT * 2)
+def _class(node_class: NodeClass, width: int) -> Iterator[str]:
+    what = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
+    yield heading(what, _nodes(len(node_class.nodes)), width)
+    yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
+    yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
+    if node_class.more:
+        yield f"{INDENT * 2}and {node_class.more:,} more differences: the snapshots have them all"
+    yield from key_value_rows(((f"not read: {what}", why) for what, why in node_class.unread.items()), width, INDENT * 2)
 
 
 def _sides(difference: Difference) -> str:
@@ -47,10 +47,10 @@ def _sides(difference: Difference) -> str:
     return f"{value}, not {expected}" + (f" ({difference.why})" if difference.why else "")
 
 
-def _reasons(silent: dict[str, Silence]) -> Iterator[tuple[str, str]]:
-    for node, silence in silent.items():
-        reason = f"{silence.reason}: " if silence.reason and not silence.why.startswith(silence.reason) else ""
-        yield node, reason + silence.why + (f" ({silence.hint})" if silence.hint else "")
+def _reasons(unanswered: dict[str, NoAnswer]) -> Iterator[tuple[str, str]]:
+    for node, no_answer in unanswered.items():
+        reason = f"{no_answer.reason}: " if no_answer.reason and not no_answer.why.startswith(no_answer.reason) else ""
+        yield node, reason + no_answer.why + (f" ({no_answer.hint})" if no_answer.hint else "")
 
 
 def _nodes(count: int) -> str:

@@ -1,7 +1,7 @@
-"""Many nodes, one answer: who is equal, and what is different about the others.
+"""Takes snapshots of many nodes and compares them: which are equal, and how the others differ.
 
 Knows how a program gets to many nodes, how their snapshots come back and how they are compared; must not know how a snapshot is taken,
-nor where its summary goes.
+nor where the summary goes. ``ssh`` and ``job_runner`` are the two ways to the nodes.
 """
 
 from __future__ import annotations

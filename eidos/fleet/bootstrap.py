@@ -1,14 +1,14 @@
-"""The program on another machine, from memory: how it gets there, how it starts, and how its answer is told from everything else.
+"""Runs eidos on another machine from memory: how it gets there, how it starts, and how its output is told from everything else.
 
 Knows what Python reads from standard input, and the archive's entries; must not know how the other machine is reached. The command there
-is ``python3 -I -S -``: no word of it means anything to a shell, so it makes no difference whether one is between (ssh, pdsh) or not (srun,
-docker exec). On standard input comes a text in words that Python 3.6 can parse, the archive within, and the end. Nothing is
-written to a disk there, and neither /proc nor a file in memory is needed: modules and data are read from the text that was sent.
+is ``python3 -I -S -``: no word of it means anything to a shell, so it makes no difference whether there is one (ssh, pdsh) or not (srun,
+docker exec). On standard input comes a script that Python 3.6 can parse, with the archive in it. Nothing is written to a disk there, and
+neither /proc nor a file in memory is needed: modules and data are read from the script.
 
-The answer stands between two lines that nobody can say by accident: they hold a number drawn for this run. A greeting before, what a
-login shell says after, and a label before every line (srun -l, pdsh) are passed over. Without the second line the answer was cut off.
-What the other machine's user has set for eidos (EIDOS_SKIP, a configuration file) does not count: every node is asked the same. EIDOS_ROOT
-alone does, which says where the node's files are. What a cluster says there is not kept for another day, because that is kept on a disk.
+The output is between two marks, lines with a random number. A banner before, what a login shell prints after, and a label before every line
+(srun -l, pdsh) are ignored. Without the second mark the output was cut off. The other machine's settings for eidos (EIDOS_SKIP, a
+configuration file) do not apply, so that all nodes are read alike; only EIDOS_ROOT does, the root of the node's files. Nothing is cached
+there.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: What of the archive does not travel: bytecode for one interpreter or another is most of it, and saves less than it costs to send.
-HOME = ("bytecode/", "licenses/", "__main__.pyc")
+#: Entries of the archive that are not sent: bytecode is most of it, and saves less time than sending it takes.
+EXCLUDED_ENTRIES = ("bytecode/", "licenses/", "__main__.pyc")
 
-#: Where the modules seem to lie there, in tracebacks.
-PLACE = "/eidos.pyz/"
+#: The path of the archive in tracebacks from there.
+ARCHIVE = "/eidos.pyz/"
 
-#: The interpreter there, unless another is named, and the oldest that will do.
-PYTHON, OLDEST = "python3", (3, 9)
+#: The interpreter there, unless another is named, and the oldest that eidos runs on.
+PYTHON, MINIMUM_PYTHON = "python3", (3, 9)
 
-#: How the text begins that is sent.
-_BEGINNING = b"MARK, OLDEST, PLACE, ARGUMENTS"
+#: How the script begins.
+_SCRIPT_START = b"MARK, MINIMUM_PYTHON, ARCHIVE, ARGUMENTS"
 
-#: What stands behind the mark on the first line.
-_FIRST = ("begin", "python")
+#: What follows the first mark.
+_FIRST_WORDS = ("begin", "python")
 
-_START = """\
+_SCRIPT = """\
 import sys
-def say(text):
+def mark(text):
     sys.stdout.write("\\n" + MARK + " " + text + "\\n")
     sys.stdout.flush()
 def main():
-    if sys.version_info < OLDEST:
-        say("python %d.%d.%d" % sys.version_info[:3])
+    if sys.version_info < MINIMUM_PYTHON:
+        mark("python %d.%d.%d" % sys.version_info[:3])
         return
     import binascii, marshal, os, zlib
     files = marshal.loads(zlib.decompress(binascii.a2b_base64(DATA)))
     class Loader:
         def get_data(self, path):
-            if path[:len(PLACE)] == PLACE and path[len(PLACE):] in files:
-                return files[path[len(PLACE):]]
+            if path[:len(ARCHIVE)] == ARCHIVE and path[len(ARCHIVE):] in files:
+                return files[path[len(ARCHIVE):]]
             raise FileNotFoundError(2, "no such file in the archive", path)
-    say("begin")
+    mark("begin")
     child = os.fork()
     if not child:
         try:
@@ -60,29 +60,29 @@ def main():
                 if name[:6] == "EIDOS_" and name != "EIDOS_ROOT":
                     del os.environ[name]
             os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_CACHE_HOME"] = "/dev/null"
-            path = PLACE + "__main__.py"
+            path = ARCHIVE + "__main__.py"
             exec(compile(files["__main__.py"], path, "exec"), {"__name__": "__main__", "__file__": path, "__loader__": Loader()})
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
     status = os.waitpid(child, 0)[1]
-    say("end %d" % (status >> 8 or status and 128 + (status & 127)))
+    mark("end %d" % (status >> 8 or status and 128 + (status & 127)))
 main()
 """
 
 
-class Program(Record):
-    """What is sent: ``text`` for the interpreter's standard input, ``mark`` what its answer stands between."""
+class RemoteProgram(Record):
+    """``text`` is sent to the interpreter's standard input; ``mark`` is before and after its output."""
 
     text: bytes
     mark: str
 
 
-def program(path: str, arguments: Sequence[str], mark: str | None = None) -> Program:
-    """The archive at ``path``, to be run with ``arguments``.
+def build_program(path: str, arguments: Sequence[str], mark: str | None = None) -> RemoteProgram:
+    """Return the archive at ``path`` as a program that runs with ``arguments``.
 
-    Raises Unavailable when there is no archive: of a checkout nothing can be sent.
+    Raises Unavailable when there is no archive: a checkout cannot be sent.
     """
     import base64
     import marshal
@@ -93,81 +93,81 @@ def program(path: str, arguments: Sequence[str], mark: str | None = None) -> Pro
     hint = "run eidos.pyz, or name it with --program; python3 build_zipapp.py makes one"
     try:
         with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(HOME)}
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged one raises any of them
+            files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(EXCLUDED_ENTRIES)}
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged archive raises any of them
         raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint) from fault
     if "eidos/archive/packs.py" not in files or "__main__.py" not in files:
         raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint)
     mark = mark or f"--eidos-{os.urandom(12).hex()}"
     data = base64.encodebytes(zlib.compress(marshal.dumps(files, 2), 9)).decode()
-    head = f"{_BEGINNING.decode()} = {mark!a}, {OLDEST!r}, {PLACE!a}, {['eidos', *arguments]!a}\n"
-    return Program(f'{head}DATA = """\n{data}"""\n{_START}'.encode("ascii"), mark)
+    head = f"{_SCRIPT_START.decode()} = {mark!a}, {MINIMUM_PYTHON!r}, {ARCHIVE!a}, {['eidos', *arguments]!a}\n"
+    return RemoteProgram(f'{head}DATA = """\n{data}"""\n{_SCRIPT}'.encode("ascii"), mark)
 
 
-def command(python: str = PYTHON) -> list[str]:
-    """The words that start it there."""
+def python_command(python: str = PYTHON) -> list[str]:
+    """Return the command that runs the script there."""
     return [python, "-I", "-S", "-"]
 
 
-def answer(out: bytes, mark: str) -> bytes:
-    """What the program printed, out of all that came.
+def extract_output(out: bytes, mark: str) -> bytes:
+    """Return what the program printed, out of everything that was received.
 
-    Raises Unavailable when it never began or the interpreter is too old, InvalidData when its answer was cut off.
+    Raises Unavailable when it never started or the interpreter is too old, InvalidData when its output was cut off.
     """
-    begin, label = max(_line(out, f"{mark} {word}".encode(), 0) for word in _FIRST)
+    begin, label = max(_find_mark(out, f"{mark} {word}".encode(), 0) for word in _FIRST_WORDS)
     if begin < 0:
-        said = sample(out)
-        if not said:
+        printed = first_line(out)
+        if not printed:
             raise Unavailable("it printed nothing", "does standard input reach it? docker exec and kubectl exec need -i")
-        raise Unavailable(f"it printed nothing that eidos would, but {said!r}")
+        raise Unavailable(f"it printed nothing that eidos would, but {printed!r}")
     rest = out[begin:]
     head, _, body = rest.partition(b"\n")
-    said = head[len(mark) :].decode("ascii", "replace").strip()
-    if said.startswith("python "):
-        version = said.split()[1]
-        needed = ".".join(map(str, OLDEST))
+    words = head[len(mark) :].decode("ascii", "replace").strip()
+    if words.startswith("python "):
+        version = words.split()[1]
+        needed = ".".join(map(str, MINIMUM_PYTHON))
         raise Unavailable(f"python3 there is {version}; {needed} or newer is needed", "name another with --python: python3.11, or a path")
-    end, _ = _line(body, f"{mark} end".encode(), 0)
+    end, _ = _find_mark(body, f"{mark} end".encode(), 0)
     if end < 0:
         raise InvalidData(f"its answer was cut off after {len(body):,} bytes", "did the connection end, or was the program killed there?")
     body = body[: body.rindex(b"\n", 0, end) + 1]
     return b"".join(line.removeprefix(label) for line in body.splitlines(keepends=True)) if label else body
 
 
-def _line(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
-    """Where the next mark stands, and what stands before it on its line; -1 when there is none."""
+def _find_mark(out: bytes, mark: bytes, start: int) -> tuple[int, bytes]:
+    """Return the index of the next mark, and what is before it on its line; -1 when there is none."""
     at = out.find(mark, start)
     return at, out[out.rfind(b"\n", 0, at) + 1 : at] if at >= 0 else b""
 
 
-def status(out: bytes, mark: str) -> int:
-    """The exit status of the program there, as its last line says; 0 when nothing says it.
+def exit_status(out: bytes, mark: str) -> int:
+    """Return the exit status of the program there, from the last mark; 0 without one.
 
-    >>> status(b"--m begin 1 --m end 137 ", "--m"), status(b"12 --m begin 1", "--m")
+    >>> exit_status(b"--m begin 1 --m end 137 ", "--m"), exit_status(b"12 --m begin 1", "--m")
     (137, 0)
     """
-    _, ended, said = out.rpartition(f"{mark} end ".encode())
-    digits = said[:3].split(maxsplit=1)[:1]
-    return int(digits[0]) if ended and digits and digits[0].isdigit() else 0
+    _, end, rest = out.rpartition(f"{mark} end ".encode())
+    digits = rest[:3].split(maxsplit=1)[:1]
+    return int(digits[0]) if end and digits and digits[0].isdigit() else 0
 
 
-def has_begun(out: bytes, mark: str) -> bool:
-    """Whether the program began there."""
-    return any(f"{mark} {word}".encode() in out for word in _FIRST)
+def has_started(out: bytes, mark: str) -> bool:
+    """Return whether the script started there."""
+    return any(f"{mark} {word}".encode() in out for word in _FIRST_WORDS)
 
 
 def is_echo(out: bytes) -> bool:
-    """Whether what was sent came back."""
-    return _BEGINNING in out
+    """Return whether the script itself came back."""
+    return _SCRIPT_START in out
 
 
-def sample(out: bytes) -> str:
-    """The first line of what came, or of what a shell said before it ended."""
+def first_line(out: bytes) -> str:
+    """Return the first line that is not blank; empty when there is none."""
     return next((line.strip()[:200] for line in out[:2000].decode("utf-8", "replace").splitlines() if line.strip()), "")
 
 
-def reason(said: str) -> str:
-    """The line of what a program said on standard error that says why: eidos's own ``error:``, else the last."""
-    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("hint: ")]
+def error_line(errors: str) -> str:
+    """Return the line of a program's standard error that says why it failed: eidos's own ``error:``, else the last."""
+    lines = [line.strip() for line in errors.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("hint: ")]
     own = [line for line in lines if line.startswith("error: ")]
     return (own or lines or [""])[-1].removeprefix("error: ")[:300]

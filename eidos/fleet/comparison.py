@@ -1,12 +1,12 @@
-"""Nodes in classes of equal configuration, and for each odd one what differs.
+"""Groups nodes into classes of equal configuration, and lists what differs in each odd class.
 
-Knows how nodes are compared; must not know which readings count, nor where snapshots come from or where the summary goes. Snapshots
-come one after the other and are dropped: of each node a name stays, of each class its readings, compressed, so that a thousand
-nodes take little memory. The order in which they come makes no difference.
+Knows how nodes are compared; must not know which readings count, nor where snapshots come from or where the summary goes. Snapshots are
+added one by one and not stored: a node leaves its name, a class its readings, compressed, so that a thousand nodes take little memory. The
+order in which they are added makes no difference.
 
-The largest class is what the others are compared with. What a node's collector could not read is unknown: it makes a node neither equal
-nor different. So there are three kinds: ``equal`` (the largest class), ``odd`` (something that was read on both sides differs) and
-``unknown`` (nothing that was read on both sides differs, but not the same was read).
+The other classes are compared with the largest. What a node's collector could not read is unknown, neither equal nor different. So there
+are three kinds: ``equal`` (the largest class), ``odd`` (something that was read on both sides differs) and ``unknown`` (nothing that was
+read on both sides differs, but not the same was read).
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    from eidos.fleet.comparison_rules import Place, Readings
+    from eidos.fleet.comparison_rules import ReadingPath, Readings
     from eidos.model.snapshot import Snapshot
 
-    Count = Callable[..., Readings]
-    #: What counts, what was not read and why, what collectors had to say that found nothing, and the version that read it.
-    Held = tuple[Readings, dict[str, str], dict[str, str], str]
+    SelectReadings = Callable[..., Readings]
+    #: Readings that count, what was not read and why, notes of collectors that read nothing, and the version of eidos.
+    _Content = tuple[Readings, dict[str, str], dict[str, str], str]
 
 EQUAL, ODD, UNKNOWN = "equal", "odd", "unknown"
 
-#: Differences of one class that are kept; more are counted.
-MOST = 200
+#: Differences that a class lists; more are counted.
+DIFFERENCE_LIMIT = 200
 
 
 class Difference(Record):
-    """At ``path`` a node says ``value`` where the largest class says ``expected``; None where there is nothing.
+    """At ``path`` a node has ``value`` where the largest class has ``expected``; None where it has nothing.
 
-    A path without a key is a whole subtype, one without a subtype a whole measurement, which one side lacks; ``why`` says what the
-    collector had to say to that.
+    A path without a key is a subtype, one without a subtype a measurement, that one side lacks; ``why`` is the collector's reason.
     """
 
     path: str
@@ -46,15 +45,15 @@ class Difference(Record):
     why: str | None = None
 
     def to_tree(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the difference as it is written."""
         tree: dict[str, Any] = {"path": self.path, "value": self.value, "expected": self.expected}
         return {**tree, "why": self.why} if self.why else tree
 
 
-class Class(Record):
-    """Nodes of equal configuration, sorted: ``kind`` as above; ``more`` differences were found beside those that are listed.
+class NodeClass(Record):
+    """Nodes of equal configuration, sorted; ``kind`` is one of the three, and ``more`` counts differences that are not listed.
 
-    ``unread`` maps what could not be read, on all of these nodes, to the reason that the first of them gave.
+    ``unread`` maps what could not be read on any of these nodes to the reason that the first of them gave.
     """
 
     kind: str
@@ -64,7 +63,7 @@ class Class(Record):
     unread: dict[str, str] = {}
 
     def to_tree(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the class as it is written."""
         tree: dict[str, Any] = {"kind": self.kind, "count": len(self.nodes), "nodes": list(self.nodes)}
         if self.differences:
             tree["differences"] = [difference.to_tree() for difference in self.differences]
@@ -76,48 +75,48 @@ class Class(Record):
 
 
 class _Group:
-    """Nodes whose readings and whose gaps are the same; ``held`` is what the first of them by name had."""
+    """Nodes with the same readings and the same gaps; ``content`` is that of the first by name."""
 
     def __init__(self, size: int) -> None:
         self.nodes: list[str] = []
         self.size = size
         self.first: tuple[Any, ...] | None = None
-        self.held = b""
+        self.content = b""
 
-    def add(self, name: str, held: Held) -> None:
+    def add(self, name: str, content: _Content) -> None:
         self.nodes.append(name)
         order = natural(name)
-        # The reasons for gaps are not the same on all nodes: those of the first by name, whatever came first.
+        # Reasons for gaps may differ between nodes: those of the first by name count, in whatever order nodes are added.
         if self.first is None or order < self.first:
             import marshal
             import zlib
 
-            self.first, self.held = order, zlib.compress(marshal.dumps(held), 6)
+            self.first, self.content = order, zlib.compress(marshal.dumps(content), 6)
 
-    def readings(self) -> Held:
+    def readings(self) -> _Content:
         import marshal
         import zlib
 
-        held: Held = marshal.loads(zlib.decompress(self.held))  # noqa: S302 - what add() made
-        return held
+        content: _Content = marshal.loads(zlib.decompress(self.content))  # noqa: S302 - what add() made
+        return content
 
 
-class Fleet:
-    """Takes snapshots, and says how they stand to one another."""
+class FleetComparison:
+    """Takes the snapshots of a fleet, and compares them."""
 
-    def __init__(self, count: Count) -> None:
-        """``count`` gives the readings of a snapshot that count, place → text: :meth:`eidos.fleet.comparison_rules.Rules.counted`."""
-        self._count = count
+    def __init__(self, select_readings: SelectReadings) -> None:
+        """``select_readings`` is :meth:`eidos.fleet.comparison_rules.ComparisonRules.select_readings`."""
+        self._select_readings = select_readings
         self._groups: dict[bytes, _Group] = {}
 
     def add(self, name: str, snapshot: Snapshot) -> None:
-        """Take in the snapshot of the node that the caller calls ``name``."""
+        """Add the snapshot of the node that the caller calls ``name``."""
         from hashlib import blake2b
 
-        readings = dict(sorted(self._count(snapshot, name).items()))
+        readings = dict(sorted(self._select_readings(snapshot, name).items()))
         unread, notes = _gaps(snapshot)
         digest = blake2b(digest_size=16)
-        for part in (*((*place, text) for place, text in readings.items()), *((what,) for what in unread)):
+        for part in (*((*path, text) for path, text in readings.items()), *((what,) for what in unread)):
             digest.update("".join(f"{len(word)}:{word}" for word in (*part, "\n")).encode("utf-8", "surrogatepass"))
         key = digest.digest()
         group = self._groups.get(key)
@@ -125,17 +124,17 @@ class Fleet:
             group = self._groups[key] = _Group(len(unread))
         group.add(name, (readings, unread, notes, snapshot.version))
 
-    def classes(self) -> list[Class]:
-        """The classes: the largest first, and those that are as large as others by the name of their first node."""
+    def classes(self) -> list[NodeClass]:
+        """Return the classes: the largest first, those of equal size by the name of their first node."""
         groups = sorted(self._groups.values(), key=lambda group: (-len(group.nodes), group.size, group.first))
         if not groups:
             return []
         reference = groups[0].readings()
-        return [_compared(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
+        return [_compare(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
 
 
 def _gaps(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
-    """What was not read, and why; and what collectors that found nothing had to say, by name."""
+    """Return what was not read, and why; and the notes of collectors that read nothing, by name."""
     unread: dict[str, str] = {}
     notes: dict[str, str] = {}
     for outcome in snapshot.collectors:
@@ -147,59 +146,64 @@ def _gaps(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
     return dict(sorted(unread.items())), notes
 
 
-def _compared(group: _Group, own: Held, reference: Held) -> Class:
+def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
     nodes = tuple(sorted(group.nodes, key=natural))
     readings, unread, notes, version = own
     if own is reference:
-        return Class(EQUAL, nodes, unread=unread)
+        return NodeClass(EQUAL, nodes, unread=unread)
     expected, unread_there, notes_there, version_there = reference
     differing = {
-        place
-        for place in readings.keys() | expected.keys()
-        if readings.get(place) != expected.get(place)
-        and (place in readings or not _is_hidden(place, unread))
-        and (place in expected or not _is_hidden(place, unread_there))
+        path
+        for path in readings.keys() | expected.keys()
+        if readings.get(path) != expected.get(path)
+        and (path in readings or not _is_hidden(path, unread))
+        and (path in expected or not _is_hidden(path, unread_there))
     }
-    found = list(_missing(differing, readings, expected, notes, lambda count: (None, count)))
-    found += _missing(differing, expected, readings, notes_there, lambda count: (count, None))
-    found += [Difference(".".join(place), readings.get(place), expected.get(place)) for place in differing]
-    if found and version != version_there:  # another version may read more, or say it in another way
-        found.append(Difference("snapshot-version", version, version_there))
-    found.sort(key=lambda difference: natural(difference.path))
-    return Class(ODD if found else UNKNOWN, nodes, tuple(found[:MOST]), max(len(found) - MOST, 0), unread)
+    differences = list(_take_missing(differing, readings, expected, notes, lambda count: (None, count)))
+    differences += _take_missing(differing, expected, readings, notes_there, lambda count: (count, None))
+    differences += [Difference(".".join(path), readings.get(path), expected.get(path)) for path in differing]
+    if differences and version != version_there:  # another version may read more, or write it differently
+        differences.append(Difference("snapshot-version", version, version_there))
+    differences.sort(key=lambda difference: natural(difference.path))
+    listed = tuple(differences[:DIFFERENCE_LIMIT])
+    return NodeClass(ODD if differences else UNKNOWN, nodes, listed, len(differences) - len(listed), unread)
 
 
-def _missing(
-    differing: set[Place], here: Readings, there: Readings, notes: Mapping[str, str], sides: Callable[[str], tuple[str | None, str | None]]
+def _take_missing(
+    differing: set[ReadingPath],
+    here: Readings,
+    there: Readings,
+    notes: Mapping[str, str],
+    sides: Callable[[str], tuple[str | None, str | None]],
 ) -> Iterator[Difference]:
-    """Take out of ``differing`` what makes up a measurement or a subtype that is ``there`` and not ``here``, and give one for each."""
+    """Remove from ``differing`` each measurement or subtype that is ``there`` and not ``here``, and yield one difference for it."""
     for size in (1, 2):
-        present = {place[:size] for place in here}
-        for head in sorted({place[:size] for place in there} - present):
-            whole = {place for place in there if place[:size] == head}
-            if whole <= differing:
-                differing -= whole
-                own = sorted({note for name, note in notes.items() if any(_is_of(name, place) for place in whole)})
-                count = f"{len(whole)} reading{'' if len(whole) == 1 else 's'}"
+        present = {path[:size] for path in here}
+        for head in sorted({path[:size] for path in there} - present):
+            missing = {path for path in there if path[:size] == head}
+            if missing <= differing:
+                differing -= missing
+                own = sorted({note for name, note in notes.items() if any(_is_of(name, path) for path in missing)})
+                count = f"{len(missing)} reading{'' if len(missing) == 1 else 's'}"
                 yield Difference(".".join(head), *sides(count), why="; ".join(own) or None)
 
 
-def _is_of(collector: str, place: Place) -> bool:
-    """Whether a collector yields the reading at a place."""
+def _is_of(collector: str, path: ReadingPath) -> bool:
+    """Return whether a collector yields the reading at ``path``."""
     kind, _, subtype = collector.partition(".")
-    return TYPES.get(kind) == place[0] and subtype in ("", place[1])
+    return TYPES.get(kind) == path[0] and subtype in ("", path[1])
 
 
-def _is_hidden(place: Place, unread: Mapping[str, str]) -> bool:
-    """Whether the reading at ``place`` may be there and was not read.
+def _is_hidden(path: ReadingPath, unread: Mapping[str, str]) -> bool:
+    """Return whether the reading at ``path`` may exist and was not read.
 
     A gap is named by the path of a file or a folder, by a subtype, or by ``subtype/key``; what a collector of a single subtype could not
     read may be any key of that.
     """
-    _, subtype, key = place
+    _, subtype, key = path
     for what in unread:
         collector, _, gap = what.partition(": ")
-        if not _is_of(collector, place):
+        if not _is_of(collector, path):
             continue
         if not gap:
             return True

@@ -1,12 +1,12 @@
-r"""Which readings make the configuration of a node, as ``templates/fleet.yaml`` has it.
+r"""Selects the readings that make the configuration of a node, by the rules in ``templates/fleet.yaml``.
 
 Knows that some readings identify a node, change on their own, belong to the whole cluster, or count in part only; must not know which:
-that is data. What is left of a snapshot is a mapping from place (type, subtype, key) to text, the same for nodes that are set up alike.
+that is data. What remains of a snapshot maps paths (type, subtype, key) to text, and is the same for nodes that are set up alike.
 
 >>> from eidos.model.snapshot import Measurement, Snapshot, Subtype
->>> rules = Rules({"identity": ["OS.release.ID"], "masked": [{"path": "OS.grub.*", "pattern": "[0-9]+"}]}, "fleet.yaml")
+>>> rules = ComparisonRules({"identity": ["OS.release.ID"], "masked": [{"path": "OS.grub.*", "pattern": "[0-9]+"}]}, "fleet.yaml")
 >>> shot = Snapshot("", "", "gpu-07", (Measurement("OS", (Subtype("release", {"ID": "x", "NAME": "of gpu-07"}),)),))
->>> rules.counted(shot)
+>>> rules.select_readings(shot)
 {('OS', 'release', 'NAME'): 'of \u2026'}
 """
 
@@ -27,69 +27,71 @@ if TYPE_CHECKING:
 
     from eidos.model.snapshot import Snapshot
 
-    Place = tuple[str, str, str]
-    Readings = dict[Place, str]
-    #: What becomes of a reading: None when it does not count, else what is done to its text, in order.
+    ReadingPath = tuple[str, str, str]
+    Readings = dict[ReadingPath, str]
+    #: None for a reading that does not count, else the functions through which its text goes, in order.
     Treatment = Optional[tuple[Callable[[str], str], ...]]
 
 NAME = "templates/fleet.yaml"
 
-#: Lists of paths that do not count.
-LEFT_OUT = ("identity", "volatile", "cluster")
+#: The lists of paths that do not count.
+EXCLUDED_LISTS = ("identity", "volatile", "cluster")
 
-#: What stands where something does not count.
+#: Replaces what does not count in a value.
 ELLIPSIS = "…"
 
-#: Digits of an approximate number that count.
-DIGITS = 2
+#: How many digits of an approximate number count.
+SIGNIFICANT_DIGITS = 2
 
-#: Paths whose treatment is remembered; nodes of a fleet share theirs.
-MOST = 50_000
+#: Paths whose treatment is cached; nodes of a fleet share them.
+CACHE_LIMIT = 50_000
 
 
-class Said(Record):
-    """How a difference at ``path`` is said in a sentence, and differences of which paths are said by that, too."""
+class Phrase(Record):
+    """The words for a difference at ``path``; differences at paths that match ``implied`` need no words of their own."""
 
     path: str
     form: str
     implied: Any
 
 
-def shipped() -> Rules:
-    """The rules that eidos carries."""
+def shipped_rules() -> ComparisonRules:
+    """Return the rules that eidos ships."""
     from eidos import formats
     from eidos.files import resources
 
-    return Rules(formats.from_text(resources.read_bytes(NAME), NAME), NAME)
+    return ComparisonRules(formats.from_text(resources.read_bytes(NAME), NAME), NAME)
 
 
-class Rules:
-    """What counts; InvalidData for a tree that does not say."""
+class ComparisonRules:
+    """Which readings count. Raises InvalidData for a tree that is not such rules."""
 
     def __init__(self, tree: Any, where: str) -> None:
         import re
 
         root = TreeReader(tree, where, text_types=QUOTED)
-        self._left_out = _any([path for name in LEFT_OUT for path in root.names(name)])
-        self._approximate = _any(root.names("approximate"))
+        self._excluded = _path_pattern([path for name in EXCLUDED_LISTS for path in root.names(name)])
+        self._approximate = _path_pattern(root.names("approximate"))
         try:
-            self._masked = [(_any([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
+            self._masked = [(_path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
         except re.error as fault:
             raise root.error(str(fault), name="masked") from fault
-        self.said = [Said(row.name("path"), row.name("as"), _any(row.names("with"), "[^.]*")) for row in root.mappings("said")]
-        self._known: dict[Place, Treatment] = {}
+        self.phrases = [
+            Phrase(row.name("path"), row.name("as"), _path_pattern(row.names("with"), "[^.]*")) for row in root.mappings("phrases")
+        ]
+        self._treatments: dict[ReadingPath, Treatment] = {}
 
-    def counted(self, snapshot: Snapshot, *names: str) -> Readings:
-        """Place → text of the readings that count; ``names`` are more names of the node, beside what the snapshot says."""
+    def select_readings(self, snapshot: Snapshot, *names: str) -> Readings:
+        """Return the readings that count, as path → text; ``names`` are names of the node besides the one in the snapshot."""
         own = _own_names((snapshot.node, *names))
-        found: Readings = {}
+        readings: Readings = {}
         for measurement in snapshot.measurements:
             for subtype in measurement.subtypes:
                 if subtype.name.endswith(VOLATILE):
                     continue
                 for key, value in subtype.data.items():
-                    place = (measurement.type, subtype.name, key)
-                    treatment = self._known[place] if place in self._known else self._treatment(place)
+                    path = (measurement.type, subtype.name, key)
+                    treatment = self._treatments[path] if path in self._treatments else self._treatment(path)
                     if treatment is None:
                         continue
                     text = format_scalar(value)
@@ -97,61 +99,63 @@ class Rules:
                         text = own.sub(ELLIPSIS, text)
                     for change in treatment:
                         text = change(text)
-                    found[place] = text
-        return found
+                    readings[path] = text
+        return readings
 
-    def _treatment(self, place: Place) -> Treatment:
-        kind, _, key = place
-        path = ".".join(place)
+    def _treatment(self, path: ReadingPath) -> Treatment:
+        kind, _, key = path
+        dotted = ".".join(path)
         volatile = is_volatile_sysctl(key) if key.startswith("/proc/sys/") else kind == "SystemD" and key in VOLATILE_UNIT_PROPERTIES
         treatment: Treatment = None
-        if not volatile and not self._left_out.fullmatch(path):
-            masks: list[Callable[[str], str]] = [partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(path)]
-            if self._approximate.fullmatch(path):
-                masks.append(_rounded)
-            if kind == "SystemD" and key in UNORDERED_UNIT_PROPERTIES:  # others than eidos write them as they come
-                masks.append(_sorted)
+        if not volatile and not self._excluded.fullmatch(dotted):
+            masks: list[Callable[[str], str]] = [
+                partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(dotted)
+            ]
+            if self._approximate.fullmatch(dotted):
+                masks.append(_round_numbers)
+            if kind == "SystemD" and key in UNORDERED_UNIT_PROPERTIES:  # other programs write them in any order
+                masks.append(_sort_words)
             treatment = tuple(masks)
-        if len(self._known) < MOST:
-            self._known[place] = treatment
+        if len(self._treatments) < CACHE_LIMIT:
+            self._treatments[path] = treatment
         return treatment
 
 
-def _any(paths: Iterable[str], star: str = ".*") -> Any:
-    """One regular expression for all these paths, in which a * stands for anything, or what ``star`` matches."""
+def _path_pattern(paths: Iterable[str], star: str = ".*") -> Any:
+    """Return one regular expression for all these paths; a * in them matches anything, or what ``star`` matches."""
     import re
 
     return re.compile("|".join(star.join(map(re.escape, path.split("*"))) for path in paths) or r"(?!)", re.DOTALL)
 
 
 def _own_names(names: Iterable[str]) -> Any:
-    """What finds a node's own names in a text; None when none of them is surely one: a name without a digit may be any word."""
+    """Return what matches a node's own names; None when none of them has a digit, because such a name may be any word."""
     import re
 
     bare = [name.rpartition("@")[2] for name in names]
-    wanted = {part for name in bare for part in (name, name.partition(".")[0]) if not part.isdigit() and any(map(str.isdigit, part))}
-    if not wanted:
+    parts = {part for name in bare for part in (name, name.partition(".")[0]) if not part.isdigit() and any(map(str.isdigit, part))}
+    if not parts:
         return None
-    longest = sorted(wanted, key=lambda name: (-len(name), name))
+    longest = sorted(parts, key=lambda name: (-len(name), name))
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])")
 
 
-def _rounded(text: str) -> str:
-    r"""Each number of a text in its first digits, and said to be.
+def _round_numbers(text: str) -> str:
+    r"""Return a text with each number reduced to its first digits, and marked as such.
 
-    >>> _rounded("16512052"), _rounded("1650\t2200\t33"), _rounded("2113451496Ki"), _rounded("33")
+    >>> _round_numbers("16512052"), _round_numbers("1650\t2200\t33"), _round_numbers("2113451496Ki"), _round_numbers("33")
     ('about 16000000', 'about 1600\t2200\t33', 'about 2100000000Ki', '33')
     """
     import re
 
-    text, found = re.subn(r"[0-9]{3,}", lambda found: found[0][:DIGITS] + "0" * (len(found[0]) - DIGITS), text)
-    return f"about {text}" if found else text
+    text, count = re.subn(rf"([0-9]{{{SIGNIFICANT_DIGITS}}})([0-9]+)", lambda number: number[1] + "0" * len(number[2]), text)
+    return f"about {text}" if count else text
 
 
-def _sorted(text: str) -> str:
-    """A list of words, in order.
+def _sort_words(text: str) -> str:
+    """Return a list of words, sorted.
 
-    >>> _sorted("[network.target dbus.service]"), _sorted("[]")
+    >>> _sort_words("[network.target dbus.service]"), _sort_words("[]")
     ('[dbus.service network.target]', '[]')
     """
     return f"[{' '.join(sorted(text.strip('[]').split()))}]"

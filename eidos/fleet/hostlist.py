@@ -1,7 +1,7 @@
-"""Names of nodes: lists of them, ranges in them, and files that are called after them.
+"""Hostlists: parsed, folded into ranges, and turned into file names.
 
-Knows how people write many names at once; must not know what a node is. ``gpu-[01-03,7]`` stands for gpu-01, gpu-02, gpu-03 and gpu-7, as
-in Slurm, pdsh and ClusterShell; one bracket a name.
+Knows hostlist notation, as in Slurm, pdsh and ClusterShell; must not know what a node is. ``gpu-[01-03,7]`` stands for gpu-01, gpu-02,
+gpu-03 and gpu-7; a name may have one pair of brackets.
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-#: Names that one list may hold.
-MOST = 100_000
+#: Names that one list may have.
+NAME_LIMIT = 100_000
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
-#: What a name of a host may hold beside letters and digits: a user before it, the parts of a domain or an address, a zone behind.
+#: What a name may have besides letters and digits: a user before it, the parts of a domain or an address, a zone after it.
 _MARKS = frozenset("@._:%-")
 
-#: Characters of what is no name that are shown.
-WIDTH = 60
+#: Characters of an invalid name that a message shows.
+SHOWN_CHARACTERS = 60
 
 _WRITE = "write names by comma or one a line: gpu-01,gpu-02 or gpu-[01-64]"
 
 
-def hosts(text: str, where: str) -> list[str]:
-    r"""The names in a text, by comma or blank or one a line, in order and each once; what follows a # is a comment.
+def parse_hostlist(text: str, where: str) -> list[str]:
+    r"""Return the names in a text, each once: separated by commas, blanks or line ends; what follows a # is a comment.
 
-    Raises InvalidInput, naming ``where``, for what is no name of a host, and for a text without any.
+    Raises InvalidInput, naming ``where``, for an invalid name, and for a text without any.
 
-    >>> hosts("gpu-[08-10]  # the old ones\nroot@a.example.com,gpu-09", "hosts.txt")
+    >>> parse_hostlist("gpu-[08-10]  # the old ones\nroot@a.example.com,gpu-09", "hosts.txt")
     ['gpu-08', 'gpu-09', 'gpu-10', 'root@a.example.com']
-    >>> hosts("-oProxyCommand=x", "--hosts")
+    >>> parse_hostlist("-oProxyCommand=x", "--hosts")
     Traceback (most recent call last):
     eidos.errors.InvalidInput: --hosts: '-oProxyCommand=x' is no name of a host: it begins with '-'
     """
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for number, line in enumerate(text.splitlines() or [""], 1):
-        place = where if "\n" not in text else f"{where}, line {number}"
-        for word in _words(line.partition("#")[0], place):
-            for name in _unfolded(word, place):
-                found[_checked(name, place)] = None
-                if len(found) > MOST:
-                    raise InvalidInput(f"{where}: more than {MOST:,} names", "is this the list you meant?")
-    if not found:
+        location = where if "\n" not in text else f"{where}, line {number}"
+        for word in _words(line.partition("#")[0], location):
+            for name in _expand(word, location):
+                names[_check_name(name, location)] = None
+                if len(names) > NAME_LIMIT:
+                    raise InvalidInput(f"{where}: more than {NAME_LIMIT:,} names", "is this the list you meant?")
+    if not names:
         raise InvalidInput(f"{where}: there is no name of a host", _WRITE)
-    return list(found)
+    return list(names)
 
 
 def _words(line: str, where: str) -> Iterator[str]:
-    """The words of a line; a comma in brackets parts none."""
+    """Yield the words of a line; a comma inside brackets does not end one."""
     word, depth = "", 0
     for char in line + ",":
         depth += (char == "[") - (char == "]")
@@ -66,7 +66,7 @@ def _words(line: str, where: str) -> Iterator[str]:
         raise InvalidInput(f"{where}: {_short(line.strip())}: a bracket is open", _WRITE)
 
 
-def _unfolded(word: str, where: str) -> Iterator[str]:
+def _expand(word: str, where: str) -> Iterator[str]:
     before, bracket, rest = word.partition("[")
     inside, _, after = rest.partition("]")
     if not bracket:
@@ -79,16 +79,16 @@ def _unfolded(word: str, where: str) -> Iterator[str]:
         last = last if dash else first
         if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and len(last) < 10 and len(first) < 10):
             raise InvalidInput(f"{where}: {_short(word)}: {_short(part)} is no range of numbers", _WRITE)
-        if int(last) < int(first) or int(last) - int(first) >= MOST:
+        if int(last) < int(first) or int(last) - int(first) >= NAME_LIMIT:
             raise InvalidInput(f"{where}: {_short(word)}: {part!r} runs from {first} to {last}", _WRITE)
         yield from (f"{before}{number:0{len(first)}}{after}" for number in range(int(first), int(last) + 1))
 
 
 def _short(text: str) -> str:
-    return repr(text) if len(text) <= WIDTH else f"{text[:WIDTH]!r}…"
+    return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}…"
 
 
-def _checked(name: str, where: str) -> str:
+def _check_name(name: str, where: str) -> str:
     why = None
     if name.startswith("-") or "@-" in name:
         why = "it begins with '-'"
@@ -101,12 +101,12 @@ def _checked(name: str, where: str) -> str:
     return name
 
 
-def folded(names: Iterable[str]) -> str:
-    """Names in short, by comma: those that differ in one number alone, of as many digits, are put together.
+def fold_hostlist(names: Iterable[str]) -> str:
+    """Return names in short, separated by commas: those that differ only in a number of as many digits become a range.
 
-    >>> folded(["gpu-01", "gpu-02", "gpu-03", "gpu-07", "login", "gpu-10.example.com", "gpu-11.example.com"])
+    >>> fold_hostlist(["gpu-01", "gpu-02", "gpu-03", "gpu-07", "login", "gpu-10.example.com", "gpu-11.example.com"])
     'gpu-[01-03,07],gpu-[10-11].example.com,login'
-    >>> folded(["a10", "a9", "a11"])
+    >>> fold_hostlist(["a10", "a9", "a11"])
     'a9,a[10-11]'
     """
     groups: dict[tuple[str, str, int], list[int]] = {}
@@ -131,20 +131,20 @@ def _ranges(numbers: list[int], width: int) -> str:
     return f"[{shown}]" if len(numbers) > 1 else shown
 
 
-def file_names(names: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """A name of a file for each name of a node, without ending: safe on every file system, none twice, none of ``taken``.
+def assign_file_names(nodes: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Return a file name without extension for each node: safe on every file system, none twice, none of ``taken``.
 
-    >>> file_names(["gpu-01", "root@gpu-01", "GPU-01", "summary", "fe80::1%eth0"], ["summary"])
+    >>> assign_file_names(["gpu-01", "root@gpu-01", "GPU-01", "summary", "fe80::1%eth0"], ["summary"])
     {'gpu-01': 'gpu-01', 'root@gpu-01': 'root_gpu-01', 'GPU-01': 'GPU-01-2', 'summary': 'summary-2', 'fe80::1%eth0': 'fe80__1_eth0'}
     """
     used = {name.lower() for name in taken}
-    found: dict[str, str] = {}
-    for name in names:
-        safe = "".join(char if char in _LETTERS or char in "._-" else "_" for char in name).lstrip(".")[:200] or "node"
+    names: dict[str, str] = {}
+    for node in nodes:
+        safe = "".join(char if char in _LETTERS or char in "._-" else "_" for char in node).lstrip(".")[:200] or "node"
         file, number = safe, 1
         while file.lower() in used:
             number += 1
             file = f"{safe}-{number}"
         used.add(file.lower())
-        found[name] = file
-    return found
+        names[node] = file
+    return names

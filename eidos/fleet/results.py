@@ -1,7 +1,7 @@
-"""The folder of a fleet: a snapshot for each node, and what they have in common.
+"""The folder of a fleet: a snapshot of each node, and their comparison.
 
-Knows names and forms of the files; must not know how snapshots come here. Each is written as it comes, whole or not at all, and then
-forgotten: what stays in memory is what :class:`eidos.fleet.comparison.Fleet` keeps.
+Knows names and contents of the files; must not know how snapshots get here. Each is written atomically as it arrives, and not stored in
+memory, but for what :class:`eidos.fleet.comparison.FleetComparison` stores.
 """
 
 from __future__ import annotations
@@ -10,48 +10,48 @@ import os
 
 from eidos.errors import InvalidInput
 from eidos.files.atomic_write import Unwritable, write_file
-from eidos.fleet.comparison import Fleet
-from eidos.fleet.hostlist import file_names
-from eidos.fleet.summary import Silence, Summary
+from eidos.fleet.comparison import FleetComparison
+from eidos.fleet.hostlist import assign_file_names
+from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.snapshot import natural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Union
 
-    from eidos.fleet.comparison_rules import Rules
-    from eidos.fleet.ssh import Answer
+    from eidos.fleet.comparison_rules import ComparisonRules
     from eidos.formats import Tree
+    from eidos.model.snapshot import Snapshot
 
-#: Files that are no node's.
+    NodeAnswer = Union[Snapshot, NoAnswer]
+
+#: Files that do not belong to a node.
 SUMMARY, CLUSTER = "summary", "cluster"
 
 
-class Folder:
-    """Where the snapshots of ``nodes`` go."""
+class ResultsFolder:
+    """The folder to which the snapshots of ``nodes`` are written."""
 
-    def __init__(self, path: str, nodes: Sequence[str], rules: Rules, new: bool = False) -> None:
-        """Make the folder; InvalidInput when there is something in it, Unwritable when it cannot be made.
-
-        With ``new``, one beside it when it is there.
-        """
-        self.path = make(path, new)
-        self._files = file_names(nodes, (SUMMARY, CLUSTER))
-        self._fleet = Fleet(rules.counted)
-        self.silent: dict[str, Silence] = {}
+    def __init__(self, path: str, nodes: Sequence[str], rules: ComparisonRules, new: bool = False) -> None:
+        """Make the folder, as :func:`make_folder` does."""
+        self.path = make_folder(path, new)
+        self._files = assign_file_names(nodes, (SUMMARY, CLUSTER))
+        self._comparison = FleetComparison(rules.select_readings)
+        self.unanswered: dict[str, NoAnswer] = {}
         self.answered = 0
 
-    def put(self, node: str, answer: Answer) -> None:
-        """Write a node's snapshot and compare it, or remember why there is none."""
-        if isinstance(answer, Silence):
-            self.silent[node] = answer
+    def add(self, node: str, answer: NodeAnswer) -> None:
+        """Write a node's snapshot and compare it, or note why there is none."""
+        if isinstance(answer, NoAnswer):
+            self.unanswered[node] = answer
             return
         self.write(self._files[node], answer.to_tree())
-        self._fleet.add(node, answer)
+        self._comparison.add(node, answer)
         self.answered += 1
 
     def write(self, name: str, tree: Tree) -> None:
-        """Write a document of the folder; Unwritable when that cannot be done."""
+        """Write a document of the folder; Unwritable when it cannot be written."""
         from eidos import formats
 
         write_file(self._file(name), formats.to_yaml(tree).encode())
@@ -59,42 +59,42 @@ class Folder:
     def _file(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.yaml")
 
-    def leave(self, asked: int) -> str | None:
-        """What to say of the folder of a run that did not come to its end; None when nothing came into it, and it is gone."""
+    def abandon(self, node_count: int) -> str | None:
+        """Remove the folder of an interrupted run if it is empty; otherwise return a message that says what is in it."""
         try:
             os.rmdir(self.path)
         except FileNotFoundError:  # somebody removed it meanwhile
             return None
         except OSError:
-            # Looked for, not counted on the way: an interrupt may come between the two.
-            there = sum(os.path.exists(self._file(name)) for name in self._files.values())
-            return f"{self.path} holds {there} of {asked} snapshots, and no summary"
+            # The files are counted, because an interrupt may come between writing one and counting it.
+            count = sum(os.path.exists(self._file(name)) for name in self._files.values())
+            return f"{self.path} holds {count} of {node_count} snapshots, and no summary"
         return None
 
-    def summary(self) -> Summary:
-        """How the nodes that answered stand to one another, written into the folder, too."""
-        summary = Summary(tuple(self._fleet.classes()), dict(sorted(self.silent.items(), key=lambda item: natural(item[0]))))
+    def write_summary(self) -> FleetSummary:
+        """Compare the nodes, write the summary into the folder and return it."""
+        summary = FleetSummary(tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural(item[0]))))
         self.write(SUMMARY, summary.to_tree())
         return summary
 
 
-def check(path: str) -> None:
-    """Raise InvalidInput when there is something at ``path`` already, which the files of a fleet would lie among."""
+def require_empty(path: str) -> None:
+    """Raise InvalidInput when there are files at ``path`` already."""
     try:
-        held = os.listdir(path)
-    except OSError:  # make() says what is the matter
+        names = os.listdir(path)
+    except OSError:  # make_folder() reports it
         return
-    if held:
+    if names:
         hint = "name a new folder: what is left of another fleet would mislead"
-        raise InvalidInput(f"--output: {path} holds {len(held)} files already", hint)
+        raise InvalidInput(f"--output: {path} holds {len(names)} files already", hint)
 
 
-def make(path: str, new: bool = False) -> str:
-    """Make a folder, for you alone, and say where; with ``new`` another than any that is there: two runs may begin at once.
+def make_folder(path: str, new: bool = False) -> str:
+    """Make a folder for this user alone and return its path; with ``new`` one that did not exist, with a number at the end if need be.
 
-    Raises InvalidInput when there is something in it already, Unwritable when it cannot be made.
+    Raises InvalidInput when there are files in it already, Unwritable when it cannot be made.
     """
-    wanted, number = path, 1
+    requested, number = path, 1
     try:
         while new:
             try:
@@ -102,8 +102,8 @@ def make(path: str, new: bool = False) -> str:
                 break
             except FileExistsError:
                 number += 1
-                path = f"{wanted}-{number}"
-        check(path)
+                path = f"{requested}-{number}"
+        require_empty(path)
         os.makedirs(path, 0o700, exist_ok=True)
         os.listdir(path)
     except OSError as fault:
@@ -111,3 +111,11 @@ def make(path: str, new: bool = False) -> str:
     if not os.access(path, os.W_OK | os.X_OK):
         raise Unwritable(path, "permission denied", "choose a place that you may write to, or run as a user who may")
     return path
+
+
+def parse_snapshot(body: bytes) -> Snapshot:
+    """Return the snapshot in a JSON document; InvalidData when it is not one."""
+    from eidos import formats
+    from eidos.model.snapshot import Snapshot
+
+    return Snapshot.from_tree(formats.from_text(body, "its answer"), "its answer")

@@ -1,8 +1,8 @@
-"""Snapshots of hosts that a program on this machine leads to: ssh, or what ``--via`` names.
+"""Snapshots of hosts that are reached with ssh, or with the command of ``--via``.
 
-Knows ssh's options and exit statuses, and what goes wrong on the way; must not know what is done with a snapshot. ssh is the system's
-and reads the user's own configuration; all it is told besides is not to ask anybody (BatchMode), not to wait for ever for a connection
-(ConnectTimeout), and that there is no terminal (-T): ssh(1), ssh_config(5). It ends with the status of the command there, or with 255.
+Knows ssh's options and exit statuses, and what goes wrong on the way; must not know what is done with a snapshot. ssh is the system's and
+reads the user's own configuration; the options that are added keep it from asking questions (BatchMode), from waiting for a connection for
+ever (ConnectTimeout), and from using a terminal (-T): ssh(1), ssh_config(5). It exits with the status of the command there, or with 255.
 """
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ from contextlib import closing
 
 from eidos.errors import EidosError, InvalidInput
 from eidos.fleet import bootstrap
-from eidos.fleet.summary import Silence
+from eidos.fleet.results import parse_snapshot
+from eidos.fleet.summary import NoAnswer
 from eidos.process.run import NOT_STARTED, OUTPUT_LIMIT_BYTES, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-    from typing import Union
 
-    from eidos.fleet.bootstrap import Program
-    from eidos.model.snapshot import Snapshot
+    from eidos.fleet.bootstrap import RemoteProgram
+    from eidos.fleet.results import NodeAnswer
     from eidos.process.run import ProgramResult
 
-    Answer = Union[Snapshot, Silence]
-
-#: What stands for a host's name.
+#: Stands for the name of the host in ``--via``.
 HOST = "{host}"
 
-#: Seconds that a connection may take to come about.
-CONNECT = 15
+#: Seconds that connecting may take.
+CONNECT_TIMEOUT_S = 15
 
 #: Seconds that a program gets to end the work on the other machine (srun does) before it is killed.
 GRACE_S = 0.5
 
-#: What ssh says, and what may be done about it.
+#: What ssh prints → hint.
 _HINTS = {
     "Permission denied": "ssh may ask nobody here: load a key into ssh-agent, or name one in ~/.ssh/config",
     "Host key verification failed": "connect once with ssh by hand and look at its key, or remove the old one with ssh-keygen -R",
@@ -45,10 +43,10 @@ _HINTS = {
 }
 
 
-def words(via: str | None, timeout: float) -> list[str]:
-    """The words of the command that leads to ``{host}``; InvalidInput for one that does not name it, or cannot be parted into words."""
+def leading_command(via: str | None, timeout: float) -> list[str]:
+    """Return the command that reaches ``{host}``; InvalidInput for one that does not contain it, or cannot be split into words."""
     if via is None:
-        return ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, min(CONNECT, int(timeout)))}", "--", HOST]
+        return ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, min(CONNECT_TIMEOUT_S, int(timeout)))}", "--", HOST]
     import shlex
 
     hint = f"write it like 'srun -w {HOST}'"
@@ -61,49 +59,41 @@ def words(via: str | None, timeout: float) -> list[str]:
     return parts
 
 
-def ask(
-    hosts: Sequence[str], program: Program, *, leading: Sequence[str], python: str = bootstrap.PYTHON, parallel: int, timeout: float
-) -> Generator[tuple[str, Answer], None, None]:
-    """Run ``program`` on each host and give what came of it, as it comes; ``leading`` are the :func:`words` before the command there."""
-    tail = bootstrap.command(python)
+def collect_over_ssh(
+    hosts: Sequence[str], program: RemoteProgram, *, leading: Sequence[str], python: str = bootstrap.PYTHON, parallel: int, timeout: float
+) -> Generator[tuple[str, NodeAnswer], None, None]:
+    """Run ``program`` on each host and yield each answer as it arrives; ``leading`` is a :func:`leading_command`."""
+    tail = bootstrap.python_command(python)
     commands = (Command((*(word.replace(HOST, host) for word in leading), *tail), stdin=program.text, label=host) for host in hosts)
     with closing(run_programs(commands, timeout_s=timeout, parallel=parallel, grace_s=GRACE_S)) as results:
         for result in results:
             yield result.command.label, _answer(result, program, python, timeout)
 
 
-def _answer(result: ProgramResult, program: Program, python: str, timeout: float) -> Answer:
+def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout: float) -> NodeAnswer:
     tool, status = result.command.arguments[0], result.shell_status
     if result.outcome == NOT_STARTED:
-        return Silence(f"{tool}: {result.start_failure.lower()}", "install it, or name another way with --via")
+        return NoAnswer(f"{tool}: {result.start_failure.lower()}", "install it, or name another way with --via")
     errors = result.errors.decode("utf-8", "replace")
-    said = bootstrap.reason(errors)
-    begun = bootstrap.has_begun(result.output, program.mark)
-    if not begun and bootstrap.is_echo(result.output):
-        return Silence("what it was sent came back", "a terminal in between does that: leave -t and the like out of --via")
+    reason = bootstrap.error_line(errors)
+    has_started = bootstrap.has_started(result.output, program.mark)
+    if not has_started and bootstrap.is_echo(result.output):
+        return NoAnswer("what it was sent came back", "a terminal in between does that: leave -t and the like out of --via")
     if result.outcome == TIMED_OUT:
-        why = f"no answer within {timeout:g} s" + (f": {said}" if said else "")
-        return Silence(why, "give it more time with --timeout", "Timeout")
+        why = f"no answer within {timeout:g} s" + (f": {reason}" if reason else "")
+        return NoAnswer(why, "give it more time with --timeout", "Timeout")
     if result.outcome == TOO_MUCH_OUTPUT:
-        return Silence(f"it printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
-    if not begun and status == 127:
-        return Silence(f"there is no {python} there" + (f": {said}" if said else ""), "install it, or name it with --python")
-    if not begun and status != 0:
-        hint = next((hint for words, hint in _HINTS.items() if words in errors), None)
-        return Silence(said or bootstrap.sample(result.output) or f"{tool} ended with status {status}", hint)
+        return NoAnswer(f"it printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+    if not has_started and status == 127:
+        return NoAnswer(f"there is no {python} there" + (f": {reason}" if reason else ""), "install it, or name it with --python")
+    if not has_started and status != 0:
+        hint = next((hint for text, hint in _HINTS.items() if text in errors), None)
+        return NoAnswer(reason or bootstrap.first_line(result.output) or f"{tool} ended with status {status}", hint)
     try:
-        body = bootstrap.answer(result.output, program.mark)
+        body = bootstrap.extract_output(result.output, program.mark)
         if not body.strip():
-            status = bootstrap.status(result.output, program.mark)
-            return Silence(said or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
-        return snapshot(body)
+            status = bootstrap.exit_status(result.output, program.mark)
+            return NoAnswer(reason or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
+        return parse_snapshot(body)
     except EidosError as fault:
-        return Silence(fault.message + (f" ({said})" if said and not begun else ""), fault.hint)
-
-
-def snapshot(body: bytes) -> Snapshot:
-    """The snapshot in a JSON document; InvalidData when it is none."""
-    from eidos import formats
-    from eidos.model.snapshot import Snapshot
-
-    return Snapshot.from_tree(formats.from_text(body, "its answer"), "its answer")
+        return NoAnswer(fault.message + (f" ({reason})" if reason and not has_started else ""), fault.hint)

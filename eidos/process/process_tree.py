@@ -74,12 +74,12 @@ def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
 def descendants(roots: Iterable[int], proc: str = "/proc") -> set[int]:
     """Processes that ``roots`` started, directly or not, without the roots; empty where ``proc`` does not say."""
     children = _listed_children if os.path.exists(f"{proc}/thread-self/children") else _children_by_parent(proc)
-    pending, found = list(roots), set(roots)
+    pending, pids = list(roots), set(roots)
     while pending:
-        new = set(children(pending.pop(), proc)) - found
-        found |= new
+        new = set(children(pending.pop(), proc)) - pids
+        pids |= new
         pending += new
-    return found.difference(roots)
+    return pids.difference(roots)
 
 
 def _listed_children(pid: int, proc: str) -> list[int]:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from eidos import formats
-from eidos.fleet.job_runner import PATIENCE, Plan, _Job, _Run
-from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, judged, warned
+from eidos.fleet.job_runner import STUCK_LIMIT_S, FleetPlan, _Job, _Run
+from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
 from eidos.kube import api_client as kube
 from eidos.kube.cluster_config import load
 from tests.fakes import job_controller as controller
@@ -44,13 +44,13 @@ PLACES = (
 
 def roots(folder: Path, names: list[str], odd: dict[str, dict[str, str]]) -> dict[str, Path]:
     """A captured host for each node; of those in ``odd`` some files have other contents."""
-    found = {}
+    roots = {}
     for name in names:
-        root = found[name] = folder / "roots" / name
+        root = roots[name] = folder / "roots" / name
         shutil.copytree(HOSTS / "ubuntu-22.04", root, symlinks=True)
         for path, content in {"etc/hostname": f"{name}.example.com\n", **odd.get(name, {})}.items():
             (root / path).write_text(content)
-    return found
+    return roots
 
 
 def add_nodes(server: ApiServer, names: list[str], **unready: str) -> None:
@@ -70,7 +70,7 @@ def add_nodes(server: ApiServer, names: list[str], **unready: str) -> None:
 
 def left(server: ApiServer) -> list[str]:
     """What is there of any run."""
-    return [tree["metadata"]["name"] for place in PLACES for tree in server.objects(place) if RUN in (tree["metadata"].get("labels") or {})]
+    return [tree["metadata"]["name"] for path in PLACES for tree in server.objects(path) if RUN in (tree["metadata"].get("labels") or {})]
 
 
 def documents(server: ApiServer) -> list[str]:
@@ -90,7 +90,7 @@ def run(program: list[str], server: ApiServer, folder: Path, *arguments: str, ou
     return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
 
 
-def test_the_odd_ones_are_found_and_nothing_is_left(program: list[str], tmp_path: Path) -> None:
+def test_the_odd_nodes_are_listed_and_nothing_is_left(program: list[str], tmp_path: Path) -> None:
     names = [f"gpu-{number:02}" for number in range(1, 9)]
     odd = {"gpu-02": {"proc/sys/kernel/osrelease": "5.15.0-1-odd\n"}, "gpu-07": {"proc/sys/net/core/somaxconn": "17\n"}}
     with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, odd)) as kubelet:
@@ -98,7 +98,7 @@ def test_the_odd_ones_are_found_and_nothing_is_left(program: list[str], tmp_path
         done, summary = run(program, server, tmp_path, "--exit-code", "--parallel", "3")
         assert done.status == 4, done.err
         assert done.out.startswith("6 of 8 equal; gpu-02: kernel 5.15.0-1-odd, not 5.15.0"), done.out
-        assert {tuple(found["nodes"]) for found in summary["classes"] if found["kind"] == "odd"} == {("gpu-02",), ("gpu-07",)}
+        assert {tuple(each["nodes"]) for each in summary["classes"] if each["kind"] == "odd"} == {("gpu-02",), ("gpu-07",)}
         assert sorted(os.listdir(tmp_path / "out")) == ["cluster.yaml", *(f"{name}.yaml" for name in names), "summary.yaml"]
         assert left(server) == []
         assert documents(server) == []
@@ -130,7 +130,7 @@ def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None
         done, summary = run(program, server, tmp_path, "--timeout", "7s", "--exit-code", "--only", "os")
         assert time.monotonic() - began < 45
         assert done.status == 3, done.err
-        silent = {found["node"]: (found["reason"], found["why"]) for found in summary["unanswered"]}
+        silent = {each["node"]: (each["reason"], each["why"]) for each in summary["unanswered"]}
         assert set(silent) == {*FAULTS, "gpu-10"}
         for name, (_, reason, why) in FAULTS.items():
             assert silent[name][0] == reason, (name, silent[name])
@@ -138,7 +138,7 @@ def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None
         assert silent["gpu-10"] == ("KubeletNotReady", "container runtime is down")
         assert summary["nodes"]["answered"] == 1
         assert "Unschedulable: 0/3" in done.out
-        hints = {found["node"]: found.get("hint", "") for found in summary["unanswered"]}
+        hints = {each["node"]: each.get("hint", "") for each in summary["unanswered"]}
         assert "pod-security.kubernetes.io/enforce=privileged" in hints["gpu-04"]
         assert left(server) == []
 
@@ -175,7 +175,7 @@ def test_a_cluster_that_goes_away_costs_those_that_had_not_answered(program: lis
         spoiler.join(10)
         assert done.status == 3, done.err
         assert summary["nodes"]["answered"] == 1
-        assert {found["node"]: found["reason"] for found in summary["unanswered"]} == {"gpu-02": "Unreachable", "gpu-03": "Unreachable"}
+        assert {each["node"]: each["reason"] for each in summary["unanswered"]} == {"gpu-02": "Unreachable", "gpu-03": "Unreachable"}
         assert left(server) == []
 
 
@@ -189,7 +189,7 @@ def test_a_right_that_is_missing_is_no_silence(program: list[str], tmp_path: Pat
         assert left(server) == documents(server) == []
 
 
-def test_a_cluster_that_is_silent_for_a_moment_costs_nobody(program: list[str], tmp_path: Path) -> None:
+def test_a_cluster_that_is_silent_for_a_moment_costs_no_node(program: list[str], tmp_path: Path) -> None:
     """Four times is more than one request bears."""
     names = [f"gpu-{number}" for number in range(1, 7)]
     with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})) as kubelet:
@@ -218,18 +218,19 @@ def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[Ap
             return kube.connect(cluster, deadline=deadline)
 
         client = connect(time.monotonic() + 20)
-        yield server, _Run(Plan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format), client, seconds), connect
+        plan = FleetPlan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format)
+        yield server, _Run(plan, client, seconds), connect
         client.close()
 
 
-def test_a_job_that_was_made_and_nobody_heard(tmp_path: Path) -> None:
+def test_a_job_whose_creation_was_not_confirmed(tmp_path: Path) -> None:
     with begun(tmp_path, "gpu-1") as (_, run, _):
         for _ in range(2):
             assert run._start("gpu-1", job("gpu-1")) is None
         assert list(run.running) == ["eidos-agent-1-gpu-1"]
 
 
-def test_who_refuses_watches_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+def test_a_server_that_refuses_watches_gets_no_flood_of_requests(tmp_path: Path) -> None:
     with begun(tmp_path, "gpu-1", seconds=2.5) as (server, run, _):
         server.fault("watch=", "400", -1)
         (answer,) = run.follow(1, keep=False)
@@ -244,11 +245,11 @@ def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
         assert "told to fail" in getattr(run._start("gpu-1", job("gpu-1")), "why", "")
         for name in ("gpu-2", "gpu-3"):
             assert run._start(name, job(name)) is None
-        run._forget(run.running["eidos-agent-1-gpu-2"], keep=False)
-        run.clean(connect)
-        asked = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
-    assert asked[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
-    assert [each for each in asked[1:] if each[1] != "pods"] == [
+        run._remove(run.running["eidos-agent-1-gpu-2"], keep=False)
+        run.clean_up(connect)
+        requests = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
+    assert requests[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
+    assert [each for each in requests[1:] if each[1] != "pods"] == [
         ("DELETE", "jobs", "eidos-agent-1-gpu-3"),
         ("GET", "configmaps", "gpu-2"),
         ("GET", "configmaps", "gpu-3"),
@@ -274,7 +275,7 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "expected"),
     [
         (["--selector", "a b(("], 2, "--selector: 'a b((': "),
         (["--selector", "a=b"], 2, "no node of the cluster matches 'a=b'"),
@@ -284,11 +285,11 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
         (["--gpu", "driver-root"], 2, "only a privileged container"),
     ],
 )
-def test_what_cannot_be_asked(program: list[str], tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+def test_invalid_arguments(program: list[str], tmp_path: Path, arguments: list[str], status: int, expected: str) -> None:
     with ApiServer() as server:
         add_nodes(server, ["gpu-01"])
         done, _ = run(program, server, tmp_path, *arguments, "--only", "os")
-        assert (done.status, said in done.err) == (status, True), done.err
+        assert (done.status, expected in done.err) == (status, True), done.err
         assert left(server) == []
 
 
@@ -303,7 +304,7 @@ def test_names_as_long_as_they_may_be(program: list[str], tmp_path: Path) -> Non
         assert left(server) == documents(server) == []
 
 
-def test_what_could_not_be_removed_is_said(program: list[str], tmp_path: Path) -> None:
+def test_what_could_not_be_removed_is_reported(program: list[str], tmp_path: Path) -> None:
     with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {})):
         add_nodes(server, ["gpu-01"])
         server.fault("DELETE", "403", times=-1)
@@ -345,7 +346,7 @@ def test_pods_that_are_being_ended_are_waited_for(tmp_path: Path) -> None:
 
         late = threading.Timer(1.0, writes)
         late.start()
-        run.clean(connect)
+        run.clean_up(connect)
         late.join()
         assert documents(server) == []
 
@@ -370,7 +371,7 @@ def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_pat
         command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        until(lambda: any(asked.method == "DELETE" and asked.path.startswith("/apis/rbac") for asked in server.asked))
+        until(lambda: any(each.method == "DELETE" and each.path.startswith("/apis/rbac") for each in server.asked))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err
@@ -411,27 +412,27 @@ def container(**state: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_how_a_pod_stands(tree: dict[str, Any], state: str, reason: str) -> None:
-    found, silence = judged(tree)
-    assert (found, silence.reason) == (state, reason)
-    assert silence.why
+    actual, no_answer = read_pod_state(tree)
+    assert (actual, no_answer.reason) == (state, reason)
+    assert no_answer.why
 
 
 def test_when_patience_ends() -> None:
     now = time.monotonic()
     job = _Job("gpu-1", "/apis/batch/v1/namespaces/eidos/jobs/x", now + 300)
-    assert not job.is_given_up(now)
-    assert job.is_given_up(now + PATIENCE + 1)  # without a Pod
+    assert not job.is_overdue(now)
+    assert job.is_overdue(now + STUCK_LIMIT_S + 1)  # without a Pod
     job.pod = "x-1"
-    assert not job.is_given_up(now + PATIENCE + 1)
-    job.stands(*judged(pod("Pending", containerStatuses=container(waiting={"reason": "ErrImagePull"}))))
+    assert not job.is_overdue(now + STUCK_LIMIT_S + 1)
+    job.set_state(*read_pod_state(pod("Pending", containerStatuses=container(waiting={"reason": "ErrImagePull"}))))
     since = job.since
-    job.stands(*judged(pod("Pending", containerStatuses=container(waiting={"reason": "ImagePullBackOff"}))))
+    job.set_state(*read_pod_state(pod("Pending", containerStatuses=container(waiting={"reason": "ImagePullBackOff"}))))
     assert job.since == since
-    assert not job.is_given_up(since + PATIENCE - 1)
-    assert job.is_given_up(since + PATIENCE)
-    job.stands(*judged(pod("Running")))
-    assert not job.is_given_up(since + PATIENCE)
-    assert job.is_given_up(now + 300)
+    assert not job.is_overdue(since + STUCK_LIMIT_S - 1)
+    assert job.is_overdue(since + STUCK_LIMIT_S)
+    job.set_state(*read_pod_state(pod("Running")))
+    assert not job.is_overdue(since + STUCK_LIMIT_S)
+    assert job.is_overdue(now + 300)
 
 
 def test_what_events_and_jobs_say() -> None:
@@ -440,10 +441,10 @@ def test_what_events_and_jobs_say() -> None:
         {"type": "Warning", "message": "old", "reason": "Old", "lastTimestamp": None, "eventTime": "2026-11-23T06:40:04.0Z"},
         {"type": "Normal", "message": "newest", "lastTimestamp": "2026-11-23T06:40:06Z"},
     ]
-    found = warned(events)
-    assert found is not None
-    assert (found.why, found.reason) == ("new and long", "FailedMount")
-    assert warned([]) is None
+    warning = latest_warning(events)
+    assert warning is not None
+    assert (warning.why, warning.reason) == ("new and long", "FailedMount")
+    assert latest_warning([]) is None
     failed = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}]}}
     assert job_failure({}) is None
     assert job_failure(failed) is not None

@@ -11,17 +11,17 @@ import pytest
 from eidos import formats
 from eidos.errors import InvalidData, InvalidInput, Unavailable
 from eidos.fleet import comparison_rules, ssh
-from eidos.fleet.bootstrap import Program, answer, program, status
-from eidos.fleet.comparison import MOST, Class, Difference, Fleet
-from eidos.fleet.hostlist import file_names, folded, hosts
-from eidos.fleet.results import Folder
-from eidos.fleet.summary import Silence, Summary
+from eidos.fleet.bootstrap import RemoteProgram, build_program, exit_status, extract_output
+from eidos.fleet.comparison import DIFFERENCE_LIMIT, Difference, FleetComparison, NodeClass
+from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist
+from eidos.fleet.results import ResultsFolder
+from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.process.run import EXITED, Command, ProgramResult
 
-RULES = comparison_rules.shipped()
+RULES = comparison_rules.shipped_rules()
 
 DRIVER, GPUS = ("GPU", "smi", "driver"), ("GPU", "smi", "gpu-count")
 
@@ -40,20 +40,20 @@ def node(name: str, changes: dict[tuple[str, str, str], Any] | None = None, **ou
         **{("GPU", f"gpu-{number}", "model"): "NVIDIA H100 80GB HBM3" for number in range(8)},
         **(changes or {}),
     }
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    by_type: dict[str, dict[str, dict[str, Any]]] = {}
     for (kind, subtype, key), value in readings.items():
         if value is not None:
-            found.setdefault(kind, {}).setdefault(subtype, {})[key] = value
+            by_type.setdefault(kind, {}).setdefault(subtype, {})[key] = value
     collectors = {name: Outcome(name, OK, 1.0) for name in ("systemd", "os.release", "os.sysctl", "gpu")}
     collectors.update({outcome.name: outcome for outcome in outcomes.values()})
     measurements = tuple(
-        Measurement(kind, tuple(Subtype(name, data) for name, data in subtypes.items())) for kind, subtypes in found.items()
+        Measurement(kind, tuple(Subtype(name, data) for name, data in subtypes.items())) for kind, subtypes in by_type.items()
     )
     return Snapshot("2026-11-23T06:00:00Z", "1", name, measurements, tuple(collectors.values()))
 
 
-def compared(*nodes: Snapshot) -> list[Class]:
-    fleet = Fleet(RULES.counted)
+def compare(*nodes: Snapshot) -> list[NodeClass]:
+    fleet = FleetComparison(RULES.select_readings)
     for one in nodes:
         fleet.add(one.node, one)
     return fleet.classes()
@@ -62,78 +62,78 @@ def compared(*nodes: Snapshot) -> list[Class]:
 def test_two_odd_nodes_of_sixty_four_in_a_sentence() -> None:
     seven: dict[tuple[str, str, str], Any] = {GPUS: 7, ("GPU", "gpu-7", "uuid"): None, ("GPU", "gpu-7", "model"): None}
     others = [node(f"gpu-{number:02}") for number in range(1, 65) if number not in (17, 40)]
-    classes = compared(*others, node("gpu-17", {DRIVER: "570.86.15"}), node("gpu-40", seven))
-    assert [(found.kind, len(found.nodes)) for found in classes] == [("equal", 62), ("odd", 1), ("odd", 1)]
+    classes = compare(*others, node("gpu-17", {DRIVER: "570.86.15"}), node("gpu-40", seven))
+    assert [(each.kind, len(each.nodes)) for each in classes] == [("equal", 62), ("odd", 1), ("odd", 1)]
     assert classes[1].differences == (Difference("GPU.smi.driver", "570.86.15", "580.82.07"),)
     assert [difference.path for difference in classes[2].differences] == ["GPU.gpu-7", "GPU.smi.gpu-count"]
-    sentence = Summary(tuple(classes)).sentence(RULES.said)
+    sentence = FleetSummary(tuple(classes)).sentence(RULES.phrases)
     assert sentence == "62 of 64 equal; gpu-17: driver 570.86.15, not 580.82.07; gpu-40: 7 GPUs"
 
 
-def test_what_is_said_by_another_difference_is_not_said_again_but_listed() -> None:
+def test_an_implied_difference_is_listed_but_not_named() -> None:
     cuda, gsp, swap = ("GPU", "smi", "cuda-version"), ("GPU", "gpu-3", "gsp.firmware-version"), ("OS", "sysctl", "/proc/sys/vm/swappiness")
     new, old = {cuda: "13.0", gsp: "580.82.07"}, {DRIVER: "570.86.15", cuda: "12.8", gsp: "570.86.15", swap: "1"}
-    classes = compared(node("a1", new), node("a2", new), node("a3", old))
-    assert {difference.path for difference in classes[1].differences} == {".".join(place) for place in old}
-    said = "2 of 3 equal; a3: driver 570.86.15, not 580.82.07, and OS.sysctl./proc/sys/vm/swappiness 1, not 60"
-    assert Summary(tuple(classes)).sentence(RULES.said) == said
+    classes = compare(node("a1", new), node("a2", new), node("a3", old))
+    assert {difference.path for difference in classes[1].differences} == {".".join(path) for path in old}
+    sentence = "2 of 3 equal; a3: driver 570.86.15, not 580.82.07, and OS.sysctl./proc/sys/vm/swappiness 1, not 60"
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == sentence
     # Another model of one GPU beside seven of eight is no part of the seven.
-    classes = compared(node("a1"), node("a2"), node("a3", {GPUS: 7, ("GPU", "gpu-2", "model"): "NVIDIA H200"}))
-    assert "7 GPUs, and GPU.gpu-2.model NVIDIA H200, not NVIDIA H100" in Summary(tuple(classes)).sentence(RULES.said)
+    classes = compare(node("a1"), node("a2"), node("a3", {GPUS: 7, ("GPU", "gpu-2", "model"): "NVIDIA H200"}))
+    assert "7 GPUs, and GPU.gpu-2.model NVIDIA H200, not NVIDIA H100" in FleetSummary(tuple(classes)).sentence(RULES.phrases)
 
 
-def test_another_version_of_eidos_is_said_where_something_differs() -> None:
+def test_another_version_of_eidos_is_named_where_something_differs() -> None:
     newer = replace(node("a3", {GPUS: 7}), version="2")
-    classes = compared(node("a1"), node("a2"), newer, replace(node("a4"), version="2"))
-    assert [found.nodes for found in classes] == [("a1", "a2", "a4"), ("a3",)]
-    assert Summary(tuple(classes)).sentence(RULES.said) == "3 of 4 equal; a3: read by eidos 2, not 1, and 7 GPUs"
+    classes = compare(node("a1"), node("a2"), newer, replace(node("a4"), version="2"))
+    assert [each.nodes for each in classes] == [("a1", "a2", "a4"), ("a3",)]
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "3 of 4 equal; a3: read by eidos 2, not 1, and 7 GPUs"
 
 
 def test_where_no_class_is_the_largest() -> None:
     seven = {GPUS: 7}
-    classes = compared(node("a1", seven), node("a2"), node("a3", {GPUS: 6}))
-    sentence = Summary(tuple(classes)).sentence(RULES.said)
+    classes = compare(node("a1", seven), node("a2"), node("a3", {GPUS: 6}))
+    sentence = FleetSummary(tuple(classes)).sentence(RULES.phrases)
     assert sentence == "no two of 3 known to be equal, compared with a1; a2: 8 GPUs; a3: 6 GPUs"
-    classes = compared(node("a1", seven), node("a2"), node("a3", seven), node("a4"))
-    sentence = Summary(tuple(classes)).sentence(RULES.said)
+    classes = compare(node("a1", seven), node("a2"), node("a3", seven), node("a4"))
+    sentence = FleetSummary(tuple(classes)).sentence(RULES.phrases)
     assert sentence == "2 of 4 equal, no more than others, compared with a1; a[2,4]: 8 GPUs"
-    assert Summary(tuple(compared(node("a1")))).sentence(RULES.said) == "1 of 1 equal"
+    assert FleetSummary(tuple(compare(node("a1")))).sentence(RULES.phrases) == "1 of 1 equal"
 
 
-def test_what_nobody_could_read_is_no_equality() -> None:
+def test_what_could_not_be_read_anywhere_is_no_equality() -> None:
     lost = Outcome("gpu", FAILED, 1.0, "no driver")
     part = Outcome("os.sysctl", PARTIAL, 1.0, unreadable={"/proc/sys/x": "permission denied"})
-    classes = compared(*(node(f"a{number}", it=lost, other=part) for number in range(3)))
-    assert Summary(tuple(classes)).sentence(RULES.said) == "3 of 3 equal, not read: gpu, os.sysctl in part"
+    classes = compare(*(node(f"a{number}", it=lost, other=part) for number in range(3)))
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "3 of 3 equal, not read: gpu, os.sysctl in part"
 
 
 def test_nodes_that_fail_alike_are_named_together() -> None:
-    silent = {f"root@gpu-{n}": Silence(f"ssh: connect to host gpu-{n} port 22: Connection refused") for n in range(10, 74)}
-    said = Summary((), silent).sentence(RULES.said)
-    assert said == "none of 64 answered; root@gpu-[10-73]: no answer (ssh: connect to host … port 22: Connection refused)"
+    unanswered = {f"root@gpu-{n}": NoAnswer(f"ssh: connect to host gpu-{n} port 22: Connection refused") for n in range(10, 74)}
+    sentence = FleetSummary((), unanswered).sentence(RULES.phrases)
+    assert sentence == "none of 64 answered; root@gpu-[10-73]: no answer (ssh: connect to host … port 22: Connection refused)"
 
 
 def test_the_name_of_a_node_is_a_word_of_its_own() -> None:
-    said = Summary((), {"a": Silence("false ended with status 1")}).sentence(RULES.said)
-    assert said == "none of 1 answered; a: no answer (false ended with status 1)"
-    said = Summary((), {name: Silence("no route to host") for name in ("host", "n1")}).sentence(RULES.said)
-    assert said == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
+    sentence = FleetSummary((), {"a": NoAnswer("false ended with status 1")}).sentence(RULES.phrases)
+    assert sentence == "none of 1 answered; a: no answer (false ended with status 1)"
+    sentence = FleetSummary((), {name: NoAnswer("no route to host") for name in ("host", "n1")}).sentence(RULES.phrases)
+    assert sentence == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
 
 
 def test_the_name_of_a_node_at_the_end_of_another_name_is_its_own() -> None:
-    silent = {f"gpu-{n}": Silence(f"may not get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
-    said = Summary((), silent).sentence(RULES.said)
-    assert said == "none of 2 answered; gpu-[1-2]: no answer (may not get configmaps eidos-1a2b-…)"
+    unanswered = {f"gpu-{n}": NoAnswer(f"may not get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
+    sentence = FleetSummary((), unanswered).sentence(RULES.phrases)
+    assert sentence == "none of 2 answered; gpu-[1-2]: no answer (may not get configmaps eidos-1a2b-…)"
 
 
-def test_a_collector_that_found_nothing_says_why() -> None:
+def test_a_skipped_collector_gives_its_reason() -> None:
     bare = node(
         "gpu-3", {(*DRIVER[:2], key): None for key in ("driver", "gpu-count")}, gpu=Outcome("gpu", SKIPPED, 1.0, "no NVIDIA driver")
     )
     bare = Snapshot(bare.timestamp, bare.version, bare.node, tuple(m for m in bare.measurements if m.type != "GPU"), bare.collectors)
-    classes = compared(node("gpu-1"), node("gpu-2"), bare)
+    classes = compare(node("gpu-1"), node("gpu-2"), bare)
     assert classes[1].differences == (Difference("GPU", None, "10 readings", "skipped: no NVIDIA driver"),)
-    assert Summary(tuple(classes)).sentence(RULES.said) == "2 of 3 equal; gpu-3: no GPU (skipped: no NVIDIA driver)"
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "2 of 3 equal; gpu-3: no GPU (skipped: no NVIDIA driver)"
 
 
 GONE = {("GPU", "gpu-5", key): None for key in ("uuid", "model")}
@@ -152,21 +152,21 @@ GONE = {("GPU", "gpu-5", key): None for key in ("uuid", "model")}
     ],
 )
 def test_what_was_not_read_is_neither_equal_nor_different(changes: dict[tuple[str, str, str], Any], outcome: Outcome) -> None:
-    classes = compared(node("a1"), node("a2"), node("a3", changes, it=outcome))
-    assert [(found.kind, found.nodes) for found in classes] == [("equal", ("a1", "a2")), ("unknown", ("a3",))]
+    classes = compare(node("a1"), node("a2"), node("a3", changes, it=outcome))
+    assert [(each.kind, each.nodes) for each in classes] == [("equal", ("a1", "a2")), ("unknown", ("a3",))]
     assert list(classes[1].unread) == [f"{outcome.name}: {what}" for what in outcome.unreadable] or list(classes[1].unread) == [
         outcome.name
     ]
     # And the other way round: the many could not read what one could.
-    classes = compared(node("a1", changes, it=outcome), node("a2", changes, it=outcome), node("a3"))
-    assert [(found.kind, found.nodes) for found in classes] == [("equal", ("a1", "a2")), ("unknown", ("a3",))]
+    classes = compare(node("a1", changes, it=outcome), node("a2", changes, it=outcome), node("a3"))
+    assert [(each.kind, each.nodes) for each in classes] == [("equal", ("a1", "a2")), ("unknown", ("a3",))]
 
 
 def test_a_gap_hides_nothing_but_itself() -> None:
     gap = Outcome("gpu", PARTIAL, 1.0, unreadable={"smi/driver": "unknown error"})
-    classes = compared(node("a1"), node("a2"), node("a3", {DRIVER: None, GPUS: 7}, it=gap), node("a4", {GPUS: None}, it=gap))
-    assert [[d.path for d in found.differences] for found in classes] == [[], ["GPU.smi.gpu-count"], ["GPU.smi.gpu-count"]]
-    assert [found.kind for found in classes] == ["equal", "odd", "odd"]
+    classes = compare(node("a1"), node("a2"), node("a3", {DRIVER: None, GPUS: 7}, it=gap), node("a4", {GPUS: None}, it=gap))
+    assert [[d.path for d in each.differences] for each in classes] == [[], ["GPU.smi.gpu-count"], ["GPU.smi.gpu-count"]]
+    assert [each.kind for each in classes] == ["equal", "odd", "odd"]
 
 
 def test_what_does_not_count() -> None:
@@ -174,14 +174,14 @@ def test_what_does_not_count() -> None:
     exec_start = ("SystemD", "kubelet.service", "ExecStart")
     root = ("OS", "grub", "root")
     threads = ("OS", "sysctl", "/proc/sys/kernel/threads-max")
-    equal = compared(
+    equal = compare(
         node(
             "a-1", {exec_start: start.format("a-1", 17544711, 99), root: "UUID=8d8e32b1-804b-9478-7a69-79ed1bc6e591", threads: "16512048"}
         ),
         node("a-2", {exec_start: start.format("a-2", 17599999, 3), root: "UUID=00000000-804b-9478-7a69-79ed1bc6e591", threads: "16512052"}),
     )
-    assert [found.nodes for found in equal] == [("a-1", "a-2")]
-    odd = compared(
+    assert [each.nodes for each in equal] == [("a-1", "a-2")]
+    odd = compare(
         node("a-1", {exec_start: start.format("x --v=4", 1, 1), threads: "8256000"}), node("a-2", {exec_start: start, threads: "16"})
     )
     assert {difference.path for difference in odd[1].differences} == {
@@ -215,14 +215,14 @@ ALIKE: list[tuple[tuple[str, str, str], Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("place", "one", "other"), ALIKE)
-def test_machines_that_are_set_up_alike(place: tuple[str, str, str], one: object, other: object) -> None:
-    classes = compared(node("a-1", {place: one}), node("a-2", {place: other}))
-    assert [found.nodes for found in classes] == [("a-1", "a-2")], classes
+@pytest.mark.parametrize(("path", "one", "other"), ALIKE)
+def test_machines_that_are_set_up_alike(path: tuple[str, str, str], one: object, other: object) -> None:
+    classes = compare(node("a-1", {path: one}), node("a-2", {path: other}))
+    assert [each.nodes for each in classes] == [("a-1", "a-2")], classes
 
 
 @pytest.mark.parametrize(
-    ("place", "one", "other"),
+    ("path", "one", "other"),
     [
         (("SystemD", "kubelet.service", "After"), "[a.service b.target]", "[a.service]"),
         (("SystemD", "kubelet.service", "Environment"), "[A=1 B=2]", "[B=2 A=1]"),
@@ -231,20 +231,20 @@ def test_machines_that_are_set_up_alike(place: tuple[str, str, str], one: object
         (("GPU", "gpu-0", "retired-pages.double-bit"), 0, 1),
     ],
 )
-def test_and_those_that_are_not(place: tuple[str, str, str], one: object, other: object) -> None:
-    assert [found.kind for found in compared(node("a-1", {place: one}), node("a-2", {place: other}))] == ["equal", "odd"]
+def test_and_those_that_are_not(path: tuple[str, str, str], one: object, other: object) -> None:
+    assert [each.kind for each in compare(node("a-1", {path: one}), node("a-2", {path: other}))] == ["equal", "odd"]
 
 
-def test_a_rounded_number_is_said_to_be() -> None:
+def test_a_rounded_number_is_marked() -> None:
     threads = ("OS", "sysctl", "/proc/sys/kernel/threads-max")
-    (difference,) = compared(node("a-1", {threads: "16512048"}), node("a-2", {threads: "8256000"}))[1].differences
+    (difference,) = compare(node("a-1", {threads: "16512048"}), node("a-2", {threads: "8256000"}))[1].differences
     assert (difference.value, difference.expected) == ("about 8200000", "about 16000000")
 
 
 def test_a_name_that_may_be_a_word_is_left_where_it_stands() -> None:
-    place = ("OS", "grub", "security")
-    assert RULES.counted(node("apparmor", {place: "apparmor"}))[place] == "apparmor"
-    assert RULES.counted(node("n", {place: "gpu-7 gpu-77"}), "root@gpu-7")[place] == "… gpu-77"
+    path = ("OS", "grub", "security")
+    assert RULES.select_readings(node("apparmor", {path: "apparmor"}))[path] == "apparmor"
+    assert RULES.select_readings(node("n", {path: "gpu-7 gpu-77"}), "root@gpu-7")[path] == "… gpu-77"
 
 
 def test_documents_of_the_go_program(shared: Path) -> None:
@@ -252,44 +252,44 @@ def test_documents_of_the_go_program(shared: Path) -> None:
     text = (shared / "snapshots" / "h100-eks.yaml").read_text()
     later = text.replace("1754471", "1754474").replace("38444", "7").replace("ip-10-0-158-18", "ip-10-0-158-19").replace("0861d", "1972e")
     assert later != text
-    classes = compared(*(Snapshot.from_tree(formats.from_text(document, "x"), "x") for document in (text, later)))
-    assert [len(found.nodes) for found in classes] == [2]
+    classes = compare(*(Snapshot.from_tree(formats.from_text(document, "x"), "x") for document in (text, later)))
+    assert [len(each.nodes) for each in classes] == [2]
 
 
 def test_differences_are_bounded() -> None:
-    many = {("OS", "kmod", f"module{number}"): True for number in range(MOST + 50)}
-    classes = compared(
+    many = {("OS", "kmod", f"module{number}"): True for number in range(DIFFERENCE_LIMIT + 50)}
+    classes = compare(
         node("a1", {("OS", "kmod", "x"): 1}), node("a2", {("OS", "kmod", "x"): 1}), node("a3", {("OS", "kmod", "x"): 1, **many})
     )
-    assert (len(classes[1].differences), classes[1].more) == (MOST, 50)
+    assert (len(classes[1].differences), classes[1].more) == (DIFFERENCE_LIMIT, 50)
 
 
 def test_two_new_folders(tmp_path: Path) -> None:
-    paths = [Folder(str(tmp_path / "fleet-1"), [], RULES, new=True).path for _ in range(3)]
+    paths = [ResultsFolder(str(tmp_path / "fleet-1"), [], RULES, new=True).path for _ in range(3)]
     assert paths == [str(tmp_path / name) for name in ("fleet-1", "fleet-1-2", "fleet-1-3")]
 
 
 def test_a_folder_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path / "out"), [], RULES)
+    folder = ResultsFolder(str(tmp_path / "out"), [], RULES)
     (tmp_path / "out").rmdir()
-    assert folder.leave(3) is None
+    assert folder.abandon(3) is None
 
 
 def test_a_folder_that_is_left_holds_what_lies_in_it(tmp_path: Path) -> None:
     """An interrupt between the file and its count made it say one too few."""
-    folder = Folder(str(tmp_path / "out"), ["a", "b", "c"], RULES)
-    folder.put("a", node("a"))
+    folder = ResultsFolder(str(tmp_path / "out"), ["a", "b", "c"], RULES)
+    folder.add("a", node("a"))
     (tmp_path / "out" / "b.yaml").touch()
     (tmp_path / "out" / "cluster.yaml").touch()
-    assert folder.leave(3) == f"{tmp_path}/out holds 2 of 3 snapshots, and no summary"
+    assert folder.abandon(3) == f"{tmp_path}/out holds 2 of 3 snapshots, and no summary"
 
 
 def test_the_folder(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path / "out"), ["summary", "a/../b"], RULES)
-    folder.put("summary", node("summary"))
-    folder.put("a/../b", node("b"))
-    folder.silent["c"] = Silence("0 of 3 nodes are available", reason="Unschedulable")
-    tree = folder.summary().to_tree()
+    folder = ResultsFolder(str(tmp_path / "out"), ["summary", "a/../b"], RULES)
+    folder.add("summary", node("summary"))
+    folder.add("a/../b", node("b"))
+    folder.unanswered["c"] = NoAnswer("0 of 3 nodes are available", reason="Unschedulable")
+    tree = folder.write_summary().to_tree()
     assert tree["nodes"] == {"asked": 3, "answered": 2, "equal": 2, "odd": 0, "unknown": 0}
     assert tree["unanswered"] == [{"node": "c", "why": "0 of 3 nodes are available", "reason": "Unschedulable"}]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_.._b.yaml", "summary-2.yaml", "summary.yaml"]
@@ -302,11 +302,11 @@ def test_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tree",
-    [[], {"masked": [{"path": "x"}]}, {"masked": [{"path": "x", "pattern": "("}]}, {"said": ["x"]}, {"identity": [3]}, {"identity": 3}],
+    [[], {"masked": [{"path": "x"}]}, {"masked": [{"path": "x", "pattern": "("}]}, {"phrases": ["x"]}, {"identity": [3]}, {"identity": 3}],
 )
 def test_rules_that_are_none(tree: object) -> None:
     with pytest.raises(InvalidData, match=r"fleet\.yaml"):
-        comparison_rules.Rules(tree, "fleet.yaml")
+        comparison_rules.ComparisonRules(tree, "fleet.yaml")
 
 
 @pytest.mark.parametrize(
@@ -314,18 +314,18 @@ def test_rules_that_are_none(tree: object) -> None:
 )
 def test_no_names(text: str) -> None:
     with pytest.raises(InvalidInput, match="--hosts"):
-        hosts(text, "--hosts")
+        parse_hostlist(text, "--hosts")
 
 
 def test_names() -> None:
-    assert hosts("gpu-[8-10,12], b ,gpu-9\n\tc[001-002].example.com # d", "x") == [
+    assert parse_hostlist("gpu-[8-10,12], b ,gpu-9\n\tc[001-002].example.com # d", "x") == [
         *("gpu-8", "gpu-9", "gpu-10", "gpu-12", "b"),
         *("c001.example.com", "c002.example.com"),
     ]
     with pytest.raises(InvalidInput, match=r"hosts\.txt, line 2: "):
-        hosts("a\n;\n", "hosts.txt")
-    assert folded([]) == ""
-    assert file_names(["a:b", "a_b", "..", ""], []) == {"a:b": "a_b", "a_b": "a_b-2", "..": "node", "": "node-2"}
+        parse_hostlist("a\n;\n", "hosts.txt")
+    assert fold_hostlist([]) == ""
+    assert assign_file_names(["a:b", "a_b", "..", ""], []) == {"a:b": "a_b", "a_b": "a_b-2", "..": "node", "": "node-2"}
 
 
 @pytest.mark.parametrize("junk", [b"", b"hello\n", b"\xff\xfe", b"\n--eidos-0 begin", b"\n--eidos-0 begin\n{}", b"\n--eidos-0 pyth"])
@@ -333,41 +333,41 @@ def test_an_answer_that_is_none(junk: bytes) -> None:
     from eidos.errors import EidosError
 
     with pytest.raises(EidosError):
-        answer(junk, "--eidos-0")
+        extract_output(junk, "--eidos-0")
 
 
 def test_what_is_no_name_is_shown_in_short() -> None:
     with pytest.raises(InvalidInput) as raised:
-        hosts("\0" * 100_000, "x")
+        parse_hostlist("\0" * 100_000, "x")
     assert len(raised.value.message) < 400
 
 
 def test_an_answer_among_other_things() -> None:
-    assert answer(b"MARK = '--eidos-0'\n--eidos-0 begin\n{}\n\n--eidos-0 end 0\n", "--eidos-0") == b"{}\n\n"
-    assert answer(b"Welcome\r\n\n--eidos-0 begin\n{\n}\n\n--eidos-0 end 0\nbye\n", "--eidos-0") == b"{\n}\n\n"
-    assert answer(b"0: \n0: --eidos-0 begin\n0: {\n0: }\n0: \n0: --eidos-0 end 0\n", "--eidos-0") == b"{\n}\n\n"
+    assert extract_output(b"MARK = '--eidos-0'\n--eidos-0 begin\n{}\n\n--eidos-0 end 0\n", "--eidos-0") == b"{}\n\n"
+    assert extract_output(b"Welcome\r\n\n--eidos-0 begin\n{\n}\n\n--eidos-0 end 0\nbye\n", "--eidos-0") == b"{\n}\n\n"
+    assert extract_output(b"0: \n0: --eidos-0 begin\n0: {\n0: }\n0: \n0: --eidos-0 end 0\n", "--eidos-0") == b"{\n}\n\n"
 
 
 def test_what_is_sent_is_ascii_and_small(pyz: Path, slim: Path) -> None:
-    sent = program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
+    sent = build_program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
     assert sent.text.isascii()
     assert len(sent.text) < 2 * slim.stat().st_size
 
 
 def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
-    content, place = slim.read_bytes(), tmp_path / "damaged.pyz"
+    content, path = slim.read_bytes(), tmp_path / "damaged.pyz"
     with zipfile.ZipFile(slim) as archive:
         first = next(info for info in archive.infolist() if info.compress_type == zipfile.ZIP_DEFLATED)
     at = first.header_offset + 30 + len(first.filename)
-    place.write_bytes(content[:at] + b"\xff" + content[at + 1 :])  # no such block (RFC 1951, section 3.2.3)
+    path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])  # no such block (RFC 1951, section 3.2.3)
     with pytest.raises(Unavailable, match="there is no program to send"):
-        program(str(place), ["snapshot"])
+        build_program(str(path), ["snapshot"])
 
 
 def test_a_program_that_was_ended_there() -> None:
     out = b"\n--eidos-0 begin\n\n--eidos-0 end 137\n"
-    assert (status(out, "--eidos-0"), status(out[:20], "--eidos-0"), status(b"", "--eidos-0")) == (137, 0, 0)
+    assert (exit_status(out, "--eidos-0"), exit_status(out[:20], "--eidos-0"), exit_status(b"", "--eidos-0")) == (137, 0, 0)
     result = ProgramResult(Command(("ssh",), label="gpu-1"), EXITED, 0, out)
-    silence = ssh._answer(result, Program(b"", "--eidos-0"), "python3", 60)
-    assert isinstance(silence, Silence)
-    assert silence.why == "it printed no snapshot and ended with status 137"
+    no_answer = ssh._answer(result, RemoteProgram(b"", "--eidos-0"), "python3", 60)
+    assert isinstance(no_answer, NoAnswer)
+    assert no_answer.why == "it printed no snapshot and ended with status 137"

@@ -92,13 +92,13 @@ def run(program: list[str], fleet: sshd.Sshd | None, folder: Path, *arguments: s
     return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
 
 
-def test_the_odd_ones_are_found_and_no_others(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+def test_the_odd_nodes_are_listed_and_no_others(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
     done, summary = run(program, fleet, tmp_path, "--hosts", EIGHT, "--exit-code")
     assert done.status == 4, done.err
     first = done.out.splitlines()[0]
     assert first.startswith("6 of 8 equal; gpu-03: kernel 5.15.0-1-odd, not 5.15.0"), first
     assert "gpu-06: " in first
-    kinds = {tuple(found["nodes"]): (found["kind"], {d["path"] for d in found.get("differences", ())}) for found in summary["classes"]}
+    kinds = {tuple(each["nodes"]): (each["kind"], {d["path"] for d in each.get("differences", ())}) for each in summary["classes"]}
     assert kinds == {
         ("gpu-01", "gpu-02", "gpu-04", "gpu-05", "gpu-07", "gpu-08"): ("equal", set()),
         ("gpu-03",): ("odd", {"OS.sysctl./proc/sys/kernel/osrelease"}),
@@ -201,7 +201,7 @@ def test_a_list_of_hosts_as_a_file_may_be(program: list[str], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("tool", "said"),
+    ("tool", "expected"),
     [
         ("cat", "what it was sent came back"),  # as a terminal does
         ("exec {python} -I - </dev/null", "it printed nothing"),
@@ -209,10 +209,10 @@ def test_a_list_of_hosts_as_a_file_may_be(program: list[str], tmp_path: Path) ->
         ("exec {python} -c 'import os; os.kill(os.getpid(), 9)'", "sh ended with status 137"),
     ],
 )
-def test_a_command_that_leads_nowhere(program: list[str], tmp_path: Path, tool: str, said: str) -> None:
+def test_a_command_that_leads_nowhere(program: list[str], tmp_path: Path, tool: str, expected: str) -> None:
     via = f'sh -c "{tool.format(python=sys.executable)}" {{host}}'
     done, summary = run(program, None, tmp_path, "--hosts", "a", "--via", via, "--timeout", "2s")
-    assert (done.status, summary["unanswered"][0]["why"]) == (3, said), done.err
+    assert (done.status, summary["unanswered"][0]["why"]) == (3, expected), done.err
 
 
 def test_a_machine_without_room_asks_fewer_at_a_time(program: list[str], tmp_path: Path) -> None:
@@ -237,10 +237,10 @@ def test_a_terminal_sees_how_far_it_is(program: list[str], tmp_path: Path) -> No
     command = [*program, "--hosts", "n[1-3]", "--via", f"{reach} {{host}}", "-o", str(tmp_path / "out")]
     subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path, check=True, timeout=60)
     os.close(theirs)
-    said = os.read(ours, 1 << 16).decode()
+    written = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert said.startswith("\r0 of 3 nodes answered\x1b[K\r1 of 3 nodes answered")
-    assert said.endswith("\r3 of 3 nodes answered\x1b[K\r\x1b[K")
+    assert written.startswith("\r0 of 3 nodes answered\x1b[K\r1 of 3 nodes answered")
+    assert written.endswith("\r3 of 3 nodes answered\x1b[K\r\x1b[K")
 
 
 #: Where nothing can be written, and /proc shows nothing.
@@ -260,10 +260,10 @@ def test_nothing_is_written_there(program: list[str], tmp_path: Path) -> None:
     done, summary = run(program, None, tmp_path, "--hosts", "a", "--via", f"{tool} {{host}}", "--python", os.path.realpath(sys.executable))
     assert done.status == 0, (done.err, summary)
     outcomes = formats.from_text((tmp_path / "out" / "a.yaml").read_bytes(), "a")["collectors"]
-    assert {found["name"]: found["outcome"] for found in outcomes}["os.release"] == "ok"
+    assert {each["name"]: each["outcome"] for each in outcomes}["os.release"] == "ok"
 
 
-def test_what_its_cluster_says_is_not_kept_there(program: list[str], tmp_path: Path) -> None:
+def test_nothing_of_its_cluster_is_cached_there(program: list[str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with ApiServer() as server:
@@ -273,12 +273,12 @@ def test_what_its_cluster_says_is_not_kept_there(program: list[str], tmp_path: P
         done = eidos(*arguments, program=program, env=env, cwd=tmp_path)
     assert done.status == 0, done
     outcomes = formats.from_text((tmp_path / "out" / "gpu-1.yaml").read_bytes(), "gpu-1")["collectors"]
-    assert [(found["name"], found["outcome"]) for found in outcomes] == [("k8s.node", "ok")]
+    assert [(each["name"], each["outcome"]) for each in outcomes] == [("k8s.node", "ok")]
     assert os.listdir(home) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ([], "eidos fleet needs nodes: --hosts or --kubernetes"),
         (["--hosts=-oProxyCommand=x"], "'-oProxyCommand=x' is no name of a host: it begins with '-'"),
@@ -297,11 +297,11 @@ def test_what_its_cluster_says_is_not_kept_there(program: list[str], tmp_path: P
         (["--hosts", "a", "-o", "full"], "full holds 1 files already"),
     ],
 )
-def test_what_cannot_be_asked(program: list[str], tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_invalid_arguments(program: list[str], tmp_path: Path, arguments: list[str], expected: str) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "old.yaml").write_text("")
     done = eidos(*arguments, program=program, cwd=tmp_path)
-    assert (done.status, said in done.err) == (2, True), done.err
+    assert (done.status, expected in done.err) == (2, True), done.err
     assert os.listdir(tmp_path) == ["full"]
 
 

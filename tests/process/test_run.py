@@ -180,7 +180,7 @@ def test_one_that_cannot_be_killed_is_left(tmp_path: Path) -> None:
         os.kill(int(tracer), signal.SIGKILL)
 
 
-def test_one_that_ends_when_it_is_asked_to_may_say_so() -> None:
+def test_one_that_ends_on_sigterm_reports_its_output() -> None:
     (result,) = run_programs([sh("trap 'echo bye; exit 3' TERM; echo hello; sleep 600 & wait")], timeout_s=1.0, grace_s=AMPLE_S)
     assert (result.outcome, result.status, result.output) == (TIMED_OUT, 3, b"hello\nbye\n")
 
@@ -221,7 +221,7 @@ def test_many_run_at_once_and_come_as_they_end() -> None:
     assert sorted((result.command.label, result.status) for result in results) == [("0", 0), ("1", 1), ("2", 2)]
 
 
-def test_at_most_so_many_run(tmp_path: Path) -> None:
+def test_no_more_than_parallel_run(tmp_path: Path) -> None:
     script = "mkdir $1/$$; ls $1 | wc -l; sleep 0.2; rmdir $1/$$"
     results = list(run_programs([sh(script, str(tmp_path)) for _ in range(9)], timeout_s=AMPLE_S, parallel=3))
     assert len(results) == 9

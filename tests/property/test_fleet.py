@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidInput
 from eidos.fleet import comparison_rules
-from eidos.fleet.comparison import Fleet
-from eidos.fleet.hostlist import file_names, folded, hosts
+from eidos.fleet.comparison import FleetComparison
+from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 
-RULES = comparison_rules.shipped()
+RULES = comparison_rules.shipped_rules()
 
 #: Readings that tell which node it is, or change on their own.
 OWN = (
@@ -44,7 +44,7 @@ def snapshot(name: str, readings: dict[tuple[str, str, str], Any]) -> Snapshot:
 
 
 def fleet_of(nodes: dict[str, dict[tuple[str, str, str], Any]], order: random.Random | None = None) -> Any:
-    fleet, names = Fleet(RULES.counted), list(nodes)
+    fleet, names = FleetComparison(RULES.select_readings), list(nodes)
     if order:
         order.shuffle(names)
     for name in names:
@@ -59,29 +59,29 @@ def written(value: object) -> str:
 @st.composite
 def fleets(draw: st.DrawFn) -> tuple[dict[str, dict[tuple[str, str, str], Any]], dict[str, set[str]]]:
     """Nodes that are alike but for a minority, and what was planted on each of those: paths."""
-    base = {place: draw(values) for place in SHARED}
+    base = {path: draw(values) for path in SHARED}
     count = draw(st.integers(3, 12))
     odd = draw(st.sets(st.integers(0, count - 1), max_size=(count - 1) // 2))
     nodes: dict[str, dict[tuple[str, str, str], Any]] = {}
     planted: dict[str, set[str]] = {}
     for number in range(count):
         name = f"node-{number:02}"
-        nodes[name] = {**base, **{place: draw(values) for place in draw(st.sets(st.sampled_from(OWN)))}}
+        nodes[name] = {**base, **{path: draw(values) for path in draw(st.sets(st.sampled_from(OWN)))}}
         if number in odd:
-            place = draw(st.sampled_from(SHARED))
-            nodes[name][place] = f"{written(base[place])} and more"
-            planted[name] = {".".join(place)}
+            path = draw(st.sampled_from(SHARED))
+            nodes[name][path] = f"{written(base[path])} and more"
+            planted[name] = {".".join(path)}
     return nodes, planted
 
 
 @given(fleets())
-def test_every_planted_node_is_found_and_no_other(fleet: tuple[dict[str, dict[tuple[str, str, str], Any]], dict[str, set[str]]]) -> None:
+def test_every_planted_node_is_odd_and_no_other(fleet: tuple[dict[str, dict[tuple[str, str, str], Any]], dict[str, set[str]]]) -> None:
     nodes, planted = fleet
     classes = fleet_of(nodes)
     assert classes[0].kind == "equal"
     assert set(classes[0].nodes) == nodes.keys() - planted.keys()
-    found = {name: {difference.path for difference in one.differences} for one in classes[1:] for name in one.nodes}
-    assert found == planted
+    differing = {name: {difference.path for difference in one.differences} for one in classes[1:] for name in one.nodes}
+    assert differing == planted
 
 
 @given(fleets(), st.randoms(use_true_random=False))
@@ -100,12 +100,12 @@ NAMES = st.from_regex(r"[a-z]{1,3}-?[0-9]{0,3}(\.[a-z]{1,3})?", fullmatch=True)
 
 @given(st.sets(NAMES, min_size=1, max_size=20))
 def test_what_is_folded_unfolds(names: set[str]) -> None:
-    assert set(hosts(folded(names), "x")) == names
+    assert set(parse_hostlist(fold_hostlist(names), "x")) == names
 
 
 @given(st.lists(st.text(max_size=6), max_size=10, unique=True))
 def test_names_of_files(names: list[str]) -> None:
-    files = list(file_names(names, ("summary",)).values())
+    files = list(assign_file_names(names, ("summary",)).values())
     assert len({file.lower() for file in files} - {"summary"}) == len(names)
     assert all(file and "/" not in file and not file.startswith(".") and file.isascii() for file in files)
 
@@ -113,8 +113,8 @@ def test_names_of_files(names: list[str]) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_a_list_of_hosts_or_invalid(text: str) -> None:
     try:
-        found = hosts(text, "x")
+        names = parse_hostlist(text, "x")
     except InvalidInput:
         return
-    assert found
-    assert not any(name.startswith("-") or " " in name for name in found)
+    assert names
+    assert not any(name.startswith("-") or " " in name for name in names)
