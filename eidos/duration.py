@@ -1,8 +1,8 @@
 """Durations as people and Go write them: ``30s``, ``1m30s``, ``1.5h``, ``500ms``.
 
-Knows the grammar of Go's ``time.ParseDuration`` (package documentation of ``time``); must not know what waits that long.
-Two things differ: a bare number is seconds, as in ``timeout(1)`` and ``sleep(1)``, and there is no sign, because nothing
-here lasts a negative time.
+Knows the grammar of Go's ``time.ParseDuration`` (package documentation of ``time``); must not know what takes that long.
+Two rules differ: a bare number is seconds, as in ``timeout(1)`` and ``sleep(1)``, and there is no sign, because no duration here is
+negative.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from eidos.errors import InvalidInput
 #: Units and their lengths in seconds.
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-#: Nothing here waits longer than this (a hundred years), and the clock could not count much further.
-LONGEST = 100 * 365.25 * 86400
+#: The longest duration (a hundred years); the clock could not count much further.
+MAXIMUM_S = 100 * 365.25 * 86400
 
 HINT = "write it like 30s, 1m30s, 500ms or 1.5h; the units are ns, us, ms, s, m and h, a bare number is seconds"
 
@@ -21,12 +21,12 @@ _NUMBER = "0123456789."
 
 
 def parse_duration(text: str) -> float:
-    """The length of ``text`` in seconds.
+    """The duration in ``text``, in seconds.
 
     >>> parse_duration("30s"), parse_duration("1m30s"), parse_duration("1.5h"), parse_duration("500ms"), parse_duration("10")
     (30.0, 90.0, 5400.0, 0.5, 10.0)
 
-    Raises InvalidInput, which says at which part of the text reading ended:
+    Raises InvalidInput, which names the part of the text that is wrong:
 
     >>> parse_duration("1m30x")
     Traceback (most recent call last):
@@ -49,6 +49,6 @@ def parse_duration(text: str) -> float:
             raise InvalidInput(f"{text!r} is no duration: there is no unit {unit!r}", HINT)
         seconds += float(number) * UNITS[unit]
         rest = rest[len(unit) :]
-    if seconds > LONGEST:
+    if seconds > MAXIMUM_S:
         raise InvalidInput(f"{text!r} is longer than a hundred years", HINT)
     return seconds

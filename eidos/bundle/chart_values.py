@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.bundle import values_schema
 from eidos.errors import InvalidInput
-from eidos.model.recipe import copied
+from eidos.model.recipe import copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def overlay_values(base: dict[str, Any], overlay: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             overlay_values(base[key], value)
         else:
-            base[key] = copied(value)
+            base[key] = copy_tree(value)
 
 
 def assign_value(tree: dict[str, Any], assignment: Assignment, schema: ValuesSchema | None) -> None:

@@ -15,7 +15,7 @@ import stat
 
 from eidos.bundle import checksums, verification
 from eidos.errors import EidosError, InvalidInput, Unavailable
-from eidos.model.bundle import CHECKSUMS, mode_of
+from eidos.model.bundle import CHECKSUMS, file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _fill(temporary: str, files: Mapping[str, bytes]) -> None:
         try:
             while view:
                 view = view[os.write(fd, view) :]
-            os.fchmod(fd, mode_of(path))
+            os.fchmod(fd, file_mode(path))
         except BaseException:
             os.close(fd)
             raise

@@ -12,7 +12,7 @@ import zlib
 
 from eidos.bundle.checksums import is_inside
 from eidos.errors import IntegrityError, InvalidData
-from eidos.model.bundle import mode_of
+from eidos.model.bundle import file_mode
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ def pack_tar_gz(files: Mapping[str, bytes]) -> bytes:
                 folders.add(full_path[:end])
                 blocks.append(_header(full_path[:end], 0o755, 0, _FOLDER))
         content = files[path]
-        blocks += [_header(full_path, mode_of(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
+        blocks += [_header(full_path, file_mode(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
     blocks.append(b"\0" * 2 * _BLOCK)
     data = b"".join(blocks)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

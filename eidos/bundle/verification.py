@@ -11,7 +11,7 @@ import stat
 
 from eidos.bundle import checksums, tar_archive
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
-from eidos.model.bundle import CHECKSUMS, mode_of
+from eidos.model.bundle import CHECKSUMS, file_mode
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -168,7 +168,7 @@ def _compare(expected: dict[str, str], actual: dict[str, ActualFile], others: It
             continue
         elif file.digest != expected[path]:
             problems.append(BundleProblem(CHANGED, path))
-        if file.mode != mode_of(path):
-            problems.append(BundleProblem(MODE, path, f"{file.mode:04o}, and it was {mode_of(path):04o}"))
+        if file.mode != file_mode(path):
+            problems.append(BundleProblem(MODE, path, f"{file.mode:04o}, and it was {file_mode(path):04o}"))
     problems += [BundleProblem(MISSING, path) for path in missing]
     return tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind, problem.why)))

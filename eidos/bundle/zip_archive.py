@@ -12,7 +12,7 @@ from struct import pack as fields
 
 from eidos.bundle.tar_archive import ROOT
 from eidos.errors import InvalidData
-from eidos.model.bundle import mode_of
+from eidos.model.bundle import file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def pack_zip(files: Mapping[str, bytes]) -> bytes:
         if len(name) > 0xFFFF or max(len(data), offset + len(body)) > 0x7FFFFFFF:
             raise InvalidData(f"{path[:100]!r}: too large for a zip file")
         common = fields("<HHHHHIIIHH", _NEEDED, _UTF8, method, _TIME, _DATE, zlib.crc32(data), len(body), len(data), len(name), 0)
-        mode, dos = (_FOLDER | 0o755, _DOS_FOLDER) if content is None else (_FILE | mode_of(path), 0)
+        mode, dos = (_FOLDER | 0o755, _DOS_FOLDER) if content is None else (_FILE | file_mode(path), 0)
         index.append(b"PK\1\2" + fields("<H", _MADE) + common + fields("<HHHII", 0, 0, 0, mode << 16 | dos, offset) + name)
         entry = b"PK\3\4" + common + name + body
         parts.append(entry)

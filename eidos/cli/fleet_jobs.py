@@ -74,9 +74,9 @@ class ClusterJobs:
         if not self.nodes:
             hint = f"name other labels with --selector, or {ALL!r} for all nodes; 'kubectl get nodes --show-labels' says what there is"
             raise InvalidInput(f"--selector: no node of the cluster matches {selector!r}", hint)
-        from eidos.model.snapshot import natural
+        from eidos.model.snapshot import natural_key
 
-        self.nodes.sort(key=natural)
+        self.nodes.sort(key=natural_key)
 
     def connect(self, deadline: float) -> Client:
         """A client whose requests end at ``deadline``."""

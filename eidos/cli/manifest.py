@@ -226,9 +226,9 @@ def _list_in_cluster(values: Values, selector: dict[str, str], label: str) -> tu
             f"--per: no node of the cluster matches {query or 'anything'}", "'kubectl get nodes --show-labels' says what there is"
         )
     log.info(f"{len(names)} {'groups' if label else 'nodes'}: {', '.join(sorted(names))}")
-    from eidos.model.snapshot import natural
+    from eidos.model.snapshot import natural_key
 
-    return tuple(sorted(names, key=natural))
+    return tuple(sorted(names, key=natural_key))
 
 
 def _manifests_text(trees: Sequence[dict[str, Any]], notes: Sequence[str], fmt: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from eidos.formats.table import GAP, INDENT, display_width, heading, join_blocks, key_value_rows, line_width, pad, truncate, wrap
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def snapshot_table(snapshot: Snapshot, width: int) -> str:
     for measurement in snapshot.measurements:
         if not measurement.subtypes:
             blocks.append([heading(measurement.type, "nothing was read", width)])
-        subtypes = sorted(measurement.subtypes, key=lambda subtype: natural(subtype.name))
+        subtypes = sorted(measurement.subtypes, key=lambda subtype: natural_key(subtype.name))
         blocks.extend(_subtype(measurement.type, subtype, width) for subtype in subtypes)
     if snapshot.collectors:
         blocks.append(_outcomes(snapshot.collectors, width))

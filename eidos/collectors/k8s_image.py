@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
 from eidos.model.measurement import Subtype
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Images:
         context: dict[str, str] = {}
         for name, tags in self._tags.items():
             # Digests sort last: they do not tell a version.
-            first, *others = sorted(tags, key=lambda tag: (":" in tag, natural(tag)))
+            first, *others = sorted(tags, key=lambda tag: (":" in tag, natural_key(tag)))
             data[name] = first
             if others:
                 context[name] = f"Other containers run {', '.join(others)}."

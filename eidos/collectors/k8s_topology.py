@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster, for_each_object
 from eidos.model.measurement import Subtype
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 from eidos.model.volatile import VOLATILE_LABELS
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ class Topology:
         matching = set(nodes)
         inverse = total - len(nodes) < len(nodes)
         listed = [self._names[n] for n in range(total) if (n in matching) != inverse]
-        shown = sorted(listed, key=natural)[:limit]
+        shown = sorted(listed, key=natural_key)[:limit]
         more = [f"{len(listed) - len(shown)} more" if shown else f"{len(listed)}"] if len(listed) > len(shown) else []
         if not shown and not inverse:
             return str(len(nodes))

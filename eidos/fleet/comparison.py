@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from eidos.model.measurement import FAILED, PARTIAL, TYPES
 from eidos.model.record import Record
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Group:
 
     def add(self, name: str, content: _Content) -> None:
         self.nodes.append(name)
-        order = natural(name)
+        order = natural_key(name)
         # Reasons for gaps may differ between nodes: those of the first by name count, in whatever order nodes are added.
         if self.first is None or order < self.first:
             import marshal
@@ -147,7 +147,7 @@ def _gaps(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
-    nodes = tuple(sorted(group.nodes, key=natural))
+    nodes = tuple(sorted(group.nodes, key=natural_key))
     readings, unread, notes, version = own
     if own is reference:
         return NodeClass(EQUAL, nodes, unread=unread)
@@ -164,7 +164,7 @@ def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
     differences += [Difference(".".join(path), readings.get(path), expected.get(path)) for path in differing]
     if differences and version != version_there:  # another version may read more, or write it differently
         differences.append(Difference("snapshot-version", version, version_there))
-    differences.sort(key=lambda difference: natural(difference.path))
+    differences.sort(key=lambda difference: natural_key(difference.path))
     listed = tuple(differences[:DIFFERENCE_LIMIT])
     return NodeClass(ODD if differences else UNKNOWN, nodes, listed, len(differences) - len(listed), unread)
 

@@ -7,7 +7,7 @@ gpu-03 and gpu-7; a name may have one pair of brackets.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def fold_hostlist(names: Iterable[str]) -> str:
     'a9,a[10-11]'
     """
     groups: dict[tuple[str, str, int], list[int]] = {}
-    for name in sorted(names, key=natural):
+    for name in sorted(names, key=natural_key):
         first, dot, rest = name.partition(".")
         before = first.rstrip("0123456789")
         digits = first[len(before) :]

@@ -13,7 +13,7 @@ from eidos.files.atomic_write import Unwritable, write_file
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names
 from eidos.fleet.summary import FleetSummary, NoAnswer
-from eidos.model.snapshot import natural
+from eidos.model.snapshot import natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ResultsFolder:
 
     def write_summary(self) -> FleetSummary:
         """Compare the nodes, write the summary into the folder and return it."""
-        summary = FleetSummary(tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural(item[0]))))
+        summary = FleetSummary(tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0]))))
         self.write(SUMMARY, summary.to_tree())
         return summary
 

@@ -1,4 +1,4 @@
-"""The values that pass between the arrows: frozen, comparable, without behaviour that touches the world.
+"""The values that pass between rooms: frozen, comparable, without side effects.
 
 Knows documents and their parts; must not know files, sockets, processes or flags.
 """

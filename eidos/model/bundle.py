@@ -17,13 +17,13 @@ CHECKSUMS = "checksums.txt"
 SCRIPT, PLAIN = 0o755, 0o644
 
 
-def mode_of(path: str) -> int:
-    """The mode of a bundle's file: scripts can be run, everybody may read."""
+def file_mode(path: str) -> int:
+    """The mode of a bundle's file: readable by all, and executable when it is a script."""
     return SCRIPT if path.endswith(".sh") else PLAIN
 
 
 class ComponentResult(Record):
-    """One component: its folder, the paths of its files, their size, how long it took, and why it failed, if it did."""
+    """One component: its id, the paths of its files, their size, how long it took, and why it failed, if it did."""
 
     id: str
     files: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class ComponentResult(Record):
 
 
 class Bundle(Record):
-    """``files`` maps each path to its content, in the order of paths; its mode is what :func:`mode_of` says of the path."""
+    """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s."""
 
     files: dict[str, bytes]
     components: tuple[ComponentResult, ...]
@@ -53,13 +53,13 @@ class Bundle(Record):
 
     @property
     def errors(self) -> dict[str, str]:
-        """Component → why it failed."""
-        return {made.id: made.error for made in self.components if made.error}
+        """Why each component failed that did, by id."""
+        return {result.id: result.error for result in self.components if result.error}
 
     def to_tree(self) -> dict[str, Any]:
         """The report, as a plain tree."""
         tree: dict[str, Any] = {"files": len(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
-        tree["components"] = [made.to_tree() for made in self.components]
+        tree["components"] = [result.to_tree() for result in self.components]
         if self.warnings:
             tree["warnings"] = list(self.warnings)
         return tree

@@ -1,13 +1,13 @@
 """Readings and what became of the attempt to take them.
 
-Knows the wire names of DESIGN-level things (measurement types, outcomes); must not know where a reading comes from.
+Knows the names of measurement types and outcomes on the wire; must not know where a reading comes from.
 
-A collector yields *parts*: a :class:`Subtype` for each group of readings it took, and a :class:`Gap` for everything it
-looked for and has no reading of. The three kinds of gap are three different things and are never mixed:
+A collector yields *parts*: a :class:`Subtype` for each group of readings, and a :class:`Gap` for everything that it looked for without
+getting a reading. The three kinds of gap are never mixed:
 
 * ``unreadable``: it is there (or may be), and reading it failed: a permission, an I/O error, a value of another namespace;
-* ``absent``: the source said that it has no such thing ("not supported by this driver");
-* ``withheld``: it was read and holds a secret; the key stays, the value is :data:`WITHHELD`.
+* ``absent``: the source reported that it does not have it ("not supported by this driver");
+* ``withheld``: it was read and may hold a secret; the key stays, the value is :data:`WITHHELD`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Measurement types in the order in which documents list them, by the first word of a collector's name.
 TYPES = {"k8s": "K8s", "systemd": "SystemD", "os": "OS", "gpu": "GPU"}
 
-#: What stands in place of a secret.
+#: The value in place of a secret.
 WITHHELD = "<withheld>"
 
 #: Suffix of a subtype that holds readings which change on their own.
@@ -46,7 +46,7 @@ class Subtype(Record):
 
 
 class Gap(Record):
-    """Something looked for and not in the readings: ``kind`` (see above), ``what`` (path or key), ``why`` (one phrase)."""
+    """What is missing among the readings: ``kind`` (see above), ``what`` (path or key), ``why`` (one phrase)."""
 
     kind: str
     what: str
@@ -64,8 +64,8 @@ class Outcome(Record):
     """What became of a collector.
 
     ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` say why when it is not ok;
-    ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is how many seconds ago the source
-    said what the readings are, where that is not now.
+    ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is the age of the readings in seconds,
+    where a cached answer of the source was used.
     """
 
     name: str

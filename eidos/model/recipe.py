@@ -1,6 +1,6 @@
 """What a node should be, as a document.
 
-Knows the wire form of a recipe and where each of its lines came from; must not know how layers are found or merged.
+Knows the wire form of a recipe and the layers behind each of its lines; must not know how layers match or merge.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ API_VERSION = "recipe.dgxc.io/v1"
 
 
 class Step(Record):
-    """One layer's word on one line: ``layer`` its name, ``value`` what it set, ``sources`` the documents behind it."""
+    """One layer's part in one line: ``layer`` is its name, ``value`` what it set, ``sources`` the documents behind it."""
 
     layer: str
     value: Any
@@ -50,13 +50,13 @@ class Component(Record):
         tree: dict[str, Any] = {"id": self.id, "chart": self.chart, "repository": self.repository, "version": self.version}
         tree["namespace"] = self.namespace
         tree["depends"] = list(self.depends)
-        tree["values"] = copied(self.values)
+        tree["values"] = copy_tree(self.values)
         tree["why"] = self.why
         return {name: value for name, value in tree.items() if value or name == "id"}
 
 
 class Recipe(Record):
-    """Readings, constraints and components for one query; ``history``, when it was asked for, tells who said what."""
+    """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line."""
 
     timestamp: str
     version: str
@@ -73,7 +73,7 @@ class Recipe(Record):
     def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
 
-        ``context`` adds the sentences that say why. A recipe with a history tells it: for each line the layers that set it.
+        ``context`` adds the sentences that say why. A recipe with a history has an explanation: for each line the layers that set it.
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
         if self.uncovered:
@@ -90,8 +90,8 @@ class Recipe(Record):
                 for component in tree["components"]:
                     component.pop("why", None)
         if self.history:
-            met = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
-            tree["explanation"] = [_explanation(path, steps, met.get(path)) for path, steps in self.history.items()]
+            limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
+            tree["explanation"] = [_explanation(path, steps, limits.get(path)) for path, steps in self.history.items()]
         return tree
 
     @classmethod
@@ -157,15 +157,15 @@ def _version_of(tree: dict[str, Any]) -> str:
 
 def _read_component(tree: TreeReader) -> Component:
     texts = {name: tree.text(name) for name in ("chart", "repository", "version", "namespace", "why")}
-    return Component(id=tree.name("id"), depends=tree.names("depends"), values=copied(tree.mapping("values").tree), **texts)
+    return Component(id=tree.name("id"), depends=tree.names("depends"), values=copy_tree(tree.mapping("values").tree), **texts)
 
 
-def copied(tree: Any) -> Any:
+def copy_tree(tree: Any) -> Any:
     """A copy that shares no mapping and no list with ``tree``."""
     if isinstance(tree, dict):
-        return {key: copied(value) for key, value in tree.items()}
+        return {key: copy_tree(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return [copied(value) for value in tree]
+        return [copy_tree(value) for value in tree]
     return tree
 
 
@@ -184,13 +184,13 @@ def _constraint(constraint: Constraint, context: bool) -> dict[str, Any]:
     return {**entry, "why": constraint.why} if context and constraint.why else entry
 
 
-def _explanation(path: str, steps: tuple[Step, ...], met: str | None) -> dict[str, Any]:
-    """One line's history: of a constraint (``met`` is what is left of it) all layers count, of anything else the last one."""
-    if met is not None:
-        said = [{"layer": step.layer, "value": step.value, "sources": list(step.sources)} for step in steps]
-        return {"path": path, "value": met, "layers": said}
+def _explanation(path: str, steps: tuple[Step, ...], limit: str | None) -> dict[str, Any]:
+    """One line's history: all layers of a constraint, whose intersection is ``limit``; of anything else the last one."""
+    if limit is not None:
+        layers = [{"layer": step.layer, "value": step.value, "sources": list(step.sources)} for step in steps]
+        return {"path": path, "value": limit, "layers": layers}
     last = steps[-1]
-    entry: dict[str, Any] = {"path": path, "value": copied(last.value), "layer": last.layer, "sources": list(last.sources)}
+    entry: dict[str, Any] = {"path": path, "value": copy_tree(last.value), "layer": last.layer, "sources": list(last.sources)}
     if len(steps) > 1:
-        entry["replaced"] = [{"layer": step.layer, "value": copied(step.value)} for step in reversed(steps[:-1])]
+        entry["replaced"] = [{"layer": step.layer, "value": copy_tree(step.value)} for step in reversed(steps[:-1])]
     return {key: value for key, value in entry.items() if value != []}

@@ -1,4 +1,4 @@
-"""What one node is at one time: the document that ``eidos snapshot`` writes and everything else reads.
+"""What one node is at one time: the document that ``eidos snapshot`` writes and other verbs read.
 
 Knows the document's names and order, which are a contract with the Go program of the same name; must not know YAML, JSON or
 files: it deals in plain trees. ``to_tree`` gives types in the order of :data:`~eidos.model.measurement.TYPES`, subtypes by name
@@ -36,8 +36,8 @@ _OUTCOMES = (OK, PARTIAL, SKIPPED, FAILED)
 class Snapshot(Record):
     """One node at one time.
 
-    ``timestamp`` is RFC 3339 in UTC, ``version`` that of the program that wrote it, ``node`` the node's name; each is empty
-    where a document does not say.
+    ``timestamp`` is RFC 3339 in UTC, ``version`` that of the program that wrote it, ``node`` the node's name; each is empty where a
+    document has none.
     """
 
     timestamp: str
@@ -55,7 +55,7 @@ class Snapshot(Record):
             "measurements": [
                 {
                     "type": measurement.type,
-                    "subtypes": [_subtype_tree(s) for s in sorted(measurement.subtypes, key=lambda s: natural(s.name))],
+                    "subtypes": [_subtype_tree(s) for s in sorted(measurement.subtypes, key=lambda s: natural_key(s.name))],
                 }
                 for measurement in sorted(self.measurements, key=lambda m: _ORDER.get(m.type, len(_ORDER)))
             ],
@@ -85,10 +85,10 @@ class Snapshot(Record):
         )
 
 
-def natural(name: str) -> tuple[str | int, ...]:
+def natural_key(name: str) -> tuple[str | int, ...]:
     """A key that sorts numbers inside names by value; the name itself decides between ``gpu-1`` and ``gpu-01``.
 
-    >>> sorted(["gpu-10", "gpu-2", "smi", "gpu-2.volatile"], key=natural)
+    >>> sorted(["gpu-10", "gpu-2", "smi", "gpu-2.volatile"], key=natural_key)
     ['gpu-2', 'gpu-2.volatile', 'gpu-10', 'smi']
     """
     parts: list[str | int] = [""]

@@ -15,7 +15,7 @@ TYPES = ("service", "socket", "device", "mount", "automount", "swap", "target", 
 CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 
 #: "The total length of the unit name including the suffix must not exceed 255 characters."
-LONGEST = 255
+MAXIMUM_LENGTH = 255
 
 HINT = "a unit is named like containerd.service or getty@tty1.service; its type is one of " + ", ".join(TYPES)
 
@@ -50,6 +50,6 @@ def unit_name(text: str) -> str:
         raise InvalidInput(f"{text!r} is no unit name: nothing stands before the @", HINT)
     if prefix.endswith("@"):
         raise InvalidInput(f"{text!r} is a template, not a unit", f"name an instance of it, like {prefix}name.{suffix}")
-    if len(name) > LONGEST:
-        raise InvalidInput(f"{text[:40]!r}... is no unit name: it is longer than {LONGEST} characters", HINT)
+    if len(name) > MAXIMUM_LENGTH:
+        raise InvalidInput(f"{text[:40]!r}... is no unit name: it is longer than {MAXIMUM_LENGTH} characters", HINT)
     return name

@@ -1,6 +1,6 @@
-"""What the knowledge covers: for people who choose, and for programs that ask.
+"""What the recipe data covers, for people and for programs.
 
-Knows the keys of layers and the entries of the catalog; must not know what any layer says.
+Knows the keys of layers and the entries of the catalog; must not know the content of any layer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def covered(store: Store) -> dict[str, Any]:
     """The catalog's words by field, each with the number of layers made for it, and every layer with its key and sources.
 
-    A word with no layer of its own is known, and gets what holds for everything: that is said as ``layers: 0``.
+    A word without a layer of its own (``layers: 0``) is valid, and gets what holds for every node.
     """
     fields: dict[str, list[dict[str, Any]]] = {}
     for field, entries in store.catalog.entries.items():

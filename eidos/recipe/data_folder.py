@@ -1,8 +1,8 @@
 """Recipes on a disk: which files of a folder are recipes, and their bytes.
 
-Knows what a folder may hold beside recipes and what may go wrong on a disk; must not know what stands in a recipe. Links are
-followed, because Kubernetes lays a mounted ConfigMap out with them; a circle of them is refused, and so is everything that could hold
-a reader up or fill its memory.
+Knows what a folder may hold beside recipes and what may fail on a disk; must not know what is in a recipe. Links are followed, because
+Kubernetes lays out a mounted ConfigMap with them; a circle of them is refused, and so is everything that could block a reader or fill
+its memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 LIMIT = 8 << 20
 TOTAL = 32 << 20
 
-#: Files and folders that are looked at.
-MOST = 10_000
+#: Files and folders in one folder of recipes.
+MAXIMUM_FILES = 10_000
 
-#: Folders in folders.
+#: Levels of folders.
 DEPTH = 20
 
 #: The files that recipes are made of, and the folders of more of them.
@@ -41,16 +41,16 @@ def read_folder(path: str) -> dict[str, bytes]:
     are no text, for two names of one file, for what is no file, and for more than recipes can be.
     """
     contents: dict[str, bytes] = {}
-    known: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in sorted(_files(path, "", [0], DEPTH)):
         full = os.path.join(path, name)
-        other = known.setdefault(canonical(name), name)
+        other = names.setdefault(canonical(name), name)
         if other != name:
             raise InvalidData(f"{full}: it has the name of {other} but for the ending: they are one file of recipes", "remove one of them")
         contents[name] = read_file(full)
         if sum(map(len, contents.values())) > TOTAL:
             raise InvalidData(f"{path}: its recipes have more than {TOTAL >> 20} MiB", "is this the folder you meant?")
-    if not any(is_recipe(name) for name in known):
+    if not any(is_recipe(name) for name in names):
         hint = f"these are {', '.join(FILES)} and {', '.join(f'{folder}*.yaml' for folder in FOLDERS)}"
         raise NotFound(f"{path}: no file in this folder is one of recipes", hint)
     return contents
@@ -88,8 +88,8 @@ def is_recipe(name: str) -> bool:
     return name in FILES or name.startswith(FOLDERS)
 
 
-def _files(root: str, below: str, seen: list[int], depth: int) -> Iterator[str]:
-    """Paths from ``root`` of the files in ``root/below`` and further down; ``seen`` counts what was looked at."""
+def _files(root: str, below: str, counter: list[int], depth: int) -> Iterator[str]:
+    """Paths from ``root`` of the files in ``root/below`` and further down; ``counter`` counts files and folders."""
     folder = os.path.join(root, below)
     if not depth:
         raise InvalidData(f"{folder}: folders lie in one another without end", "is there a circle of links?")
@@ -98,13 +98,13 @@ def _files(root: str, below: str, seen: list[int], depth: int) -> Iterator[str]:
     except OSError as fault:
         raise _unavailable(folder, fault) from fault
     for entry in entries:
-        # The editor's leavings and what stands behind a mounted ConfigMap begin with a dot.
+        # An editor's backups, and the folders behind a mounted ConfigMap, which begin with a dot.
         if entry.startswith((".", "__pycache__")) or entry.endswith("~"):
             continue
         name, full = os.path.join(below, entry), os.path.join(folder, entry)
-        seen[0] += 1
-        if seen[0] > MOST:
-            raise InvalidData(f"{root}: more than {MOST:,} files", "is this the folder you meant?")
+        counter[0] += 1
+        if counter[0] > MAXIMUM_FILES:
+            raise InvalidData(f"{root}: more than {MAXIMUM_FILES:,} files", "is this the folder you meant?")
         try:
             mode = os.stat(full).st_mode
         except OSError as fault:
@@ -114,7 +114,7 @@ def _files(root: str, below: str, seen: list[int], depth: int) -> Iterator[str]:
                 raise NotFound(f"{full}: it is a link to what is not there", "remove the link, or mend it") from fault
             raise _unavailable(full, fault) from fault
         if stat.S_ISDIR(mode):
-            yield from _files(root, name, seen, depth - 1)
+            yield from _files(root, name, counter, depth - 1)
         elif entry.endswith(ENDINGS):
             if not name.isascii() and "\\udc" in ascii(name):
                 raise InvalidData(f"{full!a}: this name is not UTF-8", "give it another one")

@@ -1,7 +1,7 @@
-"""What a snapshot says about the host it was taken of, as a query.
+"""The query that a snapshot's host matches.
 
-Knows which readings tell os, kernel, cluster, cloud and GPU, and what to do when they disagree or are missing; must not know any
-particular GPU, system or cloud: patterns are the catalog's. It never guesses quietly: whatever it could not tell, it says.
+Knows which readings determine os, kernel, cluster, cloud and GPU, and what to do when they disagree or are missing; must not know any
+particular GPU, system or cloud: patterns are the catalog's. It never guesses silently: there is a warning for whatever is undetermined.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from eidos.recipe.catalog import Catalog, CatalogEntry
 
 
-class Detected(Record):
-    """The query that a snapshot answers, and a sentence for each thing that is missing, unknown or in doubt.
+class Detection(Record):
+    """The query of a snapshot, and a sentence for each field that is missing, unknown or in doubt.
 
-    ``unknown`` are the words of the snapshot, by field, that the catalog does not have: what they mean, no layer can say.
+    ``unknown`` are the words of the snapshot, by field, that the catalog does not have: no layer is made for them.
     """
 
     query: Query
@@ -31,37 +31,39 @@ class Detected(Record):
     unknown: dict[str, str] = {}
 
 
-def detect(snapshot: Snapshot, catalog: Catalog, said: Query | None = None) -> Detected:
-    """Read os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; the intent is nobody's but the asker's.
+def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None) -> Detection:
+    """The os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; no reading shows an intent.
 
-    A field that ``said`` says already is nothing to warn of.
+    There is no warning of a field that ``requested`` has.
     """
     facts = {
         f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
     }
-    doubts: dict[str, list[str]] = {field: [] for field in READING_PATHS}
+    field_warnings: dict[str, list[str]] = {field: [] for field in READING_PATHS}
     unknown: dict[str, str] = {}
-    os_name = _system(facts, catalog, doubts["os"], unknown)
-    osv = _version("osv", facts, doubts)
-    kernel = _version("kernel", facts, doubts)
-    _compare_image(os_name, osv, facts, catalog, doubts["os"])
-    _compare_kernel(kernel, facts, doubts["kernel"])
-    k8s = _version("k8s", facts, doubts)
-    service = _service(facts, catalog, doubts["service"], unknown)
-    gpu = _gpu(facts, catalog, doubts["gpu"], unknown)
+    os_name = _system(facts, catalog, field_warnings["os"], unknown)
+    osv = _version("osv", facts, field_warnings)
+    kernel = _version("kernel", facts, field_warnings)
+    _compare_image(os_name, osv, facts, catalog, field_warnings["os"])
+    _compare_kernel(kernel, facts, field_warnings["kernel"])
+    k8s = _version("k8s", facts, field_warnings)
+    service = _service(facts, catalog, field_warnings["service"], unknown)
+    gpu = _gpu(facts, catalog, field_warnings["gpu"], unknown)
     query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
-    told = (said or Query()).fields()
-    warnings = list(_missing(snapshot, {field for field in READING_PATHS if field not in {*query.fields(), *told} and not doubts[field]}))
-    warnings += [sentence for field, sentences in doubts.items() if field not in told for sentence in sentences]
-    return Detected(query, tuple(warnings), {field: word for field, word in unknown.items() if field not in told})
+    overridden = (requested or Query()).fields()
+    warnings = list(
+        _missing(snapshot, {field for field in READING_PATHS if field not in {*query.fields(), *overridden} and not field_warnings[field]})
+    )
+    warnings += [sentence for field, sentences in field_warnings.items() if field not in overridden for sentence in sentences]
+    return Detection(query, tuple(warnings), {field: word for field, word in unknown.items() if field not in overridden})
 
 
 def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
     """A sentence for each measurement, or else each reading, without which a field stays unset."""
-    looked = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
+    present = {measurement.type for measurement in snapshot.measurements if any(s.data for s in measurement.subtypes)}
     for wire in ("OS", "K8s", "GPU"):
-        lost = [field for field, place in READING_PATHS.items() if field in fields and place.startswith(f"{wire}.")]
-        if lost and wire not in looked:
+        lost = [field for field, path in READING_PATHS.items() if field in fields and path.startswith(f"{wire}.")]
+        if lost and wire not in present:
             names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
             yield f"the snapshot has no {wire} readings: {names} {'stay' if len(lost) > 1 else 'stays'} unset"
         elif lost:
@@ -70,7 +72,7 @@ def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
 
 
 def match_model(model: str, catalog: Catalog) -> str | None:
-    """The catalog's name of a GPU by the model that its driver gives.
+    """The catalog's name of a GPU by the model that its driver reports.
 
     A pattern matches whole words, and of all that do the longest one wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40.
     """
@@ -78,9 +80,9 @@ def match_model(model: str, catalog: Catalog) -> str | None:
     best: tuple[int, str] | None = None
     for entry in catalog.entries.get("gpu", ()):
         for pattern in entry.detect:
-            wanted = f" {' '.join(pattern.lower().replace('-', ' ').split())} "
-            if wanted in words and (best is None or len(wanted) > best[0]):
-                best = (len(wanted), entry.name)
+            phrase = f" {' '.join(pattern.lower().replace('-', ' ').split())} "
+            if phrase in words and (best is None or len(phrase) > best[0]):
+                best = (len(phrase), entry.name)
     return best[1] if best else None
 
 
@@ -88,23 +90,23 @@ def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknow
     id, like = facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", "")
     if not id:
         return ""
-    found = _by_word(catalog.entries.get("os", ()), id.lower())
-    if found is None:
-        kin = next((name for word in like.lower().split() if (name := _by_word(catalog.entries.get("os", ()), word))), None)
+    name = _by_word(catalog.entries.get("os", ()), id.lower())
+    if name is None:
+        kin = next((relative for word in like.lower().split() if (relative := _by_word(catalog.entries.get("os", ()), word))), None)
         unknown["os"] = id
         akin = f" (it calls itself like {kin}; say --os {kin} to treat it so)" if kin else ""
         warnings.append(f"OS.release.ID is {id!r}, which the catalog does not know{akin}: os stays unset")
-    return found or ""
+    return name or ""
 
 
-def _version(field: str, facts: dict[str, str], doubts: dict[str, list[str]]) -> str:
+def _version(field: str, facts: dict[str, str], field_warnings: dict[str, list[str]]) -> str:
     text = facts.get(READING_PATHS[field], "")
     if not text:
         return ""
     try:
         return parse_version(text).text
     except InvalidInput as fault:
-        doubts[field].append(f"{READING_PATHS[field]}: {fault.message}: {field} stays unset")
+        field_warnings[field].append(f"{READING_PATHS[field]}: {fault.message}: {field} stays unset")
         return ""
 
 
@@ -112,13 +114,13 @@ def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catal
     image = facts.get("K8s.node.os-image", "")
     if not image or not os_name:
         return
-    said = next((e.name for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))), "")
+    named = next((e.name for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))), "")
     number = next((word for word in image.split() if word[:1].isdigit()), "")
     try:
         same_version = not number or not osv or parse_version(number).matches(parse_version(osv))
     except InvalidInput:
         same_version = True
-    if (said and said != os_name) or not same_version:
+    if (named and named != os_name) or not same_version:
         pretty = facts.get("OS.release.PRETTY_NAME", f"{os_name} {osv}")
         warnings.append(f"os-release says {pretty!r} and the node's os-image says {image!r}: os-release is taken")
 
@@ -148,11 +150,11 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     model = facts.get("GPU.smi.gpu.model", "")
     if not model:
         return ""
-    found = match_model(model, catalog)
-    if found is None:
+    name = match_model(model, catalog)
+    if name is None:
         unknown["gpu"] = model
         warnings.append(f"GPU.smi.gpu.model is {model!r}, which the catalog does not know: gpu stays unset")
-    return found or ""
+    return name or ""
 
 
 def _by_word(entries: tuple[CatalogEntry, ...], word: str) -> str | None:

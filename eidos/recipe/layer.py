@@ -17,7 +17,7 @@ from __future__ import annotations
 from eidos.model.constraint import Constraint, read_constraint
 from eidos.model.measurement import TYPES, read_subtype, read_type
 from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
-from eidos.model.recipe import copied
+from eidos.model.recipe import copy_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.semver import parse_version
@@ -168,4 +168,4 @@ def _read_constraint(tree: TreeReader) -> Constraint:
 def _read_choice(id: str, tree: TreeReader) -> Choice:
     tree.expect_only(_COMPONENT)
     texts = {name: tree.text(name) for name in ("version", "why", "source")}
-    return Choice(id, values=copied(tree.mapping("values").tree), enabled=tree.flag("enabled", True), **texts)
+    return Choice(id, values=copy_tree(tree.mapping("values").tree), enabled=tree.flag("enabled", True), **texts)

@@ -1,12 +1,12 @@
-"""Which layer said what: for every line of a recipe, the layers that had a word on it, in order.
+"""The history of a recipe: for every line of it, the layers that set it, in order.
 
-Knows the paths of lines (``Type.subtype.key``, ``constraints.<path>``, ``components.<id>.<what>``); must not know which word stands in the
-end: ``resolve`` decides that.
+Knows the paths of lines (``Type.subtype.key``, ``constraints.<path>``, ``components.<id>.<what>``); must not know which layer wins:
+``resolver`` decides that.
 """
 
 from __future__ import annotations
 
-from eidos.model.recipe import Step, copied
+from eidos.model.recipe import Step, copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def _lines(layer: Layer) -> Iterator[tuple[str, Any]]:
     for constraint in layer.constraints:
         yield f"constraints.{constraint.name}", str(constraint.value)
     for choice in layer.choices:
-        place = f"components.{choice.id}"
-        yield f"{place}.enabled", choice.enabled
+        path = f"components.{choice.id}"
+        yield f"{path}.enabled", choice.enabled
         if choice.version:
-            yield f"{place}.version", choice.version
-        yield from _leaves(f"{place}.values", choice.values)
+            yield f"{path}.version", choice.version
+        yield from _leaves(f"{path}.values", choice.values)
 
 
 def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
@@ -45,4 +45,4 @@ def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
         for key in sorted(tree):
             yield from _leaves(f"{path}.{key}", tree[key])
     elif path.count(".") > 2:
-        yield path, copied(tree)
+        yield path, copy_tree(tree)

@@ -1,7 +1,7 @@
-"""What a recipe is not: the sentences that keep an answer from looking more specific than it is.
+"""Warnings of a recipe: the sentences that keep it from looking more specific than it is.
 
-Knows which parts of a query no layer was made for, which versions a constraint rules out, and which components stay although a layer
-takes them out; must not know how layers are merged, nor where the sentences are shown.
+Knows which parts of a query no layer is for, which versions a constraint rules out, and which components stay although a layer takes
+them out; must not know how layers are merged, nor where the sentences are shown.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
 
-#: Fields of a query of which a specific layer is expected to exist.
+#: Fields of a query for which a specific layer is expected.
 SPECIFIC = ("gpu", "service")
 
 
-def doubts(
-    asked: dict[str, str],
+def find_warnings(
+    requested: dict[str, str],
     store: Store,
     layers: tuple[Layer, ...],
     constraints: tuple[Constraint, ...],
     components: tuple[Component, ...],
 ) -> Iterator[str]:
-    """A sentence for each thing that whoever asked for this recipe (fields and words in ``asked``) should know of it."""
+    """A sentence for each limit of a recipe, whose query has the fields and words of ``requested``."""
     keys = [layer.key.fields() for layer in layers]
-    generic = [field for field in (*SPECIFIC, *NAMES) if field in asked and not any(field in key for key in keys)]
+    generic = [field for field in (*SPECIFIC, *NAMES) if field in requested and not any(field in key for key in keys)]
     for field in dict.fromkeys(generic):
-        yield _generic(asked, field, store)
-    if all(field in asked and field not in generic for field in SPECIFIC) and not any(all(f in key for f in SPECIFIC) for key in keys):
-        pair = " and ".join(f"{field} {asked[field]!r}" for field in SPECIFIC)
-        near = nearest(asked, SPECIFIC, store)
+        yield _generic(requested, field, store)
+    if all(field in requested and field not in generic for field in SPECIFIC) and not any(all(f in key for f in SPECIFIC) for key in keys):
+        pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
+        near = nearest(requested, SPECIFIC, store)
         yield f"no layer is made for {pair} together: the recipe is what is known of each alone" + near
     for field in VERSIONS:
         for constraint in constraints:
-            if field in asked and constraint.name == READING_PATHS[field] and not constraint.value.allows(asked[field]):
-                yield f"{field} {asked[field]!r} is not what the recipe is for: {constraint.name} must be {constraint.value}"
+            if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
+                yield f"{field} {requested[field]!r} is not what the recipe is for: {constraint.name} must be {constraint.value}"
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:
@@ -58,20 +58,20 @@ def needed_by(id: str, components: tuple[Component, ...]) -> str:
     return ", ".join(component.id for component in components if id in component.depends)
 
 
-def nearest(asked: dict[str, str], fields: tuple[str, ...], store: Store) -> str:
-    """The end of a sentence: the key that speaks of all ``fields`` and has most in common with what is asked for, if there is one."""
+def nearest(requested: dict[str, str], fields: tuple[str, ...], store: Store) -> str:
+    """The end of a sentence: the key with all ``fields`` that has most in common with what is requested, if there is one."""
     keys = [layer.key for layer in store.overlays if all(field in layer.key.fields() for field in fields)]
-    # Something may be known of the very word, but only together with what the query does not say, or says otherwise.
-    keys = [key for key in keys if key.fields()[fields[0]] == asked[fields[0]]] or keys
-    best = max(keys, key=lambda key: (_shared(key, asked), -len(key.fields())), default=None)
+    # There may be a key with this very word, but together with fields that the query leaves open, or has otherwise.
+    keys = [key for key in keys if key.fields()[fields[0]] == requested[fields[0]]] or keys
+    best = max(keys, key=lambda key: (_shared(key, requested), -len(key.fields())), default=None)
     return f"; the nearest that is covered is {best}" if best else ""
 
 
-def _generic(asked: dict[str, str], field: str, store: Store) -> str:
-    same = any(layer.key.fields().get(field) == asked[field] for layer in store.overlays)
-    known = "applies to this query" if same else "is known"
-    return f"nothing specific to {field} {asked[field]!r} {known}{nearest(asked, (field,), store)}"
+def _generic(requested: dict[str, str], field: str, store: Store) -> str:
+    same = any(layer.key.fields().get(field) == requested[field] for layer in store.overlays)
+    state = "applies to this query" if same else "is known"
+    return f"nothing specific to {field} {requested[field]!r} {state}{nearest(requested, (field,), store)}"
 
 
-def _shared(key: Query, asked: dict[str, str]) -> int:
-    return sum(asked.get(field) == value for field, value in key.fields().items())
+def _shared(key: Query, requested: dict[str, str]) -> int:
+    return sum(requested.get(field) == value for field, value in key.fields().items())

@@ -1,7 +1,7 @@
-"""A query and a store make a recipe.
+"""The recipe for a query: the layers that match it, merged.
 
-Knows the order of layers and how their words combine; must not know files, flags or the wire. Readings: the later layer stands.
-Constraints: they intersect, so none is ever loosened. Components: versions and values of the later layer stand, value by value.
+Knows the order of layers and how their content combines; must not know files, flags or the wire. Readings: the later layer wins.
+Constraints: they intersect, so none is ever loosened. Components: versions and values of the later layer win, value by value.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from eidos import __version__
 from eidos.errors import InvalidData
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
-from eidos.model.recipe import Component, Recipe, copied
+from eidos.model.recipe import Component, Recipe, copy_tree
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
-from eidos.recipe.recipe_warnings import SPECIFIC, doubts
+from eidos.recipe.recipe_warnings import SPECIFIC, find_warnings
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 
 class Contradiction(InvalidData):
-    """Two layers ask of one reading what nothing can satisfy."""
+    """Two layers constrain one reading so that nothing satisfies both."""
 
 
 def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False) -> Recipe:
     """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
-    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and the recipe says so.
+    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and there is a warning.
     Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
     """
     overlays = store.matching(query)
     layers = (store.base, *overlays)
-    asked = {**query.fields(), **(unknown or {})}
-    uncovered = tuple(field for field in SPECIFIC if field in asked and not any(field in layer.key.fields() for layer in overlays))
+    requested = {**query.fields(), **(unknown or {})}
+    uncovered = tuple(field for field in SPECIFIC if field in requested and not any(field in layer.key.fields() for layer in overlays))
     constraints, components = _constraints(layers), _components(layers, store.charts)
     return Recipe(
         timestamp=store.timestamp(),
@@ -52,7 +52,7 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
         constraints=constraints,
         components=components,
         uncovered=uncovered,
-        warnings=tuple(doubts(asked, store, layers, constraints, components)),
+        warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )
 
@@ -113,15 +113,15 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
                 raise InvalidData(f"{layer.name}: components.{choice.id}: there is no such component", did_you_mean(choice.id, charts))
             choices.setdefault(choice.id, []).append(choice)
     # In the order of components.yaml: that of the mappings in layers means nothing.
-    wanted = [id for id in charts if id in choices and choices[id][-1].enabled]
+    enabled = [id for id in charts if id in choices and choices[id][-1].enabled]
     components = []
-    for id in with_dependencies(wanted, charts):
-        said = choices.get(id, [])
+    for id in with_dependencies(enabled, charts):
+        chosen = choices.get(id, [])
         values: dict[str, Any] = {}
-        for choice in said:
+        for choice in chosen:
             _overlay(values, choice.values)
-        version = next((choice.version for choice in reversed(said) if choice.version), charts[id].version)
-        why = next((choice.why for choice in reversed(said) if choice.why), "")
+        version = next((choice.version for choice in reversed(chosen) if choice.version), charts[id].version)
+        why = next((choice.why for choice in reversed(chosen) if choice.why), "")
         chart = charts[id]
         components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, _sorted(values), why))
     return tuple(components)
@@ -133,7 +133,7 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _overlay(below[key], value)
         else:
-            below[key] = copied(value)
+            below[key] = copy_tree(value)
 
 
 def _sorted(tree: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from eidos.errors import InvalidInput
-from eidos.model.recipe import copied
+from eidos.model.recipe import copy_tree
 from eidos.model.record import Record, replace
 from eidos.suggest import did_you_mean
 
@@ -134,6 +134,6 @@ def _safe_lookup(values: Callable[[str], object], loaded: dict[str, object]) -> 
             if tree is None:  # clients can invent any number of these
                 return None
             loaded[name] = tree
-        return copied(loaded[name])
+        return copy_tree(loaded[name])
 
     return get

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData
 from eidos.model.number_format import format_scalar
-from eidos.model.recipe import copied
+from eidos.model.recipe import copy_tree
 from eidos.templates.placeholder import ABSENT, MalformedPlaceholder, MissingValue, parse_text
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ def fill_tree(tree: Any, values: Mapping[str, Any]) -> Any:
 def _fill_string(text: str, values: Mapping[str, Any]) -> Any:
     parts = parse_text(text)
     if len(parts) == 1 and not isinstance(parts[0], str):
-        return copied(parts[0].resolve(values))
+        return copy_tree(parts[0].resolve(values))
     filled = []
     for part in parts:
         if isinstance(part, str):

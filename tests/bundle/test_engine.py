@@ -14,7 +14,7 @@ import yaml
 
 from eidos import formats
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.bundle import Bundle, mode_of
+from eidos.model.bundle import Bundle, file_mode
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe
 from tests.support.bundle_files import build
@@ -444,8 +444,8 @@ def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:
     for id in ("gpu-operator", "cert-manager"):
         inner = [f"{id}/" + line.partition("  ")[2] for line in files[f"{id}/checksums.txt"].decode().splitlines()]
         assert sorted(inner) == sorted(path for path in files if path.startswith(f"{id}/") and path != f"{id}/checksums.txt")
-    assert mode_of("a/install.sh") == 0o755
-    assert mode_of("a/values.yaml") == 0o644
+    assert file_mode("a/install.sh") == 0o755
+    assert file_mode("a/values.yaml") == 0o644
 
 
 def test_the_recipe_lies_in_its_bundle(recipe: Recipe) -> None:

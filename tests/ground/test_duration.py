@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.duration import LONGEST, parse_duration
+from eidos.duration import MAXIMUM_S, parse_duration
 from eidos.errors import InvalidInput
 
 UNITS = {
@@ -46,7 +46,7 @@ def test_what_go_and_people_write(text: str, seconds: float) -> None:
 def test_a_duration_is_the_sum_of_its_parts(parts: list[tuple[str, str]]) -> None:
     exact = sum(Fraction(number) * UNITS[unit] for number, unit in parts)
     text = "".join(number + unit for number, unit in parts)
-    if exact < LONGEST:
+    if exact < MAXIMUM_S:
         assert parse_duration(text) == pytest.approx(float(exact), rel=1e-12)
 
 
@@ -61,7 +61,7 @@ def test_any_text_gives_a_length_or_the_documented_error(text: str) -> None:
         seconds = parse_duration(text)
     except InvalidInput:
         return
-    assert 0 <= seconds <= LONGEST
+    assert 0 <= seconds <= MAXIMUM_S
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_any_text_gives_a_length_or_the_documented_error(text: str) -> None:
         ("9" * 400 + "s", "longer than a hundred years"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, why: str) -> None:
+def test_the_message_names_what_is_wrong(text: str, why: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_duration(text)
     assert why in caught.value.message

@@ -12,7 +12,7 @@ from eidos.errors import InvalidData
 from eidos.formats import from_text, to_json, to_yaml
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.number_format import format_scalar
-from eidos.model.snapshot import Snapshot, natural
+from eidos.model.snapshot import Snapshot, natural_key
 
 H100 = Path(__file__).parent.parent.parent / "../shared/fixtures/snapshots/h100-eks.yaml"
 
@@ -229,4 +229,4 @@ def test_what_is_no_snapshot_says_where(text: str, message: str) -> None:
 def test_natural_order() -> None:
     names = ["smi", "gpu-10", "gpu-2.volatile", "gpu-2", "gpu-02", "10", "9", "", "gpu", "gpu-10a", "gpu-²", "gpu-" + "9" * 30]
     expected = ["", "9", "10", "gpu", "gpu-02", "gpu-2", "gpu-2.volatile", "gpu-10", "gpu-10a", "gpu-" + "9" * 30, "gpu-²", "smi"]
-    assert sorted(names, key=natural) == sorted(expected, key=natural) == expected
+    assert sorted(names, key=natural_key) == sorted(expected, key=natural_key) == expected

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidInput
-from eidos.model.systemd_unit import LONGEST, TYPES, unit_name
+from eidos.model.systemd_unit import MAXIMUM_LENGTH, TYPES, unit_name
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_any_text_gives_a_full_name_or_the_documented_error(text: str) -> None:
     except InvalidInput:
         return
     assert name.rpartition(".")[2] in TYPES
-    assert len(name) <= LONGEST
+    assert len(name) <= MAXIMUM_LENGTH
     assert unit_name(name) == name

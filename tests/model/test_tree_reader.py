@@ -155,7 +155,7 @@ def test_every_field_as_a_mapping() -> None:
         list(inner(k="t").fields())
 
 
-def test_what_a_parser_refuses_is_said_with_its_path_hint_and_excerpt() -> None:
+def test_errors_of_a_parser_get_the_path_and_keep_hint_and_excerpt() -> None:
     def parse(text: str) -> str:
         raise InvalidInput(f"{text} is wrong", "write it right", (text, 1))
 

@@ -1,4 +1,4 @@
-"""What a snapshot says about its host, as a query: found in one of several places, in doubt, or missing, and said so."""
+"""The query of a snapshot: from one of several readings, in doubt or missing with a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from eidos.formats import from_text
 from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
-from eidos.recipe.detection import Detected, detect, match_model
+from eidos.recipe.detection import Detection, detect, match_model
 from eidos.recipe.store import shipped_store
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "snapshots" / "h100-eks.yaml"
@@ -27,7 +27,7 @@ def snapshot(**facts: Any) -> Snapshot:
     return Snapshot.from_tree({"kind": "Snapshot", "measurements": [{"type": k, "subtypes": s} for k, s in types.items()]}, "test")
 
 
-def node(provider: str = "", version: str = "v1.33.5", **more: str) -> Detected:
+def node(provider: str = "", version: str = "v1.33.5", **more: str) -> Detection:
     facts = {"provider": provider, **more} if provider or more else {"source-node": "gpu-07"}
     return detect(snapshot(K8s_server={"version": version}, K8s_node=facts), CATALOG)
 
@@ -35,9 +35,11 @@ def node(provider: str = "", version: str = "v1.33.5", **more: str) -> Detected:
 @pytest.mark.shared
 @pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not here")
 def test_the_reference_snapshot() -> None:
-    found = detect(Snapshot.from_tree(from_text(REFERENCE.read_bytes(), REFERENCE.name), REFERENCE.name), CATALOG)
-    assert found.query == Query(os="ubuntu", osv="24.04", kernel="6.8.0-1024-aws", service="eks", k8s="v1.30.14-eks-3025e55", gpu="h100")
-    (warning,) = found.warnings
+    detection = detect(Snapshot.from_tree(from_text(REFERENCE.read_bytes(), REFERENCE.name), REFERENCE.name), CATALOG)
+    assert detection.query == Query(
+        os="ubuntu", osv="24.04", kernel="6.8.0-1024-aws", service="eks", k8s="v1.30.14-eks-3025e55", gpu="h100"
+    )
+    (warning,) = detection.warnings
     assert "Ubuntu 24.04.3 LTS" in warning
     assert "Ubuntu 22.04.5 LTS" in warning
 
@@ -57,15 +59,15 @@ def test_the_reference_snapshot() -> None:
         ("", "v1.33.5", ""),
     ],
 )
-def test_the_service_is_told_by_the_provider_first_and_the_suffix_second(provider: str, version: str, service: str) -> None:
-    found = node(provider, version)
-    assert (found.query.service, found.query.k8s) == (service, version)
+def test_the_service_comes_from_the_provider_first_and_the_suffix_second(provider: str, version: str, service: str) -> None:
+    detection = node(provider, version)
+    assert (detection.query.service, detection.query.k8s) == (service, version)
 
 
-def test_a_provider_that_disagrees_with_the_suffix_wins_and_that_is_said() -> None:
-    found = node("azure", "v1.30.14-eks-3025e55")
-    assert found.query.service == "aks"
-    assert any("provider says aks and the server's version says eks" in warning for warning in found.warnings)
+def test_a_provider_that_disagrees_with_the_suffix_wins_with_a_warning() -> None:
+    detection = node("azure", "v1.30.14-eks-3025e55")
+    assert detection.query.service == "aks"
+    assert any("provider says aks and the server's version says eks" in warning for warning in detection.warnings)
 
 
 def test_the_providers_id_tells_as_well() -> None:
@@ -73,24 +75,24 @@ def test_the_providers_id_tells_as_well() -> None:
     assert node(**{"provider-id": "aws:///us-east-1e/i-1"}).query.service == "eks"
 
 
-def test_an_unknown_provider_is_said() -> None:
-    found = node("nebula")
-    assert found.query.service == ""
-    assert "K8s.node.provider is 'nebula', which the catalog does not know: service stays unset" in found.warnings
+def test_an_unknown_provider_is_warned_of() -> None:
+    detection = node("nebula")
+    assert detection.query.service == ""
+    assert "K8s.node.provider is 'nebula', which the catalog does not know: service stays unset" in detection.warnings
 
 
 @pytest.mark.parametrize(
     ("id", "name"),
     [("amzn", "amazonlinux"), ("rhel", "rhel"), ("rocky", "rocky"), ("debian", "debian"), ("cos", "cos"), ("ubuntu", "ubuntu")],
 )
-def test_systems_are_known_by_the_id_of_their_release_file(id: str, name: str) -> None:
+def test_systems_are_detected_by_the_id_of_their_release_file(id: str, name: str) -> None:
     assert detect(snapshot(OS_release={"ID": id, "VERSION_ID": "9.4"}), CATALOG).query == Query(os=name, osv="9.4")
 
 
 def test_an_unknown_system_is_not_taken_for_its_kin() -> None:
-    found = detect(snapshot(OS_release={"ID": "pop", "ID_LIKE": "ubuntu debian", "VERSION_ID": "24.04"}), CATALOG)
-    assert found.query.os == ""
-    assert any("'pop'" in warning and "--os ubuntu" in warning for warning in found.warnings)
+    detection = detect(snapshot(OS_release={"ID": "pop", "ID_LIKE": "ubuntu debian", "VERSION_ID": "24.04"}), CATALOG)
+    assert detection.query.os == ""
+    assert any("'pop'" in warning and "--os ubuntu" in warning for warning in detection.warnings)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +120,15 @@ def test_an_unknown_system_is_not_taken_for_its_kin() -> None:
         ("NVIDIA H1000", None),
     ],
 )
-def test_a_gpu_is_known_by_whole_words_of_its_model(model: str, gpu: str | None) -> None:
+def test_a_gpu_is_detected_by_complete_words_of_its_model(model: str, gpu: str | None) -> None:
     assert match_model(model, CATALOG) == gpu
-    found = detect(snapshot(GPU_smi={"gpu.model": model}), CATALOG)
-    assert found.query.gpu == (gpu or "")
-    assert any(repr(model) in warning for warning in found.warnings) == (gpu is None)
+    detection = detect(snapshot(GPU_smi={"gpu.model": model}), CATALOG)
+    assert detection.query.gpu == (gpu or "")
+    assert any(repr(model) in warning for warning in detection.warnings) == (gpu is None)
 
 
 def test_a_version_that_does_not_parse_is_a_warning_and_the_field_stays_unset() -> None:
-    found = detect(
+    detection = detect(
         snapshot(
             OS_release={"ID": "ubuntu", "VERSION_ID": "noble"},
             OS_sysctl={"/proc/sys/kernel/osrelease": "-6.8"},
@@ -134,26 +136,26 @@ def test_a_version_that_does_not_parse_is_a_warning_and_the_field_stays_unset() 
         ),
         CATALOG,
     )
-    assert found.query == Query(os="ubuntu")
+    assert detection.query == Query(os="ubuntu")
     for path, field in (
         ("OS.release.VERSION_ID", "osv"),
         ("OS.sysctl./proc/sys/kernel/osrelease", "kernel"),
         ("K8s.server.version", "k8s"),
     ):
-        (warning,) = (warning for warning in found.warnings if warning.startswith(path))
+        (warning,) = (warning for warning in detection.warnings if warning.startswith(path))
         assert warning.endswith(f"{field} stays unset")
         assert "\n" not in warning
 
 
 def test_what_was_not_measured_is_named() -> None:
-    found = detect(snapshot(), CATALOG)
-    assert found.query == Query()
-    assert [warning.partition(":")[0] for warning in found.warnings] == [
+    detection = detect(snapshot(), CATALOG)
+    assert detection.query == Query()
+    assert [warning.partition(":")[0] for warning in detection.warnings] == [
         "the snapshot has no OS readings",
         "the snapshot has no K8s readings",
         "the snapshot has no GPU readings",
     ]
-    assert [warning.partition(": ")[2] for warning in found.warnings] == [
+    assert [warning.partition(": ")[2] for warning in detection.warnings] == [
         "os, osv and kernel stay unset",
         "k8s and service stay unset",
         "gpu stays unset",
@@ -161,8 +163,8 @@ def test_what_was_not_measured_is_named() -> None:
 
 
 def test_a_measurement_without_readings_was_not_measured() -> None:
-    found = detect(snapshot(GPU_smi={}), CATALOG)
-    assert any("no GPU readings" in warning for warning in found.warnings)
+    detection = detect(snapshot(GPU_smi={}), CATALOG)
+    assert any("no GPU readings" in warning for warning in detection.warnings)
 
 
 @pytest.mark.parametrize(
@@ -178,16 +180,16 @@ def test_a_measurement_without_readings_was_not_measured() -> None:
 )
 def test_a_node_image_that_says_otherwise_is_a_warning(image: str, doubted: bool) -> None:
     release = {"ID": "ubuntu", "VERSION_ID": "24.04", "PRETTY_NAME": "Ubuntu 24.04.3 LTS"}
-    found = detect(snapshot(OS_release=release, K8s_node={"os-image": image}), CATALOG)
-    assert found.query.os == "ubuntu"
-    assert any("Ubuntu 24.04.3 LTS" in warning and image in warning for warning in found.warnings) == doubted
+    detection = detect(snapshot(OS_release=release, K8s_node={"os-image": image}), CATALOG)
+    assert detection.query.os == "ubuntu"
+    assert any("Ubuntu 24.04.3 LTS" in warning and image in warning for warning in detection.warnings) == doubted
 
 
 def test_a_node_kernel_that_says_otherwise_is_a_warning() -> None:
     facts = {"OS_sysctl": {"/proc/sys/kernel/osrelease": "6.8.0-1024-aws"}, "K8s_node": {"kernel-version": "6.14.0-1018-aws"}}
-    found = detect(snapshot(**facts), CATALOG)
-    assert found.query.kernel == "6.8.0-1024-aws"
-    assert any("6.8.0-1024-aws" in warning and "6.14.0-1018-aws" in warning for warning in found.warnings)
+    detection = detect(snapshot(**facts), CATALOG)
+    assert detection.query.kernel == "6.8.0-1024-aws"
+    assert any("6.8.0-1024-aws" in warning and "6.14.0-1018-aws" in warning for warning in detection.warnings)
 
 
 def test_numbers_stay_as_they_were_written() -> None:
@@ -195,7 +197,7 @@ def test_numbers_stay_as_they_were_written() -> None:
     assert detect(Snapshot.from_tree(tree, "x"), CATALOG).query.osv == "24.10"
 
 
-def test_a_field_that_is_said_is_nothing_to_warn_of() -> None:
+def test_a_requested_field_is_not_warned_of() -> None:
     assert not detect(snapshot(), CATALOG, Query(os="ubuntu", osv="24.04", kernel="6.8", k8s="1.33", service="eks", gpu="h100")).warnings
     assert detect(snapshot(), CATALOG, Query(gpu="h100", k8s="1.33")).warnings == (
         "the snapshot has no OS readings: os, osv and kernel stay unset",

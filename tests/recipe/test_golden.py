@@ -67,9 +67,9 @@ def store() -> Store:
     return shipped_store()
 
 
-def written(said: dict[str, str], store: Store) -> str:
-    """The document without what every change of the data changes, and what was said on the side."""
-    recipe = resolve(store.catalog.parse_query(said), store)
+def render(words: dict[str, str], store: Store) -> str:
+    """The document without what every change of the data changes, and the warnings."""
+    recipe = resolve(store.catalog.parse_query(words), store)
     tree = recipe.to_tree(context=True)
     for name in ("recipe-timestamp", "recipe-version", "recipe-data"):
         tree["metadata"].pop(name)
@@ -79,7 +79,7 @@ def written(said: dict[str, str], store: Store) -> str:
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_recipe_is_what_it_was(name: str, store: Store, request: pytest.FixtureRequest) -> None:
     path = GOLDEN / f"{name}.yaml"
-    text = written(QUESTIONS[name], store)
+    text = render(QUESTIONS[name], store)
     if request.config.getoption("--update-golden"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -91,14 +91,14 @@ def test_there_is_no_golden_recipe_without_a_question() -> None:
 
 
 def test_each_layer_is_reached_by_a_golden_recipe(store: Store) -> None:
-    reached = {layer.name for said in QUESTIONS.values() for layer in store.matching(store.catalog.parse_query(said))}
+    reached = {layer.name for words in QUESTIONS.values() for layer in store.matching(store.catalog.parse_query(words))}
     assert [layer.name for layer in store.overlays if layer.name not in reached] == []
 
 
-def test_each_word_of_the_catalog_is_asked_for(store: Store) -> None:
-    asked = {(field, word) for said in QUESTIONS.values() for field, word in store.catalog.parse_query(said).fields().items()}
+def test_each_word_of_the_catalog_has_a_golden(store: Store) -> None:
+    covered = {(field, word) for words in QUESTIONS.values() for field, word in store.catalog.parse_query(words).fields().items()}
     words = {(field, name) for field in ("os", "service", "gpu", "intent") for name in store.catalog.names(field)}
-    assert words - asked == set()
+    assert words - covered == set()
 
 
 def test_each_layer_alone_makes_a_recipe_that_comes_back_from_its_file(store: Store) -> None:
@@ -119,7 +119,7 @@ from eidos.recipe.store import from_folder
 
 trees, questions, snapshot = json.load(sys.stdin)
 store = from_folder(trees)
-queries = [store.catalog.parse_query(said) for said in questions.values()] + [layer.key for layer in store.overlays]
+queries = [store.catalog.parse_query(words) for words in questions.values()] + [layer.key for layer in store.overlays]
 queries.append(detect(Snapshot.from_tree(snapshot, "snapshot"), store.catalog).query)
 digest = hashlib.sha256()
 for query in queries:
@@ -156,5 +156,5 @@ def test_a_hundred_runs_under_any_hash_seed_and_locale_give_one_digest() -> None
 
 
 def test_a_hundred_recipes_in_one_process_are_alike(store: Store) -> None:
-    asked = store.catalog.parse_query(QUESTIONS["eks-h100-training"])
-    assert len({formats.to_yaml(resolve(asked, store, explain=True).to_tree(context=True)) for _ in range(100)}) == 1
+    query = store.catalog.parse_query(QUESTIONS["eks-h100-training"])
+    assert len({formats.to_yaml(resolve(query, store, explain=True).to_tree(context=True)) for _ in range(100)}) == 1

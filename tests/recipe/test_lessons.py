@@ -58,8 +58,8 @@ def snapshot(**facts: dict[str, Any]) -> Snapshot:
 
 
 def test_versions_are_text_when_written_and_when_read_back() -> None:
-    said = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "k8s": "1.30", "gpu": "h100", "service": "eks"}
-    tree = make_recipe(said, explain=True).to_tree(context=True)
+    fields = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "k8s": "1.30", "gpu": "h100", "service": "eks"}
+    tree = make_recipe(fields, explain=True).to_tree(context=True)
     for again in (formats.from_text(formats.to_yaml(tree), "recipe.yaml"), formats.from_text(formats.to_json(tree), "recipe.json")):
         assert again == tree
         assert again["request"]["osVersion"] == "24.04"
@@ -82,51 +82,51 @@ def test_a_version_comes_back_as_it_was_written(osv: str) -> None:
 
 @pytest.mark.parametrize("k8s", ["1.33", "1.33.5", "v1.33.5", "v1.33.5-eks-3025e55", "1.33.5-gke.1337000", "1.33.5+k3s1"])
 def test_a_shorter_version_in_a_key_speaks_of_all_longer_ones(k8s: str) -> None:
-    known = store({"key": {"k8s": "1.33"}, "measurements": grub(a=1)})
-    assert readings(make_recipe({"k8s": k8s}, store=known, explain=True)) == {"OS.grub.a": 1}
-    assert readings(make_recipe({"k8s": "1.34"}, store=known, explain=True)) == {}
+    data = store({"key": {"k8s": "1.33"}, "measurements": grub(a=1)})
+    assert readings(make_recipe({"k8s": k8s}, store=data, explain=True)) == {"OS.grub.a": 1}
+    assert readings(make_recipe({"k8s": "1.34"}, store=data, explain=True)) == {}
 
 
 # Go: query-mode recipes carry no kind, apiVersion or metadata; snapshot-mode ones do.
 
 
-def test_both_modes_write_a_whole_document() -> None:
-    asked = make_recipe({"gpu": "h100"}, explain=True)
+def test_both_modes_write_a_complete_document() -> None:
+    requested = make_recipe({"gpu": "h100"}, explain=True)
     detected = make_recipe(snapshot=snapshot(GPU_smi={"gpu.model": "NVIDIA H100 80GB HBM3"}), explain=True)
-    for recipe in (asked, detected, make_recipe()):
+    for recipe in (requested, detected, make_recipe()):
         tree = recipe.to_tree()
         assert list(tree)[:6] == ["kind", "apiVersion", "metadata", "request", "matchedRules", "measurements"]
         assert (tree["kind"], tree["apiVersion"]) == ("Recipe", "recipe.dgxc.io/v1")
         assert tree["metadata"]["recipe-version"]
         assert tree["metadata"]["recipe-timestamp"].endswith("T00:00:00Z")
-    assert asked.to_tree() == detected.to_tree()
+    assert requested.to_tree() == detected.to_tree()
 
 
 # aicr 1: state leaks between requests, because merging writes through pointers of the cached store.
 
 
 def test_one_answer_never_shows_in_another() -> None:
-    known = shipped_store()
-    asked = Query(service="eks")
-    fresh = resolve(asked, shipped_store(), explain=True)
-    for said in ({"service": "eks", "gpu": "h100", "intent": "training", "os": "ubuntu"}, {"gpu": "gb200"}, {"service": "aks"}):
-        recipe = resolve(Query(**said), known, explain=True)
+    data = shipped_store()
+    requested = Query(service="eks")
+    fresh = resolve(requested, shipped_store(), explain=True)
+    for fields in ({"service": "eks", "gpu": "h100", "intent": "training", "os": "ubuntu"}, {"gpu": "gb200"}, {"service": "aks"}):
+        recipe = resolve(Query(**fields), data, explain=True)
         for value in [step.value for steps in recipe.history.values() for step in steps if isinstance(step.value, list)]:
             value[0] = "spoiled"
         for component in recipe.components:
             component.values.clear()
             component.values["driver"] = {"enabled": "spoiled"}
-        assert resolve(asked, known, explain=True) == fresh
+        assert resolve(requested, data, explain=True) == fresh
 
 
 def test_values_of_components_do_not_grow_from_request_to_request() -> None:
-    known = store(
+    data = store(
         {"key": {"gpu": "h100"}, "components": {"cert-manager": {"values": {"a": {"x": 1}}}}},
         {"key": {"service": "eks"}, "components": {"cert-manager": {"values": {"a": {"y": 2}}}}},
     )
-    assert resolve(Query(gpu="h100", service="eks"), known, explain=True).components[0].values == {"a": {"x": 1, "y": 2}}
-    assert resolve(Query(gpu="h100"), known, explain=True).components[0].values == {"a": {"x": 1}}
-    assert resolve(Query(service="eks"), known, explain=True).components[0].values == {"a": {"y": 2}}
+    assert resolve(Query(gpu="h100", service="eks"), data, explain=True).components[0].values == {"a": {"x": 1, "y": 2}}
+    assert resolve(Query(gpu="h100"), data, explain=True).components[0].values == {"a": {"x": 1}}
+    assert resolve(Query(service="eks"), data, explain=True).components[0].values == {"a": {"y": 2}}
 
 
 # aicr 2: two overlays that set one version gave one or the other, from run to run (#439).
@@ -143,35 +143,35 @@ def test_of_two_overlays_alike_the_later_file_stands_in_whatever_order_they_are_
     for seed in range(20):
         names = list(trees)
         random.Random(seed).shuffle(names)
-        known = from_folder({name: trees[name] for name in names})
-        assert resolve(Query(gpu="h100"), known, explain=True).components[0].version == "v0.0.2"
-        assert resolve(Query(gpu="h100", intent="training"), known, explain=True).components[0].version == "v0.0.3"
+        data = from_folder({name: trees[name] for name in names})
+        assert resolve(Query(gpu="h100"), data, explain=True).components[0].version == "v0.0.2"
+        assert resolve(Query(gpu="h100", intent="training"), data, explain=True).components[0].version == "v0.0.3"
 
 
 def test_an_empty_field_does_not_make_a_key_more_specific() -> None:
     padded = {"key": {"gpu": "h100", "os": "", "osv": "any", "service": "", "intent": ""}, "measurements": grub(a="padded")}
     specific = {"key": {"gpu": "h100", "intent": "training"}, "measurements": grub(a="specific")}
-    known = store(specific, padded)
-    assert readings(resolve(Query(gpu="h100", intent="training"), known, explain=True)) == {"OS.grub.a": "specific"}
+    data = store(specific, padded)
+    assert readings(resolve(Query(gpu="h100", intent="training"), data, explain=True)) == {"OS.grub.a": "specific"}
 
 
 # aicr 3: an overlay reported as excluded can still be applied.
 
 
 def test_what_is_reported_is_what_was_applied() -> None:
-    known = shipped_store()
-    for said in (
+    data = shipped_store()
+    for fields in (
         {"service": "aks", "k8s": "1.31", "gpu": "h100", "intent": "training"},
         {"gpu": "gb200", "service": "eks", "os": "ubuntu"},
     ):
-        query = Query(**said)
-        recipe = resolve(query, known, explain=True)
+        query = Query(**fields)
+        recipe = resolve(query, data, explain=True)
         reported = [rule.rpartition(": ")[0] for rule in recipe.rules]
-        assert reported == ["base.yaml", *(layer.name for layer in known.overlays if query.matches(layer.key))]
+        assert reported == ["base.yaml", *(layer.name for layer in data.overlays if query.matches(layer.key))]
         used = {step.layer for steps in recipe.history.values() for step in steps}
         assert used <= set(reported)
         # And a layer that was not reported changes nothing when it is gone.
-        fewer = Store(known.base, known.matching(query), known.catalog, known.charts, known.digest)
+        fewer = Store(data.base, data.matching(query), data.catalog, data.charts, data.digest)
         assert readings(resolve(query, fewer, explain=True)) == readings(recipe)
         assert resolve(query, fewer, explain=True).components == recipe.components
 
@@ -200,8 +200,8 @@ def test_a_snapshot_is_known_for_what_it_is(facts: dict[str, Any], field: str, w
 
 def test_a_generic_answer_says_so_whatever_else_matches() -> None:
     always = {"key": {"intent": "any"}, "measurements": grub(a=1)}
-    known = store(always, {"key": {"service": "eks", "gpu": "h100"}, "measurements": grub(b=1)})
-    recipe = make_recipe({"service": "oke"}, store=known, explain=True)
+    data = store(always, {"key": {"service": "eks", "gpu": "h100"}, "measurements": grub(b=1)})
+    recipe = make_recipe({"service": "oke"}, store=data, explain=True)
     assert readings(recipe) == {"OS.grub.a": 1}
     assert recipe.uncovered == ("service",)
     assert recipe.to_tree()["metadata"]["recipe-uncovered"] == "service"
@@ -210,19 +210,19 @@ def test_a_generic_answer_says_so_whatever_else_matches() -> None:
 
 
 def test_a_service_that_is_covered_only_with_a_gpu_is_not_covered_without() -> None:
-    known = store({"key": {"service": "oke", "gpu": "h100", "os": "ubuntu"}, "measurements": grub(a=1)})
-    recipe = make_recipe({"service": "oke"}, store=known, explain=True)
+    data = store({"key": {"service": "oke", "gpu": "h100", "os": "ubuntu"}, "measurements": grub(a=1)})
+    recipe = make_recipe({"service": "oke"}, store=data, explain=True)
     assert recipe.uncovered == ("service",)
     assert "the nearest that is covered is os=ubuntu, service=oke, gpu=h100" in recipe.warnings[0]
-    covered_one = make_recipe({"service": "oke", "gpu": "h100", "os": "ubuntu"}, store=known, explain=True)
+    covered_one = make_recipe({"service": "oke", "gpu": "h100", "os": "ubuntu"}, store=data, explain=True)
     assert (covered_one.uncovered, covered_one.warnings) == ((), ())
 
 
 def test_every_service_and_gpu_that_we_ship_words_for_gets_more_than_the_base_or_says_so() -> None:
-    known = shipped_store()
+    data = shipped_store()
     for field in ("service", "gpu"):
-        for word in known.catalog.names(field):
-            recipe = make_recipe({field: word}, store=known, explain=True)
+        for word in data.catalog.names(field):
+            recipe = make_recipe({field: word}, store=data, explain=True)
             assert any(f"{field}={word}" in rule for rule in recipe.rules) != (field in recipe.uncovered)
             assert bool(recipe.warnings) == bool(recipe.uncovered)
 
@@ -230,25 +230,25 @@ def test_every_service_and_gpu_that_we_ship_words_for_gets_more_than_the_base_or
 # aicr 11, #2512: merging constraints, the last one won, so floors were loosened.
 
 
-@pytest.mark.parametrize(("floor", "asked"), [(">= 1.34", ">= 1.32.4"), (">= 1.32.4", ">= 1.34")])
-def test_a_floor_is_never_loosened(floor: str, asked: str) -> None:
-    known = store(
+@pytest.mark.parametrize(("floor", "requested"), [(">= 1.34", ">= 1.32.4"), (">= 1.32.4", ">= 1.34")])
+def test_a_floor_is_never_loosened(floor: str, requested: str) -> None:
+    data = store(
         {"key": {"service": "aks"}, "constraints": [{"name": "K8s.server.version", "value": floor, "why": f"because {floor}"}]},
         {
             "key": {"service": "aks", "gpu": "h100"},
-            "constraints": [{"name": "K8s.server.version", "value": asked, "why": f"because {asked}"}],
+            "constraints": [{"name": "K8s.server.version", "value": requested, "why": f"because {requested}"}],
         },
     )
-    (constraint,) = make_recipe({"service": "aks", "gpu": "h100"}, store=known, explain=True).constraints
+    (constraint,) = make_recipe({"service": "aks", "gpu": "h100"}, store=data, explain=True).constraints
     assert str(constraint.value) == ">= 1.34"
     assert constraint.why == "because >= 1.34"
 
 
 def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
-    known = shipped_store()
-    for layer in known.overlays:
-        merged = {constraint.name: constraint.value for constraint in resolve(layer.key, known, explain=True).constraints}
-        for applied in (known.base, *known.matching(layer.key)):
+    data = shipped_store()
+    for layer in data.overlays:
+        merged = {constraint.name: constraint.value for constraint in resolve(layer.key, data, explain=True).constraints}
+        for applied in (data.base, *data.matching(layer.key)):
             for constraint in applied.constraints:
                 both = merged[constraint.name].intersect(constraint.value)
                 assert both is not None
@@ -267,10 +267,10 @@ def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(("said", "message"), [({"gpus": "h100"}, "'gpus' is no field"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")])
-def test_a_program_that_asks_wrongly_is_told_so(said: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("fields", "message"), [({"gpus": "h100"}, "'gpus' is no field"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")])
+def test_a_program_with_an_invalid_query_gets_an_error(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        make_recipe(said)
+        make_recipe(fields)
 
 
 def test_a_wrong_version_is_shown_with_its_place() -> None:
@@ -280,9 +280,9 @@ def test_a_wrong_version_is_shown_with_its_place() -> None:
     assert caught.value.excerpt == ("1.x.4", 2)
 
 
-@pytest.mark.parametrize("said", [{}, {"gpu": ""}, {"gpu": "any", "os": "ANY", "k8s": " "}])
-def test_no_criteria_give_the_base(said: dict[str, str]) -> None:
-    recipe = make_recipe(said, explain=True)
+@pytest.mark.parametrize("fields", [{}, {"gpu": ""}, {"gpu": "any", "os": "ANY", "k8s": " "}])
+def test_no_criteria_give_the_base(fields: dict[str, str]) -> None:
+    recipe = make_recipe(fields, explain=True)
     assert recipe.rules == ("base.yaml: any",)
     assert recipe.request == Query()
 
@@ -294,7 +294,7 @@ def test_words_are_taken_in_any_case_and_under_their_other_names() -> None:
 # aicr #1179: a snapshot of a node without GPU silently has no GPU data.
 
 
-def test_what_a_snapshot_does_not_say_is_said() -> None:
+def test_fields_that_a_snapshot_lacks_are_warned_of() -> None:
     recipe = make_recipe(snapshot=snapshot(OS_release={"ID": "ubuntu", "VERSION_ID": "24.04"}), explain=True)
     assert recipe.request == Query(os="ubuntu", osv="24.04")
     assert any("no GPU readings" in warning for warning in recipe.warnings)
@@ -317,12 +317,12 @@ def test_the_list_tells_what_has_layers_of_its_own_from_what_has_none() -> None:
 
 
 def test_every_line_can_be_traced_to_its_layer_and_source() -> None:
-    for said in ({"gpu": "gb200", "service": "eks", "intent": "training", "os": "ubuntu", "osv": "24.04"}, {}):
-        recipe = make_recipe(said, explain=True)
+    for fields in ({"gpu": "gb200", "service": "eks", "intent": "training", "os": "ubuntu", "osv": "24.04"}, {}):
+        recipe = make_recipe(fields, explain=True)
         explained = {entry["path"]: entry for entry in recipe.to_tree()["explanation"]}
-        found = readings(recipe)
-        assert set(explained) >= set(found)
-        for path, reading in found.items():
+        set_readings = readings(recipe)
+        assert set(explained) >= set(set_readings)
+        for path, reading in set_readings.items():
             assert explained[path]["value"] == reading
         for constraint in recipe.constraints:
             entry = explained.pop(f"constraints.{constraint.name}")
@@ -333,16 +333,16 @@ def test_every_line_can_be_traced_to_its_layer_and_source() -> None:
             assert entry["sources"]
         assert {f"components.{c.id}.enabled" for c in recipe.components} & set(explained)
         contexts = {f"{m.type}.{s.name}.{key}" for m in recipe.measurements for s in m.subtypes for key in s.context}
-        assert contexts == set(found)
+        assert contexts == set(set_readings)
 
 
-def test_what_a_layer_replaced_is_told_newest_first() -> None:
-    known = store(
+def test_what_a_layer_replaced_is_explained_newest_first() -> None:
+    data = store(
         {"key": {"gpu": "h100"}, "measurements": grub(a=1)},
         {"key": {"gpu": "h100", "intent": "training"}, "measurements": grub(a=2)},
         **{"base.yaml": {"measurements": grub(a=0)}},
     )
-    (entry,) = make_recipe({"gpu": "h100", "intent": "training"}, store=known, explain=True).to_tree()["explanation"]
+    (entry,) = make_recipe({"gpu": "h100", "intent": "training"}, store=data, explain=True).to_tree()["explanation"]
     assert entry == {
         "path": "OS.grub.a",
         "value": 2,
@@ -355,11 +355,11 @@ def test_what_a_layer_replaced_is_told_newest_first() -> None:
 
 
 def test_a_charts_version_stays_as_its_repository_writes_it() -> None:
-    known = shipped_store()
-    recipe = make_recipe({"gpu": "h100", "intent": "training", "service": "eks"}, store=known, explain=True)
+    data = shipped_store()
+    recipe = make_recipe({"gpu": "h100", "intent": "training", "service": "eks"}, store=data, explain=True)
     for component in recipe.components:
-        pinned = {choice.version for layer in (known.base, *known.overlays) for choice in layer.choices if choice.id == component.id}
-        assert component.version in pinned | {known.charts[component.id].version}
+        pinned = {choice.version for layer in (data.base, *data.overlays) for choice in layer.choices if choice.id == component.id}
+        assert component.version in pinned | {data.charts[component.id].version}
         assert parse_version(component.version).text == component.version
 
 

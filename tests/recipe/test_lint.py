@@ -589,7 +589,7 @@ def test_lint_changes_nothing_and_says_the_same_twice() -> None:
     assert store == untouched
 
 
-def test_a_fault_says_place_severity_and_rule() -> None:
+def test_an_issue_has_location_severity_and_rule() -> None:
     issue = LintIssue(ERROR, "cuda", "base.yaml: GPU.smi.cuda-version", "driver 580 reports CUDA 13.0, not 13.1")
     assert str(issue) == "base.yaml: GPU.smi.cuda-version: error: driver 580 reports CUDA 13.0, not 13.1 [cuda]"
 
@@ -628,7 +628,7 @@ def test_every_fact_has_a_source_and_every_source_document_version_and_date() ->
         ({"unwanted": [{"path": "a", "values": [True]}]}, r"unwanted\[0\].values\[0\]: expected text, found true or false"),
     ],
 )
-def test_rules_that_are_none_are_refused_with_their_place(tree: object, message: str) -> None:
+def test_malformed_rules_are_refused_with_the_path(tree: object, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         read_rules(tree, "rules.yaml")
 

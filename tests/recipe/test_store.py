@@ -33,7 +33,7 @@ def readings(query: Query, store: Any) -> dict[str, object]:
     return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
 
 
-def said(**data: object) -> list[dict[str, object]]:
+def measurements(**data: object) -> list[dict[str, object]]:
     """Measurements with one subtype, ``OS.grub``."""
     return [{"type": "OS", "subtypes": [{"subtype": "grub", "data": data}]}]
 
@@ -55,8 +55,8 @@ def said(**data: object) -> list[dict[str, object]]:
             {"measurements": [{"type": "OS", "subtypes": [{"data": {}}]}]},
             "x.yaml: measurements[0].subtypes[0].subtype: expected a name, found nothing",
         ),
-        ({"measurements": said(a=[1])}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found a list"),
-        ({"measurements": said(a=None)}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found nothing"),
+        ({"measurements": measurements(a=[1])}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found a list"),
+        ({"measurements": measurements(a=None)}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found nothing"),
         (
             {"measurements": [{"type": "OS", "subtypes": [{"subtype": "grub", "data": {"a": 1}, "context": {"b": "why"}}]}]},
             "x.yaml: measurements[0].subtypes[0].context.b: it explains a key that is not in data",
@@ -68,7 +68,7 @@ def said(**data: object) -> list[dict[str, object]]:
         ({"components": {"one": {"values": []}}}, "x.yaml: components.one.values: expected a mapping, found a list"),
     ],
 )
-def test_what_is_no_layer_is_refused_with_its_place(tree: object, message: str) -> None:
+def test_malformed_layers_are_refused_with_the_path(tree: object, message: str) -> None:
     with pytest.raises(InvalidData) as caught:
         read_layer(tree, "x.yaml")
     assert caught.value.message.startswith(message)
@@ -95,7 +95,7 @@ def test_the_base_has_no_key() -> None:
         ({"os": [{"name": "ubuntu", "versions": [24.04]}]}, r"os\[0\].versions\[0\]: expected text, found a number"),
     ],
 )
-def test_what_is_no_catalog_is_refused_with_its_place(tree: object, message: str) -> None:
+def test_malformed_catalogs_are_refused_with_the_path(tree: object, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         read_catalog(tree, "catalog.yaml")
 
@@ -110,7 +110,7 @@ def test_what_is_no_catalog_is_refused_with_its_place(tree: object, message: str
         ({"components": [{**CHART, "depends": "two"}]}, r"components\[0\].depends: expected a list, found text"),
     ],
 )
-def test_what_is_no_component_is_refused_with_its_place(tree: object, message: str) -> None:
+def test_malformed_components_are_refused_with_the_path(tree: object, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         read_charts(tree, "components.yaml")
 
@@ -180,7 +180,7 @@ def test_a_folder_is_laid_over_the_shipped_one_file_by_file(tmp_path: Path) -> N
     names = {overlay.name for overlay in opened.overlays} - {overlay.name for overlay in carried.overlays}
     assert names == {"overlays/mine.yaml"}
     # The same name stands in place of the shipped file.
-    (tmp_path / "base.json").write_text(json.dumps({"measurements": said(only=1)}))
+    (tmp_path / "base.json").write_text(json.dumps({"measurements": measurements(only=1)}))
     assert readings(Query(), open_store(str(tmp_path))) == {"OS.grub.only": 1}
 
 
@@ -198,7 +198,7 @@ def test_a_folder_is_laid_over_the_shipped_one_file_by_file(tmp_path: Path) -> N
         ("base: &a [*a]", "line 1"),
     ],
 )
-def test_one_file_that_has_no_such_form_is_refused_with_file_and_place(tmp_path: Path, content: str, message: str) -> None:
+def test_one_file_that_has_no_such_form_is_refused_with_file_and_path(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(content)
     with pytest.raises(InvalidData, match=message) as caught:
@@ -206,7 +206,7 @@ def test_one_file_that_has_no_such_form_is_refused_with_file_and_place(tmp_path:
     assert caught.value.message.startswith(str(path))
 
 
-def test_what_is_not_there_or_not_readable_is_said_with_its_path(tmp_path: Path) -> None:
+def test_what_is_missing_or_unreadable_is_an_error_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"nowhere: there is no such file"):
         open_store(str(tmp_path / "nowhere"))
     (tmp_path / "overlays").mkdir()
@@ -221,7 +221,7 @@ def test_what_is_not_there_or_not_readable_is_said_with_its_path(tmp_path: Path)
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("read", [open_store, lint_path])
-def test_what_is_no_file_does_not_hold_anybody_up(tmp_path: Path, read: Callable[[str], object]) -> None:
+def test_what_is_no_file_does_not_block_a_reader(tmp_path: Path, read: Callable[[str], object]) -> None:
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "a.yaml").write_text("key: {gpu: h100}")
     os.mkfifo(tmp_path / "README")
@@ -251,7 +251,7 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
 def test_a_mounted_config_map_is_read_through_its_links_and_a_circle_of_them_is_not(tmp_path: Path) -> None:
     data = tmp_path / "..2026_11_23" / "overlays"
     data.mkdir(parents=True)
-    (data / "mine.yaml").write_text(f"key: {{gpu: h100}}\nmeasurements: {json.dumps(said(mine=1))}")
+    (data / "mine.yaml").write_text(f"key: {{gpu: h100}}\nmeasurements: {json.dumps(measurements(mine=1))}")
     (tmp_path / "..data").symlink_to(data.parent.name)
     (tmp_path / "overlays").symlink_to("..data/overlays")
     assert readings(Query(gpu="h100"), open_store(str(tmp_path)))["OS.grub.mine"] == 1
@@ -261,13 +261,13 @@ def test_a_mounted_config_map_is_read_through_its_links_and_a_circle_of_them_is_
 
 
 def test_a_file_of_recipes_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
-    place = tmp_path / "large.yaml"
-    place.write_bytes(b"base: []\n" + b"# padding\n" * (LIMIT // 10) + b"oops\n")
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"base: []\n" + b"# padding\n" * (LIMIT // 10) + b"oops\n")
     with pytest.raises(InvalidData, match=r"large.yaml: too large"):
-        open_store(str(place))
-    assert [fault.rule for fault in lint_path(str(place))] == ["syntax"]
-    (tmp_path / "base.yaml").write_bytes(place.read_bytes())
-    place.unlink()
+        open_store(str(path))
+    assert [fault.rule for fault in lint_path(str(path))] == ["syntax"]
+    (tmp_path / "base.yaml").write_bytes(path.read_bytes())
+    path.unlink()
     with pytest.raises(InvalidData, match=r"base.yaml: too large"):
         open_store(str(tmp_path))
 
@@ -288,7 +288,7 @@ def test_a_component_that_is_not_there_is_named_with_its_layer() -> None:
         resolve(Query(gpu="h100"), store)
 
 
-def test_what_a_recipe_is_not_is_said() -> None:
+def test_limits_of_a_recipe_are_warned_of() -> None:
     def warnings(**words: str) -> str:
         return "\n".join(resolve(Query(**words), shipped_store()).warnings)
 
@@ -332,11 +332,11 @@ def _go_readings(tree: dict[str, Any], query: dict[str, str]) -> dict[str, objec
 @pytest.mark.skipif(not GO_DATA.exists(), reason=f"{GO_DATA} is not here")
 def test_readings_from_the_go_programs_data_are_the_go_programs() -> None:
     tree = yaml.safe_load(GO_DATA.read_text())
-    known = shipped_store()
+    carried = shipped_store()
     store = open_store(str(GO_DATA))
-    asked = [("", *known.catalog.names(field)) for field in ("os", "service", "gpu", "intent")]
+    words = [("", *carried.catalog.names(field)) for field in ("os", "service", "gpu", "intent")]
     kinds = set()
-    for os_name, service, gpu, intent in itertools.product(*asked):
+    for os_name, service, gpu, intent in itertools.product(*words):
         query = {"os": os_name, "service": service, "gpu": gpu, "intent": intent}
         expected = _go_readings(tree, query)
         assert readings(Query(**query), store) == expected

@@ -12,7 +12,7 @@ import yaml
 
 from eidos.bundle.bundle_options import BundleOptions, ComponentValues, parse_assignment
 from eidos.kube.labels import parse_toleration
-from eidos.model.bundle import Bundle, mode_of
+from eidos.model.bundle import Bundle, file_mode
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_bundle
 
@@ -76,7 +76,7 @@ def files_of_tree(tree: dict[str, Any], **options: Any) -> dict[str, tuple[bytes
     """The files of a bundle of a recipe's document, made with options."""
     bundle = build(Recipe.from_tree(tree, "recipe"), **options)
     assert not bundle.errors, bundle.errors
-    return {path: (content, mode_of(path)) for path, content in bundle.files.items()}
+    return {path: (content, file_mode(path)) for path, content in bundle.files.items()}
 
 
 def data_of(files: dict[str, tuple[bytes, int]], name: str) -> list[Any]:
