@@ -73,7 +73,9 @@ class ResultsFolder:
 
     def write_summary(self) -> FleetSummary:
         """Compare the nodes, write the summary into the folder and return it."""
-        summary = FleetSummary(tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0]))))
+        summary = FleetSummary(
+            tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0])))
+        )
         self.write(SUMMARY, summary.to_tree())
         return summary
 
