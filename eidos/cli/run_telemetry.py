@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eidos.model.bundle import Bundle
     from eidos.model.measurement import Outcome
     from eidos.model.recipe import Recipe
-    from eidos.telemetry.metrics import Metrics
+    from eidos.telemetry.metrics import MetricRegistry
 
 #: What node_exporter reads in a folder (its documentation, "Textfile Collector").
 EXTENSION = ".prom"
@@ -81,10 +81,10 @@ class RunTelemetry:
         """Headers of a request that ``step`` sends to another service: by default the trace that this process was started in."""
         if "TRACEPARENT" not in os.environ:
             return {}
-        from eidos.telemetry.trace_context import from_environment
+        from eidos.telemetry.trace_context import context_from_environment
 
-        caller = from_environment(os.environ)
-        return caller.headers() if caller else {}
+        caller = context_from_environment(os.environ)
+        return caller.to_headers() if caller else {}
 
     def collector_loader(self, names: Sequence[str]) -> Callable[[str], CollectFunction]:
         """The function that loads each of these collectors."""
@@ -111,26 +111,27 @@ class RecordedRun(RunTelemetry):
         self.verb = verb
         self._path = path
         self._tracer = spans.open_tracer(os.environ, "eidos")
-        self._root = spans.NOTHING
-        self._instruments: list[Callable[[Metrics], Callable[[], None]]] = []
+        self._root = spans.INVALID_SPAN
+        self._instruments: list[Callable[[MetricRegistry], Callable[[], None]]] = []
         self._names: tuple[str, ...] = ()
         self._starts_ns: memoryview | None = None
 
     def run(self, values: Values, work: Callable[[Values, RunTelemetry], int]) -> int:
         """Do the work; its exit status. A failure is recorded, and raised."""
         from eidos.telemetry import spans
+        from eidos.telemetry.trace_context import context_from_environment
 
         path = self._path
         if path is not None:
             self._in_child(lambda: document_locations.check_writable(path))
-        self._root = self._tracer.span(f"eidos {self.verb}", spans.INTERNAL, parent=spans.caller(os.environ))
+        self._root = self._tracer.start_span(f"eidos {self.verb}", spans.INTERNAL, parent=context_from_environment(os.environ))
         began, status = time.perf_counter(), 1
         try:
             with self._root:
                 status = work(values, self)
-                self._root.set("process.exit.code", status)
+                self._root.set_attribute("process.exit.code", status)
                 if status:
-                    self._root.fail(f"exit {status}")
+                    self._root.set_error(f"exit {status}")
         except EidosError as fault:
             if self.verb == "bundle" and isinstance(fault, (InvalidInput, InvalidData)):
                 self._instruments.append(_declare_refused)
@@ -139,29 +140,29 @@ class RecordedRun(RunTelemetry):
         try:
             self._write_metrics(status, time.perf_counter() - began)
         finally:
-            self._tracer.close(TIMEOUT_S)
+            self._tracer.shutdown(TIMEOUT_S)
         return status
 
     def step(self, name: str) -> Any:
         """A span for one step of the run, as a context manager."""
-        return self._root.child(name)
+        return self._root.start_child(name)
 
     def trace_headers(self, step: Any) -> dict[str, str]:
         """The context of ``step``, which becomes a client's span."""
         from eidos.telemetry import spans
 
-        if self._root is spans.NOTHING:
+        if self._root is spans.INVALID_SPAN:
             return super().trace_headers(step)
-        if step.recorded:
+        if step.is_recording:
             step.kind = spans.CLIENT
-        headers: dict[str, str] = step.context.headers()
+        headers: dict[str, str] = step.context.to_headers()
         return headers
 
     def collector_loader(self, names: Sequence[str]) -> Callable[[str], CollectFunction]:
         """A loader that notes, in memory shared with the parent, when each collector began: importing it takes time, too."""
         from eidos import collectors
 
-        if not self._root.recorded:
+        if not self._root.is_recording:
             return collectors.load_collector
         import mmap
 
@@ -178,20 +179,20 @@ class RecordedRun(RunTelemetry):
         """A span for each collector that began, and the collectors' metrics."""
         for outcome in outcomes:
             if self._starts_ns is not None and (start_ns := self._starts_ns[self._names.index(outcome.name)]):
-                span = self._root.child(f"collect {outcome.name}", outcome=outcome.outcome, unreadable=len(outcome.unreadable))
+                span = self._root.start_child(f"collect {outcome.name}", outcome=outcome.outcome, unreadable=len(outcome.unreadable))
                 if outcome.outcome == "failed":
-                    span.fail(outcome.outcome)
+                    span.set_error(outcome.outcome)
                 # The duration is rounded, and measured from a moment before: no span may end in the future.
-                span.lasted(start_ns, max(0, min(int(outcome.milliseconds * 1e6), time.time_ns() - start_ns)))
+                span.end_after(start_ns, max(0, min(int(outcome.milliseconds * 1e6), time.time_ns() - start_ns)))
 
-        def declare(metrics: Metrics) -> Callable[[], None]:
+        def declare(metrics: MetricRegistry) -> Callable[[], None]:
             from eidos.telemetry.instruments import CollectorMetrics
 
             instruments = CollectorMetrics(metrics, [outcome.name for outcome in outcomes])
 
             def record() -> None:
                 for outcome in outcomes:
-                    instruments.ran(outcome)
+                    instruments.record_outcome(outcome)
 
             return record
 
@@ -200,22 +201,22 @@ class RecordedRun(RunTelemetry):
     def record_recipe(self, recipe: Recipe, duration_s: float) -> None:
         """The metrics of a recipe."""
 
-        def declare(metrics: Metrics) -> Callable[[], None]:
+        def declare(metrics: MetricRegistry) -> Callable[[], None]:
             from eidos.telemetry.instruments import RecipeMetrics
 
             instruments = RecipeMetrics(metrics, recipe.rules)
-            return lambda: instruments.built(recipe, duration_s)
+            return lambda: instruments.record_recipe(recipe, duration_s)
 
         self._instruments.append(declare)
 
     def record_bundle(self, bundle: Bundle) -> None:
         """The metrics of a bundle."""
 
-        def declare(metrics: Metrics) -> Callable[[], None]:
+        def declare(metrics: MetricRegistry) -> Callable[[], None]:
             from eidos.telemetry.instruments import BundleMetrics
 
             instruments = BundleMetrics(metrics, [component.id for component in bundle.components])
-            return lambda: instruments.made(bundle)
+            return lambda: instruments.record_bundle(bundle)
 
         self._instruments.append(declare)
 
@@ -225,7 +226,7 @@ class RecordedRun(RunTelemetry):
             self._write_metrics(1, duration_s)
         except EidosError as fault:
             log.warn(fault.message, hint=fault.hint)
-        self._tracer.close(TIMEOUT_S)
+        self._tracer.shutdown(TIMEOUT_S)
 
     def _write_metrics(self, status: int, duration_s: float) -> None:
         path = self._path
@@ -238,9 +239,9 @@ class RecordedRun(RunTelemetry):
 
     def _metrics_text(self, status: int, duration_s: float) -> str:
         from eidos.files import resources
-        from eidos.telemetry.metrics import Metrics
+        from eidos.telemetry.metrics import MetricRegistry
 
-        metrics, command, commit = Metrics(), (self.verb,), resources.build_commit()
+        metrics, command, commit = MetricRegistry(), (self.verb,), resources.build_commit()
         python = ".".join(map(str, sys.version_info[:3]))
         build = {"version": (__version__,), "commit": (commit,), "python": (python,)}
         info = metrics.gauge("eidos_build_info", "Which build this is.", "max", command=command, **build)
@@ -248,14 +249,14 @@ class RecordedRun(RunTelemetry):
         duration = metrics.gauge("eidos_command_duration_seconds", "How long the last run of the command took.", command=command)
         end = metrics.gauge("eidos_command_end_timestamp_seconds", "When the last run of the command ended, since 1970.", command=command)
         recorders = [declare(metrics) for declare in self._instruments]
-        metrics.seal()
+        metrics.allocate_slots()
         info.set(1, self.verb, __version__, commit, python)
         success.set(float(status == 0), self.verb)
         duration.set(round(duration_s, 6), self.verb)
         end.set(round(time.time(), 3), self.verb)
         for record in recorders:
             record()
-        return metrics.text()
+        return metrics.render_text()
 
     def _in_child(self, work: Callable[[], None]) -> None:
         """Access the file in a child process: it may be on a file server that is gone."""
@@ -271,7 +272,7 @@ class RecordedRun(RunTelemetry):
             raise
 
 
-def _declare_refused(metrics: Metrics) -> Callable[[], None]:
+def _declare_refused(metrics: MetricRegistry) -> Callable[[], None]:
     from eidos.telemetry.instruments import BundleMetrics
 
-    return BundleMetrics(metrics, ()).refused
+    return BundleMetrics(metrics, ()).record_refusal

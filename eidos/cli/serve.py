@@ -195,7 +195,7 @@ def run(values: Values) -> int:
         access_log=access_log,
         commit=resources.build_commit(),
     )
-    tracer = open_tracer(os.environ, SERVICE_NAME, lambda count: metrics.lost_spans.add(by=count))
+    tracer = open_tracer(os.environ, SERVICE_NAME, lambda count: metrics.lost_spans.increment(amount=count))
     app = App(settings, metrics, rate_limiter, recipe_data, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
     server = listen(settings, os.environ)
     log.info(f"listening on {server.url}", workers=settings.workers)

@@ -12,7 +12,7 @@ import select
 import time
 
 from eidos import log
-from eidos.telemetry.trace_context import parse_parent, trace_id_of
+from eidos.telemetry.trace_context import parse_traceparent, trace_id_from_request_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ class AccessLog:
         """Add a line; without a valid request there is only its ``request_id``."""
         if request is not None:
             request_id = request.id
-            parent = parse_parent(request.headers.get("traceparent", ""))
-            trace = parent[0] if parent else trace_id_of(request_id)
+            parent = parse_traceparent(request.headers.get("traceparent", ""))
+            trace = parent[0] if parent else trace_id_from_request_id(request_id)
         else:
-            trace = trace_id_of(request_id) if request_id else ""
+            trace = trace_id_from_request_id(request_id) if request_id else ""
         user = request.headers.get(self._user_header, "") if request is not None and self._user_header else ""
         now = time.time()
         if int(now) != self._second:
@@ -118,7 +118,7 @@ class AccessLog:
         except (OSError, IndexError):
             pass
         if self.lost is not None:
-            self.lost.add(by=len(lines))
+            self.lost.increment(amount=len(lines))
 
 
 def _safe(text: str) -> str:

@@ -19,7 +19,7 @@ from eidos.server.rate_limiter import RateLimitHeaders, rejection
 from eidos.server.representation import RepresentationCache, TargetCache
 from eidos.server.routes import DEPRECATED, ROUTE_BY_PATH, VERSIONED, YAML, find_route
 from eidos.server.static_content import static_representations
-from eidos.telemetry.spans import OFF
+from eidos.telemetry.spans import NOOP_TRACER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class App:
         recipe_data: RecipeData,
         clock: Callable[[], float] = time.monotonic,
         is_ready: Callable[[], bool] = lambda: True,
-        tracer: Tracer = OFF,
+        tracer: Tracer = NOOP_TRACER,
     ) -> None:
         self._metrics, self._rate_limiter, self._clock, self._tracer = metrics, rate_limiter, clock, tracer
         self._rate_limit_headers = RateLimitHeaders(settings, time.time)
@@ -97,7 +97,7 @@ class App:
         decision = self._decide(context)
         if not decision.allowed:
             return self._reject(context, decision, route)
-        self._metrics.cache_hits.add()
+        self._metrics.cache_hits.increment()
         return represent(representation, context.request, common_headers(context) + self._rate_limit_headers.of(decision), route)
 
     def _answer(self, context: RequestContext, at_once: bool = False) -> Response | None:
@@ -142,7 +142,7 @@ class App:
         if decision is None:
             decision = context.decision = self._rate_limiter.take(context.request.client, self._clock())
             if not decision.allowed:
-                self._metrics.rejects.add()
+                self._metrics.rejects.increment()
         return decision
 
     def _reject(self, context: RequestContext, decision: Decision, route: str) -> Response:

@@ -40,7 +40,7 @@ class Instrumentation:
     def on_stop(self) -> None:
         """This worker has answered its last request."""
         if self._tracer is not None:
-            self._tracer.close(FLUSH_TIMEOUT_S)
+            self._tracer.shutdown(FLUSH_TIMEOUT_S)
 
     def on_worker_exit(self, slot: int) -> None:
         """The worker of ``slot`` is gone."""
@@ -50,7 +50,7 @@ class Instrumentation:
     def on_worker_restart(self) -> None:
         """A worker is started in the place of one that ended."""
         if self._metrics is not None:
-            self._metrics.restarts.add()
+            self._metrics.restarts.increment()
 
     # ---- the event loop ----
 

@@ -11,7 +11,7 @@ from eidos.http_wire.messages import Response
 from eidos.server.error_responses import error_response
 from eidos.server.negotiation import accepts_gzip
 from eidos.server.representation import is_fresh
-from eidos.telemetry.trace_context import parse_parent
+from eidos.telemetry.trace_context import parse_traceparent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def common_headers(context: RequestContext) -> Headers:
     """The headers that tell a client which request was answered, and in which trace: the one that it named."""
     request = context.request
     id = ("X-Request-Id", request.id)
-    if context.span.recorded:
-        return (id, ("traceparent", context.span.context.headers()["traceparent"]))
+    if context.span.is_recording:
+        return (id, ("traceparent", context.span.context.to_headers()["traceparent"]))
     parent = request.headers.get("traceparent")
-    if parent is None or parse_parent(parent) is None:
+    if parent is None or parse_traceparent(parent) is None:
         return (id,)
     return (id, ("traceparent", parent.strip()))
 
@@ -60,7 +60,7 @@ def recovered(
     try:
         return answer(context)
     except Exception as fault:
-        metrics.recoveries.add()
+        metrics.recoveries.increment()
         request = context.request
         frames = _frames(fault.__traceback__)
         name = type(fault).__name__

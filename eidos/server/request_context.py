@@ -7,7 +7,7 @@ sockets, routes, sampling, nor where spans go. The transport makes a context for
 
 from __future__ import annotations
 
-from eidos.telemetry.spans import NOTHING, OFF, SERVER
+from eidos.telemetry.spans import INVALID_SPAN, NOOP_TRACER, SERVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,23 +36,23 @@ class RequestContext:
     def __init__(self, request: Request, deadline: Deadline) -> None:
         self.request: Final = request
         self.deadline: Final = deadline
-        self.span: Span = NOTHING
+        self.span: Span = INVALID_SPAN
         self.decision: Decision | None = None
 
     def start_span(self, tracer: Tracer) -> None:
         """Begin the span of the request, unless it has begun: a request can be looked at twice, at once and in a thread."""
-        if tracer is not OFF and self.span is NOTHING:
-            self.span = tracer.span("request", SERVER, self.request.headers, self.request.id)
+        if tracer is not NOOP_TRACER and self.span is INVALID_SPAN:
+            self.span = tracer.start_span("request", SERVER, self.request.headers, self.request.id)
 
     def end_span(self, response: Response) -> None:
         """End the span of the request with what became of it."""
         span = self.span
-        if span.recorded:
+        if span.is_recording:
             method = self.request.method[:10]
             span.name = f"{method} {response.route}".rstrip()
-            span.set("http.request.method", method)
-            span.set("http.route", response.route)
-            span.set("http.response.status_code", response.status)
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("http.route", response.route)
+            span.set_attribute("http.response.status_code", response.status)
             if response.status >= 500:
-                span.fail(str(response.status))
+                span.set_error(str(response.status))
             span.end()

@@ -10,8 +10,8 @@ import sys
 
 from eidos import __version__
 from eidos.telemetry import process_stats
-from eidos.telemetry.instruments import OTHER, BundleMetrics, RecipeMetrics, values
-from eidos.telemetry.metrics import Metrics
+from eidos.telemetry.instruments import OTHER, BundleMetrics, RecipeMetrics, label_values
+from eidos.telemetry.metrics import MetricRegistry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from eidos.http_wire.messages import Request, Response
     from eidos.server.access_log import AccessLog
-    from eidos.telemetry.metrics import Family
+    from eidos.telemetry.metrics import MetricFamily
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -44,9 +44,9 @@ class ServerMetrics:
         access_log: AccessLog | None = None,
         commit: str = "unknown",
     ) -> None:
-        self.metrics = metrics = Metrics()
+        self.metrics = metrics = MetricRegistry()
         self._routes, self._methods, self._statuses = frozenset(routes), frozenset(METHODS), {code: str(code) for code in STATUSES}
-        methods, templates = values(METHODS), values(routes)
+        methods, templates = label_values(METHODS), label_values(routes)
         python = ".".join(map(str, sys.version_info[:3]))
         self._info = metrics.gauge(
             "eidos_build_info", "Which build this is.", "max", version=(__version__,), commit=(commit,), python=(python,)
@@ -56,7 +56,7 @@ class ServerMetrics:
             "Requests answered.",
             method=methods,
             route=templates,
-            status=values(self._statuses.values()),
+            status=label_values(self._statuses.values()),
         )
         self.seconds = metrics.histogram(
             "eidos_http_request_duration_seconds",
@@ -79,39 +79,41 @@ class ServerMetrics:
         self.lost_spans = metrics.counter("eidos_trace_spans_lost_total", "Spans that nobody took in time.")
         self._tokens = tokens
         if tokens is not None:
-            metrics.also(self._token_family)
-        process_stats.watch(metrics, workers)
+            metrics.add_callback(self._token_family)
+        process_stats.register_process_metrics(metrics, workers)
         self._access_log = access_log
         if access_log is not None:
             access_log.lost = self.lost_lines
-        metrics.seal(workers + 1 if workers else 1)
+        metrics.allocate_slots(workers + 1 if workers else 1)
         self._initialize()
 
     def use(self, slot: int) -> None:
         """Count into ``slot`` from now on: after a fork."""
-        self.metrics.use(slot)
+        self.metrics.use_slot(slot)
         self._initialize()
 
     def forget(self, slot: int) -> None:
         """The worker of ``slot`` has exited: its gauges are 0 now."""
-        self.metrics.forget(slot)
+        self.metrics.release_slot(slot)
 
     def _initialize(self) -> None:
-        key = next(iter(self._info.at))
+        key = next(iter(self._info.offsets))
         self._info.set(1, *key)
         for gauge in (self.in_flight, self.connections, self.queue):
             gauge.set(0)
 
-    def _token_family(self) -> Iterator[Family]:
-        from eidos.telemetry.metrics import Family
+    def _token_family(self) -> Iterator[MetricFamily]:
+        from eidos.telemetry.metrics import MetricFamily
 
         if self._tokens is not None:
             left = max(0.0, self._tokens())
-            yield Family("eidos_rate_limit_tokens", "gauge", "Requests that the global limit would let through now.", (("", (), left),))
+            yield MetricFamily(
+                "eidos_rate_limit_tokens", "gauge", "Requests that the global limit would let through now.", (("", (), left),)
+            )
 
     def text(self) -> str:
         """The body of ``/metrics``; its type is ``telemetry.metrics.CONTENT_TYPE``."""
-        return self.metrics.text()
+        return self.metrics.render_text()
 
     def on_response(
         self,
@@ -132,7 +134,7 @@ class ServerMetrics:
         route, status = response.route, response.status
         if route not in self._routes:
             route = OTHER
-        self.requests.add(method, route, self._statuses.get(status, OTHER))
+        self.requests.increment(method, route, self._statuses.get(status, OTHER))
         self.seconds.observe(seconds, method, route)
         access_log = self._access_log
         level = access_log.level(route, status) if access_log is not None else ""

@@ -1,6 +1,6 @@
-"""What a run tells of itself: metrics and traces.
+"""Telemetry: metrics and traces of a run, of the server and of the one-shot commands.
 
-Knows the forms in which others read them and the names of what both doors count; must not know how any of it comes about.
+Knows the formats of Prometheus and OpenTelemetry and the names of what is measured; must not know how any of it is done.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
-"""Numbers about a run: counters, gauges and histograms, and the text in which Prometheus reads them.
+"""Metrics: counters, gauges and histograms, shared by processes and rendered for Prometheus.
 
-Knows the text format 0.0.4 (Prometheus documentation, "Exposition formats") and how processes share the numbers; must not know
-what is counted.
+Knows the text format 0.0.4 (Prometheus documentation, "Exposition formats") and how processes share the values; must not know what is
+counted.
 
-All numbers lie in one anonymous shared mapping, made before the processes fork: a row of doubles, a *slot*, for each process, so
-that no two processes ever write the same cell and nothing is locked between them. Whoever is asked reads the rows of all and adds
-them up. A process that takes the place of a dead one takes its slot, so a counter never goes back. An aligned double is written
-in one store, so a reader sees the old number or the new one. Between the threads of one process stands a lock.
+All values are in one anonymous shared mapping that is made before the processes fork: a row of doubles, a *slot*, for each process, so
+that no two processes ever write the same cell and no lock between them is needed. The process that is scraped reads all rows and adds
+them up. A process that replaces a dead one gets its slot, so a counter never goes back. An aligned double is written in one store, so a
+reader sees the old value or the new one. The threads of a process share a lock.
 
-Every label has its values when it is declared, none of them said by a client: what is shared cannot grow, and neither can the text.
+The values of every label are declared in advance, none of them by a client: neither the mapping nor the text can grow.
 
->>> metrics = Metrics()
+>>> metrics = MetricRegistry()
 >>> hits = metrics.counter("hits_total", "Answers that were there already.", kind=("recipe", "page"))
->>> metrics.seal(2)
->>> hits.add("recipe")
->>> metrics.use(1)
->>> hits.add("recipe", by=2)
->>> print(metrics.text(), end="")
+>>> metrics.allocate_slots(2)
+>>> hits.increment("recipe")
+>>> metrics.use_slot(1)
+>>> hits.increment("recipe", amount=2)
+>>> print(metrics.render_text(), end="")
 # HELP hits_total Answers that were there already.
 # TYPE hits_total counter
 hits_total{kind="recipe"} 3
@@ -36,25 +36,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-#: What the text says of itself to a scraper.
+#: The media type of the text.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Seconds: a request from memory takes well below a millisecond, a long one ends with the deadline. Between two of them Prometheus can
-#: only guess, so those at which the server has an objective and an alert are among them, 0.1 and 0.2.
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: Buckets in seconds: a request from memory takes well below a millisecond, a long one ends at the deadline. Prometheus interpolates
+#: between two of them, so 0.1 and 0.2 are among them, at which the server has an objective and an alert.
+DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-#: What no gauge has been set to.
-UNSET = float("nan")
+#: The value of a gauge that was not set.
+NAN = float("nan")
 
-#: Cells at the end of a slot: the process that writes it, and the highest processor time that it has told.
-_PID, _HIGHEST, _OWN = -1, -2, 2
+#: Cells at the end of a slot: the id of its process, and the largest processor time that it has reported.
+_PID, _MAXIMUM, _RESERVED = -1, -2, 2
 
 #: A slot is a multiple of this many doubles: a cache line of 64 bytes, so that processes do not slow one another down.
-_LINE = 8
+_CACHE_LINE = 8
 
 
-class Family(Record):
-    """One metric as it is read: ``kind`` counter, gauge or histogram, and for each series its ending, labels and number."""
+class MetricFamily(Record):
+    """One metric, collected: ``kind`` is counter, gauge or histogram; a sample has a suffix of the name, labels and a value."""
 
     name: str
     kind: str
@@ -63,7 +63,7 @@ class Family(Record):
 
 
 class _Metric:
-    """What counters, gauges and histograms share: a name, labels, and where their cells begin in a slot."""
+    """Base of counters, gauges and histograms: a name, labels, and the offset of its cells in a slot."""
 
     kind = "counter"
     width = 1
@@ -72,218 +72,215 @@ class _Metric:
         self.name = name
         self.help = help
         self.start = start
-        self.keys: list[tuple[str, ...]] = [()]
+        self.series: list[tuple[str, ...]] = [()]
         for values in labels.values():
-            self.keys = [(*key, value) for key in self.keys for value in values]
+            self.series = [(*key, value) for key in self.series for value in values]
         self.labels = tuple(labels)
         self.cells: Any = None
         self.lock: Any = None
-        self.at: dict[tuple[str, ...], int] = {}
+        self.offsets: dict[tuple[str, ...], int] = {}
 
-    def place(self) -> int:
-        """Give each series its cells; where the next metric may begin."""
-        self.at = {key: self.start + index * self.width for index, key in enumerate(self.keys)}
-        return self.start + len(self.keys) * self.width
+    def allocate(self) -> int:
+        """Assign cells to each series; the offset of the next metric."""
+        self.offsets = {key: self.start + index * self.width for index, key in enumerate(self.series)}
+        return self.start + len(self.series) * self.width
 
-    def where(self, values: tuple[str, ...]) -> int:
-        """The first cell of a series; ValueError for a value that was not declared."""
+    def cell_index(self, values: tuple[str, ...]) -> int:
+        """The first cell of a series; ValueError for a label value that was not declared."""
         try:
-            return self.at[values]
+            return self.offsets[values]
         except (KeyError, TypeError):
             raise ValueError(f"{self.name} has no series {values!r} of {self.labels!r}") from None
 
-    def pairs(self, key: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        """The labels of a series and their values."""
+    def label_pairs(self, key: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """Labels and values of a series."""
         return tuple(zip(self.labels, key))
 
-    def read(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> Family:
-        """The metric, from the sums of all slots or from the slots themselves."""
+    def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
+        """The metric, from the sum of all slots or from the rows of each."""
         raise NotImplementedError
 
 
 class Counter(_Metric):
-    """What only grows. Its series are there from the start; those of several labels once they have counted something."""
+    """A value that only grows. Its series exist from the start; those with several labels once they are above zero."""
 
-    def add(self, *values: str, by: float = 1.0) -> None:
-        """Count ``by`` more; ``values`` are those of the labels, in the order of their declaration."""
-        at = self.where(values)
+    def increment(self, *values: str, amount: float = 1.0) -> None:
+        """Add ``amount``; ``values`` are those of the labels, in the order of their declaration."""
+        at = self.cell_index(values)
         with self.lock:
-            self.cells[at] += by
+            self.cells[at] += amount
 
-    def read(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> Family:
-        """The sums."""
-        shown = [(key, total[at]) for key, at in self.at.items() if len(self.labels) < 2 or total[at]]
-        return Family(self.name, self.kind, self.help, tuple(("", self.pairs(key), value) for key, value in shown))
+    def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
+        """The sums over all slots."""
+        shown = [(key, total[at]) for key, at in self.offsets.items() if len(self.labels) < 2 or total[at]]
+        return MetricFamily(self.name, self.kind, self.help, tuple(("", self.label_pairs(key), value) for key, value in shown))
 
 
 class Gauge(_Metric):
-    """What goes up and down. ``how`` says what several processes make together: their sum, or the highest (max).
-
-    What was not set is not a number, the one thing that differs from itself. A series is there once it was set.
-    """
+    """A value that goes up and down. ``aggregation`` of several processes is ``sum`` or ``max``. A series exists once it was set."""
 
     kind = "gauge"
 
-    def __init__(self, name: str, help: str, labels: dict[str, tuple[str, ...]], start: int, how: str) -> None:
+    def __init__(self, name: str, help: str, labels: dict[str, tuple[str, ...]], start: int, aggregation: str) -> None:
         super().__init__(name, help, labels, start)
-        if how not in ("sum", "max"):
-            raise ValueError(f"{name}: processes make together their sum or their max, not {how!r}")
-        self.how = how
+        if aggregation not in ("sum", "max"):
+            raise ValueError(f"{name}: processes make together their sum or their max, not {aggregation!r}")
+        self.aggregation = aggregation
 
     def set(self, value: float, *values: str) -> None:
-        """It is ``value`` now, as far as this process knows."""
-        at = self.where(values)
+        """Set this process's value."""
+        at = self.cell_index(values)
         self.cells[at] = value
 
-    def read(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> Family:
-        """What the processes make together."""
+    def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
+        """The aggregate over all slots."""
         samples = []
-        for key, at in self.at.items():
-            known = [row[at] for row in rows if row[at] == row[at]]
-            if known:
-                samples.append(("", self.pairs(key), sum(known) if self.how == "sum" else max(known)))
-        return Family(self.name, self.kind, self.help, tuple(samples))
+        for key, at in self.offsets.items():
+            values = [row[at] for row in rows if row[at] == row[at]]  # NaN differs from itself
+            if values:
+                samples.append(("", self.label_pairs(key), sum(values) if self.aggregation == "sum" else max(values)))
+        return MetricFamily(self.name, self.kind, self.help, tuple(samples))
 
 
 class Histogram(_Metric):
-    """How often something took how long; ``bounds`` are the upper ends of the buckets, in order, without infinity."""
+    """A distribution of values; ``buckets`` are upper bounds, ascending, without infinity."""
 
     kind = "histogram"
 
-    def __init__(self, name: str, help: str, labels: dict[str, tuple[str, ...]], start: int, bounds: tuple[float, ...]) -> None:
+    def __init__(self, name: str, help: str, labels: dict[str, tuple[str, ...]], start: int, buckets: tuple[float, ...]) -> None:
         super().__init__(name, help, labels, start)
-        self.bounds = bounds
-        self.width = len(bounds) + 2
+        self.buckets = buckets
+        self.width = len(buckets) + 2
 
     def observe(self, value: float, *values: str) -> None:
-        """It was ``value`` once more (seconds, mostly)."""
-        at = self.where(values)
-        bucket = at + bisect_left(self.bounds, value)
+        """Count one value."""
+        at = self.cell_index(values)
+        bucket = at + bisect_left(self.buckets, value)
         with self.lock:
             self.cells[bucket] += 1.0
             self.cells[at + self.width - 1] += value
 
-    def read(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> Family:
-        """Cumulative buckets, sum and count; the count is that of the buckets, so they agree whenever they are read."""
+    def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
+        """Cumulative buckets, sum and count; the count is that of the buckets, so they agree whenever they are collected."""
         samples = []
-        ends = [*(_number(bound) for bound in self.bounds), "+Inf"]
-        for key, at in self.at.items():
+        ends = [*(_format_number(bound) for bound in self.buckets), "+Inf"]
+        for key, at in self.offsets.items():
             cells = total[at : at + self.width]
             if self.labels and not any(cells[:-1]):
                 continue
-            pairs, count = self.pairs(key), 0.0
+            pairs, count = self.label_pairs(key), 0.0
             for end, cell in zip(ends, cells):
                 count += cell
                 samples.append(("_bucket", (*pairs, ("le", end)), count))
             samples += [("_sum", pairs, cells[-1]), ("_count", pairs, count)]
-        return Family(self.name, self.kind, self.help, tuple(samples))
+        return MetricFamily(self.name, self.kind, self.help, tuple(samples))
 
 
-class Metrics:
-    """All metrics of a program. Declare them, :meth:`seal` them, fork, and :meth:`use` a slot in each process."""
+class MetricRegistry:
+    """All metrics of a program. Declare them, :meth:`allocate_slots`, fork, and :meth:`use_slot` in each process."""
 
     def __init__(self) -> None:
-        self._all: dict[str, _Metric] = {}
-        self._others: list[Callable[[], Iterable[Family]]] = []
-        self._end = 0
+        self._metrics: dict[str, _Metric] = {}
+        self._callbacks: list[Callable[[], Iterable[MetricFamily]]] = []
+        self._cell_count = 0
         self._slots: list[Any] = []
         self.owner = 0
 
     def counter(self, name: str, help: str, **labels: tuple[str, ...]) -> Counter:
         """Declare a counter; its name ends in ``_total``."""
-        metric = Counter(name, help, labels, self._end)
+        metric = Counter(name, help, labels, self._cell_count)
         self._declare(metric)
         return metric
 
-    def gauge(self, name: str, help: str, how: str = "sum", **labels: tuple[str, ...]) -> Gauge:
-        """Declare a gauge; ``how`` is ``sum`` or ``max``."""
-        metric = Gauge(name, help, labels, self._end, how)
+    def gauge(self, name: str, help: str, aggregation: str = "sum", **labels: tuple[str, ...]) -> Gauge:
+        """Declare a gauge; ``aggregation`` is ``sum`` or ``max``."""
+        metric = Gauge(name, help, labels, self._cell_count, aggregation)
         self._declare(metric)
         return metric
 
-    def histogram(self, name: str, help: str, bounds: tuple[float, ...] = SECONDS, **labels: tuple[str, ...]) -> Histogram:
+    def histogram(self, name: str, help: str, buckets: tuple[float, ...] = DURATION_BUCKETS_S, **labels: tuple[str, ...]) -> Histogram:
         """Declare a histogram."""
-        metric = Histogram(name, help, labels, self._end, bounds)
+        metric = Histogram(name, help, labels, self._cell_count, buckets)
         self._declare(metric)
         return metric
 
-    def also(self, read: Callable[[], Iterable[Family]]) -> None:
-        """Ask ``read`` for more whenever the text is made: what others count already."""
-        self._others.append(read)
+    def add_callback(self, callback: Callable[[], Iterable[MetricFamily]]) -> None:
+        """Call ``callback`` at each collection for metrics that are counted elsewhere."""
+        self._callbacks.append(callback)
 
     def _declare(self, metric: _Metric) -> None:
-        if self._slots or metric.name in self._all:
+        if self._slots or metric.name in self._metrics:
             raise ValueError(f"{metric.name} is declared twice, or too late")
-        self._all[metric.name] = metric
-        self._end = metric.place()
+        self._metrics[metric.name] = metric
+        self._cell_count = metric.allocate()
 
-    def seal(self, slots: int = 1) -> None:
-        """Make room for ``slots`` processes and let this one use the first. Again, before anything is forked: all begins at nothing."""
+    def allocate_slots(self, count: int = 1) -> None:
+        """Allocate a slot for each of ``count`` processes and use the first. Called again, before a fork, it resets every value."""
         import mmap
 
-        stride = -(-(self._end + _OWN) // _LINE) * _LINE
-        # Not closed: it lasts as long as the process, and the views keep it.
-        cells = memoryview(mmap.mmap(-1, stride * 8 * slots)).cast("d")
-        self._slots = [cells[index * stride : (index + 1) * stride] for index in range(slots)]
+        stride = -(-(self._cell_count + _RESERVED) // _CACHE_LINE) * _CACHE_LINE
+        # Never closed: the views need it for as long as the process lives.
+        cells = memoryview(mmap.mmap(-1, stride * 8 * count)).cast("d")
+        self._slots = [cells[index * stride : (index + 1) * stride] for index in range(count)]
         self.owner = os.getpid()
-        for index in range(slots):
-            self.forget(index)
-        self.use(0)
+        for index in range(count):
+            self.release_slot(index)
+        self.use_slot(0)
 
-    def use(self, slot: int) -> None:
-        """Let this process write into ``slot`` from now on: what it counted stays, its gauges begin anew."""
+    def use_slot(self, slot: int) -> None:
+        """Let this process write to ``slot`` from now on: its counters continue, its gauges are unset."""
         pid = os.getpid()
-        for index in {slot, *(index for index, user in enumerate(self.processes()) if user == pid)}:
-            self.forget(index)
+        for index in {slot, *(index for index, user in enumerate(self.slot_pids()) if user == pid)}:
+            self.release_slot(index)
         cells, lock = self._slots[slot], RLock()
         cells[_PID] = pid
-        for metric in self._all.values():
+        for metric in self._metrics.values():
             metric.cells, metric.lock = cells, lock
-        self._own = cells
+        self._own_cells = cells
 
-    def forget(self, slot: int) -> None:
-        """The process of ``slot`` is gone: what it counted stays, its gauges do not."""
+    def release_slot(self, slot: int) -> None:
+        """Mark the process of ``slot`` as dead: its counters stay, its gauges are unset."""
         cells = self._slots[slot]
         cells[_PID] = 0
-        for metric in self._all.values():
+        for metric in self._metrics.values():
             if isinstance(metric, Gauge):
-                for at in metric.at.values():
-                    cells[at] = UNSET
+                for at in metric.offsets.values():
+                    cells[at] = NAN
 
-    def processes(self) -> list[int]:
-        """The process of each slot, by number; 0 for one that nobody uses."""
+    def slot_pids(self) -> list[int]:
+        """The process id of each slot; 0 for one that is not in use."""
         return [int(cells[_PID]) for cells in self._slots]
 
-    def highest(self, value: float) -> float:
-        """The highest ``value`` that any process has told here: a sum over processes must not shrink when one of them ends."""
-        self._own[_HIGHEST] = max(value, self._own[_HIGHEST])
-        return float(max(cells[_HIGHEST] for cells in self._slots))
+    def shared_maximum(self, value: float) -> float:
+        """The largest ``value`` that any process has passed here: a sum over processes must not shrink when one of them exits."""
+        self._own_cells[_MAXIMUM] = max(value, self._own_cells[_MAXIMUM])
+        return float(max(cells[_MAXIMUM] for cells in self._slots))
 
-    def families(self) -> list[Family]:
-        """Every metric that has a series, read now."""
+    def collect(self) -> list[MetricFamily]:
+        """Every metric that has a sample now."""
         rows = [cells.tolist() for cells in self._slots]
         total = rows[0] if len(rows) == 1 else [sum(column) for column in zip(*rows)]
-        found = [metric.read(total, rows) for metric in self._all.values()]
-        for read in self._others:
-            found.extend(read())
-        return [family for family in found if family.samples]
+        families = [metric.collect(total, rows) for metric in self._metrics.values()]
+        for callback in self._callbacks:
+            families.extend(callback())
+        return [family for family in families if family.samples]
 
-    def text(self) -> str:
+    def render_text(self) -> str:
         """Everything in the text format 0.0.4."""
         lines = []
-        for family in self.families():
+        for family in self.collect():
             name = family.name
-            lines.append(f"# HELP {name} {_escaped(family.help)}\n# TYPE {name} {family.kind}\n")
-            for ending, pairs, value in family.samples:
-                labels = ",".join(f'{label}="{_quoted(said)}"' for label, said in pairs)
-                lines.append(f"{name}{ending}{'{' + labels + '}' if labels else ''} {_number(value)}\n")
+            lines.append(f"# HELP {name} {_escape_help(family.help)}\n# TYPE {name} {family.kind}\n")
+            for suffix, pairs, value in family.samples:
+                labels = ",".join(f'{label}="{_escape_label(text)}"' for label, text in pairs)
+                lines.append(f"{name}{suffix}{'{' + labels + '}' if labels else ''} {_format_number(value)}\n")
         return "".join(lines)
 
 
-def _number(value: float) -> str:
-    """A number as Go reads it: no needless ``.0``, every bit kept.
+def _format_number(value: float) -> str:
+    """A number as Go reads it: exact, without a needless ``.0``.
 
-    >>> _number(3.0), _number(0.0025), _number(1e300), _number(float("inf"))
+    >>> _format_number(3.0), _format_number(0.0025), _format_number(1e300), _format_number(float("inf"))
     ('3', '0.0025', '1e+300', '+Inf')
     """
     if value != value:  # noqa: PLR0124 - that is what NaN is
@@ -293,9 +290,9 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
-def _escaped(text: str) -> str:
+def _escape_help(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _quoted(text: str) -> str:
-    return _escaped(text).replace('"', '\\"')
+def _escape_label(text: str) -> str:
+    return _escape_help(text).replace('"', '\\"')

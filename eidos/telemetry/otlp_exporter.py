@@ -1,9 +1,9 @@
-"""Spans on their way to a collector: OTLP over HTTP, as JSON.
+"""Exports spans with OTLP over HTTP, as JSON.
 
 Knows the protocol (OpenTelemetry, "OTLP Specification", OTLP/HTTP, JSON Protobuf Encoding: ids in hexadecimal, 64-bit integers as strings,
-names in lowerCamelCase) and the variables that say where to; must not know what the spans tell. A span that ended goes into a bounded
-queue, and a thread sends what is there every few seconds: nobody who works ever waits for a collector, and one that is gone costs spans,
-which are counted, and nothing else.
+names in lowerCamelCase) and the variables that configure it; must not know what the spans are about. A span that ended goes into a bounded
+queue, and a thread sends the queue every few seconds: a request never waits for a collector, and one that is down costs spans, which are
+counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.process.thread_pool import Future
-    from eidos.telemetry.spans import Span, Value
+    from eidos.telemetry.spans import AttributeValue, Span
 
-#: Spans that wait at most, and that go in one request; seconds between requests.
-QUEUE, BATCH, PERIOD = 2048, 512, 5.0
+#: Spans in the queue, and in one request, at most; seconds between requests.
+MAX_QUEUE_SIZE, MAX_BATCH_SIZE, INTERVAL_S = 2048, 512, 5.0
 
-#: Seconds for one export with all its attempts, unless ``OTEL_EXPORTER_OTLP_TIMEOUT`` says otherwise.
-TIMEOUT = 10.0
+#: Seconds for one export with all its attempts; ``OTEL_EXPORTER_OTLP_TIMEOUT`` overrides it.
+TIMEOUT_S = 10.0
 
-#: Statuses that may be otherwise in a moment (OTLP/HTTP, "Retryable Response Codes").
-AGAIN = frozenset({429, 502, 503, 504})
+#: OTLP/HTTP, "Retryable Response Codes".
+RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
-#: Bytes of an answer that are read.
-ANSWER_LIMIT = 1 << 20
+#: Bytes of a response that are read.
+RESPONSE_LIMIT = 1 << 20
 
 
-def open_exporter(environ: Mapping[str, str], service: str, lost: Callable[[int], object]) -> Exporter:
-    """An exporter as ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_SERVICE_NAME`` say; InvalidInput for a place that is none."""
+def exporter_from_environment(environ: Mapping[str, str], service: str, on_dropped: Callable[[int], object]) -> SpanExporter:
+    """The exporter that ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_SERVICE_NAME`` configure; InvalidInput for an invalid endpoint."""
     url = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
     variable = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
     if not url:
@@ -54,80 +54,82 @@ def open_exporter(environ: Mapping[str, str], service: str, lost: Callable[[int]
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/json"
     if protocol != "http/json":
         log.warn(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not spoken; traces are sent as http/json")
-    said = environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-    attributes = _pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""), "OTEL_RESOURCE_ATTRIBUTES")
-    named = environ.get("OTEL_SERVICE_NAME", "").strip() or attributes.get("service.name") or service
+    headers = environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+    attributes = _parse_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""), "OTEL_RESOURCE_ATTRIBUTES")
+    service = environ.get("OTEL_SERVICE_NAME", "").strip() or attributes.get("service.name") or service
     # The three of an SDK go together (semantic conventions, "Telemetry SDK").
     sdk = {"telemetry.sdk.name": "eidos.telemetry", "telemetry.sdk.language": "python", "telemetry.sdk.version": __version__}
-    attributes.update({"service.name": named, "service.version": __version__, **sdk})
-    return Exporter(url, _pairs(said, "OTEL_EXPORTER_OTLP_HEADERS"), _timeout(environ), attributes, lost)
+    attributes.update({"service.name": service, "service.version": __version__, **sdk})
+    return SpanExporter(
+        url, _parse_pairs(headers, "OTEL_EXPORTER_OTLP_HEADERS"), _timeout_from_environment(environ), attributes, on_dropped
+    )
 
 
-def _timeout(environ: Mapping[str, str]) -> float:
-    """Milliseconds, in seconds."""
-    said = (environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", "")).strip()
-    if not said:
-        return TIMEOUT
-    if not (said.isascii() and said.isdigit() and 0 < int(said[:10]) <= 600_000):
-        log.warn(f"OTEL_EXPORTER_OTLP_TIMEOUT: {said!r} is no number of milliseconds; {TIMEOUT * 1000:.0f} is taken")
-        return TIMEOUT
-    return int(said) / 1000
+def _timeout_from_environment(environ: Mapping[str, str]) -> float:
+    """The timeout in seconds; the variable has milliseconds."""
+    text = (environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", "")).strip()
+    if not text:
+        return TIMEOUT_S
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= 600_000):
+        log.warn(f"OTEL_EXPORTER_OTLP_TIMEOUT: {text!r} is no number of milliseconds; {TIMEOUT_S * 1000:.0f} is taken")
+        return TIMEOUT_S
+    return int(text) / 1000
 
 
-def _pairs(text: str, variable: str) -> dict[str, str]:
-    """``key=value,key2=value2``, percent-encoded (W3C Baggage without properties); a value is never shown: it may be a password."""
+def _parse_pairs(text: str, variable: str) -> dict[str, str]:
+    """Parse ``key=value,key2=value2``, percent-encoded (W3C Baggage without properties); a value is never logged: it may be a password."""
     from urllib.parse import unquote
 
-    found = {}
+    pairs = {}
     for number, pair in enumerate(filter(None, (pair.strip() for pair in text.split(","))), 1):
         key, equals, value = pair.partition("=")
         key, value = key.strip(), unquote(value.strip())
         if equals and key and value.isascii() and value.isprintable() and all(char.isalnum() or char in "-._" for char in key):
-            found[key] = value
+            pairs[key] = value
         else:
             log.warn(f"{variable}: entry {number} is not key=value, and is left out")
-    return found
+    return pairs
 
 
-class Exporter:
-    """Takes spans and sends them. ``lost`` hears how many were not, in the thread that sends."""
+class SpanExporter:
+    """Queues spans and exports them in batches. ``on_dropped`` gets the number of those that were not, in the exporting thread."""
 
     def __init__(
         self,
         url: str,
         headers: Mapping[str, str],
-        timeout: float,
-        resource: Mapping[str, Value],
-        lost: Callable[[int], object] = lambda _: None,
-        period: float = PERIOD,
+        timeout_s: float,
+        resource: Mapping[str, AttributeValue],
+        on_dropped: Callable[[int], object] = lambda _: None,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         self.url = url
         self._headers = {**headers, "Content-Type": "application/json"}
-        self._timeout = timeout
+        self._timeout_s = timeout_s
         self._resource = dict(resource)
-        self._lost = lost
-        self._period = period
+        self._on_dropped = on_dropped
+        self._interval_s = interval_s
         self._queue: deque[Span] = deque()
         self._lock = allocate_lock()
-        self._over = 0
+        self._dropped = 0
         self._circuit = Circuit(client.parse_url(url).origin, time.monotonic)
         self._failing = False
         self._sending: Future[None] | None = None
         self._wake: threading.Event | None = None
-        self._end: float | None = None
+        self._shutdown_at: float | None = None
 
-    def put(self, span: Span) -> None:
-        """Take a span that ended; when too many wait already, it is lost."""
-        if len(self._queue) >= QUEUE:
+    def enqueue(self, span: Span) -> None:
+        """Queue a span that ended; it is dropped when the queue is full."""
+        if len(self._queue) >= MAX_QUEUE_SIZE:
             with self._lock:
-                self._over += 1
+                self._dropped += 1
             return
         self._queue.append(span)
-        if self._wake is not None and len(self._queue) == BATCH:
+        if self._wake is not None and len(self._queue) == MAX_BATCH_SIZE:
             self._wake.set()
 
     def start(self) -> None:
-        """Send from a thread of this process; what was taken before a fork belongs to the parent."""
+        """Export from a thread of this process; spans from before a fork belong to the parent."""
         import threading
 
         from eidos.process.thread_pool import start_thread
@@ -136,9 +138,9 @@ class Exporter:
         self._wake = threading.Event()
         self._sending = start_thread(self._run, "otlp")
 
-    def close(self, timeout: float) -> None:
-        """Send what waits, in at most ``timeout`` seconds. A thread that is not back by then is left behind: it is a daemon."""
-        self._end = time.monotonic() + timeout
+    def shutdown(self, timeout_s: float) -> None:
+        """Export the queue within ``timeout_s``. A thread that has not ended by then is abandoned: it is a daemon."""
+        self._shutdown_at = time.monotonic() + timeout_s
         if self._sending is None or self._wake is None:
             self._send_all()
         else:
@@ -146,44 +148,44 @@ class Exporter:
 
             self._wake.set()
             try:
-                wait_for(self._sending, timeout)
+                wait_for(self._sending, timeout_s)
             except TimeoutError:
                 pass
         with self._lock:
-            self._over += len(self._queue)
+            self._dropped += len(self._queue)
         if self._sending is None or self._sending.done():
             self._queue.clear()
-        self._report()
+        self._report_dropped()
 
     def _run(self) -> None:
         assert self._wake is not None
         last = False
         while not last:
-            if self._end is None:
-                self._wake.wait(self._period)
-            last = self._end is not None  # and once more: something may have come while the batch before was sent
+            if self._shutdown_at is None:
+                self._wake.wait(self._interval_s)
+            last = self._shutdown_at is not None  # once more: a span may have ended while the previous batch was sent
             if not last:
                 self._wake.clear()
-            self._report()
+            self._report_dropped()
             if not self._circuit.is_open:
                 self._send_all()
 
-    def _report(self) -> None:
-        """Tell of spans that did not fit: here, and not where a request waits for it."""
+    def _report_dropped(self) -> None:
+        """Report spans that did not fit into the queue: here, not in the thread of a request."""
         with self._lock:
-            over, self._over = self._over, 0
-        if over:
-            self._lost(over)
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._on_dropped(dropped)
 
     def _send_all(self) -> None:
         while self._queue:
             batch: list[Span] = []
-            while self._queue and len(batch) < BATCH:
+            while self._queue and len(batch) < MAX_BATCH_SIZE:
                 batch.append(self._queue.popleft())
             try:
                 self._send(batch)
             except EidosError as fault:
-                self._lost(len(batch))
+                self._on_dropped(len(batch))
                 say = log.debug if self._failing else log.warn
                 self._failing = True
                 say(f"traces could not be sent: {fault.message}", spans=len(batch), hint=fault.hint)
@@ -193,10 +195,10 @@ class Exporter:
                 self._failing = False
 
     def _send(self, batch: Sequence[Span]) -> None:
-        body = encode(batch, self._resource)
-        deadline = time.monotonic() + self._timeout
-        if self._end is not None:
-            deadline = min(deadline, self._end)
+        body = encode_spans(batch, self._resource)
+        deadline = time.monotonic() + self._timeout_s
+        if self._shutdown_at is not None:
+            deadline = min(deadline, self._shutdown_at)
         call(
             lambda: self._attempt(body, deadline),
             clock=time.monotonic,
@@ -208,19 +210,19 @@ class Exporter:
         )
 
     def _sleep(self, seconds: float) -> None:
-        """Wait; when the program ends meanwhile, only if there is time for it."""
+        """Sleep; raises Timeout when the program shuts down and has no time for that."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self._end is not None and until >= self._end:
+            if self._shutdown_at is not None and until >= self._shutdown_at:
                 raise Timeout("the program ends")
-            if self._wake is None or self._end is not None:
+            if self._wake is None or self._shutdown_at is not None:
                 time.sleep(left)
-            elif self._wake.wait(left) and self._end is None:
+            elif self._wake.wait(left) and self._shutdown_at is None:
                 self._wake.clear()
 
     def _attempt(self, body: bytes, deadline: float) -> None:
         try:
-            answer = client.request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=ANSWER_LIMIT)
+            answer = client.request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=RESPONSE_LIMIT)
         except client.Unanswered as fault:
             raise Failed(fault, again=fault.passing) from fault
         except Timeout as fault:
@@ -228,25 +230,25 @@ class Exporter:
         if not 200 <= answer.status < 300:
             refused = Unavailable(f"{answer.url.origin}: the collector answers {answer.status}")
             after = retry_after(answer.headers.get("retry-after"), time.time())
-            raise Failed(refused, after, answer.status == 429, again=answer.status in AGAIN)
-        self._partly(answer.body)
+            raise Failed(refused, after, answer.status == 429, again=answer.status in RETRYABLE_STATUSES)
+        self._count_rejected(answer.body)
 
-    def _partly(self, body: bytes) -> None:
-        """Count what the collector says it did not take (``ExportTracePartialSuccess``)."""
+    def _count_rejected(self, body: bytes) -> None:
+        """Count the spans that the collector rejected (``ExportTracePartialSuccess``)."""
         import json
 
         try:
             partial = json.loads(body)["partialSuccess"]
             rejected = int(partial.get("rejectedSpans", 0))
             why = log.printable(str(partial.get("errorMessage", "")))[:200]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # nothing is said, or nothing that can be read
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # complete success, or an unknown body
             return
         if rejected > 0:
-            self._lost(rejected)
+            self._on_dropped(rejected)
             log.warn(f"the collector refused {rejected} spans: {why}")
 
 
-def encode(spans: Sequence[Span], resource: Mapping[str, Value]) -> bytes:
+def encode_spans(spans: Sequence[Span], resource: Mapping[str, AttributeValue]) -> bytes:
     """An ``ExportTraceServiceRequest``."""
     import json
 
@@ -258,12 +260,12 @@ def encode(spans: Sequence[Span], resource: Mapping[str, Value]) -> bytes:
 def _span(span: Span) -> dict[str, Any]:
     context = span.context
     tree: dict[str, Any] = {"traceId": context.trace_id, "spanId": context.span_id}
-    if context.state:
-        tree["traceState"] = context.state
+    if context.trace_state:
+        tree["traceState"] = context.trace_state
     if span.parent_id:
         tree["parentSpanId"] = span.parent_id
     # Bits 8 and 9 say whether the parent was remote, and that this is known (``SpanFlags``).
-    tree["flags"] = 1 | 0x100 | (0x200 if span.remote else 0)
+    tree["flags"] = 1 | 0x100 | (0x200 if span.has_remote_parent else 0)
     tree.update(name=span.name, kind=span.kind, startTimeUnixNano=str(span.start_ns), endTimeUnixNano=str(span.end_ns))
     tree["attributes"] = _attributes(span.attributes)
     if span.error:
@@ -271,11 +273,11 @@ def _span(span: Span) -> dict[str, Any]:
     return tree
 
 
-def _attributes(values: Mapping[str, Value]) -> list[dict[str, Any]]:
+def _attributes(values: Mapping[str, AttributeValue]) -> list[dict[str, Any]]:
     return [{"key": key, "value": _value(value)} for key, value in values.items()]
 
 
-def _value(value: Value) -> dict[str, Any]:
+def _value(value: AttributeValue) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):

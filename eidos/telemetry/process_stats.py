@@ -1,10 +1,10 @@
-"""What the processes of a program cost: processor time, memory, descriptors, from ``/proc``.
+"""Process metrics from ``/proc``: processor time, memory, descriptors.
 
-Knows ``proc(5)`` and the names that Prometheus' client libraries give (documentation, "Writing client libraries", process metrics);
-must not know what the processes do.
+Knows ``proc(5)`` and the names of Prometheus' client libraries (documentation, "Writing client libraries", process metrics); must not
+know what the processes do.
 
-Several processes are one service, so processor time, memory and threads are summed over them (pages that they share count once in
-each: the truth is below the sum). Descriptors are those of the process with the most, because a limit holds for each process alone.
+Several processes are one service, so processor time, memory and threads are summed over them (a shared page counts once in each: the
+real usage is lower). Descriptors are those of the process with the most, because the limit is per process.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from __future__ import annotations
 import os
 
 from eidos.model.record import Record
-from eidos.telemetry.metrics import Family
+from eidos.telemetry.metrics import MetricFamily
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.telemetry.metrics import Metrics
+    from eidos.telemetry.metrics import MetricRegistry
 
 
-class Cost(Record):
-    """One process: seconds of processor time (``reaped``: of children that ended), bytes, threads, start in seconds since boot."""
+class ProcessStats(Record):
+    """One process: processor time (``children_cpu_s``: of children that were waited for), memory, threads, start after boot."""
 
-    seconds: float
-    reaped: float
-    virtual: float
-    resident: float
+    cpu_s: float
+    children_cpu_s: float
+    virtual_bytes: float
+    resident_bytes: float
     threads: float
-    start: float
+    start_s: float
 
 
-def cost(pid: int, proc: str = "/proc") -> Cost | None:
-    """What a process costs, or None when there is none, or it may not be looked at (``proc(5)``, ``/proc/pid/stat``)."""
+def read_process_stats(pid: int, proc: str = "/proc") -> ProcessStats | None:
+    """The statistics of a process, or None when it does not exist or may not be read (``proc(5)``, ``/proc/pid/stat``)."""
     try:
         with open(f"{proc}/{pid}/stat", "rb") as file:
             fields = file.read(4096).rpartition(b")")[2].split()
@@ -43,71 +43,68 @@ def cost(pid: int, proc: str = "/proc") -> Cost | None:
         return None
     tick = os.sysconf("SC_CLK_TCK")
     resident = pages * os.sysconf("SC_PAGE_SIZE")
-    return Cost((utime + stime) / tick, (cutime + cstime) / tick, float(virtual), float(resident), float(threads), start / tick)
+    return ProcessStats((utime + stime) / tick, (cutime + cstime) / tick, float(virtual), float(resident), float(threads), start / tick)
 
 
-def descriptors(pid: int, proc: str = "/proc") -> int | None:
-    """How many descriptors a process has open, or None when nobody may know."""
+def count_open_fds(pid: int, proc: str = "/proc") -> int | None:
+    """How many descriptors a process has open, or None when that may not be read."""
     folder = f"{proc}/{pid}/fd"
     try:
-        # Since Linux 6.2 the size of the folder is their number; listing thousands takes as long as a hundred requests.
+        # Since Linux 6.2 the size of the folder is their number; listing thousands takes as long as serving a hundred requests.
         return os.stat(folder).st_size or len(os.listdir(folder))
     except OSError:
         return None
 
 
-def most_descriptors() -> float | None:
-    """How many descriptors this process may have open, and so may those it forked; None when any number."""
+def fd_limit() -> float | None:
+    """How many descriptors this process and its forks may have open; None without a limit."""
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if limit == resource.RLIM_INFINITY else float(limit)
 
 
-def watch(metrics: Metrics, workers: int = 0) -> None:
-    """Add ``process_*`` of all processes of ``metrics`` to its text; with ``workers`` also the memory of the first so many slots."""
-    started = _boot()
+def register_process_metrics(metrics: MetricRegistry, workers: int = 0) -> None:
+    """Add ``process_*`` of all processes of ``metrics`` to its text, and the memory of each of the first ``workers`` slots."""
+    booted = _boot_time()
 
-    def read() -> Iterator[Family]:
-        # The parent first: what a child that ends meanwhile has used is missed then, rather than counted twice.
-        owner = cost(metrics.owner)
-        slots = metrics.processes()
-        by_pid = {pid: found for pid in slots if pid and pid != metrics.owner and (found := cost(pid)) is not None}
-        everybody = [*([owner] if owner else []), *by_pid.values()]
-        if not everybody:
+    def collect() -> Iterator[MetricFamily]:
+        # The parent is read first: the time of a child that exits meanwhile is then missed rather than counted twice.
+        owner = read_process_stats(metrics.owner)
+        slots = metrics.slot_pids()
+        by_pid = {pid: stats for pid in slots if pid and pid != metrics.owner and (stats := read_process_stats(pid)) is not None}
+        processes = [*([owner] if owner else []), *by_pid.values()]
+        if not processes:
             return
-        seconds = sum(found.seconds for found in everybody) + (owner.reaped if owner else 0.0)
-        yield _one("process_cpu_seconds_total", "counter", "Processor time of all processes.", metrics.highest(seconds))
-        yield _one("process_resident_memory_bytes", "gauge", "Memory of all processes, shared pages in each.", _sum(everybody, "resident"))
-        yield _one("process_virtual_memory_bytes", "gauge", "Address space of all processes.", _sum(everybody, "virtual"))
-        yield _one("process_threads", "gauge", "Threads of all processes.", _sum(everybody, "threads"))
-        if started is not None:
-            first = started + min(found.start for found in everybody)
-            yield _one("process_start_time_seconds", "gauge", "When the first process began, since 1970.", first)
-        opened = [count for pid in {metrics.owner, *by_pid} if (count := descriptors(pid)) is not None]
-        if opened:
-            yield _one("process_open_fds", "gauge", "Descriptors of the process that has the most.", max(opened))
-        most = most_descriptors()
-        if most is not None:
-            yield _one("process_max_fds", "gauge", "Descriptors that each process may have.", most)
+        seconds = metrics.shared_maximum(sum(stats.cpu_s for stats in processes) + (owner.children_cpu_s if owner else 0.0))
+        yield MetricFamily("process_cpu_seconds_total", "counter", "Processor time of all processes.", (("", (), seconds),))
+        resident = sum(stats.resident_bytes for stats in processes)
+        yield _gauge("process_resident_memory_bytes", "Memory of all processes, shared pages in each.", resident)
+        yield _gauge("process_virtual_memory_bytes", "Address space of all processes.", sum(stats.virtual_bytes for stats in processes))
+        yield _gauge("process_threads", "Threads of all processes.", sum(stats.threads for stats in processes))
+        if booted is not None:
+            first = booted + min(stats.start_s for stats in processes)
+            yield _gauge("process_start_time_seconds", "When the first process began, since 1970.", first)
+        open_fds = [count for pid in {metrics.owner, *by_pid} if (count := count_open_fds(pid)) is not None]
+        if open_fds:
+            yield _gauge("process_open_fds", "Descriptors of the process that has the most.", max(open_fds))
+        limit = fd_limit()
+        if limit is not None:
+            yield _gauge("process_max_fds", "Descriptors that each process may have.", limit)
         if workers:
-            known = [(slot, by_pid.get(pid, owner)) for slot, pid in enumerate(slots[:workers]) if pid]
-            samples = tuple(("", (("worker", str(slot)),), found.resident) for slot, found in known if found)
-            yield Family("eidos_worker_resident_memory_bytes", "gauge", "Memory of each worker, shared pages in each.", samples)
+            by_slot = [(slot, by_pid.get(pid, owner)) for slot, pid in enumerate(slots[:workers]) if pid]
+            samples = tuple(("", (("worker", str(slot)),), stats.resident_bytes) for slot, stats in by_slot if stats)
+            yield MetricFamily("eidos_worker_resident_memory_bytes", "gauge", "Memory of each worker, shared pages in each.", samples)
 
-    metrics.also(read)
-
-
-def _sum(costs: list[Cost], field: str) -> float:
-    return float(sum(getattr(found, field) for found in costs))
+    metrics.add_callback(collect)
 
 
-def _one(name: str, kind: str, help: str, value: float) -> Family:
-    return Family(name, kind, help, (("", (), float(value)),))
+def _gauge(name: str, help: str, value: float) -> MetricFamily:
+    return MetricFamily(name, "gauge", help, (("", (), float(value)),))
 
 
-def _boot(proc: str = "/proc") -> float | None:
-    """When the system began, in seconds since 1970 (``proc(5)``, ``/proc/stat``, btime)."""
+def _boot_time(proc: str = "/proc") -> float | None:
+    """When the system booted, in seconds since 1970 (``proc(5)``, ``/proc/stat``, btime)."""
     try:
         with open(f"{proc}/stat", "rb") as file:
             lines = file.read(1 << 20).splitlines()

@@ -53,7 +53,7 @@ def test_promtool_takes_the_rules_and_the_queries_of_the_dashboard(tmp_path: Pat
 def counted() -> str:
     """What the server tells of its metrics after a request; the kinds of which nothing was counted are not told."""
     metrics = ServerMetrics(PATHS, tokens=lambda: 1.0)
-    metrics.requests.add("GET", "/v1/recipe", "200")
+    metrics.requests.increment("GET", "/v1/recipe", "200")
     metrics.seconds.observe(0.01, "GET", "/v1/recipe")
     return metrics.text()
 

@@ -19,7 +19,7 @@ from eidos.http_wire.messages import Request, Response
 from eidos.model.bundle import Bundle, ComponentResult
 from eidos.server.access_log import SAMPLE, AccessLog
 from eidos.server.request_metrics import ServerMetrics
-from eidos.telemetry.metrics import Metrics
+from eidos.telemetry.metrics import MetricRegistry
 from eidos.workflow import make_recipe
 from tests.support.program import ROOT, eidos
 
@@ -80,8 +80,10 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics.connections_max.set(100)
     for status in (200, 304, 404, 418):
         metrics.on_response("GET", answer(status), 0.002, request())
-    metrics.recipe.built(make_recipe({"gpu": "h100"}), 0.003)
-    metrics.bundle.made(Bundle({"a": b"x"}, (ComponentResult("gpu-operator", ("a",), 1, 2.0), ComponentResult("of-my-own", error="no"))))
+    metrics.recipe.record_recipe(make_recipe({"gpu": "h100"}), 0.003)
+    metrics.bundle.record_bundle(
+        Bundle({"a": b"x"}, (ComponentResult("gpu-operator", ("a",), 1, 2.0), ComponentResult("of-my-own", error="no")))
+    )
     check(metrics.text())
 
 
@@ -89,7 +91,7 @@ def test_every_name_is_there() -> None:
     metrics = server(workers=1)
     metrics.connections_max.set(100)
     metrics.on_response("GET", answer(), 0.002, request())
-    metrics.bundle.made(Bundle({"a": b"xyz"}, (ComponentResult("gpu-operator", ("a",), 3, 2.0),)))
+    metrics.bundle.record_bundle(Bundle({"a": b"xyz"}, (ComponentResult("gpu-operator", ("a",), 3, 2.0),)))
     text = metrics.text()
     names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert names >= {
@@ -118,32 +120,32 @@ def test_names_that_are_none_of_the_fixed_ones_share_a_series() -> None:
 
 
 def test_a_label_takes_only_its_values() -> None:
-    metrics = Metrics()
+    metrics = MetricRegistry()
     counter = metrics.counter("a_total", "A.", kind=("x",))
-    metrics.seal()
+    metrics.allocate_slots()
     for values in ((), ("y",), ("x", "x")):
         with pytest.raises(ValueError, match="a_total has no series"):
-            counter.add(*values)
+            counter.increment(*values)
     with pytest.raises(ValueError, match="declared twice, or too late"):
         metrics.counter("b_total", "B.")
 
 
 def test_what_stands_in_a_label_is_escaped() -> None:
-    metrics = Metrics()
+    metrics = MetricRegistry()
     metrics.counter("a_total", "Back\\slash\nline.", kind=('q"u\\o\nte',))
-    metrics.seal()
-    text = metrics.text()
+    metrics.allocate_slots()
+    text = metrics.render_text()
     assert text == '# HELP a_total Back\\\\slash\\nline.\n# TYPE a_total counter\na_total{kind="q\\"u\\\\o\\nte"} 0\n'
     check(text)
 
 
 def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
-    metrics = Metrics()
+    metrics = MetricRegistry()
     histogram = metrics.histogram("a_seconds", "A.", (0.1, 1.0))
-    metrics.seal()
+    metrics.allocate_slots()
     for seconds in (0.05, 0.1, 0.5, 7.0):
         histogram.observe(seconds)
-    lines = metrics.text().splitlines()[2:]
+    lines = metrics.render_text().splitlines()[2:]
     assert lines[:3] == ['a_seconds_bucket{le="0.1"} 2', 'a_seconds_bucket{le="1"} 3', 'a_seconds_bucket{le="+Inf"} 4']
     assert lines[3:] == ["a_seconds_sum 7.65", "a_seconds_count 4"]
 
@@ -195,20 +197,20 @@ def test_processor_time_does_not_shrink_when_a_worker_ends() -> None:
 
 
 def test_threads_of_a_worker_lose_no_count() -> None:
-    metrics = Metrics()
+    metrics = MetricRegistry()
     counter = metrics.counter("a_total", "A.")
-    metrics.seal()
+    metrics.allocate_slots()
 
     def count() -> None:
         for _ in range(20_000):
-            counter.add()
+            counter.increment()
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert metrics.text().splitlines()[-1] == "a_total 80000"
+    assert metrics.render_text().splitlines()[-1] == "a_total 80000"
 
 
 # ---- one-shot commands ----

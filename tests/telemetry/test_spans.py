@@ -15,9 +15,16 @@ import pytest
 
 from eidos.formats import to_json
 from eidos.telemetry import spans
-from eidos.telemetry.otlp_exporter import BATCH, QUEUE, open_exporter
-from eidos.telemetry.spans import CLIENT, NOTHING, OFF, SERVER, Sampler, Span, Tracer
-from eidos.telemetry.trace_context import Context, parse, parse_baggage, parse_parent, parse_state, trace_id_of
+from eidos.telemetry.otlp_exporter import MAX_BATCH_SIZE, MAX_QUEUE_SIZE, exporter_from_environment
+from eidos.telemetry.spans import CLIENT, INVALID_SPAN, NOOP_TRACER, SERVER, Sampler, Span, Tracer
+from eidos.telemetry.trace_context import (
+    SpanContext,
+    extract_context,
+    parse_baggage,
+    parse_traceparent,
+    parse_tracestate,
+    trace_id_from_request_id,
+)
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
 from tests.support.scripted_server import Speaker, says
@@ -94,12 +101,12 @@ def opened(url: str, lost: list[int] | None = None, **more: str) -> Tracer:
     ],
 )
 def test_what_is_no_parent_begins_a_trace(text: str) -> None:
-    assert parse_parent(text) is None
+    assert parse_traceparent(text) is None
 
 
 def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
-    assert parse_parent(f"cc-{TRACE}-{SPAN}-03-what-the-future-brings") == (TRACE, SPAN, True)
-    assert parse_parent(f"00-{TRACE}-{SPAN}-00") == (TRACE, SPAN, False)
+    assert parse_traceparent(f"cc-{TRACE}-{SPAN}-03-what-the-future-brings") == (TRACE, SPAN, True)
+    assert parse_traceparent(f"00-{TRACE}-{SPAN}-00") == (TRACE, SPAN, False)
 
 
 @pytest.mark.parametrize(
@@ -120,26 +127,26 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
     ],
 )
 def test_a_state_that_is_none_is_not_passed_on(text: str) -> None:
-    assert parse_state(text) == ""
-    assert parse_state("1x@y=b") == "1x@y=b"
+    assert parse_tracestate(text) == ""
+    assert parse_tracestate("1x@y=b") == "1x@y=b"
 
 
 def test_what_is_passed_on_is_bounded() -> None:
-    state = parse_state(",".join(["first=1", "long=" + "x" * 200, *(f"k{n}={'v' * 20}" for n in range(20))]))
+    state = parse_tracestate(",".join(["first=1", "long=" + "x" * 200, *(f"k{n}={'v' * 20}" for n in range(20))]))
     assert len(state) <= 512
     assert state.startswith("first=1,k0=")
     baggage = parse_baggage(",".join(f"key{n}={'v' * 100}" for n in range(1000)))
     assert len(baggage) <= 8192
     assert baggage.count(",") < 64
     assert parse_baggage("a=b\r\nX-Evil: 1") == ""
-    context = parse({"traceparent": PARENT, "tracestate": state, "baggage": "user=ann"})
+    context = extract_context({"traceparent": PARENT, "tracestate": state, "baggage": "user=ann"})
     assert context is not None
-    assert context.headers() == {"traceparent": PARENT, "tracestate": state, "baggage": "user=ann"}
+    assert context.to_headers() == {"traceparent": PARENT, "tracestate": state, "baggage": "user=ann"}
 
 
 def test_ids_of_requests_are_ids_of_traces() -> None:
-    assert parse_parent(f"00-{trace_id_of('00000000-0000-0000-0000-000000000000')}-{SPAN}-01")
-    assert len(trace_id_of("ä")) == 32
+    assert parse_traceparent(f"00-{trace_id_from_request_id('00000000-0000-0000-0000-000000000000')}-{SPAN}-01")
+    assert len(trace_id_from_request_id("ä")) == 32
 
 
 # ---- what is drawn ----
@@ -158,40 +165,43 @@ def test_ids_of_requests_are_ids_of_traces() -> None:
     ],
 )
 def test_the_environment_says_what_is_drawn(environ: dict[str, str], name: str, ratio: float) -> None:
-    assert spans.sampler(environ) == Sampler(name, ratio)
+    assert spans.sampler_from_environment(environ) == Sampler(name, ratio)
 
 
 def test_a_tenth_is_a_tenth_and_a_parent_is_followed() -> None:
-    drawn = sum(Sampler().decide(spans._new(16), None) for _ in range(20_000))
+    drawn = sum(Sampler().should_sample(spans._new_id(16), None) for _ in range(20_000))
     assert 1700 < drawn < 2300
     for sampled in (True, False):
-        parent = Context(TRACE, SPAN, sampled)
-        assert Sampler().decide(TRACE, parent) is sampled
-        assert Sampler("always_on").decide(TRACE, parent) is True
-    assert not any(Sampler("traceidratio", 0.0).decide(spans._new(16), None) for _ in range(100))
-    assert all(Sampler("traceidratio", 1.0).decide(spans._new(16), None) for _ in range(100))
+        parent = SpanContext(TRACE, SPAN, sampled)
+        assert Sampler().should_sample(TRACE, parent) is sampled
+        assert Sampler("always_on").should_sample(TRACE, parent) is True
+    assert not any(Sampler("traceidratio", 0.0).should_sample(spans._new_id(16), None) for _ in range(100))
+    assert all(Sampler("traceidratio", 1.0).should_sample(spans._new_id(16), None) for _ in range(100))
 
 
 # ---- spans ----
 
 
 def test_what_is_not_recorded_costs_nothing_and_is_passed_on() -> None:
-    assert OFF.span("x") is NOTHING
-    assert NOTHING.child("y") is NOTHING
-    assert OFF.span("x", CLIENT, {"traceparent": PARENT, "baggage": "a=b"}).context.headers() == {"traceparent": PARENT, "baggage": "a=b"}
+    assert NOOP_TRACER.start_span("x") is INVALID_SPAN
+    assert INVALID_SPAN.start_child("y") is INVALID_SPAN
+    assert NOOP_TRACER.start_span("x", CLIENT, {"traceparent": PARENT, "baggage": "a=b"}).context.to_headers() == {
+        "traceparent": PARENT,
+        "baggage": "a=b",
+    }
     found: list[Span] = []
-    with Tracer(Sampler("always_off"), found.append).span("x", SERVER, {}) as root, root.child("y") as part:
-        part.set("a", 1)
-        assert not root.recorded
+    with Tracer(Sampler("always_off"), found.append).start_span("x", SERVER, {}) as root, root.start_child("y") as part:
+        part.set_attribute("a", 1)
+        assert not root.is_recording
         assert root.context.trace_id != "0" * 32
     assert found == []
 
 
 def test_a_span_is_bounded_and_ends_once() -> None:
     found: list[Span] = []
-    span = Tracer(Sampler("always_on"), found.append).span("x")
+    span = Tracer(Sampler("always_on"), found.append).start_span("x")
     for number in range(100):
-        span.set(f"k{number}", "v" * 1000)
+        span.set_attribute(f"k{number}", "v" * 1000)
     span.end()
     span.end()
     assert len(found) == 1
@@ -205,11 +215,11 @@ def test_a_span_is_bounded_and_ends_once() -> None:
 def test_a_collector_gets_what_the_protocol_says(collector: Collector) -> None:
     tracer = opened(collector.url + "/", OTEL_EXPORTER_OTLP_HEADERS="api-key=s%20ecret,  x-more=1", OTEL_SERVICE_NAME="mine")
     carrier = {"traceparent": PARENT, "tracestate": "a=b"}
-    with pytest.raises(ZeroDivisionError), tracer.span("GET /v1/recipe", SERVER, carrier) as root:
-        with root.child("build", rules_count=3, fresh=True, share=0.5, name_of="x"):
+    with pytest.raises(ZeroDivisionError), tracer.start_span("GET /v1/recipe", SERVER, carrier) as root:
+        with root.start_child("build", rules_count=3, fresh=True, share=0.5, name_of="x"):
             pass
         raise ZeroDivisionError("of the user's secrets")
-    tracer.close(5)
+    tracer.shutdown(5)
     ((path, headers, tree),) = collector.requests
     assert path == "/v1/traces"
     assert headers["content-type"] == "application/json"
@@ -240,14 +250,14 @@ def test_a_collector_gets_what_the_protocol_says(collector: Collector) -> None:
 def test_a_thread_sends_in_the_background_and_the_end_sends_the_rest(collector: Collector) -> None:
     tracer = opened(collector.url)
     tracer.start()
-    for _ in range(BATCH):
-        tracer.span("x").end()
+    for _ in range(MAX_BATCH_SIZE):
+        tracer.start_span("x").end()
     end = time.monotonic() + 10
     while not collector.requests and time.monotonic() < end:
         time.sleep(0.01)
-    assert len(collector.spans()) == BATCH
-    tracer.span("last").end()
-    tracer.close(5)
+    assert len(collector.spans()) == MAX_BATCH_SIZE
+    tracer.start_span("last").end()
+    tracer.shutdown(5)
     assert collector.spans()[-1]["name"] == "last"
 
 
@@ -257,8 +267,8 @@ def test_only_what_may_pass_is_sent_again(status: int, tries: int) -> None:
     lost: list[int] = []
     try:
         tracer = opened(collector.url, lost)
-        tracer.span("x").end()
-        tracer.close(5)
+        tracer.start_span("x").end()
+        tracer.shutdown(5)
         assert len(collector.requests) == tries
         assert sum(lost) == (0 if tries == 2 else 1)
     finally:
@@ -269,8 +279,8 @@ def test_a_collector_that_asks_to_wait_is_waited_for() -> None:
     collector = Collector([(503, {"Retry-After": "1"}, b"")])
     try:
         tracer = opened(collector.url)
-        tracer.span("x").end()
-        tracer.close(5)
+        tracer.start_span("x").end()
+        tracer.shutdown(5)
         first, second = collector.times
         assert second - first >= 1
     finally:
@@ -283,10 +293,10 @@ def test_what_a_collector_does_not_take_is_counted() -> None:
     lost: list[int] = []
     try:
         tracer = opened(collector.url, lost)
-        tracer.span("x").end()
-        tracer.close(5)
-        tracer.span("x").end()
-        tracer.close(5)
+        tracer.start_span("x").end()
+        tracer.shutdown(5)
+        tracer.start_span("x").end()
+        tracer.shutdown(5)
         assert lost == [2]
     finally:
         collector.close()
@@ -298,13 +308,13 @@ def test_a_collector_that_never_answers_holds_nobody_up() -> None:
         tracer = opened(f"http://127.0.0.1:{silent.getsockname()[1]}", lost)
         tracer.start()
         began = time.monotonic()
-        for _ in range(QUEUE * 3):
-            tracer.span("x").end()
+        for _ in range(MAX_QUEUE_SIZE * 3):
+            tracer.start_span("x").end()
         assert time.monotonic() - began < 5
         began = time.monotonic()
-        tracer.close(0.3)
+        tracer.shutdown(0.3)
         assert time.monotonic() - began < 3
-        assert 3 * QUEUE - BATCH <= sum(lost) <= 3 * QUEUE, (
+        assert 3 * MAX_QUEUE_SIZE - MAX_BATCH_SIZE <= sum(lost) <= 3 * MAX_QUEUE_SIZE, (
             "what does not fit is lost, and so is what nobody took, but for what is on its way"
         )
 
@@ -313,12 +323,12 @@ def test_a_collector_that_is_gone_is_asked_no_more_than_it_must() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     lost: list[int] = []
-    exporter = open_exporter({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}, "x", lost.append)
-    tracer = Tracer(Sampler("always_on"), exporter.put)
+    exporter = exporter_from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}, "x", lost.append)
+    tracer = Tracer(Sampler("always_on"), exporter.enqueue)
     tracer.exporter = exporter
     for _ in range(3):
-        tracer.span("x").end()
-        tracer.close(2)
+        tracer.start_span("x").end()
+        tracer.shutdown(2)
     assert exporter._circuit.is_open
     assert exporter._circuit.failures == 5
     assert lost == [1, 1, 1]
@@ -338,11 +348,11 @@ def test_a_collector_that_is_gone_is_asked_no_more_than_it_must() -> None:
     ],
 )
 def test_nothing_is_sent_unless_a_place_is_named(environ: dict[str, str], on: bool) -> None:
-    assert (spans.open_tracer(environ, "x") is not OFF) is on
+    assert (spans.open_tracer(environ, "x") is not NOOP_TRACER) is on
 
 
 def test_a_header_that_is_none_is_left_out_and_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    exporter = open_exporter(
+    exporter = exporter_from_environment(
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://192.0.2.1", "OTEL_EXPORTER_OTLP_HEADERS": "good=1,bad=hunter2%0d%0aX: y,a b=c"}, "x", print
     )
     assert exporter._headers == {"good": "1", "Content-Type": "application/json"}
@@ -394,7 +404,7 @@ def test_a_request_to_a_server_is_part_of_the_trace(collector: Collector) -> Non
         assert eidos("recipe", "--server", server.url, env=env).status == 0
     recorded = named(collector)
     assert recorded["ask"]["kind"] == CLIENT
-    parent = parse_parent(server.asked[0].headers["traceparent"])
+    parent = parse_traceparent(server.asked[0].headers["traceparent"])
     assert parent == (recorded["eidos recipe"]["traceId"], recorded["ask"]["spanId"], True)
 
 

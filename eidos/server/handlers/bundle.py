@@ -42,12 +42,12 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
     options = BundleOptions(components=None if components is None else tuple(components), parallel=False)
     chart_data = (dict(data.charts), data.chart_values)
     try:
-        with context.span.child("build"):
+        with context.span.start_child("build"):
             bundle = make_bundle(recipe, options, chart_data=chart_data, before_component=deadline.check)
     except (InvalidData, InvalidInput) as fault:
-        services.metrics.bundle.refused()
+        services.metrics.bundle.record_refusal()
         raise HttpError(400, f"{BODY}: {hide_paths(fault.message, data.paths)}", fault.hint) from fault
-    services.metrics.bundle.made(bundle)
+    services.metrics.bundle.record_bundle(bundle)
     if bundle.errors:
         details = {"components": {id: hide_paths(message, data.paths) for id, message in bundle.errors.items()}}
         raise HttpError(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
@@ -56,7 +56,7 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
         from eidos.bundle.zip_archive import pack_zip as pack
     else:
         from eidos.bundle.tar_archive import pack_tar_gz as pack
-    with context.span.child("serialise"):
+    with context.span.start_child("serialise"):
         body = pack(bundle.files)
     deadline.check()
     name = ("Content-Disposition", f'attachment; filename="bundle.{form}"')

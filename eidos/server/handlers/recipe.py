@@ -35,9 +35,9 @@ def get_recipe(call: HandlerCall) -> HandlerResult:
     key: Hashable = (*query.fields().items(), context, call.media_type)
     cached = services.cache.get(key)
     if cached is not None:
-        services.metrics.cache_hits.add()
+        services.metrics.cache_hits.increment()
         return HandlerResult(cached, key)
-    services.metrics.cache_misses.add()
+    services.metrics.cache_misses.increment()
     return HandlerResult(_represent(call, _build(call, query), context, public=True), key)
 
 
@@ -81,19 +81,19 @@ def _build(call: HandlerCall, query: Query, snapshot: Snapshot | None = None) ->
 
     started = time.perf_counter()
     try:
-        with call.context.span.child("build"):
+        with call.context.span.start_child("build"):
             recipe = make_recipe(query, snapshot=snapshot, store=call.services.recipe_data.store)
     except InvalidData as fault:  # what the client sent was validated before; this is the recipe data
         log.error(f"{query}: {fault.message}", hint=fault.hint)
         raise HttpError(500, "the recipe data contradicts itself for this query") from fault
-    call.services.metrics.recipe.built(recipe, time.perf_counter() - started)
+    call.services.metrics.recipe.record_recipe(recipe, time.perf_counter() - started)
     call.context.deadline.check()
     return recipe
 
 
 def _represent(call: HandlerCall, recipe: Recipe, context: bool, public: bool) -> Representation:
     """The document, as ``eidos recipe`` writes it."""
-    with call.context.span.child("serialise"):
+    with call.context.span.start_child("serialise"):
         tree = recipe.to_tree(context=context)
         text = formats.to_yaml(tree) if "yaml" in call.media_type else formats.to_json(tree)
         return make_representation(call.media_type, text.encode(), public=public)
