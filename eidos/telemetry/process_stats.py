@@ -1,7 +1,7 @@
 """Process metrics from ``/proc``: processor time, memory, descriptors.
 
-Knows ``proc(5)`` and the names of Prometheus' client libraries (documentation, "Writing client libraries", process metrics); must not
-know what the processes do.
+Knows ``proc(5)`` and the names of Prometheus' client libraries (documentation, "Writing client libraries", process metrics);
+must not know what the processes do.
 
 Several processes are one service, so processor time, memory and threads are summed over them (a shared page counts once in each: the
 real usage is lower). Descriptors are those of the process with the most, because the limit is per process.
