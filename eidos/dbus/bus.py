@@ -54,8 +54,8 @@ class Bus:
     def __init__(self, path: str, deadline: float, hello: bool = True) -> None:
         """Connect to the unix socket at ``path`` and authenticate before ``deadline``, in seconds of ``time.monotonic()``.
 
-        ``hello``: this is a bus, where a client calls Hello first, and not a service's private socket. Raises DBusError when nobody
-        listens, the peer rejects us or breaks the protocol, Timeout when it does not answer.
+        ``hello``: this is a bus, where a client calls Hello first, and not a service's private socket. Raises DBusError when there is no
+        listener, the peer rejects us or breaks the protocol, Timeout when it does not answer.
         """
         self.path = path
         self.deadline = deadline

@@ -1,4 +1,4 @@
-"""Runs eidos on another machine from memory: how it gets there, how it starts, and how its output is told from everything else.
+"""Runs eidos on another machine from memory: how it gets there, how it starts, and how its output is separated from everything else.
 
 Knows what Python reads from standard input, and the archive's entries; must not know how the other machine is reached. The command there
 is ``python3 -I -S -``: no word of it means anything to a shell, so it makes no difference whether there is one (ssh, pdsh) or not (srun,

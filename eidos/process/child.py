@@ -3,7 +3,7 @@
 Knows fork, pipes, frames, deadlines and kills; must not know what is computed. A thread that is stuck in the kernel keeps its process from
 exiting; a child process can be abandoned. Three rules make that hold:
 
-* one thread forks every child before any other thread starts, so no child inherits a lock that nobody will release;
+* one thread forks every child before any other thread starts, so no child inherits a lock that is never released;
 * a child holds no descriptor of another child and none of the parent's standard streams, so ``eidos … | cat`` ends when the parent does,
   whatever hangs;
 * the parent never waits for a child: it reads until the deadline, sends SIGKILL to the child and everything it started, and goes on. The

@@ -145,7 +145,7 @@ def run_programs(
 
 
 def _stop(running: list[_Running], grace_s: float) -> None:
-    """Stop those that nobody waits for any more."""
+    """Stop programs whose results are not wanted any more."""
     for program in running:
         program.stop(TIMED_OUT)
     _wait(running, grace_s)
@@ -273,12 +273,12 @@ class _Running:
         """Kill what is left of a program that was stopped, close its pipes and reap it."""
         if self._stopped_at is not None:
             self.kill()
-        for _ in range(16):  # the end of what it said; whoever inherited the pipe may go on
+        for _ in range(16):  # what is left in the pipe; a process that inherited it may write for ever
             if self._stderr in self.pipes and not self.transfer(self._stderr):
                 break
         for fd in tuple(self.pipes):
             self.close_pipe(fd)
         status = self._process.poll()
-        if status is None:  # the kernel does not let it go, and nobody waits for it any more
+        if status is None:  # stuck in the kernel: it is left behind
             status = self._process.returncode = -9
         return ProgramResult(self._command, self._outcome, status, bytes(self._output), bytes(self._errors))

@@ -209,7 +209,7 @@ def job(node: str) -> dict[str, Any]:
 
 @contextmanager
 def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[ApiServer, _Run, Callable[[float], kube.Client]]]:
-    """A run before its first Job, a server where nobody starts Pods, and what connects to it."""
+    """A run before its first Job, a server where no kubelet starts Pods, and what connects to it."""
     with ApiServer() as server:
         add_nodes(server, [])
         cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))

@@ -1,4 +1,4 @@
-"""Comparing many snapshots: what counts, what is unknown, what is said; names of many nodes."""
+"""Comparing many snapshots: what counts, what is unknown, how differences are phrased; hostlists."""
 
 from __future__ import annotations
 
