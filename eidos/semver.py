@@ -110,6 +110,14 @@ def parse_version(text: str) -> Version:
     return cached
 
 
+def try_parse_version(text: str) -> Version | None:
+    """The version in ``text``; None when there is none."""
+    try:
+        return parse_version(text)
+    except InvalidVersion:
+        return None
+
+
 def _parse_uncached(text: str) -> Version:
     position = 1 if text[:1] in ("v", "V") else 0
     end = len(text)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
-from eidos.semver import Version, parse_version
+from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Expression(Record):
     def holds(self, reading: Reading) -> bool | None:
         """Whether ``reading`` satisfies every term; None when it fails none and one is undecidable (a word against a version)."""
         text = format_scalar(reading)
-        version = _version(text)
+        version = try_parse_version(text)
         if version is not None:
             return any(low <= version.key < high for low, high in self._intervals())
         undecided, allowed, denied = self._words()
@@ -122,7 +122,7 @@ class Expression(Record):
         allowed: frozenset[str] | None = None
         denied: frozenset[str] = frozenset()
         for term in self.terms:
-            words = frozenset(operand for operand in term.operands if _version(operand) is None)
+            words = frozenset(operand for operand in term.operands if try_parse_version(operand) is None)
             if not words:
                 undecided = True
             elif term.operator == "!=":
@@ -194,7 +194,7 @@ def _term(text: str, position: int) -> tuple[Term, int]:
     for index, character in enumerate(operand):
         if character in "<>=!()" or character.isspace():
             raise InvalidExpression(text, start + index, f"{character!r} cannot stand in a value")
-    if operator in (">=", ">", "<=", "<") and _version(operand) is None:
+    if operator in (">=", ">", "<=", "<") and try_parse_version(operand) is None:
         raise InvalidExpression(text, start, f"{operator} needs a version or a number, and {operand[:30]!r} is none")
     return Term(operator or "==", (operand,)), end
 
@@ -205,15 +205,8 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
-def _version(operand: str) -> Version | None:
-    try:
-        return parse_version(operand)
-    except InvalidInput:
-        return None
-
-
 def _term_intervals(term: Term) -> Intervals:
-    spans = sorted(_span(operand) for operand in term.operands if _version(operand))
+    spans = sorted(_span(operand) for operand in term.operands if try_parse_version(operand))
     if not spans:  # words alone: no version is among them
         return ((_LOWEST, _HIGHEST),) if term.operator == "!=" else ()
     low, high = spans[0]

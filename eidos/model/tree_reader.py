@@ -57,9 +57,9 @@ class TreeReader:
         location = self.location(name) if name else self.path
         return InvalidData(f"{self.document}: {location}: {reason}" if location else f"{self.document}: {reason}", hint)
 
-    def mismatch(self, expected: str, value: object, name: str = "") -> InvalidData:
-        """What to raise where something else stands than what is expected."""
-        return self.error(f"expected {expected}, found {kind_of(value)}", name=name)
+    def mismatch(self, expected: str, value: object, name: str = "", hint: str | None = None) -> InvalidData:
+        """What to raise for a value that is not what is expected."""
+        return self.error(f"expected {expected}, found {kind_of(value)}", hint, name)
 
     def location(self, name: str) -> str:
         """The path of a field in the document."""
@@ -136,9 +136,7 @@ class TreeReader:
         if value is None:
             return ""
         if (isinstance(value, bool) and bool not in self.text_types) or not isinstance(value, self.text_types):
-            error = self.mismatch("text", value, name)
-            error.hint = None if isinstance(value, (dict, list, tuple)) else "put it in quotes"
-            raise error
+            raise self.mismatch("text", value, name, None if isinstance(value, (dict, list, tuple)) else "put it in quotes")
         return format_scalar(value)
 
     def _name(self, value: Any, name: str) -> str:
@@ -148,7 +146,7 @@ class TreeReader:
         return text
 
     def parsed(self, name: str, parse: Callable[[str], T]) -> T:
-        """What ``parse`` makes of a text; its InvalidInput becomes InvalidData that says where the text stands."""
+        """What ``parse`` returns for a text; its InvalidInput becomes InvalidData with the path of the text."""
         text = self.text(name)
         try:
             return parse(text)
@@ -185,9 +183,7 @@ class TreeReader:
         mapping = self.mapping(name)
         for key, value in mapping.tree.items():
             if not isinstance(value, ANY_SCALAR):
-                error = mapping.mismatch("a scalar", value, key)
-                error.hint = 'write "" for a value that is empty' if value is None else None
-                raise error
+                raise mapping.mismatch("a scalar", value, key, 'write "" for a value that is empty' if value is None else None)
         return mapping.tree
 
     def expect_kind(self, kind: str, api_version: str, hint: str) -> None:

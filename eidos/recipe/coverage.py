@@ -36,7 +36,7 @@ def covered(store: Store) -> dict[str, Any]:
             "readings": len(layer.values),
             "constraints": len(layer.constraints),
             "components": [choice.id for choice in layer.choices],
-            "sources": [" ".join(filter(None, (source.document, source.version, source.date))) for source in layer.sources],
+            "sources": [source.citation() for source in layer.sources],
         }
         for layer in (store.base, *store.overlays)
     ]

@@ -10,7 +10,7 @@ from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.query import READING_PATHS, Query
 from eidos.model.record import Record
-from eidos.semver import parse_version
+from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,10 +116,8 @@ def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catal
         return
     named = next((e.name for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))), "")
     number = next((word for word in image.split() if word[:1].isdigit()), "")
-    try:
-        same_version = not number or not osv or parse_version(number).matches(parse_version(osv))
-    except InvalidInput:
-        same_version = True
+    image_version, version = try_parse_version(number), try_parse_version(osv)
+    same_version = not image_version or not version or image_version.matches(version)
     if (named and named != os_name) or not same_version:
         pretty = facts.get("OS.release.PRETTY_NAME", f"{os_name} {osv}")
         warnings.append(f"os-release says {pretty!r} and the node's os-image says {image!r}: os-release is taken")

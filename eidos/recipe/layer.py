@@ -44,6 +44,10 @@ class Source(Record):
     date: str = ""
     url: str = ""
 
+    def citation(self) -> str:
+        """Document, version and date."""
+        return " ".join(filter(None, (self.document, self.version, self.date)))
+
 
 class Value(Record):
     """One recommended reading and the sentence that says why."""

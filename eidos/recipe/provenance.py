@@ -20,7 +20,7 @@ def history(layers: tuple[Layer, ...]) -> dict[str, tuple[Step, ...]]:
     """Steps of each line, by its path in alphabetical order; the layers come in the order in which they are applied."""
     steps: dict[str, list[Step]] = {}
     for layer in layers:
-        sources = tuple(" ".join(filter(None, (source.document, source.version, source.date))) for source in layer.sources)
+        sources = tuple(source.citation() for source in layer.sources)
         for path, value in _lines(layer):
             steps.setdefault(path, []).append(Step(layer.name, value, sources))
     return {path: tuple(steps[path]) for path in sorted(steps)}

@@ -280,12 +280,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("data", "place", "reason"), BAD, ids=[reason[:40] for _, _, reason in BAD])
+@pytest.mark.parametrize(("data", "location", "reason"), BAD, ids=[reason[:40] for _, _, reason in BAD])
 @pytest.mark.timeout(60)
-def test_bad_documents_are_refused_with_line_column_and_reason(data: str | bytes, place: str, reason: str) -> None:
+def test_bad_documents_are_refused_with_line_column_and_reason(data: str | bytes, location: str, reason: str) -> None:
     with pytest.raises(InvalidData) as caught:
         from_text(data, "bad.yaml")
-    assert caught.value.message.startswith(f"bad.yaml, {place}" if place else "bad.yaml: ")
+    assert caught.value.message.startswith(f"bad.yaml, {location}" if location else "bad.yaml: ")
     assert reason in caught.value.message
     assert "\n" not in caught.value.message
 

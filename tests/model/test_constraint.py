@@ -68,8 +68,8 @@ def test_readings_meet_expressions(expression: str, reading: str | float | bool,
     ],
 )
 def test_the_strictest_wins(left: str, right: str, both: str | None) -> None:
-    found = parse_expression(left).intersect(parse_expression(right))
-    assert (None if found is None else str(found)) == both
+    both_hold = parse_expression(left).intersect(parse_expression(right))
+    assert (None if both_hold is None else str(both_hold)) == both
 
 
 def test_a_list_of_words_and_versions_stays_what_it_is_when_intersected() -> None:

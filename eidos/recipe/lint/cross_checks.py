@@ -6,12 +6,11 @@ names in locations.
 
 from __future__ import annotations
 
-from eidos.errors import InvalidInput
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
 from eidos.recipe.lint.rule_tables import path_matches
-from eidos.semver import parse_version
+from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +73,8 @@ def _pairs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         yield from _twice(merged, pair.left, pair.right, pair.means.get(left, left) == right, rules.cite(pair.source))
     for pair in rules.versions:
         left, right = merged.text(pair.left), merged.text(pair.right)
-        if left is not None and right is not None and not _same_version(left, right):
+        versions = [version for version in map(try_parse_version, filter(None, (left, right))) if version]
+        if len(versions) == 2 and versions[0] != versions[1]:  # layer_content reports what is no version
             message = f"it is {left}, and {pair.right} is {right}: they are one and the same{merged.suffix()}"
             yield LintIssue(ERROR, "two-versions", merged.location(pair.left), message, source=rules.cite(pair.source))
 
@@ -85,22 +85,11 @@ def _twice(merged: MergedRecipe, left: str, right: str, agree: bool, cite: str) 
     yield LintIssue(severity, "said-twice", merged.location(left), f"it is {shown}: {reason}", "set it in one place", cite)
 
 
-def _same_version(left: str, right: str) -> bool:
-    try:
-        one, other = parse_version(left), parse_version(right)
-    except InvalidInput:
-        return True  # layer_content reports what is no version
-    return one == other
-
-
 def _cuda(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     cuda = merged.text(_CUDA)
     driver = next((text for path in _DRIVERS if (text := merged.text(path)) is not None), None)
-    if cuda is None or driver is None:
-        return
-    try:
-        branch, release = parse_version(driver), parse_version(cuda)
-    except InvalidInput:
+    branch, release = try_parse_version(driver or ""), try_parse_version(cuda or "")
+    if branch is None or release is None:
         return  # layer_content reports what is no version
     for reports in rules.cuda:
         if branch.matches(parse_version(reports.driver)) and not release.matches(parse_version(reports.cuda)):
@@ -114,11 +103,9 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
 
     def released(component: str, version: str) -> Iterator[tuple[str, str]]:
         for path in (f"components.{component}", f"K8s.image.{component}"):
-            try:
-                if path in versions and parse_version(versions[path]).matches(parse_version(version)):
-                    yield path, versions[path]
-            except InvalidInput:
-                continue
+            release, key = try_parse_version(versions.get(path, "")), try_parse_version(version)
+            if release and key and release.matches(key):
+                yield path, versions[path]
 
     for need in rules.requirements:
         for path, version in released(need.component, need.version):

@@ -5,10 +5,9 @@ Knows the catalog's words and the rules about systems; must not know what a laye
 
 from __future__ import annotations
 
-from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
-from eidos.semver import Version, parse_version
+from eidos.semver import parse_version, try_parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -63,7 +62,7 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
         yield LintIssue(WARNING, "version-alone", location, message, "add os to the key")
         return
     entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == fields["os"]), None)
-    listed = [text for text in (entry.versions if entry else ()) if _parsed(text) is not None]
+    listed = [text for text in (entry.versions if entry else ()) if try_parse_version(text) is not None]
     if listed and not any(parse_version(text).matches(key) or key.matches(parse_version(text)) for text in listed):
         yield LintIssue(
             WARNING, "unknown-version", location, f"the catalog names no {fields['os']} {fields['osv']}, only {', '.join(listed)}"
@@ -89,13 +88,6 @@ def _shadowed(layer: Layer, later: Layer) -> Iterator[LintIssue]:
             message = f"{value.reading!r} never stands: {later.name} applies whenever this does, comes after it and says {after[path]!r}"
             hint = "merge the two, or give this key a field more"
             yield LintIssue(ERROR, "shadowed", f"{layer.name}: {'.'.join(path)}", message, hint)
-
-
-def _parsed(text: str) -> Version | None:
-    try:
-        return parse_version(text)
-    except InvalidInput:
-        return None
 
 
 def intersect_keys(left: Query, right: Query) -> Query | None:
