@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from eidos.server.request_context import Application
     from eidos.server.server_settings import Settings
     from eidos.server.transport.peer import RequestIds
-    from eidos.server.transport.request_workers import Job
+    from eidos.server.transport.request_workers import RequestJob
 
     class Loop(Protocol):
         """What a connection needs of the event loop that it belongs to."""
@@ -66,10 +66,10 @@ if TYPE_CHECKING:
         def resume_soon(self, connection: Connection) -> None:
             """Call :meth:`Connection.resume` after other connections have had their turn."""
 
-        def submit(self, context: RequestContext, connection: Connection) -> Job | None:
+        def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
             """Have a worker thread answer a request; None when too many wait."""
 
-        def abandon(self, job: Job) -> None:
+        def abandon(self, job: RequestJob) -> None:
             """Cancel the deadline of a job; its response is not wanted any more."""
 
         def remove(self, connection: Connection) -> None:
@@ -112,7 +112,7 @@ class Connection(BaseHTTPRequestHandler):
         self._began = 0.0  # when the first byte of the request came that is being read or answered
         self._head: Head | None = None  # of the request that is being answered
         self._next: RequestContext | None = None  # to be given to a worker thread once what precedes it is sent
-        self._job: Job | None = None
+        self._job: RequestJob | None = None
         self._unsent = memoryview(b"")
         self._state_after_send = IDLE
         self._closes = self._lingers = False

@@ -20,7 +20,7 @@ from eidos.http_wire.response_encoder import ResponseEncoder
 from eidos.server.server_settings import SERVICE_NAME
 from eidos.server.transport.connection import READABLE, Connection
 from eidos.server.transport.peer import RequestIds
-from eidos.server.transport.request_workers import HEAVY_QUEUE_LIMIT, HEAVY_THREADS, Job, RequestWorkers
+from eidos.server.transport.request_workers import HEAVY_QUEUE_LIMIT, HEAVY_THREADS, RequestJob, RequestWorkers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EventLoop:
         self._server, self._shared_state, self._slot, self._on_leaving = server, shared_state, slot, on_leaving
         self._connections: dict[int, Connection] = {}
         self._max_connections = max(1, -(-settings.max_connections // settings.workers))
-        self._jobs: dict[Job, Connection] = {}
+        self._jobs: dict[RequestJob, Connection] = {}
         self._resumed: list[Connection] = []
         self._is_accepting = False
         self._accept_at: float | None = None  # after a pause
@@ -233,22 +233,22 @@ class EventLoop:
         connection.connection.close()
         self._report_connections()
 
-    def submit(self, context: RequestContext, connection: Connection) -> Job | None:
+    def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
         """Have a worker thread answer a request; None when too many wait."""
-        job = Job(context)
+        job = RequestJob(context)
         if not self._workers_for(job).submit(job):
             return None
         self._jobs[job] = connection
         self._report_jobs()
         return job
 
-    def abandon(self, job: Job) -> None:
+    def abandon(self, job: RequestJob) -> None:
         """Cancel the deadline of a job; its response is not wanted any more."""
         self._jobs.pop(job, None)
         self._workers_for(job).abandon(job)
         self._report_jobs()
 
-    def _workers_for(self, job: Job) -> RequestWorkers:
+    def _workers_for(self, job: RequestJob) -> RequestWorkers:
         return self._heavy_workers if job.is_heavy else self._workers
 
     def _report_jobs(self) -> None:

@@ -31,7 +31,7 @@ THREADS, QUEUE_LIMIT, THREAD_LIMIT = 4, 64, 24
 HEAVY_BODY, HEAVY_THREADS, HEAVY_QUEUE_LIMIT = 1 << 18, 2, 8
 
 
-class Job:
+class RequestJob:
     """The work for one request. ``response`` is None until it is done, and stays None when it failed."""
 
     __slots__ = ("context", "is_abandoned", "response", "thread")
@@ -60,8 +60,8 @@ class RequestWorkers:
     ) -> None:
         self._answer, self._wake = answer, wake
         self._threads, self._queue_limit = threads, queue_limit
-        self._queue: deque[Job] = deque()
-        self._done: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._queue: deque[RequestJob] = deque()
+        self._done: queue.SimpleQueue[RequestJob] = queue.SimpleQueue()
         self._lock = threading.RLock()  # a job that is done before it is watched runs its callback right there
         self._idle: list[ThreadPoolExecutor] = []
         self._open = self._held = 0  # threads that take jobs, and threads that are held by abandoned ones
@@ -76,7 +76,7 @@ class RequestWorkers:
         """Whether every thread that there may be is held by an abandoned job."""
         return self._held >= THREAD_LIMIT
 
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: RequestJob) -> bool:
         """Do a job; False when too many wait already."""
         with self._lock:
             if len(self._queue) >= self._queue_limit:
@@ -85,7 +85,7 @@ class RequestWorkers:
             self._start_jobs()
         return True
 
-    def finished(self) -> list[Job]:
+    def finished(self) -> list[RequestJob]:
         """The jobs that are done since the last call, without abandoned ones."""
         jobs = []
         while not self._done.empty():
@@ -94,7 +94,7 @@ class RequestWorkers:
                 jobs.append(job)
         return jobs
 
-    def abandon(self, job: Job) -> None:
+    def abandon(self, job: RequestJob) -> None:
         """The response is not wanted any more: cancel the deadline, and do without the thread until it notices."""
         job.context.deadline.cancel()
         with self._lock:
@@ -120,7 +120,7 @@ class RequestWorkers:
             job.thread = thread
             thread.submit(self._answer, job.context).add_done_callback(partial(self._finish, job))
 
-    def _finish(self, job: Job, future: Future[Response]) -> None:
+    def _finish(self, job: RequestJob, future: Future[Response]) -> None:
         """A job is done: called in its thread."""
         fault = future.exception()
         if fault is None:
