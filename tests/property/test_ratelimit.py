@@ -19,11 +19,11 @@ steps = st.lists(st.integers(-80, 80).map(lambda eighths: eighths / 8), max_size
 
 
 def times(moves: list[float], start: float = 100.0) -> list[float]:
-    seen = []
+    observed = []
     for move in moves:
         start += move
-        seen.append(start)
-    return seen
+        observed.append(start)
+    return observed
 
 
 @given(rates, bursts, steps)
@@ -55,7 +55,7 @@ def test_a_decision_agrees_with_itself(rate: float, burst: int, moves: list[floa
 
 
 @given(rates, bursts, steps)
-def test_who_waits_as_long_as_told_is_let_in_and_not_before(rate: float, burst: int, moves: list[float]) -> None:
+def test_retry_after_is_exact(rate: float, burst: int, moves: list[float]) -> None:
     bucket = TokenBucket(rate, burst)
     latest = 0.0
     for now in times(moves):
@@ -108,18 +108,18 @@ def test_what_is_no_bucket_is_refused(rate: float, burst: int) -> None:
 
 
 @given(rates, bursts, rates, bursts, st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 16)), max_size=60))
-def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: float, own: int, asked: list[tuple[str, int]]) -> None:
+def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: float, own: int, requests: list[tuple[str, int]]) -> None:
     limits = RateLimiter(Settings(rate=rate, burst=burst, client_rate=own_rate, client_burst=own), 1)
-    everybody, clients = TokenBucket(rate, burst), {name: TokenBucket(own_rate, own) for name in "abc"}
+    shared, clients = TokenBucket(rate, burst), {name: TokenBucket(own_rate, own) for name in "abc"}
     now = 100.0
-    for name, eighths in asked:
+    for name, eighths in requests:
         now += eighths / 8
         decision = limits.take(name, now)
-        both = (everybody, clients[name])
+        both = (shared, clients[name])
         allowed = all([bucket.refill(now) >= 1 for bucket in both])  # noqa: C419 - both are filled
         for bucket in both:
             bucket.tokens -= allowed
         assert decision.allowed == allowed
-        assert limits.tokens() == everybody.tokens
-        assert limits.tokens(now + 0.5) == min(everybody.burst, everybody.tokens + everybody.rate / 2)
+        assert limits.tokens() == shared.tokens
+        assert limits.tokens(now + 0.5) == min(shared.burst, shared.tokens + shared.rate / 2)
         assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both)

@@ -38,18 +38,18 @@ WORDS = {
 
 ACCEPTS = ("application/json", "application/yaml", "*/*", "application/vnd.nvidia.cns.v1+json", "text/html", "application/problem+json")
 
-Asked = tuple[str, str, bytes, str, str]
+Call = tuple[str, str, bytes, str, str]
 
 
 @st.composite
-def asked(draw: st.DrawFn) -> Asked:
-    said = draw(st.fixed_dictionaries({}, optional={field: st.sampled_from(words) for field, words in WORDS.items()}))
+def call(draw: st.DrawFn) -> Call:
+    fields = draw(st.fixed_dictionaries({}, optional={field: st.sampled_from(words) for field, words in WORDS.items()}))
     accept, coding = draw(st.sampled_from(ACCEPTS)), draw(st.sampled_from(("gzip", "identity", "")))
-    query = "&".join(f"{field}={word}" for field, word in draw(st.permutations(list(said.items()))))
+    query = "&".join(f"{field}={word}" for field, word in draw(st.permutations(list(fields.items()))))
     kind = draw(st.sampled_from(("recipe", "recipe", "recipe", "body", "bundle", "snapshot", "catalog", "wrong", "page")))
     if kind == "recipe":
         return "GET", f"/v1/recipe?{query}", b"", accept, coding
-    plain = {field: word for field, word in said.items() if field != "context"}
+    plain = {field: word for field, word in fields.items() if field != "context"}
     if kind == "body":
         return "POST", "/v1/recipe?context=true", json.dumps(plain).encode(), accept, coding
     if kind == "snapshot":
@@ -66,17 +66,17 @@ def asked(draw: st.DrawFn) -> Asked:
 
 
 @cache
-def _recipe(said: tuple[tuple[str, str], ...]) -> bytes:
-    return application().answer(request("POST", "/v1/recipe", json.dumps(dict(said)).encode())).body
+def _recipe(fields: tuple[tuple[str, str], ...]) -> bytes:
+    return application().answer(request("POST", "/v1/recipe", json.dumps(dict(fields)).encode())).body
 
 
-def ask(app: App, what: Asked) -> Response:
+def ask(app: App, what: Call) -> Response:
     method, target, body, accept, coding = what
     context = request(method, target, body, accept=accept, accept_encoding=coding)
     return app.answer_at_once(context) or app.answer(context)
 
 
-def seen(response: Response) -> object:
+def comparable(response: Response) -> object:
     """Everything but what belongs to one request alone: its id, and the time at which it failed."""
     headers = tuple(pair for pair in response.headers if pair[0] != "X-Request-Id")
     if response.status < 400:
@@ -88,27 +88,27 @@ def seen(response: Response) -> object:
 
 
 @cache
-def alone(what: Asked) -> object:
-    return seen(ask(application(), what))
+def alone(what: Call) -> object:
+    return comparable(ask(application(), what))
 
 
 SHARED = application()
 
 
 @settings(max_examples=examples(25))
-@given(st.lists(asked(), min_size=1, max_size=8))
-def test_answers_do_not_depend_on_what_was_asked_before(requests: list[Asked]) -> None:
+@given(st.lists(call(), min_size=1, max_size=8))
+def test_answers_do_not_depend_on_earlier_requests(requests: list[Call]) -> None:
     for what in requests:
-        assert seen(ask(SHARED, what)) == alone(what)
+        assert comparable(ask(SHARED, what)) == alone(what)
 
 
 @settings(max_examples=examples(6))
-@given(st.lists(asked(), min_size=4, max_size=10))
-def test_answers_do_not_depend_on_what_is_asked_meanwhile(requests: list[Asked]) -> None:
+@given(st.lists(call(), min_size=4, max_size=10))
+def test_answers_do_not_depend_on_concurrent_requests(requests: list[Call]) -> None:
     app = application()
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda what: seen(ask(app, what)), requests * 2))
-    assert found == [alone(what) for what in requests * 2]
+        responses = list(pool.map(lambda what: comparable(ask(app, what)), requests * 2))
+    assert responses == [alone(what) for what in requests * 2]
 
 
 # ---- processes ----
@@ -170,13 +170,13 @@ class Came(NamedTuple):
     body: bytes
 
 
-def came(stream: BinaryIO, asked: bytes) -> Came:
+def came(stream: BinaryIO, call: bytes) -> Came:
     """Read the answer to a request."""
     status = stream.readline().decode()
     headers = list(iter(lambda: stream.readline().decode(), "\r\n"))
     assert "" not in headers, (status, headers)
     named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in headers)}
-    empty = asked.startswith(b"HEAD") or " 304 " in status
+    empty = call.startswith(b"HEAD") or " 304 " in status
     body = b"" if empty else stream.read(int(named["content-length"]))
     if named["x-request-id"] != MINE:
         assert MINE not in body.decode("latin-1")
@@ -199,14 +199,14 @@ def requests() -> list[bytes]:
 def first(pyz: Path, requests: list[bytes]) -> list[Came]:
     """What each request gets from a process that was never asked anything before."""
 
-    def ask_alone(asked: bytes) -> Came:
+    def ask_alone(call: bytes) -> Came:
         with (
             Built(pyz, "--workers=1", "--rate=0", fresh=True) as service,
             socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as sock,
         ):
-            sock.sendall(asked)
+            sock.sendall(call)
             with sock.makefile("rb") as stream:
-                return came(stream, asked)
+                return came(stream, call)
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(ask_alone, requests))
@@ -225,19 +225,19 @@ Plan = tuple[list[list[int]], list[tuple[int, float]]]
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Requests for each of a few connections; in what order their bytes are sent: whose are next, and how much of the rest."""
-    wanted = draw(st.lists(st.lists(st.integers(0, len(pool()) - 1), min_size=1, max_size=6), min_size=1, max_size=5))
-    turns = st.tuples(st.integers(0, len(wanted) - 1), st.floats(0.01, 1))
-    return wanted, draw(st.lists(turns, max_size=20))
+    connections = draw(st.lists(st.lists(st.integers(0, len(pool()) - 1), min_size=1, max_size=6), min_size=1, max_size=5))
+    turns = st.tuples(st.integers(0, len(connections) - 1), st.floats(0.01, 1))
+    return connections, draw(st.lists(turns, max_size=20))
 
 
 @settings(max_examples=examples(150))
 @given(plan=plans())
-def test_answers_are_those_of_processes_that_were_asked_nothing_else(
+def test_answers_are_those_of_processes_that_got_no_other_request(
     plan: Plan, service: Built, requests: list[bytes], first: list[Came]
 ) -> None:
-    wanted, turns = plan
-    rest = [b"".join(requests[at] for at in each) for each in wanted]
-    socks = [socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) for _ in wanted]
+    connections, turns = plan
+    rest = [b"".join(requests[at] for at in each) for each in connections]
+    socks = [socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) for _ in connections]
     try:
         for which, share in turns:
             size = round(len(rest[which]) * share)
@@ -245,7 +245,7 @@ def test_answers_are_those_of_processes_that_were_asked_nothing_else(
             rest[which] = rest[which][size:]
         for sock, last in zip(socks, rest):
             sock.sendall(last)
-        for sock, each in zip(socks, wanted):
+        for sock, each in zip(socks, connections):
             with sock.makefile("rb") as stream:
                 assert [came(stream, requests[at]) for at in each] == [first[at] for at in each]
     finally:

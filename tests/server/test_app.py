@@ -26,7 +26,7 @@ from eidos.server.representation import RepresentationCache, make_representation
 from eidos.server.routes import JSON, ROUTES, YAML, Operation, Route
 from eidos.server.server_settings import Settings
 from eidos.telemetry.spans import Sampler, Span, Tracer
-from tests.support.in_process_server import FREE, Client, application, header, request, said
+from tests.support.in_process_server import FREE, Client, application, header, parse_error, request
 from tests.support.program import eidos
 
 QUERY = "os=ubuntu&service=eks&gpu=h100&intent=training"
@@ -45,14 +45,14 @@ def ask() -> Client:
 @pytest.mark.parametrize("context", [False, True])
 @pytest.mark.parametrize(("accept", "fmt"), [("application/json", "json"), ("application/yaml", "yaml")])
 def test_a_recipe_is_what_the_command_line_writes(ask: Client, accept: str, fmt: str, context: bool) -> None:
-    found = ask.get(f"/v1/recipe?{QUERY}" + "&context=true" * context, accept=accept)
+    response = ask.get(f"/v1/recipe?{QUERY}" + "&context=true" * context, accept=accept)
     written = eidos("recipe", *FLAGS, "-t", fmt, *["--context"] * context)
-    assert (found.status, found.body.decode(), header(found, "Content-Type")) == (200, written.out, accept)
+    assert (response.status, response.body.decode(), header(response, "Content-Type")) == (200, written.out, accept)
     assert (
         ask.post(
             f"/v1/recipe{'?context' * context}", json.dumps(dict(part.split("=") for part in QUERY.split("&"))).encode(), accept=accept
         ).body
-        == found.body
+        == response.body
     )
 
 
@@ -67,7 +67,7 @@ def test_words_are_read_like_those_of_the_command_line(ask: Client) -> None:
         assert ask.get(f"/v1/recipe?{target}").body == plain
 
 
-def test_what_nobody_is_specific_to_is_said_in_the_document(ask: Client) -> None:
+def test_a_recipe_tells_which_fields_no_layer_is_specific_to(ask: Client) -> None:
     tree = json.loads(ask.get("/v1/recipe?os=debian").body)
     assert "recipe-uncovered" not in tree["metadata"]
     snapshot = {"kind": "Snapshot", "measurements": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"gpu.model": "NVIDIA Z9"}}]}]}
@@ -76,26 +76,26 @@ def test_what_nobody_is_specific_to_is_said_in_the_document(ask: Client) -> None
 
 
 def test_a_snapshot_gets_the_recipe_of_its_node(ask: Client, tmp_path: Path, shared: Path) -> None:
-    place = shared / "snapshots" / "h100-eks.yaml"
-    written = eidos("recipe", "-f", str(place), "--intent", "training", "-t", "json")
-    for body in (place.read_bytes(), json.dumps(yaml.safe_load(place.read_text())).encode()):
-        found = ask.post("/v1/recipe?intent=training", body)
-        assert (found.status, found.body.decode()) == (200, written.out)
-        assert header(found, "Cache-Control") == "no-store"
-        assert header(found, "ETag") is None
+    path = shared / "snapshots" / "h100-eks.yaml"
+    written = eidos("recipe", "-f", str(path), "--intent", "training", "-t", "json")
+    for body in (path.read_bytes(), json.dumps(yaml.safe_load(path.read_text())).encode()):
+        response = ask.post("/v1/recipe?intent=training", body)
+        assert (response.status, response.body.decode()) == (200, written.out)
+        assert header(response, "Cache-Control") == "no-store"
+        assert header(response, "ETag") is None
 
 
 def test_a_query_document_may_be_yaml_and_hold_numbers(ask: Client) -> None:
-    found = ask.post("/v1/recipe", b"os: ubuntu\nosVersion: 24.04\nk8s: 1.30\ngpu:\n", accept="application/yaml")
-    assert yaml.safe_load(found.body)["request"] == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.30"}
+    response = ask.post("/v1/recipe", b"os: ubuntu\nosVersion: 24.04\nk8s: 1.30\ngpu:\n", accept="application/yaml")
+    assert yaml.safe_load(response.body)["request"] == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.30"}
 
 
-def test_an_intent_is_said_once_or_twice_alike(ask: Client) -> None:
+def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
     assert ask.post("/v1/recipe?intent=training", b"intent: Training").status == 200
     assert json.loads(ask.post("/v1/recipe?intent=training", b"gpu: h100").body)["request"]["intent"] == "training"
     error = ask.post("/v1/recipe?intent=training", b"intent: inference")
     assert error.status == 400
-    assert said(error)["details"] == {"parameter": "intent", "value": "training", "body": "inference", "hint": "say it once"}
+    assert parse_error(error)["details"] == {"parameter": "intent", "value": "training", "body": "inference", "hint": "say it once"}
 
 
 # ---- what is wrong with a request ----
@@ -118,12 +118,12 @@ def test_an_intent_is_said_once_or_twice_alike(ask: Client) -> None:
     ],
 )
 def test_a_parameter_that_is_wrong_is_named(ask: Client, target: str, words: str, details: dict[str, object]) -> None:
-    found = ask.get(f"/v1/recipe?{target}")
-    tree = said(found)
-    assert (found.status, tree["code"], tree["retryable"]) == (400, "INVALID_REQUEST", False)
+    response = ask.get(f"/v1/recipe?{target}")
+    tree = parse_error(response)
+    assert (response.status, tree["code"], tree["retryable"]) == (400, "INVALID_REQUEST", False)
     assert words in tree["message"]
     assert details.items() <= tree["details"].items()
-    assert header(found, "Cache-Control") == "no-store"
+    assert header(response, "Cache-Control") == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_a_parameter_that_is_wrong_is_named(ask: Client, target: str, words: str
     ],
 )
 def test_a_body_that_is_wrong_is_shown_where(ask: Client, body: bytes, words: str) -> None:
-    found = ask.post("/v1/recipe", body)
-    assert found.status == 400
-    assert words in said(found)["message"]
+    response = ask.post("/v1/recipe", body)
+    assert response.status == 400
+    assert words in parse_error(response)["message"]
 
 
-def test_no_words_of_a_library_are_told(ask: Client) -> None:
+def test_messages_hold_no_words_of_a_library(ask: Client) -> None:
     for body in (b"{", b"{'a': 1", b"a: b: c", b"- [", b"a: !!python/object:x {}", b"&a [*a]", b"%YAML 9\n---", b"\x00", b'{"a": 1e999}'):
         text = ask.post("/v1/recipe", body).body.decode()
         assert not re.search(r"Expecting|mapping values|scanner|while parsing|Traceback|File \"|/usr|\.py", text), text
@@ -159,12 +159,12 @@ def test_no_words_of_a_library_are_told(ask: Client) -> None:
 
 def test_unknown_paths_and_methods(ask: Client) -> None:
     missing = ask.get("/v1/recipes")
-    assert (missing.status, said(missing)["code"], said(missing)["details"]["nearest"]) == (404, "NOT_FOUND", "/v1/recipe")
+    assert (missing.status, parse_error(missing)["code"], parse_error(missing)["details"]["nearest"]) == (404, "NOT_FOUND", "/v1/recipe")
     for path in ("/v1/recipe/", "/v1//recipe", "/v1%2Frecipe", "/V1/recipe", "//", "/v1/../health", "/\x00"):
         assert ask.get(path).status == 404, path
     for method in ("PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "BREW", "get"):
         wrong = ask(method, "/v1/recipe")
-        assert (wrong.status, said(wrong)["code"], header(wrong, "Allow")) == (405, "METHOD_NOT_ALLOWED", "GET, HEAD, POST, OPTIONS")
+        assert (wrong.status, parse_error(wrong)["code"], header(wrong, "Allow")) == (405, "METHOD_NOT_ALLOWED", "GET, HEAD, POST, OPTIONS")
     assert header(ask("POST", "/v1/catalog"), "Allow") == "GET, HEAD, OPTIONS"
     assert header(ask("HEAD", "/v1/bundle"), "Allow") == "POST, OPTIONS"
     options = ask("OPTIONS", "/v1/bundle")
@@ -174,9 +174,9 @@ def test_unknown_paths_and_methods(ask: Client) -> None:
 
 
 def test_errors_are_problems_for_whoever_accepts_them(ask: Client) -> None:
-    found = ask.get("/v1/recipe?gpu=x", accept="application/problem+json, application/json;q=0.5")
-    tree = json.loads(found.body)
-    assert header(found, "Content-Type") == "application/problem+json"
+    response = ask.get("/v1/recipe?gpu=x", accept="application/problem+json, application/json;q=0.5")
+    tree = json.loads(response.body)
+    assert header(response, "Content-Type") == "application/problem+json"
     assert {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "INVALID_REQUEST"}.items() <= tree.items()
     assert tree["instance"] == f"urn:uuid:{tree['requestId']}"
     assert tree["detail"].startswith("gpu: 'x' is none of")
@@ -207,7 +207,7 @@ def test_unread_types_and_codings_are_refused(ask: Client) -> None:
 # ---- headers ----
 
 
-def test_a_recipe_may_be_kept_and_asked_for_again(ask: Client) -> None:
+def test_a_recipe_can_be_cached_and_revalidated(ask: Client) -> None:
     target = f"/v1/recipe?{QUERY}"
     first = ask.get(target)
     tag = header(first, "ETag")
@@ -256,14 +256,14 @@ def test_weights_are_read_as_they_are_written() -> None:
     assert not accepts_gzip("gzip;q=0.000")
 
 
-def test_the_version_of_the_interface_is_asked_for_by_type(ask: Client) -> None:
+def test_a_media_type_selects_the_version_of_the_interface(ask: Client) -> None:
     versioned = ask.get("/v1/recipe", accept="application/vnd.nvidia.cns.v1+json")
     assert (versioned.status, header(versioned, "X-API-Version")) == (200, "v1")
     assert header(versioned, "Content-Type") == "application/vnd.nvidia.cns.v1+json"
     for target in ("/v1/recipe", "/", "/openapi.json"):
         other = ask.get(target, accept="application/vnd.nvidia.cns.v2+json")
         assert other.status == 406
-        assert "v2" in said(other)["message"]
+        assert "v2" in parse_error(other)["message"]
     assert ask.get("/v1/recipe", accept="application/vnd.nvidia.cns.v2+json, application/json;q=0.1").status == 200
     assert ask.get("/v1/recipe", accept="image/png").status == 406
     assert header(ask.get("/v1/recipe", accept="text/yaml"), "Content-Type") == "application/yaml"
@@ -304,24 +304,24 @@ def test_a_request_is_a_span_and_its_work_are_parts_of_it() -> None:
 # ---- limits ----
 
 
-def test_limits_are_told_and_hold() -> None:
+def test_rate_limits_hold_and_headers_show_them() -> None:
     now = [1000.0]
     ask = Client(application(Settings(rate=2.0, burst=3), clock=lambda: now[0]))
-    seen = [ask.get("/v1/catalog") for _ in range(4)]
-    assert [answer.status for answer in seen] == [200, 200, 200, 429]
-    assert [header(answer, "X-RateLimit-Remaining") for answer in seen] == ["2", "1", "0", "0"]
-    assert {header(answer, "X-RateLimit-Limit") for answer in seen} == {"3"}
-    assert {header(answer, "RateLimit-Policy") for answer in seen} == {'"default";q=3;w=2'}
-    assert [header(answer, "RateLimit") for answer in seen] == [
+    responses = [ask.get("/v1/catalog") for _ in range(4)]
+    assert [answer.status for answer in responses] == [200, 200, 200, 429]
+    assert [header(answer, "X-RateLimit-Remaining") for answer in responses] == ["2", "1", "0", "0"]
+    assert {header(answer, "X-RateLimit-Limit") for answer in responses} == {"3"}
+    assert {header(answer, "RateLimit-Policy") for answer in responses} == {'"default";q=3;w=2'}
+    assert [header(answer, "RateLimit") for answer in responses] == [
         '"default";r=2;t=1',
         '"default";r=1;t=1',
         '"default";r=0;t=2',
         '"default";r=0;t=1',
     ]
-    reset = header(seen[3], "X-RateLimit-Reset")
+    reset = header(responses[3], "X-RateLimit-Reset")
     assert reset is not None and 0 <= int(reset) - time.time() <= 4
-    late = said(seen[3])
-    assert (late["code"], late["retryable"], header(seen[3], "Retry-After")) == ("RATE_LIMIT_EXCEEDED", True, "1")
+    late = parse_error(responses[3])
+    assert (late["code"], late["retryable"], header(responses[3], "Retry-After")) == ("RATE_LIMIT_EXCEEDED", True, "1")
     for path in ("/health", "/healthz", "/ready", "/readyz", "/metrics"):
         assert ask.get(path).status == 200
         assert header(ask.get(path), "RateLimit") is None
@@ -361,11 +361,11 @@ def test_allow_lists() -> None:
     assert ask.get("/v1/recipe?os=ubuntu").status == 200
     for answer in (ask.get("/v1/recipe?gpu=gb200"), ask.post("/v1/recipe", b"gpu: gb200")):
         assert answer.status == 400
-        assert "gpu: 'gb200' is not answered for here; what is: h100, l40" in said(answer)["message"]
+        assert "gpu: 'gb200' is not answered for here; what is: h100, l40" in parse_error(answer)["message"]
     snapshot = b"kind: Snapshot\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu.model: NVIDIA GB200}}]}]"
     assert ask.post("/v1/recipe", snapshot).status == 400
     recipe = eidos("recipe", "--gpu", "gb200").out.encode()
-    assert "is not answered for here" in said(ask.post("/v1/bundle", recipe))["message"]
+    assert "is not answered for here" in parse_error(ask.post("/v1/bundle", recipe))["message"]
     catalog = json.loads(ask.get("/v1/catalog").body)
     assert [entry["name"] for entry in catalog["catalog"]["gpu"]] == ["h100", "l40"]
     assert [entry["name"] for entry in catalog["catalog"]["service"]] == ["self-managed"]
@@ -386,11 +386,11 @@ def test_a_bundle_is_what_the_command_line_packs(ask: Client, recipe: bytes, tmp
     (tmp_path / "recipe.yaml").write_bytes(recipe)
     done = eidos("bundle", "-f", "recipe.yaml", "--archive", "b.tar.gz", "--bundlers", "gpu-operator", cwd=tmp_path)
     assert done.status == 0
-    found = ask.post("/v1/bundle?bundlers=gpu-operator", recipe)
-    assert (found.status, header(found, "Content-Type")) == (200, "application/gzip")
-    assert found.body == (tmp_path / "b.tar.gz").read_bytes()
-    assert header(found, "Content-Disposition") == 'attachment; filename="bundle.tar.gz"'
-    assert header(found, "Cache-Control") == "no-store"
+    response = ask.post("/v1/bundle?bundlers=gpu-operator", recipe)
+    assert (response.status, header(response, "Content-Type")) == (200, "application/gzip")
+    assert response.body == (tmp_path / "b.tar.gz").read_bytes()
+    assert header(response, "Content-Disposition") == 'attachment; filename="bundle.tar.gz"'
+    assert header(response, "Cache-Control") == "no-store"
 
 
 def test_a_zip_holds_the_same_files(ask: Client, recipe: bytes) -> None:
@@ -414,9 +414,9 @@ def test_a_zip_holds_the_same_files(ask: Client, recipe: bytes) -> None:
 
 def test_a_bundle_that_cannot_be_is_refused(ask: Client, recipe: bytes) -> None:
     unknown = ask.post("/v1/bundle?bundlers=gpu-operatr", recipe)
-    assert (unknown.status, said(unknown)["details"]["nearest"]) == (400, "gpu-operator")
-    assert said(ask.post("/v1/bundle?archive=rar", recipe))["details"]["valid"] == ["tar.gz", "zip"]
-    assert "this is no recipe" in said(ask.post("/v1/bundle", b"gpu: h100"))["message"]
+    assert (unknown.status, parse_error(unknown)["details"]["nearest"]) == (400, "gpu-operator")
+    assert parse_error(ask.post("/v1/bundle?archive=rar", recipe))["details"]["valid"] == ["tar.gz", "zip"]
+    assert "this is no recipe" in parse_error(ask.post("/v1/bundle", b"gpu: h100"))["message"]
     tree = yaml.safe_load(recipe)
     for name, value in (("id", "../../etc"), ("version", "../../../x"), ("namespace", "$(id)"), ("repository", "file:///etc/passwd")):
         bad = json.loads(json.dumps(tree))
@@ -425,15 +425,15 @@ def test_a_bundle_that_cannot_be_is_refused(ask: Client, recipe: bytes) -> None:
     bad = json.loads(json.dumps(tree))
     next(part for part in bad["components"] if part["id"] == "gpu-operator")["values"] = {"drivr": {"enabled": True}}
     failed = ask.post("/v1/bundle", json.dumps(bad).encode())
-    assert (failed.status, list(said(failed)["details"]["components"])) == (400, ["gpu-operator"])
+    assert (failed.status, list(parse_error(failed)["details"]["components"])) == (400, ["gpu-operator"])
     assert b'bundler_make_total{bundler_type="gpu-operator",result="error"} 1' in ask.get("/metrics").body
 
 
-def test_work_stops_when_nobody_waits(recipe: bytes) -> None:
+def test_work_stops_at_the_deadline_and_when_the_client_is_gone(recipe: bytes) -> None:
     ask = Client(application())
     for target, body in (("/v1/bundle", recipe), ("/v1/recipe", b"gpu: h100")):
         late = ask.post(target, body, seconds=-1)
-        assert (late.status, said(late)["code"], said(late)["retryable"]) == (503, "SERVICE_UNAVAILABLE", True)
+        assert (late.status, parse_error(late)["code"], parse_error(late)["retryable"]) == (503, "SERVICE_UNAVAILABLE", True)
         assert header(late, "Retry-After") == "1"
     flow = b"a: [" + b"1, " * 100_000 + b"1]"
     assert ask.post("/v1/recipe", flow, seconds=0.2).status == 503
@@ -460,7 +460,7 @@ def test_readiness_ends_before_life_does() -> None:
     assert [ask.get(path).status for path in ("/ready", "/readyz", "/health")] == [200, 200, 200]
     ready[0] = False
     assert [ask.get(path).status for path in ("/ready", "/readyz", "/health", "/v1/recipe")] == [503, 503, 200, 200]
-    assert said(ask.get("/ready"))["code"] == "SERVICE_UNAVAILABLE"
+    assert parse_error(ask.get("/ready"))["code"] == "SERVICE_UNAVAILABLE"
 
 
 def test_answers_are_made_once(ask: Client) -> None:
@@ -475,7 +475,7 @@ def test_answers_are_made_once(ask: Client) -> None:
     assert ask.app.answer_at_once(request("HEAD", "/v1/recipe?gpu=h100&os=ubuntu")) is not None
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     cache = RepresentationCache(max_entries=3, max_bytes=100_000)
     answers = [make_representation(JSON, bytes([65 + number]) * 6000, gzip=False) for number in range(20)]
     for number, answer in enumerate(answers):
@@ -513,12 +513,12 @@ def test_what_a_handler_raises_costs_that_request_only(capfd: pytest.CaptureFixt
     broken = Route("/broken", {"GET": Operation("broken", "Breaks", breaks)})
     routes.ROUTE_BY_PATH["/broken"] = broken
     try:
-        found = Client(app).get("/broken")
+        response = Client(app).get("/broken")
     finally:
         del routes.ROUTE_BY_PATH["/broken"]
-    tree = said(found)
-    assert (found.status, tree["code"], tree["retryable"]) == (500, "INTERNAL_ERROR", False)
-    assert b"secret" not in found.body and b"RuntimeError" not in found.body
+    tree = parse_error(response)
+    assert (response.status, tree["code"], tree["retryable"]) == (500, "INTERNAL_ERROR", False)
+    assert b"secret" not in response.body and b"RuntimeError" not in response.body
     assert "eidos_panic_recoveries_total 1\n" in Client(app).get("/metrics").body.decode()
     assert tree["requestId"] and "internal error at test_app.py" in capfd.readouterr().err
 
@@ -554,13 +554,13 @@ def test_one_file_of_data_and_a_contradiction_in_it(tmp_path: Path, capfd: pytes
         {"key": {"gpu": "h100"}, "types": values, "constraints": [{"name": "K8s.server.version", "value": ">= 1.33", "why": "One."}]},
         {"key": {"os": "ubuntu"}, "types": values, "constraints": [{"name": "K8s.server.version", "value": "< 1.30", "why": "Two."}]},
     ]
-    place = tmp_path / "data.json"
-    place.write_text(json.dumps({"base": values, "overlays": layers}))
-    ask = Client(application(Settings(rate=0.0, data=str(place))))
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"base": values, "overlays": layers}))
+    ask = Client(application(Settings(rate=0.0, data=str(path))))
     tree = json.loads(ask.get("/v1/recipe?gpu=h100").body)
     assert tree["matchedRules"] == ["data.json:base: any", "data.json:overlays[0]: gpu=h100"]
-    found = ask.get("/v1/recipe?gpu=h100&os=ubuntu")
-    assert (found.status, said(found)["message"]) == (500, "the recipe data contradicts itself for this query")
+    response = ask.get("/v1/recipe?gpu=h100&os=ubuntu")
+    assert (response.status, parse_error(response)["message"]) == (500, "the recipe data contradicts itself for this query")
     assert "leave nothing that satisfies both" in capfd.readouterr().err
 
 

@@ -30,7 +30,7 @@ def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
         until(lambda: int(service.get("/told").body) >= HEAVY_THREADS)
 
 
-def test_bodies_that_are_not_whole_take_bounded_memory() -> None:
+def test_incomplete_bodies_take_bounded_memory() -> None:
     with Service(workers=1, read_timeout=60.0) as service:
         slow = [begin(service, "/echo", b"x" * (LARGE - 1), LARGE) for _ in range(BODIES_LIMIT // LARGE + 1)]
         # One of them is too many, whichever it is: they are read in turns.

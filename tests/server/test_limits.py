@@ -33,14 +33,14 @@ def test_a_header_that_dribbles_is_cut() -> None:
         began = time.monotonic()
         sock.sendall(b"GET / HTTP/1.1\r\n")
         sock.settimeout(0.1)
-        said = b""
-        while not said:
+        data = b""
+        while not data:
             assert time.monotonic() - began < PATIENCE
             try:
-                said = sock.recv(1000)
+                data = sock.recv(1000)
             except socket.timeout:
                 sock.sendall(b"X")
-        answer = Answer(said)
+        answer = Answer(data)
         assert answer.status == 408
         assert answer.headers["connection"] == "close"
         assert time.monotonic() - began >= 0.5
@@ -55,14 +55,14 @@ def test_a_header_that_stops_behind_many_requests_is_cut() -> None:
 def test_empty_lines_do_not_put_it_off() -> None:
     with Service(header_timeout=0.4) as service, service.connect() as sock:
         sock.settimeout(0.05)
-        began, said = time.monotonic(), b"?"
-        while said == b"?":
+        began, data = time.monotonic(), b"?"
+        while data == b"?":
             assert time.monotonic() - began < PATIENCE
             try:
-                said = sock.recv(1000)
+                data = sock.recv(1000)
             except socket.timeout:
                 sock.sendall(b"\r\n")
-        assert said == b"", "nothing was asked"
+        assert data == b"", "nothing was asked"
 
 
 @pytest.mark.parametrize("how", ["Content-Length: 100", "Transfer-Encoding: chunked"])
@@ -71,26 +71,26 @@ def test_a_body_that_dribbles_is_cut(how: str) -> None:
         began = time.monotonic()
         sock.sendall(f"POST /echo HTTP/1.1\r\nHost: a\r\n{how}\r\n\r\n".encode())
         sock.settimeout(0.1)
-        said = b""
-        while not said:
+        data = b""
+        while not data:
             assert time.monotonic() - began < PATIENCE
             try:
-                said = sock.recv(1000)
+                data = sock.recv(1000)
             except socket.timeout:
                 sock.sendall(b"1" if how[0] == "C" else b"1\r\na\r\n")
-        assert Answer(said).status == 408
+        assert Answer(data).status == 408
         assert time.monotonic() - began >= 0.6
 
 
 def test_silence_ends_a_connection_without_a_word() -> None:
-    with Service(idle_timeout=0.4) as service, service.connect() as fresh, service.connect() as kept:
-        kept.sendall(GET)
-        assert read_answer(kept).status == 200
+    with Service(idle_timeout=0.4) as service, service.connect() as fresh, service.connect() as used:
+        used.sendall(GET)
+        assert read_answer(used).status == 200
         assert everything(fresh) == b""
-        assert everything(kept) == b""
+        assert everything(used) == b""
 
 
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
+def test_a_response_that_is_not_read_is_given_up() -> None:
     with Service(write_timeout=0.4, workers=1) as service, service.connect() as sock:
         sock.sendall(b"GET /big?50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
         sock.recv(1)
@@ -316,7 +316,7 @@ def _hold(limiter: RateLimiter) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def test_a_worker_that_stands_still_or_dies_with_the_lock_stops_nobody() -> None:
+def test_a_worker_that_stops_or_dies_with_the_lock_stops_no_other() -> None:
     limiter = RateLimiter(Settings(rate=1, burst=3), 2)
     process = get_context("fork").Process(target=_hold, args=(limiter,))
     process.start()

@@ -25,7 +25,7 @@ from eidos.server.error_responses import hide_paths
 from eidos.server.rate_limiter import RateLimiter
 from eidos.server.recipe_data import load_recipe_data
 from eidos.server.request_metrics import ServerMetrics
-from tests.support.in_process_server import FREE, Client, application, request, said
+from tests.support.in_process_server import FREE, Client, application, parse_error, request
 from tests.support.program import PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
 from tests.support.waiting import PATIENCE, until
@@ -37,8 +37,8 @@ def port_of(pid: int) -> int:
     """The port that a process listens on, which may have no way to tell."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
-        inodes.add(found[1] if found else "")
+        match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
+        inodes.add(match[1] if match else "")
     with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     return next((int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and row[9] in inodes), 0)
@@ -77,10 +77,10 @@ def ask(port: int, target: str) -> bytes:
     ],
 )
 def test_wrong_flags_are_named(flags: list[str], status: int, message: str) -> None:
-    found = eidos("serve", *flags)
-    assert found.status == status
-    assert message in found.err
-    assert "internal error" not in found.err
+    result = eidos("serve", *flags)
+    assert result.status == status
+    assert message in result.err
+    assert "internal error" not in result.err
 
 
 def test_a_variable_with_a_wrong_word_is_named() -> None:
@@ -91,7 +91,7 @@ def test_an_address_may_stand_in_brackets() -> None:
     assert (parse_address("[::1]"), parse_address("::"), parse_address("localhost")) == ("::1", "::", "localhost")
 
 
-def test_too_few_files_are_said_before_anything_fails() -> None:
+def test_a_low_limit_of_open_files_is_an_error_at_start() -> None:
     done = subprocess.run(
         ["bash", "-c", 'ulimit -n 10 && exec "$@"', "-", *SERVE], capture_output=True, env=environment(), cwd=ROOT, timeout=60, check=False
     )
@@ -100,7 +100,7 @@ def test_too_few_files_are_said_before_anything_fails() -> None:
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", ">&- 2>&-"])
-def test_the_log_never_goes_into_what_took_the_place_of_standard_error(closed: str) -> None:
+def test_a_closed_standard_error_is_not_replaced_by_a_socket(closed: str) -> None:
     with served(["bash", "-c", f'exec "$@" {closed}', "-", *SERVE, "--workers=2"], subprocess.DEVNULL) as (process, port):
         for pid in (process.pid, *children(process.pid)):
             for fd in (0, 1, 2):
@@ -110,7 +110,7 @@ def test_the_log_never_goes_into_what_took_the_place_of_standard_error(closed: s
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
+def test_a_log_that_is_not_read_delays_nothing() -> None:
     reading, writing = os.pipe()
     try:
         with served([*SERVE, "--workers=1"], writing) as (process, port):
@@ -133,7 +133,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
         os.close(writing)
 
 
-def test_workers_that_end_as_they_were_told_are_no_accident() -> None:
+def test_workers_that_end_after_a_signal_log_no_error() -> None:
     for _ in range(3):
         with served([*SERVE, "--workers=24", "--log-format=json"], subprocess.PIPE) as (process, _):
             process.send_signal(signal.SIGTERM)
@@ -147,7 +147,7 @@ def test_workers_that_end_as_they_were_told_are_no_accident() -> None:
 def test_an_encoded_slash_is_shown_as_it_came() -> None:
     answer = Client(application()).get("/v1%2Frecipe")
     assert answer.status == 404
-    assert said(answer)["message"] == "there is no /v1%2Frecipe"
+    assert parse_error(answer)["message"] == "there is no /v1%2Frecipe"
 
 
 def test_an_intent_beside_measurements_is_meant() -> None:
@@ -155,7 +155,7 @@ def test_an_intent_beside_measurements_is_meant() -> None:
     body = b"kind: Snapshot\nmeasurements: []\nintent: inference\n"
     answer = ask.post("/v1/recipe?intent=training", body)
     assert answer.status == 400
-    assert said(answer)["message"] == "intent: the request says 'training', and its body 'inference'"
+    assert parse_error(answer)["message"] == "intent: the request says 'training', and its body 'inference'"
     alone = ask.post("/v1/recipe", body)
     assert alone.body == ask.post("/v1/recipe?intent=inference", body).body == ask.get("/v1/recipe?intent=inference").body
 
@@ -226,13 +226,13 @@ def test_data_is_read_once(tmp_path: Path) -> None:
     assert after.post("/v1/bundle", recipe).body == bundle.body
 
 
-def test_a_file_of_values_that_cannot_be_read_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_file_of_values_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "d/values/gpu-operator").mkdir(parents=True)
     (tmp_path / "d/base.yaml").write_text((ROOT / "recipes/base.yaml").read_text())
     (tmp_path / "d/values/gpu-operator/v26.3.3.keys.yaml").write_text("x: [")
-    found = eidos("serve", "--data", "d", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
-    assert found.status == 2
-    assert found.err.startswith("error: d/values/gpu-operator/v26.3.3.keys.yaml, line ")
+    result = eidos("serve", "--data", "d", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert result.status == 2
+    assert result.err.startswith("error: d/values/gpu-operator/v26.3.3.keys.yaml, line ")
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,15 @@ class Tags(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert len(dict(attrs)) == len(attrs), f"<{tag}> says something twice"
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
-TAGS = Tags(TEXT).found
+TAGS = Tags(TEXT).tags
 
 
 # ---- what it is made of ----
@@ -96,7 +96,7 @@ def test_ids_are_unique_and_what_refers_to_them_finds_them() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_can_be_told_apart(scheme: str) -> None:
+def test_colours_are_distinguishable(scheme: str) -> None:
     """WCAG 2.2, 1.4.3 (text: 4.5 to 1) and 1.4.11 (edges of controls: 3 to 1)."""
     light, _, rest = STYLE.partition("@media (prefers-color-scheme: dark)")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light.partition("}")[0]))
@@ -143,15 +143,15 @@ def url() -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if browsers.find() is None:
         pytest.skip("no chromium here")
-    with browsers.browser() as found:
-        yield found
+    with browsers.browser() as opened:
+        yield opened
 
 
 SHOWN = "document.getElementById('recipe').getAttribute('aria-busy') === 'false' && document.querySelectorAll('#body .card').length > 1"
 
 
 def visit(browser: Browser, url: str, until: str = SHOWN) -> None:
-    browser.said.clear()
+    browser.console.clear()
     browser.call("Page.navigate", url="about:blank")
     browser.size(1280, 900)
     browser.call("Page.navigate", url=url)
@@ -159,14 +159,14 @@ def visit(browser: Browser, url: str, until: str = SHOWN) -> None:
 
 
 def text(browser: Browser, id: str) -> str:
-    found: str = browser.run(f"document.getElementById('{id}').textContent")
-    return found
+    content: str = browser.run(f"document.getElementById('{id}').textContent")
+    return content
 
 
-def choose(browser: Browser, **said: str) -> None:
-    for field, value in said.items():
+def choose(browser: Browser, **fields: str) -> None:
+    for field, value in fields.items():
         browser.run(f"document.querySelector('input[name={field}][value={value}]').click()")
-    browser.wait(f"{SHOWN} && location.hash.includes({'='.join(said.popitem())!r})")
+    browser.wait(f"{SHOWN} && location.hash.includes({'='.join(fields.popitem())!r})")
 
 
 def test_a_choice_shows_the_recipe_with_its_reasons(browser: Browser, url: str) -> None:
@@ -194,7 +194,7 @@ def test_a_choice_shows_the_recipe_with_its_reasons(browser: Browser, url: str) 
     assert text(browser, "command").startswith("eidos recipe --os ubuntu --service eks --gpu h100 --intent training -o recipe.yaml\n")
     browser.run("document.getElementById('curl-tab').click()")
     assert f"'{url}/v1/recipe?os=ubuntu&service=eks&gpu=h100&intent=training'" in text(browser, "command")
-    assert browser.said == []
+    assert browser.console == []
 
 
 def test_the_bundle_comes_down_as_the_command_line_packs_it(browser: Browser, url: str, tmp_path: Path) -> None:
@@ -204,14 +204,14 @@ def test_the_bundle_comes_down_as_the_command_line_packs_it(browser: Browser, ur
     browser._session = session
     browser.run("document.getElementById('tar').click()")
     browser.wait("document.getElementById('status').textContent.includes('The bundle is downloaded')")
-    place = tmp_path / "eidos-l40s-inference.tar.gz"
+    path = tmp_path / "eidos-l40s-inference.tar.gz"
     until = time.monotonic() + 20
-    while not place.exists() and time.monotonic() < until:
+    while not path.exists() and time.monotonic() < until:
         time.sleep(0.05)
     (tmp_path / "recipe.json").write_text(eidos("recipe", "--gpu", "l40s", "--intent", "inference", "-t", "json").out)
     assert eidos("bundle", "-f", "recipe.json", "--archive", "cli.tar.gz", cwd=tmp_path).status == 0
-    assert place.read_bytes() == (tmp_path / "cli.tar.gz").read_bytes()
-    assert browser.said == []
+    assert path.read_bytes() == (tmp_path / "cli.tar.gz").read_bytes()
+    assert browser.console == []
 
 
 def test_the_keyboard_is_enough(browser: Browser, url: str) -> None:
@@ -228,15 +228,18 @@ def test_the_keyboard_is_enough(browser: Browser, url: str) -> None:
     browser.key("ArrowRight")
     browser.wait("document.getElementById('title').textContent === 'H100'")
     assert browser.run(f"{focused}.value") == "h100", "the focus stays where it was"
-    seen = set()
+    focused_names = set()
     for _ in range(40):
         browser.key("Tab")
         name = browser.run(f"{focused}.id || {focused}.name || {focused}.textContent")
-        if name in seen or not name:
+        if name in focused_names or not name:
             break
-        seen.add(name)
-    assert {"service", "os", "intent", "tar", "zip", "yaml", "cli-tab", "curl-tab", "copy", "command", "filter"} <= {*seen, "command"}
-    assert browser.said == []
+        focused_names.add(name)
+    assert {"service", "os", "intent", "tar", "zip", "yaml", "cli-tab", "curl-tab", "copy", "command", "filter"} <= {
+        *focused_names,
+        "command",
+    }
+    assert browser.console == []
 
 
 def test_a_screen_reader_finds_a_name_for_everything(browser: Browser, url: str) -> None:
@@ -255,7 +258,7 @@ def test_a_screen_reader_finds_a_name_for_everything(browser: Browser, url: str)
     assert browser.run("document.documentElement.lang") == "en"
 
 
-def test_a_mistake_is_said_and_mended(browser: Browser, url: str) -> None:
+def test_a_mistake_is_shown_and_corrected(browser: Browser, url: str) -> None:
     visit(browser, f"{url}/#gpu=l40&osv=1x", "document.getElementById('fault').textContent")
     assert "osv: '1x' is no version" in text(browser, "fault")
     assert browser.run("document.getElementById('take').hidden")
@@ -296,16 +299,16 @@ def test_words_of_the_data_are_never_markup(browser: Browser, tmp_path: Path) ->
     layer = {
         "measurements": [{"type": "OS", "subtypes": [{"subtype": "sysctl", "data": {hostile: hostile}, "context": {hostile: hostile}}]}],
     }
-    place = tmp_path / "data.json"
-    place.write_text(json.dumps({"base": layer["measurements"], "overlays": []}))
-    with listening(application(Settings(rate=0.0, data=str(place)))) as address:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"base": layer["measurements"], "overlays": []}))
+    with listening(application(Settings(rate=0.0, data=str(path)))) as address:
         visit(browser, address)
         assert hostile in text(browser, "body")
         assert browser.run("document.querySelectorAll('img').length") == 0
         assert browser.run("document.title") == "Any GPU node · eidos"
 
 
-def test_a_server_that_goes_away_is_said(browser: Browser, url: str) -> None:
+def test_a_server_that_is_gone_is_reported(browser: Browser, url: str) -> None:
     visit(browser, url)  # and what the browser has seen already it may keep: this must be new to it
     gone = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     browser.call("Network.emulateNetworkConditions", offline=True, **gone)

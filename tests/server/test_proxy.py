@@ -270,7 +270,7 @@ def test_each_client_behind_the_proxy_has_its_own_limit(pyz: Path, tmp_path: Pat
         assert [ask("127.0.0.3") for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_nobody_gets_more_by_saying_who_he_is(pyz: Path, tmp_path: Path, certificate: Path) -> None:
+def test_a_forged_address_gains_nothing(pyz: Path, tmp_path: Path, certificate: Path) -> None:
     with limited(pyz, tmp_path, certificate) as ask:
         assert [ask("127.0.0.2", X_Forwarded_For=f"203.0.113.{at}") for at in range(4)] == [200, 200, 200, 429]
         assert ask("127.0.0.2", X_Forwarded_For="203.0.113.9, 127.0.0.3") == 429

@@ -30,22 +30,22 @@ def request(line: str = "GET /echo HTTP/1.1", *fields: str, body: bytes = b"", h
 
 def one(service: Service, data: bytes) -> Answer:
     """The only answer to ``data``, after which the service closed."""
-    found = answers(service.ask(data))
-    assert len(found) == 1
-    return found[0]
+    parsed = answers(service.ask(data))
+    assert len(parsed) == 1
+    return parsed[0]
 
 
 # ---- what is right ----
 
 
-def test_a_request_comes_through_whole(service: Service) -> None:
+def test_a_request_reaches_the_application_unchanged(service: Service) -> None:
     with service.connect() as sock:
         sock.sendall(request("POST /echo?a=%20b HTTP/1.1", "X-One: 1", "x-one:\t2 ", "Content-Length: 3", body=b"a\0b"))
-        told = json.loads(read_answer(sock).body)
-    assert (told["method"], told["target"], told["path"], told["query"]) == ("POST", "/echo?a=%20b", "/echo", "a=%20b")
-    assert told["headers"] == {"host": "example.com", "x-one": "1, 2", "content-length": "3"}
-    assert (told["body"], told["client"], told["peer"]) == ("a\0b", "127.0.0.1", "127.0.0.1")
-    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", told["id"])
+        echoed = json.loads(read_answer(sock).body)
+    assert (echoed["method"], echoed["target"], echoed["path"], echoed["query"]) == ("POST", "/echo?a=%20b", "/echo", "a=%20b")
+    assert echoed["headers"] == {"host": "example.com", "x-one": "1, 2", "content-length": "3"}
+    assert (echoed["body"], echoed["client"], echoed["peer"]) == ("a\0b", "127.0.0.1", "127.0.0.1")
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", echoed["id"])
 
 
 def test_an_answer_has_what_every_answer_has(service: Service) -> None:
@@ -91,15 +91,15 @@ def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
             data += request(f"POST {path} HTTP/1.1", "Content-Length: 2", body=b"%02d" % (at % 100))
         else:
             data += request(f"GET {path} HTTP/1.1")
-    found = answers(service.ask(data + LAST))
-    assert len(found) == len(paths) + 1
-    for at, (path, answer) in enumerate(zip(paths, found)):
+    parsed = answers(service.ask(data + LAST))
+    assert len(parsed) == len(paths) + 1
+    for at, (path, answer) in enumerate(zip(paths, parsed)):
         if "small" in path:
             assert len(answer.body) == 4096
         else:
-            told = json.loads(answer.body)
-            assert told["target"] == path
-            assert told["body"] == (f"{at % 100:02}" if at % 5 == 0 else "")
+            echoed = json.loads(answer.body)
+            assert echoed["target"] == path
+            assert echoed["body"] == (f"{at % 100:02}" if at % 5 == 0 else "")
 
 
 def test_many_pipelined_answers_wait_for_a_client_that_reads_late(service: Service) -> None:
@@ -107,49 +107,49 @@ def test_many_pipelined_answers_wait_for_a_client_that_reads_late(service: Servi
     with service.connect() as sock:
         sock.sendall(data * 2000 + LAST)
         time.sleep(0.3)
-        found = answers(everything(sock))
-    assert len(found) == 2001
-    assert {answer.status for answer in found} == {200}
+        parsed = answers(everything(sock))
+    assert len(parsed) == 2001
+    assert {answer.status for answer in parsed} == {200}
 
 
-def test_a_large_answer_comes_whole_and_the_next_after_it(service: Service) -> None:
+def test_a_large_answer_is_complete_and_the_next_follows_it(service: Service) -> None:
     with service.connect() as sock:
         sock.sendall(request("GET /big?20000000 HTTP/1.1") + request("GET /echo HTTP/1.1") + LAST)
         time.sleep(0.1)
-        found = answers(everything(sock))
-    assert [len(answer.body) for answer in found[::2]] == [20_000_000, 4096]
-    assert json.loads(found[1].body)["path"] == "/echo"
+        parsed = answers(everything(sock))
+    assert [len(answer.body) for answer in parsed[::2]] == [20_000_000, 4096]
+    assert json.loads(parsed[1].body)["path"] == "/echo"
 
 
 def test_head_gets_the_header_of_get_and_no_body(service: Service) -> None:
     for path in ("/small", "/made", "/nothing"):
         data = request(f"HEAD {path} HTTP/1.1") + request(f"HEAD {path} HTTP/1.1", "Connection: close")
-        found = answers(service.ask(data), heads=True)
-        assert len(found) == 2
-        assert all(int(answer.headers["content-length"]) > 0 and answer.body == b"" for answer in found)
+        parsed = answers(service.ask(data), heads=True)
+        assert len(parsed) == 2
+        assert all(int(answer.headers["content-length"]) > 0 and answer.body == b"" for answer in parsed)
 
 
 def test_answers_that_have_no_body_have_none(service: Service) -> None:
-    found = answers(service.ask(request("GET /none HTTP/1.1") + request("GET /unchanged HTTP/1.1") + LAST))
-    assert [answer.status for answer in found] == [204, 304, 200]
-    assert "content-length" not in found[0].headers
-    assert found[1].body == b""
+    parsed = answers(service.ask(request("GET /none HTTP/1.1") + request("GET /unchanged HTTP/1.1") + LAST))
+    assert [answer.status for answer in parsed] == [204, 304, 200]
+    assert "content-length" not in parsed[0].headers
+    assert parsed[1].body == b""
 
 
 def test_the_body_of_a_get_is_never_a_second_request(service: Service) -> None:
     hidden = b"GET /small HTTP/1.1\r\n" + HOST + b"\r\n"
     for fields in ([f"Content-Length: {len(hidden)}"], ["Transfer-Encoding: chunked"]):
         body = hidden if "Length" in fields[0] else b"%x\r\n%s\r\n0\r\n\r\n" % (len(hidden), hidden)
-        found = answers(service.ask(request("GET /echo?first HTTP/1.1", *fields, body=body) + LAST))
-        assert len(found) == 2
-        assert json.loads(found[0].body)["body"].encode() == hidden
+        parsed = answers(service.ask(request("GET /echo?first HTTP/1.1", *fields, body=body) + LAST))
+        assert len(parsed) == 2
+        assert json.loads(parsed[0].body)["body"].encode() == hidden
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_connections_persist_as_the_version_says(service: Service, version: str) -> None:
     old = version == "1.0"
-    for said, stays in ((None, not old), ("keep-alive", True), ("close", False), ("keep-alive, CLOSE", False), ("upgrade", not old)):
-        fields = [f"Connection: {said}"] if said else []
+    for value, stays in ((None, not old), ("keep-alive", True), ("close", False), ("keep-alive, CLOSE", False), ("upgrade", not old)):
+        fields = [f"Connection: {value}"] if value else []
         with service.connect() as sock:
             sock.sendall(request(f"GET /echo HTTP/{version}", *fields))
             answer = read_answer(sock)
@@ -167,7 +167,7 @@ def test_http_1_0_needs_no_host_and_1_2_is_taken_for_1_1(service: Service) -> No
     assert answers(service.ask(request("GET /echo HTTP/1.2") + LAST))[0].status == 200
 
 
-def test_100_continue_is_said_to_who_waits_for_it(service: Service) -> None:
+def test_100_continue_is_sent_to_clients_that_wait_for_it(service: Service) -> None:
     head = request("POST /echo HTTP/1.1", "Expect: 100-Continue", "Content-Length: 4")
     with service.connect() as sock:
         sock.sendall(GET + head)
@@ -194,19 +194,19 @@ def test_absolute_targets_name_the_path(service: Service) -> None:
     ):
         with service.connect() as sock:
             sock.sendall(request(f"GET {target} HTTP/1.1"))
-            told = json.loads(read_answer(sock).body)
-            assert (told["path"], told["query"]) == (path, query)
+            echoed = json.loads(read_answer(sock).body)
+            assert (echoed["path"], echoed["query"]) == (path, query)
 
 
 def test_an_empty_line_before_a_request_is_ignored(service: Service) -> None:
     assert len(answers(service.ask(b"\r\n" + GET + b"\r\n\r\n" + GET + LAST))) == 3
 
 
-def test_a_request_id_is_kept_when_it_is_a_uuid(service: Service) -> None:
+def test_a_request_id_is_used_if_it_is_a_uuid(service: Service) -> None:
     known = "0B0E7F4E-7F3C-4A8E-9C53-0D6F4F4F8B1A"
-    for said, kept in ((known, True), (known + "0", False), ("a b", False), ("", False)):
-        told = json.loads(service.get("/echo", f"X-Request-Id: {said}").body)
-        assert (told["id"] == said) is kept
+    for value, is_used in ((known, True), (known + "0", False), ("a b", False), ("", False)):
+        echoed = json.loads(service.get("/echo", f"X-Request-Id: {value}").body)
+        assert (echoed["id"] == value) is is_used
 
 
 def test_a_header_that_would_break_out_is_a_fault_of_ours(service: Service) -> None:
@@ -338,10 +338,10 @@ def test_what_is_wrong_is_refused_and_the_connection_closed(service: Service, na
     answer = one(service, data + LAST)
     assert answer.status == status
     assert answer.headers["connection"] == "close"
-    told = json.loads(answer.body)
-    assert set(told) == {"code", "message", "details", "requestId", "timestamp", "retryable"}
-    found = answers(service.ask(GET + data + LAST))
-    assert [answer.status for answer in found] == [200, status], "what was asked before it is answered"
+    envelope = json.loads(answer.body)
+    assert set(envelope) == {"code", "message", "details", "requestId", "timestamp", "retryable"}
+    parsed = answers(service.ask(GET + data + LAST))
+    assert [answer.status for answer in parsed] == [200, status], "what was asked before it is answered"
 
 
 def test_a_refusal_of_a_body_answers_its_request(service: Service) -> None:
@@ -359,7 +359,7 @@ def test_limits_are_what_they_say(service: Service) -> None:
     line = f"GET /echo?{'a' * (8192 - len('GET /echo? HTTP/1.1'))} HTTP/1.1"
     fields = [f"X-{at}: {'a' * 600}" for at in range(99)]
     length = str(100000)
-    found = answers(
+    parsed = answers(
         service.ask(
             request(line)
             + request("GET /small HTTP/1.1", *fields)
@@ -368,7 +368,7 @@ def test_limits_are_what_they_say(service: Service) -> None:
             + LAST
         )
     )
-    assert [answer.status for answer in found] == [200] * 5
+    assert [answer.status for answer in parsed] == [200] * 5
 
 
 def test_a_body_that_is_refused_does_not_cost_the_answer(service: Service) -> None:
@@ -416,21 +416,21 @@ def malformed(chance: random.Random) -> bytes:
 def fuzz(service: Service, seed: int, count: int) -> dict[int, int]:
     """Send ``count`` malformed requests and return how often each status came; fails for what is no HTTP/1.1 or a fault of the server."""
     chance = random.Random(seed)
-    seen: dict[int, int] = {}
+    statuses: dict[int, int] = {}
     for at in range(count):
         data = malformed(chance)
         with service.connect() as sock:
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
-            said = everything(sock)
-        for found in re.finditer(rb"HTTP/1\.1 (\d{3}) ", said):
-            status = int(found[1])
+            received = everything(sock)
+        for match in re.finditer(rb"HTTP/1\.1 (\d{3}) ", received):
+            status = int(match[1])
             assert status < 500, (seed, at, data)
-            seen[status] = seen.get(status, 0) + 1
-    return seen
+            statuses[status] = statuses.get(status, 0) + 1
+    return statuses
 
 
 def test_whatever_comes_the_service_goes_on(service: Service) -> None:
-    seen = fuzz(service, 20, 4000)
-    assert set(seen) >= {200, 400}
+    statuses = fuzz(service, 20, 4000)
+    assert set(statuses) >= {200, 400}
     assert service.get("/small").status == 200

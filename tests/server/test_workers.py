@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ def test_a_killed_worker_is_replaced_and_the_others_lose_nothing() -> None:
             assert other in service.workers()
             assert service.get("/small").status == 200
         assert service.stop() == 0
-    assert service.said.count("a worker ended by signal 9") == 3
+    assert service.stderr.count("a worker ended by signal 9") == 3
 
 
 def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly() -> None:
@@ -116,8 +115,8 @@ def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly() -> None:
         assert service.get("/small").status == 200
 
 
-def test_workers_asked_to_leave_one_after_the_other_lose_no_request() -> None:
-    with Service(workers=2, idle_grace=0.1) as service, Load(service) as fresh, Load(service, 2, keep=True) as kept:
+def test_workers_that_leave_one_after_the_other_lose_no_request() -> None:
+    with Service(workers=2, idle_grace=0.1) as service, Load(service) as fresh, Load(service, 2, keep=True) as reused:
         until(lambda: len(service.workers()) == 2)
         for _ in range(10):
             worker = service.workers()[0]
@@ -126,7 +125,7 @@ def test_workers_asked_to_leave_one_after_the_other_lose_no_request() -> None:
             until(lambda: len(service.workers()) == 2)
             until(lambda before: fresh.answered > before + 20, fresh.answered)
     assert fresh.lost == []
-    assert kept.lost == []
+    assert reused.lost == []
     assert fresh.refused == 0
     assert fresh.answered > 100
 
@@ -155,8 +154,8 @@ def test_a_stop_finishes_what_is_in_flight() -> None:
 
 def test_a_stop_under_load_loses_no_accepted_request() -> None:
     for _ in range(4):
-        with Service(workers=2, idle_grace=0.1) as service, Load(service) as fresh, Load(service, 2, keep=True) as kept:
-            until(lambda: fresh.answered > 50 and kept.answered > 50)
+        with Service(workers=2, idle_grace=0.1) as service, Load(service) as fresh, Load(service, 2, keep=True) as reused:
+            until(lambda: fresh.answered > 50 and reused.answered > 50)
             assert service.stop() == 0
         lost = [fault for fault in fresh.lost if "AssertionError" in fault]
         assert lost == [], "closed without an answer"
@@ -333,18 +332,24 @@ def test_the_built_program_takes_a_socket_as_systemd_hands_it_over(pyz: Path) ->
                     assert service.stop() == 0
 
 
-def test_what_is_handed_over_and_cannot_be_used_is_said(pyz: Path, tmp_path: Path) -> None:
+def test_a_descriptor_that_cannot_be_used_is_named(pyz: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
 
     with (tmp_path / "file").open("w") as file, socket.socket() as deaf, socket.socket(type=socket.SOCK_DGRAM) as packets:
-        for given, said in ((file, "is no socket"), (deaf, "does not listen"), (packets, "does not listen")):
-            command = ["bash", "-c", HAND_OVER, str(given.fileno()), sys.executable, str(pyz), "serve"]
+        for descriptor, message in ((file, "is no socket"), (deaf, "does not listen"), (packets, "does not listen")):
+            command = ["bash", "-c", HAND_OVER, str(descriptor.fileno()), sys.executable, str(pyz), "serve"]
             done = subprocess.run(
-                command, stderr=subprocess.PIPE, text=True, env=environment(), pass_fds=[given.fileno()], timeout=PATIENCE, check=False
+                command,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+                pass_fds=[descriptor.fileno()],
+                timeout=PATIENCE,
+                check=False,
             )
             assert done.returncode == 2
-            assert said in done.stderr
+            assert message in done.stderr
             assert "Traceback" not in done.stderr
 
 
@@ -361,9 +366,9 @@ def test_the_verb_says_where_it_listens_and_stops_with_0() -> None:
     ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
-        found = re.search(r'"msg": "listening on http://127\.0\.0\.1:(\d+)"', line)
-        assert found, line
-        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=PATIENCE) as sock:
+        match = re.search(r'"msg": "listening on http://127\.0\.0\.1:(\d+)"', line)
+        assert match, line
+        with socket.create_connection(("127.0.0.1", int(match[1])), timeout=PATIENCE) as sock:
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert answers(everything(sock))[0].status == 200
         assert children(process.pid)
@@ -371,7 +376,7 @@ def test_the_verb_says_where_it_listens_and_stops_with_0() -> None:
         assert process.wait(PATIENCE) == 0
 
 
-def test_an_address_that_cannot_be_had_is_said() -> None:
+def test_an_address_in_use_is_named() -> None:
     from tests.support.program import eidos
 
     with listening() as sock:
@@ -381,25 +386,25 @@ def test_an_address_that_cannot_be_had_is_said() -> None:
     assert "hint: another program listens there" in result.err
 
 
-WRONG: list[tuple[str, Callable[[str], bool]]] = [
-    ("--port=65536", lambda said: "from 0 to 65535" in said),
-    ("--port=8_0", lambda said: "no port" in said),
-    ("--workers=0", lambda said: "from 1 to" in said),
-    ("--rate=-1", lambda said: "or 0 for no limit" in said),
-    ("--rate=nan", lambda said: "or 0 for no limit" in said),
-    ("--burst=0", lambda said: "from 1 to" in said),
-    ("--max-body=0", lambda said: "no size" in said),
-    ("--user-header=a b", lambda said: "no name of a header" in said),
-    ("--user-header=X-User", lambda said: "--trust-proxy" in said),
-    ("--request-timeout=0", lambda said: "leaves no time" in said),
+WRONG = [
+    ("--port=65536", "from 0 to 65535"),
+    ("--port=8_0", "no port"),
+    ("--workers=0", "from 1 to"),
+    ("--rate=-1", "or 0 for no limit"),
+    ("--rate=nan", "or 0 for no limit"),
+    ("--burst=0", "from 1 to"),
+    ("--max-body=0", "no size"),
+    ("--user-header=a b", "no name of a header"),
+    ("--user-header=X-User", "--trust-proxy"),
+    ("--request-timeout=0", "leaves no time"),
 ]
 
 
-@pytest.mark.parametrize(("flag", "right"), WRONG, ids=[flag for flag, _ in WRONG])
-def test_a_wrong_setting_is_named(flag: str, right: Callable[[str], bool]) -> None:
+@pytest.mark.parametrize(("flag", "message"), WRONG, ids=[flag for flag, _ in WRONG])
+def test_a_wrong_setting_is_named(flag: str, message: str) -> None:
     from tests.support.program import eidos
 
     result = eidos("serve", flag)
     assert result.status == 2
     assert flag.partition("=")[0] in result.err
-    assert right(result.err)
+    assert message in result.err

@@ -42,14 +42,14 @@ def find() -> str | None:
 
 
 class Browser:
-    """One page in one browser. What the page says on its console, and errors in it, are kept in ``said``."""
+    """One page in one browser. What the page says on its console, and errors in it, are in ``console``."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self._reader, self._writer = reader, writer
         self._buffer = b""
         self._number = 0
         self._session = ""
-        self.said: list[str] = []
+        self.console: list[str] = []
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -80,18 +80,18 @@ class Browser:
             assert data, "the browser has ended"
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\0")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        message: dict[str, Any] = json.loads(line)
+        return message
 
     def _note(self, event: dict[str, Any]) -> None:
         self.events.append(event)
         method, parameters = event.get("method"), event.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.said.append(str(parameters["exceptionDetails"]))
+            self.console.append(str(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded":
-            self.said.append(parameters["entry"]["text"])
+            self.console.append(parameters["entry"]["text"])
         elif method == "Runtime.consoleAPICalled":
-            self.said.append(str([argument.get("value") for argument in parameters["args"]]))
+            self.console.append(str([argument.get("value") for argument in parameters["args"]]))
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
@@ -108,7 +108,7 @@ class Browser:
             if value:
                 return value
             time.sleep(0.02)
-        raise AssertionError(f"never came true: {script}; the page said {self.said}")
+        raise AssertionError(f"never came true: {script}; the page said {self.console}")
 
     def key(self, name: str, text: str = "", modifiers: int = 0) -> None:
         """Press and release a key."""
@@ -117,11 +117,11 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def look(self, path: Path, width: int, height: int, scheme: str = "light", whole: bool = False) -> None:
+    def look(self, path: Path, width: int, height: int, scheme: str = "light", full_page: bool = False) -> None:
         """Write a picture of the page."""
         self.size(width, height, scheme)
         time.sleep(0.3)  # colours change slowly
-        more: dict[str, Any] = {"captureBeyondViewport": True} if whole else {}
+        more: dict[str, Any] = {"captureBeyondViewport": True} if full_page else {}
         data = self.call("Page.captureScreenshot", format="png", **more)["data"]
         path.write_bytes(base64.b64decode(data))
 
@@ -147,10 +147,10 @@ def browser() -> Iterator[Browser]:
         for end in (to_browser[0], from_browser[1], reads, writes, null):
             os.close(end)
         try:
-            found = Browser(from_browser[0], to_browser[1])
-            yield found
-            found._session = ""
-            found.call("Browser.close")
+            opened = Browser(from_browser[0], to_browser[1])
+            yield opened
+            opened._session = ""
+            opened.call("Browser.close")
         finally:
             os.close(to_browser[1])
             os.close(from_browser[0])

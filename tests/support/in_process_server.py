@@ -72,13 +72,13 @@ class Client:
 
 
 def header(response: Response, name: str) -> str | None:
-    """The value of a header that stands there at most once."""
-    found = [value for known, value in response.headers if known.lower() == name.lower()]
-    assert len(found) < 2, f"{name} stands there twice"
-    return found[0] if found else None
+    """The value of a header that occurs at most once."""
+    values = [value for field, value in response.headers if field.lower() == name.lower()]
+    assert len(values) < 2, f"{name} occurs twice"
+    return values[0] if values else None
 
 
-def said(response: Response) -> dict[str, Any]:
+def parse_error(response: Response) -> dict[str, Any]:
     """The envelope of an error, which has exactly these parts."""
     tree: dict[str, Any] = json.loads(response.body)
     assert set(tree) == {"code", "message", "details", "requestId", "timestamp", "retryable"}

@@ -45,10 +45,10 @@ class Built:
             start_new_session=True,
         )
         try:
-            until(lambda: b'"listening on ' in self.said or self.process.poll() is not None)
-            found = re.search(rb'"listening on http://127\.0\.0\.1:(\d+)"', self.said)
-            assert found, self.said
-            self.port = int(found[1])
+            until(lambda: b'"listening on ' in self.stderr or self.process.poll() is not None)
+            match = re.search(rb'"listening on http://127\.0\.0\.1:(\d+)"', self.stderr)
+            assert match, self.stderr
+            self.port = int(match[1])
             until(lambda: fresh or self.is_ready())
         except BaseException:
             self._kill()
@@ -61,11 +61,11 @@ class Built:
         if self.process.poll() is None:
             self.stop()
         if kind is None:
-            assert b"Traceback" not in self.said, self.said
+            assert b"Traceback" not in self.stderr, self.stderr
         self._log.close()
 
     @property
-    def said(self) -> bytes:
+    def stderr(self) -> bytes:
         """Its log until now."""
         return os.pread(self._log.fileno(), 1 << 26, 0)
 

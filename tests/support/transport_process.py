@@ -54,14 +54,14 @@ class Service:
         for sock in self._opened:
             sock.close()
         if kind is None:
-            assert self.said.count("Traceback") == 0, self.said
+            assert self.stderr.count("Traceback") == 0, self.stderr
 
     @property
-    def said(self) -> str:
+    def stderr(self) -> str:
         """Standard error of a service that has ended."""
         if not hasattr(self, "_said"):
-            self._said = self.process.communicate(timeout=PATIENCE)[1]
-        return self._said
+            self._stderr = self.process.communicate(timeout=PATIENCE)[1]
+        return self._stderr
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and return the exit status."""
@@ -71,11 +71,11 @@ class Service:
     def wait(self) -> int:
         """The exit status."""
         try:
-            self._said = self.process.communicate(timeout=PATIENCE)[1]
+            self._stderr = self.process.communicate(timeout=PATIENCE)[1]
         finally:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self._said = self.process.communicate()[1]
+                self._stderr = self.process.communicate()[1]
         return self.process.returncode
 
     def workers(self) -> list[int]:
@@ -127,15 +127,15 @@ def everything(sock: socket.socket) -> bytes:
 
 def answers(data: bytes, heads: bool = False) -> list[Answer]:
     """Answers one after the other; fails for anything between or after them. ``heads`` are answers to HEAD."""
-    found = []
+    parsed = []
     while data:
         end = data.index(b"\r\n\r\n") + 4
         length = re.search(rb"\r\nContent-Length: (\d+)\r\n", data[:end])
         size = end + (int(length[1]) if length and not heads else 0)
-        found.append(Answer(data[:size]))
+        parsed.append(Answer(data[:size]))
         assert len(data) >= size
         data = data[size:]
-    return found
+    return parsed
 
 
 def read_answer(sock: socket.socket) -> Answer:
