@@ -130,7 +130,7 @@ def parse_head(data: bytes) -> Head:
 
 def check_partial_head(buffer: bytearray, scanned: int) -> None:
     """Raise HttpError for the beginning of a head that cannot become valid; its first ``scanned`` bytes were checked before."""
-    if scanned == 0 and _TOKEN.match(buffer) is None and buffer[:2] != b"\r\n"[: len(buffer)]:
+    if scanned < 2 and _TOKEN.match(buffer) is None and buffer[:2] != b"\r\n"[: len(buffer)]:
         raise HttpError(400, "this is no HTTP request", "TLS ends at the proxy in front; speak plain HTTP here")
     if _BARE_LF.search(buffer, max(0, scanned - 1)):
         raise HttpError(400, "a line ends in a bare LF")

@@ -1,0 +1,186 @@
+"""HTTP/1.1 as a server parses it, without a socket: bytes in, requests or the status of an error out.
+
+The malformed and smuggled requests are those of ``tests.server.test_wire``, here cut in every way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.http_wire.messages import HttpError
+from eidos.http_wire.request_body import CHUNK_LIMIT, MIN_CHUNK_BYTES, ChunkedBody
+from eidos.http_wire.request_head import CACHED_HEADS, HeadCache, parse_head
+from eidos.http_wire.request_parser import BODY, HEAD, IDLE, RequestParser
+from tests.server.test_wire import CHUNKED, GET, HOST, LAST, REFUSED, malformed, request
+
+LIMIT = 100_000
+
+WIKI = (
+    request("POST /echo HTTP/1.1", "Content-Length: 4", "X: y", body=b"Wiki"),
+    request("POST /echo HTTP/1.1", CHUNKED, body=b"2;x=y\r\nWi\r\n2\r\nki\r\n0\r\nTrailer: z\r\n\r\n"),
+)
+
+
+class Parsed(NamedTuple):
+    """One request, as far as it matters here."""
+
+    method: str
+    target: str
+    body: bytes
+
+
+def parse(*parts: bytes, limit: int = LIMIT, heads: HeadCache | None = None) -> tuple[list[Parsed], int]:
+    """The requests in the parts of a stream, and the status of the error that ends it, or 0."""
+    parser, requests = RequestParser(heads or HeadCache(), limit), []
+    try:
+        for part in parts:
+            parser.receive(part)
+            while (message := parser.next_request()) is not None:
+                head, body = message
+                requests.append(Parsed(head.method, head.target, body))
+    except HttpError as error:
+        return requests, error.status
+    return requests, 0
+
+
+def cuts(data: bytes, chance: random.Random, count: int) -> Iterator[list[bytes]]:
+    """The same bytes, cut at random."""
+    for _ in range(count):
+        at = sorted({0, len(data), *(chance.randrange(len(data) + 1) for _ in range(chance.randrange(1, 8)))})
+        yield [data[start:end] for start, end in zip(at, at[1:])]
+
+
+@pytest.mark.parametrize("data", WIKI)
+def test_a_request_may_be_cut_at_every_byte(data: bytes) -> None:
+    data = GET + data + LAST
+    requests = [Parsed("GET", "/echo", b""), Parsed("POST", "/echo", b"Wiki"), Parsed("GET", "/small", b"")]
+    for cut in range(len(data)):
+        assert parse(data[:cut], data[cut:]) == (requests, 0)
+    assert parse(*(data[at : at + 1] for at in range(len(data)))) == (requests, 0)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_wrong_is_an_error_however_it_is_cut(name: str) -> None:
+    """Behind it nothing is a request, whatever it looks like, and before it everything is."""
+    status, data = REFUSED[name]
+    assert parse(GET + data + LAST) == ([Parsed("GET", "/echo", b"")], status)
+    for parts in cuts(data + LAST, random.Random(name), 40 if len(data) < 1000 else 4):
+        assert parse(*parts) == ([], status)
+
+
+@given(st.integers(0, 1 << 32))
+def test_any_bytes_give_the_same_requests_however_they_are_cut(seed: int) -> None:
+    chance = random.Random(seed)
+    data = malformed(chance)
+    requests, status = parse(data)
+    for parts in cuts(data, chance, 6):
+        assert parse(*parts) == (requests, status)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_requests_or_an_error_of_the_client(data: bytes) -> None:
+    _, status = parse(data, data)
+    assert status in (0, 400, 408, 413, 414, 417, 431)
+
+
+def test_phases_follow_the_bytes() -> None:
+    parser = RequestParser(HeadCache(), LIMIT)
+    steps = (
+        (b"", IDLE, False, 0),
+        (b"\r\n", HEAD, False, 0),
+        (b"POST / HTTP/1.1\r\n", HEAD, True, 0),
+        (b"Host: a\r\nContent-Length: 9\r\n\r\n", BODY, False, 0),
+        (b"1234", BODY, False, 4),
+    )
+    for data, phase, has_partial_head, body_bytes in steps:
+        parser.receive(data)
+        assert parser.next_request() is None
+        assert (parser.phase, parser.has_partial_head, parser.body_bytes) == (phase, has_partial_head, body_bytes)
+    assert parser.head is not None
+    parser.receive(b"56789" + GET)
+    message = parser.next_request()
+    assert message is not None and message[1] == b"123456789"
+    assert (parser.body_bytes, parser.has_data) == (0, True)
+    assert parser.next_request() is not None
+    assert parser.next_request() is None
+    assert (parser.phase, parser.has_data) == (IDLE, False)
+
+
+def test_a_request_with_a_body_is_known_when_the_body_is_refused() -> None:
+    for fields, body in ((("Content-Length: 11",), b""), ((CHUNKED,), b"b\r\n")):
+        parser = RequestParser(HeadCache(), 10)
+        parser.receive(request("POST /x HTTP/1.1", *fields, body=body))
+        with pytest.raises(HttpError) as error:
+            parser.next_request()
+        assert error.value.status == 413
+        assert parser.head is not None and parser.head.target == "/x"
+        parser.clear()
+        assert (parser.body_bytes, parser.has_data) == (0, False)
+
+
+def test_a_client_that_waits_for_100_continue_is_known_until_it_sends() -> None:
+    head = request("POST /echo HTTP/1.1", "Expect: 100-Continue", "Content-Length: 4")
+    for data, awaits in ((head, True), (head + b"W", False), (request("GET / HTTP/1.1", "Expect: 100-continue"), False)):
+        parser = RequestParser(HeadCache(), LIMIT)
+        parser.receive(data)
+        parser.next_request()
+        assert parser.awaits_continue is awaits
+    parser = RequestParser(HeadCache(), LIMIT)
+    parser.receive(head)
+    assert parser.next_request() is None
+    parser.receive(b"Wi")
+    assert (parser.next_request(), parser.awaits_continue) == (None, False)
+
+
+def test_limits_are_exact() -> None:
+    """A byte less is fine."""
+    longest = f"GET /{'a' * (8192 - len('GET / HTTP/1.1'))} HTTP/1.1"
+    assert parse(request(longest))[1] == 0
+    assert parse(request(longest.replace("/", "/a", 1)))[1] == 414
+    for count, status in ((99, 0), (100, 431)):  # with Host
+        assert parse(request("GET / HTTP/1.1", *(f"X-{at}: a" for at in range(count))))[1] == status
+    for size, status in ((LIMIT, 0), (LIMIT + 1, 413)):
+        assert parse(request("POST / HTTP/1.1", f"Content-Length: {size}", body=b"a" * size))[1] == status
+        assert parse(request("POST / HTTP/1.1", CHUNKED, body=b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"a" * size)))[1] == status
+
+
+def test_many_chunks_have_to_be_worth_their_parsing() -> None:
+    """The last chunk, which is empty, is one of them."""
+    for chunks, size, status in ((CHUNK_LIMIT - 1, 1, 0), (CHUNK_LIMIT, 1, 400), (CHUNK_LIMIT, MIN_CHUNK_BYTES + 1, 0)):
+        body = b"%x\r\n%s\r\n" % (size, b"a" * size) * chunks + b"0\r\n\r\n"
+        assert parse(request("POST / HTTP/1.1", CHUNKED, body=body), limit=1 << 20)[1] == status
+
+
+def test_a_body_never_holds_more_than_its_limit() -> None:
+    body = ChunkedBody(10)
+    with pytest.raises(HttpError) as error:
+        body.feed(b"5\r\nabcde\r\n6\r\nabcdef\r\n")
+    assert error.value.status == 413
+    assert body.content() == b"abcde"
+
+
+def test_heads_are_remembered_but_never_credentials_and_never_without_end() -> None:
+    heads = HeadCache()
+    plain = request("GET /a HTTP/1.1")
+    assert heads.get(plain) is None
+    assert heads.parse(plain) is heads.parse(plain) is heads.get(plain)
+    for field in ("Authorization: Bearer x", "Cookie: x=y", f"X: {'a' * 3000}"):
+        data = request("GET /a HTTP/1.1", field)
+        assert heads.parse(data) is not heads.parse(data)
+        assert heads.get(data) is None
+    for at in range(CACHED_HEADS):
+        heads.parse(request(f"GET /{at} HTTP/1.1"))
+    assert heads.get(plain) is None, "the oldest makes room"
+    assert heads.get(request("GET /0 HTTP/1.1")) is not None
+
+
+def test_a_remembered_head_cannot_be_changed_by_a_request() -> None:
+    head = parse_head(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+    with pytest.raises(TypeError):
+        head.headers["host"] = "example.org"  # type: ignore[index]
