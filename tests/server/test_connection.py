@@ -1,0 +1,333 @@
+"""The state machine of a connection without a network: turns, states and how long each may last."""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+import pytest
+
+from eidos.http_wire.messages import Response
+from eidos.http_wire.request_head import HeadCache
+from eidos.http_wire.request_parser import BODY, HEAD, IDLE
+from eidos.http_wire.response_encoder import ResponseEncoder
+from eidos.model.record import replace
+from eidos.server.instrumentation import Instrumentation
+from eidos.server.request_context import RequestContext
+from eidos.server.server_settings import Settings
+from eidos.server.transport.connection import (
+    BODIES_LIMIT,
+    CLOSED,
+    HALF_CLOSED_S,
+    LINGER,
+    LINGER_BYTES,
+    LINGER_S,
+    SEND,
+    SMALL_BODY,
+    TURN_BYTES,
+    TURN_REQUESTS,
+    WORK,
+    YIELD,
+    Connection,
+)
+from eidos.server.transport.peer import RequestIds
+from eidos.server.transport.request_workers import RequestJob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.server.request_context import Application
+
+GET = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
+SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST = b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+POST = b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+
+SETTINGS = Settings(header_timeout=5, read_timeout=10, write_timeout=30, idle_timeout=120, request_timeout=60, max_body=1 << 20)
+
+
+class Socket:
+    """What a connection needs of a socket: it reads ``received``, and takes ``room`` bytes at most."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.sent = b""
+        self.room = 1 << 30
+        self.is_broken = False
+        self.is_shut = self.is_closed = False
+
+    def fileno(self) -> int:
+        return 7
+
+    def recv(self, size: int) -> bytes:
+        data, self.received = self.received[:size], self.received[size:]
+        if not data:
+            raise BlockingIOError
+        return data
+
+    def send(self, data: bytes) -> int:
+        if self.is_broken:
+            raise BrokenPipeError
+        if not self.room:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        self.sent += taken
+        self.room -= len(taken)
+        return len(taken)
+
+    def shutdown(self, how: int) -> None:
+        self.is_shut = True
+
+
+class Stub:
+    """An application: ``/slow`` takes work, all else is answered at once."""
+
+    def __init__(self) -> None:
+        self.body = b"small"
+
+    def answer_at_once(self, context: RequestContext) -> Response | None:
+        return None if context.request.path == "/slow" else Response(200, (), self.body)
+
+    def answer(self, context: RequestContext) -> Response:
+        raise NotImplementedError
+
+
+class Loop:
+    """An event loop that does nothing by itself, with one connection in it."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+        self.stub = Stub()
+        self.application: Application = self.stub
+        self.instrumentation = Instrumentation()
+        self.heads = HeadCache()
+        self.encoder = ResponseEncoder(Connection.responses, "test")
+        self.request_ids = RequestIds()
+        self.idle_timeout = settings.idle_timeout
+        self.is_leaving = False
+        self.body_bytes = 0
+        self.has_threads = True
+        self.events = 0
+        self.resumed = 0
+        self.jobs: list[RequestJob] = []
+        self.abandoned: list[RequestJob] = []
+        self.now = 1000.0
+        self.socket = Socket()
+        sock: Any = self.socket
+        server: Any = None  # only the base class looks at it
+        self.connection = Connection(sock, ("192.0.2.1", 1), server, self, self.now)
+
+    def watch(self, connection: Connection, events: int) -> None:
+        self.events = events
+
+    def resume_soon(self, connection: Connection) -> None:
+        self.resumed += 1
+
+    def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
+        if not self.has_threads:
+            return None
+        self.jobs.append(RequestJob(context))
+        return self.jobs[-1]
+
+    def abandon(self, job: RequestJob) -> None:
+        self.abandoned.append(job)
+
+    def remove(self, connection: Connection) -> None:
+        self.socket.is_closed = True
+
+    # ---- for tests ----
+
+    def receive(self, data: bytes) -> int:
+        """Hand over what was received; the state afterwards."""
+        self.socket.received = data
+        while self.socket.received and self.connection.state not in (WORK, YIELD, CLOSED):
+            self.connection.on_event(select.EPOLLIN, self.now)
+        return self.connection.state
+
+    def expire(self) -> int:
+        """Let the time for the state pass; the state afterwards."""
+        self.now = self.connection.expires
+        self.connection.on_timeout(self.now)
+        return self.connection.state
+
+    @property
+    def left(self) -> float:
+        """Seconds that the state may last."""
+        return self.connection.expires - self.now
+
+    @property
+    def statuses(self) -> list[int]:
+        """Those of the responses that were sent."""
+        return [int(part[:3]) for part in self.socket.sent.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+def test_each_state_has_its_time(loop: Loop) -> None:
+    assert (loop.connection.state, loop.left) == (IDLE, 120)
+    assert (loop.receive(GET), loop.left) == (IDLE, 120)
+    loop.now += 1
+    assert (loop.receive(GET[:9]), loop.left) == (HEAD, 5)
+    loop.now += 2
+    assert (loop.receive(GET[9:12]), loop.left) == (HEAD, 3), "a byte more gives no more time"
+    assert (loop.receive(GET[12:]), loop.left) == (IDLE, 120)
+    assert (loop.receive(POST % 9 + b"1"), loop.left) == (BODY, 10)
+    loop.now += 4
+    assert (loop.receive(b"2345678"), loop.left) == (BODY, 6)
+    assert (loop.receive(b"9" + GET[:5]), loop.left) == (HEAD, 5)
+    loop.now += 1
+    assert (loop.receive(GET[5:] + POST % 9), loop.left) == (BODY, 10)
+    assert loop.statuses == [200] * 4
+
+
+def test_the_time_for_a_body_counts_from_the_first_byte_of_its_request(loop: Loop) -> None:
+    loop.receive((POST % 9)[:10])
+    loop.now += 3
+    assert (loop.receive((POST % 9)[10:]), loop.left) == (BODY, 7)
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"), [(b"", []), (b"\r\n", []), (GET, [200]), (GET[:9], [408]), (POST % 9, [408]), (GET + POST % 9 + b"1", [200, 408])]
+)
+def test_what_does_not_come_in_time_is_refused_if_a_request_has_begun(loop: Loop, data: bytes, statuses: list[int]) -> None:
+    loop.receive(data)
+    assert loop.expire() == (LINGER if 408 in statuses else CLOSED)
+    assert loop.statuses == statuses
+
+
+def test_one_turn_answers_so_many_requests(loop: Loop) -> None:
+    assert (loop.receive(GET * TURN_REQUESTS), loop.resumed) == (IDLE, 0)
+    assert (loop.receive(GET * (2 * TURN_REQUESTS + 1)), loop.resumed) == (YIELD, 1)
+    assert len(loop.statuses) == 2 * TURN_REQUESTS
+    loop.connection.resume(loop.now)
+    assert (loop.connection.state, loop.resumed, len(loop.statuses)) == (YIELD, 2, 3 * TURN_REQUESTS)
+    loop.connection.resume(loop.now)
+    assert (loop.connection.state, loop.resumed, len(loop.statuses)) == (IDLE, 2, 3 * TURN_REQUESTS + 1)
+
+
+def test_one_turn_sends_so_many_bytes(loop: Loop) -> None:
+    loop.stub.body = b"x" * (TURN_BYTES // 4)
+    assert loop.receive(GET * 5) == YIELD
+    assert len(loop.statuses) == 4
+    loop.connection.resume(loop.now)
+    assert (loop.connection.state, len(loop.statuses)) == (IDLE, 5)
+
+
+def test_nothing_is_read_while_buffered_requests_wait_for_their_turn(loop: Loop) -> None:
+    loop.receive(GET * (TURN_REQUESTS + 1))
+    loop.socket.received = GET
+    loop.connection.on_event(select.EPOLLIN, loop.now)
+    assert (loop.socket.received, len(loop.statuses)) == (GET, TURN_REQUESTS)
+
+
+def test_a_turn_that_ends_in_a_full_socket_goes_on_when_it_is_sent(loop: Loop) -> None:
+    loop.socket.room = 10
+    assert (loop.receive(GET * (TURN_REQUESTS + 3)), loop.left, loop.events) == (SEND, 30, select.EPOLLOUT)
+    loop.socket.room = 1 << 30
+    loop.connection.on_event(select.EPOLLOUT, loop.now)
+    assert (loop.connection.state, len(loop.statuses)) == (IDLE, TURN_REQUESTS + 3)
+    assert loop.events & select.EPOLLIN
+
+
+def test_a_client_that_does_not_read_is_given_up(loop: Loop) -> None:
+    loop.socket.room = 10
+    loop.receive(GET)
+    loop.connection.on_event(select.EPOLLOUT, loop.now)
+    assert loop.expire() == CLOSED
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_socket_that_breaks_closes_the_connection(loop: Loop, room: int) -> None:
+    if room:
+        loop.socket.room = room
+        assert loop.receive(GET) == SEND
+        loop.socket.is_broken = True
+        loop.connection.on_event(select.EPOLLOUT, loop.now)
+    else:
+        loop.socket.is_broken = True
+        loop.receive(GET)
+    assert loop.connection.state == CLOSED
+
+
+def test_work_ends_with_its_response(loop: Loop) -> None:
+    assert (loop.receive(SLOW + GET), loop.left, loop.events) == (WORK, 60, select.EPOLLRDHUP)
+    loop.connection.on_response(Response(201, (), b""), loop.now)
+    assert (loop.statuses, loop.connection.state) == ([201], YIELD), "others have their turn first"
+    loop.connection.resume(loop.now)
+    assert (loop.statuses, loop.connection.state, loop.left) == ([201, 200], IDLE, 120)
+
+
+def test_work_that_fails_is_a_fault_of_the_server(loop: Loop) -> None:
+    loop.receive(SLOW)
+    loop.connection.on_response(None, loop.now)
+    assert loop.statuses == [500]
+
+
+def test_work_ends_at_its_deadline(loop: Loop) -> None:
+    loop.receive(SLOW)
+    assert loop.expire() == IDLE
+    assert (loop.statuses, loop.abandoned) == ([503], loop.jobs)
+    assert b"Retry-After: 1\r\n" in loop.socket.sent
+
+
+def test_work_that_no_thread_takes_is_refused(loop: Loop) -> None:
+    loop.has_threads = False
+    assert loop.receive(SLOW * 2) == YIELD
+    assert (loop.statuses, loop.abandoned) == ([503], [])
+
+
+def test_a_client_that_closes_its_end_still_gets_a_response_that_comes_soon(loop: Loop) -> None:
+    for is_late in (False, True):
+        loop.receive(SLOW)
+        loop.connection.on_event(select.EPOLLRDHUP, loop.now)
+        assert (loop.connection.state, loop.left, loop.events) == (WORK, HALF_CLOSED_S, 0)
+        if is_late:
+            assert loop.expire() == CLOSED
+        else:
+            loop.connection.on_response(Response(200, (), b""), loop.now)
+    assert (loop.statuses, loop.abandoned) == ([200], loop.jobs[1:])
+
+
+def test_work_for_a_client_that_is_gone_is_abandoned(loop: Loop) -> None:
+    loop.receive(SLOW)
+    loop.connection.on_event(select.EPOLLHUP, loop.now)
+    assert (loop.connection.state, loop.abandoned) == (CLOSED, loop.jobs)
+
+
+def test_a_connection_is_closed_at_once_only_if_the_client_has_nothing_more_to_send(loop: Loop) -> None:
+    assert (loop.receive(LAST), loop.socket.is_shut) == (CLOSED, False)
+    for leaving, data in ((False, LAST + GET), (True, GET), (False, b"nonsense\n")):
+        loop = Loop()
+        loop.is_leaving = leaving
+        assert (loop.receive(data), loop.left, loop.socket.is_shut) == (LINGER, LINGER_S, True)
+        assert b"Connection: close\r\n" in loop.socket.sent
+        assert loop.receive(b"x") == LINGER
+        assert loop.expire() == CLOSED
+        assert len(loop.statuses) == 1
+
+
+def test_what_comes_after_the_last_response_is_bounded(loop: Loop) -> None:
+    loop.receive(b"nonsense\n")
+    assert loop.receive(b"x" * LINGER_BYTES) == LINGER
+    assert loop.receive(b"x") == CLOSED
+
+
+def test_incomplete_bodies_of_all_connections_are_bounded() -> None:
+    loop = Loop(replace(SETTINGS, max_body=BODIES_LIMIT))
+    others = loop.body_bytes = 2 * BODIES_LIMIT - SMALL_BODY
+    assert loop.receive(POST % BODIES_LIMIT + b"x" * SMALL_BODY) == BODY, "a small one may always grow"
+    assert loop.body_bytes == others + SMALL_BODY
+    assert (loop.receive(b"x"), loop.statuses) == (LINGER, [503])
+    assert loop.body_bytes == others, "it is not held any more"
+
+
+def test_a_body_that_is_complete_or_given_up_is_held_no_more(loop: Loop) -> None:
+    loop.receive(POST % 3 + b"12")
+    assert loop.body_bytes == 2
+    loop.receive(b"3")
+    assert loop.body_bytes == 0
+    loop.receive(POST % 3 + b"12")
+    loop.connection.close()
+    assert loop.body_bytes == 0
