@@ -158,8 +158,8 @@ def port() -> int:
     """One that is free, for the README's 8080."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        found: int = sock.getsockname()[1]
-        return found
+        free: int = sock.getsockname()[1]
+        return free
 
 
 @contextlib.contextmanager
@@ -173,9 +173,9 @@ def served(command: str, tree: Path, environ: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        said = server.communicate(timeout=60)[1]
-    assert server.returncode == 0, said
-    assert "Traceback" not in said
+        output = server.communicate(timeout=60)[1]
+    assert server.returncode == 0, output
+    assert "Traceback" not in output
 
 
 def test_every_command_works(tree: Path, remote: Path | str, cluster: dict[str, str] | str, port: int) -> None:
@@ -235,7 +235,7 @@ def test_messages_stand_there_as_they_are_printed(pyz: Path, tmp_path: Path) -> 
     (tmp_path / "proc").mkdir()
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "os-release").write_text('ID=debian\nVERSION_ID="12"\n')
-    said = ""
+    output = ""
     node = tmp_path / "node.yaml"
     snapshot = ["snapshot", "--root", str(tmp_path)]
     for words in (
@@ -244,5 +244,5 @@ def test_messages_stand_there_as_they_are_printed(pyz: Path, tmp_path: Path) -> 
         ["recipe", "-f", str(node), "--gpu", "h100", "--intent", "training"],
     ):
         command = [sys.executable, "-I", str(pyz), *words]
-        said += subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stderr
-    assert not set(shown) - set(said.splitlines())
+        output += subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stderr
+    assert not set(shown) - set(output.splitlines())
