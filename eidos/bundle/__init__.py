@@ -1,10 +1,23 @@
-"""From a recipe to files that deploy it.
+"""From a recipe to the files that deploy it.
 
-Knows nothing itself; must not know flags or threads: ``workflow.make_bundle`` calls what is here, component by component. Every step is
-a function of its arguments: ``plan`` says which components and in which order, ``names`` what templates may call by name, ``sets`` which
-templates a component has, ``data`` and ``text`` fill them in, ``values`` and ``schema`` lay values over one another and hold them against
-the chart, ``registry`` turns to a mirror, ``component`` and ``whole`` put it all together; ``writer``, ``archive`` and ``verify`` are the
-way out and the way back.
+Knows no step itself; must not know flags or threads: ``workflow.make_bundle`` runs what is here, component by component. In the order of a
+bundle:
+
+======================  ============================================================================================
+``bundle_options``      what the caller chooses
+``install_plan``        which components there are, in which order, with which chart and version
+``template_sets``       which templates a component has: ``templates/bundles/<component>/``
+``template_variables``  what ``@{name}`` stands for in them
+``chart_values``        the layers of a chart's values, checked by ``values_schema`` (``recipes/values/``)
+``component_files``     the files of one component; ``registry_mirror`` moves images and charts to a mirror
+``engine``              all components, and the files at the top: ``image_list``, ``checksums``
+``folder_writer``       writes a folder, ``tar_archive`` and ``zip_archive`` an archive; ``verification`` checks them
+``template_lint``       reports faults of templates
+======================  ============================================================================================
+
+What differs by service, accelerator or operating system is data. The value of a chart, such as the toolkit's path on GKE, is in the
+overlay: ``recipes/overlays/service-gke.yaml``, ``components.gpu-operator.values``. What every recipe says of a chart is in its
+``templates/bundles/<component>/values.yaml``; a template's own setting for one service is in ``bundle.yaml``, under ``services``.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def strange(values: dict[str, Any], known: dict[str, str], above: str = "") -> I
     for key, value in values.items():
         path = f"{above}.{key}" if above else str(key)
         if path in known:
-            wanted, found = known[path], TYPES[type(value)]
-            if wanted not in ("any", found):
-                yield f"{path}: the chart has {wanted}, the bundle {found} ({value!r})"
+            expected, actual = known[path], TYPES[type(value)]
+            if expected not in ("any", actual):
+                yield f"{path}: the chart has {expected}, the bundle {actual} ({value!r})"
         elif path not in inner:
             yield f"{path}: the chart has no such key"
         elif not isinstance(value, dict):
@@ -62,10 +62,10 @@ def chart_values(shared: Path, component: str, version: str) -> dict[str, Any]:
 def pinned() -> list[tuple[str, str]]:
     """Each component and version that components.yaml or an overlay names and that a fixture may exist for."""
     entries = yaml.safe_load((ROOT / "recipes" / "components.yaml").read_text(encoding="utf-8"))["components"]
-    found = {(entry["id"], entry["version"]) for entry in entries if entry["id"] in CHARTS}
+    versions = {(entry["id"], entry["version"]) for entry in entries if entry["id"] in CHARTS}
     for path in RECIPES:
-        found |= {(entry["id"], entry["version"]) for entry in recipe(path).get("components", ()) if entry["id"] in CHARTS}
-    return sorted(found)
+        versions |= {(entry["id"], entry["version"]) for entry in recipe(path).get("components", ()) if entry["id"] in CHARTS}
+    return sorted(versions)
 
 
 def registries(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
@@ -99,14 +99,14 @@ def test_carried_facts_are_those_of_the_chart(shared: Path, component: str, vers
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_generated_values_are_the_charts_own(shared: Path, path: Path) -> None:
     files = made(path)
-    seen = 0
+    checked = 0
     for entry in recipe(path)["components"]:
         if entry["id"] in CHARTS:
             known = dict(key_types(chart_values(shared, entry["id"], entry["version"])))
             values = data_of(files, f"{entry['id']}/values.yaml")[0]
             assert list(strange(values, known)) == [], f"{path.name}: {entry['id']}"
-            seen += 1
-    assert seen
+            checked += 1
+    assert checked
 
 
 #: Every flag that reaches into values and manifests.
@@ -147,7 +147,7 @@ def test_tolerations_are_added_to_those_that_the_chart_has() -> None:
 
 
 @pytest.mark.shared
-def test_a_key_that_the_chart_lacks_is_seen(shared: Path) -> None:
+def test_a_key_that_the_chart_lacks_is_reported(shared: Path) -> None:
     known = dict(key_types(chart_values(shared, "gpu-operator", "v26.3.3")))
     assert list(strange({"driver": {"useOpenKernelModules": True}}, known)) == ["driver.useOpenKernelModules: the chart has no such key"]
     assert list(strange({"driver": {"version": 580}}, known)) == ["driver.version: the chart has string, the bundle integer (580)"]

@@ -35,9 +35,9 @@ def test_a_folder_an_archive_or_both(recipe: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["bundle", "out.tar.gz"]
     assert bundle(recipe, "-o", "other", "--archive", "other.tar.gz", cwd=tmp_path).status == 0
     assert (tmp_path / "other.tar.gz").read_bytes() == (tmp_path / "out.tar.gz").read_bytes()
-    for place in ("bundle", "other", "out.tar.gz"):
-        verified = eidos("verify", place, cwd=tmp_path)
-        assert (verified.status, verified.out) == (0, f"{place}: nothing is wrong\n")
+    for location in ("bundle", "other", "out.tar.gz"):
+        verified = eidos("verify", location, cwd=tmp_path)
+        assert (verified.status, verified.out) == (0, f"{location}: nothing is wrong\n")
 
 
 def test_standard_input_and_output(recipe: Path, tmp_path: Path) -> None:

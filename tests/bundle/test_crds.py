@@ -45,14 +45,14 @@ def closed(schema: Any) -> Any:
 
 def schemas(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """(apiVersion, kind) → schema, for all definitions below a folder."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    schemas: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.rglob("*.yaml")):
         spec = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)["spec"]
         for version in spec["versions"]:
             schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
             schema["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
-            found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(schema)
-    return found
+            schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(schema)
+    return schemas
 
 
 _read: dict[Path, dict[tuple[str, str], dict[str, Any]]] = {}
@@ -75,15 +75,15 @@ def faults(shared: Path, component: str, version: str, document: dict[str, Any])
 @pytest.mark.parametrize("flags", [{}, FLAGS], ids=["plain", "with-flags"])
 def test_custom_resources_are_as_their_definitions_say(shared: Path, path: Path, flags: dict[str, Any]) -> None:
     files = files_of_tree(recipe(path), **flags)
-    seen = 0
+    checked = 0
     for entry in recipe(path)["components"]:
         for name in files:
             if name.startswith(f"{entry['id']}/manifests/"):
                 for document in data_of(files, name):
                     if document["kind"] not in BUILT_IN:
                         assert list(faults(shared, entry["id"], entry["version"], document)) == [], name
-                        seen += 1
-    assert seen, "at least the ClusterPolicy"
+                        checked += 1
+    assert checked, "at least the ClusterPolicy"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -96,7 +96,7 @@ def test_manifests_are_resources(path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_a_field_too_many_is_seen(shared: Path) -> None:
+def test_a_field_too_many_is_reported(shared: Path) -> None:
     policy = {"apiVersion": "mellanox.com/v1alpha1", "kind": "NicClusterPolicy", "metadata": {"name": "a"}, "spec": {"ofed": {}}}
     assert list(faults(shared, "network-operator", "26.1.0", policy)) == [
         "spec: Additional properties are not allowed ('ofed' was unexpected)"

@@ -56,9 +56,9 @@ def test_a_recipe_of_the_go_program() -> None:
         {"type": "K8s", "subtypes": [{"subtype": "config", "data": {"cdi": True, "mig": False, "useOpenKernelModule": True}}]},
     ]
     request = {"os": "ubuntu", "osVersion": {"Major": 24, "Minor": 4, "Precision": 2}, "k8s": {"major": 1, "minor": 33, "patch": 5}}
-    found = from_tree({"request": request, "matchedRules": ["x"], "measurements": measurements})
-    assert found.request.to_tree() == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.33.5"}
-    bundle = build(found)
+    recipe = from_tree({"request": request, "matchedRules": ["x"], "measurements": measurements})
+    assert recipe.request.to_tree() == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.33.5"}
+    bundle = build(recipe)
     assert [made.id for made in bundle.components][-1] == "gpu-operator"
     assert not bundle.errors
     driver = values(bundle, "gpu-operator")["driver"]
@@ -157,7 +157,7 @@ def test_the_order_is_that_of_dependencies_whatever_the_recipe_says(tree: dict[s
             assert order.index(needed) < order.index(component["id"])
 
 
-def test_what_serves_volumes_goes_before_what_claims_them_and_is_not_asked_for(recipe: Recipe) -> None:
+def test_what_serves_volumes_goes_before_what_claims_them_and_is_not_required(recipe: Recipe) -> None:
     order = [made.id for made in build(recipe).components]
     assert order.index("aws-ebs-csi-driver") < order.index("kube-prometheus-stack")
     assert [made.id for made in build(recipe, components=("kube-prometheus-stack",)).components] == ["kube-prometheus-stack"]
@@ -210,14 +210,14 @@ def test_a_component_can_be_left_out(recipe: Recipe) -> None:
 
 
 def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
-    found = values(build(recipe, components=("gpu-operator",)), "gpu-operator")
-    assert found["cdi"]["enabled"] is True
-    assert found["driver"]["version"] == "580.126.20"
-    assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in found["toolkit"]["env"]
+    actual = values(build(recipe, components=("gpu-operator",)), "gpu-operator")
+    assert actual["cdi"]["enabled"] is True
+    assert actual["driver"]["version"] == "580.126.20"
+    assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in actual["toolkit"]["env"]
 
 
 @pytest.mark.parametrize(
-    ("said", "path", "value"),
+    ("assignment", "path", "value"),
     [
         ("mig.strategy=mixed", ["mig", "strategy"], "mixed"),
         ("driver.version=580", ["driver", "version"], "580"),
@@ -230,15 +230,15 @@ def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
         ("driver.version=null", ["driver", "version"], None),
     ],
 )
-def test_one_value_is_set(recipe: Recipe, said: str, path: list[Any], value: object) -> None:
-    found = values(build(recipe, components=("gpu-operator",), sets=[f"gpu-operator:{said}"]), "gpu-operator")
+def test_one_value_is_set(recipe: Recipe, assignment: str, path: list[Any], value: object) -> None:
+    actual = values(build(recipe, components=("gpu-operator",), sets=[f"gpu-operator:{assignment}"]), "gpu-operator")
     for part in path:
-        found = found[part]
-    assert (found, type(found)) == (value, type(value))
+        actual = actual[part]
+    assert (actual, type(actual)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
-    ("said", "says", "hint"),
+    ("assignment", "says", "hint"),
     [
         ("gpu-operator:driver.enbled=false", "no value driver.enbled", "driver.enabled"),
         ("gpu-operator:driver.enabled=maybe", "takes a boolean", "true or false"),
@@ -252,19 +252,19 @@ def test_one_value_is_set(recipe: Recipe, said: str, path: list[Any], value: obj
         (":a=b", "sets nothing", ""),
     ],
 )
-def test_what_cannot_be_set_is_refused(recipe: Recipe, said: str, says: str, hint: str) -> None:
+def test_what_cannot_be_set_is_refused(recipe: Recipe, assignment: str, says: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        build(recipe, sets=[said])
+        build(recipe, sets=[assignment])
     assert says in caught.value.message
     assert hint in (caught.value.hint or "")
 
 
 def test_files_of_values_lie_between_the_recipe_and_single_values(recipe: Recipe) -> None:
-    given = {"driver": {"version": "1", "enabled": False}, "toolkit": {"enabled": False}}
-    bundle = build(recipe, values={"gpu-operator": given}, sets=["gpu-operator:driver.version=2"])
-    found = values(bundle, "gpu-operator")
-    assert (found["driver"]["version"], found["driver"]["enabled"], found["toolkit"]["enabled"]) == ("2", False, False)
-    assert found["cdi"] == {"enabled": True}, "what is not said stays"
+    overlay = {"driver": {"version": "1", "enabled": False}, "toolkit": {"enabled": False}}
+    bundle = build(recipe, values={"gpu-operator": overlay}, sets=["gpu-operator:driver.version=2"])
+    actual = values(bundle, "gpu-operator")
+    assert (actual["driver"]["version"], actual["driver"]["enabled"], actual["toolkit"]["enabled"]) == ("2", False, False)
+    assert actual["cdi"] == {"enabled": True}, "what is not said stays"
     with pytest.raises(InvalidInput, match="nosuch"):
         build(recipe, values={"gpu-operator": {"driver": {"nosuch": 1}}})
     with pytest.raises(InvalidInput, match="takes a boolean"):
@@ -287,15 +287,13 @@ def test_nodes_are_chosen(recipe: Recipe) -> None:
         system_tolerations=["system"],
     )
     for component in ("gpu-operator", "cert-manager"):
-        found = bundle.files[f"{component}/values.yaml"].decode()
+        text = bundle.files[f"{component}/values.yaml"].decode()
         for word, flag in (
             ("pool: gpu", "accelerated-node-selector"),
             ("dedicated", "accelerated-toleration"),
             ("pool: system", "system-node-selector"),
         ):
-            assert word in found or any(component in sentence and flag in sentence for sentence in bundle.warnings), (
-                "never silently ignored"
-            )
+            assert word in text or any(component in sentence and flag in sentence for sentence in bundle.warnings), "never silently ignored"
     assert "dedicated" in bundle.files["gpu-operator/values.yaml"].decode()
     assert "pool: system" in bundle.files["cert-manager/values.yaml"].decode()
     for wrong in ({"a b": "c"}, {"a": "b c"}, {"": "x"}, {"a/b/c": "d"}):
@@ -316,7 +314,7 @@ def test_a_namespace_for_all_or_for_one(recipe: Recipe) -> None:
         build(recipe, namespaces={"": "Not A Namespace"})
 
 
-def test_a_mirror_takes_the_place_of_every_host(recipe: Recipe) -> None:
+def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
     bundle = build(recipe, registry="mirror.example.com/x/")
     for path, content in bundle.files.items():
         if path.endswith(("values.yaml", "install.sh")) or "/manifests/" in path:
@@ -332,7 +330,7 @@ def test_a_mirror_takes_the_place_of_every_host(recipe: Recipe) -> None:
             build(recipe, registry=wrong)
 
 
-def test_images_are_listed_once_or_said_to_be_unknown(recipe: Recipe) -> None:
+def test_images_are_listed_once_or_marked_as_unknown(recipe: Recipe) -> None:
     lines = build(recipe).files["images.txt"].decode().splitlines()
     references = [line for line in lines if line and not line.startswith("#")]
     assert len(references) == len(set(references))
@@ -349,9 +347,9 @@ def test_a_choice_is_left_out_or_set_by_its_own_name(recipe: Recipe) -> None:
     assert values(bundle, "aws-ebs-csi-driver") == {"controller": {"replicaCount": 3}}
 
 
-def test_leaving_out_what_was_never_in_is_said(recipe: Recipe) -> None:
-    said = build(recipe, components=("cert-manager",), sets=["kai-scheduler:enabled=false"]).warnings
-    assert any("kai-scheduler" in warning and "was not in this bundle" in warning for warning in said)
+def test_leaving_out_what_was_never_in_is_a_warning(recipe: Recipe) -> None:
+    warnings = build(recipe, components=("cert-manager",), sets=["kai-scheduler:enabled=false"]).warnings
+    assert any("kai-scheduler" in warning and "was not in this bundle" in warning for warning in warnings)
 
 
 def test_images_are_those_of_the_values(recipe: Recipe) -> None:
@@ -386,11 +384,11 @@ def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value:
     if measurement is None:
         measurement = {"type": type, "subtypes": []}
         changed["measurements"].append(measurement)
-    found = next((s for s in measurement["subtypes"] if s["subtype"] == subtype), None)
-    if found is None:
-        found = {"subtype": subtype, "data": {}}
-        measurement["subtypes"].append(found)
-    found["data"][key] = value
+    entry = next((s for s in measurement["subtypes"] if s["subtype"] == subtype), None)
+    if entry is None:
+        entry = {"subtype": subtype, "data": {}}
+        measurement["subtypes"].append(entry)
+    entry["data"][key] = value
     return from_tree(changed)
 
 
@@ -402,7 +400,7 @@ def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, 
 
 
 @pytest.mark.parametrize("value", ["`id`|*<b>", "13 0", "13\n0", "é"])
-def test_what_is_no_reference_of_an_image_is_said(tree: dict[str, Any], value: str) -> None:
+def test_what_is_no_reference_of_an_image_is_a_warning(tree: dict[str, Any], value: str) -> None:
     bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", value))
     lines = bundle.files["images.txt"].decode().splitlines()
     assert sum(line.startswith("# no reference of an image: ") for line in lines) == 1
@@ -430,11 +428,11 @@ def test_neither_the_hash_seed_nor_the_time_zone_nor_the_locale_changes_a_byte(t
         "import sys\nfrom eidos.bundle.tar_archive import pack_tar_gz\nfrom eidos.workflow import make_bundle, make_recipe\n"
         f"sys.stdout.buffer.write(pack_tar_gz(make_bundle(make_recipe({QUERY!r})).files))"
     )
-    seen = set()
+    outputs = set()
     for seed, zone in (("1", "Asia/Tokyo"), ("2", "America/New_York")):
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"}
-        seen.add(subprocess.run([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, check=True).stdout)
-    assert len(seen) == 1
+        outputs.add(subprocess.run([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, check=True).stdout)
+    assert len(outputs) == 1
 
 
 def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:

@@ -31,8 +31,8 @@ def test_bundle_is_as_reviewed(name: str, update_golden: bool) -> None:
         for path, text in shown.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
-    kept = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()}
-    assert shown == kept
+    stored = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()}
+    assert shown == stored
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in SHOWN], ids=lambda path: path.stem)

@@ -52,27 +52,27 @@ def laid_over(under: Any, over: Any) -> Any:
 
 @pytest.mark.shared
 def test_helm_takes_the_values_as_they_are(shared: Path, tools: dict[str, str], tmp_path: Path) -> None:
-    seen: set[tuple[str, str, bytes]] = set()
+    releases: set[tuple[str, str, bytes]] = set()
     for path in RECIPES:
         for entry in recipe(path)["components"]:
             if entry["id"] in CHARTS:
-                seen.add((entry["id"], entry["version"], made(path)[f"{entry['id']}/values.yaml"][0]))
-    assert {component for component, _, _ in seen} == set(CHARTS)
+                releases.add((entry["id"], entry["version"], made(path)[f"{entry['id']}/values.yaml"][0]))
+    assert {component for component, _, _ in releases} == set(CHARTS)
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    for number, (component, version, values) in enumerate(sorted(seen)):
+    for number, (component, version, values) in enumerate(sorted(releases)):
         folder = chart(shared, component, version, tmp_path / str(number))
-        given = tmp_path / f"{number}.yaml"
-        given.write_bytes(values)
+        values_file = tmp_path / f"{number}.yaml"
+        values_file.write_bytes(values)
         for command in (["lint", "--strict"], ["template", "release"]):
-            line = [tools["helm"], *command, str(folder), "--values", str(given)]
+            line = [tools["helm"], *command, str(folder), "--values", str(values_file)]
             done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, (component, version, done.stdout, done.stderr)
         out = json.loads(yaml.safe_load(done.stdout)["data"]["values"])
-        wanted = laid_over(yaml.safe_load((folder / "values.yaml").read_bytes()), data_of({"v": (values, 0)}, "v")[0])
-        assert json.dumps(out, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+        expected = laid_over(yaml.safe_load((folder / "values.yaml").read_bytes()), data_of({"v": (values, 0)}, "v")[0])
+        assert json.dumps(out, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-def test_helm_and_kubectl_know_all_that_scripts_ask(tools: dict[str, str], tmp_path: Path) -> None:
+def test_helm_and_kubectl_have_every_flag_that_scripts_use(tools: dict[str, str], tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "cluster", releases={"gpu-operator/gpu-operator": "pending-upgrade"})
     path = next(path for path in RECIPES if path.stem == "self-managed-gh200-training")
     folder = written(made(path), tmp_path / "bundle")
@@ -89,7 +89,7 @@ def test_helm_and_kubectl_know_all_that_scripts_ask(tools: dict[str, str], tmp_p
         assert done.returncode == 0 and "sage:" in done.stdout, (call, done.stderr)
 
 
-def test_no_cluster_is_said(tools: dict[str, str], tmp_path: Path) -> None:
+def test_no_cluster_is_an_error(tools: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for name, path in tools.items():
         (tmp_path / "bin" / name).symlink_to(path)

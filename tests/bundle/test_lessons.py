@@ -32,7 +32,7 @@ from tests.support.program import eidos
 TRAINING = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
 HARD = ("1.30", "off", "0123", "1e3", "y", "~", "null", "0x1F", "12:30:45", "@x", "a: b", "# x", "{{ .Values.x }}", "${HOME}")
 
-whole = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+every_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_checksums_hold_from_their_own_folder(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@whole
+@every_recipe
 def test_nothing_tells_when_it_was_made(path: Path) -> None:
     """Go's checksums had a time in them, so two bundles of one recipe differed."""
     files = made(path)
@@ -90,7 +90,7 @@ def test_nothing_tells_when_it_was_made(path: Path) -> None:
 # ---- aicr: correctness ----
 
 
-@whole
+@every_recipe
 def test_no_placeholder_is_left(path: Path) -> None:
     """Thirteen applications of aicr carried '{{ .RepoURL }}' to the letter (#410)."""
     for name, (content, _) in made(path).items():
@@ -98,7 +98,7 @@ def test_no_placeholder_is_left(path: Path) -> None:
         assert b"{{" not in content, name
 
 
-@whole
+@every_recipe
 def test_every_chart_has_its_source_and_its_version_as_the_recipe_has_them(path: Path) -> None:
     """aicr left both empty for one chart, and took the v off a version that is a tag in a registry (#748: charts without one)."""
     files = made(path)
@@ -113,7 +113,7 @@ def test_every_chart_has_its_source_and_its_version_as_the_recipe_has_them(path:
         assert '--version "$version"' in script
 
 
-@whole
+@every_recipe
 def test_every_manifest_of_a_component_comes_along(path: Path) -> None:
     """aicr's ArgoCD bundle dropped the manifests that its components name."""
     files = made(path)
@@ -124,17 +124,17 @@ def test_every_manifest_of_a_component_comes_along(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("assignment", "why"),
     [
         ("nosuch:foo=bar", "there is no component 'nosuch'"),
         ("gpu-operator:driver.enabled=999", "boolean"),
         ("gpu-operator:drivr.version=1", "the chart has no value drivr"),
     ],
 )
-def test_what_cannot_be_set_is_an_error(said: str, why: str) -> None:
+def test_what_cannot_be_set_is_an_error(assignment: str, why: str) -> None:
     """aicr ignored it, and ended with 0."""
     with pytest.raises(InvalidInput, match=re.escape(why)):
-        build(make_recipe(TRAINING), sets=[said])
+        build(make_recipe(TRAINING), sets=[assignment])
 
 
 def test_an_index_reaches_the_item_of_a_list() -> None:
@@ -162,7 +162,7 @@ def _remove(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "kind"), [(_edit, "changed"), (_add, "added"), (_link, "linked"), (_remove, "missing")])
-def test_what_is_changed_or_added_is_found(folder: Path, change: Any, kind: str) -> None:
+def test_what_is_changed_or_added_is_reported(folder: Path, change: Any, kind: str) -> None:
     """aicr hashed only what it had listed, and not the recipe (#1549, #1758)."""
     assert verification.verify_bundle(str(folder)) == ()
     change(folder)
@@ -192,8 +192,8 @@ def test_archives_are_the_same_twice(bundle: Bundle) -> None:
 # ---- aicr: what its users ask for ----
 
 
-@whole
-def test_images_to_mirror_are_listed_or_said_to_be_unknown(path: Path) -> None:
+@every_recipe
+def test_images_to_mirror_are_listed_or_marked_as_unknown(path: Path) -> None:
     """Networks without a way out (#743, #949)."""
     text = made(path)["images.txt"][0].decode()
     for component in document(path)["components"]:
@@ -223,8 +223,8 @@ def test_what_is_wrong_has_one_exit_status_and_says_what_is_valid(tmp_path: Path
 
 def test_an_error_is_the_documented_one() -> None:
     """What a recipe says of its components cannot end in anything but a bundle or an EidosError."""
-    said: list[Any] = [{}, {"id": 1}, {"id": "gpu-operator", "values": []}, {"id": "gpu-operator", "depends": "x"}, [], None, "x"]
-    for component in said:
+    components: list[Any] = [{}, {"id": 1}, {"id": "gpu-operator", "values": []}, {"id": "gpu-operator", "depends": "x"}, [], None, "x"]
+    for component in components:
         tree = {**make_recipe(TRAINING).to_tree(), "components": [component]}
         with contextlib.suppress(EidosError):
             assert build(Recipe.from_tree(tree, "recipe.yaml")).files

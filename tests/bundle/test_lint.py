@@ -18,13 +18,13 @@ INDEX: dict[str, Any] = {"version": "1.0.0", "recipe": "recipe.dgxc.io/v1"}
 
 
 def faults(contents: dict[str, Any], files: list[dict[str, Any]], *, shell: bool = False, **index: Any) -> list[str]:
-    found = lint_templates(Templates({"x/bundle.yaml": [{**INDEX, "files": files, **index}], **contents}), ["x"], shell=shell)
-    return [str(fault).removeprefix("templates/bundles/x/") for fault in found]
+    reports = lint_templates(Templates({"x/bundle.yaml": [{**INDEX, "files": files, **index}], **contents}), ["x"], shell=shell)
+    return [str(fault).removeprefix("templates/bundles/x/") for fault in reports]
 
 
 def test_the_shipped_templates_are_clean() -> None:
-    found = [fault for fault in lint_templates(template_sets.shipped_templates(), component_ids()) if not fault.rule.startswith("no-")]
-    assert found == []
+    reports = [fault for fault in lint_templates(template_sets.shipped_templates(), component_ids()) if not fault.rule.startswith("no-")]
+    assert reports == []
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_the_shipped_templates_are_clean() -> None:
         ("a.sh", "x=a@{component.id}\n", "in the middle of a word"),
     ],
 )
-def test_what_is_wrong_is_found(name: str, text: str, says: str) -> None:
-    found = faults({f"x/{name}": text}, [{"template": name}])
-    assert any(says in fault for fault in found), found
+def test_what_is_wrong_is_reported(name: str, text: str, says: str) -> None:
+    reports = faults({f"x/{name}": text}, [{"template": name}])
+    assert any(says in fault for fault in reports), reports
 
 
 def test_the_index_is_checked() -> None:
@@ -77,14 +77,14 @@ def test_settings_are_names() -> None:
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck here")
-def test_shellcheck_is_asked() -> None:
-    found = faults({"x/a.sh": "#!/usr/bin/env bash\nx=@{component.id}\necho $1\n"}, [{"template": "a.sh"}], shell=True)
-    assert any("a.sh:3: error" in fault and "SC2086" in fault for fault in found), found
+def test_shellcheck_is_run() -> None:
+    reports = faults({"x/a.sh": "#!/usr/bin/env bash\nx=@{component.id}\necho $1\n"}, [{"template": "a.sh"}], shell=True)
+    assert any("a.sh:3: error" in fault and "SC2086" in fault for fault in reports), reports
 
 
-def test_bash_is_asked() -> None:
-    found = faults({"x/a.sh": "#!/usr/bin/env bash\nif true; then\n"}, [{"template": "a.sh"}], shell=True)
-    assert any("a.sh" in fault and "[bash]" in fault for fault in found), found
+def test_bash_is_run() -> None:
+    reports = faults({"x/a.sh": "#!/usr/bin/env bash\nif true; then\n"}, [{"template": "a.sh"}], shell=True)
+    assert any("a.sh" in fault and "[bash]" in fault for fault in reports), reports
 
 
 def test_a_file_of_values_that_no_bundle_reads_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

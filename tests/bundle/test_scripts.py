@@ -46,12 +46,12 @@ def order(path: Path) -> list[str]:
 
 def releases(calls: list[list[str]], command: str) -> list[str]:
     """The releases of those calls of helm, in order."""
-    found = []
+    charts = []
     for call in calls:
         if call[0] == "helm" and verb(call) == command:
             after = call[call.index(command) + 1 :]
-            found.append(next(word for word in after if not word.startswith("-")))
-    return found
+            charts.append(next(word for word in after if not word.startswith("-")))
+    return charts
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -89,7 +89,7 @@ def test_all_go_in_in_order_and_out_in_reverse(bundle: Path, cluster: Cluster) -
     assert not any(name.startswith("file/") for name in cluster.state["objects"])
 
 
-def test_charts_are_asked_for_as_the_recipe_has_them(bundle: Path, cluster: Cluster) -> None:
+def test_charts_are_installed_as_the_recipe_has_them(bundle: Path, cluster: Cluster) -> None:
     run(bundle / "install.sh", cluster)
     upgrades = {releases([call], "upgrade")[0]: call for call in cluster.calls() if call[0] == "helm" and verb(call) == "upgrade"}
     for entry in recipe(TRAINING)["components"]:
@@ -173,7 +173,7 @@ def test_failure_half_way(bundle: Path, cluster: Cluster) -> None:
     assert "cert-manager/cert-manager" in cluster.state["releases"]
 
 
-def test_definitions_stay_unless_told(bundle: Path, cluster: Cluster) -> None:
+def test_definitions_stay_without_the_flag(bundle: Path, cluster: Cluster) -> None:
     run(bundle / "install.sh", cluster)
     done = run(bundle / "uninstall.sh", cluster)
     assert not [call for call in cluster.calls() if "customresourcedefinition" in call]
@@ -231,7 +231,7 @@ def test_run_from_any_folder_and_through_a_link(bundle: Path, cluster: Cluster, 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_interrupted_run_is_named_and_cleared_when_told(bundle: Path, cluster: Cluster) -> None:
+def test_an_interrupted_run_is_named_and_cleared_with_the_flag(bundle: Path, cluster: Cluster) -> None:
     script = bundle / "gpu-operator/scripts/install.sh"
     for status, command in (("pending-install", "uninstall"), ("pending-upgrade", "rollback")):
         cluster.change(releases={"gpu-operator/gpu-operator": status})
@@ -335,19 +335,19 @@ def test_asks_on_a_terminal_only(bundle: Path, cluster: Cluster) -> None:
         ("gpu-operator/scripts/uninstall.sh", b"n\n", 1),
         ("uninstall.sh", b"y\n", 0),
     ):
-        done, said = on_terminal([str(bundle / script)], cluster, answer)
-        assert "[y/N]" in said and said.count("[y/N]") == 1
-        assert done == status, said
+        done, output = on_terminal([str(bundle / script)], cluster, answer)
+        assert "[y/N]" in output and output.count("[y/N]") == 1
+        assert done == status, output
         assert bool(changes(cluster.calls())) == (status == 0)
-    done, said = on_terminal([str(bundle / "uninstall.sh"), "--yes"], cluster, b"")
-    assert done == 0 and "[y/N]" not in said
+    done, output = on_terminal([str(bundle / "uninstall.sh"), "--yes"], cluster, b"")
+    assert done == 0 and "[y/N]" not in output
 
 
 def on_terminal(command: list[str], cluster: Cluster, answer: bytes) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=cluster.environment(), start_new_session=True)
     os.close(theirs)
-    said, until = b"", time.monotonic() + 60
+    output, until = b"", time.monotonic() + 60
     try:
         while time.monotonic() < until:
             if not select.select([ours], [], [], 0.2)[0]:
@@ -360,11 +360,11 @@ def on_terminal(command: list[str], cluster: Cluster, answer: bytes) -> tuple[in
                 break
             if not piece:
                 break
-            said += piece
-            if answer and said.endswith(b"[y/N] "):
+            output += piece
+            if answer and output.endswith(b"[y/N] "):
                 os.write(ours, answer)
                 answer = b""
-        return process.wait(timeout=30), said.decode()
+        return process.wait(timeout=30), output.decode()
     finally:
         os.close(ours)
         if process.poll() is None:

@@ -145,7 +145,7 @@ HOSTILE = st.text(min_size=1, max_size=40) | st.sampled_from(
 
 @given(HOSTILE)
 @settings(max_examples=examples(60))
-def test_nothing_said_gets_out_of_its_place(said: str) -> None:
+def test_no_value_leaves_its_field(word: str) -> None:
     """Whatever text a caller of the functions says, what is printed has the same shape as with any other text."""
 
     def shape(tree: object) -> object:
@@ -160,17 +160,17 @@ def test_nothing_said_gets_out_of_its_place(said: str) -> None:
         assert yaml.safe_load(formats.to_yaml({"x": text}))
         return [shape(tree) for tree in yaml.load_all(out, Loader=yaml.CSafeLoader)]
 
-    assert printed(said) == printed("plain")
+    assert printed(word) == printed("plain")
 
 
 @given(HOSTILE)
 @settings(max_examples=examples(100))
-def test_a_place_for_a_document_is_one_or_is_refused(said: str) -> None:
+def test_an_output_is_valid_or_refused(word: str) -> None:
     try:
-        trees = agent_manifests(AgentOptions(program=PROGRAM, output=f"cm://eidos/{said}"))
+        trees = agent_manifests(AgentOptions(program=PROGRAM, output=f"cm://eidos/{word}"))
     except InvalidInput:
         return
     (word,) = [word for word in trees[-1]["spec"]["template"]["spec"]["containers"][0]["args"] if word.startswith("--output=")]
     assert (
-        word.replace("$(NODE_NAME)", "").replace("--output=cm://eidos/", "").replace("-", "").replace(".", "").isalnum() or "{node}" in said
+        word.replace("$(NODE_NAME)", "").replace("--output=cm://eidos/", "").replace("-", "").replace(".", "").isalnum() or "{node}" in word
     )

@@ -59,40 +59,40 @@ def kubectl(program: str, cluster: ApiServer, folder: Path, manifests: Path, *ar
     return subprocess.run(line, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
 
 
-ASKED = (
+COMMANDS = (
     "agent --per node --nodes gpu-01,gpu-02 --create-namespace --host-pid --unconfined",
     "agent --schedule @daily --per group=nvidia.com/gpu.product --groups NVIDIA-H100 --create-namespace",
     "server --monitoring --ingress eidos.example.com --tls-issuer letsencrypt --mesh istio --create-namespace",
 )
 
 
-@pytest.mark.parametrize("options", ASKED)
+@pytest.mark.parametrize("options", COMMANDS)
 def test_kubectl_takes_what_is_printed(options: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
-    place = tmp_path / "manifests.yaml"
+    file = tmp_path / "manifests.yaml"
     program = archive(tmp_path / "eidos.pyz")
-    done = eidos("manifest", *options.split(" "), "--program", str(program), "-o", str(place))
+    done = eidos("manifest", *options.split(" "), "--program", str(program), "-o", str(file))
     assert (done.status, done.out, done.err) == (0, "", "")
-    trees = [tree for tree in yaml.safe_load_all(place.read_bytes()) if tree]
+    trees = [tree for tree in yaml.safe_load_all(file.read_bytes()) if tree]
     cluster.put(f"/api/v1/namespaces/{trees[0]['metadata']['name']}", {})
     for mode in ("client", "server"):
-        said = kubectl(tools["kubectl"], cluster, tmp_path, place, f"--dry-run={mode}", "--validate=false", "--server-side", "-o", "name")
+        applied = kubectl(tools["kubectl"], cluster, tmp_path, file, f"--dry-run={mode}", "--validate=false", "--server-side", "-o", "name")
         if mode == "client":  # which cannot go with --server-side
-            said = kubectl(tools["kubectl"], cluster, tmp_path, place, "--dry-run=client", "--validate=false", "-o", "name")
-        assert said.returncode == 0, said.stderr
-        assert len(said.stdout.splitlines()) == len(trees)
+            applied = kubectl(tools["kubectl"], cluster, tmp_path, file, "--dry-run=client", "--validate=false", "-o", "name")
+        assert applied.returncode == 0, applied.stderr
+        assert len(applied.stdout.splitlines()) == len(trees)
     assert not cluster.objects("/api/v1/configmaps"), "a dry run writes nothing"
-    said = kubectl(tools["kubectl"], cluster, tmp_path, place, "--server-side", "--validate=false")
-    assert said.returncode == 0 and len(said.stdout.splitlines()) == len(trees), said.stderr
+    applied = kubectl(tools["kubectl"], cluster, tmp_path, file, "--server-side", "--validate=false")
+    assert applied.returncode == 0 and len(applied.stdout.splitlines()) == len(trees), applied.stderr
     assert [tree["binaryData"] for tree in cluster.objects("/api/v1/configmaps") if "binaryData" in tree]
 
 
 def test_a_list_in_json_is_taken_too(cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
-    place = tmp_path / "manifests.json"
-    done = eidos("manifest", "agent", "--program", str(archive(tmp_path / "eidos.pyz")), "-o", str(place))
+    file = tmp_path / "manifests.json"
+    done = eidos("manifest", "agent", "--program", str(archive(tmp_path / "eidos.pyz")), "-o", str(file))
     assert (done.status, done.err) == (0, "")
-    assert json.loads(place.read_text())["kind"] == "List"
-    said = kubectl(tools["kubectl"], cluster, tmp_path, place, "--server-side", "--validate=false", "-o", "name")
-    assert said.returncode == 0 and "job.batch/eidos-agent" in said.stdout, said.stderr
+    assert json.loads(file.read_text())["kind"] == "List"
+    applied = kubectl(tools["kubectl"], cluster, tmp_path, file, "--server-side", "--validate=false", "-o", "name")
+    assert applied.returncode == 0 and "job.batch/eidos-agent" in applied.stdout, applied.stderr
 
 
 def test_which_nodes_there_are_the_cluster_says(cluster: ApiServer, tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_rights_are_exactly_those_that_a_run_uses(options: AgentOptions, cluster
     role = of_kind(trees, "Role")[0]["metadata"]["namespace"]
     cluster.put(f"/api/v1/namespaces/{role}", {})
     for _ in range(2):  # the second finds what the first wrote
-        status, said = run_the_job(trees, cluster, tmp_path)
-        assert status == 0, said
+        status, applied = run_the_job(trees, cluster, tmp_path)
+        assert status == 0, applied
     kind = "secrets" if role == "vault" else "configmaps"
     name = f"eidos-{options.run + '-' if options.run else ''}{NODE}"
     written = cluster.get(f"/api/v1/namespaces/{role}/{kind}/{name}")
@@ -177,7 +177,7 @@ def test_rights_are_exactly_those_that_a_run_uses(options: AgentOptions, cluster
     assert cluster.used() == grants(trees, role)
 
 
-def test_every_agent_can_do_what_it_is_told() -> None:
+def test_every_agent_can_do_what_its_job_needs() -> None:
     """Whoever writes elsewhere has the right there; nobody has one that its facts do not need."""
     for options in AGENTS.values():
         trees = agent_manifests(options)

@@ -62,12 +62,12 @@ def test_facts_are_the_collectors() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_names_are_names_and_labels_are_labels(name: str) -> None:
-    seen = set()
+    keys = set()
     for tree in ALL[name]:
         meta = tree["metadata"]
         key = tree["kind"], meta.get("namespace"), meta["name"]
-        assert key not in seen, key
-        seen.add(key)
+        assert key not in keys, key
+        keys.add(key)
         assert len(meta["name"]) <= {"CronJob": 52}.get(tree["kind"], 63)
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", meta["name"])
         if tree["kind"] != "Namespace":
@@ -147,10 +147,10 @@ def test_a_root_is_named_where_something_is_mounted_below_it() -> None:
         agent_manifests(replace(AGENTS["plain"], without=("os", "systemd", "gpu", "k8s")))
 
 
-def test_what_the_message_bus_allows_is_said() -> None:
-    for without, said in (((), True), (("systemd",), False)):
+def test_the_notes_warn_of_the_message_bus() -> None:
+    for without, is_warned in (((), True), (("systemd",), False)):
         options = replace(AGENTS["plain"], without=without)
-        assert any("message bus" in note and "root on its nodes" in note for note in manifest_notes(options)) == said
+        assert any("message bus" in note and "root on its nodes" in note for note in manifest_notes(options)) == is_warned
     assert not any("/run/dbus, read-only" in row["needs"] for row in explain_privileges(AGENTS["plain"]))
 
 
@@ -203,12 +203,12 @@ def test_jobs_are_pinned_one_to_each_node() -> None:
 
 
 def test_two_runs_have_nothing_in_common() -> None:
-    def said(run: str) -> set[str]:
+    def names_of(run: str) -> set[str]:
         trees = agent_manifests(AgentOptions(program=PROGRAM, nodes=("gpu-01",), run=run))
         outputs = {word for pod in templates(trees) for word in pod["spec"]["containers"][0]["args"] if word.startswith("--output")}
         return outputs | {f"{tree['kind']} {tree['metadata']['name']}" for tree in trees}
 
-    assert not said("a") & said("b")
+    assert not names_of("a") & names_of("b")
     trees = agent_manifests(AgentOptions(program=PROGRAM, nodes=("gpu-01",), run="a"))
     assert {tree["metadata"]["labels"]["eidos.dgxc.io/run"] for tree in trees} == {"a"}
     assert [pod["metadata"]["labels"]["eidos.dgxc.io/run"] for pod in templates(trees)] == ["a"]
@@ -290,9 +290,9 @@ def test_a_pod_of_the_server_has_the_time_that_it_needs_to_leave() -> None:
         spec = next(templates(ALL[f"server-{name}"]))["spec"]
         verb, *flags = spec["containers"][0]["args"]
         assert verb == "serve"
-        given = parse_arguments(flags, serve.VERB.options)
-        assert not given.unknown and not given.operands and not given.incomplete
-        settings = serve.settings_of(resolve_options(serve.VERB.options, given.flags, {}))
+        arguments = parse_arguments(flags, serve.VERB.options)
+        assert not arguments.unknown and not arguments.operands and not arguments.incomplete
+        settings = serve.settings_of(resolve_options(serve.VERB.options, arguments.flags, {}))
         assert settings.drain_delay > 5 and settings.port == 8080 and settings.trust_proxy == (name == "ingress")
         assert spec["terminationGracePeriodSeconds"] > settings.drain_delay + settings.drain_timeout + settings.idle_grace
 
@@ -305,13 +305,13 @@ def test_the_agents_flags_are_flags_of_snapshot() -> None:
     for name in AGENTS:
         for pod in templates(ALL[f"agent-{name}"]):
             verb, *flags = pod["spec"]["containers"][0]["args"]
-            given = parse_arguments(flags, snapshot.VERB.options)
-            assert verb == "snapshot" and not given.unknown and not given.operands and not given.incomplete
-            values = resolve_options(snapshot.VERB.options, given.flags, {})
+            arguments = parse_arguments(flags, snapshot.VERB.options)
+            assert verb == "snapshot" and not arguments.unknown and not arguments.operands and not arguments.incomplete
+            values = resolve_options(snapshot.VERB.options, arguments.flags, {})
             assert values["root"] == "/host" and values["timeout"] == 60
 
 
-def test_everybody_outside_reaches_every_route_but_the_metrics() -> None:
+def test_every_route_but_the_metrics_is_reachable_from_outside() -> None:
     from eidos.server.routes import ROUTES
 
     rule = of_kind(ALL["server-ingress"], "Ingress")[0]["spec"]["rules"][0]["http"]
@@ -338,7 +338,7 @@ def test_scaling_by_requests_has_its_rule() -> None:
     assert re.sub(rule["name"]["matches"], rule["name"]["as"].replace("${1}", r"\1"), series) == metric
 
 
-def test_a_sidecar_that_asks_for_no_cpu_keeps_nobody_from_scaling() -> None:
+def test_a_sidecar_that_requests_no_cpu_does_not_prevent_scaling() -> None:
     """Utilization is relative to what is requested, and of a whole Pod it is unknown when one container requests nothing, as Linkerd's."""
     for name in SERVERS:
         (container,) = next(templates(ALL[f"server-{name}"]))["spec"]["containers"]
@@ -348,7 +348,7 @@ def test_a_sidecar_that_asks_for_no_cpu_keeps_nobody_from_scaling() -> None:
                 assert measured["container"] == container["name"] and measured["name"] in container["resources"]["requests"]
 
 
-def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
+def test_egress_is_limited_to_the_collector_of_traces_and_the_mesh() -> None:
     def ports(name: str) -> list[int]:
         policy = of_kind(ALL[f"server-{name}"], "NetworkPolicy")[0]["spec"]
         assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -358,17 +358,17 @@ def test_nobody_is_asked_but_the_collector_of_traces_and_the_mesh() -> None:
 
 
 def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> None:
-    seen = set()
+    identities = set()
     for namespace in ("eidos", "other"):
         trees = agent_manifests(replace(AGENTS["plain"], namespace=namespace, output="cm://facts/node-{node}"))
         (role,), (binding,) = of_kind(trees, "Role"), of_kind(trees, "RoleBinding")
         assert {tree["metadata"]["namespace"] for tree in (role, binding)} == {"facts"}
         assert binding["roleRef"]["name"] == role["metadata"]["name"]
-        seen.add((role["metadata"]["name"], binding["metadata"]["name"], binding["subjects"][0]["namespace"]))
-    assert len({names[:2] for names in seen}) == 2
+        identities.add((role["metadata"]["name"], binding["metadata"]["name"], binding["subjects"][0]["namespace"]))
+    assert len({names[:2] for names in identities}) == 2
 
 
-def test_explained_is_what_is_given() -> None:
+def test_the_explanation_matches_the_manifests() -> None:
     rows = explain_privileges(AGENTS["plain"])
     assert {row["fact"] for row in rows} == {*read_template("agent")["facts"], "the document"}
     flags = {row["flag"] for row in rows if not row["given"]}
@@ -381,21 +381,21 @@ def test_explained_is_what_is_given() -> None:
     assert "get, create, patch secrets in vault" in {row["needs"] for row in explain_privileges(AGENTS["secret"])}
 
 
-def test_what_has_to_be_known_is_said() -> None:
-    def said(options: AgentOptions | ServerOptions) -> str:
+def test_the_notes_match_the_options() -> None:
+    def notes(options: AgentOptions | ServerOptions) -> str:
         return "\n".join(manifest_notes(options))
 
-    assert "enforce=privileged" in said(AGENTS["plain"]) and "must exist" in said(AGENTS["plain"])
-    assert "is created with the label" in said(AGENTS["nodes"])
-    assert "server-side" in said(AGENTS["plain"])
-    assert "a node without that runtime starts no such Pod" in said(AGENTS["plain"]) and "runtime" not in said(AGENTS["cdi"])
-    assert "kubectl delete job --namespace eidos" in said(AGENTS["plain"]) and "delete job" not in said(AGENTS["nightly"])
-    assert "to port 4318 and no other" in said(SERVERS["istio"]) and "Traces" not in said(SERVERS["plain"])
-    assert "rules.custom" in said(SERVERS["monitored"])
-    assert "leave spec.replicas of the Deployment out" in said(SERVERS["plain"])
-    assert "Secret eidos-api-server-tls" in said(SERVERS["linkerd"]) and "Secret" not in said(SERVERS["ingress"])
+    assert "enforce=privileged" in notes(AGENTS["plain"]) and "must exist" in notes(AGENTS["plain"])
+    assert "is created with the label" in notes(AGENTS["nodes"])
+    assert "server-side" in notes(AGENTS["plain"])
+    assert "a node without that runtime starts no such Pod" in notes(AGENTS["plain"]) and "runtime" not in notes(AGENTS["cdi"])
+    assert "kubectl delete job --namespace eidos" in notes(AGENTS["plain"]) and "delete job" not in notes(AGENTS["nightly"])
+    assert "to port 4318 and no other" in notes(SERVERS["istio"]) and "Traces" not in notes(SERVERS["plain"])
+    assert "rules.custom" in notes(SERVERS["monitored"])
+    assert "leave spec.replicas of the Deployment out" in notes(SERVERS["plain"])
+    assert "Secret eidos-api-server-tls" in notes(SERVERS["linkerd"]) and "Secret" not in notes(SERVERS["ingress"])
     all_options: list[AgentOptions | ServerOptions] = [*AGENTS.values(), *SERVERS.values()]
-    assert not [options for options in all_options if "@{" in said(options)]
+    assert not [options for options in all_options if "@{" in notes(options)]
 
 
 def test_pieces() -> None:
@@ -493,9 +493,9 @@ def test_the_file_that_travels_is_the_slim_one(pyz: Path, slim: Path, tmp_path: 
     assert content == slim.read_bytes() == payload.read_slim_program(str(slim))
     trees = agent_manifests(AgentOptions(program=content))
     carried = base64.b64decode(of_kind(trees, "ConfigMap")[0]["binaryData"]["eidos.pyz"])
-    place = tmp_path / "eidos.pyz"
-    place.write_bytes(carried)
-    done = subprocess.run([sys.executable, "-I", str(place), "--version"], capture_output=True, text=True, check=True, timeout=60)
+    file = tmp_path / "eidos.pyz"
+    file.write_bytes(carried)
+    done = subprocess.run([sys.executable, "-I", str(file), "--version"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("eidos ")
 
 

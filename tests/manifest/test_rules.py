@@ -59,8 +59,8 @@ def counted() -> str:
 
 
 def test_every_metric_is_one_of_the_server() -> None:
-    told = counted()
-    known = set(re.findall(r"^# TYPE (\S+)", told, re.MULTILINE))
+    metrics_text = counted()
+    known = set(re.findall(r"^# TYPE (\S+)", metrics_text, re.MULTILINE))
     recorded = {rule["record"] for rule in RULES if "record" in rule}
     for expression in expressions():
         plain = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|without) \([^)]*\)", " ", expression)
@@ -182,8 +182,12 @@ def rule_files(folder: Path, namespace: str = "eidos-server", name: str = "rules
 def scene(series: list[dict[str, str]], firing: Collection[str], namespace: str = "eidos-server", name: str = "") -> dict[str, Any]:
     """What promtool is to find: which alerts of which server fire, and no others."""
     # Annotations hold measured values, which are not the point: what fires is told by the series ALERTS.
-    told = [series_of(rule).replace("eidos-server", namespace) for rule in RULES if rule.get("alert") in firing]
-    query = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "50m", "exp_samples": [{"labels": each, "value": 1} for each in told]}
+    firing_series = [series_of(rule).replace("eidos-server", namespace) for rule in RULES if rule.get("alert") in firing]
+    query = {
+        "expr": 'ALERTS{alertstate="firing"}',
+        "eval_time": "50m",
+        "exp_samples": [{"labels": each, "value": 1} for each in firing_series],
+    }
     return {"name": name, "interval": "1m", "input_series": series, "promql_expr_test": [query]}
 
 
@@ -194,7 +198,7 @@ def alerts(folder: Path, *scenes: dict[str, Any]) -> None:
     promtool(folder, "test", "rules", "tests.yaml")
 
 
-def test_two_servers_before_one_prometheus_are_told_apart(tmp_path: Path) -> None:
+def test_two_servers_before_one_prometheus_are_two(tmp_path: Path) -> None:
     """What is recorded of one does not stand for the other, and an alert says whose it is, by which the operator routes it."""
     rule_files(tmp_path)
     rule_files(tmp_path, "absent", "absent.yaml")

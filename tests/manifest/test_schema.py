@@ -48,14 +48,14 @@ def validators(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], lis
         for name, schema in schemas.items()
         for each in schema.get("x-kubernetes-group-version-kind", ())
     }
-    whole = {"components": {"schemas": closed(schemas)}}
+    definitions = {"components": {"schemas": closed(schemas)}}
 
     def faults(tree: dict[str, Any]) -> list[str]:
         group, _, version = tree["apiVersion"].rpartition("/")
         name = kinds[group, version, tree["kind"]]
-        schema = {"$ref": f"#/components/schemas/{name}", **whole}
-        found = jsonschema.Draft202012Validator(schema).iter_errors(tree)
-        return [f"{tree['kind']} {'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+        schema = {"$ref": f"#/components/schemas/{name}", **definitions}
+        errors = jsonschema.Draft202012Validator(schema).iter_errors(tree)
+        return [f"{tree['kind']} {'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors]
 
     return faults
 
@@ -75,7 +75,7 @@ def test_manifests_are_as_the_api_has_them(name: str, validators: Callable[[dict
 
 
 @pytest.mark.shared
-def test_a_field_too_many_is_seen(validators: Callable[[dict[str, Any]], list[str]]) -> None:
+def test_a_field_too_many_is_reported(validators: Callable[[dict[str, Any]], list[str]]) -> None:
     tree = copy.deepcopy(of_kind(ALL["agent-plain"], "Job")[0])
     tree["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
     tree["spec"]["backoffLimit"] = "0"
@@ -202,10 +202,10 @@ def test_the_agent_breaks_the_rules_that_it_says_and_no_others() -> None:
 def _set(path: str, value: object) -> Callable[[Pod], None]:
     def change(template: Pod) -> None:
         *way, last = path.split(".")
-        place: Any = template
+        parent: Any = template
         for step in way:
-            place = place[int(step)] if step.isdigit() else place.setdefault(step, {})
-        place[last] = value
+            parent = parent[int(step)] if step.isdigit() else parent.setdefault(step, {})
+        parent[last] = value
 
     return change
 
@@ -235,7 +235,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("rule", BREAKS)
-def test_a_rule_that_is_broken_is_seen(rule: str) -> None:
+def test_a_rule_that_is_broken_is_reported(rule: str) -> None:
     (template,) = templates(copy.deepcopy(ALL["server-plain"]))
     BREAKS[rule](template)
     assert rule in list(restricted(template))

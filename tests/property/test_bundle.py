@@ -136,9 +136,9 @@ def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
-    for given_bytes in (data, tar_archive.pack_tar_gz({"a": data})[: len(data)], tar_archive.pack_tar_gz({"a": b"x"})[:10] + data):
+    for archive in (data, tar_archive.pack_tar_gz({"a": data})[: len(data)], tar_archive.pack_tar_gz({"a": b"x"})[:10] + data):
         try:
-            list(tar_archive.read_members(given_bytes, "x"))
+            list(tar_archive.read_members(archive, "x"))
         except IntegrityError:
             continue
 
@@ -163,7 +163,7 @@ def test_any_tree_is_a_recipe_or_none(tree: dict[str, Any]) -> None:
 
 @settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from(["driver", "gpu-operator", "dcgm", "container-toolkit"]), many, min_size=1))
-def test_readings_come_out_of_a_whole_bundle_as_they_went_in(images: dict[str, str]) -> None:
+def test_readings_come_out_of_a_bundle_as_they_went_in(images: dict[str, str]) -> None:
     data = {"gpu-operator": "v26.3.3", **images}
     subtypes = [{"subtype": "image", "data": data}, {"subtype": "config", "data": {"cdi": True}}]
     try:

@@ -52,12 +52,15 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
         details = {"components": {id: hide_paths(message, data.paths) for id, message in bundle.errors.items()}}
         raise HttpError(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
     deadline.check()
-    if form == ZIP:
-        from eidos.bundle.zip_archive import pack_zip as pack
-    else:
-        from eidos.bundle.tar_archive import pack_tar_gz as pack
     with context.span.start_child("serialise"):
-        body = pack(bundle.files)
+        if form == ZIP:
+            from eidos.bundle.zip_archive import pack_zip
+
+            body = pack_zip(bundle.files)
+        else:
+            from eidos.bundle.tar_archive import pack_tar_gz
+
+            body = pack_tar_gz(bundle.files)
     deadline.check()
     name = ("Content-Disposition", f'attachment; filename="bundle.{form}"')
     return HandlerResult(make_representation(MEDIA_TYPES[form], body, gzip=False, vary="Accept", headers=[name]))

@@ -27,9 +27,9 @@ FILES = build(make_recipe({"gpu": "h100", "service": "eks"}), components=("gpu-o
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "bundle"
-    folder_writer.write_folder(str(place), FILES)
-    return place
+    target = tmp_path / "bundle"
+    folder_writer.write_folder(str(target), FILES)
+    return target
 
 
 def without(prefix: str) -> dict[str, bytes]:
@@ -59,12 +59,12 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, mask: int) -> None:
 
 
 def test_sha256sum_agrees(folder: Path) -> None:
-    for place in (folder, folder / "gpu-operator"):
-        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "checksums.txt"], cwd=place, check=True)
-        assert verify_bundle(str(place)) == ()
+    for target in (folder, folder / "gpu-operator"):
+        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "checksums.txt"], cwd=target, check=True)
+        assert verify_bundle(str(target)) == ()
 
 
-def test_an_earlier_bundle_is_replaced_when_nobody_touched_it(folder: Path) -> None:
+def test_an_earlier_bundle_is_replaced_when_it_is_unchanged(folder: Path) -> None:
     fewer = without("cert-manager/")
     folder_writer.write_folder(str(folder), fewer)
     assert on_disk(folder) == fewer
@@ -79,33 +79,33 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mask", [0o022, 0o777])
 def test_a_working_folder_stays_where_it_is(tmp_path: Path, mask: int) -> None:
-    place = tmp_path / "here"
-    place.mkdir()
-    inode = place.stat().st_ino
+    target = tmp_path / "here"
+    target.mkdir()
+    inode = target.stat().st_ino
     recipe = tmp_path / "recipe.yaml"
     assert eidos("recipe", "--gpu", "h100", "-o", str(recipe)).status == 0
     for _ in range(2):  # into an empty folder, then over a bundle
         before = os.umask(mask)
         try:
-            done = eidos("bundle", "-f", str(recipe), "-o", ".", cwd=place)
+            done = eidos("bundle", "-f", str(recipe), "-o", ".", cwd=target)
         finally:
             os.umask(before)
         assert done.status == 0, done.err
-        assert place.stat().st_ino == inode
-        assert verify_bundle(str(place)) == ()
+        assert target.stat().st_ino == inode
+        assert verify_bundle(str(target)) == ()
     assert sorted(os.listdir(tmp_path)) == ["here", "recipe.yaml"]
-    assert not list(place.glob(".*")), "nothing is left in it"
+    assert not list(target.glob(".*")), "nothing is left in it"
 
 
 def test_a_mount_is_taken(tmp_path: Path) -> None:
-    place, recipe = tmp_path / "mount", tmp_path / "recipe.yaml"
-    place.mkdir()
+    target, recipe = tmp_path / "mount", tmp_path / "recipe.yaml"
+    target.mkdir()
     unshared = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
-    if subprocess.run([*unshared, f"mount -t tmpfs none '{place}'"], capture_output=True, check=False).returncode:
+    if subprocess.run([*unshared, f"mount -t tmpfs none '{target}'"], capture_output=True, check=False).returncode:
         pytest.skip("no mount can be made here")
     assert eidos("recipe", "--gpu", "h100", "-o", str(recipe)).status == 0
-    again = f"{shlex.join(PROGRAM)} bundle -f '{recipe}' -o '{place}'; {shlex.join(PROGRAM)} verify '{place}'"
-    for mount in (f"mount -t tmpfs none '{place}'", f"mkdir '{tmp_path}/other'; mount --bind '{tmp_path}/other' '{place}'"):
+    again = f"{shlex.join(PROGRAM)} bundle -f '{recipe}' -o '{target}'; {shlex.join(PROGRAM)} verify '{target}'"
+    for mount in (f"mount -t tmpfs none '{target}'", f"mkdir '{tmp_path}/other'; mount --bind '{tmp_path}/other' '{target}'"):
         done = subprocess.run([*unshared, f"{mount}; {again}; {again}"], capture_output=True, text=True, env=environment(), check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("nothing is wrong") == 2
@@ -125,33 +125,33 @@ def test_a_folder_with_other_files_is_refused_and_with_force_they_stay(folder: P
 
 
 def test_force_replaces_nothing_that_is_not_of_a_bundle(tmp_path: Path) -> None:
-    place = tmp_path / "home"
-    place.mkdir()
-    (place / "README.md").write_text("mine")
+    target = tmp_path / "home"
+    target.mkdir()
+    (target / "README.md").write_text("mine")
     for force in (False, True):
         with pytest.raises(folder_writer.FolderOccupied, match=r"README\.md"):
-            folder_writer.write_folder(str(place), FILES, force=force)
-    assert on_disk(place) == {"README.md": b"mine"}
-    (place / "README.md").unlink()
-    (place / "gpu-operator").symlink_to(tmp_path)
+            folder_writer.write_folder(str(target), FILES, force=force)
+    assert on_disk(target) == {"README.md": b"mine"}
+    (target / "README.md").unlink()
+    (target / "gpu-operator").symlink_to(tmp_path)
     with pytest.raises(folder_writer.FolderOccupied, match="gpu-operator"):
-        folder_writer.write_folder(str(place), FILES, force=True)
+        folder_writer.write_folder(str(target), FILES, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
 
 
 def test_checksums_cannot_make_force_delete_other_things(tmp_path: Path) -> None:
     """What a file in the folder claims to be of a bundle is inside the folder, or it is no bundle."""
     (tmp_path / "precious").write_text("mine")
-    place = tmp_path / "out"
-    place.mkdir()
+    target = tmp_path / "out"
+    target.mkdir()
     digest = "0" * 64
-    (place / "checksums.txt").write_text(f"{digest}  ../precious\n{digest}  recipe.yaml\n")
+    (target / "checksums.txt").write_text(f"{digest}  ../precious\n{digest}  recipe.yaml\n")
     with pytest.raises(folder_writer.FolderOccupied):
-        folder_writer.write_folder(str(place), FILES, force=False)
+        folder_writer.write_folder(str(target), FILES, force=False)
     assert (tmp_path / "precious").read_text() == "mine"
-    (place / "checksums.txt").write_text(f"{digest}  link/precious\n{digest}  recipe.yaml\n")
-    (place / "link").symlink_to(tmp_path)
-    folder_writer.write_folder(str(place), FILES, force=True)
+    (target / "checksums.txt").write_text(f"{digest}  link/precious\n{digest}  recipe.yaml\n")
+    (target / "link").symlink_to(tmp_path)
+    folder_writer.write_folder(str(target), FILES, force=True)
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -165,15 +165,15 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path, folder: Path) -
         "try:\n    folder_writer.write_folder(sys.argv[1], {'a.txt': b'x' * 900, 'recipe.yaml': b'x' * 5000})\n"
         "except Unavailable as fault:\n    print(fault.message)\n"
     )
-    for place in (tmp_path / "new", folder):
-        command = [sys.executable, "-c", code, str(place)]
+    for target in (tmp_path / "new", folder):
+        command = [sys.executable, "-c", code, str(target)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        assert done.stdout.decode().startswith(f"cannot write {place}: file too large")
+        assert done.stdout.decode().startswith(f"cannot write {target}: file too large")
     assert on_disk(folder) == FILES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
 
 
-def test_places_that_cannot_be_written_are_said_before_the_work(tmp_path: Path) -> None:
+def test_targets_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInput, match="no folder"):
         folder_writer.check_folder(str(tmp_path / "file"))
@@ -203,7 +203,7 @@ def fifo(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "expected"),
     [
         (lambda folder: (folder / "recipe.yaml").write_text("kind: Recipe\n"), ["changed: recipe.yaml"]),
         (lambda folder: (folder / "evil.sh").write_text("x"), ["added: evil.sh"]),
@@ -219,9 +219,9 @@ def fifo(folder: Path) -> None:
         (lambda folder: (folder / "gpu-operator" / "checksums.txt").write_text(""), ["changed: gpu-operator/checksums.txt"]),
     ],
 )
-def test_every_change_is_found(folder: Path, change: Callable[[Path], object], found: list[str]) -> None:
+def test_every_change_is_reported(folder: Path, change: Callable[[Path], object], expected: list[str]) -> None:
     change(folder)
-    assert [str(fault) for fault in verify_bundle(str(folder))] == found
+    assert [str(fault) for fault in verify_bundle(str(folder))] == expected
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_an_archive_holds_the_bundle_and_nothing_of_its_maker(tmp_path: Path) ->
         members = tar.getmembers()
         for member in members:
             assert (member.uid, member.gid, member.uname, member.gname, member.mtime) == (0, 0, "", "", 0)
-        found = {member.name: tar.extractfile(member) for member in members if member.isfile()}
-        assert {name.removeprefix("bundle/"): file.read() for name, file in found.items() if file} == FILES
+        expected = {member.name: tar.extractfile(member) for member in members if member.isfile()}
+        assert {name.removeprefix("bundle/"): file.read() for name, file in expected.items() if file} == FILES
     assert data[4:8] == b"\0\0\0\0", "gzip's time"
 
 
@@ -316,7 +316,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int =
 
 
 @pytest.mark.parametrize(
-    ("info", "found"),
+    ("info", "expected"),
     [
         (member("bundle/evil.sh"), "added: bundle/evil.sh"),
         (member("../../evil"), "other: ../../evil: its path leads out of the bundle"),
@@ -331,10 +331,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int =
         (member("bundle/folder", tarfile.DIRTYPE), "added: folder/: a folder"),
     ],
 )
-def test_what_an_archive_must_not_hold(tmp_path: Path, info: tarfile.TarInfo, found: str) -> None:
+def test_what_an_archive_must_not_hold(tmp_path: Path, info: tarfile.TarInfo, expected: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     faults = [str(fault) for fault in verify_bundle(write(tmp_path, packed((info, b""))))]
-    assert faults == [found.replace("added: bundle/", "added: ")]
+    assert faults == [expected.replace("added: bundle/", "added: ")]
     assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "bundle.tar.gz"], "nothing is written"
 
 
@@ -367,10 +367,10 @@ def test_every_byte_of_an_archive_counts() -> None:
         spoilt = bytearray(data)
         spoilt[at] ^= 0x01
         try:
-            found = verify_bytes(gzip.compress(bytes(spoilt), 1))
+            expected = verify_bytes(gzip.compress(bytes(spoilt), 1))
         except IntegrityError:
             continue
-        assert found, at
+        assert expected, at
 
 
 def verify_bytes(data: bytes) -> tuple[BundleProblem, ...]:
