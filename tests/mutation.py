@@ -40,7 +40,11 @@ TARGETS = {
     "eidos/server/rate_limiter.py": ("tests/property/test_ratelimit.py", "tests/server/test_app.py", "tests/server/test_limits.py"),
     "eidos/http_wire/retry.py": ("tests/property/test_retry.py", "tests/http_wire", "tests/cli/test_recipe_server.py"),
     "eidos/server/transport/connection.py": ("tests/server/test_wire.py", "tests/server/test_limits.py", "tests/server/test_workers.py"),
-    "eidos/bundle/verification.py": ("tests/bundle/test_folders_and_archives.py", "tests/bundle/test_lessons.py", "tests/bundle/test_cli.py"),
+    "eidos/bundle/verification.py": (
+        "tests/bundle/test_folders_and_archives.py",
+        "tests/bundle/test_lessons.py",
+        "tests/bundle/test_cli.py",
+    ),
     "eidos/redact/secret_names.py": ("tests/redact", "tests/property/test_secrets.py"),
     "eidos/redact/secrets_in_text.py": ("tests/redact", "tests/property/test_secrets.py"),
     "eidos/redact/unit_properties.py": ("tests/redact", "tests/collectors/test_systemd.py"),

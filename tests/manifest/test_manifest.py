@@ -216,7 +216,7 @@ def test_two_runs_have_nothing_in_common() -> None:
         agent_manifests(AgentOptions(program=PROGRAM, run="A b"))
 
 
-def test_what_was_asked_is_not_changed_by_asking_again() -> None:
+def test_options_are_not_changed() -> None:
     for name, options in AGENTS.items():
         assert agent_manifests(options) == ALL[f"agent-{name}"]
     for name, other in SERVERS.items():
