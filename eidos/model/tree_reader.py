@@ -46,7 +46,7 @@ class TreeReader:
             raise self.mismatch("a mapping", tree)
         self.tree: dict[str, Any] = tree or {}
         for key in self.tree:
-            if not isinstance(key, str):
+            if type(key) is not str and not isinstance(key, str):
                 raise self.error(f"the key {key!r} is {kind_of(key)}, and keys are text", "put it in quotes")
 
     def __contains__(self, name: str) -> bool:
@@ -79,6 +79,8 @@ class TreeReader:
 
     def renamed(self, names: Mapping[str, str]) -> TreeReader:
         """The same mapping with other names for fields, old → new; what has the new name already wins."""
+        if not any(old in self.tree for old in names):
+            return self
         tree = dict(self.tree)
         for old, new in names.items():
             value = tree.pop(old, None)
@@ -121,28 +123,31 @@ class TreeReader:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that is a list of texts."""
-        return tuple(self._text(item, f"{name}[{number}]") for number, item in enumerate(self.items(name)))
+        return tuple(self._text(item, name, number) for number, item in enumerate(self.items(name)))
 
     def names(self, name: str) -> tuple[str, ...]:
         """A field that is a list of texts, none of them empty."""
-        return tuple(self._name(item, f"{name}[{number}]") for number, item in enumerate(self.items(name)))
+        return tuple(self._name(item, name, number) for number, item in enumerate(self.items(name)))
 
     def text_map(self, name: str) -> dict[str, str]:
         """A field that is a mapping of texts."""
         mapping = self.mapping(name)
         return {key: mapping.text(key) for key in mapping.tree}
 
-    def _text(self, value: Any, name: str) -> str:
+    def _text(self, value: Any, name: str, number: int | None = None) -> str:
+        if type(value) is str:
+            return value
         if value is None:
             return ""
         if (isinstance(value, bool) and bool not in self.text_types) or not isinstance(value, self.text_types):
+            name = name if number is None else f"{name}[{number}]"
             raise self.mismatch("text", value, name, None if isinstance(value, (dict, list, tuple)) else "put it in quotes")
         return format_scalar(value)
 
-    def _name(self, value: Any, name: str) -> str:
-        text = self._text(value, name)
+    def _name(self, value: Any, name: str, number: int | None = None) -> str:
+        text = self._text(value, name, number)
         if not text:
-            raise self.error("expected a name, found nothing", name=name)
+            raise self.error("expected a name, found nothing", name=name if number is None else f"{name}[{number}]")
         return text
 
     def parsed(self, name: str, parse: Callable[[str], T]) -> T:
