@@ -14,7 +14,7 @@ True
 
 from __future__ import annotations
 
-from eidos.formats.source_text import DocumentSyntaxError
+from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
 from eidos.formats.yaml_scalars import (
     Unsupported,
     begins_plain,
@@ -117,7 +117,7 @@ class _BlockReader:
         self._next_call = 256
 
     def document(self) -> Any:
-        """The whole tree; None when there is nothing but comments."""
+        """The tree; None when there is nothing but comments."""
         content = self.next_content()
         if content is None:
             return None
@@ -160,7 +160,7 @@ class _BlockReader:
         return self.continued(content, parent) if following is not None and self.indent(following) > parent else value
 
     def mapping(self, content: str, indent: int, depth: int) -> dict[str, Any]:
-        """The mapping whose keys stand at column ``indent``; ``content`` is its first line from the key on."""
+        """The mapping whose keys are at column ``indent``; ``content`` is its first line from the key on."""
         if depth > self.depth:
             raise Unsupported
         lines, keys, scalars = self.lines, self._keys, self._scalars
@@ -215,7 +215,7 @@ class _BlockReader:
                 raise Unsupported
 
     def sequence(self, content: str, indent: int, depth: int) -> list[Any]:
-        """The sequence whose dashes stand at column ``indent``; ``content`` is its first line from the dash on."""
+        """The sequence whose dashes are at column ``indent``; ``content`` is its first line from the dash on."""
         if depth > self.depth:
             raise Unsupported
         items: list[Any] = []
@@ -272,7 +272,7 @@ class _BlockReader:
         return key, rest
 
     def value(self, rest: str, indent: int, depth: int) -> Any:
-        """The value of a key at column ``indent``, behind whose colon stands ``rest``."""
+        """The value of a key at column ``indent``; ``rest`` follows its colon."""
         rest = rest.lstrip(" \t")
         if rest[:1] in ("", "#"):
             return self.below(indent, depth, is_sequence=False)
@@ -380,7 +380,7 @@ class _BlockReader:
         self.at = at
         return value
 
-    def repeated(self, key: str, first: int, again: int, indent: int) -> DocumentSyntaxError:
+    def repeated(self, key: str, first: int, again: int, indent: int) -> RepeatedKey:
         """What to raise for a key that occurs twice in a mapping whose first line has the number ``first``."""
         number = again
         for number in range(first, again):
@@ -394,4 +394,4 @@ class _BlockReader:
                 continue
         short = key if len(key) <= 80 else key[:79] + "…"
         reason = f'the key "{short}" stands here again, first on line {number + 1}'
-        return DocumentSyntaxError(reason, "remove one of them", again + 1, indent + 1)
+        return RepeatedKey(reason, "remove one of them", again + 1, indent + 1)

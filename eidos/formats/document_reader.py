@@ -33,7 +33,7 @@ def read_document(data: bytes | str, name: str, limit: int, proceed: Callable[[]
         return _read(decode(data, limit), proceed)
     except DocumentSyntaxError as error:
         location = error.location()
-        raise InvalidData(f"{name}, {location}: {error.reason}" if location else f"{name}: {error.reason}", error.hint) from error.__cause__
+        raise InvalidData(f"{name}, {location}: {error.reason}" if location else f"{name}: {error.reason}", error.hint) from error
     except (RecursionError, MemoryError) as cause:
         raise InvalidData(f"{name}: too deep or too large to be read", "is this the document you meant?") from cause
 

@@ -10,7 +10,7 @@ import json
 import json.scanner
 import re
 
-from eidos.formats.source_text import DocumentSyntaxError
+from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
 from eidos.model.number_format import FloatLiteral
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ class NotJson(DocumentSyntaxError):
     """The text does not follow JSON's grammar; it may still be YAML."""
 
 
-class _RepeatedKey(Exception):
+class _Repeated(Exception):
     """An object has ``key`` twice."""
 
     def __init__(self, key: str) -> None:
@@ -53,7 +53,7 @@ def parse_json(text: str, depth: int, values: int) -> Any:
     except json.JSONDecodeError as cause:
         error = DocumentSyntaxError.at(text, cause.pos, f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}")
         raise NotJson(error.reason, _ending(text, cause.pos), error.line, error.column) from cause
-    except _RepeatedKey as cause:
+    except _Repeated as cause:
         raise _repeated_key(text, cause) from None
     except _Refused as cause:
         raise _first_token(text, cause.token.__eq__, cause.reason, cause.hint) from None
@@ -78,7 +78,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) != len(pairs):
         observed: set[str] = set()
-        raise _RepeatedKey(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
+        raise _Repeated(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
     return tree
 
 
@@ -99,7 +99,7 @@ def _constant(text: str) -> float:
     raise _Refused(text, f"{text} is no JSON", "write it as a string, or as null")
 
 
-def _repeated_key(text: str, repeated: _RepeatedKey) -> DocumentSyntaxError:
+def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
     """The error at the object with a repeated key: only the slow scanner of the standard library has its position."""
     decoder = _decoder()
     inner = decoder.parse_object
@@ -107,7 +107,7 @@ def _repeated_key(text: str, repeated: _RepeatedKey) -> DocumentSyntaxError:
     def parse(start: tuple[str, int], *rest: Any) -> Any:
         try:
             return inner(start, *rest)
-        except _RepeatedKey as error:
+        except _Repeated as error:
             if error.position is None:
                 error.position = start[1] - 1
             raise
@@ -117,11 +117,11 @@ def _repeated_key(text: str, repeated: _RepeatedKey) -> DocumentSyntaxError:
     reason = f"this object has the key {json.dumps(repeated.key[:80])} twice"
     try:
         decoder.decode(text)
-    except _RepeatedKey as error:
-        return DocumentSyntaxError.at(text, error.position or 0, reason, "remove one of them")
+    except _Repeated as error:
+        return RepeatedKey.at(text, error.position or 0, reason, "remove one of them")
     except RecursionError:
         pass
-    return DocumentSyntaxError(reason, "remove one of them")
+    return RepeatedKey(reason, "remove one of them")
 
 
 def _separators(text: str) -> int:

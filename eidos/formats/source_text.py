@@ -31,6 +31,10 @@ class DocumentSyntaxError(Exception):
         return ", ".join(f"{name} {number}" for name, number in (("line", self.line), ("column", self.column)) if number is not None)
 
 
+class RepeatedKey(DocumentSyntaxError):
+    """A mapping has a key twice."""
+
+
 def decode(data: bytes | str, limit: int) -> str:
     """The text of a document of at most ``limit`` bytes, or characters: UTF-8, or UTF-16 with a byte order mark."""
     if len(data) > limit and isinstance(data, str):

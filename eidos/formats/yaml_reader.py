@@ -25,7 +25,7 @@ from yaml.scanner import Scanner
 from yaml.tokens import ScalarToken
 
 from eidos.formats.plain_scalars import resolve_scalar
-from eidos.formats.source_text import DocumentSyntaxError
+from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,7 +232,8 @@ class _Builder:
         if not top.merging:
             if text in top.lines:
                 reason = f'the key "{_short(text)}" stands here again, first on line {top.lines[text]}'
-                raise _error(event, reason, "remove one of them")
+                mark = event.start_mark
+                raise RepeatedKey(reason, "remove one of them", mark.line + 1, mark.column + 1)
             top.lines[text] = event.start_mark.line + 1
         top.key = text
 

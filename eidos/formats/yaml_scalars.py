@@ -183,7 +183,7 @@ def begins_plain(text: str) -> bool:
 
 
 def find_colon(text: str) -> int:
-    """Where the colon stands that makes what is before it a key, or -1."""
+    """The index of the colon that makes what is before it a key, or -1."""
     at = text.find(":")
     while at >= 0 and text[at + 1 : at + 2] not in ("", " ", "\t"):
         at = text.find(":", at + 1)

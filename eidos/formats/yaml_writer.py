@@ -53,7 +53,7 @@ def emit_yaml(tree: Tree) -> str:
 
 
 class _Emitter:
-    """One document under way: the lines so far, and the strings already looked at."""
+    """One document in progress: its lines so far, and strings by their quoted form."""
 
     def __init__(self, out: list[str]) -> None:
         self.out = out
@@ -111,7 +111,7 @@ class _Emitter:
         return shown
 
     def scalar(self, value: object) -> str:
-        """Any scalar, or an empty collection, in the form that stands after its key."""
+        """Any scalar, or an empty collection, in the form that follows its key."""
         if isinstance(value, str):
             return quote_string(value)
         if value is None:

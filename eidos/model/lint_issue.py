@@ -1,4 +1,4 @@
-"""One thing that is wrong with data that people write.
+"""An issue of data that people write, as a linter reports it.
 
 Knows what an issue consists of and how it reads in one line; must not know any rule.
 

@@ -63,7 +63,7 @@ class Measurement(Record):
 class Outcome(Record):
     """What became of a collector.
 
-    ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` say why when it is not ok;
+    ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` explain any other than ok;
     ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is the age of the readings in seconds,
     where a cached answer of the source was used.
     """

@@ -73,7 +73,7 @@ class Recipe(Record):
     def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
 
-        ``context`` adds the sentences that say why. A recipe with a history has an explanation: for each line the layers that set it.
+        ``context`` adds the reason of each value. A recipe with a history has an explanation: for each line the layers that set it.
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
         if self.uncovered:

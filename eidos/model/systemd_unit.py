@@ -1,6 +1,6 @@
 """Names of systemd units.
 
-Knows the syntax of ``systemd.unit(5)``; must not know which units exist, nor how a bus is asked for them.
+Knows the syntax of ``systemd.unit(5)``; must not know which units exist, nor how they are read.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-#: Which scalars a document may write where text is expected: any; all but true and false, because versions are easily left
-#: without quotes; or strings alone, where the number that such a version turned into could not be written back.
+#: The scalars that a document may have where text is expected: any; all but true and false, because versions are easily left without
+#: quotes; or strings alone.
 ANY_SCALAR, TEXT_OR_NUMBER, QUOTED = (str, int, float, bool), (str, int, float), (str,)
 
 
@@ -66,14 +66,14 @@ class TreeReader:
         return f"{self.path}.{name}" if self.path else name
 
     def unknown(self, names: Sequence[str]) -> Iterator[tuple[str, InvalidData]]:
-        """Each field that is none of ``names``, and what to raise for it: with the nearest of them, or all."""
+        """Each field that is not among ``names``, and what to raise for it, with the nearest of them or all as a hint."""
         for name in self.tree:
             if name not in names:
                 hint = did_you_mean(name, names, f"known are {', '.join(names)}")
                 yield name, self.error(f"there is no {name!r} here", hint)
 
     def expect_only(self, names: Sequence[str]) -> None:
-        """Refuse fields that are none of ``names``."""
+        """Refuse fields that are not among ``names``."""
         for _, error in self.unknown(names):
             raise error
 
@@ -109,12 +109,12 @@ class TreeReader:
         return value
 
     def mappings(self, name: str, *, or_one: bool = False) -> Iterator[TreeReader]:
-        """A field that is a list of mappings, ``or_one`` that stands for such a list."""
+        """A field that is a list of mappings, or with ``or_one`` a single mapping in place of the list."""
         items = [self.tree[name]] if or_one and isinstance(self.tree.get(name), dict) else self.items(name)
         return (self._reader(item, f"{name}[{number}]") for number, item in enumerate(items))
 
     def text(self, name: str) -> str:
-        """A field that is text; a number, where one may stand for it, is the text that was written."""
+        """A field that is text; a number, where one is accepted, gives the text that was written."""
         return self._text(self.tree.get(name), name)
 
     def name(self, name: str) -> str:

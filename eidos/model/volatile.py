@@ -1,7 +1,7 @@
-"""Readings that change on their own, as data: they never sit among the configuration.
+"""Readings that change by themselves, as data: they are never among the configuration.
 
-Knows their names; must not know how they are read. Two snapshots of one idle host would differ in these, so they are written
-only when asked for, into a subtype of their own.
+Knows their names; must not know how they are read. Two snapshots of one idle host would differ in these, so they are written only on
+request, into a separate subtype.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ VOLATILE_SYSCTLS = frozenset(
 #: Folders below /proc/sys where all is of that kind: statistics of ZFS's memory.
 VOLATILE_SYSCTL_FOLDERS = ("kernel/spl/kmem/",)
 
-#: What makes a path below /proc/sys volatile wherever it stands: one per scheduling domain, one per count of RPC over RDMA.
+#: Parts that make a path below /proc/sys volatile: one per scheduling domain, one per count of RPC over RDMA.
 VOLATILE_SYSCTL_PARTS = ("/max_newidle_lb_cost", "/rdma_stat_")
 
-#: Properties of systemd units (org.freedesktop.systemd1(5)): what a unit uses, what a program says of itself, what its timer or
+#: Properties of systemd units (org.freedesktop.systemd1(5)): what a unit uses, the status that a program reports, what its timer or
 #: its socket counts. Limits and weights are configuration; the counts of what went wrong (NRestarts, OOMKills) and the times of
 #: starts and stops change when something happens to a unit, and stay with it.
 VOLATILE_UNIT_PROPERTIES = frozenset(
@@ -135,4 +135,4 @@ def is_volatile_sysctl(path: str) -> bool:
     short = path.removeprefix("/proc/sys/")
     if short in VOLATILE_SYSCTLS or short.startswith(VOLATILE_SYSCTL_FOLDERS):
         return True
-    return VOLATILE_SYSCTL_PARTS[0] in short or VOLATILE_SYSCTL_PARTS[1] in short  # any() is slow, and this is asked a thousand times
+    return VOLATILE_SYSCTL_PARTS[0] in short or VOLATILE_SYSCTL_PARTS[1] in short  # any() is slow, and this is called a thousand times

@@ -74,7 +74,7 @@ def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
 def match_model(model: str, catalog: Catalog) -> str | None:
     """The catalog's name of a GPU by the model that its driver reports.
 
-    A pattern matches whole words, and of all that do the longest one wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40.
+    A pattern matches complete words, and the longest match wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40.
     """
     words = f" {' '.join(model.lower().replace('-', ' ').split())} "
     best: tuple[int, str] | None = None

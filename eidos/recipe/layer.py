@@ -1,9 +1,9 @@
 """One layer of knowledge, read from its tree.
 
-Knows the form of a layer (see below) and says exactly where a tree departs from it; must not know which values make sense: that is
-``lint``. A layer is a mapping::
+Knows the form of a layer and reports exactly where a tree departs from it; must not know which values make sense: ``lint`` does. A layer
+is a mapping::
 
-    key:           {gpu: h100, intent: training}       what a query must say for it to apply; the base has none
+    key:           {gpu: h100, intent: training}       what a query must have for it to apply; the base has none
     source:        [{id: …, document: …, version: …, date: …, url: …}]
     measurements:  [{type: OS, subtypes: [{subtype: grub, data: {iommu: pt}, context: {iommu: one sentence}}]}]
     constraints:   [{name: K8s.server.version, value: ">= 1.32.4", why: one sentence, source: id}]
@@ -36,7 +36,7 @@ _COMPONENT = ("version", "values", "why", "source", "enabled")
 
 
 class Source(Record):
-    """A public document that a layer stands on."""
+    """A public document that a layer is based on."""
 
     id: str
     document: str
@@ -50,7 +50,7 @@ class Source(Record):
 
 
 class Value(Record):
-    """One recommended reading and the sentence that says why."""
+    """One recommended reading and the reason, a sentence."""
 
     type: str
     subtype: str
@@ -60,7 +60,7 @@ class Value(Record):
 
 
 class Choice(Record):
-    """What a layer says of a component: ``version`` and ``values`` as its chart takes them; ``enabled`` False takes it out."""
+    """A component as a layer chooses it: ``version`` and ``values`` as its chart takes them; ``enabled`` False takes it out."""
 
     id: str
     version: str = ""
@@ -104,7 +104,7 @@ class _LazyLayer(Layer):
 
 
 def lazy_layer(tree: object, name: str) -> Layer:
-    """The layer that ``tree`` describes, for a tree that was read before: a start needs one in five of those that eidos carries."""
+    """The layer that ``tree`` describes, for a tree that was read before: a start needs one in five of the shipped ones."""
     return _LazyLayer(tree, name)
 
 

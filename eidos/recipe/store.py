@@ -1,4 +1,4 @@
-"""All knowledge that a program holds: the base, the overlays, the catalog and the components.
+"""All recipe data of a program: the base, the overlays, the catalog and the components.
 
 Knows how layers are ordered and how a folder or a one-file form becomes a store; must not know how they are merged. A store never
 changes once it is read, and nothing that leaves it shares a mapping or a list with it.
@@ -34,7 +34,7 @@ DOCUMENT_FORM = "expected a mapping with base and overlays"
 
 
 class Store(Record):
-    """``overlays`` stand in the order in which they are applied; ``digest`` names the data, bit for bit."""
+    """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit."""
 
     base: Layer
     overlays: tuple[Layer, ...]
@@ -47,20 +47,20 @@ class Store(Record):
         return tuple(layer for layer in self.overlays if query.matches(layer.key))
 
     def timestamp(self) -> str:
-        """When the knowledge was last added to: the newest date among its sources, RFC 3339, or "" when none is dated."""
+        """When the data was last extended: the newest date among its sources, RFC 3339, or "" when none is dated."""
         dates = [date for layer in (self.base, *self.overlays) for date in layer.dates() if date[:4].isdigit()]
         return f"{max(f'{date}-01-01'[:10] for date in dates)}T00:00:00Z" if dates else ""
 
 
 def shipped_store(lazy: bool = True) -> Store:
-    """The store that eidos carries; ``lazy`` reads each of its layers once it is needed."""
+    """The shipped store; ``lazy`` reads each of its layers once it is needed."""
     return from_folder(resources.load_recipes(), resources.data_digest(), lazy_layer if lazy else read_layer)
 
 
 def open_store(path: str) -> Store:
-    """The store at ``path``: a folder is laid over the shipped files, name by name; one file stands in place of base and overlays.
+    """The store at ``path``: a folder is laid over the shipped files, name by name; one file replaces base and overlays.
 
-    Raises NotFound, Unavailable (see ``folder``), or InvalidData naming file and place.
+    Raises NotFound, Unavailable (see ``data_folder``), or InvalidData with file and path.
     """
     if os.path.isdir(path):
         files = read_folder(path)
@@ -88,7 +88,7 @@ def in_order(overlays: list[Layer]) -> tuple[Layer, ...]:
 def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = read_layer) -> Store:
     """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml``).
 
-    ``read`` makes a layer of a tree and a name. Raises InvalidData naming file and path.
+    ``read`` makes a layer of a tree and a name. Raises InvalidData with file and path.
     """
     overlays = [read(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
     return Store(
@@ -103,7 +103,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
 def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> Store:
     """The store of the one-file form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``.
 
-    The catalog is the shipped one: the form has none. Raises InvalidData naming the path.
+    The catalog is the shipped one: the form has none. Raises InvalidData with the path.
     """
     root = TreeReader(tree if isinstance(tree, dict) else None, name)
     if "base" not in root:

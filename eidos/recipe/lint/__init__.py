@@ -42,12 +42,12 @@ __all__ = ["ERROR", "WARNING", "LintIssue", "lint", "lint_document", "lint_files
 
 
 def lint(store: Store, rules: LintRules | None = None) -> list[LintIssue]:
-    """What is wrong with what a store says, by location; ``rules`` default to those that eidos carries. The store is not changed."""
+    """The issues of a store, by location; ``rules`` default to the shipped ones. The store is not changed."""
     return deduplicated(_issues(store, shipped_rules() if rules is None else rules))
 
 
 def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) -> list[LintIssue]:
-    """What is wrong with recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them.
+    """The issues of recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them.
 
     ``values_files`` are the paths of the files below ``values/``, which are not among the trees.
     """
@@ -56,14 +56,14 @@ def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) ->
 
 
 def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[LintIssue]:
-    """What is wrong with files laid over the shipped ones, name by name; ``folder`` is where people find them."""
+    """The issues of files laid over the shipped ones, name by name; ``folder`` is where people find them."""
     below, syntax_issues = _shipped_trees()
     store, rules, issues = read_texts(texts, below, folder)
     return _all(store, rules, [*syntax_issues, *issues, *values_file_issues(texts, store.charts)])
 
 
 def lint_document(content: bytes | str, name: str) -> list[LintIssue]:
-    """What is wrong with one file of the form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``."""
+    """The issues of one file of the form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``."""
     try:
         tree = formats.from_text(content, name, LIMIT)
     except InvalidData as fault:
@@ -74,7 +74,7 @@ def lint_document(content: bytes | str, name: str) -> list[LintIssue]:
 
 
 def lint_path(path: str | None = None) -> list[LintIssue]:
-    """What is wrong with the recipes at ``path``: a folder, one file, or (None) those that eidos carries.
+    """The issues of the recipes at ``path``: a folder, one file, or (None) the shipped ones.
 
     Raises NotFound or Unavailable when there is nothing to read, and InvalidData for a folder that cannot be one of recipes.
     """
@@ -87,13 +87,13 @@ def lint_path(path: str | None = None) -> list[LintIssue]:
 
 
 def lint_values_files(data: str | None = None) -> list[LintIssue]:
-    """What is wrong with the names of the files below ``values/``, of the shipped recipes or of those in the folder ``data``."""
+    """The issues of the names of the files below ``values/``, of the shipped recipes or of those in the folder ``data``."""
     names = resources.chart_values_files() if data is None else sorted(read_folder(data))
     return list(values_file_issues(names, component_ids(data)))
 
 
 def _shipped_trees() -> tuple[dict[str, object], list[LintIssue]]:
-    """What eidos carries; in a checkout under work it may not even be well-formed."""
+    """The shipped trees; in a checkout under development they may not even be well-formed."""
     try:
         return resources.load_recipes(), []
     except InvalidData as fault:

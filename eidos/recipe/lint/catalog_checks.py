@@ -49,7 +49,7 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
     """Charts without a repository, unknown or circular dependencies, and choices of unknown components."""
     for id, chart in store.charts.items():
         location = f"{COMPONENTS}: {id}"
-        # Without any of these it is manifests alone, or stands for another entry.
+        # Without any of these it is manifests alone, or an alias of another entry.
         fields = ("chart", "version", "namespace") if chart.chart or chart.repository or chart.version else ("namespace",)
         for field in () if chart.service else fields:
             if not getattr(chart, field):

@@ -10,6 +10,7 @@ from functools import partial
 
 from eidos import formats
 from eidos.errors import EidosError, InvalidData
+from eidos.formats.source_text import RepeatedKey
 from eidos.model.chart import Chart
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.tree_reader import TreeReader
@@ -40,7 +41,7 @@ _CHART = (*Chart._fields[:-3], "source", "images", "images-unknown", "service")
 def syntax_issue(fault: InvalidData) -> LintIssue:
     """The issue of a text that is no document: its location is file, line and column."""
     location, _, reason = fault.message.partition(": ")
-    return LintIssue(ERROR, "duplicate-key" if "stands here again" in reason else "syntax", location, reason, fault.hint or "")
+    return LintIssue(ERROR, "duplicate-key" if isinstance(fault.__cause__, RepeatedKey) else "syntax", location, reason, fault.hint or "")
 
 
 class RecipeFiles:

@@ -102,8 +102,8 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
 
 
 def _sources(layer: Layer) -> Iterator[LintIssue]:
-    says = layer.values or layer.constraints or layer.choices
-    if says and not layer.sources:
+    has_content = layer.values or layer.constraints or layer.choices
+    if has_content and not layer.sources:
         yield LintIssue(WARNING, "no-source", layer.name, "no public source stands behind it", "add a source: document, version, date")
     for i, source in enumerate(layer.sources):
         location = f"{layer.name}: source[{i}]"

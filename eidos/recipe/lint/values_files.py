@@ -1,6 +1,6 @@
 """Issues of the names of the files below ``values/``, which describe the values of charts.
 
-Knows how these files are named; must not know what stands in them. A bundle opens such a file by the component and the version of its
+Knows how these files are named; must not know what is in them. A bundle opens such a file by the component and the version of its
 chart, so one with a slip in its name is never read, and nothing that it says of a chart is checked or mirrored.
 """
 
