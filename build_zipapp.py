@@ -11,7 +11,7 @@ newer, the standard library, and either pip or a folder with the wheels of WHEEL
 The archive holds:
 
     __main__.py           refuses old interpreters in a syntax that they can parse, then runs the bytecode, or the source
-    __main__.pyc          the same, compiled for MAIN_BYTECODE_TAG
+    __main__.pyc          the same, compiled for MAIN_BYTECODE_TAG; eidos.py is the same for programs with the archive on sys.path
     packs/                all source, recipes and templates: eidos/archive/packs.py describes the format
     eidos/                what a start reads: packs.py itself, and the data as JSON
     bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
@@ -97,11 +97,10 @@ import sys
 if sys.version_info < (3, 9):
     sys.stderr.write("eidos needs Python 3.9 or newer, this is %d.%d.%d\\n" % sys.version_info[:3])
     sys.exit(2)
-
 from _frozen_importlib_external import MAGIC_NUMBER
 
 try:
-    root = __file__.rpartition("__main__")[0]
+    root = __file__.rpartition(__name__)[0]
     try:
         block = __loader__.get_data("%sbytecode/%s" % (root, sys.implementation.cache_tag))
     except OSError:  # none for this interpreter
@@ -118,10 +117,12 @@ try:
         importer = {"__name__": "eidos.archive.packs"}
         exec(compile(__loader__.get_data(path), path, "exec"), importer)
         importer["install"](__loader__, root)
+    sys.modules.pop("eidos", None)  # this module, when it is imported: the package takes its place
     from eidos.cli import program
 except KeyboardInterrupt:
     sys.exit(130)
-program()
+if __name__ == "__main__":
+    program()
 """
 
 #: zipimport looks for one ``__main__.pyc``, and compiling the source costs a tenth of an empty start. Ubuntu 24.04 has 3.12.
@@ -192,8 +193,8 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
             # An unchecked hash: python3 --check-hash-based-pycs=always reads the source instead, for the hash is zero.
             files["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + main_code
         files[f"bytecode/{interpreter.cache_tag}"] = make_block(magic, codes)
-    unpacked = {name: data for name, data in files.items() if re.fullmatch(UNPACKED, name)}
-    return zip_archive({**unpacked, **make_packs({name: data for name, data in files.items() if name not in unpacked})})
+    packed = {name: files.pop(name) for name in list(files) if not re.fullmatch(UNPACKED, name)}
+    return zip_archive({**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""})
 
 
 def wheel_files(wheel: Wheel, path: Path) -> dict[str, bytes]:

@@ -129,14 +129,16 @@ _PUBLIC_NAMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """The public name ``name``, from the module that defines it."""
-    for module, names in _PUBLIC_NAMES.items():
-        if name in names:
-            value: object = getattr(__import__(module, fromlist=[name]), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for one that exists
+
+    def __getattr__(name: str) -> object:
+        """The public name ``name``, from the module that defines it."""
+        for module, names in _PUBLIC_NAMES.items():
+            if name in names:
+                value: object = getattr(__import__(module, fromlist=[name]), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -67,6 +67,8 @@ def parse_selector(texts: Iterable[str]) -> dict[str, str]:
 def parse_toleration(text: str) -> dict[str, str]:
     """A toleration of a taint, from ``key=value:effect``, ``key:effect``, ``key=value``, ``key``, or ``*`` for every taint.
 
+    Raises InvalidInput for what no taint can be.
+
     >>> parse_toleration("nvidia.com/gpu=present:NoSchedule")
     {'key': 'nvidia.com/gpu', 'operator': 'Equal', 'value': 'present', 'effect': 'NoSchedule'}
     >>> parse_toleration("dedicated"), parse_toleration("*")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from inspect import Signature
     from typing import Any, ClassVar, TypeVar
 
     from typing_extensions import dataclass_transform
@@ -29,6 +30,21 @@ else:
         return lambda cls: cls
 
 
+class _Signature:
+    """The signature of a record's constructor, for ``help()``: made on request, because it needs ``inspect``."""
+
+    def __get__(self, record: object, cls: type[Record]) -> Signature:
+        from inspect import Parameter, Signature
+
+        types = {name: text for base in reversed(cls.__mro__) for name, text in getattr(base, "__annotations__", {}).items()}
+        return Signature(
+            [
+                Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=getattr(cls, name, Parameter.empty), annotation=types[name])
+                for name in cls._fields
+            ]
+        )
+
+
 @dataclass_transform(frozen_default=True)
 class Record:
     """Base of every record: each annotated name of a subclass is a field, in order; a class attribute is its default.
@@ -37,6 +53,7 @@ class Record:
     """
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    __signature__ = _Signature()
 
     def __init_subclass__(cls) -> None:
         own = tuple(name for name in cls.__dict__.get("__annotations__", None) or cls.__annotations__ if name not in cls._fields)

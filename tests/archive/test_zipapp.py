@@ -195,7 +195,8 @@ def test_entries_reveal_nothing_of_the_machine(pyz: Path) -> None:
 
 def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     files = archive_files(pyz)
-    own = {str(path.relative_to(ROOT)): path.read_bytes() for path in (ROOT / "eidos").rglob("*.py")}
+    sources = [path for path in (ROOT / "eidos").rglob("*") if path.suffix in (".py", ".typed")]
+    own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     for folder in ("recipes", "templates"):
         data = [path for path in (ROOT / folder).rglob("*") if path.is_file() and not path.name.startswith(".")]
         own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})

@@ -499,14 +499,7 @@ def test_somebody_elses_file_is_ignored(tmp_path: Path, kept: Kept) -> None:
 
 def in_the_archive(pyz: Path, text: str) -> list[str]:
     """Arguments of an interpreter that imports from the built file, as the program does, and then runs ``text``."""
-    start = f"""
-import sys, zipimport
-archive = zipimport.zipimporter({str(pyz)!r})
-main = archive.get_data("__main__.py").decode()
-assert main.endswith("\\nprogram()\\n")
-exec(main[: -len("program()\\n")], {{"__file__": {str(pyz / "__main__.py")!r}, "__loader__": archive}})
-"""
-    return ["-I", "-S", "-c", start + text]
+    return ["-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(pyz)!r}); import eidos\n{text}"]
 
 
 def test_ten_thousand_pods_take_no_more_memory_than_a_page(server: ApiServer, take: Take) -> None:
