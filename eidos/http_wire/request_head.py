@@ -78,10 +78,6 @@ class HeadCache:
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
 
-    def get(self, data: bytes) -> Head | None:
-        """The parsed form of ``data`` if it is exactly a head that is remembered."""
-        return self._heads.get(data) if len(data) <= CACHED_HEAD_BYTES else None
-
     def parse(self, data: bytes) -> Head:
         """As :func:`parse_head`."""
         head = self._heads.get(data)

@@ -17,7 +17,7 @@ from eidos.server.negotiation import choose, media_ranges
 from eidos.server.parameters import parse_parameters
 from eidos.server.rate_limiter import RateLimitHeaders, rejection
 from eidos.server.representation import RepresentationCache, TargetCache
-from eidos.server.routes import DEPRECATED, ROUTE_BY_PATH, VERSIONED, YAML, find_route
+from eidos.server.routes import DEPRECATED, ROUTES, VERSIONED, YAML, find_route
 from eidos.server.static_content import static_representations
 from eidos.telemetry.spans import NOOP_TRACER
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eidos.telemetry.spans import Tracer
 
 #: Templates of all routes, for metrics.
-PATHS = tuple(ROUTE_BY_PATH)
+PATHS = tuple(ROUTES)
 
 #: What the names of versions of the interface begin with, as media types.
 _VENDOR = "application/vnd.nvidia.cns."
@@ -176,7 +176,7 @@ def _unknown_path(request: Request) -> HttpError:
     from eidos.suggest import nearest
 
     # Decoded it can look like a path that exists: an encoded slash is none.
-    path = request.target.partition("?")[0] if request.path in ROUTE_BY_PATH else request.path
+    path = request.target.partition("?")[0] if request.path in ROUTES else request.path
     shown = path if len(path) <= 100 else f"{path[:99]}…"
     match = nearest(path, PATHS)
     return HttpError(

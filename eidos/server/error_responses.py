@@ -29,41 +29,25 @@ if TYPE_CHECKING:
 
     Headers = tuple[tuple[str, str], ...]
 
-INVALID_REQUEST = "INVALID_REQUEST"
-NOT_FOUND = "NOT_FOUND"
-METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
-RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
-INTERNAL_ERROR = "INTERNAL_ERROR"
-SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
-
-#: Every code that an envelope can hold.
-CODES = (
-    INVALID_REQUEST,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    PAYLOAD_TOO_LARGE,
-    RATE_LIMIT_EXCEEDED,
-    INTERNAL_ERROR,
-    SERVICE_UNAVAILABLE,
-)
-
 #: Status → reason phrase (RFC 9110, section 15; RFC 6585) and code, of every error that is sent.
 STATUSES = {
-    400: ("Bad Request", INVALID_REQUEST),
-    404: ("Not Found", NOT_FOUND),
-    405: ("Method Not Allowed", METHOD_NOT_ALLOWED),
-    406: ("Not Acceptable", INVALID_REQUEST),
-    408: ("Request Timeout", INVALID_REQUEST),
-    413: ("Content Too Large", PAYLOAD_TOO_LARGE),
-    414: ("URI Too Long", INVALID_REQUEST),
-    415: ("Unsupported Media Type", INVALID_REQUEST),
-    417: ("Expectation Failed", INVALID_REQUEST),
-    429: ("Too Many Requests", RATE_LIMIT_EXCEEDED),
-    431: ("Request Header Fields Too Large", INVALID_REQUEST),
-    500: ("Internal Server Error", INTERNAL_ERROR),
-    503: ("Service Unavailable", SERVICE_UNAVAILABLE),
+    400: ("Bad Request", "INVALID_REQUEST"),
+    404: ("Not Found", "NOT_FOUND"),
+    405: ("Method Not Allowed", "METHOD_NOT_ALLOWED"),
+    406: ("Not Acceptable", "INVALID_REQUEST"),
+    408: ("Request Timeout", "INVALID_REQUEST"),
+    413: ("Content Too Large", "PAYLOAD_TOO_LARGE"),
+    414: ("URI Too Long", "INVALID_REQUEST"),
+    415: ("Unsupported Media Type", "INVALID_REQUEST"),
+    417: ("Expectation Failed", "INVALID_REQUEST"),
+    429: ("Too Many Requests", "RATE_LIMIT_EXCEEDED"),
+    431: ("Request Header Fields Too Large", "INVALID_REQUEST"),
+    500: ("Internal Server Error", "INTERNAL_ERROR"),
+    503: ("Service Unavailable", "SERVICE_UNAVAILABLE"),
 }
+
+#: Every code that an envelope can hold.
+CODES = tuple(dict.fromkeys(code for _, code in STATUSES.values()))
 
 #: The code of an EidosError → status. What is not here is a failure of the server's own.
 STATUS_OF_CODE = {
@@ -96,7 +80,7 @@ def error_response(
 
     ``headers`` are added to those that every error has: ``Content-Type``, ``Cache-Control: no-store``, ``Vary``, ``X-Request-Id``.
     """
-    title, code = STATUSES.get(status, ("Error", INVALID_REQUEST if status < 500 else INTERNAL_ERROR))
+    title, code = STATUSES.get(status, ("Error", "INVALID_REQUEST" if status < 500 else "INTERNAL_ERROR"))
     tree: dict[str, Any] = {"code": code, "message": _text(message), "details": _plain(details or {})}
     tree["requestId"] = request_id
     tree["timestamp"] = _timestamp()

@@ -68,7 +68,7 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
             {"name": "bundles", "description": "How to get there"},
             {"name": "system", "description": "How the server does"},
         ],
-        "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES},
+        "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES.values()},
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "headers": {name: {"description": description, "schema": schema} for name, (description, schema) in HEADERS.items()},
@@ -80,9 +80,9 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
 def _path(route: Route, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     path: dict[str, Any] = {}
     for method, operation in route.operations.items():
-        path[method.lower()] = _operation(route, operation, method, operation.name, recipe_data, max_body)
+        path[method.lower()] = _operation(operation, method, operation.name, recipe_data, max_body)
         if method == "GET":
-            head = _operation(route, operation, "HEAD", f"{path['get']['operationId']}Head", recipe_data, max_body)
+            head = _operation(operation, "HEAD", f"{path['get']['operationId']}Head", recipe_data, max_body)
             head["summary"] = f"The same without a body: {operation.summary[0].lower()}{operation.summary[1:]}"
             for response in head["responses"].values():
                 response.pop("content", None)
@@ -90,7 +90,7 @@ def _path(route: Route, recipe_data: RecipeData, max_body: int) -> dict[str, Any
     return path
 
 
-def _operation(route: Route, operation: Operation, method: str, name: str, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
+def _operation(operation: Operation, method: str, name: str, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     tree: dict[str, Any] = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
     if operation.parameters:
         tree["parameters"] = [
@@ -105,27 +105,27 @@ def _operation(route: Route, operation: Operation, method: str, name: str, recip
             "required": True,
             "content": {kind: {"schema": schema} for kind in (JSON, "application/yaml")},
         }
-    tree["responses"] = {"200": _success(route, operation)}
+    tree["responses"] = {"200": _success(operation)}
     if operation.is_public:
         names = (*_EVERY, *_PUBLIC, *_LIMITED)
         tree["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(names)}
-    for status in _errors(route, operation):
+    for status in _errors(operation):
         empty = {"description": STATUSES[status][0], "headers": _headers(_EVERY)}
         tree["responses"][str(status)] = empty if method == "HEAD" else {"$ref": f"#/components/responses/{_error_name(status)}"}
     return tree
 
 
-def _errors(route: Route, operation: Operation) -> list[int]:
+def _errors(operation: Operation) -> list[int]:
     statuses = [400, 408, 413, 414, 417, 431, 500, 503]  # a body may come where none is looked at, and be too large
-    if route.is_rate_limited:
+    if operation.is_rate_limited:
         statuses += [406, 429]
     if operation.documents:
         statuses.append(415)
     return sorted(statuses)
 
 
-def _success(route: Route, operation: Operation) -> dict[str, Any]:
-    names = _EVERY + (_PUBLIC if operation.is_public else ("Cache-Control",)) + (_LIMITED if route.is_rate_limited else ())
+def _success(operation: Operation) -> dict[str, Any]:
+    names = _EVERY + (_PUBLIC if operation.is_public else ("Cache-Control",)) + (_LIMITED if operation.is_rate_limited else ())
     if not operation.schema and operation.documents:
         names += ("Content-Disposition",)
     content: dict[str, Any] = {}

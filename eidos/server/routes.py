@@ -13,6 +13,7 @@ from eidos.server.parameters import LIST, SWITCH, VERSION, Parameter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from eidos.server.handler_call import HandlerCall, HandlerResult
 
@@ -30,32 +31,39 @@ DOCUMENT = (JSON, VERSIONED, YAML, *DEPRECATED)
 
 
 class Operation(Record):
-    """What one method of one path does.
+    """One method of one path.
 
     ``media_types`` are those of its response, best first; a client that accepts none of them gets the first, or with ``is_strict`` a 406.
-    ``takes_no_time`` says that the response is not worth a thread, ``is_public`` that it may be cached by anyone. ``documents`` names
-    those that the body may hold, ``schema`` that of the response ("" for what has none).
+    ``takes_no_time`` says that the response is not worth a thread, ``is_public`` that it may be cached by anyone, ``is_rate_limited``
+    that a request takes a token. ``documents`` names those that the body may hold, ``schema`` that of the response ("" for none).
     """
 
+    method: str
+    path: str
+    handler: Handler
     name: str
     summary: str
-    handler: Handler
     media_types: tuple[str, ...] = DOCUMENT
     parameters: tuple[Parameter, ...] = ()
     is_strict: bool = False
     takes_no_time: bool = False
     is_public: bool = False
+    is_rate_limited: bool = True
     documents: tuple[str, ...] = ()
     schema: str = ""
     tag: str = "recipes"
 
 
 class Route(Record):
-    """One path and its methods; HEAD is where GET is. A request to one that ``is_rate_limited`` takes a token."""
+    """One path and its operations by method; HEAD is where GET is."""
 
     path: str
     operations: dict[str, Operation]
-    is_rate_limited: bool = True
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether a request takes a token."""
+        return any(operation.is_rate_limited for operation in self.operations.values())
 
     @property
     def allow(self) -> str:
@@ -82,83 +90,65 @@ BUNDLERS = Parameter(
 )
 
 
-def _system(
-    name: str, summary: str, handler: Handler, media_type: str = JSON, schema: str = "", is_public: bool = False
-) -> dict[str, Operation]:
-    return {"GET": Operation(name, summary, handler, (media_type,), takes_no_time=True, is_public=is_public, schema=schema, tag="system")}
-
-
 _SERVICE = "What this is; for browsers a page"
 _ALIVE, _READY = "Whether the process lives", "Whether it takes requests: not any more once it was told to stop"
 
-ROUTES = (
-    Route(
-        "/v1/recipe",
-        {
-            "GET": Operation(
-                "getRecipe", "The recipe for a query", recipe.get_recipe, parameters=QUERY, is_strict=True, is_public=True, schema="Recipe"
-            ),
-            "POST": Operation(
-                "postRecipe",
-                "The recipe for a query document, or for the node that a snapshot describes",
-                recipe.post_recipe,
-                parameters=(_INTENT, _CONTEXT),
-                is_strict=True,
-                documents=("Query", "Snapshot"),
-                schema="Recipe",
-            ),
-        },
+
+def _document(path: str, handler: Handler, name: str, summary: str, media_types: tuple[str, ...], **more: Any) -> Operation:
+    """An operation about the server itself, whose response never changes."""
+    return Operation("GET", path, handler, name, summary, media_types, takes_no_time=True, is_public=True, tag="system", **more)
+
+
+def _probe(path: str, handler: Handler, name: str, summary: str, media_type: str, **more: Any) -> Operation:
+    """An operation that others call every few seconds, whatever clients do."""
+    return Operation("GET", path, handler, name, summary, (media_type,), takes_no_time=True, is_rate_limited=False, tag="system", **more)
+
+
+OPERATIONS = (
+    Operation(
+        *("GET", "/v1/recipe", recipe.get_recipe, "getRecipe", "The recipe for a query"),
+        parameters=QUERY,
+        is_strict=True,
+        is_public=True,
+        schema="Recipe",
     ),
-    Route(
-        "/v1/bundle",
-        {
-            "POST": Operation(
-                "postBundle",
-                "What deploys a recipe, as one file; the same recipe gives the same bytes",
-                bundle.post_bundle,
-                tuple(bundle.MEDIA_TYPES.values()),
-                (BUNDLERS, bundle.ARCHIVE),
-                documents=("Recipe",),
-                tag="bundles",
-            )
-        },
+    Operation(
+        *("POST", "/v1/recipe", recipe.post_recipe, "postRecipe"),
+        "The recipe for a query document, or for the node that a snapshot describes",
+        parameters=(_INTENT, _CONTEXT),
+        is_strict=True,
+        documents=("Query", "Snapshot"),
+        schema="Recipe",
     ),
-    Route(
-        "/v1/catalog",
-        {
-            "GET": Operation(
-                "getCatalog", "What is covered", system.get_catalog, is_strict=True, takes_no_time=True, is_public=True, schema="Catalog"
-            )
-        },
+    Operation(
+        *("POST", "/v1/bundle", bundle.post_bundle, "postBundle"),
+        "What deploys a recipe, as one file; the same recipe gives the same bytes",
+        tuple(bundle.MEDIA_TYPES.values()),
+        (BUNDLERS, bundle.ARCHIVE),
+        documents=("Recipe",),
+        tag="bundles",
     ),
-    Route("/openapi.json", _system("getOpenapiJson", "This document", system.get_openapi, JSON, is_public=True)),
-    Route("/openapi.yaml", _system("getOpenapiYaml", "This document", system.get_openapi, YAML, is_public=True)),
-    Route(
-        "/",
-        {
-            "GET": Operation(
-                "getService",
-                _SERVICE,
-                system.get_root,
-                (JSON, HTML),
-                takes_no_time=True,
-                is_public=True,
-                schema="Service",
-                tag="system",
-            )
-        },
+    Operation(
+        *("GET", "/v1/catalog", system.get_catalog, "getCatalog", "What is covered"),
+        is_strict=True,
+        takes_no_time=True,
+        is_public=True,
+        schema="Catalog",
     ),
-    Route("/health", _system("getHealth", _ALIVE, system.get_health, schema="Health"), is_rate_limited=False),
-    Route("/healthz", _system("getHealthz", _ALIVE, system.get_health, schema="Health"), is_rate_limited=False),
-    Route("/ready", _system("getReady", _READY, system.get_ready, schema="Health"), is_rate_limited=False),
-    Route("/readyz", _system("getReadyz", _READY, system.get_ready, schema="Health"), is_rate_limited=False),
-    Route("/metrics", _system("getMetrics", "Metrics in the text format of Prometheus", system.get_metrics, TEXT), is_rate_limited=False),
+    _document("/openapi.json", system.get_openapi, "getOpenapiJson", "This document", (JSON,)),
+    _document("/openapi.yaml", system.get_openapi, "getOpenapiYaml", "This document", (YAML,)),
+    _document("/", system.get_root, "getService", _SERVICE, (JSON, HTML), schema="Service"),
+    _probe("/health", system.get_health, "getHealth", _ALIVE, JSON, schema="Health"),
+    _probe("/healthz", system.get_health, "getHealthz", _ALIVE, JSON, schema="Health"),
+    _probe("/ready", system.get_ready, "getReady", _READY, JSON, schema="Health"),
+    _probe("/readyz", system.get_ready, "getReadyz", _READY, JSON, schema="Health"),
+    _probe("/metrics", system.get_metrics, "getMetrics", "Metrics in the text format of Prometheus", TEXT),
 )
 
-ROUTE_BY_PATH = {route.path: route for route in ROUTES}
+ROUTES = {operation.path: Route(operation.path, {o.method: o for o in OPERATIONS if o.path == operation.path}) for operation in OPERATIONS}
 
 
 def find_route(path: str, target: str) -> Route | None:
     """The route of a path, which was decoded once from ``target``. An encoded slash is a character of a name, and no name here has one."""
-    route = ROUTE_BY_PATH.get(path)
+    route = ROUTES.get(path)
     return None if route is not None and "%2f" in target.partition("?")[0].lower() else route

@@ -14,7 +14,7 @@ from eidos import __version__, formats
 from eidos.files import resources
 from eidos.server import openapi
 from eidos.server.representation import make_representation
-from eidos.server.routes import DOCUMENT, HTML, JSON, ROUTES, YAML
+from eidos.server.routes import DOCUMENT, HTML, JSON, OPERATIONS, YAML
 from eidos.server.server_settings import SERVICE_NAME
 from eidos.templates.text_template import fill_text, parse_template
 
@@ -31,7 +31,7 @@ _FOLDER = "templates/server/"
 def static_representations(recipe_data: RecipeData, max_body: int) -> dict[tuple[str, str], Representation]:
     """All of them, by name and media type; ``max_body`` is in bytes."""
     representations: dict[tuple[str, str], Representation] = {("root", HTML): _page()}
-    routes = [f"{method} {route.path}" for route in ROUTES for method in route.operations]
+    routes = [f"{operation.method} {operation.path}" for operation in OPERATIONS]
     service = {"service": SERVICE_NAME, "version": __version__, "routes": routes}
     trees: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
         ("catalog", recipe_data.coverage(), DOCUMENT),

@@ -319,8 +319,8 @@ def test_every_route_but_the_metrics_is_reachable_from_outside() -> None:
     def leads(to: str, path: str, kind: str) -> bool:
         return to == path or (kind == "Prefix" and to.startswith(f"{path}/"))  # by elements (IngressRule's pathType)
 
-    reached = {route.path for route in ROUTES if any(leads(route.path, row["path"], row["pathType"]) for row in rule["paths"])}
-    assert {route.path for route in ROUTES} - reached == {"/metrics"}
+    reached = {route.path for route in ROUTES.values() if any(leads(route.path, row["path"], row["pathType"]) for row in rule["paths"])}
+    assert {route.path for route in ROUTES.values()} - reached == {"/metrics"}
     plain = re.compile("/[A-Za-z0-9_/-]*")  # strict-validate-path-type of ingress-nginx, on by default from 1.12
     assert all(plain.fullmatch(row["path"]) for row in rule["paths"] if row["pathType"] != "ImplementationSpecific")
 

@@ -271,7 +271,7 @@ def test_a_media_type_selects_the_version_of_the_interface(ask: Client) -> None:
 
 
 def test_head_is_get_without_what_follows(ask: Client) -> None:
-    for route in ROUTES:
+    for route in ROUTES.values():
         if "GET" in route.operations:
             get, head = ask.get(route.path), ask("HEAD", route.path)
             strip = ("X-Request-Id",)
@@ -510,12 +510,12 @@ def test_what_a_handler_raises_costs_that_request_only(capfd: pytest.CaptureFixt
 
     from eidos.server import routes
 
-    broken = Route("/broken", {"GET": Operation("broken", "Breaks", breaks)})
-    routes.ROUTE_BY_PATH["/broken"] = broken
+    broken = Route("/broken", {"GET": Operation("GET", "/broken", breaks, "broken", "Breaks")})
+    routes.ROUTES["/broken"] = broken
     try:
         response = Client(app).get("/broken")
     finally:
-        del routes.ROUTE_BY_PATH["/broken"]
+        del routes.ROUTES["/broken"]
     tree = parse_error(response)
     assert (response.status, tree["code"], tree["retryable"]) == (500, "INTERNAL_ERROR", False)
     assert b"secret" not in response.body and b"RuntimeError" not in response.body
