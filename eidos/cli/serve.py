@@ -175,20 +175,20 @@ def run(values: Values) -> int:
     from eidos.server.recipe_data import load_recipe_data
     from eidos.server.request_metrics import ServerMetrics
     from eidos.server.server_settings import SERVICE_NAME
+    from eidos.server.transport.event_loop import Service
     from eidos.server.transport.listening_sockets import listen, raise_fd_limit
     from eidos.server.transport.shared_state import SharedState
-    from eidos.server.transport.supervisor import Supervisor, slot_count
+    from eidos.server.transport.supervisor import Supervisor
     from eidos.telemetry.spans import open_tracer
 
     raise_fd_limit(settings)
-    slots = slot_count(settings.workers)
-    shared_state = SharedState(slots)
+    shared_state = SharedState(settings.workers)
     rate_limiter = RateLimiter(settings, settings.workers)
     access_log = AccessLog(user_header=settings.user_header, trust_proxy=settings.trust_proxy)
     recipe_data = load_recipe_data(settings, values.origins)
     metrics = ServerMetrics(
         PATHS,
-        workers=slots,
+        workers=shared_state.slots,
         rules=recipe_data.layer_names(),
         bundlers=tuple(recipe_data.charts),
         tokens=lambda: rate_limiter.tokens(time.monotonic()),
@@ -199,7 +199,7 @@ def run(values: Values) -> int:
     app = App(settings, metrics, rate_limiter, recipe_data, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
     server = listen(settings, os.environ)
     log.info(f"listening on {server.url}", workers=settings.workers)
-    return Supervisor(server, settings, app, Instrumentation(metrics, tracer, access_log), shared_state).run()
+    return Supervisor(Service(server, settings, app, Instrumentation(metrics, tracer, access_log), shared_state)).run()
 
 
 def _hold_standard_streams() -> None:

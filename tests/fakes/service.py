@@ -83,9 +83,10 @@ class Stub:
 def main() -> int:
     """Serve."""
     from eidos.server.instrumentation import Instrumentation
+    from eidos.server.transport.event_loop import Service
     from eidos.server.transport.listening_sockets import listen, raise_fd_limit
     from eidos.server.transport.shared_state import SharedState
-    from eidos.server.transport.supervisor import Supervisor, slot_count
+    from eidos.server.transport.supervisor import Supervisor
 
     words = dict(word.split("=", 1) for word in sys.argv[1:])
     values = {name: type(getattr(Settings, name))(value) for name, value in words.items()}
@@ -93,7 +94,7 @@ def main() -> int:
     raise_fd_limit(settings)
     server = listen(settings, os.environ)
     print(server.url, flush=True)
-    return Supervisor(server, settings, Stub(), Instrumentation(), SharedState(slot_count(settings.workers))).run()
+    return Supervisor(Service(server, settings, Stub(), Instrumentation(), SharedState(settings.workers))).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from eidos import log
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import IDLE
 from eidos.http_wire.response_encoder import ResponseEncoder
+from eidos.model.record import Record
 from eidos.server.server_settings import SERVICE_NAME
 from eidos.server.transport.connection import READABLE, Connection
 from eidos.server.transport.peer import RequestIds
@@ -47,33 +48,33 @@ _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM)
 _MAX_EVENTS = 512
 
 
+class Service(Record):
+    """What all worker processes of a service have in common: made before they are forked."""
+
+    server: ListeningServer
+    settings: Settings
+    application: Application
+    instrumentation: Instrumentation
+    shared_state: SharedState
+
+
 class EventLoop:
     """The loop of the worker in ``slot``; create it in the worker, after the fork.
 
     ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more.
     """
 
-    def __init__(
-        self,
-        server: ListeningServer,
-        settings: Settings,
-        application: Application,
-        instrumentation: Instrumentation,
-        shared_state: SharedState,
-        slot: int,
-        lifeline: int,
-        on_leaving: Callable[[], None],
-    ) -> None:
-        self.settings = settings
-        self.application = application
-        self.instrumentation = instrumentation
+    def __init__(self, service: Service, slot: int, lifeline: int, on_leaving: Callable[[], None]) -> None:
+        self.settings = settings = service.settings
+        self.application = application = service.application
+        self.instrumentation = service.instrumentation
         self.heads = HeadCache()
         self.encoder = ResponseEncoder(Connection.responses, SERVICE_NAME)
         self.request_ids = RequestIds()
         self.idle_timeout = settings.idle_timeout
         self.is_leaving = self._is_draining = self._is_retired = False
         self.body_bytes = 0  # of all incomplete bodies
-        self._server, self._shared_state, self._slot, self._on_leaving = server, shared_state, slot, on_leaving
+        self._server, self._shared_state, self._slot, self._on_leaving = service.server, service.shared_state, slot, on_leaving
         self._connections: dict[int, Connection] = {}
         self._max_connections = max(1, -(-settings.max_connections // settings.workers))
         self._jobs: dict[RequestJob, Connection] = {}
@@ -90,7 +91,7 @@ class EventLoop:
         self._poll = select.epoll()
         self._poll.register(self._wake_fd, select.EPOLLIN)
         self._poll.register(lifeline, select.EPOLLIN)
-        shared_state.set_connections(slot, 0)
+        self._shared_state.set_connections(slot, 0)
         self._start_accepting()
 
     def run(self) -> None:

@@ -13,11 +13,15 @@ VACANT = -1
 
 
 class SharedState:
-    """Numbers for ``slots`` workers; create it before the fork."""
+    """Numbers of a service with so many workers; create it before the fork.
 
-    def __init__(self, slots: int) -> None:
-        self._cells = memoryview(mmap.mmap(-1, (1 + slots) * 8)).cast("q")
-        for slot in range(slots):
+    ``slots`` is how many processes have a place in it: workers, and as many that finish while others have taken over.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.slots = 2 * workers
+        self._cells = memoryview(mmap.mmap(-1, (1 + self.slots) * 8)).cast("q")
+        for slot in range(self.slots):
             self.vacate(slot)
 
     @property

@@ -26,11 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from eidos.server.instrumentation import Instrumentation
-    from eidos.server.request_context import Application
-    from eidos.server.server_settings import Settings
-    from eidos.server.transport.listening_sockets import ListeningServer
-    from eidos.server.transport.shared_state import SharedState
+    from eidos.server.transport.event_loop import Service
 
 #: Signals that stop the service.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -52,26 +48,14 @@ class Worker:
         self.is_leaving = False
 
 
-def slot_count(workers: int) -> int:
-    """Slots for ``workers`` and for those that finish while others have taken over; who takes a slot next goes on with its counts."""
-    return 2 * workers
-
-
 class Supervisor:
     """Starts, replaces and stops the workers of a service."""
 
-    def __init__(
-        self,
-        server: ListeningServer,
-        settings: Settings,
-        application: Application,
-        instrumentation: Instrumentation,
-        shared_state: SharedState,
-    ) -> None:
-        self._server, self._settings, self._application = server, settings, application
-        self._instrumentation, self._shared_state = instrumentation, shared_state
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._settings, self._instrumentation, self._shared_state = service.settings, service.instrumentation, service.shared_state
         self._workers: dict[int, Worker] = {}
-        self._free_slots = list(range(slot_count(settings.workers)))[::-1]
+        self._free_slots = list(range(self._shared_state.slots))[::-1]  # who takes one next goes on with its counts
         self._failures = 0
         self._not_before = 0.0
         self._exit_status: int | None = None  # 0 from the first stop signal on, 128 + n after a second one
@@ -90,7 +74,7 @@ class Supervisor:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_stop_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._instrumentation.on_start(slot_count(self._settings.workers), self._settings.max_connections)
+        self._instrumentation.on_start(self._shared_state.slots, self._settings.max_connections)
         # Objects that exist now stay: without this, the garbage collector of each worker would copy all of their pages.
         gc.collect()
         gc.freeze()
@@ -140,27 +124,17 @@ class Supervisor:
         try:
             for fd in (self._lifeline_end, self._notices, self._wake, self._wake_end):
                 os.close(fd)
-            settings, instrumentation = self._settings, self._instrumentation
-            loop = EventLoop(
-                self._server,
-                settings,
-                self._application,
-                instrumentation,
-                self._shared_state,
-                slot,
-                self._lifeline,
-                self._notify_leaving,
-            )
+            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving)
             signal.set_wakeup_fd(loop.wake_write_fd, warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the parent decides
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, loop.retire)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            instrumentation.on_start(slot, settings.max_connections)
-            instrumentation.on_ready()
+            self._instrumentation.on_start(slot, self._settings.max_connections)
+            self._instrumentation.on_ready()
             loop.run()
-            instrumentation.on_stop()
+            self._instrumentation.on_stop()
             status = 0
         finally:
             # Not by way of the parent's frames, nor held up by a thread.
@@ -238,7 +212,7 @@ class Supervisor:
             self._close_at = now + settings.drain_delay
         if self._kill_at is None and now >= self._close_at:
             self._kill_at = now + settings.drain_timeout + OVERTIME_S
-            self._server.server_close()
+            self._service.server.server_close()
             for pid in self._workers:
                 os.kill(pid, signal.SIGTERM)
         if self._kill_at is not None and self._workers and now >= self._kill_at:
