@@ -1,6 +1,6 @@
 """``eidos fleet``: which of many nodes is different.
 
-Knows the flags of the verb, where the answers go and the exit status; must not know how a node is reached or what makes two equal.
+Knows the flags of the verb, where the answers go and the exit status; must not know how a node is reached or nodes are compared.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import time
 
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
+from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
-from eidos.cli.snapshot import collector_choices, select_collectors
+from eidos.cli.snapshot import apply_only_and_skip, collector_choices
 from eidos.errors import InvalidInput
+from eidos.formats import serialize
 from eidos.model.record import replace
 from eidos.model.systemd_unit import unit_name
 
@@ -30,30 +32,27 @@ if TYPE_CHECKING:
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
 
-#: A node did not answer; a node is odd.
-INCOMPLETE, FINDINGS = 3, 4
-
 #: The largest value of --parallel.
 MAX_PARALLEL = 512
 
-#: Seconds that a node has: where it only has to run a program, and where it may have to pull an image first.
-OVER_SSH, IN_CLUSTER = 60.0, 300.0
+#: Seconds that a node has by default: where it only has to run a program, and where it may have to pull an image first.
+SSH_TIMEOUT_S, JOB_TIMEOUT_S = 60.0, 300.0
 
-#: Bytes that a list of hosts may have, and how the names of such files end, which no host's does.
-LIMIT, LISTS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts")
+#: The largest list of hosts in bytes, and the extensions of such files, which no host name has.
+MAX_LIST_BYTES, LIST_EXTENSIONS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts")
 
-#: Seconds that the collectors on a node have, unless that is more than half of all its time.
-COLLECT = 10.0
+#: Seconds that the collectors on a node have, unless that is more than half of the node's time.
+COLLECTORS_TIMEOUT_S = 10.0
 
 
-def count(value: str) -> int:
-    """Parse a number of nodes. Raises InvalidInput for none, or more than MAX_PARALLEL."""
+def parse_parallel(value: str) -> int:
+    """A number of nodes; InvalidInput for 0, and for more than :data:`MAX_PARALLEL`."""
     if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MAX_PARALLEL):
         raise InvalidInput(f"{value!r} is no number from 1 to {MAX_PARALLEL}")
     return int(value)
 
 
-def interpreter(value: str) -> str:
+def parse_interpreter(value: str) -> str:
     """The name or the path of a Python; InvalidInput for what a shell on the way might read otherwise."""
     if value.startswith("-") or not value or not all(char.isascii() and (char.isalnum() or char in "./_+-") for char in value):
         raise InvalidInput(f"{value!r} is no name or path of an interpreter")
@@ -81,12 +80,12 @@ VERB = Verb(
             multiple=True,
         ),
         Option("via", "lead there with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
-        Option("python", "the interpreter there", "PYTHON", None, "python3", interpreter),
+        Option("python", "the interpreter there", "PYTHON", None, "python3", parse_interpreter),
         Option("program", "the file to send (default: this one)", "FILE", convert=parse_path, completion="file"),
         Option("kubernetes", "ask the nodes of a cluster, with a Job on each", flag_only=True),
         Option("selector", f"the labels of those nodes; {ALL} is all of them", "LABELS", None, "nvidia.com/gpu.present=true"),
         Option("keep", "leave the Jobs and what they made in the cluster", flag_only=True),
-        Option("parallel", "ask so many nodes at a time", "NUMBER", None, "32", count),
+        Option("parallel", "ask so many nodes at a time", "NUMBER", None, "32", parse_parallel),
         Option("timeout", "for each node, from its start to its answer (default: 60s, in a cluster 5m)", "DURATION", convert=parse_timeout),
         Option(
             "output",
@@ -141,7 +140,7 @@ def run(values: Values) -> int:
         raise InvalidInput("--hosts and --kubernetes: the nodes are either hosts or a cluster's")
     rules = comparison_rules.shipped_rules()
     location, new = _output_folder(values["output"])
-    values["timeout"] = values["timeout"] or (IN_CLUSTER if values["kubernetes"] else OVER_SSH)
+    values["timeout"] = values["timeout"] or (JOB_TIMEOUT_S if values["kubernetes"] else SSH_TIMEOUT_S)
     cluster_jobs: ClusterJobs | None = None
     if values["kubernetes"]:
         from eidos.cli.fleet_jobs import ClusterJobs
@@ -152,15 +151,15 @@ def run(values: Values) -> int:
         if not new:
             require_empty(location)
         cluster_jobs = ClusterJobs(values, _selected(values))
-        nodes, answers = cluster_jobs.nodes, cluster_jobs.answers()
+        nodes, answers = cluster_jobs.nodes, cluster_jobs.run()
     else:
-        nodes, answers = _over_processes(values)
+        nodes, answers = _collect_over_ssh(values)
     folder = ResultsFolder(location, nodes, rules, new)
-    # Whatever comes in between, nothing is left running: that is what closing is for.
+    # Closing the answers ends what still runs, whatever happens in between.
     try:
-        facts = cluster_jobs.facts() if cluster_jobs else None
-        if facts is not None:
-            folder.write(CLUSTER, facts.to_tree())
+        cluster = cluster_jobs.take_cluster_snapshot() if cluster_jobs else None
+        if cluster is not None:
+            folder.write(CLUSTER, cluster.to_tree())
         with closing(answers), Progress(len(nodes)) as progress:
             for node, answer in answers:
                 folder.add(node, answer)
@@ -177,7 +176,7 @@ def run(values: Values) -> int:
 
 
 def _output_folder(path: str | None) -> tuple[str, bool]:
-    """Return the folder, and whether it must be a new one, with a number if need be; InvalidInput for what is not a folder."""
+    """The folder, and whether it must be a new one, with a number if need be; InvalidInput for what is not a folder."""
     if path is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
     if path == document_locations.STDOUT or document_locations.is_in_cluster(path):
@@ -186,7 +185,7 @@ def _output_folder(path: str | None) -> tuple[str, bool]:
 
 
 def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> int:
-    """Print the summary; return the exit status."""
+    """Print the summary; the exit status."""
     summary = folder.write_summary()
     fmt = values["format"] or "table"
     if fmt == "table":
@@ -194,10 +193,7 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
 
         text = fleet_table(summary, rules.phrases, document_locations.terminal_width(document_locations.STDOUT))
     else:
-        from eidos import formats
-
-        tree = {**summary.to_tree(), "folder": folder.path}
-        text = formats.to_json(tree) if fmt == "json" else formats.to_yaml(tree)
+        text = serialize({**summary.to_tree(), "folder": folder.path}, fmt)
     document_locations.write_document(document_locations.STDOUT, text)
     if summary.unanswered:
         total = len(summary.unanswered) + summary.answered
@@ -207,17 +203,15 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
 
 
 def _selected(values: Values) -> list[str]:
-    """Return the collectors that --only and --skip leave."""
     names = collectors.list_collectors()
-    skipped = select_collectors(values["skip"], names)
-    selected = [name for name in (select_collectors(values["only"], names) if values["only"] else names) if name not in skipped]
+    selected = apply_only_and_skip(values, names)
     if not selected:
         raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(names)}")
     return selected
 
 
-def _over_processes(values: Values) -> tuple[list[str], Answers]:
-    """Return the hosts, and their answers over ssh or another command."""
+def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
+    """The hosts, and their answers over ssh or another command."""
     from eidos.fleet import bootstrap, ssh
 
     for name in ("selector", "keep", *(option.name for option in JOB_OPTIONS)):
@@ -225,9 +219,11 @@ def _over_processes(values: Values) -> tuple[list[str], Answers]:
             raise InvalidInput(f"--{name} is for --kubernetes")
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
-    leading = ssh.leading_command(values["via"], timeout)
-    sent = bootstrap.build_program(values["program"] or sys.argv[0], _arguments(values))
-    return nodes, ssh.collect_over_ssh(nodes, sent, leading=leading, python=values["python"], parallel=values["parallel"], timeout=timeout)
+    command = ssh.leading_command(values["via"], timeout)
+    program = bootstrap.build_program(values["program"] or sys.argv[0], _remote_arguments(values))
+    return nodes, ssh.collect_over_ssh(
+        nodes, program, leading=command, python=values["python"], parallel=values["parallel"], timeout=timeout
+    )
 
 
 def _hosts(words: tuple[str, ...]) -> list[str]:
@@ -239,29 +235,29 @@ def _hosts(words: tuple[str, ...]) -> list[str]:
         )
     names: dict[str, None] = {}
     for word in words:
-        if word == document_locations.STDOUT or "/" in word or word.endswith(LISTS) or os.path.isfile(word):
+        if word == document_locations.STDOUT or "/" in word or word.endswith(LIST_EXTENSIONS) or os.path.isfile(word):
             location = "standard input" if word == document_locations.STDOUT else word
-            content = document_locations.read_document(word, LIMIT, "name a file with a host on each line, or hosts by comma")
-            if len(content) > LIMIT:
-                raise InvalidInput(f"{location}: a list of hosts of more than {LIMIT >> 20} MiB", "is this the list you meant?")
+            content = document_locations.read_document(word, MAX_LIST_BYTES, "name a file with a host on each line, or hosts by comma")
+            if len(content) > MAX_LIST_BYTES:
+                raise InvalidInput(f"{location}: a list of hosts of more than {MAX_LIST_BYTES >> 20} MiB", "is this the list you meant?")
             names.update(dict.fromkeys(parse_hostlist(content.decode("utf-8-sig", "replace"), location)))
         else:
             names.update(dict.fromkeys(parse_hostlist(word, "--hosts")))
     return list(names)
 
 
-def _arguments(values: Values) -> list[str]:
-    """Return the arguments of eidos there, without the collectors that read the cluster: it is not part of a node."""
+def _remote_arguments(values: Values) -> list[str]:
+    """The arguments of eidos on a node, without cluster-wide collectors: the cluster is no part of a node."""
     own = [name for name in _selected(values) if not collectors.is_cluster_wide(name)]
     if not own:
         raise InvalidInput("--only and --skip leave nothing that is a node's own")
     words = ["snapshot", "--output=-", "--format=json", "--log-level=error", "--log-format=text", f"--only={','.join(own)}"]
-    words += [f"--timeout={min(COLLECT, values['timeout'] / 2):g}s"]
+    words += [f"--timeout={min(COLLECTORS_TIMEOUT_S, values['timeout'] / 2):g}s"]
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
 
 
 class Progress:
-    """A line on a terminal that says how far it is; nothing anywhere else, or where only failures are shown."""
+    """A progress line on a terminal; nothing on a pipe, or when only failures are logged."""
 
     def __init__(self, total: int) -> None:
         try:
@@ -275,7 +271,7 @@ class Progress:
         return self
 
     def show(self, folder: ResultsFolder) -> None:
-        """Say how many answered, and how many will not."""
+        """Update the line."""
         unanswered = len(folder.unanswered)
         self._write(f"{folder.answered} of {self._total} nodes answered" + (f", {unanswered} did not" if unanswered else ""))
 
@@ -285,8 +281,8 @@ class Progress:
     def _write(self, text: str) -> None:
         if self._shown:
             try:
-                room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-                sys.stderr.write(f"\r{text if room < 1 else text[:room]}\x1b[K")  # what wraps would stay
+                width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+                sys.stderr.write(f"\r{text if width < 1 else text[:width]}\x1b[K")  # a line that wraps is not erased
                 sys.stderr.flush()
-            except (OSError, ValueError):  # the terminal has gone
+            except (OSError, ValueError):  # the terminal is gone
                 self._shown = False

@@ -1,6 +1,6 @@
-"""``eidos fleet --kubernetes``: the flags of the verb as a plan for the cluster's nodes.
+"""``eidos fleet --kubernetes``: the nodes that the flags select, and the manifests of the Jobs on them.
 
-Knows which manifests, which facts and which nodes are meant; must not know how Jobs are followed.
+Knows which flags make which agent; must not know how Jobs are created and watched.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ JOB_OPTIONS: tuple[Option, ...] = (
 #: Every node, in place of a selector.
 ALL = "*"
 
-#: Seconds that the cluster may take to say what is the same for all, and the collectors on a node.
-READING, COLLECT = 30.0, 10
+#: Seconds that the cluster has for its own readings and its list of nodes, and the collectors on a node for theirs.
+CLUSTER_TIMEOUT_S, COLLECTORS_TIMEOUT_S = 30.0, 10
 
-#: Seconds between a Job's own end and the time at which it is given up.
-SLACK = 15
+#: Seconds between a node's timeout and the deadline of its Job.
+SLACK_S = 15
 
 
 class ClusterJobs:
@@ -53,11 +53,11 @@ class ClusterJobs:
             raise InvalidInput("--units: the agent in a cluster reads the usual units", "leave it out, or reach the nodes with --hosts")
         self._values, self._selected = values, selected
         self._cluster = cluster_options.load_cluster(values)
-        self._agent = _agent(values, [name for name in selected if not collectors.is_cluster_wide(name)])
+        self._agent = _agent_options(values, [name for name in selected if not collectors.is_cluster_wide(name)])
         self.unanswered: dict[str, NoAnswer] = {}
         self.nodes: list[str] = []
         selector = values["selector"]
-        client = self.connect(time.monotonic() + READING)
+        client = self.connect(time.monotonic() + CLUSTER_TIMEOUT_S)
         try:
             for node in client.items("/api/v1/nodes", labels=None if selector == ALL else selector):
                 name = node["metadata"]["name"]
@@ -84,8 +84,8 @@ class ClusterJobs:
 
         return api_client.connect(self._cluster, deadline=deadline)
 
-    def facts(self) -> Snapshot | None:
-        """Return the readings that are the cluster's own, or None when none are selected; call it while no thread runs."""
+    def take_cluster_snapshot(self) -> Snapshot | None:
+        """The cluster-wide readings, or None when none are selected; to be called while no thread runs."""
         from eidos.collectors import ClusterSelection
         from eidos.workflow import SnapshotOptions, take_snapshot
 
@@ -93,10 +93,10 @@ class ClusterJobs:
         if not names:
             return None
         cluster = ClusterSelection(self._values["kubeconfig"], self._values["kube-context"], self._values["kube-namespace"])
-        return take_snapshot(SnapshotOptions(collectors=names, timeout_s=READING, cluster=cluster))
+        return take_snapshot(SnapshotOptions(collectors=names, timeout_s=CLUSTER_TIMEOUT_S, cluster=cluster))
 
-    def answers(self) -> Generator[tuple[str, NodeAnswer], None, None]:
-        """Run a Job on each node that is ready, and yield the answer of each node."""
+    def run(self) -> Generator[tuple[str, NodeAnswer], None, None]:
+        """Run a Job on each node that is ready, and yield the answer of every node."""
         from eidos import manifest
         from eidos.fleet import job_runner
 
@@ -119,25 +119,25 @@ class ClusterJobs:
         )
 
 
-def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
-    """The agent without its nodes."""
+def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
+    """The options of the agent, without its nodes."""
     from eidos.kube.labels import check_dns_label, parse_toleration
     from eidos.manifest import AgentOptions, agent_manifest, payload
 
     how, argument = values["delivery"]
-    sent: bytes | str
+    program: bytes | str
     if how == "image":
-        sent = kubernetes_fields.check_image(argument)
+        program = kubernetes_fields.check_image(argument)
     elif how == "hostpath":
-        sent = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
+        program = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
     else:
-        sent = payload.read_slim_program(values["program"] or argument or payload.running_program())
+        program = payload.read_slim_program(values["program"] or argument or payload.running_program())
     names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.list_collectors()]
     return AgentOptions(
         namespace=check_dns_label(values["namespace"] or values["kube-namespace"] or AgentOptions.namespace, "namespace"),
         create_namespace=values["create-namespace"],
         delivery=how,
-        program=sent,
+        program=program,
         image=values["image"] or "",
         memory=values["memory"] or "",
         kubernetes_minor=values["kubernetes-version"],
@@ -145,13 +145,13 @@ def _agent(values: Values, selected: Sequence[str]) -> AgentOptions:
         gpu=values["gpu"],
         rights=tuple(name for name in RIGHTS if values[name]),
         without=tuple(name for name in names if name not in selected),
-        timeout_s=min(COLLECT, max(1, int(values["timeout"] / 2))),
-        deadline_s=int(values["timeout"]) + SLACK,
+        timeout_s=min(COLLECTORS_TIMEOUT_S, max(1, int(values["timeout"] / 2))),
+        deadline_s=int(values["timeout"]) + SLACK_S,
     )
 
 
 def _too_long_name(name: str) -> NoAnswer | None:
-    """Why there can be no document for a node: its name is as long as names of objects may be."""
+    """Why a node can have no document: its name is too long for that of an object."""
     from eidos.fleet.summary import NoAnswer
     from eidos.kube import document_store
 

@@ -1,6 +1,6 @@
 """A fleet's summary as a table, for people.
 
-Knows columns and headings; must not know how nodes were compared. The sentence that says it all comes first.
+Knows columns and headings; must not know how nodes are compared. The summary in one sentence comes first.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int) ->
 
 
 def _class(node_class: NodeClass, width: int) -> Iterator[str]:
-    what = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
-    yield heading(what, _nodes(len(node_class.nodes)), width)
+    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
+    yield heading(title, _nodes(len(node_class.nodes)), width)
     yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
     yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
     if node_class.more:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: bool = False, source: str = "") -> str:
     """``recipe`` as lines of at most ``width`` columns; 0 or less: as long as they need to be.
 
-    ``source`` is where it came from, if that is not where it was asked for.
+    ``source`` is where it came from, if that is not the server that was requested.
     """
     width = line_width(width)
     blocks = [list(_header(recipe, width, source))]
@@ -33,8 +33,8 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
         for constraint in recipe.constraints:
             lines += key_value_rows([(constraint.name, str(constraint.value))], width)
             lines += _aside(constraint.why if context else "", width)
-            said = recipe.history.get(f"constraints.{constraint.name}", ())
-            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in said)}" if explain else "", width)
+            steps = recipe.history.get(f"constraints.{constraint.name}", ())
+            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in steps)}" if explain else "", width)
         blocks.append(lines)
     if recipe.components:
         lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), width)]
@@ -43,7 +43,7 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
             lines += key_value_rows([(pad(printable(component.id), widest), component.version or "no version of its own")], width)
             lines += _aside(" ".join(filter(None, (component.repository, component.chart))), width)
             lines += _aside(component.why if context else "", width)
-            lines += _aside(_chosen(recipe, component.id) if explain else "", width)
+            lines += _aside(_reason_included(recipe, component.id) if explain else "", width)
         blocks.append(lines)
     if explain:
         blocks.append(list(_sources(recipe, width)))
@@ -51,7 +51,7 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
 
 
 def list_table(tree: dict[str, Any], width: int = 0) -> str:
-    """What is covered, as ``recipe.covered`` tells it: words by field, then the layers with their keys and sources."""
+    """The tree of :mod:`eidos.recipe.coverage`: words by field, then the layers with their keys and sources."""
     width = line_width(width)
     blocks = []
     for field, entries in tree["catalog"].items():
@@ -87,12 +87,12 @@ def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: 
             yield from _aside(f"set by {last.layer}{replaced}", width)
 
 
-def _chosen(recipe: Recipe, id: str) -> str:
-    """Why a component is there: layers chose it, or another one needs it."""
+def _reason_included(recipe: Recipe, id: str) -> str:
+    """Why a component is included: layers enable it, or another one needs it."""
     choices = recipe.history.get(f"components.{id}.enabled", ())
     if choices and choices[-1].value:
-        place = f"components.{id}."
-        setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(place) for step in steps)
+        prefix = f"components.{id}."
+        setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(prefix) for step in steps)
         return f"set by {', '.join(setters)}"
     needed = f"needed by {needed_by(id, recipe.components)}"
     return f"taken out by {choices[-1].layer}, and {needed} all the same" if choices else needed

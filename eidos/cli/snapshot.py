@@ -54,6 +54,12 @@ def select_collectors(words: Sequence[str], names: Sequence[str]) -> list[str]:
     return [name for name in names if any(name == word or name.startswith(f"{word}.") for word in words)]
 
 
+def apply_only_and_skip(values: Values, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that ``--only`` and ``--skip`` leave."""
+    skipped = select_collectors(values["skip"], names)
+    return [name for name in (select_collectors(values["only"], names) if values["only"] else names) if name not in skipped]
+
+
 DESCRIPTION = (
     (
         "Read this node and write down what it is: kernel parameters, modules and release, systemd units, GPUs, and the Kubernetes cluster "
@@ -182,9 +188,7 @@ def _select(values: Values) -> tuple[list[str], list[str]]:
         possible = [
             name for name in names if collectors.is_cluster_wide(name) or (name == "k8s.node" and node_name_from_environment(os.environ))
         ]
-    selected = select_collectors(values["only"], possible) if values["only"] else possible
-    skipped = select_collectors(values["skip"], names)
-    selected = [name for name in selected if name not in skipped]
+    selected = apply_only_and_skip(values, possible)
     flags = "--cluster-only, --only {} --skip" if values["cluster-only"] else "--only {} --skip"
     if not selected:
         raise InvalidInput(f"{flags.format('and')} leave no collector", f"there are {', '.join(possible)}")
