@@ -207,6 +207,12 @@ def test_processes_and_threads_are_started_in_one_room(pattern: str, allowed: di
     assert all(matches.get(file) for file in allowed), "an exception that nobody needs"
 
 
+def test_only_the_transport_imports_the_standard_server() -> None:
+    """It costs 20 ms and more, which no verb but ``serve`` has to pay."""
+    files = {file for file in PACKAGE_FILES if uses(file, r"http\.server.*|socketserver.*")}
+    assert {str(Path(file).parent) for file in files} == {"eidos/server/transport"}
+
+
 def text_files() -> list[Path]:
     """What git tracks, or would; a folder without git is walked."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

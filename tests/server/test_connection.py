@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eidos.http_wire.messages import Response
+from eidos.http_wire.messages import Request, Response
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import BODY, HEAD, IDLE
 from eidos.http_wire.response_encoder import ResponseEncoder
@@ -91,6 +91,19 @@ class Stub:
         raise NotImplementedError
 
 
+class Durations(Instrumentation):
+    """Remembers how long each response took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_response(
+        self, method: str, response: Response, seconds: float, request: Request | None, body_bytes: int, request_id: str
+    ) -> None:
+        self.seconds.append(seconds)
+
+
 class Loop:
     """An event loop that does nothing by itself, with one connection in it."""
 
@@ -98,7 +111,8 @@ class Loop:
         self.settings = settings
         self.stub = Stub()
         self.application: Application = self.stub
-        self.instrumentation = Instrumentation()
+        self.durations = Durations()
+        self.instrumentation: Instrumentation = self.durations
         self.heads = HeadCache()
         self.encoder = ResponseEncoder(Connection.responses, "test")
         self.request_ids = RequestIds()
@@ -195,6 +209,16 @@ def test_what_does_not_come_in_time_is_refused_if_a_request_has_begun(loop: Loop
     loop.receive(data)
     assert loop.expire() == (LINGER if 408 in statuses else CLOSED)
     assert loop.statuses == statuses
+
+
+def test_a_request_lasts_from_its_first_byte_to_the_last_of_its_response(monkeypatch: pytest.MonkeyPatch, loop: Loop) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: loop.now)
+    for parts in ((GET,), (GET[:9], GET[9:]), (POST % 2, b"ab"), (b"nonsense\n",)):
+        for part in parts:
+            loop.receive(part)
+            loop.now += 1
+        loop.now += 100
+    assert loop.durations.seconds == [0, 1, 1, 0]
 
 
 def test_one_turn_answers_so_many_requests(loop: Loop) -> None:

@@ -201,9 +201,9 @@ class Connection(BaseHTTPRequestHandler):
         size = 0
         try:
             while True:
-                message = parser.next_request()
                 if self.state == IDLE:
                     self._began = now
+                message = parser.next_request()
                 if message is None:
                     self._await_rest(out, now)
                     break

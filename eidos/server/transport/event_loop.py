@@ -25,7 +25,7 @@ from eidos.server.transport.request_workers import HEAVY_QUEUE_LIMIT, HEAVY_THRE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from eidos.server.instrumentation import Instrumentation
     from eidos.server.request_context import Application, RequestContext
@@ -121,9 +121,10 @@ class EventLoop:
                 self._accept(now, after_pause=True)
             if now - swept >= SWEEP_S:
                 swept = now
-                self._sweep(now)
+                self._end_overdue(connections.values(), now)
+                self._check_threads()
             elif self._jobs:
-                self._check_jobs(now)
+                self._end_overdue(self._jobs.values(), now)
             self.instrumentation.on_tick()
             if self._is_draining and (not connections or now >= self._drain_until):
                 break
@@ -138,21 +139,17 @@ class EventLoop:
             ends.append(self._accept_at)
         return max(0.0, min(SWEEP_S, min(ends) - time.monotonic())) if ends else SWEEP_S
 
-    def _sweep(self, now: float) -> None:
+    def _end_overdue(self, connections: Collection[Connection], now: float) -> None:
         """End what took too long."""
-        for connection in list(self._connections.values()):
+        for connection in list(connections):
             if now >= connection.expires:
                 connection.on_timeout(now)
         self._report_jobs()
+
+    def _check_threads(self) -> None:
         if (self._workers.is_exhausted or self._heavy_workers.is_exhausted) and not self._is_draining:
             log.error("every thread is held by work that does not end; another worker takes over")
             self.drain()
-
-    def _check_jobs(self, now: float) -> None:
-        for connection in list(self._jobs.values()):
-            if now >= connection.expires:
-                connection.on_timeout(now)
-        self._report_jobs()
 
     # ---- accepting ----
 
