@@ -206,6 +206,12 @@ def test_a_component_can_be_left_out(recipe: Recipe) -> None:
         build(recipe, sets=["cert-manager:enabled=maybe"])
 
 
+def test_of_two_decisions_about_a_component_the_last_wins(recipe: Recipe) -> None:
+    off, on = "cert-manager:enabled=false", "cert-manager:enabled=true"
+    assert "cert-manager" in [component.id for component in make_bundle(recipe, sets=[off, on]).components]
+    assert "cert-manager" not in [component.id for component in make_bundle(recipe, sets=[on, off]).components]
+
+
 # ---- values ----
 
 

@@ -108,6 +108,8 @@ def test_two_dashes_end_the_flags() -> None:
         (["--many"], "--many needs one of a, b, c, and the command line ends there"),
         (["-o", "--volatile"], "-o needs a FILE / what follows is the flag --volatile; if it is the value, write -o=--volatile"),
         (["-o", "--", "x"], "-o needs a FILE"),
+        (["-o", "--many"], "-o needs a FILE / what follows is the flag --many"),
+        (["--many", "-o"], "--many needs one of a, b, c / what follows is the flag -o"),
         (["--output="], "--output: the value is empty"),
         (["-o", "a\0b"], "is no path: it holds a NUL"),
         (["--many=d"], "--many: 'd' is none of a, b, c"),

@@ -44,6 +44,21 @@ def test_an_answer_is_an_answer_whatever_its_status() -> None:
     assert asked.headers["connection"] == "close"
 
 
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name stands for two addresses, and the queue of the first is full: the kernel answers no further connection there."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    before = [socket.socket() for _ in range(3)]
+    for sock in before:
+        sock.setblocking(False)
+        sock.connect_ex(full.getsockname())
+    with Speaker([says(200, b"here")]) as server:
+        places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (full.getsockname(), ("127.0.0.1", server.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: places)
+        assert ask(f"http://example.com:{server.port}", seconds=4).body == b"here"
+    for sock in (full, *before):
+        sock.close()
+
+
 @pytest.mark.parametrize(
     ("data", "body"),
     [

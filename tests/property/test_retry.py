@@ -91,6 +91,20 @@ def test_a_call_ends_keeps_to_its_time_and_never_comes_sooner_than_it_was_asked_
     assert isinstance(result, kinds[last])
 
 
+@given(chances, st.floats(0, 1000), st.floats(0, 1000))
+def test_no_wait_is_longer_than_a_minute(chance: float, base: float, jitter: float) -> None:
+    waits = Backoff(base=base, jitter=jitter).waits(lambda: chance)
+    assert next(waits) == pytest.approx(min(60, base + chance * jitter))
+    assert max(next(waits) for _ in range(20)) <= 60
+
+
+@pytest.mark.parametrize(("after", "slept"), [(60.0, [60.0]), (60.5, [])])
+def test_who_asks_for_more_than_a_minute_is_not_waited_for(after: float, slept: list[float]) -> None:
+    world = World([(LIMITED, after)])
+    assert isinstance(ended(world.call), RateLimited) is (not slept)
+    assert world.slept == slept
+
+
 @given(st.lists(outcomes, min_size=1, max_size=60))
 def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: list[str]) -> None:
     world = World([(kind, None) for kind in kinds])
