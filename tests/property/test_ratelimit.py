@@ -126,7 +126,7 @@ def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: f
 
 
 def test_a_client_that_keeps_coming_is_remembered_and_one_that_stays_away_makes_room() -> None:
-    limits = Limits(Settings(rate=0.0, client_rate=1e-9, client_burst=1), 1)
+    limits = RateLimiter(Settings(rate=0.0, client_rate=1e-9, client_burst=1), 1)
     now, regular, away = 100.0, "192.0.2.1", "192.0.2.2"
     assert limits.take(away, now).allowed
     assert limits.take(regular, now).allowed

@@ -81,7 +81,7 @@ def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
 
 
 def test_in_a_file_of_many_layers_the_last_wins() -> None:
-    layers = [{"key": {"gpu": "h100"}, "measurements": said(a=number)} for number in range(12)]
+    layers = [{"key": {"gpu": "h100"}, "measurements": measurements(a=number)} for number in range(12)]
     store = from_folder({"base.yaml": {}, "catalog.yaml": {}, "components.yaml": {}, "overlays/x.yaml": layers})
     assert [layer.values[0].reading for layer in store.overlays] == list(range(12))
     assert readings(Query(gpu="h100"), store) == {"OS.grub.a": 11}
