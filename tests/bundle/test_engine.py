@@ -208,8 +208,8 @@ def test_a_component_can_be_left_out(recipe: Recipe) -> None:
 
 def test_of_two_decisions_about_a_component_the_last_wins(recipe: Recipe) -> None:
     off, on = "cert-manager:enabled=false", "cert-manager:enabled=true"
-    assert "cert-manager" in [component.id for component in make_bundle(recipe, sets=[off, on]).components]
-    assert "cert-manager" not in [component.id for component in make_bundle(recipe, sets=[on, off]).components]
+    assert "cert-manager" in [component.id for component in build(recipe, sets=[off, on]).components]
+    assert "cert-manager" not in [component.id for component in build(recipe, sets=[on, off]).components]
 
 
 # ---- values ----
