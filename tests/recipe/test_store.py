@@ -154,6 +154,12 @@ def test_fewer_fields_come_first_then_the_file_name_then_the_position() -> None:
     assert names == ["a.yaml[1]", "a.yaml[2]", "b.yaml[0]", "a.yaml[0]", "b.yaml[1]"]
 
 
+def test_ten_or_more_layers_of_one_file_are_in_the_order_of_the_file() -> None:
+    store = from_folder({"overlays/a.yaml": [{"key": {"gpu": "h100"}, "measurements": measurements(a=number)} for number in range(12)]})
+    assert [overlay.name for overlay in store.overlays] == [f"overlays/a.yaml[{number}]" for number in range(12)]
+    assert readings(Query(gpu="h100"), store) == {"OS.grub.a": 11}
+
+
 def test_a_contradiction_names_both_layers() -> None:
     newer = {"key": {"gpu": "h100"}, "constraints": [{"name": "K8s.server.version", "value": ">= 1.32"}]}
     older = {"key": {"os": "ubuntu", "gpu": "h100"}, "constraints": [{"name": "K8s.server.version", "value": "< 1.30"}]}
