@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
-from eidos.nvidia import driver_files
+from eidos.nvidia import driver_files, pci_bus
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS, NoReading, normalize_bus_id
 
 TYPE_CHECKING = False
@@ -74,18 +74,15 @@ def subtype_parts(name: str, answers: Mapping[str, GpuValue]) -> Iterator[Part]:
 def _no_driver(sources: Sources, reason: str) -> NotApplicable:
     hint = "on a host with NVIDIA GPUs, install or load the driver; else leave this out with --skip gpu"
     try:
-        count = len(driver_files.pci_devices(sources.host))
+        devices = pci_bus.pci_devices(sources.host)
     except NotFound:
-        count = 0
+        devices = ()
     except EidosError as fault:
         return NotApplicable(f"{reason}; whether there are NVIDIA devices is unknown: {fault.message}", hint)
-    if not count:
+    if not devices:
         return NotApplicable(reason, hint)
-    devices = f"{count} NVIDIA device{'s' if count > 1 else ''}"
-    return NotApplicable(
-        f"{reason}, yet {devices} on the PCI bus: no driver drives {'them' if count > 1 else 'it'}",
-        "install or load the NVIDIA driver (modprobe nvidia); the kernel log says why it did not load by itself",
-    )
+    explanation, hint = pci_bus.explain_without_driver(devices)
+    return NotApplicable(f"{reason}; {explanation}", hint)
 
 
 def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvml:
@@ -194,11 +191,21 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
         "gpu-count": nvidia_smi_readings.gpu_count(document),
     }
     yield from _check_versions(installed, top["driver"])
+    remarks = [*document.remarks, *_count_remarks(top["gpu-count"], len(document.gpus))]
+    if remarks:
+        yield Gap(UNREADABLE, "nvidia-smi", "; ".join(remarks))
     if not document.gpus:
         yield from subtype_parts("smi", top)
     bus_ids: list[str | None] = []
     for index, elements in enumerate(document.gpus):
         name = f"gpu-{index}"
+        if index in document.malformed:
+            reason = NoReading(document.malformed[index], is_unreadable=True)
+            if index == 0:
+                yield from subtype_parts("smi", {**top, **dict.fromkeys(FIRST_GPU_KEYS.values(), reason)})
+            yield Gap(UNREADABLE, name, reason.reason)
+            bus_ids.append(None)
+            continue
         values = nvidia_smi_readings.configuration(elements)
         answers = {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.CONFIGURATION for key in source.keys}
         if index == 0:
@@ -213,6 +220,11 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
                 {key: values.get(key, nvidia_smi_readings.MISSING) for source in nvml_readings.VOLATILE for key in source.keys},
             )
     yield from _check_against_bus(sources, bus_ids, "nvidia-smi")
+
+
+def _count_remarks(attached: GpuValue, described: int) -> Iterator[str]:
+    if isinstance(attached, int) and attached != described:
+        yield f"{attached} GPU{'' if attached == 1 else 's'} attached, {described} in the output"
 
 
 def _check_versions(installed: driver_files.InstalledDriver, answered: GpuValue) -> Iterator[Part]:
@@ -230,7 +242,7 @@ def _add_numa_node(sources: Sources, answers: dict[str, GpuValue]) -> None:
     bus_id = _bus_id(answers)
     answer: GpuValue
     try:
-        node = driver_files.numa_node(sources.host, bus_id) if bus_id else None
+        node = pci_bus.numa_node(sources.host, bus_id) if bus_id else None
         answer = (
             NoReading("the platform names none" if bus_id else "the PCI address is unknown", is_unreadable=not bus_id)
             if node is None
@@ -246,22 +258,21 @@ def _add_numa_node(sources: Sources, answers: dict[str, GpuValue]) -> None:
 def _check_against_bus(sources: Sources, bus_ids: Sequence[str | None], source: str) -> Iterator[Part]:
     """Yield a gap for each NVIDIA device on the PCI bus that the driver does not show: seven of eight."""
     try:
-        devices = driver_files.pci_devices(sources.host)
+        devices = pci_bus.pci_devices(sources.host)
     except NotFound:
-        yield Gap(ABSENT, driver_files.PCI, "this host has no PCI bus")
+        yield Gap(ABSENT, pci_bus.PCI, "this host has no PCI bus")
         return
     except EidosError as fault:
-        yield Gap(UNREADABLE, driver_files.PCI, fault.message)
+        yield Gap(UNREADABLE, pci_bus.PCI, fault.message)
         return
     if None in bus_ids:
         if len(devices) > len(bus_ids):
-            yield Gap(UNREADABLE, driver_files.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
+            yield Gap(UNREADABLE, pci_bus.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
         return
     for device in devices:
         if device.bus_id in bus_ids:
             continue
-        if device.driver == "vfio-pci":
-            yield Gap(ABSENT, device.bus_id, "given to a virtual machine (vfio-pci)")
+        if device.is_passed_through:
+            yield Gap(ABSENT, device.bus_id, f"passed through to a virtual machine ({device.driver})")
         else:
-            bound = "no kernel driver took it" if device.driver is None else f"its kernel driver is {device.driver}"
-            yield Gap(UNREADABLE, device.bus_id, f"on the PCI bus but not in {source}: {bound}")
+            yield Gap(UNREADABLE, device.bus_id, pci_bus.explain_missing_device(device, source))

@@ -1,18 +1,19 @@
-"""Finds an NVIDIA driver and NVIDIA devices in a file tree, without loading or running anything.
+"""Finds an NVIDIA driver in a file tree, without loading or running anything.
 
-Knows where the kernel module, the device nodes, the library and the PCI bus appear; must not know NVML.
+Knows where the kernel module, the device nodes and the library appear; must not know NVML, nor the PCI bus (``pci_bus`` does).
 
-Sources: /proc/driver/nvidia (NVIDIA driver README, "Using the /proc/driver/nvidia interface"), /sys/module/nvidia/version,
-/sys/bus/pci/devices (Linux, Documentation/ABI/testing/sysfs-bus-pci), ld.so(8) for where libraries are searched.
+Sources: /proc/driver/nvidia (NVIDIA driver README, "Using the /proc/driver/nvidia interface"), /sys/module/nvidia/version, ld.so(8) and
+ldconfig(8) for where libraries are searched. Where a distribution puts the library, row by row: Talos keeps glibc and the driver apart from
+its own musl (siderolabs/extensions; /usr/local/lib since 1.13), Bottlerocket has its own folder (packages/kmod-*-nvidia), Debian one for
+each driver that is installed (libnvidia-ml1, update-glx), Container-Optimized OS the installer's target (cos-gpu-installer).
 """
 
 from __future__ import annotations
 
 import os
 
-from eidos.errors import EidosError, NotFound, Unavailable
+from eidos.errors import EidosError, Unavailable
 from eidos.model.record import Record
-from eidos.nvidia.gpu_values import normalize_bus_id
 from eidos.nvidia.nvml import SONAME
 
 TYPE_CHECKING = False
@@ -21,28 +22,37 @@ if TYPE_CHECKING:
 
     from eidos.files.host import Host
 
-PCI = "/sys/bus/pci/devices"
+_ARCHITECTURES = ("x86_64", "aarch64")
+_DEBIAN_FOLDERS = tuple(f"/usr/lib/{machine}-linux-gnu" for machine in _ARCHITECTURES)
 
 #: Where drivers put their library. The driver container of the GPU Operator comes first: where it runs, its driver is the one in use.
 LIBRARY_FOLDERS = (
-    "/run/nvidia/driver/usr/lib/x86_64-linux-gnu",
-    "/run/nvidia/driver/usr/lib/aarch64-linux-gnu",
-    "/run/nvidia/driver/usr/lib64",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
+    *(f"/run/nvidia/driver{folder}" for folder in (*_DEBIAN_FOLDERS, "/usr/lib64", "/usr/lib")),
+    *_DEBIAN_FOLDERS,
     "/usr/lib64",
     "/usr/lib",
     "/usr/local/nvidia/lib64",  # Kubernetes on Google Cloud, inside a container
     "/home/kubernetes/bin/nvidia/lib64",  # the same, on Container-Optimized OS itself
-    "/opt/nvidia/lib64",
+    "/var/lib/nvidia/lib64",  # Container-Optimized OS without Kubernetes
+    "/opt/nvidia/lib64",  # Kubernetes on Google Cloud, Ubuntu nodes
+    "/usr/local/glibc/usr/lib",  # Talos 1.8 to 1.12
+    "/usr/local/glibc/lib",  # Talos before 1.8
+    "/usr/local/lib",  # Talos since 1.13
+    "/usr/lib/nvidia/tesla",  # Bottlerocket
+    "/usr/lib/nvidia",
+    *(f"/{machine}-bottlerocket-linux-gnu/sys-root/usr/lib/nvidia/tesla" for machine in _ARCHITECTURES),
+    *(f"/{machine}-bottlerocket-linux-gnu/sys-root/usr/lib/nvidia" for machine in _ARCHITECTURES),
     "/run/opengl-driver/lib",  # NixOS
     "/usr/lib/wsl/lib",  # WSL 2
 )
 
+#: Folders with one folder for each driver, named after its branch (Debian: current, tesla-535) or its version (old Bottlerocket).
+_FOLDERS_OF_FOLDERS = (*(f"{folder}/nvidia" for folder in _DEBIAN_FOLDERS), "/usr/lib/nvidia/tesla")
+
 #: Any of these shows that a driver is at work. (WSL 2 has none of them: there the library is the trace.)
 _TRACES = ("/proc/driver/nvidia/version", "/sys/module/nvidia", "/dev/nvidiactl")
 
-_LD_CACHE = "/etc/ld.so.cache"
+_LD_CACHE, _LD_CACHE_LIMIT = "/etc/ld.so.cache", 8 << 20
 
 
 class InstalledDriver(Record):
@@ -53,24 +63,18 @@ class InstalledDriver(Record):
     libraries: tuple[str, ...]
 
 
-class PciDevice(Record):
-    """An NVIDIA display or 3D controller on the PCI bus: its address as sysfs writes it, and the kernel driver bound to it, if any."""
-
-    bus_id: str
-    driver: str | None
-
-
 def find_driver(host: Host, environ: Mapping[str, str] = os.environ) -> InstalledDriver:
     """Look for traces of a driver; a trace that cannot be read counts as one.
 
     On the running system, in a container too, the dynamic linker is consulted as well (LD_LIBRARY_PATH and its cache): NVIDIA's container
-    runtime puts the library there. A library that only the linker finds is listed by its bare name.
+    runtime puts the library there. A library that only the linker finds is listed by its bare name. Under another root that root's cache is
+    read, which names every library that its ldconfig(8) found.
     """
     version = module_version(host)
-    libraries = [f"{folder}/{SONAME}" for folder in LIBRARY_FOLDERS if _exists(host, f"{folder}/{SONAME}")]
+    libraries = _find_libraries(host, version)
     if version is not None:
         # With the libraries of two drivers, the one whose file is named after the module's version is the one that can talk to it.
-        libraries.sort(key=lambda path: library_version(_link_target(host, path)) != version)
+        libraries.sort(key=lambda path: library_version(_resolve(host, path)) != version)
     if (host.root == "/" or host.is_running_system) and _linker_finds(environ):
         libraries.insert(0, SONAME)
     return InstalledDriver(version is not None or any(_exists(host, path) for path in _TRACES), version, tuple(libraries))
@@ -125,35 +129,33 @@ def library_in_use() -> str | None:
     return None
 
 
-def pci_devices(host: Host) -> tuple[PciDevice, ...]:
-    """Return NVIDIA's display and 3D controllers (PCI classes 0300 and 0302) on the bus, without virtual functions.
-
-    Raises NotFound when the host has no PCI bus, Unavailable when it cannot be read.
-    """
-    devices = []
-    for bus_id in host.list_directory(PCI):
-        folder = f"{PCI}/{bus_id}"
+def _find_libraries(host: Host, version: str | None) -> list[str]:
+    """Return the libraries that exist; by the versioned name where nobody made the link (ldconfig has not run yet)."""
+    names = (SONAME,) if version is None else (SONAME, f"libnvidia-ml.so.{version}")
+    folders = list(LIBRARY_FOLDERS)
+    for folder in _FOLDERS_OF_FOLDERS:
         try:
-            if host.read_text(f"{folder}/vendor").strip() != "0x10de" or host.read_text(f"{folder}/class")[:6] not in ("0x0300", "0x0302"):
-                continue
-            if not host.exists(f"{folder}/physfn"):
-                devices.append(PciDevice(normalize_bus_id(bus_id) or bus_id, _bound_driver(host, folder)))
-        except NotFound:  # unplugged meanwhile
+            folders += [f"{folder}/{name}" for name in host.list_directory(folder)]
+        except EidosError:
             continue
-    return tuple(devices)
+    libraries = []
+    for folder in folders:
+        path = next((f"{folder}/{name}" for name in names if _exists(host, f"{folder}/{name}")), None)
+        if path is not None:
+            libraries.append(path)
+    if not libraries and host.root != "/":
+        libraries = [path for path in _libraries_in_cache(host) if _exists(host, path)]
+    return libraries
 
 
-def _bound_driver(host: Host, folder: str) -> str | None:
+def _libraries_in_cache(host: Host) -> list[str]:
+    """Return the paths that the root's ld.so.cache has for the library: the cache holds them as text, each ended by a NUL byte."""
     try:
-        return host.read_link(f"{folder}/driver").rstrip("/").rpartition("/")[2] or None
+        cache = host.read_bytes(_LD_CACHE, _LD_CACHE_LIMIT)
     except EidosError:
-        return None
-
-
-def numa_node(host: Host, bus_id: str) -> int | None:
-    """Return the NUMA node of a PCI device; None when the platform names none. Raises NotFound or Unavailable."""
-    node = host.read_text(f"{PCI}/{bus_id}/numa_node").strip()
-    return int(node) if node.isdecimal() else None
+        return []
+    ending = f"/{SONAME}".encode()
+    return [os.fsdecode(path) for path in cache.split(b"\0") if path.endswith(ending) and path.startswith(b"/")]
 
 
 def _exists(host: Host, path: str) -> bool:
@@ -163,9 +165,9 @@ def _exists(host: Host, path: str) -> bool:
         return True
 
 
-def _link_target(host: Host, path: str) -> str:
+def _resolve(host: Host, path: str) -> str:
     try:
-        return host.read_link(path)
+        return host.real_path(path)  # through all links: Debian's leads over /etc/alternatives
     except EidosError:
         return path
 
@@ -176,6 +178,6 @@ def _linker_finds(environ: Mapping[str, str]) -> bool:
         return True
     try:
         with open(_LD_CACHE, "rb") as cache:
-            return SONAME.encode() in cache.read(8 << 20)
+            return SONAME.encode() in cache.read(_LD_CACHE_LIMIT)
     except OSError:
         return False

@@ -4,12 +4,17 @@ Knows the program and the shape of its document; must not know which element mea
 
 The document names a DTD, which is not fetched. A document that declares or uses entities of its own is refused, so it cannot grow.
 
+The program prints warnings around the document, and some releases print elements that are no XML: clocks that are closed before they are
+opened, names of processes with a bare ``&``. What is not read is cut out before it is parsed, and each GPU is parsed by itself, so one that
+is malformed or cut off does not cost the others.
+
 nvidia-smi(1): -q query, -x XML; exit status 14 says that an InfoROM is corrupted, the document is complete.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
 from eidos.errors import InvalidData, NotFound, Timeout, Unavailable
 from eidos.model.record import Record
@@ -25,6 +30,14 @@ OUTPUT_LIMIT_BYTES = 16 << 20
 #: The longest text of one element, in characters.
 _TEXT = 64 << 10
 
+_END, _END_OF_GPU = "</nvidia_smi_log>", "</gpu>"
+
+#: How many lines around the document are reported.
+_REMARKS = 5
+
+#: Control characters other than tab, line feed and carriage return.
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
+
 #: Elements that repeat by the thousand and hold no reading.
 _SKIPPED = frozenset({"supported_clocks", "processes", "accounted_processes"})
 
@@ -35,11 +48,15 @@ _FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/lib/wsl/lib", "/opt/bin", "/home
 class NvidiaSmiLog(Record):
     """The document: ``top`` holds the elements outside the GPUs, ``gpus`` those of each GPU, as path joined with slashes → text.
 
-    Of repeated elements the first counts. ``@id`` is the attribute of a GPU, ``@mig-devices`` the number of its MIG devices.
+    Of repeated elements the first counts. ``@id`` is the attribute of a GPU, ``@mig-devices`` the number of its MIG devices, the empty path
+    a text in place of its elements. ``malformed`` has the reason for each GPU that could not be parsed, by its index; it has no elements
+    then. ``remarks`` are lines that the program printed around the document.
     """
 
     top: dict[str, str]
     gpus: tuple[dict[str, str], ...]
+    malformed: dict[int, str] = {}
+    remarks: tuple[str, ...] = ()
 
 
 def find_nvidia_smi(environ: Mapping[str, str] = os.environ) -> str:
@@ -67,7 +84,7 @@ def run_nvidia_smi(program: str, deadline: float) -> bytes:
         raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
     if b"<nvidia_smi_log" not in result.output:
         first_line = result.output[:4096].decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
-        raise Unavailable(f"{program} ended with status {result.status}: {first_line or 'it said nothing'}")
+        raise Unavailable(f"{program} ended with status {result.status}: {first_line or 'no output'}")
     return result.output
 
 
@@ -78,10 +95,41 @@ def parse_log(data: bytes) -> NvidiaSmiLog:
     ... <gpu id="00000000:04:00.0"><ecc_mode><current_ecc>Enabled</current_ecc></ecc_mode></gpu></nvidia_smi_log>''')
     >>> log.top, log.gpus[0]["ecc_mode/current_ecc"], log.gpus[0]["@id"]
     ({'driver_version': '570.86.15'}, 'Enabled', '00000000:04:00.0')
-    >>> parse_log(b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+    >>> parse_log(b'<!DOCTYPE a [<!ENTITY b "c">]><nvidia_smi_log>&b;</nvidia_smi_log>')
     Traceback (most recent call last):
-    eidos.errors.InvalidData: nvidia-smi -q -x: declares the entity 'b'
+    eidos.errors.InvalidData: nvidia-smi -q -x: the document declares an entity
     """
+    text = _decode(data)
+    root = text.find("<nvidia_smi_log")
+    if root < 0:
+        raise InvalidData("nvidia-smi -q -x: no <nvidia_smi_log> in the output")
+    prolog, body = text[:root], _without_skipped_elements(text[root:])
+    if "<!ENTITY" in prolog:
+        raise InvalidData("nvidia-smi -q -x: the document declares an entity")
+    end = body.find(_END)
+    end = len(body) if end < 0 else end + len(_END)
+    starts = [match.start() for match in re.finditer("<gpu[ >]", body[:end])]
+    line = prolog.count("\n")
+    top = _parse(body[: starts[0] if starts else end], line, is_complete=not starts)
+    if top.root != "nvidia_smi_log":
+        raise InvalidData(f"nvidia-smi -q -x: the document is a <{top.root}>, not a <nvidia_smi_log>")
+    line += body.count("\n", 0, starts[0] if starts else end)
+    gpus, malformed = [], {}
+    for index, (start, stop) in enumerate(zip(starts, (*starts[1:], end))):
+        closed = body.find(_END_OF_GPU, start, stop)
+        try:
+            gpus.append(_parse(body[start : stop if closed < 0 else closed + len(_END_OF_GPU)], line).elements)
+        except InvalidData as fault:
+            malformed[index] = fault.message
+            gpus.append({})
+        line += body.count("\n", start, stop)
+    if malformed and len(malformed) == len(gpus):
+        raise InvalidData(malformed[0])
+    return NvidiaSmiLog(top.elements, tuple(gpus), malformed, _remarks(prolog, body[end:]))
+
+
+def _parse(text: str, line: int, is_complete: bool = True) -> _Handler:
+    """Parse one element that begins after ``line`` lines; with ``is_complete`` false, only its beginning. Raises InvalidData."""
     from xml.parsers import expat
 
     handler = _Handler()
@@ -90,25 +138,55 @@ def parse_log(data: bytes) -> NvidiaSmiLog:
     parser.StartElementHandler = handler.start
     parser.EndElementHandler = handler.end
     parser.CharacterDataHandler = handler.characters
-    parser.EntityDeclHandler = handler.entity
-    parser.SkippedEntityHandler = handler.skipped_entity
     try:
-        parser.Parse(data.decode("utf-8", "backslashreplace"), True)
+        parser.Parse(text, is_complete)
     except expat.ExpatError as fault:
-        raise InvalidData(f"nvidia-smi -q -x: {expat.ErrorString(fault.code)} in line {fault.lineno}") from fault
-    if handler.root != "nvidia_smi_log":
-        raise InvalidData(f"nvidia-smi -q -x: the document is a <{handler.root}>, not a <nvidia_smi_log>")
-    return NvidiaSmiLog(handler.top, tuple(handler.gpus))
+        raise InvalidData(f"nvidia-smi -q -x: {expat.ErrorString(fault.code)} in line {line + fault.lineno}") from fault
+    return handler
+
+
+def _decode(data: bytes) -> str:
+    """Return the text; bytes that are not UTF-8, and control characters, which XML does not allow, become escapes."""
+    text = data.decode("utf-8-sig", "backslashreplace")
+    if len(data.translate(None, _CONTROLS)) != len(data):
+        text = text.translate({code: f"\\x{code:02x}" for code in _CONTROLS})
+    return text
+
+
+def _without_skipped_elements(text: str) -> str:
+    """Return ``text`` with the skipped elements empty, whatever is in them; line numbers stay.
+
+    An element ends at the last of its end tags before the next GPU, because the name of a process may hold one. Each part of the text is
+    searched twice at most.
+    """
+    for name in sorted(_SKIPPED):
+        opening, closing = f"<{name}>", f"</{name}>"
+        pieces, copied, start = [], 0, text.find(opening)
+        while start >= 0:
+            limit = text.find("<gpu ", start)
+            limit = len(text) if limit < 0 else limit
+            stop = text.rfind(closing, start, limit)
+            if stop >= 0:
+                start += len(opening)
+                pieces += [text[copied:start], "\n" * text.count("\n", start, stop)]
+                copied = stop
+            start = text.find(opening, limit if stop < 0 else stop)
+        text = "".join((*pieces, text[copied:]))
+    return text
+
+
+def _remarks(before: str, after: str) -> tuple[str, ...]:
+    """Return the first few lines around the document that are no markup."""
+    lines = [line.strip() for line in f"{before}\n{after}".splitlines()]
+    return tuple(line[:200] for line in lines if line and not line.startswith("<"))[:_REMARKS]
 
 
 class _Handler:
-    """Collects leaves: the text of elements, by their path below the root or below a GPU."""
+    """Collects leaves: the text of elements, by their path below the first."""
 
     def __init__(self) -> None:
         self.root: str | None = None
-        self.top: dict[str, str] = {}
-        self.gpus: list[dict[str, str]] = []
-        self._into = self.top
+        self.elements: dict[str, str] = {}
         self._path: list[str] = []
         self._skip = 0
         self._text = ""
@@ -119,24 +197,22 @@ class _Handler:
             self._skip += 1
         elif self.root is None:
             self.root = name
-        elif name == "gpu" and not self._path and self._into is self.top:
-            self._into = {"@id": attributes.get("id", "")}
-            self.gpus.append(self._into)
+            if name == "gpu":
+                self.elements["@id"] = attributes.get("id", "")
         elif len(self._path) > 16:
             raise InvalidData("nvidia-smi -q -x: nested too deeply")
         else:
             self._path.append(name)
             if name == "mig_device":
-                self._into["@mig-devices"] = str(int(self._into.get("@mig-devices", "0")) + 1)
+                self.elements["@mig-devices"] = str(int(self.elements.get("@mig-devices", "0")) + 1)
 
     def end(self, name: str) -> None:
         if self._skip:
             self._skip -= 1
-        elif self._path:
-            self._into.setdefault("/".join(self._path), self._text.strip())
-            self._path.pop()
         else:
-            self._into = self.top
+            self.elements.setdefault("/".join(self._path), self._text.strip())
+            if self._path:
+                self._path.pop()
         self._text = ""
 
     def characters(self, data: str) -> None:
@@ -144,9 +220,3 @@ class _Handler:
             self._text += data
             if len(self._text) > _TEXT:
                 raise InvalidData(f"nvidia-smi -q -x: an element holds more than {_TEXT >> 10} KiB of text")
-
-    def entity(self, name: str, *_: object) -> None:
-        raise InvalidData(f"nvidia-smi -q -x: declares the entity {name!r}")
-
-    def skipped_entity(self, name: str, _: bool) -> None:
-        raise InvalidData(f"nvidia-smi -q -x: uses the entity {name!r}, which it does not declare")

@@ -290,7 +290,7 @@ FAULTS: list[tuple[str, Fault, str, str, str]] = [
     ("driver/library mismatch", driver("fail=nvmlInitWithFlags:18"), "gpu", "failed", "different versions"),
     ("a GPU fell off the bus", driver("fail=*@3:15"), "gpu", "partial", "lost"),
     ("nvidia-smi never returns", smi_hangs, "gpu", "failed", "nvidia-smi"),
-    ("devices without a driver", no_driver, "gpu", "skipped", "2 NVIDIA devices on the PCI bus: no driver drives them"),
+    ("devices without a driver", no_driver, "gpu", "skipped", "2 NVIDIA devices on the PCI bus are without a kernel driver"),
     ("a link that leads nowhere", leads_nowhere, "os.sysctl", "partial", "leads nowhere"),
     ("a socket without a listener", dead_socket, "systemd", "failed", "refused"),
     *((f"bus: {how}", bus(how), "systemd", "failed", "") for how in (*GREETINGS, *ANSWERS)),

@@ -12,7 +12,7 @@ import pytest
 from eidos.collectors import Sources, gpu
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
-from eidos.nvidia import driver_files, nvml_readings
+from eidos.nvidia import driver_files, nvml_readings, pci_bus
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS
 from tests.fakes import nvml as fake
 
@@ -45,7 +45,7 @@ def pci(root: Path, count: int, bound: str | None = "nvidia") -> Path:
     devices = {f"0000:{0x10 + index:02x}:00.0": ("0x10de", "0x030200") for index in range(count)}
     devices.update({"0000:10:00.1": ("0x10de", "0x040300"), "0000:01:00.0": ("0x15b3", "0x020000")})
     for bus_id, (vendor, kind) in devices.items():
-        folder = f"{driver_files.PCI}/{bus_id}"
+        folder = f"{pci_bus.PCI}/{bus_id}"
         write(root, {f"{folder}/vendor": f"{vendor}\n", f"{folder}/class": f"{kind}\n", f"{folder}/numa_node": "1\n"})
         if bound:
             (root / folder.lstrip("/") / "driver").symlink_to(f"../../../bus/pci/drivers/{bound}")
@@ -254,7 +254,7 @@ def test_seven_of_eight(tmp_path: Path, library: Path) -> None:
 
 def test_seven_of_eight_when_an_address_is_unknown(tmp_path: Path, library: Path) -> None:
     run = fake.run("gpus=7", "fail=nvmlDeviceGetPciInfo_v3@2:999", root=node(tmp_path, library, count=8))
-    assert run["unreadable"][driver_files.PCI] == "8 NVIDIA devices on the PCI bus, 7 in NVML"
+    assert run["unreadable"][pci_bus.PCI] == "8 NVIDIA devices on the PCI bus, 7 in NVML"
     assert run["unreadable"]["gpu-2/pci.numa-node"] == "the PCI address is unknown"
 
 
@@ -267,7 +267,7 @@ def test_a_gpu_passed_to_a_virtual_machine_and_a_virtual_function(tmp_path: Path
     write(root, {f"{function}/vendor": "0x10de\n", f"{function}/class": "0x030200\n"})
     (root / function / "physfn").symlink_to("../0000:10:00.0")
     run = fake.run("gpus=7", root=root)
-    assert run["absent"]["0000:17:00.0"] == "given to a virtual machine (vfio-pci)"
+    assert run["absent"]["0000:17:00.0"] == "passed through to a virtual machine (vfio-pci)"
     assert not run["unreadable"]
 
 
@@ -283,8 +283,8 @@ def test_no_driver() -> None:
 @pytest.mark.parametrize(
     ("count", "reason"),
     [
-        (8, "no NVIDIA driver, yet 8 NVIDIA devices on the PCI bus: no driver drives them"),
-        (1, "no NVIDIA driver, yet 1 NVIDIA device on the PCI bus: no driver drives it"),
+        (8, "no NVIDIA driver; 8 NVIDIA devices on the PCI bus are without a kernel driver"),
+        (1, "no NVIDIA driver; 1 NVIDIA device on the PCI bus is without a kernel driver"),
         (0, "no NVIDIA driver"),
     ],
 )
@@ -328,7 +328,42 @@ def test_nvidia_smi_where_nvml_cannot_be_used(tmp_path: Path, library: Path) -> 
     assert set(run["subtypes"]["smi"]) <= SMI_KEYS
     assert reported_keys(run, "gpu-0") == set(KEYS)
     assert reported_keys(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
-    assert run["unreadable"]["gpu-0/nvlink.links"] == "nvidia-smi -q -x does not say it"
+    assert run["unreadable"]["gpu-0/nvlink.links"] == "not in the output of nvidia-smi -q -x"
+
+
+def smi_printing(folder: Path, case: Path) -> str:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nexec /bin/cat {case}\n")
+    program.chmod(0o755)
+    return str(folder)
+
+
+def test_nvidia_smi_with_a_gpu_that_is_malformed(tmp_path: Path, library: Path) -> None:
+    path = smi_printing(tmp_path, QUERY.with_name("malformed-skipped.xml"))
+    run = fake.run("fail=nvmlInitWithFlags:999", library=library, path=path)
+    assert run["order"] == ["smi", "gpu-0", "gpu-2"]
+    assert run["unreadable"]["gpu-1"] == "nvidia-smi -q -x: mismatched tag in line 31"
+    assert run["subtypes"]["smi"]["gpu-count"] == 3
+    assert "nvidia-smi" not in run["unreadable"]
+
+
+def test_nvidia_smi_with_warnings_and_fewer_gpus_than_it_counts(tmp_path: Path, library: Path) -> None:
+    case = tmp_path / "case.xml"
+    case.write_text(QUERY.with_name("warnings-around.xml").read_text().replace("<attached_gpus>1<", "<attached_gpus>8<"))
+    run = fake.run("fail=nvmlInitWithFlags:999", library=library, path=smi_printing(tmp_path, case))
+    assert run["subtypes"]["gpu-0"]["model"] == "Tesla T4"
+    assert run["unreadable"]["nvidia-smi"] == (
+        "WARNING: infoROM is corrupted at gpu 0000:3B:00.0; WARNING: persistenced is not running; 8 GPUs attached, 1 in the output"
+    )
+
+
+def test_nvidia_smi_with_a_first_gpu_that_is_malformed(tmp_path: Path, library: Path) -> None:
+    case = tmp_path / "case.xml"
+    case.write_text(QUERY.read_text().replace("<minor_number>0</minor_number>", "<minor_number>0"))
+    run = fake.run("fail=nvmlInitWithFlags:999", library=library, path=smi_printing(tmp_path, case))
+    assert run["subtypes"]["smi"] == {"driver": "580.95.05", "cuda-version": "13.0", "gpu-count": 2}
+    assert run["unreadable"]["smi/gpu.model"] == run["unreadable"]["gpu-0"] == "nvidia-smi -q -x: mismatched tag in line 77"
+    assert run["order"] == ["smi", "gpu-1"]
 
 
 def test_both_sources_fail(tmp_path: Path, library: Path) -> None:

@@ -51,10 +51,10 @@ def test_a_small_document() -> None:
 
 def test_absent_unreadable_and_missing_are_three_things() -> None:
     gpu = nvidia_smi_readings.configuration(nvidia_smi.parse_log(OWN.read_bytes()).gpus[0])
-    assert gpu["serial"] == NoReading("not supported")
-    assert gpu["display-mode"] == NoReading("deprecated in this driver")
+    assert gpu["serial"] == NoReading("N/A")
+    assert gpu["display-mode"] == NoReading("Requested functionality has been deprecated")
     assert gpu["vbios-version"] == NoReading("[Unknown Error]", is_unreadable=True)
-    assert gpu["power.requested-limit-watts"] == NoReading("no number: 'lots'", is_unreadable=True)
+    assert gpu["power.requested-limit-watts"] == NoReading("unexpected value: 'lots'", is_unreadable=True)
     assert gpu["inforom.oem"] == nvidia_smi_readings.MISSING
 
 
@@ -83,8 +83,8 @@ def test_a_real_document_of_eight_gpus() -> None:
     for gpu in gpus:
         unreadable = {key: answer.reason for key, answer in gpu.items() if isinstance(answer, NoReading) and answer.is_unreadable}
         assert unreadable == {
-            "fabric.health.summary": "nvidia-smi -q -x does not say it",  # the driver is older than these two
-            "fabric.health.incorrect-configuration": "nvidia-smi -q -x does not say it",
+            "fabric.health.summary": "not in the output of nvidia-smi -q -x",  # the driver is older than these two
+            "fabric.health.incorrect-configuration": "not in the output of nvidia-smi -q -x",
         }
     first = {key: answer for key, answer in gpus[0].items() if not isinstance(answer, NoReading)}
     assert first == {
@@ -180,7 +180,8 @@ def test_a_real_h200_says_the_same_through_nvml_and_nvidia_smi() -> None:
         b'<!DOCTYPE a [<!ENTITY % b SYSTEM "http://192.0.2.1/"> %b;]><nvidia_smi_log/>',
         b"<nvidia_smi_log>" + b"<a>" * 100000 + b"</a>" * 100000 + b"</nvidia_smi_log>",
         b"<nvidia_smi_log><a>" + b"x" * (1 << 20) + b"</a></nvidia_smi_log>",
-        b"<nvidia_smi_log>\0</nvidia_smi_log>",
+        b"<nvidia_smi_logger></nvidia_smi_logger>",
+        b"<nvidia_smi_log><gpu><uuid></gpu></nvidia_smi_log>",
     ],
 )
 def test_any_other_document_is_refused(data: bytes) -> None:
@@ -191,7 +192,7 @@ def test_any_other_document_is_refused(data: bytes) -> None:
 def test_entities_do_not_grow() -> None:
     entities = b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 30))
     began = time.monotonic()
-    with pytest.raises(InvalidData, match="declares the entity 'a0'"):
+    with pytest.raises(InvalidData, match="declares an entity"):
         nvidia_smi.parse_log(b'<!DOCTYPE a [<!ENTITY a0 "ha">' + entities + b"]><nvidia_smi_log>&a29;</nvidia_smi_log>")
     assert time.monotonic() - began < 5
 
@@ -257,7 +258,7 @@ def test_what_the_program_prints_is_read(tmp_path: Path) -> None:
         ("exec 1>&-; exec sleep 60", Timeout, "did not finish in time"),
         ("exec yes", Unavailable, "more than 16 MiB"),
         ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", Unavailable, "status 18: Failed to initialize NVML"),
-        ("exit 3", Unavailable, "status 3: it said nothing"),
+        ("exit 3", Unavailable, "status 3: no output"),
         ("kill -9 $$", Unavailable, "status -9"),
     ],
 )
