@@ -28,11 +28,11 @@ class Assignment(Record):
 
 
 class ComponentValues(Record):
-    """A tree to lay over the values of a component; ``source`` names it in messages."""
+    """A tree to lay over the values of a component; ``source`` names it in messages, such as the path of its file."""
 
     component: str
     tree: dict[str, Any]
-    source: str
+    source: str = "values"
 
 
 class BundleOptions(Record):
@@ -47,6 +47,10 @@ class BundleOptions(Record):
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
     and the import of a pool make a bundle of five components a fifth slower. The bytes are the same either way.
+
+    >>> options = BundleOptions(components=("gpu-operator",), assignments=(parse_assignment("gpu-operator:mig.strategy=mixed"),))
+    >>> options.changed_components()
+    {'gpu-operator'}
     """
 
     components: tuple[str, ...] | None = None

@@ -25,7 +25,10 @@ CHANGED, MISSING, ADDED, RENAMED, LINKED, MODE, OTHER = "changed", "missing", "a
 
 
 class BundleProblem(Record):
-    """One difference from the bundle as it was made: its ``kind``, the path of the file, and why it is one."""
+    """One difference from the bundle as it was made.
+
+    ``kind`` is changed, missing, added, renamed, linked, mode or other; ``path`` is below the bundle's folder.
+    """
 
     kind: str
     path: str

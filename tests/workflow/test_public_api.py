@@ -33,6 +33,19 @@ assert isinstance(again, eidos.Recipe) and again.to_tree() == recipe.to_tree()
 
 bundle = eidos.make_bundle(again)
 assert isinstance(bundle, eidos.Bundle) and not bundle.errors
+options = eidos.BundleOptions(
+    components=("gpu-operator",),
+    assignments=(eidos.parse_assignment("gpu-operator:mig.strategy=mixed"), eidos.Assignment("cert-manager", "enabled", "false")),
+    values=(eidos.ComponentValues("gpu-operator", {"driver": {"enabled": False}}),),
+    namespaces={"": "gpu"},
+    registry="mirror.example.com/x",
+    accelerated_tolerations=(eidos.parse_toleration("nvidia.com/gpu=present:NoSchedule"),),
+)
+assert "cert-manager/values.yaml" not in eidos.make_bundle(again, options).files
+try:
+    eidos.make_bundle(again, eidos.BundleOptions(namespaces={"": "Not A Namespace"}))
+except eidos.InvalidInput as fault:
+    assert fault.hint
 folder, archive = sys.argv[3] + "/bundle", sys.argv[3] + "/bundle.tar.gz"
 eidos.write_bundle(bundle, folder)
 with open(archive, "wb") as file:
@@ -41,6 +54,7 @@ assert not eidos.verify_bundle(folder) and not eidos.verify_bundle(archive)
 with open(folder + "/README.md", "a") as file:
     file.write("changed")
 (problem,) = eidos.verify_bundle(folder)
+assert isinstance(problem, eidos.BundleProblem) and problem.kind == "changed"
 
 try:
     eidos.make_recipe({"gpu": "h1000"})
