@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -108,6 +109,15 @@ def test_a_missing_value_is_named_with_its_file_and_line() -> None:
     assert "driver.versions" in str(caught.value.hint)
     with pytest.raises(InvalidData, match=r"^line 3: nothing is known by the name 'b'$"):
         filled("@{a}\n\n@{b}", {"a": 1})
+
+
+@given(names, st.integers(0, 5))
+def test_any_missing_value_is_located(name: str, lines: int) -> None:
+    source = "\n" * lines + f"a: '@{{{name}}}'\n"
+    with pytest.raises(InvalidData, match=f"^a.yaml, line {lines + 1}: nothing is known by the name '{re.escape(name)}'$"):
+        fill_documents([{"a": f"@{{{name}}}"}], {}, "a.yaml", lambda: source)
+    with pytest.raises(InvalidData, match=f"^line {lines + 1}: "):
+        filled(source, {})
 
 
 def test_containers_left_empty_go_and_those_written_empty_stay() -> None:
