@@ -220,19 +220,19 @@ def test_every_collector_failed(rude_bus: Bus) -> None:
 
 
 def test_a_required_collector_that_is_not_ok(rude_bus: Bus, tmp_path: Path) -> None:
-    place = tmp_path / "node.yaml"
-    result = eidos("snapshot", "--skip", "systemd", "--require", "k8s.node,gpu", "--root", str(tmp_path), "-o", str(place))
+    location = tmp_path / "node.yaml"
+    result = eidos("snapshot", "--skip", "systemd", "--require", "k8s.node,gpu", "--root", str(tmp_path), "-o", str(location))
     assert result.status == 3
-    assert place.read_text().startswith("kind: Snapshot")
+    assert location.read_text().startswith("kind: Snapshot")
     assert "error: --require is not met: k8s.node is skipped, gpu is skipped\nhint: the document is written" in result.err
 
 
 def test_fail_fast_writes_nothing(rude_bus: Bus, tmp_path: Path) -> None:
-    place = tmp_path / "node.yaml"
-    result = eidos("snapshot", "--only", "systemd,k8s", "--root", str(rude_bus), "--fail-fast", "-o", str(place))
+    location = tmp_path / "node.yaml"
+    result = eidos("snapshot", "--only", "systemd,k8s", "--root", str(rude_bus), "--fail-fast", "-o", str(location))
     assert (result.status, result.out) == (1, "")
     assert "error: systemd: " in result.err
-    assert not place.exists()
+    assert not location.exists()
 
 
 def test_the_timeout_is_a_promise(mute_bus: Bus) -> None:
@@ -261,7 +261,7 @@ def test_log_format_json(rude_bus: Bus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "why"),
+    ("location", "why"),
     [
         ("no/such/folder/x.yaml", "its folder does not exist"),
         (".", "it is a folder"),
@@ -271,11 +271,11 @@ def test_log_format_json(rude_bus: Bus) -> None:
         ("/dev/full", "no space left on device"),
     ],
 )
-def test_output_that_cannot_be_written(tmp_path: Path, place: str, why: str) -> None:
+def test_output_that_cannot_be_written(tmp_path: Path, location: str, why: str) -> None:
     (tmp_path / "file").touch()
-    result = eidos("snapshot", "--only", "k8s", "-o", place, cwd=tmp_path)
+    result = eidos("snapshot", "--only", "k8s", "-o", location, cwd=tmp_path)
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith(f"error: cannot write {place}: {why}")
+    assert result.err.startswith(f"error: cannot write {location}: {why}")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
@@ -295,10 +295,10 @@ def test_a_root_that_cannot_be_looked_into_is_not_missing(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("words", [["snapshot", "--only", "k8s"], ["version"]])
 def test_output_from_a_folder_that_was_removed(tmp_path: Path, words: list[str]) -> None:
-    """A relative path means nothing there; the whole path of another place does."""
+    """A relative path means nothing there; the absolute path of another file does."""
     script = 'mkdir "$0/gone" && cd "$0/gone" && rmdir ../gone && exec "$@"'
-    for place, status in (("x.yaml", 1), (str(tmp_path / "x.yaml"), 0)):
-        command = ["sh", "-c", script, str(tmp_path), *PROGRAM, *words, "-o", place]
+    for location, status in (("x.yaml", 1), (str(tmp_path / "x.yaml"), 0)):
+        command = ["sh", "-c", script, str(tmp_path), *PROGRAM, *words, "-o", location]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == status
         assert "the current folder was removed" in done.stderr if status else not done.stderr
@@ -339,9 +339,9 @@ def test_standard_error_that_is_gone() -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: Path, number: signal.Signals, status: int) -> None:
-    place = tmp_path / "out" / "node.yaml"
-    place.parent.mkdir()
-    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(place), "--log-level", "info"]
+    location = tmp_path / "out" / "node.yaml"
+    location.parent.mkdir()
+    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(location), "--log-level", "info"]
     # The tests themselves may run under nohup, and what is ignored stays so.
     command = ["env", "--default-signal=HUP,INT,TERM", *PROGRAM, *words]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
@@ -353,14 +353,14 @@ def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: 
     assert time.monotonic() - began < 5  # and not the ten seconds of the deadline
     assert process.returncode == status
     assert re.fullmatch(rf"error: \w+( \w+)? by signal {int(number)}\n", rest)
-    assert list(place.parent.iterdir()) == []
+    assert list(location.parent.iterdir()) == []
 
 
 def test_a_second_signal_changes_nothing(mute_bus: Bus, tmp_path: Path) -> None:
     """It came while the first one's exception was on its way, and ended the program with a traceback."""
-    place = tmp_path / "out" / "node.yaml"
-    place.parent.mkdir()
-    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(place), "--log-level", "info"]
+    location = tmp_path / "out" / "node.yaml"
+    location.parent.mkdir()
+    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(location), "--log-level", "info"]
     for pause in (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02):
         with subprocess.Popen([*PROGRAM, *words], env=environment(), stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
@@ -372,7 +372,7 @@ def test_a_second_signal_changes_nothing(mute_bus: Bus, tmp_path: Path) -> None:
         # Those that are there when it looks are handled in the order of their numbers.
         assert process.returncode in (129, 130, 143), rest
         assert re.fullmatch(r"error: \w+( \w+)? by signal \d+\n", rest)
-        assert list(place.parent.iterdir()) == []
+        assert list(location.parent.iterdir()) == []
 
 
 def test_a_hangup_that_was_ignored_for_us_stays_ignored(mute_bus: Bus) -> None:
@@ -390,14 +390,14 @@ def test_an_interrupt_at_any_moment_ends_without_a_traceback() -> None:
         "import signal, sys; from eidos.cli import program; signal.signal(signal.SIGALRM, signal.default_int_handler);"
         "signal.setitimer(signal.ITIMER_REAL, float(sys.argv.pop(1))); program()"
     )
-    seen = set()
+    statuses = set()
     for step in range(24):
         words = [sys.executable, "-c", script, str(0.0005 + step * 0.002), "snapshot", "--only", "k8s,gpu", "--root", str(ROOT / "eidos")]
         done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
-        seen.add(done.returncode)
+        statuses.add(done.returncode)
         assert done.returncode in (0, 130), done.stderr
         assert "Traceback" not in done.stderr
-    assert 130 in seen
+    assert 130 in statuses
 
 
 def test_a_fault_of_our_own_is_one_line() -> None:
@@ -441,6 +441,6 @@ def test_the_built_file_says_the_same_under_every_interpreter(pyz: Path, python:
     version = eidos("--version", program=bare, cwd=Path("/"), env=env)
     assert re.match(rf"eidos {__version__}\ncommit   [0-9a-f]{{40}}(-dirty)?\npython   3\.", version.out)
     assert version.out.endswith(f"recipes  sha256:{data_digest()}\n")
-    place = tmp_path / "node.json"
-    assert eidos("snapshot", "--only", "k8s", "-o", str(place), program=bare, cwd=Path("/"), env=env) == (0, "", "")
-    assert json.loads(place.read_text())["collectors"][0]["outcome"] == "skipped"
+    location = tmp_path / "node.json"
+    assert eidos("snapshot", "--only", "k8s", "-o", str(location), program=bare, cwd=Path("/"), env=env) == (0, "", "")
+    assert json.loads(location.read_text())["collectors"][0]["outcome"] == "skipped"

@@ -55,21 +55,21 @@ class Terminal:
     def send(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def until(self, wanted: str) -> str:
+    def until(self, expected: str) -> str:
         """What is shown until ``wanted`` is."""
-        end, seen = time.monotonic() + 20, ""
-        while wanted not in seen:
+        end, output = time.monotonic() + 20, ""
+        while expected not in output:
             left = end - time.monotonic()
-            assert left > 0 and select.select([self.fd], [], [], left)[0], f"no {wanted!r} in {seen!r}"
-            seen += os.read(self.fd, 1 << 16).decode(errors="replace")
-        return seen
+            assert left > 0 and select.select([self.fd], [], [], left)[0], f"no {expected!r} in {output!r}"
+            output += os.read(self.fd, 1 << 16).decode(errors="replace")
+        return output
 
     def complete(self, line: str) -> tuple[str, set[str]]:
         """The line after a press of the tab key, and the words that were offered."""
         self.send(line + "\t\x0f")
-        seen = self.until(">>")
-        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x07\x08]", " ", seen[: seen.index("<<")])
-        return seen[seen.index("<<") + 2 : seen.index(">>")], set(shown.split())
+        output = self.until(">>")
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x07\x08]", " ", output[: output.index("<<")])
+        return output[output.index("<<") + 2 : output.index(">>")], set(shown.split())
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

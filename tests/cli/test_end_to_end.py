@@ -72,11 +72,11 @@ def test_an_idle_host_gives_the_same_bytes_but_for_time_and_duration(pyz: Path) 
 
 def test_volatile_readings_stand_apart(pyz: Path) -> None:
     plain = subtypes(json.loads(take(sys.executable, pyz, "-t", "json", "--only", "os")[1]))
-    whole = subtypes(json.loads(take(sys.executable, pyz, "-t", "json", "--only", "os", "--volatile")[1]))
-    assert set(whole) - set(plain) == {"OS.sysctl.volatile"}
-    assert {name: data for name, data in whole.items() if name in plain} == plain
-    assert "/proc/sys/kernel/random/boot_id" in whole["OS.sysctl.volatile"]
-    assert not set(whole["OS.sysctl.volatile"]) & set(plain["OS.sysctl"])
+    volatile = subtypes(json.loads(take(sys.executable, pyz, "-t", "json", "--only", "os", "--volatile")[1]))
+    assert set(volatile) - set(plain) == {"OS.sysctl.volatile"}
+    assert {name: data for name, data in volatile.items() if name in plain} == plain
+    assert "/proc/sys/kernel/random/boot_id" in volatile["OS.sysctl.volatile"]
+    assert not set(volatile["OS.sysctl.volatile"]) & set(plain["OS.sysctl"])
 
 
 def test_what_go_reads_of_it(pyz: Path, tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_what_a_namespace_shows_is_never_taken_for_the_hosts(pyz: Path, flag: st
     document = json.loads(take(sys.executable, pyz, "-t", "json", prefix=("unshare", flag))[1])
     outcome = outcomes(document)["os.sysctl"]
     assert outcome["outcome"] == "partial"
-    said = {path: why for path, why in outcome["unreadable"].items() if path.startswith(unread)}
-    assert said and all(right in why and "namespace" in why for why in said.values())
+    reasons = {path: why for path, why in outcome["unreadable"].items() if path.startswith(unread)}
+    assert reasons and all(right in why and "namespace" in why for why in reasons.values())
     assert not [key for key in subtypes(document)["OS.sysctl"] if key.startswith(unread)]
     if flag == "--uts":
         # A name that was changed in the namespace is the container's.

@@ -17,7 +17,7 @@ FLAGS = ", ".join(option.flag for option in VERB.options)
 NAMES = ", ".join(collector_choices())
 
 
-def said(*words: str | bytes, env: dict[str, str] | None = None) -> str:
+def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
     result = eidos(*words, env=env)
     assert (result.status, result.out) == (2, ""), result.err
     return result.err
@@ -63,7 +63,7 @@ def said(*words: str | bytes, env: dict[str, str] | None = None) -> str:
     ],
 )
 def test_wrong_usage(words: list[str], message: str) -> None:
-    assert message in said(*words)
+    assert message in error_of(*words)
 
 
 def test_groups_are_valid_collectors() -> None:
@@ -79,22 +79,22 @@ def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
 
 
 def test_arguments_that_are_no_text_are_shown_and_harmless() -> None:
-    assert "'snap\\udcffshot' is no command" in said(b"snap\xffshot")
-    assert "'--f\\udcffoo'" in said("snapshot", b"--f\xffoo")
-    assert "'\\x1b[31m\\nerror: b' is none of" in said("snapshot", "-t", "\x1b[31m\nerror: b")
+    assert "'snap\\udcffshot' is no command" in error_of(b"snap\xffshot")
+    assert "'--f\\udcffoo'" in error_of("snapshot", b"--f\xffoo")
+    assert "'\\x1b[31m\\nerror: b' is none of" in error_of("snapshot", "-t", "\x1b[31m\nerror: b")
     assert eidos("snapshot", "-o", b"/no/such/\xff").status == 1
 
 
-def test_every_kind_of_message_comes_as_json_when_that_is_asked_for() -> None:
+def test_every_kind_of_message_can_be_json() -> None:
     for words in (["snapsot"], ["snapshot", "--formt"], ["snapshot", "--only", "gup"], ["--timeout", "1s", "snapshot"], ["completion"]):
         for placed in (["--log-format", "json", *words], [*words, "--log-format=json"]):
-            line = json.loads(said(*placed))
+            line = json.loads(error_of(*placed))
             assert line["level"] == "error"
-    assert json.loads(said("snapsot", env={"EIDOS_LOG_FORMAT": "json"}))["hint"] == "did you mean 'snapshot'?"
+    assert json.loads(error_of("snapsot", env={"EIDOS_LOG_FORMAT": "json"}))["hint"] == "did you mean 'snapshot'?"
 
 
 def test_no_wrong_usage_shows_a_traceback() -> None:
-    assert "Traceback" not in said("snapshot", "--only", "gup", "--debug")
+    assert "Traceback" not in error_of("snapshot", "--only", "gup", "--debug")
     assert eidos("snapsot", "--quiet").err.startswith("error: ")
 
 

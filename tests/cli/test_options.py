@@ -34,9 +34,9 @@ VERB = Verb(
 
 
 def values(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> dict[str, Any]:
-    given = parse_arguments(arguments, VERB.options)
-    check_arguments(given, VERB)
-    return resolve_options(VERB.options, given.flags, env or {}, UserConfig("config.yaml", config or {}), "try")
+    parsed = parse_arguments(arguments, VERB.options)
+    check_arguments(parsed, VERB)
+    return resolve_options(VERB.options, parsed.flags, env or {}, UserConfig("config.yaml", config or {}), "try")
 
 
 def fault(*arguments: str, env: dict[str, str] | None = None, config: dict[str, object] | None = None) -> str:
@@ -90,13 +90,13 @@ def test_of_all_that_set_the_level_the_last_wins(words: list[str], level: str) -
 
 
 def test_two_dashes_end_the_flags() -> None:
-    found = parse_arguments(["--volatile", "--", "bash"], VERB.options)
-    assert (found.flags, found.operands, found.unknown) == ({"volatile": ["true"]}, ["bash"], [])
+    parsed = parse_arguments(["--volatile", "--", "bash"], VERB.options)
+    assert (parsed.flags, parsed.operands, parsed.unknown) == ({"volatile": ["true"]}, ["bash"], [])
     assert "nothing is expected where '--debug' stands" in fault("bash", "--", "--debug")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--outputt=x"], "eidos try has no flag '--outputt'; its flags are --output, --many,"),
         (["--outputt=x"], "did you mean '--output'?"),
@@ -120,8 +120,8 @@ def test_two_dashes_end_the_flags() -> None:
         (["bash", "zsh"], "eidos try: nothing is expected where 'zsh' stands"),
     ],
 )
-def test_what_is_wrong_with_a_command_line_is_said(words: list[str], said: str) -> None:
-    assert said in fault(*words)
+def test_a_mistake_in_a_command_line_is_named(words: list[str], message: str) -> None:
+    assert message in fault(*words)
 
 
 def test_flags_before_the_verb() -> None:
@@ -138,10 +138,10 @@ words = st.lists(st.sampled_from([f"-{o.short}" for o in VERB.options if o.short
 @given(words, st.dictionaries(st.sampled_from([o.variable for o in VERB.options]), st.text()))
 def test_any_command_line_gives_values_or_the_documented_error(arguments: list[str], env: dict[str, str]) -> None:
     try:
-        found = values(*arguments, env=env)
+        parsed = values(*arguments, env=env)
     except InvalidInput:
         return
-    assert found.keys() == {option.name for option in VERB.options}
+    assert parsed.keys() == {option.name for option in VERB.options}
 
 
 # -- which one wins --
@@ -185,17 +185,17 @@ def test_a_wrong_value_is_named_with_where_it_stands() -> None:
 
 
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
-    def said(tree: dict[object, object]) -> str:
+    def message(tree: dict[object, object]) -> str:
         with pytest.raises(InvalidInput) as caught:
             UserConfig("config.yaml", tree).check(lambda: [VERB])
         return f"{caught.value.message} / {caught.value.hint}"
 
-    assert said({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
-    assert said({"timout": 1}).endswith("did you mean 'timeout'?")
-    assert said({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
-    assert said({"try": 5}).startswith("config.yaml: try must be a mapping")
-    assert said({1: 5}).startswith("config.yaml: there is no option '1'")
-    assert said({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
+    assert message({"timout": 1}).startswith("config.yaml: there is no option 'timout'; there are ")
+    assert message({"timout": 1}).endswith("did you mean 'timeout'?")
+    assert message({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
+    assert message({"try": 5}).startswith("config.yaml: try must be a mapping")
+    assert message({1: 5}).startswith("config.yaml: there is no option '1'")
+    assert message({"only-a-flag": True}).startswith("config.yaml: there is no option 'only-a-flag'")
     UserConfig("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
 
 
@@ -233,7 +233,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"timout: 3s\n", "config.yaml: there is no option 'timout'"),
         (b"- a\n", "config.yaml: the configuration must be a mapping"),
@@ -244,11 +244,11 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         (b"format: !!python/object/apply:os.system [true]\n", "config.yaml"),
     ],
 )
-def test_a_wrong_file_is_said(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_mistake_in_the_configuration_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     result = eidos("snapshot", "--only", "k8s", env=write_config(tmp_path, content))
     assert (result.status, result.out) == (2, "")
     assert result.err.startswith("error: ")
-    assert said in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
 
 
@@ -271,17 +271,17 @@ def test_an_empty_file_and_a_folder_that_is_a_file(tmp_path: Path) -> None:
 # -- variables, through the whole program --
 
 
-def test_a_variable_with_a_typing_mistake_is_said() -> None:
+def test_a_misspelt_variable_is_named() -> None:
     result = eidos("snapshot", "--list", env={"EIDOS_TIMEOT": "3s"})
     assert result.status == 0
     assert result.err == "warning: EIDOS_TIMEOT is set, and eidos has no such variable\nhint: did you mean EIDOS_TIMEOUT?\n"
 
 
-def test_a_variable_that_is_a_short_flag_elsewhere_is_said() -> None:
+def test_a_variable_that_is_a_shorthand_flag_is_named() -> None:
     assert "hint: did you mean EIDOS_LOG_LEVEL=debug?" in eidos("snapshot", "--list", env={"EIDOS_DEBUG": "1"}).err
 
 
-def test_what_kubernetes_sets_beside_a_service_called_eidos_is_no_mistake() -> None:
+def test_variables_of_a_kubernetes_service_named_eidos_are_ignored() -> None:
     links = {"EIDOS_PORT": "tcp://192.0.2.1:80", "EIDOS_SERVICE_HOST": "192.0.2.1", "EIDOS_PORT_80_TCP": "tcp://192.0.2.1:80"}
     links |= {name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}
     links = {**links, **{name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}}

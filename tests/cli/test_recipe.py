@@ -102,9 +102,9 @@ def test_a_query_with_aliases_and_versions_as_they_are_written(pyz: Path) -> Non
 
 @pytest.mark.parametrize("how", ["file", "stdin", "json"])
 def test_a_snapshot_gives_the_query_and_a_flag_wins_over_it(pyz: Path, tmp_path: Path, how: str) -> None:
-    place = tmp_path / "node.yaml"
-    place.write_text(json.dumps(yaml.safe_load(SNAPSHOT)) if how == "json" else SNAPSHOT)
-    words = ["-f", "-"] if how == "stdin" else ["-f", str(place)]
+    file = tmp_path / "node.yaml"
+    file.write_text(json.dumps(yaml.safe_load(SNAPSHOT)) if how == "json" else SNAPSHOT)
+    words = ["-f", "-"] if how == "stdin" else ["-f", str(file)]
     stdin = SNAPSHOT.encode() if how == "stdin" else None
     request = document(pyz, *words, "--intent", "training", stdin=stdin)["request"]
     assert request == {
@@ -125,10 +125,10 @@ def test_a_snapshot_gives_the_query_and_a_flag_wins_over_it(pyz: Path, tmp_path:
 
 @pytest.mark.shared
 def test_the_snapshot_that_the_go_program_wrote(pyz: Path) -> None:
-    place = SHARED / "snapshots" / "h100-eks.yaml"
-    if not place.exists():
-        pytest.skip(f"{place} is not here")
-    status, out, errors = recipe(pyz, "-f", str(place), "--intent", "training")
+    file = SHARED / "snapshots" / "h100-eks.yaml"
+    if not file.exists():
+        pytest.skip(f"{file} is not here")
+    status, out, errors = recipe(pyz, "-f", str(file), "--intent", "training")
     assert status == 0
     assert yaml.safe_load(out)["request"] == {
         "os": "ubuntu",
@@ -143,9 +143,9 @@ def test_the_snapshot_that_the_go_program_wrote(pyz: Path) -> None:
 
 
 def test_a_snapshot_of_this_machine_is_one(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "node.yaml"
-    subprocess.run([sys.executable, "-I", str(pyz), "snapshot", "--quiet", "--only", "os", "-o", str(place)], check=True)
-    status, out, errors = recipe(pyz, "-f", str(place))
+    file = tmp_path / "node.yaml"
+    subprocess.run([sys.executable, "-I", str(pyz), "snapshot", "--quiet", "--only", "os", "-o", str(file)], check=True)
+    status, out, errors = recipe(pyz, "-f", str(file))
     assert status == 0
     assert "K8s" in errors and "GPU" in errors  # what is missing is named
     assert yaml.safe_load(out)["request"].get("os")
@@ -154,14 +154,14 @@ def test_a_snapshot_of_this_machine_is_one(pyz: Path, tmp_path: Path) -> None:
 def test_context_and_explanation(pyz: Path) -> None:
     plain = document(pyz, "--gpu", "h100", "--service", "eks")
     assert not any("context" in s for m in plain["measurements"] for s in m["subtypes"])
-    told = document(pyz, "--gpu", "h100", "--service", "eks", "--context", "--explain")
-    for measurement in told["measurements"]:
+    tree = document(pyz, "--gpu", "h100", "--service", "eks", "--context", "--explain")
+    for measurement in tree["measurements"]:
         for subtype in measurement["subtypes"]:
             assert set(subtype["context"]) == set(subtype["data"])
-    assert all(constraint["why"] for constraint in told["constraints"])
-    paths = {entry["path"] for entry in told["explanation"]}
+    assert all(constraint["why"] for constraint in tree["constraints"])
+    paths = {entry["path"] for entry in tree["explanation"]}
     assert paths >= {f"{m['type']}.{s['subtype']}.{key}" for m in plain["measurements"] for s in m["subtypes"] for key in s["data"]}
-    assert all(entry.get("sources") or all(step["sources"] for step in entry["layers"]) for entry in told["explanation"])
+    assert all(entry.get("sources") or all(step["sources"] for step in entry["layers"]) for entry in tree["explanation"])
 
 
 ONE_FILE = """
@@ -176,30 +176,30 @@ overlays:
 """
 
 
-def test_what_a_layer_replaced_is_told(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "one.yaml"
-    place.write_text(ONE_FILE)
-    tree = document(pyz, "--data", str(place), "--gpu", "h100", "--service", "eks", "--explain")
+def test_explain_shows_what_a_layer_replaced(pyz: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(ONE_FILE)
+    tree = document(pyz, "--data", str(file), "--gpu", "h100", "--service", "eks", "--explain")
     entry = next(entry for entry in tree["explanation"] if entry["path"] == "OS.grub.iommu")
-    assert (entry["value"], entry["replaced"]) == ("pt", [{"layer": f"{place}:base", "value": "on"}])
+    assert (entry["value"], entry["replaced"]) == ("pt", [{"layer": f"{file}:base", "value": "on"}])
     assert "overlays[0]" in entry["layer"]
 
 
-def test_nothing_specific_is_said_and_with_strict_it_is_a_finding(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "one.yaml"
-    place.write_text(ONE_FILE)
-    for asked, field, nearest in (
+def test_a_generic_recipe_is_a_warning_and_with_strict_a_finding(pyz: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(ONE_FILE)
+    for query, field, nearest in (
         (["--gpu", "h100"], "gpu", "service=eks, gpu=h100"),
         (["--service", "aks", "--gpu", "h100"], "gpu, service", "eks"),
     ):
-        status, out, errors = recipe(pyz, "--data", str(place), *asked)
+        status, out, errors = recipe(pyz, "--data", str(file), *query)
         assert status == 0
         assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == ", ".join(sorted(field.split(", "), key=["gpu", "service"].index))
         assert "warning: nothing specific to " in errors and "the nearest that is covered is" in errors and nearest in errors
-        status, again, errors = recipe(pyz, "--data", str(place), *asked, "--strict")
+        status, again, errors = recipe(pyz, "--data", str(file), *query, "--strict")
         assert (status, again) == (4, out)
         assert "--strict" in errors
-    assert recipe(pyz, "--data", str(place), "--gpu", "h100", "--service", "eks", "--strict")[0] == 0
+    assert recipe(pyz, "--data", str(file), "--gpu", "h100", "--service", "eks", "--strict")[0] == 0
 
 
 def test_the_table_fits(pyz: Path) -> None:
@@ -255,7 +255,7 @@ def test_constraints_that_contradict_name_both_layers(pyz: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["--gpu", "h1000"], ["--gpu", "'h1000'", "gb200", "did you mean 'h100'?"]),
         (["--os", "ubunto"], ["--os", "did you mean 'ubuntu'?"]),
@@ -269,11 +269,11 @@ def test_constraints_that_contradict_name_both_layers(pyz: Path, tmp_path: Path)
         (["--data", "/nonexistent"], ["/nonexistent"]),
     ],
 )
-def test_wrong_words(pyz: Path, words: list[str], said: list[str]) -> None:
+def test_wrong_words(pyz: Path, words: list[str], expected: list[str]) -> None:
     status, out, errors = recipe(pyz, *words)
     assert (status, out) == (2, "")
     assert errors.startswith("error: ")
-    for word in said:
+    for word in expected:
         assert word in errors
 
 
@@ -303,45 +303,45 @@ def bomb() -> str:
     ],
 )
 def test_what_is_no_snapshot(pyz: Path, tmp_path: Path, name: str, content: bytes) -> None:
-    place = tmp_path / "odd.yaml"
-    place.write_bytes(content)
+    file = tmp_path / "odd.yaml"
+    file.write_bytes(content)
     began = time.monotonic()
-    status, out, errors = recipe(pyz, "-f", str(place))
+    status, out, errors = recipe(pyz, "-f", str(file))
     assert (status, out) == (2, ""), name
     assert "odd.yaml" in errors and errors.startswith("error: ")
     assert time.monotonic() - began < 60
 
 
 def test_memory_is_bounded_whatever_the_input(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "large.yaml"
-    place.write_bytes(b"kind: Snapshot\n" + b"# padding\n" * 5_000_000)
-    script = f"ulimit -v 400000; exec {sys.executable} -I {pyz} recipe -f {place}"
+    file = tmp_path / "large.yaml"
+    file.write_bytes(b"kind: Snapshot\n" + b"# padding\n" * 5_000_000)
+    script = f"ulimit -v 400000; exec {sys.executable} -I {pyz} recipe -f {file}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=100, check=False)
     assert done.returncode == 2
     assert b"MemoryError" not in done.stderr
 
 
 def test_a_version_in_a_snapshot_that_does_not_parse_is_a_warning(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "node.yaml"
-    place.write_text(SNAPSHOT.replace("v1.33.5-eks-3025e55", "latest"))
-    status, out, errors = recipe(pyz, "-f", str(place))
+    file = tmp_path / "node.yaml"
+    file.write_text(SNAPSHOT.replace("v1.33.5-eks-3025e55", "latest"))
+    status, out, errors = recipe(pyz, "-f", str(file))
     assert status == 0
     assert "k8s" not in yaml.safe_load(out)["request"]
     assert "warning: " in errors and "latest" in errors and "k8s stays unset" in errors
 
 
-def test_a_node_whose_gpu_nobody_knows_is_not_covered(pyz: Path, tmp_path: Path) -> None:
-    place = tmp_path / "node.yaml"
-    place.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H20"))
-    status, out, errors = recipe(pyz, "-f", str(place), "--strict")
+def test_a_node_with_an_unknown_gpu_is_not_covered(pyz: Path, tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H20"))
+    status, out, errors = recipe(pyz, "-f", str(file), "--strict")
     assert status == 4
     assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == "gpu"
     assert "nothing specific to gpu 'NVIDIA H20' is known; the nearest that is covered is " in errors and "service=eks" in errors
-    status, out, errors = recipe(pyz, "-f", str(place), "--strict", "--gpu", "h200")
+    status, out, errors = recipe(pyz, "-f", str(file), "--strict", "--gpu", "h200")
     assert status == 0 and "H20'" not in errors
 
 
-def test_a_query_is_told_where_its_words_came_from(pyz: Path, tmp_path: Path) -> None:
+def test_a_wrong_word_is_reported_with_its_origin(pyz: Path, tmp_path: Path) -> None:
     assert "error: EIDOS_GPU: 'h1000' is none of" in recipe(pyz, env={"EIDOS_GPU": "h1000"})[2]
     (tmp_path / "eidos").mkdir()
     (tmp_path / "eidos" / "config.yaml").write_text("recipe: {k8s: 1.x}\n")
@@ -370,7 +370,7 @@ def test_a_fault_cannot_steer_a_terminal(pyz: Path, tmp_path: Path) -> None:
         assert "\x1b" not in out + errors and "a\\x1b[31m\\nb.yaml" in out
 
 
-def test_a_component_that_is_taken_out_and_needed_stays_and_that_is_said(pyz: Path, tmp_path: Path) -> None:
+def test_a_disabled_component_that_another_needs_stays_with_the_reason(pyz: Path, tmp_path: Path) -> None:
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "mine.yaml").write_text("key: {gpu: h100}\ncomponents: {cert-manager: {enabled: false}}\n")
     status, out, errors = recipe(pyz, "--data", str(tmp_path), "--gpu", "h100", "--explain", "-t", "table")

@@ -171,5 +171,5 @@ def test_wrapping_loses_nothing_but_spaces(text: str, room: int, lines: int) -> 
     pieces = wrap(text, room, lines)
     assert 1 <= len(pieces) <= lines
     assert all(display_width(piece) <= room for piece in pieces)
-    whole, shown = text.replace(" ", ""), "".join(pieces).replace(" ", "")
-    assert whole == shown or (len(pieces) == lines and whole.startswith(shown.removesuffix("…")))
+    original, shown = text.replace(" ", ""), "".join(pieces).replace(" ", "")
+    assert original == shown or (len(pieces) == lines and original.startswith(shown.removesuffix("…")))

@@ -84,7 +84,7 @@ def test_importing_it_imports_nothing() -> None:
     assert set(done.stdout.split()) <= {"__future__", "eidos"}
 
 
-def test_every_public_name_is_defined_where_type_checkers_are_told() -> None:
+def test_every_public_name_is_imported_for_type_checkers() -> None:
     tree = ast.parse((ROOT / "eidos" / "__init__.py").read_text())
     imports = {alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     del imports["annotations"]

@@ -94,9 +94,9 @@ def test_every_kind_of_end_is_in_the_document() -> None:
         "gpu": late,
     }
     shot = take(table, timeout_s=1.5)
-    found = outcomes(shot)
+    by_name = outcomes(shot)
     assert [outcome.name for outcome in shot.collectors] == list(table)
-    assert {name: outcome.outcome for name, outcome in found.items()} == {
+    assert {name: outcome.outcome for name, outcome in by_name.items()} == {
         "k8s": "skipped",
         "systemd": "failed",
         "os.grub": "ok",
@@ -105,14 +105,14 @@ def test_every_kind_of_end_is_in_the_document() -> None:
         "os.sysctl": "failed",
         "gpu": "partial",
     }
-    assert (found["k8s"].reason, found["k8s"].hint) == ("no such thing here", "never mind")
-    assert (found["systemd"].reason, found["systemd"].hint) == ("nothing there", "look elsewhere")
-    assert found["os.kmod"].unreadable == {"/proc/secret": "permission denied"}
-    assert found["os.kmod"].absent == {"gpu-0/fabric": "not supported"}
-    assert found["os.kmod"].withheld == 1
-    assert "signal 6" in (found["os.release"].reason or "")
-    assert "ZeroDivisionError" in (found["os.sysctl"].reason or "")
-    assert "deadline" in (found["gpu"].reason or "") and "--timeout" in (found["gpu"].hint or "")
+    assert (by_name["k8s"].reason, by_name["k8s"].hint) == ("no such thing here", "never mind")
+    assert (by_name["systemd"].reason, by_name["systemd"].hint) == ("nothing there", "look elsewhere")
+    assert by_name["os.kmod"].unreadable == {"/proc/secret": "permission denied"}
+    assert by_name["os.kmod"].absent == {"gpu-0/fabric": "not supported"}
+    assert by_name["os.kmod"].withheld == 1
+    assert "signal 6" in (by_name["os.release"].reason or "")
+    assert "ZeroDivisionError" in (by_name["os.sysctl"].reason or "")
+    assert "deadline" in (by_name["gpu"].reason or "") and "--timeout" in (by_name["gpu"].hint or "")
     assert [measurement.type for measurement in shot.measurements] == ["K8s", "SystemD", "OS", "GPU"]
     assert [s.name for s in shot.measurements[2].subtypes] == ["fine", "partly", "crashing"]
     assert [s.name for s in shot.measurements[3].subtypes] == ["late"]
@@ -153,7 +153,7 @@ def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypat
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
 
 
-def test_at_most_five_run_at_a_time(tmp_path: Path) -> None:
+def test_five_run_at_a_time(tmp_path: Path) -> None:
     def counted(sources: Sources) -> Iterator[Part]:
         mark = tmp_path / str(os.getpid())
         mark.touch()
@@ -164,9 +164,9 @@ def test_at_most_five_run_at_a_time(tmp_path: Path) -> None:
         yield Subtype(f"run-{os.getpid()}", {"running": running})
 
     shot = take(dict.fromkeys(ALL, counted))
-    seen = [int(subtype.data["running"]) for m in shot.measurements for subtype in m.subtypes]
-    assert len(seen) == len(ALL)
-    assert max(seen) <= 5
+    counts = [int(subtype.data["running"]) for m in shot.measurements for subtype in m.subtypes]
+    assert len(counts) == len(ALL)
+    assert max(counts) <= 5
 
 
 def test_fail_fast_raises_the_first_failure_and_stops_the_rest() -> None:
@@ -191,7 +191,7 @@ def test_subtypes_of_one_name_are_laid_together() -> None:
     assert measurement.subtypes == (Subtype("smi", {"driver": "1", "count": 8}, {"driver": "why", "count": "because"}),)
 
 
-def test_volatile_readings_only_when_asked_for() -> None:
+def test_volatile_readings_only_on_request() -> None:
     def both(sources: Sources) -> Iterator[Part]:
         yield Subtype("gpu-0", {"uuid": "GPU-1"})
         yield Subtype("gpu-0.volatile", {"temperature": 40})
