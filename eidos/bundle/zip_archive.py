@@ -8,7 +8,7 @@ run.
 from __future__ import annotations
 
 import zlib
-from struct import pack as fields
+from struct import pack
 
 from eidos.bundle.tar_archive import ROOT
 from eidos.errors import InvalidData
@@ -47,14 +47,14 @@ def pack_zip(files: Mapping[str, bytes]) -> bytes:
         method, body = _body(data)
         if len(name) > 0xFFFF or max(len(data), offset + len(body)) > 0x7FFFFFFF:
             raise InvalidData(f"{path[:100]!r}: too large for a zip file")
-        common = fields("<HHHHHIIIHH", _NEEDED, _UTF8, method, _TIME, _DATE, zlib.crc32(data), len(body), len(data), len(name), 0)
+        common = pack("<HHHHHIIIHH", _NEEDED, _UTF8, method, _TIME, _DATE, zlib.crc32(data), len(body), len(data), len(name), 0)
         mode, dos = (_FOLDER | 0o755, _DOS_FOLDER) if content is None else (_FILE | file_mode(path), 0)
-        index.append(b"PK\1\2" + fields("<H", _MADE) + common + fields("<HHHII", 0, 0, 0, mode << 16 | dos, offset) + name)
+        index.append(b"PK\1\2" + pack("<H", _MADE) + common + pack("<HHHII", 0, 0, 0, mode << 16 | dos, offset) + name)
         entry = b"PK\3\4" + common + name + body
         parts.append(entry)
         offset += len(entry)
     directory = b"".join(index)
-    last = b"PK\5\6" + fields("<HHHHIIH", 0, 0, len(index), len(index), len(directory), offset, 0)
+    last = b"PK\5\6" + pack("<HHHHIIH", 0, 0, len(index), len(index), len(directory), offset, 0)
     return b"".join((*parts, directory, last))
 
 
