@@ -74,6 +74,24 @@ def test_what_is_wrong_is_an_error_however_it_is_cut(name: str) -> None:
         assert parse(*parts) == ([], status)
 
 
+@pytest.mark.parametrize(
+    ("beginning", "status"),
+    [
+        (b"\x16\x03", 400),
+        (b"\r:", 400),
+        (b"GET / HTTP/1.1\nX", 400),
+        (b"GET /" + b"a" * (8192 - 5), 0),
+        (b"GET /" + b"a" * (8193 - 5), 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * (65536 - 5), 0),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * (65537 - 5), 431),
+    ],
+)
+def test_a_head_that_cannot_become_valid_is_an_error_before_its_end(beginning: bytes, status: int) -> None:
+    assert parse(beginning) == ([], status)
+    assert parse(*(beginning[at : at + 1000] for at in range(0, len(beginning), 1000))) == ([], status)
+    assert parse(beginning[:1], beginning[1:]) == ([], status)
+
+
 @given(st.integers(0, 1 << 32))
 def test_any_bytes_give_the_same_requests_however_they_are_cut(seed: int) -> None:
     chance = random.Random(seed)
@@ -112,6 +130,19 @@ def test_phases_follow_the_bytes() -> None:
     assert (parser.phase, parser.has_data) == (IDLE, False)
 
 
+def test_bytes_may_be_received_before_those_in_front_of_them_are_looked_at() -> None:
+    parser = RequestParser(HeadCache(), LIMIT)
+    targets = []
+    for count in (3, 2):
+        parser.receive(b"".join(request(f"GET /{number} HTTP/1.1") for number in range(count)))
+        message = parser.next_request()
+        assert message is not None
+        targets.append(message[0].target)
+    while (message := parser.next_request()) is not None:
+        targets.append(message[0].target)
+    assert targets == ["/0", "/1", "/2", "/0", "/1"]
+
+
 def test_a_request_with_a_body_is_known_when_the_body_is_refused() -> None:
     for fields, body in ((("Content-Length: 11",), b""), ((CHUNKED,), b"b\r\n")):
         parser = RequestParser(HeadCache(), 10)
@@ -126,7 +157,9 @@ def test_a_request_with_a_body_is_known_when_the_body_is_refused() -> None:
 
 def test_a_client_that_waits_for_100_continue_is_known_until_it_sends() -> None:
     head = request("POST /echo HTTP/1.1", "Expect: 100-Continue", "Content-Length: 4")
-    for data, awaits in ((head, True), (head + b"W", False), (request("GET / HTTP/1.1", "Expect: 100-continue"), False)):
+    steady = request("POST /echo HTTP/1.1", "Content-Length: 4")
+    without_body = request("GET / HTTP/1.1", "Expect: 100-continue")
+    for data, awaits in ((head, True), (head + b"W", False), (steady, False), (steady + b"W", False), (without_body, False)):
         parser = RequestParser(HeadCache(), LIMIT)
         parser.receive(data)
         parser.next_request()

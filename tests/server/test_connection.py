@@ -15,27 +15,16 @@ from eidos.model.record import replace
 from eidos.server.instrumentation import Instrumentation
 from eidos.server.request_context import RequestContext
 from eidos.server.server_settings import Settings
-from eidos.server.transport.connection import (
-    BODIES_LIMIT,
-    CLOSED,
-    HALF_CLOSED_S,
-    LINGER,
-    LINGER_BYTES,
-    LINGER_S,
-    SEND,
-    SMALL_BODY,
-    TURN_BYTES,
-    TURN_REQUESTS,
-    WORK,
-    YIELD,
-    Connection,
-)
+from eidos.server.transport.connection import CLOSED, LINGER, SEND, WORK, YIELD, Connection
 from eidos.server.transport.peer import RequestIds
 from eidos.server.transport.request_workers import RequestJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.server.request_context import Application
+
+#: What one turn of a connection answers and sends; what is read at once; what all incomplete bodies may hold, and what is a small one.
+TURN_REQUESTS, TURN_BYTES, READ_BYTES, BODIES_LIMIT, SMALL_BODY = 32, 256 << 10, 64 << 10, 64 << 20, 64 << 10
 
 GET = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -59,6 +48,7 @@ class Socket:
         return 7
 
     def recv(self, size: int) -> bytes:
+        assert size == READ_BYTES
         data, self.received = self.received[:size], self.received[size:]
         if not data:
             raise BlockingIOError
@@ -306,7 +296,7 @@ def test_a_client_that_closes_its_end_still_gets_a_response_that_comes_soon(loop
     for is_late in (False, True):
         loop.receive(SLOW)
         loop.connection.on_event(select.EPOLLRDHUP, loop.now)
-        assert (loop.connection.state, loop.left, loop.events) == (WORK, HALF_CLOSED_S, 0)
+        assert (loop.connection.state, loop.left, loop.events) == (WORK, 1, 0)
         if is_late:
             assert loop.expire() == CLOSED
         else:
@@ -325,7 +315,7 @@ def test_a_connection_is_closed_at_once_only_if_the_client_has_nothing_more_to_s
     for leaving, data in ((False, LAST + GET), (True, GET), (False, b"nonsense\n")):
         loop = Loop()
         loop.is_leaving = leaving
-        assert (loop.receive(data), loop.left, loop.socket.is_shut) == (LINGER, LINGER_S, True)
+        assert (loop.receive(data), loop.left, loop.socket.is_shut) == (LINGER, 2, True)
         assert b"Connection: close\r\n" in loop.socket.sent
         assert loop.receive(b"x") == LINGER
         assert loop.expire() == CLOSED
@@ -334,7 +324,7 @@ def test_a_connection_is_closed_at_once_only_if_the_client_has_nothing_more_to_s
 
 def test_what_comes_after_the_last_response_is_bounded(loop: Loop) -> None:
     loop.receive(b"nonsense\n")
-    assert loop.receive(b"x" * LINGER_BYTES) == LINGER
+    assert loop.receive(b"x" * (16 << 20)) == LINGER
     assert loop.receive(b"x") == CLOSED
 
 
