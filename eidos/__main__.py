@@ -9,7 +9,7 @@ import os
 
 try:
     from eidos.cli import program
-except KeyboardInterrupt:  # program() sees to it from here on
+except KeyboardInterrupt:  # program() handles it from here on
     os._exit(130)
 
 program()

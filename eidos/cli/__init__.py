@@ -108,7 +108,7 @@ def program() -> NoReturn:
     """Run the command line as the process: signals, unforeseen failures, and a prompt exit.
 
     It leaves with ``os._exit``, so nothing that was abandoned (a thread in a system call) can delay the exit. A signal travels
-    as an exception to here, so the ``finally`` of whoever is writing a file removes what is half written.
+    as an exception to here, so the ``finally`` around a file that is half written removes it.
     """
     sys.excepthook = _exit_on_exception
     sys.unraisablehook = _exit_on_lost_interrupt

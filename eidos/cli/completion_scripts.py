@@ -1,6 +1,6 @@
 """Completion scripts for bash, zsh and fish, written from the tables of verbs and options.
 
-Knows how each shell is told what may stand where; must not know any particular verb. The scripts hold all they complete, so a
+Knows the completion language of each shell; must not know any particular verb. The scripts hold all that they complete, so a
 shell never starts eidos to complete it.
 """
 

@@ -1,7 +1,7 @@
 """A snapshot as a table, for people.
 
 Knows what people look for in a snapshot and in which order; must not know where the text goes. Each subtype is a block of keys
-and values. The outcomes of the collectors come last, where somebody without a pager sees them.
+and values. The outcomes of the collectors come last, where they are visible without a pager.
 """
 
 from __future__ import annotations
