@@ -12,11 +12,14 @@ import os
 import sys
 import time
 
-from eidos.errors import InvalidInput, NotFound, Unavailable
+from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable
 from eidos.files.atomic_write import Unwritable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from eidos.cli.options import Values
     from eidos.kube.stored_object import Place
     from eidos.model.recipe import Recipe
@@ -67,6 +70,19 @@ def check_writable(location: str, values: Values | None = None) -> None:
             if os.statvfs(path).f_flag & os.ST_RDONLY:
                 raise Unwritable(location, "read-only file system", "write to another file system, or to standard output with -")
             raise Unwritable(location, "permission denied", "choose a place that you may write to, or run as a user who may")
+
+
+def access_path(flag: str, path: str, work: Callable[[], Any], deadline: float) -> Any:
+    """Access a path in a child process, which can be abandoned: on a file server that is gone a system call never returns.
+
+    Raises Timeout at ``deadline`` (on ``time.monotonic``), and what ``work`` raises.
+    """
+    from eidos.process.child import run_in_child
+
+    try:
+        return run_in_child(work, deadline)
+    except Timeout as late:
+        raise Timeout(f"{flag}: no answer from the file system at {path!r}", "is it on a file server that is gone?") from late
 
 
 def write_document(

@@ -123,7 +123,7 @@ class RecordedRun(RunTelemetry):
 
         path = self._path
         if path is not None:
-            self._in_child(lambda: document_locations.check_writable(path))
+            _access_metrics_file(path, lambda: document_locations.check_writable(path))
         self._root = self._tracer.start_span(f"eidos {self.verb}", spans.INTERNAL, parent=context_from_environment(os.environ))
         began, status = time.perf_counter(), 1
         try:
@@ -235,7 +235,7 @@ class RecordedRun(RunTelemetry):
         from eidos.files import atomic_write
 
         data = self._metrics_text(status, duration_s).encode()
-        self._in_child(lambda: atomic_write.write_file(path, data, 0o644))
+        _access_metrics_file(path, lambda: atomic_write.write_file(path, data, 0o644))
 
     def _metrics_text(self, status: int, duration_s: float) -> str:
         from eidos.files import resources
@@ -258,18 +258,15 @@ class RecordedRun(RunTelemetry):
             record()
         return metrics.render_text()
 
-    def _in_child(self, work: Callable[[], None]) -> None:
-        """Access the file in a child process: it may be on a file server that is gone."""
-        from eidos.process.child import run_in_child
 
-        try:
-            run_in_child(work, time.monotonic() + TIMEOUT_S)
-        except Timeout as late:
-            message = f"--metrics-file: no answer from the file system at {self._path!r}"
-            raise Timeout(message, "is it on a file server that is gone?") from late
-        except EidosError as fault:
-            fault.message = f"--metrics-file: {fault.message}"
-            raise
+def _access_metrics_file(path: str, work: Callable[[], None]) -> None:
+    try:
+        document_locations.access_path("--metrics-file", path, work, time.monotonic() + TIMEOUT_S)
+    except Timeout:
+        raise
+    except EidosError as fault:
+        fault.message = f"--metrics-file: {fault.message}"
+        raise
 
 
 def _declare_refused(metrics: MetricRegistry) -> Callable[[], None]:

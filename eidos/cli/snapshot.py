@@ -244,32 +244,16 @@ def _list(values: Values, selected: Sequence[str]) -> int:
 
 
 def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> None:
-    """Access the output; a file in a child process, because it may be on a file server that is gone.
-
-    The reader of standard output may take its time, and requests to a cluster have a deadline of their own.
-    """
+    """Access the output; the reader of standard output may take its time, and requests to a cluster have a deadline of their own."""
     if location == document_locations.STDOUT or document_locations.is_in_cluster(location) or location.startswith(("/dev/", "/proc/")):
         work()
-        return
-    from eidos.process.child import run_in_child
-
-    try:
-        run_in_child(work, deadline)
-    except Timeout as late:
-        raise Timeout(f"--output: no answer from the file system at {location!r}", "is it on a file server that is gone?") from late
+    else:
+        document_locations.access_path("--output", location, work, deadline)
 
 
 def _check_root(root: str, deadline: float) -> None:
-    """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything.
-
-    A child process looks: the folder may be on a file server that is gone, where a system call never returns.
-    """
-    from eidos.process.child import run_in_child
-
-    try:
-        reason = run_in_child(lambda: _unreadable_reason(root), deadline)
-    except Timeout as late:
-        raise Timeout(f"--root: no answer from the file system at {root!r}", "is it on a file server that is gone?") from late
+    """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything."""
+    reason = document_locations.access_path("--root", root, lambda: _unreadable_reason(root), deadline)
     if reason:
         raise Unavailable(f"--root: cannot look into {root!r}: {reason}", "run as a user who may")
     if reason is None:
