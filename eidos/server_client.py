@@ -18,7 +18,7 @@ import time
 from eidos import __version__, log
 from eidos.errors import InvalidData, InvalidInput, NotFound, RateLimited, Timeout, Unavailable
 from eidos.http_wire import client
-from eidos.http_wire.retry import Circuit, Failed, Pace, call, retry_after
+from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, Pacer, call_with_retry, parse_retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class ServerClient:
         self.origin = parsed.origin
         self._url = parsed.origin + parsed.target.rstrip("/") + "/v1/recipe"
         self._clock, self._sleep, self._chance, self._wall = clock, sleep, chance, wall
-        self._circuit = Circuit(parsed.origin, clock)
-        self._pace = Pace(clock)
+        self._circuit = CircuitBreaker(parsed.origin, clock)
+        self._pace = Pacer(clock)
 
     def recipe(
         self,
@@ -81,15 +81,15 @@ class ServerClient:
         if snapshot is not None:
             sent["Content-Type"] = "application/json" if snapshot.lstrip()[:1] == b"{" else "application/yaml"
         log.debug(f"asking {self.origin}", request_id=request_id)
-        return call(
+        return call_with_retry(
             lambda: self._attempt(url, sent, snapshot, deadline),
             clock=self._clock,
             sleep=self._sleep,
             random=self._chance,
             deadline=deadline,
             circuit=self._circuit,
-            pace=self._pace,
-            say=log.warn,
+            pacer=self._pace,
+            report=log.warn,
         )
 
     def _attempt(self, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float) -> dict[str, Any]:
@@ -97,11 +97,11 @@ class ServerClient:
         until = time.monotonic() + (deadline - self._clock())
         method = "GET" if body is None else "POST"
         try:
-            response = client.request(method, url, deadline=until, headers=headers, body=body, limit=MAX_BODY_BYTES)
-        except client.Unanswered as fault:
-            raise Failed(fault, again=fault.passing) from fault
+            response = client.send_request(method, url, deadline=until, headers=headers, body=body, limit=MAX_BODY_BYTES)
+        except client.RequestError as fault:
+            raise AttemptFailed(fault, is_retryable=fault.is_transient) from fault
         except Timeout as fault:
-            raise Failed(fault) from fault
+            raise AttemptFailed(fault) from fault
         if response.status == 200:
             return self._parse_recipe(response.body)
         raise self._error_for(response)
@@ -115,24 +115,26 @@ class ServerClient:
             tree = formats.from_text(body, self.origin)
             Recipe.from_tree(tree, self.origin)
         except InvalidData as fault:
-            unusable = client.Unanswered(f"what it answers is no recipe: {fault.message}", _ADDRESS_HINT, passing=False)
-            raise Failed(unusable, again=False) from fault
+            unusable = client.RequestError(f"what it answers is no recipe: {fault.message}", _ADDRESS_HINT, is_transient=False)
+            raise AttemptFailed(unusable, is_retryable=False) from fault
         assert isinstance(tree, dict)
         return tree
 
-    def _error_for(self, response: client.Answer) -> Exception:
+    def _error_for(self, response: client.ClientResponse) -> Exception:
         """The exception for a response whose status is not 200."""
         status, (text, hint) = response.status, _parse_error(response.body)
         message = f"{self.origin} answers {status}" + (f": {text}" if text else "")
-        after_s = retry_after(response.headers.get("retry-after"), self._wall())
+        after_s = parse_retry_after(response.headers.get("retry-after"), self._wall())
         if status == 429:
             delay = f" It asks to wait {after_s:g} s." if after_s is not None else ""
-            return Failed(RateLimited(message, f"there are too many requests.{delay}"), after_s, limited=True)
+            return AttemptFailed(RateLimited(message, f"there are too many requests.{delay}"), after_s, is_rate_limited=True)
         if status >= 500 or status == 408:  # 408: the request did not arrive in time, which is no mistake of the caller
             retryable = status in (408, 500, 502, 503, 504)
-            return Failed(Unavailable(message, hint or "see whether the service is well"), after_s, again=retryable)
+            return AttemptFailed(Unavailable(message, hint or "see whether the service is well"), after_s, is_retryable=retryable)
         if status < 300:
-            return Failed(client.Unanswered(f"{message}, which is no recipe", _ADDRESS_HINT, passing=False), again=False)
+            return AttemptFailed(
+                client.RequestError(f"{message}, which is no recipe", _ADDRESS_HINT, is_transient=False), is_retryable=False
+            )
         if status in (404, 405):
             return NotFound(message, _ADDRESS_HINT)
         if status in (401, 403, 407):

@@ -13,8 +13,8 @@ from eidos.errors import NotApplicable, NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.cli.options import Values
-    from eidos.kube.api_client import Client
-    from eidos.kube.cluster_config import Cluster
+    from eidos.kube.api_client import KubeClient
+    from eidos.kube.cluster import Cluster
 
 #: How the help of ``--output`` and ``--file`` ends where a document may also lie in a cluster.
 OR_IN_CLUSTER = ", cm://NAMESPACE/NAME a ConfigMap, secret://NAMESPACE/NAME a Secret"
@@ -29,15 +29,15 @@ CLUSTER = (
 
 def load_cluster(values: Values) -> Cluster:
     """The selected cluster; raises an EidosError, NotFound when none is configured."""
-    from eidos.kube.cluster_config import load
+    from eidos.kube.cluster_config import load_cluster
 
     try:
-        return load(os.environ, kubeconfig=values["kubeconfig"], context=values["kube-context"], namespace=values["kube-namespace"])
+        return load_cluster(os.environ, kubeconfig=values["kubeconfig"], context=values["kube-context"], namespace=values["kube-namespace"])
     except NotApplicable as fault:
         raise NotFound(fault.reason, fault.hint) from fault
 
 
-def connect(values: Values, deadline: float) -> Client:
+def connect(values: Values, deadline: float) -> KubeClient:
     """A client of the selected cluster, whose every request ends at ``deadline`` (on ``time.monotonic``)."""
     cluster = load_cluster(values)
     from eidos.kube import api_client

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
-    from eidos.kube.stored_object import Place
+    from eidos.kube.stored_object import ObjectReference
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
 
@@ -103,7 +103,7 @@ def write_document(
         fmt = choose_format(selection["format"], location)
         client = cluster_options.connect(selection, deadline or time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
         try:
-            document_store.write(client, target, text.encode(), form="txt" if fmt == "table" else fmt, component=component)
+            document_store.write_document(client, target, text.encode(), form="txt" if fmt == "table" else fmt, component=component)
         finally:
             client.close()
     elif location == STDOUT:
@@ -112,11 +112,11 @@ def write_document(
         atomic_write.write_file(location, text.encode())
 
 
-def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, Place]:
+def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, ObjectReference]:
     """The options that select a cluster, and the object in it; InvalidInput for an invalid name, and for a verb without such options."""
     from eidos.kube import stored_object
 
-    target = stored_object.parse(location)
+    target = stored_object.parse_reference(location)
     if values is None or "kubeconfig" not in values:
         raise InvalidInput(f"{location!r} names a {target.kind}, and this {instead}", f"kubectl get or kubectl apply moves a {target.kind}")
     return values, target
@@ -150,7 +150,7 @@ def _read_from_cluster(location: str, limit: int, values: Values | None) -> byte
     selection, target = _cluster_object(location, values, "reads files and standard input")
     client = cluster_options.connect(selection, time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
     try:
-        return document_store.read(client, target, limit)
+        return document_store.read_document(client, target, limit)
     finally:
         client.close()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eidos.cli.options import Option, Values
     from eidos.fleet.results import NodeAnswer
     from eidos.fleet.summary import NoAnswer
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.manifest import AgentOptions
     from eidos.model.snapshot import Snapshot
 
@@ -59,7 +59,7 @@ class ClusterJobs:
         selector = values["selector"]
         client = self.connect(time.monotonic() + CLUSTER_TIMEOUT_S)
         try:
-            for node in client.items("/api/v1/nodes", labels=None if selector == ALL else selector):
+            for node in client.list_objects("/api/v1/nodes", label_selector=None if selector == ALL else selector):
                 name = node["metadata"]["name"]
                 self.nodes.append(name)
                 no_answer = _unready(node) or _too_long_name(name)
@@ -78,7 +78,7 @@ class ClusterJobs:
 
         self.nodes.sort(key=natural_key)
 
-    def connect(self, deadline: float) -> Client:
+    def connect(self, deadline: float) -> KubeClient:
         """A client whose requests end at ``deadline``."""
         from eidos.kube import api_client
 
@@ -153,10 +153,10 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
 def _too_long_name(name: str) -> NoAnswer | None:
     """Why a node can have no document: its name is too long for that of an object."""
     from eidos.fleet.summary import NoAnswer
-    from eidos.kube import document_store
+    from eidos.kube.stored_object import parse_reference
 
     try:
-        document_store.parse(f"cm://x/eidos-{'0' * 8}-{name}")
+        parse_reference(f"cm://x/eidos-{'0' * 8}-{name}")
     except InvalidInput:
         return NoAnswer(f"no ConfigMap can be named after it: its name has {len(name)} characters", "ask it with --hosts")
     return None

@@ -214,7 +214,7 @@ def _list_in_cluster(values: Values, selector: dict[str, str], label: str) -> tu
     except NotFound as absent:
         raise InvalidInput(f"--per: the cluster says which nodes there are, and {absent.message}", hint) from absent
     try:
-        metadata = [node["metadata"] for node in client.items("/api/v1/nodes", labels=query or None)]
+        metadata = [node["metadata"] for node in client.list_objects("/api/v1/nodes", label_selector=query or None)]
     finally:
         client.close()
     if label:

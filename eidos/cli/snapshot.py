@@ -211,13 +211,13 @@ def _without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
     if not names:
         return {}
     from eidos.cli.user_config import is_on_network_filesystem
-    from eidos.kube.cluster_config import hold, nothing
+    from eidos.kube.cluster_config import missing_cluster_reason, read_pipes
 
-    hold(os.environ, values["kubeconfig"])
+    read_pipes(os.environ, values["kubeconfig"])
     if values["kubeconfig"] or values["kube-context"]:
         return {}
 
-    reason = nothing(os.environ, lambda path: is_on_network_filesystem(path) or os.path.lexists(path))
+    reason = missing_cluster_reason(os.environ, lambda path: is_on_network_filesystem(path) or os.path.lexists(path))
     return dict.fromkeys(names, reason) if reason else {}
 
 

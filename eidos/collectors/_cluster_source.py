@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.errors import EidosError
-    from eidos.kube.api_client import Client
-    from eidos.kube.fallback_cache import Kept
+    from eidos.kube.api_client import KubeClient
+    from eidos.kube.fallback_cache import FallbackCache
     from eidos.model.measurement import Part
 
 #: Seconds before the deadline at which a request is given up, to leave time to report it; a fifth of the time when that is less.
 MARGIN_S = 0.5
 
 
-def collect_from_cluster(sources: Sources, name: str, read: Callable[[Client], Iterable[Part]], subject: str = "") -> Iterator[Part]:
+def collect_from_cluster(sources: Sources, name: str, read: Callable[[KubeClient], Iterable[Part]], subject: str = "") -> Iterator[Part]:
     """The parts that ``read`` yields of the selected cluster; ``name`` is the collector's, ``subject`` what else its parts depend on.
 
     A complete result is cached for when the cluster does not answer. Raises NotApplicable for a captured tree and where no cluster is
@@ -34,17 +34,17 @@ def collect_from_cluster(sources: Sources, name: str, read: Callable[[Client], I
     """
     if not sources.host.is_running_system:
         raise NotApplicable("a captured tree: its cluster is not asked")
-    from eidos.kube.cluster_config import load
+    from eidos.kube.cluster_config import load_cluster
 
     choice = sources.cluster
     try:
-        cluster = load(sources.environ, kubeconfig=choice.kubeconfig, context=choice.context, namespace=choice.namespace)
+        cluster = load_cluster(sources.environ, kubeconfig=choice.kubeconfig, context=choice.context, namespace=choice.namespace)
     except NotApplicable as why:  # without its hint: most hosts have no cluster, and that is nothing to warn of
         raise NotApplicable(why.reason) from why
     from eidos.kube.api_client import connect
-    from eidos.kube.fallback_cache import Kept
+    from eidos.kube.fallback_cache import FallbackCache
 
-    cache = Kept(sources.environ, cluster, f"{name}/{subject}")
+    cache = FallbackCache(sources.environ, cluster, f"{name}/{subject}")
     now = time.monotonic()
     deadline = max(sources.deadline - MARGIN_S, now + (sources.deadline - now) * 0.8)
     parts: list[Part] = []
@@ -62,13 +62,13 @@ def collect_from_cluster(sources: Sources, name: str, read: Callable[[Client], I
         yield from _stale_parts(cache, choice.stale_limit_s, fault)
         return
     if not any(isinstance(part, Gap) and part.kind == UNREADABLE for part in parts):
-        cache.keep(parts)
+        cache.store(parts)
 
 
-def _stale_parts(cache: Kept, limit_s: float, fault: EidosError) -> Iterator[Part]:
+def _stale_parts(cache: FallbackCache, limit_s: float, fault: EidosError) -> Iterator[Part]:
     """The cached parts, then Outdated; raises ``fault``, with the reason added, when the cache has none to use."""
     try:
-        age, parts = cache.last(limit_s)
+        age, parts = cache.load(limit_s)
     except NotFound as why:
         fault.message += f"; {why.message}"
         raise fault from why
@@ -82,8 +82,8 @@ def is_unreachable(fault: EidosError) -> bool:
     return not isinstance(fault, KubeError) or fault.may_pass
 
 
-def for_each_object(client: Client, path: str, add: Callable[[dict[str, Any]], object]) -> None:
+def for_each_object(client: KubeClient, path: str, add: Callable[[dict[str, Any]], object]) -> None:
     """Call ``add`` with each object of a list, page by page, so that no more than two pages are in memory."""
-    for page in client.pages(path):
+    for page in client.list_pages(path):
         for item in page:
             add(item)

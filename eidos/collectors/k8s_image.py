@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
 #: List of containers in a pod's spec → the list of their statuses (Kubernetes API, PodSpec and PodStatus).
@@ -125,7 +125,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     return collect_from_cluster(sources, "k8s.image", _read)
 
 
-def _read(client: Client) -> Iterator[Part]:
+def _read(client: KubeClient) -> Iterator[Part]:
     images = Images()
     for_each_object(client, "/api/v1/pods", images.add)
     yield Subtype("image", *images.readings())

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
 #: Key → field of ``status.nodeInfo`` (Kubernetes API, NodeSystemInfo).
@@ -122,8 +122,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     # A pod has its own name in HOSTNAME, unless it has the host's network.
     names = dict.fromkeys([configured] if configured else filter(None, [environ.get("HOSTNAME"), find_node_name(sources.host, environ)]))
 
-    def read(client: Client) -> Iterator[Part]:
-        from eidos.kube.cluster_config import IN_CLUSTER
+    def read(client: KubeClient) -> Iterator[Part]:
+        from eidos.kube.cluster import IN_CLUSTER
 
         for name in names:
             try:

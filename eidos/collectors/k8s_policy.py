@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
 
@@ -134,12 +134,12 @@ def collect(sources: Sources) -> Iterator[Part]:
     return collect_from_cluster(sources, "k8s.policy", _read)
 
 
-def _read(client: Client) -> Iterator[Part]:
+def _read(client: KubeClient) -> Iterator[Part]:
     faults: list[EidosError] = []
     absent = 0
     for kind in KINDS:
         try:
-            objects = [_strip_object(each) for each in client.items(f"/apis/{kind.group}/{kind.version}/{kind.plural}")]
+            objects = [_strip_object(each) for each in client.list_objects(f"/apis/{kind.group}/{kind.version}/{kind.plural}")]
         except (NotFound, KubeError, Timeout) as fault:
             if isinstance(fault, NotFound) or not _is_served(client, kind, fault):
                 absent += 1
@@ -157,7 +157,7 @@ def _read(client: Client) -> Iterator[Part]:
         _check_api(client)
 
 
-def _check_api(client: Client) -> None:
+def _check_api(client: KubeClient) -> None:
     """Raise NotFound unless the server has ``/version``, as every API server does, if only to forbid it."""
     try:
         client.get("/version")
@@ -175,7 +175,7 @@ def _strip_object(each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_served(client: Client, kind: PolicyKind, fault: EidosError) -> bool:
+def _is_served(client: KubeClient, kind: PolicyKind, fault: EidosError) -> bool:
     """Whether a kind that could not be listed is installed; True when that cannot be determined.
 
     Authorization comes before the lookup of the kind, so a user without the right gets 403 for one that is not installed, too. Discovery,

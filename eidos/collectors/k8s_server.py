@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
 #: Key → field of the response.
@@ -37,7 +37,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     return collect_from_cluster(sources, "k8s.server", _read)
 
 
-def _read(client: Client) -> Iterator[Part]:
+def _read(client: KubeClient) -> Iterator[Part]:
     data = version_readings(client.get("/version"))
     if "version" not in data:
         raise KubeError(f"{client.cluster.server}/version: the answer has no gitVersion", "is that the API server of a Kubernetes cluster?")

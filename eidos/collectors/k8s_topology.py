@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.collectors import Sources
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
 #: Characters of all readings together: a quarter of what a ConfigMap holds.
@@ -97,7 +97,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     return collect_from_cluster(sources, "k8s.topology", _read)
 
 
-def _read(client: Client) -> Iterator[Part]:
+def _read(client: KubeClient) -> Iterator[Part]:
     topology = Topology()
     for_each_object(client, "/api/v1/nodes", topology.add)
     yield Subtype("topology", topology.readings())

@@ -17,7 +17,8 @@ from eidos.fleet import pod_status
 from eidos.fleet.results import parse_snapshot
 from eidos.fleet.summary import NoAnswer
 from eidos.kube import document_store
-from eidos.kube.responses import Missing
+from eidos.kube.responses import ObjectNotFound
+from eidos.kube.stored_object import parse_reference
 from eidos.model.record import Record
 from eidos.process.signals import DeferredSignals
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from eidos.fleet.pod_status import Tree
     from eidos.fleet.results import NodeAnswer
-    from eidos.kube.api_client import Client
-    from eidos.kube.document_store import Place
+    from eidos.kube.api_client import KubeClient
+    from eidos.kube.stored_object import ObjectReference
 
 #: Seconds that a Pod may be unable to start, that one watch lasts, and that a request with all its attempts, and cleaning up, may take.
 STUCK_LIMIT_S, WATCH_S, REQUEST_S, CLEANUP_S = 20.0, 5.0, 30.0, 30.0
@@ -97,7 +98,7 @@ def path_of(tree: Tree) -> tuple[str, str]:
 
 
 def collect_with_jobs(
-    plan: FleetPlan, connect: Callable[[float], Client], *, parallel: int, timeout: float, keep: bool = False
+    plan: FleetPlan, connect: Callable[[float], KubeClient], *, parallel: int, timeout: float, keep: bool = False
 ) -> Generator[tuple[str, NodeAnswer], None, None]:
     """Run the plan and yield the answer of each node as it arrives; however this ends, all objects are removed, unless ``keep``.
 
@@ -120,7 +121,7 @@ def collect_with_jobs(
 
 
 class _Run:
-    def __init__(self, plan: FleetPlan, client: Client, timeout: float) -> None:
+    def __init__(self, plan: FleetPlan, client: KubeClient, timeout: float) -> None:
         self.plan, self.client, self.timeout = plan, client, timeout
         self.created: list[str] = []
         self.running: dict[str, _Job] = {}
@@ -135,7 +136,7 @@ class _Run:
             self._renew_deadline()
             try:
                 self.client.apply(path, tree)
-            except Missing as missing:
+            except ObjectNotFound as missing:
                 if missing.kind != "namespaces":
                     raise
                 hint = f"kubectl create namespace {missing.name}, or --create-namespace, with the label that Pods with host mounts need"
@@ -209,7 +210,7 @@ class _Run:
         due = min(job.deadline if job.pod else job.since + STUCK_LIMIT_S for job in self.running.values())
         until = min(time.monotonic() + WATCH_S, max(due, time.monotonic() + 0.1))
         try:
-            for kind, pod in self.client.watch(path, version=version, labels=labels, deadline=until):
+            for kind, pod in self.client.watch(path, resource_version=version, label_selector=labels, deadline=until):
                 version = (pod.get("metadata") or {}).get("resourceVersion") or version
                 if kind == "BOOKMARK":
                     continue
@@ -248,7 +249,7 @@ class _Run:
         self._renew_deadline()
         if job.state in (pod_status.DONE, pod_status.FAILED):
             try:
-                return parse_snapshot(document_store.read(self.client, self._location(job)))
+                return parse_snapshot(document_store.read_document(self.client, self._location(job)))
             except NotFound:
                 return job.no_answer
             except EidosError as fault:
@@ -288,15 +289,15 @@ class _Run:
             self.client.delete(job.path)
             job.is_removed = True
             if job.state in (pod_status.DONE, pod_status.FAILED):  # any other may still write its document
-                document_store.remove(self.client, self._location(job))
+                document_store.remove_document(self.client, self._location(job))
                 del self.unremoved[job.node]
         except EidosError as fault:  # once more at the end
             log.debug(f"{job.path}: {fault.message}")
 
-    def _location(self, job: _Job) -> Place:
-        return document_store.parse(self.plan.location(job.node))
+    def _location(self, job: _Job) -> ObjectReference:
+        return parse_reference(self.plan.location(job.node))
 
-    def clean_up(self, connect: Callable[[float], Client]) -> None:
+    def clean_up(self, connect: Callable[[float], KubeClient]) -> None:
         """Remove what is left, with a new client: the other may be in the middle of a request.
 
         Documents are removed last, when no Pod has the right to write one any more.
@@ -314,7 +315,7 @@ class _Run:
                 *((path, lambda path=path: client.delete(path)) for path in reversed(self.created)),
                 ("Pods", lambda: self._wait(client)),
                 *(
-                    (f"snapshot of {job.node}", lambda job=job: document_store.remove(client, self._location(job)))
+                    (f"snapshot of {job.node}", lambda job=job: document_store.remove_document(client, self._location(job)))
                     for job in self.unremoved.values()
                 ),
             ]
@@ -335,7 +336,7 @@ class _Run:
         delete = f"kubectl delete {what} -n {space} -l {RUN_LABEL}={self.plan.run}"
         return f"{delete}; kubectl get configmaps -n {space} | grep {self.plan.run} shows the snapshots"
 
-    def _wait(self, client: Client) -> None:
+    def _wait(self, client: KubeClient) -> None:
         """Wait for Pods that are terminating: one may be about to write, and its right to write is not revoked at once."""
         path, until = f"/api/v1/namespaces/{self.plan.namespace}/pods", time.monotonic() + WATCH_S
         unfinished = any(job.state not in (pod_status.DONE, pod_status.FAILED) for job in self.unremoved.values())

@@ -1,11 +1,11 @@
-"""Asking an HTTP server: one request, one answer, both bounded.
+"""An HTTP client: one request and its response, both bounded in time and size.
 
-Knows ``http.client`` and what goes wrong on the way, and translates it once; must not know what is asked for, nor whether to ask again.
+Knows ``http.client``, and translates its errors; must not know what is requested, nor whether to retry.
 
-A request ends at its deadline, whatever the other side does: names are looked up in a thread that can be abandoned, and every
-operation on the socket gets what is left of the time. An answer is read as far as its bound. Certificates are verified. A redirect
-is followed for what changes nothing; credentials go to the origin that they were meant for and to no other (RFC 9110, section 15.4), and
-nothing goes from https to http. Proxies that the environment names are not used: a service that is asked is named by its own address.
+A request ends at its deadline, whatever the server does: names are resolved in a thread that can be abandoned, and the timeout of every
+socket operation is the time that is left. A response is read up to a limit. Certificates are verified. Redirects are followed for GET and
+HEAD; credentials are sent to their own origin only (RFC 9110, section 15.4), and nothing is redirected from https to http. Proxies in the
+environment are not used: the user names the service by its own address.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
     from eidos.errors import EidosError
 
-    Secured = Callable[[socket.socket, str, float], socket.socket]
+    TlsWrapper = Callable[[socket.socket, str, float], socket.socket]
     Address = tuple[int, int, int, str, tuple[Any, ...]]
 
-#: Bytes of an answer's body, redirects in a row, and bytes of a URL.
-BODY_LIMIT, REDIRECTS, URL_LIMIT = 16 << 20, 5, 8192
+#: Bytes of a response's body, redirects in a row, and bytes of a URL.
+BODY_LIMIT, REDIRECT_LIMIT, URL_LIMIT = 16 << 20, 5, 8192
 
-#: Headers that say who asks.
-CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+#: Headers that are dropped when a redirect leaves the origin.
+CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
-_PART = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
-_REDIRECT = {301, 302, 303, 307, 308}
+_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
-class Unanswered(Unavailable):
-    """No answer came, or none that is one. ``passing`` says that it may be otherwise in a moment."""
+class RequestError(Unavailable):
+    """No response came, or an invalid one; ``is_transient`` says that a retry may help."""
 
-    def __init__(self, message: str, hint: str | None = None, passing: bool = True) -> None:
+    def __init__(self, message: str, hint: str | None = None, is_transient: bool = True) -> None:
         super().__init__(message, hint)
-        self.passing = passing
+        self.is_transient = is_transient
 
 
 class Url(Record):
-    """An absolute URL, taken apart: ``scheme`` http or https, ``host`` without brackets, ``target`` path and query."""
+    """A parsed absolute URL: ``scheme`` is http or https, ``host`` has no brackets, ``target`` is path and query."""
 
     scheme: str
     host: str
@@ -58,14 +58,14 @@ class Url(Record):
 
     @property
     def origin(self) -> str:
-        """The URL without its target, as it may be shown to anybody."""
+        """Scheme, host and port; the port is left out when it is the default one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = {"http": 80, "https": 443}[self.scheme] == self.port
-        return f"{self.scheme}://{host}" + ("" if usual else f":{self.port}")
+        is_default = {"http": 80, "https": 443}[self.scheme] == self.port
+        return f"{self.scheme}://{host}" + ("" if is_default else f":{self.port}")
 
 
-class Answer(Record):
-    """``headers`` have names in lower case; of repeated ones the values are joined by ``", "``. ``url`` is where it came from."""
+class ClientResponse(Record):
+    """A response. ``headers`` have names in lower case; values of repeated ones are joined by ``", "``. ``url`` is that after redirects."""
 
     status: int
     headers: dict[str, str]
@@ -74,7 +74,7 @@ class Answer(Record):
 
 
 def parse_url(text: str) -> Url:
-    """Take a URL apart; InvalidInput for what is no http URL, or holds a password.
+    """Parse an http or https URL; InvalidInput for any other, and for one that holds a password.
 
     >>> parse_url("https://example.com/v1?x=1").origin, parse_url("http://[2001:db8::1]:8080").target
     ('https://example.com', '/')
@@ -99,7 +99,7 @@ def parse_url(text: str) -> Url:
     return Url(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], target)
 
 
-def request(
+def send_request(
     method: str,
     url: str,
     *,
@@ -107,112 +107,112 @@ def request(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     limit: int = BODY_LIMIT,
-) -> Answer:
-    """Ask, and give what was answered, whatever its status; redirects of GET and HEAD are followed.
+) -> ClientResponse:
+    """Send a request; its response, whatever the status. Redirects of GET and HEAD are followed.
 
-    ``deadline`` is on ``time.monotonic``. Raises Timeout when it passes; Unanswered when no answer came, or one that is cut off, malformed
-    or larger than ``limit`` bytes; InvalidInput for what is no URL.
+    ``deadline`` is a time of ``time.monotonic``. Raises Timeout when it passes; RequestError for a response that is missing, cut off,
+    malformed or larger than ``limit`` bytes; InvalidInput for an invalid URL.
     """
-    at, sent = parse_url(url), dict(headers or {})
-    for _ in range(REDIRECTS + 1):
-        answer = _once(method, at, sent, body, deadline, limit)
-        location = answer.headers.get("location")
-        if answer.status not in _REDIRECT or location is None or method not in ("GET", "HEAD"):
-            return answer
-        to = _redirected(at, location)
-        if to.origin != at.origin:
-            sent = {name: value for name, value in sent.items() if name.lower() not in CREDENTIALS}
-        at = to
-    raise Unanswered(f"{at.origin}: more than {REDIRECTS} redirects in a row", passing=False)
+    target, sent_headers = parse_url(url), dict(headers or {})
+    for _ in range(REDIRECT_LIMIT + 1):
+        response = _send_once(method, target, sent_headers, body, deadline, limit)
+        location = response.headers.get("location")
+        if response.status not in _REDIRECT_STATUSES or location is None or method not in ("GET", "HEAD"):
+            return response
+        redirected = _redirect_target(target, location)
+        if redirected.origin != target.origin:
+            sent_headers = {name: value for name, value in sent_headers.items() if name.lower() not in CREDENTIAL_HEADERS}
+        target = redirected
+    raise RequestError(f"{target.origin}: more than {REDIRECT_LIMIT} redirects in a row", is_transient=False)
 
 
-def _redirected(at: Url, location: str) -> Url:
+def _redirect_target(url: Url, location: str) -> Url:
     from urllib.parse import urljoin
 
     try:
-        to = parse_url(urljoin(at.origin + at.target, location))
+        target = parse_url(urljoin(url.origin + url.target, location))
     except (InvalidInput, ValueError) as fault:
-        raise Unanswered(f"{at.origin}: it redirects to {printable(location[:100])!r}, which is no URL", passing=False) from fault
-    if (at.scheme, to.scheme) == ("https", "http"):
-        raise Unanswered(f"{at.origin}: it redirects to {to.origin}, where everybody can read along", passing=False)
-    return to
+        raise RequestError(f"{url.origin}: it redirects to {printable(location[:100])!r}, which is no URL", is_transient=False) from fault
+    if (url.scheme, target.scheme) == ("https", "http"):
+        raise RequestError(f"{url.origin}: it redirects to {target.origin}, where everybody can read along", is_transient=False)
+    return target
 
 
-def _once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None, deadline: float, limit: int) -> Answer:
+def _send_once(method: str, url: Url, headers: Mapping[str, str], body: bytes | None, deadline: float, limit: int) -> ClientResponse:
     import http.client
 
     connection = http.client.HTTPConnection(url.host, url.port)
-    what, timed = url.origin, None
+    subject, sock = url.origin, None
     try:
-        secured = _secured if url.scheme == "https" else None
-        connection.sock = timed = Timed(dial(url.host, url.port, deadline, secured), deadline)
+        wrap_tls = wrap_socket_tls if url.scheme == "https" else None
+        connection.sock = sock = DeadlineSocket(open_connection(url.host, url.port, deadline, wrap_tls), deadline)
         try:
             connection.request(method, url.target, body, {"Accept-Encoding": "identity", "Connection": "close", **headers})
         except BrokenPipeError:
-            pass  # it answered before it had heard everything, and says why
+            pass  # the server responded before it had read the request, and the response says why
         response = connection.getresponse()
-        found: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for name, value in response.getheaders():
             name = name.lower()
-            found[name] = f"{found[name]}, {value}" if name in found else value
-        return Answer(response.status, found, _body(response, found, what, limit), url)
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        return ClientResponse(response.status, fields, _read_body(response, fields, subject, limit), url)
     except (OSError, http.client.HTTPException, ValueError) as fault:
-        raise explained(what, fault) from fault
+        raise translate_error(subject, fault) from fault
     finally:
-        if timed is not None:
-            timed.end()
+        if sock is not None:
+            sock.shut()
 
 
-def explained(what: str, fault: OSError | http.client.HTTPException | ValueError) -> EidosError:
-    """What went wrong on the way to ``what``: Timeout or :class:`Unanswered`."""
+def translate_error(subject: str, fault: OSError | http.client.HTTPException | ValueError) -> EidosError:
+    """The error to raise for a failed request to ``subject``: Timeout or :class:`RequestError`."""
     import http.client
     import socket
     import ssl
 
     if isinstance(fault, (TimeoutError, socket.timeout)):  # the same from Python 3.10 on
-        return _late(what)
+        return timeout_error(subject)
     if isinstance(fault, ssl.SSLCertVerificationError):
         hint = "SSL_CERT_FILE names a file with the certificates to trust"
-        return Unanswered(f"{what}: its certificate is not trusted: {fault.verify_message}", hint, passing=False)
+        return RequestError(f"{subject}: its certificate is not trusted: {fault.verify_message}", hint, is_transient=False)
     if isinstance(fault, ssl.SSLError):
         reason = fault.reason or "it broke off"
-        return Unanswered(f"{what}: TLS failed: {reason}", "is it an https server?", isinstance(fault, ssl.SSLEOFError))
+        return RequestError(f"{subject}: TLS failed: {reason}", "is it an https server?", isinstance(fault, ssl.SSLEOFError))
     if isinstance(fault, http.client.RemoteDisconnected):
-        return Unanswered(f"{what}: it hung up without an answer")
+        return RequestError(f"{subject}: it hung up without an answer")
     if isinstance(fault, http.client.IncompleteRead):
-        return Unanswered(f"{what}: its answer is cut off")
+        return RequestError(f"{subject}: its answer is cut off")
     if isinstance(fault, (http.client.HTTPException, ValueError)):
-        return Unanswered(f"{what}: what it answers is not HTTP", "is this the address of the service?", passing=False)
+        return RequestError(f"{subject}: what it answers is not HTTP", "is this the address of the service?", is_transient=False)
     if isinstance(fault, socket.gaierror):
-        again = fault.errno == socket.EAI_AGAIN  # whoever knows names did not answer
-        return Unanswered(f"{what}: no address is known for this name", "see whether it is written right", again)
-    runs = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
-    return Unanswered(f"{what}: {(fault.strerror or str(fault)).lower()}", runs)
+        is_transient = fault.errno == socket.EAI_AGAIN  # the name server did not answer
+        return RequestError(f"{subject}: no address is known for this name", "see whether it is written right", is_transient)
+    refused = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
+    return RequestError(f"{subject}: {(fault.strerror or str(fault)).lower()}", refused)
 
 
-def _late(what: str) -> Timeout:
-    return Timeout(f"{what}: no answer in time", "give it more time with --timeout, or see whether the service is up")
+def timeout_error(subject: str) -> Timeout:
+    """The error to raise when the deadline of a request to ``subject`` has passed."""
+    return Timeout(f"{subject}: no answer in time", "give it more time with --timeout, or see whether the service is up")
 
 
-def _body(response: HTTPResponse, headers: Mapping[str, str], what: str, limit: int) -> bytes:
-    """The body, read no further than ``limit``; the size that was promised is refused before it comes."""
+def _read_body(response: HTTPResponse, headers: Mapping[str, str], subject: str, limit: int) -> bytes:
+    """The body; RequestError when it is larger than ``limit``, before it is read if Content-Length tells."""
     if response.length is not None and response.length > limit:
-        raise Unanswered(f"{what}: its answer is larger than {limit:,} bytes", passing=False)
+        raise RequestError(f"{subject}: its answer is larger than {limit:,} bytes", is_transient=False)
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Unanswered(f"{what}: its answer is encoded in a way that was not asked for", passing=False)
-    expected, parts, size = response.length, [], 0
-    while part := response.read(_PART):
-        parts.append(part)
-        size += len(part)
+        raise RequestError(f"{subject}: its answer is encoded in a way that was not asked for", is_transient=False)
+    expected, chunks, size = response.length, [], 0
+    while chunk := response.read(_CHUNK_BYTES):
+        chunks.append(chunk)
+        size += len(chunk)
         if size > limit:
-            raise Unanswered(f"{what}: its answer is larger than {limit:,} bytes", passing=False)
-    found = b"".join(parts)
-    if expected is not None and len(found) < expected:  # read(amount) does not say so itself
-        raise Unanswered(f"{what}: its answer is cut off")
-    return found
+            raise RequestError(f"{subject}: its answer is larger than {limit:,} bytes", is_transient=False)
+    if expected is not None and size < expected:  # read(amount) does not raise it
+        raise RequestError(f"{subject}: its answer is cut off")
+    return b"".join(chunks)
 
 
-def left(deadline: float) -> float:
+def seconds_left(deadline: float) -> float:
     """Seconds until ``deadline``; TimeoutError when there are none."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
@@ -220,24 +220,24 @@ def left(deadline: float) -> float:
     return seconds
 
 
-def dial(host: str, port: int, deadline: float, secured: Secured | None = None) -> socket.socket:
-    """A connection to the first address that answers, each gets its part of the time; ``secured`` then makes it one over TLS.
+def open_connection(host: str, port: int, deadline: float, wrap_tls: TlsWrapper | None = None) -> socket.socket:
+    """A connection to the first address that accepts one; addresses share the time. ``wrap_tls`` then starts TLS.
 
-    Raises OSError for what :func:`explained` explains.
+    Raises OSErrors that :func:`translate_error` translates.
     """
     import socket
 
-    addresses = _addresses(host, port, deadline)
+    addresses = _resolve(host, port, deadline)
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(left(deadline) / (len(addresses) - index))
+            sock.settimeout(seconds_left(deadline) / (len(addresses) - index))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return secured(sock, host, deadline) if secured else sock
+            return wrap_tls(sock, host, deadline) if wrap_tls else sock
         except OSError as fault:
             sock.close()
-            # What a certificate says does not get better at another address.
+            # The certificate will be the same at another address.
             if index == len(addresses) - 1 or type(fault).__module__ == "ssl":
                 raise
         except BaseException:
@@ -246,15 +246,16 @@ def dial(host: str, port: int, deadline: float, secured: Secured | None = None) 
     raise OSError("no address")
 
 
-def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
+def wrap_socket_tls(sock: socket.socket, host: str, deadline: float) -> socket.socket:
+    """Start TLS with the certificates that the system trusts."""
     import ssl
 
-    sock.settimeout(left(deadline))
+    sock.settimeout(seconds_left(deadline))
     return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
 
 
-def _addresses(host: str, port: int, deadline: float) -> Sequence[Address]:
-    """What the name stands for. The system's resolver takes no deadline, so it is asked from a thread that can be left behind."""
+def _resolve(host: str, port: int, deadline: float) -> Sequence[Address]:
+    """The addresses of a host. The system's resolver takes no timeout, so it runs in a thread that can be abandoned."""
     import socket
 
     def look_up() -> Sequence[Address]:
@@ -267,29 +268,29 @@ def _addresses(host: str, port: int, deadline: float) -> Sequence[Address]:
         return look_up()
     from eidos.process.thread_pool import call_in_thread, wait_for
 
-    return wait_for(call_in_thread(look_up, "resolver"), left(deadline))
+    return wait_for(call_in_thread(look_up, "resolver"), seconds_left(deadline))
 
 
-class Timed:
-    """A socket as ``http.client`` needs it, whose every operation ends at ``deadline``; that may be set anew."""
+class DeadlineSocket:
+    """A socket for ``http.client`` whose every operation ends at ``deadline``, which can be changed."""
 
     def __init__(self, sock: Any, deadline: float) -> None:
         self.deadline = deadline
         self._sock = sock
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it, in parts: TLS counts the time of each."""
-        for start in range(0, len(data), _PART):
-            self._sock.settimeout(left(self.deadline))
-            self._sock.sendall(data[start : start + _PART])
+        """Send all of it, in chunks: with TLS, the timeout is that of each call."""
+        for start in range(0, len(data), _CHUNK_BYTES):
+            self._sock.settimeout(seconds_left(self.deadline))
+            self._sock.sendall(data[start : start + _CHUNK_BYTES])
 
     def recv_into(self, buffer: Any) -> int:
-        """Receive what there is."""
-        self._sock.settimeout(left(self.deadline))
+        """Receive what is available, and wait for the first byte."""
+        self._sock.settimeout(seconds_left(self.deadline))
         return int(self._sock.recv_into(buffer))
 
     def makefile(self, _mode: str) -> Any:
-        """A reader, as an answer wants one."""
+        """A reader for ``HTTPResponse``."""
         import io
 
         receive = self.recv_into
@@ -304,8 +305,8 @@ class Timed:
         return io.BufferedReader(Raw())
 
     def close(self) -> None:
-        """Not yet: ``http.client`` says so before the answer's body is read."""
+        """Do nothing: ``http.client`` calls it before the body is read."""
 
-    def end(self) -> None:
-        """Close it."""
+    def shut(self) -> None:
+        """Close the socket."""
         self._sock.close()

@@ -1,14 +1,13 @@
-"""Trying again: how long to wait, how often, and when to stop asking at all.
+"""Retries: exponential back-off, rate adaptation and a circuit breaker.
 
-Knows back-off, jitter, ``Retry-After`` (RFC 9110, section 10.2.3), pace and circuit; must not know what is tried. Clock, sleep and
-chance are arguments, so a test needs no time.
+Knows back-off, jitter, ``Retry-After`` (RFC 9110, section 10.2.3) and when to stop; must not know what is retried. Clock, sleep and
+random numbers are arguments, so that a test takes no time.
 
-Three things keep a server that is in trouble from getting more of it. A *back-off* spreads the attempts of one call; a *pace* spreads
-the calls of one client after it was told that they are too many; a *circuit* that has seen enough failures in a row stays open for a
-while, and no call is made at all.
+Three mechanisms take load off a server in trouble. A *back-off* spaces the attempts of one call. A *pacer* spaces the calls of a client
+after the server has rejected one as too many. A *circuit breaker* opens after several failures in a row, and for a while no call is made.
 
->>> waits = Backoff().waits(random=lambda: 0.5)
->>> [round(next(waits), 3) for _ in range(4)]
+>>> delays = Backoff().delays(random=lambda: 0.5)
+>>> [round(next(delays), 3) for _ in range(4)]
 [0.15, 0.25, 0.45, 0.85]
 """
 
@@ -24,49 +23,48 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-#: Seconds: the longest that anybody is waited for, whatever a server says.
-LONGEST_WAIT = 60.0
+#: Seconds before a retry, at most, whatever a server asks for.
+MAX_DELAY_S = 60.0
 
 
-class Failed(Exception):
-    """An attempt failed because of the other side: ``fault`` is the failure, ``after`` the seconds that it asked to wait.
+class AttemptFailed(Exception):
+    """An attempt failed, by the server's fault: ``fault`` is the error, ``retry_after_s`` the delay that the server asked for."""
 
-    ``again`` says that the next attempt may not fail, ``limited`` that this one did because there were too many.
-    """
-
-    def __init__(self, fault: EidosError, after: float | None = None, limited: bool = False, again: bool = True) -> None:
+    def __init__(
+        self, fault: EidosError, retry_after_s: float | None = None, is_rate_limited: bool = False, is_retryable: bool = True
+    ) -> None:
         super().__init__(fault.message)
         self.fault = fault
-        self.after = after
-        self.limited = limited
-        self.again = again
+        self.retry_after_s = retry_after_s
+        self.is_rate_limited = is_rate_limited
+        self.is_retryable = is_retryable
 
 
 class CircuitOpen(Unavailable):
-    """Too many failures in a row: nothing was asked."""
+    """No request was made, after too many failures in a row."""
 
 
 class Backoff(Record):
-    """``base`` seconds, doubled for each attempt, and up to ``jitter`` more; ``retries`` attempts after the first."""
+    """Exponential back-off: ``base_s``, doubled for each attempt, and up to ``jitter_s`` more; ``retries`` attempts after the first."""
 
-    base: float = 0.1
-    jitter: float = 0.1
+    base_s: float = 0.1
+    jitter_s: float = 0.1
     retries: int = 3
 
-    def waits(self, random: Callable[[], float]) -> Iterator[float]:
-        """The time before each further attempt, in seconds; never more than :data:`LONGEST_WAIT`. ``random`` gives numbers from 0 to 1."""
-        wait = self.base
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """Seconds before each retry, at most :data:`MAX_DELAY_S`. ``random`` returns numbers from 0 to 1."""
+        wait = self.base_s
         while True:
-            yield min(LONGEST_WAIT, wait + random() * self.jitter)
-            wait = min(LONGEST_WAIT, wait * 2)
+            yield min(MAX_DELAY_S, wait + random() * self.jitter_s)
+            wait = min(MAX_DELAY_S, wait * 2)
 
 
-class Circuit:
-    """Opens after ``threshold`` failures in a row, for ``rest`` seconds; then one attempt decides.
+class CircuitBreaker:
+    """Opens after ``threshold`` failures in a row, for ``open_s``; then one attempt decides whether it closes.
 
     >>> now = 0.0
-    >>> circuit = Circuit("192.0.2.1", clock=lambda: now)
-    >>> [circuit.failed() for _ in range(5)]
+    >>> circuit = CircuitBreaker("192.0.2.1", clock=lambda: now)
+    >>> [circuit.record_failure() for _ in range(5)]
     [False, False, False, False, True]
     >>> circuit.check()
     Traceback (most recent call last):
@@ -75,17 +73,17 @@ class Circuit:
     >>> circuit.check()
     """
 
-    def __init__(self, name: str, clock: Callable[[], float], threshold: int = 5, rest: float = 30.0) -> None:
+    def __init__(self, name: str, clock: Callable[[], float], threshold: int = 5, open_s: float = 30.0) -> None:
         self.name = name
         self.threshold = threshold
-        self.rest = rest
+        self.open_s = open_s
         self.failures = 0
         self._clock = clock
         self._closes_at: float | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is to be asked now."""
+        """Whether no request may be made now."""
         return self._closes_at is not None and self._clock() < self._closes_at
 
     def check(self) -> None:
@@ -94,56 +92,60 @@ class Circuit:
             return
         left = self._closes_at - self._clock()
         if left > 0:
-            message = f"{self.name} failed {self.failures} times in a row, and is not asked again for {_seconds(left)}"
-            raise CircuitOpen(message, "see whether the service is up, then try again")
+            raise CircuitOpen(self.message(left), "see whether the service is up, then try again")
 
-    def failed(self) -> bool:
-        """Count a failure; whether the circuit opened with it."""
+    def message(self, seconds: float) -> str:
+        """Why it is open, and that it will be for ``seconds``."""
+        return f"{self.name} failed {self.failures} times in a row, and is not asked again for {_format_seconds(seconds)}"
+
+    def record_failure(self) -> bool:
+        """Count a failure; whether it opened the circuit."""
         self.failures += 1
         if self.failures < self.threshold:
             return False
         was_open = self.is_open
-        self._closes_at = self._clock() + self.rest
+        self._closes_at = self._clock() + self.open_s
         return not was_open
 
-    def worked(self) -> None:
-        """Forget all failures."""
+    def record_success(self) -> None:
+        """Reset the count of failures."""
         self.failures = 0
         self._closes_at = None
 
 
-class Pace:
-    """The least time between two calls: nothing, until somebody says that they are too many; then it doubles, and slowly goes back.
+class Pacer:
+    """Spaces calls, by an interval that adapts to the server's rate limit.
 
-    ``first`` and ``most`` are seconds. A call that goes through takes ``ease`` of the time away.
+    There is none until a call is rate-limited. Each that is doubles it, from ``min_s`` up to ``max_s``; each that succeeds multiplies it by
+    ``decay``, and below ``min_s`` it is dropped.
     """
 
-    def __init__(self, clock: Callable[[], float], first: float = 0.1, most: float = 10.0, ease: float = 0.8) -> None:
-        self.interval = 0.0
+    def __init__(self, clock: Callable[[], float], min_s: float = 0.1, max_s: float = 10.0, decay: float = 0.8) -> None:
+        self.interval_s = 0.0
         self._clock = clock
-        self._first, self._most, self._ease = first, most, ease
-        self._last: float | None = None
+        self._min_s, self._max_s, self._decay = min_s, max_s, decay
+        self._last_start: float | None = None
 
-    def wait(self) -> float:
-        """Seconds until the next call may begin."""
-        if self._last is None or not self.interval:
+    def delay(self) -> float:
+        """Seconds until the next call may start."""
+        if self._last_start is None or not self.interval_s:
             return 0.0
-        return max(0.0, self._last + self.interval - self._clock())
+        return max(0.0, self._last_start + self.interval_s - self._clock())
 
-    def began(self) -> None:
-        """A call begins."""
-        self._last = self._clock()
+    def record_start(self) -> None:
+        """Note that a call starts now."""
+        self._last_start = self._clock()
 
-    def limited(self) -> None:
-        """They were too many."""
-        self.interval = min(self._most, max(self._first, self.interval * 2))
+    def slow_down(self) -> None:
+        """Lengthen the interval, after a call was rate-limited."""
+        self.interval_s = min(self._max_s, max(self._min_s, self.interval_s * 2))
 
-    def worked(self) -> None:
-        """One went through."""
-        self.interval = self.interval * self._ease if self.interval * self._ease >= self._first else 0.0
+    def speed_up(self) -> None:
+        """Shorten the interval, after a call succeeded."""
+        self.interval_s = self.interval_s * self._decay if self.interval_s * self._decay >= self._min_s else 0.0
 
 
-def call(
+def call_with_retry(
     attempt: Callable[[], T],
     *,
     clock: Callable[[], float],
@@ -151,58 +153,58 @@ def call(
     random: Callable[[], float],
     deadline: float,
     backoff: Backoff = Backoff(),  # noqa: B008 - a record is frozen
-    circuit: Circuit | None = None,
-    pace: Pace | None = None,
-    say: Callable[[str], object] = lambda _: None,
+    circuit: CircuitBreaker | None = None,
+    pacer: Pacer | None = None,
+    report: Callable[[str], object] = lambda _: None,
 ) -> T:
-    """What ``attempt`` gives; when it raises :class:`Failed`, after a while it is called again.
+    """The result of ``attempt``, which is called again when it raises :class:`AttemptFailed`.
 
-    ``deadline`` is on ``clock``: no wait goes beyond it. When no attempt is left, or the time does not suffice for the wait, the failure of
-    the last one is raised. An open ``circuit`` raises CircuitOpen before anything is asked, and ends the attempts; ``say`` hears that
-    it opened, and of each wait. Any other EidosError passes: the other side answered, so the circuit counts no failure.
+    ``deadline`` is a time of ``clock``. When no retry is left, or the deadline would pass before it, the error of the last attempt is
+    raised. An open ``circuit`` raises CircuitOpen before any attempt, and one that opens ends them. ``report`` gets a message about each
+    retry, and when the circuit opens. Any other EidosError propagates, and counts as a success of the circuit: the server responded.
     """
-    waits = backoff.waits(random)
-    for left in range(backoff.retries, -1, -1):
+    delays = backoff.delays(random)
+    for retries_left in range(backoff.retries, -1, -1):
         if circuit is not None:
             circuit.check()
-        if pace is not None:
-            wait = pace.wait()
+        if pacer is not None:
+            wait = pacer.delay()
             if wait:
                 if clock() + wait >= deadline:
                     raise Timeout("the deadline would pass before the next request may go", "give it more time with --timeout")
                 sleep(wait)
-            pace.began()
+            pacer.record_start()
         try:
             result = attempt()
-        except Failed as failure:
-            opened = circuit.failed() if circuit is not None else False
-            if failure.limited and pace is not None:
-                pace.limited()
+        except AttemptFailed as failure:
+            opened = circuit.record_failure() if circuit is not None else False
+            if failure.is_rate_limited and pacer is not None:
+                pacer.slow_down()
             if opened and circuit is not None:
-                say(f"{circuit.name} failed {circuit.failures} times in a row, and is not asked again for {_seconds(circuit.rest)}")
-            wait = max(next(waits), failure.after or 0.0)
-            # Waiting less than was asked for would be one more request that is too many.
-            if not left or opened or not failure.again or wait > LONGEST_WAIT or clock() + wait >= deadline:
+                report(circuit.message(circuit.open_s))
+            wait = max(next(delays), failure.retry_after_s or 0.0)
+            # A retry before the time that the server asked for would be rejected, too.
+            if not retries_left or opened or not failure.is_retryable or wait > MAX_DELAY_S or clock() + wait >= deadline:
                 raise failure.fault from failure
-            say(f"{failure.fault.message}; trying again in {_seconds(wait)}")
+            report(f"{failure.fault.message}; trying again in {_format_seconds(wait)}")
             sleep(wait)
         except EidosError:
             if circuit is not None:
-                circuit.worked()
+                circuit.record_success()
             raise
         else:
             if circuit is not None:
-                circuit.worked()
-            if pace is not None:
-                pace.worked()
+                circuit.record_success()
+            if pacer is not None:
+                pacer.speed_up()
             return result
     raise AssertionError("the last attempt returned or raised")
 
 
-def retry_after(text: str | None, now: float) -> float | None:
-    """The seconds that a ``Retry-After`` asks for, a number or a date; None when it says neither. ``now`` is in seconds since 1970.
+def parse_retry_after(text: str | None, now: float) -> float | None:
+    """The delay in seconds that a ``Retry-After`` (a number or a date) asks for; None when it is neither. ``now`` is seconds since 1970.
 
-    >>> retry_after("120", 0.0), retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 1445412470.0), retry_after("soon", 0.0)
+    >>> parse_retry_after("120", 0.0), parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 1445412470.0), parse_retry_after("soon", 0.0)
     (120.0, 10.0, None)
     """
     text = (text or "").strip()
@@ -219,5 +221,5 @@ def retry_after(text: str | None, now: float) -> float | None:
     return max(0.0, then - now)
 
 
-def _seconds(value: float) -> str:
+def _format_seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.3g} s"

@@ -1,7 +1,7 @@
-"""The Kubernetes API: which cluster is meant, who asks, how it is asked, and documents that are kept in it.
+"""The Kubernetes API: configuration, credentials, a client, and documents stored in ConfigMaps and Secrets.
 
-Knows kubeconfig files, service accounts, credentials, requests, ConfigMaps and Secrets; must not know what is asked for.
-Nothing is imported here: whoever has no cluster pays for the look at where one would be configured, and for no more.
+Knows kubeconfig files, service accounts, credentials, requests and these objects; must not know what the objects of a cluster mean.
+The package imports nothing: without a cluster only the lookup of its configuration is loaded.
 """
 
 from __future__ import annotations

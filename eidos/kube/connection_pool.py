@@ -1,7 +1,7 @@
-"""Connections to an API server: opened, kept, secured, each operation on them bounded by a deadline.
+"""A pool of connections to one API server; every operation on them has a deadline.
 
-Knows TLS as a kubeconfig describes it, proxies (RFC 9110, section 9.3.6) and connections that are used again; must not know what is asked,
-nor whether to ask again. Redirects are answers like others here: credentials go nowhere but to the server they are for.
+Knows TLS as a kubeconfig configures it, proxies (RFC 9110, section 9.3.6) and keep-alive; must not know what is requested, nor whether
+to retry. Redirects are not followed: credentials go to no server but their own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from _thread import allocate_lock
 
 from eidos.errors import InvalidData, KubeError, Timeout
-from eidos.http_wire import client as asking
+from eidos.http_wire import client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,131 +20,131 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.errors import EidosError
-    from eidos.kube.cluster_config import Cluster
+    from eidos.kube.cluster import Cluster
     from eidos.kube.credentials import Credentials
 
-#: Connections that are kept while nothing is asked on them.
-IDLE = 8
+#: Idle connections in the pool, at most.
+MAX_IDLE = 8
 
-#: Seconds: of what is left, the most that opening a connection takes.
-OPENING = 15.0
+#: Seconds that opening a connection may take, at most.
+CONNECT_TIMEOUT_S = 15.0
 
-#: Methods that may be sent again when nobody knows whether they were heard (RFC 9110, section 9.2.2); to apply twice is to apply once.
-AGAIN = frozenset({"GET", "DELETE", "PATCH"})
+#: Methods that may be sent again without knowing whether the server got them (RFC 9110, section 9.2.2); our PATCH is idempotent, too.
+RESENDABLE_METHODS = frozenset({"GET", "DELETE", "PATCH"})
 
 
-class Broken(Exception):
-    """No whole answer came, because of ``fault``. ``again`` says that the next may, ``sent`` that the request may have been heard."""
+class ConnectionBroken(Exception):
+    """A response is missing or incomplete, because of ``fault``; ``was_sent`` says that the server may have got the request."""
 
-    def __init__(self, fault: EidosError, again: bool, sent: bool) -> None:
+    def __init__(self, fault: EidosError, is_retryable: bool, was_sent: bool) -> None:
         super().__init__(fault.message)
         self.fault = fault
-        self.again = again
-        self.sent = sent
+        self.is_retryable = is_retryable
+        self.was_sent = was_sent
 
 
-class Transport:
-    """The way to one cluster; several threads may use it."""
+class ConnectionPool:
+    """Connections to one cluster; threads may share it."""
 
     def __init__(self, cluster: Cluster, credentials: Credentials) -> None:
-        self.server = asking.parse_url(cluster.server)
+        self.server = client.parse_url(cluster.server)
         self.prefix = self.server.target.rstrip("/")
         self._cluster = cluster
         self._credentials = credentials
         self._idle: list[_Connection] = []
         self._lock = allocate_lock()
-        self._tls: ssl.SSLContext | None = None
+        self._tls_context: ssl.SSLContext | None = None
         self._closed = False
 
     @property
-    def is_secret(self) -> bool:
-        """Whether nobody reads along, so that credentials may be shown."""
+    def is_encrypted(self) -> bool:
+        """Whether connections use TLS, so that credentials may be sent."""
         return self.server.scheme == "https"
 
-    def ask(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> Reply:
-        """Send a request and give what comes back, its body not yet read. Raises Broken; InvalidData or Unavailable for a certificate.
+    def send(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> StreamedResponse:
+        """Send a request; the response, its body not yet read. Raises ConnectionBroken; InvalidData or Unavailable for a certificate.
 
-        A connection that the server ended while nothing was asked on it is no failure: another one is opened.
+        When the server has closed an idle connection, the request is sent on a new one.
         """
-        kept = self._kept()
-        if kept is not None:
+        idle = self._take_idle()
+        if idle is not None:
             try:
-                return kept.ask(method, target, headers, body, deadline)
-            except Broken as broken:
-                kept.end()
-                if method not in AGAIN or not broken.again or isinstance(broken.fault, Timeout):
+                return idle.send(method, target, headers, body, deadline)
+            except ConnectionBroken as broken:
+                idle.close()
+                if method not in RESENDABLE_METHODS or not broken.is_retryable or isinstance(broken.fault, Timeout):
                     raise
         connection = self._open(deadline)
         try:
-            return connection.ask(method, target, headers, body, deadline)
+            return connection.send(method, target, headers, body, deadline)
         except BaseException:
-            connection.end()
+            connection.close()
             raise
 
-    def renew(self) -> None:
-        """Whoever asks shows something else from now on: what is open was opened with what was shown before."""
+    def reset(self) -> None:
+        """Drop connections and the TLS context, which were made with credentials that are renewed."""
         with self._lock:
-            self._tls, idle, self._idle = None, self._idle, []
-        for each in idle:
-            each.end()
+            self._tls_context, idle, self._idle = None, self._idle, []
+        for connection in idle:
+            connection.close()
 
     def close(self) -> None:
-        """End all that is not in use, and what is in use once it no longer is."""
+        """Close idle connections now, and those in use once they are released."""
         self._closed = True
-        self.renew()
+        self.reset()
 
-    def keep(self, connection: _Connection) -> None:
-        """Take back a connection whose answer was read to its end."""
+    def release(self, connection: _Connection) -> None:
+        """Return a connection whose response was read to its end."""
         with self._lock:
-            if not self._closed and len(self._idle) < IDLE:
+            if not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
                 return
-        connection.end()
+        connection.close()
 
-    def _kept(self) -> _Connection | None:
+    def _take_idle(self) -> _Connection | None:
         while True:
             with self._lock:
                 if not self._idle:
                     return None
-                found = self._idle.pop()
-            if found.is_quiet():
-                return found
-            found.end()
+                connection = self._idle.pop()
+            if connection.is_alive():
+                return connection
+            connection.close()
 
     def _open(self, deadline: float) -> _Connection:
-        proxy, context = None, self._context()
+        proxy, context = None, self._make_tls_context()
         try:
-            until = min(deadline, time.monotonic() + OPENING)
+            deadline = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
             if self._cluster.proxy:
-                from eidos.kube.proxy_tunnel import Proxy
+                from eidos.kube.proxy_tunnel import ProxyTunnel
 
-                proxy = Proxy(self._cluster.proxy)
-                sock = proxy.open(self.server, context, self.name, until)
+                proxy = ProxyTunnel(self._cluster.proxy)
+                sock = proxy.connect(self.server, context, self.tls_name, deadline)
             else:
-                sock = asking.dial(self.server.host, self.server.port, until, self._secured if context else None)
+                sock = client.open_connection(self.server.host, self.server.port, deadline, self._wrap_tls if context else None)
         except (OSError, http.client.HTTPException, ValueError) as fault:
-            raise Broken(*self._explained(fault), sent=False) from fault
-        return _Connection(self, sock, proxy.shown if proxy else None)
+            raise ConnectionBroken(*self.translate_error(fault), was_sent=False) from fault
+        return _Connection(self, sock, proxy.auth_headers if proxy else None)
 
-    def _secured(self, sock: socket.socket, _host: str, deadline: float) -> socket.socket:
-        sock.settimeout(asking.left(deadline))
-        context = self._context()
+    def _wrap_tls(self, sock: socket.socket, _host: str, deadline: float) -> socket.socket:
+        sock.settimeout(client.seconds_left(deadline))
+        context = self._make_tls_context()
         assert context is not None
-        return context.wrap_socket(sock, server_hostname=self.name)
+        return context.wrap_socket(sock, server_hostname=self.tls_name)
 
     @property
-    def name(self) -> str:
-        """What the server's certificate must say."""
+    def tls_name(self) -> str:
+        """The name that the server's certificate must have."""
         return self._cluster.tls_server_name or self.server.host
 
-    def _context(self) -> ssl.SSLContext | None:
-        """How the server is known, and what it is shown. None for one without TLS."""
-        if not self.is_secret:
+    def _make_tls_context(self) -> ssl.SSLContext | None:
+        """The TLS context, with the client's certificate; None for a server without TLS."""
+        if not self.is_encrypted:
             return None
         with self._lock:
-            found = self._tls
-        if found is not None:
-            return found
+            existing = self._tls_context
+        if existing is not None:
+            return existing
         import ssl
 
         cluster = self._cluster
@@ -152,27 +152,27 @@ class Transport:
             context = ssl.create_default_context(cadata=cluster.ca.decode("ascii", "ignore") if cluster.ca is not None else None)
         except (ssl.SSLError, ValueError) as fault:
             raise InvalidData(f"{cluster.source}: its certificate-authority is no certificate in PEM") from fault
-        # As kubectl does. What is strict since Python 3.13 refuses the authorities that EKS and others gave their clusters, and an
-        # authority may itself be signed by another.
+        # As kubectl does: the strict checks of Python 3.13 reject the authorities of EKS and others, and a kubeconfig may have an
+        # intermediate authority.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
         if cluster.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1"])
-        self._credentials.present(context)
+        self._credentials.load_certificate(context)
         with self._lock:
-            self._tls = context
+            self._tls_context = context
         return context
 
-    def _explained(self, fault: OSError | http.client.HTTPException | ValueError) -> tuple[EidosError, bool]:
-        """What went wrong, and whether it may be otherwise in a moment."""
-        found = getattr(fault, "fault", None) or asking.explained(self._cluster.server, fault)
-        if not isinstance(found, asking.Unanswered):
-            return found, True
-        return KubeError(found.message, self._advice(fault) or found.hint), found.passing
+    def translate_error(self, fault: OSError | http.client.HTTPException | ValueError) -> tuple[EidosError, bool]:
+        """The error to raise for ``fault``, and whether it is transient."""
+        error = getattr(fault, "fault", None) or client.translate_error(self._cluster.server, fault)
+        if not isinstance(error, client.RequestError):
+            return error, True
+        return KubeError(error.message, self._hint(fault) or error.hint), error.is_transient
 
-    def _advice(self, fault: BaseException) -> str | None:
+    def _hint(self, fault: BaseException) -> str | None:
         import ssl
 
         if isinstance(fault, ConnectionRefusedError):
@@ -188,61 +188,62 @@ class Transport:
 
 
 class _Connection:
-    """One of them; one request at a time."""
+    """A connection of the pool; it carries one request at a time."""
 
-    def __init__(self, transport: Transport, sock: Any, proxy: dict[str, str] | None) -> None:
-        self.transport = transport
+    def __init__(self, pool: ConnectionPool, sock: Any, proxy_headers: dict[str, str] | None) -> None:
+        self.pool = pool
         self._sock = sock
-        self._timed = asking.Timed(sock, 0.0)
-        # To a server without TLS a proxy is asked for the whole URL (RFC 9112, section 3.2.2).
-        self._proxy = proxy if proxy is not None and not transport.is_secret else None
-        self._http = http.client.HTTPConnection(transport.server.host, transport.server.port)
+        self._deadline_socket = client.DeadlineSocket(sock, 0.0)
+        # For a server without TLS a proxy gets the absolute URL (RFC 9112, section 3.2.2), with its own headers.
+        self._proxy_headers = proxy_headers if proxy_headers is not None and not pool.is_encrypted else None
+        self._http = http.client.HTTPConnection(pool.server.host, pool.server.port)
         self._http.auto_open = 0
-        self._http.sock = self._timed
+        self._http.sock = self._deadline_socket
 
-    def ask(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> Reply:
-        self._timed.deadline = deadline
-        sent = False
-        if self._proxy is not None:
-            target, headers = self.transport.server.origin + target, {**headers, **self._proxy}
+    def send(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> StreamedResponse:
+        """Send a request; the response, its body not yet read. Raises ConnectionBroken."""
+        self._deadline_socket.deadline = deadline
+        was_sent = False
+        if self._proxy_headers is not None:
+            target, headers = self.pool.server.origin + target, {**headers, **self._proxy_headers}
         try:
             try:
                 self._http.request(method, target, body, headers)
             except (BrokenPipeError, ConnectionResetError):
-                sent = True  # it may have answered before it had heard everything
-            sent = True
-            return Reply(self, self._http.getresponse())
+                was_sent = True  # the server may have responded before it had read the request
+            was_sent = True
+            return StreamedResponse(self, self._http.getresponse())
         except (OSError, http.client.HTTPException, ValueError) as fault:
-            raise self.broken(fault, sent) from fault
+            raise self.translate_error(fault, was_sent) from fault
 
-    def broken(self, fault: OSError | http.client.HTTPException | ValueError, sent: bool = True) -> Broken:
-        """What went wrong."""
-        return Broken(*self.transport._explained(fault), sent=sent)
+    def translate_error(self, fault: OSError | http.client.HTTPException | ValueError, was_sent: bool = True) -> ConnectionBroken:
+        """The exception to raise for ``fault``."""
+        return ConnectionBroken(*self.pool.translate_error(fault), was_sent=was_sent)
 
-    def until(self, deadline: float) -> None:
-        """From now on it ends then."""
-        self._timed.deadline = deadline
+    def set_deadline(self, deadline: float) -> None:
+        """Set the deadline of the operations that follow."""
+        self._deadline_socket.deadline = deadline
 
-    def is_quiet(self) -> bool:
-        """Whether nothing came while nothing was asked: then the server has not ended it."""
+    def is_alive(self) -> bool:
+        """Whether the server has not closed the idle connection, nor sent anything on it."""
         import select
 
         poll = select.poll()
         poll.register(self._sock.fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    def is_whole(self) -> bool:
-        """Whether it can be used again."""
+    def is_reusable(self) -> bool:
+        """Whether the server keeps it open after this response."""
         return self._http.sock is not None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close it."""
         self._http.close()
         self._sock.close()
 
 
-class Reply:
-    """An answer whose body is still to come. ``headers`` have names in lower case."""
+class StreamedResponse:
+    """A response whose body is read in chunks. ``headers`` have names in lower case; ``length`` is that of the body, if it is known."""
 
     def __init__(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -250,35 +251,35 @@ class Reply:
         self.length = response.length
         self._connection: _Connection | None = connection
         self._response = response
-        self._got = 0
+        self._received_bytes = 0
 
-    def read(self, deadline: float | None = None) -> bytes:
-        """What has come of the body, at least a byte; nothing at its end: the connection goes back. Raises Broken when it is cut off."""
+    def read_chunk(self, deadline: float | None = None) -> bytes:
+        """The next bytes of the body; b"" at its end, when the connection is released. Raises ConnectionBroken when it is cut off."""
         if self._connection is None:
             return b""
         if deadline is not None:
-            self._connection.until(deadline)
+            self._connection.set_deadline(deadline)
         try:
-            part = self._response.read1(1 << 16)
-            self._got += len(part)
-            if not part and self.length is not None and self._got < self.length:  # read1 does not say so itself
+            chunk = self._response.read1(1 << 16)
+            self._received_bytes += len(chunk)
+            if not chunk and self.length is not None and self._received_bytes < self.length:  # read1 does not raise it
                 raise http.client.IncompleteRead(b"")
         except (OSError, http.client.HTTPException, ValueError) as fault:
-            broken = self._connection.broken(fault)
-            self.drop()
+            broken = self._connection.translate_error(fault)
+            self.abort()
             raise broken from fault
-        if not part:
+        if not chunk:
             self._response.close()
             connection, self._connection = self._connection, None
-            if connection.is_whole():
-                connection.transport.keep(connection)
+            if connection.is_reusable():
+                connection.pool.release(connection)
             else:
-                connection.end()
-        return part
+                connection.close()
+        return chunk
 
-    def drop(self) -> None:
-        """Read no more."""
+    def abort(self) -> None:
+        """Close the connection without reading the rest of the body."""
         if self._connection is not None:
             self._response.close()
-            self._connection.end()
+            self._connection.close()
             self._connection = None

@@ -1,7 +1,7 @@
-"""Who asks, as a request shows it: a header, a certificate.
+"""A user's credentials, as an Authorization header or a client certificate.
 
-Knows tokens, token files, passwords, certificates and plugins, how long each holds and what to do when it is refused; must not know
-requests. What is secret is held in memory; a key touches no disk, even where OpenSSL wants a path to it.
+Knows tokens, token files, passwords, certificates and plugins, when each expires, and how a rejected one is renewed; must not know
+requests. Secrets are held in memory; a key is not written to disk, even though OpenSSL takes it by path.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from _thread import allocate_lock
 
 from eidos.errors import InvalidData, Timeout, Unavailable
-from eidos.kube.cluster_config import read_file
+from eidos.kube.config_files import read_config_file, read_pem_file
 from eidos.log import printable
 
 TYPE_CHECKING = False
@@ -19,126 +19,126 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ssl import SSLContext
 
-    from eidos.kube.cluster_config import User
-    from eidos.kube.exec_plugin import Credential
+    from eidos.kube.cluster import User
+    from eidos.kube.exec_plugin import ExecCredential
 
-#: Seconds that a plugin may take when nobody gives a deadline.
-PATIENCE = 60.0
+#: Seconds that a plugin may take when there is no deadline.
+PLUGIN_TIMEOUT_S = 60.0
 
 #: Seconds before a credential expires at which it is no longer used.
-MARGIN = 10.0
+EXPIRY_MARGIN_S = 10.0
 
 
 class Credentials:
-    """What a user has to show to a cluster; several threads may ask."""
+    """The credentials of a user; threads may share it."""
 
     def __init__(self, user: User, environ: Mapping[str, str], *, deadline: float | None = None) -> None:
-        """``environ`` is what a plugin gets; ``deadline``, on ``time.monotonic``, is when it is killed (None: :data:`PATIENCE` later)."""
+        """``environ`` is a plugin's environment; at ``deadline`` (of ``time.monotonic``; None: after PLUGIN_TIMEOUT_S) it is killed."""
         self.user = user
         self.deadline = deadline
         self._environ = dict(environ)
         self._lock = allocate_lock()
-        self._given: Credential | None = None
-        self._shown: str | None = None
+        self._plugin_credential: ExecCredential | None = None
+        self._last_header: str | None = None
         self._token = user.token
 
     def authorization(self) -> str | None:
-        """The value of the header ``Authorization``; None for a user who has none. A token file is read each time.
+        """The ``Authorization`` header; None for a user without one. A token file is read each time.
 
-        Raises Unavailable or InvalidData for a file, and what :func:`eidos.kube.exec_plugin.run` raises.
+        Raises Unavailable or InvalidData for a file, and what :func:`eidos.kube.exec_plugin.run_exec_plugin` raises.
         """
         user = self.user
         if user.token_file:
             self._token = self._read_token() or self._token
         if self._token:
-            shown = f"Bearer {self._token}"
+            header = f"Bearer {self._token}"
         elif user.username or user.password:
             import base64
 
-            shown = "Basic " + base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
+            header = "Basic " + base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
         elif user.plugin is not None:
-            given = self._ask()
-            shown = f"Bearer {given.token}" if given.token else ""
+            credential = self._ask_plugin()
+            header = f"Bearer {credential.token}" if credential.token else ""
         else:
-            shown = ""
-        if not shown.isascii() or not shown.isprintable():
+            header = ""
+        if not header.isascii() or not header.isprintable():
             raise InvalidData(f"{user.source}: its token holds what no header can", "is it in one line, without quotes?")
-        self._shown = shown or None
-        return self._shown
+        self._last_header = header or None
+        return self._last_header
 
     def certificate(self) -> tuple[bytes, bytes] | None:
-        """Certificate and key in PEM, or None; files are read each time. Raises as :meth:`authorization` does."""
+        """Client certificate and key in PEM, or None; files are read each time. Raises as :meth:`authorization` does."""
         user = self.user
-        if user.certificate or user.certificate_file:
-            from eidos.kube.kubeconfig import pem_file
-
-            certificate = user.certificate or pem_file(user.certificate_file, f"{user.source}: client-certificate {user.certificate_file}")
-            return certificate, user.key or pem_file(user.key_file, f"{user.source}: client-key {user.key_file}")
+        path = user.certificate_file
+        if user.certificate or path:
+            certificate = user.certificate or read_pem_file(path, f"{user.source}: client-certificate {path}")
+            return certificate, user.key or read_pem_file(user.key_file, f"{user.source}: client-key {user.key_file}")
         if user.plugin is not None:
-            given = self._ask()
-            if given.certificate and given.key:
-                return given.certificate, given.key
+            credential = self._ask_plugin()
+            if credential.certificate and credential.key:
+                return credential.certificate, credential.key
         return None
 
-    def present(self, context: SSLContext) -> bool:
-        """Give the certificate, if there is one, to ``context``; raises InvalidData when it and its key are no pair."""
+    def load_certificate(self, context: SSLContext) -> bool:
+        """Load the client certificate into ``context``, if there is one; raises InvalidData when its key does not match."""
         pair = self.certificate()
         if pair is not None:
-            _load(context, pair[0] + b"\n" + pair[1], self.user.source)
+            _load_cert_chain(context, pair[0] + b"\n" + pair[1], self.user.source)
         return pair is not None
 
-    def refuse(self, shown: str | None = None) -> bool:
-        """The server answered 401: drop what a plugin gave, and say whether there is something else to show now.
+    def invalidate(self, rejected: str | None = None) -> bool:
+        """Drop a credential that the server rejected with 401; whether there may be a new one now.
 
-        ``shown`` is the header that was refused; without it, it is the last one that was given. A plugin is asked again for each
-        401, as kubectl does, so whoever is refused tries once more and no oftener.
+        ``rejected`` is the Authorization header, by default the last one. A plugin runs again after each 401, as with kubectl, so a
+        request must be retried once at most.
         """
-        shown = shown or self._shown
+        rejected = rejected or self._last_header
         if self.user.plugin is not None:
             with self._lock:
-                if self._given is not None and (not self._given.token or shown == f"Bearer {self._given.token}"):
-                    self._given = None
+                credential = self._plugin_credential
+                if credential is not None and (not credential.token or rejected == f"Bearer {credential.token}"):
+                    self._plugin_credential = None
             return True
-        return bool(self.user.token_file) and self.authorization() != shown
+        return bool(self.user.token_file) and self.authorization() != rejected
 
     def _read_token(self) -> str:
-        """The token in its file; "" when it cannot be read and an earlier one can be shown instead."""
+        """The token in the file; "" when it cannot be read but was read before."""
         path = self.user.token_file
-        what = f"{self.user.source}: its token file {path}"
+        subject = f"{self.user.source}: its token file {path}"
         try:
-            data = read_file(path, what)
+            data = read_config_file(path, subject)
             token = (data or b"").strip().decode()
             if not token:
-                raise Unavailable(f"{what} {'is empty' if data is not None else 'does not exist'}", "see who writes it")
+                raise Unavailable(f"{subject} {'is empty' if data is not None else 'does not exist'}", "see who writes it")
             return token
         except UnicodeDecodeError as fault:
-            raise InvalidData(f"{what} holds no text") from fault
+            raise InvalidData(f"{subject} holds no text") from fault
         except Unavailable:
             if not self._token:
                 raise
             return ""
 
-    def _ask(self) -> Credential:
-        """What the plugin gave, or gives now."""
+    def _ask_plugin(self) -> ExecCredential:
+        """The plugin's credential; it runs unless an earlier one is still valid."""
         from eidos.kube import exec_plugin
 
-        plugin, deadline = self.user.plugin, self.deadline or time.monotonic() + PATIENCE
+        plugin, deadline = self.user.plugin, self.deadline or time.monotonic() + PLUGIN_TIMEOUT_S
         assert plugin is not None
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Timeout(f"{self.user.source}: the plugin {printable(plugin.command)} did not end in time")
         try:
-            given = self._given
-            if given is None or (given.expires is not None and given.expires - MARGIN < time.time()):
-                given = self._given = exec_plugin.run(plugin, self._environ, self.user.source, deadline)
-            return given
+            credential = self._plugin_credential
+            if credential is None or (credential.expires is not None and credential.expires - EXPIRY_MARGIN_S < time.time()):
+                credential = self._plugin_credential = exec_plugin.run_exec_plugin(plugin, self._environ, self.user.source, deadline)
+            return credential
         finally:
             self._lock.release()
 
 
-def _load(context: SSLContext, pem: bytes, source: str) -> None:
+def _load_cert_chain(context: SSLContext, pem: bytes, source: str) -> None:
     import ssl
 
-    def refuse() -> str:
+    def reject_passphrase() -> str:
         raise InvalidData(f"{source}: its client-key is encrypted", "take the passphrase off: openssl pkey -in KEY -out OTHER")
 
     memory, folder = -1, ""
@@ -148,7 +148,7 @@ def _load(context: SSLContext, pem: bytes, source: str) -> None:
             memory = os.memfd_create("key", os.MFD_CLOEXEC)
             path = f"/proc/self/fd/{memory}"
             os.write(memory, pem)
-        if not os.path.exists(path):  # no such memory, or no /proc
+        if not os.path.exists(path):  # no memfd_create, or no /proc
             import tempfile
 
             folder = tempfile.mkdtemp(prefix="eidos-")
@@ -156,7 +156,7 @@ def _load(context: SSLContext, pem: bytes, source: str) -> None:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
                 file.write(pem)
-        context.load_cert_chain(path, password=refuse)
+        context.load_cert_chain(path, password=reject_passphrase)
     except ssl.SSLError as fault:
         raise InvalidData(f"{source}: its client-certificate and client-key are no pair: {fault.reason or fault}") from fault
     except OSError as fault:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from eidos.kube.cluster_config import Exec
+    from eidos.kube.cluster import ExecPlugin
 
 #: Bytes of standard output that are read, and characters of standard error that are shown.
-LIMIT, SHOWN = 1 << 20, 300
+OUTPUT_LIMIT, SHOWN_LIMIT = 1 << 20, 300
 
 
-class Credential(Record):
-    """What a plugin gave: a ``token`` or a ``certificate`` with its ``key`` (PEM), and when it expires, in seconds since 1970."""
+class ExecCredential(Record):
+    """The output of a plugin: a ``token`` or a ``certificate`` with its ``key`` (PEM), and when it expires, in seconds since 1970."""
 
     token: str = ""
     certificate: bytes | None = None
@@ -36,93 +36,97 @@ class Credential(Record):
     expires: float | None = None
 
     def __repr__(self) -> str:
-        return f"Credential(expires={self.expires})"  # the rest is secret
+        return f"ExecCredential(expires={self.expires})"  # the rest is secret
 
 
-def run(plugin: Exec, environ: Mapping[str, str], source: str, deadline: float) -> Credential:
-    """Run a plugin and give what it answers; ``source`` is the entry of the kubeconfig, for messages, ``deadline`` on ``time.monotonic``.
+def run_exec_plugin(plugin: ExecPlugin, environ: Mapping[str, str], source: str, deadline: float) -> ExecCredential:
+    """Run a plugin; its credential. ``source`` tells, for messages, where it is configured; ``deadline`` is of ``time.monotonic``.
 
-    Raises Timeout when it takes too long, Unavailable when it is missing or fails, InvalidData for what it prints.
+    Raises Timeout when it takes too long, Unavailable when it is missing or fails, InvalidData for invalid output.
     """
     program = _find(plugin, environ, source)
-    what = f"{source}: the plugin {plugin.command}"
+    subject = f"{source}: the plugin {plugin.command}"
     environ = {**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)}
-    result = run_program(Command((plugin.command, *plugin.args), executable=program, environ=environ), deadline, LIMIT)
+    result = run_program(Command((plugin.command, *plugin.args), executable=program, environ=environ), deadline, OUTPUT_LIMIT)
     if result.outcome == NOT_STARTED:
-        raise Unavailable(f"{what} cannot be run: {result.start_failure.lower()}", "run it by hand to see") from result.start_error
+        raise Unavailable(f"{subject} cannot be run: {result.start_failure.lower()}", "run it by hand to see") from result.start_error
     if result.outcome == TIMED_OUT:
         hint = "it may want you to log in first: run it by hand; or give it more time with --timeout"
-        raise Timeout(f"{what} did not end in time, and was stopped", hint)
+        raise Timeout(f"{subject} did not end in time, and was stopped", hint)
     if result.outcome == TOO_MUCH_OUTPUT:
-        raise InvalidData(f"{what} printed more than {LIMIT >> 20} MiB", "is it a credential plugin?")
+        raise InvalidData(f"{subject} printed more than {OUTPUT_LIMIT >> 20} MiB", "is it a credential plugin?")
     if result.status:
         how = f"was ended by signal {-result.status}" if result.status < 0 else f"failed with status {result.status}"
-        said = printable(" ".join(result.errors.decode(errors="replace").split()))[-SHOWN:]
-        raise Unavailable(f"{what} {how}{f': {said}' if said else ''}", "it may want you to log in first: run it by hand, or kubectl")
+        stderr = printable(" ".join(result.errors.decode(errors="replace").split()))[-SHOWN_LIMIT:]
+        raise Unavailable(
+            f"{subject} {how}{f': {stderr}' if stderr else ''}", "it may want you to log in first: run it by hand, or kubectl"
+        )
     try:
-        return _read(result.output, plugin.version)
-    except _Garbage as fault:
-        raise InvalidData(f"{what} printed no credential: {fault}", f"it must print an ExecCredential of {plugin.version}") from fault
+        return _read(result.output, plugin.api_version)
+    except _InvalidOutput as fault:
+        raise InvalidData(
+            f"{subject} printed no credential: {fault}", f"it must print an ExecCredential of {plugin.api_version}"
+        ) from fault
 
 
-class _Garbage(Exception):
-    """What a plugin printed is no credential; the text says why, and holds nothing of it."""
+class _InvalidOutput(Exception):
+    """The output of a plugin is no credential; the message has the reason, and nothing of the output."""
 
 
-def _find(plugin: Exec, environ: Mapping[str, str], source: str) -> str:
+def _find(plugin: ExecPlugin, environ: Mapping[str, str], source: str) -> str:
     import shutil
 
     program = shutil.which(plugin.command, path=os.pathsep.join(_folders(environ)))
     if program:
         return program
     where = "it is no program" if os.sep in plugin.command else "no folder of PATH has it"
-    said = printable(" ".join(plugin.hint.split()))[:SHOWN]
-    # Not NotFound: whoever asks for an object would take it for the server's word that there is none.
-    raise Unavailable(f"{source}: the plugin {plugin.command} cannot be run: {where}", said or "install it, or name another user")
+    hint = printable(" ".join(plugin.install_hint.split()))[:SHOWN_LIMIT]
+    # Not NotFound, which the caller would take for a 404 of the server.
+    raise Unavailable(f"{source}: the plugin {plugin.command} cannot be run: {where}", hint or "install it, or name another user")
 
 
 def _folders(environ: Mapping[str, str]) -> list[str]:
-    """PATH without what depends on the current folder."""
+    """PATH without relative folders."""
     return [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
 
 
-def _info(plugin: Exec) -> str:
+def _info(plugin: ExecPlugin) -> str:
     import json
 
     spec: dict[str, Any] = {"interactive": False}
-    if plugin.cluster is not None:
-        spec["cluster"] = plugin.cluster
-    return json.dumps({"kind": "ExecCredential", "apiVersion": plugin.version, "spec": spec})
+    if plugin.cluster_info is not None:
+        spec["cluster"] = plugin.cluster_info
+    return json.dumps({"kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec})
 
 
-def _read(out: bytes, version: str) -> Credential:
+def _read(out: bytes, version: str) -> ExecCredential:
     from eidos import formats
 
     try:
-        tree = formats.from_text(out, "what it prints", LIMIT)
+        tree = formats.from_text(out, "what it prints", OUTPUT_LIMIT)
     except InvalidData:
-        raise _Garbage("it is no document") from None  # a traceback would show what it printed
+        raise _InvalidOutput("it is no document") from None  # a traceback would show the output
     if not isinstance(tree, dict):
-        raise _Garbage("it is no document")
+        raise _InvalidOutput("it is no document")
     if tree.get("kind") != "ExecCredential":
-        raise _Garbage("it is no ExecCredential")
+        raise _InvalidOutput("it is no ExecCredential")
     if tree.get("apiVersion") != version:
-        raise _Garbage(f"the kubeconfig asks for {version}, and it is of another version")
+        raise _InvalidOutput(f"the kubeconfig asks for {version}, and it is of another version")
     status = tree.get("status")
     if not isinstance(status, dict):
-        raise _Garbage("it has no status")
+        raise _InvalidOutput("it has no status")
     token, certificate, key, expires = (
         status.get(name) or "" for name in ("token", "clientCertificateData", "clientKeyData", "expirationTimestamp")
     )
     if not all(isinstance(value, str) for value in (token, certificate, key, expires)):
-        raise _Garbage("a field of its status is no text")
+        raise _InvalidOutput("a field of its status is no text")
     if bool(certificate) != bool(key):
-        raise _Garbage("a certificate and its key go together, and one of them is missing")
+        raise _InvalidOutput("a certificate and its key go together, and one of them is missing")
     if not token and not certificate:
-        raise _Garbage("it has neither a token nor a certificate")
+        raise _InvalidOutput("it has neither a token nor a certificate")
     if not token.isascii() or not token.isprintable():
-        raise _Garbage("its token is no text that a header can hold")
-    return Credential(token, certificate.encode() or None, key.encode() or None, _seconds(expires) if expires else None)
+        raise _InvalidOutput("its token is no text that a header can hold")
+    return ExecCredential(token, certificate.encode() or None, key.encode() or None, _seconds(expires) if expires else None)
 
 
 def _seconds(text: str) -> float:
@@ -140,4 +144,4 @@ def _seconds(text: str) -> float:
             raise ValueError(text)
         return datetime.fromisoformat(f"{parts[1]}T{parts[2]}{parts[3] or '+00:00'}").timestamp()
     except (ValueError, OverflowError) as fault:
-        raise _Garbage("its expirationTimestamp is no time of RFC 3339") from fault
+        raise _InvalidOutput("its expirationTimestamp is no time of RFC 3339") from fault

@@ -1,11 +1,11 @@
-"""The last good facts of a cluster, kept for when it does not answer.
+"""Caches the last facts of a cluster, for when it does not answer.
 
-Knows where a user's caches lie (XDG Base Directory Specification), and which file is to be trusted; must not know what the facts mean nor
-when they are wanted.
+Knows where a user's caches are (XDG Base Directory Specification), and which file can be trusted; must not know what the facts mean, nor
+when they are used.
 
-One file for each cluster, user and subject, in ``$XDG_CACHE_HOME/eidos`` (``~/.cache/eidos``), named by their hash; it holds what a
-document would show, and no credentials. Whatever is wrong with a file, the answer is that nothing is kept, and why; failing to keep
-costs nothing but a line of the log.
+There is a file for each cluster, user and subject in ``$XDG_CACHE_HOME/eidos`` (``~/.cache/eidos``), named by their hash; it has what a
+document would have, and no credentials. A file with any defect counts as missing, and the reason is reported; a failure to write is only
+logged.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from eidos.kube.cluster_config import Cluster
+    from eidos.kube.cluster import Cluster
     from eidos.model.measurement import Part
 
 #: The largest file that is read, in bytes.
 LIMIT = 16 << 20
 
-#: Of the layout below; another one is not read.
-VERSION = 1
+#: The layout of the file; files of another one are not read.
+LAYOUT_VERSION = 1
 
 
-class Kept:
-    """What is kept of one cluster about one subject."""
+class FallbackCache:
+    """The cached parts of one cluster and one subject."""
 
     def __init__(self, environ: Mapping[str, str], cluster: Cluster, subject: str) -> None:
-        """Touches nothing yet; ``subject`` says which facts they are."""
+        """``subject`` says which facts they are. No file is opened yet."""
         import hashlib
 
-        # One address may lead to another cluster tomorrow (a tunnel): its authorities tell them apart.
+        # A tunnel may lead one address to another cluster tomorrow: their authorities tell them apart.
         user = cluster.user
         parts = (cluster.server, cluster.ca, cluster.tls_server_name, user.name, user.source, subject)
         name = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-        self._folder = folder(environ)
+        self._folder = cache_folder(environ)
         self._path = f"{self._folder}/kube-{name}.json"
         self._subject = subject
 
-    def keep(self, parts: Sequence[Part]) -> None:
-        """Write the facts, whole or not at all; what prevents it is logged."""
+    def store(self, parts: Sequence[Part]) -> None:
+        """Write the parts atomically; a failure is logged."""
         if not self._folder:
             return
         import json
@@ -59,17 +59,17 @@ class Kept:
             ["gap", part.kind, part.what, part.why] if isinstance(part, Gap) else ["subtype", part.name, part.data, part.context]
             for part in parts
         ]
-        document = {"version": VERSION, "subject": self._subject, "time": int(time.time()), "parts": rows}
+        document = {"version": LAYOUT_VERSION, "subject": self._subject, "time": int(time.time()), "parts": rows}
         try:
-            _make(self._folder)
+            _make_folder(self._folder)
             atomic_write.write_file(self._path, json.dumps(document, ensure_ascii=False).encode(), 0o600)
         except (OSError, UnicodeEncodeError) as fault:
             log.debug(f"what the cluster said is not kept: {self._folder}: {fault}")
         except EidosError as fault:
             log.debug(f"what the cluster said is not kept: {fault.message}")
 
-    def last(self, most: float) -> tuple[int, list[Part]]:
-        """The age of the facts in seconds, and the facts; NotFound, with the reason, when there are none to trust younger than ``most``."""
+    def load(self, age_limit_s: float) -> tuple[int, list[Part]]:
+        """The age of the parts in seconds, and the parts; NotFound, with the reason, when there are no valid ones of that age."""
         if not self._folder:
             raise NotFound("nothing is kept: there is neither XDG_CACHE_HOME nor HOME")
         try:
@@ -82,55 +82,55 @@ class Kept:
 
         try:
             document = json.loads(data)
-            if document["version"] != VERSION or document["subject"] != self._subject:
+            if document["version"] != LAYOUT_VERSION or document["subject"] != self._subject:
                 raise ValueError("another layout")
-            kept, parts = int(document["time"]), [_part(*row) for row in document["parts"]]
+            written, parts = int(document["time"]), [_part(*row) for row in document["parts"]]
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
             raise NotFound(f"what is kept is damaged: {self._path}") from fault
-        age = int(time.time()) - kept
+        age = int(time.time()) - written
         if age < 0:
             raise NotFound(f"what is kept is from the future: {self._path}")
-        if age > most:
+        if age > age_limit_s:
             raise NotFound(f"what is kept is {age} s old")
         return age, parts
 
 
-def folder(environ: Mapping[str, str]) -> str:
-    """Where this program keeps what it can do without, or "" when nobody says where.
+def cache_folder(environ: Mapping[str, str]) -> str:
+    """The folder of this program's caches, or "" when the environment has none.
 
-    >>> folder({"HOME": "/home/alice"}), folder({"XDG_CACHE_HOME": "/tmp/c", "HOME": "/home/alice"}), folder({"XDG_CACHE_HOME": "c"})
+    >>> cache_folder({"HOME": "/home/alice"}), cache_folder({"XDG_CACHE_HOME": "/tmp/c"}), cache_folder({"XDG_CACHE_HOME": "c"})
     ('/home/alice/.cache/eidos', '/tmp/c/eidos', '')
     """
-    said, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
+    configured, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
     # "All paths set in these environment variables must be absolute."
-    return f"{said}/eidos" if said.startswith("/") else f"{home}/.cache/eidos" if home.startswith("/") else ""
+    return f"{configured}/eidos" if configured.startswith("/") else f"{home}/.cache/eidos" if home.startswith("/") else ""
 
 
-def _make(path: str) -> None:
-    """Make the folder and the one around it; PermissionError when the folder is somebody else's."""
-    for place in (os.path.dirname(path), path):
+def _make_folder(path: str) -> None:
+    """Create the folder and its parent; PermissionError when the folder belongs to another user."""
+    for parent in (os.path.dirname(path), path):
         try:
-            os.mkdir(place, 0o700)
+            os.mkdir(parent, 0o700)
         except FileExistsError:
             pass
-    _own(os.lstat(path), folder=True)
+    _check_owner(os.lstat(path), folder=True)
     os.chmod(path, 0o700)
 
 
-def _own(found: os.stat_result, folder: bool) -> None:
+def _check_owner(status: os.stat_result, folder: bool) -> None:
     import stat
 
-    if not (stat.S_ISDIR if folder else stat.S_ISREG)(found.st_mode) or found.st_uid != os.geteuid():
+    if not (stat.S_ISDIR if folder else stat.S_ISREG)(status.st_mode) or status.st_uid != os.geteuid():
         raise PermissionError(0, f"it is no {'folder' if folder else 'file'} of this user")
-    if not folder and found.st_mode & 0o077:
+    if not folder and status.st_mode & 0o077:
         raise PermissionError(0, "it is open to other users")
 
 
 def _read(path: str) -> bytes:
-    _own(os.lstat(os.path.dirname(path)), folder=True)
+    _check_owner(os.lstat(os.path.dirname(path)), folder=True)
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        _own(os.fstat(fd), folder=False)
+        _check_owner(os.fstat(fd), folder=False)
         data = b""
         while len(data) <= LIMIT:
             part = os.read(fd, 1 << 20)
@@ -143,11 +143,11 @@ def _read(path: str) -> bytes:
 
 
 def _part(kind: str, *values: Any) -> Part:
-    """A part as :meth:`Kept.keep` wrote it; ValueError for anything else."""
+    """A part as :meth:`FallbackCache.store` wrote it; ValueError for anything else."""
     if kind == "gap" and len(values) == 3 and all(isinstance(value, str) for value in values):
         return Gap(*values)
     if kind == "subtype" and len(values) == 3 and isinstance(values[0], str) and all(isinstance(value, dict) for value in values[1:]):
-        readings = all(isinstance(value, (str, int, float)) for value in values[1].values())
-        if readings and all(isinstance(value, str) for value in values[2].values()):
+        _, data, context = values
+        if all(isinstance(value, (str, int, float)) for value in data.values()) and all(isinstance(text, str) for text in context.values()):
             return Subtype(*values)
     raise ValueError("no part")

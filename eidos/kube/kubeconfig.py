@@ -1,15 +1,16 @@
-"""Kubeconfig files: their entries, merged, and what one context comes to.
+"""Kubeconfig files: merges them and resolves a context.
 
-Knows the form of the files (Kubernetes documentation, "kubeconfig (v1)") and which of their fields go together; must not know where they
-are looked for. The table in :mod:`eidos.kube.cluster_config` says what we do as kubectl does.
+Knows the format of the files (Kubernetes documentation, "kubeconfig (v1)") and which fields exclude one another; must not know where they
+are looked up. The table in :mod:`eidos.kube.cluster_config` compares this with kubectl.
 """
 
 from __future__ import annotations
 
 import os
 
-from eidos.errors import InvalidData, InvalidInput, NotFound, Unavailable
-from eidos.kube.cluster_config import Cluster, Exec, User, address, read_file
+from eidos.errors import InvalidData, InvalidInput, NotFound
+from eidos.kube.cluster import Cluster, ExecPlugin, User, server_and_proxy
+from eidos.kube.config_files import read_pem_file
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -17,50 +18,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-#: The extension of a cluster that its plugins are told of.
-EXTENSION = "client.authentication.k8s.io/exec"
+#: The extension of a cluster that is passed to plugins.
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
-GROUP = "client.authentication.k8s.io/"
+EXEC_API_GROUP = "client.authentication.k8s.io/"
 
 _PEM = b"-----BEGIN "
 
-#: What the reader of documents repeats of a value that it cannot take.
-_REPEATED = r"(the tag|the alias|tag handle|the number) \S+"
+#: Where the YAML reader quotes a value that it rejects.
+_QUOTED_VALUE = r"(the tag|the alias|tag handle|the number) \S+"
 
 
-class Entry:
-    """One named part of one file; every look at a field says, when it fails, where the field stands."""
+class ConfigEntry:
+    """A mapping in a kubeconfig; methods read one of its fields, and raise InvalidData with its location when it has another type."""
 
-    def __init__(self, where: str, body: Mapping[str, Any], folder: str) -> None:
-        self.where = where
+    def __init__(self, location: str, body: Mapping[str, Any], folder: str) -> None:
+        self.location = location
         self.body = body
         self.folder = folder
 
-    def refuse(self, why: str, hint: str | None = None) -> InvalidData:
-        """A failure that says where."""
-        return InvalidData(f"{self.where}: {why}", hint)
+    def error(self, why: str, hint: str | None = None) -> InvalidData:
+        """An error with the location of this mapping."""
+        return InvalidData(f"{self.location}: {why}", hint)
 
     def text(self, key: str) -> str:
-        """A field's text, "" when it is not said."""
+        """A string, or "" when the field is missing."""
         value = self.body.get(key)
         if value is None or isinstance(value, str):
             return value or ""
-        raise self.refuse(f"{key} is no text", "put it in quotes" if isinstance(value, (int, float)) else None)
+        raise self.error(f"{key} is no text", "put it in quotes" if isinstance(value, (int, float)) else None)
 
-    def flag(self, key: str) -> bool:
-        """A field that is true or false."""
+    def boolean(self, key: str) -> bool:
+        """A boolean, or False when the field is missing."""
         value = self.body.get(key)
         if value is None or isinstance(value, bool):
             return bool(value)
-        raise self.refuse(f"{key} is neither true nor false")
+        raise self.error(f"{key} is neither true nor false")
 
     def path(self, key: str) -> str:
-        """A field that names a file, from the folder of the kubeconfig."""
+        """A path, resolved against the folder of the kubeconfig."""
         value = self.text(key)
         return os.path.join(self.folder, value) if value else ""
 
-    def data(self, key: str) -> bytes | None:
-        """A field in base64."""
+    def base64_bytes(self, key: str) -> bytes | None:
+        """The bytes of a base64 string, or None when the field is missing."""
         import base64
         import binascii
 
@@ -68,81 +69,82 @@ class Entry:
             text = self.text(key).replace("\n", "").replace("\r", "")
             return base64.b64decode(text.encode(), validate=True) or None
         except (binascii.Error, UnicodeEncodeError) as fault:
-            raise self.refuse(f"{key} is not base64", "kubectl config set writes it as it must be") from fault
+            raise self.error(f"{key} is not base64", "kubectl config set writes it as it must be") from fault
 
-    def inner(self, key: str) -> Entry | None:
-        """A field that has fields."""
+    def mapping(self, key: str) -> ConfigEntry | None:
+        """A mapping, or None when the field is missing."""
         value = self.body.get(key)
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.refuse(f"{key} is no mapping")
-        return Entry(f"{self.where}, {key}", value, self.folder)
+            raise self.error(f"{key} is no mapping")
+        return ConfigEntry(f"{self.location}, {key}", value, self.folder)
 
-    def entries(self, key: str) -> list[Entry]:
-        """A field that is a list of mappings."""
+    def mappings(self, key: str) -> list[ConfigEntry]:
+        """A list of mappings, or [] when the field is missing."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, list):
-            raise self.refuse(f"{key} is no list")
-        found = []
+            raise self.error(f"{key} is no list")
+        entries = []
         for number, item in enumerate(value or ()):
             if not isinstance(item, dict):
-                raise self.refuse(f"{key}[{number}] is no mapping")
-            found.append(Entry(f"{self.where}, {key}[{number}]", item, self.folder))
-        return found
+                raise self.error(f"{key}[{number}] is no mapping")
+            entries.append(ConfigEntry(f"{self.location}, {key}[{number}]", item, self.folder))
+        return entries
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A field that is a list of texts."""
+    def text_list(self, key: str) -> tuple[str, ...]:
+        """A list of strings, or () when the field is missing."""
         value = self.body.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise self.refuse(f"{key} is no list of texts", "put each of them in quotes")
+            raise self.error(f"{key} is no list of texts", "put each of them in quotes")
         return tuple(value or ())
 
 
-class Merged:
-    """All files in the order in which they win."""
+class MergedKubeconfig:
+    """Kubeconfig files, merged: the first definition of a name wins."""
 
     def __init__(self, files: Iterable[tuple[str, bytes]]) -> None:
-        """``files`` are paths and contents; InvalidData for what is no kubeconfig."""
-        self.current = self._said = ""
-        self._found: dict[str, dict[str, Entry]] = {"clusters": {}, "users": {}, "contexts": {}}
+        """``files`` are paths and contents; raises InvalidData for one that is not a kubeconfig."""
+        self.current_context = self._current_context_file = ""
+        self._entries: dict[str, dict[str, ConfigEntry]] = {"clusters": {}, "users": {}, "contexts": {}}
         for path, data in files:
             file = _parse(path, data)
-            if not self.current:
-                self.current, self._said = file.text("current-context"), path
-            for kind, found in self._found.items():
-                for name, entry in _named(file, kind, path).items():
-                    found.setdefault(name, entry)
+            if not self.current_context:
+                self.current_context, self._current_context_file = file.text("current-context"), path
+            for kind, entries in self._entries.items():
+                for name, entry in _entries_by_name(file, kind, path).items():
+                    entries.setdefault(name, entry)
 
-    def cluster(self, name: str, by_flag: bool, environ: Mapping[str, str]) -> Cluster:
-        """What a context comes to; its ``namespace`` is "" when the context says none. Raises as ``cluster_config.load`` does."""
-        asked = "--kube-context" if by_flag else f"{self._said}: current-context"
-        context = self._get("contexts", name, asked)
-        server = self._get("clusters", context.text("cluster"), context.where)
+    def resolve_context(self, name: str, by_flag: bool, environ: Mapping[str, str]) -> Cluster:
+        """The cluster and user of a context; ``namespace`` is "" when it has none. Raises what ``load_cluster`` does."""
+        source = "--kube-context" if by_flag else f"{self._current_context_file}: current-context"
+        context = self._get("contexts", name, source)
+        server = self._get("clusters", context.text("cluster"), context.location)
         user_name = context.text("user")
-        user = self._get("users", user_name, context.where) if user_name else None
-        url, proxy = address(_server(server), server.text("proxy-url"), server.where, environ)
-        ca, insecure = _authority(server), server.flag("insecure-skip-tls-verify")
+        user = self._get("users", user_name, context.location) if user_name else None
+        if not server.text("server"):
+            raise server.error("it has no server")
+        url, proxy = server_and_proxy(server.text("server"), server.text("proxy-url"), server.location, environ)
+        ca, insecure = _ca_certificates(server), server.boolean("insecure-skip-tls-verify")
         if ca and insecure:
-            raise server.refuse("insecure-skip-tls-verify and a certificate-authority do not go together", "leave out one of them")
-        asks = User(user_name, user.where if user else context.where)
-        if user and url.startswith("https:"):  # nothing secret goes where everybody can read along
-            asks = _user(user_name, user, _told(server, url, ca))
+            raise server.error("insecure-skip-tls-verify and a certificate-authority do not go together", "leave out one of them")
+        credentials = User(user_name, user.location if user else context.location)
+        if user and url.startswith("https:"):  # credentials are never sent in clear text
+            credentials = _read_user(user_name, user, _exec_cluster_info(server, url, ca))
         tls_name = server.text("tls-server-name") or None
-        return Cluster(url, ca, insecure, tls_name, proxy, asks, context.text("namespace"), name, context.where)
+        return Cluster(url, ca, insecure, tls_name, proxy, credentials, context.text("namespace"), name, context.location)
 
-    def _get(self, kind: str, name: str, asked: str) -> Entry:
-        found = self._found[kind]
-        if name in found:
-            return found[name]
+    def _get(self, kind: str, name: str, source: str) -> ConfigEntry:
+        entries = self._entries[kind]
+        if name in entries:
+            return entries[name]
         what = kind[:-1]
-        message = f"{asked}: there is no {what} {name!r}" if name else f"{asked}: it names no {what}"
-        raise NotFound(
-            message, did_you_mean(name, found, f"there are {', '.join(sorted(found)[:20])}" if found else f"no file has any {what}")
-        )
+        message = f"{source}: there is no {what} {name!r}" if name else f"{source}: it names no {what}"
+        available = f"there are {', '.join(sorted(entries)[:20])}" if entries else f"no file has any {what}"
+        raise NotFound(message, did_you_mean(name, entries, available))
 
 
-def _parse(path: str, data: bytes) -> Entry:
+def _parse(path: str, data: bytes) -> ConfigEntry:
     from eidos import formats
 
     try:
@@ -150,95 +152,81 @@ def _parse(path: str, data: bytes) -> Entry:
     except InvalidData as fault:
         import re
 
-        # The value may be a password, and a traceback would show the line.
-        raise InvalidData(path + re.sub(_REPEATED, r"\1 …", fault.message[len(path) :]), fault.hint) from None
-    file = Entry(path, {} if tree is None else tree, os.path.dirname(os.path.abspath(path)))
+        # The value may be a password; from None, because a traceback would show the line.
+        raise InvalidData(path + re.sub(_QUOTED_VALUE, r"\1 …", fault.message[len(path) :]), fault.hint) from None
+    file = ConfigEntry(path, {} if tree is None else tree, os.path.dirname(os.path.abspath(path)))
     if not isinstance(file.body, dict):
-        raise file.refuse("a kubeconfig is a mapping", "is this the file you meant?")
+        raise file.error("a kubeconfig is a mapping", "is this the file you meant?")
     if file.text("kind") not in ("", "Config") or file.text("apiVersion") not in ("", "v1"):
-        raise file.refuse(f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "is this the file you meant?")
+        raise file.error(f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "is this the file you meant?")
     return file
 
 
-def _named(file: Entry, kind: str, path: str) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for item in file.entries(kind):
-        name, inner = item.text("name"), item.inner(kind[:-1])
-        if name in found:
-            raise file.refuse(f"{kind} has the name {name!r} twice", "remove one of them")
-        found[name] = Entry(f"{kind[:-1]} {name!r} of {path}", inner.body if inner else {}, file.folder)
-    return found
+def _entries_by_name(file: ConfigEntry, kind: str, path: str) -> dict[str, ConfigEntry]:
+    entries: dict[str, ConfigEntry] = {}
+    for item in file.mappings(kind):
+        name, inner = item.text("name"), item.mapping(kind[:-1])
+        if name in entries:
+            raise file.error(f"{kind} has the name {name!r} twice", "remove one of them")
+        entries[name] = ConfigEntry(f"{kind[:-1]} {name!r} of {path}", inner.body if inner else {}, file.folder)
+    return entries
 
 
-def _server(cluster: Entry) -> str:
-    server = cluster.text("server")
-    if not server:
-        raise cluster.refuse("it has no server")
-    return server
-
-
-def _authority(cluster: Entry) -> bytes | None:
-    """The certificates that the server's is checked against."""
-    data = cluster.data("certificate-authority-data")
+def _ca_certificates(cluster: ConfigEntry) -> bytes | None:
+    """The certificates of the authorities that may sign the server's."""
+    data = cluster.base64_bytes("certificate-authority-data")
     path = cluster.path("certificate-authority")
     if path:
         if data:
-            raise cluster.refuse("certificate-authority and certificate-authority-data are both said", "leave out one of them")
-        data = pem_file(path, f"{cluster.where}: certificate-authority {path}")
+            raise cluster.error("certificate-authority and certificate-authority-data are both said", "leave out one of them")
+        data = read_pem_file(path, f"{cluster.location}: certificate-authority {path}")
     if data and _PEM + b"CERTIFICATE" not in data and _PEM + b"TRUSTED CERTIFICATE" not in data:
-        raise cluster.refuse("its certificate-authority holds no certificate in PEM")
+        raise cluster.error("its certificate-authority holds no certificate in PEM")
     return data
 
 
-def pem_file(path: str, what: str) -> bytes:
-    """The bytes of a file that must be there."""
-    data = read_file(path, what)
-    if data is None:
-        raise Unavailable(f"{what}: there is no such file", "the kubeconfig names it; has it moved?")
-    return data
-
-
-def _told(cluster: Entry, url: str, ca: bytes | None) -> dict[str, Any]:
-    """What a plugin is told of the cluster (client.authentication.k8s.io/v1, Cluster)."""
+def _exec_cluster_info(cluster: ConfigEntry, url: str, ca: bytes | None) -> dict[str, Any]:
+    """The cluster as it is passed to a plugin (client.authentication.k8s.io/v1, Cluster)."""
     import base64
 
-    extension = next((entry.body.get("extension") for entry in cluster.entries("extensions") if entry.text("name") == EXTENSION), None)
-    told = {
+    extensions = (entry.body.get("extension") for entry in cluster.mappings("extensions") if entry.text("name") == EXEC_EXTENSION)
+    extension = next(extensions, None)
+    info = {
         "server": url,
         "tls-server-name": cluster.text("tls-server-name"),
-        "insecure-skip-tls-verify": cluster.flag("insecure-skip-tls-verify"),
+        "insecure-skip-tls-verify": cluster.boolean("insecure-skip-tls-verify"),
         "certificate-authority-data": base64.b64encode(ca).decode() if ca else "",
         "proxy-url": cluster.text("proxy-url"),
-        "disable-compression": cluster.flag("disable-compression"),
+        "disable-compression": cluster.boolean("disable-compression"),
     }
-    return {**{key: value for key, value in told.items() if value}, "config": extension}
+    return {**{key: value for key, value in info.items() if value}, "config": extension}
 
 
-def _user(name: str, user: Entry, told: dict[str, Any]) -> User:
-    certificate, key = user.data("client-certificate-data"), user.data("client-key-data")
+def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> User:
+    certificate, key = user.base64_bytes("client-certificate-data"), user.base64_bytes("client-key-data")
     certificate_file, key_file = user.path("client-certificate"), user.path("client-key")
     if certificate or certificate_file:
-        for said, also, what in ((certificate, certificate_file, "client-certificate"), (key, key_file, "client-key")):
-            if said and also:
-                raise user.refuse(f"{what} and {what}-data are both said", "leave out one of them")
+        for inline, file, what in ((certificate, certificate_file, "client-certificate"), (key, key_file, "client-key")):
+            if inline and file:
+                raise user.error(f"{what} and {what}-data are both said", "leave out one of them")
         if not key and not key_file:
-            raise user.refuse("a client-certificate needs a client-key")
+            raise user.error("a client-certificate needs a client-key")
         for data, what in ((certificate, "client-certificate-data"), (key, "client-key-data")):
             if data and _PEM not in data:
-                raise user.refuse(f"{what} holds no PEM")
+                raise user.error(f"{what} holds no PEM")
     token, token_file = user.text("token"), user.path("tokenFile")
     username, password = user.text("username"), user.text("password")
     if (token or token_file) and (username or password):
-        raise user.refuse("a token and a password do not go together", "leave out one of them")
+        raise user.error("a token and a password do not go together", "leave out one of them")
     if user.body.get("auth-provider") is not None:
-        raise InvalidInput(f"{user.where}: auth-provider is not supported", "Kubernetes took it away in 1.26; its plugins go under exec")
+        raise InvalidInput(f"{user.location}: auth-provider is not supported", "Kubernetes took it away in 1.26; its plugins go under exec")
     if any(user.body.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")):
-        raise InvalidInput(f"{user.where}: acting as somebody else (as, as-groups) is not supported", "name a user who may do it")
-    plugin = user.inner("exec")
+        raise InvalidInput(f"{user.location}: acting as somebody else (as, as-groups) is not supported", "name a user who may do it")
+    plugin = user.mapping("exec")
     has_other = token or token_file or username or password or certificate or certificate_file
     return User(
         name,
-        user.where,
+        user.location,
         certificate,
         key,
         certificate_file,
@@ -247,29 +235,31 @@ def _user(name: str, user: Entry, told: dict[str, Any]) -> User:
         token_file,
         username,
         password,
-        _plugin(plugin, told) if plugin and not has_other else None,
+        _read_plugin(plugin, cluster_info) if plugin and not has_other else None,
     )
 
 
-def _plugin(said: Entry, told: dict[str, Any]) -> Exec:
-    version, command = said.text("apiVersion"), said.text("command")
-    if version not in (f"{GROUP}v1", f"{GROUP}v1beta1"):
-        raise said.refuse(f"apiVersion {version!r} is neither {GROUP}v1 nor {GROUP}v1beta1", "a newer plugin speaks one of them")
+def _read_plugin(entry: ConfigEntry, cluster_info: dict[str, Any]) -> ExecPlugin:
+    version, command = entry.text("apiVersion"), entry.text("command")
+    if version not in (f"{EXEC_API_GROUP}v1", f"{EXEC_API_GROUP}v1beta1"):
+        raise entry.error(
+            f"apiVersion {version!r} is neither {EXEC_API_GROUP}v1 nor {EXEC_API_GROUP}v1beta1", "a newer plugin speaks one of them"
+        )
     if not command:
-        raise said.refuse("it has no command")
-    mode = said.text("interactiveMode") or ("IfAvailable" if version.endswith("v1beta1") else "")
+        raise entry.error("it has no command")
+    mode = entry.text("interactiveMode") or ("IfAvailable" if version.endswith("v1beta1") else "")
     if mode not in ("Never", "IfAvailable", "Always"):
-        raise said.refuse(f"interactiveMode {mode!r} is none of Never, IfAvailable, Always")
+        raise entry.error(f"interactiveMode {mode!r} is none of Never, IfAvailable, Always")
     if mode == "Always":
         raise InvalidInput(
-            f"{said.where}: {command} wants a terminal (interactiveMode Always), and eidos gives it none",
+            f"{entry.location}: {command} wants a terminal (interactiveMode Always), and eidos gives it none",
             "use a user with a token or a certificate: kubectl create token makes one",
         )
-    env = tuple((pair.text("name"), pair.text("value")) for pair in said.entries("env"))
+    env = tuple((pair.text("name"), pair.text("value")) for pair in entry.mappings("env"))
     if any(not name or "=" in name or "\0" in name + value for name, value in env):
-        raise said.refuse("env has an entry whose name is none")
-    args = said.texts("args")
+        raise entry.error("env has an entry whose name is none")
+    args = entry.text_list("args")
     if "\0" in command + "".join(args):
-        raise said.refuse("command or args hold a NUL")
-    path = os.path.join(said.folder, command) if os.sep in command else command
-    return Exec(path, version, args, env, said.text("installHint"), told if said.flag("provideClusterInfo") else None)
+        raise entry.error("command or args hold a NUL")
+    path = os.path.join(entry.folder, command) if os.sep in command else command
+    return ExecPlugin(path, version, args, env, entry.text("installHint"), cluster_info if entry.boolean("provideClusterInfo") else None)

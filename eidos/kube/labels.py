@@ -25,6 +25,11 @@ def is_word(text: str, limit: int, ends: frozenset[str], inside: str) -> bool:
     return 0 < len(text) <= limit and {text[0], text[-1]} <= ends and set(text) <= ends | set(inside)
 
 
+def is_dns_subdomain(text: str, limit: int = 253) -> bool:
+    """Whether ``text`` is labels with dots between, of at most ``limit`` characters together."""
+    return len(text) <= limit and all(is_word(part, limit, LOWERCASE, "-") for part in text.split("."))
+
+
 def check_dns_label(text: str, what: str) -> str:
     """A name that is one label (RFC 1123): small letters, digits, dashes.
 
@@ -42,7 +47,7 @@ def check_dns_subdomain(text: str, what: str = "name of a node") -> str:
     >>> check_dns_subdomain("ip-10-0-42-17.us-west-2.compute.internal")
     'ip-10-0-42-17.us-west-2.compute.internal'
     """
-    if len(text) > 253 or not all(is_word(part, 253, LOWERCASE, "-") for part in text.split(".")):
+    if not is_dns_subdomain(text):
         hint = "it has small letters, digits, dashes and dots, at most 253, and each part begins and ends with a letter or digit"
         raise InvalidInput(f"{text!r} is no {what}", hint)
     return text

@@ -1,105 +1,115 @@
-"""Long lists, a page at a time.
+"""Lists of objects in pages.
 
-Knows ``limit`` and ``continue`` (Kubernetes documentation, "Kubernetes API Concepts", Retrieving large results sets in chunks); it
-must not know what is listed. While a page is used the next one is fetched and held as it came, compressed; it is taken apart when the
-one before it is dropped. So no more than one is in memory as objects, however many there are.
+Knows ``limit`` and ``continue`` (Kubernetes documentation, "Kubernetes API Concepts", Retrieving large results sets in chunks);
+must not know what is listed. While a page is used the next one is fetched and held compressed, as received; it is parsed when the page
+before it is dropped. So there is never more than one page of objects in memory, however many there are.
 
-A token to go on with can be too old (410). Then the answer brings another, which goes on where the first would have, in a list that is as
-it is now: objects made or removed in between may be in it or not. Without one the list is begun again, once, and what was given
-already is left out, for lists come in the order of their keys.
+A continue token can expire (410). Then the server returns another, which continues at the same key in the list as it is now: objects that
+were created or deleted in between may be included or not. Without one the list is started again, once, and objects up to the last key
+that was returned are skipped, for lists are ordered by key.
 """
 
 from __future__ import annotations
 
 import time
 
-from eidos.errors import KubeError, Timeout
+from eidos.errors import KubeError
+from eidos.http_wire.client import timeout_error
 from eidos.kube import responses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.kube.api_client import Client
-    from eidos.kube.responses import Raw, Tree
+    from eidos.kube.request_sender import RequestSender
+    from eidos.kube.responses import RawBody, Tree
     from eidos.process.thread_pool import Future
 
-#: Tokens in a row that are too old.
-EXPIRED = 3
+#: Continue tokens in a row that may be expired.
+EXPIRED_LIMIT = 3
 
 
-def pages(client: Client, path: str, labels: str | None, fields: str | None, limit: int) -> Iterator[list[Tree]]:
-    """Lists of objects; each is emptied when the next is wanted. Raises what :class:`eidos.kube.api_client.Client` does."""
-    chosen = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-    for items, _ in parts(client, path, chosen, limit, client.deadline):
+def selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
+    """The query parameters of the selectors that are set."""
+    pairs = (("labelSelector", label_selector), ("fieldSelector", field_selector))
+    return {name: value for name, value in pairs if value}
+
+
+def list_pages(
+    sender: RequestSender, path: str, label_selector: str | None, field_selector: str | None, page_size: int
+) -> Iterator[list[Tree]]:
+    """Pages of objects; each is emptied before the next is returned. Raises what ``sender`` does."""
+    for items, _ in list_versioned_pages(sender, path, selectors(label_selector, field_selector), page_size, sender.deadline):
         yield items
 
 
-def parts(client: Client, path: str, chosen: dict[str, str], limit: int, deadline: float) -> Iterator[tuple[list[Tree], str]]:
-    """The same, each with the version of the list; that may be one without objects."""
-    query = {**chosen, "limit": str(limit)}
-    where = f"{client.cluster.server}: to {responses.asked('GET', path)}"
-    raw = client.fetch(path, query, deadline)
-    expired, begun, last, version = 0, False, "", ""
+def list_versioned_pages(
+    sender: RequestSender, path: str, query: dict[str, str], page_size: int, deadline: float
+) -> Iterator[tuple[list[Tree], str]]:
+    """Pages of objects, each with the resource version of the list; the only page of an empty list has no objects."""
+    query = {**query, "limit": str(page_size)}
+    subject = f"{sender.cluster.server}: to {responses.request_info('GET', path)}"
+    raw = sender.fetch_body(path, query, deadline)
+    expired, is_restarted, last_key, version = 0, False, "", ""
     while True:
-        tree = responses.tree(raw, where)
+        tree = responses.parse_object(raw, subject)
         del raw
-        items, token, now = _items(tree, where)
-        version = version or now
+        items, token, page_version = _parse_page(tree, subject)
+        version = version or page_version
         del tree
-        ahead = _fetch_ahead(client, path, {**query, "continue": token}, deadline) if token else None
-        if begun:
-            items[:] = [each for each in items if key(each) > last]
-        last = key(items[-1]) if items else last
+        next_page = _fetch_in_thread(sender, path, {**query, "continue": token}, deadline) if token else None
+        if is_restarted:
+            items[:] = [item for item in items if object_key(item) > last_key]
+        last_key = object_key(items[-1]) if items else last_key
         yield items, version
         items.clear()
-        if ahead is None:
+        if next_page is None:
             return
         while True:
             try:
-                raw, expired = _fetched(ahead, deadline, where), 0
+                raw, expired = _wait_for_page(next_page, deadline, subject), 0
                 break
-            except responses.Expired as fault:
+            except responses.ResourceExpired as fault:
                 expired += 1
-                if expired > EXPIRED or (not fault.token and begun):
+                if expired > EXPIRED_LIMIT or (not fault.token and is_restarted):
                     raise
-                client.say(f"{fault.message}; the list goes on all the same")
-                begun = begun or not fault.token
+                sender.report(f"{fault.message}; the list goes on all the same")
+                is_restarted = is_restarted or not fault.token
                 more = {"continue": fault.token} if fault.token else {}
-                ahead = _fetch_ahead(client, path, {**query, **more}, deadline)
+                next_page = _fetch_in_thread(sender, path, {**query, **more}, deadline)
 
 
-def key(item: Tree) -> str:
-    """What lists are ordered by: namespace and name, as they stand in the key of an object in etcd."""
+def object_key(item: Tree) -> str:
+    """The key that lists are ordered by: namespace and name, as in etcd."""
     metadata = item.get("metadata")
     if not isinstance(metadata, dict):
         return ""
     return f"{metadata['namespace']}/{metadata.get('name')}" if metadata.get("namespace") else str(metadata.get("name"))
 
 
-def _items(tree: Tree, where: str) -> tuple[list[Tree], str, str]:
-    """Objects, the token to go on with, and the version."""
+def _parse_page(tree: Tree, subject: str) -> tuple[list[Tree], str, str]:
+    """Objects, the continue token, and the resource version."""
     items, metadata = tree.get("items"), tree.get("metadata") or {}
-    if items is None and "items" in tree:  # how Go writes a list that was never filled
+    if items is None and "items" in tree:  # how Go writes a nil slice
         items = []
-    if not isinstance(items, list) or not isinstance(metadata, dict) or not all(isinstance(each, dict) for each in items):
-        raise KubeError(f"{where}: its answer is no list of objects", "is this the API server of a Kubernetes cluster?")
+    if not isinstance(items, list) or not isinstance(metadata, dict) or not all(isinstance(item, dict) for item in items):
+        raise KubeError(f"{subject}: its answer is no list of objects", "is this the API server of a Kubernetes cluster?")
     return items, str(metadata.get("continue") or ""), str(metadata.get("resourceVersion") or "")
 
 
-def _fetch_ahead(client: Client, path: str, query: dict[str, str], deadline: float) -> Future[Raw]:
-    """The answer as it will be; a thread fetches it, which ends at the deadline if nobody wants it any more."""
+def _fetch_in_thread(sender: RequestSender, path: str, query: dict[str, str], deadline: float) -> Future[RawBody]:
+    """The body of a page, fetched in a thread that ends at the deadline even if the page is not used."""
     from eidos.process.thread_pool import call_in_thread
 
-    return call_in_thread(lambda: client.fetch(path, query, deadline), "list page")
+    return call_in_thread(lambda: sender.fetch_body(path, query, deadline), "list page")
 
 
-def _fetched(ahead: Future[Raw], deadline: float, where: str) -> Raw:
-    """The answer, or the failure raised; Timeout when neither comes in time."""
+def _wait_for_page(page: Future[RawBody], deadline: float, subject: str) -> RawBody:
+    """The body of a page; raises the error of its request, or Timeout."""
     from eidos.process.thread_pool import wait_for
 
     remaining_s = deadline - time.monotonic()
     try:
-        return wait_for(ahead, remaining_s + 1.0 if remaining_s > 0 else 0)
+        return wait_for(page, remaining_s + 1.0 if remaining_s > 0 else 0)
     except TimeoutError:
-        raise Timeout(f"{where}: no answer in time", "give it more time with --timeout, or see whether the service is up") from None
+        raise timeout_error(subject) from None

@@ -1,14 +1,13 @@
-"""Through a proxy to an API server.
+"""Tunnels through a proxy to an API server.
 
-Knows CONNECT (RFC 9110, section 9.3.6) and TLS inside TLS, for a proxy that is spoken to over https itself; must not know what goes
-through.
+Knows CONNECT (RFC 9110, section 9.3.6), and TLS within TLS for a proxy that is itself reached over https; must not know what is sent.
 """
 
 from __future__ import annotations
 
 import http.client
 
-from eidos.http_wire import client as asking
+from eidos.http_wire import client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from eidos.http_wire.client import Url
 
 
-class Proxy:
-    """One of them; ``shown`` are the headers that it wants to see, ``name`` is without the password that its URL may hold."""
+class ProxyTunnel:
+    """A proxy; ``auth_headers`` authenticate to it, ``name`` is its URL without the password that it may hold."""
 
     def __init__(self, url: str) -> None:
         from urllib.parse import unquote, urlsplit
@@ -31,75 +30,68 @@ class Proxy:
         self.host = parts.hostname or ""
         self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self.shown: dict[str, str] = {}
+        self.auth_headers: dict[str, str] = {}
         if parts.username is not None:
             import base64
 
-            said = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self.shown["Proxy-Authorization"] = "Basic " + base64.b64encode(said.encode()).decode()
+            userinfo = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self.auth_headers["Proxy-Authorization"] = "Basic " + base64.b64encode(userinfo.encode()).decode()
 
-    def open(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
-        """A connection that leads to ``server``, secured with ``context`` if there is one; raises as ``http_wire.client.dial`` does."""
+    def connect(self, server: Url, context: ssl.SSLContext | None, name: str, deadline: float) -> Any:
+        """A connection to ``server``, with TLS if there is a ``context``; raises OSErrors, as ``http_wire.client.open_connection`` does."""
         try:
-            sock = asking.dial(self.host, self.port, deadline, _secured if self.scheme == "https" else None)
+            sock = client.open_connection(self.host, self.port, deadline, client.wrap_socket_tls if self.scheme == "https" else None)
         except OSError as fault:
-            raise Refusing(asking.explained(f"the proxy {self.name}", fault)) from fault
+            raise ProxyRefused(client.translate_error(f"the proxy {self.name}", fault)) from fault
         try:
             if context is None:
                 return sock
-            timed = asking.Timed(sock, deadline)
-            self._connect(server, timed)
+            deadline_socket = client.DeadlineSocket(sock, deadline)
+            self._connect(server, deadline_socket)
             if self.scheme == "https":
-                return Inside(sock, timed, context, name)
-            sock.settimeout(asking.left(deadline))
+                return TlsInTls(sock, deadline_socket, context, name)
+            sock.settimeout(client.seconds_left(deadline))
             return context.wrap_socket(sock, server_hostname=name)
         except BaseException:
             sock.close()
             raise
 
-    def _connect(self, server: Url, timed: asking.Timed) -> None:
+    def _connect(self, server: Url, deadline_socket: client.DeadlineSocket) -> None:
         to = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
-        lines = [f"CONNECT {to} HTTP/1.1", f"Host: {to}", *(f"{name}: {value}" for name, value in self.shown.items()), "", ""]
-        timed.sendall("\r\n".join(lines).encode())
-        response = http.client.HTTPResponse(timed, method="CONNECT")  # type: ignore[arg-type]  # all that it asks of a socket is makefile()
+        lines = [f"CONNECT {to} HTTP/1.1", f"Host: {to}", *(f"{name}: {value}" for name, value in self.auth_headers.items()), "", ""]
+        deadline_socket.sendall("\r\n".join(lines).encode())
+        response = http.client.HTTPResponse(deadline_socket, method="CONNECT")  # type: ignore[arg-type]  # of a socket it uses makefile() alone
         response.begin()
         if not 200 <= response.status < 300:
             hint = "its URL may hold a name and a password" if response.status == 407 else "NO_PROXY names what is asked without it"
             message = f"the proxy {self.name} leads to no {to}: it answers {response.status}"
-            raise Refusing(asking.Unanswered(message, hint, passing=response.status >= 500))
+            raise ProxyRefused(client.RequestError(message, hint, is_transient=response.status >= 500))
 
 
-class Refusing(OSError):
-    """The proxy does not lead there, because of ``fault``."""
+class ProxyRefused(OSError):
+    """The proxy does not connect to the server, because of ``fault``."""
 
     def __init__(self, fault: Any) -> None:
         super().__init__(fault.message)
         self.fault = fault
 
 
-def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
-    import ssl
+class TlsInTls:
+    """TLS within TLS, with the methods of a socket that :class:`eidos.http_wire.client.DeadlineSocket` calls."""
 
-    sock.settimeout(asking.left(deadline))
-    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-
-
-class Inside:
-    """TLS within TLS, as far as :class:`eidos.http_wire.client.Timed` needs a socket."""
-
-    def __init__(self, outer: socket.socket, timed: asking.Timed, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, outer: socket.socket, deadline_socket: client.DeadlineSocket, context: ssl.SSLContext, name: str) -> None:
         import ssl
 
-        self._outer, self._timed = outer, timed
-        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._came, self._goes, server_hostname=name)
+        self._outer, self._deadline_socket = outer, deadline_socket
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._do(self._tls.do_handshake)
 
     def settimeout(self, seconds: float) -> None:
-        """Of the next operation, as a whole."""
+        """Set the timeout of all of the next operation."""
         import time
 
-        self._timed.deadline = time.monotonic() + seconds
+        self._deadline_socket.deadline = time.monotonic() + seconds
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""
@@ -107,7 +99,7 @@ class Inside:
             data = data[self._do(self._tls.write, data) :]
 
     def recv_into(self, buffer: Any) -> int:
-        """Receive what there is."""
+        """Receive what is available, and wait for the first byte."""
         import ssl
 
         try:
@@ -116,30 +108,30 @@ class Inside:
             return 0
 
     def fileno(self) -> int:
-        """Of the socket under it."""
+        """The descriptor of the outer socket."""
         return self._outer.fileno()
 
     def close(self) -> None:
         """Close it."""
         self._outer.close()
 
-    def _do(self, step: Callable[..., Any], *given: Any) -> Any:
+    def _do(self, step: Callable[..., Any], *arguments: Any) -> Any:
         import ssl
 
         while True:
             try:
-                return step(*given)
+                return step(*arguments)
             except ssl.SSLWantReadError:
                 self._flush()
                 part = bytearray(1 << 14)
-                count = self._timed.recv_into(part)
+                count = self._deadline_socket.recv_into(part)
                 if count:
-                    self._came.write(part[:count])
+                    self._incoming.write(part[:count])
                 else:
-                    self._came.write_eof()
+                    self._incoming.write_eof()
             finally:
                 self._flush()
 
     def _flush(self) -> None:
-        while self._goes.pending:
-            self._timed.sendall(self._goes.read())
+        while self._outgoing.pending:
+            self._deadline_socket.sendall(self._outgoing.read())

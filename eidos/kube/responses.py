@@ -1,4 +1,4 @@
-"""What an API server answers: read as far as its bound, taken apart, and when it is a refusal, said so that people know what to do.
+"""Reads and parses the responses of an API server, and turns its errors into messages with a hint.
 
 Knows bodies, the Status object and request verbs (Kubernetes API conventions; "Authorization Overview"); must not know connections, nor
 what the objects are for.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 
 from eidos.errors import EidosError, KubeError, NotFound
+from eidos.kube.connection_pool import ConnectionBroken
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -17,37 +18,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from eidos.kube.connection_pool import Reply
+    from eidos.kube.connection_pool import StreamedResponse
 
     Tree = dict[str, Any]
 
-#: Bytes: the largest answer, of which some lists need many; the largest refusal.
+#: Bytes of the largest response, as lists may be long, and of the largest error response.
 BODY_LIMIT, STATUS_LIMIT = 64 << 20, 64 << 10
 
-#: Characters of what a server says that are shown.
-SAID = 400
+#: Characters of a server's message that are shown.
+MESSAGE_LIMIT = 400
 
-#: Statuses that may be others in a moment; of them those that say that nothing was done.
-PASSING, UNDONE = frozenset({429, 500, 502, 503, 504}), frozenset({429, 503})
+#: Statuses of transient errors, and those of them that mean that the request was not executed.
+TRANSIENT_STATUSES, UNPROCESSED_STATUSES = frozenset({429, 500, 502, 503, 504}), frozenset({429, 503})
 
-#: Those that are others only for somebody else, or once somebody has more rights.
-FINAL = frozenset({401, 403})
+#: Statuses that other credentials or more rights would change, but a retry does not.
+AUTH_STATUSES = frozenset({401, 403})
 
 
-class Expired(KubeError):
-    """What was to be gone on with is too old (410); ``token`` goes on all the same, "" when there is none."""
+class ResourceExpired(KubeError):
+    """A continue token or resource version has expired (410); ``token`` is the one to continue with, or ""."""
 
     token = ""
 
 
-class Missing(NotFound):
-    """The server says what it has not (404): the object ``name`` of the resource ``kind``; "" when it does not say, as a proxy's page."""
+class ObjectNotFound(NotFound):
+    """404: the server has no object ``name`` of resource ``kind``; both are "" when it names none, as on a proxy's error page."""
 
     kind = name = ""
 
 
-class Asked(Record):
-    """A request as messages name it: ``verb`` and ``resource`` are those of RBAC, ``group`` its API group."""
+class RequestInfo(Record):
+    """A request as messages name it: ``verb``, ``resource`` and ``group`` are those of RBAC."""
 
     verb: str
     resource: str
@@ -61,25 +62,28 @@ class Asked(Record):
         return f"{self.verb} {what}{named}{f' in namespace {self.namespace}' if self.namespace else ''}"
 
 
-class Raw(Record):
-    """A body as it came; ``packed`` when it is compressed."""
+class RawBody(Record):
+    """A body as received, maybe compressed; ``content_type`` is without parameters."""
 
     data: bytes
-    packed: bool
-    kind: str
+    is_gzip: bool
+    content_type: str
 
 
-def asked(method: str, path: str, query: Mapping[str, str] | None = None) -> Asked:
-    """What a request means.
+def request_info(method: str, path: str, query: Mapping[str, str] | None = None) -> RequestInfo:
+    """Verb, resource and object of a request.
 
-    >>> str(asked("GET", "/apis/batch/v1/namespaces/eidos/jobs")), str(asked("GET", "/api/v1/nodes/gpu-1")), str(asked("GET", "/version"))
-    ('list jobs.batch in namespace eidos', 'get nodes gpu-1', 'get /version')
+    >>> for path in ("/apis/batch/v1/namespaces/eidos/jobs", "/api/v1/nodes/gpu-1", "/version"):
+    ...     print(request_info("GET", path))
+    list jobs.batch in namespace eidos
+    get nodes gpu-1
+    get /version
     """
     parts = path.strip("/").split("/")
     skip = {"api": 2, "apis": 3}.get(parts[0], 0)
     verb = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method, "get")
     if not skip or len(parts) <= skip:
-        return Asked(verb, path)
+        return RequestInfo(verb, path)
     group = parts[1] if skip == 3 else ""
     rest, namespace = parts[skip:], ""
     if rest[0] == "namespaces" and len(rest) > 2:
@@ -87,86 +91,86 @@ def asked(method: str, path: str, query: Mapping[str, str] | None = None) -> Ask
     if len(rest) == 1 and verb == "get":
         verb = "watch" if (query or {}).get("watch") else "list"
     resource = rest[0] + (f"/{rest[2]}" if len(rest) > 2 else "")
-    return Asked(verb, resource, group, namespace, rest[1] if len(rest) > 1 else "")
+    return RequestInfo(verb, resource, group, namespace, rest[1] if len(rest) > 1 else "")
 
 
-def read(reply: Reply, where: str, limit: int = BODY_LIMIT) -> Raw:
-    """The body, no further than ``limit`` bytes; KubeError beyond them. Raises Broken when it is cut off."""
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    packed = reply.headers.get("content-encoding", "identity").lower()
-    parts: list[bytes] = []
-    size = reply.length or 0
+def read_body(response: StreamedResponse, subject: str, limit: int = BODY_LIMIT) -> RawBody:
+    """The body; KubeError when it is larger than ``limit`` bytes. Raises ConnectionBroken when it is cut off."""
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    chunks: list[bytes] = []
+    size = response.length or 0
     while size <= limit:
-        part = reply.read()
-        if not part:
+        chunk = response.read_chunk()
+        if not chunk:
             break
-        parts.append(part)
-        if reply.length is None:
-            size += len(part)
+        chunks.append(chunk)
+        if response.length is None:
+            size += len(chunk)
     else:
-        reply.drop()
-        raise KubeError(f"{where}: its answer is larger than {limit >> 20 or 1} MiB", "is this the API server of a Kubernetes cluster?")
-    if packed not in ("identity", "gzip"):
-        raise KubeError(f"{where}: its answer is encoded as {printable(packed[:40])}, which was not asked for")
-    return Raw(b"".join(parts), packed == "gzip", kind)
+        response.abort()
+        raise KubeError(f"{subject}: its answer is larger than {limit >> 20 or 1} MiB", "is this the API server of a Kubernetes cluster?")
+    if encoding not in ("identity", "gzip"):
+        raise KubeError(f"{subject}: its answer is encoded as {printable(encoding[:40])}, which was not asked for")
+    return RawBody(b"".join(chunks), encoding == "gzip", content_type)
 
 
-def read_refusal(reply: Reply, where: str) -> Raw:
-    """The body of a refusal; nothing of one that is too large or cannot be read, because its status says enough.
+def read_error_body(response: StreamedResponse, subject: str) -> RawBody:
+    """The body of an error response; empty when it is too large or unreadable, because the status says enough.
 
-    Raises Broken when it is cut off, unless it is one of those that are never asked for again.
+    Raises ConnectionBroken when it is cut off, unless the request will not be retried for its status.
     """
-    from eidos.kube.connection_pool import Broken
-
     try:
-        return read(reply, where, STATUS_LIMIT)
-    except (KubeError, Broken) as fault:
-        reply.drop()
-        if isinstance(fault, Broken) and reply.status not in FINAL:
+        return read_body(response, subject, STATUS_LIMIT)
+    except (KubeError, ConnectionBroken) as fault:
+        response.abort()
+        if isinstance(fault, ConnectionBroken) and response.status not in AUTH_STATUSES:
             raise
-        return Raw(b"", False, "")
+        return RawBody(b"", False, "")
 
 
-def tree(raw: Raw, where: str) -> Tree:
-    """The JSON object that a body holds; KubeError for anything else."""
+def parse_object(raw: RawBody, subject: str) -> Tree:
+    """The JSON object in a body; KubeError for anything else."""
     import json
 
-    if raw.kind != "application/json":
-        what = printable(raw.kind[:60]) or "something of no kind"
-        raise KubeError(f"{where}: it answers with {what}, not application/json", "is this the API server of a Kubernetes cluster?")
+    if raw.content_type != "application/json":
+        what = printable(raw.content_type[:60]) or "something of no kind"
+        raise KubeError(f"{subject}: it answers with {what}, not application/json", "is this the API server of a Kubernetes cluster?")
     try:
-        text = (_unpacked(raw.data, where) if raw.packed else raw.data).decode()
-        found = json.loads(text)
+        text = (_decompress(raw.data, subject) if raw.is_gzip else raw.data).decode()
+        parsed = json.loads(text)
     except RecursionError as fault:
-        raise KubeError(f"{where}: its answer is nested too deeply") from fault
+        raise KubeError(f"{subject}: its answer is nested too deeply") from fault
     except ValueError as fault:
-        raise KubeError(f"{where}: its answer is not JSON: {printable(str(fault))[:SAID]}", "does a proxy stand in between?") from fault
-    if not isinstance(found, dict):
-        raise KubeError(f"{where}: its answer is no JSON object, but {type(found).__name__}")
-    return found
+        raise KubeError(
+            f"{subject}: its answer is not JSON: {printable(str(fault))[:MESSAGE_LIMIT]}", "does a proxy stand in between?"
+        ) from fault
+    if not isinstance(parsed, dict):
+        raise KubeError(f"{subject}: its answer is no JSON object, but {type(parsed).__name__}")
+    return parsed
 
 
-def _unpacked(data: bytes, where: str) -> bytes:
-    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+def _decompress(data: bytes, subject: str) -> bytes:
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        found = packed.decompress(data, BODY_LIMIT)
+        content = decompressor.decompress(data, BODY_LIMIT)
     except zlib.error as fault:
-        raise KubeError(f"{where}: its answer is not gzip, as it says") from fault
-    if packed.unconsumed_tail:
-        raise KubeError(f"{where}: its answer is larger than {BODY_LIMIT >> 20} MiB")
-    if not packed.eof:
-        raise KubeError(f"{where}: its answer is cut off")
-    return found
+        raise KubeError(f"{subject}: its answer is not gzip, as it says") from fault
+    if decompressor.unconsumed_tail:
+        raise KubeError(f"{subject}: its answer is larger than {BODY_LIMIT >> 20} MiB")
+    if not decompressor.eof:
+        raise KubeError(f"{subject}: its answer is cut off")
+    return content
 
 
-def refusal(reply: Reply, raw: Raw, request: Asked, server: str, source: str) -> EidosError:
-    """What a status other than success means: :class:`Missing`, :class:`Expired` or KubeError."""
-    status, said = reply.status, _status(raw, server)
-    message, reason = _text(said.get("message")), _text(said.get("reason"))
-    if not message and raw.kind == "text/plain":
-        message = printable(raw.data[:SAID].decode("utf-8", "replace").strip())
+def error_from_response(response: StreamedResponse, raw: RawBody, request: RequestInfo, server: str, source: str) -> EidosError:
+    """The error of a response without success: :class:`ObjectNotFound`, :class:`ResourceExpired` or KubeError."""
+    status, status_object = response.status, _parse_status(raw, server)
+    message, reason = _printable_text(status_object.get("message")), _printable_text(status_object.get("reason"))
+    if not message and raw.content_type == "text/plain":
+        message = printable(raw.data[:MESSAGE_LIMIT].decode("utf-8", "replace").strip())
     if 300 <= status < 400:
-        to = printable(reply.headers.get("location", "")[:200])
+        to = printable(response.headers.get("location", "")[:200])
         return KubeError(
             f"{server}: it redirects to {to or 'nowhere'}; with credentials that is not followed", "name the API server itself",
             status,
@@ -184,38 +188,38 @@ def refusal(reply: Reply, raw: Raw, request: Asked, server: str, source: str) ->
             hint = f"{role} must grant the verb {request.verb} on {request.resource}, API group {request.group or 'core'}"
         return KubeError(f"{server}: may not {request}: {message or 'Forbidden'}", hint, status, reason)
     if status == 404:
-        missing = Missing(f"{server}: cannot {request}: {message or 'not found'}")
-        details = said.get("details")
+        missing = ObjectNotFound(f"{server}: cannot {request}: {message or 'not found'}")
+        details = status_object.get("details")
         if isinstance(details, dict):
-            missing.kind, missing.name = _text(details.get("kind")), _text(details.get("name"))
+            missing.kind, missing.name = _printable_text(details.get("kind")), _printable_text(details.get("name"))
         return missing
-    told = f"{server}: cannot {request}: {status}{f' {reason}' if reason else ''}{f': {message}' if message else ''}"
+    text = f"{server}: cannot {request}: {status}{f' {reason}' if reason else ''}{f': {message}' if message else ''}"
     if status == 410:
-        expired = Expired(told, None, status, reason)
-        metadata = said.get("metadata")
+        expired = ResourceExpired(text, None, status, reason)
+        metadata = status_object.get("metadata")
         expired.token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""
         return expired
-    return KubeError(told, None, status, reason)
+    return KubeError(text, None, status, reason)
 
 
-def event_fault(said: Any, request: Asked, server: str) -> KubeError:
-    """What an ERROR event of a watch means; its object is a Status."""
-    said = said if isinstance(said, dict) else {}
-    code = said.get("code")
-    kind = Expired if code == 410 else KubeError
-    message = f"{server}: cannot {request}: {_text(said.get('message')) or 'it broke off'}"
-    return kind(message, None, code if isinstance(code, int) else None, _text(said.get("reason")))
+def error_from_event(status_object: Any, request: RequestInfo, server: str) -> KubeError:
+    """The error of an ERROR event of a watch, whose object is a Status."""
+    status_object = status_object if isinstance(status_object, dict) else {}
+    code = status_object.get("code")
+    kind = ResourceExpired if code == 410 else KubeError
+    message = f"{server}: cannot {request}: {_printable_text(status_object.get('message')) or 'it broke off'}"
+    return kind(message, None, code if isinstance(code, int) else None, _printable_text(status_object.get("reason")))
 
 
-def _status(raw: Raw, where: str) -> Tree:
-    """The Status object, empty when it is none: a proxy may have answered."""
+def _parse_status(raw: RawBody, subject: str) -> Tree:
+    """The Status object; empty when the body is none, because a proxy may have sent it."""
     try:
-        return tree(raw, where)
+        return parse_object(raw, subject)
     except KubeError:
         return {}
 
 
-def _text(value: object) -> str:
-    """A text of a Status, as it may be shown."""
+def _printable_text(value: object) -> str:
+    """A string of a Status, printable and shortened."""
     text = printable(value) if isinstance(value, str) else ""
-    return text if len(text) <= SAID else f"{text[:SAID]}…"
+    return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]}…"

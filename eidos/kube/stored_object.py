@@ -1,40 +1,38 @@
-"""What of a document lies in one ConfigMap or Secret, and whose that is.
+"""One ConfigMap or Secret that stores a document, or a part of one.
 
-Knows the names and fields of these objects, the index and the parts of a document; must not know in which order they are written or read.
+Knows the names and fields of these objects, and who owns them; must not know in which order they are written or read.
 """
 
 from __future__ import annotations
 
-import re
-
 from eidos.errors import InvalidData, InvalidInput, KubeError
-from eidos.kube.responses import Missing
+from eidos.kube.labels import LOWERCASE, is_dns_subdomain, is_word
+from eidos.kube.responses import ObjectNotFound
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
 
-#: The largest document, in bytes: what readers of documents take.
-LIMIT = 32 << 20
+#: The largest document, in bytes, as for readers of documents.
+DOCUMENT_LIMIT = 32 << 20
 
-#: Parts of one document; random bytes of the largest size are fewer.
-PARTS = 64
+#: Parts of one document; incompressible data of the largest size has fewer.
+PART_LIMIT = 64
 
-#: Scheme of a place → kind, resource, and the field that holds bytes.
-KINDS = {"cm": ("ConfigMap", "configmaps", "binaryData"), "secret": ("Secret", "secrets", "data")}
+#: Scheme of a reference → kind, resource, and the field for binary data.
+SCHEMES = {"cm": ("ConfigMap", "configmaps", "binaryData"), "secret": ("Secret", "secrets", "data")}
 
-INDEX, PART = "index.json", "part.json"
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-
-MANAGED = "app.kubernetes.io/managed-by"
+INDEX_KEY, PART_KEY = "index.json", "part.json"
 
 
-class Place(Record):
-    """Where a document is kept: ``scheme`` is one of :data:`KINDS`."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+
+class ObjectReference(Record):
+    """The object that a document is stored in: ``scheme`` is one of :data:`SCHEMES`."""
 
     scheme: str
     namespace: str
@@ -43,43 +41,42 @@ class Place(Record):
     @property
     def kind(self) -> str:
         """ConfigMap or Secret."""
-        return KINDS[self.scheme][0]
+        return SCHEMES[self.scheme][0]
 
     @property
     def path(self) -> str:
         """The path of the object in the API."""
-        return f"/api/v1/namespaces/{self.namespace}/{KINDS[self.scheme][1]}/{self.name}"
+        return f"/api/v1/namespaces/{self.namespace}/{SCHEMES[self.scheme][1]}/{self.name}"
 
-    def part(self, number: int) -> Place:
-        """Where a part of it is kept."""
-        return Place(self.scheme, self.namespace, f"{self.name}-{number}")
+    def part(self, number: int) -> ObjectReference:
+        """The object of a part."""
+        return ObjectReference(self.scheme, self.namespace, f"{self.name}-{number}")
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.namespace}/{self.name}"
 
 
-def parse(text: str) -> Place:
-    """The place that ``cm://namespace/name`` names; InvalidInput for what names none (RFC 1123, Kubernetes' "Object Names and IDs").
+def parse_reference(text: str) -> ObjectReference:
+    """Parse ``cm://namespace/name``; InvalidInput for an invalid name (RFC 1123, Kubernetes' "Object Names and IDs").
 
-    >>> parse("cm://eidos/node-1").path, str(parse("secret://eidos/gpu-07.example.com"))
+    >>> parse_reference("cm://eidos/node-1").path, str(parse_reference("secret://eidos/gpu-07.example.com"))
     ('/api/v1/namespaces/eidos/configmaps/node-1', 'secret://eidos/gpu-07.example.com')
     """
     scheme, _, rest = text.partition("://")
     namespace, slash, name = rest.partition("/")
     if not slash or not namespace or not name:
-        raise InvalidInput(f"{text!r} names no {KINDS[scheme][0]}", f"write it like {scheme}://namespace/name")
-    if not _LABEL.fullmatch(namespace):
+        raise InvalidInput(f"{text!r} names no {SCHEMES[scheme][0]}", f"write it like {scheme}://namespace/name")
+    if not is_word(namespace, 63, LOWERCASE, "-"):
         raise InvalidInput(f"{text!r}: {namespace!r} cannot be a namespace", "small letters, digits and dashes, at most 63 of them")
-    # Ten are left for the number of a part.
-    if len(name) > 243 or not _SUBDOMAIN.fullmatch(name):
-        raise InvalidInput(
-            f"{text!r}: {name!r} cannot be the name of a {KINDS[scheme][0]}", "small letters, digits, dashes and dots, at most 243 of them"
-        )
-    return Place(scheme, namespace, name)
+    # Ten characters are left for the number of a part.
+    if not is_dns_subdomain(name, 243):
+        hint = "small letters, digits, dashes and dots, at most 243 of them"
+        raise InvalidInput(f"{text!r}: {name!r} cannot be the name of a {SCHEMES[scheme][0]}", hint)
+    return ObjectReference(scheme, namespace, name)
 
 
-class Index(Record):
-    """What an object says of a document that it does not hold as it is; ``count`` parts begin with number ``first``."""
+class DocumentIndex(Record):
+    """The index of a compressed document; it has ``count`` parts, from number ``first`` on."""
 
     key: str
     size: int
@@ -89,16 +86,16 @@ class Index(Record):
 
     @property
     def parts(self) -> range:
-        """Numbers of the parts; none when the object itself holds the document."""
+        """Numbers of the parts; none when the object itself has the document."""
         return range(self.first, self.first + self.count)
 
     def to_json(self) -> bytes:
-        """As it is written."""
-        return _json(self.__dict__)
+        """The content of ``index.json``."""
+        return _to_json(self.__dict__)
 
     @classmethod
-    def from_json(cls, data: bytes, place: Place) -> Index:
-        """As it is read; InvalidData for what is none."""
+    def from_json(cls, data: bytes, reference: ObjectReference) -> DocumentIndex:
+        """Parse ``index.json``; InvalidData when it is invalid."""
         import json
 
         kinds = {"key": str, "size": int, "sha256": str, "first": int, "count": int}
@@ -106,124 +103,127 @@ class Index(Record):
             tree = json.loads(data)
             if not isinstance(tree, dict) or any(type(value) is not kinds.get(key) for key, value in tree.items()):
                 raise TypeError("another form")
-            found = cls(**tree)
-            if not (0 <= found.size <= LIMIT and 0 <= found.count <= PARTS and 0 <= found.first <= 2 * PARTS):
+            index = cls(**tree)
+            if not (0 <= index.size <= DOCUMENT_LIMIT and 0 <= index.count <= PART_LIMIT and 0 <= index.first <= 2 * PART_LIMIT):
                 raise ValueError("beyond what is written")
         except (ValueError, TypeError, RecursionError) as fault:
-            raise InvalidData(f"{place}: its {INDEX} is none of eidos", "is this the document you meant?") from fault
-        return found
+            raise InvalidData(f"{reference}: its {INDEX_KEY} is none of eidos", "is this the document you meant?") from fault
+        return index
 
 
-class Part(Record):
-    """What a part says of itself: ``of`` which name, its ``number``, and the SHA-256 of the whole document."""
+class PartHeader(Record):
+    """The header of a part: the name ``of`` its document, its ``number``, and the SHA-256 of the complete document."""
 
     of: str
     number: int
     sha256: str
 
     def to_json(self) -> bytes:
-        """As it is written."""
-        return _json(self.__dict__)
+        """The content of ``part.json``."""
+        return _to_json(self.__dict__)
 
 
-def _json(tree: dict[str, Any]) -> bytes:
+def _to_json(tree: dict[str, Any]) -> bytes:
     import json
 
     return json.dumps(tree, sort_keys=True).encode()
 
 
-class Kept:
-    """A ConfigMap or a Secret that is there."""
+class StoredObject:
+    """A ConfigMap or Secret as it is in the cluster."""
 
-    def __init__(self, place: Place, tree: dict[str, Any]) -> None:
-        self.place = place
-        self._tree = tree
+    def __init__(self, reference: ObjectReference, tree: dict[str, Any]) -> None:
+        self.reference = reference
+        self._object = tree
 
     @classmethod
-    def get(cls, client: Client, place: Place) -> Kept | None:
-        """What is there; None when nothing is."""
+    def get(cls, client: KubeClient, reference: ObjectReference) -> StoredObject | None:
+        """The object; None when it does not exist."""
         try:
-            return cls(place, client.get(place.path))
-        except Missing as missing:
-            if missing.name != place.name:  # an API server says what it has not
+            return cls(reference, client.get(reference.path))
+        except ObjectNotFound as missing:
+            if missing.name != reference.name:  # a 404 from an API server names the object
                 raise
             return None
 
     def _mapping(self, tree: Any, key: str) -> dict[str, Any]:
-        found = tree.get(key) if isinstance(tree, dict) else None
-        return found if isinstance(found, dict) else {}
+        mapping = tree.get(key) if isinstance(tree, dict) else None
+        return mapping if isinstance(mapping, dict) else {}
 
     def value(self, key: str) -> bytes | None:
         """The bytes under a key."""
         import base64
         import binascii
 
-        text = self._mapping(self._tree, "data").get(key)
-        if isinstance(text, str) and self.place.scheme == "cm":
+        text = self._mapping(self._object, "data").get(key)
+        if isinstance(text, str) and self.reference.scheme == "cm":
             return text.encode("utf-8", "surrogatepass")
-        binary = self._mapping(self._tree, KINDS[self.place.scheme][2]).get(key)
+        binary = self._mapping(self._object, SCHEMES[self.reference.scheme][2]).get(key)
         if not isinstance(binary, str):
             return None
         try:
             return base64.b64decode(binary, validate=True)
         except (binascii.Error, ValueError) as fault:
-            raise InvalidData(f"{self.place}: {key} is not base64") from fault
+            raise InvalidData(f"{self.reference}: {key} is not base64") from fault
 
     def keys(self) -> list[str]:
-        """What it has values for."""
-        return sorted({*self._mapping(self._tree, "data"), *self._mapping(self._tree, "binaryData")})
+        """The keys of its values, sorted."""
+        return sorted({*self._mapping(self._object, "data"), *self._mapping(self._object, "binaryData")})
 
-    def plain(self) -> bytes:
-        """The document that lies here as it is, whoever put it here."""
+    def plain_document(self) -> bytes:
+        """The document of an object without an index, whoever wrote it."""
         keys = self.keys()
         likely = (
             [key for key in keys if key.startswith("document.")]
             or [key for key in keys if key.endswith((".yaml", ".yml", ".json"))]
             or keys
         )
-        found = self.value(likely[0]) if len(likely) == 1 else None
-        if found is None or PART in keys:
-            what = "it is a part of another document" if PART in keys else f"it has {', '.join(keys[:20]) or 'nothing in it'}"
-            raise InvalidData(f"{self.place} holds no document: {what}", "a document lies under document.yaml, or is all that there is")
-        return found
+        document = self.value(likely[0]) if len(likely) == 1 else None
+        if document is None or PART_KEY in keys:
+            what = "it is a part of another document" if PART_KEY in keys else f"it has {', '.join(keys[:20]) or 'nothing in it'}"
+            raise InvalidData(f"{self.reference} holds no document: {what}", "a document lies under document.yaml, or is all that there is")
+        return document
 
-    def index(self) -> Index | None:
-        """Its index, when it has one."""
-        data = self.value(INDEX)
-        return None if data is None else Index.from_json(data, self.place)
+    def index(self) -> DocumentIndex | None:
+        """Its index, if it has one."""
+        data = self.value(INDEX_KEY)
+        return None if data is None else DocumentIndex.from_json(data, self.reference)
 
-    def told(self) -> Part | None:
-        """What it says that it is a part of."""
+    def part_header(self) -> PartHeader | None:
+        """Its header, if it is a part."""
         import json
 
         try:
-            return Part(**json.loads(self.value(PART) or b"null"))
+            return PartHeader(**json.loads(self.value(PART_KEY) or b"null"))
         except (ValueError, TypeError, RecursionError, InvalidData):
             return None
 
-    def is_part_of(self, place: Place) -> bool:
-        """Whether it is a part of what has that place."""
-        told = self.told()
-        return self._is_ours and told is not None and told.of == place.name
+    def is_part_of(self, reference: ObjectReference) -> bool:
+        """Whether it is a part of that document."""
+        header = self.part_header()
+        return self._is_ours and header is not None and header.of == reference.name
 
     @property
     def _is_ours(self) -> bool:
-        return self._mapping(self._mapping(self._tree, "metadata"), "labels").get(MANAGED) == "eidos"
+        return self._mapping(self._mapping(self._object, "metadata"), "labels").get(MANAGED_BY) == "eidos"
 
     def check_owner(self) -> None:
-        """Raise KubeError unless eidos made it, as a document of its own."""
-        metadata = self._mapping(self._tree, "metadata")
+        """Raise KubeError unless eidos wrote it, and as a document, not as a part of one."""
+        metadata = self._mapping(self._object, "metadata")
         if not self._is_ours:
-            label = self._mapping(metadata, "labels").get(MANAGED)
+            label = self._mapping(metadata, "labels").get(MANAGED_BY)
             fields = metadata.get("managedFields")
             managers = sorted({str(item.get("manager")) for item in fields if isinstance(item, dict)}) if isinstance(fields, list) else []
-            whose = f"{MANAGED} says {label}" if label else f"it was written by {', '.join(managers) or 'nobody known'}"
-            raise KubeError(f"{self.place}: this {self.place.kind} is not one of eidos: {whose}", "choose another name, or delete it")
-        told = self.told()
-        if told is not None:
-            raise KubeError(f"{self.place} is a part of {self.place.scheme}://{self.place.namespace}/{told.of}", "choose another name")
+            whose = f"{MANAGED_BY} says {label}" if label else f"it was written by {', '.join(managers) or 'nobody known'}"
+            message = f"{self.reference}: this {self.reference.kind} is not one of eidos: {whose}"
+            raise KubeError(message, "choose another name, or delete it")
+        header = self.part_header()
+        if header is not None:
+            document = f"{self.reference.scheme}://{self.reference.namespace}/{header.of}"
+            raise KubeError(f"{self.reference} is a part of {document}", "choose another name")
 
-    def check_is_part_of(self, place: Place) -> None:
-        """Raise KubeError unless it is a part of ``place`` already."""
-        if not self.is_part_of(place):
-            raise KubeError(f"{place} needs the name of {self.place}, which is another {self.place.kind}", "choose another name")
+    def check_is_part_of(self, reference: ObjectReference) -> None:
+        """Raise KubeError unless it is a part of that document already."""
+        if not self.is_part_of(reference):
+            message = f"{reference} needs the name of {self.reference}, which is another {self.reference.kind}"
+            raise KubeError(message, "choose another name")

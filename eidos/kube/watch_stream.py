@@ -1,11 +1,11 @@
-"""What happens in a collection, as it happens.
+"""Watches: the events of a collection, across streams that end.
 
-Knows watches (Kubernetes documentation, "Kubernetes API Concepts", Efficient detection of changes): lines of JSON, bookmarks, errors that
-come as events, and how to go on after them; must not know what is watched.
+Knows watches (Kubernetes documentation, "Kubernetes API Concepts", Efficient detection of changes): lines of JSON, bookmarks, errors
+that arrive as events, and how to resume; must not know what is watched.
 
-A stream ends all the time: the server's time is over, a connection breaks, a bookmark was the last that came. It is taken up again from
-the last version seen. When that is too old (410) the collection is listed anew: all that is there comes as ADDED once more, what this
-watch told of and is gone comes as DELETED, with its name and labels alone, and a BOOKMARK says from which version on it goes on.
+A stream ends often: the server closes it after its timeout, or a connection breaks. It is resumed from the last resource version. When that
+has expired (410) the collection is listed again: every object comes as ADDED once more, objects of this watch that are gone come as
+DELETED, with only their name and labels, and a BOOKMARK has the resource version to continue from.
 """
 
 from __future__ import annotations
@@ -14,73 +14,81 @@ import time
 
 from eidos.errors import KubeError, Timeout
 from eidos.kube import list_pages, responses
-from eidos.kube.connection_pool import Broken
+from eidos.kube.connection_pool import ConnectionBroken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.kube.api_client import Client
-    from eidos.kube.connection_pool import Reply
-    from eidos.kube.responses import Asked, Tree
+    from eidos.kube.connection_pool import StreamedResponse
+    from eidos.kube.request_sender import RequestSender
+    from eidos.kube.responses import RequestInfo, Tree
 
-#: Bytes of one event; etcd holds no object that is larger.
-LINE_LIMIT = 8 << 20
+#: Bytes of one event; etcd stores no larger object.
+EVENT_LIMIT = 8 << 20
 
-#: Seconds that a server is asked to keep one stream open, and that it may be silent beyond them.
-STREAM, SILENCE = 240, 5.0
+#: Seconds after which the server is told to end a stream, and that the stream may be silent beyond them.
+STREAM_S, SILENCE_S = 240, 5.0
 
-#: Streams in a row that break, or are too old, before anything came.
-FAILURES = 3
+#: Streams in a row that may break, or expire, before their first event.
+FAILURE_LIMIT = 3
 
-#: Seconds before a broken stream, or one that ends at once, is taken up again; twice that after another one, and at most.
-PAUSE, LONGEST = 0.1, 5.0
+#: Seconds before a stream is resumed that broke or ended at once; doubled for each further one, up to the maximum.
+PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
 
-#: Objects in one page when a list is read anew.
-PAGE = 250
+#: Objects in one page when the collection is listed again.
+PAGE_SIZE = 250
 
-_EVENTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
+_EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 
 
-def watch(client: Client, path: str, version: str, labels: str | None, fields: str | None, deadline: float) -> Iterator[tuple[str, Tree]]:
-    """Events until ``deadline``, then nothing more. Raises what :class:`eidos.kube.api_client.Client` does."""
-    chosen = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-    request = responses.asked("GET", path, {"watch": "true"})
-    seen: dict[str, Tree] = {}
+def watch_collection(
+    sender: RequestSender,
+    path: str,
+    resource_version: str,
+    label_selector: str | None,
+    field_selector: str | None,
+    deadline: float,
+) -> Iterator[tuple[str, Tree]]:
+    """Event types and objects until ``deadline``. Raises what ``sender`` does."""
+    selectors = list_pages.selectors(label_selector, field_selector)
+    request = responses.request_info("GET", path, {"watch": "true"})
+    version = resource_version
+    existing: dict[str, Tree] = {}
     failures = empty = 0
     while time.monotonic() < deadline:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
-            for kind, tree in _stream(client, path, {**chosen, "resourceVersion": version}, request, deadline):
+            for event_type, item in _read_stream(sender, path, {**selectors, "resourceVersion": version}, request, deadline):
                 failures = empty = 0
-                version = _version(tree) or version
-                _note(seen, kind, tree)
-                yield kind, tree
-            if time.monotonic() - began < PAUSE:  # a proxy that knows no streams must not be asked thousands of times
+                version = _resource_version(item) or version
+                _remember(existing, event_type, item)
+                yield event_type, item
+            if time.monotonic() - started < PAUSE_S:  # a proxy without support for streams must not get thousands of requests
                 empty += 1
                 _pause(empty, deadline)
-        except responses.Expired as fault:
+        except responses.ResourceExpired as fault:
             failures += 1
-            if failures > FAILURES:
+            if failures > FAILURE_LIMIT:
                 raise
-            client.say(f"{fault.message}; it is listed anew")
-            before, version, seen = seen, "", {}
-            for items, at in list_pages.parts(client, path, chosen, PAGE, deadline):
-                version = at
-                for tree in items:
-                    _note(seen, "ADDED", tree)
-                    yield "ADDED", tree
-            for name, metadata in before.items():
-                if name not in seen:
+            sender.report(f"{fault.message}; it is listed anew")
+            previous, version, existing = existing, "", {}
+            for items, list_version in list_pages.list_versioned_pages(sender, path, selectors, PAGE_SIZE, deadline):
+                version = list_version
+                for item in items:
+                    _remember(existing, "ADDED", item)
+                    yield "ADDED", item
+            for key, metadata in previous.items():
+                if key not in existing:
                     yield "DELETED", {"metadata": metadata}
             yield "BOOKMARK", {"metadata": {"resourceVersion": version}}
-        except Broken as broken:
+        except ConnectionBroken as broken:
             if isinstance(broken.fault, Timeout) and time.monotonic() >= deadline:
                 return
             failures += 1
-            if failures > FAILURES or not broken.again:
+            if failures > FAILURE_LIMIT or not broken.is_retryable:
                 raise broken.fault from broken
-            client.say(f"{broken.fault.message}; it is watched again")
+            sender.report(f"{broken.fault.message}; it is watched again")
             _pause(failures, deadline)
         except Timeout:
             if time.monotonic() < deadline:
@@ -89,57 +97,55 @@ def watch(client: Client, path: str, version: str, labels: str | None, fields: s
 
 
 def _pause(count: int, deadline: float) -> None:
-    time.sleep(max(0.0, min(PAUSE * 2 ** min(count, 9), LONGEST, deadline - time.monotonic())))
+    time.sleep(max(0.0, min(PAUSE_S * 2 ** min(count, 9), MAX_PAUSE_S, deadline - time.monotonic())))
 
 
-def _stream(client: Client, path: str, query: dict[str, str], request: Asked, deadline: float) -> Iterator[tuple[str, Tree]]:
-    """The events of one stream, until the server ends it. Raises Broken, Timeout, Expired, KubeError."""
-    where = f"{client.cluster.server}: to {request}"
-    seconds = max(1, min(STREAM, int(deadline - time.monotonic())))
-    asked = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds), **query}
-    reply = client.call("GET", path, asked, lambda reply, _: reply, deadline=deadline)
+def _read_stream(
+    sender: RequestSender, path: str, query: dict[str, str], request: RequestInfo, deadline: float
+) -> Iterator[tuple[str, Tree]]:
+    """The events of one stream, until the server ends it. Raises ConnectionBroken, Timeout, ResourceExpired, KubeError."""
+    subject = f"{sender.cluster.server}: to {request}"
+    seconds = max(1, min(STREAM_S, int(deadline - time.monotonic())))
+    parameters = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds), **query}
+    response = sender.send("GET", path, parameters, lambda response, _: response, deadline=deadline)
     try:
-        for line in _lines(reply, where, min(deadline, time.monotonic() + seconds + SILENCE)):
-            event = _event(line, where)
-            kind, tree = event.get("type"), event.get("object")
-            if kind == "ERROR":
-                raise responses.event_fault(tree, request, client.cluster.server)
-            # What a later version of Kubernetes may add is not for us.
-            if kind in _EVENTS and isinstance(tree, dict):
-                yield kind, tree
+        for line in _read_lines(response, subject, min(deadline, time.monotonic() + seconds + SILENCE_S)):
+            event = responses.parse_object(responses.RawBody(line, False, "application/json"), subject)
+            event_type, item = event.get("type"), event.get("object")
+            if event_type == "ERROR":
+                raise responses.error_from_event(item, request, sender.cluster.server)
+            # A later version of Kubernetes may add types; they are ignored.
+            if event_type in _EVENT_TYPES and isinstance(item, dict):
+                yield event_type, item
     finally:
-        reply.drop()
+        response.abort()
 
 
-def _lines(reply: Reply, where: str, deadline: float) -> Iterator[bytes]:
-    if "gzip" in reply.headers.get("content-encoding", ""):
-        raise KubeError(f"{where}: it packs what must come at once")
+def _read_lines(response: StreamedResponse, subject: str, deadline: float) -> Iterator[bytes]:
+    if "gzip" in response.headers.get("content-encoding", ""):
+        raise KubeError(f"{subject}: it packs what must come at once")
     rest = b""
     while True:
-        part = reply.read(deadline)
-        if not part:
-            return  # what is left over, if anything, is no whole event
-        *lines, rest = (rest + part).split(b"\n")
-        if len(rest) > LINE_LIMIT:
-            raise KubeError(f"{where}: an event is larger than {LINE_LIMIT >> 20} MiB")
+        chunk = response.read_chunk(deadline)
+        if not chunk:
+            return  # an unterminated line is an incomplete event
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > EVENT_LIMIT:
+            raise KubeError(f"{subject}: an event is larger than {EVENT_LIMIT >> 20} MiB")
         yield from (line for line in lines if line.strip())
 
 
-def _event(line: bytes, where: str) -> Tree:
-    raw = responses.Raw(line, False, "application/json")
-    return responses.tree(raw, where)
-
-
-def _version(tree: Tree) -> str:
-    metadata = tree.get("metadata")
+def _resource_version(item: Tree) -> str:
+    metadata = item.get("metadata")
     return str(metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
 
 
-def _note(seen: dict[str, Tree], kind: str, tree: Tree) -> None:
-    """Keep what must be said of an object should it be gone after a gap."""
-    if kind == "DELETED":
-        seen.pop(list_pages.key(tree), None)
-    elif kind != "BOOKMARK":
-        metadata = tree.get("metadata")
+def _remember(existing: dict[str, Tree], event_type: str, item: Tree) -> None:
+    """Update ``existing``, which has the metadata for a DELETED event in case an object is gone after a gap."""
+    if event_type == "DELETED":
+        existing.pop(list_pages.object_key(item), None)
+    elif event_type != "BOOKMARK":
+        metadata = item.get("metadata")
         if isinstance(metadata, dict):
-            seen[list_pages.key(tree)] = {name: metadata[name] for name in ("name", "namespace", "uid", "labels") if name in metadata}
+            fields = {name: metadata[name] for name in ("name", "namespace", "uid", "labels") if name in metadata}
+            existing[list_pages.object_key(item)] = fields

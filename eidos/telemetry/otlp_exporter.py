@@ -16,7 +16,7 @@ from collections import deque
 from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, Timeout, Unavailable
 from eidos.http_wire import client
-from eidos.http_wire.retry import Circuit, CircuitOpen, Failed, call, retry_after
+from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, CircuitOpen, call_with_retry, parse_retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class SpanExporter:
         self._queue: deque[Span] = deque()
         self._lock = allocate_lock()
         self._dropped = 0
-        self._circuit = Circuit(client.parse_url(url).origin, time.monotonic)
+        self._circuit = CircuitBreaker(client.parse_url(url).origin, time.monotonic)
         self._failing = False
         self._sending: Future[None] | None = None
         self._wake: threading.Event | None = None
@@ -199,14 +199,14 @@ class SpanExporter:
         deadline = time.monotonic() + self._timeout_s
         if self._shutdown_at is not None:
             deadline = min(deadline, self._shutdown_at)
-        call(
+        call_with_retry(
             lambda: self._attempt(body, deadline),
             clock=time.monotonic,
             sleep=self._sleep,
             random=random.random,
             deadline=deadline,
             circuit=self._circuit,
-            say=log.debug,
+            report=log.debug,
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -222,15 +222,15 @@ class SpanExporter:
 
     def _attempt(self, body: bytes, deadline: float) -> None:
         try:
-            answer = client.request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=RESPONSE_LIMIT)
-        except client.Unanswered as fault:
-            raise Failed(fault, again=fault.passing) from fault
+            answer = client.send_request("POST", self.url, deadline=deadline, headers=self._headers, body=body, limit=RESPONSE_LIMIT)
+        except client.RequestError as fault:
+            raise AttemptFailed(fault, is_retryable=fault.is_transient) from fault
         except Timeout as fault:
-            raise Failed(fault) from fault
+            raise AttemptFailed(fault) from fault
         if not 200 <= answer.status < 300:
             refused = Unavailable(f"{answer.url.origin}: the collector answers {answer.status}")
-            after = retry_after(answer.headers.get("retry-after"), time.time())
-            raise Failed(refused, after, answer.status == 429, again=answer.status in RETRYABLE_STATUSES)
+            after = parse_retry_after(answer.headers.get("retry-after"), time.time())
+            raise AttemptFailed(refused, after, answer.status == 429, is_retryable=answer.status in RETRYABLE_STATUSES)
         self._count_rejected(answer.body)
 
     def _count_rejected(self, body: bytes) -> None:

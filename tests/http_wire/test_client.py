@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, Timeout
-from eidos.http_wire.client import Answer, Unanswered, parse_url, request
+from eidos.http_wire.client import ClientResponse, RequestError, parse_url, send_request
 from tests.support.scripted_server import Play, Speaker, dribbles, resets, says, sends, silent
 
 #: Seconds: no test needs so long, and none may hang.
 PATIENCE = 10.0
 
 
-def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: Any) -> Answer:
-    return request(method, url, deadline=time.monotonic() + seconds, **more)
+def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: Any) -> ClientResponse:
+    return send_request(method, url, deadline=time.monotonic() + seconds, **more)
 
 
 def fault(play: Play, **more: Any) -> EidosError:
@@ -89,9 +89,9 @@ def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
 )
 def test_what_is_no_answer_is_said_to_be_none(play: Play, passing: bool, word: str) -> None:
     found = fault(play)
-    assert isinstance(found, Unanswered)
+    assert isinstance(found, RequestError)
     assert word in found.message
-    assert found.passing is passing
+    assert found.is_transient is passing
 
 
 def test_a_body_without_a_length_is_read_no_further_than_its_bound() -> None:
@@ -137,10 +137,10 @@ def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(Unanswered, match="connection refused") as caught:
+    with pytest.raises(RequestError, match="connection refused") as caught:
         ask(f"http://127.0.0.1:{port}")
-    assert caught.value.passing
-    with pytest.raises(Unanswered, match="no address is known"):
+    assert caught.value.is_transient
+    with pytest.raises(RequestError, match="no address is known"):
         ask("http://eidos.invalid")
 
 
@@ -161,12 +161,12 @@ def test_credentials_stay_at_home() -> None:
 
 def test_redirects_that_are_not_followed() -> None:
     with Speaker([says(302, Location="/again")]) as circle:
-        with pytest.raises(Unanswered, match="more than 5 redirects"):
+        with pytest.raises(RequestError, match="more than 5 redirects"):
             ask(circle.url)
         assert len(circle.asked) == 6
         assert ask(circle.url, "POST", body=b"x").status == 302, "what was said is not said to somebody else"
     for place in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
-        with Speaker([says(302, Location=place)]) as server, pytest.raises(Unanswered, match="which is no URL"):
+        with Speaker([says(302, Location=place)]) as server, pytest.raises(RequestError, match="which is no URL"):
             ask(server.url)
 
 
@@ -192,17 +192,18 @@ def context(folder: Path) -> ssl.SSLContext:
 
 
 def test_a_certificate_is_verified(certificate: Path) -> None:
-    with Speaker([says(200)], context(certificate)) as server, pytest.raises(Unanswered, match="certificate is not trusted") as caught:
+    with Speaker([says(200)], context(certificate)) as server, pytest.raises(RequestError, match="certificate is not trusted") as caught:
         ask(server.url)
-    assert not caught.value.passing
+    assert not caught.value.is_transient
     assert "SSL_CERT_FILE" in str(caught.value.hint)
     assert server.asked == []
 
 
 def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path) -> None:
     code = (
-        "import sys, time\nfrom eidos.http_wire.client import request\nfrom eidos.errors import EidosError\n"
-        "try:\n    print(request('GET', sys.argv[1], deadline=time.monotonic() + 10).body)\nexcept EidosError as fault:\n    print(fault)\n"
+        "import sys, time\nfrom eidos.http_wire.client import send_request\nfrom eidos.errors import EidosError\n"
+        "try:\n    print(send_request('GET', sys.argv[1], deadline=time.monotonic() + 10).body)\n"
+        "except EidosError as fault:\n    print(fault)\n"
     )
     plays = [says(200, b"trusted"), says(302, Location="http://127.0.0.1/"), silent]
     with Speaker(plays, context(certificate)) as server:
@@ -218,9 +219,9 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
 
 
 def test_http_is_no_https() -> None:
-    with Speaker([says(400)]) as server, pytest.raises(Unanswered, match="TLS failed") as caught:
+    with Speaker([says(400)]) as server, pytest.raises(RequestError, match="TLS failed") as caught:
         ask(server.url.replace("http", "https"))
-    assert not caught.value.passing
+    assert not caught.value.is_transient
 
 
 # ---- URLs ----

@@ -17,7 +17,7 @@ import trustme
 from eidos import log
 from eidos.errors import EidosError, InvalidData, InvalidInput, KubeError, NotFound, Timeout
 from eidos.kube import api_client as kube
-from eidos.kube.cluster_config import load
+from eidos.kube.cluster_config import load_cluster
 from tests.bench.kube import LEAST, MOST, OVER, PAGE, measured
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
@@ -26,11 +26,11 @@ from tests.support.waiting import until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
 
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
-Connect = Callable[..., "Client"]
+Connect = Callable[..., "KubeClient"]
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def connect(server: ApiServer, tmp_path: Path) -> Iterator[Connect]:
     """Makes clients, and ends them; ``cluster`` and ``user`` are what their kubeconfig says."""
-    made: list[Client] = []
+    made: list[KubeClient] = []
 
-    def connect(to: ApiServer = server, seconds: float = 20, **said: Any) -> Client:
-        cluster = load({}, kubeconfig=str(to.kubeconfig(tmp_path, **said)))
+    def connect(to: ApiServer = server, seconds: float = 20, **said: Any) -> KubeClient:
+        cluster = load_cluster({}, kubeconfig=str(to.kubeconfig(tmp_path, **said)))
         made.append(kube.connect(cluster, deadline=time.monotonic() + seconds, environ={}))
         return made[-1]
 
@@ -55,7 +55,7 @@ def connect(server: ApiServer, tmp_path: Path) -> Iterator[Connect]:
 
 
 @pytest.fixture
-def client(connect: Connect) -> Client:
+def client(connect: Connect) -> KubeClient:
     return connect()
 
 
@@ -71,7 +71,7 @@ def nodes(server: ApiServer, count: int) -> None:
 # ---- requests ----
 
 
-def test_connections_are_used_again(client: Client, server: ApiServer) -> None:
+def test_connections_are_used_again(client: KubeClient, server: ApiServer) -> None:
     for _ in range(5):
         assert client.get("/version")["gitVersion"] == "v1.36.2"
     assert client.get("/api/v1/namespaces/default")["metadata"]["name"] == "default"
@@ -81,9 +81,9 @@ def test_connections_are_used_again(client: Client, server: ApiServer) -> None:
 
 def test_a_connection_that_was_ended_while_idle_is_opened_again(tmp_path: Path) -> None:
     with ApiServer() as server:
-        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+        cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
         said: list[str] = []
-        with closing(kube.connect(cluster, deadline=time.monotonic() + 20, say=said.append)) as client:
+        with closing(kube.connect(cluster, deadline=time.monotonic() + 20, report=said.append)) as client:
             client.get("/version")
             server.hang_up()
             assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}})
@@ -91,7 +91,7 @@ def test_a_connection_that_was_ended_while_idle_is_opened_again(tmp_path: Path) 
             assert said == []
 
 
-def test_threads_share_a_client(client: Client, server: ApiServer) -> None:
+def test_threads_share_a_client(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 8)
     seen: list[str] = []
     threads = [
@@ -117,7 +117,7 @@ def test_a_path_before_all_paths(connect: Connect) -> None:
         assert connect(behind).get("/api/v1/nodes/gpu-1")["metadata"]["name"] == "gpu-1"
 
 
-def test_objects_are_made_changed_and_removed(client: Client, server: ApiServer) -> None:
+def test_objects_are_made_changed_and_removed(client: KubeClient, server: ApiServer) -> None:
     made = client.create(CONFIGMAPS, {"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {"é": "ü"}})
     assert made["data"] == {"é": "ü"}
     assert made["metadata"]["managedFields"][0]["manager"] == "eidos"
@@ -131,7 +131,7 @@ def test_objects_are_made_changed_and_removed(client: Client, server: ApiServer)
         client.get(f"{CONFIGMAPS}/a")
 
 
-def test_apply_owns_what_it_says(client: Client, server: ApiServer) -> None:
+def test_apply_owns_what_it_says(client: KubeClient, server: ApiServer) -> None:
     path, tree = f"{CONFIGMAPS}/a", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
     assert client.apply(path, {**tree, "data": {"x": "1", "y": "1"}})["data"] == {"x": "1", "y": "1"}
     assert client.apply(path, {**tree, "data": {"x": "2"}})["data"] == {"x": "2"}
@@ -142,7 +142,7 @@ def test_apply_owns_what_it_says(client: Client, server: ApiServer) -> None:
     assert (caught.value.status, caught.value.reason) == (409, "Conflict")
 
 
-def test_what_cannot_be_written(client: Client) -> None:
+def test_what_cannot_be_written(client: KubeClient) -> None:
     with pytest.raises(InvalidInput, match="no JSON"):
         client.create(CONFIGMAPS, {"data": {"x": float("nan")}})
     with pytest.raises(KubeError, match="may not be more than 1048576 bytes") as caught:
@@ -155,12 +155,12 @@ def test_what_cannot_be_written(client: Client) -> None:
         client.create("/api/v1/namespaces/none/configmaps", {"metadata": {"name": "a"}})
 
 
-def test_logs(client: Client, server: ApiServer) -> None:
+def test_logs(client: KubeClient, server: ApiServer) -> None:
     server.put("/api/v1/namespaces/default/pods/p", {"spec": {"containers": [{"name": "main"}]}})
     server.logs["default/p/main"] = b"line\n" * 1000
-    assert client.logs("default", "p", container="main", limit=12) == b"line\nline\nli"
+    assert client.read_log("default", "p", container="main", limit=12) == b"line\nline\nli"
     with pytest.raises(KubeError, match="container other is not valid for pod p"):
-        client.logs("default", "p", container="other")
+        client.read_log("default", "p", container="other")
     assert {(each.verb, each.resource) for each in server.asked} == {("get", "pods/log")}
     assert {each.headers["accept-encoding"] for each in server.asked} == {"identity"}
 
@@ -230,7 +230,7 @@ def test_an_authority_as_others_make_them(tmp_path: Path) -> None:
         context.load_cert_chain(chain)
         server.secure_with(context)
         server.ca_pem = ca
-        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+        cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
         with closing(kube.connect(cluster, deadline=time.monotonic() + 20)) as client:
             assert client.get("/version")
 
@@ -273,7 +273,7 @@ def test_through_a_proxy_over_tls(connect: Connect, server: ApiServer, tmp_path:
     server.make("/api/v1/pods", 600, pod)
     with Proxy("a:b", context) as proxy:
         client = connect(cluster={"proxy-url": f"https://a:b@127.0.0.1:{proxy.port}"})
-        assert sum(map(len, client.pages("/api/v1/pods"))) == 600
+        assert sum(map(len, client.list_pages("/api/v1/pods"))) == 600
         assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}, "data": {"x": "x" * 500_000}})
         assert len(proxy.asked) == 1
 
@@ -293,24 +293,27 @@ def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
 # ---- lists ----
 
 
-def test_pages(client: Client, server: ApiServer) -> None:
+def test_pages(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 7)
-    assert [names(page) for page in client.pages("/api/v1/nodes", limit=3)] == [
+    assert [names(page) for page in client.list_pages("/api/v1/nodes", page_size=3)] == [
         ["gpu-00", "gpu-01", "gpu-02"],
         ["gpu-03", "gpu-04", "gpu-05"],
         ["gpu-06"],
     ]
     assert [each.query["limit"] for each in server.asked] == ["3"] * 3
-    assert names(client.items("/api/v1/nodes", limit=3)) == [f"gpu-{n:02}" for n in range(7)]
-    assert names(client.items("/api/v1/nodes", labels="rack=1")) == ["gpu-01", "gpu-03", "gpu-05"]
-    assert names(client.items("/api/v1/nodes", labels="rack in (1,2),!absent", fields="metadata.name!=gpu-03")) == ["gpu-01", "gpu-05"]
-    assert list(client.items("/api/v1/pods")) == []
+    assert names(client.list_objects("/api/v1/nodes", page_size=3)) == [f"gpu-{n:02}" for n in range(7)]
+    assert names(client.list_objects("/api/v1/nodes", label_selector="rack=1")) == ["gpu-01", "gpu-03", "gpu-05"]
+    assert names(client.list_objects("/api/v1/nodes", label_selector="rack in (1,2),!absent", field_selector="metadata.name!=gpu-03")) == [
+        "gpu-01",
+        "gpu-05",
+    ]
+    assert list(client.list_objects("/api/v1/pods")) == []
     assert server.asked[-1].query["limit"] == "250"
 
 
-def test_the_next_page_is_asked_for_while_one_is_read(client: Client, server: ApiServer) -> None:
+def test_the_next_page_is_asked_for_while_one_is_read(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 5)
-    pages = client.pages("/api/v1/nodes", limit=2)
+    pages = client.list_pages("/api/v1/nodes", page_size=2)
     first = next(pages)
     until(lambda: len(server.asked) == 2)
     assert names(first) == ["gpu-00", "gpu-01"]
@@ -320,10 +323,10 @@ def test_the_next_page_is_asked_for_while_one_is_read(client: Client, server: Ap
     assert client.get("/version")
 
 
-def test_a_token_that_is_too_old_brings_another(client: Client, server: ApiServer) -> None:
+def test_a_token_that_is_too_old_brings_another(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 6)
     seen: list[str] = []
-    for page in client.pages("/api/v1/nodes", limit=2):
+    for page in client.list_pages("/api/v1/nodes", page_size=2):
         seen += names(page)
         if len(seen) == 2:
             until(lambda: len(server.asked) == 2)
@@ -332,11 +335,11 @@ def test_a_token_that_is_too_old_brings_another(client: Client, server: ApiServe
     assert len(server.asked) == 4
 
 
-def test_tokens_are_too_old_again_and_again(client: Client, server: ApiServer) -> None:
+def test_tokens_are_too_old_again_and_again(client: KubeClient, server: ApiServer) -> None:
     """A list that takes hours goes on, as long as each token that is too old brings one that is not."""
     nodes(server, 9)
     seen: list[str] = []
-    for page in client.pages("/api/v1/nodes", limit=1):
+    for page in client.list_pages("/api/v1/nodes", page_size=1):
         seen += names(page)
         if len(seen) % 2 and len(seen) < 9:
             until(lambda expected: len(server.asked) == expected, 2 + len(seen) // 2 * 3)
@@ -345,26 +348,26 @@ def test_tokens_are_too_old_again_and_again(client: Client, server: ApiServer) -
     assert len(server.asked) == 9 + 4
 
 
-def test_a_token_that_is_too_old_and_brings_none(client: Client, server: ApiServer) -> None:
+def test_a_token_that_is_too_old_and_brings_none(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 6)
     server.fault("continue=", "410", 1)
-    assert names(client.items("/api/v1/nodes", limit=2)) == [f"gpu-{n:02}" for n in range(6)]
+    assert names(client.list_objects("/api/v1/nodes", page_size=2)) == [f"gpu-{n:02}" for n in range(6)]
     assert [bool(each.query.get("continue")) for each in server.asked] == [False, True, False, True, True]
     server.fault("continue=", "410", -1)
     with pytest.raises(KubeError, match="410"):
-        list(client.items("/api/v1/nodes", limit=2))
+        list(client.list_objects("/api/v1/nodes", page_size=2))
 
 
-def test_what_is_no_list(client: Client, server: ApiServer) -> None:
+def test_what_is_no_list(client: KubeClient, server: ApiServer) -> None:
     for body in (b'{"items": {}}', b'{"items": [1]}', b'{"kind": "Node"}', b'{"items": [], "metadata": 1}'):
         server.fault("", "bad-json", 1, body=body)
         with pytest.raises(KubeError, match="no list of objects"):
-            list(client.pages("/api/v1/nodes"))
+            list(client.list_pages("/api/v1/nodes"))
     server.fault("", "bad-json", 1, body=b'{"items": null}')
-    assert list(client.items("/api/v1/nodes")) == []
+    assert list(client.list_objects("/api/v1/nodes")) == []
 
 
-def test_large_answers_come_packed(client: Client, server: ApiServer) -> None:
+def test_large_answers_come_packed(client: KubeClient, server: ApiServer) -> None:
     server.make("/api/v1/pods", 250, pod)
     assert client.get("/api/v1/pods")["items"][249] == json.loads(pod(249))
     assert server.asked[0].headers["accept-encoding"] == "gzip"
@@ -382,11 +385,11 @@ def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> Non
 # ---- watches ----
 
 
-def watched(client: Client, server: ApiServer, count: int, seconds: float = 10, **more: Any) -> list[tuple[str, str]]:
+def watched(client: KubeClient, server: ApiServer, count: int, seconds: float = 10, **more: Any) -> list[tuple[str, str]]:
     """The first so many events."""
     found = []
     version = more.pop("version", str(server.store.version))
-    events = client.watch("/api/v1/nodes", version=version, deadline=time.monotonic() + seconds, **more)
+    events = client.watch("/api/v1/nodes", resource_version=version, deadline=time.monotonic() + seconds, **more)
     for kind, tree in events:
         found.append((kind, tree["metadata"].get("name", "")))
         if len(found) == count:
@@ -395,14 +398,14 @@ def watched(client: Client, server: ApiServer, count: int, seconds: float = 10, 
     return found
 
 
-def test_what_happens_is_seen(client: Client, server: ApiServer) -> None:
+def test_what_happens_is_seen(client: KubeClient, server: ApiServer) -> None:
     version = str(server.store.version)
     nodes(server, 2)
     server.put("/api/v1/nodes/gpu-01", {"spec": {"unschedulable": True}})
     server.remove("/api/v1/nodes/gpu-00")
     expected = [("ADDED", "gpu-00"), ("ADDED", "gpu-01"), ("MODIFIED", "gpu-01"), ("DELETED", "gpu-00")]
     assert watched(client, server, 4, version=version) == expected
-    chosen = watched(client, server, 2, version=version, labels="rack=1")
+    chosen = watched(client, server, 2, version=version, label_selector="rack=1")
     assert chosen == [("ADDED", "gpu-01"), ("DELETED", "gpu-01")], "what no longer has the label is gone for whoever chose by it"
     query = server.asked[-1].query
     assert (query["watch"], query["allowWatchBookmarks"], query["labelSelector"]) == ("true", "true", "rack=1")
@@ -410,18 +413,18 @@ def test_what_happens_is_seen(client: Client, server: ApiServer) -> None:
     assert server.asked[-1].headers["accept-encoding"] == "identity", "a proxy that packs would hold events back"
 
 
-def test_a_watch_ends_at_its_deadline(client: Client, server: ApiServer) -> None:
+def test_a_watch_ends_at_its_deadline(client: KubeClient, server: ApiServer) -> None:
     began = time.monotonic()
     assert watched(client, server, 1, seconds=1.2) == []
     assert 1 <= time.monotonic() - began < 5
 
 
-def test_bookmarks_say_how_far_it_is(client: Client, server: ApiServer) -> None:
+def test_bookmarks_say_how_far_it_is(client: KubeClient, server: ApiServer) -> None:
     server.bookmark_every = 0.1
     assert watched(client, server, 1) == [("BOOKMARK", "")]
 
 
-def test_a_stream_that_breaks_is_taken_up_again(client: Client, server: ApiServer) -> None:
+def test_a_stream_that_breaks_is_taken_up_again(client: KubeClient, server: ApiServer) -> None:
     """Nothing is lost, nothing comes twice."""
     version = str(server.store.version)
     nodes(server, 4)
@@ -430,7 +433,7 @@ def test_a_stream_that_breaks_is_taken_up_again(client: Client, server: ApiServe
     assert sum(each.verb == "watch" for each in server.asked) == 3
 
 
-def test_a_stream_that_always_breaks(client: Client, server: ApiServer) -> None:
+def test_a_stream_that_always_breaks(client: KubeClient, server: ApiServer) -> None:
     version = str(server.store.version)
     nodes(server, 1)
     server.fault("EVENT", "cut", -1)
@@ -438,19 +441,19 @@ def test_a_stream_that_always_breaks(client: Client, server: ApiServer) -> None:
         watched(client, server, 1, version=version)
 
 
-def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(client: Client, server: ApiServer) -> None:
+def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(client: KubeClient, server: ApiServer) -> None:
     server.fault("watch=true", "bad-json", -1, body=b"")
     assert watched(client, server, 1, seconds=1.5) == []
     assert 1 < sum(each.verb == "watch" for each in server.asked) <= 5
 
 
-def test_a_version_that_is_too_old(client: Client, server: ApiServer) -> None:
+def test_a_version_that_is_too_old(client: KubeClient, server: ApiServer) -> None:
     """All comes again, and what this watch told of and is gone is said."""
     nodes(server, 2)
     version = str(server.store.version)
     server.put("/api/v1/nodes/gone", {})
     server.put("/api/v1/nodes/new", {})
-    events = client.watch("/api/v1/nodes", version=version, deadline=time.monotonic() + 10)
+    events = client.watch("/api/v1/nodes", resource_version=version, deadline=time.monotonic() + 10)
     found = [(kind, tree["metadata"].get("name", "")) for kind, tree in (next(events), next(events))]
     assert found == [("ADDED", "gone"), ("ADDED", "new")]
     with server.store.changed:  # between two looks of the stream
@@ -464,14 +467,14 @@ def test_a_version_that_is_too_old(client: Client, server: ApiServer) -> None:
     events.close()  # type: ignore[attr-defined]  # as above
 
 
-def test_a_watch_that_may_not_be(client: Client, server: ApiServer) -> None:
+def test_a_watch_that_may_not_be(client: KubeClient, server: ApiServer) -> None:
     server.forbidden.add(("watch", "nodes"))
     with pytest.raises(KubeError, match="may not watch nodes") as caught:
         watched(client, server, 1)
     assert caught.value.status == 403
 
 
-def test_a_watch_of_garbage(client: Client, server: ApiServer) -> None:
+def test_a_watch_of_garbage(client: KubeClient, server: ApiServer) -> None:
     for body, words in ((b"garbage\n", "not JSON"), (b"[]\n", "no JSON object")):
         server.fault("watch=true", "bad-json", 1, body=body)
         with pytest.raises(KubeError, match=words):
@@ -496,7 +499,7 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.shared
-def test_the_fake_answers_in_the_shape_of_a_real_server(client: Client, server: ApiServer, shared: Path) -> None:
+def test_the_fake_answers_in_the_shape_of_a_real_server(client: KubeClient, server: ApiServer, shared: Path) -> None:
     """Requests that were recorded, made again: the same status, and the same fields in the Status or the object."""
     import urllib.error
     import urllib.request

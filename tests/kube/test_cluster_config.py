@@ -19,7 +19,8 @@ import pytest
 
 from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, NotFound, Unavailable
 from eidos.formats import to_yaml
-from eidos.kube.cluster_config import ACCOUNT, Cluster, load
+from eidos.kube.cluster import Cluster
+from eidos.kube.cluster_config import SERVICE_ACCOUNT, load_cluster
 from tests.property.test_kubeconfig import PEM
 
 NOWHERE = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
@@ -47,7 +48,7 @@ def written(folder: Path, name: str = "config", **changes: Any) -> Path:
 
 
 def found(folder: Path, **changes: Any) -> Cluster:
-    return load(NOWHERE, kubeconfig=str(written(folder, **changes)))
+    return load_cluster(NOWHERE, kubeconfig=str(written(folder, **changes)))
 
 
 def refused(folder: Path, failure: type[EidosError], /, *words: str, **changes: Any) -> None:
@@ -63,12 +64,12 @@ def refused(folder: Path, failure: type[EidosError], /, *words: str, **changes: 
 
 def test_nothing_is_configured(tmp_path: Path) -> None:
     with pytest.raises(NotApplicable, match="no cluster is configured: there is no /nonexistent/") as fault:
-        load(NOWHERE, root=str(tmp_path))
+        load_cluster(NOWHERE, root=str(tmp_path))
     assert "--kubeconfig" in (fault.value.hint or "")
     with pytest.raises(NotApplicable, match="KUBECONFIG names /x/a, /x/b, and no such file is there"):
-        load({**NOWHERE, "KUBECONFIG": "/x/a:/x/b:/x/a:"}, root=str(tmp_path))
+        load_cluster({**NOWHERE, "KUBECONFIG": "/x/a:/x/b:/x/a:"}, root=str(tmp_path))
     with pytest.raises(NotApplicable):
-        load({}, root=str(tmp_path))
+        load_cluster({}, root=str(tmp_path))
 
 
 def test_home_and_the_flag_and_the_variable(tmp_path: Path) -> None:
@@ -76,14 +77,14 @@ def test_home_and_the_flag_and_the_variable(tmp_path: Path) -> None:
     said = written(tmp_path, "said", cluster={"server": "https://said.example.com"})
     flag = written(tmp_path, "flag", cluster={"server": "https://flag.example.com"})
     environ = {"HOME": str(tmp_path)}
-    assert load(environ).server == "https://home.example.com"
+    assert load_cluster(environ).server == "https://home.example.com"
     environ["KUBECONFIG"] = f"/missing:{said}"
-    assert load(environ).server == "https://said.example.com"
-    assert load(environ, kubeconfig=str(flag)).server == "https://flag.example.com"
+    assert load_cluster(environ).server == "https://said.example.com"
+    assert load_cluster(environ, kubeconfig=str(flag)).server == "https://flag.example.com"
     with pytest.raises(NotFound, match="there is no such file"):
-        load(environ, kubeconfig="/missing")
+        load_cluster(environ, kubeconfig="/missing")
     with pytest.raises(Unavailable, match="is a directory"):
-        load(environ, kubeconfig=str(tmp_path))
+        load_cluster(environ, kubeconfig=str(tmp_path))
 
 
 def test_paths_begin_at_their_own_file(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_paths_begin_at_their_own_file(tmp_path: Path) -> None:
     first = written(one, users=[], clusters=[])
     second = written(two, users=users, cluster={"certificate-authority": "ca.pem"})
     (two / "ca.pem").write_bytes(PEM)
-    cluster = load({"KUBECONFIG": f"{first}:{os.path.relpath(second)}"})
+    cluster = load_cluster({"KUBECONFIG": f"{first}:{os.path.relpath(second)}"})
     assert cluster.ca == PEM
     assert cluster.user.token_file == str(two / "token")
     assert cluster.source == f"context 'prod' of {first}"
@@ -104,20 +105,20 @@ def test_a_kubeconfig_in_a_pipe(tmp_path: Path) -> None:
     text = written(tmp_path).read_text()
     writer = threading.Thread(target=lambda: pipe.write_text(text))
     writer.start()
-    assert load(NOWHERE, kubeconfig=str(pipe)).server == "https://127.0.0.1:1"
+    assert load_cluster(NOWHERE, kubeconfig=str(pipe)).server == "https://127.0.0.1:1"
     writer.join(5)
 
 
 def test_json(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(json.dumps(tree(user={"token": "t"})))
-    assert load(NOWHERE, kubeconfig=str(tmp_path / "config")).user.token == "t"
+    assert load_cluster(NOWHERE, kubeconfig=str(tmp_path / "config")).user.token == "t"
 
 
 # -- in a pod --
 
 
 def pod(root: Path, **files: str) -> dict[str, str]:
-    folder = root / ACCOUNT
+    folder = root / SERVICE_ACCOUNT
     folder.mkdir(parents=True)
     for name, text in {"token": "abc", "ca.crt": PEM.decode(), "namespace": "team\n", **files}.items():
         (folder / name.replace("_", ".")).write_text(text)
@@ -126,30 +127,30 @@ def pod(root: Path, **files: str) -> dict[str, str]:
 
 def test_the_service_account_of_a_pod(tmp_path: Path) -> None:
     environ = pod(tmp_path)
-    cluster = load(environ, root=str(tmp_path))
+    cluster = load_cluster(environ, root=str(tmp_path))
     assert (cluster.server, cluster.ca, cluster.namespace, cluster.context) == ("https://10.96.0.1:443", PEM, "team", "in-cluster")
-    assert cluster.user.token_file == str(tmp_path / ACCOUNT / "token") and not cluster.user.token
-    assert load({**environ, "POD_NAMESPACE": "other"}, root=str(tmp_path)).namespace == "other"
-    assert load(environ, root=str(tmp_path), namespace="flag").namespace == "flag"
-    assert load({**environ, "KUBERNETES_SERVICE_HOST": "fd00::1"}, root=str(tmp_path)).server == "https://[fd00::1]:443"
-    (tmp_path / ACCOUNT / "token").unlink()
+    assert cluster.user.token_file == str(tmp_path / SERVICE_ACCOUNT / "token") and not cluster.user.token
+    assert load_cluster({**environ, "POD_NAMESPACE": "other"}, root=str(tmp_path)).namespace == "other"
+    assert load_cluster(environ, root=str(tmp_path), namespace="flag").namespace == "flag"
+    assert load_cluster({**environ, "KUBERNETES_SERVICE_HOST": "fd00::1"}, root=str(tmp_path)).server == "https://[fd00::1]:443"
+    (tmp_path / SERVICE_ACCOUNT / "token").unlink()
     with pytest.raises(NotApplicable):
-        load(environ, root=str(tmp_path))
+        load_cluster(environ, root=str(tmp_path))
 
 
 def test_a_kubeconfig_wins_over_the_pod_and_takes_its_namespace(tmp_path: Path) -> None:
     environ = pod(tmp_path)
     place = str(written(tmp_path))
-    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).server == "https://127.0.0.1:1"
-    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "team"
+    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).server == "https://127.0.0.1:1"
+    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "team"
     place = str(written(tmp_path, context={"namespace": "ctx"}))
-    assert load({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "ctx"
-    assert load(NOWHERE, kubeconfig=str(written(tmp_path)), root=str(tmp_path)).namespace == "default"
+    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "ctx"
+    assert load_cluster(NOWHERE, kubeconfig=str(written(tmp_path)), root=str(tmp_path)).namespace == "default"
     # What chooses no context is as good as nothing.
     place = str(written(tmp_path, **{"current-context": ""}))
-    assert load(environ, kubeconfig=place, root=str(tmp_path)).context == "in-cluster"
+    assert load_cluster(environ, kubeconfig=place, root=str(tmp_path)).context == "in-cluster"
     with pytest.raises(NotFound, match="chooses no context"):
-        load(NOWHERE, kubeconfig=place, root=str(tmp_path))
+        load_cluster(NOWHERE, kubeconfig=place, root=str(tmp_path))
 
 
 # -- what a context comes to --
@@ -160,9 +161,9 @@ def test_what_is_missing_is_named_with_what_there_is(tmp_path: Path) -> None:
     refused(tmp_path, NotFound, "context 'prod'", "there is no cluster 'zzz'", "there are k", context={"cluster": "zzz"})
     refused(tmp_path, NotFound, "context 'prod'", "there is no user 'zzz'", context={"user": "zzz"})
     with pytest.raises(NotFound, match="--kube-context: there is no context 'x'"):
-        load(NOWHERE, kubeconfig=str(tmp_path / "config"), context="x")
+        load_cluster(NOWHERE, kubeconfig=str(tmp_path / "config"), context="x")
     with pytest.raises(NotFound, match="--kube-context: there is no context 'x'"):
-        load(NOWHERE, context="x", root=str(tmp_path))
+        load_cluster(NOWHERE, context="x", root=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_a_plugin_that_is_said_wrong(tmp_path: Path, plugin: dict[str, Any], wor
 def test_a_broken_file_says_where(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("clusters: [\n")
     with pytest.raises(InvalidData, match=r"config, line \d"):
-        load(NOWHERE, kubeconfig=str(tmp_path / "config"))
+        load_cluster(NOWHERE, kubeconfig=str(tmp_path / "config"))
 
 
 def test_what_is_secret_does_not_show(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_a_secret_does_not_show_where_a_file_is_broken(tmp_path: Path, value: st
     place = tmp_path / "config"
     place.write_text(f"users:\n- name: me\n  user:\n    token: {value}\n")
     with pytest.raises(InvalidData, match=f"{place}, line [45], column") as fault:
-        load({"HOME": str(tmp_path)}, kubeconfig=str(place))
+        load_cluster({"HOME": str(tmp_path)}, kubeconfig=str(place))
     assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
 
 
@@ -271,13 +272,13 @@ PROXIES: list[tuple[str, dict[str, str], bool]] = [
 @pytest.mark.parametrize(("server", "names", "is_used"), PROXIES)
 def test_the_proxy_of_the_environment(tmp_path: Path, server: str, names: dict[str, str], is_used: bool) -> None:
     place = written(tmp_path, cluster={"server": server})
-    assert load({**NOWHERE, **names}, kubeconfig=str(place)).proxy == ("http://p:1" if is_used else None)
+    assert load_cluster({**NOWHERE, **names}, kubeconfig=str(place)).proxy == ("http://p:1" if is_used else None)
 
 
 def test_proxy_url_wins_and_knows_no_exceptions(tmp_path: Path) -> None:
     place = written(tmp_path, cluster={"server": "https://localhost", "proxy-url": "https://p.example.com"})
     environ = {**NOWHERE, "HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}
-    assert load(environ, kubeconfig=str(place)).proxy == "https://p.example.com"
+    assert load_cluster(environ, kubeconfig=str(place)).proxy == "https://p.example.com"
 
 
 # -- beside kubectl --
@@ -335,7 +336,7 @@ def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str
     said = kubectl(tools["kubectl"], place, "get", "--raw", "/version")
     assert words in said
     with pytest.raises(kind):
-        load(NOWHERE, kubeconfig=str(place))
+        load_cluster(NOWHERE, kubeconfig=str(place))
 
 
 def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:
@@ -344,7 +345,7 @@ def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:
     two = written(tmp_path / "two", context={"namespace": "two"}, user={"token": "second"}, cluster={"server": "https://192.0.2.1/x/"})
     names = {"KUBECONFIG": f"/missing:{one}:{two}"}
     view = json.loads(kubectl(tools["kubectl"], Path("."), "config", "view", "--raw", "--minify", "-o", "json", **names))
-    cluster = load({**NOWHERE, **names})
+    cluster = load_cluster({**NOWHERE, **names})
     assert view["current-context"] == cluster.context
     assert view["contexts"][0]["context"]["namespace"] == cluster.namespace == "one"
     assert view["users"][0]["user"]["token"] == cluster.user.token == "first"
@@ -382,7 +383,7 @@ def test_kubectl_goes_the_same_way(
 
 
 def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
-    script = "import sys; from eidos.kube.cluster_config import load\ntry: load({})\nexcept Exception: pass\nprint(sorted(sys.modules))"
+    script = "from eidos.kube.cluster_config import load_cluster\ntry: load_cluster({})\nexcept Exception: pass\nprint(sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(Path.cwd())!r}); {script}"],
         stdout=subprocess.PIPE,
@@ -391,15 +392,7 @@ def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
         check=True,
     )
     loaded = re.findall(r"'(eidos[.\w]*)'", done.stdout)
-    assert set(loaded) == {
-        "eidos",
-        "eidos.errors",
-        "eidos.kube",
-        "eidos.kube.cluster_config",
-        "eidos.log",
-        "eidos.model",
-        "eidos.model.record",
-    }
+    assert set(loaded) == {"eidos", "eidos.errors", "eidos.kube", "eidos.kube.cluster_config", "eidos.kube.config_files"}
     assert not {"'ssl'", "'json'", "'yaml'", "'http'", "'subprocess'"} & set(re.findall(r"'\w+'", done.stdout))
 
 
@@ -407,5 +400,5 @@ def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     began = time.monotonic()
     with pytest.raises(Unavailable, match="nobody wrote to it"):
-        load(NOWHERE, kubeconfig=str(tmp_path / "pipe"))
+        load_cluster(NOWHERE, kubeconfig=str(tmp_path / "pipe"))
     assert time.monotonic() - began < 30

@@ -21,7 +21,8 @@ import trustme
 
 from eidos.errors import EidosError, InvalidData, KubeError, Timeout, Unavailable
 from eidos.kube.api_client import connect
-from eidos.kube.cluster_config import User, load
+from eidos.kube.cluster import User
+from eidos.kube.cluster_config import load_cluster
 from eidos.kube.credentials import Credentials
 from tests.fakes.apiserver import ApiServer
 
@@ -53,7 +54,7 @@ def runs(folder: Path) -> int:
 
 def asks(folder: Path, server: ApiServer, user: dict[str, Any], patience: float = 30, **environ: str) -> Credentials:
     place = server.kubeconfig(folder, user=user)
-    cluster = load(ENVIRON, kubeconfig=str(place))
+    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
     return Credentials(cluster.user, {**ENVIRON, **environ}, deadline=time.monotonic() + patience)
 
 
@@ -97,9 +98,9 @@ def test_a_refused_credential_is_asked_for_again(tmp_path: Path, server: ApiServ
     credentials = asks(tmp_path, server, plugin(tmp_path, script))
     first = credentials.authorization()
     assert first == "Bearer t1"
-    assert credentials.refuse(first)
+    assert credentials.invalidate(first)
     assert credentials.authorization() == "Bearer t2"
-    assert credentials.refuse(first), "another thread heard of it already"
+    assert credentials.invalidate(first), "another thread heard of it already"
     assert credentials.authorization() == "Bearer t2"
 
 
@@ -197,9 +198,9 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
         credentials.authorization()
     place.write_text(" one\n")
     assert credentials.authorization() == "Bearer one"
-    assert not credentials.refuse()
+    assert not credentials.invalidate()
     place.write_text("two\n")
-    assert credentials.refuse("Bearer one")
+    assert credentials.invalidate("Bearer one")
     assert credentials.authorization() == "Bearer two"
     place.unlink()
     assert credentials.authorization() == "Bearer two", "it is being written anew"
@@ -214,9 +215,9 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
 
 def test_who_shows_nothing() -> None:
     credentials = Credentials(User("u", "user 'u'"), ENVIRON)
-    assert (credentials.authorization(), credentials.certificate(), credentials.refuse()) == (None, None, False)
+    assert (credentials.authorization(), credentials.certificate(), credentials.invalidate()) == (None, None, False)
     fixed = Credentials(User("u", "user 'u'", token="abc"), ENVIRON)
-    assert (fixed.authorization(), fixed.refuse()) == ("Bearer abc", False)
+    assert (fixed.authorization(), fixed.invalidate()) == ("Bearer abc", False)
     basic = Credentials(User("u", "user 'u'", username="me", password="pa:ß"), ENVIRON)
     assert basic.authorization() == "Basic " + base64.b64encode("me:pa:ß".encode()).decode()
 
@@ -233,10 +234,10 @@ def test_a_certificate_is_presented_from_memory(tmp_path: Path, server: ApiServe
     place = server.kubeconfig(tmp_path, user=user)
     script = (
         "import os, ssl, sys, socket, tempfile\n"
-        "from eidos.kube.cluster_config import load\nfrom eidos.kube.credentials import Credentials\n"
-        f"cluster = load({{}}, kubeconfig={str(place)!r})\n"
+        "from eidos.kube.cluster_config import load_cluster\nfrom eidos.kube.credentials import Credentials\n"
+        f"cluster = load_cluster({{}}, kubeconfig={str(place)!r})\n"
         "context = ssl.create_default_context(cadata=cluster.ca.decode())\n"
-        "print(Credentials(cluster.user, {}).present(context), os.listdir(tempfile.gettempdir()))\n"
+        "print(Credentials(cluster.user, {}).load_certificate(context), os.listdir(tempfile.gettempdir()))\n"
         f"with context.wrap_socket(socket.create_connection(('127.0.0.1', {server.port})), server_hostname='localhost') as sock:\n"
         "    sock.sendall(b'GET /version HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
         "    print(sock.recv(100).split(b'\\r')[0].decode())\n"
@@ -258,7 +259,7 @@ def test_a_certificate_in_files_is_read_again(tmp_path: Path, server: ApiServer)
         (tmp_path / "tls.crt").write_bytes(certificate)
         (tmp_path / "tls.key").write_bytes(key)
         assert credentials.certificate() == (certificate, key)
-    assert credentials.present(ssl.create_default_context())
+    assert credentials.load_certificate(ssl.create_default_context())
 
 
 def test_a_certificate_and_a_key_that_do_not_go_together(tmp_path: Path, server: ApiServer) -> None:
@@ -274,7 +275,7 @@ def test_a_certificate_and_a_key_that_do_not_go_together(tmp_path: Path, server:
     ):
         credentials = Credentials(User("u", "user 'u'", certificate, other), ENVIRON)
         with pytest.raises(InvalidData, match=words):
-            credentials.present(context)
+            credentials.load_certificate(context)
 
 
 # -- beside kubectl --
@@ -301,7 +302,7 @@ def test_kubectl_shows_the_same(tools: dict[str, str], tmp_path: Path, server: A
     plugin(tmp_path, f"echo \"$KUBERNETES_EXEC_INFO\" >>{tmp_path}/info; echo '{credential(version, token='plugged')}'")
     more = {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}]}
     place = server.kubeconfig(tmp_path, user=user, cluster=more)
-    cluster = load(ENVIRON, kubeconfig=str(place))
+    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
     ours = Credentials(cluster.user, ENVIRON).authorization()
     before = len(server.asked)
     command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
@@ -320,7 +321,7 @@ def test_kubectl_shows_the_same_certificate(tools: dict[str, str], tmp_path: Pat
     command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
     subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
     assert (server.asked[-1].user, server.asked[-1].headers.get("authorization")) == ("carol", None)
-    cluster = load(ENVIRON, kubeconfig=str(place))
+    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
     assert Credentials(cluster.user, ENVIRON).certificate() == tuple(map(base64.b64decode, (certificate, key)))
 
 
@@ -347,7 +348,7 @@ def test_kubectl_reaches_the_same_servers(
     command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
     done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode == 0) == is_reached, done.stderr
-    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30)
     try:
         if is_reached:
             assert client.get("/version") == json.loads(done.stdout)
@@ -361,14 +362,14 @@ def test_kubectl_reaches_the_same_servers(
 def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, server: ApiServer) -> None:
     script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
     place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
-    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert runs(tmp_path) == 2
     client.close()
     # One who is refused for good is run twice, not for ever.
     (tmp_path / "get-token").write_text(f"#!/bin/sh\necho run >>{tmp_path}/runs\necho '{credential(token='bad')}'\n")
-    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
     with pytest.raises(KubeError) as fault:
         client.get("/api/v1/namespaces/default")
     assert fault.value.status == 401
@@ -380,7 +381,7 @@ def test_a_plugin_has_the_time_that_the_client_has_now(tmp_path: Path, server: A
     """Many hours of one client: a plugin that is run again then had no time left, and was killed."""
     script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
     place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
-    client = connect(load(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() - 1, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() - 1, environ=ENVIRON)
     with pytest.raises(Timeout):
         client.get("/version")
     client.deadline = time.monotonic() + 30

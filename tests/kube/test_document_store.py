@@ -18,9 +18,9 @@ from eidos import log
 from eidos.errors import IntegrityError, KubeError, NotFound
 from eidos.kube import api_client as kube
 from eidos.kube import document_store
-from eidos.kube.api_client import Client
-from eidos.kube.cluster_config import load
-from eidos.kube.document_store import parse
+from eidos.kube.api_client import KubeClient
+from eidos.kube.cluster_config import load_cluster
+from eidos.kube.stored_object import parse_reference
 from tests.fakes.apiserver import ApiServer
 from tests.support.program import ROOT, Result, eidos, environment
 
@@ -39,8 +39,8 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def client(server: ApiServer, tmp_path: Path) -> Iterator[Client]:
-    connected = kube.connect(load({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
+def client(server: ApiServer, tmp_path: Path) -> Iterator[KubeClient]:
+    connected = kube.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
     yield connected
     connected.close()
 
@@ -49,12 +49,12 @@ def run(server: ApiServer, folder: Path, *words: str, **more: Any) -> Result:
     return eidos(*words, "--kubeconfig", str(server.kubeconfig(folder)), **more)
 
 
-def write(client: Client, place: str, data: bytes) -> None:
-    document_store.write(client, parse(place), data, form="yaml", component="snapshot")
+def write(client: KubeClient, place: str, data: bytes) -> None:
+    document_store.write_document(client, parse_reference(place), data, form="yaml", component="snapshot")
 
 
-def read(client: Client, place: str) -> bytes:
-    return document_store.read(client, parse(place))
+def read(client: KubeClient, place: str) -> bytes:
+    return document_store.read_document(client, parse_reference(place))
 
 
 # -- from the command line --
@@ -203,7 +203,7 @@ def test_a_server_that_does_not_answer(server: ApiServer, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["cm", "secret"])
-def test_parts_come_and_go(server: ApiServer, client: Client, scheme: str) -> None:
+def test_parts_come_and_go(server: ApiServer, client: KubeClient, scheme: str) -> None:
     place, resource = f"{scheme}://default/node", {"cm": "configmaps", "secret": "secrets"}[scheme]
 
     def names() -> set[str]:
@@ -222,14 +222,14 @@ def test_parts_come_and_go(server: ApiServer, client: Client, scheme: str) -> No
         assert names() == held
 
 
-def test_a_part_that_is_lost(server: ApiServer, client: Client) -> None:
+def test_a_part_that_is_lost(server: ApiServer, client: KubeClient) -> None:
     write(client, "cm://default/node", TWO)
     server.remove(f"{NODE}-2")
     with pytest.raises(IntegrityError, match="cm://default/node-2, part 2 of cm://default/node, is missing"):
         read(client, "cm://default/node")
 
 
-def test_a_writer_that_may_not_go_on_leaves_the_document_before(server: ApiServer, client: Client) -> None:
+def test_a_writer_that_may_not_go_on_leaves_the_document_before(server: ApiServer, client: KubeClient) -> None:
     write(client, "cm://default/node", TWO)
     server.fault("PATCH /api/v1/namespaces/default/configmaps/node-4", "403", times=-1)
     with pytest.raises(KubeError):
@@ -241,7 +241,7 @@ def test_a_writer_that_may_not_go_on_leaves_the_document_before(server: ApiServe
     assert read(client, "cm://default/node") == THREE
 
 
-def test_a_writer_that_is_cut_off_leaves_no_parts(server: ApiServer, client: Client) -> None:
+def test_a_writer_that_is_cut_off_leaves_no_parts(server: ApiServer, client: KubeClient) -> None:
     server.fault("PATCH /api/v1/namespaces/default/configmaps/node-2", "hang-up", times=-1)
     with pytest.raises(KubeError, match="hung up"):
         write(client, "cm://default/node", TWO)
@@ -251,10 +251,10 @@ def test_a_writer_that_is_cut_off_leaves_no_parts(server: ApiServer, client: Cli
 #: Writes a document in three parts.
 WRITER = """
 import random, sys, time
-from eidos.kube import api_client, cluster_config, document_store
-client = api_client.connect(cluster_config.load({}, kubeconfig=sys.argv[1]), deadline=time.monotonic() + 60)
+from eidos.kube import api_client, cluster_config, document_store, stored_object
+client = api_client.connect(cluster_config.load_cluster({}, kubeconfig=sys.argv[1]), deadline=time.monotonic() + 60)
 text = random.Random(1).randbytes(1_200_000).hex().encode()
-document_store.write(client, document_store.parse("cm://default/node"), text, form="yaml", component="snapshot")
+document_store.write_document(client, stored_object.parse_reference("cm://default/node"), text, form="yaml", component="snapshot")
 """
 
 
@@ -267,21 +267,21 @@ def test_a_writer_that_is_interrupted_leaves_no_parts(server: ApiServer, tmp_pat
     assert server.objects("/api/v1/configmaps") == []
 
 
-def test_a_name_that_another_document_has(server: ApiServer, client: Client) -> None:
+def test_a_name_that_another_document_has(server: ApiServer, client: KubeClient) -> None:
     write(client, "cm://default/node-2", b"a: 1\n")
     with pytest.raises(KubeError, match="cm://default/node needs the name of cm://default/node-2, which is another ConfigMap"):
         write(client, "cm://default/node", TWO)
     assert read(client, "cm://default/node-2") == b"a: 1\n"
     with pytest.raises(NotFound):
         read(client, "cm://default/node")
-    document_store.remove(client, parse("cm://default/node-2"))
+    document_store.remove_document(client, parse_reference("cm://default/node-2"))
     write(client, "cm://default/node", TWO)
     with pytest.raises(KubeError, match="cm://default/node-2 is a part of cm://default/node"):
         write(client, "cm://default/node-2", b"a: 1\n")
 
 
-def test_two_writers_at_once_never_both_believe_that_it_is_kept(server: ApiServer, client: Client, tmp_path: Path) -> None:
-    other = kube.connect(load({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
+def test_two_writers_at_once_never_both_believe_that_it_is_kept(server: ApiServer, client: KubeClient, tmp_path: Path) -> None:
+    other = kube.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
     between = [lambda: write(other, "cm://default/node", THREE)]
     server.on_change(lambda kind, path, tree: between.pop()() if between and path == f"{NODE}-1" else None)
     with pytest.raises(KubeError, match="cm://default/node: somebody else wrote it at the same time"):
@@ -291,7 +291,7 @@ def test_two_writers_at_once_never_both_believe_that_it_is_kept(server: ApiServe
     assert read(client, "cm://default/node") == TWO
 
 
-def test_parts_that_may_not_be_removed(server: ApiServer, client: Client) -> None:
+def test_parts_that_may_not_be_removed(server: ApiServer, client: KubeClient) -> None:
     write(client, "cm://default/node", TWO)
     server.forbidden = {("delete", "configmaps")}
     said: list[str] = []
@@ -304,7 +304,7 @@ def test_parts_that_may_not_be_removed(server: ApiServer, client: Client) -> Non
     assert any(line.startswith("warn: cm://default/node-1, a part of the document before, is left") for line in said)
 
 
-def test_what_it_takes(server: ApiServer, client: Client) -> None:
+def test_what_it_takes(server: ApiServer, client: KubeClient) -> None:
     """A document that fits needs the right to get, to create and to patch, and no other."""
     write(client, "cm://default/node", b"a: 1\n")
     write(client, "cm://default/node", b"a: 2\n")

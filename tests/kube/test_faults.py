@@ -21,21 +21,21 @@ import pytest
 
 from eidos.errors import EidosError, KubeError, Timeout
 from eidos.kube import api_client as kube
-from eidos.kube.cluster_config import load
-from eidos.kube.responses import Missing
+from eidos.kube.cluster_config import load_cluster
+from eidos.kube.responses import ObjectNotFound
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
 
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 #: Seconds beyond a deadline that a call may take to say so.
 SLACK = 2.0
 
-Call = Callable[["Client"], object]
+Call = Callable[["KubeClient"], object]
 
 
 class Fault(NamedTuple):
@@ -66,13 +66,13 @@ class Row(NamedTuple):
     sent: int
 
 
-def _create(client: Client) -> object:
+def _create(client: KubeClient) -> object:
     return client.create(CONFIGMAPS, {"metadata": {"name": "made"}, "data": {}})
 
 
-def _pods(client: Client) -> object:
+def _pods(client: KubeClient) -> object:
     count = 0
-    for page in client.pages("/api/v1/pods"):
+    for page in client.list_pages("/api/v1/pods"):
         count += len(page)
     assert count == 600, count
     return count
@@ -169,7 +169,7 @@ FAULTS = (
     Fault("401, a plugin", (), END, 0, cluster=_plugin),
     Fault("403", (("403", ANY, {}),), (KubeError, "may not list pods"), 0, call=_pods),
     Fault("403, truncated", (("truncated", ANY, {"code": 403, "size": 1000}),), (KubeError, "may not list pods: Forbidden"), 0, call=_pods),
-    Fault("404", (), (Missing, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
+    Fault("404", (), (ObjectNotFound, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
 )  # fmt: skip
 
 
@@ -182,9 +182,9 @@ def run(fault: Fault) -> Row:
         config = server.kubeconfig(folder, **fault.cluster(server, folder))
         for kind, times, more in fault.spoils:
             server.fault(more.get("match", ""), kind, times, **{name: value for name, value in more.items() if name != "match"})
-        cluster = load({}, kubeconfig=str(config))
+        cluster = load_cluster({}, kubeconfig=str(config))
         began = time.monotonic()
-        client = kube.connect(cluster, deadline=began + fault.deadline, say=said.append)
+        client = kube.connect(cluster, deadline=began + fault.deadline, report=said.append)
         found: EidosError | None = None
         try:
             fault.call(client)
@@ -221,12 +221,12 @@ def printed() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def connect(tmp_path: Path) -> Iterator[Callable[..., Client]]:
+def connect(tmp_path: Path) -> Iterator[Callable[..., KubeClient]]:
     """Makes clients of a server, and ends them."""
-    made: list[Client] = []
+    made: list[KubeClient] = []
 
-    def connect(server: ApiServer, **more: Any) -> Client:
-        cluster = load({}, kubeconfig=str(server.kubeconfig(tmp_path)))
+    def connect(server: ApiServer, **more: Any) -> KubeClient:
+        cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
         made.append(kube.connect(cluster, deadline=time.monotonic() + 20, **more))
         return made[-1]
 
@@ -253,12 +253,12 @@ def test_fault(fault: Fault, printed: list[str]) -> None:
     assert row.seconds < fault.deadline + SLACK
 
 
-def test_a_circuit_opens_after_five_failures(connect: Callable[..., Client]) -> None:
+def test_a_circuit_opens_after_five_failures(connect: Callable[..., KubeClient]) -> None:
     """A sixth attempt is not made, of whatever call."""
     with ApiServer() as server:
         server.fault("", "500", -1)
         said: list[str] = []
-        client = connect(server, say=said.append)
+        client = connect(server, report=said.append)
         with pytest.raises(KubeError, match="500"):
             client.get("/version")
         with pytest.raises(KubeError, match="500"):
@@ -271,7 +271,7 @@ def test_a_circuit_opens_after_five_failures(connect: Callable[..., Client]) -> 
         assert any("is not asked again" in line for line in said)
 
 
-def test_what_was_asked_for_is_waited_for(connect: Callable[..., Client]) -> None:
+def test_what_was_asked_for_is_waited_for(connect: Callable[..., KubeClient]) -> None:
     """``Retry-After`` counts, not the back-off."""
     with ApiServer() as server:
         server.fault("", "429", 1, after=1)
@@ -281,7 +281,7 @@ def test_what_was_asked_for_is_waited_for(connect: Callable[..., Client]) -> Non
         assert time.monotonic() - began >= 1
 
 
-def test_a_redirect_leads_nowhere(connect: Callable[..., Client]) -> None:
+def test_a_redirect_leads_nowhere(connect: Callable[..., KubeClient]) -> None:
     """Not to another server, with or without credentials."""
     with ApiServer() as server, ApiServer() as other:
         server.fault("", "redirect", -1, to=other.url + "/version", code=307)
@@ -292,13 +292,13 @@ def test_a_redirect_leads_nowhere(connect: Callable[..., Client]) -> None:
         assert len(server.asked) == 1
 
 
-def test_a_right_that_is_missing_is_named(connect: Callable[..., Client]) -> None:
+def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) -> None:
     with ApiServer() as server:
         server.forbidden |= {("list", "pods"), ("create", "configmaps"), ("get", "clusterpolicies")}
         client = connect(server)
         asked: tuple[tuple[Call, str, str], ...] = (
             (
-                lambda each: list(each.pages("/api/v1/pods")),
+                lambda each: list(each.list_pages("/api/v1/pods")),
                 "may not list pods",
                 "a ClusterRole must grant the verb list on pods, API group core",
             ),
@@ -323,7 +323,7 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., Client]) -> Non
         assert len(server.asked) == 3
 
 
-def test_what_a_server_says_is_cleaned_and_bounded(connect: Callable[..., Client]) -> None:
+def test_what_a_server_says_is_cleaned_and_bounded(connect: Callable[..., KubeClient]) -> None:
     body = json.dumps({"kind": "Status", "status": "Failure", "message": "a\x1b[31m\nerror: b" + "c" * 5000, "reason": "\x07", "code": 400})
     with ApiServer() as server:
         server.fault("", "400", 1, body=body.encode())

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from eidos.errors import NotFound
-from eidos.kube.cluster_config import Cluster, User
-from eidos.kube.fallback_cache import Kept, folder
+from eidos.kube.cluster import Cluster, User
+from eidos.kube.fallback_cache import FallbackCache, cache_folder
 from eidos.model.measurement import ABSENT, Gap, Subtype
 from tests.cli.test_start import imported
 from tests.fakes.apiserver import ApiServer
@@ -415,8 +415,8 @@ FACTS: list[Part] = [Subtype("server", {"version": "v1"}, {"version": "A sentenc
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept({"XDG_CACHE_HOME": str(tmp_path / "cache")}, CLUSTER, "k8s.server/")
+def kept(tmp_path: Path) -> FallbackCache:
+    return FallbackCache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, CLUSTER, "k8s.server/")
 
 
 def only_file(tmp_path: Path) -> Path:
@@ -424,19 +424,19 @@ def only_file(tmp_path: Path) -> Path:
     return path
 
 
-def refused(kept: Kept) -> str:
+def refused(kept: FallbackCache) -> str:
     with pytest.raises(NotFound) as caught:
-        kept.last(3600)
+        kept.load(3600)
     return caught.value.message
 
 
-def test_what_is_kept_comes_back(tmp_path: Path, kept: Kept) -> None:
+def test_what_is_kept_comes_back(tmp_path: Path, kept: FallbackCache) -> None:
     assert refused(kept).startswith("what is kept cannot be read") or refused(kept).startswith("nothing is kept")
-    kept.keep(FACTS)
-    age, parts = kept.last(3600)
+    kept.store(FACTS)
+    age, parts = kept.load(3600)
     assert (0 <= age <= 2, parts) == (True, FACTS)
-    kept.keep(FACTS[:1])
-    assert kept.last(3600)[1] == FACTS[:1]
+    kept.store(FACTS[:1])
+    assert kept.load(3600)[1] == FACTS[:1]
     assert only_file(tmp_path).name.startswith("kube-")
 
 
@@ -450,19 +450,19 @@ DAMAGED = (
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_file_is_ignored(tmp_path: Path, kept: Kept, text: str) -> None:
-    kept.keep(FACTS)
+def test_a_damaged_file_is_ignored(tmp_path: Path, kept: FallbackCache, text: str) -> None:
+    kept.store(FACTS)
     only_file(tmp_path).write_bytes(text.encode("latin-1"))
     assert "damaged" in refused(kept)
 
 
-def test_a_file_that_is_not_to_be_trusted_is_ignored(tmp_path: Path, kept: Kept) -> None:
-    kept.keep(FACTS)
+def test_a_file_that_is_not_to_be_trusted_is_ignored(tmp_path: Path, kept: FallbackCache) -> None:
+    kept.store(FACTS)
     path = only_file(tmp_path)
     path.chmod(0o644)
     assert "open to other users" in refused(kept)
-    kept.keep(FACTS)
-    assert kept.last(3600)
+    kept.store(FACTS)
+    assert kept.load(3600)
     tree = json.loads(path.read_text())
     path.write_text(json.dumps({**tree, "time": tree["time"] + 3600}))
     assert "from the future" in refused(kept)
@@ -478,19 +478,19 @@ def test_a_file_that_is_not_to_be_trusted_is_ignored(tmp_path: Path, kept: Kept)
 def test_what_cannot_be_kept_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for environ in ({}, {"XDG_CACHE_HOME": str(tmp_path / "file")}, {"HOME": str(tmp_path / "missing")}, {"HOME": "/proc/self"}):
-        Kept(environ, CLUSTER, "k8s.server/").keep(FACTS)
+        FallbackCache(environ, CLUSTER, "k8s.server/").store(FACTS)
     assert not (tmp_path / "missing").exists(), "nobody's home is made"
-    assert folder({"XDG_CACHE_HOME": "relative", "HOME": "relative"}) == ""
+    assert cache_folder({"XDG_CACHE_HOME": "relative", "HOME": "relative"}) == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_somebody_elses_file_is_ignored(tmp_path: Path, kept: Kept) -> None:
-    kept.keep(FACTS)
+def test_somebody_elses_file_is_ignored(tmp_path: Path, kept: FallbackCache) -> None:
+    kept.store(FACTS)
     os.chown(only_file(tmp_path), 65534, 65534)
     assert "no file of this user" in refused(kept)
     os.chown(tmp_path / "cache" / "eidos", 65534, 65534)
     assert "no folder of this user" in refused(kept)
-    kept.keep(FACTS)
+    kept.store(FACTS)
     assert os.stat(only_file(tmp_path)).st_uid == 65534, "nothing is written there"
 
 

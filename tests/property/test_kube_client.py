@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, KubeError, NotFound
 from eidos.kube import list_pages, responses, watch_stream
-from eidos.kube.cluster_config import Cluster
+from eidos.kube.cluster import Cluster
 
 KINDS = ("application/json", "text/plain", "text/html", "")
 
@@ -26,20 +26,20 @@ JSON = st.recursive(
 )
 
 
-class Reply:
+class FakeResponse:
     """An answer that is there already, in parts of some size."""
 
     def __init__(self, body: bytes, size: int = 1 << 16, status: int = 200, **headers: str) -> None:
         self.status, self.length = status, None
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self._parts = [body[start : start + size] for start in range(0, len(body), size)]
-        self.dropped = False
+        self.is_aborted = False
 
-    def read(self, deadline: float | None = None) -> bytes:
+    def read_chunk(self, deadline: float | None = None) -> bytes:
         return self._parts.pop(0) if self._parts else b""
 
-    def drop(self) -> None:
-        self.dropped = True
+    def abort(self) -> None:
+        self.is_aborted = True
 
 
 def said(fault: EidosError) -> None:
@@ -51,7 +51,7 @@ def said(fault: EidosError) -> None:
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()), st.sampled_from(KINDS), st.booleans())
 def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, packed: bool) -> None:
     try:
-        found = responses.tree(responses.Raw(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
+        found = responses.parse_object(responses.RawBody(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
     except KubeError as fault:
         said(fault)
     else:
@@ -62,21 +62,21 @@ def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, pac
 def test_what_is_packed_badly_is_a_documented_failure(body: bytes) -> None:
     for each in (body, gzip.compress(body)[:-4], gzip.compress(body)[:12]):
         try:
-            responses.tree(responses.Raw(each, True, "application/json"), "https://example.com")
+            responses.parse_object(responses.RawBody(each, True, "application/json"), "https://example.com")
         except KubeError as fault:
             said(fault)
 
 
 @given(JSON, st.integers(300, 599), st.sampled_from(KINDS), st.text(max_size=30))
 def test_a_refusal_of_any_form_is_said(tree: Any, status: int, kind: str, location: str) -> None:
-    reply = Reply(b"", status=status, location=location)
+    reply = FakeResponse(b"", status=status, location=location)
     bodies = (tree, {"message": tree, "reason": tree, "metadata": tree}, {"metadata": {"continue": tree}})
     for each in bodies:
-        raw = responses.Raw(json.dumps(each).encode(), False, kind)
-        fault = responses.refusal(reply, raw, responses.asked("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
+        raw = responses.RawBody(json.dumps(each).encode(), False, kind)
+        fault = responses.error_from_response(reply, raw, responses.request_info("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
         assert isinstance(fault, NotFound if status == 404 else KubeError)
         said(fault)
-    assert isinstance(responses.event_fault(tree, responses.asked("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
+    assert isinstance(responses.error_from_event(tree, responses.request_info("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
 
 
 class Lists:
@@ -87,22 +87,22 @@ class Lists:
         self.objects, self.breaks = objects, breaks
         self.asked = 0
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         pass
 
-    def fetch(self, path: str, query: dict[str, str], deadline: float) -> responses.Raw:
+    def fetch_body(self, path: str, query: dict[str, str], deadline: float) -> responses.RawBody:
         self.asked += 1
         token = query.get("continue", "")
         brings = self.breaks.pop(self.asked, None) if token and not token.startswith("!") else None
         if brings is not None:
-            expired = responses.Expired("too old", None, 410, "Expired")
+            expired = responses.ResourceExpired("too old", None, 410, "Expired")
             expired.token = f"!{token}" if brings else ""
             raise expired
         start, limit = int(token.lstrip("!") or 0), int(query["limit"])
         page = self.objects[start : start + limit]
         more = start + limit < len(self.objects)
         metadata = {"resourceVersion": "7", **({"continue": str(start + limit)} if more else {})}
-        return responses.Raw(json.dumps({"items": page, "metadata": metadata}).encode(), False, "application/json")
+        return responses.RawBody(json.dumps({"items": page, "metadata": metadata}).encode(), False, "application/json")
 
 
 @given(
@@ -113,19 +113,19 @@ class Lists:
 def test_a_list_has_each_object_once_and_in_order(keys: set[tuple[str, str]], limit: int, breaks: dict[int, bool]) -> None:
     """However long it is, wherever its tokens are too old, unless it must be begun again more than once."""
     objects = [{"metadata": {"name": name, **({"namespace": space} if space else {})}} for space, name in keys]
-    trees = [tree for _, tree in sorted({list_pages.key(each): each for each in objects}.items())]
+    trees = [tree for _, tree in sorted({list_pages.object_key(each): each for each in objects}.items())]
     again = sum(not brings for brings in breaks.values())
     lists = Lists(trees, dict(breaks))
     found: list[str] = []
     try:
-        for page in list_pages.pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
+        for page in list_pages.list_pages(lists, "/api/v1/pods", None, None, limit):  # type: ignore[arg-type]  # a client without a server
             assert len(page) <= limit
-            found += map(list_pages.key, page)
-    except responses.Expired:
+            found += map(list_pages.object_key, page)
+    except responses.ResourceExpired:
         assert again > 1
         assert found == sorted(found)
     else:
-        assert found == [list_pages.key(each) for each in trees]
+        assert found == [list_pages.object_key(each) for each in trees]
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "LATER"]), NAMES), max_size=12)
@@ -136,17 +136,17 @@ class Streams:
 
     def __init__(self, body: bytes, size: int) -> None:
         self.cluster, self.deadline = Cluster("https://example.com"), time.monotonic() + 60
-        self.reply = Reply(body, size)
+        self.response = FakeResponse(body, size)
 
-    def call(self, *_: Any, **__: Any) -> Reply:
-        return self.reply
+    def send(self, *_: Any, **__: Any) -> FakeResponse:
+        return self.response
 
 
 def stream(body: bytes, size: int) -> Iterator[tuple[str, Any]]:
-    request = responses.asked("GET", "/api/v1/nodes", {"watch": "true"})
+    request = responses.request_info("GET", "/api/v1/nodes", {"watch": "true"})
     client = Streams(body, size)
-    yield from watch_stream._stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]  # as above
-    assert client.reply.dropped
+    yield from watch_stream._read_stream(client, "/api/v1/nodes", {}, request, time.monotonic() + 60)  # type: ignore[arg-type]  # as above
+    assert client.response.is_aborted
 
 
 @given(EVENTS, st.integers(1, 60))

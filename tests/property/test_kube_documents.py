@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, IntegrityError, InvalidData, InvalidInput, KubeError, NotFound
 from eidos.kube import document_store
-from eidos.kube.document_store import ROOM
-from eidos.kube.responses import Missing
-from eidos.kube.stored_object import LIMIT, Index, Kept, Place, parse
+from eidos.kube.document_store import OBJECT_LIMIT
+from eidos.kube.responses import ObjectNotFound
+from eidos.kube.stored_object import DOCUMENT_LIMIT, DocumentIndex, ObjectReference, StoredObject, parse_reference
 from tests.support.effort import examples
 
 if TYPE_CHECKING:
-    from eidos.kube.api_client import Client
+    from eidos.kube.api_client import KubeClient
 
 
 class Died(Exception):
@@ -43,7 +43,7 @@ class Memory:
 
     def get(self, path: str) -> dict[str, Any]:
         if path not in self.held:
-            missing = Missing(f"{path}: not found")
+            missing = ObjectNotFound(f"{path}: not found")
             missing.name = path.rpartition("/")[2]
             raise missing
         return copy.deepcopy(self.held[path])
@@ -62,9 +62,9 @@ class Memory:
         return self.held.pop(path, None) is not None
 
 
-def new() -> tuple[Memory, Client]:
+def new() -> tuple[Memory, KubeClient]:
     memory = Memory()
-    return memory, cast("Client", memory)
+    return memory, cast("KubeClient", memory)
 
 
 def text(size: int, seed: int, plain: bool) -> bytes:
@@ -74,38 +74,51 @@ def text(size: int, seed: int, plain: bool) -> bytes:
     return base64.b64encode(random.Random(seed).randbytes(size))[:size]
 
 
-PLACES = [parse("cm://eidos/node"), parse("secret://eidos/node")]
-SIZES = st.sampled_from([0, 1, 1000, ROOM - 1, ROOM, ROOM + 1, int(ROOM * 1.33), int(ROOM * 1.4), int(ROOM * 2.8), int(ROOM * 4.5)])
+PLACES = [parse_reference("cm://eidos/node"), parse_reference("secret://eidos/node")]
+SIZES = st.sampled_from(
+    [
+        0,
+        1,
+        1000,
+        OBJECT_LIMIT - 1,
+        OBJECT_LIMIT,
+        OBJECT_LIMIT + 1,
+        int(OBJECT_LIMIT * 1.33),
+        int(OBJECT_LIMIT * 1.4),
+        int(OBJECT_LIMIT * 2.8),
+        int(OBJECT_LIMIT * 4.5),
+    ]
+)
 TEXTS = st.builds(text, SIZES, st.integers(0, 9), st.booleans())
 
 
-def write(client: Client, place: Place, data: bytes) -> None:
-    document_store.write(client, place, data, form="yaml", component="snapshot")
+def write(client: KubeClient, place: ObjectReference, data: bytes) -> None:
+    document_store.write_document(client, place, data, form="yaml", component="snapshot")
 
 
 @settings(max_examples=examples(25))
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(PLACES))
-def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], place: Place) -> None:
+def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes], place: ObjectReference) -> None:
     memory, client = new()
     for data in written:
         write(client, place, data)
-        assert document_store.read(client, place) == data
-    kept = Kept.get(client, place)
+        assert document_store.read_document(client, place) == data
+    kept = StoredObject.get(client, place)
     index = kept.index() if kept else None
     assert set(memory.held) == {place.path, *(place.part(number).path for number in (index.parts if index else ()))}
     before = copy.deepcopy(memory.held)
     write(client, place, written[-1])
     if not (index and index.parts):
         assert memory.held == before, "the same document is the same object"
-    assert document_store.remove(client, place)
+    assert document_store.remove_document(client, place)
     assert not memory.held
-    assert not document_store.remove(client, place)
+    assert not document_store.remove_document(client, place)
 
 
 @settings(max_examples=examples(25))
 @given(st.none() | TEXTS, TEXTS, TEXTS, st.integers(0, 8), st.sampled_from(PLACES))
 def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
-    before: bytes | None, after: bytes, later: bytes, lives: int, place: Place
+    before: bytes | None, after: bytes, later: bytes, lives: int, place: ObjectReference
 ) -> None:
     memory, client = new()
     if before is not None:
@@ -118,18 +131,18 @@ def test_a_writer_that_dies_leaves_the_document_before_or_its_own(
     memory.lives = 10**9
     if before is None and place.path not in memory.held:
         with pytest.raises(NotFound):
-            document_store.read(client, place)
+            document_store.read_document(client, place)
     else:
-        assert document_store.read(client, place) in (before, after)
+        assert document_store.read_document(client, place) in (before, after)
     write(client, place, later)
-    assert document_store.read(client, place) == later, "what was left stands in nobody's way"
+    assert document_store.read_document(client, place) == later, "what was left stands in nobody's way"
 
 
 @settings(max_examples=examples(25))
 @given(st.data(), st.sampled_from(PLACES))
-def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: Place) -> None:
+def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: ObjectReference) -> None:
     memory, client = new()
-    document = text(int(ROOM * data.draw(st.sampled_from([1.2, 2.0, 3.5]))), 1, plain=False)
+    document = text(int(OBJECT_LIMIT * data.draw(st.sampled_from([1.2, 2.0, 3.5]))), 1, plain=False)
     write(client, place, document)
     other_memory, other = new()
     write(other, place, text(len(document), 2, plain=False))
@@ -147,7 +160,7 @@ def test_what_is_lost_or_changed_is_seen(data: st.DataObject, place: Place) -> N
         field[key] = base64.b64encode(raw).decode()
     try:
         # A bit of the head of a gzip file may be one that nobody reads.
-        assert document_store.read(client, place) == document
+        assert document_store.read_document(client, place) == document
         assert deed == "spoil"
     except (IntegrityError, NotFound):
         pass
@@ -182,12 +195,12 @@ CONTENTS = (
     ),
     st.sampled_from(PLACES),
 )
-def test_any_object(tree: dict[str, Any], place: Place) -> None:
+def test_any_object(tree: dict[str, Any], place: ObjectReference) -> None:
     """Whatever is there: a document, or the documented failure; and never written over when it is not ours."""
     memory, client = new()
     memory.held[place.path] = tree
     try:
-        assert isinstance(document_store.read(client, place), bytes)
+        assert isinstance(document_store.read_document(client, place), bytes)
     except (InvalidData, IntegrityError):
         pass
     try:
@@ -201,7 +214,7 @@ def test_any_object(tree: dict[str, Any], place: Place) -> None:
 @given(st.text(max_size=30) | st.from_regex(r"[a-z0-9./-]{1,30}", fullmatch=True), st.sampled_from(["cm", "secret"]))
 def test_any_place(words: str, scheme: str) -> None:
     try:
-        place = parse(f"{scheme}://{words}")
+        place = parse_reference(f"{scheme}://{words}")
     except InvalidInput:
         return
     assert str(place) == f"{scheme}://{words}"
@@ -211,10 +224,10 @@ def test_any_place(words: str, scheme: str) -> None:
 def test_what_is_too_large() -> None:
     memory, client = new()
     with pytest.raises(InvalidInput, match=r"32\.0 MiB is more than the 32 MiB"):
-        write(client, PLACES[0], b"x" * (LIMIT + 1))
+        write(client, PLACES[0], b"x" * (DOCUMENT_LIMIT + 1))
     assert not memory.held
-    write(client, PLACES[0], random.Random(1).randbytes(LIMIT))
-    assert document_store.read(client, PLACES[0], 10) == random.Random(1).randbytes(LIMIT)[:11]
+    write(client, PLACES[0], random.Random(1).randbytes(DOCUMENT_LIMIT))
+    assert document_store.read_document(client, PLACES[0], 10) == random.Random(1).randbytes(DOCUMENT_LIMIT)[:11]
 
 
 def test_an_index_of_a_bomb() -> None:
@@ -223,8 +236,8 @@ def test_an_index_of_a_bomb() -> None:
 
     memory, client = new()
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = packer.compress(bytes(LIMIT + (1 << 20))) + packer.flush()
-    index = Index("document.yaml", LIMIT, "0" * 64).to_json().decode()
+    bomb = packer.compress(bytes(DOCUMENT_LIMIT + (1 << 20))) + packer.flush()
+    index = DocumentIndex("document.yaml", DOCUMENT_LIMIT, "0" * 64).to_json().decode()
     memory.held[PLACES[0].path] = {"data": {"index.json": index}, "binaryData": {"document.yaml.gz": base64.b64encode(bomb).decode()}}
     with pytest.raises(EidosError, match="SHA-256"):
-        document_store.read(client, PLACES[0])
+        document_store.read_document(client, PLACES[0])

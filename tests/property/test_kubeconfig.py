@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData, InvalidInput, NotFound, Unavailable
 from eidos.formats import to_yaml
-from eidos.kube.cluster_config import Cluster, load
-from eidos.kube.kubeconfig import Merged
-from eidos.kube.proxy_settings import from_environment
+from eidos.kube.cluster import Cluster
+from eidos.kube.cluster_config import load_cluster
+from eidos.kube.kubeconfig import MergedKubeconfig
+from eidos.kube.proxy_settings import proxy_from_environment
 from tests.support.effort import examples
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -51,16 +52,16 @@ def first(files: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any] |
 @given(st.lists(kubeconfigs(), min_size=1, max_size=4), NAMES, st.booleans())
 def test_of_each_name_the_first_file_wins(files: list[dict[str, Any]], name: str, as_json: bool) -> None:
     write = json.dumps if as_json else to_yaml
-    merged = Merged((f"/f{number}", write(file).encode()) for number, file in enumerate(files))
-    assert merged.current == next((file["current-context"] for file in files if file["current-context"]), "")
+    merged = MergedKubeconfig((f"/f{number}", write(file).encode()) for number, file in enumerate(files))
+    assert merged.current_context == next((file["current-context"] for file in files if file["current-context"]), "")
     context = first(files, "contexts", name)
     server = first(files, "clusters", context["cluster"]) if context else None
     user = first(files, "users", context["user"]) if context else None
     if not (context and server and user):
         with pytest.raises(NotFound):
-            merged.cluster(name, True, {})
+            merged.resolve_context(name, True, {})
     else:
-        found = merged.cluster(name, True, {})
+        found = merged.resolve_context(name, True, {})
         assert (found.server, found.user.token, found.namespace) == (server["server"], user["token"], context["namespace"])
 
 
@@ -69,7 +70,7 @@ def look(data: bytes, context: str | None = None) -> Cluster | None:
         path = Path(folder, "config")
         path.write_bytes(data)
         try:
-            return load({"PATH": "/nonexistent"}, kubeconfig=str(path), context=context)
+            return load_cluster({"PATH": "/nonexistent"}, kubeconfig=str(path), context=context)
         except (InvalidData, InvalidInput, NotFound, Unavailable):  # and no other: a file that was named is never just skipped
             return None
 
@@ -157,7 +158,7 @@ def test_any_fields(cluster: dict[str, Any], user: dict[str, Any], plugin: dict[
 @given(st.text(max_size=40), st.sampled_from(["localhost", "127.0.0.9", "::1", "192.0.2.7", "a.example.com"]))
 @example("[::1]:x,/8,1/2/3,.,*.,:80,[]", "::1")
 def test_whatever_no_proxy_holds(exceptions: str, host: str) -> None:
-    found = from_environment("https", host, 443, {"HTTPS_PROXY": "http://p", "NO_PROXY": exceptions})
+    found = proxy_from_environment("https", host, 443, {"HTTPS_PROXY": "http://p", "NO_PROXY": exceptions})
     assert found in (None, "http://p")
     if host in ("localhost", "127.0.0.9", "::1"):
         assert found is None

@@ -10,7 +10,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, RateLimited, Unavailable
-from eidos.http_wire.retry import LONGEST_WAIT, Backoff, Circuit, CircuitOpen, Failed, Pace, call, retry_after
+from eidos.http_wire.retry import (
+    MAX_DELAY_S,
+    AttemptFailed,
+    Backoff,
+    CircuitBreaker,
+    CircuitOpen,
+    Pacer,
+    call_with_retry,
+    parse_retry_after,
+)
 
 #: What an attempt does: works, fails, is told that there are too many, fails for good, or is told that it asked wrongly.
 WORKS, FAILS, LIMITED, FOR_GOOD, WRONG = "works", "fails", "limited", "for good", "wrong"
@@ -44,16 +53,16 @@ class World:
         if kind == WRONG:
             raise InvalidInput("that is no GPU")
         fault: EidosError = RateLimited("too many") if kind == LIMITED else Unavailable("in trouble")
-        raise Failed(fault, after, kind == LIMITED, kind != FOR_GOOD)
+        raise AttemptFailed(fault, after, kind == LIMITED, kind != FOR_GOOD)
 
     def call(self, deadline: float = 1e9, **more: Any) -> str:
-        return call(
+        return call_with_retry(
             self.attempt,
             clock=lambda: self.now,
             sleep=self.sleep,
             random=lambda: self.chance,
             deadline=self.now + deadline,
-            say=self.said.append,
+            report=self.said.append,
             **more,
         )
 
@@ -68,9 +77,9 @@ def ended(work: Callable[[], object]) -> object:
 
 @given(chances, st.integers(0, 12))
 def test_each_wait_is_twice_the_one_before_and_a_little_chance(chance: float, n: int) -> None:
-    waits = Backoff().waits(lambda: chance)
+    waits = Backoff().delays(lambda: chance)
     wait = [next(waits) for _ in range(n + 1)][n]
-    assert wait == pytest.approx(min(LONGEST_WAIT, 0.1 * 2**n + 0.1 * chance))
+    assert wait == pytest.approx(min(MAX_DELAY_S, 0.1 * 2**n + 0.1 * chance))
 
 
 @given(st.lists(st.tuples(outcomes, afters), max_size=8), chances, st.floats(0.001, 300))
@@ -108,7 +117,7 @@ def test_who_asks_for_more_than_a_minute_is_not_waited_for(after: float, slept: 
 @given(st.lists(outcomes, min_size=1, max_size=60))
 def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: list[str]) -> None:
     world = World([(kind, None) for kind in kinds])
-    circuit = Circuit("192.0.2.1", lambda: world.now)
+    circuit = CircuitBreaker("192.0.2.1", lambda: world.now)
     for _ in range(len(kinds)):
         was_open = circuit.is_open
         before = len(world.asked)
@@ -116,7 +125,7 @@ def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: l
         assert isinstance(result, CircuitOpen) is was_open
         if was_open:
             assert len(world.asked) == before, "nothing was asked"
-            world.now += circuit.rest
+            world.now += circuit.open_s
     row = 0
     opened = 0
     for _, kind, _ in world.asked:
@@ -128,47 +137,47 @@ def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: l
 @given(st.integers(1, 30))
 def test_a_circuit_that_is_open_lets_one_attempt_through_after_its_rest(extra: int) -> None:
     now = 0.0
-    circuit = Circuit("192.0.2.1", lambda: now)
+    circuit = CircuitBreaker("192.0.2.1", lambda: now)
     for _ in range(4 + extra):
-        circuit.failed()
+        circuit.record_failure()
     assert circuit.is_open
     now += 29.999
     with pytest.raises(CircuitOpen, match="failed"):
         circuit.check()
     now += 0.001
     circuit.check()
-    assert circuit.failed(), "one failure is enough now"
+    assert circuit.record_failure(), "one failure is enough now"
     assert circuit.is_open
     now += 30
-    circuit.worked()
-    assert not circuit.failed()
+    circuit.record_success()
+    assert not circuit.record_failure()
 
 
 @given(st.lists(st.booleans(), max_size=50))
 def test_a_pace_is_bounded_grows_when_told_and_goes_back_to_nothing(limits: list[bool]) -> None:
     now = 0.0
-    pace = Pace(lambda: now)
+    pacer = Pacer(lambda: now)
     for limited in limits:
-        before = pace.interval
+        before = pacer.interval_s
         if limited:
-            pace.limited()
-            assert pace.interval >= min(10.0, max(0.1, before * 2)) - 1e-9
+            pacer.slow_down()
+            assert pacer.interval_s >= min(10.0, max(0.1, before * 2)) - 1e-9
         else:
-            pace.worked()
-            assert pace.interval <= before
-        assert pace.interval == 0 or 0.1 <= pace.interval <= 10
+            pacer.speed_up()
+            assert pacer.interval_s <= before
+        assert pacer.interval_s == 0 or 0.1 <= pacer.interval_s <= 10
     for _ in range(25):
-        pace.worked()
-    assert pace.interval == 0
+        pacer.speed_up()
+    assert pacer.interval_s == 0
 
 
 @given(st.lists(outcomes, min_size=2, max_size=20))
 def test_a_client_that_was_told_leaves_the_time_between_its_calls(kinds: list[str]) -> None:
     world = World([(kind, None) for kind in kinds])
-    pace = Pace(lambda: world.now)
+    pacer = Pacer(lambda: world.now)
     while len(world.asked) < len(kinds):
-        interval, before = pace.interval, len(world.asked)
-        ended(lambda: world.call(pace=pace))
+        interval, before = pacer.interval_s, len(world.asked)
+        ended(lambda: world.call(pacer=pacer))
         if before:
             assert world.asked[before][0] - world.asked[before - 1][0] >= interval - 1e-6
 
@@ -177,14 +186,14 @@ def test_a_client_that_was_told_leaves_the_time_between_its_calls(kinds: list[st
 def test_retry_after_in_seconds_and_as_a_date(seconds: int, now: float) -> None:
     from email.utils import formatdate
 
-    assert retry_after(f" {seconds} ", now) == seconds
+    assert parse_retry_after(f" {seconds} ", now) == seconds
     assume(now + seconds < 4e9)
-    then = retry_after(formatdate(now + seconds, usegmt=True), now)
+    then = parse_retry_after(formatdate(now + seconds, usegmt=True), now)
     assert then is not None
     assert abs(then - seconds) <= 1
 
 
 @given(st.text(max_size=50))
 def test_retry_after_takes_any_text(text: str) -> None:
-    found = retry_after(text, 0.0)
+    found = parse_retry_after(text, 0.0)
     assert found is None or found >= 0
