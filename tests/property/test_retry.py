@@ -102,7 +102,7 @@ def test_a_call_ends_keeps_to_its_time_and_never_comes_sooner_than_it_was_asked_
 
 @given(chances, st.floats(0, 1000), st.floats(0, 1000))
 def test_no_wait_is_longer_than_a_minute(chance: float, base: float, jitter: float) -> None:
-    waits = Backoff(base=base, jitter=jitter).waits(lambda: chance)
+    waits = Backoff(base_s=base, jitter_s=jitter).delays(lambda: chance)
     assert next(waits) == pytest.approx(min(60, base + chance * jitter))
     assert max(next(waits) for _ in range(20)) <= 60
 
