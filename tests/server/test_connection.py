@@ -73,36 +73,42 @@ class Stub:
 
     def __init__(self) -> None:
         self.body = b"small"
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.requests: list[Request] = []
 
     def answer_at_once(self, context: RequestContext) -> Response | None:
-        return None if context.request.path == "/slow" else Response(200, (), self.body)
+        self.requests.append(context.request)
+        return None if context.request.path == "/slow" else Response(200, self.headers, self.body)
 
     def answer(self, context: RequestContext) -> Response:
         raise NotImplementedError
 
 
-class Durations(Instrumentation):
-    """Remembers how long each response took."""
+class Reports(Instrumentation):
+    """Remembers what is reported of each response."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
+        self.rows: list[tuple[str, int, int, bool]] = []  # method, status, bytes of the body, whether it was a request
 
     def on_response(
         self, method: str, response: Response, seconds: float, request: Request | None, body_bytes: int, request_id: str
     ) -> None:
         self.seconds.append(seconds)
+        self.rows.append((method, response.status, body_bytes, request is not None))
+        assert bool(request_id) is (request is None)
 
 
 class Loop:
     """An event loop that does nothing by itself, with one connection in it."""
 
-    def __init__(self, settings: Settings = SETTINGS) -> None:
+    def __init__(self, settings: Settings = SETTINGS, address: Any = ("192.0.2.1", 1)) -> None:
         self.settings = settings
         self.stub = Stub()
         self.application: Application = self.stub
-        self.durations = Durations()
-        self.instrumentation: Instrumentation = self.durations
+        self.reports = Reports()
+        self.instrumentation: Instrumentation = self.reports
         self.heads = HeadCache()
         self.encoder = ResponseEncoder(Connection.responses, "test")
         self.request_ids = RequestIds()
@@ -118,7 +124,7 @@ class Loop:
         self.socket = Socket()
         sock: Any = self.socket
         server: Any = None  # only the base class looks at it
-        self.connection = Connection(sock, ("192.0.2.1", 1), server, self, self.now)
+        self.connection = Connection(sock, address, server, self, self.now)
 
     def watch(self, connection: Connection, events: int) -> None:
         self.events = events
@@ -136,6 +142,7 @@ class Loop:
         self.abandoned.append(job)
 
     def remove(self, connection: Connection) -> None:
+        assert not self.socket.is_closed
         self.socket.is_closed = True
 
     # ---- for tests ----
@@ -145,6 +152,12 @@ class Loop:
         self.socket.received = data
         while self.socket.received and self.connection.state not in (WORK, YIELD, CLOSED):
             self.connection.on_event(select.EPOLLIN, self.now)
+        return self.connection.state
+
+    def send(self, room: int) -> int:
+        """Let the socket take so many bytes more; the state afterwards."""
+        self.socket.room = room
+        self.connection.on_event(select.EPOLLOUT, self.now)
         return self.connection.state
 
     def expire(self) -> int:
@@ -208,7 +221,7 @@ def test_a_request_lasts_from_its_first_byte_to_the_last_of_its_response(monkeyp
             loop.receive(part)
             loop.now += 1
         loop.now += 100
-    assert loop.durations.seconds == [0, 1, 1, 0]
+    assert loop.reports.seconds == [0, 1, 1, 0]
 
 
 def test_one_turn_answers_so_many_requests(loop: Loop) -> None:
@@ -236,13 +249,73 @@ def test_nothing_is_read_while_buffered_requests_wait_for_their_turn(loop: Loop)
     assert (loop.socket.received, len(loop.statuses)) == (GET, TURN_REQUESTS)
 
 
-def test_a_turn_that_ends_in_a_full_socket_goes_on_when_it_is_sent(loop: Loop) -> None:
-    loop.socket.room = 10
-    assert (loop.receive(GET * (TURN_REQUESTS + 3)), loop.left, loop.events) == (SEND, 30, select.EPOLLOUT)
-    loop.socket.room = 1 << 30
-    loop.connection.on_event(select.EPOLLOUT, loop.now)
-    assert (loop.connection.state, len(loop.statuses)) == (IDLE, TURN_REQUESTS + 3)
+@pytest.mark.parametrize("room", [0, 1, 10])
+def test_a_response_waits_for_a_socket_that_is_full(loop: Loop, room: int) -> None:
+    loop.receive(GET)
+    expected = loop.socket.sent
+    loop.socket.sent, loop.socket.room = b"", room
+    assert (loop.receive(GET), loop.left, loop.events) == (SEND, 30, select.EPOLLOUT)
+    loop.now += 1
+    for _ in range(2):
+        assert (loop.send(3), loop.left) == (SEND, 29), "a byte more gives no more time"
+    assert len(loop.reports.rows) == 1, "the other one is not sent yet"
+    assert (loop.send(1 << 20), loop.left, loop.socket.sent) == (IDLE, 120, expected)
     assert loop.events & select.EPOLLIN
+    assert len(loop.reports.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "state", "left", "count"),
+    [
+        (GET * (TURN_REQUESTS + 3), IDLE, 120, TURN_REQUESTS + 3),
+        (GET + GET[:9], HEAD, 5, 1),
+        (GET + POST % 9 + b"1", BODY, 10, 1),
+        (GET + SLOW + GET, WORK, 60 - 3, 1),
+        (LAST, CLOSED, None, 1),
+        (LAST + GET, LINGER, 2, 1),
+    ],
+)
+def test_a_connection_goes_on_once_its_response_is_sent(loop: Loop, data: bytes, state: int, left: float | None, count: int) -> None:
+    loop.socket.room = 10
+    assert loop.receive(data) == SEND
+    assert loop.jobs == []
+    loop.now += 3
+    assert (loop.send(1 << 20), len(loop.statuses)) == (state, count)
+    assert left in (None, loop.left)
+    assert len(loop.jobs) == (state == WORK)
+
+
+def test_what_was_sent_is_reported(loop: Loop) -> None:
+    loop.receive(GET + GET.replace(b"GET", b"HEAD"))
+    loop.receive(POST.replace(b"POST", b"HEAD") % 9)
+    loop.expire()
+    assert loop.reports.rows == [("GET", 200, 5, True), ("HEAD", 200, 0, True), ("HEAD", 408, 0, False)]
+    other = Loop()
+    other.receive(b"nonsense\n")
+    ((method, status, body_bytes, is_request),) = other.reports.rows
+    assert (method, status, is_request) == ("", 400, False)
+    assert other.socket.sent.endswith(b"\r\n\r\n" + other.socket.sent[-body_bytes:])
+
+
+def test_a_header_that_would_break_out_of_its_line_is_a_fault_of_the_server(loop: Loop) -> None:
+    loop.stub.headers = (("X", "a\nb"),)
+    assert (loop.receive(GET), loop.statuses) == (IDLE, [500])
+    assert loop.reports.rows[0][1] == 500
+
+
+def test_a_client_that_waits_for_100_continue_gets_it_once(loop: Loop) -> None:
+    expected = POST[:-2] % 4 + b"Expect: 100-continue\r\n\r\n"
+    assert (loop.receive(expected), loop.socket.sent) == (BODY, b"HTTP/1.1 100 Continue\r\n\r\n")
+    loop.receive(b"ab")
+    assert (loop.receive(b"cd"), loop.statuses) == (IDLE, [100, 200])
+
+
+@pytest.mark.parametrize("is_leaving", [False, True])
+def test_a_client_of_http_1_0_learns_whether_the_connection_stays(loop: Loop, is_leaving: bool) -> None:
+    loop.is_leaving = is_leaving
+    loop.receive(GET.replace(b"1.1", b"1.0").replace(b"Host: a", b"Connection: keep-alive"))
+    assert loop.socket.sent.count(b"Connection: ") == 1
+    assert (b"Connection: close\r\n" in loop.socket.sent) is is_leaving
 
 
 def test_a_client_that_does_not_read_is_given_up(loop: Loop) -> None:
@@ -267,6 +340,8 @@ def test_a_socket_that_breaks_closes_the_connection(loop: Loop, room: int) -> No
 
 def test_work_ends_with_its_response(loop: Loop) -> None:
     assert (loop.receive(SLOW + GET), loop.left, loop.events) == (WORK, 60, select.EPOLLRDHUP)
+    loop.connection.resume(loop.now)
+    assert (loop.connection.state, loop.statuses) == (WORK, []), "what follows has to wait"
     loop.connection.on_response(Response(201, (), b""), loop.now)
     assert (loop.statuses, loop.connection.state) == ([201], YIELD), "others have their turn first"
     loop.connection.resume(loop.now)
@@ -308,6 +383,8 @@ def test_work_for_a_client_that_is_gone_is_abandoned(loop: Loop) -> None:
     loop.receive(SLOW)
     loop.connection.on_event(select.EPOLLHUP, loop.now)
     assert (loop.connection.state, loop.abandoned) == (CLOSED, loop.jobs)
+    loop.connection.close()
+    assert loop.abandoned == loop.jobs, "once"
 
 
 def test_a_connection_is_closed_at_once_only_if_the_client_has_nothing_more_to_send(loop: Loop) -> None:
@@ -328,13 +405,27 @@ def test_what_comes_after_the_last_response_is_bounded(loop: Loop) -> None:
     assert loop.receive(b"x") == CLOSED
 
 
-def test_incomplete_bodies_of_all_connections_are_bounded() -> None:
-    loop = Loop(replace(SETTINGS, max_body=BODIES_LIMIT))
-    others = loop.body_bytes = 2 * BODIES_LIMIT - SMALL_BODY
-    assert loop.receive(POST % BODIES_LIMIT + b"x" * SMALL_BODY) == BODY, "a small one may always grow"
-    assert loop.body_bytes == others + SMALL_BODY
-    assert (loop.receive(b"x"), loop.statuses) == (LINGER, [503])
-    assert loop.body_bytes == others, "it is not held any more"
+@pytest.mark.parametrize(("max_body", "limit"), [(1 << 20, BODIES_LIMIT), (BODIES_LIMIT, 2 * BODIES_LIMIT)])
+def test_incomplete_bodies_of_all_connections_are_bounded(max_body: int, limit: int) -> None:
+    for others, fits in ((limit - SMALL_BODY - 1, True), (limit - SMALL_BODY, False)):
+        loop = Loop(replace(SETTINGS, max_body=max_body))
+        loop.body_bytes = others
+        assert loop.receive(POST % max_body + b"x" * SMALL_BODY) == BODY
+        assert loop.body_bytes == others + SMALL_BODY
+        assert (loop.receive(b"x"), loop.statuses) == ((BODY, []) if fits else (LINGER, [503]))
+        assert loop.body_bytes == (others + SMALL_BODY + 1 if fits else others), "what is refused is not held any more"
+    loop = Loop(replace(SETTINGS, max_body=max_body))
+    loop.body_bytes = limit
+    assert loop.receive(POST % max_body + b"x" * SMALL_BODY) == BODY, "a small one may always grow"
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"), [(("::ffff:192.0.2.1", 1, 0, 0), "192.0.2.1"), (("2001:db8::1", 1, 0, 0), "2001:db8::1"), ("", "unix")]
+)
+def test_a_request_has_the_address_of_its_peer(address: Any, peer: str) -> None:
+    loop = Loop(address=address)
+    loop.receive(GET)
+    assert [(request.peer, request.client) for request in loop.stub.requests] == [(peer, peer)]
 
 
 def test_a_body_that_is_complete_or_given_up_is_held_no_more(loop: Loop) -> None:

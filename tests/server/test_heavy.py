@@ -5,12 +5,13 @@ from __future__ import annotations
 import select
 import socket
 
-from eidos.server.transport.connection import BODIES_LIMIT
-from eidos.server.transport.request_workers import HEAVY_BODY, HEAVY_THREADS, THREADS
 from tests.support.transport_process import Answer, Service, everything, read_answer
 from tests.support.waiting import PATIENCE, until
 
 LARGE = 4 << 20
+
+#: Bytes of incomplete bodies in a worker, bytes beyond which a body is heavy, and threads for such work.
+BODIES_LIMIT, HEAVY_BODY, HEAVY_THREADS = 64 << 20, 256 << 10, 2
 
 
 def begin(service: Service, target: str, body: bytes, length: int | None = None) -> socket.socket:
@@ -22,7 +23,7 @@ def begin(service: Service, target: str, body: bytes, length: int | None = None)
 
 def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
     with Service(workers=1, read_timeout=60.0) as service:
-        heavy = [begin(service, "/slow?60", b"x" * (HEAVY_BODY + 1)) for _ in range(THREADS + HEAVY_THREADS)]
+        heavy = [begin(service, "/slow?60", b"x" * (HEAVY_BODY + 1)) for _ in range(4 + HEAVY_THREADS)]
         # The first of them may come before the bodies are whole.
         assert {service.get("/made").status for _ in range(20)} == {200}
         for sock in heavy:

@@ -10,11 +10,11 @@ import pytest
 
 from eidos.http_wire.messages import Response
 from eidos.server.request_context import RequestContext
-from eidos.server.transport.request_workers import HEAVY_BODY, THREAD_LIMIT, RequestJob, RequestWorkers
+from eidos.server.transport.request_workers import RequestJob, RequestWorkers
 from tests.support.in_process_server import request
 from tests.support.waiting import PATIENCE, until
 
-THREADS, QUEUE_LIMIT = 2, 3
+THREADS, QUEUE_LIMIT, THREAD_LIMIT = 2, 3, 24
 
 
 class Work:
@@ -84,6 +84,13 @@ def test_as_many_jobs_run_as_there_are_threads_and_as_many_wait_as_may(work: Wor
     assert pool.waiting == 0
 
 
+def test_by_default_four_jobs_run_and_64_wait(work: Work) -> None:
+    pool = RequestWorkers(work.answer, work.wake)
+    assert all(pool.submit(job("/")) for _ in range(4 + 64))
+    assert not pool.submit(job("/too-many"))
+    until(lambda: len(work.started) == 4)
+
+
 def test_threads_are_used_again(work: Work) -> None:
     pool = workers(work)
     before = running()
@@ -148,5 +155,5 @@ def test_when_every_thread_is_held_the_process_is_exhausted(work: Work) -> None:
 
 
 def test_a_large_body_is_heavy_work() -> None:
-    assert not job("/", b"x" * HEAVY_BODY).is_heavy
-    assert job("/", b"x" * (HEAVY_BODY + 1)).is_heavy
+    assert not job("/", b"x" * (256 << 10)).is_heavy
+    assert job("/", b"x" * ((256 << 10) + 1)).is_heavy
