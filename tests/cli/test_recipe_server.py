@@ -18,7 +18,7 @@ from eidos.http_wire.retry import CircuitOpen
 from eidos.server_client import ServerClient
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
-from tests.support.scripted_server import Speaker, dribbles, resets, says, sends, silent
+from tests.support.scripted_server import ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 
 RECIPE = to_json(make_recipe({"gpu": "h100", "intent": "training"}).to_tree()).encode()
 
@@ -37,17 +37,17 @@ def envelope(code: str, message: str, **details: object) -> bytes:
     return json.dumps({"code": code, "message": message, "details": details, "requestId": "x", "retryable": False}).encode()
 
 
-FINE = says(200, RECIPE, Content_Type="application/json")
-BAD = says(400, envelope("INVALID_REQUEST", "gpu: 'h1OO' is none of h100", hint="did you mean 'h100'?"))
+FINE = responds(200, RECIPE, Content_Type="application/json")
+BAD = responds(400, envelope("INVALID_REQUEST", "gpu: 'h1OO' is none of h100", hint="did you mean 'h100'?"))
 
 
 @pytest.mark.parametrize("words", [(), ("-t", "json"), ("-t", "table")])
 def test_the_document_is_what_the_local_command_gives(words: tuple[str, ...]) -> None:
-    with Speaker([FINE]) as server:
-        asked = eidos("recipe", "--gpu", "h100", "--intent=training", "--server", f"{server.url}/", *words)
+    with ScriptedServer([FINE]) as server:
+        received = eidos("recipe", "--gpu", "h100", "--intent=training", "--server", f"{server.url}/", *words)
     local = eidos("recipe", "--gpu", "h100", "--intent=training", *words)
-    assert asked == local
-    (request,) = server.asked
+    assert received == local
+    (request,) = server.requests
     assert request.line == "GET /v1/recipe?gpu=h100&intent=training HTTP/1.1"
     assert request.headers["accept"] == "application/json"
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", request.headers["x-request-id"])
@@ -56,10 +56,10 @@ def test_the_document_is_what_the_local_command_gives(words: tuple[str, ...]) ->
 def test_a_snapshot_is_posted_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text(SNAPSHOT)
-    with Speaker([FINE]) as server:
+    with ScriptedServer([FINE]) as server:
         done = eidos("recipe", "-f", str(file), "--intent", "training", "--context", "--server", f"{server.url}/behind/a/proxy")
         assert done.status == 0, done.err
-        (request,) = server.asked
+        (request,) = server.requests
         assert request.line == "POST /behind/a/proxy/v1/recipe?intent=training&context=true HTTP/1.1"
         assert request.body == SNAPSHOT.encode()
         assert request.headers["content-type"] == "application/yaml"
@@ -68,49 +68,49 @@ def test_a_snapshot_is_posted_as_it_is(tmp_path: Path) -> None:
         assert "--gpu: a server reads from a snapshot all but the intent" in done.err
         file.write_text("kind: Pod\n")
         assert eidos("recipe", "-f", str(file), "--server", server.url).status == 2
-        assert len(server.asked) == 1, "what is no snapshot is not sent"
+        assert len(server.requests) == 1, "what is no snapshot is not sent"
 
 
 def test_the_trace_that_we_are_in_goes_along() -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    with Speaker([FINE]) as server:
+    with ScriptedServer([FINE]) as server:
         env = {"TRACEPARENT": parent, "TRACESTATE": "a=b", "BAGGAGE": "user=ann, nonsense"}
         assert eidos("recipe", "--server", server.url, env=env).status == 0
-    (request,) = server.asked
+    (request,) = server.requests
     assert (request.headers["traceparent"], request.headers["tracestate"], request.headers["baggage"]) == (parent, "a=b", "user=ann")
 
 
 # ---- trouble that passes ----
 
 
-CUT_OFF = sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+CUT_OFF = sends_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
 
 
-@pytest.mark.parametrize("trouble", [says(500), says(502, b"<html>"), resets, CUT_OFF])
+@pytest.mark.parametrize("trouble", [responds(500), responds(502, b"<html>"), resets_connection, CUT_OFF])
 def test_twice_in_trouble_then_fine(trouble: Any) -> None:
-    with Speaker([trouble, trouble, FINE]) as server:
+    with ScriptedServer([trouble, trouble, FINE]) as server:
         done = eidos("recipe", "--server", server.url, "-t", "json")
     assert (done.status, done.out.encode()) == (0, RECIPE)
     assert done.err.count("trying again in") == 2
-    first, second, third = (asked.at for asked in server.asked)
+    first, second, third = (received.at for received in server.requests)
     assert second - first >= 0.1
     assert third - second >= 0.2
 
 
 def test_whoever_asks_to_wait_is_waited_for() -> None:
-    with Speaker([says(429, envelope("RATE_LIMIT_EXCEEDED", "too many requests"), Retry_After="1"), FINE]) as server:
+    with ScriptedServer([responds(429, envelope("RATE_LIMIT_EXCEEDED", "too many requests"), Retry_After="1"), FINE]) as server:
         done = eidos("recipe", "--server", server.url)
     assert done.status == 0
-    assert server.asked[1].at - server.asked[0].at >= 1
+    assert server.requests[1].at - server.requests[0].at >= 1
     assert "answers 429: too many requests; trying again in 1 s" in done.err
 
 
 @pytest.mark.parametrize("after", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"])
 def test_whoever_asks_to_wait_too_long_is_asked_no_more(after: str) -> None:
-    with Speaker([says(429, Retry_After=after)]) as server:
+    with ScriptedServer([responds(429, Retry_After=after)]) as server:
         done = eidos("recipe", "--server", server.url)
     assert done.status == 1
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert "It asks to wait" in done.err
 
 
@@ -125,28 +125,28 @@ def built_in() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("play", "words", "tries", "status"),
     [
-        (says(500), "answers 500", 4, 1),
-        (says(501), "answers 501", 1, 1),
-        (says(408), "answers 408", 4, 1),
-        (says(204), "no recipe", 1, 1),
-        (says(401), "answers 401", 1, 1),
-        (says(301, Location="/v1/recipe"), "redirects", 6, 1),
-        (resets, "reset", 4, 1),
-        (says(200, b"<html>not us</html>"), "no recipe", 1, 1),
-        (says(200, b'{"kind": "Snapshot", "measurements": []}'), "no recipe", 1, 1),
-        (says(200, b"[" * 100_000), "no recipe", 1, 1),
-        (says(200, Content_Length="1073741824"), "larger than", 1, 1),
-        (sends(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (9 << 20)), "larger than", 1, 1),
-        (silent, "no answer in time", 1, 124),
-        (dribbles(b"HTTP/1.1 200 OK\r\n\r\n" + RECIPE), "no answer in time", 1, 124),
+        (responds(500), "answers 500", 4, 1),
+        (responds(501), "answers 501", 1, 1),
+        (responds(408), "answers 408", 4, 1),
+        (responds(204), "no recipe", 1, 1),
+        (responds(401), "answers 401", 1, 1),
+        (responds(301, Location="/v1/recipe"), "redirects", 6, 1),
+        (resets_connection, "reset", 4, 1),
+        (responds(200, b"<html>not us</html>"), "no recipe", 1, 1),
+        (responds(200, b'{"kind": "Snapshot", "measurements": []}'), "no recipe", 1, 1),
+        (responds(200, b"[" * 100_000), "no recipe", 1, 1),
+        (responds(200, Content_Length="1073741824"), "larger than", 1, 1),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (9 << 20)), "larger than", 1, 1),
+        (never_responds, "no answer in time", 1, 124),
+        (sends_slowly(b"HTTP/1.1 200 OK\r\n\r\n" + RECIPE), "no answer in time", 1, 124),
     ],
 )
 def test_trouble_is_said_and_with_fallback_marked(built_in: dict[str, Any], play: Any, words: str, tries: int, status: int) -> None:
-    with Speaker([play]) as server:
+    with ScriptedServer([play]) as server:
         done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms")
         assert (done.status, done.out) == (status, "")
         assert words in done.err
-        assert len(server.asked) == tries
+        assert len(server.requests) == tries
         assert done.err.count("error: ") == 1
         done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms", "--fallback")
     assert done.status == 0
@@ -160,16 +160,16 @@ def test_trouble_is_said_and_with_fallback_marked(built_in: dict[str, Any], play
     ("play", "words"),
     [
         (BAD, "answers 400: gpu: 'h1OO' is none of h100\nhint: did you mean 'h100'?"),
-        (says(404), "is this the address of an eidos server?"),
-        (says(413, envelope("PAYLOAD_TOO_LARGE", "too large")), "answers 413: too large"),
-        (says(400, b'{"message": "\\u001b[31m' + b"x" * 5000 + b'"}'), "answers 400: \\x1b[31mxxx"),
-        (says(400, b"[[["), "answers 400\n"),
+        (responds(404), "is this the address of an eidos server?"),
+        (responds(413, envelope("PAYLOAD_TOO_LARGE", "too large")), "answers 413: too large"),
+        (responds(400, b'{"message": "\\u001b[31m' + b"x" * 5000 + b'"}'), "answers 400: \\x1b[31mxxx"),
+        (responds(400, b"[[["), "answers 400\n"),
     ],
 )
 def test_what_the_caller_did_wrong_is_wrong_with_fallback_too(play: Any, words: str) -> None:
-    with Speaker([play]) as server:
+    with ScriptedServer([play]) as server:
         done = eidos("recipe", "--gpu", "h1OO", "--server", server.url, "--fallback")
-    assert (done.status, done.out, len(server.asked)) == (2, "", 1)
+    assert (done.status, done.out, len(server.requests)) == (2, "", 1)
     assert words in done.err
     assert len(done.err) < 1500
 
@@ -229,20 +229,20 @@ class Client:
 
 
 def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while(capfd: pytest.CaptureFixture[str]) -> None:
-    with Speaker([says(429), says(500), resets, says(429), says(503), FINE]) as server:
+    with ScriptedServer([responds(429), responds(500), resets_connection, responds(429), responds(503), FINE]) as server:
         client = Client(server.url)
         assert isinstance(client.ask(), RateLimited)
         assert isinstance(client.ask(), Unavailable)
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
         assert "failed 5 times in a row, and is not asked again for 30 s" in capfd.readouterr().err
         assert isinstance(client.ask(), CircuitOpen)
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
         client.now += 30
         assert client.ask()["kind"] == "Recipe"
 
 
 def test_a_client_that_was_told_slows_down_and_recovers() -> None:
-    with Speaker([says(429), says(429), FINE]) as server:
+    with ScriptedServer([responds(429), responds(429), FINE]) as server:
         client = Client(server.url)
         assert client.ask()["kind"] == "Recipe"
         client.slept.clear()
@@ -255,7 +255,7 @@ def test_a_client_that_was_told_slows_down_and_recovers() -> None:
 
 
 def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
-    with Speaker([silent]) as server:
+    with ScriptedServer([never_responds]) as server:
         began = time.monotonic()
         with pytest.raises(Timeout):
             ServerClient(server.url).recipe({}, deadline=time.monotonic() + 0.3)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, Timeout
 from eidos.http_wire.client import ClientResponse, RequestError, parse_url, send_request
-from tests.support.scripted_server import Play, Speaker, dribbles, resets, says, sends, silent
+from tests.support.scripted_server import Reply, ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 
 #: Seconds: no test needs so long, and none may hang.
 PATIENCE = 10.0
@@ -28,18 +28,18 @@ def ask(url: str, method: str = "GET", seconds: float = PATIENCE, **more: Any) -
     return send_request(method, url, deadline=time.monotonic() + seconds, **more)
 
 
-def fault(play: Play, **more: Any) -> EidosError:
-    with Speaker([play]) as server, pytest.raises(EidosError) as caught:
+def fault(play: Reply, **more: Any) -> EidosError:
+    with ScriptedServer([play]) as server, pytest.raises(EidosError) as caught:
         ask(server.url, **more)
     assert f"127.0.0.1:{server.port}" in caught.value.message
     return caught.value
 
 
 def test_an_answer_is_an_answer_whatever_its_status() -> None:
-    with Speaker([says(418, b"short and stout", X_Twice="a")]) as server:
+    with ScriptedServer([responds(418, b"short and stout", X_Twice="a")]) as server:
         answer = ask(f"{server.url}/pot?x=1", "POST", body=b"tea", headers={"X-Id": "7"})
     assert (answer.status, answer.body, answer.headers["x-twice"]) == (418, b"short and stout", "a")
-    (asked,) = server.asked
+    (asked,) = server.requests
     assert (asked.line, asked.body, asked.headers["x-id"]) == ("POST /pot?x=1 HTTP/1.1", b"tea", "7")
     assert asked.headers["connection"] == "close"
 
@@ -51,7 +51,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: p
     for sock in before:
         sock.setblocking(False)
         sock.connect_ex(full.getsockname())
-    with Speaker([says(200, b"here")]) as server:
+    with ScriptedServer([responds(200, b"here")]) as server:
         places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (full.getsockname(), ("127.0.0.1", server.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: places)
         assert ask(f"http://example.com:{server.port}", seconds=4).body == b"here"
@@ -68,26 +68,26 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: p
     ],
 )
 def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
-    with Speaker([sends(data)]) as server:
+    with ScriptedServer([sends_bytes(data)]) as server:
         assert ask(server.url).body == body
 
 
 @pytest.mark.parametrize(
     ("play", "passing", "word"),
     [
-        (sends(b""), True, "hung up"),
-        (resets, True, "reset"),
-        (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "cut off"),
-        (sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "cut off"),
-        (sends(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "not HTTP"),
-        (sends(b"HTTP/1.1 2OO OK\r\n\r\n"), False, "not HTTP"),
-        (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), False, "not HTTP"),
-        (sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"), False, "not HTTP"),
-        (says(200, b"\x1f\x8b", Content_Encoding="gzip"), False, "not asked for"),
-        (says(200, b"", Content_Length="1000000000"), False, "larger than"),
+        (sends_bytes(b""), True, "hung up"),
+        (resets_connection, True, "reset"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "cut off"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "cut off"),
+        (sends_bytes(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "not HTTP"),
+        (sends_bytes(b"HTTP/1.1 2OO OK\r\n\r\n"), False, "not HTTP"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), False, "not HTTP"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"), False, "not HTTP"),
+        (responds(200, b"\x1f\x8b", Content_Encoding="gzip"), False, "not asked for"),
+        (responds(200, b"", Content_Length="1000000000"), False, "larger than"),
     ],
 )
-def test_what_is_no_answer_is_said_to_be_none(play: Play, passing: bool, word: str) -> None:
+def test_what_is_no_answer_is_said_to_be_none(play: Reply, passing: bool, word: str) -> None:
     found = fault(play)
     assert isinstance(found, RequestError)
     assert word in found.message
@@ -106,13 +106,13 @@ def test_a_body_without_a_length_is_read_no_further_than_its_bound() -> None:
 @pytest.mark.parametrize(
     "play",
     [
-        silent,
-        dribbles(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000),
-        dribbles(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b"x" * 9999),
-        dribbles(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        never_responds,
+        sends_slowly(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000),
+        sends_slowly(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b"x" * 9999),
+        sends_slowly(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
     ],
 )
-def test_the_deadline_holds_whatever_comes(play: Play) -> None:
+def test_the_deadline_holds_whatever_comes(play: Reply) -> None:
     began = time.monotonic()
     assert isinstance(fault(play, seconds=0.3), Timeout)
     assert time.monotonic() - began < 5
@@ -130,7 +130,7 @@ def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
     def impatient(connection: socket.socket, _: object) -> None:
         connection.sendall(b"HTTP/1.1 413 No\r\nContent-Length: 8\r\n\r\ntoo much")
 
-    with Speaker([impatient]) as server:
+    with ScriptedServer([impatient]) as server:
         assert ask(server.url, "POST", body=b"x").status == 413
 
 
@@ -149,24 +149,27 @@ def test_nobody_there() -> None:
 
 def test_credentials_stay_at_home() -> None:
     secrets = {"Authorization": "Bearer x", "Cookie": "y", "X-Plain": "z"}
-    with Speaker([says(200, b"there")]) as away, Speaker([says(302, Location="/b"), says(307, Location=away.url + "/c")]) as home:
+    with (
+        ScriptedServer([responds(200, b"there")]) as away,
+        ScriptedServer([responds(302, Location="/b"), responds(307, Location=away.url + "/c")]) as home,
+    ):
         answer = ask(home.url + "/a", headers=secrets)
     assert (answer.body, answer.url.origin) == (b"there", away.url)
-    assert [asked.line.split()[1] for asked in home.asked] == ["/a", "/b"]
-    assert all(asked.headers["authorization"] == "Bearer x" for asked in home.asked)
-    (asked,) = away.asked
+    assert [asked.line.split()[1] for asked in home.requests] == ["/a", "/b"]
+    assert all(asked.headers["authorization"] == "Bearer x" for asked in home.requests)
+    (asked,) = away.requests
     assert asked.headers["x-plain"] == "z"
     assert not {"authorization", "cookie"} & set(asked.headers)
 
 
 def test_redirects_that_are_not_followed() -> None:
-    with Speaker([says(302, Location="/again")]) as circle:
+    with ScriptedServer([responds(302, Location="/again")]) as circle:
         with pytest.raises(RequestError, match="more than 5 redirects"):
             ask(circle.url)
-        assert len(circle.asked) == 6
+        assert len(circle.requests) == 6
         assert ask(circle.url, "POST", body=b"x").status == 302, "what was said is not said to somebody else"
     for place in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
-        with Speaker([says(302, Location=place)]) as server, pytest.raises(RequestError, match="which is no URL"):
+        with ScriptedServer([responds(302, Location=place)]) as server, pytest.raises(RequestError, match="which is no URL"):
             ask(server.url)
 
 
@@ -192,11 +195,14 @@ def context(folder: Path) -> ssl.SSLContext:
 
 
 def test_a_certificate_is_verified(certificate: Path) -> None:
-    with Speaker([says(200)], context(certificate)) as server, pytest.raises(RequestError, match="certificate is not trusted") as caught:
+    with (
+        ScriptedServer([responds(200)], context(certificate)) as server,
+        pytest.raises(RequestError, match="certificate is not trusted") as caught,
+    ):
         ask(server.url)
     assert not caught.value.is_transient
     assert "SSL_CERT_FILE" in str(caught.value.hint)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path) -> None:
@@ -205,8 +211,8 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
         "try:\n    print(send_request('GET', sys.argv[1], deadline=time.monotonic() + 10).body)\n"
         "except EidosError as fault:\n    print(fault)\n"
     )
-    plays = [says(200, b"trusted"), says(302, Location="http://127.0.0.1/"), silent]
-    with Speaker(plays, context(certificate)) as server:
+    plays = [responds(200, b"trusted"), responds(302, Location="http://127.0.0.1/"), never_responds]
+    with ScriptedServer(plays, context(certificate)) as server:
         said = []
         for _ in range(2):
             environ = {**os.environ, "SSL_CERT_FILE": str(certificate / "cert.pem")}
@@ -219,7 +225,7 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
 
 
 def test_http_is_no_https() -> None:
-    with Speaker([says(400)]) as server, pytest.raises(RequestError, match="TLS failed") as caught:
+    with ScriptedServer([responds(400)]) as server, pytest.raises(RequestError, match="TLS failed") as caught:
         ask(server.url.replace("http", "https"))
     assert not caught.value.is_transient
 

@@ -1,4 +1,4 @@
-"""A server of a test's own on loopback: each connection is given to the next of a list of plays."""
+"""A server on loopback that answers its connections with the replies of a list, in order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Socket = Union[socket.socket, ssl.SSLSocket]
-Play = Callable[[Socket, "Asked"], None]
+Reply = Callable[[Socket, "ReceivedRequest"], None]
 
 
-class Asked:
-    """One request as it came: its line, its headers with names in lower case, and its body."""
+class ReceivedRequest:
+    """One request: its line, its headers with names in lower case, and its body."""
 
     def __init__(self, connection: Socket) -> None:
         self.at = time.monotonic()
@@ -35,50 +35,50 @@ class Asked:
             self.body += connection.recv(65536)
 
 
-def says(status: int, body: bytes = b"", **headers: str) -> Play:
-    """A whole answer; ``_`` in the name of a header stands for ``-``."""
+def responds(status: int, body: bytes = b"", **headers: str) -> Reply:
+    """A complete response; ``_`` in the name of a header stands for ``-``."""
 
-    def play(connection: Socket, _: Asked) -> None:
+    def reply(connection: Socket, _: ReceivedRequest) -> None:
         lines = {"Content-Length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         connection.sendall(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body)
 
-    return play
+    return reply
 
 
-def sends(data: bytes) -> Play:
-    """These bytes, then the end."""
+def sends_bytes(data: bytes) -> Reply:
+    """Send these bytes and close."""
     return lambda connection, _: connection.sendall(data)
 
 
-def resets(connection: Socket, _: Asked) -> None:
-    """The connection is reset."""
+def resets_connection(connection: Socket, _: ReceivedRequest) -> None:
+    """Reset the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
-def dribbles(data: bytes, pause: float = 0.02) -> Play:
-    """One byte after another, until nobody listens any more."""
+def sends_slowly(data: bytes, pause: float = 0.02) -> Reply:
+    """Send one byte after another, ``pause`` seconds apart."""
 
-    def play(connection: Socket, _: Asked) -> None:
+    def reply(connection: Socket, _: ReceivedRequest) -> None:
         for index in range(len(data)):
             connection.sendall(data[index : index + 1])
             time.sleep(pause)
 
-    return play
+    return reply
 
 
-def silent(connection: Socket, _: Asked) -> None:
-    """Nothing, until the client hangs up."""
+def never_responds(connection: Socket, _: ReceivedRequest) -> None:
+    """Send nothing until the client closes."""
     connection.settimeout(20)
     connection.recv(1)
 
 
-class Speaker:
-    """Plays ``plays`` in their order, and the last one again and again."""
+class ScriptedServer:
+    """Gives each connection the next of ``replies``, and the last one again and again; ``requests`` are those received so far."""
 
-    def __init__(self, plays: Sequence[Play], tls: ssl.SSLContext | None = None) -> None:
-        self.asked: list[Asked] = []
-        self._plays = list(plays)
+    def __init__(self, replies: Sequence[Reply], tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[ReceivedRequest] = []
+        self._replies = list(replies)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -96,9 +96,9 @@ class Speaker:
             try:
                 if self._tls:
                     connection = self._tls.wrap_socket(connection, server_side=True)
-                asked = Asked(connection)
-                self.asked.append(asked)
-                (self._plays.pop(0) if len(self._plays) > 1 else self._plays[0])(connection, asked)
+                request = ReceivedRequest(connection)
+                self.requests.append(request)
+                (self._replies.pop(0) if len(self._replies) > 1 else self._replies[0])(connection, request)
             except OSError:
                 pass
             finally:

@@ -27,7 +27,7 @@ from eidos.telemetry.trace_context import (
 )
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
-from tests.support.scripted_server import Speaker, says
+from tests.support.scripted_server import ScriptedServer, responds
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -304,8 +304,8 @@ def test_what_a_collector_does_not_take_is_counted() -> None:
 
 def test_a_collector_that_never_answers_holds_nobody_up() -> None:
     lost: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        tracer = opened(f"http://127.0.0.1:{silent.getsockname()[1]}", lost)
+    with socket.create_server(("127.0.0.1", 0)) as never_responds:
+        tracer = opened(f"http://127.0.0.1:{never_responds.getsockname()[1]}", lost)
         tracer.start()
         began = time.monotonic()
         for _ in range(MAX_QUEUE_SIZE * 3):
@@ -400,17 +400,17 @@ def test_a_recipe_and_a_bundle_have_their_steps(collector: Collector, tmp_path: 
 
 def test_a_request_to_a_server_is_part_of_the_trace(collector: Collector) -> None:
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER": "always_on"}
-    with Speaker([says(200, to_json(make_recipe().to_tree()).encode())]) as server:
+    with ScriptedServer([responds(200, to_json(make_recipe().to_tree()).encode())]) as server:
         assert eidos("recipe", "--server", server.url, env=env).status == 0
     recorded = named(collector)
     assert recorded["ask"]["kind"] == CLIENT
-    parent = parse_traceparent(server.asked[0].headers["traceparent"])
+    parent = parse_traceparent(server.requests[0].headers["traceparent"])
     assert parent == (recorded["eidos recipe"]["traceId"], recorded["ask"]["spanId"], True)
 
 
 def test_a_command_ends_in_time_and_as_it_would_whatever_the_collector_does() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "OTEL_TRACES_SAMPLER": "always_on"}
+    with socket.create_server(("127.0.0.1", 0)) as never_responds:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{never_responds.getsockname()[1]}", "OTEL_TRACES_SAMPLER": "always_on"}
         began = time.monotonic()
         done = eidos("recipe", env=env)
         assert time.monotonic() - began < 20
