@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shares_module_fixture(item: pytest.Item) -> bool:
     """Whether a test has a fixture that is made once for its module."""
     info = getattr(item, "_fixtureinfo", None)
-    return info is not None and any(found[-1].scope == "module" for found in info.name2fixturedefs.values())
+    return info is not None and any(definitions[-1].scope == "module" for definitions in info.name2fixturedefs.values())
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def report(pyz: Path | None, runs: int) -> None:
             figures = alternate(commands, runs)
             floor = figures["empty"].median
             shown = [
-                f"{what} {seen.median / floor:.2f}x, {seen.kibibytes / 1024:.1f} MiB, {seen.median * 1000:.1f} ms"
-                for what, seen in figures.items()
+                f"{what} {figure.median / floor:.2f}x, {figure.kibibytes / 1024:.1f} MiB, {figure.median * 1000:.1f} ms"
+                for what, figure in figures.items()
                 if what != "empty"
             ]
             print(f"CPython {version}: {'; '.join(shown)} (budget {BUDGET[0]}x, {BUDGET[1]} MiB)")

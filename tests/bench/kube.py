@@ -22,7 +22,7 @@ from tests.support.program import environment
 SIZES, PAGE = (1_000, 2_500, 5_000, 10_000), 250
 
 #: MiB: the most that ten thousand pods may take over one page of them, and altogether.
-OVER, MOST = 8, 42
+OVER, LIMIT = 8, 42
 
 #: MiB that no process takes less than once it has spoken TLS.
 LEAST = 18
@@ -44,14 +44,14 @@ def measured(pyz: Path, folder: Path, sizes: tuple[int, ...], runs: int) -> dict
         for turn in range(runs):
             for size in sizes:
                 server.make("/api/v1/pods", size, pod)
-                server.asked.clear()
+                server.requests.clear()
                 if turn == 0:
                     memory[size] = _peak(run)
                     continue
                 began = time.perf_counter()
                 done = subprocess.run(run, stdout=subprocess.PIPE, env=environment(), check=True)
                 seconds[size].append(time.perf_counter() - began)
-                assert len(server.asked) == -(-size // PAGE), "pages are missing"
+                assert len(server.requests) == -(-size // PAGE), "pages are missing"
                 kinds = {each["subtype"]: each["data"] for each in json.loads(done.stdout)["measurements"][0]["subtypes"]}
                 assert len(kinds["image"]) >= 3, f"of {IMAGES} images there are {kinds.keys()}"
     return {size: (statistics.median(seconds[size]) if seconds[size] else 0.0, memory[size]) for size in sizes}
@@ -59,26 +59,28 @@ def measured(pyz: Path, folder: Path, sizes: tuple[int, ...], runs: int) -> dict
 
 def _peak(run: list[str]) -> int:
     """KiB of the process that read the cluster; it counts only when it was waited for, and one that is done may be left to itself."""
-    found = 0
+    kibibytes = 0
     for _ in range(5):
-        found = max(found, peak(run, environment()))
-        if found > LEAST << 10:
+        kibibytes = max(kibibytes, peak(run, environment()))
+        if kibibytes > LEAST << 10:
             break
-    return found
+    return kibibytes
 
 
 def report(pyz: Path | None, runs: int) -> None:
     """Print memory and time, then the faults."""
     with scratch() as name:
         folder = Path(name)
-        seen = measured(pyz or build(folder), folder, (PAGE, *SIZES), min(5, max(2, runs // 8)) + 1)
-    least, most = seen[PAGE][1] / 1024, seen[SIZES[-1]][1] / 1024
+        series = measured(pyz or build(folder), folder, (PAGE, *SIZES), min(5, max(2, runs // 8)) + 1)
+    least, total = series[PAGE][1] / 1024, series[SIZES[-1]][1] / 1024
     print(f"kube: the images of pods of {len(pod(0)):,} bytes, pages of {PAGE}, CPython {sys.version.split()[0]}")
-    first = seen[SIZES[0]][0] - seen[PAGE][0]
-    for size, (seconds, kibibytes) in seen.items():
-        grows = f"   {(seconds - seen[PAGE][0]) / first:5.2f}x the time of {SIZES[0]:,} (linear: {(size - PAGE) / (SIZES[0] - PAGE):5.2f}x)"
+    first = series[SIZES[0]][0] - series[PAGE][0]
+    for size, (seconds, kibibytes) in series.items():
+        grows = (
+            f"   {(seconds - series[PAGE][0]) / first:5.2f}x the time of {SIZES[0]:,} (linear: {(size - PAGE) / (SIZES[0] - PAGE):5.2f}x)"
+        )
         print(f"  {size:>6,} pods {kibibytes / 1024:6.1f} MiB {seconds * 1000:8.0f} ms{grows if size > PAGE else ''}")
-    print(f"  {SIZES[-1]:,} take {most - least:+.1f} MiB (at most {OVER}) over {PAGE}, {most:.1f} MiB in all (at most {MOST})")
+    print(f"  {SIZES[-1]:,} take {total - least:+.1f} MiB (at most {OVER}) over {PAGE}, {total:.1f} MiB in all (at most {LIMIT})")
     from tests.kube import test_faults
 
     print("\n" + test_faults.table())

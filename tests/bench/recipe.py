@@ -47,13 +47,13 @@ def report(pyz: Path | None, runs: int) -> None:
             flags = [f"--{field}={value}" for field, value in QUERY.items()]
             commands = {"empty": [*start, str(empty_zipapp(python, folder))], "recipe": [*start, str(built), "recipe", *flags]}
             figures = alternate(commands, runs)
-            floor, seen = figures["empty"].median, figures["recipe"]
+            floor, run = figures["empty"].median, figures["recipe"]
             words = [f"{field}={value}" for field, value in QUERY.items()]
             engine = [
                 float(subprocess.run([*start, "-c", ENGINE, str(built), *words], stdout=subprocess.PIPE, check=True).stdout)
                 for _ in range(3)
             ]
             print(
-                f"CPython {version}: recipe {seen.median / floor:.2f}x (budget {BUDGET[0]}x), {seen.kibibytes / 1024:.1f} MiB "
-                f"(budget {BUDGET[1]} MiB), {seen.median * 1000:.1f} ms; the engine alone {statistics.median(engine):.2f} ms (budget 1 ms)"
+                f"CPython {version}: recipe {run.median / floor:.2f}x (budget {BUDGET[0]}x), {run.kibibytes / 1024:.1f} MiB "
+                f"(budget {BUDGET[1]} MiB), {run.median * 1000:.1f} ms; the engine alone {statistics.median(engine):.2f} ms (budget 1 ms)"
             )

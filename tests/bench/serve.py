@@ -44,7 +44,7 @@ TURNS, SECONDS = 3, 5
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
-class Seen(NamedTuple):
+class LoadResult(NamedTuple):
     """Of one run of wrk: requests a second, milliseconds of which 99 of 100 took less, and requests that failed."""
 
     rate: float
@@ -55,21 +55,21 @@ class Seen(NamedTuple):
 class Started:
     """A server in a process of its own, which says where it listens."""
 
-    def __init__(self, command: Sequence[str], given: bytes = b"", port: int = 0) -> None:
+    def __init__(self, command: Sequence[str], stdin: bytes = b"", port: int = 0) -> None:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment()
         )
         atexit.register(self.stop)  # whatever becomes of the measurement
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(given)
+        self.process.stdin.write(stdin)
         self.process.stdin.close()
         if port:
             until(lambda: _answers(port))
         else:
-            found = re.search(rb"http://[0-9.]+:(\d+)", self.process.stdout.readline())
-            assert found, "it does not listen"
-            port = int(found[1])
+            match = re.search(rb"http://[0-9.]+:(\d+)", self.process.stdout.readline())
+            assert match, "it does not listen"
+            port = int(match[1])
         self.port = port
         # What it says goes on, and must go somewhere.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
@@ -122,7 +122,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def wrk(port: int, seconds: float, connections: int = 16, target: str = TARGET) -> Seen:
+def wrk(port: int, seconds: float, connections: int = 16, target: str = TARGET) -> LoadResult:
     """Ask one target as fast as it is answered, on connections that are kept."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"http://127.0.0.1:{port}{target}"]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -130,7 +130,7 @@ def wrk(port: int, seconds: float, connections: int = 16, target: str = TARGET) 
     assert rate
     assert p99
     errors = [int(number) for line in out.splitlines() if "errors" in line or "Non-2xx" in line for number in re.findall(r"\d+", line)]
-    return Seen(float(rate[1]), float(p99[1]) * UNITS[p99[2]], sum(errors))
+    return LoadResult(float(rate[1]), float(p99[1]) * UNITS[p99[2]], sum(errors))
 
 
 def _throughput(pyz: Path) -> None:
@@ -139,7 +139,7 @@ def _throughput(pyz: Path) -> None:
     bytes_of_it = _answer(ours.port)
     ours.stop()
     servers: dict[str, Started] = {}
-    seen: dict[str, list[Seen]] = {}
+    loads: dict[str, list[LoadResult]] = {}
     for _ in range(TURNS):
         for name in ("stock", "stock, buffered", "one worker", "two workers", "two workers, limited and logged"):
             if name.startswith("stock"):
@@ -150,12 +150,12 @@ def _throughput(pyz: Path) -> None:
                 server = _quiet(pyz, 1 if "one" in name else 2)
             servers[name] = server
             wrk(server.port, 1)
-            seen.setdefault(name, []).append(wrk(server.port, SECONDS))
+            loads.setdefault(name, []).append(wrk(server.port, SECONDS))
             server.stop()
-    stock = _median(seen["stock"])
+    stock = _median(loads["stock"])
     print(f"serve: a recipe of {len(bytes_of_it):,} bytes with its header, wrk -t1 -c16, medians of {TURNS} runs of {SECONDS} s")
     promises: Mapping[str, float] = {"one worker": 3, "two workers": 6}
-    for name, turns in seen.items():
+    for name, turns in loads.items():
         it = _median(turns)
         promise = f" (at least {promises[name]:g}x)" if name in promises else ""
         print(
@@ -164,8 +164,8 @@ def _throughput(pyz: Path) -> None:
         )
 
 
-def _median(turns: list[Seen]) -> Seen:
-    return Seen(statistics.median(s.rate for s in turns), statistics.median(s.p99 for s in turns), sum(s.failed for s in turns))
+def _median(turns: list[LoadResult]) -> LoadResult:
+    return LoadResult(statistics.median(s.rate for s in turns), statistics.median(s.p99 for s in turns), sum(s.failed for s in turns))
 
 
 def _answer(port: int, target: str = TARGET) -> bytes:
@@ -242,8 +242,8 @@ def _resident(server: Started) -> float:
     sizes = []
     until(lambda: children(server.process.pid))
     for pid in children(server.process.pid):
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-        sizes.append(int(found[1]) / 1024 if found else 0.0)
+        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        sizes.append(int(match[1]) / 1024 if match else 0.0)
     return max(sizes)
 
 
@@ -252,9 +252,9 @@ def _memory(pyz: Path, requests: int) -> None:
     rate = wrk(server.port, 2).rate
     before = _resident(server)
     seconds = requests / rate
-    seen = wrk(server.port, max(2, seconds))
+    load = wrk(server.port, max(2, seconds))
     print(
-        f"  {seen.rate * max(2, seconds):,.0f} requests of one worker: {before:.1f} MiB, then {_resident(server):.1f} MiB (at most 40 MiB)"
+        f"  {load.rate * max(2, seconds):,.0f} requests of one worker: {before:.1f} MiB, then {_resident(server):.1f} MiB (at most 40 MiB)"
     )
     server.stop()
 
@@ -294,10 +294,10 @@ def _connections(idle: int, dribbling: int) -> None:
 
 def _malformed(count: int) -> None:
     with Service(workers=2) as service:
-        seen = fuzz(service, 7, count)
+        counts = fuzz(service, 7, count)
         descriptors = [len(os.listdir(f"/proc/{pid}/fd")) for pid in service.workers()]
-    said = ", ".join(f"{status}: {times:,}" for status, times in sorted(seen.items()))
-    print(f"  {count:,} malformed requests: {said}; descriptors of the workers afterwards: {descriptors}")
+    summary = ", ".join(f"{status}: {times:,}" for status, times in sorted(counts.items()))
+    print(f"  {count:,} malformed requests: {summary}; descriptors of the workers afterwards: {descriptors}")
 
 
 class Stock(BaseHTTPRequestHandler):

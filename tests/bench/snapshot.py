@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = {"--version": (1.35, 14), "snapshot": (3.5, 22)}
 
 #: collector → milliseconds of the first design
-FIRST_DESIGN = {"systemd": "5-20", "gpu": "10-30", "os.grub": "1-5", "os.sysctl": "1-5", "serialise": "1-10", "whole": "p99 < 100"}
+FIRST_DESIGN = {"systemd": "5-20", "gpu": "10-30", "os.grub": "1-5", "os.sysctl": "1-5", "serialise": "1-10", "all": "p99 < 100"}
 
 #: What a host without a GPU and without a cluster does.
 PLAIN = ("snapshot", "-o", "-", "--quiet", "--skip", "k8s")
@@ -53,10 +53,10 @@ def ratios(version: str, python: str, pyz: Path, folder: Path, runs: int) -> Non
     floor = figures["empty"].median
     print(f"\nCPython {version}: an empty zipapp takes {floor * 1000:.1f} ms and {figures['empty'].kibibytes / 1024:.1f} MiB")
     for verb, (times, mebibytes) in BUDGETS.items():
-        seen = figures[verb]
+        figure = figures[verb]
         print(
-            f"  {verb:<12} {seen.median / floor:5.2f}x (budget {times:.2f}x)   "
-            f"{seen.kibibytes / 1024:5.1f} MiB (budget {mebibytes} MiB)   {seen.median * 1000:6.1f} ms"
+            f"  {verb:<12} {figure.median / floor:5.2f}x (budget {times:.2f}x)   "
+            f"{figure.kibibytes / 1024:5.1f} MiB (budget {mebibytes} MiB)   {figure.median * 1000:6.1f} ms"
         )
 
 
@@ -64,12 +64,12 @@ def percentiles(pyz: Path, count: int = 100) -> None:
     """p50 and p99 of ``count`` snapshots: whole, per collector, and serialisation, as the program itself logs them."""
     import time
 
-    samples: dict[str, list[float]] = {"whole": []}
+    samples: dict[str, list[float]] = {"all": []}
     command = [sys.executable, "-I", "-S", str(pyz), "snapshot", "-o", "-", "--log-format", "json", "--log-level", "debug"]
     for _ in range(count):
         began = time.perf_counter()
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
-        samples["whole"].append((time.perf_counter() - began) * 1000)
+        samples["all"].append((time.perf_counter() - began) * 1000)
         for line in done.stderr.splitlines():
             entry = json.loads(line)
             if "duration_ms" in entry:
@@ -90,5 +90,5 @@ def against_nvidia_smi(pyz: Path, runs: int) -> None:
     figures = alternate(commands, max(5, runs // 4))
     smi, ours = figures["smi"].median, figures["eidos"].median
     memory = peak(commands["eidos"]) / 1024
-    print(f"\nnvidia-smi -q -x {smi * 1000:.0f} ms, a whole snapshot {ours * 1000:.0f} ms, {memory:.1f} MiB")
+    print(f"\nnvidia-smi -q -x {smi * 1000:.0f} ms, a complete snapshot {ours * 1000:.0f} ms, {memory:.1f} MiB")
     print(f"  {smi / ours:.1f}x as fast (wanted: 5x with eight GPUs)")

@@ -1,7 +1,7 @@
 """A Kubernetes API server on loopback: HTTPS with an authority of its own, answers in the shape of kube-apiserver 1.36, faults on demand.
 
 ``with ApiServer() as server:`` and it listens; ``server.put("/api/v1/nodes/gpu-1", {...})`` fills it, ``server.kubeconfig(folder)`` is the
-way in, ``server.asked`` what it was asked, ``server.fault("GET /version", "slow", seconds=2)`` spoils what it answers.
+way in, ``server.requests`` what it received, ``server.fault("GET /version", "slow", seconds=2)`` spoils what it answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import trustme
 
-from tests.fakes.apistore import Event, Made, Place, Refused, Store, Tree, dump, place, selector, status
+from tests.fakes.apistore import Event, Made, Refused, ResourcePath, Store, Tree, dump, parse_resource_path, selector, status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,7 +56,7 @@ BODY_LIMIT, GZIP_FROM = 3 << 20, 128 << 10
 TLS_FAULTS = ("expired-certificate", "wrong-ca")
 
 
-class Asked(NamedTuple):
+class RecordedRequest(NamedTuple):
     """A request: ``verb`` and ``resource`` (``pods``, ``pods/log``, "" for what is none) as RBAC calls them; header names in lower case."""
 
     method: str
@@ -102,7 +102,7 @@ class ApiServer:
         self.version: Tree = dict(VERSION)
         self.forbidden: set[tuple[str, str]] = set()
         self.logs: dict[str, bytes] = {}
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.compresses, self.secure, self.prefix = compresses, secure, prefix
         self.bookmark_every = 60.0
@@ -112,7 +112,7 @@ class ApiServer:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._heard: list[Callable[[str, str, Tree], object]] = []
-        self._told = 0
+        self._reported = 0
         self._ca = trustme.CA()
         self.ca_pem: bytes = self._ca.cert_pem.bytes()
         self._contexts = {"": self._context(self._ca)}
@@ -150,7 +150,7 @@ class ApiServer:
 
     def put(self, path: str, tree: Tree, manager: str = "") -> Tree:
         """Write an object at its path, whatever was there; ``manager`` then owns its fields. The namespace comes to be with it."""
-        at = _place(path)
+        at = _existing_path(path)
         assert at.name, f"{path} names no object"
         written = self.store.put(at, tree, manager, bool(manager))
         self.tell()
@@ -158,23 +158,23 @@ class ApiServer:
 
     def make(self, path: str, count: int, make: Callable[[int], bytes]) -> None:
         """A collection of ``count`` objects that are made when they are listed: ``make`` gives the JSON of one."""
-        self.store.made[_place(path).collection] = Made(count, make)
+        self.store.made[_existing_path(path).collection] = Made(count, make)
 
     def remove(self, path: str) -> None:
         """Take an object away."""
-        self.store.delete(_place(path))
+        self.store.delete(_existing_path(path))
         self.tell()
 
     def get(self, path: str) -> Tree:
         """One object; KeyError when it is not there."""
         try:
-            return self.store.get(_place(path))
+            return self.store.get(_existing_path(path))
         except Refused as refused:
             raise KeyError(path) from refused
 
     def objects(self, prefix: str) -> list[Tree]:
         """All of a collection, of one namespace or of all: ``/api/v1/pods``, ``/api/v1/namespaces/default/pods``."""
-        return self.store.all(_place(prefix))
+        return self.store.all(_existing_path(prefix))
 
     def kind(self, version: str, resource: str, kind: str, namespaced: bool = True) -> None:
         """Make one more kind known, or (with "" as its name) one less."""
@@ -195,7 +195,7 @@ class ApiServer:
 
     def used(self) -> set[tuple[str, str, str, str]]:
         """(verb, group, resource, namespace) of all that was asked: the rights that it took. What apply made anew took ``create`` too."""
-        return {(each.verb, each.group, each.resource, each.namespace) for each in self.asked if each.resource} | self._created
+        return {(each.verb, each.group, each.resource, each.namespace) for each in self.requests if each.resource} | self._created
 
     def certificate(self, name: str = "tester") -> tuple[bytes, bytes]:
         """A client certificate for a user, and its key, in PEM."""
@@ -274,17 +274,17 @@ class ApiServer:
     def tell(self) -> None:
         """Call back for each change that nobody was told of yet."""
         with self._lock:
-            events = self.store.events[self._told :]
-            self._told += len(events)
+            events = self.store.events[self._reported :]
+            self._reported += len(events)
         for event in events:
             metadata = event.object["metadata"]
-            path = Place(*event.collection, metadata.get("namespace", ""), metadata["name"], "").path()
+            path = ResourcePath(*event.collection, metadata.get("namespace", ""), metadata["name"], "").path()
             for callback in self._heard:
                 callback(event.type, path, event.object)
 
 
-def _place(path: str) -> Place:
-    at = place(path)
+def _existing_path(path: str) -> ResourcePath:
+    at = parse_resource_path(path)
     assert at is not None, f"{path} is no path of an API"
     return at
 
@@ -365,13 +365,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(size)
         user = self._user()
-        at = place(unquote(url.path))
+        at = parse_resource_path(unquote(url.path))
         verb = self._verb(at)
         if at is not None and at.collection in self.fake.store.kinds:
             what = (at.group, at.resource + (f"/{at.sub}" if at.sub else ""), at.namespace, at.name)
         else:
             what = ("", "", "", "")
-        self.fake.asked.append(Asked(self.command, url.path, self.query, self.headers_, body, verb, *what, user or ""))
+        self.fake.requests.append(RecordedRequest(self.command, url.path, self.query, self.headers_, body, verb, *what, user or ""))
         fault = self.fake._meets(f"{self.command} {self.path}")
         if fault is not None and self._spoil(fault):
             return
@@ -393,14 +393,14 @@ class _Handler(BaseHTTPRequestHandler):
             import base64
 
             return self.fake.users.get(base64.b64decode(value).decode())
-        found = self.connection.getpeercert() if self.fake.secure else None
-        for part in (found or {}).get("subject", ()):
+        certificate = self.connection.getpeercert() if self.fake.secure else None
+        for part in (certificate or {}).get("subject", ()):
             for name, value in part:
                 if name == "commonName":
                     return str(value)
         return "system:anonymous"
 
-    def _verb(self, at: Place | None) -> str:
+    def _verb(self, at: ResourcePath | None) -> str:
         if self.command != "GET":
             verb = VERBS[self.command]
             return "deletecollection" if verb == "delete" and at is not None and not at.name else verb
@@ -408,7 +408,7 @@ class _Handler(BaseHTTPRequestHandler):
             return "get"
         return "watch" if self.query.get("watch") in ("true", "1") else "list"
 
-    def _answer(self, at: Place | None, path: str, body: bytes, user: str, verb: str) -> None:
+    def _answer(self, at: ResourcePath | None, path: str, body: bytes, user: str, verb: str) -> None:
         fake, store = self.fake, self.fake.store
         if path in ("/version", "/version/") and self.command == "GET":
             self._send(200, json.dumps(fake.version, indent=2).encode())
@@ -425,14 +425,14 @@ class _Handler(BaseHTTPRequestHandler):
         if user == "system:anonymous":
             message = f'forbidden: User "{user}" cannot {verb} path "{path}"'
             raise Refused(403, "Forbidden", message, {})
-        found = self._discovery(path.strip("/"))
-        if found is None:
+        document = self._discovery(path.strip("/"))
+        if document is None:
             self._send(404, b"404 page not found\n", "text/plain; charset=utf-8")
             return
-        self._send(200, dump(found))
+        self._send(200, dump(document))
         return
 
-    def _resource(self, at: Place, body: bytes, verb: str) -> None:
+    def _resource(self, at: ResourcePath, body: bytes, verb: str) -> None:
         fake, store = self.fake, self.fake.store
         dry, manager = self.query.get("dryRun") == "All", self.query.get("fieldManager", "")
         writer = manager or self.headers_.get("user-agent", "unknown").partition("/")[0]
@@ -474,7 +474,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(code, dump(answer))
         fake.tell()
 
-    def _patch(self, at: Place, tree: Tree, manager: str, writer: str, dry: bool) -> tuple[Tree, int]:
+    def _patch(self, at: ResourcePath, tree: Tree, manager: str, writer: str, dry: bool) -> tuple[Tree, int]:
         kind = self.headers_.get("content-type", "").partition(";")[0]
         if kind == "application/apply-patch+yaml":
             answer, new = self.fake.store.apply(at, tree, manager, self.query.get("force") == "true", dry)
@@ -485,7 +485,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.fake.store.merge(at, tree, writer, dry), 200
         raise Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
-    def _log(self, at: Place) -> None:
+    def _log(self, at: ResourcePath) -> None:
         logs, key = self.fake.logs, f"{at.namespace}/{at.name}"
         container = self.query.get("container")
         names = [each.get("name") for each in self.fake.store.get(at).get("spec", {}).get("containers", ())]
@@ -510,7 +510,7 @@ class _Handler(BaseHTTPRequestHandler):
             for each in versions:
                 if "/" in each:
                     groups.setdefault(each.split("/")[0], []).append({"groupVersion": each, "version": each.split("/")[1]})
-            named = [{"name": name, "versions": found, "preferredVersion": found[0]} for name, found in groups.items()]
+            named = [{"name": name, "versions": versions, "preferredVersion": versions[0]} for name, versions in groups.items()]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": named}
         version = path.partition("/")[2]
         if version not in versions:
@@ -525,40 +525,40 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ---- watch ----
 
-    def _watch(self, at: Place) -> None:
+    def _watch(self, at: ResourcePath) -> None:
         store, kind = self.fake.store, self.fake.store.kinds[at.collection][0]
         selects = selector(self.query.get("labelSelector", ""), self.query.get("fieldSelector", ""))
         until = time.monotonic() + float(self.query.get("timeoutSeconds", 3600))
         marks = self.query.get("allowWatchBookmarks") in ("true", "1")
         self._begin(200, "application/json", chunked=True)
-        said = self.query.get("resourceVersion", "")
-        initial = self.query.get("sendInitialEvents") == "true" or said in ("", "0")
+        version = self.query.get("resourceVersion", "")
+        initial = self.query.get("sendInitialEvents") == "true" or version in ("", "0")
         with store.changed:
-            seen = int(said or 0)
-            if not initial and seen < store.oldest:
-                told = status(410, "Expired", f"too old resource version: {seen} ({store.oldest})")
-                self._line("ERROR", told)
+            sent = int(version or 0)
+            if not initial and sent < store.oldest:
+                failure = status(410, "Expired", f"too old resource version: {sent} ({store.oldest})")
+                self._line("ERROR", failure)
                 self._end()
                 return
             first = [each for each in store.all(at) if selects(each)] if initial else []
             if initial:
-                seen = store.version
+                sent = store.version
         for each in first:
             self._line("ADDED", each)
         if self.query.get("sendInitialEvents") == "true" and marks:
-            self._mark(at, kind, seen, {"annotations": {"k8s.io/initial-events-end": "true"}})
+            self._mark(at, kind, sent, {"annotations": {"k8s.io/initial-events-end": "true"}})
         self._flush()
         marked = time.monotonic() + self.fake.bookmark_every
         while time.monotonic() < until and not self.fake.closing:
             with store.changed:
-                events = [event for event in store.events if event.version > seen]
+                events = [event for event in store.events if event.version > sent]
                 if not events:
                     store.changed.wait(max(0.0, min(until, marked) - time.monotonic()))
-                    events = [event for event in store.events if event.version > seen]
-                old = seen < store.oldest and not events
-                seen = max(seen, events[-1].version) if events else seen
+                    events = [event for event in store.events if event.version > sent]
+                old = sent < store.oldest and not events
+                sent = max(sent, events[-1].version) if events else sent
             if old:
-                self._line("ERROR", status(410, "Expired", f"too old resource version: {seen} ({store.oldest})"))
+                self._line("ERROR", status(410, "Expired", f"too old resource version: {sent} ({store.oldest})"))
                 self._end()
                 return
             for event in events:
@@ -572,12 +572,12 @@ class _Handler(BaseHTTPRequestHandler):
                         return
                     self._line(shown, event.object)
             if marks and time.monotonic() >= marked:
-                self._mark(at, kind, seen, {})
+                self._mark(at, kind, sent, {})
                 marked = time.monotonic() + self.fake.bookmark_every
             self._flush()
         self._end()
 
-    def _shown(self, event: Event, at: Place, selects: Callable[[Tree], bool]) -> str | None:
+    def _shown(self, event: Event, at: ResourcePath, selects: Callable[[Tree], bool]) -> str | None:
         if event.collection != at.collection or at.namespace not in ("", event.object["metadata"].get("namespace", "")):
             return None
         before, after = event.before is not None and selects(event.before), selects(event.object)
@@ -585,7 +585,7 @@ class _Handler(BaseHTTPRequestHandler):
             return "MODIFIED" if before and after else "ADDED" if after else "DELETED" if before else None
         return event.type if after else None
 
-    def _mark(self, at: Place, kind: str, version: int, more: Tree) -> None:
+    def _mark(self, at: ResourcePath, kind: str, version: int, more: Tree) -> None:
         self._line("BOOKMARK", {"kind": kind, "apiVersion": at.version, "metadata": {"resourceVersion": str(version), **more}})
 
     def _line(self, what: str, tree: Tree) -> None:
@@ -718,20 +718,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _parsed(body: bytes) -> Tree:
     try:
-        found = json.loads(body)
+        tree = json.loads(body)
     except ValueError:
         import yaml
 
         try:
-            found = yaml.safe_load(body)
+            tree = yaml.safe_load(body)
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(tree, dict):
         raise ValueError("it is no object")
-    return found
+    return tree
 
 
-def _forbidden(at: Place, resource: str, verb: str, user: str) -> Refused:
+def _forbidden(at: ResourcePath, resource: str, verb: str, user: str) -> Refused:
     where = f'in the namespace "{at.namespace}"' if at.namespace else "at the cluster scope"
     what = f'{at.qualified} "{at.name}" is' if at.name else f"{at.qualified} is"
     message = f'{what} forbidden: User "{user}" cannot {verb} resource "{resource}" in API group "{at.group}" {where}'

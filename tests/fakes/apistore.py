@@ -51,7 +51,7 @@ CUSTOM = ("nvidia.com", "mellanox.com")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 #: Bytes: what a ConfigMap or a Secret may hold.
-MOST_DATA = 1 << 20
+DATA_LIMIT = 1 << 20
 
 
 class Refused(Exception):
@@ -73,7 +73,7 @@ def status(code: int, reason: str, message: str, details: Tree | None = None, **
     return {**body, "code": code}
 
 
-class Place(NamedTuple):
+class ResourcePath(NamedTuple):
     """A path, taken apart: ``version`` is ``v1`` or ``group/version``."""
 
     version: str
@@ -99,8 +99,8 @@ class Place(NamedTuple):
 
     def details(self, kind: str = "") -> Tree:
         """Of a Status."""
-        found = {"name": self.name, "group": self.group, "kind": kind or self.resource}
-        return {name: value for name, value in found.items() if value}
+        details = {"name": self.name, "group": self.group, "kind": kind or self.resource}
+        return {name: value for name, value in details.items() if value}
 
     def path(self) -> str:
         """Written again."""
@@ -108,7 +108,7 @@ class Place(NamedTuple):
         return ("/apis/" if self.group else "/api/") + self.version + inside + "".join(f"/{part}" for part in self[1:2] + self[3:] if part)
 
 
-def place(path: str) -> Place | None:
+def parse_resource_path(path: str) -> ResourcePath | None:
     """Take a path apart; None for what names no resource."""
     parts = path.strip("/").split("/")
     taken = 2 if parts[0] == "api" else 3 if parts[0] == "apis" else 0
@@ -119,7 +119,7 @@ def place(path: str) -> Place | None:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     rest += ["", "", ""]
-    return Place(version, rest[0], namespace, rest[1], rest[2])
+    return ResourcePath(version, rest[0], namespace, rest[1], rest[2])
 
 
 class Event(NamedTuple):
@@ -154,23 +154,23 @@ class Store:
 
     # ---- reading ----
 
-    def known(self, at: Place) -> bool:
+    def known(self, at: ResourcePath) -> bool:
         """Whether there is such a kind."""
         return at.collection in self.kinds
 
-    def get(self, at: Place) -> Tree:
+    def get(self, at: ResourcePath) -> Tree:
         """One object; Refused when it is not there."""
-        found = self._objects.get(at.collection, {}).get((at.namespace, at.name))
-        if found is None:
+        tree = self._objects.get(at.collection, {}).get((at.namespace, at.name))
+        if tree is None:
             raise Refused(404, "NotFound", f'{at.qualified} "{at.name}" not found', at.details())
-        return found
+        return tree
 
-    def all(self, at: Place) -> list[Tree]:
+    def all(self, at: ResourcePath) -> list[Tree]:
         """The objects of a collection, in the order of their keys."""
-        found = self._objects.get(at.collection, {})
-        return [found[key] for key in sorted(found) if at.namespace in ("", key[0])]
+        objects = self._objects.get(at.collection, {})
+        return [objects[key] for key in sorted(objects) if at.namespace in ("", key[0])]
 
-    def page(self, at: Place, query: Tree) -> tuple[Tree, list[bytes]]:
+    def page(self, at: ResourcePath, query: Tree) -> tuple[Tree, list[bytes]]:
         """The metadata of a list, and its items, each as JSON."""
         made = self.made.get(at.collection)
         try:
@@ -184,15 +184,15 @@ class Store:
             last = min(made.total, first + (limit or made.total))
             items, more, key = [made.make(index) for index in range(first, last)], made.total - last, str(last)
         else:
-            found = [each for each in self.all(at) if selects(each)]
-            found = [each for each in found if start is None or _key(each) > start]
+            matches = [each for each in self.all(at) if selects(each)]
+            matches = [each for each in matches if start is None or _key(each) > start]
             if limit and query.get("resourceVersion") != "0":
-                more, found = max(0, len(found) - limit), found[:limit]
+                more, matches = max(0, len(matches) - limit), matches[:limit]
             else:
                 more = 0
-            key = _key(found[-1]) if found else ""
+            key = _key(matches[-1]) if matches else ""
             kind = self.kinds[at.collection][0]
-            items = [dump(_typed(each, at.version, kind) if at.group in CUSTOM else _bare(each)) for each in found]
+            items = [dump(_typed(each, at.version, kind) if at.group in CUSTOM else _bare(each)) for each in matches]
         metadata: Tree = {"resourceVersion": str(self.version)}
         if more:
             metadata["continue"] = token(self.version, key)
@@ -202,8 +202,8 @@ class Store:
 
     def _token(self, text: str) -> str:
         try:
-            found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            version, start = found["rv"], found["start"]
+            tree = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            version, start = tree["rv"], tree["start"]
         except (ValueError, TypeError, KeyError):
             message = "invalid continue token: continue key is not valid: invalid character '\\u0081' looking for beginning of value"
             raise Refused(400, "BadRequest", message) from None
@@ -219,17 +219,17 @@ class Store:
 
     # ---- writing ----
 
-    def put(self, at: Place, tree: Tree, manager: str = "fake", owns: bool = False) -> Tree:
+    def put(self, at: ResourcePath, tree: Tree, manager: str = "fake", owns: bool = False) -> Tree:
         """Write an object whatever there was; its namespace comes to be with it."""
         with self.changed:
             if at.namespace and at.resource != "namespaces":
-                home = place(f"/api/v1/namespaces/{at.namespace}")
+                home = parse_resource_path(f"/api/v1/namespaces/{at.namespace}")
                 assert home is not None
                 if (("", home.name)) not in self._objects.get(home.collection, {}):
                     self._write(home, {})
             return self._write(at, tree, manager, {(manager, "Update"): set(_leaves(tree))} if owns else None)
 
-    def create(self, at: Place, tree: Tree, manager: str, dry: bool) -> Tree:
+    def create(self, at: ResourcePath, tree: Tree, manager: str, dry: bool) -> Tree:
         """POST."""
         with self.changed:
             metadata = tree.setdefault("metadata", {})
@@ -241,7 +241,7 @@ class Store:
                 raise Refused(409, "AlreadyExists", f'{at.qualified} "{at.name}" already exists', at.details())
             return self._write(at, tree, manager, {(manager, "Update"): set(_leaves(tree))}, dry)
 
-    def replace(self, at: Place, tree: Tree, manager: str, dry: bool) -> Tree:
+    def replace(self, at: ResourcePath, tree: Tree, manager: str, dry: bool) -> Tree:
         """PUT."""
         with self.changed:
             old = self.get(at)
@@ -255,14 +255,14 @@ class Store:
             self._admit(at, tree)
             return self._update(at, tree, manager, dry)
 
-    def merge(self, at: Place, patch: Tree, manager: str, dry: bool) -> Tree:
+    def merge(self, at: ResourcePath, patch: Tree, manager: str, dry: bool) -> Tree:
         """PATCH, as RFC 7386 has it."""
         with self.changed:
             tree = _merged(self.get(at), patch)
             self._admit(at, tree)
             return self._update(at, tree, manager, dry)
 
-    def apply(self, at: Place, tree: Tree, manager: str, force: bool, dry: bool) -> tuple[Tree, bool]:
+    def apply(self, at: ResourcePath, tree: Tree, manager: str, force: bool, dry: bool) -> tuple[Tree, bool]:
         """Server-side apply: the object, and whether it is new."""
         with self.changed:
             if not manager:
@@ -300,7 +300,7 @@ class Store:
             owners[mine] = set(leaves)
             return self._write(at, result, manager, owners, dry), False
 
-    def delete(self, at: Place, orphan: bool = False) -> Tree:
+    def delete(self, at: ResourcePath, orphan: bool = False) -> Tree:
         """Take an object away, and what it owns; the Status that says so."""
         with self.changed:
             gone = self.get(at)
@@ -313,16 +313,16 @@ class Store:
                 for (namespace, name), each in list(objects.items()):
                     owned = any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences", ()))
                     if owned or (at.collection == ("v1", "namespaces") and namespace == at.name):
-                        self.delete(Place(*collection, namespace, name, ""))
+                        self.delete(ResourcePath(*collection, namespace, name, ""))
             return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {**at.details(), "uid": uid}}
 
-    def _admit(self, at: Place, tree: Tree) -> None:
+    def _admit(self, at: ResourcePath, tree: Tree) -> None:
         kind = self.kinds[at.collection][0]
         if not at.name:
             raise Refused(422, "Invalid", f'{kind} "" is invalid: metadata.name: Required value: name or generateName is required')
         if tree.get("kind", kind) != kind or tree.get("apiVersion", at.version) != at.version:
-            told = f"the API version in the data ({tree.get('apiVersion')}) does not match the expected API version ({at.version})"
-            raise Refused(400, "BadRequest", told)
+            message = f"the API version in the data ({tree.get('apiVersion')}) does not match the expected API version ({at.version})"
+            raise Refused(400, "BadRequest", message)
         inside = tree.get("metadata", {}).get("namespace")
         if at.namespace and inside and inside != at.namespace:
             message = "the namespace of the provided object does not match the namespace sent on the request"
@@ -331,25 +331,25 @@ class Store:
             details = {"name": at.namespace, "kind": "namespaces"}
             raise Refused(404, "NotFound", f'namespaces "{at.namespace}" not found', details)
         if not NAME.fullmatch(at.name) and at.group != "rbac.authorization.k8s.io":
-            told = (
+            message = (
                 f"Invalid value: \"{at.name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
                 "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
                 "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
             )
-            raise self._invalid(at, "FieldValueInvalid", told, "metadata.name")
+            raise self._invalid(at, "FieldValueInvalid", message, "metadata.name")
         texts, blobs = ("data", "binaryData") if at.resource == "configmaps" else ("stringData", "data")
         held = sum(len(value.encode()) for value in (tree.get(texts) or {}).values())
         held += sum(len(value) * 3 // 4 - value.count("=") for value in (tree.get(blobs) or {}).values())
-        if at.resource in ("configmaps", "secrets") and held > MOST_DATA:
+        if at.resource in ("configmaps", "secrets") and held > DATA_LIMIT:
             raise self._invalid(at, "FieldValueTooLong", "Too long: may not be more than 1048576 bytes", "[]")
 
-    def _invalid(self, at: Place, reason: str, message: str, field: str) -> Refused:
+    def _invalid(self, at: ResourcePath, reason: str, message: str, field: str) -> Refused:
         kind = self.kinds[at.collection][0]
         shown = f"{kind}.{at.group}" if at.group else kind
         causes = [{"reason": reason, "message": message, "field": field}]
         return Refused(422, "Invalid", f'{shown} "{at.name}" is invalid: {field}: {message}', {**at.details(kind), "causes": causes})
 
-    def _update(self, at: Place, tree: Tree, manager: str, dry: bool) -> Tree:
+    def _update(self, at: ResourcePath, tree: Tree, manager: str, dry: bool) -> Tree:
         old = self.get(at)
         before, after = _leaves(old), _leaves(tree)
         owners = copy.deepcopy(self._owners.get(old["metadata"]["uid"], {}))
@@ -359,12 +359,12 @@ class Store:
         owners.setdefault((manager, "Update"), set()).update(changed)
         return self._write(at, tree, manager, owners, dry)
 
-    def _write(self, at: Place, tree: Tree, manager: str = "", owners: dict[Any, Any] | None = None, dry: bool = False) -> Tree:
+    def _write(self, at: ResourcePath, tree: Tree, manager: str = "", owners: dict[Any, Any] | None = None, dry: bool = False) -> Tree:
         """Every change ends here; the version moves on only when there is one."""
         objects = self._objects.setdefault(at.collection, {})
         old = objects.get((at.namespace, at.name))
         kind = self.kinds[at.collection][0]
-        given = {name: value for name, value in tree.items() if name not in ("kind", "apiVersion", "metadata")}
+        fields = {name: value for name, value in tree.items() if name not in ("kind", "apiVersion", "metadata")}
         metadata: Tree = {"name": at.name, **({"namespace": at.namespace} if at.namespace else {})}
         was = old["metadata"] if old else {}
         metadata["uid"] = was.get("uid") or tree.get("metadata", {}).get("uid") or str(uuid.uuid4())
@@ -379,7 +379,7 @@ class Store:
             ]
         elif "managedFields" in was:
             metadata["managedFields"] = was["managedFields"]
-        new = {"kind": kind, "apiVersion": at.version, "metadata": metadata, **copy.deepcopy(given)}
+        new = {"kind": kind, "apiVersion": at.version, "metadata": metadata, **copy.deepcopy(fields)}
         if old is not None and _without_times(old) == _without_times(new):
             return old
         if dry:
@@ -394,7 +394,7 @@ class Store:
         self._happened(at, "MODIFIED" if old else "ADDED", new, old)
         return new
 
-    def _happened(self, at: Place, what: str, new: Tree, old: Tree | None) -> None:
+    def _happened(self, at: ResourcePath, what: str, new: Tree, old: Tree | None) -> None:
         self.events.append(Event(self.version, at.collection, what, new, old))
         self.changed.notify_all()
 
@@ -426,8 +426,8 @@ def _label(text: str) -> Callable[[Tree], bool]:
         return lambda tree: (value(tree, key) in among) == (how == "in")
     match = re.fullmatch(r"([^=!\s]+)\s*(==|=|!=)\s*(\S*)", text)
     if match:
-        key, how, wanted = match[1], match[2], match[3]
-        return lambda tree: (value(tree, key) == wanted) == (how != "!=")
+        key, how, expected = match[1], match[2], match[3]
+        return lambda tree: (value(tree, key) == expected) == (how != "!=")
     if text.startswith("!"):
         return lambda tree: value(tree, text[1:]) is None
     if re.fullmatch(r"[\w./-]+", text):
@@ -546,10 +546,10 @@ def _conflict(clash: list[tuple[tuple[str, str], tuple[str, ...]]], version: str
     ]
     count = f"{len(clash)} conflict{'s' if len(clash) > 1 else ''}"
     if len(clash) == 1:
-        told = f"{causes[0]['message']}: {causes[0]['field']}"
+        message = f"{causes[0]['message']}: {causes[0]['field']}"
     else:
         by: dict[str, list[str]] = {}
         for cause in causes:
             by.setdefault(cause["message"].replace("conflict", "conflicts", 1), []).append(f"- {cause['field']}")
-        told = "\n".join(f"{message}:\n" + "\n".join(fields) for message, fields in by.items())
-    return Refused(409, "Conflict", f"Apply failed with {count}: {told}", {"causes": causes})
+        message = "\n".join(f"{message}:\n" + "\n".join(fields) for message, fields in by.items())
+    return Refused(409, "Conflict", f"Apply failed with {count}: {message}", {"causes": causes})

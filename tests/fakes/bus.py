@@ -229,23 +229,23 @@ class _Peer:
         if self.signals:
             self.signal("org.freedesktop.systemd1.Manager", "UnitNew", "so", ["x.service", UNITS + "x_2eservice"])
             self.send(encode_message(Message(METHOD_RETURN, 77, reply_serial=4_000_000, order=self.order)))
-        found = self.objects.get(call.path, ("org.freedesktop.DBus.Error.UnknownObject", f"Unknown object '{call.path}'."))
+        answer = self.objects.get(call.path, ("org.freedesktop.DBus.Error.UnknownObject", f"Unknown object '{call.path}'."))
         if (call.interface, call.member) != GET_ALL or call.signature != "s" or call.values() != [""]:
-            found = ("org.freedesktop.DBus.Error.InvalidArgs", "asked for something else")
+            answer = ("org.freedesktop.DBus.Error.InvalidArgs", "asked for something else")
         elif call.destination != "org.freedesktop.systemd1" or not call.flags & NO_AUTO_START:
-            found = ("org.freedesktop.DBus.Error.InvalidArgs", "asked somebody else, or to start it")
-        if isinstance(found, tuple):
-            self.reply_error(call, *found)
+            answer = ("org.freedesktop.DBus.Error.InvalidArgs", "asked somebody else, or to start it")
+        if isinstance(answer, tuple):
+            self.reply_error(call, *answer)
         else:
-            self.reply(call, "a{sv}", [dict(found)])
+            self.reply(call, "a{sv}", [dict(answer)])
 
     def go_wrong(self, call: Message) -> None:
         fault = self.fault
-        whole = self.reply_bytes(call, "a{sv}", [{"Id": Variant(("s", "x.service"))}])
+        reply = self.reply_bytes(call, "a{sv}", [{"Id": Variant(("s", "x.service"))}])
         if fault == "garbage":
             self.send(b"\x15\x03\x01\x00\x02\x02\x50" * 20)
         elif fault in ("half", "half-closed"):
-            self.send(whole[: len(whole) // 2])
+            self.send(reply[: len(reply) // 2])
         elif fault == "two-gigabytes":
             self.send(b"l\2\0\1" + (1 << 31).to_bytes(4, "little") + b"\1\0\0\0" + bytes(4))
         elif fault == "endless-field":
@@ -255,7 +255,7 @@ class _Peer:
         elif fault == "bad-body":
             self.send(encode_message(Message(METHOD_RETURN, 9, reply_serial=call.serial, signature="a{sv}", body=b"\xff" * 40)))
         elif fault == "serial-0":
-            self.send(whole[:8] + bytes(4) + whole[12:])
+            self.send(reply[:8] + bytes(4) + reply[12:])
         elif fault == "flood":
             while True:
                 self.signal("org.freedesktop.systemd1.Manager", "UnitNew", "so", ["x.service", UNITS + "x_2eservice"])

@@ -96,11 +96,11 @@ def _helm(call: list[str], state: dict[str, Any]) -> int:
     command, namespace = verb(call), option(call, "--namespace", "default")
     releases = state["releases"]
     if command == "list":
-        wanted = option(call, "--filter").strip("^$")
+        name = option(call, "--filter").strip("^$")
         kinds = {"--deployed": "deployed", "--failed": "failed", "--pending": "pending-install", "--uninstalling": "uninstalling"}
         shown = {status for flag, status in kinds.items() if flag in call} | ({"pending-upgrade"} if "--pending" in call else set())
-        if releases.get(f"{namespace}/{wanted}") in shown:
-            print(wanted)
+        if releases.get(f"{namespace}/{name}") in shown:
+            print(name)
         return 0
     name = call[call.index(command) + 1]
     if name.startswith("-"):
@@ -129,9 +129,9 @@ def _kubectl(call: list[str], state: dict[str, Any]) -> int:
     command, objects = verb(call), state["objects"]
     file = option(call, "--filename")
     if command == "get" and "--raw" not in call:
-        wanted = call[call.index("get") + 1]
-        wanted = f"{wanted}/{call[call.index('get') + 2]}" if "/" not in wanted else wanted
-        print(objects.get(wanted, ""), end="")
+        name = call[call.index("get") + 1]
+        name = f"{name}/{call[call.index('get') + 2]}" if "/" not in name else name
+        print(objects.get(name, ""), end="")
     elif command == "create":
         objects[f"namespace/{call[call.index('create') + 2]}"] = "namespace"
     elif command == "apply":

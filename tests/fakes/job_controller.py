@@ -52,10 +52,10 @@ class JobController:
     def __init__(self, server: ApiServer, folder: Path, roots: dict[str, Path], faults: dict[str, str] | None = None) -> None:
         self.server, self.folder, self.roots, self.faults = server, folder, roots, dict(faults or {})
         #: Jobs that had a Pod at the same time, at most; and arguments of every program that was run.
-        self.most = 0
+        self.peak = 0
         self.ran: list[list[str]] = []
         self._alive: set[str] = set()
-        self._seen: set[str] = set()
+        self._handled: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -82,12 +82,12 @@ class JobController:
         with self._lock:
             if what == "DELETED":
                 self._alive.discard(name)
-                self._seen.add(name)  # this may be told of before that it was made
-            if what != "ADDED" or name in self._seen:  # two requests at once may both tell of it
+                self._handled.add(name)  # this may be told of before that it was made
+            if what != "ADDED" or name in self._handled:  # two requests at once may both tell of it
                 return
-            self._seen.add(name)
+            self._handled.add(name)
             self._alive.add(name)
-            self.most = max(self.most, len(self._alive))
+            self.peak = max(self.peak, len(self._alive))
         thread = threading.Thread(target=self._run, args=(tree,), daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -118,13 +118,13 @@ class JobController:
             message = "The node was low on resource: memory."
             self._put(pod, "Failed", reason="Evicted", message=message)
         elif fault == FAILS:
-            said = "error: /host: cannot look into it: permission denied\nhint: run as a user who may\n"
-            self._put(pod, "Failed", state={"terminated": {"exitCode": 1, "reason": "Error", "message": said}})
+            output = "error: /host: cannot look into it: permission denied\nhint: run as a user who may\n"
+            self._put(pod, "Failed", state={"terminated": {"exitCode": 1, "reason": "Error", "message": output}})
         elif fault == LOST:
             self._put(pod, "Succeeded", state={"terminated": {"exitCode": 0, "reason": "Completed"}})
         elif fault == RUNS:
-            status, said = self._execute(spec["containers"][0], spec, pod["metadata"]["namespace"], node)
-            ended = {"exitCode": status, "reason": "Completed" if status == 0 else "Error", "message": said[-2000:] if status else ""}
+            status, output = self._execute(spec["containers"][0], spec, pod["metadata"]["namespace"], node)
+            ended = {"exitCode": status, "reason": "Completed" if status == 0 else "Error", "message": output[-2000:] if status else ""}
             self._put(pod, "Succeeded" if status == 0 else "Failed", state={"terminated": ended})
             self._finish(job, "Complete" if status == 0 else "Failed")
 
@@ -159,8 +159,8 @@ class JobController:
                 [sys.executable, "-I", str(program), *arguments], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
             self._programs.append(running)
-        _, said = running.communicate(timeout=60)
-        return running.returncode, said.decode()
+        _, output = running.communicate(timeout=60)
+        return running.returncode, output.decode()
 
     # ---- objects ----
 

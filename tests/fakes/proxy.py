@@ -19,7 +19,7 @@ class Proxy:
 
     def __init__(self, password: str = "", tls: ssl.SSLContext | None = None, refuses: int = 0) -> None:
         self.password = password
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self._tls = tls
         self._refuses = refuses
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -53,7 +53,7 @@ class Proxy:
                     return
                 head += part
             lines = head.split(b"\r\n\r\n")[0].decode().split("\r\n")
-            self.asked.append(lines[0])
+            self.requests.append(lines[0])
             shown = "Proxy-Authorization: Basic " + base64.b64encode(self.password.encode()).decode()
             if self._refuses or (self.password and shown not in lines):
                 client.sendall(f"HTTP/1.1 {self._refuses or 407} Refused\r\nContent-Length: 0\r\n\r\n".encode())

@@ -2,7 +2,7 @@
 
 It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/stuck?seconds`` does not
 look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once, and from a thread), ``/worker`` says which process
-answers, ``/raise`` has a fault, ``/break`` a header with a line break, ``/told`` counts what was seen of deadlines.
+answers, ``/raise`` has a fault, ``/break`` a header with a line break, ``/cancelled`` counts the requests whose deadline passed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Stub:
             return Response(200, (), str(os.getpid()).encode())
         if path == "/break":
             return Response(200, (("X-Forged", "a\r\nb: c"),), b"")
-        if path == "/told":
+        if path == "/cancelled":
             return Response(200, (), str(self.cancelled).encode())
         if path == "/none":
             return Response(204, (), b"")

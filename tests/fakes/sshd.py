@@ -155,10 +155,10 @@ class Sshd:
         """A folder in which ``python3`` is Python 3.6: a real one where there is one."""
         folder = self.folder / "old"
         candidates = [shutil.which("python3.6"), *map(str, (Path.home() / ".pyenv" / "versions").glob("3.6.*/bin/python3.6"))]
-        found = next(
+        interpreter = next(
             (path for path in candidates if path and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0), None
         )
         python = folder / "python3"
-        python.write_text(f'#!/bin/sh\nexec {found} "$@"\n' if found else _OLD.format(python=sys.executable))
+        python.write_text(f'#!/bin/sh\nexec {interpreter} "$@"\n' if interpreter else _OLD.format(python=sys.executable))
         python.chmod(0o755)
         return str(folder)

@@ -102,7 +102,7 @@ def test_the_odd_nodes_are_listed_and_nothing_is_left(program: list[str], tmp_pa
         assert sorted(os.listdir(tmp_path / "out")) == ["cluster.yaml", *(f"{name}.yaml" for name in names), "summary.yaml"]
         assert left(server) == []
         assert documents(server) == []
-        assert kubelet.most <= 3
+        assert kubelet.peak <= 3
         skipped = {word for arguments in kubelet.ran for word in arguments if word.startswith("--skip=")}
         assert skipped == {"--skip=k8s.server,k8s.topology,k8s.image,k8s.policy"}
     cluster = formats.from_text((tmp_path / "out" / "cluster.yaml").read_bytes(), "x")
@@ -235,7 +235,7 @@ def test_a_server_that_refuses_watches_gets_no_flood_of_requests(tmp_path: Path)
         server.fault("watch=", "400", -1)
         (answer,) = run.follow(1, keep=False)
         assert answer[0] == "gpu-1"
-        assert 1 <= sum(each.verb == "watch" for each in server.asked) <= 4
+        assert 1 <= sum(each.verb == "watch" for each in server.requests) <= 4
 
 
 def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_nothing_is_removed_that_is_not_there(tmp_path: Path) -> None:
             assert run._start(name, job(name)) is None
         run._remove(run.running["eidos-agent-1-gpu-2"], keep=False)
         run.clean_up(connect)
-        requests = [(each.method, each.resource, each.name) for each in server.asked if each.method != "POST"]
+        requests = [(each.method, each.resource, each.name) for each in server.requests if each.method != "POST"]
     assert requests[0] == ("DELETE", "jobs", "eidos-agent-1-gpu-2")
     assert [each for each in requests[1:] if each[1] != "pods"] == [
         ("DELETE", "jobs", "eidos-agent-1-gpu-3"),
@@ -357,7 +357,7 @@ def test_an_interrupt_before_the_first_job_leaves_no_folder(program: list[str], 
         server.fault("GET /api/v1/pods", "silent", -1)
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen([*program, "-o", str(tmp_path / "out")], env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        until(lambda: any(each.resource == "pods" for each in server.asked))
+        until(lambda: any(each.resource == "pods" for each in server.requests))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 143, err
@@ -371,7 +371,7 @@ def test_an_interrupt_while_it_cleans_up_comes_after(program: list[str], tmp_pat
         command = [*program, "-o", str(tmp_path / "out"), "--only", "os.release"]
         env = environment(KUBECONFIG=str(server.kubeconfig(tmp_path)))
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, cwd=tmp_path)
-        until(lambda: any(each.method == "DELETE" and each.path.startswith("/apis/rbac") for each in server.asked))
+        until(lambda: any(each.method == "DELETE" and each.path.startswith("/apis/rbac") for each in server.requests))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err

@@ -18,7 +18,7 @@ from eidos import log
 from eidos.errors import EidosError, InvalidData, InvalidInput, KubeError, NotFound, Timeout
 from eidos.kube import api_client as kube
 from eidos.kube.cluster_config import load_cluster
-from tests.bench.kube import LEAST, MOST, OVER, PAGE, measured
+from tests.bench.kube import LEAST, LIMIT, OVER, PAGE, measured
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.pods import pod
 from tests.fakes.proxy import Proxy
@@ -76,7 +76,7 @@ def test_connections_are_used_again(client: KubeClient, server: ApiServer) -> No
         assert client.get("/version")["gitVersion"] == "v1.36.2"
     assert client.get("/api/v1/namespaces/default")["metadata"]["name"] == "default"
     assert server.connections == 1
-    assert {each.headers["user-agent"].partition("/")[0] for each in server.asked} == {"eidos"}
+    assert {each.headers["user-agent"].partition("/")[0] for each in server.requests} == {"eidos"}
 
 
 def test_a_connection_that_was_ended_while_idle_is_opened_again(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_threads_share_a_client(client: KubeClient, server: ApiServer) -> None:
 def test_a_deadline_that_has_passed(connect: Connect, server: ApiServer) -> None:
     with pytest.raises(Timeout):
         connect(seconds=-1).get("/version")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_path_before_all_paths(connect: Connect) -> None:
@@ -126,7 +126,7 @@ def test_objects_are_made_changed_and_removed(client: KubeClient, server: ApiSer
     assert (caught.value.status, caught.value.reason) == (409, "AlreadyExists")
     assert client.delete(f"{CONFIGMAPS}/a") is True
     assert client.delete(f"{CONFIGMAPS}/a") is False
-    assert [each.query.get("propagationPolicy") for each in server.asked if each.method == "DELETE"] == ["Background"] * 2
+    assert [each.query.get("propagationPolicy") for each in server.requests if each.method == "DELETE"] == ["Background"] * 2
     with pytest.raises(NotFound, match='configmaps "a" not found'):
         client.get(f"{CONFIGMAPS}/a")
 
@@ -161,8 +161,8 @@ def test_logs(client: KubeClient, server: ApiServer) -> None:
     assert client.read_log("default", "p", container="main", limit=12) == b"line\nline\nli"
     with pytest.raises(KubeError, match="container other is not valid for pod p"):
         client.read_log("default", "p", container="other")
-    assert {(each.verb, each.resource) for each in server.asked} == {("get", "pods/log")}
-    assert {each.headers["accept-encoding"] for each in server.asked} == {"identity"}
+    assert {(each.verb, each.resource) for each in server.requests} == {("get", "pods/log")}
+    assert {each.headers["accept-encoding"] for each in server.requests} == {"identity"}
 
 
 # ---- TLS, credentials, proxies ----
@@ -174,8 +174,8 @@ def test_a_certificate_shows_who_asks(connect: Connect, server: ApiServer) -> No
     certificate, key = (base64.b64encode(each).decode() for each in server.certificate("carla"))
     client = connect(user={"client-certificate-data": certificate, "client-key-data": key})
     client.get("/version")
-    assert server.asked[0].user == "carla"
-    assert "authorization" not in server.asked[0].headers
+    assert server.requests[0].user == "carla"
+    assert "authorization" not in server.requests[0].headers
 
 
 def test_the_name_in_a_certificate(connect: Connect) -> None:
@@ -247,7 +247,7 @@ def test_credentials_are_not_shown_where_anybody_reads_along(connect: Connect) -
     with ApiServer(secure=False) as plain:
         client = connect(plain, cluster={"certificate-authority-data": None})
         assert client.get("/version")
-        assert "authorization" not in plain.asked[0].headers
+        assert "authorization" not in plain.requests[0].headers
 
 
 @pytest.mark.parametrize("secure", [True, False], ids=["https", "http"])
@@ -259,8 +259,8 @@ def test_through_a_proxy(connect: Connect, secure: bool, password: str) -> None:
         client = connect(behind, cluster={"proxy-url": url, **said})
         for _ in range(3):
             assert client.get("/version")
-        assert [line.split()[0] for line in proxy.asked] == (["CONNECT"] if secure else ["GET"])
-        assert not any("proxy-authorization" in each.headers for each in behind.asked if secure)
+        assert [line.split()[0] for line in proxy.requests] == (["CONNECT"] if secure else ["GET"])
+        assert not any("proxy-authorization" in each.headers for each in behind.requests if secure)
 
 
 def test_through_a_proxy_over_tls(connect: Connect, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +275,7 @@ def test_through_a_proxy_over_tls(connect: Connect, server: ApiServer, tmp_path:
         client = connect(cluster={"proxy-url": f"https://a:b@127.0.0.1:{proxy.port}"})
         assert sum(map(len, client.list_pages("/api/v1/pods"))) == 600
         assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}, "data": {"x": "x" * 500_000}})
-        assert len(proxy.asked) == 1
+        assert len(proxy.requests) == 1
 
 
 def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
@@ -285,7 +285,7 @@ def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
         ) as caught:
             connect(cluster={"proxy-url": f"http://me:secret@127.0.0.1:{proxy.port}"}).get("/version")
         assert "secret" not in caught.value.message
-        assert len(proxy.asked) == 1
+        assert len(proxy.requests) == 1
     with pytest.raises(KubeError, match=f"the proxy http://127.0.0.1:{proxy.port}: connection refused"):
         connect(cluster={"proxy-url": f"http://me:secret@127.0.0.1:{proxy.port}"}).get("/version")
 
@@ -300,7 +300,7 @@ def test_pages(client: KubeClient, server: ApiServer) -> None:
         ["gpu-03", "gpu-04", "gpu-05"],
         ["gpu-06"],
     ]
-    assert [each.query["limit"] for each in server.asked] == ["3"] * 3
+    assert [each.query["limit"] for each in server.requests] == ["3"] * 3
     assert names(client.list_objects("/api/v1/nodes", page_size=3)) == [f"gpu-{n:02}" for n in range(7)]
     assert names(client.list_objects("/api/v1/nodes", label_selector="rack=1")) == ["gpu-01", "gpu-03", "gpu-05"]
     assert names(client.list_objects("/api/v1/nodes", label_selector="rack in (1,2),!absent", field_selector="metadata.name!=gpu-03")) == [
@@ -308,14 +308,14 @@ def test_pages(client: KubeClient, server: ApiServer) -> None:
         "gpu-05",
     ]
     assert list(client.list_objects("/api/v1/pods")) == []
-    assert server.asked[-1].query["limit"] == "250"
+    assert server.requests[-1].query["limit"] == "250"
 
 
 def test_the_next_page_is_asked_for_while_one_is_read(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 5)
     pages = client.list_pages("/api/v1/nodes", page_size=2)
     first = next(pages)
-    until(lambda: len(server.asked) == 2)
+    until(lambda: len(server.requests) == 2)
     assert names(first) == ["gpu-00", "gpu-01"]
     second = next(pages)
     assert (first, names(second)) == ([], ["gpu-02", "gpu-03"])
@@ -329,10 +329,10 @@ def test_a_token_that_is_too_old_brings_another(client: KubeClient, server: ApiS
     for page in client.list_pages("/api/v1/nodes", page_size=2):
         seen += names(page)
         if len(seen) == 2:
-            until(lambda: len(server.asked) == 2)
+            until(lambda: len(server.requests) == 2)
             server.expire()
     assert seen == [f"gpu-{n:02}" for n in range(6)]
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
 def test_tokens_are_too_old_again_and_again(client: KubeClient, server: ApiServer) -> None:
@@ -342,17 +342,17 @@ def test_tokens_are_too_old_again_and_again(client: KubeClient, server: ApiServe
     for page in client.list_pages("/api/v1/nodes", page_size=1):
         seen += names(page)
         if len(seen) % 2 and len(seen) < 9:
-            until(lambda expected: len(server.asked) == expected, 2 + len(seen) // 2 * 3)
+            until(lambda expected: len(server.requests) == expected, 2 + len(seen) // 2 * 3)
             server.expire()
     assert seen == [f"gpu-{n:02}" for n in range(9)]
-    assert len(server.asked) == 9 + 4
+    assert len(server.requests) == 9 + 4
 
 
 def test_a_token_that_is_too_old_and_brings_none(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 6)
     server.fault("continue=", "410", 1)
     assert names(client.list_objects("/api/v1/nodes", page_size=2)) == [f"gpu-{n:02}" for n in range(6)]
-    assert [bool(each.query.get("continue")) for each in server.asked] == [False, True, False, True, True]
+    assert [bool(each.query.get("continue")) for each in server.requests] == [False, True, False, True, True]
     server.fault("continue=", "410", -1)
     with pytest.raises(KubeError, match="410"):
         list(client.list_objects("/api/v1/nodes", page_size=2))
@@ -370,7 +370,7 @@ def test_what_is_no_list(client: KubeClient, server: ApiServer) -> None:
 def test_large_answers_come_packed(client: KubeClient, server: ApiServer) -> None:
     server.make("/api/v1/pods", 250, pod)
     assert client.get("/api/v1/pods")["items"][249] == json.loads(pod(249))
-    assert server.asked[0].headers["accept-encoding"] == "gzip"
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
 
 
 def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> Non
     (_, least), (_, most) = seen[PAGE], seen[10_000]
     assert least > LEAST << 10, "the process that reads the cluster was not seen"
     assert most - least <= OVER << 10
-    assert most < MOST << 10
+    assert most < LIMIT << 10
 
 
 # ---- watches ----
@@ -407,10 +407,10 @@ def test_what_happens_is_seen(client: KubeClient, server: ApiServer) -> None:
     assert watched(client, server, 4, version=version) == expected
     chosen = watched(client, server, 2, version=version, label_selector="rack=1")
     assert chosen == [("ADDED", "gpu-01"), ("DELETED", "gpu-01")], "what no longer has the label is gone for whoever chose by it"
-    query = server.asked[-1].query
+    query = server.requests[-1].query
     assert (query["watch"], query["allowWatchBookmarks"], query["labelSelector"]) == ("true", "true", "rack=1")
-    assert server.asked[-1].verb == "watch"
-    assert server.asked[-1].headers["accept-encoding"] == "identity", "a proxy that packs would hold events back"
+    assert server.requests[-1].verb == "watch"
+    assert server.requests[-1].headers["accept-encoding"] == "identity", "a proxy that packs would hold events back"
 
 
 def test_a_watch_ends_at_its_deadline(client: KubeClient, server: ApiServer) -> None:
@@ -430,7 +430,7 @@ def test_a_stream_that_breaks_is_taken_up_again(client: KubeClient, server: ApiS
     nodes(server, 4)
     server.fault("EVENT ADDED gpu-02", "cut", 2)
     assert watched(client, server, 4, version=version) == [("ADDED", f"gpu-{n:02}") for n in range(4)]
-    assert sum(each.verb == "watch" for each in server.asked) == 3
+    assert sum(each.verb == "watch" for each in server.requests) == 3
 
 
 def test_a_stream_that_always_breaks(client: KubeClient, server: ApiServer) -> None:
@@ -444,7 +444,7 @@ def test_a_stream_that_always_breaks(client: KubeClient, server: ApiServer) -> N
 def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(client: KubeClient, server: ApiServer) -> None:
     server.fault("watch=true", "bad-json", -1, body=b"")
     assert watched(client, server, 1, seconds=1.5) == []
-    assert 1 < sum(each.verb == "watch" for each in server.asked) <= 5
+    assert 1 < sum(each.verb == "watch" for each in server.requests) <= 5
 
 
 def test_a_version_that_is_too_old(client: KubeClient, server: ApiServer) -> None:

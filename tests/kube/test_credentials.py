@@ -246,7 +246,7 @@ def test_a_certificate_is_presented_from_memory(tmp_path: Path, server: ApiServe
     environ = {**ENVIRON, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("True []\nHTTP/1.1 200 OK\n", "")
-    assert server.asked[-1].user == "alice"
+    assert server.requests[-1].user == "alice"
 
 
 def test_a_certificate_in_files_is_read_again(tmp_path: Path, server: ApiServer) -> None:
@@ -304,10 +304,10 @@ def test_kubectl_shows_the_same(tools: dict[str, str], tmp_path: Path, server: A
     place = server.kubeconfig(tmp_path, user=user, cluster=more)
     cluster = load_cluster(ENVIRON, kubeconfig=str(place))
     ours = Credentials(cluster.user, ENVIRON).authorization()
-    before = len(server.asked)
+    before = len(server.requests)
     command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
     done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    asked = server.asked[before:]
+    asked = server.requests[before:]
     assert asked, done.stderr
     assert asked[0].headers.get("authorization") == ours
     if (tmp_path / "info").exists():
@@ -320,7 +320,7 @@ def test_kubectl_shows_the_same_certificate(tools: dict[str, str], tmp_path: Pat
     place = server.kubeconfig(tmp_path, user={"client-certificate-data": certificate, "client-key-data": key})
     command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
     subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
-    assert (server.asked[-1].user, server.asked[-1].headers.get("authorization")) == ("carol", None)
+    assert (server.requests[-1].user, server.requests[-1].headers.get("authorization")) == ("carol", None)
     cluster = load_cluster(ENVIRON, kubeconfig=str(place))
     assert Credentials(cluster.user, ENVIRON).certificate() == tuple(map(base64.b64decode, (certificate, key)))
 

@@ -124,7 +124,7 @@ def test_names_are_checked_before_the_work(server: ApiServer, tmp_path: Path) ->
     ):
         result = run(server, tmp_path, *SNAPSHOT, "-o", place)
         assert (result.status, result.out) == (2, "") and words in result.err
-    assert not server.asked
+    assert not server.requests
 
 
 def test_no_cluster_is_configured() -> None:
@@ -308,5 +308,5 @@ def test_what_it_takes(server: ApiServer, client: KubeClient) -> None:
     """A document that fits needs the right to get, to create and to patch, and no other."""
     write(client, "cm://default/node", b"a: 1\n")
     write(client, "cm://default/node", b"a: 2\n")
-    assert {asked.verb for asked in server.asked if asked.resource == "configmaps"} == {"get", "patch"}
+    assert {asked.verb for asked in server.requests if asked.resource == "configmaps"} == {"get", "patch"}
     assert server.used() == {(verb, "", "configmaps", "default") for verb in ("get", "create", "patch")}

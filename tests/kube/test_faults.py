@@ -192,7 +192,7 @@ def run(fault: Fault) -> Row:
             found = error
         seconds = time.monotonic() - began
         client.close()
-        sent = len(server.asked)
+        sent = len(server.requests)
         secret = server.token
     while _held:
         _held.pop().close()
@@ -263,10 +263,10 @@ def test_a_circuit_opens_after_five_failures(connect: Callable[..., KubeClient])
             client.get("/version")
         with pytest.raises(KubeError, match="500"):
             client.get("/version")
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
         with pytest.raises(KubeError, match="failed 5 times in a row, and is not asked again") as caught:
             client.get("/version")
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
         assert caught.value.hint
         assert any("is not asked again" in line for line in said)
 
@@ -289,7 +289,7 @@ def test_a_redirect_leads_nowhere(connect: Callable[..., KubeClient]) -> None:
         with pytest.raises(KubeError, match="redirects"):
             client.get("/version")
         assert other.connections == 0
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) -> None:
@@ -320,7 +320,7 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) ->
             assert 'User "tester" cannot' in caught.value.message
             assert hint in (caught.value.hint or "")
             assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
-        assert len(server.asked) == 3
+        assert len(server.requests) == 3
 
 
 def test_what_a_server_says_is_cleaned_and_bounded(connect: Callable[..., KubeClient]) -> None:

@@ -283,7 +283,7 @@ def test_a_captured_tree_has_no_cluster(server: ApiServer, take: Take, tmp_path:
     (tmp_path / "host").mkdir()
     shot = take("--only", "k8s", "--root", str(tmp_path / "host"))
     assert {each["outcome"] for each in shot.outcomes.values()} == {"skipped"}
-    assert not server.asked
+    assert not server.requests
     result = take("--cluster-only", "--root", str(tmp_path / "host")).result
     assert (result.status, result.err.splitlines()[0]) == (2, "error: --cluster-only reads no host, and --root names one")
 
@@ -315,7 +315,7 @@ def test_another_authority_is_not_trusted(server: ApiServer, take: Take) -> None
     said = [line for line in shot.result.err.splitlines() if line.startswith("warning: ")]
     asked = ", ".join(name for name in shot.outcomes if name.startswith("k8s."))
     assert len(said) == 1 and said[0].startswith(f"warning: {asked}: failed: ")  # once for all of them
-    assert not server.asked
+    assert not server.requests
 
 
 def test_a_certificate_that_is_not_checked_is_said_once(server: ApiServer, take: Take) -> None:
@@ -520,12 +520,12 @@ print(len(part.data), *[line.split()[1] for line in open("/proc/self/status") if
     peaks = {}
     for count in (250, 10_000):
         server.make("/api/v1/namespaces/many/pods", count, pod)
-        server.asked.clear()
+        server.requests.clear()
         done = subprocess.run(
             [sys.executable, *in_the_archive(take.pyz, script)], stdout=subprocess.PIPE, text=True, timeout=120, check=True
         )
         readings, peak = map(int, done.stdout.split())
-        assert (readings, len(server.asked)) == (80, count // 250)
+        assert (readings, len(server.requests)) == (80, count // 250)
         peaks[count] = peak / 1024
     assert peaks[10_000] < min(peaks[250] + 8, 42), peaks
     print(peaks)

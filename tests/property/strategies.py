@@ -59,7 +59,7 @@ def fields(empty: bool = True) -> st.SearchStrategy[dict[str, str]]:
     return st.fixed_dictionaries({}, optional={field: st.sampled_from(nothing + WORDS[field]) for field in (*NAMES, *VERSIONS)})
 
 
-queries = fields().map(lambda said: Query(**said))
+queries = fields().map(lambda values: Query(**values))
 
 scalars = st.sampled_from(["0", "1", "pt", "24.10"]) | st.integers(0, 3) | st.booleans()
 subtypes = st.sampled_from(["grub", "sysctl"])
@@ -68,7 +68,7 @@ subtypes = st.sampled_from(["grub", "sysctl"])
 @st.composite
 def layers(draw: st.DrawFn, base: bool = False) -> dict[str, Any]:
     """The tree of a layer: a few readings, constraints that any other one can be intersected with, and values of a component."""
-    tree: dict[str, Any] = {} if base else {"key": draw(fields().filter(lambda said: Query(**said).fields()))}
+    tree: dict[str, Any] = {} if base else {"key": draw(fields().filter(lambda values: Query(**values).fields()))}
     data = st.dictionaries(st.sampled_from(["a", "b", "c"]), scalars, max_size=3)
     tree["measurements"] = [
         {"type": kind, "subtypes": [{"subtype": draw(subtypes), "data": draw(data)}]}

@@ -29,7 +29,7 @@ def test_an_intersection_is_sound(a: Expression, b: Expression, some: list[str |
 
 
 @given(expressions, readings)
-def test_each_term_is_asked(a: Expression, some: list[str | int]) -> None:
+def test_each_term_is_required(a: Expression, some: list[str | int]) -> None:
     for reading in some:
         each = [Expression((term,)).holds(reading) for term in a.terms]
         assert a.holds(reading) is (False if False in each else None if None in each else True)

@@ -71,8 +71,8 @@ def test_every_value_has_a_property_reading(typed: tuple[str, Any], order: Any) 
 @given(TYPED, ORDERS, st.data())
 def test_no_part_of_a_value_is_a_value(typed: tuple[str, Any], order: Any, data: st.DataObject) -> None:
     kind, value = typed
-    whole = marshal(kind, [value], order)
-    part = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    encoded = marshal(kind, [value], order)
+    part = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
     try:
         unmarshal(kind, part, order)
     except DBusError:
@@ -136,7 +136,7 @@ def read_all(chunks: list[bytes]) -> list[Message] | type[DBusError]:
 
 
 @given(st.lists(MESSAGES, max_size=3))
-def test_a_stream_of_messages_is_those_messages_whole_and_byte_by_byte(messages: list[Message]) -> None:
+def test_a_stream_of_messages_is_those_messages_at_once_and_byte_by_byte(messages: list[Message]) -> None:
     stream = b"".join(map(encode_message, messages))
     assert read_all([stream]) == messages
     assert read_all([stream[at : at + 1] for at in range(len(stream))]) == messages

@@ -42,7 +42,7 @@ class FakeResponse:
         self.is_aborted = True
 
 
-def said(fault: EidosError) -> None:
+def assert_documented(fault: EidosError) -> None:
     """A message is a line that can be read."""
     assert fault.message.isprintable()
     assert len(fault.message) < 2000
@@ -53,7 +53,7 @@ def test_a_body_is_an_object_or_a_documented_failure(body: bytes, kind: str, pac
     try:
         found = responses.parse_object(responses.RawBody(gzip.compress(body) if packed else body, packed, kind), "https://example.com")
     except KubeError as fault:
-        said(fault)
+        assert_documented(fault)
     else:
         assert found == json.loads(body)
 
@@ -64,18 +64,18 @@ def test_what_is_packed_badly_is_a_documented_failure(body: bytes) -> None:
         try:
             responses.parse_object(responses.RawBody(each, True, "application/json"), "https://example.com")
         except KubeError as fault:
-            said(fault)
+            assert_documented(fault)
 
 
 @given(JSON, st.integers(300, 599), st.sampled_from(KINDS), st.text(max_size=30))
-def test_a_refusal_of_any_form_is_said(tree: Any, status: int, kind: str, location: str) -> None:
+def test_a_refusal_of_any_form_is_a_documented_error(tree: Any, status: int, kind: str, location: str) -> None:
     reply = FakeResponse(b"", status=status, location=location)
     bodies = (tree, {"message": tree, "reason": tree, "metadata": tree}, {"metadata": {"continue": tree}})
     for each in bodies:
         raw = responses.RawBody(json.dumps(each).encode(), False, kind)
         fault = responses.error_from_response(reply, raw, responses.request_info("GET", "/api/v1/nodes"), "https://example.com", "it")  # type: ignore[arg-type]  # a reply without a connection
         assert isinstance(fault, NotFound if status == 404 else KubeError)
-        said(fault)
+        assert_documented(fault)
     assert isinstance(responses.error_from_event(tree, responses.request_info("GET", "/api/v1/nodes"), "https://example.com"), KubeError)
 
 
@@ -85,15 +85,15 @@ class Lists:
     def __init__(self, objects: list[dict[str, Any]], breaks: dict[int, bool]) -> None:
         self.cluster, self.deadline = Cluster("https://example.com"), time.monotonic() + 60
         self.objects, self.breaks = objects, breaks
-        self.asked = 0
+        self.attempts = 0
 
     def report(self, text: str) -> None:
         pass
 
     def fetch_body(self, path: str, query: dict[str, str], deadline: float) -> responses.RawBody:
-        self.asked += 1
+        self.attempts += 1
         token = query.get("continue", "")
-        brings = self.breaks.pop(self.asked, None) if token and not token.startswith("!") else None
+        brings = self.breaks.pop(self.attempts, None) if token and not token.startswith("!") else None
         if brings is not None:
             expired = responses.ResourceExpired("too old", None, 410, "Expired")
             expired.token = f"!{token}" if brings else ""
@@ -164,4 +164,4 @@ def test_a_line_of_a_stream_is_an_event_or_a_documented_failure(line: bytes) -> 
             assert isinstance(kind, str)
             assert isinstance(tree, dict)
     except EidosError as fault:
-        said(fault)
+        assert_documented(fault)

@@ -65,20 +65,18 @@ def test_fields_are_looked_at_one_by_one(query: Query, key: Query) -> None:
 def test_an_independent_reading_of_the_rule(query: Query, key: Query) -> None:
     met = True
     for field in NAMES:
-        wanted, said = (getattr(side, field) for side in (key, query))
-        met = met and (wanted in ("", "any") or said == wanted)
+        required, requested = (getattr(side, field) for side in (key, query))
+        met = met and (required in ("", "any") or requested == required)
     for field in VERSIONS:
-        wanted, said = (getattr(side, field) for side in (key, query))
-        if wanted in ("", "any"):
+        required, requested = (getattr(side, field) for side in (key, query))
+        if required in ("", "any"):
             continue
-        if said in ("", "any"):
+        if requested in ("", "any"):
             met = False
             continue
-        numbers, _, extra = wanted.lstrip("v").partition("-")
-        given_numbers, _, given_extra = said.lstrip("v").partition("-")
-        want = [int(part) for part in numbers.split(".")]
-        have = [int(part) for part in given_numbers.split(".")]
-        met = met and have[: len(want)] == want and (not extra or extra == given_extra)
+        want, have = (version.lstrip("v").partition("-") for version in (required, requested))
+        numbers = [[int(part) for part in version[0].split(".")] for version in (want, have)]
+        met = met and numbers[1][: len(numbers[0])] == numbers[0] and want[2] in ("", have[2])
     assert query.matches(key) == met
 
 

@@ -59,8 +59,8 @@ def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | N
     data, context = os_grub.parameter_readings(parameters, rest)
     once, repeated, after = unparse({key: str(value) for key, value in data.items()}, context)
     assert after == rest
-    kept = [pair for pair in parameters if pair not in once]
-    assert repeated == kept, "in the order of the line"
+    unrepeated = [pair for pair in parameters if pair not in once]
+    assert repeated == unrepeated, "in the order of the line"
     assert sorted(once + repeated, key=repr) == sorted(parameters, key=repr)
     for name in {name for name, _ in repeated if "#" not in name and name != "--"}:
         assert data[name] == ([value for other, value in parameters if other == name][-1] or "")
@@ -72,8 +72,8 @@ def test_any_command_line_is_read(line: str) -> None:
     data, _ = os_grub.parameter_readings(parameters, rest)
     assert all(isinstance(value, str) for value in data.values())
     letters = [c for c in line if c not in os_grub.BLANKS + '"=-']
-    said = "".join(name + (value or "") for name, value in parameters) + (rest or "")
-    assert [c for c in said if c not in os_grub.BLANKS + '"=-'] == letters, "only blanks, quotes and signs of equality part things"
+    text = "".join(name + (value or "") for name, value in parameters) + (rest or "")
+    assert [c for c in text if c not in os_grub.BLANKS + '"=-'] == letters, "only blanks, quotes and signs of equality part things"
 
 
 @given(

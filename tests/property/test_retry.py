@@ -32,13 +32,13 @@ chances = st.floats(0, 1)
 class World:
     """A clock that only sleep moves, and a server that does what a list says."""
 
-    def __init__(self, plays: list[tuple[str, float | None]], chance: float = 0.5) -> None:
+    def __init__(self, script: list[tuple[str, float | None]], chance: float = 0.5) -> None:
         self.now = 1000.0
-        self.plays = plays
+        self.script = script
         self.chance = chance
-        self.asked: list[tuple[float, str, float | None]] = []
+        self.attempts: list[tuple[float, str, float | None]] = []
         self.slept: list[float] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def sleep(self, seconds: float) -> None:
         assert seconds >= 0
@@ -46,8 +46,8 @@ class World:
         self.now += seconds
 
     def attempt(self) -> str:
-        kind, after = self.plays[len(self.asked)] if len(self.asked) < len(self.plays) else (WORKS, None)
-        self.asked.append((self.now, kind, after))
+        kind, after = self.script[len(self.attempts)] if len(self.attempts) < len(self.script) else (WORKS, None)
+        self.attempts.append((self.now, kind, after))
         if kind == WORKS:
             return "the answer"
         if kind == WRONG:
@@ -62,7 +62,7 @@ class World:
             sleep=self.sleep,
             random=lambda: self.chance,
             deadline=self.now + deadline,
-            report=self.said.append,
+            report=self.messages.append,
             **more,
         )
 
@@ -83,19 +83,19 @@ def test_each_wait_is_twice_the_one_before_and_a_little_chance(chance: float, n:
 
 
 @given(st.lists(st.tuples(outcomes, afters), max_size=8), chances, st.floats(0.001, 300))
-def test_a_call_ends_keeps_to_its_time_and_never_comes_sooner_than_it_was_asked_to(
-    plays: list[tuple[str, float | None]], chance: float, deadline: float
+def test_a_call_ends_in_time_and_never_retries_sooner_than_requested(
+    script: list[tuple[str, float | None]], chance: float, deadline: float
 ) -> None:
-    world = World(plays, chance)
+    world = World(script, chance)
     end = world.now + deadline
     result = ended(lambda: world.call(deadline))
-    assert 1 <= len(world.asked) <= 4
+    assert 1 <= len(world.attempts) <= 4
     assert world.now < end or not world.slept
-    for n, ((at, kind, after), (then, *_)) in enumerate(zip(world.asked, world.asked[1:])):
+    for n, ((at, kind, after), (then, *_)) in enumerate(zip(world.attempts, world.attempts[1:])):
         assert kind in (FAILS, LIMITED)
         assert then - at >= max(0.1 * 2**n, after or 0.0) - 1e-6
         assert then - at <= max(0.1 * 2**n + 0.1, after or 0.0) + 1e-6
-    last = world.asked[-1][1]
+    last = world.attempts[-1][1]
     kinds = {WORKS: str, FAILS: Unavailable, LIMITED: RateLimited, FOR_GOOD: Unavailable, WRONG: InvalidInput}
     assert isinstance(result, kinds[last])
 
@@ -120,18 +120,18 @@ def test_a_circuit_opens_with_the_fifth_failure_in_a_row_and_not_before(kinds: l
     circuit = CircuitBreaker("192.0.2.1", lambda: world.now)
     for _ in range(len(kinds)):
         was_open = circuit.is_open
-        before = len(world.asked)
+        before = len(world.attempts)
         result = ended(lambda: world.call(circuit=circuit))
         assert isinstance(result, CircuitOpen) is was_open
         if was_open:
-            assert len(world.asked) == before, "nothing was asked"
+            assert len(world.attempts) == before, "nothing was asked"
             world.now += circuit.open_s
     row = 0
     opened = 0
-    for _, kind, _ in world.asked:
+    for _, kind, _ in world.attempts:
         row = 0 if kind in (WORKS, WRONG) else row + 1
         opened += row >= 5
-    assert len([said for said in world.said if "5 times" in said or "not asked again" in said]) == opened
+    assert len([message for message in world.messages if "5 times" in message or "not asked again" in message]) == opened
 
 
 @given(st.integers(1, 30))
@@ -154,7 +154,7 @@ def test_a_circuit_that_is_open_lets_one_attempt_through_after_its_rest(extra: i
 
 
 @given(st.lists(st.booleans(), max_size=50))
-def test_a_pace_is_bounded_grows_when_told_and_goes_back_to_nothing(limits: list[bool]) -> None:
+def test_a_pace_is_bounded_grows_with_each_limit_and_goes_back_to_nothing(limits: list[bool]) -> None:
     now = 0.0
     pacer = Pacer(lambda: now)
     for limited in limits:
@@ -172,14 +172,14 @@ def test_a_pace_is_bounded_grows_when_told_and_goes_back_to_nothing(limits: list
 
 
 @given(st.lists(outcomes, min_size=2, max_size=20))
-def test_a_client_that_was_told_leaves_the_time_between_its_calls(kinds: list[str]) -> None:
+def test_a_limited_client_leaves_its_pace_between_calls(kinds: list[str]) -> None:
     world = World([(kind, None) for kind in kinds])
     pacer = Pacer(lambda: world.now)
-    while len(world.asked) < len(kinds):
-        interval, before = pacer.interval_s, len(world.asked)
+    while len(world.attempts) < len(kinds):
+        interval, before = pacer.interval_s, len(world.attempts)
         ended(lambda: world.call(pacer=pacer))
         if before:
-            assert world.asked[before][0] - world.asked[before - 1][0] >= interval - 1e-6
+            assert world.attempts[before][0] - world.attempts[before - 1][0] >= interval - 1e-6
 
 
 @given(st.integers(0, 10**9 - 1), st.floats(0, 2e9))
@@ -195,5 +195,5 @@ def test_retry_after_in_seconds_and_as_a_date(seconds: int, now: float) -> None:
 
 @given(st.text(max_size=50))
 def test_retry_after_takes_any_text(text: str) -> None:
-    found = parse_retry_after(text, 0.0)
-    assert found is None or found >= 0
+    seconds = parse_retry_after(text, 0.0)
+    assert seconds is None or seconds >= 0

@@ -28,7 +28,7 @@ def test_work_for_large_bodies_leaves_threads_for_the_rest() -> None:
         assert {service.get("/made").status for _ in range(20)} == {200}
         for sock in heavy:
             sock.close()
-        until(lambda: int(service.get("/told").body) >= HEAVY_THREADS)
+        until(lambda: int(service.get("/cancelled").body) >= HEAVY_THREADS)
 
 
 def test_incomplete_bodies_take_bounded_memory() -> None:

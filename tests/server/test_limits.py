@@ -110,7 +110,7 @@ def test_work_that_takes_too_long_is_answered_and_its_deadline_is_over() -> None
         assert late.headers["retry-after"] == "1"
         assert b'"retryable": true' in late.body
         assert read_answer(sock).status == 200, "the connection is as good as before"
-        until(lambda: service.get("/told").body == b"1")
+        until(lambda: service.get("/cancelled").body == b"1")
 
 
 def test_work_for_a_client_that_hung_up_is_cancelled() -> None:
@@ -119,7 +119,7 @@ def test_work_for_a_client_that_hung_up_is_cancelled() -> None:
             with service.connect() as sock:
                 sock.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: a\r\n\r\n")
                 time.sleep(0.1)
-        until(lambda: service.get("/told").body == b"3")
+        until(lambda: service.get("/cancelled").body == b"3")
 
 
 def test_more_work_than_can_wait_is_refused_at_once() -> None:

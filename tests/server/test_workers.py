@@ -268,7 +268,7 @@ def test_nothing_is_left_behind() -> None:
                     sock.recv(10)
         until(lambda: descriptors() == before)
         until(lambda: len(os.listdir(f"/proc/{worker}/task")) <= 5)  # the loop, and four that answer
-        assert service.get("/told").status == 200
+        assert service.get("/cancelled").status == 200
 
 
 # ---- sockets that are handed over ----

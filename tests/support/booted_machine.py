@@ -70,9 +70,9 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[Machine]:
     upper, overlay = folder / "files", folder / "overlay"
     overlay.mkdir()
     for path, content in files.items():
-        place = upper / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content)
+        target = upper / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
     # /tmp is empty inside, and the interpreter or the repository may lie on another file system.
     binds = [f"--bind-ro={path}" for path in (str(REPOSITORY), sys.base_prefix) if not path.startswith("/usr")]
     flags = [
@@ -99,8 +99,8 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[Machine]:
             leader = _wait_for_boot(process)
             if not leader:
                 log.seek(0)
-                said = log.read()[-800:].decode("utf-8", "replace").strip()
-                pytest.skip(f"systemd does not boot here: {said or 'it says nothing'}")
+                output = log.read()[-800:].decode("utf-8", "replace").strip()
+                pytest.skip(f"systemd does not boot here: {output or 'it says nothing'}")
             yield Machine(leader)
         finally:
             _end(process)

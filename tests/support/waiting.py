@@ -9,9 +9,9 @@ from collections.abc import Callable
 PATIENCE = 20.0
 
 
-def until(condition: Callable[..., object], *told: object) -> None:
+def until(condition: Callable[..., object], *arguments: object) -> None:
     """Wait until ``condition`` holds of what it is told."""
     end = time.monotonic() + PATIENCE
-    while not condition(*told):
+    while not condition(*arguments):
         assert time.monotonic() < end, "it never was"
         time.sleep(0.01)
