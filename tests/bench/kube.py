@@ -46,7 +46,7 @@ def measured(pyz: Path, folder: Path, sizes: tuple[int, ...], runs: int) -> dict
                 server.make("/api/v1/pods", size, pod)
                 server.requests.clear()
                 if turn == 0:
-                    memory[size] = _peak(run)
+                    memory[size] = peak(run, environment())
                     continue
                 began = time.perf_counter()
                 done = subprocess.run(run, stdout=subprocess.PIPE, env=environment(), check=True)
@@ -55,16 +55,6 @@ def measured(pyz: Path, folder: Path, sizes: tuple[int, ...], runs: int) -> dict
                 kinds = {each["subtype"]: each["data"] for each in json.loads(done.stdout)["measurements"][0]["subtypes"]}
                 assert len(kinds["image"]) >= 3, f"of {IMAGES} images there are {kinds.keys()}"
     return {size: (statistics.median(seconds[size]) if seconds[size] else 0.0, memory[size]) for size in sizes}
-
-
-def _peak(run: list[str]) -> int:
-    """KiB of the process that read the cluster; it counts only when it was waited for, and one that is done may be left to itself."""
-    kibibytes = 0
-    for _ in range(5):
-        kibibytes = max(kibibytes, peak(run, environment()))
-        if kibibytes > LEAST << 10:
-            break
-    return kibibytes
 
 
 def report(pyz: Path | None, runs: int) -> None:

@@ -25,6 +25,21 @@ status = os.waitpid(pid, 0)[1]
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, status)
 """
 
+# Starts the launcher, and waits for the processes that the command leaves behind as well: theirs are the second figure.
+REAPER = """
+import ctypes, os, sys
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+launcher, left_behind = os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", *sys.argv[1:]], os.environ), 0
+while True:
+    try:
+        pid, _, usage = os.wait4(-1, 0)
+    except ChildProcessError:
+        break
+    left_behind = max(left_behind, usage.ru_maxrss if pid != launcher else 0)
+print(left_behind)
+"""
+
 COMPILE = """
 import importlib.util, marshal, struct, sys
 code = compile("pass", "empty/__main__.py", "exec")
@@ -72,11 +87,12 @@ def alternate(commands: Mapping[str, Sequence[str]], runs: int, environ: Mapping
 
 def peak(command: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     """Peak memory (VmHWM) in KiB of the largest process of a command."""
-    out = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCHER, *command], env=environ, stdout=subprocess.PIPE, check=True).stdout
-    kibibytes, status = map(int, out.split())
+    start = [sys.executable, "-I", "-S", "-c", REAPER, LAUNCHER, *command]
+    out = subprocess.run(start, env=environ, stdout=subprocess.PIPE, check=True).stdout
+    waited_for, status, left_behind = map(int, out.split())
     if status not in (0, 256):
         raise RuntimeError(f"{' '.join(command)} ended with wait status {status}")
-    return kibibytes
+    return max(waited_for, left_behind)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
