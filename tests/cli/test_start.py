@@ -14,7 +14,7 @@ HEAVY = {"argparse", "concurrent", "ctypes", "dataclasses", "email", "http", "in
 HEAVY |= {"pathlib", "pynvml", "shutil", "socket", "ssl", "string", "subprocess", "tempfile", "threading", "urllib", "xml", "yaml"}
 
 #: What not even a start that does nothing but talk may need.
-TALK = HEAVY | {"contextlib", "datetime", "decimal", "enum", "functools", "re", "struct", "textwrap", "traceback", "typing", "zlib"}
+TALK = HEAVY | {"contextlib", "datetime", "decimal", "enum", "functools", "re", "struct", "textwrap", "traceback", "typing"}
 
 
 def imported(python: str, *arguments: str | Path) -> set[str]:
