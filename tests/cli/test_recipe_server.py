@@ -106,7 +106,7 @@ def test_whoever_asks_to_wait_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("after", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"])
-def test_whoever_asks_to_wait_too_long_is_asked_no_more(after: str) -> None:
+def test_no_retry_when_the_server_wants_too_long_a_wait(after: str) -> None:
     with ScriptedServer([responds(429, Retry_After=after)]) as server:
         done = eidos("recipe", "--server", server.url)
     assert done.status == 1
@@ -141,7 +141,9 @@ def built_in() -> dict[str, Any]:
         (sends_slowly(b"HTTP/1.1 200 OK\r\n\r\n" + RECIPE), "no answer in time", 1, 124),
     ],
 )
-def test_trouble_is_said_and_with_fallback_marked(built_in: dict[str, Any], play: Any, words: str, tries: int, status: int) -> None:
+def test_a_failing_server_is_an_error_and_with_fallback_marked(
+    built_in: dict[str, Any], play: Any, words: str, tries: int, status: int
+) -> None:
     with ScriptedServer([play]) as server:
         done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms")
         assert (done.status, done.out) == (status, "")
@@ -174,7 +176,7 @@ def test_what_the_caller_did_wrong_is_wrong_with_fallback_too(play: Any, words: 
     assert len(done.err) < 1500
 
 
-def test_nobody_there() -> None:
+def test_no_server_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     done = eidos("recipe", "--server", f"http://127.0.0.1:{port}")
@@ -189,7 +191,7 @@ def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--server", "eidos.example.com"), "--server: 'eidos.example.com' is no http or https URL"),
         (("--server", "http://u:hunter2@192.0.2.1"), "holds a name or a password"),
@@ -199,10 +201,10 @@ def test_nobody_there() -> None:
         (("list", "--server", "http://192.0.2.1"), "takes no query, and --server is given"),
     ],
 )
-def test_what_does_not_go_together(words: tuple[str, ...], said: str) -> None:
+def test_what_does_not_go_together(words: tuple[str, ...], message: str) -> None:
     done = eidos("recipe", *words)
     assert (done.status, done.out) == (2, "")
-    assert said in done.err
+    assert message in done.err
     assert "hunter2" not in done.err
 
 
@@ -228,7 +230,7 @@ class Client:
             return fault
 
 
-def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while(capfd: pytest.CaptureFixture[str]) -> None:
+def test_after_five_failures_in_a_row_no_request_is_sent_for_a_while(capfd: pytest.CaptureFixture[str]) -> None:
     with ScriptedServer([responds(429), responds(500), resets_connection, responds(429), responds(503), FINE]) as server:
         client = Client(server.url)
         assert isinstance(client.ask(), RateLimited)
@@ -241,7 +243,7 @@ def test_after_five_failures_in_a_row_nothing_is_asked_for_a_while(capfd: pytest
         assert client.ask()["kind"] == "Recipe"
 
 
-def test_a_client_that_was_told_slows_down_and_recovers() -> None:
+def test_a_limited_client_slows_down_and_recovers() -> None:
     with ScriptedServer([responds(429), responds(429), FINE]) as server:
         client = Client(server.url)
         assert client.ask()["kind"] == "Recipe"
