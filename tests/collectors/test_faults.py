@@ -50,7 +50,7 @@ class Row(NamedTuple):
     """One line of the table."""
 
     fault: str
-    said: str
+    description: str
     seconds: float
 
 
@@ -63,7 +63,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[None]:
     """Print the rows when all have run."""
     ROWS.clear()
     yield
-    lines = [f"{row.fault:<34} {row.seconds:5.2f}  {row.said}" for row in ROWS]
+    lines = [f"{row.fault:<34} {row.seconds:5.2f}  {row.description}" for row in ROWS]
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
         print("\n\nwhat goes wrong, seconds, what the document says\n" + "\n".join(lines))
@@ -94,11 +94,11 @@ def run(pyz: Path, stage: Stage, timeout: float = DEADLINE) -> tuple[int, dict[s
 
 def outcome_of(document: dict[str, Any], name: str) -> dict[str, Any]:
     """What became of one collector."""
-    found: dict[str, Any] = next(outcome for outcome in document["collectors"] if outcome["name"] == name)
-    return found
+    result: dict[str, Any] = next(outcome for outcome in document["collectors"] if outcome["name"] == name)
+    return result
 
 
-def told(outcome: dict[str, Any]) -> str:
+def describe(outcome: dict[str, Any]) -> str:
     """All that an outcome says, in one line."""
     unread = "; ".join(f"{what}: {why}" for what, why in outcome.get("unreadable", {}).items())
     return f"{outcome['outcome']}: " + "; ".join(filter(None, (outcome.get("reason", ""), unread)))
@@ -152,7 +152,7 @@ def no_permission(stage: Stage) -> Iterator[None]:
     for path in (stage.root, *stage.root.parents):
         if str(path).startswith("/tmp/") or "pytest" in path.name:
             path.chmod(path.stat().st_mode | 0o055)
-    stage.environ["AS_NOBODY"] = "1"
+    stage.environ["UNPRIVILEGED"] = "1"
     yield
 
 
@@ -300,17 +300,17 @@ FAULTS: list[tuple[str, Fault, str, str, str]] = [
 @pytest.mark.parametrize(("fault", "cause", "hit", "outcome", "word"), FAULTS, ids=[row[0].replace(" ", "-") for row in FAULTS])
 def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outcome: str, word: str) -> None:
     with contextlib.contextmanager(cause)(stage):
-        if stage.environ.pop("AS_NOBODY", None):
-            status, document, errors, seconds = as_nobody(pyz, stage)
+        if stage.environ.pop("UNPRIVILEGED", None):
+            status, document, errors, seconds = run_unprivileged(pyz, stage)
         else:
             status, document, errors, seconds = run(pyz, stage)
-    found = outcome_of(document, hit)
-    ROWS.append(Row(fault, f"{hit} {told(found)}".replace(str(stage.root), "")[:110], seconds))
+    result = outcome_of(document, hit)
+    ROWS.append(Row(fault, f"{hit} {describe(result)}".replace(str(stage.root), "")[:110], seconds))
     assert "Traceback" not in errors
     assert status == 0, errors
     if outcome:
-        assert found["outcome"] == outcome, found
-        assert word.lower() in told(found).lower(), found
+        assert result["outcome"] == outcome, result
+        assert word.lower() in describe(result).lower(), result
     assert "outside" not in json.dumps(document)
     assert seconds < DEADLINE + 1.0
     others = [o for o in document["collectors"] if o["name"] not in (hit, "systemd", "gpu") and not o["name"].startswith("k8s.")]
@@ -318,7 +318,7 @@ def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outc
         assert all(o["outcome"] == "ok" for o in others), others
 
 
-def as_nobody(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str, float]:
+def run_unprivileged(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str, float]:
     """The same run as another user, from a copy of the built file that this user may read."""
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     if python is None:
@@ -358,24 +358,24 @@ def test_a_home_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> N
 
 
 def test_an_output_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> None:
-    place = tmp_path / "server"
-    place.mkdir()
-    stage.arguments.extend(["-o", str(place / "node.yaml")])
-    with stuck(place):
+    path = tmp_path / "server"
+    path.mkdir()
+    stage.arguments.extend(["-o", str(path / "node.yaml")])
+    with stuck(path):
         status, document, errors, seconds = run(pyz, stage)
-    ROWS.append(Row("a dead file server for the output", errors.splitlines()[0].replace(str(place), "/server")[:110], seconds))
+    ROWS.append(Row("a dead file server for the output", errors.splitlines()[0].replace(str(path), "/server")[:110], seconds))
     assert (status, document) == (124, {})
     assert "--output" in errors and "hint: " in errors
     assert seconds < DEADLINE + 1.0
 
 
 def test_a_full_disk_and_a_closed_pipe(pyz: Path, stage: Stage) -> None:
-    for place, stdout in (("/dev/full", None), ("-", "/dev/full")):
+    for path, stdout in (("/dev/full", None), ("-", "/dev/full")):
         began = time.monotonic()
         with open(stdout or os.devnull, "wb") as out:
-            command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", place]
+            command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", path]
             done = subprocess.run(command, env=stage.environ, stdout=out, stderr=subprocess.PIPE, timeout=60, check=False)
-        ROWS.append(Row(f"-o {place}{' to ' + stdout if stdout else ''}", done.stderr.decode().splitlines()[0], time.monotonic() - began))
+        ROWS.append(Row(f"-o {path}{' to ' + stdout if stdout else ''}", done.stderr.decode().splitlines()[0], time.monotonic() - began))
         assert done.returncode == 1
         assert b"no space left" in done.stderr.lower() and b"Traceback" not in done.stderr
     reader, writer = os.pipe()
@@ -391,10 +391,10 @@ def test_a_full_disk_and_a_closed_pipe(pyz: Path, stage: Stage) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_without_half_a_file(pyz: Path, stage: Stage, tmp_path: Path, number: int, status: int) -> None:
-    place = tmp_path / "out" / "node.yaml"
-    place.parent.mkdir()
+    path = tmp_path / "out" / "node.yaml"
+    path.parent.mkdir()
     with fake_bus(stage.root / "run/dbus/system_bus_socket", {}, fault="silence"):
-        command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", str(place), "--timeout", "30s"]
+        command = [sys.executable, "-I", str(pyz), "snapshot", "--root", str(stage.root), "-o", str(path), "--timeout", "30s"]
         process = subprocess.Popen(command, env=stage.environ, stderr=subprocess.PIPE)
         time.sleep(1.0)
         began = time.monotonic()
@@ -404,7 +404,7 @@ def test_a_signal_ends_it_without_half_a_file(pyz: Path, stage: Stage, tmp_path:
     ROWS.append(Row(signal.Signals(number).name, errors.decode().splitlines()[-1], seconds))
     assert process.returncode == status
     assert b"Traceback" not in errors
-    assert not list(place.parent.iterdir())
+    assert not list(path.parent.iterdir())
     assert seconds < 2.0
 
 

@@ -25,22 +25,22 @@ HOSTS = sorted(path.name for path in (HERE / "hosts").iterdir() if path.is_dir()
 COLLECTORS = ("os.grub", "os.kmod", "os.release", "os.sysctl")
 
 
-def seen(name: str, volatile: bool = False) -> dict[str, Any]:
+def collect_all(name: str, volatile: bool = False) -> dict[str, Any]:
     """Collector → what it yielded, as a tree; gaps only where there are some."""
     sources = Sources(host=Host(str(HERE / "hosts" / name)), volatile=volatile)
     tree: dict[str, Any] = {}
     for collector in COLLECTORS:
-        said: dict[str, Any] = {}
-        tree[collector] = said
+        parts: dict[str, Any] = {}
+        tree[collector] = parts
         try:
             for part in load_collector(collector)(sources):
                 if isinstance(part, Gap):
-                    said.setdefault("gaps", []).append(f"{part.kind}: {part.what}: {part.why}")
+                    parts.setdefault("gaps", []).append(f"{part.kind}: {part.what}: {part.why}")
                 else:
-                    said[part.name] = dict(sorted(part.data.items()))
-                    said.update({f"context of {part.name}": part.context} if part.context else {})
+                    parts[part.name] = dict(sorted(part.data.items()))
+                    parts.update({f"context of {part.name}": part.context} if part.context else {})
         except NotApplicable as why:
-            said["skipped"] = why.reason
+            parts["skipped"] = why.reason
     return tree
 
 
@@ -51,7 +51,7 @@ def test_all_that_were_promised_are_there() -> None:
 @pytest.mark.parametrize("name", HOSTS)
 def test_golden(name: str, update_golden: bool) -> None:
     golden = HERE / "golden" / "hosts" / f"{name}.yaml"
-    tree = seen(name)
+    tree = collect_all(name)
     if update_golden:
         golden.parent.mkdir(parents=True, exist_ok=True)
         golden.write_text(to_yaml(tree), encoding="utf-8")
@@ -68,19 +68,19 @@ def test_says_where_it_is_from(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_what_changes_on_its_own_is_apart(name: str) -> None:
-    said = seen(name, volatile=True)["os.sysctl"]
-    assert said["sysctl"]
-    assert not any(is_volatile_sysctl(path) for path in said["sysctl"])
-    assert all(is_volatile_sysctl(path) for path in said["sysctl" + VOLATILE])
+    parts = collect_all(name, volatile=True)["os.sysctl"]
+    assert parts["sysctl"]
+    assert not any(is_volatile_sysctl(path) for path in parts["sysctl"])
+    assert all(is_volatile_sysctl(path) for path in parts["sysctl" + VOLATILE])
     if name != "debian-12":
-        assert "/proc/sys/kernel/random/uuid" in said["sysctl" + VOLATILE]
+        assert "/proc/sys/kernel/random/uuid" in parts["sysctl" + VOLATILE]
 
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_interfaces_are_left_out(name: str) -> None:
-    said = seen(name)["os.sysctl"]["sysctl"]
-    assert any("/net/ipv4/conf/all/" in path for path in said)
-    assert not any("/eth0/" in path or "/lo/" in path for path in said)
+    parts = collect_all(name)["os.sysctl"]["sysctl"]
+    assert any("/net/ipv4/conf/all/" in path for path in parts)
+    assert not any("/eth0/" in path or "/lo/" in path for path in parts)
 
 
 def test_a_tree_is_not_the_running_system() -> None:
@@ -93,11 +93,11 @@ def test_a_tree_is_not_the_running_system() -> None:
 def test_an_absolute_link_stays_in_the_tree() -> None:
     tree = HERE / "hosts" / "amazon-linux-2023"
     assert (tree / "etc/os-release").readlink() == Path("/usr/lib/os-release")
-    assert seen("amazon-linux-2023")["os.release"]["release"]["ID"] == "amzn"
+    assert collect_all("amazon-linux-2023")["os.release"]["release"]["ID"] == "amzn"
 
 
 def test_pages_of_two_sizes_stay_paired() -> None:
-    grub = seen("ubuntu-24.04-arm64-64k")["os.grub"]["grub"]
+    grub = collect_all("ubuntu-24.04-arm64-64k")["os.grub"]["grub"]
     assert {key: value for key, value in grub.items() if "#" in key} == {
         "hugepagesz#1": "2M",
         "hugepages#2": "5128",
@@ -107,13 +107,13 @@ def test_pages_of_two_sizes_stay_paired() -> None:
 
 
 def test_secrets_of_an_installer_do_not_leave_the_host() -> None:
-    said = seen("rhel-9")["os.grub"]
-    assert said["grub"]["inst.ks"] == f"https://deploy:{WITHHELD}@images.example.com/ks.cfg?token={WITHHELD}"
-    assert "not-a-real" not in json.dumps(seen("rhel-9"))
+    parts = collect_all("rhel-9")["os.grub"]
+    assert parts["grub"]["inst.ks"] == f"https://deploy:{WITHHELD}@images.example.com/ks.cfg?token={WITHHELD}"
+    assert "not-a-real" not in json.dumps(collect_all("rhel-9"))
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_the_whole_program(name: str) -> None:
+def test_the_program(name: str) -> None:
     """The document's OS measurement is what the collectors say, and a second document is the same but for time and duration."""
     documents = []
     for _ in range(2):
@@ -123,7 +123,7 @@ def test_the_whole_program(name: str) -> None:
     first, second = documents
     assert first["measurements"] == second["measurements"]
     os_part = next(part for part in first["measurements"] if part["type"] == "OS")
-    expected = seen(name)
+    expected = collect_all(name)
     for subtype in os_part["subtypes"]:
         assert subtype["data"] == expected[f"os.{subtype['subtype']}"][subtype["subtype"]]
     outcomes = {outcome["name"]: outcome for outcome in first["collectors"]}

@@ -46,10 +46,10 @@ def policy(objects: dict[str, list[Tree]]) -> object:
 
 
 def topology(nodes: list[Tree], **bounds: int) -> Tree:
-    found = k8s_topology.Topology()
+    result = k8s_topology.Topology()
     for each in nodes:
-        found.add(each)
-    return dict(found.readings(**bounds))
+        result.add(each)
+    return dict(result.readings(**bounds))
 
 
 PARSERS: dict[str, Callable[[Any], object]] = {
@@ -83,9 +83,9 @@ references = st.builds(
 @given(st.lists(references))
 def test_no_image_hides_another_and_their_order_does_not_matter(images: list[str]) -> None:
     pods = [{"spec": {"containers": [{"name": "x", "image": each}]}} for each in images]
-    found = image(pods)
-    assert found == image(pods[::-1])
-    data = found["data"]
+    readings = image(pods)
+    assert readings == image(pods[::-1])
+    data = readings["data"]
     for each in images:
         repository, tag, digest = k8s_image.parse_image_reference(each)
         key = k8s_image.qualify_repository(repository) + (f":{tag or 'latest'}" if tag or not digest else "")
@@ -104,8 +104,8 @@ taints = st.lists(
 @given(st.lists(st.tuples(labels, taints), max_size=9))
 def test_the_topology_names_exactly_the_nodes_that_have_it(nodes: list[tuple[dict[str, str], list[dict[str, str]]]]) -> None:
     trees = [{"metadata": {"name": f"n{i}", "labels": labels}, "spec": {"taints": taints}} for i, (labels, taints) in enumerate(nodes)]
-    found = topology(trees)
-    assert found.pop("nodes") == len(nodes)
+    readings = topology(trees)
+    assert readings.pop("nodes") == len(nodes)
     having: dict[str, set[str]] = {}
     for i, (own, tainted) in enumerate(nodes):
         for key, value in own.items():
@@ -113,12 +113,12 @@ def test_the_topology_names_exactly_the_nodes_that_have_it(nodes: list[tuple[dic
         for taint in tainted:
             value = f"={taint['value']}" if taint["value"] else ""
             having.setdefault(f"taint.{taint['key']}{value}:{taint['effect']}", set()).add(f"n{i}")
-    everybody = {f"n{i}" for i in range(len(nodes))}
+    all_names = {f"n{i}" for i in range(len(nodes))}
     read = {}
-    for key, text in found.items():
+    for key, text in readings.items():
         count, _, which = text.partition(": ")
         named = set(which.removeprefix("all but ").split(", "))
-        read[key] = everybody if which == "all" else everybody - named if which.startswith("all but ") else named
+        read[key] = all_names if which == "all" else all_names - named if which.startswith("all but ") else named
         assert int(count) == len(read[key])
     assert read == having
 
@@ -131,12 +131,12 @@ def test_the_topology_of_many_nodes_is_bounded_and_still_names_the_odd_one() -> 
 
     nodes = [named(number) for number in range(5000)]
     nodes[1717]["metadata"]["labels"]["nvidia.com/feature-7"] = "false"
-    found = topology(nodes)
-    assert sum(len(key) + len(str(value)) for key, value in found.items()) <= k8s_topology.SIZE_LIMIT
-    assert found["label.nvidia.com/feature-7=true"] == "4999: all but ip-10-0-6-217.us-west-2.compute.internal"
-    assert found["label.nvidia.com/feature-6=true"] == "5000: all"
-    assert found["label.kubernetes.io/hostname"] == "5000 values on 5000 nodes"
-    assert found["label.rack"] == "167 values on 5000 nodes"
+    readings = topology(nodes)
+    assert sum(len(key) + len(str(value)) for key, value in readings.items()) <= k8s_topology.SIZE_LIMIT
+    assert readings["label.nvidia.com/feature-7=true"] == "4999: all but ip-10-0-6-217.us-west-2.compute.internal"
+    assert readings["label.nvidia.com/feature-6=true"] == "5000: all"
+    assert readings["label.kubernetes.io/hostname"] == "5000 values on 5000 nodes"
+    assert readings["label.rack"] == "167 values on 5000 nodes"
 
 
 def test_a_reading_that_names_fewer_says_how_many_more() -> None:
@@ -157,8 +157,8 @@ def kube(shared: Path, name: str) -> Tree:
 
 @pytest.mark.shared
 def test_images_of_real_pods(shared: Path) -> None:
-    found = image(kube(shared, "17-pods-all")["items"])
-    data = found["data"]
+    readings = image(kube(shared, "17-pods-all")["items"])
+    data = readings["data"]
     assert data["gpu-operator"] == "v25.3.4"
     assert data["docker.io/library/busybox:latest"].startswith("sha256:9d75f0d7")
     assert data["registry.example.com:5000/research/trainer:2025.09.01-rc1"].startswith("sha256:e30c16cb")
@@ -177,8 +177,8 @@ def test_images_of_real_pods(shared: Path) -> None:
 
 @pytest.mark.shared
 def test_real_nodes(shared: Path) -> None:
-    found = {name: node(kube(shared, name)) for name in ("10-node-ip", "11-node-gke", "12-node-dgx", "201-real-node")}
-    data = {name: each["data"] for name, each in found.items()}
+    nodes = {name: node(kube(shared, name)) for name in ("10-node-ip", "11-node-gke", "12-node-dgx", "201-real-node")}
+    data = {name: each["data"] for name, each in nodes.items()}
     assert [each.get("provider") for each in data.values()] == ["eks", "gke", None, None]
     assert data["12-node-dgx"]["allocatable.nvidia.com/gpu"] == "8"
     assert data["10-node-ip"]["taint.nvidia.com/gpu:NoSchedule"] == "true"

@@ -77,7 +77,7 @@ def test_two_looks_are_the_same() -> None:
     assert first == second
 
 
-def test_volatile_ones_come_when_asked_for() -> None:
+def test_volatile_readings_come_on_request() -> None:
     subtypes, _ = ask("os.sysctl", volatile=True)
     volatile = subtypes["sysctl" + VOLATILE].data
     assert "/proc/sys/kernel/random/boot_id" in volatile

@@ -167,7 +167,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "value", "wanted"),
+    ("signature", "value", "expected"),
     [
         ("s", "a b", "a b"),
         ("b", False, False),
@@ -200,14 +200,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: object, wanted: object) -> None:
-    found = property_reading(signature, value)
-    assert found == wanted
-    assert type(found) is type(wanted)
+def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: object, expected: object) -> None:
+    reading = property_reading(signature, value)
+    assert reading == expected
+    assert type(reading) is type(expected)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "wanted", "secrets"),
+    ("name", "value", "expected", "secrets"),
     [
         ("Environment", ["A=1", "DB_PASSWORD=x y", "TOKEN="], ["A=1", "DB_PASSWORD=<withheld>", "TOKEN="], 1),
         ("Environment", ["ARGS=--v=2 --token=abc"], ["ARGS=--v=2 --token=<withheld>"], 1),
@@ -241,11 +241,11 @@ def test_values_are_written_as_the_go_program_wrote_them(signature: str, value: 
         ("InvocationID", bytes(range(16)), bytes(range(16)), 0),
     ],
 )
-def test_secrets_stay_on_the_host(name: str, value: object, wanted: object, secrets: int) -> None:
+def test_secrets_stay_on_the_host(name: str, value: object, expected: object, secrets: int) -> None:
     from eidos.redact.unit_properties import redact_unit_property
 
     clean, labels = redact_unit_property(name, value)
-    assert clean == wanted
+    assert clean == expected
     assert len(labels) == secrets
     assert all(label.startswith(name) for label in labels)
 

@@ -58,13 +58,13 @@ from eidos.collectors import Sources
 from eidos.collectors.systemd import collect
 from eidos.files.host import Host
 from eidos.model.measurement import Subtype
-said = []
+lines = []
 log.configure("debug")
-log.divert(lambda level, message, fields: said.append(message))
+log.divert(lambda level, message, fields: lines.append(message))
 os.setgid(int(sys.argv[1]))
 os.setuid(int(sys.argv[1]))
 parts = list(collect(Sources(Host(), tuple(sys.argv[2:]))))
-print(json.dumps([{part.name: part.data for part in parts if isinstance(part, Subtype)}, said]))
+print(json.dumps([{part.name: part.data for part in parts if isinstance(part, Subtype)}, lines]))
 """
 
 
@@ -88,8 +88,8 @@ def everything(machine: Machine) -> list[str]:
 
 
 def test_inside_the_private_socket_answers(machine: Machine) -> None:
-    readings, said = json.loads(machine.python(INSIDE, "0", "containerd.service", "crio.service"))
-    assert said == []  # no word of a socket that refused
+    readings, lines = json.loads(machine.python(INSIDE, "0", "containerd.service", "crio.service"))
+    assert lines == []  # no word of a socket that refused
     unit = readings["containerd.service"]
     assert (unit["LoadState"], unit["ActiveState"], unit["Id"]) == ("loaded", "active", "containerd.service")
     assert (unit["MemoryMax"], unit["TasksMax"], unit["CPUAccounting"]) == (1 << 30, 123, True)
@@ -102,22 +102,22 @@ def test_outside_the_private_socket_refuses_us_and_the_system_bus_answers_the_sa
     with pytest.raises(DBusError, match=r"in the middle of|while we were sending"):
         bus = Bus(private, time.monotonic() + 5, hello=False)
         list(bus.get_all("org.freedesktop.systemd1", [unit_object_path("containerd.service")]))
-    said: list[str] = []
+    lines: list[str] = []
     log.configure("debug")
-    log.divert(lambda level, message, fields: said.append(message))
+    log.divert(lambda level, message, fields: lines.append(message))
     try:
         outside = from_outside(machine, "containerd.service", "crio.service")
     finally:
         log.divert(None)
         log.configure()
-    assert len(said) == 1
-    assert said[0].startswith(f"systemd: {private}: ")
+    assert len(lines) == 1
+    assert lines[0].startswith(f"systemd: {private}: ")
     assert outside == json.loads(machine.python(INSIDE, "0", "containerd.service", "crio.service"))[0]
 
 
 def test_a_user_without_rights_is_answered_by_the_system_bus(machine: Machine) -> None:
-    readings, said = json.loads(machine.python(INSIDE, "65534", "containerd.service"))
-    assert said == [f"systemd: {PRIVATE_SOCKET}: cannot connect: Permission denied"]
+    readings, lines = json.loads(machine.python(INSIDE, "65534", "containerd.service"))
+    assert lines == [f"systemd: {PRIVATE_SOCKET}: cannot connect: Permission denied"]
     assert readings == from_outside(machine, "containerd.service")
 
 
@@ -158,16 +158,16 @@ def test_every_property_that_busctl_shows_is_there_with_its_value(machine: Machi
             if WITHHELD in str(reading):
                 continue
             value = sorted(value) if name in UNORDERED_UNIT_PROPERTIES else value
-            wanted = value if kind in ("s", "b", "t", "x") else go(value)
-            assert (name, reading, type(reading)) == (name, wanted, type(wanted))
+            expected = value if kind in ("s", "b", "t", "x") else go(value)
+            assert (name, reading, type(reading)) == (name, expected, type(expected))
 
 
 def test_all_units_of_all_types_are_read(machine: Machine) -> None:
     units = everything(machine)
-    found = from_outside(machine, *units)
-    assert found.keys() == set(units)
+    by_unit = from_outside(machine, *units)
+    assert by_unit.keys() == set(units)
     assert len({unit.rpartition(".")[2] for unit in units}) >= 8
-    assert all(found[unit]["Id"] for unit in units)
+    assert all(by_unit[unit]["Id"] for unit in units)
 
 
 def test_two_readings_of_an_idle_machine_are_the_same(machine: Machine) -> None:
@@ -230,7 +230,7 @@ for _ in range(20):
     times.append((time.perf_counter() - began) * 1000)
 print(f"{sorted(times)[10]:.1f} ms (least {min(times):.1f}) for {sum(hasattr(part, 'data') for part in parts)} units")
 """
-    said = machine.python(source)
+    lines = machine.python(source)
     with capsys.disabled():
-        print(f"\n  systemd collector inside, {said.strip()}", end="")
+        print(f"\n  systemd collector inside, {lines.strip()}", end="")
     assert Path(f"{machine.root}{SYSTEM_BUS}").exists()

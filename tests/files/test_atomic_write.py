@@ -19,7 +19,7 @@ import pytest
 from eidos.files.atomic_write import Unwritable, write_file
 
 ROOT = Path(__file__).parent.parent.parent
-NOBODY = 65534
+UNPRIVILEGED_ID = 65534
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -243,14 +243,14 @@ def public() -> Iterator[Path]:
 
 @needs_root
 @pytest.mark.parametrize(("mode", "target"), [(0o755, "new"), (0o755, "old"), (0o777, "old"), (0o700, "new"), (0o700, "old")])
-def test_a_user_without_rights_is_told(public: Path, mode: int, target: str) -> None:
+def test_a_user_without_rights_gets_the_reason(public: Path, mode: int, target: str) -> None:
     (public / "old").write_bytes(b"old")
     (public / "old").chmod(0o644)
     public.chmod(mode)
     code = f"""
 from eidos.files.atomic_write import Unwritable, write_file
 import os
-os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+os.setgroups([]); os.setgid({UNPRIVILEGED_ID}); os.setuid({UNPRIVILEGED_ID})
 try:
     write_file(sys.argv[1], b"new")
 except Unwritable as fault:
@@ -342,8 +342,8 @@ def test_a_closed_pipe_is_a_message_and_nothing_else() -> None:
         assert process.stderr is not None
         process.stdout.read(1)
         process.stdout.close()
-        said = process.stderr.read()
-    assert said == b"cannot write standard output: its reader has gone\n"
+        stderr = process.stderr.read()
+    assert stderr == b"cannot write standard output: its reader has gone\n"
     assert process.returncode == 1
 
 

@@ -51,7 +51,7 @@ def test_not_utf_8_has_no_surrogates(read: Callable[..., str], tmp_path: Path, d
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 8192, 65535, 65536])
-def test_whole_up_to_the_limit(read: Callable[..., str], tmp_path: Path, size: int) -> None:
+def test_a_file_of_the_largest_size_is_read(read: Callable[..., str], tmp_path: Path, size: int) -> None:
     (tmp_path / "a").write_bytes(b"x" * size)
     assert read("/a", 65536) == "x" * size
     assert read("/a", max(size, 1)) == "x" * size
@@ -151,14 +151,14 @@ def test_no_permission(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest", "test")):
             folder.chmod(0o755)
-    asked = [
+    reads = [
         ("/", f"{tmp_path}/open/secret"),
         (str(tmp_path), "/open/secret"),
         ("/", f"{tmp_path}/closed/file"),
         (str(tmp_path), "/closed/file"),
     ]
     done = subprocess.run(
-        [sys.executable, "-c", UNPRIVILEGED], input=json.dumps(asked), capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
+        [sys.executable, "-c", UNPRIVILEGED], input=json.dumps(reads), capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
     )
     assert json.loads(done.stdout) == ["permission denied"] * 4
 
@@ -276,16 +276,16 @@ def test_no_race_leads_out(root: Path) -> None:
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
-        host, seen = Host(str(root)), set()
+        host, contents = Host(str(root)), set()
         for _ in range(1500):
             try:
-                seen.add(host.read_text("/a/file"))
+                contents.add(host.read_text("/a/file"))
             except (FileMissing, FileUnreadable):
                 pass
     finally:
         done.set()
         swapper.join()
-    assert seen == {"inside"}
+    assert contents == {"inside"}
 
 
 def test_descriptors_do_not_leak(root: Path) -> None:

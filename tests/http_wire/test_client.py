@@ -39,9 +39,9 @@ def test_an_answer_is_an_answer_whatever_its_status() -> None:
     with ScriptedServer([responds(418, b"short and stout", X_Twice="a")]) as server:
         answer = ask(f"{server.url}/pot?x=1", "POST", body=b"tea", headers={"X-Id": "7"})
     assert (answer.status, answer.body, answer.headers["x-twice"]) == (418, b"short and stout", "a")
-    (asked,) = server.requests
-    assert (asked.line, asked.body, asked.headers["x-id"]) == ("POST /pot?x=1 HTTP/1.1", b"tea", "7")
-    assert asked.headers["connection"] == "close"
+    (request,) = server.requests
+    assert (request.line, request.body, request.headers["x-id"]) == ("POST /pot?x=1 HTTP/1.1", b"tea", "7")
+    assert request.headers["connection"] == "close"
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,8 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: p
         sock.setblocking(False)
         sock.connect_ex(full.getsockname())
     with ScriptedServer([responds(200, b"here")]) as server:
-        places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (full.getsockname(), ("127.0.0.1", server.port))]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: places)
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", path) for path in (full.getsockname(), ("127.0.0.1", server.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: addresses)
         assert ask(f"http://example.com:{server.port}", seconds=4).body == b"here"
     for sock in (full, *before):
         sock.close()
@@ -73,7 +73,7 @@ def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("play", "passing", "word"),
+    ("play", "is_transient", "word"),
     [
         (sends_bytes(b""), True, "hung up"),
         (resets_connection, True, "reset"),
@@ -87,11 +87,11 @@ def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
         (responds(200, b"", Content_Length="1000000000"), False, "larger than"),
     ],
 )
-def test_what_is_no_answer_is_said_to_be_none(play: Reply, passing: bool, word: str) -> None:
-    found = fault(play)
-    assert isinstance(found, RequestError)
-    assert word in found.message
-    assert found.is_transient is passing
+def test_an_invalid_response_is_reported_as_one(play: Reply, is_transient: bool, word: str) -> None:
+    result = fault(play)
+    assert isinstance(result, RequestError)
+    assert word in result.message
+    assert result.is_transient is is_transient
 
 
 def test_a_body_without_a_length_is_read_no_further_than_its_bound() -> None:
@@ -118,7 +118,7 @@ def test_the_deadline_holds_whatever_comes(play: Reply) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_the_deadline_holds_for_a_body_that_nobody_takes() -> None:
+def test_the_deadline_holds_for_a_body_that_is_not_read() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         began = time.monotonic()
         with pytest.raises(Timeout):
@@ -134,7 +134,7 @@ def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
         assert ask(server.url, "POST", body=b"x").status == 413
 
 
-def test_nobody_there() -> None:
+def test_no_server_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(RequestError, match="connection refused") as caught:
@@ -155,11 +155,11 @@ def test_credentials_stay_at_home() -> None:
     ):
         answer = ask(home.url + "/a", headers=secrets)
     assert (answer.body, answer.url.origin) == (b"there", away.url)
-    assert [asked.line.split()[1] for asked in home.requests] == ["/a", "/b"]
-    assert all(asked.headers["authorization"] == "Bearer x" for asked in home.requests)
-    (asked,) = away.requests
-    assert asked.headers["x-plain"] == "z"
-    assert not {"authorization", "cookie"} & set(asked.headers)
+    assert [request.line.split()[1] for request in home.requests] == ["/a", "/b"]
+    assert all(request.headers["authorization"] == "Bearer x" for request in home.requests)
+    (request,) = away.requests
+    assert request.headers["x-plain"] == "z"
+    assert not {"authorization", "cookie"} & set(request.headers)
 
 
 def test_redirects_that_are_not_followed() -> None:
@@ -168,8 +168,8 @@ def test_redirects_that_are_not_followed() -> None:
             ask(circle.url)
         assert len(circle.requests) == 6
         assert ask(circle.url, "POST", body=b"x").status == 302, "what was said is not said to somebody else"
-    for place in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
-        with ScriptedServer([responds(302, Location=place)]) as server, pytest.raises(RequestError, match="which is no URL"):
+    for path in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
+        with ScriptedServer([responds(302, Location=path)]) as server, pytest.raises(RequestError, match="which is no URL"):
             ask(server.url)
 
 
@@ -189,9 +189,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def context(folder: Path) -> ssl.SSLContext:
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    found.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return found
+    result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    result.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return result
 
 
 def test_a_certificate_is_verified(certificate: Path) -> None:
@@ -213,15 +213,15 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
     )
     plays = [responds(200, b"trusted"), responds(302, Location="http://127.0.0.1/"), never_responds]
     with ScriptedServer(plays, context(certificate)) as server:
-        said = []
+        outputs = []
         for _ in range(2):
             environ = {**os.environ, "SSL_CERT_FILE": str(certificate / "cert.pem")}
             command = [sys.executable, "-c", code, server.url]
-            said.append(subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30).stdout)
+            outputs.append(subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30).stdout)
         with pytest.raises(EidosError):
             ask(server.url, seconds=0.3)
-    assert said[0] == "b'trusted'\n"
-    assert "where everybody can read along" in said[1]
+    assert outputs[0] == "b'trusted'\n"
+    assert "where everybody can read along" in outputs[1]
 
 
 def test_http_is_no_https() -> None:
@@ -256,10 +256,10 @@ def test_what_is_no_url(text: str) -> None:
 @given(st.text(max_size=40).map(lambda text: f"http://{text}") | st.text(max_size=40))
 def test_any_text_is_a_url_or_an_error(text: str) -> None:
     try:
-        found = parse_url(text)
+        result = parse_url(text)
     except InvalidInput:
         return
-    assert found.scheme in ("http", "https")
-    assert found.host
-    assert 0 < found.port < 65536
-    assert found.target.startswith("/")
+    assert result.scheme in ("http", "https")
+    assert result.host
+    assert 0 < result.port < 65536
+    assert result.target.startswith("/")

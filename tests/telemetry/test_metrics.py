@@ -36,9 +36,9 @@ def server(workers: int = 0, **more: Any) -> ServerMetrics:
 
 
 def request(**headers: str) -> Request:
-    found = {name.replace("_", "-"): value for name, value in headers.items()}
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
     target = "/v1/recipe?gpu=h100&secret=hunter2"
-    return Request("GET", target, "/v1/recipe", "gpu=h100&secret=hunter2", found, b"body!", "192.0.2.7", "127.0.0.1", ID)
+    return Request("GET", target, "/v1/recipe", "gpu=h100&secret=hunter2", fields, b"body!", "192.0.2.7", "127.0.0.1", ID)
 
 
 def answer(status: int = 200, route: str = "/v1/recipe", body: bytes = b"12345") -> Response:
@@ -46,9 +46,9 @@ def answer(status: int = 200, route: str = "/v1/recipe", body: bytes = b"12345")
 
 
 def value(text: str, series: str) -> float:
-    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-    assert found, f"no {series} in:\n{text}"
-    return float(found[1])
+    match = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    assert match, f"no {series} in:\n{text}"
+    return float(match[1])
 
 
 def in_child(work: Callable[[], object]) -> None:
@@ -180,7 +180,7 @@ def test_workers_add_up_and_a_successor_never_counts_back() -> None:
 def test_processor_time_does_not_shrink_when_a_worker_ends() -> None:
     metrics = server(workers=1)
     metrics.use(1)
-    last, told = 0.0, []
+    last, totals = 0.0, []
 
     def burn() -> None:
         metrics.use(0)
@@ -191,9 +191,9 @@ def test_processor_time_does_not_shrink_when_a_worker_ends() -> None:
 
     for _ in range(3):
         in_child(burn)
-        told.append(value(metrics.text(), "process_cpu_seconds_total"))
-        assert told[-1] >= last + 0.15
-        last = told[-1]
+        totals.append(value(metrics.text(), "process_cpu_seconds_total"))
+        assert totals[-1] >= last + 0.15
+        last = totals[-1]
 
 
 def test_threads_of_a_worker_lose_no_count() -> None:
@@ -240,7 +240,7 @@ def test_a_file_for_node_exporter(tmp_path: Path) -> None:
     assert value(text, "bundler_files_generated_total") == sum(len(files) for _, _, files in os.walk(tmp_path / "bundle"))
 
 
-def test_a_run_that_fails_is_told_too(tmp_path: Path) -> None:
+def test_a_failed_run_is_recorded_too(tmp_path: Path) -> None:
     file, recipe = tmp_path / "eidos.prom", str(tmp_path / "recipe.yaml")
     assert eidos("recipe", "--gpu", "h1OO", "--metrics-file", str(file)).status == 2
     assert value(file.read_text(), 'eidos_command_success{command="recipe"}') == 0
@@ -250,15 +250,15 @@ def test_a_run_that_fails_is_told_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("path", "words"),
     [
         ("metrics.txt", "does not end in .prom"),
         ("-", "does not end in .prom"),
         ("/nowhere/a.prom", "--metrics-file: cannot write /nowhere/a.prom"),
     ],
 )
-def test_a_file_that_cannot_be_is_refused_before_the_work(place: str, words: str) -> None:
-    done = eidos("recipe", "--metrics-file", place)
+def test_a_file_that_cannot_be_is_refused_before_the_work(path: str, words: str) -> None:
+    done = eidos("recipe", "--metrics-file", path)
     assert done.status in (1, 2)
     assert done.out == ""
     assert words in done.err
@@ -289,7 +289,7 @@ class Log:
             return [json.loads(line) for line in file.read().splitlines()]
 
 
-def test_a_line_says_who_asked_for_what_and_nothing_that_was_said(loud: None) -> None:
+def test_a_line_has_the_client_and_the_route_but_no_parameters(loud: None) -> None:
     out = Log()
     server(access_log=out.access_log).on_response("GET", answer(), 0.0125, request(traceparent=PARENT), body_bytes=3)
     (line,) = out.lines()
@@ -350,7 +350,7 @@ def test_system_endpoints_are_lines_for_whoever_looks_for_a_fault_and_sampled(lo
     assert {line["sampled"] for line in lines[1:]} == {"1 in 100"}
 
 
-def test_a_log_that_nobody_reads_holds_nobody_up(loud: None) -> None:
+def test_a_log_without_a_reader_blocks_no_request(loud: None) -> None:
     out = Log()
     metrics = server(access_log=out.access_log)
     for _ in range(2000):
