@@ -95,10 +95,7 @@ class RequestParser:
         self.body_bytes = 0
 
     def _next_head(self) -> Head | None:
-        data, at = self._data, self._at
-        partial = self._partial
-        if self.phase == IDLE and at < len(data):
-            self.phase = HEAD
+        data, at, partial = self._data, self._at, self._partial
         if not partial:
             while data.startswith(b"\r\n", at):  # RFC 9112, section 2.2: an empty line before a request is ignored
                 at += 2
@@ -106,6 +103,8 @@ class RequestParser:
             if end >= len(END):
                 self._at = end
                 return self._heads.parse(data[at:end])
+        if self.has_data:
+            self.phase = HEAD
         partial += data[at:]
         self._data, self._at = b"", 0
         while partial.startswith(b"\r\n"):

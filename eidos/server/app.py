@@ -76,6 +76,8 @@ class App:
         return response
 
     def _traced(self, answer: Callable[[RequestContext], Response | None], context: RequestContext) -> Response | None:
+        if self._tracer is NOOP_TRACER:
+            return recovered(answer, context, self._metrics, _route_template)
         context.start_span(self._tracer)
         response = recovered(answer, context, self._metrics, _route_template)
         if response is not None:

@@ -7,7 +7,7 @@ sockets, routes, sampling, nor where spans go. The transport makes a context for
 
 from __future__ import annotations
 
-from eidos.telemetry.spans import INVALID_SPAN, NOOP_TRACER, SERVER
+from eidos.telemetry.spans import INVALID_SPAN, SERVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class RequestContext:
 
     def start_span(self, tracer: Tracer) -> None:
         """Begin the span of the request, unless it has begun: a request can be looked at twice, at once and in a thread."""
-        if tracer is not NOOP_TRACER and self.span is INVALID_SPAN:
+        if self.span is INVALID_SPAN:
             self.span = tracer.start_span("request", SERVER, self.request.headers, self.request.id)
 
     def end_span(self, response: Response) -> None:
