@@ -388,7 +388,7 @@ def test_work_for_a_client_that_is_gone_is_abandoned(loop: Loop) -> None:
 
 
 def test_a_connection_is_closed_at_once_only_if_the_client_has_nothing_more_to_send(loop: Loop) -> None:
-    assert (loop.receive(LAST), loop.socket.is_shut) == (CLOSED, False)
+    assert (loop.receive(LAST), loop.socket.is_shut, loop.abandoned) == (CLOSED, False, [])
     for leaving, data in ((False, LAST + GET), (True, GET), (False, b"nonsense\n")):
         loop = Loop()
         loop.is_leaving = leaving
