@@ -22,6 +22,7 @@ from eidos.cli.commands import COMMANDS
 from eidos.cli.snapshot import collector_choices, select_collectors
 from eidos.files.resources import data_digest
 from tests.support.program import PROGRAM, ROOT, Result, eidos, environment
+from tests.support.waiting import AMPLE_S
 
 Bus = Path
 
@@ -238,7 +239,7 @@ def test_fail_fast_writes_nothing(rude_bus: Bus, tmp_path: Path) -> None:
 def test_the_timeout_is_a_promise(mute_bus: Bus) -> None:
     began = time.monotonic()
     result = eidos("snapshot", "--only", "systemd,k8s", "--root", str(mute_bus), "--timeout", "500ms")
-    assert time.monotonic() - began < 5  # and not for ever: half a second, one more, and the start of the program on a busy machine
+    assert time.monotonic() - began < AMPLE_S
     assert result.status == 1
     assert "outcome: failed" in result.out
 
@@ -341,7 +342,19 @@ def test_standard_error_that_is_gone() -> None:
 def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: Path, number: signal.Signals, status: int) -> None:
     location = tmp_path / "out" / "node.yaml"
     location.parent.mkdir()
-    words = ["snapshot", "--only", "systemd,k8s.node", "--root", str(mute_bus), "-o", str(location), "--log-level", "info"]
+    words = [
+        "snapshot",
+        "--only",
+        "systemd,k8s.node",
+        "--root",
+        str(mute_bus),
+        "-o",
+        str(location),
+        "--log-level",
+        "info",
+        "--timeout",
+        "10m",
+    ]
     # The tests themselves may run under nohup, and what is ignored stays so.
     command = ["env", "--default-signal=HUP,INT,TERM", *PROGRAM, *words]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
@@ -350,7 +363,7 @@ def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: 
         process.send_signal(number)
         began = time.monotonic()
         rest = process.stderr.read()
-    assert time.monotonic() - began < 5  # and not the ten seconds of the deadline
+    assert time.monotonic() - began < AMPLE_S
     assert process.returncode == status
     assert re.fullmatch(rf"error: \w+( \w+)? by signal {int(number)}\n", rest)
     assert list(location.parent.iterdir()) == []

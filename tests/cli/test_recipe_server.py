@@ -19,6 +19,7 @@ from eidos.server_client import ServerClient
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
 from tests.support.scripted_server import ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
+from tests.support.waiting import AMPLE_S
 
 RECIPE = to_json(make_recipe({"gpu": "h100", "intent": "training"}).to_tree()).encode()
 
@@ -261,6 +262,6 @@ def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
         began = time.monotonic()
         with pytest.raises(Timeout):
             ServerClient(server.url).recipe({}, deadline=time.monotonic() + 0.3)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < AMPLE_S
     with pytest.raises(InvalidInput):
         ServerClient("http://")

@@ -18,6 +18,7 @@ from eidos.files.host import Host
 from eidos.model.measurement import SECRET, UNREADABLE, Gap, Subtype
 from eidos.model.volatile import VOLATILE_UNIT_PROPERTIES
 from tests.fakes.bus import ANSWERS, GREETINGS, fake_bus
+from tests.support.waiting import AMPLE_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_a_bus_that_goes_wrong_fails_before_the_deadline(tmp_path: Path, fault: 
         parts: list[Part] = []
         with pytest.raises((DBusError, Timeout)) as caught:
             parts.extend(collect(Sources(Host(str(tmp_path)), UNITS, deadline=began + 0.5)))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < AMPLE_S
     assert str(tmp_path / SYSTEM_BUS[1:]) in caught.value.message
     assert parts == ([] if fault in GREETINGS else WANTED[:2])
 

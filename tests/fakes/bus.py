@@ -159,7 +159,7 @@ class _Peer:
 
     def wait_for_ever(self) -> None:
         while True:
-            time.sleep(60)
+            time.sleep(600)
 
     def line(self) -> bytes:
         line = b""

@@ -22,7 +22,7 @@ from tests.bench.measure import peak
 from tests.fakes import sshd
 from tests.fakes.apiserver import ApiServer
 from tests.support.program import Result, eidos, environment
-from tests.support.waiting import until
+from tests.support.waiting import AMPLE_S, until
 
 HOSTS = Path(__file__).parent.parent / "hosts"
 
@@ -131,7 +131,7 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     (tmp_path / "hosts.txt").write_text("# all of them\n" + "".join(f"{name}  # {number}\n" for number, name in enumerate(names)))
     began = time.monotonic()
     done, summary = run(program, fleet, tmp_path, "--hosts", "hosts.txt", "--timeout", "6s", "--exit-code", "-t", "json")
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < AMPLE_S
     assert done.status == 3, done.err
     whys = {silent["node"]: silent["why"] for silent in summary["unanswered"]}
     assert set(whys) == set(names) - {"gpu-01", "chatty"}

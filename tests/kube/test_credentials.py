@@ -25,6 +25,7 @@ from eidos.kube.cluster import User
 from eidos.kube.cluster_config import load_cluster
 from eidos.kube.credentials import Credentials
 from tests.fakes.apiserver import ApiServer
+from tests.support.waiting import AMPLE_S
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 V1, BETA = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
@@ -127,7 +128,7 @@ def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, serve
     user = plugin(tmp_path, f"trap '' TERM HUP; sleep 300 & echo $! >{tmp_path}/pid; sleep 300")
     began = time.monotonic()
     refused(asks(tmp_path, server, user, patience=0.5), Timeout, "get-token did not end in time", "--timeout")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < AMPLE_S
     pid = int((tmp_path / "pid").read_text())
     until = time.monotonic() + 10
     while alive(pid) and time.monotonic() < until:
@@ -140,7 +141,7 @@ def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: Ap
     credentials = asks(tmp_path, server, plugin(tmp_path, f"sleep 300 & echo '{credential(token='abc')}'"))
     began = time.monotonic()
     assert credentials.authorization() == "Bearer abc"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < AMPLE_S
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,7 @@ from eidos.process.run import (
     run_programs,
 )
 from tests.process.test_child import wait_until_gone
-
-#: Seconds that a program of a test may take on a busy machine.
-AMPLE_S = 60.0
+from tests.support.waiting import AMPLE_S
 
 
 def sh(script: str, *arguments: str, stdin: bytes = b"", label: str = "") -> Command:

@@ -34,8 +34,11 @@ WITH_CURL = {line[2:] for block in BLOCKS if "\n$ curl " in block for line in bl
 CLUSTER_WORDS = re.compile(r"kubectl |cm://| --kubernetes\b")
 IN_CLUSTER = {line for line in COMMANDS if CLUSTER_WORDS.search(line)}
 
-#: Commands whose words would run this test again are run on one small file instead.
-SHORTENED = {"python3 -m tests": "python3 -m tests --collect-only -q tests/ground/test_duration.py"}
+#: Commands that would run this test again, or take long, do so for less instead.
+SHORTENED = {
+    "python3 -m tests": "python3 -m tests --collect-only -q tests/ground/test_duration.py",
+    "python3 -m tests.bench --runs 3": "python3 -m tests.bench recipe --runs 1",
+}
 
 SSHD = "/usr/sbin/sshd"
 

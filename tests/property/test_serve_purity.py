@@ -23,7 +23,7 @@ from eidos.server.app import App
 from tests.support.effort import examples
 from tests.support.in_process_server import application, request
 from tests.support.server_process import Built
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import AMPLE_S
 
 WORDS = {
     "os": ("ubuntu", "rhel", "cos", "debian", "Ubuntu"),
@@ -202,7 +202,7 @@ def first(pyz: Path, requests: list[bytes]) -> list[Came]:
     def ask_alone(call: bytes) -> Came:
         with (
             Built(pyz, "--workers=1", "--rate=0", fresh=True) as service,
-            socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as sock,
+            socket.create_connection(("127.0.0.1", service.port), timeout=AMPLE_S) as sock,
         ):
             sock.sendall(call)
             with sock.makefile("rb") as stream:
@@ -237,7 +237,7 @@ def test_answers_are_those_of_processes_that_got_no_other_request(
 ) -> None:
     connections, turns = plan
     rest = [b"".join(requests[at] for at in each) for each in connections]
-    socks = [socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) for _ in connections]
+    socks = [socket.create_connection(("127.0.0.1", service.port), timeout=AMPLE_S) for _ in connections]
     try:
         for which, share in turns:
             size = round(len(rest[which]) * share)

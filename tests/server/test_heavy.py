@@ -6,7 +6,7 @@ import select
 import socket
 
 from tests.support.transport_process import Answer, Service, everything, read_answer
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 LARGE = 4 << 20
 
@@ -35,7 +35,7 @@ def test_incomplete_bodies_take_bounded_memory() -> None:
     with Service(workers=1, read_timeout=60.0) as service:
         slow = [begin(service, "/echo", b"x" * (LARGE - 1), LARGE) for _ in range(BODIES_LIMIT // LARGE + 1)]
         # One of them is too many, whichever it is: they are read in turns.
-        refused = select.select(slow, [], [], PATIENCE)[0][0]
+        refused = select.select(slow, [], [], AMPLE_S)[0][0]
         answer = Answer(everything(refused))
         assert answer.status == 503
         assert b'"code": "SERVICE_UNAVAILABLE"' in answer.body

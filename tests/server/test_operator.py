@@ -28,7 +28,7 @@ from eidos.server.request_metrics import ServerMetrics
 from tests.support.in_process_server import FREE, Client, application, parse_error, request
 from tests.support.program import PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 SERVE = [*PROGRAM, "serve", "--port=0"]
 
@@ -55,11 +55,11 @@ def served(command: list[str], stderr: int) -> Iterator[tuple[subprocess.Popen[b
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(PATIENCE)
+        process.wait(AMPLE_S)
 
 
 def ask(port: int, target: str) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", port), AMPLE_S) as sock:
         sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         return everything(sock)
 
@@ -107,7 +107,7 @@ def test_a_closed_standard_error_is_not_replaced_by_a_socket(closed: str) -> Non
                 assert os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/null"
         assert ask(port, "/v1/recipe").startswith(b"HTTP/1.1 200 ")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(AMPLE_S) == 0
 
 
 def test_a_log_that_is_not_read_delays_nothing() -> None:
@@ -127,7 +127,7 @@ def test_a_log_that_is_not_read_delays_nothing() -> None:
             until(lambda: children(process.pid) not in ([], [worker]))
             assert ask(port, "/v1/recipe?gpu=h100").startswith(b"HTTP/1.1 200 ")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(AMPLE_S) == 0
     finally:
         os.close(reading)
         os.close(writing)
@@ -137,7 +137,7 @@ def test_workers_that_end_after_a_signal_log_no_error() -> None:
     for _ in range(3):
         with served([*SERVE, "--workers=24", "--log-format=json"], subprocess.PIPE) as (process, _):
             process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(AMPLE_S) == 0
             assert process.stderr is not None
             with process.stderr as log:
                 lines = [json.loads(line) for line in log.read().splitlines()]
@@ -203,12 +203,12 @@ def test_the_file_may_be_replaced_while_it_is_served(pyz: Path, tmp_path: Path) 
         program.write_bytes(b"another version\n")
         recipe = ask(port, "/v1/recipe?gpu=gb200&service=eks&intent=training").partition(b"\r\n\r\n")[2]
         for target, body in (("/v1/bundle", recipe), ("/v1/bundle?archive=zip", recipe), ("/v1/recipe", b"a: [")):
-            with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+            with socket.create_connection(("127.0.0.1", port), AMPLE_S) as sock:
                 head = f"POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
                 sock.sendall(head.encode() + body)
                 assert everything(sock)[9:12] == (b"400" if body == b"a: [" else b"200"), target
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(AMPLE_S) == 0
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.program import ROOT
 from tests.support.server_process import Built, exchange, free_port
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Proxy:
     def stop(self) -> None:
         """End it and its worker."""
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(AMPLE_S)
 
     def _listens(self) -> bool:
         connection = self.connection()
@@ -168,7 +168,7 @@ class Proxy:
 
     def connection(self, source: str = "127.0.0.1") -> http.client.HTTPSConnection:
         """A connection of a client with this address."""
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, source_address=(source, 0), context=self.trusted)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=AMPLE_S, source_address=(source, 0), context=self.trusted)
 
 
 class Clients:
@@ -189,7 +189,7 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(AMPLE_S)
             assert not thread.is_alive()
 
     def _ask(self, number: int) -> None:

@@ -12,7 +12,7 @@ from eidos.http_wire.messages import Response
 from eidos.server.request_context import RequestContext
 from eidos.server.transport.request_workers import RequestJob, RequestWorkers
 from tests.support.in_process_server import request
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 THREADS, QUEUE_LIMIT, THREAD_LIMIT = 2, 3, 24
 
@@ -30,7 +30,7 @@ class Work:
         self.started.append(target)
         if target == "/raise":
             raise RuntimeError("a fault")
-        assert target == "/quick" or self.released.wait(PATIENCE)
+        assert target == "/quick" or self.released.wait(AMPLE_S)
         return Response(200, (), target.encode())
 
     def wake(self) -> None:

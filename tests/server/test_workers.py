@@ -16,7 +16,7 @@ import pytest
 from tests.support.program import environment
 from tests.support.server_process import HAND_OVER, Built
 from tests.support.transport_process import Answer, Service, answers, children, everything, lives, read_answer
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -40,7 +40,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(AMPLE_S)
             assert not thread.is_alive()
 
     def _ask(self) -> None:
@@ -288,7 +288,7 @@ def test_a_socket_handed_over_is_taken_and_outlives_the_service() -> None:
             assert service.port == port
             assert service.get("/small").status == 200
             assert service.stop() == 0
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as early:  # while nobody serves
+        with socket.create_connection(("127.0.0.1", port), timeout=AMPLE_S) as early:  # while nobody serves
             early.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             with Service(sock, workers=1, idle_grace=0.1):
                 assert Answer(everything(early)).status == 200
@@ -322,7 +322,7 @@ def test_the_built_program_takes_a_socket_as_systemd_hands_it_over(pyz: Path) ->
     with listening() as sock:
         port = sock.getsockname()[1]
         for _ in range(2):
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as early:
+            with socket.create_connection(("127.0.0.1", port), timeout=AMPLE_S) as early:
                 early.sendall(b"GET /v1/recipe?service=eks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 with Built(pyz, "--workers=1", inherits=sock) as service:
                     assert service.port == port, "not the one that --port says"
@@ -345,7 +345,7 @@ def test_a_descriptor_that_cannot_be_used_is_named(pyz: Path, tmp_path: Path) ->
                 text=True,
                 env=environment(),
                 pass_fds=[descriptor.fileno()],
-                timeout=PATIENCE,
+                timeout=AMPLE_S,
                 check=False,
             )
             assert done.returncode == 2
@@ -368,12 +368,12 @@ def test_the_verb_says_where_it_listens_and_stops_with_0() -> None:
         line = process.stderr.readline()
         match = re.search(r'"msg": "listening on http://127\.0\.0\.1:(\d+)"', line)
         assert match, line
-        with socket.create_connection(("127.0.0.1", int(match[1])), timeout=PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", int(match[1])), timeout=AMPLE_S) as sock:
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert answers(everything(sock))[0].status == 200
         assert children(process.pid)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(AMPLE_S) == 0
 
 
 def test_an_address_in_use_is_named() -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 
 from tests.support.program import environment
 from tests.support.transport_process import children
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import AMPLE_S, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Built:
         """Ask it to stop; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(AMPLE_S)
         finally:
             self._kill()
 
@@ -95,7 +95,7 @@ class Built:
 
     def ask(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] = {}) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers by their names in small letters, body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=AMPLE_S)
         try:
             return exchange(connection, method, target, body, headers)
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.program import ROOT, environment
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import AMPLE_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Service:
     def stderr(self) -> str:
         """Standard error of a service that has ended."""
         if not hasattr(self, "_said"):
-            self._stderr = self.process.communicate(timeout=PATIENCE)[1]
+            self._stderr = self.process.communicate(timeout=AMPLE_S)[1]
         return self._stderr
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -71,7 +71,7 @@ class Service:
     def wait(self) -> int:
         """The exit status."""
         try:
-            self._stderr = self.process.communicate(timeout=PATIENCE)[1]
+            self._stderr = self.process.communicate(timeout=AMPLE_S)[1]
         finally:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -82,13 +82,13 @@ class Service:
         """Processes of the service but the supervisor."""
         return children(self.process.pid)
 
-    def connect(self, timeout: float = PATIENCE) -> socket.socket:
+    def connect(self, timeout: float = AMPLE_S) -> socket.socket:
         """A connection; what is not closed by then, is closed with the service."""
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         self._opened.append(sock)
         return sock
 
-    def ask(self, request: bytes, timeout: float = PATIENCE) -> bytes:
+    def ask(self, request: bytes, timeout: float = AMPLE_S) -> bytes:
         """Everything that comes until the service closes."""
         with self.connect(timeout) as sock:
             sock.sendall(request)

@@ -28,6 +28,7 @@ from eidos.telemetry.trace_context import (
 from eidos.workflow import make_recipe
 from tests.support.program import eidos
 from tests.support.scripted_server import ScriptedServer, responds
+from tests.support.waiting import AMPLE_S
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -310,10 +311,10 @@ def test_a_collector_that_never_responds_blocks_nothing() -> None:
         began = time.monotonic()
         for _ in range(MAX_QUEUE_SIZE * 3):
             tracer.start_span("x").end()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < AMPLE_S
         began = time.monotonic()
         tracer.shutdown(0.3)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < AMPLE_S
         assert 3 * MAX_QUEUE_SIZE - MAX_BATCH_SIZE <= sum(lost) <= 3 * MAX_QUEUE_SIZE, (
             "what does not fit is lost, and so is what nobody took, but for what is on its way"
         )
@@ -413,6 +414,6 @@ def test_a_command_ends_in_time_and_as_it_would_whatever_the_collector_does() ->
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{never_responds.getsockname()[1]}", "OTEL_TRACES_SAMPLER": "always_on"}
         began = time.monotonic()
         done = eidos("recipe", env=env)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < AMPLE_S
     assert (done.status, done.out) == (0, eidos("recipe").out)
     assert "traces could not be sent" in done.err

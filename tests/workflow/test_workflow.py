@@ -19,6 +19,7 @@ from eidos.files.node_name import find_node_name
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
 from eidos.workflow import SnapshotOptions, take_snapshot
+from tests.support.waiting import AMPLE_S
 
 if TYPE_CHECKING:
     from eidos.collectors import CollectFunction
@@ -121,7 +122,7 @@ def test_every_kind_of_end_is_in_the_document() -> None:
 def test_all_stuck_is_still_a_document_on_time() -> None:
     began = time.monotonic()
     shot = take(dict.fromkeys(ALL, stuck), timeout_s=1.0)
-    assert time.monotonic() - began < 5  # the promise is two seconds, on a machine that is not busy with other things
+    assert time.monotonic() - began < AMPLE_S
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
     waited = [outcome for outcome in shot.collectors if "turn" in (outcome.reason or "")]
     assert len(waited) == len(ALL) - 5  # five at a time, so the others never began
@@ -149,7 +150,7 @@ def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypat
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     table: dict[str, CollectFunction] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
-    shot = take(table, timeout_s=1.0)
+    shot = take(table, timeout_s=4.0)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
 
 
@@ -172,9 +173,9 @@ def test_five_run_at_a_time(tmp_path: Path) -> None:
 def test_fail_fast_raises_the_first_failure_and_stops_the_rest() -> None:
     began = time.monotonic()
     with pytest.raises(EidosError, match=r"systemd: nothing there") as caught:
-        take({"systemd": failed, "gpu": stuck, "os.grub": fine}, fail_fast=True, timeout_s=30.0)
+        take({"systemd": failed, "gpu": stuck, "os.grub": fine}, fail_fast=True, timeout_s=600.0)
     assert caught.value.hint == "look elsewhere"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < AMPLE_S
 
 
 def test_fail_fast_does_not_mind_what_is_skipped_or_partial() -> None:
