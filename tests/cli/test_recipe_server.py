@@ -145,13 +145,14 @@ def built_in() -> dict[str, Any]:
 def test_a_failing_server_is_an_error_and_with_fallback_marked(
     built_in: dict[str, Any], play: Any, words: str, tries: int, status: int
 ) -> None:
+    timeout = "--timeout=1200ms" if status == 124 else "--timeout=60s"
     with ScriptedServer([play]) as server:
-        done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms")
+        done = eidos("recipe", "--gpu", "h100", "--server", server.url, timeout)
         assert (done.status, done.out) == (status, "")
         assert words in done.err
         assert len(server.requests) == tries
         assert done.err.count("error: ") == 1
-        done = eidos("recipe", "--gpu", "h100", "--server", server.url, "--timeout", "1200ms", "--fallback")
+        done = eidos("recipe", "--gpu", "h100", "--server", server.url, timeout, "--fallback")
     assert done.status == 0
     assert "the recipe is made of the built-in data" in done.err
     tree = yaml.safe_load(done.out)
