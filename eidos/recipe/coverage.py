@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def covered(store: Store) -> dict[str, Any]:
-    """The catalog's words by field, each with the number of layers made for it, and every layer with its key and sources.
+    """The catalog's words by field, each with the number of layers made for it, every layer with its key and sources, and their URLs.
 
     A word without a layer of its own (``layers: 0``) is valid, and gets what holds for every node.
     """
@@ -40,4 +40,5 @@ def covered(store: Store) -> dict[str, Any]:
         }
         for layer in (store.base, *store.overlays)
     ]
-    return {"digest": store.digest, "catalog": fields, "layers": layers}
+    urls = {source.citation(): source.url for layer in (store.base, *store.overlays) for source in layer.sources if source.url}
+    return {"digest": store.digest, "catalog": fields, "layers": layers, "urls": dict(sorted(urls.items()))}

@@ -14,10 +14,10 @@ from eidos.server.error_responses import PROBLEM, fault_response
 from eidos.server.handler_call import HandlerCall, Services
 from eidos.server.middleware import common_headers, recovered, represent
 from eidos.server.negotiation import choose, media_ranges
-from eidos.server.parameters import parse_parameters
+from eidos.server.parameters import Parameters, parse_parameters
 from eidos.server.rate_limiter import RateLimitHeaders, rejection
 from eidos.server.representation import RepresentationCache, TargetCache
-from eidos.server.routes import DEPRECATED, ROUTES, VERSIONED, YAML, find_route
+from eidos.server.routes import DEPRECATED, HTML, ROUTES, VERSIONED, YAML, find_route
 from eidos.server.static_content import static_representations
 from eidos.telemetry.spans import NOOP_TRACER
 
@@ -131,7 +131,8 @@ class App:
     def _call_handler(self, context: RequestContext, route: Route, operation: Operation, headers: Headers) -> Response:
         request = context.request
         media_type = _negotiate(request, operation, route)
-        parameters = parse_parameters(request.query, operation.parameters)
+        # The page reads its address itself, and a link to it may have parameters of others.
+        parameters = Parameters() if media_type == HTML else parse_parameters(request.query, operation.parameters)
         result = operation.handler(HandlerCall(context, parameters, media_type, self.services))
         if result.cache_key is not None:
             self.services.cache.put(result.cache_key, result.representation)

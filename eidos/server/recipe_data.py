@@ -68,6 +68,8 @@ class RecipeData(Record):
         tree["layers"] = [
             layer for layer in tree["layers"] if all(field not in layer["key"] or layer["key"][field] in names for field, names in limits)
         ]
+        cited = {source for layer in tree["layers"] for source in layer["sources"]}
+        tree["urls"] = {citation: url for citation, url in tree["urls"].items() if citation in cited}
         return tree
 
 

@@ -72,6 +72,7 @@ class Route(Record):
 
 
 _CONTEXT = Parameter("context", "with each value the sentence that says why", kind=SWITCH, example="true")
+_EXPLAIN = Parameter("explain", "with each line the layers that set it and their sources", kind=SWITCH, example="true")
 _INTENT = Parameter("intent", "what for", example="training")
 
 QUERY = (
@@ -83,6 +84,7 @@ QUERY = (
     Parameter("gpu", "GPU of the nodes", example="h100"),
     _INTENT,
     _CONTEXT,
+    _EXPLAIN,
 )
 
 BUNDLERS = Parameter(
@@ -115,7 +117,7 @@ OPERATIONS = (
     Operation(
         *("POST", "/v1/recipe", recipe.post_recipe, "postRecipe"),
         "The recipe for a query document, or for the node that a snapshot describes",
-        parameters=(_INTENT, _CONTEXT),
+        parameters=(_INTENT, _CONTEXT, _EXPLAIN),
         is_strict=True,
         documents=("Query", "Snapshot"),
         schema="Recipe",

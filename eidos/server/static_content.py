@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _FOLDER = "templates/server/"
 
+#: The parts of the page's script, in the order in which they need one another.
+_SCRIPTS = ("page_address", "page_elements", "page_components", "page_tables", "page_comparison", "page")
+
 
 def static_representations(recipe_data: RecipeData, max_body: int) -> dict[tuple[str, str], Representation]:
     """All of them, by name and media type; ``max_body`` is in bytes."""
@@ -46,7 +49,8 @@ def static_representations(recipe_data: RecipeData, max_body: int) -> dict[tuple
 
 
 def _page() -> Representation:
-    page, style, script = (resources.read_text(f"{_FOLDER}page.{extension}") for extension in ("html", "css", "js"))
+    page, style = (resources.read_text(f"{_FOLDER}page.{extension}") for extension in ("html", "css"))
+    script = '"use strict";\n{\n' + "".join(resources.read_text(f"{_FOLDER}{name}.js") for name in _SCRIPTS) + "}\n"
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

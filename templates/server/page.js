@@ -1,308 +1,319 @@
-"use strict";
-(() => {
-  const FIELDS = ["os", "osv", "kernel", "service", "k8s", "gpu", "intent"];
-  const NAMED = { gpu: "GPU", service: "Kubernetes service", os: "Operating system", intent: "Intent" };
-  const TYPES = { K8s: "Kubernetes", SystemD: "systemd", OS: "Operating system", GPU: "GPU" };
-  const SHORT = {
-    eks: "EKS", gke: "GKE", aks: "AKS", oke: "OKE", "self-managed": "Self-managed", cos: "COS", rhel: "RHEL", rocky: "Rocky", amazonlinux: "Amazon Linux",
-    training: "Training", inference: "Inference",
+/* What happens on the page: a choice becomes an address, a recipe, and a bundle.
+   ``view`` is what the address names; ``shown`` is the last recipe that arrived, and stays when the next one does not. */
+const form = $("form"), main = $("recipe"), body = $("body"), status = $("status"), fault = $("fault");
+let view = { choice: {}, without: [], compare: null }, shown = null, componentList = null;
+let loading = null, timer = 0, command = "eidos", filter = "", showsAll = false, lastText = "";
+
+const sameAddress = (one, other) => formatAddress(one) === formatAddress(other);
+
+/* ---- requests ---- */
+
+async function problem(response) {
+  let content = {};
+  try { content = await response.json(); } catch { /* a proxy's page, most likely */ }
+  const wait = response.headers.get("Retry-After");
+  const hint = (content.details && content.details.hint) || (wait ? `try again in ${wait} s` : "");
+  const isNamed = content.details && content.details.parameter;  /* the message begins with the name of a parameter */
+  return { text: isNamed ? content.message : sentence(content.message || `the server answered ${response.status}`), hint };
+}
+
+async function request(target, options) {
+  let response;
+  try { response = await fetch(target, options); } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw { text: `Cannot reach ${location.host}`, hint: "check that the server is running, then try again" };
+  }
+  if (!response.ok) throw await problem(response);
+  return response;
+}
+
+const getRecipe = async (choice, signal) => (await request(`/v1/recipe?${search(choice, { context: "true", explain: "true" })}`, { headers: { Accept: "application/json" }, signal })).json();
+
+function complain(error, retry) {
+  if (!error.text) {
+    console.error(error);
+    error = { text: "The answer of the server could not be read", hint: error.message };
+  }
+  const again = retry ? make("button", { type: "button", class: "plain", id: "retry", onclick: retry }, "Try again") : null;
+  const stays = shown ? make("span", {}, `The recipe below is the last one, for ${nameOf(shown.choice)}.`) : null;
+  fault.replaceChildren(make("div", { class: "notice bad" }, make("strong", {}, error.text), error.hint ? make("span", {}, sentence(error.hint)) : null, stays, again));
+}
+
+async function load() {
+  if (loading) loading.abort();
+  const mine = loading = new AbortController(), { choice, compare } = view;
+  main.setAttribute("aria-busy", "true");
+  try {
+    const [recipe, reference] = await Promise.all([getRecipe(choice, mine.signal), compare ? getRecipe(compare, mine.signal) : null]);
+    if (mine !== loading) return;
+    shown = { choice, recipe, compare, reference };
+    fault.replaceChildren();
+    show();
+  } catch (error) {
+    if (mine !== loading || error.name === "AbortError") return;
+    status.textContent = "";
+    complain(error, load);
+  } finally {
+    if (mine === loading) main.setAttribute("aria-busy", "false");
+  }
+}
+
+/* ---- address and form ---- */
+
+function go(next, replaces) {
+  const isSame = shown && !fault.firstChild && search(next.choice) === search(shown.choice) && JSON.stringify(next.compare) === JSON.stringify(shown.compare);
+  view = next;
+  if (replaces) history.replaceState(null, "", formatAddress(view));
+  else history.pushState(null, "", formatAddress(view));
+  if (!isSame) load();
+  else {
+    if (loading) loading.abort();
+    loading = null;
+    main.setAttribute("aria-busy", "false");
+    showSwitches();
+  }
+}
+
+function onAddress() {
+  const next = parseAddress();
+  lastText = "";
+  if (sameAddress(next, view)) { history.replaceState(null, "", formatAddress(view)); return; }
+  fillForm(next.choice);
+  go(next, true);
+}
+
+function readForm() {
+  const choice = {}, data = new FormData(form);
+  for (const field of FIELDS) {
+    const value = (data.get(field) || "").trim();
+    if (value) choice[field] = value;
+  }
+  return choice;
+}
+
+function fillForm(choice) {
+  for (const field of FIELDS) {
+    const value = choice[field] || "";
+    if (NAMED[field]) for (const input of form.querySelectorAll(`[name=${field}]`)) input.checked = input.value === value;
+    else $(field).value = value;
+    if (value && !NAMED[field]) $("versions").open = true;
+  }
+  suggestVersions();
+}
+
+function suggestVersions() {
+  const entry = (catalog.os || []).find((each) => each.name === readForm().os);
+  $("osv-known").replaceChildren(...((entry && entry.versions) || []).map((value) => make("option", { value })));
+}
+
+function chips(field) {
+  const box = make("div", { class: "chips" });
+  const add = (value, text, title, isGeneral) => {
+    const label = make("span", { class: "face", title }, text);
+    if (isGeneral) label.append(make("span", { class: "dot", "aria-hidden": "true" }), make("span", { class: "hear" }, ", general settings only"));
+    box.append(make("label", { class: value === "" ? "chip any" : "chip" }, make("input", { type: "radio", name: field, value, checked: value === "" }), label));
   };
-  const $ = (id) => document.getElementById(id);
-  const form = $("form"), main = $("recipe"), body = $("body"), status = $("status"), fault = $("fault");
-  let catalog = {}, asking = null, serial = 0, timer = 0, command = "eidos", filter = "";
+  add("", "Any", "Not specified");
+  for (const entry of catalog[field] || []) add(entry.name, face(field, entry), entry.title, entry.layers === 0);
+  return make("fieldset", {}, make("legend", {}, NAMED[field]), box);
+}
 
-  /* Everything that comes from outside is text: nothing is ever parsed as HTML. */
-  function make(tag, attributes, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value === true) node.setAttribute(name, "");
-      else if (value !== false && value != null) node.setAttribute(name, value);
-    }
-    node.append(...children.filter((child) => child != null));
-    return node;
+/* ---- the recipe ---- */
+
+function show() {
+  const { choice, recipe, compare, reference } = shown, name = nameOf(choice), bibliography = new Bibliography();
+  const constraints = constraintGroups(recipe), readings = readingGroups(recipe), components = recipe.components || [], meta = recipe.metadata;
+  $("title").textContent = reference ? `${nameOf(compare)} and ${name}` : name;
+  document.title = `${$("title").textContent} · eidos`;
+  $("data").textContent = ` · recipe data ${(meta["recipe-timestamp"] || "").slice(0, 10)} ${(meta["recipe-data"] || "").slice(0, 12)}`;
+  $("take").hidden = $("compare").hidden = Boolean(reference);
+  $("comparing").hidden = !reference;
+  const blocks = [];
+  componentList = null;
+  if (reference) {
+    blocks.push(showComparison(nameOf(compare), name, [reference, recipe], bibliography), bibliography.card());
   }
-  const count = (number, one, many) => `${number} ${number === 1 ? one : many || one + "s"}`;
-  const written = (value) => (value === "" ? '""' : String(value));
-
-  function face(field, entry) {
-    if (SHORT[entry.name]) return SHORT[entry.name];
-    if (field === "gpu") return entry.name === "rtx-pro-6000" ? "RTX PRO 6000" : entry.name.toUpperCase();
-    return entry.title;
-  }
-
-  function chips(field) {
-    const set = make("fieldset", {}, make("legend", {}, NAMED[field]));
-    const box = make("div", { class: "chips" });
-    const add = (value, text, title, general) => {
-      const input = make("input", { type: "radio", name: field, value, checked: value === "" });
-      const label = make("span", { class: "face", title }, text);
-      if (general) label.append(make("span", { class: "dot", "aria-hidden": "true" }), make("span", { class: "hear" }, ", without advice of its own"));
-      box.append(make("label", { class: value === "" ? "chip any" : "chip" }, input, label));
-    };
-    add("", "Any", "Nothing is said about it");
-    for (const entry of catalog[field] || []) add(entry.name, face(field, entry), entry.title, entry.layers === 0);
-    set.append(box);
-    return set;
-  }
-
-  function chosen() {
-    const said = {};
-    const data = new FormData(form);
-    for (const field of FIELDS) {
-      const value = (data.get(field) || "").trim();
-      if (value) said[field] = value;
-    }
-    return said;
-  }
-
-  const search = (said, more) => new URLSearchParams({ ...said, ...more }).toString();
-  const quoted = (text) => (/^[\w.,:/@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-
-  function commands(said) {
-    const flags = Object.entries(said).map(([field, value]) => ` --${field} ${quoted(value)}`).join("");
-    const query = search(said);
-    const address = quoted(`${location.origin}/v1/recipe${query ? "?" + query : ""}`);
-    return {
-      eidos: `eidos recipe${flags} -o recipe.yaml\neidos bundle -f recipe.yaml -o bundle`,
-      curl: `curl -fsS ${address} -o recipe.json\ncurl -fsS ${quoted(location.origin + "/v1/bundle")} --data-binary @recipe.json -o bundle.tar.gz`,
-    };
-  }
-
-  function showCommand() {
-    const said = chosen();
-    $("command").textContent = commands(said)[command];
-    $("cli-tab").setAttribute("aria-pressed", String(command === "eidos"));
-    $("curl-tab").setAttribute("aria-pressed", String(command === "curl"));
-    $("yaml").href = `/v1/recipe${Object.keys(said).length ? "?" + search(said) : ""}`;
-  }
-
-  async function problem(response) {
-    let said = {};
-    try { said = await response.json(); } catch { /* a proxy's page, most likely */ }
-    const wait = response.headers.get("Retry-After");
-    const advice = (said.details && said.details.hint) || "";
-    const hint = advice.charAt(0).toUpperCase() + advice.slice(1) || (wait ? `Try again in ${wait} s.` : "");
-    return { text: said.message || `The server answered ${response.status}.`, hint };
-  }
-
-  function complain(found) {
-    fault.replaceChildren(make("div", { class: "notice bad" }, make("strong", {}, found.text), found.hint ? make("span", {}, found.hint) : null));
-  }
-
-  async function ask() {
-    const mine = ++serial;
-    if (asking) asking.abort();
-    asking = new AbortController();
-    const said = chosen();
-    main.setAttribute("aria-busy", "true");
-    showCommand();
-    const hash = search(said);
-    history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
-    try {
-      const response = await fetch(`/v1/recipe?${search(said, { context: "true" })}`, { headers: { Accept: "application/json" }, signal: asking.signal });
-      if (!response.ok) throw await problem(response);
-      const recipe = await response.json();
-      if (mine !== serial) return;
-      fault.replaceChildren();
-      show(recipe);
-      $("take").hidden = false;
-    } catch (error) {
-      if (mine !== serial || error.name === "AbortError") return;
-      status.textContent = "";
-      $("take").hidden = true;
-      body.replaceChildren();
-      $("title").textContent = "Recipe";
-      complain(error.text ? error : { text: "The server does not answer.", hint: "Is it still running? The choice is kept; try again." });
-    } finally {
-      if (mine === serial) main.setAttribute("aria-busy", "false");
-    }
-  }
-
-  function names(said) {
-    const parts = ["gpu", "service", "os", "intent"].filter((field) => said[field]).map((field) => {
-      const entry = (catalog[field] || []).find((each) => each.name === said[field]);
-      return entry ? face(field, entry) : said[field];
-    });
-    return parts.length ? parts.join(" · ") : "Any GPU node";
-  }
-
-  function show(recipe) {
-    const constraints = recipe.constraints || [], components = recipe.components || [];
-    const readings = recipe.measurements.reduce((sum, each) => sum + each.subtypes.reduce((all, part) => all + Object.keys(part.data).length, 0), 0);
-    $("title").textContent = names(recipe.request);
-    document.title = `${names(recipe.request)} · eidos`;
-    status.textContent = `${count(readings, "reading")}, ${count(constraints.length, "constraint")}, ${count(components.length, "component")}`;
-    const meta = recipe.metadata;
-    $("data").textContent = ` · recipe data ${(meta["recipe-timestamp"] || "").slice(0, 10)} ${(meta["recipe-data"] || "").slice(0, 12)}`;
-    const blocks = [];
+  else {
+    const citations = citationsOf(recipe);
+    status.textContent = [count(countLines(readings), "reading"), count(countLines(constraints), "constraint"), count(components.length, "component")].join(", ");
     if (meta["recipe-uncovered"]) {
-      blocks.push(make("div", { class: "notice warn" }, make("strong", {}, `Nothing here is specific to the ${meta["recipe-uncovered"].replace(", ", " or the ").replace("gpu", "GPU")}.`),
-        make("span", {}, "It is known, and gets what holds for everything.")));
+      const fields = meta["recipe-uncovered"].replace(", ", " or this ").replace("gpu", "GPU");
+      blocks.push(make("div", { class: "notice warn" }, make("strong", {}, `Nothing here is specific to this ${fields}.`), make("span", {}, "The values are those for every GPU node.")));
     }
-    if (components.length) blocks.push(card("Components", "in the order of installation", listOf(components.map(component))));
-    if (constraints.length) blocks.push(card("Constraints", "what a node must satisfy", listOf(constraints.map((each) => row(each.name, each.value, each.why)))));
-    blocks.push(readingsCard(recipe, readings));
-    blocks.push(card("Layers", "what was merged, later ones stand", make("ul", { class: "tags" }, ...recipe.matchedRules.map((rule) => make("li", {}, layer(rule))))));
-    body.replaceChildren(...blocks);
-  }
-
-  const layer = (rule) => rule.replace(/^overlays\//, "").replace(/\.yaml(?:\[\d+\])?: /, ": ").replace(/^base: any$/, "base: every node");
-  /* Long paths break behind their slashes. */
-  const broken = (key) => key.split(/(?<=[/.])/).flatMap((part) => [part, make("wbr")]);
-  const listOf = (items) => make("ul", { class: "rows" }, ...items);
-
-  function card(title, aside, ...children) {
-    return make("section", { class: "card", "aria-label": title }, make("header", {}, make("h3", {}, title), make("span", { class: "quiet" }, aside)), ...children);
-  }
-
-  function row(key, value, why) {
-    const pair = make("div", { class: "pair" }, make("span", { class: "key" }, ...broken(key)), make("span", { class: "value" }, written(value)));
-    return make("li", {}, pair, make("span", { class: "why" }, why || ""));
-  }
-
-  function component(each) {
-    const left = make("div", { class: "pair" }, make("span", { class: "name" }, each.id), make("span", { class: "value" }, each.version || "no version of its own"));
-    const source = [each.namespace && `namespace ${each.namespace}`, each.depends && `needs ${each.depends.join(", ")}`].filter(Boolean).join(" · ");
-    const right = make("div", { class: "pair" }, each.why ? make("span", { class: "why" }, each.why) : null, source ? make("span", { class: "small" }, source) : null);
-    return make("li", {}, left, right);
-  }
-
-  function readingsCard(recipe, total) {
-    const input = make("input", { class: "filter", type: "search", id: "filter", placeholder: "Filter readings", "aria-label": "Filter readings", autocomplete: "off", spellcheck: "false" });
-    input.value = filter;
-    const place = make("div", {});
-    const fill = () => {
-      const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-      const parts = [];
-      let left = 0;
-      for (const measurement of recipe.measurements) {
-        for (const subtype of measurement.subtypes) {
-          const why = subtype.context || {};
-          const rows = Object.entries(subtype.data).filter(([key, value]) => {
-            const text = `${measurement.type} ${subtype.subtype} ${key} ${value} ${why[key] || ""}`.toLowerCase();
-            return words.every((word) => text.includes(word));
-          });
-          if (!rows.length) continue;
-          left += rows.length;
-          parts.push(make("h4", { class: "sub" }, `${TYPES[measurement.type] || measurement.type} · ${subtype.subtype}`, make("span", {}, String(rows.length))));
-          parts.push(listOf(rows.map(([key, value]) => row(key, value, why[key]))));
-        }
-      }
-      if (!parts.length) parts.push(make("p", { class: "none quiet" }, "No reading has these words."));
-      place.replaceChildren(...parts);
-      return left;
-    };
-    input.addEventListener("input", () => {
-      filter = input.value;
-      const left = fill();
-      status.textContent = filter ? `${left} of ${count(total, "reading")} shown` : count(total, "reading");
-    });
-    fill();
-    return make("section", { class: "card", "aria-label": "Readings" }, make("header", {}, make("h3", {}, "Readings"), input), place);
-  }
-
-  async function download(archive, button) {
-    const said = chosen(), query = search(said);
-    button.disabled = true;
-    status.textContent = "Making the bundle …";
-    try {
-      const recipe = await fetch(`/v1/recipe${query ? "?" + query : ""}`, { headers: { Accept: "application/json" } });
-      if (!recipe.ok) throw await problem(recipe);
-      const made = await fetch(`/v1/bundle?archive=${archive}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: await recipe.text() });
-      if (!made.ok) throw await problem(made);
-      const address = URL.createObjectURL(await made.blob());
-      const link = make("a", { href: address, download: `${["eidos", ...Object.values(said)].join("-").replace(/[^\w.-]+/g, "_")}.${archive}` });
-      document.body.append(link);
-      link.click();
-      link.remove();
-      setTimeout(() => URL.revokeObjectURL(address), 60000);
-      fault.replaceChildren();
-      status.textContent = `The bundle is downloaded: ${link.download}`;
-    } catch (error) {
-      status.textContent = "";
-      complain(error.text ? error : { text: "The bundle could not be made.", hint: "Is the server still running?" });
-    } finally {
-      button.disabled = false;
-      button.focus();
+    if (components.length) {
+      componentList = new ComponentList(recipe, bibliography, onSwitch);
+      blocks.push(card("Components", "in the order of installation; arrows lead to what needs them", componentList.element));
     }
+    if (constraints.length) blocks.push(card("Constraints", "limits that a node must meet", recipeTable("Constraints", ["Setting", "Required"], constraints, false, citations, bibliography)));
+    const makeTable = (groups) => recipeTable("Readings", ["Setting", "Recommended"], groups, true, citations, bibliography);
+    blocks.push(new FilteredCard("Readings", readings, makeTable, {
+      text: filter, noun: "reading",
+      onChange: (text, left, total) => { filter = text; status.textContent = text ? `${left} of ${count(total, "reading")} shown` : count(total, "reading"); },
+    }).element);
+    bibliography.register(readings, citations);
+    blocks.push(bibliography.card());
+    blocks.push(card("Layers", "merged in this order; later ones win", make("ol", { class: "tags" }, ...recipe.matchedRules.map((rule) => make("li", {}, layerName(rule))))));
   }
+  body.replaceChildren(...blocks.filter(Boolean));
+  showSwitches();
+}
 
-  async function copy() {
-    const button = $("copy"), text = $("command").textContent;
-    let done = false;
-    try { await navigator.clipboard.writeText(text); done = true; } catch {
-      /* No clipboard without TLS: select it, and let the browser's own command copy it. */
-      const range = document.createRange();
-      range.selectNodeContents($("command"));
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      done = document.execCommand("copy");
-    }
-    button.textContent = done ? "Copied" : "Selected";
-    status.textContent = done ? "The command is copied." : "The command is selected; copy it with the keyboard.";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  }
+const layerName = (rule) => rule.replace(/^overlays\//, "").replace(/\.yaml(?:\[\d+\])?: /, ": ").replace(/^base: any$/, "base: every node");
 
-  function known() {
-    const entry = (catalog.os || []).find((each) => each.name === chosen().os);
-    $("osv-known").replaceChildren(...((entry && entry.versions) || []).map((value) => make("option", { value })));
-  }
-
-  function restore() {
-    const said = new URLSearchParams(location.hash.slice(1));
-    for (const [field, value] of said) {
-      if (!FIELDS.includes(field)) continue;
-      if (NAMED[field]) {
-        const input = [...form.elements].find((each) => each.name === field && each.value === value);
-        if (input) input.checked = true;
-      } else {
-        $(field).value = value;
-        $("versions").open = true;
-      }
-    }
-  }
-
-  async function begin() {
-    try {
-      const response = await fetch("/v1/catalog", { headers: { Accept: "application/json" } });
-      if (!response.ok) throw await problem(response);
-      catalog = (await response.json()).catalog;
-    } catch (error) {
-      main.setAttribute("aria-busy", "false");
-      $("choices").replaceChildren();
-      complain(error.text ? error : { text: "The catalog could not be read.", hint: "Is the server still running? Load the page again." });
-      return;
-    }
-    $("choices").replaceChildren(...["gpu", "service", "os", "intent"].map(chips));
-    $("legend").hidden = !Object.values(catalog).some((entries) => entries.some((entry) => entry.layers === 0));
-    restore();
-    known();
-    ask();
-  }
-
-  form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
-  form.addEventListener("reset", () => setTimeout(() => { filter = ""; known(); ask(); }));
-  form.addEventListener("input", (event) => {
-    clearTimeout(timer);
-    if (event.target.name === "os") known();
-    timer = setTimeout(ask, event.target.type === "radio" ? 0 : 350);
+function showComparison(first, second, recipes, bibliography) {
+  const groups = comparedGroups(...recipes), total = countLines(groups), different = countLines(onlyDifferences(groups));
+  bibliography.register(groups, ...recipes.map(citationsOf));
+  status.textContent = first === second ? "Both are the same. Choose the other node." : `${different} of ${count(total, "line")} differ`;
+  const box = make("input", { type: "checkbox", id: "show-all", checked: showsAll });
+  const filtered = new FilteredCard("Comparison", groups, (lines) => comparisonTable([first, second], recipes, bibliography, lines), {
+    text: filter, extra: make("label", { class: "check" }, box, "Show equal lines"), select: (all) => (showsAll ? all : onlyDifferences(all)),
+    onChange: (text, left) => { filter = text; status.textContent = `${count(left, "line")} shown`; },
   });
-  addEventListener("hashchange", () => { form.reset(); setTimeout(() => { restore(); known(); ask(); }); });
-  $("tar").addEventListener("click", (event) => download("tar.gz", event.currentTarget));
-  $("zip").addEventListener("click", (event) => download("zip", event.currentTarget));
-  $("yaml").addEventListener("click", async (event) => {
-    event.preventDefault();
-    const link = event.currentTarget;
-    const response = await fetch(link.href, { headers: { Accept: "application/yaml" } });
-    if (!response.ok) { complain(await problem(response)); return; }
-    const address = URL.createObjectURL(await response.blob());
-    make("a", { href: address, download: "recipe.yaml" }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 60000);
-  });
-  $("copy").addEventListener("click", copy);
-  $("cli-tab").addEventListener("click", () => { command = "eidos"; showCommand(); });
-  $("curl-tab").addEventListener("click", () => { command = "curl"; showCommand(); });
-  form.hidden = false;  /* without this script it would do nothing */
-  begin();
-})();
+  box.addEventListener("change", () => { showsAll = box.checked; filtered.fill(); });
+  return filtered.element;
+}
+
+/* ---- components, commands and downloads ---- */
+
+const included = () => [...includedComponents(shown.recipe.components || [], view.without)];
+const hasSwitchedOff = () => included().length < (shown.recipe.components || []).length;
+
+function onSwitch(id, isOn) {
+  const before = included();
+  go({ ...view, without: switchComponent(shown.recipe.components, view.without, id, isOn) });
+  const after = included(), [more, less] = isOn ? [after, before] : [before, after];
+  const along = more.filter((each) => each !== id && !less.includes(each));
+  status.textContent = `${id} is ${isOn ? "on" : "off"}${along.length ? `, with what ${isOn ? "it needs" : "needs it"}: ${along.join(", ")}` : ""}`;
+}
+
+function showSwitches() {
+  if (componentList) componentList.update(view.without);
+  const isEmpty = !included().length && hasSwitchedOff();
+  $("tar").disabled = $("zip").disabled = isEmpty;
+  $("none").hidden = !isEmpty;
+  showCommand();
+}
+
+const quoted = (text) => (/^[\w.,:/@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+function showCommand() {
+  const { choice } = shown, query = search(choice), names = hasSwitchedOff() ? included().join(",") : "";
+  const flags = Object.entries(choice).map(([field, value]) => ` --${field} ${quoted(value)}`).join("");
+  const address = quoted(`${location.origin}/v1/recipe${query ? "?" + query : ""}`);
+  $("command").textContent = command === "eidos"
+    ? `eidos recipe${flags} -o recipe.yaml\neidos bundle -f recipe.yaml${names ? ` -b ${quoted(names)}` : ""} -o bundle`
+    : `curl -fsS ${address} -o recipe.json\ncurl -fsS ${quoted(`${location.origin}/v1/bundle${names ? "?bundlers=" + names : ""}`)} --data-binary @recipe.json -o bundle.tar.gz`;
+  $("cli-tab").setAttribute("aria-pressed", String(command === "eidos"));
+  $("curl-tab").setAttribute("aria-pressed", String(command === "curl"));
+  $("yaml").href = `/v1/recipe${query ? "?" + query : ""}`;
+}
+
+async function save(response, name) {
+  const address = URL.createObjectURL(await response.blob());
+  const link = make("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+  status.textContent = `Downloaded ${name}`;
+}
+
+async function download(button, run) {
+  button.disabled = true;
+  status.textContent = "Downloading …";
+  try { await run(); fault.replaceChildren(); } catch (error) {
+    status.textContent = "";
+    complain(error, () => download(button, run));
+  } finally {
+    button.disabled = false;
+    button.focus();
+  }
+}
+
+async function downloadBundle(archive) {
+  const { choice } = shown, parameters = { archive };
+  if (hasSwitchedOff()) parameters.bundlers = included().join(",");
+  const recipe = await request(`/v1/recipe?${search(choice)}`, { headers: { Accept: "application/json" } });
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: await recipe.text() };
+  const name = ["eidos", ...Object.values(choice)].join("-").replace(/[^\w.-]+/g, "_");
+  await save(await request(`/v1/bundle?${new URLSearchParams(parameters)}`, options), `${name}.${archive}`);
+}
+
+async function copy() {
+  const button = $("copy");
+  let done = false;
+  try { await navigator.clipboard.writeText($("command").textContent); done = true; } catch {
+    /* No clipboard without TLS: select it, and let the browser's own command copy it. */
+    const range = document.createRange();
+    range.selectNodeContents($("command"));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    done = document.execCommand("copy");
+  }
+  button.textContent = done ? "Copied" : "Selected";
+  status.textContent = done ? "Copied the command" : "The command is selected; copy it with the keyboard";
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+/* ---- start ---- */
+
+async function start() {
+  try {
+    const tree = await (await request("/v1/catalog", { headers: { Accept: "application/json" } })).json();
+    catalog = tree.catalog;
+    urls = tree.urls;
+  } catch (error) {
+    main.setAttribute("aria-busy", "false");
+    $("choices").replaceChildren();
+    complain(error, () => { fault.replaceChildren(); start(); });
+    return;
+  }
+  $("choices").replaceChildren(...["gpu", "service", "os", "intent"].map(chips));
+  $("legend").hidden = !Object.values(catalog).some((entries) => entries.some((entry) => entry.layers === 0));
+  const first = parseAddress();
+  fillForm(first.choice);
+  go(first, true);
+  addEventListener("popstate", onAddress);
+  addEventListener("hashchange", onAddress);
+}
+
+function onInput(event) {
+  clearTimeout(timer);
+  const { name, type } = event.target, isText = type !== "radio";
+  if (name === "os") suggestVersions();
+  const change = () => {
+    const choice = readForm();
+    if (search(choice) === search(view.choice)) return;
+    go({ ...view, choice }, isText && lastText === name);
+    lastText = isText ? name : "";
+    fillForm(choice);
+  };
+  if (isText) timer = setTimeout(change, 350);
+  else change();
+}
+
+form.addEventListener("submit", (event) => { event.preventDefault(); load(); });
+form.addEventListener("reset", (event) => {
+  event.preventDefault();
+  clearTimeout(timer);
+  filter = lastText = "";
+  fillForm({});
+  go({ choice: {}, without: [], compare: null });
+});
+form.addEventListener("input", onInput);
+$("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+$("compare").addEventListener("click", () => { fillForm(shown.choice); go({ ...view, choice: shown.choice, compare: shown.choice }); form.querySelector("input:checked").focus(); });
+$("stop").addEventListener("click", () => { go({ ...view, compare: null }); $("compare").focus(); });
+$("swap").addEventListener("click", () => { fillForm(shown.compare); go({ ...view, choice: shown.compare, compare: shown.choice }); });
+$("tar").addEventListener("click", (event) => download(event.currentTarget, () => downloadBundle("tar.gz")));
+$("zip").addEventListener("click", (event) => download(event.currentTarget, () => downloadBundle("zip")));
+$("yaml").addEventListener("click", (event) => {
+  event.preventDefault();
+  const link = event.currentTarget;
+  download(link, async () => save(await request(link.href, { headers: { Accept: "application/yaml" } }), "recipe.yaml"));
+});
+$("copy").addEventListener("click", copy);
+$("cli-tab").addEventListener("click", () => { command = "eidos"; showCommand(); });
+$("curl-tab").addEventListener("click", () => { command = "curl"; showCommand(); });
+form.hidden = false;  /* without this script it would do nothing */
+start();

