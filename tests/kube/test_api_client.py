@@ -44,8 +44,8 @@ def connect(server: ApiServer, tmp_path: Path) -> Iterator[Connect]:
     """Makes clients, and ends them; ``cluster`` and ``user`` are what their kubeconfig says."""
     made: list[KubeClient] = []
 
-    def connect(to: ApiServer = server, seconds: float = 20, **said: Any) -> KubeClient:
-        cluster = load_cluster({}, kubeconfig=str(to.kubeconfig(tmp_path, **said)))
+    def connect(to: ApiServer = server, seconds: float = 20, **config: Any) -> KubeClient:
+        cluster = load_cluster({}, kubeconfig=str(to.kubeconfig(tmp_path, **config)))
         made.append(kube.connect(cluster, deadline=time.monotonic() + seconds, environ={}))
         return made[-1]
 
@@ -82,26 +82,27 @@ def test_connections_are_used_again(client: KubeClient, server: ApiServer) -> No
 def test_a_connection_that_was_ended_while_idle_is_opened_again(tmp_path: Path) -> None:
     with ApiServer() as server:
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        said: list[str] = []
-        with closing(kube.connect(cluster, deadline=time.monotonic() + 20, report=said.append)) as client:
+        messages: list[str] = []
+        with closing(kube.connect(cluster, deadline=time.monotonic() + 20, report=messages.append)) as client:
             client.get("/version")
             server.hang_up()
             assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}})
             assert server.connections == 2
-            assert said == []
+            assert messages == []
 
 
 def test_threads_share_a_client(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 8)
-    seen: list[str] = []
+    names_read: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: seen.append(client.get(f"/api/v1/nodes/gpu-{n:02}")["metadata"]["name"])) for n in range(8)
+        threading.Thread(target=lambda n=n: names_read.append(client.get(f"/api/v1/nodes/gpu-{n:02}")["metadata"]["name"]))
+        for n in range(8)
     ]
     for each in threads:
         each.start()
     for each in threads:
         each.join(20)
-    assert sorted(seen) == [f"gpu-{n:02}" for n in range(8)]
+    assert sorted(names_read) == [f"gpu-{n:02}" for n in range(8)]
     assert server.connections <= 8
 
 
@@ -183,15 +184,15 @@ def test_the_name_in_a_certificate(connect: Connect) -> None:
 
 
 def test_a_certificate_that_is_not_checked(connect: Connect, server: ApiServer) -> None:
-    told: list[tuple[str, str]] = []
-    log.divert(lambda level, message, fields: told.append((level, message)))
+    records: list[tuple[str, str]] = []
+    log.divert(lambda level, message, fields: records.append((level, message)))
     try:
         server.fault("", "wrong-ca", -1)
         insecure = {"certificate-authority-data": None, "insecure-skip-tls-verify": True}
         assert connect(cluster=insecure).get("/version")
     finally:
         log.divert(None)
-    assert [level for level, message in told if "its certificate is not checked" in message] == ["warn"]
+    assert [level for level, message in records if "its certificate is not checked" in message] == ["warn"]
 
 
 def test_an_authority_as_others_make_them(tmp_path: Path) -> None:
@@ -255,8 +256,8 @@ def test_credentials_are_not_shown_where_anybody_reads_along(connect: Connect) -
 def test_through_a_proxy(connect: Connect, secure: bool, password: str) -> None:
     with ApiServer(secure=secure) as behind, Proxy(password and "user:p@ss") as proxy:
         url = f"http://{password and password + '@'}127.0.0.1:{proxy.port}"
-        said = {} if secure else {"certificate-authority-data": None}
-        client = connect(behind, cluster={"proxy-url": url, **said})
+        settings = {} if secure else {"certificate-authority-data": None}
+        client = connect(behind, cluster={"proxy-url": url, **settings})
         for _ in range(3):
             assert client.get("/version")
         assert [line.split()[0] for line in proxy.requests] == (["CONNECT"] if secure else ["GET"])
@@ -311,7 +312,7 @@ def test_pages(client: KubeClient, server: ApiServer) -> None:
     assert server.requests[-1].query["limit"] == "250"
 
 
-def test_the_next_page_is_asked_for_while_one_is_read(client: KubeClient, server: ApiServer) -> None:
+def test_the_next_page_is_fetched_while_one_is_read(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 5)
     pages = client.list_pages("/api/v1/nodes", page_size=2)
     first = next(pages)
@@ -325,26 +326,26 @@ def test_the_next_page_is_asked_for_while_one_is_read(client: KubeClient, server
 
 def test_a_token_that_is_too_old_brings_another(client: KubeClient, server: ApiServer) -> None:
     nodes(server, 6)
-    seen: list[str] = []
+    names_read: list[str] = []
     for page in client.list_pages("/api/v1/nodes", page_size=2):
-        seen += names(page)
-        if len(seen) == 2:
+        names_read += names(page)
+        if len(names_read) == 2:
             until(lambda: len(server.requests) == 2)
             server.expire()
-    assert seen == [f"gpu-{n:02}" for n in range(6)]
+    assert names_read == [f"gpu-{n:02}" for n in range(6)]
     assert len(server.requests) == 4
 
 
 def test_tokens_are_too_old_again_and_again(client: KubeClient, server: ApiServer) -> None:
     """A list that takes hours goes on, as long as each token that is too old brings one that is not."""
     nodes(server, 9)
-    seen: list[str] = []
+    names_read: list[str] = []
     for page in client.list_pages("/api/v1/nodes", page_size=1):
-        seen += names(page)
-        if len(seen) % 2 and len(seen) < 9:
-            until(lambda expected: len(server.requests) == expected, 2 + len(seen) // 2 * 3)
+        names_read += names(page)
+        if len(names_read) % 2 and len(names_read) < 9:
+            until(lambda expected: len(server.requests) == expected, 2 + len(names_read) // 2 * 3)
             server.expire()
-    assert seen == [f"gpu-{n:02}" for n in range(9)]
+    assert names_read == [f"gpu-{n:02}" for n in range(9)]
     assert len(server.requests) == 9 + 4
 
 
@@ -375,11 +376,11 @@ def test_large_answers_come_packed(client: KubeClient, server: ApiServer) -> Non
 
 def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> None:
     """Ten thousand pods of 8 kB, and one page of them."""
-    seen = measured(pyz, tmp_path, (PAGE, 10_000), 1)
-    (_, least), (_, most) = seen[PAGE], seen[10_000]
+    peaks = measured(pyz, tmp_path, (PAGE, 10_000), 1)
+    (_, least), (_, largest) = peaks[PAGE], peaks[10_000]
     assert least > LEAST << 10, "the process that reads the cluster was not seen"
-    assert most - least <= OVER << 10
-    assert most < LIMIT << 10
+    assert largest - least <= OVER << 10
+    assert largest < LIMIT << 10
 
 
 # ---- watches ----
@@ -387,15 +388,15 @@ def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> Non
 
 def watched(client: KubeClient, server: ApiServer, count: int, seconds: float = 10, **more: Any) -> list[tuple[str, str]]:
     """The first so many events."""
-    found = []
+    result = []
     version = more.pop("version", str(server.store.version))
     events = client.watch("/api/v1/nodes", resource_version=version, deadline=time.monotonic() + seconds, **more)
     for kind, tree in events:
-        found.append((kind, tree["metadata"].get("name", "")))
-        if len(found) == count:
+        result.append((kind, tree["metadata"].get("name", "")))
+        if len(result) == count:
             break
     events.close()  # type: ignore[attr-defined]  # as above
-    return found
+    return result
 
 
 def test_what_happens_is_seen(client: KubeClient, server: ApiServer) -> None:
@@ -441,7 +442,7 @@ def test_a_stream_that_always_breaks(client: KubeClient, server: ApiServer) -> N
         watched(client, server, 1, version=version)
 
 
-def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(client: KubeClient, server: ApiServer) -> None:
+def test_streams_that_end_at_once_are_resumed_after_a_pause(client: KubeClient, server: ApiServer) -> None:
     server.fault("watch=true", "bad-json", -1, body=b"")
     assert watched(client, server, 1, seconds=1.5) == []
     assert 1 < sum(each.verb == "watch" for each in server.requests) <= 5
@@ -454,14 +455,14 @@ def test_a_version_that_is_too_old(client: KubeClient, server: ApiServer) -> Non
     server.put("/api/v1/nodes/gone", {})
     server.put("/api/v1/nodes/new", {})
     events = client.watch("/api/v1/nodes", resource_version=version, deadline=time.monotonic() + 10)
-    found = [(kind, tree["metadata"].get("name", "")) for kind, tree in (next(events), next(events))]
-    assert found == [("ADDED", "gone"), ("ADDED", "new")]
+    result = [(kind, tree["metadata"].get("name", "")) for kind, tree in (next(events), next(events))]
+    assert result == [("ADDED", "gone"), ("ADDED", "new")]
     with server.store.changed:  # between two looks of the stream
         server.remove("/api/v1/nodes/gone")
         server.store.events.pop()
         server.expire()
-    found = [(kind, tree["metadata"].get("name", "")) for kind, tree in (next(events) for _ in range(5))]
-    assert found == [("ADDED", "gpu-00"), ("ADDED", "gpu-01"), ("ADDED", "new"), ("DELETED", "gone"), ("BOOKMARK", "")]
+    result = [(kind, tree["metadata"].get("name", "")) for kind, tree in (next(events) for _ in range(5))]
+    assert result == [("ADDED", "gpu-00"), ("ADDED", "gpu-01"), ("ADDED", "new"), ("DELETED", "gone"), ("BOOKMARK", "")]
     server.put("/api/v1/nodes/last", {})
     assert next(events)[1]["metadata"]["name"] == "last"
     events.close()  # type: ignore[attr-defined]  # as above

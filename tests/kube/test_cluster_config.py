@@ -42,22 +42,22 @@ def tree(**changes: Any) -> dict[str, Any]:
 
 
 def written(folder: Path, name: str = "config", **changes: Any) -> Path:
-    place = folder / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(to_yaml(tree(**changes)))
-    return place
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_yaml(tree(**changes)))
+    return path
 
 
-def found(folder: Path, **changes: Any) -> Cluster:
+def load(folder: Path, **changes: Any) -> Cluster:
     return load_cluster(NOWHERE, kubeconfig=str(written(folder, **changes)))
 
 
 def refused(folder: Path, failure: type[EidosError], /, *words: str, **changes: Any) -> None:
     """What is said names the file, and all of ``words``."""
     with pytest.raises(failure) as fault:
-        found(folder, **changes)
-    said = f"{fault.value.message} {fault.value.hint}"
-    assert all(word in said for word in (str(folder / "config"), *words)), said
+        load(folder, **changes)
+    message = f"{fault.value.message} {fault.value.hint}"
+    assert all(word in message for word in (str(folder / "config"), *words)), message
 
 
 # -- where it is looked for --
@@ -75,12 +75,12 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
 
 def test_home_and_the_flag_and_the_variable(tmp_path: Path) -> None:
     written(tmp_path / ".kube", cluster={"server": "https://home.example.com"})
-    said = written(tmp_path, "said", cluster={"server": "https://said.example.com"})
+    variable = written(tmp_path, "variable", cluster={"server": "https://variable.example.com"})
     flag = written(tmp_path, "flag", cluster={"server": "https://flag.example.com"})
     environ = {"HOME": str(tmp_path)}
     assert load_cluster(environ).server == "https://home.example.com"
-    environ["KUBECONFIG"] = f"/missing:{said}"
-    assert load_cluster(environ).server == "https://said.example.com"
+    environ["KUBECONFIG"] = f"/missing:{variable}"
+    assert load_cluster(environ).server == "https://variable.example.com"
     assert load_cluster(environ, kubeconfig=str(flag)).server == "https://flag.example.com"
     with pytest.raises(NotFound, match="there is no such file"):
         load_cluster(environ, kubeconfig="/missing")
@@ -141,17 +141,17 @@ def test_the_service_account_of_a_pod(tmp_path: Path) -> None:
 
 def test_a_kubeconfig_wins_over_the_pod_and_takes_its_namespace(tmp_path: Path) -> None:
     environ = pod(tmp_path)
-    place = str(written(tmp_path))
-    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).server == "https://127.0.0.1:1"
-    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "team"
-    place = str(written(tmp_path, context={"namespace": "ctx"}))
-    assert load_cluster({**environ, "KUBECONFIG": place}, root=str(tmp_path)).namespace == "ctx"
+    path = str(written(tmp_path))
+    assert load_cluster({**environ, "KUBECONFIG": path}, root=str(tmp_path)).server == "https://127.0.0.1:1"
+    assert load_cluster({**environ, "KUBECONFIG": path}, root=str(tmp_path)).namespace == "team"
+    path = str(written(tmp_path, context={"namespace": "ctx"}))
+    assert load_cluster({**environ, "KUBECONFIG": path}, root=str(tmp_path)).namespace == "ctx"
     assert load_cluster(NOWHERE, kubeconfig=str(written(tmp_path)), root=str(tmp_path)).namespace == "default"
     # What chooses no context is as good as nothing.
-    place = str(written(tmp_path, **{"current-context": ""}))
-    assert load_cluster(environ, kubeconfig=place, root=str(tmp_path)).context == "in-cluster"
+    path = str(written(tmp_path, **{"current-context": ""}))
+    assert load_cluster(environ, kubeconfig=path, root=str(tmp_path)).context == "in-cluster"
     with pytest.raises(NotFound, match="chooses no context"):
-        load_cluster(NOWHERE, kubeconfig=place, root=str(tmp_path))
+        load_cluster(NOWHERE, kubeconfig=path, root=str(tmp_path))
 
 
 # -- what a context comes to --
@@ -214,7 +214,7 @@ def test_what_is_not_supported(tmp_path: Path, changes: dict[str, Any], words: t
         ({"apiVersion": V1, "interactiveMode": "Never", "command": "x", "args": [1]}, ("args is no list of texts",)),
     ],
 )
-def test_a_plugin_that_is_said_wrong(tmp_path: Path, plugin: dict[str, Any], words: tuple[str, ...]) -> None:
+def test_an_invalid_plugin(tmp_path: Path, plugin: dict[str, Any], words: tuple[str, ...]) -> None:
     refused(tmp_path, InvalidData, "user 'u'", *words, user={"exec": plugin})
 
 
@@ -225,22 +225,22 @@ def test_a_broken_file_says_where(tmp_path: Path) -> None:
 
 
 def test_what_is_secret_does_not_show(tmp_path: Path) -> None:
-    cluster = found(tmp_path, user={"token": "hunter2"}, cluster={"proxy-url": "http://me:hunter2@proxy.example.com:3128"})
+    cluster = load(tmp_path, user={"token": "hunter2"}, cluster={"proxy-url": "http://me:hunter2@proxy.example.com:3128"})
     assert cluster.proxy == "http://me:hunter2@proxy.example.com:3128"
     assert "hunter2" not in repr(cluster) + repr(cluster.user)
 
 
 @pytest.mark.parametrize("value", ["hunter2: x", "!hunter2", "!hunter2!x y", "*hunter2", '"hunter2', "%hunter2", "\thunter2\n\tx: y"])
 def test_a_secret_does_not_show_where_a_file_is_broken(tmp_path: Path, value: str) -> None:
-    place = tmp_path / "config"
-    place.write_text(f"users:\n- name: me\n  user:\n    token: {value}\n")
-    with pytest.raises(InvalidData, match=f"{place}, line [45], column") as fault:
-        load_cluster({"HOME": str(tmp_path)}, kubeconfig=str(place))
+    path = tmp_path / "config"
+    path.write_text(f"users:\n- name: me\n  user:\n    token: {value}\n")
+    with pytest.raises(InvalidData, match=f"{path}, line [45], column") as fault:
+        load_cluster({"HOME": str(tmp_path)}, kubeconfig=str(path))
     assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
 
 
 def test_credentials_do_not_go_in_the_clear(tmp_path: Path) -> None:
-    user = found(tmp_path, user={"token": "hunter2"}, cluster={"server": "http://192.0.2.1"}).user
+    user = load(tmp_path, user={"token": "hunter2"}, cluster={"server": "http://192.0.2.1"}).user
     assert (user.name, user.token) == ("u", "")
 
 
@@ -272,22 +272,22 @@ PROXIES: list[tuple[str, dict[str, str], bool]] = [
 
 @pytest.mark.parametrize(("server", "names", "is_used"), PROXIES)
 def test_the_proxy_of_the_environment(tmp_path: Path, server: str, names: dict[str, str], is_used: bool) -> None:
-    place = written(tmp_path, cluster={"server": server})
-    assert load_cluster({**NOWHERE, **names}, kubeconfig=str(place)).proxy == ("http://p:1" if is_used else None)
+    path = written(tmp_path, cluster={"server": server})
+    assert load_cluster({**NOWHERE, **names}, kubeconfig=str(path)).proxy == ("http://p:1" if is_used else None)
 
 
 def test_proxy_url_wins_and_knows_no_exceptions(tmp_path: Path) -> None:
-    place = written(tmp_path, cluster={"server": "https://localhost", "proxy-url": "https://p.example.com"})
+    path = written(tmp_path, cluster={"server": "https://localhost", "proxy-url": "https://p.example.com"})
     environ = {**NOWHERE, "HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}
-    assert load_cluster(environ, kubeconfig=str(place)).proxy == "https://p.example.com"
+    assert load_cluster(environ, kubeconfig=str(path)).proxy == "https://p.example.com"
 
 
 # -- beside kubectl --
 
 
-def kubectl(program: str, place: Path, *words: str, **names: str) -> str:
+def kubectl(program: str, path: Path, *words: str, **names: str) -> str:
     """What kubectl says, output and errors together."""
-    command = [program, *(["--kubeconfig", str(place)] if place.name else []), *words]
+    command = [program, *(["--kubeconfig", str(path)] if path.name else []), *words]
     environ = {**NOWHERE, **names}
     done = subprocess.run(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
@@ -333,11 +333,11 @@ BOTH_REFUSE: dict[str, tuple[dict[str, Any], str, type[EidosError]]] = {
 @pytest.mark.parametrize("name", BOTH_REFUSE)
 def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str) -> None:
     changes, words, kind = BOTH_REFUSE[name]
-    place = written(tmp_path, **changes)
-    said = kubectl(tools["kubectl"], place, "get", "--raw", "/version")
-    assert words in said
+    path = written(tmp_path, **changes)
+    message = kubectl(tools["kubectl"], path, "get", "--raw", "/version")
+    assert words in message
     with pytest.raises(kind):
-        load_cluster(NOWHERE, kubeconfig=str(place))
+        load_cluster(NOWHERE, kubeconfig=str(path))
 
 
 def test_kubectl_merges_alike(tools: dict[str, str], tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
     assert not {"'ssl'", "'json'", "'yaml'", "'http'", "'subprocess'"} & set(re.findall(r"'\w+'", done.stdout))
 
 
-def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     began = time.monotonic()
     with pytest.raises(Unavailable, match="nobody wrote to it"):

@@ -54,32 +54,32 @@ def runs(folder: Path) -> int:
 
 
 def asks(folder: Path, server: ApiServer, user: dict[str, Any], patience: float = 30, **environ: str) -> Credentials:
-    place = server.kubeconfig(folder, user=user)
-    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
+    path = server.kubeconfig(folder, user=user)
+    cluster = load_cluster(ENVIRON, kubeconfig=str(path))
     return Credentials(cluster.user, {**ENVIRON, **environ}, deadline=time.monotonic() + patience)
 
 
 def refused(credentials: Credentials, kind: type[EidosError], *words: str) -> str:
     with pytest.raises(kind) as fault:
         credentials.authorization()
-    said = f"{fault.value.message} {fault.value.hint}"
+    message = f"{fault.value.message} {fault.value.hint}"
     assert "hunter2" not in "".join(traceback.format_exception(fault.type, fault.value, fault.tb))
-    assert all(word in said for word in ("user 'tester' of /", *words)), said
-    return said
+    assert all(word in message for word in ("user 'tester' of /", *words)), message
+    return message
 
 
 # -- plugins --
 
 
-def test_a_plugin_is_told_and_asked_once(tmp_path: Path, server: ApiServer) -> None:
-    body = f'echo "$KUBERNETES_EXEC_INFO" >{tmp_path}/info; echo "$GREETING $1 $2" >{tmp_path}/said; cat >{tmp_path}/stdin; cat <<E\n'
+def test_a_plugin_gets_its_input_and_runs_once(tmp_path: Path, server: ApiServer) -> None:
+    body = f'echo "$KUBERNETES_EXEC_INFO" >{tmp_path}/info; echo "$GREETING $1 $2" >{tmp_path}/arguments; cat >{tmp_path}/stdin; cat <<E\n'
     user = plugin(tmp_path, f"{body}{credential(token='abc')}\nE", args=["-x", "a b"], env=[{"name": "GREETING", "value": "hi"}])
     credentials = asks(tmp_path, server, user, GREETING="no")
     assert [credentials.authorization() for _ in range(3)] == ["Bearer abc"] * 3
     assert credentials.certificate() is None
     assert runs(tmp_path) == 1
     assert json.loads((tmp_path / "info").read_text()) == {"kind": "ExecCredential", "apiVersion": V1, "spec": {"interactive": False}}
-    assert (tmp_path / "said").read_text() == "hi -x a b\n"
+    assert (tmp_path / "arguments").read_text() == "hi -x a b\n"
     assert (tmp_path / "stdin").read_text() == ""
 
 
@@ -94,7 +94,7 @@ def test_a_credential_holds_until_it_expires(tmp_path: Path, server: ApiServer) 
         assert runs(folder) == count, "what is about to expire is not used"
 
 
-def test_a_refused_credential_is_asked_for_again(tmp_path: Path, server: ApiServer) -> None:
+def test_a_rejected_credential_is_renewed(tmp_path: Path, server: ApiServer) -> None:
     script = f'echo \'{{"kind":"ExecCredential","apiVersion":"{V1}","status":{{"token":"t\'$(wc -l <{tmp_path}/runs)\'"}}}}\''
     credentials = asks(tmp_path, server, plugin(tmp_path, script))
     first = credentials.authorization()
@@ -107,13 +107,13 @@ def test_a_refused_credential_is_asked_for_again(tmp_path: Path, server: ApiServ
 
 def test_threads_share_one_run(tmp_path: Path, server: ApiServer) -> None:
     credentials = asks(tmp_path, server, plugin(tmp_path, f"sleep 0.3; echo '{credential(token='abc')}'"))
-    found: list[str | None] = []
-    threads = [threading.Thread(target=lambda: found.append(credentials.authorization())) for _ in range(4)]
+    headers: list[str | None] = []
+    threads = [threading.Thread(target=lambda: headers.append(credentials.authorization())) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert found == ["Bearer abc"] * 4
+    assert headers == ["Bearer abc"] * 4
     assert runs(tmp_path) == 1
 
 
@@ -164,8 +164,8 @@ def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: Ap
     ],
 )
 def test_a_plugin_that_fails(tmp_path: Path, server: ApiServer, body: str, kind: type[EidosError], words: tuple[str, ...]) -> None:
-    said = refused(asks(tmp_path, server, plugin(tmp_path, body)), kind, "get-token", *words)
-    assert "hunter2" not in said, "what a plugin prints is secret"
+    message = refused(asks(tmp_path, server, plugin(tmp_path, body)), kind, "get-token", *words)
+    assert "hunter2" not in message, "what a plugin prints is secret"
 
 
 def test_a_plugin_is_not_taken_from_wherever_we_stand(tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,22 +193,22 @@ def test_a_plugin_that_is_not_there(tmp_path: Path, server: ApiServer) -> None:
 
 
 def test_a_token_file_is_read_again(tmp_path: Path) -> None:
-    place = tmp_path / "token"
-    credentials = Credentials(User("u", "user 'u'", token_file=str(place)), ENVIRON)
+    path = tmp_path / "token"
+    credentials = Credentials(User("u", "user 'u'", token_file=str(path)), ENVIRON)
     with pytest.raises(Unavailable, match="does not exist"):
         credentials.authorization()
-    place.write_text(" one\n")
+    path.write_text(" one\n")
     assert credentials.authorization() == "Bearer one"
     assert not credentials.invalidate()
-    place.write_text("two\n")
+    path.write_text("two\n")
     assert credentials.invalidate("Bearer one")
     assert credentials.authorization() == "Bearer two"
-    place.unlink()
+    path.unlink()
     assert credentials.authorization() == "Bearer two", "it is being written anew"
-    place.write_bytes(b"\xff\xff")
+    path.write_bytes(b"\xff\xff")
     with pytest.raises(InvalidData, match="holds no text"):
         credentials.authorization()
-    place.write_text("two\nlines: hunter2")
+    path.write_text("two\nlines: hunter2")
     with pytest.raises(InvalidData, match="holds what no header can") as fault:
         credentials.authorization()
     assert "hunter2" not in str(fault.value)
@@ -232,11 +232,11 @@ def test_a_certificate_is_presented_from_memory(tmp_path: Path, server: ApiServe
         "client-certificate-data": base64.b64encode(certificate).decode(),
         "client-key-data": base64.b64encode(key).decode(),
     }
-    place = server.kubeconfig(tmp_path, user=user)
+    path = server.kubeconfig(tmp_path, user=user)
     script = (
         "import os, ssl, sys, socket, tempfile\n"
         "from eidos.kube.cluster_config import load_cluster\nfrom eidos.kube.credentials import Credentials\n"
-        f"cluster = load_cluster({{}}, kubeconfig={str(place)!r})\n"
+        f"cluster = load_cluster({{}}, kubeconfig={str(path)!r})\n"
         "context = ssl.create_default_context(cadata=cluster.ca.decode())\n"
         "print(Credentials(cluster.user, {}).load_certificate(context), os.listdir(tempfile.gettempdir()))\n"
         f"with context.wrap_socket(socket.create_connection(('127.0.0.1', {server.port})), server_hostname='localhost') as sock:\n"
@@ -302,15 +302,15 @@ def test_kubectl_shows_the_same(tools: dict[str, str], tmp_path: Path, server: A
     version = user.get("exec", {}).get("apiVersion", V1)
     plugin(tmp_path, f"echo \"$KUBERNETES_EXEC_INFO\" >>{tmp_path}/info; echo '{credential(version, token='plugged')}'")
     more = {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}]}
-    place = server.kubeconfig(tmp_path, user=user, cluster=more)
-    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
+    path = server.kubeconfig(tmp_path, user=user, cluster=more)
+    cluster = load_cluster(ENVIRON, kubeconfig=str(path))
     ours = Credentials(cluster.user, ENVIRON).authorization()
     before = len(server.requests)
-    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    command = [tools["kubectl"], "--kubeconfig", str(path), "get", "--raw", "/version"]
     done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    asked = server.requests[before:]
-    assert asked, done.stderr
-    assert asked[0].headers.get("authorization") == ours
+    requests = server.requests[before:]
+    assert requests, done.stderr
+    assert requests[0].headers.get("authorization") == ours
     if (tmp_path / "info").exists():
         first, second = [json.loads(line) for line in (tmp_path / "info").read_text().splitlines() if line][:2]
         assert first == second
@@ -318,11 +318,11 @@ def test_kubectl_shows_the_same(tools: dict[str, str], tmp_path: Path, server: A
 
 def test_kubectl_shows_the_same_certificate(tools: dict[str, str], tmp_path: Path, server: ApiServer) -> None:
     certificate, key = (base64.b64encode(pem).decode() for pem in server.certificate("carol"))
-    place = server.kubeconfig(tmp_path, user={"client-certificate-data": certificate, "client-key-data": key})
-    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    path = server.kubeconfig(tmp_path, user={"client-certificate-data": certificate, "client-key-data": key})
+    command = [tools["kubectl"], "--kubeconfig", str(path), "get", "--raw", "/version"]
     subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
     assert (server.requests[-1].user, server.requests[-1].headers.get("authorization")) == ("carol", None)
-    cluster = load_cluster(ENVIRON, kubeconfig=str(place))
+    cluster = load_cluster(ENVIRON, kubeconfig=str(path))
     assert Credentials(cluster.user, ENVIRON).certificate() == tuple(map(base64.b64decode, (certificate, key)))
 
 
@@ -345,11 +345,11 @@ def test_kubectl_reaches_the_same_servers(
     name: str,
 ) -> None:
     cluster, is_reached = REACHED[name]
-    place = server.kubeconfig(tmp_path, cluster=cluster)
-    command = [tools["kubectl"], "--kubeconfig", str(place), "get", "--raw", "/version"]
+    path = server.kubeconfig(tmp_path, cluster=cluster)
+    command = [tools["kubectl"], "--kubeconfig", str(path), "get", "--raw", "/version"]
     done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode == 0) == is_reached, done.stderr
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30)
     try:
         if is_reached:
             assert client.get("/version") == json.loads(done.stdout)
@@ -362,15 +362,15 @@ def test_kubectl_reaches_the_same_servers(
 
 def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, server: ApiServer) -> None:
     script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
-    place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    path = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30, environ=ENVIRON)
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert client.get("/api/v1/namespaces/default")["kind"] == "Namespace"
     assert runs(tmp_path) == 2
     client.close()
     # One who is refused for good is run twice, not for ever.
     (tmp_path / "get-token").write_text(f"#!/bin/sh\necho run >>{tmp_path}/runs\necho '{credential(token='bad')}'\n")
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() + 30, environ=ENVIRON)
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() + 30, environ=ENVIRON)
     with pytest.raises(KubeError) as fault:
         client.get("/api/v1/namespaces/default")
     assert fault.value.status == 401
@@ -381,8 +381,8 @@ def test_a_plugin_is_run_again_on_401_and_the_request_with_it(tmp_path: Path, se
 def test_a_plugin_has_the_time_that_the_client_has_now(tmp_path: Path, server: ApiServer) -> None:
     """Many hours of one client: a plugin that is run again then had no time left, and was killed."""
     script = f"[ $(wc -l <{tmp_path}/runs) = 1 ] && token=old || token={server.token}; printf '{credential(token='%s')}' $token"
-    place = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
-    client = connect(load_cluster(ENVIRON, kubeconfig=str(place)), deadline=time.monotonic() - 1, environ=ENVIRON)
+    path = server.kubeconfig(tmp_path, user=plugin(tmp_path, script))
+    client = connect(load_cluster(ENVIRON, kubeconfig=str(path)), deadline=time.monotonic() - 1, environ=ENVIRON)
     with pytest.raises(Timeout):
         client.get("/version")
     client.deadline = time.monotonic() + 30

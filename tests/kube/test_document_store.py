@@ -50,12 +50,12 @@ def run(server: ApiServer, folder: Path, *words: str, **more: Any) -> Result:
     return eidos(*words, "--kubeconfig", str(server.kubeconfig(folder)), **more)
 
 
-def write(client: KubeClient, place: str, data: bytes) -> None:
-    document_store.write_document(client, parse_reference(place), data, form="yaml", component="snapshot")
+def write(client: KubeClient, reference: str, data: bytes) -> None:
+    document_store.write_document(client, parse_reference(reference), data, form="yaml", component="snapshot")
 
 
-def read(client: KubeClient, place: str) -> bytes:
-    return document_store.read_document(client, parse_reference(place))
+def read(client: KubeClient, reference: str) -> bytes:
+    return document_store.read_document(client, parse_reference(reference))
 
 
 # -- from the command line --
@@ -101,9 +101,9 @@ def test_kubectl_reads_what_we_wrote_and_we_what_it_wrote(
 ) -> None:
     assert run(server, tmp_path, *SNAPSHOT, "-o", "cm://default/node").status == 0
 
-    def kubectl(*words: str, said: str = "") -> str:
+    def kubectl(*words: str, stdin: str = "") -> str:
         command = [tools["kubectl"], "--kubeconfig", str(server.kubeconfig(tmp_path)), *words]
-        done = subprocess.run(command, input=said, env={"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=stdin, env={"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -111,19 +111,19 @@ def test_kubectl_reads_what_we_wrote_and_we_what_it_wrote(
     assert text.startswith("kind: Snapshot\n")
     (tmp_path / "snapshot.yaml").write_text(text)
     made = kubectl("create", "configmap", "other", f"--from-file={tmp_path}/snapshot.yaml", "--dry-run=client", "-o", "json")
-    kubectl("apply", "--server-side", "--validate=false", "-f", "-", said=made)
+    kubectl("apply", "--server-side", "--validate=false", "-f", "-", stdin=made)
     result = run(server, tmp_path, "recipe", "-f", "cm://default/other", "--gpu", "h100")
     assert result.status == 0 and "kind: Recipe" in result.out
 
 
 def test_names_are_checked_before_the_work(server: ApiServer, tmp_path: Path) -> None:
-    for place, words in (
+    for reference, words in (
         ("cm://node", "write it like cm://namespace/name"),
         ("cm://Default/node", "'Default' cannot be a namespace"),
         ("cm://default/node_1", "'node_1' cannot be the name of a ConfigMap"),
         ("secret://default/a/b", "'a/b' cannot be the name of a Secret"),
     ):
-        result = run(server, tmp_path, *SNAPSHOT, "-o", place)
+        result = run(server, tmp_path, *SNAPSHOT, "-o", reference)
         assert (result.status, result.out) == (2, "") and words in result.err
     assert not server.requests
 
@@ -205,7 +205,7 @@ def test_a_server_that_does_not_answer(server: ApiServer, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("scheme", ["cm", "secret"])
 def test_parts_come_and_go(server: ApiServer, client: KubeClient, scheme: str) -> None:
-    place, resource = f"{scheme}://default/node", {"cm": "configmaps", "secret": "secrets"}[scheme]
+    reference, resource = f"{scheme}://default/node", {"cm": "configmaps", "secret": "secrets"}[scheme]
 
     def names() -> set[str]:
         return {each["metadata"]["name"] for each in server.objects(f"/api/v1/{resource}")}
@@ -218,8 +218,8 @@ def test_parts_come_and_go(server: ApiServer, client: KubeClient, scheme: str) -
         (THREE, {"node", "node-1", "node-2", "node-3"}),
         (b"a: 1\n", {"node"}),
     ):
-        write(client, place, data)
-        assert read(client, place) == data
+        write(client, reference, data)
+        assert read(client, reference) == data
         assert names() == held
 
 
@@ -281,7 +281,7 @@ def test_a_name_that_another_document_has(server: ApiServer, client: KubeClient)
         write(client, "cm://default/node-2", b"a: 1\n")
 
 
-def test_two_writers_at_once_never_both_believe_that_it_is_kept(server: ApiServer, client: KubeClient, tmp_path: Path) -> None:
+def test_of_two_concurrent_writers_one_reports_a_conflict(server: ApiServer, client: KubeClient, tmp_path: Path) -> None:
     other = kube.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
     between = [lambda: write(other, "cm://default/node", THREE)]
     server.on_change(lambda kind, path, tree: between.pop()() if between and path == f"{NODE}-1" else None)
@@ -295,19 +295,19 @@ def test_two_writers_at_once_never_both_believe_that_it_is_kept(server: ApiServe
 def test_parts_that_may_not_be_removed(server: ApiServer, client: KubeClient) -> None:
     write(client, "cm://default/node", TWO)
     server.forbidden = {("delete", "configmaps")}
-    said: list[str] = []
-    log.divert(lambda level, message, _: said.append(f"{level}: {message}"))
+    messages: list[str] = []
+    log.divert(lambda level, message, _: messages.append(f"{level}: {message}"))
     try:
         write(client, "cm://default/node", b"a: 1\n")
     finally:
         log.divert(None)
     assert read(client, "cm://default/node") == b"a: 1\n"
-    assert any(line.startswith("warn: cm://default/node-1, a part of the document before, is left") for line in said)
+    assert any(line.startswith("warn: cm://default/node-1, a part of the document before, is left") for line in messages)
 
 
 def test_what_it_takes(server: ApiServer, client: KubeClient) -> None:
     """A document that fits needs the right to get, to create and to patch, and no other."""
     write(client, "cm://default/node", b"a: 1\n")
     write(client, "cm://default/node", b"a: 2\n")
-    assert {asked.verb for asked in server.requests if asked.resource == "configmaps"} == {"get", "patch"}
+    assert {request.verb for request in server.requests if request.resource == "configmaps"} == {"get", "patch"}
     assert server.used() == {(verb, "", "configmaps", "default") for verb in ("get", "create", "patch")}

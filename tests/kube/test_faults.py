@@ -61,7 +61,7 @@ class Row(NamedTuple):
     fault: EidosError | None
     retries: int
     seconds: float
-    said: list[str]
+    messages: list[str]
     sent: int
 
 
@@ -174,7 +174,7 @@ FAULTS = (
 
 def run(fault: Fault) -> Row:
     """One row; server and client are its own."""
-    said: list[str] = []
+    messages: list[str] = []
     with ApiServer() as server, tempfile.TemporaryDirectory(prefix="eidos-faults-") as name:
         server.make("/api/v1/pods", 600, pod)
         folder = Path(name)
@@ -183,21 +183,21 @@ def run(fault: Fault) -> Row:
             server.fault(more.get("match", ""), kind, times, **{name: value for name, value in more.items() if name != "match"})
         cluster = load_cluster({}, kubeconfig=str(config))
         began = time.monotonic()
-        client = kube.connect(cluster, deadline=began + fault.deadline, report=said.append)
-        found: EidosError | None = None
+        client = kube.connect(cluster, deadline=began + fault.deadline, report=messages.append)
+        error: EidosError | None = None
         try:
             fault.call(client)
-        except EidosError as error:
-            found = error
+        except EidosError as raised:
+            error = raised
         seconds = time.monotonic() - began
         client.close()
         sent = len(server.requests)
         secret = server.token
     while _held:
         _held.pop().close()
-    told = END if found is None else f"{type(found).__name__}: {found.message}"
-    assert secret not in told + str(found and found.hint) + "".join(said), "a token is told to everybody"
-    return Row(fault.name, told, found, sum("trying again" in line for line in said), seconds, said, sent)
+    ending = END if error is None else f"{type(error).__name__}: {error.message}"
+    assert secret not in ending + str(error and error.hint) + "".join(messages), "a message shows the token"
+    return Row(fault.name, ending, error, sum("trying again" in line for line in messages), seconds, messages, sent)
 
 
 def table() -> str:
@@ -248,7 +248,7 @@ def test_fault(fault: Fault, printed: list[str]) -> None:
         assert row.fault is not None
         assert row.ends.isprintable()
     if fault.retries is not None:
-        assert row.retries == fault.retries, row.said
+        assert row.retries == fault.retries, row.messages
     assert row.seconds < AMPLE_S
 
 
@@ -256,8 +256,8 @@ def test_a_circuit_opens_after_five_failures(connect: Callable[..., KubeClient])
     """A sixth attempt is not made, of whatever call."""
     with ApiServer() as server:
         server.fault("", "500", -1)
-        said: list[str] = []
-        client = connect(server, report=said.append)
+        messages: list[str] = []
+        client = connect(server, report=messages.append)
         with pytest.raises(KubeError, match="500"):
             client.get("/version")
         with pytest.raises(KubeError, match="500"):
@@ -267,10 +267,10 @@ def test_a_circuit_opens_after_five_failures(connect: Callable[..., KubeClient])
             client.get("/version")
         assert len(server.requests) == 5
         assert caught.value.hint
-        assert any("is not asked again" in line for line in said)
+        assert any("is not asked again" in line for line in messages)
 
 
-def test_what_was_asked_for_is_waited_for(connect: Callable[..., KubeClient]) -> None:
+def test_a_retry_waits_for_retry_after(connect: Callable[..., KubeClient]) -> None:
     """``Retry-After`` counts, not the back-off."""
     with ApiServer() as server:
         server.fault("", "429", 1, after=1)
@@ -295,7 +295,7 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) ->
     with ApiServer() as server:
         server.forbidden |= {("list", "pods"), ("create", "configmaps"), ("get", "clusterpolicies")}
         client = connect(server)
-        asked: tuple[tuple[Call, str, str], ...] = (
+        calls: tuple[tuple[Call, str, str], ...] = (
             (
                 lambda each: list(each.list_pages("/api/v1/pods")),
                 "may not list pods",
@@ -312,7 +312,7 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) ->
                 "the verb get on clusterpolicies, API group nvidia.com",
             ),
         )
-        for call, message, hint in asked:
+        for call, message, hint in calls:
             with pytest.raises(KubeError) as caught:
                 call(client)
             assert message in caught.value.message

@@ -70,7 +70,7 @@ def server() -> Iterator[ApiServer]:
                 "conditions": [{"type": "Ready", "lastHeartbeatTime": "2026-11-23T06:40:03Z"}],
             }
             server.put(f"/api/v1/nodes/gpu-0{number}", {"metadata": {"labels": labels}, "spec": spec, "status": status})
-        for number, (image, found) in enumerate(
+        for number, (image, image_id) in enumerate(
             (
                 ("nvcr.io/nvidia/driver:580.82.07", "nvcr.io/nvidia/driver@sha256:aa"),
                 ("registry.example.com:5000/mirror/driver:570.86.15", "registry.example.com:5000/mirror/driver@sha256:bb"),
@@ -80,7 +80,7 @@ def server() -> Iterator[ApiServer]:
         ):
             pod = {
                 "spec": {"containers": [{"name": "main", "image": image}]},
-                "status": {"containerStatuses": [{"name": "main", "imageID": found}]},
+                "status": {"containerStatuses": [{"name": "main", "imageID": image_id}]},
             }
             server.put(f"/api/v1/namespaces/default/pods/pod-{number}", pod)
         for name, state, version in (("cluster-policy", "ready", "580.82.07"), ("another", "ignored", "570.86.15")):
@@ -157,7 +157,7 @@ def test_two_snapshots_are_the_same_but_for_their_times(take: Take) -> None:
     assert first == second
 
 
-def test_volatile_labels_are_there_when_asked_for(take: Take) -> None:
+def test_volatile_labels_come_on_request(take: Take) -> None:
     shot = take("--only", "k8s.node", "--volatile")
     assert shot.subtype("node.volatile") == {"label.nvidia.com/gfd.timestamp": "1757000007"}
 
@@ -168,7 +168,7 @@ def test_without_a_name_no_node_is_read(take: Take) -> None:
     assert shot.tree["metadata"]["source-node"] == ""
 
 
-def test_a_whole_snapshot_has_the_host_and_the_cluster(take: Take) -> None:
+def test_a_snapshot_has_the_host_and_the_cluster(take: Take) -> None:
     shot = take()
     assert {"K8s", "OS"} <= {measurement["type"] for measurement in shot.tree["measurements"]}
     assert shot.outcomes["k8s.node"]["outcome"] == shot.outcomes["os.sysctl"]["outcome"] == "ok"
@@ -194,10 +194,10 @@ def test_the_name_of_a_pod_is_none_of_a_node(server: ApiServer, take: Take) -> N
 
 
 def test_a_recipe_is_made_of_it(take: Take, tmp_path: Path) -> None:
-    place = tmp_path / "cluster.yaml"
-    assert take("--cluster-only", "-o", str(place)).result.status == 0
-    assert place.stat().st_mode & 0o777 == 0o600
-    recipe = eidos("recipe", "-f", str(place), program=[sys.executable, "-I", str(take.pyz)])
+    path = tmp_path / "cluster.yaml"
+    assert take("--cluster-only", "-o", str(path)).result.status == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    recipe = eidos("recipe", "-f", str(path), program=[sys.executable, "-I", str(take.pyz)])
     assert recipe.status == 0
     request = yaml.safe_load(recipe.out)["request"]
     assert (request["k8s"], request["service"]) == ("v1.36.2", "eks")
@@ -255,7 +255,7 @@ def test_whoever_knows_nothing_at_all_is_no_cluster_without_operators(server: Ap
     assert policy["outcome"] == "failed" and "nobody-has-it cannot be run" in policy["reason"]
 
 
-def test_nobody_may_anything(server: ApiServer, take: Take) -> None:
+def test_a_user_without_any_right(server: ApiServer, take: Take) -> None:
     take.kubeconfig = server.kubeconfig(take.home, user={"token": "expired"})
     shot = take("--cluster-only")
     assert shot.result.status == 1
@@ -313,13 +313,13 @@ def test_another_authority_is_not_trusted(server: ApiServer, take: Take) -> None
     assert shot.outcomes["k8s.server"]["outcome"] == "failed"
     assert "certificate" in shot.outcomes["k8s.server"]["reason"]
     assert shot.outcomes["os.grub"]["outcome"] == "ok"
-    said = [line for line in shot.result.err.splitlines() if line.startswith("warning: ")]
-    asked = ", ".join(name for name in shot.outcomes if name.startswith("k8s."))
-    assert len(said) == 1 and said[0].startswith(f"warning: {asked}: failed: ")  # once for all of them
+    warnings = [line for line in shot.result.err.splitlines() if line.startswith("warning: ")]
+    names = ", ".join(name for name in shot.outcomes if name.startswith("k8s."))
+    assert len(warnings) == 1 and warnings[0].startswith(f"warning: {names}: failed: ")  # once for all of them
     assert not server.requests
 
 
-def test_a_certificate_that_is_not_checked_is_said_once(server: ApiServer, take: Take) -> None:
+def test_an_unchecked_certificate_is_reported_once(server: ApiServer, take: Take) -> None:
     """Four collectors and what writes the document ask the same server."""
     cluster = {"insecure-skip-tls-verify": True, "certificate-authority-data": None}
     shot = take("--cluster-only", "-o", "cm://default/x", kubeconfig=server.kubeconfig(take.home, name="insecure", cluster=cluster))
@@ -356,7 +356,7 @@ def test_a_kubeconfig_that_is_none(take: Take) -> None:
 # -- what a cluster said before --
 
 
-def test_what_was_said_before_stands_in_only_when_it_may(server: ApiServer, take: Take) -> None:
+def test_the_cache_is_used_only_for_a_cluster_that_does_not_answer(server: ApiServer, take: Take) -> None:
     fresh = take("--cluster-only").tree
     caches = list((take.home / ".cache" / "eidos").iterdir())
     assert len(caches) == 5
@@ -397,7 +397,7 @@ def test_it_stands_in_for_a_server_that_hangs_or_is_gone(server: ApiServer, take
     assert take("--only", "k8s.server", "--allow-stale", "1h").outcomes["k8s.server"]["outcome"] == "failed"
 
 
-def test_it_is_nobody_elses(server: ApiServer, take: Take) -> None:
+def test_it_belongs_to_the_user_alone(server: ApiServer, take: Take) -> None:
     """Another user, and another cluster at the same address, find nothing."""
     take("--only", "k8s.server")
     server.fault("", "503", -1)
@@ -416,7 +416,7 @@ FACTS: list[Part] = [Subtype("server", {"version": "v1"}, {"version": "A sentenc
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> FallbackCache:
+def cache(tmp_path: Path) -> FallbackCache:
     return FallbackCache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, CLUSTER, "k8s.server/")
 
 
@@ -425,19 +425,19 @@ def only_file(tmp_path: Path) -> Path:
     return path
 
 
-def refused(kept: FallbackCache) -> str:
+def refused(cache: FallbackCache) -> str:
     with pytest.raises(NotFound) as caught:
-        kept.load(3600)
+        cache.load(3600)
     return caught.value.message
 
 
-def test_what_is_kept_comes_back(tmp_path: Path, kept: FallbackCache) -> None:
-    assert refused(kept).startswith("what is kept cannot be read") or refused(kept).startswith("nothing is kept")
-    kept.store(FACTS)
-    age, parts = kept.load(3600)
+def test_stored_parts_are_loaded(tmp_path: Path, cache: FallbackCache) -> None:
+    assert refused(cache).startswith("what is kept cannot be read") or refused(cache).startswith("nothing is kept")
+    cache.store(FACTS)
+    age, parts = cache.load(3600)
     assert (0 <= age <= 2, parts) == (True, FACTS)
-    kept.store(FACTS[:1])
-    assert kept.load(3600)[1] == FACTS[:1]
+    cache.store(FACTS[:1])
+    assert cache.load(3600)[1] == FACTS[:1]
     assert only_file(tmp_path).name.startswith("kube-")
 
 
@@ -451,32 +451,32 @@ DAMAGED = (
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_file_is_ignored(tmp_path: Path, kept: FallbackCache, text: str) -> None:
-    kept.store(FACTS)
+def test_a_damaged_file_is_ignored(tmp_path: Path, cache: FallbackCache, text: str) -> None:
+    cache.store(FACTS)
     only_file(tmp_path).write_bytes(text.encode("latin-1"))
-    assert "damaged" in refused(kept)
+    assert "damaged" in refused(cache)
 
 
-def test_a_file_that_is_not_to_be_trusted_is_ignored(tmp_path: Path, kept: FallbackCache) -> None:
-    kept.store(FACTS)
+def test_a_file_that_is_not_to_be_trusted_is_ignored(tmp_path: Path, cache: FallbackCache) -> None:
+    cache.store(FACTS)
     path = only_file(tmp_path)
     path.chmod(0o644)
-    assert "open to other users" in refused(kept)
-    kept.store(FACTS)
-    assert kept.load(3600)
+    assert "open to other users" in refused(cache)
+    cache.store(FACTS)
+    assert cache.load(3600)
     tree = json.loads(path.read_text())
     path.write_text(json.dumps({**tree, "time": tree["time"] + 3600}))
-    assert "from the future" in refused(kept)
+    assert "from the future" in refused(cache)
     real = tmp_path / "elsewhere"
     path.rename(real)
     path.symlink_to(real)
-    assert "cannot be read" in refused(kept)
+    assert "cannot be read" in refused(cache)
     path.unlink()
     os.mkfifo(path, 0o600)
-    assert "cannot be read" in refused(kept)
+    assert "cannot be read" in refused(cache)
 
 
-def test_what_cannot_be_kept_costs_nothing(tmp_path: Path) -> None:
+def test_a_failure_to_store_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for environ in ({}, {"XDG_CACHE_HOME": str(tmp_path / "file")}, {"HOME": str(tmp_path / "missing")}, {"HOME": "/proc/self"}):
         FallbackCache(environ, CLUSTER, "k8s.server/").store(FACTS)
@@ -485,13 +485,13 @@ def test_what_cannot_be_kept_costs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_somebody_elses_file_is_ignored(tmp_path: Path, kept: FallbackCache) -> None:
-    kept.store(FACTS)
+def test_somebody_elses_file_is_ignored(tmp_path: Path, cache: FallbackCache) -> None:
+    cache.store(FACTS)
     os.chown(only_file(tmp_path), 65534, 65534)
-    assert "no file of this user" in refused(kept)
+    assert "no file of this user" in refused(cache)
     os.chown(tmp_path / "cache" / "eidos", 65534, 65534)
-    assert "no folder of this user" in refused(kept)
-    kept.store(FACTS)
+    assert "no folder of this user" in refused(cache)
+    cache.store(FACTS)
     assert os.stat(only_file(tmp_path)).st_uid == 65534, "nothing is written there"
 
 

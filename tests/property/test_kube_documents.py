@@ -103,8 +103,8 @@ def test_the_last_document_is_read_and_nothing_else_is_left(written: list[bytes]
     for data in written:
         write(client, place, data)
         assert document_store.read_document(client, place) == data
-    kept = StoredObject.get(client, place)
-    index = kept.index() if kept else None
+    stored = StoredObject.get(client, place)
+    index = stored.index() if stored else None
     assert set(memory.held) == {place.path, *(place.part(number).path for number in (index.parts if index else ()))}
     before = copy.deepcopy(memory.held)
     write(client, place, written[-1])
