@@ -25,7 +25,7 @@ COMMANDS = {
     "serve": ("eidos.cli.serve", "answer the same questions over HTTP"),
     "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
-    "help": ("eidos.cli.help", "explain eidos, or one of its commands"),
+    "help": ("eidos.cli.help", "explain eidos, a command, or a topic of the manual"),
 }
 
 #: Flags that stand for a verb.

@@ -1,7 +1,7 @@
-"""``eidos help``: what eidos can do, and how each verb is used.
+"""``eidos help``: the overview, the help page of each verb, and the manual.
 
-Knows how help is laid out, in 80 columns of ASCII; must not know any particular verb. The overview costs no import: it is read
-first, on a machine that may be slow.
+Knows how help is laid out, in 80 columns of ASCII, and where the manual is; must not know any particular verb. The overview costs no
+import: it is read first, on a machine that may be slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,22 @@ EXAMPLES = (
     ("eidos snapshot -t table", "the same, for people"),
     ("eidos snapshot -o node.yaml", "into a file"),
     ("eidos help snapshot", "every flag of a command"),
+    ("eidos help cluster", "a page of the manual"),
 )
+
+#: Pages of the manual, ``templates/help/<topic>.md``, and their subjects. A topic that is also a verb follows the help of the verb.
+TOPICS = {
+    "fleet": "find the node that differs",
+    "cluster": "read a cluster, run Jobs on its nodes, store documents in it",
+    "serve": "run the HTTP API: routes, limits, proxy, Kubernetes",
+    "recipes": "what is covered, and your own recipe data",
+    "bundles": "deploy a recipe, change values, verify",
+    "air-gap": "use, build and mirror without a network",
+    "secrets": "what is withheld from documents",
+    "performance": "measured figures, and what the file holds",
+    "exit-codes": "the meaning of each exit status",
+    "compatibility": "what stays stable between versions",
+}
 
 
 def text() -> str:
@@ -33,6 +48,7 @@ def text() -> str:
             "",
             "Usage: eidos COMMAND [FLAGS]",
             *_section("Commands", ((name, summary) for name, (_, summary) in COMMANDS.items())),
+            *_section("Manual (eidos help TOPIC)", TOPICS.items()),
             *_section("Examples", EXAMPLES),
             *_section("Exit status", ((str(status), meaning) for status, meaning in EXIT_STATUS_HELP.items())),
             "",
@@ -54,6 +70,8 @@ def explain_verb(verb: Verb) -> str:
     lines += _section("Examples", verb.examples, below=True)
     for paragraph in verb.notes:
         lines += ["", *wrap_words(paragraph, WIDTH)]
+    if verb.name in TOPICS:
+        lines += ["", f"'eidos help {verb.name}' also shows the manual: {TOPICS[verb.name]}."]
     return "\n".join([*lines, ""])
 
 
@@ -103,13 +121,22 @@ def _help(option: Option) -> str:
     return option.help + (f" ({'; '.join(details)})" if details else "")
 
 
+def manual_page(topic: str) -> str:
+    """A page of the manual, as Markdown."""
+    from eidos.files.resources import read_text
+
+    return read_text(f"templates/help/{topic}.md")
+
+
 def run(values: Values) -> int:
-    """Print the overview, or the help of one verb."""
+    """Print the overview, the help of one verb, or a page of the manual."""
     from eidos.cli.commands import load_verb_module
     from eidos.files.atomic_write import write_stdout
 
-    topic = values.get("command")
-    write_stdout((explain_verb(load_verb_module(topic).VERB) if topic else text()).encode())
+    topic = values.get("topic")
+    pages = [explain_verb(load_verb_module(topic).VERB)] if topic in COMMANDS else []
+    pages += [manual_page(topic)] if topic in TOPICS else []
+    write_stdout(("\n".join(pages) or text()).encode())
     return 0
 
 
@@ -119,7 +146,7 @@ def __getattr__(name: str) -> Verb:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from eidos.cli.options import HELP, LOGGING, Operand, Verb
 
-    commands = {command: summary for command, (_, summary) in COMMANDS.items()}
-    operand = Operand("command", "what to explain", commands, required=False)
-    description = ("Explain eidos, or one of its commands.",)
-    return Verb("help", description, (*LOGGING, HELP), (operand,), (("eidos help snapshot", "every flag of a command"),))
+    topics = {**TOPICS, **{command: summary for command, (_, summary) in COMMANDS.items()}}
+    operand = Operand("topic", "a command, or a page of the manual", topics, required=False)
+    description = ("Explain eidos, one of its commands, or a topic: the manual is part of the program.",)
+    return Verb("help", description, (*LOGGING, HELP), (operand,), EXAMPLES[-2:])

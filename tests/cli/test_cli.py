@@ -19,7 +19,9 @@ import pytest
 
 from eidos import __version__, collectors
 from eidos.cli.commands import COMMANDS
+from eidos.cli.help import TOPICS
 from eidos.cli.snapshot import collector_choices, select_collectors
+from eidos.files import resources
 from eidos.files.resources import data_digest
 from tests.support.program import PROGRAM, ROOT, Result, eidos, environment
 from tests.support.waiting import AMPLE_S
@@ -107,7 +109,28 @@ def test_help_of_each_verb(verb: str) -> None:
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith(f"Usage: eidos {verb}")
     assert "\nExamples:\n" in result.out
-    assert result == eidos("help", verb) == eidos("--help", verb) == eidos(verb, "--no-such-flag", "-h")
+    assert result == eidos(verb, "--no-such-flag", "-h")
+    explained = eidos("help", verb)
+    assert explained == eidos("--help", verb)
+    assert explained.out == result.out + (f"\n{resources.read_text(f'templates/help/{verb}.md')}" if verb in TOPICS else "")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_help_shows_each_page_of_the_manual(topic: str) -> None:
+    """Word for word the Markdown file, readable on any terminal, with a title and nothing unfinished."""
+    page = resources.read_text(f"templates/help/{topic}.md")
+    result = eidos("help", topic)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.endswith(page)
+    assert page.startswith("# ")
+    assert page.isascii()
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    assert max(map(len, prose.splitlines())) < 80
+    assert re.search(rf"^  {topic} +\S", eidos("help").out.partition("\nManual ")[2], re.MULTILINE)
+
+
+def test_every_page_of_the_manual_is_a_topic() -> None:
+    assert {path.stem for path in (ROOT / "templates" / "help").iterdir()} == set(TOPICS)
 
 
 @pytest.mark.parametrize("words", [[], *([verb, "--help"] for verb in COMMANDS)])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from eidos.cli.commands import COMMANDS
+from eidos.cli.help import TOPICS
 from eidos.cli.snapshot import collector_choices
 from tests.support.program import eidos, environment
 
@@ -155,7 +156,7 @@ def test_fish(fish_script: Path) -> None:
         assert fish(fish_script, f"{program} sna") == {"snapshot": COMMANDS["snapshot"][1]}
     assert offered("eidos ") == set(COMMANDS)
     assert offered("eidos -t json --debug sna") == {"snapshot"}
-    assert offered("eidos help ") == set(COMMANDS)
+    assert offered("eidos help ") == {*COMMANDS, *TOPICS}
     assert offered("eidos completion ") == set(SHELLS)
     assert offered("eidos snapshot --fo") == {"--format"}
     assert offered("eidos snapshot --") >= {"--only", "--units", "--log-format", "--help"}

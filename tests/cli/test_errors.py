@@ -9,10 +9,12 @@ import pytest
 
 from eidos import collectors
 from eidos.cli.commands import COMMANDS
+from eidos.cli.help import TOPICS
 from eidos.cli.snapshot import VERB, collector_choices
 from tests.support.program import eidos
 
 VERBS = ", ".join(COMMANDS)
+TOPIC_NAMES = ", ".join(dict.fromkeys([*TOPICS, *COMMANDS]))
 FLAGS = ", ".join(option.flag for option in VERB.options)
 NAMES = ", ".join(collector_choices())
 
@@ -34,7 +36,7 @@ def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
         (["--timeout", "5s", "snapshot"], "error: '--timeout' stands before the command, where only --output, "),
         (["--versoin"], "error: '--versoin' stands before the command, where only --output, "),
         (["--versoin"], "\nhint: did you mean '--version'?\n"),
-        (["help", "snapshto"], f"error: eidos help: 'snapshto' is no command; there are {VERBS}\nhint: did you mean 'snapshot'?\n"),
+        (["help", "snapshto"], f"error: eidos help: 'snapshto' is no topic; there are {TOPIC_NAMES}\nhint: did you mean 'snapshot'?\n"),
         (["completion"], "error: eidos completion needs a shell: bash, zsh, fish\n"),
         (["completion", "fsh"], "error: eidos completion: 'fsh' is no shell; there are bash, zsh, fish\nhint: did you mean 'fish'?\n"),
         (

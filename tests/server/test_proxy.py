@@ -1,4 +1,4 @@
-"""nginx, configured as the README shows it, before two instances of the built program: TLS, the clients' addresses, rolling restarts."""
+"""nginx, configured as the manual shows it, before two instances of the built program: TLS, the clients' addresses, rolling restarts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESTARTS = 6
 
 HEADING = "### Behind a proxy with TLS"
 
-#: What the README shows below that heading.
+#: What the manual shows below that heading.
 CONFIG = """\
 upstream eidos {
     server 127.0.0.1:8081 max_fails=0;  # who refuses while it restarts is asked again with the next request
@@ -92,8 +92,8 @@ ROUND: tuple[tuple[str, str, bytes], ...] = (
 )
 
 
-def test_the_readme_shows_this_configuration() -> None:
-    section = (ROOT / "README.md").read_text().partition(HEADING + "\n")[2]
+def test_the_manual_shows_this_configuration() -> None:
+    section = (ROOT / "templates" / "help" / "serve.md").read_text().partition(HEADING + "\n")[2]
     shown = re.search(r"^```nginx\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert shown
     assert shown[1] == CONFIG
