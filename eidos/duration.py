@@ -15,7 +15,7 @@ UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0,
 #: The longest duration (a hundred years); the clock could not count much further.
 MAXIMUM_S = 100 * 365.25 * 86400
 
-HINT = "write it like 30s, 1m30s, 500ms or 1.5h; the units are ns, us, ms, s, m and h, a bare number is seconds"
+HINT = "write a duration like 30s, 1m30s, 500ms or 1.5h; units are ns, us, ms, s, m and h, default s"
 
 _NUMBER = "0123456789."
 
@@ -30,25 +30,25 @@ def parse_duration(text: str) -> float:
 
     >>> parse_duration("1m30x")
     Traceback (most recent call last):
-    eidos.errors.InvalidInput: '1m30x' is no duration: there is no unit 'x'
+    eidos.errors.InvalidInput: invalid duration '1m30x': unknown unit 'x'
     """
     seconds, rest = 0.0, text
     if not text:
-        raise InvalidInput("the empty text is no duration", HINT)
+        raise InvalidInput("invalid duration '': empty", HINT)
     while rest:
         number = rest[: len(rest) - len(rest.lstrip(_NUMBER))]
         if not number or number == "." or number.count(".") > 1:
-            raise InvalidInput(f"{text!r} is no duration: expected a number at {rest!r}", HINT)
+            raise InvalidInput(f"invalid duration {text!r}: expected a number at {rest!r}", HINT)
         rest = rest[len(number) :]
         unit = rest[: next((at for at, c in enumerate(rest) if c in _NUMBER), len(rest))]
         if not unit:
             if number != text:
-                raise InvalidInput(f"{text!r} is no duration: {number!r} has no unit", HINT)
+                raise InvalidInput(f"invalid duration {text!r}: {number!r} has no unit", HINT)
             unit = "s"
         elif unit not in UNITS:
-            raise InvalidInput(f"{text!r} is no duration: there is no unit {unit!r}", HINT)
+            raise InvalidInput(f"invalid duration {text!r}: unknown unit {unit!r}", HINT)
         seconds += float(number) * UNITS[unit]
         rest = rest[len(unit) :]
     if seconds > MAXIMUM_S:
-        raise InvalidInput(f"{text!r} is longer than a hundred years", HINT)
+        raise InvalidInput(f"invalid duration {text!r}: longer than a hundred years", HINT)
     return seconds

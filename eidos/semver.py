@@ -35,8 +35,8 @@ class InvalidVersion(InvalidInput):
     def __init__(self, text: str, position: int, why: str) -> None:
         shown = text if len(text) <= 60 else text[:60] + "…"
         super().__init__(
-            f"{shown!r} is no version: {why}",
-            "a version is one to three numbers with dots, as in 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
+            f"invalid version {shown!r}: {why}",
+            "write one to three numbers with dots, such as 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
             (shown, min(position, 60)),
         )
         self.text = text
@@ -128,15 +128,15 @@ def _parse_uncached(text: str) -> Version:
             break
     extra = text[end + 1 :]
     if end < len(text) and not extra:
-        raise InvalidVersion(text, end, f"nothing follows {text[end]!r}")
+        raise InvalidVersion(text, end, f"nothing after {text[end]!r}")
     if not extra.isprintable() or " " in extra:
-        raise InvalidVersion(text, end + 1, "what follows the numbers has blanks or control characters")
+        raise InvalidVersion(text, end + 1, "spaces or control characters after the numbers")
     if position == end:
-        raise InvalidVersion(text, position, "it has no number")
+        raise InvalidVersion(text, position, "no number")
     numbers: list[int] = []
     for part in text[position:end].split("."):
         if len(numbers) == 3:
-            raise InvalidVersion(text, position, "it has more than three numbers")
+            raise InvalidVersion(text, position, "more than three numbers")
         numbers.append(_number(text, part, position))
         position += len(part) + 1
     return Version(text, tuple(numbers), extra)
@@ -149,7 +149,7 @@ def _number(text: str, part: str, position: int) -> int:
         return int(part)
     shown = part if len(part) <= 30 else part[:30] + "…"
     if not part:
-        raise NotNumeric(text, position, "a number is missing")
+        raise NotNumeric(text, position, "missing number")
     if part[0] == "-" and part[1:].isascii() and part[1:].isdigit():
         raise NegativeNumber(text, position, f"{shown} is negative")
     raise NotNumeric(text, position, f"{shown!r} is not a number")

@@ -76,7 +76,7 @@ def check_options(options: BundleOptions) -> BundleOptions:
     """The options, the registry in its normal form. Raises InvalidInput for a value that cannot be."""
     for values in options.values:
         if not isinstance(values.tree, dict):
-            raise InvalidInput(f"{values.source}: values are a mapping")
+            raise InvalidInput(f"{values.source}: expected a mapping")
     for namespace in options.namespaces.values():
         check_dns_label(namespace, "namespace")
     for selector in (options.accelerated_node_selector, options.system_node_selector):
@@ -93,5 +93,5 @@ def parse_assignment(text: str) -> Assignment:
     left, equals, value = text.partition("=")
     component, colon, path = left.partition(":")
     if not equals or not colon or not component.strip() or not path.strip():
-        raise InvalidInput(f"{text!r} sets nothing", "write component:path.to.key=value, as in gpu-operator:mig.strategy=mixed")
+        raise InvalidInput(f"invalid setting {text!r}", "write component:path.to.key=value, such as gpu-operator:mig.strategy=mixed")
     return Assignment(component.strip(), path.strip(), value)

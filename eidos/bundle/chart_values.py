@@ -69,7 +69,7 @@ def parse_value(text: str, kind: str) -> Any:
     if not values_schema.has_type(value, kind) or value is None:
         if kind == values_schema.ANY:
             return text
-        raise InvalidInput(f"the chart takes a {kind} here, and {text!r} is none", _EXAMPLES.get(kind))
+        raise InvalidInput(f"the chart expects a {kind}, not {text!r}", _EXAMPLES.get(kind))
     return value
 
 
@@ -92,15 +92,15 @@ def set_value(tree: dict[str, Any], path: Path, value: Any) -> None:
         where = values_schema.format_path(path[:number])
         if isinstance(part, int):
             if not isinstance(parent, list):
-                raise InvalidInput(f"{where} is no list here")
+                raise InvalidInput(f"{where} is not a list")
             if part > len(parent):
                 raise InvalidInput(
-                    f"{where} has {len(parent)} items here, so the next is [{len(parent)}]", "set them in order, or give the whole list"
+                    f"index out of range: the next item of {where} is [{len(parent)}]", "set the items in order, or set the complete list"
                 )
             if part == len(parent):
                 parent.append(empty)
         elif not isinstance(parent, dict):
-            raise InvalidInput(f"{where} is no mapping here, so there is no {part!r} in it")
+            raise InvalidInput(f"{where} is not a mapping, so it cannot have {part!r}")
         elif parent.get(part) is None:
             parent[part] = empty
         if is_last:

@@ -44,17 +44,17 @@ def parse_checksums(data: bytes, name: str) -> dict[str, str]:
     try:
         lines = data.decode().split("\n")
     except UnicodeDecodeError as fault:
-        raise IntegrityError(f"{name}: it is not UTF-8") from fault
+        raise IntegrityError(f"{name}: not UTF-8") from fault
     if lines.pop() != "":
-        raise IntegrityError(f"{name}: its last line is cut off")
+        raise IntegrityError(f"{name}: the last line is truncated")
     for number, line in enumerate(lines, 1):
         digest, path = line[:64], line[66:]
         if len(digest) != 64 or not set(digest) <= _HEX or line[64:66] not in ("  ", " *"):
-            raise IntegrityError(f"{name}, line {number}: it is not a digest, two blanks and a path")
+            raise IntegrityError(f"{name}, line {number}: expected a digest, two spaces and a path")
         if not is_inside(path):
-            raise IntegrityError(f"{name}, line {number}: {path!r} is no path inside the bundle")
+            raise IntegrityError(f"{name}, line {number}: {path!r} is not a path inside the bundle")
         if path in digests:
-            raise IntegrityError(f"{name}, line {number}: {path!r} stands here again")
+            raise IntegrityError(f"{name}, line {number}: {path!r} is repeated")
         digests[path] = digest
     return digests
 

@@ -108,16 +108,14 @@ def _final_values(
     values = documents[0] if documents and documents[0] is not ABSENT else {}
     name = context.templates.name(file.template)
     if len(documents) > 1 or not isinstance(values, dict):
-        raise InvalidData(f"{name}: values are one mapping")
+        raise InvalidData(f"{name}: expected a mapping of values")
     schema = _load_schema(component, context)
     overlays = [overlay for overlay in context.options.values if overlay.component == component.id]
     assignments = [assignment for assignment in context.options.assignments if assignment.component == component.id]
     is_unusual = component.version != context.charts[component.id].version
     if schema is None and (overlays or assignments or is_unusual):
         what = "what is set" if overlays or assignments else "what the recipe says"
-        warnings.append(
-            f"{component.id}: nothing is known of the values of {component.chart} {component.version}, so {what} is not checked"
-        )
+        warnings.append(f"{component.id}: no list of values for chart {component.chart} {component.version}: {what} is not checked")
     if schema:
         schema.check(values, name)
         schema.check(component.values, "the recipe's values")
@@ -196,7 +194,7 @@ def _unused_placements(id: str, made: list[TemplateFile], context: BundleContext
     flags = {
         name: f"--{name.partition('.')[2]}-{'node-selector' if name.startswith('node-selector.') else 'toleration'}" for name in placements
     }
-    return [f"{id}: {flags[name]} has no place in its templates" for name in placements if name not in used]
+    return [f"{id}: {flags[name]} has no effect: its templates do not use it" for name in placements if name not in used]
 
 
 def _used_names(file: TemplateFile, templates: Templates) -> Iterable[str]:

@@ -81,13 +81,13 @@ class BundleBuild(Record):
             result = component_files.make_component(component, self.context)
         except EidosError as fault:
             if self.context.options.fail_fast:
-                hint = fault.hint or "without --fail-fast the others are still made"
+                hint = fault.hint or "omit --fail-fast to build the other components"
                 raise type(fault)(f"{component.id}: {fault.message}", hint) from fault
             log.error(f"{component.id}: {fault.message}", component=component.id, hint=fault.hint)
             report = ComponentResult(component.id, milliseconds=_since(began), error=fault.message, hint=fault.hint or "")
             return component, report, None
         report = ComponentResult(component.id, tuple(result.files), sum(map(len, result.files.values())), _since(began))
-        log.info(f"{component.id}: made", component=component.id, files=len(result.files), duration_ms=report.milliseconds)
+        log.info(f"{component.id}: built", component=component.id, files=len(result.files), duration_ms=report.milliseconds)
         if log.shows("debug"):
             for path, content in result.files.items():
                 log.debug(f"{component.id}/{path}", component=component.id, path=path, bytes=len(content))
@@ -114,7 +114,7 @@ def _assemble_files(made: list[tuple[Component, ComponentFiles]], failed: Mappin
     variables = template_variables.bundle_variables(context.variables, titles, context.recipe)
     for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:
         if file.kind != template_sets.TEXT:
-            raise InvalidData(f"{context.templates.name(file.template)}: at the top of a bundle there are texts only")
+            raise InvalidData(f"{context.templates.name(file.template)}: files at the top of a bundle must be text")
         if component_files.is_required(file, variables):
             files[file.target] = component_files.fill_text_file(file, variables, context.templates)
     files["recipe.yaml"] = formats.to_yaml(context.recipe.to_tree(context=True)).encode()
@@ -122,7 +122,7 @@ def _assemble_files(made: list[tuple[Component, ComponentFiles]], failed: Mappin
     files["images.txt"] = format_image_list(variables_of_made, context.charts, context.options.registry).encode()
     if failed:
         lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
-        files["incomplete.txt"] = "".join(["These components could not be made and are missing here:\n", *lines]).encode()
+        files["incomplete.txt"] = "".join(["These components failed and are missing from this bundle:\n", *lines]).encode()
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
     return dict(sorted(files.items()))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HINTS = {
-    errno.ENOSPC: "free some space, or write elsewhere with --output",
-    errno.EDQUOT: "free some space, or write elsewhere with --output",
-    errno.EACCES: "choose a folder that you may write to, with --output",
+    errno.ENOSPC: "free some space, or write to another disk with --output",
+    errno.EDQUOT: "free some space, or write to another disk with --output",
+    errno.EACCES: "choose a folder that you can write to, with --output",
     errno.EROFS: "write to another file system, with --output",
 }
 
@@ -45,22 +45,22 @@ def check_folder(folder: str, *, force: bool = False) -> None:
         _check_parent(folder, os.path.dirname(target))
         return
     except NotADirectoryError as fault:
-        raise FolderOccupied(f"{folder}: it is no folder", "name another one with --output") from fault
+        raise FolderOccupied(f"{folder}: not a folder", "name another one with --output") from fault
     except OSError as fault:
         raise _unavailable(folder, fault) from fault
     if not os.access(target, os.W_OK | os.X_OK):
-        raise Unavailable(f"cannot write {folder}: it may not be written to", "choose a folder that you may write to")
+        raise Unavailable(f"cannot write {folder}: permission denied", "choose a folder that you can write to")
     if not names:
         return
     earlier = _earlier(target)
     if earlier is None and not force:
-        hint = "name another folder, or say --force: files of an earlier bundle are replaced, all others stay"
-        raise FolderOccupied(f"{folder}: it holds files that are not of a bundle: {_examples(names)}", hint)
+        hint = "name another folder, or use --force: it replaces files of an earlier bundle and keeps all others"
+        raise FolderOccupied(f"{folder}: the folder has files that do not belong to a bundle: {_examples(names)}", hint)
     if earlier is not None and not force:
         problems = verification.verify_folder(target)
         if problems:
-            hint = "name another folder, or say --force: files of the earlier bundle are replaced, all others stay"
-            raise FolderOccupied(f"{folder}: it holds a bundle that is not as it was made: {problems[0]}", hint)
+            hint = "name another folder, or use --force: it replaces files of the earlier bundle and keeps all others"
+            raise FolderOccupied(f"{folder}: the bundle in this folder was modified: {problems[0]}", hint)
 
 
 def write_folder(folder: str, files: Mapping[str, bytes], *, force: bool = False, is_checked: bool = False) -> None:
@@ -78,7 +78,7 @@ def write_folder(folder: str, files: Mapping[str, bytes], *, force: bool = False
             if is_inside or fault.errno not in _NOT_REPLACEABLE or not os.path.isdir(target):
                 raise _unavailable(folder, fault) from fault
         except ValueError as fault:
-            raise Unavailable(f"cannot write {folder!r}: no folder can have such a name") from fault
+            raise Unavailable(f"cannot write {folder!r}: invalid folder name") from fault
         else:
             return
 
@@ -171,11 +171,11 @@ def _check_path(target: str, path: str, earlier: set[str]) -> None:
             return
         if end < len(parts):
             if not stat.S_ISDIR(mode):
-                raise FolderOccupied(f"{existing}: it is no folder, and the bundle needs one there", "move it away")
+                raise FolderOccupied(f"{existing}: not a folder, and the bundle needs a folder here", "move it away")
         elif path not in earlier and path != CHECKSUMS:
-            raise FolderOccupied(f"{existing}: it is not of an earlier bundle, and the bundle has a file of this name", "move it away")
+            raise FolderOccupied(f"{existing}: this file would be overwritten, and it is not part of an earlier bundle", "move it away")
         elif stat.S_ISDIR(mode):
-            raise FolderOccupied(f"{existing}: it is a folder, and the bundle has the file {path}", "move it away")
+            raise FolderOccupied(f"{existing}: a folder, where the bundle needs the file {path}", "move it away")
 
 
 def _make_parents(target: str, path: str) -> None:
@@ -233,7 +233,7 @@ def _check_parent(folder: str, parent: str) -> None:
     if not os.path.isdir(parent):
         raise Unavailable(f"cannot write {folder}: {parent} does not exist", "create the folder first")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise Unavailable(f"cannot write {folder}: {parent} may not be written to", "choose a folder that you may write to")
+        raise Unavailable(f"cannot write {folder}: permission denied in {parent}", "choose a folder that you can write to")
 
 
 def _examples(names: list[str]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eidos.templates.placeholder import Part
 
 #: Begins the line of a value that cannot be a reference.
-NOT_A_REFERENCE = "# no reference of an image"
+NOT_A_REFERENCE = "# not an image reference"
 
 _CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@+")
 
@@ -31,7 +31,7 @@ def format_image_list(made: Iterable[tuple[Component, Variables]], charts: Mappi
     """The text of ``images.txt``: one reference a line, each once, grouped by component; lines with ``#`` are for people."""
     lines = ["# Images of this bundle. Lines without # are references."]
     if mirror:
-        lines.append(f"# They are taken from {mirror}; behind 'from' stands where each came from.")
+        lines.append(f"# They are pulled from {mirror}; the original of each follows 'from'.")
     listed: set[str] = set()
     for component, variables in made:
         chart = charts[component.id]
@@ -40,7 +40,7 @@ def format_image_list(made: Iterable[tuple[Component, Variables]], charts: Mappi
         for reference in references:
             text = _fill_reference(reference, variables)
             if text is None:
-                lines.append(f"# not known: the tag of {_partial(reference, variables)}, because the recipe does not say it")
+                lines.append(f"# not known: the tag of {_partial(reference, variables)}, because the recipe does not set it")
             else:
                 lines += _image_lines(text, mirror, listed)
         for text in variables["images"]:  # of manifests, the examples among them

@@ -14,6 +14,7 @@ from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
 from eidos.model.record import Record, replace
 from eidos.suggest import did_you_mean
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
         names = tuple(specified) or tuple(id for id in DEFAULT_COMPONENTS if id in charts)
     for id in names:
         if id not in charts:
-            raise InvalidInput(f"{id!r} is none of {', '.join(sorted(charts))}", did_you_mean(id, charts))
+            raise InvalidInput(f"unknown component {id!r}; expected one of {list_words(sorted(charts))}", did_you_mean(id, charts))
     service = recipe.request.fields().get("service", "")
     choices = {id for id in (*options.changed_components(), *options.namespaces) if id in charts and charts[id].service}
     aliases = {id: _resolve_choice(charts, id, service) for id in {*names, *specified, *choices}}
@@ -75,7 +76,7 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
         required, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, excluded
     )
     if not order:
-        raise InvalidInput("no component is left to make", "leave out --set COMPONENT:enabled=false, or name components with --bundlers")
+        raise InvalidInput("no component selected", "omit --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, specified.get(id), charts[id], options, depends[id]) for id in order)
     for component in components:
         _check_requirements(recipe, charts[component.id])
@@ -85,8 +86,8 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     for id, flag in mentions:
         if id not in order and id not in excluded:
             raise _not_in_bundle(id, flag, order, charts)
-    missing = [f"{id} needs {name}, which is left out" for id in order for name in depends[id] if name in excluded]
-    needless = [f"{id} is to be left out, and was not in this bundle anyway" for id in redundant]
+    missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in excluded]
+    needless = [f"{id} is disabled, but was not part of this bundle" for id in redundant]
     return InstallPlan(components, options, (*missing, *needless))
 
 
@@ -102,10 +103,10 @@ def _resolve_choice(charts: Mapping[str, Chart], id: str, service: str) -> str:
     component = chart.service.get(service)
     if component is None:
         services = ", ".join(chart.service)
-        problem = f"{service!r} is none of them" if service else "the recipe was not asked for a service"
-        raise InvalidData(f"{id} depends on the service ({services}), and {problem}", "make the recipe with --service")
+        problem = f"not on {service!r}" if service else "the recipe has no service"
+        raise InvalidData(f"{id} is available on {services}, but {problem}", "make the recipe with --service")
     if component not in charts:
-        raise InvalidData(f"{id} is {component!r} on {service}, and components.yaml has no such entry", did_you_mean(component, charts))
+        raise InvalidData(f"{id} is {component!r} on {service}, which is not in components.yaml", did_you_mean(component, charts))
     return component
 
 
@@ -118,11 +119,11 @@ def _split_excluded(
     for assignment in options.assignments:
         id = aliases.get(assignment.component, assignment.component)
         if id not in charts:
-            raise InvalidInput(f"--set {assignment}: there is no component {id!r}", did_you_mean(id, charts))
+            raise InvalidInput(f"--set {assignment}: unknown component {id!r}", did_you_mean(id, charts))
         if assignment.path != "enabled":
             assignments.append(replace(assignment, component=id))
         elif assignment.value not in ("true", "false"):
-            raise InvalidInput(f"--set {assignment}: {assignment.value!r} is neither true nor false")
+            raise InvalidInput(f"--set {assignment}: expected true or false, not {assignment.value!r}")
         elif assignment.value == "false":
             excluded[id] = None
         else:
@@ -134,8 +135,8 @@ def _split_excluded(
 
 def _not_in_bundle(id: str, flag: str, order: tuple[str, ...], charts: Mapping[str, Chart]) -> InvalidInput:
     if id in charts:
-        return InvalidInput(f"{flag} {id}: {id} is not in this bundle, which has {', '.join(order)}", f"add it with --bundlers {id}")
-    return InvalidInput(f"{flag} {id}: there is no component {id!r}", did_you_mean(id, order))
+        return InvalidInput(f"{flag} {id}: {id} is not in this bundle, which has {', '.join(order)}", f"add --bundlers {id}")
+    return InvalidInput(f"{flag} {id}: unknown component {id!r}", did_you_mean(id, order))
 
 
 def _component(id: str, specified: Component | None, chart: Chart, options: BundleOptions, depends: tuple[str, ...]) -> Component:
@@ -149,14 +150,16 @@ def _component(id: str, specified: Component | None, chart: Chart, options: Bund
     except EidosError as fault:
         raise InvalidData(f"component {id!r}: {fault.message}", fault.hint) from fault
     if id in RESERVED:
-        raise InvalidData(f"no component can have the id {id!r}: templates for all of them lie there")
+        raise InvalidData(f"invalid component id {id!r}: reserved for shared templates")
     for field, text in fields.items():
         if text.startswith("-") or not text.isprintable() or " " in text:
-            raise InvalidData(f"component {id}: {field}: {text[:80]!r} cannot be one")
+            raise InvalidData(f"component {id}: invalid {field} {text[:80]!r}")
     if fields["chart"] and not fields["repository"].startswith(_SCHEMES):
-        raise InvalidData(f"component {id}: repository: {fields['repository'][:80]!r} is no URL", f"it begins with {', '.join(_SCHEMES)}")
+        raise InvalidData(
+            f"component {id}: repository: invalid URL {fields['repository'][:80]!r}", f"start it with one of {', '.join(_SCHEMES)}"
+        )
     if fields["chart"] and not fields["version"]:
-        raise InvalidData(f"component {id}: the recipe names no version of the chart {fields['chart']}, and neither does components.yaml")
+        raise InvalidData(f"component {id}: neither the recipe nor components.yaml has a version of the chart {fields['chart']}")
     return replace(specified, id=id, namespace=namespace, depends=depends, **fields)
 
 
@@ -171,5 +174,5 @@ def _check_requirements(recipe: Recipe, chart: Chart) -> None:
     missing = [path for path in chart.requires if path not in paths]
     if missing:
         types = ", ".join(dict.fromkeys(TYPES.values()))
-        hint = did_you_mean(missing[0], paths, f"a recipe has readings of {types}; 'eidos recipe' writes one that has these")
+        hint = did_you_mean(missing[0], paths, f"run 'eidos recipe' to make a recipe with the readings of {types}")
         raise InvalidData(f"{chart.id} needs {' and '.join(missing)}, which the recipe does not have", hint)

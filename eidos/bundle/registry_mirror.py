@@ -33,7 +33,7 @@ def parse_registry(mirror: str) -> str:
         or not set(host) <= _HOST
         or any(not part or not part.isascii() or not set(part) <= _PART for part in path.split("/") if path)
     ):
-        raise InvalidInput(f"{mirror!r} is no registry", "write a host and a path, without a scheme: mirror.example.com/x")
+        raise InvalidInput(f"invalid registry {mirror!r}", "write a host and a path without a scheme, such as mirror.example.com/x")
     return text
 
 

@@ -87,27 +87,27 @@ def read_members(data: bytes, name: str) -> Iterator[Member]:
     while True:
         header = archive[offset : offset + _BLOCK]
         if len(header) < _BLOCK:
-            raise IntegrityError(f"{name}: the archive is cut off")
+            raise IntegrityError(f"{name}: the archive is truncated")
         if not header.strip(b"\0"):
             if archive[offset:].strip(b"\0"):
-                raise IntegrityError(f"{name}: something follows the end of the archive")
+                raise IntegrityError(f"{name}: unexpected data after the end of the archive")
             return
         count += 1
         if count > MAX_ENTRIES:
             raise IntegrityError(f"{name}: more than {MAX_ENTRIES:,} entries")
         total = sum(header) - sum(header[148:156]) + 8 * 32
         if _octal(header[148:156], name) != total:
-            raise IntegrityError(f"{name}: entry {count} has a header that is damaged, or this is no tar archive")
+            raise IntegrityError(f"{name}: entry {count} has a damaged header, or this is not a tar archive")
         size = _octal(header[124:136], name)
         if size > MAX_FILE_BYTES:
             raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
         offset += _BLOCK
         content = archive[offset : offset + size]
         if len(content) < size:
-            raise IntegrityError(f"{name}: the archive is cut off")
+            raise IntegrityError(f"{name}: the archive is truncated")
         padding = archive[offset + size : offset + size + -size % _BLOCK]
         if padding.strip(b"\0"):
-            raise IntegrityError(f"{name}: something stands behind the content of entry {count}")
+            raise IntegrityError(f"{name}: unexpected data after the content of entry {count}")
         offset += size + len(padding)
         yield _member(header, bytes(content), name)
 
@@ -128,7 +128,7 @@ def _member(header: bytes, content: bytes, name: str) -> Member:
 def _octal(field: bytes, name: str) -> int:
     digits = field.strip(b" \0")
     if not digits.isdigit() or b"8" in digits or b"9" in digits:
-        raise IntegrityError(f"{name}: a number in a header is none: this is no tar archive, or one of another format")
+        raise IntegrityError(f"{name}: invalid number in a header: not a tar archive, or one of another format")
     return int(digits, 8)
 
 
@@ -141,9 +141,9 @@ def _inflate(data: bytes, name: str) -> bytes:
     if len(archive) > MAX_ARCHIVE_BYTES:
         raise IntegrityError(f"{name}: more than {MAX_ARCHIVE_BYTES >> 20} MiB when unpacked")
     if not inflater.eof:
-        raise IntegrityError(f"{name}: the archive is cut off")
+        raise IntegrityError(f"{name}: the archive is truncated")
     if inflater.unused_data:
-        raise IntegrityError(f"{name}: something follows the end of the archive")
+        raise IntegrityError(f"{name}: unexpected data after the end of the archive")
     return archive
 
 

@@ -68,7 +68,7 @@ def _lint_set(templates: Templates, id: str, components: Collection[str], script
     path = f"{id}/{template_sets.INDEX}"
     index_name = templates.name(path)
     if id not in template_sets.RESERVED and id not in components:
-        yield LintIssue(ERROR, "unknown-component", index_name, f"there is no component {id!r}", did_you_mean(id, components) or "")
+        yield LintIssue(ERROR, "unknown-component", index_name, f"unknown component {id!r}", did_you_mean(id, components) or "")
     try:
         index = templates.documents(path)[0]
         template_set = template_sets.read_template_set(templates, id)
@@ -78,25 +78,23 @@ def _lint_set(templates: Templates, id: str, components: Collection[str], script
         return
     for key in index:
         if key not in template_sets.KEYS:
-            yield LintIssue(
-                ERROR, "unknown-key", f"{index_name}: {key}", "nothing reads this key", did_you_mean(key, template_sets.KEYS) or ""
-            )
+            yield LintIssue(ERROR, "unknown-key", f"{index_name}: {key}", "unknown key", did_you_mean(key, template_sets.KEYS) or "")
     for number, item in enumerate(index.get("files") or []):
         for key in item:
             if key not in template_sets.FILE_KEYS:
                 hint = did_you_mean(key, template_sets.FILE_KEYS) or ""
-                yield LintIssue(ERROR, "unknown-key", f"{index_name}: files[{number}].{key}", "nothing reads this key", hint)
+                yield LintIssue(ERROR, "unknown-key", f"{index_name}: files[{number}].{key}", "unknown key", hint)
     known = _variables(templates, id, index)
     used = set()
     for file in template_set.files:
         used.add(file.template)
         yield from _lint_file(templates, file, known, scripts)
         if file.when and not _is_known(file.when, known):
-            message = f"nothing has the name {file.when!r}"
+            message = f"undefined variable {file.when!r}"
             yield LintIssue(ERROR, "unknown-name", f"{index_name}: {file.target}.when", message, did_you_mean(file.when, known) or "")
     for other in templates.contents:
         if other.startswith(f"{id}/") and other not in used and other != path:
-            yield LintIssue(WARNING, "unknown-file", templates.name(other), "nothing reads this file", f"name it in {index_name}")
+            yield LintIssue(WARNING, "unknown-file", templates.name(other), "unknown file", f"name it in {index_name}")
 
 
 def _variables(templates: Templates, id: str, index: dict[str, Any]) -> set[str]:
@@ -126,7 +124,7 @@ def _lint_file(templates: Templates, file: TemplateFile, known: Collection[str],
             source = templates.source(file.template)
             used = [(one.name, placeholder_line(source, one.name), "") for one in placeholders(documents)]
             for one in placeholders(documents, of_keys=True):
-                used.append((one.name, placeholder_line(source, one.name), "a placeholder in a key: keys are written as they are"))
+                used.append((one.name, placeholder_line(source, one.name), "a placeholder in a key is not replaced"))
         else:
             parts = templates.parts(file.template)
             used = [(part.name, part.line, "") for part in parts if not isinstance(part, str)]
@@ -141,7 +139,7 @@ def _lint_file(templates: Templates, file: TemplateFile, known: Collection[str],
     for variable, line, problem in used:
         if not _is_known(variable, known) and not (variable.startswith("setting.") and file.template.startswith(f"{template_sets.EVERY}/")):
             yield LintIssue(
-                ERROR, "unknown-name", f"{name}:{line}", f"nothing has the name {variable!r}", did_you_mean(variable, known) or ""
+                ERROR, "unknown-name", f"{name}:{line}", f"undefined variable {variable!r}", did_you_mean(variable, known) or ""
             )
         if problem:
             yield LintIssue(ERROR, "misplaced", f"{name}:{line}", problem)
@@ -155,9 +153,9 @@ def _position_problems(script: str) -> Iterator[str]:
         before = script[script.rfind("\n", 0, offset) + 1 : offset]
         unescaped = before.replace("\\'", "").replace('\\"', "")
         if before.lstrip().startswith("#") or " # " in before:
-            yield "a placeholder in a comment: a value with a line break would end it"
+            yield "a placeholder in a comment: a value with a line break would end the comment"
         elif unescaped.count('"') % 2 or unescaped.count("'") % 2:
-            yield "a placeholder inside quotes: it brings its own"
+            yield "a placeholder inside quotes: remove the quotes, the value is quoted already"
         elif before and before[-1] not in " \t=(;":
             yield "a placeholder in the middle of a word: assign it to a variable first"
         else:
@@ -181,7 +179,11 @@ def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
         if path is None:
             if scripts:
                 yield LintIssue(
-                    WARNING, f"no-{program}", "templates", f"{program} is not here, so no script was held against it", f"install {program}"
+                    WARNING,
+                    f"no-{program}",
+                    "templates",
+                    f"{program} is not installed: scripts were not checked with it",
+                    f"install {program}",
                 )
             continue
         for name, content in scripts:
@@ -191,8 +193,8 @@ def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
 def _lint_script(name: str, content: str, program: str, command: tuple[str, ...]) -> Iterator[LintIssue]:
     result = run_program(Command(command, content.encode()), time.monotonic() + TIMEOUT_S)
     if result.outcome != EXITED:
-        why = result.start_error or (f"timed out after {TIMEOUT_S} seconds" if result.outcome == TIMED_OUT else "it printed too much")
-        yield LintIssue(WARNING, program, name, f"{program} did not run: {why}")
+        why = result.start_error or (f"timed out after {TIMEOUT_S} seconds" if result.outcome == TIMED_OUT else "too much output")
+        yield LintIssue(WARNING, program, name, f"{program} failed: {why}")
         return
     output = result.output + result.errors
     for line in output.decode(errors="backslashreplace").splitlines() if result.status else []:

@@ -98,7 +98,7 @@ class Templates:
 
     def _content(self, path: str) -> Content:
         if path not in self.contents:
-            raise InvalidData(f"{self.name(path)}: there is no such template")
+            raise InvalidData(f"{self.name(path)}: no such template")
         return self.contents[path]
 
 
@@ -137,7 +137,7 @@ def overlay_folder(templates: Templates, folder: str) -> Templates:
     from eidos.files import resources
 
     if not os.path.isdir(folder):
-        raise NotFound(f"{folder}: there is no such folder", "it holds a folder for each component, with a bundle.yaml in it")
+        raise NotFound(f"{folder}: no such folder", "name a folder that has one folder with a bundle.yaml for each component")
     contents = dict(templates.contents)
     user_paths = {}
     for name, path in resources.walk_files(folder):
@@ -145,7 +145,7 @@ def overlay_folder(templates: Templates, folder: str) -> Templates:
             with open(path, encoding="utf-8", newline="") as file:
                 contents[name] = file.read()
         except (OSError, UnicodeDecodeError) as fault:
-            raise InvalidData(f"{path}: {getattr(fault, 'strerror', '') or 'it is not UTF-8'}") from fault
+            raise InvalidData(f"{path}: {getattr(fault, 'strerror', '') or 'not UTF-8'}") from fault
         user_paths[name] = os.path.join(folder, name)
     return Templates(contents, user_paths)
 
@@ -165,7 +165,7 @@ def read_template_set(templates: Templates, id: str, chart_version: str = "", se
     index_path = f"{id}/{INDEX}"
     if index_path not in templates.contents:
         if any(path.startswith(f"{id}/") for path in templates.contents):
-            raise InvalidData(f"{templates.name(index_path)}: there is no such file", "a folder of templates has an index")
+            raise InvalidData(f"{templates.name(index_path)}: no such file", "add this index to the folder of templates")
         index_path = f"{EVERY}/{INDEX}"
     index = _index(templates, index_path)
     settings: dict[str, Any] = {}
@@ -173,7 +173,7 @@ def read_template_set(templates: Templates, id: str, chart_version: str = "", se
     base = index.text("extends")
     if base:
         if f"{base}/{INDEX}" not in templates.contents or base == id:
-            raise index.error(f"there is no set {base!r}", f"write extends: {EVERY}", "extends")
+            raise index.error(f"unknown template set {base!r}", f"write extends: {EVERY}", "extends")
         base_index = _index(templates, f"{base}/{INDEX}")
         settings.update(_settings(base_index, chart_version, service))
         files.update(_files(base_index, base))
@@ -189,7 +189,7 @@ def _index(templates: Templates, path: str) -> TreeReader:
     index = TreeReader(documents[0], templates.name(path), text_types=QUOTED)
     index.name("version")
     if index.text("recipe") != API_VERSION:
-        raise index.error(f"these templates need {index.text('recipe')!r}, and recipes are {API_VERSION}", name="recipe")
+        raise index.error(f"these templates need {index.text('recipe')!r}, but recipes are {API_VERSION}", name="recipe")
     return index
 
 
@@ -207,7 +207,7 @@ def _files(index: TreeReader, folder: str) -> dict[str, TemplateFile]:
         target = _target(item, template)
         kind = item.choice("kind", (DATA, TEXT)) if "kind" in item else DATA if template.endswith(_DATA_ENDINGS) else TEXT
         if item.flag("example", False) and not target.startswith(EXAMPLES):
-            raise item.error(f"an example lies below {EXAMPLES}", name="target")
+            raise item.error(f"an example must be below {EXAMPLES}", name="target")
         manifest = target.startswith(MANIFESTS) and not target.startswith(EXAMPLES)
         files[target] = TemplateFile(f"{folder}/{template}", target, kind, item.text("when"), manifest and item.flag("apply", True))
     return files
@@ -216,7 +216,7 @@ def _files(index: TreeReader, folder: str) -> dict[str, TemplateFile]:
 def _target(item: TreeReader, template: str) -> str:
     path = item.text("target") or template
     if set(path.split("/")) & {"", ".", ".."} or not path.isprintable() or "\\" in path:
-        raise item.error(f"{path!r} is no path below the component's folder", name="target")
+        raise item.error(f"{path!r} is not a path below the component's folder", name="target")
     if path in RESERVED_TARGETS:
-        raise item.error(f"{path} is written by eidos itself", name="target")
+        raise item.error(f"{path} is reserved: eidos writes it", name="target")
     return path

@@ -55,7 +55,7 @@ class ValuesSchema:
         key = ""
         for number, part in enumerate(path):
             if isinstance(part, int):
-                raise InvalidInput(f"{format_path(path[:number])} is no list in this chart", self._hint(key))
+                raise InvalidInput(f"{format_path(path[:number])} is not a list in this chart", self._hint(key))
             key = f"{key}.{escape_key(part)}" if key else escape_key(part)
             kind = self.types.get(key)
             is_parent = key in self._parents
@@ -67,10 +67,10 @@ class ValuesSchema:
                 return ANY
             if not is_parent and kind == LIST:
                 if not isinstance(path[number + 1], int):
-                    raise InvalidInput(f"{key} is a list, and {path[number + 1]!r} is no index", f"write {key}[0]")
+                    raise InvalidInput(f"{key} is a list; {path[number + 1]!r} is not an index", f"write {key}[0]")
                 return ANY
             if not is_parent:
-                raise InvalidInput(f"the chart has no value {format_path(path)}: {key} is a {kind}, with nothing below it", self._hint(key))
+                raise InvalidInput(f"the chart has no value {format_path(path)}: {key} is a {kind}", self._hint(key))
         return ANY
 
     def check(self, tree: Any, source: str) -> None:
@@ -81,7 +81,7 @@ class ValuesSchema:
             except InvalidInput as fault:
                 raise InvalidData(f"{source}: {fault.message}", fault.hint) from fault
             if not has_type(value, kind):
-                raise InvalidData(f"{source}: {format_path(path)}: the chart takes a {kind} here, and this is {value!r}"[:600])
+                raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {value!r}"[:600])
 
     def _hint(self, path: str) -> str | None:
         match = nearest(path, [*self.types, *self._parents])
@@ -93,7 +93,7 @@ def read_schema(tree: object, document: str) -> ValuesSchema:
     types = TreeReader(tree, document).tree
     for path, kind in types.items():
         if kind not in TYPES:
-            raise InvalidData(f"{document}: {path}: {kind!r} is none of {', '.join(TYPES)}")
+            raise InvalidData(f"{document}: {path}: invalid type {kind!r}; expected one of {', '.join(TYPES)}")
     try:
         return ValuesSchema(types)
     except InvalidInput as fault:
@@ -138,7 +138,7 @@ def parse_path(text: str) -> Path:
             continue
         if char == ".":
             if fresh and not key:
-                raise InvalidInput(f"{text!r} is no path: a key in it is empty", "write path.to.key, and \\. for a dot in a key")
+                raise InvalidInput(f"invalid path {text!r}: empty key", "write path.to.key, and \\. for a dot in a key")
             if key:
                 path.append(key)
             key, fresh = "", True
@@ -146,21 +146,21 @@ def parse_path(text: str) -> Path:
             end = text.find("]", at)
             digits = text[at + 1 : end] if end > 0 else ""
             if (fresh and not key) or not (digits.isascii() and digits.isdigit()) or len(digits) > 6 or int(digits) > MAX_INDEX:
-                raise InvalidInput(f"{text!r} is no path: an index is written [0], after the key of a list, and is at most {MAX_INDEX}")
+                raise InvalidInput(f"invalid path {text!r}: write an index like [0], after the key of a list, at most {MAX_INDEX}")
             if key:
                 path.append(key)
             path.append(int(digits))
             key, fresh = "", False
             at = end
             if at + 1 < len(text) and text[at + 1] not in ".[":
-                raise InvalidInput(f"{text!r} is no path: a dot must follow the index")
+                raise InvalidInput(f"invalid path {text!r}: a dot must follow the index")
         else:
             key += char
         at += 1
     if key:
         path.append(key)
     elif fresh:
-        raise InvalidInput(f"{text!r} is no path: a key in it is empty", "write path.to.key, and \\. for a dot in a key")
+        raise InvalidInput(f"invalid path {text!r}: empty key", "write path.to.key, and \\. for a dot in a key")
     return tuple(path)
 
 

@@ -55,19 +55,19 @@ def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
             return verify_folder(path)
         # A pipe or a device could block for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise InvalidInput(f"{path}: it is neither a folder nor a file", "name the folder of a bundle, or its archive")
+            raise InvalidInput(f"{path}: not a folder or a file", "name the folder of a bundle or its archive")
         with open(path, "rb") as file:
             data = file.read(tar_archive.MAX_COMPRESSED_BYTES + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{path}: there is no such folder or archive") from fault
+        raise NotFound(f"{path}: no such file or directory") from fault
     except ValueError as fault:
-        raise NotFound(f"{path!r}: no file can have such a name") from fault
+        raise NotFound(f"{path!r}: invalid file name") from fault
     except OSError as fault:
         raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
     if len(data) > tar_archive.MAX_COMPRESSED_BYTES:
         raise IntegrityError(f"{path}: larger than {tar_archive.MAX_COMPRESSED_BYTES >> 20} MiB")
     if not tar_archive.is_gzip(data):
-        raise IntegrityError(f"{path}: it is neither a folder nor a tar.gz archive")
+        raise IntegrityError(f"{path}: not a folder or a tar.gz archive")
     return verify_archive(data, path)
 
 
@@ -77,7 +77,7 @@ def verify_folder(root: str) -> tuple[BundleProblem, ...]:
     try:
         expected = checksums.parse_checksums(read_regular_file(checksums_path), checksums_path)
     except FileNotFoundError as fault:
-        raise IntegrityError(f"{root}: it has no {CHECKSUMS}, so it is no bundle, or not a whole one") from fault
+        raise IntegrityError(f"{root}: not a bundle, or incomplete: no {CHECKSUMS}") from fault
     actual: dict[str, ActualFile] = {}
     problems: list[BundleProblem] = []
     folders = _parent_folders(expected)
@@ -101,11 +101,11 @@ def verify_folder(root: str) -> tuple[BundleProblem, ...]:
                 problems.append(BundleProblem(LINKED, path, f"a link to {os.readlink(entry.path)}"))
                 expected.pop(path, None)
             elif not stat.S_ISREG(kind):
-                problems.append(BundleProblem(OTHER, path, "neither a file nor a folder"))
+                problems.append(BundleProblem(OTHER, path, "not a file or a folder"))
                 expected.pop(path, None)
             else:
                 if status.st_nlink > 1:
-                    problems.append(BundleProblem(LINKED, path, f"it has {status.st_nlink} names"))
+                    problems.append(BundleProblem(LINKED, path, f"{status.st_nlink} hard links"))
                 is_hashed = path != CHECKSUMS and status.st_size <= MAX_FILE_BYTES
                 digest = checksums.sha256(read_regular_file(entry.path)) if is_hashed else ""
                 actual[path] = ActualFile(digest, stat.S_IMODE(kind))
@@ -121,19 +121,19 @@ def verify_archive(data: bytes, name: str) -> tuple[BundleProblem, ...]:
     for member in tar_archive.read_members(data, name):
         path = tar_archive.relative_path(member.path)
         if path is None:
-            problems.append(BundleProblem(OTHER, member.path, "its path leads out of the bundle"))
+            problems.append(BundleProblem(OTHER, member.path, "the path leads out of the bundle"))
         elif member.kind == "folder":
             folders.add(path.rstrip("/"))
         elif member.kind:
             problems.append(BundleProblem(LINKED if "link" in member.kind else OTHER, path, member.kind))
         elif path in actual:
-            problems.append(BundleProblem(ADDED, path, "it is there twice"))
+            problems.append(BundleProblem(ADDED, path, "duplicate entry"))
         else:
             actual[path] = ActualFile(checksums.sha256(member.content), member.mode)
             if path == CHECKSUMS:
                 checksums_file = member.content
     if checksums_file is None:
-        raise IntegrityError(f"{name}: it has no {tar_archive.ROOT}{CHECKSUMS}, so it is no bundle, or not a whole one")
+        raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}")
     expected = checksums.parse_checksums(checksums_file, f"{name}: {CHECKSUMS}")
     problems += [BundleProblem(ADDED, f"{path}/", "a folder") for path in folders - {"", *_parent_folders(expected)}]
     reported = {problem.path for problem in problems}
@@ -167,11 +167,11 @@ def _compare(expected: dict[str, str], actual: dict[str, ActualFile], others: It
                 problems.append(BundleProblem(ADDED, path))
             else:
                 del missing[previous]
-                problems.append(BundleProblem(RENAMED, path, f"it was {previous}"))
+                problems.append(BundleProblem(RENAMED, path, f"previously {previous}"))
             continue
         elif file.digest != expected[path]:
             problems.append(BundleProblem(CHANGED, path))
         if file.mode != file_mode(path):
-            problems.append(BundleProblem(MODE, path, f"{file.mode:04o}, and it was {file_mode(path):04o}"))
+            problems.append(BundleProblem(MODE, path, f"{file.mode:04o}, expected {file_mode(path):04o}"))
     problems += [BundleProblem(MISSING, path) for path in missing]
     return tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind, problem.why)))

@@ -38,7 +38,7 @@ def pack_zip(files: Mapping[str, bytes]) -> bytes:
             entries.setdefault(full_path[:end], None)
         entries[full_path] = files[path]
     if len(entries) > 0xFFFF:
-        raise InvalidData(f"{len(entries):,} files are too many for a zip file")
+        raise InvalidData(f"too many files for a zip file: {len(entries):,}")
     parts: list[bytes] = []
     index: list[bytes] = []
     offset = 0

@@ -119,7 +119,7 @@ def parse_issuer(value: str) -> tuple[str, str]:
     if kind not in ISSUERS:
         from eidos.suggest import did_you_mean
 
-        raise InvalidInput(f"{value!r}: {kind!r} is none of {', '.join(ISSUERS)}", did_you_mean(kind, ISSUERS))
+        raise InvalidInput(f"{value!r}: invalid value {kind!r}; expected one of {', '.join(ISSUERS)}", did_you_mean(kind, ISSUERS))
     return kind, check_dns_subdomain(name, "name of an issuer")
 
 

@@ -14,6 +14,7 @@ from eidos.duration import parse_duration
 from eidos.errors import InvalidInput
 from eidos.model.record import Record, replace
 from eidos.suggest import did_you_mean
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,11 +131,11 @@ def parse_choice(value: str, valid: Iterable[str]) -> str:
 
     >>> parse_choice("xml", ["yaml", "json"])
     Traceback (most recent call last):
-    eidos.errors.InvalidInput: 'xml' is none of yaml, json
+    eidos.errors.InvalidInput: invalid value 'xml'; expected one of yaml, json
     """
     valid = list(valid)
     if value not in valid:
-        raise InvalidInput(f"{value!r} is none of {', '.join(valid)}", did_you_mean(value, valid))
+        raise InvalidInput(f"invalid value {value!r}; expected one of {list_words(valid)}", did_you_mean(value, valid))
     return value
 
 

@@ -70,7 +70,7 @@ def parse_size(value: str) -> int:
     number, factor = value[: len(value) - len(unit)].rstrip(" "), UNITS.get(unit, 1)
     if not (number.isascii() and number.isdigit()) or len(number) > 12 or not 1000 <= int(number) * factor <= MAX_BODY_BYTES:
         units = ", ".join(UNITS)
-        raise InvalidInput(f"{value!r} is no size: it must be a whole number of bytes from 1kB to 1GiB; the units are {units}")
+        raise InvalidInput(f"invalid size {value!r}: expected a whole number of bytes from 1kB to 1GiB; units are {units}")
     return int(number) * factor
 
 

@@ -20,22 +20,22 @@ import sys
 from eidos.errors import Unavailable
 
 _HINT_BY_ERRNO = {
-    errno.EACCES: "choose a folder that you may write to, or run as a user who may",
-    errno.EPERM: "choose a folder that you may write to, or run as a user who may",
+    errno.EACCES: "choose a folder that you can write to, or run as another user",
+    errno.EPERM: "choose a folder that you can write to, or run as another user",
     errno.ENOENT: "create the folder first",
-    errno.ENOTDIR: "a part of the path is no folder",
-    errno.EISDIR: "name a file in it",
-    errno.ENOSPC: "free some space, or write elsewhere",
-    errno.EDQUOT: "free some space, or write elsewhere",
+    errno.ENOTDIR: "use a path whose parents are all folders",
+    errno.EISDIR: "name a file in that folder",
+    errno.ENOSPC: "free some space, or write to another disk",
+    errno.EDQUOT: "free some space, or write to another disk",
     errno.EROFS: "write to another file system, or to standard output with -",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENXIO: "start its reader first",
-    errno.EBUSY: "a file that is a mount point cannot be replaced: name one in the folder that is mounted",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENXIO: "start the program that reads from it first",
+    errno.EBUSY: "a file that is a mount point cannot be replaced: mount its folder, and name a file in it",
 }
 
 _REASON_BY_ERRNO = {
-    errno.ENOENT: "its folder does not exist",
-    errno.ENXIO: "nobody reads from it",
+    errno.ENOENT: "the folder does not exist",
+    errno.ENXIO: "no process reads from it",
 }
 
 _STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -56,7 +56,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
     Raises Unwritable. Any other exception (of a signal handler) propagates, and leaves nothing behind.
     """
     if not path:
-        raise Unwritable('""', "the name is empty")
+        raise Unwritable('""', "the file name is empty")
     try:
         descriptor = _open_descriptor(path)
         if descriptor is not None:
@@ -68,7 +68,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
     except OSError as cause:
         raise _translate_os_error(path, cause) from cause
     except ValueError as cause:  # a NUL, or a character that the system's encoding does not have
-        raise Unwritable(path, "no file can have such a name") from cause
+        raise Unwritable(path, "invalid file name") from cause
 
 
 def write_stdout(data: bytes) -> None:
@@ -101,7 +101,7 @@ def _redirect_to_null(descriptor: int) -> None:
 def _translate_os_error(path: str, cause: OSError) -> Unwritable:
     number = cause.errno or 0
     if number == errno.EPIPE:
-        return Unwritable(path, "its reader has gone", "what was written before that is incomplete")
+        return Unwritable(path, "broken pipe", "the output is incomplete: its reader closed the pipe")
     words = os.strerror(number)
     reason = _REASON_BY_ERRNO.get(number) or words[:1].lower() + words[1:]
     return Unwritable(path, reason, _HINT_BY_ERRNO.get(number))
@@ -128,7 +128,7 @@ def _is_special(path: str) -> bool:
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISBLK(kind):
-        raise Unwritable(path, "it is a block device, and writing would destroy what is on it")
+        raise Unwritable(path, "it is a block device; writing would destroy its contents")
     if not stat.S_ISREG(kind):
         return True
     if not os.access(path, os.W_OK):

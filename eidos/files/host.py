@@ -303,13 +303,13 @@ def translate_os_error(fault: OSError, path: str) -> FileMissing | FileUnreadabl
     if fault.errno in _MISSING_ERRNOS:
         return FileMissing(path, (fault.strerror or "no such file or directory").lower())
     if fault.errno == errno.EAGAIN:
-        return FileUnreadable(path, "nothing to read without waiting", fault.errno)
+        return FileUnreadable(path, "no data available without waiting", fault.errno)
     return FileUnreadable(path, (fault.strerror or str(fault)).lower(), fault.errno)
 
 
 def _require_regular_file(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise FileUnreadable(path, f"not a regular file: {_FILE_TYPES.get(stat.S_IFMT(status.st_mode), 'of unknown kind')}")
+        raise FileUnreadable(path, f"not a regular file: {_FILE_TYPES.get(stat.S_IFMT(status.st_mode), 'unknown type')}")
 
 
 def _read_checked(fd: int, path: str, limit: int) -> bytes:

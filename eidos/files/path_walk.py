@@ -101,4 +101,4 @@ class PathWalk:
         if os.path.samestat(os.fstat(fd), self.stat()):
             return fd
         os.close(fd)
-        raise OSError(errno.ESTALE, "changed while it was being opened")
+        raise OSError(errno.ESTALE, "changed while being opened")

@@ -88,7 +88,7 @@ def read_bytes(path: str) -> bytes:
             except OSError as fault:
                 if fault.errno not in (0, None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):  # zipimport's error has no number
                     raise Unavailable(f"data file {path}: {(fault.strerror or str(fault)).lower()}") from fault
-    raise NotFound(f"eidos carries no data file {path!r}")
+    raise NotFound(f"no data file {path!r} in eidos")
 
 
 def load_recipes() -> dict[str, object]:
@@ -104,7 +104,7 @@ def load_recipes() -> dict[str, object]:
 
         names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith(VALUES_FOLDER)]
         if not names:
-            raise Unavailable("the recipes that eidos carries cannot be read", f"is {_CHECKOUT} still whole and where it was?") from None
+            raise Unavailable("cannot read the built-in recipes", f"check that {_CHECKOUT} is complete and was not moved") from None
         return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in names}
     return _parse_json(text.decode())
 

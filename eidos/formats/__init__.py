@@ -52,7 +52,7 @@ def from_text(data: bytes | str, name: str, limit: int = LIMIT, proceed: Callabl
     {'kind': 'Snapshot'}
     >>> from_text("a: 1\na: 2", "twice.yaml")
     Traceback (most recent call last):
-    eidos.errors.InvalidData: twice.yaml, line 2, column 1: the key "a" stands here again, first on line 1
+    eidos.errors.InvalidData: twice.yaml, line 2, column 1: the key "a" is repeated; first used on line 1
     """
     from eidos.formats.document_reader import read_document
 

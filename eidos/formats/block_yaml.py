@@ -393,5 +393,5 @@ class _BlockReader:
             except Unsupported:
                 continue
         short = key if len(key) <= 80 else key[:79] + "…"
-        reason = f'the key "{short}" stands here again, first on line {number + 1}'
-        return RepeatedKey(reason, "remove one of them", again + 1, indent + 1)
+        reason = f'the key "{short}" is repeated; first used on line {number + 1}'
+        return RepeatedKey(reason, "remove one of the two", again + 1, indent + 1)

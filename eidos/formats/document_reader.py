@@ -35,7 +35,7 @@ def read_document(data: bytes | str, name: str, limit: int, proceed: Callable[[]
         location = error.location()
         raise InvalidData(f"{name}, {location}: {error.reason}" if location else f"{name}: {error.reason}", error.hint) from error
     except (RecursionError, MemoryError) as cause:
-        raise InvalidData(f"{name}: too deep or too large to be read", "is this the document you meant?") from cause
+        raise InvalidData(f"{name}: nested too deeply or too large", "check that this is the right file") from cause
 
 
 def _read(text: str, proceed: Callable[[], object] | None) -> Any:

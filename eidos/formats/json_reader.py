@@ -62,7 +62,9 @@ def parse_json(text: str, depth: int, values: int) -> Any:
     if _is_deeper(tree, depth):
         raise _too_deep(text, depth)
     if "\\u" in text and not _is_encodable(json.dumps(tree, ensure_ascii=False)):
-        raise _first_token(text, lambda token: token[0] == '"' and not _is_encodable(json.loads(token)), "an escape for half a character")
+        raise _first_token(
+            text, lambda token: token[0] == '"' and not _is_encodable(json.loads(token)), "an escape for an unpaired surrogate"
+        )
     return tree
 
 
@@ -71,7 +73,7 @@ def _decoder() -> Any:
 
 
 def _ending(text: str, position: int) -> str | None:
-    return "the document ends too early: was it cut off?" if position >= len(text.rstrip()) else None
+    return "the document ends too early; it may be truncated" if position >= len(text.rstrip()) else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,12 +93,12 @@ def _integer(text: str) -> int:
 def _float(text: str) -> float:
     value = float(text)
     if value - value != 0:
-        raise _Refused(text, f"the number {text[:40]} is beyond the range of numbers")
+        raise _Refused(text, f"the number {text[:40]} is out of range")
     return value if repr(value) == text else FloatLiteral(value, text)
 
 
 def _constant(text: str) -> float:
-    raise _Refused(text, f"{text} is no JSON", "write it as a string, or as null")
+    raise _Refused(text, f"{text} is not valid JSON", "write it as a string or as null")
 
 
 def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
@@ -114,14 +116,14 @@ def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
 
     decoder.parse_object = parse
     decoder.scan_once = vars(json.scanner)["py_make_scanner"](decoder)
-    reason = f"this object has the key {json.dumps(repeated.key[:80])} twice"
+    reason = f"the key {json.dumps(repeated.key[:80])} is repeated in this object"
     try:
         decoder.decode(text)
     except _Repeated as error:
-        return RepeatedKey.at(text, error.position or 0, reason, "remove one of them")
+        return RepeatedKey.at(text, error.position or 0, reason, "remove one of the two")
     except RecursionError:
         pass
-    return RepeatedKey(reason, "remove one of them")
+    return RepeatedKey(reason, "remove one of the two")
 
 
 def _separators(text: str) -> int:
@@ -146,7 +148,7 @@ def _too_deep(text: str, depth: int) -> DocumentSyntaxError:
         level += (token in "[{") - (token in "]}")
         return level > depth
 
-    return _first_token(text, is_match, f"nested more than {depth} levels deep")
+    return _first_token(text, is_match, f"nested deeper than {depth} levels")
 
 
 def _is_deeper(tree: Any, depth: int) -> bool:

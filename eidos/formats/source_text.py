@@ -7,7 +7,7 @@ InvalidData.
 from __future__ import annotations
 
 #: For what cannot be text at all.
-BINARY_HINT = "is it compressed, or not a text file at all?"
+BINARY_HINT = "check that it is a text file and not compressed"
 
 
 class DocumentSyntaxError(Exception):
@@ -38,15 +38,15 @@ class RepeatedKey(DocumentSyntaxError):
 def decode(data: bytes | str, limit: int) -> str:
     """The text of a document of at most ``limit`` bytes, or characters: UTF-8, or UTF-16 with a byte order mark."""
     if len(data) > limit and isinstance(data, str):
-        raise DocumentSyntaxError(f"too large: {len(data):,} characters, at most {limit:,} are read")
+        raise DocumentSyntaxError(f"too large: {len(data):,} characters, the limit is {limit:,}")
     if len(data) > limit:
-        reason = f"too large: {len(data) / 1048576:.1f} MiB, at most {limit / 1048576:g} MiB are read"
-        raise DocumentSyntaxError(reason, "is this the document you meant?")
+        reason = f"too large: {len(data) / 1048576:.1f} MiB, the limit is {limit / 1048576:g} MiB"
+        raise DocumentSyntaxError(reason, "check that this is the right file")
     text = data if isinstance(data, str) else _decode_bytes(data)
     text = text.removeprefix("\ufeff")
     nul = text.find("\0")
     if nul >= 0:
-        raise DocumentSyntaxError.at(text, nul, "a NUL character, which no document may hold", BINARY_HINT)
+        raise DocumentSyntaxError.at(text, nul, "a NUL character, which is not allowed in a document", BINARY_HINT)
     return text
 
 

@@ -155,7 +155,7 @@ def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object]
         return _Builder(depth, values).build(events, proceed)
     except ReaderError as cause:
         code = ord(text[cause.position])
-        hint = "write it as an escape in double quotes"
+        hint = "write it as an escape sequence in double quotes"
         raise DocumentSyntaxError.at(text, cause.position, f"the character U+{code:04X}, which YAML does not allow", hint) from cause
     except MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
@@ -166,13 +166,13 @@ def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object]
     except (ValueError, OverflowError) as cause:
         mark = events.get_mark() if events is not None else None
         location = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DocumentSyntaxError("not YAML: a number out of range in an escape or a directive", None, *location) from cause
+        raise DocumentSyntaxError("not YAML: a number out of range in an escape sequence or a directive", None, *location) from cause
 
 
 def _hint(problem: str) -> str | None:
     if "'\\t'" in problem:
-        return "YAML is indented with spaces, not tabs"
-    return "the document ends too early: was it cut off?" if "end of stream" in problem or "<stream end>" in problem else None
+        return "indent with spaces, not tabs"
+    return "the document ends too early; it may be truncated" if "end of stream" in problem or "<stream end>" in problem else None
 
 
 class _Builder:
@@ -208,7 +208,7 @@ class _Builder:
             elif kind is DocumentStartEvent:
                 documents += 1
                 if documents > 1 and not _skip_empty_document(events):
-                    raise _error(event, "a second document begins here, and one is expected", "split the file where it says ---")
+                    raise _error(event, "a second document begins here; expected one", "split the file at the --- line")
             elif kind is DocumentEndEvent:
                 self.anchors.clear()
 
@@ -231,9 +231,9 @@ class _Builder:
     def begin_key(self, top: _Open, event: Any, text: str) -> None:
         if not top.merging:
             if text in top.lines:
-                reason = f'the key "{_short(text)}" stands here again, first on line {top.lines[text]}'
+                reason = f'the key "{_short(text)}" is repeated; first used on line {top.lines[text]}'
                 mark = event.start_mark
-                raise RepeatedKey(reason, "remove one of them", mark.line + 1, mark.column + 1)
+                raise RepeatedKey(reason, "remove one of the two", mark.line + 1, mark.column + 1)
             top.lines[text] = event.start_mark.line + 1
         top.key = text
 
@@ -247,7 +247,7 @@ class _Builder:
             raise _foreign(event, tag)
         value = resolve_scalar(text)
         if not isinstance(value, _SCALAR_TYPES[tag]) or (isinstance(value, bool) and tag != _TAG + "bool"):
-            raise _error(event, f'"{_short(text)}" is no {tag[len(_TAG) :]}')
+            raise _error(event, f'"{_short(text)}" is not a valid {tag[len(_TAG) :]}')
         return float(value) if tag == _TAG + "float" and isinstance(value, int) else value
 
     def open(self, event: Any, mapping: bool) -> None:
@@ -277,9 +277,9 @@ class _Builder:
         name: str = event.anchor
         target = self.anchors.get(name)
         if target is None:
-            raise _error(event, f"the alias *{_short(name)} has no anchor before it")
+            raise _error(event, f"the alias *{_short(name)} refers to an undefined anchor")
         if not target.count:
-            raise _error(event, f"the alias *{_short(name)} stands inside what it stands for")
+            raise _error(event, f"the alias *{_short(name)} refers to itself")
         top = self.stack[-1]
         self.check_depth(event, len(self.stack) + target.height)
         self.grow(event, target.count)
@@ -310,23 +310,23 @@ class _Builder:
     def merge(self, top: _Open, event: Any, value: Any) -> None:
         sources = value if isinstance(value, list) else [value]
         if not all(isinstance(source, dict) for source in sources):
-            raise _error(event, "<< takes a mapping, or a list of mappings")
+            raise _error(event, "<< needs a mapping or a list of mappings")
         top.merged.extend(sources)
 
     def expect_value(self, event: Any) -> None:
         top = self.stack[-1]
         if isinstance(top.value, dict) and top.key is None:
-            raise _error(event, "a key must be a scalar", "quote it, if it is meant as text")
+            raise _error(event, "a key must be a scalar", "put the key in quotes if it is text")
 
     def grow(self, event: Any, count: int) -> None:
         self.count += count
         if self.count > self.values:
-            hint = "its aliases multiply: write out what they stand for" if count > 1 else None
+            hint = "replace the aliases with their values" if count > 1 else None
             raise _error(event, f"more than {self.values:,} values", hint)
 
     def check_depth(self, event: Any, depth: int) -> None:
         if depth > self.depth:
-            raise _error(event, f"nested more than {self.depth} levels deep")
+            raise _error(event, f"nested deeper than {self.depth} levels")
 
 
 def _skip_empty_document(events: Any) -> bool:
@@ -349,7 +349,7 @@ def _check_characters(event: Any, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as cause:
-        raise _error(event, f"an escape for half a character, \\u{ord(text[cause.start]):04x}") from cause
+        raise _error(event, f"an escape for an unpaired surrogate, \\u{ord(text[cause.start]):04x}") from cause
 
 
 def _short(text: str) -> str:
@@ -357,7 +357,7 @@ def _short(text: str) -> str:
 
 
 def _foreign(event: Any, tag: str) -> DocumentSyntaxError:
-    return _error(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "a document holds plain values only: remove the tag")
+    return _error(event, f"the tag {_short(tag.replace(_TAG, '!!'))} is not allowed", "remove the tag; documents hold plain values only")
 
 
 def _error(event: Any, reason: str, hint: str | None = None) -> DocumentSyntaxError:

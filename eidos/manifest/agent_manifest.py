@@ -71,7 +71,7 @@ def selected_facts(options: AgentOptions) -> dict[str, Any]:
         if name not in choices:
             from eidos.suggest import did_you_mean
 
-            raise InvalidInput(f"{name!r} is none of {', '.join(choices)}", did_you_mean(name, choices))
+            raise InvalidInput(f"invalid value {name!r}; expected one of {', '.join(choices)}", did_you_mean(name, choices))
     everything: dict[str, Any] = read_template("agent")["facts"]
     selected = {name: needs for name, needs in everything.items() if not _matches(name, options.without)}
     if not selected:

@@ -58,10 +58,10 @@ def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]]
             done[id] = None
         elif id in path:
             circle = list(path)[list(path).index(id) :]
-            raise InvalidData(f"components depend on one another in a circle: {' -> '.join([*circle, id])}")
+            raise InvalidData(f"components depend on each other in a cycle: {' -> '.join([*circle, id])}")
         elif id not in depends:
             needed = f", which {list(path)[-1]} depends on," if path else ""
-            raise InvalidData(f"there is no component {id!r}{needed} in components.yaml", did_you_mean(id, depends))
+            raise InvalidData(f"component {id!r}{needed} is not in components.yaml", did_you_mean(id, depends))
         elif id not in done:
             path[id] = None
             waiting.append((id, True))

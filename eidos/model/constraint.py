@@ -51,7 +51,7 @@ class InvalidExpression(InvalidInput):
     def __init__(self, text: str, position: int, why: str) -> None:
         shown = text if len(text) <= 100 else text[:100] + "…"
         super().__init__(
-            f"{shown!r} is no expression: {why}",
+            f"invalid expression {shown!r}: {why}",
             "examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08",
             (shown, min(position, 100)),
         )
@@ -181,21 +181,21 @@ def _term(text: str, position: int) -> tuple[Term, int]:
             raise InvalidExpression(text, opening, "this parenthesis is not closed")
         operands = tuple(part.strip() for part in text[opening + 1 : closing].split(","))
         if not all(operands):
-            raise InvalidExpression(text, opening, "the list has an empty place")
+            raise InvalidExpression(text, opening, "an item of the list is empty")
         end = _skip(text, closing + 1)
         if end < len(text) and text[end] != ",":
-            raise InvalidExpression(text, end, "a comma or the end was expected here")
+            raise InvalidExpression(text, end, "expected a comma or the end")
         return Term("in", operands), end
     end = text.find(",", start)
     end = len(text) if end < 0 else end
     operand = text[start:end].strip()
     if not operand:
-        raise InvalidExpression(text, start, "a value is missing here")
+        raise InvalidExpression(text, start, "missing value")
     for index, character in enumerate(operand):
         if character in "<>=!()" or character.isspace():
-            raise InvalidExpression(text, start + index, f"{character!r} cannot stand in a value")
+            raise InvalidExpression(text, start + index, f"{character!r} is not allowed in a value")
     if operator in (">=", ">", "<=", "<") and try_parse_version(operand) is None:
-        raise InvalidExpression(text, start, f"{operator} needs a version or a number, and {operand[:30]!r} is none")
+        raise InvalidExpression(text, start, f"{operator} needs a version or a number, not {operand[:30]!r}")
     return Term(operator or "==", (operand,)), end
 
 

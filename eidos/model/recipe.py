@@ -105,10 +105,10 @@ class Recipe(Record):
         root = TreeReader(tree, document, text_types=ANY_SCALAR)
         if tree is None:
             raise root.error("the document is empty", _HINT)
-        kind_hint = "'eidos recipe -f FILE' makes a recipe from a snapshot" if root.tree.get("kind") == "Snapshot" else _HINT
+        kind_hint = "run 'eidos recipe -f FILE' to make a recipe from a snapshot" if root.tree.get("kind") == "Snapshot" else _HINT
         root.expect_kind(KIND, API_VERSION, kind_hint)
         if not root.tree.get("measurements"):
-            raise root.error("this is no recipe: it has no measurements", _HINT)
+            raise root.error("not a recipe: it has no measurements", _HINT)
         metadata = root.mapping("metadata")
         uncovered = metadata.text("recipe-uncovered")
         measurements = tuple(map(read_measurement, root.mappings("measurements")))
@@ -127,7 +127,7 @@ class Recipe(Record):
         )
 
 
-_HINT = "'eidos recipe -o recipe.yaml' writes a recipe"
+_HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 
 
 def _read_request(tree: TreeReader) -> Query:

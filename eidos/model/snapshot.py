@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KIND = "Snapshot"
 API_VERSION = "snapshot.dgxc.io/v1"
 
-_HINT = "name a file that eidos snapshot has written"
+_HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
 
 _ORDER = {wire: number for number, wire in enumerate(TYPES.values())}
 _OUTCOMES = (OK, PARTIAL, SKIPPED, FAILED)
@@ -74,7 +74,7 @@ class Snapshot(Record):
             raise root.error("the document is empty", _HINT)
         root.expect_kind(KIND, API_VERSION, _HINT)
         if "measurements" not in root:
-            raise root.error("this is no snapshot: it has no measurements", _HINT)
+            raise root.error("not a snapshot: it has no measurements", _HINT)
         metadata = root.mapping("metadata")
         return cls(
             timestamp=metadata.text("snapshot-timestamp"),

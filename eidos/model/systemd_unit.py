@@ -17,7 +17,7 @@ CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 #: "The total length of the unit name including the suffix must not exceed 255 characters."
 MAXIMUM_LENGTH = 255
 
-HINT = "a unit is named like containerd.service or getty@tty1.service; its type is one of " + ", ".join(TYPES)
+HINT = "use a name like containerd.service or getty@tty1.service; types are " + ", ".join(TYPES)
 
 
 def unit_name(text: str) -> str:
@@ -34,22 +34,22 @@ def unit_name(text: str) -> str:
     """
     strange = next((c for c in text if c not in CHARACTERS), None)
     if strange is not None:
-        raise InvalidInput(f"{text!r} is no unit name: {strange!r} cannot stand in one", HINT)
+        raise InvalidInput(f"invalid unit name {text!r}: {strange!r} is not allowed", HINT)
     prefix, dot, suffix = text.rpartition(".")
     if suffix not in TYPES:
         meant = nearest(suffix, TYPES) if prefix else None
         if meant:
-            raise InvalidInput(f"{text!r} is no unit name: there is no unit type {suffix!r}", f"did you mean '{prefix}.{meant}'? {HINT}")
+            raise InvalidInput(f"invalid unit name {text!r}: unknown unit type {suffix!r}", f"did you mean '{prefix}.{meant}'? {HINT}")
         prefix, suffix = text, "service"
     elif not dot:  # a service that is called like a type: "target"
         prefix, suffix = text, "service"
     name = f"{prefix}.{suffix}"
     if not prefix:
-        raise InvalidInput(f"{text!r} is no unit name: nothing stands before its type", HINT)
+        raise InvalidInput(f"invalid unit name {text!r}: no name before the type", HINT)
     if prefix.startswith("@"):
-        raise InvalidInput(f"{text!r} is no unit name: nothing stands before the @", HINT)
+        raise InvalidInput(f"invalid unit name {text!r}: no name before the @", HINT)
     if prefix.endswith("@"):
-        raise InvalidInput(f"{text!r} is a template, not a unit", f"name an instance of it, like {prefix}name.{suffix}")
+        raise InvalidInput(f"{text!r} is a template, not a unit", f"name an instance, such as {prefix}name.{suffix}")
     if len(name) > MAXIMUM_LENGTH:
-        raise InvalidInput(f"{text[:40]!r}... is no unit name: it is longer than {MAXIMUM_LENGTH} characters", HINT)
+        raise InvalidInput(f"invalid unit name {text[:40]!r}...: longer than {MAXIMUM_LENGTH} characters", HINT)
     return name

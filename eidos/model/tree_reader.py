@@ -47,7 +47,7 @@ class TreeReader:
         self.tree: dict[str, Any] = tree or {}
         for key in self.tree:
             if type(key) is not str and not isinstance(key, str):
-                raise self.error(f"the key {key!r} is {kind_of(key)}, and keys are text", "put it in quotes")
+                raise self.error(f"the key {key!r} is {kind_of(key)}; keys must be text", "put it in quotes")
 
     def __contains__(self, name: str) -> bool:
         return name in self.tree
@@ -69,8 +69,8 @@ class TreeReader:
         """Each field that is not among ``names``, and what to raise for it, with the nearest of them or all as a hint."""
         for name in self.tree:
             if name not in names:
-                hint = did_you_mean(name, names, f"known are {', '.join(names)}")
-                yield name, self.error(f"there is no {name!r} here", hint)
+                hint = did_you_mean(name, names, f"valid fields: {', '.join(names)}")
+                yield name, self.error(f"unknown field {name!r}", hint)
 
     def expect_only(self, names: Sequence[str]) -> None:
         """Refuse fields that are not among ``names``."""
@@ -174,7 +174,7 @@ class TreeReader:
             if text == option or (ignore_case and text.lower() == option.lower()):
                 return option
         reason = f"unknown {name} {quoted(text)}" if text else "expected a name, found nothing"
-        raise self.error(reason, f"{name}s are {', '.join(options)}", name)
+        raise self.error(reason, f"valid values: {', '.join(options)}", name)
 
     def flag(self, name: str, default: bool) -> bool:
         """A field that is true or false."""

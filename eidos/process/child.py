@@ -61,7 +61,7 @@ class Child:
         except OSError as fault:
             for fd in opened:
                 os.close(fd)
-            hint = "end other programs, or allow more processes and open files (ulimit -u, ulimit -n)"
+            hint = "stop other programs, or raise the limits of processes and open files (ulimit -u, ulimit -n)"
             raise Unavailable(f"cannot start a process: {(fault.strerror or str(fault)).lower()}", hint) from fault
         go_in, go_out, out_in, out_out = opened
         if self.pid == 0:
@@ -109,7 +109,7 @@ class Child:
                 break
             total_bytes += len(chunk)
             if total_bytes > FRAMES_LIMIT_BYTES:
-                raise ChildDied(f"said more than {FRAMES_LIMIT_BYTES >> 20} MiB")
+                raise ChildDied(f"returned more than {FRAMES_LIMIT_BYTES >> 20} MiB")
             buffer += chunk
             while len(buffer) >= 4:
                 size = int.from_bytes(buffer[:4], "little")
@@ -131,10 +131,10 @@ class Child:
             if pid:
                 self._is_reaped = True
                 if os.WIFSIGNALED(status):
-                    return f"its process was ended by signal {os.WTERMSIG(status)}"
-                return f"its process ended with status {os.WEXITSTATUS(status)}"
+                    return f"the child process was killed by signal {os.WTERMSIG(status)}"
+                return f"the child process exited with status {os.WEXITSTATUS(status)}"
             time.sleep(0.002)
-        return "its process closed its pipe and went on"
+        return "the child process closed its pipe but did not exit"
 
     def kill(self) -> None:
         """Kill the child and everything it started, without waiting; a thread that reads its frames stops. Safe from any thread."""

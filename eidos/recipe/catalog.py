@@ -11,6 +11,7 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Catalog(Record):
             name = (names or {}).get(field, field)
             if field not in FIELDS:
                 raise InvalidQuery(
-                    field, value, f"{name!r} is no field of a query; there are {', '.join(FIELDS)}", did_you_mean(field, FIELDS)
+                    field, value, f"unknown query field {name!r}; expected one of {', '.join(FIELDS)}", did_you_mean(field, FIELDS)
                 )
             if not isinstance(value, str):  # a program may hand over what it read from YAML
-                raise InvalidQuery(field, value, f"{name}: expected text, found {value!r}", "put versions in quotes")
+                raise InvalidQuery(field, value, f"{name}: expected text, found {value!r}", "put the version in quotes")
             text = value.strip()
             if not text or text.lower() == ANY:
                 continue
@@ -71,9 +72,9 @@ class Catalog(Record):
             elif field in NAMES and self.entries.get(field):
                 match = self.find(field, text)
                 if match is None:
-                    valid = ", ".join(self.names(field))
+                    valid = list_words(self.names(field))
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
-                    raise InvalidQuery(field, value, f"{name}: {text!r} is none of {valid}", hint)
+                    raise InvalidQuery(field, value, f"{name}: invalid value {text!r}; expected one of {valid}", hint)
                 fields[field] = match
             else:
                 fields[field] = text.lower()
@@ -99,7 +100,7 @@ def read_catalog(tree: object, name: str) -> Catalog:
         words = [word for entry in entries[field] for word in (entry.name, *entry.aliases)]
         twice = next((word for word in words if words.count(word) > 1), None)
         if twice:
-            raise root.error(f"two entries claim the word {twice!r}", name=field)
+            raise root.error(f"{twice!r} is used by two entries", name=field)
     return Catalog(entries)
 
 

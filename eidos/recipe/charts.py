@@ -26,7 +26,7 @@ def read_charts(tree: object, name: str) -> dict[str, Chart]:
     for entry in TreeReader(tree, name, text_types=QUOTED).mappings("components"):
         chart = _read_chart(entry)
         if chart.id in charts:
-            raise entry.error(f"{chart.id!r} is there twice")
+            raise entry.error(f"duplicate component {chart.id!r}")
         charts[chart.id] = chart
     return charts
 
@@ -63,7 +63,7 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
     if data is None:
         return charts, resources.load_chart_values
     if not os.path.isdir(data):
-        raise NotFound(f"{data}: there is no such folder", "it holds a components.yaml")
+        raise NotFound(f"{data}: no such folder", "name a folder that has a components.yaml")
 
     def read(path: str) -> object:
         from eidos import formats

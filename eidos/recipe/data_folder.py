@@ -46,13 +46,13 @@ def read_folder(path: str) -> dict[str, bytes]:
         full = os.path.join(path, name)
         other = names.setdefault(canonical(name), name)
         if other != name:
-            raise InvalidData(f"{full}: it has the name of {other} but for the ending: they are one file of recipes", "remove one of them")
+            raise InvalidData(f"{full}: {other} has the same name with another suffix", "remove one of the two")
         contents[name] = read_file(full)
         if sum(map(len, contents.values())) > TOTAL:
-            raise InvalidData(f"{path}: its recipes have more than {TOTAL >> 20} MiB", "is this the folder you meant?")
+            raise InvalidData(f"{path}: recipe files exceed {TOTAL >> 20} MiB", "check that this is the right folder")
     if not any(is_recipe(name) for name in names):
-        hint = f"these are {', '.join(FILES)} and {', '.join(f'{folder}*.yaml' for folder in FOLDERS)}"
-        raise NotFound(f"{path}: no file in this folder is one of recipes", hint)
+        hint = f"recipe files are {', '.join(FILES)} and {', '.join(f'{folder}*.yaml' for folder in FOLDERS)}"
+        raise NotFound(f"{path}: no recipe files in this folder", hint)
     return contents
 
 
@@ -65,7 +65,7 @@ def read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(LIMIT + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{path}: there is no such file") from fault
+        raise NotFound(f"{path}: no such file") from fault
     except OSError as fault:
         raise _unavailable(path, fault) from fault
 
@@ -92,7 +92,7 @@ def _files(root: str, below: str, counter: list[int], depth: int) -> Iterator[st
     """Paths from ``root`` of the files in ``root/below`` and further down; ``counter`` counts files and folders."""
     folder = os.path.join(root, below)
     if not depth:
-        raise InvalidData(f"{folder}: folders lie in one another without end", "is there a circle of links?")
+        raise InvalidData(f"{folder}: nested too deeply", "check for a loop of symbolic links")
     try:
         entries = os.listdir(folder)
     except OSError as fault:
@@ -104,22 +104,22 @@ def _files(root: str, below: str, counter: list[int], depth: int) -> Iterator[st
         name, full = os.path.join(below, entry), os.path.join(folder, entry)
         counter[0] += 1
         if counter[0] > MAXIMUM_FILES:
-            raise InvalidData(f"{root}: more than {MAXIMUM_FILES:,} files", "is this the folder you meant?")
+            raise InvalidData(f"{root}: more than {MAXIMUM_FILES:,} files", "check that this is the right folder")
         try:
             mode = os.stat(full).st_mode
         except OSError as fault:
             if not entry.endswith(ENDINGS):
                 continue
             if isinstance(fault, FileNotFoundError):
-                raise NotFound(f"{full}: it is a link to what is not there", "remove the link, or mend it") from fault
+                raise NotFound(f"{full}: broken symbolic link", "remove the link or repair it") from fault
             raise _unavailable(full, fault) from fault
         if stat.S_ISDIR(mode):
             yield from _files(root, name, counter, depth - 1)
         elif entry.endswith(ENDINGS):
             if not name.isascii() and "\\udc" in ascii(name):
-                raise InvalidData(f"{full!a}: this name is not UTF-8", "give it another one")
+                raise InvalidData(f"{full!a}: file name is not UTF-8", "rename the file")
             if not stat.S_ISREG(mode):
-                raise InvalidData(f"{full}: it has the name of a file of recipes and is no file", "remove it")
+                raise InvalidData(f"{full}: expected a file: the name is that of a recipe file", "remove it")
             yield name
 
 

@@ -94,8 +94,8 @@ def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknow
     if name is None:
         kin = next((relative for word in like.lower().split() if (relative := _by_word(catalog.entries.get("os", ()), word))), None)
         unknown["os"] = id
-        akin = f" (it calls itself like {kin}; say --os {kin} to treat it so)" if kin else ""
-        warnings.append(f"OS.release.ID is {id!r}, which the catalog does not know{akin}: os stays unset")
+        akin = f" (ID_LIKE is {kin}; use --os {kin} to treat it as such)" if kin else ""
+        warnings.append(f"OS.release.ID is {id!r}, which is not in the catalog{akin}: os stays unset")
     return name or ""
 
 
@@ -120,13 +120,13 @@ def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catal
     same_version = not image_version or not version or image_version.matches(version)
     if (named and named != os_name) or not same_version:
         pretty = facts.get("OS.release.PRETTY_NAME", f"{os_name} {osv}")
-        warnings.append(f"os-release says {pretty!r} and the node's os-image says {image!r}: os-release is taken")
+        warnings.append(f"os-release is {pretty!r} but the node's os-image is {image!r}: using os-release")
 
 
 def _compare_kernel(kernel: str, facts: dict[str, str], warnings: list[str]) -> None:
     node = facts.get("K8s.node.kernel-version", "")
     if kernel and node and node != kernel:
-        warnings.append(f"{READING_PATHS['kernel']} says {kernel!r} and the node's kernel-version says {node!r}: the former is taken")
+        warnings.append(f"{READING_PATHS['kernel']} is {kernel!r} but the node's kernel-version is {node!r}: using the former")
 
 
 def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
@@ -138,9 +138,9 @@ def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unkno
     if provider and by_provider is None:
         if not by_suffix:
             unknown["service"] = provider
-        warnings.append(f"K8s.node.provider is {provider!r}, which the catalog does not know{'' if by_suffix else ': service stays unset'}")
+        warnings.append(f"K8s.node.provider is {provider!r}, which is not in the catalog{'' if by_suffix else ': service stays unset'}")
     if by_provider and by_suffix and by_provider != by_suffix:
-        warnings.append(f"the node's provider says {by_provider} and the server's version says {by_suffix}: the provider is taken")
+        warnings.append(f"the node's provider means {by_provider} but the server's version means {by_suffix}: using the provider")
     return by_provider or by_suffix or ""
 
 
@@ -151,7 +151,7 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     name = match_model(model, catalog)
     if name is None:
         unknown["gpu"] = model
-        warnings.append(f"GPU.smi.gpu.model is {model!r}, which the catalog does not know: gpu stays unset")
+        warnings.append(f"GPU.smi.gpu.model is {model!r}, which is not in the catalog: gpu stays unset")
     return name or ""
 
 

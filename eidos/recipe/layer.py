@@ -112,7 +112,7 @@ def read_layer(tree: object, name: str, *, base: bool = False) -> Layer:
     """The layer that ``tree`` describes; InvalidData with the path of what is wrong in it. A ``base`` has no key."""
     root = TreeReader(tree, name)
     if base and "key" in root:
-        raise root.error("the base applies always, so it has no key")
+        raise root.error("the base applies to every query and takes no key")
     return _read(root)
 
 
@@ -156,7 +156,7 @@ def _read_values(tree: TreeReader) -> Iterator[Value]:
         subtype = read_subtype(part)
         for key in subtype.context:
             if key not in subtype.data:
-                raise part.error("it explains a key that is not in data", did_you_mean(key, subtype.data), f"context.{key}")
+                raise part.error("context for a key that is not in data", did_you_mean(key, subtype.data), f"context.{key}")
         for key, reading in subtype.data.items():
             yield Value(kind, subtype.name, key, reading, subtype.context.get(key, ""))
 
@@ -165,7 +165,7 @@ def _read_constraint(tree: TreeReader) -> Constraint:
     tree.expect_only(Constraint._fields)
     path = tree.name("name")
     if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
-        raise tree.error(f"{path!r} is no path of a reading", "a path is Type.subtype.key, as in K8s.server.version", "name")
+        raise tree.error(f"invalid path {path!r}", "write a path as Type.subtype.key, such as K8s.server.version", "name")
     return read_constraint(tree)
 
 

@@ -37,15 +37,15 @@ def find_warnings(
     if all(field in requested and field not in generic for field in SPECIFIC) and not any(all(f in key for f in SPECIFIC) for key in keys):
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
         near = nearest(requested, SPECIFIC, store)
-        yield f"no layer is made for {pair} together: the recipe is what is known of each alone" + near
+        yield f"no layer covers {pair} together: the recipe combines what is known of each" + near
     for field in VERSIONS:
         for constraint in constraints:
             if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
-                yield f"{field} {requested[field]!r} is not what the recipe is for: {constraint.name} must be {constraint.value}"
+                yield f"the recipe does not cover {field} {requested[field]!r}: it requires {constraint.name} {constraint.value}"
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:
-            yield f"{choices[-1][0]} takes {component.id} out, and it stays, because {needed_by(component.id, components)} needs it"
+            yield f"{choices[-1][0]} disables {component.id}, but {needed_by(component.id, components)} needs it: it stays enabled"
 
 
 def needed_by(id: str, components: tuple[Component, ...]) -> str:
@@ -64,7 +64,7 @@ def nearest(requested: dict[str, str], fields: tuple[str, ...], store: Store) ->
     # There may be a key with this very word, but together with fields that the query leaves open, or has otherwise.
     keys = [key for key in keys if key.fields()[fields[0]] == requested[fields[0]]] or keys
     best = max(keys, key=lambda key: (_shared(key, requested), -len(key.fields())), default=None)
-    return f"; the nearest that is covered is {best}" if best else ""
+    return f"; the nearest covered query is {best}" if best else ""
 
 
 def _generic(requested: dict[str, str], field: str, store: Store) -> str:

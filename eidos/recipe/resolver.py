@@ -88,8 +88,8 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
             if both is None:
                 before = ", ".join(owners[new.name])
                 raise Contradiction(
-                    f"{new.name}: {old.value} ({before}) and {new.value} ({layer.name}) leave nothing that satisfies both",
-                    hint="one of the two layers is wrong, or their keys should not match together",
+                    f"{new.name}: {old.value} ({before}) and {new.value} ({layer.name}) contradict each other",
+                    hint="correct one of the two layers, or change their keys so that they do not match together",
                 )
             # The sentence of the stricter one explains the result; of two that both add to it, both do.
             why = (
@@ -110,7 +110,7 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
     for layer in layers:
         for choice in layer.choices:
             if choice.id not in charts:
-                raise InvalidData(f"{layer.name}: components.{choice.id}: there is no such component", did_you_mean(choice.id, charts))
+                raise InvalidData(f"{layer.name}: components.{choice.id}: unknown component", did_you_mean(choice.id, charts))
             choices.setdefault(choice.id, []).append(choice)
     # In the order of components.yaml: that of the mappings in layers means nothing.
     enabled = [id for id in charts if id in choices and choices[id][-1].enabled]

@@ -107,7 +107,7 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     """
     root = TreeReader(tree if isinstance(tree, dict) else None, name)
     if "base" not in root:
-        raise root.error(DOCUMENT_FORM, "give a folder of recipes, or one file of this form")
+        raise root.error(DOCUMENT_FORM, "name a folder of recipes, or one file with base and overlays")
     root.expect_only(DOCUMENT_FIELDS)
     overlays = [read_layer(item, part) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
     base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)

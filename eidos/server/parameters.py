@@ -106,7 +106,7 @@ def _invalid_value(name: str, value: str, valid: Sequence[str], words: Sequence[
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
-    return HttpError(400, f"{name}: {shorten(value)!r} is none of {', '.join(valid)}", hint, details=details)
+    return HttpError(400, f"{name}: invalid value {shorten(value)!r}; expected one of {', '.join(valid)}", hint, details=details)
 
 
 def parse_switch(parameters: Parameters, name: str) -> bool:

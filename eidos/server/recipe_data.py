@@ -120,7 +120,7 @@ def _canonical_name(store: Store, field: str, word: str, origin: str) -> str:
     name = store.catalog.find(field, word)
     if name is None:
         valid = store.catalog.names(field)
-        raise InvalidInput(f"{origin}: {word!r} is none of {', '.join(valid)}", did_you_mean(word, valid))
+        raise InvalidInput(f"{origin}: invalid value {word!r}; expected one of {', '.join(valid)}", did_you_mean(word, valid))
     return name
 
 

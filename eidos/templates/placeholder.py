@@ -69,7 +69,7 @@ class Placeholder(Record):
         if self.kind == DEFAULT:
             return self.default if value is ABSENT or value in ("", None) else value
         if value is ABSENT and self.kind == REQUIRED:
-            fault = MissingValue(f"nothing is known by the name {self.name!r}", did_you_mean(self.name, values))
+            fault = MissingValue(f"undefined variable {self.name!r}", did_you_mean(self.name, values))
             fault.name = self.name
             raise fault
         return value
@@ -104,9 +104,9 @@ def _parse_placeholder(inner: str | None, line: int, context: str) -> Placeholde
     is_optional = name.endswith("?")
     name = name[:-1] if is_optional else name
     if not name or not name.isascii() or any(char.isspace() or char in "{}?@\"'" for char in name) or (bar and is_optional):
-        fault = MalformedPlaceholder(f"'@{{{inner}}}' is no placeholder", "write @{name}, @{name?} or @{name | default}")
+        fault = MalformedPlaceholder(f"invalid placeholder '@{{{inner}}}'", "write @{name}, @{name?} or @{name | default}")
         if inner is None:
-            fault = MalformedPlaceholder("'@{' begins a placeholder that does not end", "write @@{ for the characters @{")
+            fault = MalformedPlaceholder("unclosed placeholder '@{'", "write @@{ for the characters @{")
         fault.line = line
         raise fault
     if not bar:

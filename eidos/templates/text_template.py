@@ -70,7 +70,7 @@ def _shell_words(value: Any, _: str) -> str:
     items = value if isinstance(value, (list, tuple)) else ["" if value is ABSENT else value]
     words = [format_scalar(item) for item in items]
     if any("\0" in word for word in words):
-        raise InvalidData("the value holds a NUL, which no shell can take")
+        raise InvalidData("the value contains a NUL character, which a shell cannot take")
     return " ".join(map(shell_word, words))
 
 

@@ -76,7 +76,7 @@ def _fill_string(text: str, values: Mapping[str, Any]) -> Any:
             return ABSENT
         if isinstance(value, (dict, list, tuple)):
             kind = "mapping" if isinstance(value, dict) else "list"
-            raise InvalidData(f"{part.name!r} is a {kind}, which cannot stand inside a text", "let it stand alone in its string")
+            raise InvalidData(f"{part.name!r} is a {kind} and cannot be part of a text", "make it the only content of its string")
         filled.append(format_scalar(value))
     return "".join(filled)
 

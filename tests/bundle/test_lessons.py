@@ -126,7 +126,7 @@ def test_every_manifest_of_a_component_comes_along(path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "why"),
     [
-        ("nosuch:foo=bar", "there is no component 'nosuch'"),
+        ("nosuch:foo=bar", "unknown component 'nosuch'"),
         ("gpu-operator:driver.enabled=999", "boolean"),
         ("gpu-operator:drivr.version=1", "the chart has no value drivr"),
     ],

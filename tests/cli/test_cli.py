@@ -287,7 +287,7 @@ def test_log_format_json(rude_bus: Bus) -> None:
 @pytest.mark.parametrize(
     ("location", "why"),
     [
-        ("no/such/folder/x.yaml", "its folder does not exist"),
+        ("no/such/folder/x.yaml", "the folder does not exist"),
         (".", "it is a folder"),
         ("x/", "it is a folder"),
         ("file/x.yaml", "what should be its folder is a file"),
@@ -347,7 +347,7 @@ def test_standard_output_that_is_full_or_gone(words: list[str]) -> None:
     os.close(reading)
     result = eidos(*words, stdout=writing)
     os.close(writing)
-    assert (result.status, result.err.splitlines()[0]) == (1, "error: cannot write standard output: its reader has gone")
+    assert (result.status, result.err.splitlines()[0]) == (1, "error: cannot write standard output: broken pipe")
     command = 'exec "$@" >&-'
     done = subprocess.run(["sh", "-c", command, "sh", *PROGRAM, *words], env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: cannot write standard output: it is closed")

@@ -11,12 +11,13 @@ from eidos import collectors
 from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
 from eidos.cli.snapshot import VERB, collector_choices
+from eidos.wording import list_words
 from tests.support.program import eidos
 
 VERBS = ", ".join(COMMANDS)
 TOPIC_NAMES = ", ".join(dict.fromkeys([*TOPICS, *COMMANDS]))
 FLAGS = ", ".join(option.flag for option in VERB.options)
-NAMES = ", ".join(collector_choices())
+NAMES = list_words(collector_choices())
 
 
 def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
@@ -44,18 +45,27 @@ def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
             f"error: eidos snapshot has no flag '--formt'; its flags are {FLAGS}\nhint: did you mean '--format'?\n",
         ),
         (["snapshot", "--form", "json"], "hint: did you mean '--format'?\n"),
-        (["snapshot", "-t", "yml"], "error: --format: 'yml' is none of yaml, json, table\nhint: did you mean 'yaml'?\n"),
-        (["snapshot", "--format=JSON"], "error: --format: 'JSON' is none of yaml, json, table\nhint: did you mean 'json'?\n"),
-        (["snapshot", "--only", "gup"], f"error: --only: 'gup' is none of {NAMES}\nhint: did you mean 'gpu'?\n"),
-        (["snapshot", "--skip", "k8s,SystemD"], f"error: --skip: 'SystemD' is none of {NAMES}\nhint: did you mean 'systemd'?\n"),
-        (["snapshot", "--require", "nothing-like-it"], f"error: --require: 'nothing-like-it' is none of {NAMES}\n"),
-        (["snapshot", "--units", "a b"], "error: --units: 'a b' is no unit name: ' ' cannot stand in one\nhint: a unit is named like "),
-        (["snapshot", "--units", "kubelet,x.servce"], "error: --units: 'x.servce' is no unit name: there is no unit type 'servce'\n"),
+        (
+            ["snapshot", "-t", "yml"],
+            "error: --format: invalid value 'yml'; expected one of yaml, json, table\nhint: did you mean 'yaml'?\n",
+        ),
+        (
+            ["snapshot", "--format=JSON"],
+            "error: --format: invalid value 'JSON'; expected one of yaml, json, table\nhint: did you mean 'json'?\n",
+        ),
+        (["snapshot", "--only", "gup"], f"error: --only: invalid value 'gup'; expected one of {NAMES}\nhint: did you mean 'gpu'?\n"),
+        (
+            ["snapshot", "--skip", "k8s,SystemD"],
+            f"error: --skip: invalid value 'SystemD'; expected one of {NAMES}\nhint: did you mean 'systemd'?\n",
+        ),
+        (["snapshot", "--require", "nothing-like-it"], f"error: --require: invalid value 'nothing-like-it'; expected one of {NAMES}\n"),
+        (["snapshot", "--units", "a b"], "error: --units: invalid unit name 'a b': ' ' is not allowed\nhint: use a name like "),
+        (["snapshot", "--units", "kubelet,x.servce"], "error: --units: invalid unit name 'x.servce': unknown unit type 'servce'\n"),
         (["snapshot", "--units", "kubelet,x.servce"], "\nhint: did you mean 'x.service'? "),
-        (["snapshot", "--timeout", "10x"], "error: --timeout: '10x' is no duration: there is no unit 'x'\nhint: write it like 30s, "),
+        (["snapshot", "--timeout", "10x"], "error: --timeout: invalid duration '10x': unknown unit 'x'\nhint: write a duration like 30s, "),
         (["snapshot", "--timeout", "0"], "error: --timeout: '0' leaves no time for anything\n"),
         (["snapshot", "--timeout"], "error: --timeout needs a DURATION, and the command line ends there\n"),
-        (["snapshot", "--log-level", "trace"], "error: --log-level: 'trace' is none of debug, info, warn, error\n"),
+        (["snapshot", "--log-level", "trace"], "error: --log-level: invalid value 'trace'; expected one of debug, info, warn, error\n"),
         (["snapshot", "extra"], "error: eidos snapshot: nothing is expected where 'extra' stands\n"),
         (["snapshot", "--only", "gpu", "--skip", "gpu"], "error: --only and --skip leave no collector\nhint: there are "),
         (["snapshot", "--skip", "gpu", "--require", "gpu"], "error: --require: 'gpu' is not collected: --only or --skip leaves it out\n"),
@@ -69,7 +79,7 @@ def test_wrong_usage(words: list[str], message: str) -> None:
 
 
 def test_groups_are_valid_collectors() -> None:
-    assert set(NAMES.split(", ")) == {*collectors.list_collectors(), *(name.partition(".")[0] for name in collectors.list_collectors())}
+    assert set(collector_choices()) == {*collectors.list_collectors(), *(name.partition(".")[0] for name in collectors.list_collectors())}
 
 
 @pytest.mark.parametrize(
@@ -77,13 +87,13 @@ def test_groups_are_valid_collectors() -> None:
 )
 def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
     result = eidos("snapshot", "--list", env={variable: value})
-    assert result.err.startswith(f"error: {variable}: '{value}' is ") if value else not result.err
+    assert result.err.startswith(f"error: {variable}: invalid ") and repr(value) in result.err if value else not result.err
 
 
 def test_arguments_that_are_no_text_are_shown_and_harmless() -> None:
     assert "'snap\\udcffshot' is no command" in error_of(b"snap\xffshot")
     assert "'--f\\udcffoo'" in error_of("snapshot", b"--f\xffoo")
-    assert "'\\x1b[31m\\nerror: b' is none of" in error_of("snapshot", "-t", "\x1b[31m\nerror: b")
+    assert "invalid value '\\x1b[31m\\nerror: b'; expected one of" in error_of("snapshot", "-t", "\x1b[31m\nerror: b")
     assert eidos("snapshot", "-o", b"/no/such/\xff").status == 1
 
 

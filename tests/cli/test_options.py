@@ -112,10 +112,10 @@ def test_two_dashes_end_the_flags() -> None:
         (["--many", "-o"], "--many needs one of a, b, c / what follows is the flag -o"),
         (["--output="], "--output: the value is empty"),
         (["-o", "a\0b"], "is no path: it holds a NUL"),
-        (["--many=d"], "--many: 'd' is none of a, b, c"),
-        (["--many="], "--many: '' is none of a, b, c"),
+        (["--many=d"], "--many: invalid value 'd'; expected one of a, b, c"),
+        (["--many="], "--many: invalid value ''; expected one of a, b, c"),
         (["--timeout", "0s"], "--timeout: '0s' leaves no time for anything"),
-        (["--timeout", "-1s"], "--timeout: '-1s' is no duration"),
+        (["--timeout", "-1s"], "--timeout: invalid duration '-1s'"),
         (["fish"], "eidos try: 'fish' is no shell; there are bash, zsh"),
         (["bash", "zsh"], "eidos try: nothing is expected where 'zsh' stands"),
     ],
@@ -175,10 +175,10 @@ def test_values_of_the_file_are_what_a_user_would_have_written() -> None:
 
 
 def test_a_wrong_value_is_named_with_where_it_stands() -> None:
-    assert fault("--timeout", "soon").startswith("--timeout: 'soon' is no duration")
-    assert fault(env={"EIDOS_TIMEOUT": "soon"}).startswith("EIDOS_TIMEOUT: 'soon' is no duration")
-    assert fault(config={"timeout": "soon"}).startswith("config.yaml: timeout: 'soon' is no duration")
-    assert fault(config={"try": {"timeout": "soon"}}).startswith("config.yaml: try.timeout: 'soon' is no duration")
+    assert fault("--timeout", "soon").startswith("--timeout: invalid duration 'soon'")
+    assert fault(env={"EIDOS_TIMEOUT": "soon"}).startswith("EIDOS_TIMEOUT: invalid duration 'soon'")
+    assert fault(config={"timeout": "soon"}).startswith("config.yaml: timeout: invalid duration 'soon'")
+    assert fault(config={"try": {"timeout": "soon"}}).startswith("config.yaml: try.timeout: invalid duration 'soon'")
     for wrong in (None, {}, [], ["1s", "2s"], {"a": 1}):
         assert fault(config={"timeout": wrong}).startswith("config.yaml: timeout: expected a value /")
     assert fault(config={"many": [["a"]]}).startswith("config.yaml: many: expected a value, or a list of values /")

@@ -195,7 +195,7 @@ def test_a_generic_recipe_is_a_warning_and_with_strict_a_finding(pyz: Path, tmp_
         status, out, errors = recipe(pyz, "--data", str(file), *query)
         assert status == 0
         assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == ", ".join(sorted(field.split(", "), key=["gpu", "service"].index))
-        assert "warning: nothing specific to " in errors and "the nearest that is covered is" in errors and nearest in errors
+        assert "warning: nothing specific to " in errors and "the nearest covered query is" in errors and nearest in errors
         status, again, errors = recipe(pyz, "--data", str(file), *query, "--strict")
         assert (status, again) == (4, out)
         assert "--strict" in errors
@@ -336,7 +336,7 @@ def test_a_node_with_an_unknown_gpu_is_not_covered(pyz: Path, tmp_path: Path) ->
     status, out, errors = recipe(pyz, "-f", str(file), "--strict")
     assert status == 4
     assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == "gpu"
-    assert "nothing specific to gpu 'NVIDIA H20' is known; the nearest that is covered is " in errors and "service=eks" in errors
+    assert "nothing specific to gpu 'NVIDIA H20' is known; the nearest covered query is " in errors and "service=eks" in errors
     status, out, errors = recipe(pyz, "-f", str(file), "--strict", "--gpu", "h200")
     assert status == 0 and "H20'" not in errors
 
@@ -375,6 +375,6 @@ def test_a_disabled_component_that_another_needs_stays_with_the_reason(pyz: Path
     (tmp_path / "overlays" / "mine.yaml").write_text("key: {gpu: h100}\ncomponents: {cert-manager: {enabled: false}}\n")
     status, out, errors = recipe(pyz, "--data", str(tmp_path), "--gpu", "h100", "--explain", "-t", "table")
     assert status == 0
-    assert "warning: overlays/mine.yaml takes cert-manager out, and it stays, because gpu-operator needs it" in errors
+    assert "warning: overlays/mine.yaml disables cert-manager, but gpu-operator needs it: it stays enabled" in errors
     assert "taken out by overlays/mine.yaml, and needed by gpu-operator all the same" in out
     assert "needed by gpu-operator\n" in out  # kube-prometheus-stack, which no layer chose

@@ -39,7 +39,7 @@ def envelope(code: str, message: str, **details: object) -> bytes:
 
 
 FINE = responds(200, RECIPE, Content_Type="application/json")
-BAD = responds(400, envelope("INVALID_REQUEST", "gpu: 'h1OO' is none of h100", hint="did you mean 'h100'?"))
+BAD = responds(400, envelope("INVALID_REQUEST", "gpu: invalid value 'h1OO'; expected one of h100", hint="did you mean 'h100'?"))
 
 
 @pytest.mark.parametrize("words", [(), ("-t", "json"), ("-t", "table")])
@@ -163,7 +163,7 @@ def test_a_failing_server_is_an_error_and_with_fallback_marked(
 @pytest.mark.parametrize(
     ("play", "words"),
     [
-        (BAD, "answers 400: gpu: 'h1OO' is none of h100\nhint: did you mean 'h100'?"),
+        (BAD, "answers 400: gpu: invalid value 'h1OO'; expected one of h100\nhint: did you mean 'h100'?"),
         (responds(404), "is this the address of an eidos server?"),
         (responds(413, envelope("PAYLOAD_TOO_LARGE", "too large")), "answers 413: too large"),
         (responds(400, b'{"message": "\\u001b[31m' + b"x" * 5000 + b'"}'), "answers 400: \\x1b[31mxxx"),

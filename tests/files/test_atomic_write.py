@@ -139,17 +139,17 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
-    refused(tmp_path, "is a directory", "name a file in it")
+    refused(tmp_path, "is a directory", "name a file in that folder")
     refused(f"{tmp_path}/new/", "is a directory")
-    refused(tmp_path / "no/such/folder", "its folder does not exist", "create the folder first")
+    refused(tmp_path / "no/such/folder", "the folder does not exist", "create the folder first")
     refused(tmp_path / "file/below", "not a directory")
     refused(tmp_path / ("n" * 256), "file name too long", "shorter name")
     refused(tmp_path / "loop", "too many levels of symbolic links", None)
-    refused(tmp_path / "pipe", "nobody reads from it", "start its reader first")
+    refused(tmp_path / "pipe", "no process reads from it", "start the program that reads from it first")
     refused("/dev/full", "no space left on device", "free some space")
     refused("/dev/fd/999", "bad file descriptor", None)
-    refused("a\0b", "no file can have such a name", None)
-    refused("a\ud800b", "no file can have such a name", None)
+    refused("a\0b", "invalid file name", None)
+    refused("a\ud800b", "invalid file name", None)
     with pytest.raises(Unwritable, match="name is empty"):
         write_file("", b"")
     assert names(tmp_path) == ["file", "loop", "pipe"]
@@ -212,7 +212,7 @@ def test_a_block_device_is_refused(tmp_path: Path) -> None:
         os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(7, 200))
     except PermissionError:
         pytest.skip("cannot make a device node")
-    refused(device, "it is a block device, and writing would destroy what is on it", None)
+    refused(device, "it is a block device; writing would destroy its contents", None)
 
 
 def test_a_size_limit_leaves_what_was_there(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ except Unwritable as fault:
     print(fault.message); print(fault.hint)
 """
     done = subprocess.run(python(code, str(public / target)), capture_output=True, text=True, check=True)
-    hint = "choose a folder that you may write to, or run as a user who may"
+    hint = "choose a folder that you can write to, or run as another user"
     assert done.stdout.splitlines() == [f"cannot write {public / target}: permission denied", hint]
     assert names(public) == ["old"]
     assert (public / "old").read_bytes() == b"old"
@@ -343,7 +343,7 @@ def test_a_closed_pipe_is_a_message_and_nothing_else() -> None:
         process.stdout.read(1)
         process.stdout.close()
         stderr = process.stderr.read()
-    assert stderr == b"cannot write standard output: its reader has gone\n"
+    assert stderr == b"cannot write standard output: broken pipe\n"
     assert process.returncode == 1
 
 

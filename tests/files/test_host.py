@@ -122,7 +122,7 @@ def test_input_output_error() -> None:
 def test_what_would_block_says_so() -> None:
     fault = translate_os_error(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "/proc/kmsg")
     assert isinstance(fault, FileUnreadable)
-    assert fault.reason == "nothing to read without waiting"
+    assert fault.reason == "no data available without waiting"
 
 
 UNPRIVILEGED = """

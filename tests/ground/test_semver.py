@@ -60,7 +60,7 @@ def test_what_is_no_version_is_refused_with_the_position(text: str, kind: type[I
 def test_the_position_of_the_fault_is_shown() -> None:
     with pytest.raises(NotNumeric) as caught:
         parse_version("1.x.4")
-    assert caught.value.message == "'1.x.4' is no version: 'x' is not a number"
+    assert caught.value.message == "invalid version '1.x.4': 'x' is not a number"
     assert caught.value.excerpt == ("1.x.4", 2)
 
 

@@ -30,8 +30,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} --mesh istio": ("--mesh is for 'eidos manifest server'", ""),
     "manifest server --delivery=image=x --per node": ("--per is for 'eidos manifest agent'", ""),
     "manifest agent": ("this runs from a folder", "python3 build_zipapp.py --bytecode none"),
-    "manifest agent --program /nonexistent": ("/nonexistent: there is no such file", "--program"),
-    "manifest agent --delivery hostpth": ("'hostpth' is none of configmap, hostpath, image", "did you mean 'hostpath'?"),
+    "manifest agent --program /nonexistent": ("/nonexistent: no such file", "--program"),
+    "manifest agent --delivery hostpth": (
+        "invalid value 'hostpth'; expected one of configmap, hostpath, image",
+        "did you mean 'hostpath'?",
+    ),
     "manifest agent --delivery hostpath relative.pyz": ("--delivery: 'relative.pyz' is no absolute path", "/opt/eidos/eidos.pyz"),
     "manifest agent --delivery image": ("needs the image", "--delivery image=registry.example.com/eidos:1.2.3"),
     "manifest agent --delivery image Registry/X": ("--delivery: 'Registry/X' is no image", ""),
@@ -77,7 +80,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     f"manifest agent {HOSTPATH} -o cm://eidos/X": ("--output: 'cm://eidos/X': 'X' is no name of a ConfigMap", ""),
     f"manifest agent {HOSTPATH} --per node --nodes {'n' * 249}": ("--output: 'cm://eidos/eidos-{node}': ", "at most 253"),
     f"manifest agent {HOSTPATH} -o cm://eidos/x --per node --nodes a,b": ("2 Jobs would write one document over the other", "{node}"),
-    f"manifest agent {HOSTPATH} -o /nonexistent/x.yaml": ("its folder does not exist", ""),
+    f"manifest agent {HOSTPATH} -o /nonexistent/x.yaml": ("the folder does not exist", ""),
     f"manifest agent {HOSTPATH} --kubernetes-version 2": ("--kubernetes-version: '2' is no version of Kubernetes", "1.29"),
     f"manifest agent {HOSTPATH} --kubernetes-version v1.26.3": ("--kubernetes-version: 'v1.26.3': the manifests have fields", "1.27"),
     f"manifest server {HOSTPATH}": ("the restricted standard allows no host path", "--delivery configmap"),
@@ -89,8 +92,14 @@ REFUSED: dict[str, tuple[str, str]] = {
     "manifest server --delivery=image=x --monitoring-label a=b": ("--monitoring-label is for what Prometheus reads", "--monitoring"),
     "manifest server --delivery=image=x --otlp nowhere": ("--otlp: 'nowhere' is no http or https URL", ""),
     "manifest server --delivery=image=x --otlp http://a:b@example.com": ("--otlp: ", ""),
-    "manifest server --delivery=image=x --tls-issuer Isuer/x": ("'Isuer' is none of ClusterIssuer, Issuer", "did you mean 'Issuer'?"),
-    "manifest server --delivery=image=x --mesh isto": ("--mesh: 'isto' is none of istio, linkerd", "did you mean 'istio'?"),
+    "manifest server --delivery=image=x --tls-issuer Isuer/x": (
+        "invalid value 'Isuer'; expected one of ClusterIssuer, Issuer",
+        "did you mean 'Issuer'?",
+    ),
+    "manifest server --delivery=image=x --mesh isto": (
+        "--mesh: invalid value 'isto'; expected one of istio, linkerd",
+        "did you mean 'istio'?",
+    ),
 }
 
 

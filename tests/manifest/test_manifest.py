@@ -400,7 +400,7 @@ def test_the_notes_match_the_options() -> None:
 
 def test_pieces() -> None:
     pieces = ManifestTemplate("agent", [], {"name": "x"})
-    with pytest.raises(EidosError, match="nothing is known by the name 'namespace'"):
+    with pytest.raises(EidosError, match="undefined variable 'namespace'"):
         pieces.render("account")
     assert merge_pieces({"a": {"b": [1]}}, {"a": {"b": [2], "c": None}}) == {"a": {"b": [1, 2], "c": None}}
 

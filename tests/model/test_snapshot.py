@@ -175,7 +175,7 @@ def test_versions_without_quotes_keep_their_text() -> None:
         ("", "x: the document is empty"),
         ("just text", "x: expected a mapping, found text"),
         ("- a", "x: expected a mapping, found a list"),
-        ("a: 1", "x: this is no snapshot: it has no measurements"),
+        ("a: 1", "x: not a snapshot: it has no measurements"),
         ("kind: Recipe\nmeasurements: []", 'x: kind: expected Snapshot, found "Recipe"'),
         ("kind: [a]\nmeasurements: []", "x: kind: expected Snapshot, found a list"),
         ("apiVersion: snapshot.dgxc.io/v2\nmeasurements: []", 'x: apiVersion: expected snapshot.dgxc.io/v1, found "snapshot.dgxc.io/v2"'),

@@ -70,7 +70,7 @@ def test_defaults_stand_for_fields_that_are_absent() -> None:
         (TreeReader.texts, ["t", []], "f[1]: expected text, found a list"),
         (TreeReader.names, ["t", ""], "f[1]: expected a name, found nothing"),
         (TreeReader.text_map, {"k": []}, "f.k: expected text, found a list"),
-        (TreeReader.text_map, {1: "t"}, "f: the key 1 is a number, and keys are text"),
+        (TreeReader.text_map, {1: "t"}, "f: the key 1 is a number; keys must be text"),
         (TreeReader.scalars, {"k": None}, "f.k: expected a scalar, found nothing"),
         (TreeReader.number, -1, 'f: expected a number, found "-1"'),
         (TreeReader.number, True, 'f: expected a number, found "true"'),
@@ -117,7 +117,7 @@ def test_flags_and_choices() -> None:
     for value in ("A", "c"):
         with pytest.raises(InvalidData) as caught:
             inner(color=value).choice("color", ("a", "b"))
-        assert (caught.value.message, caught.value.hint) == (f'x.yaml: a[0].b.color: unknown color "{value}"', "colors are a, b")
+        assert (caught.value.message, caught.value.hint) == (f'x.yaml: a[0].b.color: unknown color "{value}"', "valid values: a, b")
     with pytest.raises(InvalidData, match="expected a name, found nothing"):
         inner().choice("f", ("a", "b"))
 
@@ -126,10 +126,10 @@ def test_unknown_fields_are_answered_with_the_nearest_or_all() -> None:
     inner(version="1").expect_only(("version", "values"))
     with pytest.raises(InvalidData) as caught:
         inner(verison="1").expect_only(("version", "values"))
-    assert (caught.value.message, caught.value.hint) == ("x.yaml: a[0].b: there is no 'verison' here", "did you mean 'version'?")
+    assert (caught.value.message, caught.value.hint) == ("x.yaml: a[0].b: unknown field 'verison'", "did you mean 'version'?")
     assert [(name, error.hint) for name, error in inner(qqq="1", zzz="2").unknown(("version", "values"))] == [
-        ("qqq", "known are version, values"),
-        ("zzz", "known are version, values"),
+        ("qqq", "valid fields: version, values"),
+        ("zzz", "valid fields: version, values"),
     ]
 
 

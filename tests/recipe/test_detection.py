@@ -67,7 +67,7 @@ def test_the_service_comes_from_the_provider_first_and_the_suffix_second(provide
 def test_a_provider_that_disagrees_with_the_suffix_wins_with_a_warning() -> None:
     detection = node("azure", "v1.30.14-eks-3025e55")
     assert detection.query.service == "aks"
-    assert any("provider says aks and the server's version says eks" in warning for warning in detection.warnings)
+    assert any("provider means aks but the server's version means eks" in warning for warning in detection.warnings)
 
 
 def test_the_providers_id_tells_as_well() -> None:
@@ -78,7 +78,7 @@ def test_the_providers_id_tells_as_well() -> None:
 def test_an_unknown_provider_is_warned_of() -> None:
     detection = node("nebula")
     assert detection.query.service == ""
-    assert "K8s.node.provider is 'nebula', which the catalog does not know: service stays unset" in detection.warnings
+    assert "K8s.node.provider is 'nebula', which is not in the catalog: service stays unset" in detection.warnings
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_a_service_that_is_covered_only_with_a_gpu_is_not_covered_without() -> N
     data = store({"key": {"service": "oke", "gpu": "h100", "os": "ubuntu"}, "measurements": grub(a=1)})
     recipe = make_recipe({"service": "oke"}, store=data, explain=True)
     assert recipe.uncovered == ("service",)
-    assert "the nearest that is covered is os=ubuntu, service=oke, gpu=h100" in recipe.warnings[0]
+    assert "the nearest covered query is os=ubuntu, service=oke, gpu=h100" in recipe.warnings[0]
     covered_one = make_recipe({"service": "oke", "gpu": "h100", "os": "ubuntu"}, store=data, explain=True)
     assert (covered_one.uncovered, covered_one.warnings) == ((), ())
 
@@ -262,12 +262,14 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
 def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str, word: str, nearest: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         shipped_store().catalog.parse_query({field: word}, {field: f"--{field}"})
-    assert caught.value.message == f"--{field}: {word!r} is none of {', '.join(shipped_store().catalog.names(field))}"
+    assert caught.value.message == f"--{field}: invalid value {word!r}; expected one of {', '.join(shipped_store().catalog.names(field))}"
     assert caught.value.hint == f"did you mean {nearest!r}?"
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(("fields", "message"), [({"gpus": "h100"}, "'gpus' is no field"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")])
+@pytest.mark.parametrize(
+    ("fields", "message"), [({"gpus": "h100"}, "unknown query field 'gpus'"), ({"k8s": 1.3}, "k8s: expected text, found 1.3")]
+)
 def test_a_program_with_an_invalid_query_gets_an_error(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         make_recipe(fields)
@@ -276,7 +278,7 @@ def test_a_program_with_an_invalid_query_gets_an_error(fields: dict[str, Any], m
 def test_a_wrong_version_is_shown_with_its_place() -> None:
     with pytest.raises(InvalidInput) as caught:
         shipped_store().catalog.parse_query({"k8s": "1.x.4"}, {"k8s": "--k8s"})
-    assert caught.value.message == "--k8s: '1.x.4' is no version: 'x' is not a number"
+    assert caught.value.message == "--k8s: invalid version '1.x.4': 'x' is not a number"
     assert caught.value.excerpt == ("1.x.4", 2)
 
 

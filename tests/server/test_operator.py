@@ -71,8 +71,8 @@ def ask(port: int, target: str) -> bytes:
         (["--host", "127.0.0.1:80"], 2, "the port has a flag of its own: --port"),
         (["--host", "[::1]:80"], 2, "'[::1]:80' is no address"),
         (["--host", "http://[::1]"], 2, "is no address"),
-        (["--max-body", "2GiB"], 2, "'2GiB' is no size"),
-        (["--max-body", "4mib"], 2, "the units are KiB, MiB"),
+        (["--max-body", "2GiB"], 2, "invalid size '2GiB'"),
+        (["--max-body", "4mib"], 2, "units are KiB, MiB"),
         (["--allowed-gpus", "h1000"], 2, "--allowed-gpus: 'h1000' is none of"),
     ],
 )

@@ -33,15 +33,15 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
             for version in entry.versions:
                 yield from _version(version, f"{location}.versions")
             if field in _DETECTED and not entry.detect and not entry.suffixes:
-                yield LintIssue(WARNING, "no-pattern", location, "no snapshot can show it: it has no pattern")
+                yield LintIssue(WARNING, "no-pattern", location, "it has no pattern, so no snapshot can match it")
             for pattern in (*entry.detect, *(f"suffix {suffix}" for suffix in entry.suffixes)):
                 owner = owners.setdefault(pattern.lower(), entry.name)
                 if owner != entry.name:
-                    yield LintIssue(ERROR, "same-pattern", f"{location}.detect", f"{pattern!r} stands for {owner} already")
+                    yield LintIssue(ERROR, "same-pattern", f"{location}.detect", f"pattern {pattern!r} is already used by {owner}")
             for pattern in entry.detect if field == "gpu" else ():
                 match = match_model(pattern, store.catalog)
                 if match != entry.name:
-                    message = f"a GPU that calls itself {pattern!r} is taken for {match or 'none'}"
+                    message = f"a GPU model {pattern!r} is detected as {match or 'none'}"
                     yield LintIssue(ERROR, "wrong-pattern", f"{location}.detect", message)
 
 
@@ -55,7 +55,7 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
             if not getattr(chart, field):
                 yield LintIssue(ERROR, f"no-{field}", location, f"the component has no {field}")
         if chart.chart and not chart.repository and not chart.chart.startswith("oci://"):
-            yield LintIssue(ERROR, "no-repository", location, f"nothing says where the chart {chart.chart} comes from")
+            yield LintIssue(ERROR, "no-repository", location, f"the chart {chart.chart} has no repository")
         if chart.version:
             yield from _version(chart.version, f"{location}.version")
         for service, id in chart.service.items():
@@ -64,29 +64,29 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
                     ERROR,
                     "unknown-component",
                     f"{location}.service.{service}",
-                    f"{id!r} is no component",
+                    f"unknown component {id!r}",
                     did_you_mean(id, store.charts) or "",
                 )
         for dependency in chart.depends:
             if dependency not in store.charts:
-                message = f"it depends on {dependency!r}, which is no component"
+                message = f"it depends on {dependency!r}, which is not in components.yaml"
                 yield LintIssue(ERROR, "unknown-component", f"{location}.depends", message, did_you_mean(dependency, store.charts) or "")
         for other in chart.after:
             if other not in store.charts:
-                message = f"it comes after {other!r}, which is no component"
+                message = f"it comes after {other!r}, which is not in components.yaml"
                 yield LintIssue(ERROR, "unknown-component", f"{location}.after", message, did_you_mean(other, store.charts) or "")
         for path in chart.requires:
             if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
-                yield LintIssue(ERROR, "path", f"{location}.requires", f"{path!r} is no path of a reading", "a path is Type.subtype.key")
+                yield LintIssue(ERROR, "path", f"{location}.requires", f"invalid path {path!r}", "write a path as Type.subtype.key")
     for circle in _circles(store):
-        message = f"components depend on one another in a circle: {' -> '.join([*circle, circle[0]])}"
+        message = f"components depend on each other in a cycle: {' -> '.join([*circle, circle[0]])}"
         yield LintIssue(ERROR, "cycle", f"{COMPONENTS}: {circle[0]}.depends", message)
     for layer in (store.base, *store.overlays):
         for choice in layer.choices:
             location = f"{layer.name}: components.{choice.id}"
             if choice.id not in store.charts:
                 hint = did_you_mean(choice.id, store.charts) or ""
-                yield LintIssue(ERROR, "unknown-component", location, f"there is no component {choice.id!r}", hint)
+                yield LintIssue(ERROR, "unknown-component", location, f"unknown component {choice.id!r}", hint)
             if choice.version:
                 yield from _version(choice.version, f"{location}.version")
 

@@ -124,5 +124,5 @@ def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[LintIssue]:
         path, version = READING_PATHS[field], layer.key.fields().get(field)
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
         if version and constraint and not constraint.value.allows(version):
-            message = f"the layer is for {version}, and in its recipe {path} must be {constraint.value}: no node satisfies both"
+            message = f"the layer is for {version}, but its recipe requires {path} {constraint.value}: no node can satisfy both"
             yield LintIssue(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message)

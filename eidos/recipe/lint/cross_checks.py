@@ -40,10 +40,10 @@ def _constraints(merged: MergedRecipe) -> Iterator[LintIssue]:
             continue
         holds = constraint.value.holds(text)
         if holds is None:
-            message = f"{text!r} cannot be compared with {constraint.value}, which a constraint asks for{merged.suffix()}"
+            message = f"{text!r} cannot be compared with the constraint {constraint.value}{merged.suffix()}"
             yield LintIssue(WARNING, "incomparable", merged.location(constraint.name), message)
         elif not holds:
-            message = f"{text} is recommended, and a constraint asks for {constraint.value}{merged.suffix()}"
+            message = f"{text} is recommended, but a constraint requires {constraint.value}{merged.suffix()}"
             yield LintIssue(ERROR, "breaks-constraint", merged.location(constraint.name), message)
 
 
@@ -58,11 +58,11 @@ def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
                 continue
             cite = rules.cite(removed.source)
             if kernels is None:
-                message = f"kernels from {removed.since} on do not have it, and nothing here names an older one"
-                yield LintIssue(WARNING, "removed", merged.location(path), message, "take it out, or name the kernel in the key", cite)
+                message = f"removed in kernel {removed.since}, and the key names no older kernel"
+                yield LintIssue(WARNING, "removed", merged.location(path), message, "remove it, or name the kernel in the key", cite)
             elif kernels.intersect(before) is None:
-                message = f"kernels from {removed.since} on do not have it, and this is for {kernels}{merged.suffix()}"
-                yield LintIssue(ERROR, "removed", merged.location(path), message, "take it out", cite)
+                message = f"removed in kernel {removed.since}, but the layer is for {kernels}{merged.suffix()}"
+                yield LintIssue(ERROR, "removed", merged.location(path), message, "remove it", cite)
 
 
 def _pairs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
@@ -75,14 +75,14 @@ def _pairs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         left, right = merged.text(pair.left), merged.text(pair.right)
         versions = [version for version in map(try_parse_version, filter(None, (left, right))) if version]
         if len(versions) == 2 and versions[0] != versions[1]:  # layer_content reports what is no version
-            message = f"it is {left}, and {pair.right} is {right}: they are one and the same{merged.suffix()}"
+            message = f"it is {left}, but {pair.right} is {right}: both must be the same version{merged.suffix()}"
             yield LintIssue(ERROR, "two-versions", merged.location(pair.left), message, source=rules.cite(pair.source))
 
 
 def _twice(merged: MergedRecipe, left: str, right: str, agree: bool, cite: str) -> Iterator[LintIssue]:
-    shown = f"{merged.text(left)}, and {right} sets the same thing to {merged.text(right)}{merged.suffix()}"
-    severity, reason = (WARNING, "one of them will be forgotten") if agree else (ERROR, "whichever is set last wins")
-    yield LintIssue(severity, "said-twice", merged.location(left), f"it is {shown}: {reason}", "set it in one place", cite)
+    shown = f"{merged.text(left)}, and {right} sets the same value to {merged.text(right)}{merged.suffix()}"
+    severity, reason = (WARNING, "a later change may miss one of the two") if agree else (ERROR, "the one set last wins")
+    yield LintIssue(severity, "said-twice", merged.location(left), f"it is {shown}: {reason}", "set it in one place only", cite)
 
 
 def _cuda(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
@@ -111,16 +111,18 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         for path, version in released(need.component, need.version):
             reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
             if reading is not None and need.expression.holds(reading) is False:
-                message = f"{need.component} {version} asks for {need.name} {need.value}, and {reading} is recommended{merged.suffix()}"
+                message = f"{need.component} {version} requires {need.name} {need.value}, but {reading} is recommended{merged.suffix()}"
             elif versions_left is not None and versions_left.intersect(need.expression) is None:
-                message = f"{need.component} {version} asks for {need.name} {need.value}, and this is for {versions_left}{merged.suffix()}"
+                message = (
+                    f"{need.component} {version} requires {need.name} {need.value}, but the layer is for {versions_left}{merged.suffix()}"
+                )
             else:
                 continue
             yield LintIssue(ERROR, "unsupported", merged.location(path), message, source=rules.cite(need.source))
     for apart in rules.incompatible:
         for path, version in released(apart.left, apart.version):
             for _, other in released(apart.right, apart.other):
-                message = f"{apart.left} {version} does not go with {apart.right} {other}: {apart.why}{merged.suffix()}"
+                message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
                 yield LintIssue(ERROR, "apart", merged.location(path), message, source=rules.cite(apart.source))
 
 
@@ -130,5 +132,5 @@ def _taken_out(merged: MergedRecipe) -> Iterator[LintIssue]:
         choices = [(layer, choice) for layer in merged.layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:
             owners = ", ".join(other.id for other in merged.recipe.components if component.id in other.depends)
-            message = f"the layer takes {component.id} out, and {owners} depends on it{merged.suffix()}"
-            yield LintIssue(ERROR, "needed", f"{choices[-1][0].name}: components.{component.id}", message, f"take {owners} out too")
+            message = f"the layer disables {component.id}, but {owners} depends on it{merged.suffix()}"
+            yield LintIssue(ERROR, "needed", f"{choices[-1][0].name}: components.{component.id}", message, f"disable {owners} too")

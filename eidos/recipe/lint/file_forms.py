@@ -103,8 +103,8 @@ class RecipeFiles:
     def _check_names(self) -> None:
         for path, tree in self.trees.items():
             if not is_recipe(path):
-                hint = f"files are {', '.join(FILES)} and {OVERLAYS}*.yaml"
-                self.warn("unknown-file", path, "nothing reads this file", hint)
+                hint = f"recipe files are {', '.join(FILES)} and {OVERLAYS}*.yaml"
+                self.warn("unknown-file", path, "unknown file", hint)
             if path == CATALOG and isinstance(tree, dict):
                 for field, entries in tree.items():
                     self._check_keys(entries, _ENTRY, f"{path}: {field}")
@@ -112,13 +112,13 @@ class RecipeFiles:
                 self._check_keys(tree.get("components"), _CHART, f"{path}: components")
                 for key in tree:
                     if key != "components":
-                        self.warn("unknown-key", f"{path}: {key}", "nothing reads this key")
+                        self.warn("unknown-key", f"{path}: {key}", "unknown key")
 
     def _check_keys(self, entries: object, names: tuple[str, ...], location: str) -> None:
         for i, entry in enumerate(entries if isinstance(entries, list) else ()):
             for key in entry if isinstance(entry, dict) else ():
                 if key not in names:
-                    self.warn("unknown-key", f"{location}[{i}].{key}", "nothing reads this key", f"known are {', '.join(names)}")
+                    self.warn("unknown-key", f"{location}[{i}].{key}", "unknown key", f"valid fields: {', '.join(names)}")
 
 
 def read_trees(trees: Mapping[str, object]) -> tuple[Store, LintRules, list[LintIssue]]:

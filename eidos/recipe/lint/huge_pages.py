@@ -40,10 +40,10 @@ def huge_page_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIss
     for path in _SIZES:
         for word in _words(merged.text(path)):
             if size(word) is None:
-                yield LintIssue(ERROR, "huge-page-size", merged.location(path), f"{word!r} is no size", "a size is a number and K, M or G")
+                yield LintIssue(ERROR, "huge-page-size", merged.location(path), f"invalid size {word!r}", "write a number and K, M or G")
             elif size(word) not in possible:
                 names = ", ".join(dict.fromkeys(text for pages in kernels for text in pages.huge))
-                message = f"{what} has huge pages of {names}, never of {word}{merged.suffix()}"
+                message = f"{what} has huge pages of {names}, not of {word}{merged.suffix()}"
                 yield LintIssue(ERROR, "huge-page-size", merged.location(path), message, source=cite)
     yield from _counted_twice(merged, kernels, rules)
 
@@ -73,11 +73,11 @@ def _counted_twice(merged: MergedRecipe, kernels: list[HugePages], rules: LintRu
             continue
         cite = next((rules.cite(pair.source) for pair in rules.equivalents if pair.left == _NUMBER), "")
         if number == sysctl:
-            message = f"it is {number}, and vm.nr_hugepages counts the same pages{merged.suffix()}: one of them will be forgotten"
-            yield LintIssue(WARNING, "said-twice", merged.location(_NUMBER), message, "set it in one place", cite)
+            message = f"it is {number}, and vm.nr_hugepages sets the same pages{merged.suffix()}: a later change may miss one of the two"
+            yield LintIssue(WARNING, "said-twice", merged.location(_NUMBER), message, "set it in one place only", cite)
         else:
-            message = f"it is {number}, and vm.nr_hugepages wants {sysctl} of the same pages{merged.suffix()}"
-            yield LintIssue(ERROR, "said-twice", merged.location(_NUMBER), message, "set it in one place", cite)
+            message = f"it is {number}, but vm.nr_hugepages sets the same pages to {sysctl}{merged.suffix()}"
+            yield LintIssue(ERROR, "said-twice", merged.location(_NUMBER), message, "set it in one place only", cite)
 
 
 def _words(text: str | None) -> list[str]:

@@ -31,9 +31,9 @@ def layer_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         for value in layer.values:
             yield from _value(layer, value, rules)
         if layer is not store.base and not (layer.values or layer.constraints or layer.choices):
-            yield LintIssue(WARNING, "empty-layer", layer.name, "it says nothing")
+            yield LintIssue(WARNING, "empty-layer", layer.name, "the layer is empty")
     if not any(value.key.startswith(_NETWORK) for layer in (store.base, *store.overlays) for value in layer.values):
-        message = "no layer sets anything below /proc/sys/net, and a cluster's nodes talk to one another all the time"
+        message = "no layer sets anything below /proc/sys/net, although nodes of a cluster depend on the network"
         yield LintIssue(WARNING, "no-network", store.base.name, message)
 
 
@@ -49,21 +49,21 @@ def _value(layer: Layer, value: Value, rules: LintRules) -> Iterator[LintIssue]:
     for remark in rules.observed:
         if path_matches(remark.path, path):
             yield LintIssue(
-                ERROR, "observed", location, f"{_short(text)} is no recommendation: {remark.why}", source=rules.cite(remark.source)
+                ERROR, "observed", location, f"{_short(text)} cannot be a recommendation: {remark.why}", source=rules.cite(remark.source)
             )
     for remark in rules.readonly:
         if path_matches(remark.path, path):
-            yield LintIssue(ERROR, "read-only", location, f"nobody can set it: {remark.why}", source=rules.cite(remark.source))
+            yield LintIssue(ERROR, "read-only", location, f"read-only: {remark.why}", source=rules.cite(remark.source))
     for remark in rules.unwanted:
         if path_matches(remark.path, path) and text in remark.values:
-            yield LintIssue(ERROR, "unwanted", location, f"{text} is the wrong way round: {remark.why}", source=rules.cite(remark.source))
+            yield LintIssue(ERROR, "unwanted", location, f"{text} is the wrong value: {remark.why}", source=rules.cite(remark.source))
     for subject in rules.subjects:
         if subject.key == value.key and value.why and subject.name.lower() not in value.why.lower():
-            message = f"the sentence says {_short(value.why)!r}, and {value.key} belongs to {subject.name}"
+            message = f"the reason {_short(value.why)!r} does not fit: {value.key} belongs to {subject.name}"
             yield LintIssue(ERROR, "misnamed", location, message, source=rules.cite(subject.source))
     if value.type == "OS" and value.subtype == "sysctl" and not value.key.startswith("/proc/sys/"):
         hint = f"write /proc/sys/{value.key.replace('.', '/')}"
-        yield LintIssue(ERROR, "sysctl-path", location, "a sysctl is named by its file, below /proc/sys/", hint)
+        yield LintIssue(ERROR, "sysctl-path", location, "a sysctl is named by its path below /proc/sys/", hint)
     elif value.type == "OS" and value.subtype == "sysctl":
         yield from _unknown_sysctl(value.key, location, rules)
 
@@ -81,7 +81,7 @@ def _unknown_sysctl(path: str, location: str, rules: LintRules) -> Iterator[Lint
     ):
         return
     names = [name for row in rows for name in row.names]
-    message = f"{rules.cite(rows[0].source) or 'the kernel that is known here'} has no {sysctl!r} there"
+    message = f"{rules.cite(rows[0].source) or 'the list of known sysctls'} has no {sysctl!r} there"
     yield LintIssue(WARNING, "unknown-sysctl", location, message, did_you_mean(sysctl, names) or "", rules.cite(rows[0].source))
 
 
@@ -89,37 +89,37 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
     for value in layer.values:
         if not value.why.strip():
             location = f"{layer.name}: {value.type}.{value.subtype}.{value.key}"
-            message = f"nothing says why it is {_short(format_scalar(value.reading))}"
-            yield LintIssue(WARNING, "no-reason", location, message, "add a sentence to its context")
+            message = f"no reason given for {_short(format_scalar(value.reading))}"
+            yield LintIssue(WARNING, "no-reason", location, message, "add a reason under 'context'")
     for constraint in layer.constraints:
         if not constraint.why.strip():
-            location, message = f"{layer.name}: constraints.{constraint.name}", f"nothing says why it is {constraint.value}"
-            yield LintIssue(WARNING, "no-reason", location, message, "add a why")
+            location, message = f"{layer.name}: constraints.{constraint.name}", f"no reason given for {constraint.value}"
+            yield LintIssue(WARNING, "no-reason", location, message, "add 'why'")
     for choice in layer.choices:
         if not choice.why.strip():
             location = f"{layer.name}: components.{choice.id}"
-            yield LintIssue(WARNING, "no-reason", location, "nothing says why it is chosen so", "add a why")
+            yield LintIssue(WARNING, "no-reason", location, "no reason given", "add 'why'")
 
 
 def _sources(layer: Layer) -> Iterator[LintIssue]:
     has_content = layer.values or layer.constraints or layer.choices
     if has_content and not layer.sources:
-        yield LintIssue(WARNING, "no-source", layer.name, "no public source stands behind it", "add a source: document, version, date")
+        yield LintIssue(WARNING, "no-source", layer.name, "the layer has no public source", "add a source with document, version and date")
     for i, source in enumerate(layer.sources):
         location = f"{layer.name}: source[{i}]"
         missing = [field for field in ("document", "version", "date") if not getattr(source, field).strip()]
         if missing:
             yield LintIssue(WARNING, "no-source", location, f"the source has no {' and no '.join(missing)}")
         if source.date and not _is_date(source.date):
-            yield LintIssue(ERROR, "date", location, f"{source.date!r} is no date", "write it as 2026-07-01, or less of it: 2026-07, 2026")
+            yield LintIssue(ERROR, "date", location, f"invalid date {source.date!r}", "write it like 2026-07-01, 2026-07 or 2026")
         if any(source.id == other.id for other in layer.sources[:i]):
-            yield LintIssue(ERROR, "source-twice", location, f"there are two sources {source.id!r}")
+            yield LintIssue(ERROR, "source-twice", location, f"duplicate source {source.id!r}")
     ids = [source.id for source in layer.sources]
     cited = [(f"constraints.{constraint.name}", constraint.source) for constraint in layer.constraints]
     cited += [(f"components.{choice.id}", choice.source) for choice in layer.choices]
     for path, id in cited:
         if id and id not in ids:
-            hint = f"it has {', '.join(ids)}" if ids else ""
+            hint = f"its sources are {', '.join(ids)}" if ids else ""
             yield LintIssue(ERROR, "unknown-source", f"{layer.name}: {path}", f"the layer has no source {id!r}", hint)
 
 

@@ -24,13 +24,13 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     for i, layer in enumerate(store.overlays):
         fields = layer.key.fields()
         if not fields:
-            hint = f"a key names at least one of {', '.join(FIELDS)}; what holds for every node belongs into the base"
-            yield LintIssue(ERROR, "empty-key", f"{layer.name}: key", "the key asks for nothing, so the layer applies to every query", hint)
+            hint = f"add at least one of {', '.join(FIELDS)}; what holds for every node belongs in the base"
+            yield LintIssue(ERROR, "empty-key", f"{layer.name}: key", "the key is empty, so the layer applies to every query", hint)
         yield from _words(layer, store)
         yield from _versions(layer, store, rules)
         for systems in rules.systems:
             if fields.get("service") == systems.service and fields.get("os", systems.os[0]) not in systems.os:
-                message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query meets this key"
+                message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query matches this key"
                 yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(systems.source))
         for later in store.overlays[i + 1 :]:
             yield from _shadowed(layer, later)
@@ -45,10 +45,10 @@ def _words(layer: Layer, store: Store) -> Iterator[LintIssue]:
         location = f"{layer.name}: key.{field}"
         if name is None:
             hint = did_you_mean(word, [valid for entry in entries for valid in (entry.name, *entry.aliases)]) or ""
-            message = f"the catalog has no {field} {word!r}: no query meets this key (it has {', '.join(store.catalog.names(field))})"
+            message = f"unknown {field} {word!r}: no query matches this key; expected one of {', '.join(store.catalog.names(field))}"
             yield LintIssue(ERROR, "never-matches", location, message, hint)
         elif name != word:
-            message = f"{word!r} is another word for {name!r}, and queries hold the latter: none meets this key"
+            message = f"{word!r} is an alias of {name!r}: no query matches this key"
             yield LintIssue(ERROR, "never-matches", location, message, f"write {name}")
 
 
@@ -58,14 +58,14 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
         return
     location, key = f"{layer.name}: key.osv", parse_version(fields["osv"])
     if "os" not in fields:
-        message = f"{fields['osv']} is a version of any system, for the key names none"
+        message = f"osv {fields['osv']} without os matches every operating system"
         yield LintIssue(WARNING, "version-alone", location, message, "add os to the key")
         return
     entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == fields["os"]), None)
     listed = [text for text in (entry.versions if entry else ()) if try_parse_version(text) is not None]
     if listed and not any(parse_version(text).matches(key) or key.matches(parse_version(text)) for text in listed):
         yield LintIssue(
-            WARNING, "unknown-version", location, f"the catalog names no {fields['os']} {fields['osv']}, only {', '.join(listed)}"
+            WARNING, "unknown-version", location, f"unknown version {fields['os']} {fields['osv']}; the catalog has {', '.join(listed)}"
         )
     for kernel in rules.kernels:
         if "kernel" not in fields or kernel.os != fields["os"] or not key.matches(parse_version(kernel.osv)):
@@ -73,7 +73,7 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
         # 6 stands for all of 6.x, so only the numbers that it has are compared.
         numbers = parse_version(fields["kernel"]).numbers
         if numbers < parse_version(kernel.lowest).numbers[: len(numbers)]:
-            message = f"{kernel.os} {kernel.osv} began with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
+            message = f"{kernel.os} {kernel.osv} was released with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
             yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
 
 
@@ -85,8 +85,8 @@ def _shadowed(layer: Layer, later: Layer) -> Iterator[LintIssue]:
     for value in layer.values:
         path = (value.type, value.subtype, value.key)
         if path in after and after[path] != value.reading:
-            message = f"{value.reading!r} never stands: {later.name} applies whenever this does, comes after it and says {after[path]!r}"
-            hint = "merge the two, or give this key a field more"
+            message = f"{value.reading!r} is never used: {later.name} always applies after this layer and sets {after[path]!r}"
+            hint = "merge the two layers, or add a field to this key"
             yield LintIssue(ERROR, "shadowed", f"{layer.name}: {'.'.join(path)}", message, hint)
 
 

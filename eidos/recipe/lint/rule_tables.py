@@ -207,7 +207,7 @@ def read_rules(tree: object, name: str) -> LintRules:
             rows.append(_read_row(kind, row))
             source = row.text("source")
             if source and source not in sources:
-                raise row.error(f"there is no source {source!r}", did_you_mean(source, sources), "source")
+                raise row.error(f"unknown source {source!r}", did_you_mean(source, sources), "source")
         tables[field] = tuple(rows)
     return LintRules(**{**tables, "sources": sources})
 

@@ -39,9 +39,9 @@ def values_file_issues(names: Iterable[str], components: Collection[str]) -> Ite
             match = NAME.fullmatch(name)
             if match is None:
                 hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{KINDS[1]}.yaml"
-                yield LintIssue(ERROR, "unknown-file", name, "nothing reads this file", hint)
+                yield LintIssue(ERROR, "unknown-file", name, "unknown file", hint)
             elif match["component"] not in components:
                 component = match["component"]
                 yield LintIssue(
-                    ERROR, "unknown-component", name, f"there is no component {component!r}", did_you_mean(component, components) or ""
+                    ERROR, "unknown-component", name, f"unknown component {component!r}", did_you_mean(component, components) or ""
                 )
