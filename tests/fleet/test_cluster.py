@@ -19,7 +19,7 @@ import pytest
 from eidos import formats
 from eidos.fleet.job_runner import STUCK_LIMIT_S, FleetPlan, _Job, _Run
 from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
-from eidos.kube import api_client as kube
+from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
 from tests.fakes import job_controller as controller
 from tests.fakes.apiserver import ApiServer
@@ -208,14 +208,14 @@ def job(node: str) -> dict[str, Any]:
 
 
 @contextmanager
-def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[ApiServer, _Run, Callable[[float], kube.KubeClient]]]:
+def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[ApiServer, _Run, Callable[[float], api_client.KubeClient]]]:
     """A run before its first Job, a server where no kubelet starts Pods, and what connects to it."""
     with ApiServer() as server:
         add_nodes(server, [])
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
 
-        def connect(deadline: float) -> kube.KubeClient:
-            return kube.connect(cluster, deadline=deadline)
+        def connect(deadline: float) -> api_client.KubeClient:
+            return api_client.connect(cluster, deadline=deadline)
 
         client = connect(time.monotonic() + 20)
         plan = FleetPlan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format)

@@ -16,7 +16,7 @@ import trustme
 
 from eidos import log
 from eidos.errors import EidosError, InvalidData, InvalidInput, KubeError, NotFound, Timeout
-from eidos.kube import api_client as kube
+from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
 from tests.bench.kube import LEAST, LIMIT, OVER, PAGE, measured
 from tests.fakes.apiserver import ApiServer
@@ -46,7 +46,7 @@ def connect(server: ApiServer, tmp_path: Path) -> Iterator[Connect]:
 
     def connect(to: ApiServer = server, seconds: float = 20, **config: Any) -> KubeClient:
         cluster = load_cluster({}, kubeconfig=str(to.kubeconfig(tmp_path, **config)))
-        made.append(kube.connect(cluster, deadline=time.monotonic() + seconds, environ={}))
+        made.append(api_client.connect(cluster, deadline=time.monotonic() + seconds, environ={}))
         return made[-1]
 
     yield connect
@@ -83,7 +83,7 @@ def test_a_connection_that_was_ended_while_idle_is_opened_again(tmp_path: Path) 
     with ApiServer() as server:
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
         messages: list[str] = []
-        with closing(kube.connect(cluster, deadline=time.monotonic() + 20, report=messages.append)) as client:
+        with closing(api_client.connect(cluster, deadline=time.monotonic() + 20, report=messages.append)) as client:
             client.get("/version")
             server.hang_up()
             assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}})
@@ -232,7 +232,7 @@ def test_an_authority_as_others_make_them(tmp_path: Path) -> None:
         server.secure_with(context)
         server.ca_pem = ca
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        with closing(kube.connect(cluster, deadline=time.monotonic() + 20)) as client:
+        with closing(api_client.connect(cluster, deadline=time.monotonic() + 20)) as client:
             assert client.get("/version")
 
 

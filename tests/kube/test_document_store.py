@@ -16,8 +16,7 @@ import pytest
 
 from eidos import log
 from eidos.errors import IntegrityError, KubeError, NotFound
-from eidos.kube import api_client as kube
-from eidos.kube import document_store
+from eidos.kube import api_client, document_store
 from eidos.kube.api_client import KubeClient
 from eidos.kube.cluster_config import load_cluster
 from eidos.kube.stored_object import parse_reference
@@ -41,7 +40,7 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def client(server: ApiServer, tmp_path: Path) -> Iterator[KubeClient]:
-    connected = kube.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
+    connected = api_client.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
     yield connected
     connected.close()
 
@@ -282,7 +281,7 @@ def test_a_name_that_another_document_has(server: ApiServer, client: KubeClient)
 
 
 def test_of_two_concurrent_writers_one_reports_a_conflict(server: ApiServer, client: KubeClient, tmp_path: Path) -> None:
-    other = kube.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
+    other = api_client.connect(load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path))), deadline=time.monotonic() + 60)
     between = [lambda: write(other, "cm://default/node", THREE)]
     server.on_change(lambda kind, path, tree: between.pop()() if between and path == f"{NODE}-1" else None)
     with pytest.raises(KubeError, match="cm://default/node: somebody else wrote it at the same time"):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from eidos.errors import EidosError, KubeError, Timeout
-from eidos.kube import api_client as kube
+from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
 from eidos.kube.responses import ObjectNotFound
 from tests.fakes.apiserver import ApiServer
@@ -183,7 +183,7 @@ def run(fault: Fault) -> Row:
             server.fault(more.get("match", ""), kind, times, **{name: value for name, value in more.items() if name != "match"})
         cluster = load_cluster({}, kubeconfig=str(config))
         began = time.monotonic()
-        client = kube.connect(cluster, deadline=began + fault.deadline, report=messages.append)
+        client = api_client.connect(cluster, deadline=began + fault.deadline, report=messages.append)
         error: EidosError | None = None
         try:
             fault.call(client)
@@ -226,7 +226,7 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., KubeClient]]:
 
     def connect(server: ApiServer, **more: Any) -> KubeClient:
         cluster = load_cluster({}, kubeconfig=str(server.kubeconfig(tmp_path)))
-        made.append(kube.connect(cluster, deadline=time.monotonic() + 20, **more))
+        made.append(api_client.connect(cluster, deadline=time.monotonic() + 20, **more))
         return made[-1]
 
     yield connect
