@@ -42,7 +42,7 @@ class ComponentList {
           make(
             "span", { class: "small" },
             [each.namespace && `namespace ${each.namespace}`, needs].filter(Boolean).join(" · "),
-            ...(each.repository ? [each.namespace || needs ? " · " : "", outside(each.repository, {}, "chart repository")] : []),
+            ...(each.repository ? [each.namespace || needs ? " · " : "", outside(each.repository, {}, isWeb(each.repository) ? "chart repository" : each.repository)] : []),
           ),
         ),
       );

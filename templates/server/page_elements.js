@@ -54,10 +54,11 @@ function card(title, aside, ...children) {
   return make("section", { class: "card", "aria-label": title }, make("header", {}, make("h3", {}, title), note), ...children);
 }
 
+const isWeb = (url) => /^https?:[/][/]/i.test(url || "");
+
 /* A link only where it leads to the web: own recipe data may hold anything. */
 function outside(url, attributes, ...children) {
-  const isWeb = URL.canParse(url || "") && ["http:", "https:"].includes(new URL(url).protocol);
-  return isWeb ? make("a", { href: url, rel: "noreferrer", target: "_blank", ...attributes }, ...children) : make("span", attributes, ...children);
+  return isWeb(url) ? make("a", { href: url, rel: "noreferrer", target: "_blank", ...attributes }, ...children) : make("span", attributes, ...children);
 }
 
 /* Sources by number, in the order in which they are first cited. */

@@ -29,7 +29,7 @@ function filterGroups(groups, text) {
     .filter((group) => group.lines.length);
 }
 
-/* A table with a head that stays in sight; ``cells`` gives the cells of a line behind its key. */
+/* A table whose head and group titles stay in sight; ``cells`` gives the cells of a line behind its key. */
 function table(label, columns, groups, hasTitles, cells) {
   const head = make("thead", {}, make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column))));
   const bodies = groups.map((group) => make(

@@ -290,6 +290,22 @@ def test_back_goes_back_and_forward(browser: Browser, url: str) -> None:
     assert browser.run("document.getElementById('k8s').value") == ""
 
 
+def test_a_recipe_that_comes_late_is_not_shown(browser: Browser, url: str) -> None:
+    """Back before the next recipe has arrived: the address and what is shown stay the same choice."""
+    visit(browser, f"{url}/#gpu=b200")
+    browser.run(
+        "{ const real = fetch; window.late = []; window.fetch = (...all) => new Promise((done) => late.push(() => done(real(...all)))) }"
+    )
+    browser.run("document.querySelector('input[name=gpu][value=gb300]').click()")
+    browser.wait("late.length === 1 && location.hash === '#gpu=gb300'")
+    browser.run("history.back()")
+    browser.wait("location.hash === '#gpu=b200'")
+    browser.run("late.forEach((release) => release()); new Promise((done) => setTimeout(done, 200))")
+    assert titled(browser, "B200") == "#gpu=b200"
+    assert browser.run("document.querySelector('input[name=gpu]:checked').value") == "b200"
+    assert text(browser, "fault") == ""
+
+
 VIEWS = st.fixed_dictionaries(
     {
         "choice": st.dictionaries(
@@ -529,6 +545,15 @@ def test_readings_can_be_filtered(browser: Browser, url: str) -> None:
     keys = browser.run("[...document.querySelectorAll('section[aria-label=Readings] .key')].map((key) => key.textContent)")
     assert keys
     assert all("rmem" in key for key in keys)
+    choose(browser, gpu="h200")
+    titled(browser, "H200 · Ubuntu · Training")
+    assert browser.run("document.getElementById('filter').value") == "sysctl net rmem", "the filter stays"
+    listed = "document.querySelectorAll('.sources li').length"
+    filtered = browser.run(listed)
+    type_into(browser, "filter", "no such word")
+    assert "No reading matches 'no such word'." in text(browser, "body")
+    visit(browser, f"{url}/#gpu=h200&os=ubuntu&intent=training")
+    assert browser.run(listed) == filtered, "sources of hidden readings are listed as well"
 
 
 @pytest.mark.parametrize("width", [320, 360, 760, 1280])
@@ -549,13 +574,21 @@ def test_words_of_the_data_are_never_markup(browser: Browser, tmp_path: Path) ->
     layer = {
         "measurements": [{"type": "OS", "subtypes": [{"subtype": "sysctl", "data": {hostile: hostile}, "context": {hostile: hostile}}]}],
     }
+    script = {"document": hostile, "url": "javascript:document.title='bad'"}
+    overlay = {
+        "key": {"gpu": "h100"},
+        "source": [script],
+        "types": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"driver": hostile}}]}],
+    }
     path = tmp_path / "data.json"
-    path.write_text(json.dumps({"base": layer["measurements"], "overlays": []}))
+    path.write_text(json.dumps({"base": layer["measurements"], "overlays": [overlay]}))
     with listening(application(Settings(rate=0.0, data=str(path)))) as address:
-        visit(browser, address)
-        assert hostile in text(browser, "body")
+        visit(browser, f"{address}/#gpu=h100")
+        assert text(browser, "body").count(hostile) >= 5
+        assert browser.run("document.querySelectorAll('#body .cite').length") == 1
+        assert browser.run("document.querySelectorAll('#body a').length") == 0, "a script is no source to link to"
         assert browser.run("document.querySelectorAll('img').length") == 0
-        assert browser.run("document.title") == "Any GPU node · eidos"
+        assert browser.run("document.title") == "H100 · eidos"
 
 
 def test_without_its_script_the_page_offers_nothing_that_does_not_work(browser: Browser, url: str) -> None:
