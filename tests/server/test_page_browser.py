@@ -176,7 +176,8 @@ def test_a_screen_reader_finds_a_name_for_everything(browser: Browser, url: str)
 
 def test_a_mistake_is_shown_and_corrected(browser: Browser, url: str) -> None:
     visit(browser, f"{url}/#gpu=l40&osv=1x", "document.getElementById('fault').textContent")
-    assert "osv: '1x'" in text(browser, "fault")
+    assert text(browser, "fault").startswith("osv: ")
+    assert "'1x'" in text(browser, "fault")
     assert browser.run("document.getElementById('take').hidden"), "there is no recipe yet"
     assert text(browser, "body") == ""
     type_into(browser, "osv", "24.04")
@@ -191,14 +192,14 @@ def test_on_an_error_the_last_recipe_stays(browser: Browser, url: str) -> None:
     visit(browser, f"{url}/#gpu=h100")
     body = text(browser, "body")
     type_into(browser, "k8s", "one")
-    browser.wait("document.getElementById('fault').textContent.includes(\"k8s: 'one'\")")
+    browser.wait("document.getElementById('fault').textContent.includes(\"'one'\")")
     assert "The recipe below is the last one, for H100." in text(browser, "fault")
     assert text(browser, "title") == "H100"
     assert text(browser, "body") == body
     assert text(browser, "command").startswith("eidos recipe --gpu h100 -o recipe.yaml\n")
     assert browser.run("location.hash") == "#k8s=one&gpu=h100"
     browser.run("location.hash = 'gpu=h10'")
-    browser.wait("document.getElementById('fault').textContent.includes(\"gpu: 'h10'\")")
+    browser.wait("document.getElementById('fault').textContent.includes(\"'h10'\")")
     assert text(browser, "body") == body
     browser.run("location.hash = 'gpus=h100'")
     browser.wait("document.getElementById('fault').textContent.includes('gpus')")
