@@ -16,8 +16,10 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     >>> nearest("snapsot", ["completion", "snapshot"]), nearest("JSON", ["yaml", "json"]), nearest("qqq", ["yaml", "json"])
     ('snapshot', 'json', None)
     """
-    import difflib
-
+    try:
+        import difflib
+    except ModuleNotFoundError:  # python3-minimal: the message it would follow matters more than this
+        return None
     # A word of a thousand letters is no typing mistake, and comparing it takes long.
     folded = {choice.lower(): choice for choice in valid}
     matches = difflib.get_close_matches(word[:100].lower(), folded, n=1, cutoff=0.6)

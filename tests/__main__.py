@@ -1,93 +1,19 @@
-"""Runs everything that must hold before a change goes in: ``python3 -m tests``.
+"""Runs everything that must hold before a change goes in: ``python3 -m tests``; tests/checks.py describes the flags.
 
-Knows the tools and their order; must not know any test. Where the tools of ``tests/requirements.txt`` are not installed it
-makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VENV names) and runs itself there. Needs Python
-3.9 or newer, pip and, the first time, a network.
-
-  --fast   a minute: without what is slow
-  --all    also whole grids, ten times as many examples, and every mutant
-  --ci     also a sample of the mutants, and how many branches the tests reach
-
-Other arguments go to pytest, and then only pytest runs. Exit status 1 when anything fails.
+Knows which Python the tests need; must not know any test. Python 2.7 and 3.6 parse all of this before they run its first line.
 """
 
-from __future__ import annotations
-
-import hashlib
-import importlib.util
-import os
-import shlex
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "tests" / "requirements.txt"
+if sys.version_info < (3, 9):
+    sys.stderr.write("error: testing eidos needs Python 3.9 or newer; this is %d.%d.%d\n" % sys.version_info[:3])
+    sys.exit(2)
 
-#: One module of each tool; a single missing one calls for the environment.
-TOOLS = ("coverage", "hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeout", "ruff", "xdist", "yaml")
+from build_tools.prerequisites import require_standard_library
 
-CHECKS = (
-    ("ruff", "check", "."),
-    ("ruff", "format", "--check", "."),
-    ("mypy",),
-)
+require_standard_library()
 
-#: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
-
-EFFORTS = {"--fast": "fast", "--all": "all", "--ci": "normal"}
-
-
-def main(arguments: list[str]) -> int:
-    """Run the checks; 0 when all hold."""
-    if not all(importlib.util.find_spec(tool) for tool in TOOLS):
-        if os.environ.get("IN_TESTS_VENV"):
-            sys.exit(f"error: {sys.prefix} lacks a tool of {REQUIREMENTS.name}\nhint: remove it, and run this again")
-        python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
-        os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})
-    mode = arguments.pop(0) if arguments and arguments[0] in EFFORTS else ""
-    failed = [command for command in commands(mode, arguments) if not holds(command)]
-    for command in failed:
-        print(f"failed: {shlex.join(command)}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def commands(mode: str, arguments: list[str]) -> list[tuple[str, ...]]:
-    """What runs, in this order."""
-    tests = ("pytest", "-rs", *PARALLEL, "--effort", EFFORTS.get(mode, "normal"), *arguments)
-    if arguments:
-        return [tests]
-    if mode == "--ci":
-        measured = [("coverage", "run", "-m", *tests), ("coverage", "combine", "--quiet"), ("coverage", "report")]
-        return [*CHECKS, *measured, ("tests.mutation", "--sample", "20")]
-    return [*CHECKS, tests, *([("tests.mutation",)] if mode == "--all" else [])]
-
-
-def holds(command: tuple[str, ...]) -> bool:
-    """Whether a tool is content; it prints itself why not."""
-    print(f"$ {shlex.join(command)}", flush=True)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def environment(folder: Path) -> str:
-    """The interpreter of a virtual environment with the pinned tools, made or renewed when the pins or Python have changed."""
-    python, stamp = str(folder / "bin" / "python"), folder / "eidos-tools"
-    state = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == state:
-        return python
-    print(f"$ python3 -m venv {folder}", flush=True)
-    make = [sys.executable, "-m", "venv", "--clear", str(folder)]
-    if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in another package; the system's own pip serves as well
-        make[4:4] = ["--without-pip", "--system-site-packages"]
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", str(REQUIREMENTS)]
-    for command in (make, install):
-        if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
-            hint = "on Debian and Ubuntu: apt-get install python3-venv python3-pip"
-            sys.exit(f"error: {shlex.join(command)} failed\nhint: {hint}")
-    stamp.write_text(state)
-    return python
-
+from tests.checks import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -96,6 +96,10 @@ def _log_traceback(fault: BaseException) -> None:
 ENDING_SIGNALS = {1: "hung up", 2: "interrupted", 15: "terminated"}
 
 
+#: What to do about a Python without parts of its standard library, such as Debian's python3-minimal.
+COMPLETE_PYTHON = "install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'"
+
+
 class Interrupted(KeyboardInterrupt):
     """Signal ``number`` is ending the program."""
 
@@ -153,9 +157,19 @@ def _exit_on_exception(kind: type[BaseException], fault: BaseException | None, _
         _exit(128 + number)
     if fault is not None and log.shows("debug"):
         _log_traceback(fault)
+    if isinstance(fault, ModuleNotFoundError) and _is_standard_library(fault.name or ""):
+        log.error(
+            f"{sys.executable} has no module {fault.name!r}: a part of Python's standard library is not installed", hint=COMPLETE_PYTHON
+        )
+        _exit(1)
     hint = "this is a fault of eidos; run it again with --debug to see where, and please report it"
     log.error(f"internal error: {kind.__name__}: {fault}", hint=None if log.shows("debug") else hint)
     _exit(1)
+
+
+def _is_standard_library(module: str) -> bool:
+    """Whether a missing module is Python's own: eidos carries every other one that it imports."""
+    return module.partition(".")[0] not in ("", "eidos", "yaml", "pynvml")
 
 
 def _exit(status: int) -> NoReturn:

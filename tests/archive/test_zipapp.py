@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-import build_zipapp
+from build_tools import zipapp_builder
 from eidos import collectors, formats
 from eidos.files import resources
 from tests.conftest import ROOT
@@ -94,7 +94,7 @@ def archive_files(pyz: Path) -> dict[str, bytes]:
 def checkout(target: Path, seed: int) -> Path:
     """A copy of what is carried, its files created in a random order and with random times, in a repository of its own."""
     shuffle = random.Random(seed)
-    paths = [path for name in build_zipapp.SHIPPED for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))]
+    paths = [path for name in zipapp_builder.SHIPPED for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))]
     shuffle.shuffle(paths)
     for path in paths:
         if path.is_file() and "__pycache__" not in path.parts:
@@ -111,7 +111,7 @@ def checkout(target: Path, seed: int) -> Path:
 
 @pytest.mark.slow
 def test_the_same_bytes_whatever_surrounds_the_build(tmp_path: Path, interpreters: dict[str, str], pyz: Path) -> None:
-    wheels = build_zipapp.WHEEL_CACHE
+    wheels = zipapp_builder.WHEEL_CACHE
     one = build("-o", tmp_path / "one.pyz", "--wheels", wheels, script=str(checkout(tmp_path / "a", 1) / "build_zipapp.py"))
     assert one.returncode == 0, one.stderr
     # Another interpreter may stand on another zlib, for which nothing is promised.
@@ -148,7 +148,7 @@ def test_a_tree_that_differs_from_its_commit_says_so(tmp_path: Path) -> None:
     script = str(copy / "build_zipapp.py")
 
     def commit() -> str:
-        done = build("--bytecode", "none", "-o", tmp_path / "x.pyz", "--wheels", build_zipapp.WHEEL_CACHE, script=script)
+        done = build("--bytecode", "none", "-o", tmp_path / "x.pyz", "--wheels", zipapp_builder.WHEEL_CACHE, script=script)
         assert done.returncode == 0, done.stderr
         return str(values_of(archive_files(tmp_path / "x.pyz")["eidos/_build.py"])["COMMIT"])
 
@@ -202,8 +202,8 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
     made = {"eidos/_build.py", *(f"eidos/_data/{name}.json" for name in ("recipes", "templates", "values"))}
     assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
-    for wheel in build_zipapp.WHEELS:
-        with zipfile.ZipFile(build_zipapp.WHEEL_CACHE / wheel.file) as archive:
+    for wheel in zipapp_builder.WHEELS:
+        with zipfile.ZipFile(zipapp_builder.WHEEL_CACHE / wheel.file) as archive:
             modules = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(wheel.modules, name)}
         assert modules
         assert modules.items() <= files.items()
@@ -266,13 +266,13 @@ def test_what_it_prints(tmp_path: Path) -> None:
 
 def wheel_folder(folder: Path) -> Path:
     folder.mkdir()
-    for wheel in build_zipapp.WHEELS:
-        shutil.copy(build_zipapp.WHEEL_CACHE / wheel.file, folder)
+    for wheel in zipapp_builder.WHEELS:
+        shutil.copy(zipapp_builder.WHEEL_CACHE / wheel.file, folder)
     return folder
 
 
-@pytest.mark.parametrize("wheel", build_zipapp.WHEELS, ids=lambda wheel: wheel.name)
-def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, slim: Path, wheel: build_zipapp.Wheel) -> None:
+@pytest.mark.parametrize("wheel", zipapp_builder.WHEELS, ids=lambda wheel: wheel.name)
+def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, slim: Path, wheel: zipapp_builder.Wheel) -> None:
     folder = wheel_folder(tmp_path / "wheels")
     changed = bytearray((folder / wheel.file).read_bytes())
     changed[len(changed) // 2] ^= 1

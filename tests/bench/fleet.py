@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import build_zipapp
+from build_tools import zipapp_builder
 from tests.bench.measure import peak
 
 #: Bytes of a node's snapshot, as JSON, and MiB that the promise allows.
@@ -73,7 +73,7 @@ def report(pyz: Path | None, _runs: int) -> None:
         folder = Path(name)
         if pyz is None:
             pyz = folder / "eidos.pyz"
-            build_zipapp.main(["-o", str(pyz)])
+            zipapp_builder.main(["-o", str(pyz)])
         reach = prepare(folder)
         print(f"\nfleet: nodes of {len(document('580.82.07')) / 1000:.0f} kB each; promised: {PROMISE} MiB for 1,000")
         for count in COUNTS:

@@ -103,9 +103,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def interpreters() -> dict[str, str]:
     """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
-    import build_zipapp
+    from build_tools import zipapp_builder
 
-    return {interpreter.version: interpreter.path for interpreter in build_zipapp.select_interpreters(["auto"])}
+    return {interpreter.version: interpreter.path for interpreter in zipapp_builder.select_interpreters(["auto"])}
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

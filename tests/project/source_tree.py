@@ -28,9 +28,13 @@ def module_name(file: str) -> str:
     return re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".")
 
 
+#: Files that Python 2.7 can parse, to say which Python is needed.
+OLD_SYNTAX_FILES = ("build_zipapp.py", "tests/__main__.py")
+
 PACKAGE_FILES = python_files("eidos")
-TEST_FILES = python_files("tests")
-ALL_FILES = [*PACKAGE_FILES, *TEST_FILES, "build_zipapp.py"]
+TEST_FILES = [file for file in python_files("tests") if file not in OLD_SYNTAX_FILES]
+BUILD_FILES = python_files("build_tools")
+ALL_FILES = [*PACKAGE_FILES, *TEST_FILES, *BUILD_FILES, *OLD_SYNTAX_FILES]
 
 #: Name → file of each module of the package.
 MODULES = {module_name(file): file for file in PACKAGE_FILES}

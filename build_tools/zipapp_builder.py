@@ -1,0 +1,393 @@
+"""Writes dist/eidos.pyz: the program, its packages, its data and its bytecode in one file, the same bytes every time.
+
+Knows what the archive holds and how it is written; must not know what the program does. Runs from any folder, with Python 3.9 or
+newer, the standard library, and either pip or a folder with the wheels of WHEELS in it.
+
+    python3 build_zipapp.py                            with bytecode for every CPython from 3.9 on that is installed here
+    python3 build_zipapp.py --bytecode none            slim: source only
+    python3 build_zipapp.py --wheels DIR               without a network: read the wheels from DIR
+
+The archive holds:
+
+    __main__.py           refuses old interpreters in a syntax that they can parse, then runs the bytecode, or the source
+    __main__.pyc          the same, compiled for MAIN_BYTECODE_TAG; eidos.py is the same for programs with the archive on sys.path
+    packs/                all source, recipes and templates: eidos/archive/packs.py describes the format
+    eidos/                what a start reads: packs.py itself, and the data as JSON
+    bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
+    licenses/             of everything inside
+
+One commit gives the same bytes on the same interpreters and the same zlib, whatever the time zone, umask, locale, hash seed, file
+times or folder: names are sorted, dates and modes fixed, and interpreters compile with nothing in their environment but a hash seed.
+It prints ``path:``, ``bytecode:``, ``size:`` (bytes) and ``sha256:``, a line each, or exits with 1, and the reason on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import hashlib
+import io
+import json
+import marshal
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from build_tools.prerequisites import fail, require_package_index, require_pip
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Where fetched wheels stay between builds.
+WHEEL_CACHE = ROOT / ".wheels"
+#: The oldest interpreter that eidos runs on, as sys.hexversion.
+MINIMUM_HEXVERSION = 0x03090000
+#: What of the project is shipped; the commit counts as dirty when these differ from it.
+SHIPPED = ("eidos", "recipes", "templates", "build_tools", "build_zipapp.py", "LICENSE")
+
+
+class Wheel(NamedTuple):
+    """A package to ship: ``modules`` matches what of it, ``license`` is the file with its terms (None: the comment that begins its module).
+
+    ``package`` gets an ``__init__.py`` of ours, because its own imports modules that are not shipped.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    modules: str
+    package: str | None = None
+    license: str | None = None
+
+
+# PyYAML has no pure wheel, and its sdist would run a build back-end; the Python files are the same in each platform's wheel.
+# The program reads PyYAML's events and writes YAML by itself; the other modules would double the time of an import of yaml.
+WHEELS = (
+    Wheel(
+        name="PyYAML",
+        version="6.0.3",
+        file="pyyaml-6.0.3-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64.whl",
+        sha256="b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d",
+        modules=r"yaml/(error|events|parser|reader|scanner|tokens)\.py",
+        package="yaml",
+        license="pyyaml-6.0.3.dist-info/licenses/LICENSE",
+    ),
+    Wheel(
+        name="nvidia-ml-py",
+        version="13.615.71",
+        file="nvidia_ml_py-13.615.71-py3-none-any.whl",
+        sha256="959bf4adf6fe1308e4bd739e722236b0d1ec8392e2cefad33ff70c311380b9b6",
+        modules=r"pynvml\.py",
+    ),
+)
+
+#: Tags with which pip fetches the files named above, whatever interpreter and machine it runs on.
+PIP_TAGS = ("--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311")
+
+# Python 2.7 and 3.6 parse all of this before they run its first line.
+MAIN = """\
+import sys
+
+if sys.version_info < (3, 9):
+    sys.stderr.write("eidos needs Python 3.9 or newer, this is %d.%d.%d\\n" % sys.version_info[:3])
+    sys.exit(2)
+from _frozen_importlib_external import MAGIC_NUMBER
+
+try:
+    root = __file__.rpartition(__name__)[0]
+    try:
+        block = __loader__.get_data("%sbytecode/%s" % (root, sys.implementation.cache_tag))
+    except OSError:  # none for this interpreter
+        block = b""
+    if block[:4] == MAGIC_NUMBER:
+        import marshal
+
+        end = 8 + int.from_bytes(block[4:8], "little")
+        importer = {"__name__": "eidos.archive.bytecode_importer"}
+        exec(marshal.loads(block[8:end]), importer)
+        importer["install"](block, end, __loader__, root)
+    else:
+        path = root + "eidos/archive/packs.py"
+        importer = {"__name__": "eidos.archive.packs"}
+        exec(compile(__loader__.get_data(path), path, "exec"), importer)
+        importer["install"](__loader__, root)
+    sys.modules.pop("eidos", None)  # this module, when it is imported: the package takes its place
+    from eidos.cli import program
+except KeyboardInterrupt:
+    sys.exit(130)
+if __name__ == "__main__":
+    program()
+"""
+
+#: zipimport looks for one ``__main__.pyc``, and compiling the source costs a tenth of an empty start. Ubuntu 24.04 has 3.12.
+MAIN_BYTECODE_TAG = "cpython-312"
+
+#: Entries of the archive that lie in no pack: what a start reads, and what people look for.
+UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
+
+PROBE = """\
+import sys
+print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
+"""
+
+# Up to 3.10 the reference flags of marshal's newer versions depend on what the process did before.
+COMPILE = """\
+import marshal, sys
+from _frozen_importlib_external import MAGIC_NUMBER
+version = 2 if sys.version_info < (3, 11) else marshal.version
+modules = marshal.load(sys.stdin.buffer)
+codes = [marshal.dumps(compile(text, "eidos.pyz/" + file, "exec", dont_inherit=True), version) for file, text in modules]
+marshal.dump((MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
+"""
+
+
+class Interpreter(NamedTuple):
+    """A CPython to compile for."""
+
+    path: str
+    version: str
+    hexversion: int
+    cache_tag: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build the archive; any failure ends the program with a message."""
+    sys.path.insert(0, str(ROOT))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "dist" / "eidos.pyz", metavar="FILE", help="default: dist/eidos.pyz")
+    bytecode = "auto (default: every CPython from 3.9 on that is found), none, or interpreters"
+    parser.add_argument("--bytecode", nargs="+", default=["auto"], metavar="PYTHON", help=bytecode)
+    parser.add_argument("--wheels", type=Path, metavar="DIR", help="take the wheels from here and use no network")
+    options = parser.parse_args(arguments)
+    interpreters = select_interpreters(options.bytecode)
+    data = build_archive(interpreters, {wheel: locate_wheel(wheel, options.wheels) for wheel in WHEELS})
+    write_output(options.output, data)
+    versions = " ".join(interpreter.version for interpreter in interpreters) or "none"
+    print(f"path: {options.output}\nbytecode: {versions}\nsize: {len(data)}\nsha256: {hashlib.sha256(data).hexdigest()}")
+
+
+def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Path]) -> bytes:
+    """The archive's bytes."""
+    files = {"__main__.py": MAIN.encode(), "licenses/eidos.txt": (ROOT / "LICENSE").read_bytes()}
+    for wheel, path in wheels.items():
+        files.update(wheel_files(wheel, path))
+    files.update(project_files(wheels.values()))
+    modules = {name: text for name, text in files.items() if name.endswith(".py")}
+    for interpreter in interpreters:
+        magic, codes = compile_modules(interpreter, modules)
+        main_code = codes.pop("__main__.py")
+        if interpreter.cache_tag == MAIN_BYTECODE_TAG:
+            # An unchecked hash: python3 --check-hash-based-pycs=always reads the source instead, for the hash is zero.
+            files["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + main_code
+        files[f"bytecode/{interpreter.cache_tag}"] = make_block(magic, codes)
+    packed = {name: files.pop(name) for name in list(files) if not re.fullmatch(UNPACKED, name)}
+    return zip_archive({**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""})
+
+
+def wheel_files(wheel: Wheel, path: Path) -> dict[str, bytes]:
+    """What the archive holds of a wheel: its modules and its license."""
+    with zipfile.ZipFile(path) as source:
+        modules = {name: source.read(name) for name in source.namelist() if re.fullmatch(wheel.modules, name)}
+        terms = source.read(wheel.license or next(iter(modules)))
+    if wheel.license is None:
+        terms = re.sub(rb"(?m)^#+ ?", b"", terms[: terms.index(b"\n\n")]).strip() + b"\n"
+    if wheel.package is not None:
+        modules[f"{wheel.package}/__init__.py"] = f'"""Of {wheel.name} {wheel.version}, the modules that eidos reads with."""\n'.encode()
+    return {**modules, f"licenses/{wheel.name}.txt": terms}
+
+
+def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
+    """The project's own files. The program itself lists its modules and parses its data, so that it and this script cannot disagree."""
+    sys_path = list(sys.path)
+    sys.path[:0] = map(str, wheel_paths)  # PyYAML, which reads the recipes, is imported from its wheel
+    from eidos import collectors
+    from eidos.files import resources
+
+    sources = [(f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py")]
+    for data in ("recipes", "templates"):
+        sources += [(f"eidos/_data/{data}/{name}", path) for name, path in resources.walk_files(str(ROOT / data))]
+    files = {name: Path(path).read_bytes() for name, path in sources}
+    for name, tree in parsed_data().items():
+        files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
+    names = tuple(sorted(name.replace(".", "_") for name in collectors.list_collectors()))
+    constants = f"COMMIT = {commit()!r}\nDATA_DIGEST = {resources.data_digest()!r}\nCOLLECTORS = {names!r}\n"
+    files["eidos/_build.py"] = f'"""What this build is; written by build_zipapp.py."""\n\n{constants}'.encode()
+    sys.path[:] = sys_path
+    return files
+
+
+def parsed_data() -> dict[str, Any]:
+    """File below ``eidos/_data`` → tree: the data once more, already parsed where JSON represents it exactly, so that a start need not."""
+    from eidos import formats
+    from eidos.bundle.template_sets import split_documents
+    from eidos.files import resources
+    from eidos.templates.template_syntax import split_text
+    from eidos.templates.tree_template import template_strings
+
+    recipes = resources.load_recipes()
+    files: dict[str, Any] = {}
+    texts = [*template_strings(recipes)]
+    for name, text in resources.load_bundle_templates()["files"].items():
+        documents = split_documents(text, f"templates/bundles/{name}") if name.endswith(".yaml") else []
+        is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
+        files[name] = documents if is_exact else text
+        texts += template_strings(documents or text)
+    templates = {"files": files, "splits": {text: split_text(text) for text in texts}}
+    charts = [path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
+    values = {name: resources.load_chart_values(name) for name in charts}
+    return {resources.RECIPES_JSON: recipes, resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
+
+
+def commit() -> str:
+    """HEAD of this folder's own repository, with ``-dirty`` when what is shipped differs from it; ``unknown`` without git."""
+
+    def git(*arguments: str) -> str:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+
+    try:
+        if not os.path.samefile(git("rev-parse", "--show-toplevel"), ROOT):
+            return "unknown"
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *SHIPPED) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:
+    """The wheel's path, in ``folder`` or in the cache, fetched first if need be; ends the program when it is not the pinned file."""
+    path = (folder or WHEEL_CACHE) / wheel.file
+    download = ["pip", "download", "--no-deps", "--only-binary=:all:", *PIP_TAGS, f"{wheel.name}=={wheel.version}"]
+    if folder is None and not path.exists():
+        hint = f"download {wheel.name} {wheel.version} elsewhere, put {wheel.file} into a folder and name that with --wheels"
+        require_pip(hint)
+        require_package_index(sys.executable, hint)
+        with tempfile.TemporaryDirectory() as target:
+            command = [sys.executable, "-m", *download, "--disable-pip-version-check", "--quiet", f"--dest={target}"]
+            done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+            fetched = Path(target, wheel.file)
+            if done.returncode or not fetched.exists():
+                fail(f"pip did not fetch {wheel.name} {wheel.version}", hint)
+            write_output(path, fetched.read_bytes(), 0o644)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        fail(f"{wheel.name} {wheel.version}: {path}: {error.strerror}", f"fetch it with {' '.join(download)}")
+    if digest != wheel.sha256:
+        mismatch = f"{path} is not the wheel that is pinned: its SHA-256 is {digest}, not {wheel.sha256}"
+        fail(mismatch, "remove it, and find out who changed it")
+    return path
+
+
+def select_interpreters(words: Sequence[str]) -> list[Interpreter]:
+    """The interpreters that ``--bytecode`` names: of each minor version the newest, and of equal ones the first."""
+    if words == ["none"]:
+        return []
+    automatic = words == ["auto"]
+    newest: dict[str, Interpreter] = {}
+    for word in candidates() if automatic else words:
+        interpreter = probe_interpreter(word)
+        if interpreter is None and not automatic:
+            fail(f"--bytecode: {word!r} is no CPython from 3.9 on that runs here", "say auto, none, or names or paths of interpreters")
+        if interpreter and (interpreter.cache_tag not in newest or interpreter.hexversion > newest[interpreter.cache_tag].hexversion):
+            newest[interpreter.cache_tag] = interpreter
+    return sorted(newest.values(), key=lambda interpreter: interpreter.hexversion)
+
+
+def candidates() -> list[str]:
+    """Paths that may be interpreters: the running one, those on PATH, and those that pyenv installed."""
+    pyenv = glob.escape(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))
+    paths = [sys.executable]
+    for folder in [*os.get_exec_path(), *sorted(glob.glob(os.path.join(pyenv, "versions", "*", "bin")))]:
+        names = glob.glob(os.path.join(glob.escape(folder), "python3*"))
+        paths += sorted(path for path in names if re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)))
+    return list(dict.fromkeys(os.path.abspath(path) for path in paths if path))
+
+
+def probe_interpreter(word: str) -> Interpreter | None:
+    """The interpreter at a path or of a name on PATH; None when it does not run, is too old or is no CPython."""
+    path = shutil.which(word)
+    if path is None:
+        return None
+    try:
+        null, command = subprocess.DEVNULL, [path, "-I", "-S", "-c", PROBE]
+        done = subprocess.run(command, stdin=null, stdout=subprocess.PIPE, stderr=null, timeout=30, check=True)
+        name, version, hexversion, tag, executable = os.fsdecode(done.stdout).rstrip("\n").split(" ", 4)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    if name != "cpython" or int(hexversion) < MINIMUM_HEXVERSION or not re.fullmatch(r"cpython-\d+", tag):
+        return None
+    return Interpreter(executable, version, int(hexversion), tag)  # ``path`` may be a script that runs another interpreter
+
+
+def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
+    """The magic number of an interpreter's bytecode, and file → marshalled code of each module."""
+    # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
+    command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", "-c", COMPILE]
+    texts = marshal.dumps(sorted(modules.items()), 2)
+    done = subprocess.run(command, input=texts, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
+    magic, codes = marshal.loads(done.stdout)
+    return magic, dict(zip(sorted(modules), codes))
+
+
+def make_block(magic: bytes, codes: Mapping[str, bytes]) -> bytes:
+    """The block of one interpreter, as eidos/archive/bytecode_importer.py reads it, from file → marshalled code."""
+    index: dict[str, tuple[bool, int, int]] = {}
+    bodies = b""
+    for file, code in codes.items():
+        body = zlib.compress(code, 9)
+        name, is_package = re.sub(r"(/__init__)?\.py$", "", file).replace("/", "."), file.endswith("/__init__.py")
+        index[name] = (is_package, len(bodies), len(body))
+        bodies += body
+    importer, table = codes["eidos/archive/bytecode_importer.py"], marshal.dumps(index, 2)
+    return b"".join((magic, len(importer).to_bytes(4, "little"), importer, len(table).to_bytes(4, "little"), table, bodies))
+
+
+def make_packs(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The packs that hold these files, as eidos/archive/packs.py reads them."""
+    from eidos.archive.packs import pack_of
+
+    heads: dict[str, str] = {}
+    bodies: dict[str, bytes] = {}
+    for name in sorted(files):
+        pack = pack_of(name)
+        heads[pack] = heads.get(pack, "") + f"{len(files[name])} {name}\n"
+        bodies[pack] = bodies.get(pack, b"") + files[name]
+    return {pack: zlib.compress(f"{head}\n".encode() + bodies[pack], 9) for pack, head in heads.items()}
+
+
+def zip_archive(entries: Mapping[str, bytes]) -> bytes:
+    """A zip file behind a ``#!`` line, with nothing in it that depends on when or where it was written."""
+    file = io.BytesIO()
+    file.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(file, "w") as target:
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.create_system = 3  # Unix, wherever this runs
+            info.external_attr = 0o100644 << 16
+            # Blocks and packs are compressed inside; the first lines are not worth inflating.
+            is_stored = name.startswith(("__main__.py", "bytecode/", "packs/"))
+            target.writestr(info, entries[name], zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED, 9)
+    return file.getvalue()
+
+
+def write_output(path: Path, data: bytes, mode: int = 0o755) -> None:
+    """Replace ``path`` with ``data`` in one step; it has exactly this mode, whatever the umask."""
+    from eidos.errors import EidosError
+    from eidos.files.atomic_write import write_file
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(str(path), data, mode)
+        path.chmod(mode)
+    except (OSError, EidosError) as error:
+        fail(str(error), "name another place with -o")
