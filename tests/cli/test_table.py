@@ -61,7 +61,7 @@ AT_80 = """\
       /proc/sys/net/ipv4/conf/default/igmpv2_unsolicited_report_interval  10000
       /proc/sys/vm/swappiness  60
 
-    GPU ─────────────────────────────────────────────────────────── nothing was read
+    GPU ──────────────────────────────────────────────────────────────────── no data
 
     Collectors ────────────────────────────────────────── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -93,7 +93,7 @@ AT_40 = """\
           10000
       /proc/sys/vm/swappiness  60
 
-    GPU ─────────────────── nothing was read
+    GPU ──────────────────────────── no data
 
     Collectors ── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -118,7 +118,7 @@ def test_without_a_width_nothing_is_wrapped() -> None:
 
 
 def test_a_snapshot_that_says_nothing() -> None:
-    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     not said\nTime     not said\nVersion  not said\n"
+    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     unknown\nTime     unknown\nVersion  unknown\n"
 
 
 def test_numbers_are_shown_as_written() -> None:
