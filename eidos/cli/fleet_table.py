@@ -9,7 +9,6 @@ from eidos.fleet.comparison import EQUAL, ODD
 from eidos.fleet.hostlist import fold_hostlist
 from eidos.formats.table import INDENT, heading, join_blocks, key_value_rows, line_width, wrap
 from eidos.log import printable
-from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,25 +28,23 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int) ->
     blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
     blocks += [list(_class(node_class, width)) for node_class in summary.classes]
     if summary.unanswered:
-        blocks.append(
-            [heading("No response", _nodes(len(summary.unanswered)), width), *key_value_rows(_reasons(summary.unanswered), width)]
-        )
+        blocks.append([heading("No answer", _nodes(len(summary.unanswered)), width), *key_value_rows(_reasons(summary.unanswered), width)])
     return join_blocks(blocks)
 
 
 def _class(node_class: NodeClass, width: int) -> Iterator[str]:
-    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Unknown")
+    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
     yield heading(title, _nodes(len(node_class.nodes)), width)
     yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
     yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
     if node_class.more:
-        yield f"{INDENT * 2}and {count_of(node_class.more, 'more difference')} in the snapshots"
+        yield f"{INDENT * 2}and {node_class.more:,} more differences: the snapshots have them all"
     yield from key_value_rows(((f"not read: {what}", why) for what, why in node_class.unread.items()), width, INDENT * 2)
 
 
 def _sides(difference: Difference) -> str:
-    value, expected = ("unset" if side is None else side.replace("\t", " ") or '""' for side in (difference.value, difference.expected))
-    return f"{value} (others: {expected})" + (f" ({difference.why})" if difference.why else "")
+    value, expected = ("nothing" if side is None else side.replace("\t", " ") or '""' for side in (difference.value, difference.expected))
+    return f"{value}, not {expected}" + (f" ({difference.why})" if difference.why else "")
 
 
 def _reasons(unanswered: dict[str, NoAnswer]) -> Iterator[tuple[str, str]]:
@@ -57,4 +54,4 @@ def _reasons(unanswered: dict[str, NoAnswer]) -> Iterator[tuple[str, str]]:
 
 
 def _nodes(count: int) -> str:
-    return count_of(count, "node")
+    return f"{count:,} node{'' if count == 1 else 's'}"

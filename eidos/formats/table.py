@@ -42,34 +42,38 @@ def join_blocks(blocks: Iterable[Iterable[str]]) -> str:
 def heading(left: str, right: str, width: int) -> str:
     """A line of ``width`` columns with ``left`` and ``right`` at its ends and a rule between them."""
     width = _HEADING_WIDTH if width == UNLIMITED else width
-    left = printable(left)
-    rule = width - display_width(left) - display_width(right) - 2
-    return f"{left} {'─' * rule} {right}" if rule > 1 else truncate(left, width)
+    left, right = printable(left), printable(right)
+    rule = width - display_width(left) - display_width(right) - (2 if right else 1)
+    return f"{left} {'─' * rule} {right}".rstrip() if rule > 1 else truncate(left, width)
 
 
 def key_value_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT) -> Iterator[str]:
-    """Keys and values in two columns.
+    """Keys and values in two columns, as :func:`aligned_rows` lays them out."""
+    for lines in aligned_rows(pairs, width, indent):
+        yield from lines
 
-    The first is as wide as its widest key, but a third of the width is left for values that need it. A key that is too long
-    for its column stands alone, its value below; a long value is wrapped, and truncated after :data:`MAX_LINES`.
+
+def aligned_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT) -> Iterator[list[str]]:
+    """The lines of each pair: all values begin in the same column.
+
+    The first column is as wide as its widest key, but a third of the width, and no less than values need to be readable, is left for
+    values. A key that is too long for its column stands alone, its value below; a long value is wrapped, and truncated after
+    :data:`MAX_LINES`.
     """
     shown = [(printable(key), printable(value)) for key, value in pairs]
     key_widths = [display_width(key) for key, _ in shown]
-    reserved = min(max((display_width(value) for _, value in shown), default=0), width // 3)
+    reserved = min(max((display_width(value) for _, value in shown), default=0), max(width // 3, _MIN_VALUE_WIDTH))
     limit = width - len(indent) - len(GAP) - reserved
-    left = max((key_width for key_width in key_widths if key_width <= limit), default=0)
+    left = max((key_width for key_width in key_widths if key_width <= limit), default=len(INDENT))
     column = len(indent) + left + len(GAP)
-    below = len(indent) + len(INDENT) * 2
     for (key, value), key_width in zip(shown, key_widths):
-        if key_width <= left and (display_width(value) <= width - column or width - column >= _MIN_VALUE_WIDTH):
-            first, *rest = wrap(value, width - column)
-            yield f"{indent}{key}{' ' * (left - key_width)}{GAP}{first}"
-            yield from (" " * column + line for line in rest)
-        elif len(indent) + key_width + len(GAP) + display_width(value) <= width:
-            yield f"{indent}{key}{GAP}{value}"
+        first, *rest = wrap(value, width - column)
+        if key_width <= left:
+            lines = [f"{indent}{pad(key, left)}{GAP}{first}"]
         else:
-            yield from (f"{indent}{line}" for line in wrap(key, width - len(indent)))
-            yield from (" " * below + line for line in wrap(value, width - below))
+            lines = [f"{indent}{line}" for line in wrap(key, width - len(indent))]
+            lines.append(" " * column + first)
+        yield [*lines, *(" " * column + line for line in rest)]
 
 
 def display_width(text: str) -> int:

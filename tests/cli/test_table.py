@@ -58,10 +58,11 @@ AT_80 = """\
 
     OS · sysctl ───────────────────────────────────────────────────────── 3 readings
       /proc/sys/kernel/sem     32000 1024000000 500 32000
-      /proc/sys/net/ipv4/conf/default/igmpv2_unsolicited_report_interval  10000
+      /proc/sys/net/ipv4/conf/default/igmpv2_unsolicited_report_interval
+                               10000
       /proc/sys/vm/swappiness  60
 
-    GPU ──────────────────────────────────────────────────────────────────── no data
+    GPU ─────────────────────────────────────────────────────────── nothing was read
 
     Collectors ────────────────────────────────────────── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -91,9 +92,10 @@ AT_40 = """\
       /proc/sys/net/ipv4/conf/default/
       igmpv2_unsolicited_report_interval
           10000
-      /proc/sys/vm/swappiness  60
+      /proc/sys/vm/swappiness
+          60
 
-    GPU ──────────────────────────── no data
+    GPU ─────────────────── nothing was read
 
     Collectors ── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -118,7 +120,7 @@ def test_without_a_width_nothing_is_wrapped() -> None:
 
 
 def test_a_snapshot_that_says_nothing() -> None:
-    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     unknown\nTime     unknown\nVersion  unknown\n"
+    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     not said\nTime     not said\nVersion  not said\n"
 
 
 def test_numbers_are_shown_as_written() -> None:

@@ -1,0 +1,192 @@
+"""What people see: one screen of a snapshot, colour with a meaning, columns that align, characters that the terminal has."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.cli.snapshot_summary import snapshot_summary
+from eidos.formats.table import MIN_WIDTH, aligned_rows, display_width
+from eidos.model.measurement import Measurement, Outcome, Subtype
+from eidos.model.snapshot import Snapshot
+from eidos.terminal import is_ascii_only, shows_colour, to_ascii
+from tests.cli.test_table import snapshots
+from tests.conftest import ROOT
+from tests.support.program import eidos
+
+STATES = ("LoadState", "ActiveState", "SubState")
+OTHER_PROPERTIES = dict.fromkeys(map(str, range(400)), "x")
+UNITS = {"containerd.service": ("loaded", "active", "running"), "kubelet.service": ("loaded", "failed", "failed")}
+NODE = Snapshot(
+    timestamp="2026-11-23T06:00:00Z",
+    version="1.2.3",
+    node="gpu-07",
+    measurements=(
+        Measurement("K8s", (Subtype("server", {"version": "v1.33.5"}), Subtype("node", {"provider": "eks"}))),
+        Measurement(
+            "SystemD",
+            (
+                *(
+                    Subtype(n, {"LoadState": a, "ActiveState": b, "SubState": c, **dict.fromkeys(map(str, range(400)), "x")})
+                    for n, (a, b, c) in UNITS.items()
+                ),
+                Subtype("crio.service", {"LoadState": "not-found", "ActiveState": "inactive"}),
+            ),
+        ),
+        Measurement(
+            "OS", (Subtype("release", {"PRETTY_NAME": "Ubuntu 24.04.3 LTS"}), Subtype("sysctl", {"/proc/sys/kernel/osrelease": "6.8.0"}))
+        ),
+        Measurement(
+            "GPU",
+            (
+                Subtype("smi", {"driver": "580.82.07", "cuda-version": "13.0", "gpu-count": 8, "gpu.model": "NVIDIA H100"}),
+                *(Subtype(f"gpu-{n}", {"model": "NVIDIA H100" if n < 7 else "NVIDIA H200"}) for n in range(8)),
+            ),
+        ),
+    ),
+    collectors=(
+        Outcome("k8s.node", "failed", 1.0, "permission denied"),
+        Outcome("os.release", "ok", 1.0),
+        Outcome("os.sysctl", "partial", 1.0, unreadable={"/proc/sys/a": "permission denied", "/proc/sys/b": "x", "/proc/sys/c": "y"}),
+    ),
+)
+
+SCREEN = """\
+Not read ───────────────────────────────────────────────────────────────────────
+  k8s.node   failed: permission denied
+  os.sysctl  partial: /proc/sys/a: permission denied, and 2 more
+
+System ─────────────────────────────────────────────────────────────────────────
+  Host    gpu-07
+  Time    2026-11-23T06:00:00Z
+  OS      Ubuntu 24.04.3 LTS
+  Kernel  6.8.0
+
+GPU ────────────────────────────────────────────────────────────────────────────
+  Driver  580.82.07, CUDA 13.0
+  GPUs    7 x NVIDIA H100
+          1 x NVIDIA H200
+
+Cluster ────────────────────────────────────────────────────────────────────────
+  Kubernetes  v1.33.5
+  Provider    eks
+
+Units ──────────────────────────────────────────────────────────────────────────
+  containerd.service  active (running)
+  kubelet.service     failed (failed)
+  not installed       crio.service
+
+824 readings; show all with 'eidos snapshot -t table --all'
+"""
+
+
+def test_a_snapshot_is_one_screen_and_what_was_not_read_comes_first() -> None:
+    text = snapshot_summary(NODE, 80)
+    assert text == SCREEN
+    assert "unknown" in snapshot_summary(Snapshot("", "", ""), 80)
+
+
+def test_all_shows_every_reading() -> None:
+    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--skip", "k8s", "-t", "table")
+    short, long = eidos(*words), eidos(*words, "--all")
+    assert (short.status, long.status) == (0, 0)
+    assert "PRETTY_NAME" not in short.out
+    assert "  PRETTY_NAME         Ubuntu 22.04.5 LTS\n" in long.out
+    assert len(short.out.splitlines()) <= 24
+
+
+def test_colours_have_a_meaning() -> None:
+    lines = snapshot_summary(NODE, 80, colour=True).splitlines()
+    shades = {re.sub(r"\x1b\[\d*m", "", line).split()[0]: line[:5] for line in lines if "\x1b[" in line}
+    assert shades["kubelet.service"] == shades["k8s.node"] == "\x1b[31m"
+    assert shades["containerd.service"] == "\x1b[32m"
+    assert shades["os.sysctl"] == "\x1b[33m"
+    assert re.sub(r"\x1b\[\d*m", "", "\n".join(lines) + "\n") == snapshot_summary(NODE, 80)
+
+
+@pytest.mark.parametrize(
+    ("environ", "shown"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"FORCE_COLOR": ""}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "TERM": "xterm"}, False),
+    ],
+)
+def test_the_environment_decides_about_colour_where_there_is_no_terminal(environ: dict[str, str], shown: bool) -> None:
+    with open("/dev/null", "rb") as file:
+        assert shows_colour(file.fileno(), environ) is shown
+    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--only", "os.release", "-t", "table")
+    assert ("\x1b[" in eidos(*words, env=environ).out) is shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "shown"), [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)]
+)
+def test_a_terminal_has_colour_unless_it_is_refused(environ: dict[str, str], shown: bool) -> None:
+    main, terminal = os.openpty()
+    try:
+        assert shows_colour(terminal, environ) is shown
+    finally:
+        os.close(main)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    ("environ", "ascii_only"),
+    [
+        ({}, True),
+        ({"LANG": "C"}, True),
+        ({"LANG": "en_US.UTF-8"}, False),
+        ({"LANG": "C.utf8"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "C"}, True),
+        ({"LC_CTYPE": "UTF-8", "LANG": "C"}, False),
+        ({"LANG": "de_DE.ISO-8859-1"}, True),
+    ],
+)
+def test_the_locale_decides_about_characters(environ: dict[str, str], ascii_only: bool) -> None:
+    assert is_ascii_only(environ) is ascii_only
+
+
+@pytest.mark.parametrize("extra", [(), ("--all",)])
+def test_a_table_is_readable_in_the_c_locale(extra: tuple[str, ...]) -> None:
+    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--only", "os", "-t", "table", *extra)
+    plain = eidos(*words, env={"LC_ALL": "C"})
+    assert plain.status == 0
+    assert plain.out.isascii()
+    assert "\\u" not in plain.out, "lines are drawn with ASCII, not escaped"
+    assert " ----" in plain.out
+
+
+@given(st.text(st.sampled_from("ab─·…\n")), st.text())
+def test_lines_become_ascii_of_the_same_width(drawn: str, text: str) -> None:
+    assert to_ascii(text).isascii() or "\ud800" <= max(text) <= "\udfff"
+    assert len(to_ascii(drawn)) == len(drawn)
+    assert [char for char in to_ascii(drawn) if char in "ab\n"] == [char for char in drawn if char.isascii()]
+
+
+keys = st.text(st.sampled_from("abc/図é"), min_size=1, max_size=70)
+values = st.text(st.sampled_from("xyz "), max_size=90).map(lambda text: f"|{text}")
+
+
+@given(st.lists(st.tuples(keys, values), max_size=8), st.integers(MIN_WIDTH, 120))
+def test_all_values_of_a_section_begin_in_one_column(pairs: list[tuple[str, str]], width: int) -> None:
+    columns = {display_width(line[: line.index("|")]) for lines in aligned_rows(pairs, width) for line in lines if "|" in line}
+    assert len(columns) <= 1
+
+
+@given(snapshots, st.integers(-5, 200))
+def test_no_line_of_the_screen_is_wider_than_the_terminal_and_none_can_steer_it(snapshot: Snapshot, width: int) -> None:
+    text = snapshot_summary(snapshot, width)
+    text.encode()
+    for line in text.removesuffix("\n").split("\n"):
+        assert line.isprintable()
+        assert line == line.rstrip()
+        assert width <= 0 or display_width(line) <= max(width, MIN_WIDTH)
