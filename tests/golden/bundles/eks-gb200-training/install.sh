@@ -8,11 +8,11 @@ usage() {
   cat <<'END'
 usage: install.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--recover]
 
-  --dry-run         print the commands that would change the cluster, and change nothing
-  --namespace NAME  install every component into this one namespace instead of its own
-  --context NAME    the context of the kubeconfig to use
-  --timeout TIME    how long to wait for each component (default 15m)
-  --recover         undo what an interrupted run left half done, then install
+  --dry-run         print the commands that would change the cluster; change nothing
+  --namespace NAME  install every component to this one namespace
+  --context NAME    use this context of the kubeconfig
+  --timeout TIME    wait this long for each component (default 15m)
+  --recover         undo an interrupted run (roll back or uninstall), then install
 END
 }
 
@@ -33,7 +33,7 @@ done
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for tool in kubectl helm; do
   if ! command -v "$tool" >/dev/null; then
-    printf 'error: %s is not on the PATH\nhint: install it, or add its folder to PATH\n' "$tool" >&2
+    printf 'error: %s not found in PATH\nhint: install it, or add its folder to PATH\n' "$tool" >&2
     exit 1
   fi
 done
@@ -44,8 +44,8 @@ for id in "${order[@]}"; do
   "$here/$id/scripts/install.sh" ${arguments[@]+"${arguments[@]}"} || status=$?
   if [ "$status" -ne 0 ]; then
     printf 'error: %s was not installed (status %s)\n' "$id" "$status" >&2
-    printf 'done before it:%s\n' "${finished:- nothing}" >&2
-    printf 'hint: what is done stays; put right what is said above and run this again\n' >&2
+    printf 'installed before it:%s\n' "${finished:- nothing}" >&2
+    printf 'hint: installed components are kept; fix the error above and run this again\n' >&2
     exit 1
   fi
   finished="$finished $id"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Removes all components of this bundle, each before those that it depends on. What is not there is no error.
-# Custom resource definitions stay unless --delete-crds says otherwise.
+# Removes all components of this bundle, each before those that it depends on. What does not exist is skipped.
+# Custom resource definitions are kept unless --delete-crds is given.
 set -euo pipefail
 
 backwards=('kai-scheduler' 'network-operator' 'gpu-operator' 'kube-prometheus-stack' 'cert-manager')
@@ -9,12 +9,12 @@ usage() {
   cat <<'END'
 usage: uninstall.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--delete-crds] [--yes]
 
-  --dry-run         print the commands that would change the cluster, and change nothing
-  --namespace NAME  the one namespace that every component was installed into
-  --context NAME    the context of the kubeconfig to use
-  --timeout TIME    how long to wait for each component (default 15m)
-  --delete-crds     delete the custom resource definitions too, and with them all resources of their kinds, in every namespace
-  --yes             do not ask; without a terminal nothing is asked anyway
+  --dry-run         print the commands that would change the cluster; change nothing
+  --namespace NAME  the namespace of the installation, for every component
+  --context NAME    use this context of the kubeconfig
+  --timeout TIME    wait this long for each component (default 15m)
+  --delete-crds     also delete custom resource definitions, and all resources of their kinds in every namespace
+  --yes             do not ask for confirmation (never asked without a terminal)
 END
 }
 
@@ -39,17 +39,17 @@ done
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for tool in kubectl helm; do
   if ! command -v "$tool" >/dev/null; then
-    printf 'error: %s is not on the PATH\nhint: install it, or add its folder to PATH\n' "$tool" >&2
+    printf 'error: %s not found in PATH\nhint: install it, or add its folder to PATH\n' "$tool" >&2
     exit 1
   fi
 done
 
 if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
-  printf 'Remove all of these? %s [y/N] ' "${backwards[*]}" >&2
+  printf 'Remove all components: %s? [y/N] ' "${backwards[*]}" >&2
   read -r reply
   case "$reply" in
     y | Y | yes) arguments+=(--yes) ;;
-    *) printf 'error: not confirmed, nothing was removed\n' >&2; exit 1 ;;
+    *) printf 'error: not confirmed; nothing was removed\n' >&2; exit 1 ;;
   esac
 fi
 
@@ -58,9 +58,9 @@ for id in "${backwards[@]}"; do
   status=0
   "$here/$id/scripts/uninstall.sh" ${arguments[@]+"${arguments[@]}"} || status=$?
   if [ "$status" -ne 0 ]; then
-    printf 'error: %s was not removed (status %s), nor what it depends on\n' "$id" "$status" >&2
+    printf 'error: %s was not removed (status %s), nor were its dependencies\n' "$id" "$status" >&2
     printf 'removed before it:%s\n' "${finished:- nothing}" >&2
-    printf 'hint: put right what is said above and run this again\n' >&2
+    printf 'hint: fix the error above and run this again\n' >&2
     exit 1
   fi
   finished="$finished $id"

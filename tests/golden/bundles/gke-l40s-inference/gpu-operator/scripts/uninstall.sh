@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Removes one component: what was applied from manifests/, then its chart. What is not there is no error.
-# Custom resource definitions stay unless --delete-crds says otherwise: every resource of their kinds goes with them.
+# Removes one component: what was applied from manifests/, then its chart. What does not exist is skipped.
+# Custom resource definitions are kept unless --delete-crds is given: every resource of their kinds goes with them.
 set -euo pipefail
 
 id='gpu-operator'
@@ -8,7 +8,7 @@ release='gpu-operator'
 chart='gpu-operator'
 namespace='gpu-operator'
 made_for=$namespace
-# Something in the cluster that only this component makes, to tell an installation of somebody else's.
+# A resource that only this component creates, to detect an installation by another owner.
 probe=''
 fixed=''
 crds=('clusterpolicies.nvidia.com' 'nvidiadrivers.nvidia.com' 'gpuclusters.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io')
@@ -24,12 +24,12 @@ usage() {
   cat <<'END'
 usage: uninstall.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--delete-crds] [--yes]
 
-  --dry-run         print the commands that would change the cluster, and change nothing
-  --namespace NAME  the namespace that it was installed into
-  --context NAME    the context of the kubeconfig to use
-  --timeout TIME    how long to wait until everything is gone (default 15m)
-  --delete-crds     delete the custom resource definitions too, and with them all resources of their kinds, in every namespace
-  --yes             do not ask; without a terminal nothing is asked anyway
+  --dry-run         print the commands that would change the cluster; change nothing
+  --namespace NAME  the namespace of the installation
+  --context NAME    use this context of the kubeconfig
+  --timeout TIME    wait this long for everything to be deleted (default 15m)
+  --delete-crds     also delete custom resource definitions, and all resources of their kinds in every namespace
+  --yes             do not ask for confirmation (never asked without a terminal)
 END
 }
 
@@ -62,7 +62,7 @@ while [ "$#" -gt 0 ]; do
 done
 
 if [ -n "$fixed" ] && [ "$namespace" != "$made_for" ]; then
-  say "keeps to namespace $made_for, which its manifests name"
+  say "using namespace $made_for, which is fixed in its manifests"
   namespace=$made_for
 fi
 
@@ -86,10 +86,10 @@ change() {
 }
 
 for tool in kubectl helm; do
-  command -v "$tool" >/dev/null || fail "$tool is not on the PATH" "install it, or add its folder to PATH"
+  command -v "$tool" >/dev/null || fail "$tool not found in PATH" "install $tool, or add its folder to PATH"
 done
 if ! answer=$("${kubectl[@]}" get --raw /version --request-timeout=15s 2>&1); then
-  fail "the cluster does not answer: $answer" "kubectl config current-context names the cluster that is asked"
+  fail "cannot reach the cluster: $answer" "run 'kubectl config current-context' to see which cluster is used"
 fi
 
 if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
@@ -97,11 +97,11 @@ if [ -t 0 ] && [ -t 2 ] && ! "$yes" && ! "$dry_run"; then
   read -r reply
   case "$reply" in
     y | Y | yes) ;;
-    *) fail "not confirmed, nothing was removed" ;;
+    *) fail "not confirmed; nothing was removed" ;;
   esac
 fi
 
-# What somebody else installed was left alone by install.sh, and is left alone here.
+# An installation by another owner was not changed by install.sh, and is not removed here.
 if [ -n "$probe" ]; then
   if [ -n "$chart" ]; then
     path='{.metadata.annotations.meta\.helm\.sh/release-name}{"/"}{.metadata.annotations.meta\.helm\.sh/release-namespace}'
@@ -111,12 +111,12 @@ if [ -n "$probe" ]; then
     ours="eidos/"
   fi
   if ! owner=$("${kubectl[@]}" get "$probe" --ignore-not-found --output "jsonpath=$path" 2>&1); then
-    fail "cannot see whose $probe is: $owner"
+    fail "cannot check the owner of $probe: $owner"
   fi
   case "$owner" in
     '' | "$ours") ;;
     *)
-      say "$probe is not of this bundle; what it belongs to is left alone"
+      say "$probe does not belong to this bundle; not changed"
       exit 0
       ;;
   esac
@@ -131,8 +131,8 @@ for ((i = ${#manifests[@]} - 1; i >= 0; i--)); do
     change "${delete[@]}"
   elif ! answer=$("${delete[@]}" 2>&1); then
     case "$answer" in
-      *'no matches for kind'* | *'(NotFound)'*) say "$file: nothing of it is there" ;;
-      *) fail "$file cannot be deleted: $answer" ;;
+      *'no matches for kind'* | *'(NotFound)'*) say "$file: not found" ;;
+      *) fail "cannot delete $file: $answer" ;;
     esac
   elif [ -n "$answer" ]; then
     printf '%s\n' "$answer"
@@ -146,7 +146,7 @@ if [ -n "$chart" ]; then
   if [ -n "$found" ]; then
     change "${helm[@]}" uninstall "$release" --namespace "$namespace" --wait --timeout "$timeout"
   else
-    say "there is no release $release in namespace $namespace"
+    say "release $release not found in namespace $namespace"
   fi
 fi
 
@@ -156,7 +156,7 @@ if [ "${#crds[@]}" -gt 0 ]; then
       change "${kubectl[@]}" delete customresourcedefinition "$crd" --ignore-not-found --wait --timeout "$timeout"
     done
   else
-    say "custom resource definitions stay: ${crds[*]}"
+    say "custom resource definitions kept: ${crds[*]}"
   fi
 fi
 if "$dry_run"; then say "nothing was changed"; else say "removed"; fi

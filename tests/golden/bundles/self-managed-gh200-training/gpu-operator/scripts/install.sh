@@ -11,7 +11,7 @@ namespace='gpu-operator'
 made_for=$namespace
 # Custom resource definitions that the manifests need; the chart brings them.
 awaits=()
-# Something in the cluster that only this component makes, to tell an installation of somebody else's.
+# A resource that only this component creates, to detect an installation by another owner.
 probe=''
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''
@@ -27,11 +27,11 @@ usage() {
   cat <<'END'
 usage: install.sh [--dry-run] [--namespace NAME] [--context NAME] [--timeout TIME] [--recover]
 
-  --dry-run         print the commands that would change the cluster, and change nothing
-  --namespace NAME  install into this namespace instead of the one that the bundle was made for
-  --context NAME    the context of the kubeconfig to use
-  --timeout TIME    how long to wait until what was installed is up (default 15m)
-  --recover         undo what an interrupted run left half done, then install
+  --dry-run         print the commands that would change the cluster; change nothing
+  --namespace NAME  install to this namespace instead of the default one
+  --context NAME    use this context of the kubeconfig
+  --timeout TIME    wait this long for the component to become ready (default 15m)
+  --recover         undo an interrupted run (roll back or uninstall), then install
 END
 }
 
@@ -63,7 +63,7 @@ while [ "$#" -gt 0 ]; do
 done
 
 if [ -n "$fixed" ] && [ "$namespace" != "$made_for" ]; then
-  say "keeps to namespace $made_for, which its manifests name"
+  say "using namespace $made_for, which is fixed in its manifests"
   namespace=$made_for
 fi
 
@@ -87,13 +87,13 @@ change() {
 }
 
 for tool in kubectl helm; do
-  command -v "$tool" >/dev/null || fail "$tool is not on the PATH" "install it, or add its folder to PATH"
+  command -v "$tool" >/dev/null || fail "$tool not found in PATH" "install $tool, or add its folder to PATH"
 done
 if ! answer=$("${kubectl[@]}" get --raw /version --request-timeout=15s 2>&1); then
-  fail "the cluster does not answer: $answer" "kubectl config current-context names the cluster that is asked"
+  fail "cannot reach the cluster: $answer" "run 'kubectl config current-context' to see which cluster is used"
 fi
 
-# Two owners of one thing fight, so what somebody else installed stays as it is.
+# Two owners of one resource conflict, so an installation by another owner is not changed.
 skip=false
 if [ -n "$probe" ]; then
   if [ -n "$chart" ]; then
@@ -104,26 +104,26 @@ if [ -n "$probe" ]; then
     ours="eidos/"
   fi
   if ! owner=$("${kubectl[@]}" get "$probe" --ignore-not-found --output "jsonpath=$path" 2>&1); then
-    fail "cannot see whether $id is there already: $owner"
+    fail "cannot check for an existing $id: $owner"
   fi
   case "$owner" in
     '' | "$ours") ;;
-    /) skip=true && say "$probe is there already, and nothing says whose it is; it is left alone" ;;
-    *) skip=true && say "$probe is there already and belongs to ${owner%/}; it is left alone" ;;
+    /) skip=true && say "$probe already exists, with an unknown owner; not changed" ;;
+    *) skip=true && say "$probe already exists and belongs to ${owner%/}; not changed" ;;
   esac
 fi
 
 if [ -n "$chart" ] && ! "$skip"; then
-  # An interrupted run leaves a release that is neither in nor out, and helm refuses to touch it.
+  # An interrupted run leaves a pending release, which helm refuses to change.
   if ! pending=$("${helm[@]}" list --namespace "$namespace" --pending --short --filter "^$release\$" 2>&1); then
     fail "helm cannot list the releases of namespace $namespace: $pending"
   fi
   if [ -n "$pending" ]; then
     if ! "$recover"; then
-      fail "release $release is half done: another run is still at it, or was interrupted" "if none is running, run this again with --recover"
+      fail "release $release is pending: another run is active or was interrupted" "if no other run is active, run this again with --recover"
     fi
     if ! deployed=$("${helm[@]}" history "$release" --namespace "$namespace" --output yaml 2>&1); then
-      fail "helm cannot tell the history of release $release: $deployed"
+      fail "helm cannot show the history of release $release: $deployed"
     fi
     case "$deployed" in
       *'status: deployed'* | *'status: superseded'*) change "${helm[@]}" rollback "$release" --namespace "$namespace" --wait --timeout "$timeout" ;;
@@ -137,12 +137,12 @@ if [ -n "$chart" ] && ! "$skip"; then
     --namespace "$namespace" --create-namespace --values "$here/values.yaml" --wait --timeout "$timeout"
 fi
 
-# Without a chart the manifests are all there is to it, and are left alone with it.
+# A component without a chart has only manifests, which are skipped with it.
 if [ -z "$chart" ] && "$skip"; then manifests=(); fi
 if [ "${#manifests[@]}" -gt 0 ]; then
   if [ -z "$chart" ] && [ "$namespace" != default ] && [ "$namespace" != kube-system ]; then
     if ! found=$("${kubectl[@]}" get namespace "$namespace" --ignore-not-found --output name 2>&1); then
-      fail "cannot see whether there is a namespace $namespace: $found"
+      fail "cannot check namespace $namespace: $found"
     fi
     if [ -z "$found" ]; then change "${kubectl[@]}" create namespace "$namespace"; fi
   fi
