@@ -160,7 +160,7 @@ def run(values: Values) -> int:
         cluster = cluster_jobs.take_cluster_snapshot() if cluster_jobs else None
         if cluster is not None:
             folder.write(CLUSTER, cluster.to_tree())
-        with closing(answers), Progress(len(nodes)) as progress:
+        with closing(answers), Progress(len(nodes), values["parallel"], values["timeout"]) as progress:
             for node, answer in answers:
                 folder.add(node, answer)
                 progress.show(folder)
@@ -190,8 +190,10 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
     fmt = values["format"] or "table"
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
+        from eidos.terminal import shows_colour
 
-        text = fleet_table(summary, rules.phrases, document_locations.terminal_width(document_locations.STDOUT))
+        width = document_locations.terminal_width(document_locations.STDOUT)
+        text = fleet_table(summary, rules.phrases, width, folder.path, shows_colour(1))
         text = document_locations.fit_locale(document_locations.STDOUT, text)
     else:
         text = serialize({**summary.to_tree(), "folder": folder.path}, fmt)
@@ -257,15 +259,28 @@ def _remote_arguments(values: Values) -> list[str]:
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
 
 
+def time_left_s(done: int, total: int, elapsed_s: float, parallel: int, timeout_s: float) -> float | None:
+    """Seconds until all nodes are done if the others take as long as the first, at most until all reach their timeout; None when unknown.
+
+    >>> time_left_s(32, 64, 10.0, 32, 60.0), time_left_s(1, 64, 59.0, 64, 60.0), time_left_s(0, 64, 5.0, 32, 60.0)
+    (10.0, 60.0, None)
+    """
+    if not 0 < done < total:
+        return None
+    remaining = total - done
+    return min(elapsed_s / done * remaining, -(-remaining // parallel) * timeout_s)
+
+
 class Progress:
     """A progress line on a terminal; nothing on a pipe, or when only failures are logged."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, parallel: int, timeout_s: float) -> None:
         try:
             self._shown = log.shows("warn") and sys.stderr is not None and sys.stderr.isatty()
         except ValueError:  # closed
             self._shown = False
-        self._total = total
+        self._total, self._parallel, self._timeout_s = total, parallel, timeout_s
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         self._write(f"0 of {self._total} nodes answered")
@@ -274,7 +289,10 @@ class Progress:
     def show(self, folder: ResultsFolder) -> None:
         """Update the line."""
         unanswered = len(folder.unanswered)
-        self._write(f"{folder.answered} of {self._total} nodes answered" + (f", {unanswered} did not" if unanswered else ""))
+        text = f"{folder.answered} of {self._total} nodes answered" + (f", {unanswered} did not" if unanswered else "")
+        done, elapsed_s = folder.answered + unanswered, time.monotonic() - self._began
+        left_s = time_left_s(done, self._total, elapsed_s, self._parallel, self._timeout_s)
+        self._write(text + (f", about {int(left_s // 60)}m{int(left_s % 60):02}s left" if left_s is not None else ""))
 
     def __exit__(self, *_: object) -> None:
         self._write("")

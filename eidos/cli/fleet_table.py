@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from eidos.fleet.comparison import EQUAL, ODD
 from eidos.fleet.hostlist import fold_hostlist
-from eidos.formats.table import INDENT, heading, join_blocks, key_value_rows, line_width, wrap
+from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_value_rows, line_width, wrap
 from eidos.log import printable
+from eidos.terminal import GREEN, RED, YELLOW, paint
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,25 +18,30 @@ if TYPE_CHECKING:
 
     from eidos.fleet.comparison import Difference, NodeClass
     from eidos.fleet.comparison_rules import Phrase
-    from eidos.fleet.summary import FleetSummary, NoAnswer
+    from eidos.fleet.summary import FleetSummary
 
 #: Lines that a list of nodes may take.
 MAX_NODE_LINES = 40
 
 
-def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int) -> str:
-    """``summary`` as lines of at most ``width`` columns; 0 or less: as long as they need to be."""
+def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, folder: str = "", colour: bool = False) -> str:
+    """``summary`` as lines of at most ``width`` columns; 0 or less: as long as they need to be. ``folder`` is where the snapshots are."""
     width = line_width(width)
     blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
-    blocks += [list(_class(node_class, width)) for node_class in summary.classes]
+    blocks += [list(_class(node_class, width, colour)) for node_class in summary.classes]
     if summary.unanswered:
-        blocks.append([heading("No answer", _nodes(len(summary.unanswered)), width), *key_value_rows(_reasons(summary.unanswered), width)])
+        title = paint(heading("No answer", _nodes(len(summary.unanswered)), width), RED, colour)
+        rows = aligned_rows(_reasons(summary), width, max_key_lines=MAX_NODE_LINES)
+        blocks.append([title, *(line for row in rows for line in row)])
+    if folder:
+        snapshots = f"{count_of(summary.answered, 'snapshot')} and summary.yaml"
+        blocks.append(wrap(printable(f"wrote {snapshots} to {folder}"), width, MAX_NODE_LINES))
     return join_blocks(blocks)
 
 
-def _class(node_class: NodeClass, width: int) -> Iterator[str]:
+def _class(node_class: NodeClass, width: int, colour: bool) -> Iterator[str]:
     title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
-    yield heading(title, _nodes(len(node_class.nodes)), width)
+    yield paint(heading(title, _nodes(len(node_class.nodes)), width), {EQUAL: GREEN}.get(node_class.kind, YELLOW), colour)
     yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
     yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
     if node_class.more:
@@ -47,10 +54,10 @@ def _sides(difference: Difference) -> str:
     return f"{value}, not {expected}" + (f" ({difference.why})" if difference.why else "")
 
 
-def _reasons(unanswered: dict[str, NoAnswer]) -> Iterator[tuple[str, str]]:
-    for node, no_answer in unanswered.items():
+def _reasons(summary: FleetSummary) -> Iterator[tuple[str, str]]:
+    for nodes, no_answer in summary.group_unanswered():
         reason = f"{no_answer.reason}: " if no_answer.reason and not no_answer.why.startswith(no_answer.reason) else ""
-        yield node, reason + no_answer.why + (f" ({no_answer.hint})" if no_answer.hint else "")
+        yield fold_hostlist(nodes), reason + no_answer.why + (f" ({no_answer.hint})" if no_answer.hint else "")
 
 
 def _nodes(count: int) -> str:

@@ -77,17 +77,21 @@ class FleetSummary(Record):
         parts += [f"{fold_hostlist(node_class.nodes)}: {describe_class(node_class, phrases)}" for node_class in others[:MAX_CLASSES]]
         if len(others) > MAX_CLASSES:
             parts.append(f"{len(others) - MAX_CLASSES} more classes")
-        whys: dict[str, list[str]] = {}
-        for node, no_answer in self.unanswered.items():
-            whys.setdefault(_without_name(no_answer.why, node.rpartition("@")[2]), []).append(node)
-        parts += [
-            f"{fold_hostlist(nodes)}: no answer ({_short(why if len(nodes) > 1 else self.unanswered[nodes[0]].why)})"
-            for why, nodes in list(whys.items())[:MAX_CLASSES]
-        ]
-        rest = [node for nodes in list(whys.values())[MAX_CLASSES:] for node in nodes]
+        groups = self.group_unanswered()
+        parts += [f"{fold_hostlist(nodes)}: no answer ({_short(no_answer.why)})" for nodes, no_answer in groups[:MAX_CLASSES]]
+        rest = [node for nodes, _ in groups[MAX_CLASSES:] for node in nodes]
         if rest:
             parts.append(f"{len(rest)} more did not answer")
         return "; ".join(parts)
+
+    def group_unanswered(self) -> list[tuple[list[str], NoAnswer]]:
+        """Return the nodes that did not answer, those with one reason together; ``…`` stands for a node's name in a reason of several."""
+        groups: dict[NoAnswer, list[str]] = {}
+        for node, no_answer in self.unanswered.items():
+            name = node.rpartition("@")[2]
+            hint = no_answer.hint and _without_name(no_answer.hint, name)
+            groups.setdefault(NoAnswer(_without_name(no_answer.why, name), hint, no_answer.reason), []).append(node)
+        return [(nodes, shared if len(nodes) > 1 else self.unanswered[nodes[0]]) for shared, nodes in groups.items()]
 
     def _describe_largest(self, largest: NodeClass) -> str:
         count = len(largest.nodes)

@@ -53,7 +53,7 @@ def key_value_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = I
         yield from lines
 
 
-def aligned_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT) -> Iterator[list[str]]:
+def aligned_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT, max_key_lines: int = MAX_LINES) -> Iterator[list[str]]:
     """The lines of each pair: all values begin in the same column.
 
     The first column is as wide as its widest key, but a third of the width, and no less than values need to be readable, is left for
@@ -71,7 +71,7 @@ def aligned_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = IND
         if key_width <= left:
             lines = [f"{indent}{pad(key, left)}{GAP}{first}"]
         else:
-            lines = [f"{indent}{line}" for line in wrap(key, width - len(indent))]
+            lines = [f"{indent}{line}" for line in wrap(key, width - len(indent), max_key_lines)]
             lines.append(" " * column + first)
         yield [*lines, *(" " * column + line for line in rest)]
 

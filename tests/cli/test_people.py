@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidos.cli.fleet import Progress, time_left_s
+from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_summary import snapshot_summary
+from eidos.fleet.comparison_rules import shipped_rules
+from eidos.fleet.results import ResultsFolder
+from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.formats.table import MIN_WIDTH, aligned_rows, display_width
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
@@ -190,3 +197,59 @@ def test_no_line_of_the_screen_is_wider_than_the_terminal_and_none_can_steer_it(
         assert line.isprintable()
         assert line == line.rstrip()
         assert width <= 0 or display_width(line) <= max(width, MIN_WIDTH)
+
+
+def unanswered_fleet() -> FleetSummary:
+    refused = {
+        f"gpu-{number}": NoAnswer(f"ssh: connect to host gpu-{number} port 22: Connection refused", "start sshd")
+        for number in range(10, 74)
+    }
+    return FleetSummary((), {**refused, "gpu-99": NoAnswer("no answer within 60s")})
+
+
+def test_a_reason_that_nodes_share_is_shown_once_with_their_list() -> None:
+    text = fleet_table(unanswered_fleet(), [], 0)
+    assert "  gpu-[10-73]  ssh: connect to host … port 22: Connection refused (start sshd)\n" in text
+    assert "  gpu-99       no answer within 60s\n" in text
+    assert text.partition("No answer")[2].count("Connection refused") == 1
+
+
+def test_no_node_is_missing_from_the_list_of_a_reason() -> None:
+    names = [f"rack-{letter}-node" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    text = fleet_table(FleetSummary((), dict.fromkeys(names, NoAnswer("no route to host"))), [], 40)
+    listed = "".join(text.partition("No answer")[2].split())
+    assert all(name in listed for name in names)
+
+
+def test_a_fleet_names_the_folder_that_it_wrote() -> None:
+    assert fleet_table(unanswered_fleet(), [], 80, "today").endswith("\n\nwrote 0 snapshots and summary.yaml to today\n")
+
+
+def test_colours_of_a_fleet_do_not_change_its_text() -> None:
+    text = fleet_table(unanswered_fleet(), [], 80, colour=True)
+    assert "\x1b[31mNo answer" in text
+    assert re.sub(r"\x1b\[\d*m", "", text) == fleet_table(unanswered_fleet(), [], 80)
+
+
+def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main, terminal = os.openpty()
+    with open(terminal, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_rules())
+        with Progress(2, 32, 60.0) as progress:
+            folder.add("a", NoAnswer("no route to host"))
+            progress.show(folder)
+        shown = ""
+        while not shown.endswith("\r\x1b[K"):  # a read of a terminal may end anywhere
+            shown += os.read(main, 4096).decode()
+    os.close(main)
+    assert "\r0 of 2 nodes answered" in shown
+    assert re.search(r"0 of 2 nodes answered, 1 did not, about \d+m\d\ds left", shown)
+    assert shown.endswith("\r\x1b[K")
+
+
+@given(st.integers(0, 100), st.integers(1, 100), st.floats(0, 1000), st.integers(1, 512), st.floats(1, 600))
+def test_the_time_left_is_never_longer_than_the_timeouts(done: int, total: int, elapsed: float, parallel: int, timeout: float) -> None:
+    left = time_left_s(done, total, elapsed, parallel, timeout)
+    assert (left is None) == (not 0 < done < total)
+    assert left is None or 0 <= left <= -(-(total - done) // parallel) * timeout
