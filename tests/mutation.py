@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import math
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Of a hundred mutants, how many may survive: some change nothing that can be observed.
 FLOOR = 12
+
+#: Seconds after which tests that do not end have noticed the change.
+PATIENCE_S = 300
 
 #: What is judged, and the tests that judge it, quick ones first.
 TARGETS = {
@@ -141,30 +146,32 @@ class Quick:
 
 
 class Run(NamedTuple):
-    """Tests that run in a copy of the tree, as a process of their own."""
+    """Tests that run in a copy of the tree, as a process of their own; ``final`` when they are all that there are."""
 
     tree: Path
     mutant: Mutant
-    effort: str
+    final: bool
     pid: int
     began: float
 
 
-def start(tree: Path, mutant: Mutant, effort: str) -> Run:
-    """Run the tests of a mutant in ``tree``."""
-    place = tree / mutant.path
-    place.write_bytes(mutant.source)
-    stamp = place.stat().st_mtime_ns + random.SystemRandom().randrange(1 << 40)  # or bytecode of another mutant would be taken
-    os.utime(place, ns=(stamp, stamp))
+def start(tree: Path, mutant: Mutant, final: bool, cpu_s: int) -> Run:
+    """Run tests of a mutant in ``tree``: the quick ones, or all. They have ``cpu_s`` seconds of computing."""
+    target = tree / mutant.path
+    target.write_bytes(mutant.source)
+    stamp = target.stat().st_mtime_ns + random.SystemRandom().randrange(1 << 40)  # or bytecode of another mutant would be used
+    os.utime(target, ns=(stamp, stamp))
+    tests = TARGETS[mutant.path]
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            status = run_tests(tree, TARGETS[mutant.path], effort)
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+            status = run_tests(tree, tests if final else tests[:1], "normal" if final else "fast")
         finally:  # nothing of this process's own must be undone
             sys.stdout.flush()
             os._exit(status)
-    return Run(tree, mutant, effort, pid, time.monotonic())
+    return Run(tree, mutant, final, pid, time.monotonic())
 
 
 def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
@@ -181,28 +188,36 @@ def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
     return int(pytest.main([*flags, *tests], plugins=[Quick()]))
 
 
-def judge(mutants: Iterable[Mutant], trees: list[Path], patience_s: float) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant, as soon as it is known, and whether it survived."""
+def judge(
+    mutants: Iterable[Mutant], trees: list[Path], cpu_s: Mapping[str, int], again: bool = True
+) -> Iterator[tuple[Mutant, bool, float]]:
+    """Each mutant as soon as it is known, whether it survived, and the seconds of computing that its last tests took.
+
+    ``cpu_s`` bounds the quick tests of a module; who survives them is judged by all tests, if ``again`` says so.
+    """
     waiting, free, running = list(mutants)[::-1], list(trees), dict[int, Run]()
     while waiting or running:
         while waiting and free:
-            run = start(free.pop(), waiting.pop(), "fast")
+            mutant = waiting.pop()
+            run = start(free.pop(), mutant, False, cpu_s.get(mutant.path, PATIENCE_S))
             running[run.pid] = run
         for run in list(running.values()):
-            pid, status = os.waitpid(run.pid, os.WNOHANG)
-            late = time.monotonic() - run.began > patience_s
+            pid, status, usage = os.wait4(run.pid, os.WNOHANG)
+            late = time.monotonic() - run.began > PATIENCE_S
             if not pid and not late:
                 continue
             end_processes(run.pid, reap=not pid)
             del running[run.pid]
-            survived = not late and status == 0
-            if survived and run.effort == "fast":
-                again = start(run.tree, run.mutant, "normal")
-                running[again.pid] = again
+            survived = not late and (
+                status == 0 or (not run.final and os.waitstatus_to_exitcode(status) == pytest.ExitCode.NO_TESTS_COLLECTED)
+            )
+            if survived and again and not run.final:
+                final = start(run.tree, run.mutant, True, PATIENCE_S)
+                running[final.pid] = final
                 continue
             (run.tree / run.mutant.path).write_bytes((ROOT / run.mutant.path).read_bytes())
             free.append(run.tree)
-            yield run.mutant, survived
+            yield run.mutant, survived, usage.ru_utime + usage.ru_stime
         time.sleep(0.02)
 
 
@@ -222,7 +237,6 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants, drawn by the seed [all]")
     parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
-    parser.add_argument("--patience", type=float, default=300, metavar="S", help="seconds after which tests do not end [300]")
     options = parser.parse_args()
     seed = default_seed(ROOT) if options.seed is None else options.seed
     mutants = [mutant for path in options.files or TARGETS for mutant in mutants_of(path)]
@@ -237,13 +251,14 @@ def main() -> int:
             if (ROOT.parent / "shared").is_dir():
                 (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
         unchanged = [Mutant(path, 0, "", "", (ROOT / path).read_bytes()) for path in sorted({mutant.path for mutant in mutants})]
-        broken = [mutant.path for mutant, survived in judge(unchanged, trees, options.patience) if not survived]
-        if broken:
-            log = Path(folder, "0", "log").read_text(errors="replace")[-2000:]
-            print(f"{log}error: tests fail without a change: {', '.join(broken)}", file=sys.stderr)
-            return 1
+        cpu_s = {}
+        for mutant, survived, seconds in judge(unchanged, trees, {}, again=False):
+            cpu_s[mutant.path] = 5 + 4 * math.ceil(seconds)
+            if not survived:
+                print(f"error: {', '.join(TARGETS[mutant.path])}: these fail without a change of {mutant.path}", file=sys.stderr)
+                return 1
         survivors = 0
-        for mutant, survived in judge(mutants, trees, options.patience):
+        for mutant, survived, _ in judge(mutants, trees, cpu_s):
             survivors += survived
             if survived:
                 print(f"survived: {mutant}", flush=True)

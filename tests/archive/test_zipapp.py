@@ -23,6 +23,8 @@ from eidos import collectors, formats
 from eidos.files import resources
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 BUILD = str(ROOT / "build_zipapp.py")
 #: Bytes of the file with the bytecode of six interpreters, and of the slim one, which must fit into a ConfigMap (1 MiB) with some room.
 LIMIT, SLIM_LIMIT = 6 << 20, 900 << 10

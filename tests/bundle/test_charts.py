@@ -16,6 +16,8 @@ import yaml
 
 from tests.support.bundle_files import RECIPES, ROOT, data_of, files_of_tree, made, recipe
 
+pytestmark = pytest.mark.slow
+
 VALUES = ROOT / "recipes" / "values"
 
 #: Component → the folder of its chart among the fixtures, and how a chart version is written as that folder's subfolder.

@@ -197,6 +197,7 @@ def test_verify_lists_what_is_wrong(recipe: Path, tmp_path: Path) -> None:
     assert eidos("verify", "file.tar.gz", cwd=tmp_path).status == 5
 
 
+@pytest.mark.slow
 def test_templates_are_checked(tmp_path: Path) -> None:
     done = eidos("bundle", "lint")
     assert done.status == 0, done.out

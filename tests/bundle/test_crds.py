@@ -17,6 +17,8 @@ import yaml
 from tests.bundle.test_charts import FLAGS
 from tests.support.bundle_files import RECIPES, data_of, files_of_tree, made, recipe
 
+pytestmark = pytest.mark.slow
+
 #: Component → folder of its definitions among the fixtures, by version of its chart.
 DEFINITIONS = {"gpu-operator": "gpu-operator/{}", "network-operator": "network-operator/v{}", "nim-operator": "k8s-nim-operator/v{}"}
 

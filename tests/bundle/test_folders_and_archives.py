@@ -379,6 +379,7 @@ def verify_bytes(data: bytes) -> tuple[BundleProblem, ...]:
     return verify_archive(data, "bundle.tar.gz")
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(tar_archive.MAX_ARCHIVE_BYTES + (1 << 20)), 9)
     with pytest.raises(IntegrityError, match="MiB when unpacked"):

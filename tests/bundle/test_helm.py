@@ -18,6 +18,8 @@ from tests.bundle.test_charts import CHARTS
 from tests.fakes.cluster import Cluster, verb
 from tests.support.bundle_files import RECIPES, data_of, made, recipe, written
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = """\
 apiVersion: v1
 kind: ConfigMap

@@ -22,6 +22,7 @@ def faults(contents: dict[str, Any], files: list[dict[str, Any]], *, shell: bool
     return [str(fault).removeprefix("templates/bundles/x/") for fault in reports]
 
 
+@pytest.mark.slow
 def test_the_shipped_templates_are_clean() -> None:
     reports = [fault for fault in lint_templates(template_sets.shipped_templates(), component_ids()) if not fault.rule.startswith("no-")]
     assert reports == []
@@ -87,6 +88,7 @@ def test_bash_is_run() -> None:
     assert any("a.sh" in fault and "[bash]" in fault for fault in reports), reports
 
 
+@pytest.mark.slow
 def test_a_file_of_values_that_no_bundle_reads_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "values" / "gpu-operator"
     folder.mkdir(parents=True)

@@ -16,6 +16,8 @@ import pytest
 from tests.fakes.cluster import Cluster, changes, option, verb
 from tests.support.bundle_files import RECIPES, bundle_of, files_of_tree, made, recipe, written
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = {path.stem: path for path in RECIPES}
 
 #: Its recipe has a chart from an https repository and one from a registry, manifests with and without a definition to wait for.

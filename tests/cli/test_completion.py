@@ -20,6 +20,8 @@ from eidos.cli.help import TOPICS
 from eidos.cli.snapshot import collector_choices
 from tests.support.program import eidos, environment
 
+pytestmark = pytest.mark.slow
+
 SHELLS = ("bash", "zsh", "fish")
 
 needs = {name: pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed") for name in (*SHELLS, "shellcheck")}

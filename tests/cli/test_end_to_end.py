@@ -18,6 +18,8 @@ import yaml
 from tests.fakes import go_reader
 from tests.support.booted_machine import Machine, booted
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: What may differ between two snapshots of an idle host.

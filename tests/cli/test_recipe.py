@@ -221,6 +221,7 @@ def test_list_for_people_and_for_programs(pyz: Path) -> None:
     assert all(layer["sources"] for layer in tree["layers"])
 
 
+@pytest.mark.slow
 def test_lint_of_the_shipped_data_and_of_bad_data(pyz: Path, tmp_path: Path) -> None:
     assert recipe(pyz, "lint") == (0, "0 errors, 0 warnings\n", "")
     (tmp_path / "overlays").mkdir()

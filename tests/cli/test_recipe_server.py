@@ -21,6 +21,8 @@ from tests.support.program import eidos
 from tests.support.scripted_server import ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 from tests.support.waiting import AMPLE_S
 
+pytestmark = pytest.mark.slow
+
 RECIPE = to_json(make_recipe({"gpu": "h100", "intent": "training"}).to_tree()).encode()
 
 SNAPSHOT = """

@@ -26,6 +26,8 @@ from tests.fakes.bus import ANSWERS, GREETINGS, fake_bus
 from tests.fakes.stuck_mount import stuck_mount
 from tests.support.waiting import AMPLE_S
 
+pytestmark = pytest.mark.slow
+
 #: Seconds that every run here is given.
 DEADLINE = 2.0
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from eidos.model.measurement import ABSENT, UNREADABLE
 from eidos.nvidia import nvml, nvml_readings
 from tests.fakes import nvml as fake
@@ -44,6 +46,7 @@ json.dump({f"{call}:{status}": run(f"gpus=1 fail={call}:{status}") for call in c
 """
 
 
+@pytest.mark.slow
 def test_every_call_fails_in_turn_with_every_error(tmp_path: Path) -> None:
     library = fake.build(tmp_path)
     source = fake.SOURCE.read_text()

@@ -26,6 +26,8 @@ from tests.fakes.apiserver import ApiServer
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 HOSTS = Path(__file__).parent.parent / "hosts"
 RUN = "eidos.dgxc.io/run"
 

@@ -24,6 +24,8 @@ from tests.fakes.apiserver import ApiServer
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 HOSTS = Path(__file__).parent.parent / "hosts"
 
 #: Eight that answer, as `--hosts` takes them.

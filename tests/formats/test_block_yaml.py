@@ -99,6 +99,7 @@ def test_what_writers_write_is_read_alike(draw: random.Random) -> None:
         check(written(draw))
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False))
 def test_what_is_damaged_is_read_alike_or_not_at_all(draw: random.Random) -> None:
     for _ in range(10):
@@ -194,6 +195,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_time_is_linear_in_the_text(name: str) -> None:
     def seconds(copies: int) -> float:

@@ -335,6 +335,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.slow
 def test_hostile_documents_are_refused_in_bounded_memory() -> None:
     done = subprocess.run([sys.executable, "-c", HOSTILE.format(root=str(ROOT))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

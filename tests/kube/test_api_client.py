@@ -374,6 +374,7 @@ def test_large_answers_come_packed(client: KubeClient, server: ApiServer) -> Non
     assert server.requests[0].headers["accept-encoding"] == "gzip"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_cluster(pyz: Path, tmp_path: Path) -> None:
     """Ten thousand pods of 8 kB, and one page of them."""
     peaks = measured(pyz, tmp_path, (PAGE, 10_000), 1)

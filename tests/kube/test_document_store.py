@@ -24,6 +24,8 @@ from tests.fakes.apiserver import ApiServer
 from tests.support.program import ROOT, Result, eidos, environment
 from tests.support.waiting import AMPLE_S
 
+pytestmark = pytest.mark.slow
+
 HOST = str(ROOT / "tests" / "hosts" / "ubuntu-22.04")
 SNAPSHOT = ("snapshot", "--only", "os.release,os.kmod", "--root", HOST)
 NODE = "/api/v1/namespaces/default/configmaps/node"

@@ -17,6 +17,8 @@ from tests.fakes.apiserver import ApiServer
 from tests.support.manifests import AGENTS, PROGRAM, archive, of_kind, templates
 from tests.support.program import ROOT, eidos, environment
 
+pytestmark = pytest.mark.slow
+
 #: Kinds that the projects bring for which a server's manifests are: version, resource, kind.
 OF_PROJECTS = (
     ("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),

@@ -234,6 +234,7 @@ def release(pyz: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_works(tree: Path, remote: Path | str, cluster: dict[str, str] | str, release: Path, port: int) -> None:
     with contextlib.ExitStack() as servers:
         every_command_works(tree, remote, cluster, release, port, servers)

@@ -221,6 +221,7 @@ def test_any_place(words: str, scheme: str) -> None:
     assert place.path.count("/") == 6 and place.path.isascii() and "//" not in place.path and ".." not in place.path
 
 
+@pytest.mark.slow
 def test_what_is_too_large() -> None:
     memory, client = new()
     with pytest.raises(InvalidInput, match=r"32\.0 MiB is more than the 32 MiB"):

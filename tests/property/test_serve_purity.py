@@ -25,6 +25,8 @@ from tests.support.in_process_server import application, request
 from tests.support.server_process import Built
 from tests.support.waiting import AMPLE_S
 
+pytestmark = pytest.mark.slow
+
 WORDS = {
     "os": ("ubuntu", "rhel", "cos", "debian", "Ubuntu"),
     "osv": ("24.04", "22.04", "9.4"),

@@ -139,6 +139,7 @@ _SNAPSHOT = {
 }
 
 
+@pytest.mark.slow
 def test_runs_under_any_hash_seed_and_locale_give_one_digest() -> None:
     task = json.dumps([resources.load_recipes(), QUESTIONS, _SNAPSHOT])
     locales = itertools.cycle(["C", "C.UTF-8", "POSIX", "de_DE.UTF-8", "tr_TR.UTF-8", "ja_JP.eucJP"])

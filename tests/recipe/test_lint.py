@@ -581,6 +581,7 @@ def test_one_file_that_is_no_document_has_one_fault() -> None:
     }
 
 
+@pytest.mark.slow
 def test_lint_changes_nothing_and_says_the_same_twice() -> None:
     store = from_folder(resources.load_recipes())
     untouched = from_folder(resources.load_recipes())
@@ -665,6 +666,7 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
     assert all(issue.severity == WARNING and issue.source for issue in doubts.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["v26.7.0.yaml", "v26.7.0.key.yaml", "v26.7.0.keys.json", "v26.7.0.keys.yml", "keys.yaml", "v26.7.0/keys.yaml"]
 )

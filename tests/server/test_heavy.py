@@ -5,8 +5,12 @@ from __future__ import annotations
 import select
 import socket
 
+import pytest
+
 from tests.support.transport_process import Answer, Service, everything, read_answer
 from tests.support.waiting import AMPLE_S, until
+
+pytestmark = pytest.mark.slow
 
 LARGE = 4 << 20
 

@@ -21,6 +21,8 @@ from eidos.server.transport.peer import client_address, parse_address
 from tests.support.transport_process import Answer, Service, answers, everything, read_answer
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

@@ -30,6 +30,8 @@ from tests.support.program import PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 SERVE = [*PROGRAM, "serve", "--port=0"]
 
 

@@ -13,6 +13,8 @@ import pytest
 from eidos.server.server_settings import Settings
 from tests.support.in_process_server import Client, application, header
 
+pytestmark = pytest.mark.slow
+
 TEXT = Client(application()).get("/", accept="text/html").body.decode()
 STYLE = TEXT.partition("<style>")[2].partition("</style>")[0]
 SCRIPT = TEXT.partition("<script>")[2].partition("</script>")[0]

@@ -25,6 +25,8 @@ from tests.support.in_process_server import Client, application, listening
 from tests.support.program import eidos
 from tests.support.tools import find_axe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

@@ -20,6 +20,8 @@ from tests.support.program import ROOT
 from tests.support.server_process import Built, exchange, free_port
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -430,6 +430,7 @@ def fuzz(service: Service, seed: int, count: int) -> dict[int, int]:
     return statuses
 
 
+@pytest.mark.slow
 def test_whatever_comes_the_service_goes_on(service: Service) -> None:
     statuses = fuzz(service, 20, 1000)
     assert set(statuses) >= {200, 400}

@@ -18,6 +18,8 @@ from tests.support.server_process import HAND_OVER, Built
 from tests.support.transport_process import Answer, Service, answers, children, everything, lives, read_answer
 from tests.support.waiting import AMPLE_S, until
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
 

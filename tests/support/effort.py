@@ -2,13 +2,15 @@
 
 Knows the marks ``slow`` and ``exhaustive`` and hypothesis's profiles; must not know any test.
 
-========  ==================================  ===========================  ==================
-effort    tests marked ``slow``               cases marked ``exhaustive``  examples of a law
-========  ==================================  ===========================  ==================
-fast      left out                            left out                     a tenth
-normal    run                                 a sample, drawn by the seed  as written
-all       run                                 run                          ten times as many
-========  ==================================  ===========================  ==================
+======  =========================  ===========================  ==================
+effort  slow tests                 cases marked ``exhaustive``  examples of a law
+======  =========================  ===========================  ==================
+fast    left out                   left out                     a tenth
+normal  run                        a sample, drawn by the seed  as written
+all     run                        run                          ten times as many
+======  =========================  ===========================  ==================
+
+Slow is what is marked so, and what runs the built file: its build alone takes longer than most tests.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+#: Fixtures that build the file, or run it under each interpreter.
+BUILT = {"pyz", "slim", "python"}
 
 EFFORTS = {"fast": 0.1, "normal": 1.0, "all": 10.0}
 
@@ -56,7 +61,7 @@ def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Ite
     out: set[pytest.Item] = set()
     grids: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if effort == "fast" and item.get_closest_marker("slow"):
+        if effort == "fast" and (item.get_closest_marker("slow") or BUILT & set(getattr(item, "fixturenames", ()))):
             out.add(item)
         if item.get_closest_marker("exhaustive"):
             grids[item.nodeid.partition("[")[0]].append(item)

@@ -64,6 +64,7 @@ except eidos.EidosError as fault:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["checkout", "pyz", "slim"])
 def test_a_program_of_somebody_else(source: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = ROOT if source == "checkout" else request.getfixturevalue(source)
