@@ -127,13 +127,13 @@ def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: f
 
 def test_a_client_that_keeps_coming_is_remembered_and_one_that_stays_away_makes_room() -> None:
     limits = RateLimiter(Settings(rate=0.0, client_rate=1e-9, client_burst=1), 1)
-    now, regular, away = 100.0, "192.0.2.1", "192.0.2.2"
-    assert limits.take(away, now).allowed
-    assert limits.take(regular, now).allowed
-    assert not limits.take(away, now).allowed
+    now, regular, away = 100.0, "192.0.2.1", [f"198.51.100.{number}" for number in range(20)]
+    for client in (regular, *away):
+        assert limits.take(client, now).allowed
+        assert not limits.take(client, now).allowed
     for number in range(20_000):  # more than twice as many as are remembered
         now += 1
         assert limits.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", now).allowed
         if number % 100 == 0:
             assert not limits.take(regular, now).allowed
-    assert limits.take(away, now).allowed
+    assert sum(limits.take(client, now).allowed for client in away) > 15, "which set a client falls into is chance"

@@ -22,7 +22,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 #: Fixtures that build the file, or run it under each interpreter.
 BUILT = {"pyz", "slim", "python"}
@@ -37,7 +37,8 @@ def set_effort(effort: str) -> None:
     global _factor  # noqa: PLW0603 - decorators of tests ask while their modules are imported
     _factor = EFFORTS[effort]
     # No law is about time. The profile that hypothesis would take in CI draws the same examples in every run.
-    settings.register_profile("eidos", deadline=None, max_examples=examples(100), print_blob=True)
+    slow_machine = [HealthCheck.too_slow]
+    settings.register_profile("eidos", deadline=None, suppress_health_check=slow_machine, max_examples=examples(100), print_blob=True)
     settings.load_profile("eidos")
 
 
