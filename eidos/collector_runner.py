@@ -47,7 +47,7 @@ def run_collectors(
         if not _is_warning(outcome):
             _log_group(outcome)
         if fail_fast and outcome.outcome == FAILED:
-            raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "without --fail-fast the rest is still written")
+            raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "omit --fail-fast to collect the rest")
 
     supervised: dict[str, Result] = {}
 
@@ -73,7 +73,7 @@ def run_collectors(
                 try:
                     futures.extend(pool.submit(supervise, name) for name in children)
                 except RuntimeError as fault:  # the system has no thread left
-                    log.debug(f"collectors are waited for one after the other: {fault}")
+                    log.debug(f"waiting for collectors one at a time: {fault}")
                     for child in children.values():  # none waits for the slowest of those before it
                         child.start()
                 for future in as_completed(futures):
@@ -114,7 +114,7 @@ def _producer(name: str, sources: Sources, load_collector: Callable[[str], Colle
         except EidosError as fault:
             end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
         except Exception as fault:  # a bug in a collector costs its outcome, not the document
-            end = ("end", FAILED, _describe_bug(fault), "please report this as a fault of eidos", None)
+            end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
         yield from lines
         yield ("time", (time.monotonic() - began) * 1000)
         yield end
@@ -164,8 +164,8 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
             else:
                 outcome, reason, hint, stale = rest
     except Timeout:
-        reason = "the deadline passed before its turn came" if starts_late else "no answer before the deadline"
-        hint = "give it more time with --timeout, or leave it out with --skip"
+        reason = "not started before the deadline" if starts_late else "no answer before the deadline"
+        hint = "use a longer --timeout, or exclude it with --skip"
     except EidosError as fault:
         reason, hint = fault.message, fault.hint
     finally:

@@ -34,7 +34,7 @@ MAX_MESSAGE = 500
 #: Failures on the server's side: ``--fallback`` goes on without it. What the caller did wrong is not among them.
 SERVER_FAILURES = (Unavailable, Timeout, RateLimited)
 
-_ADDRESS_HINT = "is this the address of an eidos server?"
+_ADDRESS_HINT = "check that this is the address of an eidos server"
 
 
 class ServerClient:
@@ -51,7 +51,7 @@ class ServerClient:
     ) -> None:
         parsed = client.parse_url(url)
         if "?" in parsed.target or "#" in url:
-            raise InvalidInput(f"{url!r}: the address of a server has no query", f"write it like {parsed.origin}")
+            raise InvalidInput(f"{url!r}: the address of a server cannot have a query", f"write it like {parsed.origin}")
         self.origin = parsed.origin
         self._url = parsed.origin + parsed.target.rstrip("/") + "/v1/recipe"
         self._clock, self._sleep, self._chance, self._wall = clock, sleep, chance, wall
@@ -115,7 +115,7 @@ class ServerClient:
             tree = formats.from_text(body, self.origin)
             Recipe.from_tree(tree, self.origin)
         except InvalidData as fault:
-            unusable = client.RequestError(f"what it answers is no recipe: {fault.message}", _ADDRESS_HINT, is_transient=False)
+            unusable = client.RequestError(f"the response is not a recipe: {fault.message}", _ADDRESS_HINT, is_transient=False)
             raise AttemptFailed(unusable, is_retryable=False) from fault
         assert isinstance(tree, dict)
         return tree
@@ -123,25 +123,25 @@ class ServerClient:
     def _error_for(self, response: client.ClientResponse) -> Exception:
         """The exception for a response whose status is not 200."""
         status, (text, hint) = response.status, _parse_error(response.body)
-        message = f"{self.origin} answers {status}" + (f": {text}" if text else "")
+        message = f"{self.origin} returned {status}" + (f": {text}" if text else "")
         after_s = parse_retry_after(response.headers.get("retry-after"), self._wall())
         if status == 429:
-            delay = f" It asks to wait {after_s:g} s." if after_s is not None else ""
-            return AttemptFailed(RateLimited(message, f"there are too many requests.{delay}"), after_s, is_rate_limited=True)
+            delay = f" (retry after {after_s:g} s)" if after_s is not None else ""
+            return AttemptFailed(RateLimited(message, f"wait before you send more requests{delay}"), after_s, is_rate_limited=True)
         if status >= 500 or status == 408:  # 408: the request did not arrive in time, which is no mistake of the caller
             retryable = status in (408, 500, 502, 503, 504)
-            return AttemptFailed(Unavailable(message, hint or "see whether the service is well"), after_s, is_retryable=retryable)
+            return AttemptFailed(Unavailable(message, hint or "check the health of the server"), after_s, is_retryable=retryable)
         if status < 300:
             return AttemptFailed(
-                client.RequestError(f"{message}, which is no recipe", _ADDRESS_HINT, is_transient=False), is_retryable=False
+                client.RequestError(f"{message}, which is not a recipe", _ADDRESS_HINT, is_transient=False), is_retryable=False
             )
         if status in (404, 405):
             return NotFound(message, _ADDRESS_HINT)
         if status in (401, 403, 407):
-            return Unavailable(message, "something before the server wants to know who asks, and eidos does not tell")
+            return Unavailable(message, "a proxy in front of the server requires authentication, which eidos does not support")
         if 300 <= status < 400:
             target = log.printable(response.headers.get("location", ""))[:MAX_MESSAGE]
-            return Unavailable(f"{message}, a redirect" + (f" to {target}" if target else ""), "give that address with --server")
+            return Unavailable(f"{message}, a redirect" + (f" to {target}" if target else ""), "use that address with --server")
         return InvalidInput(message, hint)
 
 

@@ -83,7 +83,7 @@ def take_snapshot(
 
     options = options or SnapshotOptions()
     if not options.timeout_s > 0:
-        raise InvalidInput(f"a timeout of {options.timeout_s:g} s leaves no time for anything")
+        raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began = time.time()
     deadline = time.monotonic() + options.timeout_s
     host = Host(options.root)
@@ -122,7 +122,7 @@ def _receive_name(child: Child, deadline: float) -> str:
     try:
         return "".join(str(name) for name in child.frames(deadline))
     except EidosError as fault:
-        log.warn(f"the node's name is not known: {fault.message}")
+        log.warn(f"unknown node name: {fault.message}")
         return ""
 
 
@@ -150,7 +150,7 @@ def parse_snapshot(document: bytes | str, name: str = "snapshot") -> Snapshot:
 
     tree = from_text(document, name)
     if tree is None:
-        raise InvalidData(f"{name} is empty", hint="'eidos snapshot -o node.yaml' writes a snapshot")
+        raise InvalidData(f"{name} is empty", hint="run 'eidos snapshot -o node.yaml' to write a snapshot")
     return Snapshot.from_tree(tree, name)
 
 
@@ -230,7 +230,7 @@ def make_bundle(
     options = options or BundleOptions()
     charts, load_chart_data = chart_data or load_charts(options.data)
     build = prepare_bundle(recipe, options, charts, load_chart_data, before_component)
-    log.info("making a bundle", components=len(build.components))
+    log.info("building a bundle", components=len(build.components))
     parallel = options.parallel
     if parallel is None:
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()  # from Python 3.13 on
@@ -248,7 +248,7 @@ def make_bundle(
     else:
         steps = [build.make_component(component) for component in build.components]
     bundle = build.assemble(steps, began)
-    log.info("made a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
+    log.info("built a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
     return bundle
 
 

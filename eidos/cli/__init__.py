@@ -49,13 +49,13 @@ def _run(arguments: list[str]) -> int:
     _configure_logging(user_config.resolve_options(LOGGING, logging_flags, os.environ))
     name, rest = split_verb(arguments, GLOBAL_OPTIONS, VERB_FLAGS)
     if name is None:
-        raise InvalidInput(f"no command is given; there are {', '.join(COMMANDS)}", "'eidos --help' explains them")
+        raise InvalidInput("no command given", "run 'eidos --help' for a list of commands")
     name = VERB_FLAGS.get(name, name)
     if name not in COMMANDS:
         from eidos.suggest import did_you_mean
 
-        hint = did_you_mean(name, COMMANDS, "'eidos --help' explains them")
-        raise InvalidInput(f"{name!r} is no command of eidos; there are {', '.join(COMMANDS)}", hint)
+        hint = did_you_mean(name, COMMANDS, "run 'eidos --help' for a list of commands")
+        raise InvalidInput(f"unknown command {name!r}", hint)
     module = load_verb_module(name)
     verb: Verb = module.VERB
     parsed = parse_arguments(rest, verb.options)
@@ -153,7 +153,7 @@ def _exit_on_exception(kind: type[BaseException], fault: BaseException | None, _
     interrupt = _find_interrupt(fault)
     if interrupt:
         number = interrupt.number if isinstance(interrupt, Interrupted) else 2
-        log.error(f"{ENDING_SIGNALS[number]} by signal {number}")
+        log.error(ENDING_SIGNALS[number])
         _exit(128 + number)
     if fault is not None and log.shows("debug"):
         _log_traceback(fault)
@@ -162,7 +162,7 @@ def _exit_on_exception(kind: type[BaseException], fault: BaseException | None, _
             f"{sys.executable} has no module {fault.name!r}: a part of Python's standard library is not installed", hint=COMPLETE_PYTHON
         )
         _exit(1)
-    hint = "this is a fault of eidos; run it again with --debug to see where, and please report it"
+    hint = "this is a bug in eidos; run it again with --debug and report the output"
     log.error(f"internal error: {kind.__name__}: {fault}", hint=None if log.shows("debug") else hint)
     _exit(1)
 

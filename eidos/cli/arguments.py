@@ -74,24 +74,28 @@ def check_arguments(arguments: ParsedArguments, verb: Verb) -> None:
     if arguments.unknown:
         name, valid = arguments.unknown[0], [option.flag for option in verb.options]
         raise InvalidInput(
-            f"eidos {verb.name} has no flag {name!r}; its flags are {', '.join(valid)}",
-            did_you_mean(name, valid, f"'eidos {verb.name} --help' explains them"),
+            f"eidos {verb.name}: unknown flag {name!r}",
+            did_you_mean(name, valid, f"run 'eidos {verb.name} --help' for its flags"),
         )
     if arguments.incomplete:
+        from eidos.wording import list_words
+
         name, option, following = arguments.incomplete
         choices = option.valid_values()
-        expected = f"one of {', '.join(choices)}" if choices else f"a {option.metavar}"
+        expected = f"one of {list_words(choices)}" if choices else "a value"
         if not following:
-            raise InvalidInput(f"{name} needs {expected}, and the command line ends there")
-        hint = f"what follows is the flag {following[0]}; if it is the value, write {name}={following[0]}"
+            raise InvalidInput(f"{name} needs {expected}")
+        hint = f"write {name}={following[0]} if {following[0]} is the value"
         raise InvalidInput(f"{name} needs {expected}", hint)
     for operand, value in zip(verb.operands, arguments.operands):
         _check_operand(operand, value, verb)
     for extra in arguments.operands[len(verb.operands) :]:
-        raise InvalidInput(f"eidos {verb.name}: nothing is expected where {extra!r} stands", f"'eidos {verb.name} --help' says what is")
+        raise InvalidInput(f"eidos {verb.name}: unexpected argument {extra!r}", f"run 'eidos {verb.name} --help' for its arguments")
     for operand in verb.operands[len(arguments.operands) :]:
         if operand.required:
-            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {', '.join(operand.valid_values()) or operand.help}")
+            from eidos.wording import list_words
+
+            raise InvalidInput(f"eidos {verb.name} needs a {operand.name}: {list_words(operand.valid_values()) or operand.help}")
 
 
 def _check_operand(operand: Operand, value: str, verb: Verb) -> None:
@@ -102,8 +106,10 @@ def _check_operand(operand: Operand, value: str, verb: Verb) -> None:
         except InvalidInput as fault:
             raise InvalidInput(f"eidos {verb.name}: {operand.name}: {fault.message}", fault.hint) from fault
     elif value not in valid:
-        hint = did_you_mean(value, valid) or f"'eidos {verb.name} --help' explains them"
-        raise InvalidInput(f"eidos {verb.name}: {value!r} is no {operand.name}; there are {', '.join(valid)}", hint)
+        from eidos.wording import list_words
+
+        hint = did_you_mean(value, valid) or f"run 'eidos {verb.name} --help' for its arguments"
+        raise InvalidInput(f"eidos {verb.name}: invalid {operand.name} {value!r}; expected one of {list_words(valid)}", hint)
 
 
 def split_verb(arguments: Sequence[str], options: Sequence[Option], verb_flags: Iterable[str]) -> tuple[str | None, list[str]]:
@@ -117,9 +123,8 @@ def split_verb(arguments: Sequence[str], options: Sequence[Option], verb_flags: 
     while rest and rest[0].startswith("-") and rest[0] not in verb_flags:
         option, name, value = _match(rest[0], options)
         if option is None:
-            valid = ", ".join(option.flag for option in options)
-            hint = did_you_mean(name, [*verb_flags, *(option.flag for option in options)], "flags of a command stand behind it")
-            raise InvalidInput(f"{name!r} stands before the command, where only {valid} may", hint)
+            hint = did_you_mean(name, [*verb_flags, *(option.flag for option in options)], "put flags after the command")
+            raise InvalidInput(f"unknown global flag {name!r}", hint)
         taken = 2 if value is None and option.metavar is not None else 1
         leading += rest[:taken]
         rest = rest[taken:]

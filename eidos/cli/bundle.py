@@ -15,6 +15,7 @@ from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, pars
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.formats import from_text, serialize
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,20 +30,22 @@ VERB = Verb(
     "bundle",
     (
         (
-            "Make what deploys a recipe: for each of its components values for its chart, manifests, scripts that install and remove it, "
-            "and a README; for all of them together scripts in the right order, a list of images, and checksums that cover every file."
+            "Build the files that deploy a recipe: for each component chart values, manifests, install scripts and a README; "
+            "for all components scripts in order of installation, a list of images, and checksums of every file."
         ),
         (
-            "Nothing in a bundle tells when it was made: the same recipe gives the same bytes. 'eidos verify' says later whether it is "
-            "still what it was."
+            "A bundle contains no timestamps: the same recipe gives the same bytes. Run 'eidos verify' to check later that a bundle is "
+            "unchanged."
         ),
     ),
     (
-        Option("file", "the recipe; - is standard input" + OR_IN_CLUSTER, "FILE", "f", convert=parse_path, completion="file"),
-        Option("bundlers", "components to make, with what they depend on (default: all of the recipe)", "NAME", "b", multiple=True),
+        Option(
+            "file", "read the recipe from FILE, - for standard input" + OR_IN_CLUSTER, "FILE", "f", convert=parse_path, completion="file"
+        ),
+        Option("bundlers", "build only these components and their dependencies (default: all)", "NAME", "b", multiple=True),
         Option(
             "output",
-            f"the folder to write (default {DEFAULT_FOLDER}, unless --archive is given)",
+            f"write to this folder (default {DEFAULT_FOLDER}, unless --archive is set)",
             "DIR",
             "o",
             None,
@@ -52,56 +55,56 @@ VERB = Verb(
         ),
         Option(
             "archive",
-            "write all of it into this tar.gz; - is standard output",
+            "write a tar.gz archive, - for standard output",
             "FILE",
             convert=parse_path,
             flag_only=True,
             completion="file",
         ),
-        Option("force", "write into a folder that holds other files; only files of an earlier bundle are replaced", flag_only=True),
+        Option("force", "write to a folder that is not empty; replace only files of a bundle", flag_only=True),
         Option(
             "set",
-            "set a value: component:path.to.key=value; component:enabled=false leaves it out",
+            "set COMPONENT:path.to.key=value, or COMPONENT:enabled=false to omit it",
             "WHAT",
             multiple=True,
             split_commas=False,
         ),
-        Option("values", "lay a file of values over a component's: component=FILE", "WHAT", multiple=True, split_commas=False),
-        Option("namespace", "install into this namespace; component=NAME for one of them", "NAME", multiple=True),
-        Option("accelerated-node-selector", "label of the nodes with GPUs: key=value", "LABEL", multiple=True),
-        Option("accelerated-toleration", "taint of the nodes with GPUs: key=value:effect", "TAINT", multiple=True),
-        Option("system-node-selector", "label of the nodes for everything else: key=value", "LABEL", multiple=True),
-        Option("system-toleration", "taint of the nodes for everything else: key=value:effect", "TAINT", multiple=True),
-        Option("registry", "take images and charts from this mirror: mirror.example.com/x", "MIRROR"),
-        Option("templates", "a folder of templates to lay over the shipped ones", "DIR", convert=parse_path, completion="folder"),
+        Option("values", "merge a file of values into a component's: COMPONENT=FILE", "WHAT", multiple=True, split_commas=False),
+        Option("namespace", "install to this namespace, COMPONENT=NAME for one component", "NAME", multiple=True),
+        Option("accelerated-node-selector", "run GPU workloads on nodes with this label: key=value", "LABEL", multiple=True),
+        Option("accelerated-toleration", "tolerate this taint of GPU nodes: key=value:effect", "TAINT", multiple=True),
+        Option("system-node-selector", "run all other workloads on nodes with this label: key=value", "LABEL", multiple=True),
+        Option("system-toleration", "tolerate this taint of all other nodes: key=value:effect", "TAINT", multiple=True),
+        Option("registry", "pull images and charts from this mirror, such as mirror.example.com/x", "MIRROR"),
+        Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
         Option(
             "data",
-            "a folder of recipe data to lay over the shipped one, for components of your own",
+            "add recipe data from this folder, for components of your own",
             "DIR",
             convert=parse_path,
             completion="folder",
         ),
-        Option("fail-fast", "stop at the first component that fails, and write nothing"),
-        Option("serial", "make one component after another, even where threads run at the same time (a Python without the GIL)"),
-        Option("timeout", "how long the cluster of a ConfigMap may take", "DURATION", None, "30s", parse_timeout),
+        Option("fail-fast", "stop at the first component that fails; write nothing"),
+        Option("serial", "build one component at a time, also with a free-threaded Python"),
+        Option("timeout", "give up reading from or writing to a cluster after this time", "DURATION", None, "30s", parse_timeout),
         *CLUSTER,
         METRICS_FILE,
         FORMAT,
         *LOGGING,
         HELP,
     ),
-    (Operand("action", "what else to do", {LINT: "check the templates"}, required=False),),
+    (Operand("action", "run another action", {LINT: "check the templates"}, required=False),),
     examples=(
-        ("eidos bundle -f recipe.yaml -o bundle", "everything that the recipe names"),
-        ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "with a value of your own"),
-        ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "as one file"),
-        ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for a network without a way out"),
-        ("eidos bundle lint --templates my-templates", "check templates of your own"),
+        ("eidos bundle -f recipe.yaml -o bundle", "build all components of the recipe"),
+        ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "set a chart value"),
+        ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "write one archive"),
+        ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for air-gapped clusters"),
+        ("eidos bundle lint --templates my-templates", "check your own templates"),
     ),
     notes=(
         (
-            "Exit status: 0 written, 1 a component failed (the others are written, and incomplete.txt names it) or the place could not be "
-            "written, 2 wrong usage, or input that is no recipe or lacks what its components need, 4 lint found an error."
+            "Exit status: 0 written; 1 a component failed (the others are written; incomplete.txt lists it) or the output could not be "
+            "written; 2 wrong usage or an invalid or incomplete recipe; 4 lint found an error."
         ),
     ),
 )
@@ -122,7 +125,7 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
         folder = DEFAULT_FOLDER
     _check_outputs(folder, archive, values)
     if values["file"] is None:
-        raise InvalidInput("eidos bundle needs a recipe, with --file", "'eidos recipe -o recipe.yaml' writes a recipe")
+        raise InvalidInput("eidos bundle needs a recipe", "use --file FILE; run 'eidos recipe -o recipe.yaml' to write one")
     recipe = document_locations.read_recipe(values["file"], values)
     from eidos.workflow import make_bundle
 
@@ -166,15 +169,15 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
     """Raise an EidosError for outputs that cannot be written, before any work is done for them."""
     if folder is not None:
         if folder == document_locations.STDOUT or document_locations.is_in_cluster(folder):
-            raise InvalidInput(f"--output: a bundle is a folder, and {folder!r} is none", "--archive - writes a tar.gz to standard output")
+            raise InvalidInput(f"--output: {folder!r} is not a folder", "use --archive - to write a tar.gz to standard output")
         from eidos.bundle import folder_writer
 
         folder_writer.check_folder(folder, force=values["force"])
     if archive is not None:
         if archive == document_locations.STDOUT and values["format"] in ("json", "yaml"):
-            raise InvalidInput("--archive - and the report of --format both want standard output", "write the archive to a file")
+            raise InvalidInput("--archive - and --format both write to standard output", "write the archive to a file")
         if folder is not None and os.path.realpath(archive).startswith(os.path.realpath(folder) + os.sep):
-            raise InvalidInput(f"--archive: {archive} lies in the folder of --output, which holds the bundle and nothing else")
+            raise InvalidInput(f"--archive: {archive} is inside the folder of --output, which can hold only the bundle")
         document_locations.check_writable(archive)
 
 
@@ -209,11 +212,11 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
     width = max((len(component.id) for component in bundle.components), default=0)
     lines = []
     for component in bundle.components:
-        size = f"{len(component.files):3} files {component.bytes:9,} bytes {component.milliseconds:8.1f} ms"
+        size = f"{count_of(len(component.files), 'file'):>9} {component.bytes:9,} bytes {component.milliseconds:8.1f} ms"
         lines.append(f"{component.id:{width}}  {f'failed: {component.error}' if component.error else size}")
     outputs_text = " and ".join(path for path in (folder, archive) if path)
     if outputs_text:
-        lines.append(f"{len(bundle.files)} files, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
+        lines.append(f"{count_of(len(bundle.files), 'file')}, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
     try:
         sys.stderr.write("".join(f"{log.printable(line)}\n" for line in lines))
     except (OSError, ValueError, AttributeError):  # closed or full: the bundle is written
@@ -234,7 +237,7 @@ def _labels(words: tuple[str, ...], flag: str) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise InvalidInput(f"{flag}: {word!r} selects no node", "write label=value")
+            raise InvalidInput(f"{flag}: invalid label {word!r}", "write label=value")
         labels[key] = value
     return labels
 
@@ -245,11 +248,11 @@ def _component_values(argument: str, values: Values) -> ComponentValues:
 
     id, equals, location = argument.partition("=")
     if not equals or not id or not location:
-        raise InvalidInput(f"--values: {argument!r} names no component and file", "write component=FILE")
+        raise InvalidInput(f"--values: invalid value {argument!r}", "write COMPONENT=FILE")
     try:
-        tree = from_text(document_locations.read_document(location, missing_hint="write component=FILE", values=values), location)
+        tree = from_text(document_locations.read_document(location, missing_hint="write COMPONENT=FILE", values=values), location)
     except EidosError as fault:
         raise InvalidData(f"--values: {fault.message}", fault.hint) from fault
     if not isinstance(tree, dict) and tree is not None:
-        raise InvalidData(f"--values: {location}: values are a mapping")
+        raise InvalidData(f"--values: {location}: expected a mapping")
     return ComponentValues(id, tree or {}, location)

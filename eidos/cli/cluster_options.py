@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from eidos.kube.cluster import Cluster
 
 #: How the help of ``--output`` and ``--file`` ends where a document may also lie in a cluster.
-OR_IN_CLUSTER = ", cm://NAMESPACE/NAME a ConfigMap, secret://NAMESPACE/NAME a Secret"
+OR_IN_CLUSTER = ", cm://NAMESPACE/NAME or secret://NAMESPACE/NAME"
 
 #: Every verb that may connect to a cluster has these.
 CLUSTER = (
-    Option("kubeconfig", "the kubeconfig to take, instead of those that kubectl would", "FILE", convert=parse_path, completion="file"),
-    Option("kube-context", "the context of it to take, instead of the current one", "NAME"),
-    Option("kube-namespace", "the namespace, where nothing else says one", "NAME"),
+    Option("kubeconfig", "path to the kubeconfig file (default: the same as kubectl)", "FILE", convert=parse_path, completion="file"),
+    Option("kube-context", "use this context of the kubeconfig (default: the current one)", "NAME"),
+    Option("kube-namespace", "use this namespace where none is given", "NAME"),
 )
 
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 #: Verb → its module, and what it does in one line.
 COMMANDS = {
-    "snapshot": ("eidos.cli.snapshot", "say what this node is: OS, systemd, GPU, Kubernetes"),
-    "recipe": ("eidos.cli.recipe", "say what a node should be: readings, constraints, components"),
-    "bundle": ("eidos.cli.bundle", "say how to get there: values, manifests, scripts from a recipe"),
-    "fleet": ("eidos.cli.fleet", "say which of many nodes is different"),
-    "verify": ("eidos.cli.verify", "say whether a bundle is still what it was made as"),
-    "manifest": ("eidos.cli.manifest", "print what runs eidos in a cluster: the agent, or the server"),
-    "serve": ("eidos.cli.serve", "answer the same questions over HTTP"),
-    "completion": ("eidos.cli.completion", "print the script that completes eidos in a shell"),
+    "snapshot": ("eidos.cli.snapshot", "record what this node is: OS, systemd, GPU, Kubernetes"),
+    "recipe": ("eidos.cli.recipe", "recommend what a node should be: settings, limits, components"),
+    "bundle": ("eidos.cli.bundle", "build deployment files from a recipe: values, manifests, scripts"),
+    "fleet": ("eidos.cli.fleet", "find the nodes that differ from the others"),
+    "verify": ("eidos.cli.verify", "check that a bundle is unchanged"),
+    "manifest": ("eidos.cli.manifest", "print Kubernetes manifests that run eidos in a cluster"),
+    "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
+    "completion": ("eidos.cli.completion", "print a shell completion script"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, a command, or a topic of the manual"),
 }
@@ -44,8 +44,8 @@ EXIT_STATUS_HELP = {
     2: "wrong usage or invalid input",
     3: "incomplete: written, but something required is missing",
     4: "findings: a check failed, or two documents differ",
-    5: "integrity: a checksum or a signature does not hold",
-    124: "deadline reached before anything could be written",
+    5: "integrity: a checksum or a signature does not match",
+    124: "timed out before anything was written",
     130: "interrupted (143: terminated)",
 }
 

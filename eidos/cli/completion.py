@@ -16,14 +16,14 @@ SCRIPTS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish
 
 VERB = Verb(
     "completion",
-    ("Print the script with which a shell completes commands, flags and values of eidos, whether it is called eidos or eidos.pyz.",),
+    ("Print a script that completes commands, flags and values of eidos and eidos.pyz in a shell.",),
     (FLAG_OUTPUT, *LOGGING, HELP),
-    (Operand("shell", "for which shell", {"bash": "GNU bash, 4 or newer", "zsh": "Z shell, 5.1 or newer", "fish": "fish, 3 or newer"}),),
+    (Operand("shell", "the shell", {"bash": "GNU bash, 4 or newer", "zsh": "Z shell, 5.1 or newer", "fish": "fish, 3 or newer"}),),
     (
-        ("source <(eidos completion bash)", "bash, now; put the line into ~/.bashrc to keep it"),
-        ("source <(eidos completion zsh)", "zsh, after compinit; put the line into ~/.zshrc to keep it"),
-        ("eidos completion fish | source", "fish, now"),
-        ("eidos completion fish -o ~/.config/fish/completions/eidos.fish", "fish, to keep it"),
+        ("source <(eidos completion bash)", "bash; add the line to ~/.bashrc to keep it"),
+        ("source <(eidos completion zsh)", "zsh, after compinit; add the line to ~/.zshrc to keep it"),
+        ("eidos completion fish | source", "fish, this session"),
+        ("eidos completion fish -o ~/.config/fish/completions/eidos.fish", "fish, permanently"),
     ),
 )
 

@@ -30,9 +30,9 @@ STDOUT = "-"
 #: Seconds that a cluster has to answer where no --timeout says otherwise.
 CLUSTER_TIMEOUT_S = 30.0
 
-_CLUSTER_HINT = "in a cluster a document is kept at cm://namespace/name, or secret://namespace/name"
-_SNAPSHOT_HINT = "'eidos snapshot -o node.yaml' writes a snapshot"
-_RECIPE_HINT = "'eidos recipe -o recipe.yaml' writes a recipe"
+_CLUSTER_HINT = "write cm://namespace/name or secret://namespace/name for a document in a cluster"
+_SNAPSHOT_HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
+_RECIPE_HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 
 
 def is_in_cluster(location: str) -> bool:
@@ -44,7 +44,7 @@ def check_writable(location: str, values: Values | None = None) -> None:
     """Raise an EidosError when ``location`` clearly cannot be written: the user learns it before the work, not after."""
     if location == STDOUT:
         if sys.stdout is None:
-            raise Unwritable("standard output", "it is closed", "open it, or write to a file with --output")
+            raise Unwritable("standard output", "it is closed", "open it, or write to a file with --output FILE")
         return
     if is_in_cluster(location):
         from eidos.cli import cluster_options
@@ -57,19 +57,19 @@ def check_writable(location: str, values: Values | None = None) -> None:
     try:
         folder = os.path.dirname(os.path.realpath(location))
     except FileNotFoundError as fault:  # from getcwd(3)
-        hint = "change to another folder, or give the whole path"
+        hint = "change to another folder, or use an absolute path"
         raise Unwritable(location, "the current folder was removed", hint) from fault
     if os.path.isdir(location) or location.endswith("/"):
-        raise Unwritable(location, "it is a folder", "name a file in it")
+        raise Unwritable(location, "it is a folder", "name a file in that folder")
     if not os.path.isdir(folder):
         if os.path.exists(folder):
-            raise Unwritable(location, "what should be its folder is a file", "name a file in a folder")
-        raise Unwritable(location, "its folder does not exist", _CLUSTER_HINT if "://" in location else "create the folder first")
+            raise Unwritable(location, "its parent is a file, not a folder", "use a path whose parents are all folders")
+        raise Unwritable(location, "the folder does not exist", _CLUSTER_HINT if "://" in location else "create the folder first")
     for path in (folder, location):
         if os.path.exists(path) and not os.access(path, os.W_OK):
             if os.statvfs(path).f_flag & os.ST_RDONLY:
                 raise Unwritable(location, "read-only file system", "write to another file system, or to standard output with -")
-            raise Unwritable(location, "permission denied", "choose a place that you may write to, or run as a user who may")
+            raise Unwritable(location, "permission denied", "choose a path that you can write to, or run as another user")
 
 
 def access_path(flag: str, path: str, work: Callable[[], Any], deadline: float) -> Any:
@@ -82,7 +82,7 @@ def access_path(flag: str, path: str, work: Callable[[], Any], deadline: float) 
     try:
         return run_in_child(work, deadline)
     except Timeout as late:
-        raise Timeout(f"{flag}: no answer from the file system at {path!r}", "is it on a file server that is gone?") from late
+        raise Timeout(f"{flag}: timed out reading the file system at {path!r}", "check that its file server is up") from late
 
 
 def write_document(
@@ -118,7 +118,9 @@ def _cluster_object(location: str, values: Values | None, instead: str) -> tuple
 
     target = stored_object.parse_reference(location)
     if values is None or "kubeconfig" not in values:
-        raise InvalidInput(f"{location!r} names a {target.kind}, and this {instead}", f"kubectl get or kubectl apply moves a {target.kind}")
+        raise InvalidInput(
+            f"{location!r} is a {target.kind}, but this command {instead}", f"use kubectl get or kubectl apply to move a {target.kind}"
+        )
     return values, target
 
 
@@ -133,12 +135,12 @@ def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None
     try:
         if location == STDOUT:
             if sys.stdin is None:
-                raise Unavailable("standard input is closed", "give a file with --file")
+                raise Unavailable("standard input is closed", "name a file with --file")
             return sys.stdin.buffer.read(limit + 1)
         with open(location, "rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{location}: there is no such file", _CLUSTER_HINT if "://" in location else missing_hint) from fault
+        raise NotFound(f"{location}: no such file", _CLUSTER_HINT if "://" in location else missing_hint) from fault
     except OSError as fault:
         raise Unavailable(f"{location}: {(fault.strerror or str(fault)).lower()}") from fault
 

@@ -48,14 +48,14 @@ COLLECTORS_TIMEOUT_S = 10.0
 def parse_parallel(value: str) -> int:
     """A number of nodes; InvalidInput for 0, and for more than :data:`MAX_PARALLEL`."""
     if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MAX_PARALLEL):
-        raise InvalidInput(f"{value!r} is no number from 1 to {MAX_PARALLEL}")
+        raise InvalidInput(f"invalid number {value!r}: expected 1 to {MAX_PARALLEL}")
     return int(value)
 
 
 def parse_interpreter(value: str) -> str:
     """The name or the path of a Python; InvalidInput for what a shell on the way might read otherwise."""
     if value.startswith("-") or not value or not all(char.isascii() and (char.isalnum() or char in "./_+-") for char in value):
-        raise InvalidInput(f"{value!r} is no name or path of an interpreter")
+        raise InvalidInput(f"invalid interpreter {value!r}: expected a name or a path")
     return value
 
 
@@ -63,33 +63,33 @@ VERB = Verb(
     "fleet",
     (
         (
-            "Take a snapshot of many nodes at once and say which of them are different, and in what. Nodes that are set up alike make a "
-            "class; the largest is what the others are compared with. What identifies a node, and what changes on its own, does not count."
+            "Take snapshots of many nodes at once and report which nodes differ, and in what. Nodes with equal settings form a class; "
+            "all others are compared with the largest class. Identifiers of a node and values that change on their own are ignored."
         ),
         (
-            "Over ssh nothing is installed or written there: the program goes over standard input into memory and runs from there; the "
-            "node needs python3, 3.9 or newer. ssh is the system's, with your own configuration, and may not ask for a password."
+            "Over ssh, nothing is installed or written on the node: the program is sent over standard input and runs from memory. The "
+            "node needs Python 3.9 or newer. The ssh of this system is used with your configuration; it must not ask for a password."
         ),
     ),
     (
         Option(
             "hosts",
-            "a file with a host on each line, or hosts by comma: gpu-01,gpu-02 or gpu-[01-64]",
+            "read hosts from a file, or list them: gpu-01,gpu-02 or gpu-[01-64]",
             "HOST",
             split_commas=False,
             multiple=True,
         ),
-        Option("via", "lead there with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
-        Option("python", "the interpreter there", "PYTHON", None, "python3", parse_interpreter),
-        Option("program", "the file to send (default: this one)", "FILE", convert=parse_path, completion="file"),
-        Option("kubernetes", "ask the nodes of a cluster, with a Job on each", flag_only=True),
-        Option("selector", f"the labels of those nodes; {ALL} is all of them", "LABELS", None, "nvidia.com/gpu.present=true"),
-        Option("keep", "leave the Jobs and what they made in the cluster", flag_only=True),
-        Option("parallel", "ask so many nodes at a time", "NUMBER", None, "32", parse_parallel),
-        Option("timeout", "for each node, from its start to its answer (default: 60s, in a cluster 5m)", "DURATION", convert=parse_timeout),
+        Option("via", "reach nodes with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
+        Option("python", "run this Python on the nodes", "PYTHON", None, "python3", parse_interpreter),
+        Option("program", "send this eidos.pyz (default: this file)", "FILE", convert=parse_path, completion="file"),
+        Option("kubernetes", "run a Job on each node of a cluster", flag_only=True),
+        Option("selector", f"select cluster nodes by label, {ALL} for all", "LABELS", None, "nvidia.com/gpu.present=true"),
+        Option("keep", "keep the Jobs and their ConfigMaps in the cluster", flag_only=True),
+        Option("parallel", "query this many nodes at a time", "NUMBER", None, "32", parse_parallel),
+        Option("timeout", "time limit per node (default: 60s; 5m in a cluster)", "DURATION", convert=parse_timeout),
         Option(
             "output",
-            "a new folder for the snapshots and the summary (default: ./fleet-<time>)",
+            "write to this new folder (default: ./fleet-<time>)",
             "DIR",
             "o",
             None,
@@ -97,33 +97,33 @@ VERB = Verb(
             flag_only=True,
             completion="folder",
         ),
-        replace(FORMAT, help="how to print the summary (default: table)"),
-        Option("exit-code", "exit 4 when a node is different"),
-        Option("only", "collect these alone: collectors or groups of them, by comma", "NAMES", choices=collector_choices, multiple=True),
-        Option("skip", "leave these out", "NAMES", choices=collector_choices, multiple=True),
-        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, multiple=True),
+        replace(FORMAT, help="print the summary in this format (default: table)"),
+        Option("exit-code", "exit 4 when a node differs"),
+        Option("only", "collect only these collectors or groups of collectors", "NAMES", choices=collector_choices, multiple=True),
+        Option("skip", "do not collect these", "NAMES", choices=collector_choices, multiple=True),
+        Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True),
         *JOB_OPTIONS,
         *cluster_options.CLUSTER,
         *LOGGING,
         HELP,
     ),
     examples=(
-        ("eidos fleet --hosts 'gpu-[01-64]'", "64 hosts over ssh"),
-        ("eidos fleet --hosts hosts.txt -o today --exit-code", "from a file, for a pipeline"),
+        ("eidos fleet --hosts 'gpu-[01-64]'", "compare 64 hosts over ssh"),
+        ("eidos fleet --hosts hosts.txt -o today --exit-code", "read hosts from a file, fail on a difference"),
         ("eidos fleet --hosts 'gpu-[01-64]' --via 'srun -w {host}'", "through Slurm"),
         ("eidos fleet --hosts web-1,web-2 --via 'docker exec -i {host}'", "in containers"),
         ("eidos fleet --kubernetes --create-namespace", "the GPU nodes of a cluster"),
-        ("eidos fleet --kubernetes --selector '*' --gpu none", "all of its nodes"),
+        ("eidos fleet --kubernetes --selector '*' --gpu none", "all nodes of a cluster"),
     ),
     notes=(
         (
-            "In a cluster each node gets a Job, which writes into a ConfigMap; all of it is removed in the end, after an interrupt, too. "
-            "'eidos manifest agent --explain-privileges' says what the Jobs may do, and what more rights would show."
+            "In a cluster each node gets a Job that writes to a ConfigMap; all of these are removed at the end, also after an interrupt. "
+            "Run 'eidos manifest agent --explain-privileges' to see what each privilege of the Jobs is for."
         ),
-        "--via is split into words as a shell would do it, but no shell runs it; the words that start Python follow.",
+        "--via is split into words like in a shell, but not run by one; the command that starts Python is appended.",
         (
-            "Exit status: 0 all nodes answered; 1 failed; 2 wrong usage; 3 a node did not answer, whatever the others say; 4 a node is "
-            "different, with --exit-code. What a node could not read is unknown, neither equal nor different, and is said to be."
+            "Exit status: 0 all nodes responded; 1 failed; 2 wrong usage; 3 a node did not respond; 4 a node differs, with --exit-code. "
+            "Values that a node could not read are reported as unknown, neither equal nor different."
         ),
     ),
 )
@@ -137,7 +137,7 @@ def run(values: Values) -> int:
     from eidos.fleet.results import CLUSTER, ResultsFolder, require_empty
 
     if values["hosts"] and values["kubernetes"]:
-        raise InvalidInput("--hosts and --kubernetes: the nodes are either hosts or a cluster's")
+        raise InvalidInput("--hosts and --kubernetes cannot be used together", "use one of the two")
     rules = comparison_rules.shipped_rules()
     location, new = _output_folder(values["output"])
     values["timeout"] = values["timeout"] or (JOB_TIMEOUT_S if values["kubernetes"] else SSH_TIMEOUT_S)
@@ -147,7 +147,7 @@ def run(values: Values) -> int:
 
         for name in ("via", "python"):
             if values.origins.get(name) == f"--{name}":
-                raise InvalidInput(f"--{name} is for --hosts")
+                raise InvalidInput(f"--{name} needs --hosts")
         if not new:
             require_empty(location)
         cluster_jobs = ClusterJobs(values, _selected(values))
@@ -166,11 +166,11 @@ def run(values: Values) -> int:
                 progress.show(folder)
                 no_answer = folder.unanswered.get(node)
                 if no_answer:
-                    log.info(f"{node}: no answer: {no_answer.why}", hint=no_answer.hint)
+                    log.info(f"{node}: no response: {no_answer.why}", hint=no_answer.hint)
     except BaseException:
         remains = folder.abandon(len(nodes))
         if remains:
-            log.warn(remains, hint="remove it: the run did not come to its end")
+            log.warn(remains, hint="remove it; the run was interrupted")
         raise
     return _report(folder, rules, values)
 
@@ -180,7 +180,7 @@ def _output_folder(path: str | None) -> tuple[str, bool]:
     if path is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
     if path == document_locations.STDOUT or document_locations.is_in_cluster(path):
-        raise InvalidInput(f"--output: a fleet's snapshots are a folder, and {path!r} is none", "--format json prints the summary")
+        raise InvalidInput(f"--output: {path!r} is not a folder", "use --format json to print the summary")
     return path, False
 
 
@@ -200,7 +200,7 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
     document_locations.write_document(document_locations.STDOUT, text)
     if summary.unanswered:
         total = len(summary.unanswered) + summary.answered
-        log.error(f"{len(summary.unanswered)} of {total} nodes did not answer", hint=f"{folder.path}/summary.yaml says why each did not")
+        log.error(f"no response from {len(summary.unanswered)} of {total} nodes", hint=f"see {folder.path}/summary.yaml for the reasons")
         return INCOMPLETE
     return FINDINGS if summary.odd and values["exit-code"] else 0
 
@@ -209,7 +209,7 @@ def _selected(values: Values) -> list[str]:
     names = collectors.list_collectors()
     selected = apply_only_and_skip(values, names)
     if not selected:
-        raise InvalidInput("--only and --skip leave no collector", f"there are {', '.join(names)}")
+        raise InvalidInput("--only and --skip leave no collector", f"collectors are {', '.join(names)}")
     return selected
 
 
@@ -219,7 +219,7 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
 
     for name in ("selector", "keep", *(option.name for option in JOB_OPTIONS)):
         if values.origins.get(name) == f"--{name}":
-            raise InvalidInput(f"--{name} is for --kubernetes")
+            raise InvalidInput(f"--{name} needs --kubernetes")
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
     command = ssh.leading_command(values["via"], timeout)
@@ -233,16 +233,18 @@ def _hosts(words: tuple[str, ...]) -> list[str]:
     from eidos.fleet.hostlist import parse_hostlist
 
     if not words:
-        raise InvalidInput(
-            "eidos fleet needs nodes: --hosts or --kubernetes", "--hosts takes a file with a host on each line, or hosts by comma"
-        )
+        raise InvalidInput("eidos fleet needs --hosts or --kubernetes", "use --hosts gpu-01,gpu-02, or --hosts FILE with one host per line")
     names: dict[str, None] = {}
     for word in words:
         if word == document_locations.STDOUT or "/" in word or word.endswith(LIST_EXTENSIONS) or os.path.isfile(word):
             location = "standard input" if word == document_locations.STDOUT else word
-            content = document_locations.read_document(word, MAX_LIST_BYTES, "name a file with a host on each line, or hosts by comma")
+            content = document_locations.read_document(
+                word, MAX_LIST_BYTES, "use --hosts gpu-01,gpu-02, or --hosts FILE with one host per line"
+            )
             if len(content) > MAX_LIST_BYTES:
-                raise InvalidInput(f"{location}: a list of hosts of more than {MAX_LIST_BYTES >> 20} MiB", "is this the list you meant?")
+                raise InvalidInput(
+                    f"{location}: the list of hosts is larger than {MAX_LIST_BYTES >> 20} MiB", "check that this is the right file"
+                )
             names.update(dict.fromkeys(parse_hostlist(content.decode("utf-8-sig", "replace"), location)))
         else:
             names.update(dict.fromkeys(parse_hostlist(word, "--hosts")))
@@ -253,7 +255,7 @@ def _remote_arguments(values: Values) -> list[str]:
     """The arguments of eidos on a node, without cluster-wide collectors: the cluster is no part of a node."""
     own = [name for name in _selected(values) if not collectors.is_cluster_wide(name)]
     if not own:
-        raise InvalidInput("--only and --skip leave nothing that is a node's own")
+        raise InvalidInput("--only and --skip leave no collector that reads the node itself")
     words = ["snapshot", "--output=-", "--format=json", "--log-level=error", "--log-format=text", f"--only={','.join(own)}"]
     words += [f"--timeout={min(COLLECTORS_TIMEOUT_S, values['timeout'] / 2):g}s"]
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
@@ -283,13 +285,13 @@ class Progress:
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._write(f"0 of {self._total} nodes answered")
+        self._write(f"0 of {self._total} nodes responded")
         return self
 
     def show(self, folder: ResultsFolder) -> None:
         """Update the line."""
         unanswered = len(folder.unanswered)
-        text = f"{folder.answered} of {self._total} nodes answered" + (f", {unanswered} did not" if unanswered else "")
+        text = f"{folder.answered} of {self._total} nodes responded" + (f", {unanswered} failed" if unanswered else "")
         done, elapsed_s = folder.answered + unanswered, time.monotonic() - self._began
         left_s = time_left_s(done, self._total, elapsed_s, self._parallel, self._timeout_s)
         self._write(text + (f", about {int(left_s // 60)}m{int(left_s % 60):02}s left" if left_s is not None else ""))

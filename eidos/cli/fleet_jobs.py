@@ -30,7 +30,7 @@ _AGENT_FLAGS = {"create-namespace", "delivery", "image", "memory", "kubernetes-v
 
 #: Flags of ``eidos manifest`` that apply to the agent here, too.
 JOB_OPTIONS: tuple[Option, ...] = (
-    *(replace(option, help="the namespace of the Jobs (default: eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
+    *(replace(option, help="run the Jobs in this namespace (default: eidos)") for option in COMMON_OPTIONS if option.name == "namespace"),
     *(option for option in (*COMMON_OPTIONS, *AGENT_OPTIONS) if option.name in _AGENT_FLAGS),
 )
 
@@ -50,7 +50,7 @@ class ClusterJobs:
     def __init__(self, values: Values, selected: Sequence[str]) -> None:
         """List the nodes. Raises InvalidInput when none matches, and what the client raises."""
         if values["units"]:
-            raise InvalidInput("--units: the agent in a cluster reads the usual units", "leave it out, or reach the nodes with --hosts")
+            raise InvalidInput("--units: not available with --kubernetes", "remove --units, or use --hosts")
         self._values, self._selected = values, selected
         self._cluster = cluster_options.load_cluster(values)
         self._agent = _agent_options(values, [name for name in selected if not collectors.is_cluster_wide(name)])
@@ -72,8 +72,8 @@ class ClusterJobs:
         finally:
             client.close()
         if not self.nodes:
-            hint = f"name other labels with --selector, or {ALL!r} for all nodes; 'kubectl get nodes --show-labels' says what there is"
-            raise InvalidInput(f"--selector: no node of the cluster matches {selector!r}", hint)
+            hint = f"use other labels, or {ALL!r} for all nodes; run 'kubectl get nodes --show-labels' to list them"
+            raise InvalidInput(f"--selector: no node matches {selector!r}", hint)
         from eidos.model.snapshot import natural_key
 
         self.nodes.sort(key=natural_key)
@@ -158,7 +158,7 @@ def _too_long_name(name: str) -> NoAnswer | None:
     try:
         parse_reference(f"cm://x/eidos-{'0' * 8}-{name}")
     except InvalidInput:
-        return NoAnswer(f"no ConfigMap can be named after it: its name has {len(name)} characters", "ask it with --hosts")
+        return NoAnswer(f"the node name is too long for a ConfigMap: {len(name)} characters", "use --hosts for this node")
     return None
 
 
@@ -170,6 +170,8 @@ def _unready(node: dict[str, object]) -> NoAnswer | None:
     for condition in (status.get("conditions") if isinstance(status, dict) else None) or ():
         if condition.get("type") == "Ready" and condition.get("status") != "True":
             return NoAnswer(
-                condition.get("message") or "the node is not ready", "is its kubelet running?", condition.get("reason") or "NotReady"
+                condition.get("message") or "the node is not ready",
+                "check that its kubelet is running",
+                condition.get("reason") or "NotReady",
             )
     return None

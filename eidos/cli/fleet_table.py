@@ -30,7 +30,7 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, fo
     blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
     blocks += [list(_class(node_class, width, colour)) for node_class in summary.classes]
     if summary.unanswered:
-        title = paint(heading("No answer", _nodes(len(summary.unanswered)), width), RED, colour)
+        title = paint(heading("No response", _nodes(len(summary.unanswered)), width), RED, colour)
         rows = aligned_rows(_reasons(summary), width, max_key_lines=MAX_NODE_LINES)
         blocks.append([title, *(line for row in rows for line in row)])
     if folder:
@@ -40,18 +40,18 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, fo
 
 
 def _class(node_class: NodeClass, width: int, colour: bool) -> Iterator[str]:
-    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Not known")
+    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Unknown")
     yield paint(heading(title, _nodes(len(node_class.nodes)), width), {EQUAL: GREEN}.get(node_class.kind, YELLOW), colour)
     yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
     yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
     if node_class.more:
-        yield f"{INDENT * 2}and {node_class.more:,} more differences: the snapshots have them all"
+        yield f"{INDENT * 2}and {count_of(node_class.more, 'more difference')} in the snapshots"
     yield from key_value_rows(((f"not read: {what}", why) for what, why in node_class.unread.items()), width, INDENT * 2)
 
 
 def _sides(difference: Difference) -> str:
-    value, expected = ("nothing" if side is None else side.replace("\t", " ") or '""' for side in (difference.value, difference.expected))
-    return f"{value}, not {expected}" + (f" ({difference.why})" if difference.why else "")
+    value, expected = ("unset" if side is None else side.replace("\t", " ") or '""' for side in (difference.value, difference.expected))
+    return f"{value} (others: {expected})" + (f" ({difference.why})" if difference.why else "")
 
 
 def _reasons(summary: FleetSummary) -> Iterator[tuple[str, str]]:
@@ -61,4 +61,4 @@ def _reasons(summary: FleetSummary) -> Iterator[tuple[str, str]]:
 
 
 def _nodes(count: int) -> str:
-    return f"{count:,} node{'' if count == 1 else 's'}"
+    return count_of(count, "node")

@@ -19,7 +19,7 @@ WIDTH = 79
 
 EXAMPLES = (
     ("eidos snapshot", "this node, as YAML"),
-    ("eidos snapshot -t table", "the same, for people"),
+    ("eidos snapshot -t table", "this node, as a table"),
     ("eidos snapshot -o node.yaml", "into a file"),
     ("eidos help snapshot", "every flag of a command"),
     ("eidos help cluster", "a page of the manual"),
@@ -44,7 +44,7 @@ def text() -> str:
     """The overview."""
     return "\n".join(
         [
-            f"eidos {__version__} - what a GPU node is, what it should be, how to get there",
+            f"eidos {__version__} - describe, compare and configure GPU nodes",
             "",
             "Usage: eidos COMMAND [FLAGS]",
             *_section("Commands", ((name, summary) for name, (_, summary) in COMMANDS.items())),
@@ -52,7 +52,7 @@ def text() -> str:
             *_section("Examples", EXAMPLES),
             *_section("Exit status", ((str(status), meaning) for status, meaning in EXIT_STATUS_HELP.items())),
             "",
-            "'eidos COMMAND --help' explains a command and its flags.",
+            "Run 'eidos COMMAND --help' for the flags of a command.",
             "",
         ]
     )
@@ -71,7 +71,7 @@ def explain_verb(verb: Verb) -> str:
     for paragraph in verb.notes:
         lines += ["", *wrap_words(paragraph, WIDTH)]
     if verb.name in TOPICS:
-        lines += ["", f"'eidos help {verb.name}' also shows the manual: {TOPICS[verb.name]}."]
+        lines += ["", f"Run 'eidos help {verb.name}' for the manual as well."]
     return "\n".join([*lines, ""])
 
 

@@ -10,6 +10,7 @@ from eidos.cli.commands import FINDINGS
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.log import printable
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def lint_templates(values: Values) -> int:
     """Check the shipped templates, or those of ``--templates`` laid over them, and report every issue."""
     flags = [f"--{name}" for name in ("file", "output", "archive", "bundlers", "set", "values") if values[name]]
     if flags:
-        raise InvalidInput(f"eidos bundle lint makes no bundle, and {', '.join(flags)} {'are' if len(flags) > 1 else 'is'} given")
+        raise InvalidInput(f"eidos bundle lint does not take {', '.join(flags)}")
     from eidos.bundle import template_lint, template_sets
     from eidos.recipe.charts import component_ids
     from eidos.recipe.lint import lint_values_files
@@ -48,7 +49,7 @@ def _write_report(issues: Sequence[LintIssue], fmt: str | None, location: str) -
     fmt = document_locations.choose_format(fmt, location, "table")
     if fmt == "table":
         lines = [printable(line) for issue in issues for line in (str(issue), *([f"  hint: {issue.hint}"] if issue.hint else []))]
-        counts = f"{errors} error{'' if errors == 1 else 's'}, {len(issues) - errors} warning{'' if len(issues) - errors == 1 else 's'}"
+        counts = f"{count_of(errors, 'error')}, {count_of(len(issues) - errors, 'warning')}"
         text = "".join(f"{line}\n" for line in [*lines, counts])
     else:
         tree = {"errors": errors, "faults": [issue.to_tree() for issue in issues]}

@@ -34,19 +34,19 @@ VERB = Verb(
     "manifest",
     (
         (
-            "Print manifests for kubectl: of the agent, a Job that reads a node and writes its snapshot into a ConfigMap, or of the "
-            "server, a Deployment of 'eidos serve'. No image has to be built: the program travels in a ConfigMap. Nothing is applied."
+            "Print manifests for kubectl. agent: a Job that reads a node and writes its snapshot to a ConfigMap. server: a Deployment of "
+            "'eidos serve'. No image has to be built: a ConfigMap carries the program. Nothing is applied."
         ),
         (
-            "The agent drops every capability and shares no namespace with its host unless you ask for it; --explain-privileges says what "
-            "each mount and right is for. The server keeps to the restricted pod security standard."
+            "By default the agent drops every capability and shares no namespace with the host; use --explain-privileges to see what each "
+            "mount and privilege is for. The server meets the restricted pod security standard."
         ),
     ),
     (
         flag_option(
             "output",
-            "write the manifests to this file; - is standard output. For the agent also, or alone, cm://NAMESPACE/NAME or "
-            "secret://NAMESPACE/NAME: where it writes, {node} in it being the node (default: cm://NAMESPACE/eidos-{node})",
+            "write manifests to this file, - for standard output. For the agent also or only cm://NAMESPACE/NAME or "
+            "secret://NAMESPACE/NAME: where the agent writes, with {node} for the node name (default: cm://NAMESPACE/eidos-{node})",
             "FILE",
             short="o",
             convert=parse_output,
@@ -63,19 +63,19 @@ VERB = Verb(
         HELP,
     ),
     (
-        Operand("kind", "whose manifests", {AGENT: "a Job that reads nodes", SERVER: "'eidos serve'"}),
-        Operand("what", "the path or the image of --delivery", required=False),
+        Operand("kind", "what to deploy", {AGENT: "a Job that reads nodes", SERVER: "'eidos serve'"}),
+        Operand("what", "the path or image of --delivery", required=False),
     ),
     examples=(
         ("eidos manifest agent --create-namespace | kubectl apply --server-side -f -", "read one node, now"),
         ("eidos manifest agent --per node --node-selector nvidia.com/gpu.present=true", "a Job for each GPU node"),
         ("eidos manifest agent --schedule '0 3 * * *' --nodes gpu-01,gpu-02 --per node", "every night, two nodes"),
-        ("eidos manifest agent --delivery hostpath /opt/eidos/eidos.pyz --host-pid", "with the file that lies on the nodes"),
-        ("eidos manifest agent --output 'secret://eidos/eidos-{node}'", "into Secrets"),
-        ("eidos manifest agent --explain-privileges", "what each right is for"),
-        ("eidos manifest server --monitoring --ingress eidos.example.com", "the API, watched, and reached from outside"),
+        ("eidos manifest agent --delivery hostpath /opt/eidos/eidos.pyz --host-pid", "run a file that is on the nodes"),
+        ("eidos manifest agent --output 'secret://eidos/eidos-{node}'", "write to Secrets"),
+        ("eidos manifest agent --explain-privileges", "list privileges and what they are for"),
+        ("eidos manifest server --monitoring --ingress eidos.example.com", "deploy the API with monitoring and an Ingress"),
     ),
-    notes=("Exit status: 0 printed, 1 the cluster or the place could not be reached, 2 wrong usage.",),
+    notes=("Exit status: 0 printed; 1 the cluster could not be reached or the output could not be written; 2 wrong usage.",),
 )
 
 
@@ -87,15 +87,15 @@ def run(values: Values) -> int:
     targets = [location for location in values["output"] if "://" in location]
     for locations in (files, targets):
         if len(locations) > 1:
-            raise InvalidInput(f"--output: {locations[0]!r} and {locations[1]!r}: one is enough")
+            raise InvalidInput(f"--output: {locations[0]!r} and {locations[1]!r} are the same kind of output", "keep one of the two")
     output = files[0] if files else document_locations.STDOUT
     document_locations.check_writable(output)
     explains = kind == AGENT and values["explain-privileges"]
     fmt = document_locations.choose_format(values["format"], output, "table" if explains else "yaml")
     if fmt == "table" and not explains:
-        raise InvalidInput("--format: manifests are yaml or json", "with --explain-privileges there is a table")
+        raise InvalidInput("--format table needs --explain-privileges", "use --format yaml or json")
     if targets and kind == SERVER:
-        raise InvalidInput(f"--output: {targets[0]!r} is no file; the server writes no document")
+        raise InvalidInput(f"--output: {targets[0]!r} is not a file; the server writes no document")
     options = _agent_options(values, targets, explains) if kind == AGENT else _server_options(values)
     from eidos import manifest
 
@@ -116,7 +116,9 @@ def _refuse_flags_of_other_kind(kind: str, values: Values) -> None:
     options, other = (SERVER_OPTIONS, SERVER) if kind == AGENT else (AGENT_OPTIONS, AGENT)
     for option in options:
         if values.origins.get(option.name) == option.flag:
-            raise InvalidInput(f"{option.flag} is for 'eidos manifest {other}'", f"'eidos manifest --help' says what there is for {kind}")
+            raise InvalidInput(
+                f"{option.flag} is a flag of 'eidos manifest {other}'", f"run 'eidos manifest --help' for the flags of {kind}"
+            )
 
 
 def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
     how, argument = values["delivery"]
     operand = values.get("what")
     if operand and argument:
-        raise InvalidInput(f"--delivery: {argument!r} and {operand!r}: one is enough")
+        raise InvalidInput(f"--delivery: both {argument!r} and {operand!r} are given", "keep one of the two")
     argument = argument or operand or ""
     fields: dict[str, Any] = {
         "create_namespace": values["create-namespace"],
@@ -137,17 +139,17 @@ def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
     if namespace:
         fields["namespace"] = labels.check_dns_label(namespace, "namespace")
     if how != "configmap" and values["program"]:
-        raise InvalidInput(f"--program: with --delivery {how} no file is carried", "leave one of the two out")
+        raise InvalidInput(f"--program cannot be used with --delivery {how}", "remove one of the two")
     if how == "image" and values["image"]:
-        raise InvalidInput("--image is where Python comes from, and --delivery image brings its own", "leave --image out")
+        raise InvalidInput("--image cannot be used with --delivery image, which has its own Python", "remove --image")
     if how == "hostpath":
         fields["program"] = _parse("--delivery", kubernetes_fields.check_host_path, argument or "/opt/eidos/eidos.pyz")
     elif how == "image":
         if not argument:
-            raise InvalidInput("--delivery image needs the image", "write it like --delivery image=registry.example.com/eidos:1.2.3")
+            raise InvalidInput("--delivery image needs an image", "write --delivery image=registry.example.com/eidos:1.2.3")
         fields["program"] = _parse("--delivery", kubernetes_fields.check_image, argument)
     elif argument and values["program"]:
-        raise InvalidInput(f"--program: {values['program']!r} and {argument!r}: one is enough")
+        raise InvalidInput(f"--program: both {values['program']!r} and {argument!r} are given", "keep one of the two")
     elif needs_program:
         from eidos.manifest import payload
 
@@ -171,7 +173,7 @@ def _agent_options(values: Values, targets: Sequence[str], explains: bool) -> Ag
     per, label = values["per"] or ("", "")
     for name, unit in (("nodes", "node"), ("groups", "group")):
         if values[name] and per != unit:
-            raise InvalidInput(f"--{name} goes with --per {unit}{'=LABEL' if unit == 'group' else ''}")
+            raise InvalidInput(f"--{name} needs --per {unit}{'=LABEL' if unit == 'group' else ''}")
     names: tuple[str, ...] = tuple(dict.fromkeys(values["nodes"] if per == "node" else values["groups"]))
     also = [f"{label}={selector[label]}"] if label in selector else []
     for value in names if label else ():
@@ -210,12 +212,12 @@ def _server_options(values: Values) -> ServerOptions:
 
 def _list_in_cluster(values: Values, selector: dict[str, str], label: str) -> tuple[str, ...]:
     """The cluster's nodes that ``selector`` matches, or the values that ``label`` has on them, sorted."""
-    hint = f"name them with --{'groups' if label else 'nodes'}, or the cluster with --kubeconfig"
+    hint = f"list them with --{'groups' if label else 'nodes'}, or name the cluster with --kubeconfig"
     query = ",".join([*(f"{key}={value}" for key, value in selector.items()), *([label] if label else [])])
     try:
         client = cluster_options.connect(values, time.monotonic() + values["timeout"])
     except NotFound as absent:
-        raise InvalidInput(f"--per: the cluster says which nodes there are, and {absent.message}", hint) from absent
+        raise InvalidInput(f"--per: cannot list the nodes of the cluster: {absent.message}", hint) from absent
     try:
         metadata = [node["metadata"] for node in client.list_objects("/api/v1/nodes", label_selector=query or None)]
     finally:
@@ -225,9 +227,7 @@ def _list_in_cluster(values: Values, selector: dict[str, str], label: str) -> tu
     else:
         names = {str(node["name"]) for node in metadata}
     if not names:
-        raise InvalidInput(
-            f"--per: no node of the cluster matches {query or 'anything'}", "'kubectl get nodes --show-labels' says what there is"
-        )
+        raise InvalidInput(f"--per: no node matches {query or 'anything'}", "run 'kubectl get nodes --show-labels' to list nodes")
     log.info(f"{len(names)} {'groups' if label else 'nodes'}: {', '.join(sorted(names))}")
     from eidos.model.snapshot import natural_key
 

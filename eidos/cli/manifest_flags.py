@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DELIVERIES = {
     "configmap": "the program in a ConfigMap",
-    "hostpath": "a file that lies on each node: hostpath=/opt/eidos/eidos.pyz",
+    "hostpath": "a file on each node: hostpath=/opt/eidos/eidos.pyz",
     "image": "an image whose entry point is eidos: image=REF",
 }
 
@@ -25,14 +25,14 @@ GPU = {
     "runtime-class": ("through a runtime class", "nvidia"),
     "cdi": ("through CDI, injected by NVIDIA's NRI plugin", "nvidia.com/gpu=all"),
     "driver-root": ("with the files of a driver container, and --privileged", "/run/nvidia/driver"),
-    "default": ("nodes whose usual runtime brings them", ""),
+    "default": ("through the default runtime of the nodes", ""),
     "none": ("not at all", ""),
 }
 
 RIGHTS = {
     "host-network": "the host's network namespace: shows /proc/sys/net",
     "host-ipc": "the host's IPC namespace: shows its limits",
-    "host-pid": "the host's PID namespace: systemd answers on its own socket",
+    "host-pid": "the host's PID namespace: reads systemd over its private socket",
     "unconfined": "no AppArmor profile, SELinux type spc_t: systemd's units on Ubuntu and where SELinux is enforced",
     "privileged": "a privileged container; --gpu driver-root needs it",
 }
@@ -53,7 +53,7 @@ def parse_gpu(value: str) -> tuple[str, str]:
     way, argument = _parse_pair(value, GPU)
     default = GPU[way][1]
     if argument and not default:
-        raise InvalidInput(f"{value!r}: {way} takes nothing")
+        raise InvalidInput(f"{value!r}: {way} takes no value")
     argument = argument or default
     if way == "runtime-class":
         check_dns_subdomain(argument, "runtime class")
@@ -68,7 +68,9 @@ def parse_per(value: str) -> tuple[str, str]:
     """What gets a Job of its own, and for a group its label."""
     unit, _, label = value.partition("=")
     if value != "node" and (unit != "group" or not label):
-        raise InvalidInput(f"{value!r} is neither node nor group=LABEL", "as in group=nvidia.com/gpu.product")
+        raise InvalidInput(
+            f"invalid value {value!r}; expected node or group=LABEL", "write group=LABEL, such as group=nvidia.com/gpu.product"
+        )
     if label:
         parse_selector([f"{label}="])
     return unit, label
@@ -82,7 +84,7 @@ def parse_output(value: str) -> str:
     if scheme:
         from eidos.suggest import did_you_mean
 
-        raise InvalidInput(f"{value!r} is neither a file, nor cm:// nor secret://", did_you_mean(scheme, ("cm", "secret")))
+        raise InvalidInput(f"invalid location {value!r}; expected a file, cm:// or secret://", did_you_mean(scheme, ("cm", "secret")))
     return parse_path(value)
 
 
@@ -96,11 +98,9 @@ def parse_minor_version(value: str) -> int:
     major, dot, rest = value.removeprefix("v").partition(".")
     number = rest.partition(".")[0]
     if major != "1" or not dot or not (number.isascii() and number.isdigit()) or len(number) > 3:
-        raise InvalidInput(f"{value!r} is no version of Kubernetes", "write it like 1.29")
+        raise InvalidInput(f"invalid Kubernetes version {value!r}", "write it like 1.31")
     if int(number) < MIN_KUBERNETES:
-        raise InvalidInput(
-            f"{value!r}: the manifests have fields that Kubernetes took first in 1.{MIN_KUBERNETES}", f"1.{MIN_KUBERNETES} is the oldest"
-        )
+        raise InvalidInput(f"{value!r}: the manifests need Kubernetes 1.{MIN_KUBERNETES} or newer", f"use 1.{MIN_KUBERNETES} or newer")
     return int(number)
 
 
@@ -147,44 +147,46 @@ def flag_option(name: str, help: str, metavar: str | None = None, **fields: Any)
 
 
 COMMON_OPTIONS = (
-    flag_option("namespace", "where it goes (default: eidos, and eidos-server for the server)", "NAME", convert=parse_namespace),
-    flag_option("create-namespace", "make the namespace, too, with the pod security label that it needs"),
-    flag_option("delivery", f"how the program gets there: {', '.join(DELIVERIES)}", "HOW", default="configmap", convert=parse_delivery),
-    flag_option("program", "the file that the ConfigMap carries (default: this one)", "FILE", convert=parse_path, completion="file"),
-    flag_option(
-        "image", "the image with Python 3.9 or newer (default: a pinned python:slim)", "REF", convert=kubernetes_fields.check_image
-    ),
-    flag_option("memory", "how much memory it may take (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
-    flag_option("kubernetes-version", "the oldest version that must take it", "VERSION", default="1.30", convert=parse_minor_version),
+    flag_option("namespace", "deploy to this namespace (default: eidos or eidos-server)", "NAME", convert=parse_namespace),
+    flag_option("create-namespace", "create the namespace, with its pod security label"),
+    flag_option("delivery", f"deliver the program by {', '.join(DELIVERIES)}", "HOW", default="configmap", convert=parse_delivery),
+    flag_option("program", "deliver this eidos.pyz (default: this file)", "FILE", convert=parse_path, completion="file"),
+    flag_option("image", "use this image with Python 3.9+ (default: a pinned python:slim)", "REF", convert=kubernetes_fields.check_image),
+    flag_option("memory", "set the memory limit (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
+    flag_option("kubernetes-version", "support this Kubernetes version and newer", "VERSION", default="1.30", convert=parse_minor_version),
 )
 
 AGENT_OPTIONS = (
-    flag_option("per", "a Job for each node, or for each group=LABEL of nodes (default: one Job)", "WHAT", convert=parse_per),
+    flag_option("per", "create a Job per node or per group=LABEL of nodes (default: one Job)", "WHAT", convert=parse_per),
     flag_option(
         "nodes",
-        "the nodes for --per node, where the cluster is not to be asked",
+        "use these nodes for --per node, without asking the cluster",
         "NAME",
         multiple=True,
         convert=check_dns_subdomain,
     ),
-    flag_option("groups", "the values of the label for --per group, where the cluster is not to be asked", "VALUE", multiple=True),
-    flag_option("node-selector", "a label that nodes must have: key=value", "LABEL", multiple=True),
-    flag_option("toleration", "taints to put up with, instead of the usual ones: key=value:effect, or *", "TAINT", multiple=True),
-    flag_option("schedule", "a CronJob: five fields, or @daily and the like", "CRON", convert=kubernetes_fields.check_schedule),
-    flag_option("gpu", f"how GPUs are reached: {', '.join(GPU)}; each may take =WHAT", "HOW", default="runtime-class", convert=parse_gpu),
+    flag_option("groups", "use these label values for --per group, without asking the cluster", "VALUE", multiple=True),
+    flag_option("node-selector", "run on nodes with this label: key=value", "LABEL", multiple=True),
+    flag_option("toleration", "tolerate these taints instead of the default ones: key=value:effect or *", "TAINT", multiple=True),
+    flag_option("schedule", "create a CronJob with this schedule: five fields or @daily", "CRON", convert=kubernetes_fields.check_schedule),
+    flag_option("gpu", f"access GPUs by {', '.join(GPU)}, each with an optional =WHAT", "HOW", default="runtime-class", convert=parse_gpu),
     *(flag_option(name, help) for name, help in RIGHTS.items()),
-    flag_option("without", "leave facts out, with the mounts and rights that they need", "FACTS", multiple=True, choices=_fact_choices),
-    flag_option("explain-privileges", "say for each fact which mount or right it needs, and what is lost without"),
-    flag_option("timeout", "how long the cluster may take to say which nodes there are", "DURATION", default="30s", convert=parse_timeout),
+    flag_option(
+        "without", "do not collect these facts, and drop their mounts and privileges", "FACTS", multiple=True, choices=_fact_choices
+    ),
+    flag_option("explain-privileges", "list the mounts and privileges, and which facts need them"),
+    flag_option("timeout", "give up listing the nodes of the cluster after this time", "DURATION", default="30s", convert=parse_timeout),
 )
 
 SERVER_OPTIONS = (
-    flag_option("monitoring", "ServiceMonitor, PrometheusRule, a dashboard for Grafana, and scaling by requests"),
-    flag_option("monitoring-label", "a label by which Prometheus selects: key=value", "LABEL", multiple=True),
+    flag_option("monitoring", "add ServiceMonitor, PrometheusRule, Grafana dashboard and autoscaling"),
+    flag_option("monitoring-label", "add this label for Prometheus to select: key=value", "LABEL", multiple=True),
     flag_option("otlp", "send traces to this collector", "ENDPOINT", convert=parse_otlp_endpoint),
-    flag_option("tls-issuer", "a Certificate from this issuer of cert-manager: NAME, or Issuer/NAME", "NAME", convert=parse_issuer),
-    flag_option("mesh", "what its mesh needs", "MESH", choices=_mesh_choices),
-    flag_option("ingress", "an Ingress for this host", "HOST", convert=kubernetes_fields.check_ingress_host),
-    flag_option("ingress-class", "who serves the Ingress", "NAME", convert=lambda value: check_dns_subdomain(value, "class of an Ingress")),
-    flag_option("no-apparmor", "name no AppArmor profile: for nodes whose kernel has none"),
+    flag_option("tls-issuer", "add a Certificate of this cert-manager issuer: NAME or Issuer/NAME", "NAME", convert=parse_issuer),
+    flag_option("mesh", "add the resources of this service mesh", "MESH", choices=_mesh_choices),
+    flag_option("ingress", "add an Ingress for this host", "HOST", convert=kubernetes_fields.check_ingress_host),
+    flag_option(
+        "ingress-class", "use this class of Ingress", "NAME", convert=lambda value: check_dns_subdomain(value, "class of an Ingress")
+    ),
+    flag_option("no-apparmor", "omit the AppArmor profile, for nodes without AppArmor"),
 )

@@ -14,7 +14,6 @@ from eidos.duration import parse_duration
 from eidos.errors import InvalidInput
 from eidos.model.record import Record, replace
 from eidos.suggest import did_you_mean
-from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _not_empty(value: str) -> str:
 def parse_path(value: str) -> str:
     """A path; InvalidInput for what no file system can hold."""
     if "\0" in value:
-        raise InvalidInput(f"{value!r} is no path: it holds a NUL")
+        raise InvalidInput(f"invalid path {value!r}: contains a NUL character")
     return _not_empty(value)
 
 
@@ -67,7 +66,7 @@ def parse_timeout(value: str) -> float:
     """A duration in seconds; InvalidInput unless it is positive."""
     seconds = parse_duration(value)
     if seconds <= 0:
-        raise InvalidInput(f"{value!r} leaves no time for anything", "write a duration like 10s or 1m30s")
+        raise InvalidInput(f"invalid duration {value!r}: must be positive", "write a duration like 10s or 1m30s")
     return seconds
 
 
@@ -75,7 +74,7 @@ def parse_switch(value: str) -> bool:
     """On or off, for an option that needs no value: ``--debug=false``, ``EIDOS_VOLATILE=1``."""
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if value.lower() not in words:
-        raise InvalidInput(f"{value!r} is neither true nor false")
+        raise InvalidInput(f"invalid value {value!r}; expected true or false")
     return words[value.lower()]
 
 
@@ -135,6 +134,8 @@ def parse_choice(value: str, valid: Iterable[str]) -> str:
     """
     valid = list(valid)
     if value not in valid:
+        from eidos.wording import list_words
+
         raise InvalidInput(f"invalid value {value!r}; expected one of {list_words(valid)}", did_you_mean(value, valid))
     return value
 
@@ -173,29 +174,29 @@ class Verb(Record):
 
 FORMATS = {"yaml": "for programs and people", "json": "for programs", "table": "for people"}
 
-OUTPUT = Option("output", "write to this file, whole or not at all; - is standard output", "FILE", "o", "-", parse_path, completion="file")
+OUTPUT = Option("output", "write to FILE, - for standard output", "FILE", "o", "-", parse_path, completion="file")
 #: For a verb whose output must not go where the environment sends snapshots.
 FLAG_OUTPUT = replace(OUTPUT, flag_only=True)
-FORMAT = Option("format", "how to write it", "FORMAT", "t", None, choices=FORMATS)
+FORMAT = Option("format", "set the output format", "FORMAT", "t", None, choices=FORMATS)
 
 LEVELS = {"debug": "everything", "info": "each step", "warn": "what needs attention", "error": "failures only"}
 
 #: Logging to standard error; every verb has these.
 LOGGING = (
-    Option("log-level", "the least important line to show on standard error", "LEVEL", None, "warn", choices=LEVELS),
-    Option("debug", "the same as --log-level debug; failures come with a traceback", shorthand_for=("log-level", "debug"), flag_only=True),
+    Option("log-level", "set the minimum log level", "LEVEL", None, "warn", choices=LEVELS),
+    Option("debug", "the same as --log-level debug, with tracebacks", shorthand_for=("log-level", "debug"), flag_only=True),
     Option("quiet", "the same as --log-level error", short="q", shorthand_for=("log-level", "error"), flag_only=True),
     Option(
         "log-format",
-        "how those lines are written: for people, or one JSON object each",
+        "set the log format",
         "FORMAT",
         None,
         "text",
-        choices={"text": "for people", "json": "one object a line"},
+        choices={"text": "for people", "json": "one JSON object per line"},
     ),
 )
 
 #: Flags that may also precede the verb.
 GLOBAL_OPTIONS = (OUTPUT, FORMAT, *LOGGING)
 
-HELP = Option("help", "show this text", short="h", flag_only=True)
+HELP = Option("help", "show this help", short="h", flag_only=True)

@@ -30,41 +30,41 @@ LIST, LINT = "list", "lint"
 VERB = Verb(
     "recipe",
     (
-        "Say what a node should be: readings, constraints and components, from layers of public knowledge that match a query.",
+        "Recommend settings, limits and components for a node, merged from layers of public knowledge that match a query.",
         (
-            "The query is said with flags, or read from a snapshot with --file; a flag wins over what the snapshot says. Without either "
-            "it is the base: what holds for every GPU node."
+            "The query comes from flags, or from a snapshot with --file; a flag wins over the snapshot. Without either, the recipe is "
+            "the base, which holds for every GPU node."
         ),
     ),
     (
         Option(
             "file",
-            "a snapshot to take the query from; - is standard input" + OR_IN_CLUSTER,
+            "read the query from a snapshot, - for standard input" + OR_IN_CLUSTER,
             "FILE",
             "f",
             convert=parse_path,
             completion="file",
         ),
         Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
-        Option("osv", "its version: 24.04", "VERSION"),
+        Option("osv", "operating system version: 24.04", "VERSION"),
         Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
         Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
         Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
         Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
-        Option("intent", "what for: training, inference", "NAME"),
-        Option("context", "with each value the sentence that says why"),
-        Option("explain", "with each value the layer that set it, and what it replaced"),
-        Option("strict", "exit 4 when nothing specific to the asked GPU or service matched"),
+        Option("intent", "intent: training, inference", "NAME"),
+        Option("context", "add the reason for each value"),
+        Option("explain", "show which layer set each value, and what it replaced"),
+        Option("strict", "exit 4 when nothing specific to the GPU or service matched"),
         Option(
             "data",
-            "a folder of recipes to lay over the shipped ones, or one file to take in place of them",
+            "add recipes from a folder, or use one file instead of the built-in data",
             "PATH",
             convert=parse_path,
             completion="file",
         ),
-        Option("server", "ask this server instead of the built-in data: https://eidos.example.com", "URL"),
-        Option("fallback", "when the server does not answer, take the built-in data; the recipe says so"),
-        Option("timeout", "how long the server, or the cluster, may take, with all attempts", "DURATION", None, "30s", parse_timeout),
+        Option("server", "query this server instead: https://eidos.example.com", "URL"),
+        Option("fallback", "use the built-in data when the server does not respond"),
+        Option("timeout", "time limit for the server or the cluster, including retries", "DURATION", None, "30s", parse_timeout),
         *CLUSTER,
         METRICS_FILE,
         replace(OUTPUT, help=OUTPUT.help + OR_IN_CLUSTER),
@@ -72,23 +72,23 @@ VERB = Verb(
         *LOGGING,
         HELP,
     ),
-    (Operand("action", "what else to do", {LIST: "show what is covered", LINT: "check the data"}, required=False),),
+    (Operand("action", "run another action", {LIST: "show what is covered", LINT: "check the data"}, required=False),),
     examples=(
         ("eidos recipe --gpu h100 --service eks --intent training", "for a query"),
-        ("eidos recipe -f node.yaml --intent inference", "for the node that a snapshot describes"),
-        ("eidos recipe --gpu gb200 --explain -t table", "which layer set what, for people"),
-        ("eidos recipe --gpu h100 --server https://eidos.example.com", "as a server knows it"),
-        ("eidos recipe list", "what is covered"),
-        ("eidos recipe lint --data my-recipes", "check recipes of your own"),
+        ("eidos recipe -f node.yaml --intent inference", "for the node of a snapshot"),
+        ("eidos recipe --gpu gb200 --explain -t table", "show which layer set each value"),
+        ("eidos recipe --gpu h100 --server https://eidos.example.com", "from a server"),
+        ("eidos recipe list", "show what is covered"),
+        ("eidos recipe lint --data my-recipes", "check your own recipes"),
     ),
     notes=(
         (
-            "A server that is in trouble is asked again, at most three times and as late as it asks for. With --fallback "
-            "the metadata of a recipe that is none of the server's hold recipe-source: built-in."
+            "A request to a server is retried up to three times, after the delay it asks for (Retry-After). With --fallback, a recipe "
+            "from the built-in data has recipe-source: built-in in its metadata."
         ),
         (
-            "Exit status: 0 written, 1 the server did not answer with a recipe, 2 wrong usage or input that is no snapshot or no recipe "
-            "data, 4 nothing specific matched (--strict) or lint found an error, 124 the server took longer than --timeout."
+            "Exit status: 0 written; 1 the server did not return a recipe; 2 wrong usage or an invalid snapshot or recipe data; "
+            "4 nothing specific matched (--strict) or lint found an error; 124 the server took longer than --timeout."
         ),
     ),
 )
@@ -102,7 +102,7 @@ def run(values: Values) -> int:
         # Only flags count: a query in the environment or the configuration file is meant for recipes.
         flags = [flag for name in (*FIELDS, "file", "server", "fallback") if (flag := values.origins.get(name, "")).startswith("--")]
         if flags:
-            raise InvalidInput(f"eidos recipe {action} takes no query, and {', '.join(flags)} {'are' if len(flags) > 1 else 'is'} given")
+            raise InvalidInput(f"eidos recipe {action} does not take {', '.join(flags)}")
     if action == LINT:
         from eidos.cli.lint_report import lint_recipe_data
 
@@ -146,7 +146,7 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
             text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")
     if recipe.uncovered and values["strict"]:
-        log.error(f"--strict: nothing specific to the asked {' and '.join(recipe.uncovered)} matched")
+        log.error(f"--strict: nothing specific to the requested {' and '.join(recipe.uncovered)} matched")
         return FINDINGS
     return 0
 
@@ -162,10 +162,12 @@ def open_store(data: str | None) -> Store:
 
     faults = lint_path(data)
     if faults:
+        from eidos.wording import count_of
+
         worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
         log.warn(
-            f"--data {data}: lint finds {len(faults)} fault{'s' if len(faults) > 1 else ''} in it, among them: {worst}",
-            hint=f"'eidos recipe lint --data {data}' shows them",
+            f"--data {data}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}",
+            hint=f"run 'eidos recipe lint --data {data}' to see all",
         )
     return opened
 

@@ -46,7 +46,7 @@ def request_recipe(
     except EidosError as fault:
         if not values["fallback"] or not isinstance(fault, SERVER_FAILURES):
             raise
-        log.warn(f"{fault.message}; the recipe is made of the built-in data", hint=fault.hint)
+        log.warn(f"{fault.message}; using the built-in data", hint=fault.hint)
         recipe = build()
         tree = recipe.to_tree(context=values["context"])
         tree["metadata"][SOURCE] = BUILT_IN
@@ -58,15 +58,18 @@ def _prepare(values: Values, query: dict[str, str]) -> tuple[ServerClient, bytes
     """The client of the server, and the bytes of a snapshot to send."""
     origins = values.origins
     if values["explain"]:
-        raise InvalidInput(f"{origins['explain']}: a server does not tell which layer set what", f"leave out {origins['server']}")
+        raise InvalidInput(f"{origins['explain']} cannot be used with {origins['server']}", f"remove {origins['server']}")
     if values["data"] is not None and not values["fallback"]:
-        raise InvalidInput(f"{origins['data']}: a server has data of its own", f"leave out {origins['server']}, or add --fallback")
+        raise InvalidInput(
+            f"{origins['data']} cannot be used with {origins['server']}, which has its own data",
+            f"remove {origins['server']}, or add --fallback",
+        )
     snapshot = None
     if values["file"] is not None:
         others = [origins[field] for field in query if field != "intent"]
         if others:
-            message = f"{', '.join(others)}: a server reads from a snapshot all but the intent"
-            raise InvalidInput(message, f"leave that out, or {origins['file']}, or {origins['server']}")
+            message = f"{', '.join(others)} cannot be combined with a snapshot on a server; only --intent can"
+            raise InvalidInput(message, f"remove that, or {origins['file']}, or {origins['server']}")
         snapshot = read_snapshot(values["file"], values)[1]
     try:
         return ServerClient(values["server"]), snapshot

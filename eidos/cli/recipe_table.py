@@ -9,6 +9,7 @@ from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
 from eidos.recipe.recipe_warnings import needed_by
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
             lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in steps)}" if explain else "", width)
         blocks.append(lines)
     if recipe.components:
-        lines = [heading("Components, in the order in which they are installed", str(len(recipe.components)), width)]
-        rows = aligned_rows([(component.id, component.version or "no version of its own") for component in recipe.components], width)
+        lines = [heading("Components, in order of installation", str(len(recipe.components)), width)]
+        rows = aligned_rows([(component.id, component.version or "no version") for component in recipe.components], width)
         for component, row in zip(recipe.components, rows):
             lines += row
             lines += _aside(" ".join(filter(None, (component.repository, component.chart))), width)
@@ -60,7 +61,7 @@ def list_table(tree: dict[str, Any], width: int = 0) -> str:
         lines += key_value_rows([(entry["name"], _entry(entry)) for entry in entries], width)
         blocks.append(lines)
     layers = tree["layers"]
-    lines = [heading("Layers, in the order in which they are applied", str(len(layers)), width)]
+    lines = [heading("Layers, in order of application", str(len(layers)), width)]
     lines += key_value_rows([(layer["name"], _layer(layer)) for layer in layers], width)
     blocks.append(lines)
     return join_blocks(blocks)
@@ -75,7 +76,7 @@ def _header(recipe: Recipe, width: int, source: str) -> Iterator[str]:
 
 
 def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: int, explain: bool, context: bool) -> Iterator[str]:
-    yield heading(f"{measurement.type} · {subtype.name}", f"{len(subtype.data)} value{'' if len(subtype.data) == 1 else 's'}", width)
+    yield heading(f"{measurement.type} · {subtype.name}", count_of(len(subtype.data), "value"), width)
     if not explain and not context:
         yield from key_value_rows([(key, format_scalar(value) or '""') for key, value in subtype.data.items()], width)
         return
@@ -97,7 +98,7 @@ def _reason_included(recipe: Recipe, id: str) -> str:
         setters = dict.fromkeys(step.layer for path, steps in recipe.history.items() if path.startswith(prefix) for step in steps)
         return f"set by {', '.join(setters)}"
     needed = f"needed by {needed_by(id, recipe.components)}"
-    return f"taken out by {choices[-1].layer}, and {needed} all the same" if choices else needed
+    return f"disabled by {choices[-1].layer}, but {needed}" if choices else needed
 
 
 def _sources(recipe: Recipe, width: int) -> Iterator[str]:
@@ -106,10 +107,10 @@ def _sources(recipe: Recipe, width: int) -> Iterator[str]:
     for steps in recipe.history.values():
         for step in steps:
             documents.setdefault(step.layer, step.sources)
-    yield heading("Sources", f"{len(documents)} layers", width)
+    yield heading("Sources", count_of(len(documents), "layer"), width)
     for layer in sorted(documents):
         yield from (f"{INDENT}{line}" for line in wrap(printable(layer), width - len(INDENT)))
-        for document in documents[layer] or ("no source is named",):
+        for document in documents[layer] or ("no source",):
             yield from _aside(document, width)
 
 
@@ -119,11 +120,12 @@ def _aside(text: str, width: int) -> list[str]:
 
 
 def _entry(entry: dict[str, Any]) -> str:
-    layers = f"{entry['layers']} layer{'' if entry['layers'] == 1 else 's'} of its own" if entry["layers"] else "known, no layer of its own"
+    layers = f"{count_of(entry['layers'], 'layer')} of its own" if entry["layers"] else "no layer of its own"
     also = f"also {', '.join(entry['aliases'])}" if entry["aliases"] else ""
     return "; ".join(filter(None, (layers, ", ".join(entry.get("versions", [])), also)))
 
 
 def _layer(layer: dict[str, Any]) -> str:
     key = ", ".join(f"{field}={value}" for field, value in layer["key"].items()) or "always"
-    return f"{key}: {layer['readings']} readings, {layer['constraints']} constraints, {len(layer['components'])} components"
+    counts = {"reading": layer["readings"], "constraint": layer["constraints"], "component": len(layer["components"])}
+    return f"{key}: {', '.join(count_of(number, noun) for noun, number in counts.items())}"

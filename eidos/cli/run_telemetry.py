@@ -43,13 +43,13 @@ TIMEOUT_S = 2.0
 def parse_metrics_path(value: str) -> str:
     """A path that node_exporter reads; InvalidInput for another."""
     if not parse_path(value).endswith(EXTENSION):
-        raise InvalidInput(f"{value!r} does not end in {EXTENSION}, and node_exporter reads no other file")
+        raise InvalidInput(f"{value!r} does not end in {EXTENSION}, which node_exporter needs")
     return value
 
 
 METRICS_FILE = Option(
     "metrics-file",
-    f"write metrics of this run into this file, one for each verb, for node_exporter: FILE{EXTENSION}",
+    f"write metrics of this run for node_exporter, one file per command: FILE{EXTENSION}",
     "FILE",
     convert=parse_metrics_path,
     completion="file",

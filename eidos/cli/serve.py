@@ -56,7 +56,7 @@ def parse_rate(value: str) -> float:
     except ValueError:
         number = -1.0
     if not (number == 0 or 1e-3 <= number <= MAX_RATE) or "_" in value:
-        raise InvalidInput(f"{value!r} is no rate: it must be requests a second, from 0.001 to {MAX_RATE:g}, or 0 for no limit")
+        raise InvalidInput(f"invalid rate {value!r}: expected requests per second from 0.001 to {MAX_RATE:g}, or 0 for no limit")
     return number
 
 
@@ -82,7 +82,7 @@ def parse_delay(value: str) -> float:
 def parse_header_name(value: str) -> str:
     """The name of a header field (RFC 9110, section 5.1)."""
     if not value or not value.isascii() or any(not (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in value):
-        raise InvalidInput(f"{value!r} is no name of a header")
+        raise InvalidInput(f"invalid header name {value!r}")
     return value
 
 
@@ -96,66 +96,64 @@ def parse_address(value: str) -> str:
     if address[0] == "[" and address[-1] == "]":
         address = address[1:-1]
     if "/" in address or "[" in address or address.count(":") == 1:
-        raise InvalidInput(f"{value!r} is no address: write a name or an IP address", "the port has a flag of its own: --port")
+        raise InvalidInput(f"invalid address {value!r}: expected a host name or an IP address", "use --port for the port")
     return address
 
 
 def _parse_int(value: str, quantity: str, minimum: int, maximum: int) -> int:
     if not (value.isascii() and value.isdigit()) or len(value) > 12 or not minimum <= int(value) <= maximum:
-        raise InvalidInput(f"{value!r} is no {quantity}: it must be a whole number from {minimum} to {maximum}")
+        raise InvalidInput(f"invalid {quantity} {value!r}: expected a whole number from {minimum} to {maximum}")
     return int(value)
 
 
 VERB = Verb(
     "serve",
     (
-        "Answer over HTTP what 'eidos recipe' and 'eidos bundle' answer here: the same query gives the same bytes.",
+        "Serve over HTTP what 'eidos recipe' and 'eidos bundle' print: the same query gives the same bytes.",
         (
-            "Workers accept from one socket; a worker that ends is replaced. The first SIGTERM, SIGINT or SIGHUP makes /ready answer 503, "
-            "then no more connections are accepted, and what is in flight is finished; a second signal stops at once. A socket that "
-            "systemd hands over (LISTEN_FDS) is taken instead of --host and --port."
+            "Workers share one socket; a worker that exits is replaced. After SIGTERM, SIGINT or SIGHUP, /ready returns 503, no more "
+            "connections are accepted, and requests in flight are finished; a second signal stops at once. A socket passed by systemd "
+            "(LISTEN_FDS) is used instead of --host and --port."
         ),
     ),
     (
-        Option("host", "the address to listen on; :: is every address", "ADDRESS", default="127.0.0.1", convert=parse_address),
+        Option("host", "listen on this address, :: for all", "ADDRESS", default="127.0.0.1", convert=parse_address),
         Option(
             "port",
-            "the port to listen on, 0 for any that is free; PORT says it, too",
+            "listen on this port, 0 for any free port; also set by PORT",
             "PORT",
             None,
             "8080",
             parse_port,
             fallback_variable="PORT",
         ),
-        Option("workers", "processes that answer (default: one a processor, at most 4)", "N", convert=parse_workers),
-        Option("rate", "requests a second of all clients together; 0 is no limit", "RATE", default="100", convert=parse_rate),
-        Option("burst", "how many of them may come at once", "N", default="200", convert=parse_burst),
-        Option("client-rate", "requests a second of one address; 0 is no limit", "RATE", default="0", convert=parse_rate),
-        Option("client-burst", "how many of them may come at once (default: twice the rate)", "N", convert=parse_burst),
-        Option("max-connections", "connections of all workers together", "N", default="8192", convert=parse_connections),
-        Option("max-body", "the largest body of a request", "SIZE", default="4MiB", convert=parse_size),
-        Option("request-timeout", "how long an answer may take", "DURATION", default="30s", convert=parse_timeout),
-        Option(
-            "drain-delay", "how long to go on after the signal to stop, until proxies know", "DURATION", default="0s", convert=parse_delay
-        ),
-        Option("trust-proxy", "how many proxies in front write X-Forwarded-For", "N", default="0", convert=parse_proxies),
-        Option("user-header", "the header in which such a proxy names the user, for the log", "NAME", convert=parse_header_name),
-        Option("allowed-gpus", "GPUs that may be asked for (default: all)", "NAME", multiple=True),
-        Option("allowed-services", "services that may be asked for (default: all)", "NAME", multiple=True),
-        Option("allowed-intents", "intents that may be asked for (default: all)", "NAME", multiple=True),
-        Option("allowed-os", "operating systems that may be asked for (default: all)", "NAME", multiple=True),
-        Option("data", "a folder of recipe data to lay over the shipped one", "DIR", convert=parse_path, completion="folder"),
+        Option("workers", "run this many worker processes (default: one per CPU, at most 4)", "N", convert=parse_workers),
+        Option("rate", "limit requests per second of all clients together, 0 for no limit", "RATE", default="100", convert=parse_rate),
+        Option("burst", "allow bursts of this many requests", "N", default="200", convert=parse_burst),
+        Option("client-rate", "limit requests per second of each client address, 0 for no limit", "RATE", default="0", convert=parse_rate),
+        Option("client-burst", "allow bursts of this many requests per client (default: twice the rate)", "N", convert=parse_burst),
+        Option("max-connections", "limit connections of all workers together", "N", default="8192", convert=parse_connections),
+        Option("max-body", "limit the size of a request body", "SIZE", default="4MiB", convert=parse_size),
+        Option("request-timeout", "limit the time of a request", "DURATION", default="30s", convert=parse_timeout),
+        Option("drain-delay", "continue to serve for this time after a stop signal", "DURATION", default="0s", convert=parse_delay),
+        Option("trust-proxy", "trust X-Forwarded-For of this many proxies", "N", default="0", convert=parse_proxies),
+        Option("user-header", "log the user from this header of a trusted proxy", "NAME", convert=parse_header_name),
+        Option("allowed-gpus", "serve only these GPUs (default: all)", "NAME", multiple=True),
+        Option("allowed-services", "serve only these services (default: all)", "NAME", multiple=True),
+        Option("allowed-intents", "serve only these intents (default: all)", "NAME", multiple=True),
+        Option("allowed-os", "serve only these operating systems (default: all)", "NAME", multiple=True),
+        Option("data", "add recipe data from this folder", "DIR", convert=parse_path, completion="folder"),
         *LOGGING,
         HELP,
     ),
     examples=(
-        ("eidos serve", "on port 8080 of this machine"),
-        ("eidos serve --host :: --trust-proxy 1", "for others, behind a proxy"),
-        ("eidos serve --rate 0 --workers 8", "without a limit"),
+        ("eidos serve", "listen on 127.0.0.1:8080"),
+        ("eidos serve --host :: --trust-proxy 1", "listen on all addresses, behind a proxy"),
+        ("eidos serve --rate 0 --workers 8", "8 workers without a rate limit"),
     ),
     notes=(
-        "Unless --log-level says something else, each step and each request is shown.",
-        "Exit status: 0 stopped by a signal, 1 the address could not be had, 2 wrong usage.",
+        "The default log level of this command is info, with a line per request.",
+        "Exit status: 0 stopped by a signal; 1 cannot bind the address; 2 wrong usage.",
     ),
 )
 
@@ -220,5 +218,5 @@ def settings_of(values: Values) -> Settings:
     if fields["client_burst"] is None:
         fields["client_burst"] = max(1, min(int(MAX_RATE), round(2 * fields["client_rate"])))
     if fields["user_header"] and not fields["trust_proxy"]:
-        raise InvalidInput(f"{values.origins['user-header']}: without --trust-proxy nobody can be believed to have set that header")
+        raise InvalidInput(f"{values.origins['user-header']} needs --trust-proxy: only a trusted proxy can set this header")
     return Settings(**fields)

@@ -62,24 +62,24 @@ def apply_only_and_skip(values: Values, names: Sequence[str]) -> list[str]:
 
 DESCRIPTION = (
     (
-        "Read this node and write down what it is: kernel parameters, modules and release, systemd units, GPUs, and the Kubernetes cluster "
-        "that it belongs to. Nothing is changed."
+        "Record what this node is: kernel parameters, modules and release, systemd units, GPUs, and the Kubernetes cluster "
+        "it belongs to. Nothing on the node is changed."
     ),
-    "Every source has a deadline. What cannot be read is in the document as unread, with the reason, and costs nothing else.",
+    "Every source has a deadline. Values that cannot be read are listed as unreadable, with the reason.",
 )
 
 NOTES = (
     (
-        "The cluster is the one that kubectl would ask, or a pod's own. This node is the one that NODE_NAME, KUBERNETES_NODE_NAME or "
-        "HOSTNAME names. What a cluster said last is kept in ~/.cache/eidos (in $XDG_CACHE_HOME, if that is set), for --allow-stale."
+        "The cluster is that of kubectl, or of the pod that runs eidos. The node name is NODE_NAME, KUBERNETES_NODE_NAME or "
+        "HOSTNAME. The last data of a cluster is cached in ~/.cache/eidos (or $XDG_CACHE_HOME/eidos) for --allow-stale."
     ),
     (
-        "Each flag can also be a variable (--log-level is EIDOS_LOG_LEVEL) or a key in ~/.config/eidos/config.yaml, at its top or in "
-        "a section 'snapshot'. A flag wins over a variable, a variable over the file."
+        "Each flag can also be set by a variable (EIDOS_LOG_LEVEL for --log-level) or in ~/.config/eidos/config.yaml, at its top or in "
+        "the section 'snapshot'. A flag wins over a variable, a variable over the file."
     ),
     (
-        "Exit status: 0 written; 1 failed, or no collector succeeded; 2 wrong usage; 3 written, but --require is not met; 124 the "
-        "deadline passed before anything could be written."
+        "Exit status: 0 written; 1 failed, or no collector succeeded; 2 wrong usage; 3 written, but --require is not met; 124 timed "
+        "out before anything was written."
     ),
 )
 
@@ -92,38 +92,38 @@ VERB = Verb(
     "snapshot",
     DESCRIPTION,
     (
-        replace(OUTPUT, help="write to this file, whole or not at all, readable by you alone; - is standard output" + OR_IN_CLUSTER),
-        replace(FORMAT, help="how to write it; without this flag json into a FILE.json, else yaml"),
-        _collector_option("only", "collect these alone: collectors or groups of them, by comma"),
-        _collector_option("skip", "leave these out"),
-        _collector_option("require", "exit 3 when one of these is not ok; the document is written all the same"),
-        Option("units", "read these systemd units instead of the usual ones", "UNITS", convert=unit_name, multiple=True),
-        Option("root", "read the host whose files are mounted here", "FOLDER", None, "/", parse_path, completion="folder"),
-        Option("cluster-only", "read what is the same for all nodes of a cluster, and nothing of this host; the node if NODE_NAME says it"),
+        replace(OUTPUT, help="write to FILE with mode 0600, - for standard output" + OR_IN_CLUSTER),
+        replace(FORMAT, help="set the output format (default: json for FILE.json, else yaml)"),
+        _collector_option("only", "collect only these collectors or groups of collectors"),
+        _collector_option("skip", "do not collect these"),
+        _collector_option("require", "exit 3 when one of these is not ok; the snapshot is still written"),
+        Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True),
+        Option("root", "read the host whose file system is mounted at this folder", "FOLDER", None, "/", parse_path, completion="folder"),
+        Option("cluster-only", "collect only the cluster, not this host"),
         *CLUSTER,
         Option(
             "allow-stale",
-            "when the cluster does not answer, write what it said before, if that is no older; it is marked",
+            "use cached cluster data up to this age when the cluster does not respond",
             "AGE",
             convert=parse_timeout,
         ),
-        Option("timeout", "for everything together; what is late is left out, and said to be", "DURATION", None, "10s", parse_timeout),
-        Option("volatile", "also what changes on its own: temperatures, counters, memory in use"),
-        Option("fail-fast", "stop at the first failure, write nothing, exit 1"),
+        Option("timeout", "time limit for all collectors; late ones are reported as failed", "DURATION", None, "10s", parse_timeout),
+        Option("volatile", "include values that change on their own: temperatures, counters"),
+        Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
-        Option("list", "print the collectors, and collect nothing", flag_only=True),
+        Option("list", "list the collectors; collect nothing", flag_only=True),
         METRICS_FILE,
         *LOGGING,
         HELP,
     ),
     examples=(
         ("eidos snapshot", "this node, as YAML"),
-        ("eidos snapshot -t table --skip k8s", "for people, without Kubernetes"),
-        ("eidos snapshot -o node.yaml --require gpu,systemd", "into a file, for a pipeline that needs GPUs and systemd"),
-        ("eidos snapshot --only os.sysctl,os.kmod -t json | jq .", "two collectors, into another program"),
-        ("eidos snapshot --units containerd,kubelet,my-agent", "other units than the usual ones"),
-        ("eidos snapshot --root /host", "from a container that has the host's files at /host"),
-        ("eidos snapshot --cluster-only --kube-context prod", "a cluster, from anywhere"),
+        ("eidos snapshot -t table --skip k8s", "as a table, without Kubernetes"),
+        ("eidos snapshot -o node.yaml --require gpu,systemd", "write a file, fail without GPUs or systemd"),
+        ("eidos snapshot --only os.sysctl,os.kmod -t json | jq .", "two collectors, piped to jq"),
+        ("eidos snapshot --units containerd,kubelet,my-agent", "read these systemd units"),
+        ("eidos snapshot --root /host", "from a container with the host's files at /host"),
+        ("eidos snapshot --cluster-only --kube-context prod", "only the cluster, from any machine"),
     ),
     notes=NOTES,
 )
@@ -149,7 +149,7 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         _check_root(values["root"], deadline)
     left = deadline - time.monotonic()
     if left <= 0:
-        raise Timeout("the deadline passed before anything was read", "give it more time with --timeout")
+        raise Timeout("timed out before anything was read", "use a longer --timeout")
     options = SnapshotOptions(
         root=values["root"],
         collectors=tuple(selected),
@@ -170,10 +170,10 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     write_by = max(deadline, time.monotonic() + write_timeout_s)
     _with_deadline(output, lambda: document_locations.write_document(output, text, values, "snapshot", write_by), write_by)
     if _has_no_system(snapshot):
-        log.warn(f"nothing of an operating system is below {values['root']!r}", hint="is the host's file system mounted there?")
+        log.warn(f"no operating system found below {values['root']!r}", hint="check that the host's file system is mounted there")
     if values["cluster-only"] and all(outcome.outcome == SKIPPED for outcome in snapshot.collectors):
-        hint = "say which cluster with --kubeconfig, KUBECONFIG or --kube-context"
-        log.warn(f"nothing was read: {snapshot.collectors[0].reason}", hint=hint)
+        hint = "name a cluster with --kubeconfig, KUBECONFIG or --kube-context"
+        log.warn(f"no data: {snapshot.collectors[0].reason}", hint=hint)
     return _exit_status(snapshot, required)
 
 
@@ -183,7 +183,7 @@ def _select(values: Values) -> tuple[list[str], list[str]]:
     possible = list(names)
     if values["cluster-only"]:
         if values["root"] != "/":
-            raise InvalidInput("--cluster-only reads no host, and --root names one", "leave one of them out")
+            raise InvalidInput("--cluster-only cannot be used with --root", "remove one of the two")
         from eidos.files.node_name import node_name_from_environment
 
         possible = [
@@ -192,13 +192,15 @@ def _select(values: Values) -> tuple[list[str], list[str]]:
     selected = apply_only_and_skip(values, possible)
     flags = "--cluster-only, --only {} --skip" if values["cluster-only"] else "--only {} --skip"
     if not selected:
-        raise InvalidInput(f"{flags.format('and')} leave no collector", f"there are {', '.join(possible)}")
+        from eidos.wording import list_words
+
+        raise InvalidInput(f"{flags.format('and')} leave no collector", f"collectors are {list_words(possible)}")
     required = []
     for word in values["require"]:
         # With --cluster-only, a group stands for those of its collectors that are possible.
         for name in select_collectors([word], possible) or select_collectors([word], names):
             if name not in selected:
-                raise InvalidInput(f"--require: {name!r} is not collected: {flags.format('or')} leaves it out")
+                raise InvalidInput(f"--require: {name!r} is excluded by {flags.format('or')}")
             required.append(name)
     return selected, [name for name in selected if name in required]
 
@@ -265,9 +267,9 @@ def _check_root(root: str, deadline: float) -> None:
     """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything."""
     reason = document_locations.access_path("--root", root, lambda: _unreadable_reason(root), deadline)
     if reason:
-        raise Unavailable(f"--root: cannot look into {root!r}: {reason}", "run as a user who may")
+        raise Unavailable(f"--root: cannot read {root!r}: {reason}", "run as another user")
     if reason is None:
-        raise NotFound(f"--root: there is no folder {root!r}", "name the folder at which the host's file system is mounted")
+        raise NotFound(f"--root: no such folder: {root!r}", "name the folder where the host's file system is mounted")
 
 
 def _unreadable_reason(root: str) -> str | None:
@@ -292,9 +294,9 @@ def _exit_status(snapshot: Snapshot, required: Sequence[str]) -> int:
     outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
     kinds = {outcome.outcome for outcome in outcomes.values()}
     if FAILED in kinds and not kinds & {OK, PARTIAL}:
-        raise EidosError("no collector succeeded; the document that was written says why", "--debug shows more")
+        raise EidosError("no collector succeeded", "see 'collectors' in the written snapshot, or use --debug")
     missing = [f"{name} is {outcomes[name].outcome}" for name in required if outcomes[name].outcome != OK]
     if missing:
-        log.error(f"--require is not met: {', '.join(missing)}", hint="the document is written, and its list of collectors says why")
+        log.error(f"--require is not met: {', '.join(missing)}", hint="see 'collectors' in the written snapshot")
         return INCOMPLETE
     return 0

@@ -11,6 +11,7 @@ from eidos.model.measurement import FAILED, OK, SKIPPED, VOLATILE
 from eidos.model.number_format import format_scalar
 from eidos.model.snapshot import natural_key
 from eidos.terminal import BOLD, GREEN, RED, YELLOW, paint
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def snapshot_summary(snapshot: Snapshot, width: int, colour: bool = False) -> st
             for (_, _, shade), group in zip(rows, groups):
                 lines += [paint(line.rstrip(), shade, colour and bool(shade)) for line in group]
             blocks.append(lines)
-    readings = "1 reading" if count == 1 else f"{count:,} readings"
-    blocks.append(wrap(f"{readings}; show all with 'eidos snapshot -t table --all'", width))
+    blocks.append(wrap(f"{count_of(count, 'reading')}; show all with 'eidos snapshot -t table --all'", width))
     return join_blocks(blocks)
 
 

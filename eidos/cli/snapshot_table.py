@@ -10,6 +10,7 @@ from eidos.formats.table import GAP, INDENT, display_width, heading, join_blocks
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
 from eidos.model.snapshot import natural_key
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def snapshot_table(snapshot: Snapshot, width: int) -> str:
     blocks = [_header(snapshot, width)]
     for measurement in snapshot.measurements:
         if not measurement.subtypes:
-            blocks.append([heading(measurement.type, "nothing was read", width)])
+            blocks.append([heading(measurement.type, "no data", width)])
         subtypes = sorted(measurement.subtypes, key=lambda subtype: natural_key(subtype.name))
         blocks.extend(_subtype(measurement.type, subtype, width) for subtype in subtypes)
     if snapshot.collectors:
@@ -36,12 +37,12 @@ def snapshot_table(snapshot: Snapshot, width: int) -> str:
 
 def _header(snapshot: Snapshot, width: int) -> list[str]:
     facts = {"Node": snapshot.node, "Time": snapshot.timestamp, "Version": snapshot.version}
-    return list(key_value_rows(((name, text or "not said") for name, text in facts.items()), width, ""))
+    return list(key_value_rows(((name, text or "unknown") for name, text in facts.items()), width, ""))
 
 
 def _subtype(kind: str, subtype: Subtype, width: int) -> list[str]:
     count = len(subtype.data)
-    top = heading(f"{kind} · {subtype.name}", f"{count:,} reading{'' if count == 1 else 's'}", width)
+    top = heading(f"{kind} · {subtype.name}", count_of(count, "reading"), width)
     return [top, *key_value_rows(((key, _shown(value)) for key, value in sorted(subtype.data.items())), width)]
 
 
@@ -78,5 +79,5 @@ def _tally(outcomes: tuple[Outcome, ...]) -> str:
 def _note(outcome: Outcome) -> str:
     counts = {"unreadable": len(outcome.unreadable), "absent": len(outcome.absent), "withheld": outcome.withheld}
     counted = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    age = f"this is what it said {outcome.stale:,} s ago" if outcome.stale is not None else ""
+    age = f"cached {outcome.stale:,} s ago" if outcome.stale is not None else ""
     return "; ".join(part for part in (outcome.reason, age, counted) if part)

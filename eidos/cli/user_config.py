@@ -89,12 +89,14 @@ class UserConfig(Record):
                     if inner not in valid[key]:
                         raise self._unknown(f"{key}.{inner}", [f"{key}.{name}" for name in valid[key]])
             elif key in valid:
-                raise InvalidInput(f"{self.path}: {key} must be a mapping: it holds the options of 'eidos {key}'")
+                raise InvalidInput(f"{self.path}: {key} must be a mapping of options of 'eidos {key}'")
             elif key not in of_any_verb:
                 raise self._unknown(str(key), [*of_any_verb, *valid])
 
     def _unknown(self, key: str, valid: list[str]) -> InvalidInput:
-        return InvalidInput(f"{self.path}: there is no option {key!r}; there are {', '.join(valid)}", did_you_mean(key, valid))
+        from eidos.wording import list_words
+
+        return InvalidInput(f"{self.path}: unknown option {key!r}; expected one of {list_words(valid)}", did_you_mean(key, valid))
 
 
 def read_user_config(path: str | None) -> UserConfig:
@@ -110,22 +112,22 @@ def read_user_config(path: str | None) -> UserConfig:
         try:
             run_in_child(lambda: os.access(path, os.R_OK), time.monotonic() + FILESYSTEM_TIMEOUT_S)
         except Timeout:
-            log.warn(f"{path}: no answer from its file system: going on without a configuration file", hint="set XDG_CONFIG_HOME")
+            log.warn(f"{path}: timed out reading the file system; continuing without a configuration file", hint="set XDG_CONFIG_HOME")
             return UserConfig()
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return UserConfig()
     except OSError as fault:
-        log.warn(f"{path}: cannot tell whether this configuration file is there: {_reason(fault)}", hint="set XDG_CONFIG_HOME")
+        log.warn(f"{path}: cannot access this configuration file: {_reason(fault)}", hint="set XDG_CONFIG_HOME")
         return UserConfig()
     if not stat.S_ISREG(status.st_mode):
-        raise InvalidData(f"{path}: the configuration is no regular file")
+        raise InvalidData(f"{path}: the configuration file is not a regular file")
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as fault:
-        hint = "give yourself the right to read it, or set XDG_CONFIG_HOME to another folder"
+        hint = "make it readable, or set XDG_CONFIG_HOME to another folder"
         raise InvalidData(f"{path}: cannot read this configuration file: {_reason(fault)}", hint) from fault
     from eidos.formats import from_text
 
@@ -206,7 +208,7 @@ def check_environment(environ: Mapping[str, str], verbs: Callable[[], Sequence[V
         else:
             suggestion = nearest(name, valid) if name not in valid else None
         if suggestion:
-            log.warn(f"{name} is set, and eidos has no such variable", hint=f"did you mean {suggestion}?")
+            log.warn(f"unknown variable {name}", hint=f"did you mean {suggestion}?")
 
 
 def _parse(option: Option, texts: list[str], origin: str) -> object:
@@ -228,7 +230,7 @@ def _as_texts(value: object, key: str, multiple: bool) -> list[str]:
         return [format_scalar(value)]
     if multiple and isinstance(value, list) and value and all(isinstance(item, (str, int, float)) for item in value):
         return [format_scalar(item) for item in value]
-    raise InvalidInput(f"{key}: expected a value{', or a list of values' if multiple else ''}", "leave the key out to keep the default")
+    raise InvalidInput(f"{key}: expected a value{', or a list of values' if multiple else ''}", "remove the key to use the default")
 
 
 def _reason(fault: OSError) -> str:

@@ -20,10 +20,10 @@ VERB = Verb(
     "verify",
     (
         (
-            "Say whether a bundle, a folder or an archive, is what it was made as: every file listed in its checksums and equal, none "
-            "added, taken away, renamed, linked or with another mode."
+            "Check that a bundle, a folder or an archive, is unchanged: every file matches its checksum, and none was added, removed, "
+            "renamed, replaced by a link or given another mode."
         ),
-        "Nothing is unpacked or written. One component's folder can be verified alone.",
+        "Nothing is unpacked or written. The folder of one component can be verified, too.",
     ),
     (FORMAT, *LOGGING, HELP),
     (Operand("place", "the folder or the tar.gz archive", convert=parse_path, completion="file"),),
@@ -32,7 +32,7 @@ VERB = Verb(
         ("eidos verify bundle.tar.gz", "an archive"),
         ("eidos verify bundle -t json", "for programs"),
     ),
-    notes=("Exit status: 0 nothing is wrong, 2 there is no such place, 5 something is wrong or it is no bundle; what is wrong is listed.",),
+    notes=("Exit status: 0 unchanged; 2 no such file or folder; 5 modified or not a bundle, with a list of problems.",),
 )
 
 
@@ -46,10 +46,12 @@ def run(values: Values) -> int:
         trees = [{name: text for name, text in problem.__dict__.items() if text} for problem in problems]
         text = serialize({"place": path, "ok": not problems, "faults": trees}, values["format"])
     else:
-        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: nothing is wrong\n"
+        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: OK\n"
     write_document(STDOUT, text)
     if problems:
-        count = f"{len(problems)} fault{'' if len(problems) == 1 else 's'}"
-        log.error(f"{path} is not what it was made as: {count}", hint="make it again, or get it again")
+        from eidos.wording import count_of
+
+        count = count_of(len(problems), "problem")
+        log.error(f"{path} was modified: {count}", hint="rebuild it or download it again")
         return INTEGRITY
     return 0

@@ -50,6 +50,6 @@ def __getattr__(name: str) -> Verb:
 
     about = ("Print the version of eidos, the commit it was built from, the Python that runs it, and the digest of its recipe data.",)
     formats = {"text": "for people", "yaml": "for programs", "json": "for programs"}
-    fmt = Option("format", "how to write it", "FORMAT", "t", "text", choices=formats, flag_only=True)
-    examples = (("eidos version", "for people; 'eidos --version' says the same"), ("eidos version -t json", "for programs"))
+    fmt = Option("format", "set the output format", "FORMAT", "t", "text", choices=formats, flag_only=True)
+    examples = (("eidos version", "the same as 'eidos --version'"), ("eidos version -t json", "for programs"))
     return Verb("version", about, (FLAG_OUTPUT, fmt, *LOGGING, HELP), examples=examples)

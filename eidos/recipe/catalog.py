@@ -11,7 +11,6 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
-from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ class Catalog(Record):
             elif field in NAMES and self.entries.get(field):
                 match = self.find(field, text)
                 if match is None:
+                    from eidos.wording import list_words
+
                     valid = list_words(self.names(field))
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
                     raise InvalidQuery(field, value, f"{name}: invalid value {text!r}; expected one of {valid}", hint)

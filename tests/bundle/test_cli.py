@@ -37,7 +37,7 @@ def test_a_folder_an_archive_or_both(recipe: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other.tar.gz").read_bytes() == (tmp_path / "out.tar.gz").read_bytes()
     for location in ("bundle", "other", "out.tar.gz"):
         verified = eidos("verify", location, cwd=tmp_path)
-        assert (verified.status, verified.out) == (0, f"{location}: nothing is wrong\n")
+        assert (verified.status, verified.out) == (0, f"{location}: OK\n")
 
 
 def test_standard_input_and_output(recipe: Path, tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_logs(recipe: Path, tmp_path: Path) -> None:
     done = bundle(recipe, "-o", str(tmp_path / "b"), "--log-level", "debug", "--log-format", "json")
     lines = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
     infos = [line for line in lines if line["level"] == "info"]
-    assert infos[0]["msg"] == "making a bundle"
-    assert infos[-1]["msg"] == "made a bundle"
+    assert infos[0]["msg"] == "building a bundle"
+    assert infos[-1]["msg"] == "built a bundle"
     assert [line["duration_ms"] >= 0 for line in infos if line.get("component") == "cert-manager"] == [True]
     assert {line["path"] for line in lines if line["level"] == "debug" and "path" in line} >= {"values.yaml", "scripts/install.sh"}
 
@@ -114,24 +114,24 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
     (tmp_path / "list.yaml").write_text("- 1\n")
     for arguments, status, says in (
         (["bundle"], 2, "needs a recipe"),
-        (["bundle", "-f", "nosuch.yaml"], 2, "there is no such file"),
+        (["bundle", "-f", "nosuch.yaml"], 2, "no such file"),
         (["bundle", "-f", str(recipe), "-b", "cert-manger"], 2, "did you mean 'cert-manager'?"),
         (["bundle", "-f", str(recipe), "--set", "nosuch:foo=bar"], 2, "'nosuch'"),
         (["bundle", "-f", str(recipe), "--set", "gpu-operator:driver.enbled=true"], 2, "driver.enabled"),
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=values.yaml"], 2, "values.yaml: the chart has no value nosuch"),
-        (["bundle", "-f", str(recipe), "--values", "gpu-operator=list.yaml"], 2, "values are a mapping"),
-        (["bundle", "-f", str(recipe), "--values", "gpu-operator=no.yaml"], 2, "there is no such file"),
-        (["bundle", "-f", str(recipe), "--values", "x"], 2, "component=FILE"),
+        (["bundle", "-f", str(recipe), "--values", "gpu-operator=list.yaml"], 2, "expected a mapping"),
+        (["bundle", "-f", str(recipe), "--values", "gpu-operator=no.yaml"], 2, "no such file"),
+        (["bundle", "-f", str(recipe), "--values", "x"], 2, "COMPONENT=FILE"),
         (["bundle", "-f", str(recipe), "--namespace", "A"], 2, "no namespace"),
         (["bundle", "-f", str(recipe), "--registry", "https://x"], 2, "invalid registry"),
         (["bundle", "-f", str(recipe), "-o", "full"], 2, "has files that do not belong to a bundle"),
         (["bundle", "-f", str(recipe), "-o", "-"], 2, "--archive -"),
         (["bundle", "-f", str(recipe), "-o", "no/such"], 1, "does not exist"),
         (["bundle", "-f", str(recipe), "--archive", "no/such.tar.gz"], 1, "does not exist"),
-        (["bundle", "-f", str(recipe), "-o", "b", "--archive", "b/x.tar.gz"], 2, "lies in the folder"),
+        (["bundle", "-f", str(recipe), "-o", "b", "--archive", "b/x.tar.gz"], 2, "is inside the folder"),
         (["bundle", "-f", str(recipe), "--archive", "-", "-t", "json"], 2, "standard output"),
         (["bundle", "-f", str(recipe), "--templates", "nosuch"], 2, "no such folder"),
-        (["bundle", "lint", "-f", str(recipe)], 2, "makes no bundle"),
+        (["bundle", "lint", "-f", str(recipe)], 2, "does not take"),
         (["verify"], 2, "needs a place"),
         (["verify", "nosuch"], 2, "no such"),
     ):

@@ -240,7 +240,7 @@ def test_every_collector_failed(rude_bus: Bus) -> None:
     assert result.status == 1
     assert "outcome: failed" in result.out
     assert result.err.startswith("warning: systemd: failed: ")
-    assert "\nerror: no collector succeeded; the document that was written says why\n" in result.err
+    assert "\nerror: no collector succeeded\n" in result.err
 
 
 def test_a_required_collector_that_is_not_ok(rude_bus: Bus, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_required_collector_that_is_not_ok(rude_bus: Bus, tmp_path: Path) -> N
     result = eidos("snapshot", "--skip", "systemd", "--require", "k8s.node,gpu", "--root", str(tmp_path), "-o", str(location))
     assert result.status == 3
     assert location.read_text().startswith("kind: Snapshot")
-    assert "error: --require is not met: k8s.node is skipped, gpu is skipped\nhint: the document is written" in result.err
+    assert "error: --require is not met: k8s.node is skipped, gpu is skipped\nhint: see " in result.err
 
 
 def test_fail_fast_writes_nothing(rude_bus: Bus, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_log_format_json(rude_bus: Bus) -> None:
         ("no/such/folder/x.yaml", "the folder does not exist"),
         (".", "it is a folder"),
         ("x/", "it is a folder"),
-        ("file/x.yaml", "what should be its folder is a file"),
+        ("file/x.yaml", "its parent is a file, not a folder"),
         ("/proc/x.yaml", ""),
         ("/dev/full", "no space left on device"),
     ],
@@ -306,7 +306,7 @@ def test_output_that_cannot_be_written(tmp_path: Path, location: str, why: str) 
 def test_a_root_that_holds_no_host_is_warned_of(tmp_path: Path) -> None:
     result = eidos("snapshot", "--root", str(tmp_path), "--only", "os")
     assert result.status == 0
-    warning, hint = f"nothing of an operating system is below {str(tmp_path)!r}", "is the host's file system mounted there?"
+    warning, hint = f"no operating system found below {str(tmp_path)!r}", "check that the host's file system is mounted there"
     assert result.err == f"warning: {warning}\nhint: {hint}\n"
 
 
@@ -314,7 +314,7 @@ def test_a_root_that_cannot_be_looked_into_is_not_missing(tmp_path: Path) -> Non
     (tmp_path / "loop").symlink_to("loop")
     result = eidos("snapshot", "--root", "loop", cwd=tmp_path)
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("error: --root: cannot look into 'loop': too many levels of symbolic links\n")
+    assert result.err.startswith("error: --root: cannot read 'loop': too many levels of symbolic links\n")
 
 
 @pytest.mark.parametrize("words", [["snapshot", "--only", "k8s"], ["version"]])
@@ -388,7 +388,7 @@ def test_an_interrupted_snapshot_leaves_nothing_behind(mute_bus: Bus, tmp_path: 
         rest = process.stderr.read()
     assert time.monotonic() - began < AMPLE_S
     assert process.returncode == status
-    assert re.fullmatch(rf"error: \w+( \w+)? by signal {int(number)}\n", rest)
+    assert re.fullmatch(r"error: (interrupted|terminated|hung up)\n", rest)
     assert list(location.parent.iterdir()) == []
 
 
@@ -407,7 +407,7 @@ def test_a_second_signal_changes_nothing(mute_bus: Bus, tmp_path: Path) -> None:
             rest = process.stderr.read()
         # Those that are there when it looks are handled in the order of their numbers.
         assert process.returncode in (129, 130, 143), rest
-        assert re.fullmatch(r"error: \w+( \w+)? by signal \d+\n", rest)
+        assert re.fullmatch(r"error: (interrupted|terminated|hung up)\n", rest)
         assert list(location.parent.iterdir()) == []
 
 

@@ -62,7 +62,7 @@ AT_80 = """\
                                10000
       /proc/sys/vm/swappiness  60
 
-    GPU ─────────────────────────────────────────────────────────── nothing was read
+    GPU ──────────────────────────────────────────────────────────────────── no data
 
     Collectors ────────────────────────────────────────── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -95,7 +95,7 @@ AT_40 = """\
       /proc/sys/vm/swappiness
           60
 
-    GPU ─────────────────── nothing was read
+    GPU ──────────────────────────── no data
 
     Collectors ── 1 ok, 1 partial, 1 skipped
       os.grub    ok        0.4 ms
@@ -120,7 +120,7 @@ def test_without_a_width_nothing_is_wrapped() -> None:
 
 
 def test_a_snapshot_that_says_nothing() -> None:
-    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     not said\nTime     not said\nVersion  not said\n"
+    assert snapshot_table(Snapshot("", "", ""), 80) == "Node     unknown\nTime     unknown\nVersion  unknown\n"
 
 
 def test_numbers_are_shown_as_written() -> None:

@@ -357,7 +357,7 @@ def test_a_home_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> N
         status, document, errors, seconds = run(pyz, stage)
     ROWS.append(Row("a dead file server for the home", errors.splitlines()[0].replace(str(home), "~")[:110], seconds))
     assert status == 0 and document["kind"] == "Snapshot"
-    assert "going on without a configuration file" in errors
+    assert "continuing without a configuration file" in errors
 
 
 def test_an_output_that_never_answers(pyz: Path, stage: Stage, tmp_path: Path) -> None:

@@ -280,9 +280,9 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
     ("arguments", "status", "expected"),
     [
         (["--selector", "a b(("], 2, "--selector: 'a b((': "),
-        (["--selector", "a=b"], 2, "no node of the cluster matches 'a=b'"),
-        (["--via", "srun -w {host}"], 2, "--via is for --hosts"),
-        (["--units", "kubelet"], 2, "--units: the agent in a cluster reads the usual units"),
+        (["--selector", "a=b"], 2, "no node matches 'a=b'"),
+        (["--via", "srun -w {host}"], 2, "--via needs --hosts"),
+        (["--units", "kubelet"], 2, "--units: not available with --kubernetes"),
         (["--namespace", "missing"], 2, 'namespaces "missing" not found'),
         (["--gpu", "driver-root"], 2, "only a privileged container"),
     ],
@@ -301,7 +301,7 @@ def test_names_as_long_as_they_may_be(program: list[str], tmp_path: Path) -> Non
         add_nodes(server, names)
         done, summary = run(program, server, tmp_path, "--only", "os.release")
         assert (done.status, summary["nodes"]["answered"]) == (3, 1)
-        assert summary["unanswered"][0]["why"] == "no ConfigMap can be named after it: its name has 253 characters"
+        assert summary["unanswered"][0]["why"] == "the node name is too long for a ConfigMap: 253 characters"
         assert "may be left" not in done.err
         assert left(server) == documents(server) == []
 

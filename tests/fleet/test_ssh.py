@@ -150,7 +150,7 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     assert whys["cut"].startswith("its answer was cut off after ")
     assert whys["garbage"].startswith("it printed nothing that eidos would")
     assert whys["endless"] == "it printed more than 8 MiB"
-    assert "12 of 14 nodes did not answer" in done.err
+    assert "no response from 12 of 14 nodes" in done.err
     assert json.loads(done.out)["nodes"]["answered"] == 2
     assert sorted(os.listdir(tmp_path / "out")) == ["chatty.yaml", "gpu-01.yaml", "summary.yaml"]
 
@@ -199,7 +199,7 @@ def test_a_list_of_hosts_as_a_file_may_be(program: list[str], tmp_path: Path) ->
         file.write(b"n1\n")
         file.truncate((16 << 20) + 1)
     done = eidos("--hosts", "large", "--via", f"{reach} {{host}}", program=program, cwd=tmp_path)
-    assert (done.status, "large: a list of hosts of more than 16 MiB" in done.err) == (2, True), done.err
+    assert (done.status, "large: the list of hosts is larger than 16 MiB" in done.err) == (2, True), done.err
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_terminal_sees_how_far_it_is(program: list[str], tmp_path: Path) -> No
     os.close(theirs)
     written = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert written.startswith("\r0 of 3 nodes answered\x1b[K\r1 of 3 nodes answered")
-    assert written.endswith("\r3 of 3 nodes answered\x1b[K\r\x1b[K")
+    assert written.startswith("\r0 of 3 nodes responded\x1b[K\r1 of 3 nodes responded")
+    assert written.endswith("\r3 of 3 nodes responded\x1b[K\r\x1b[K")
 
 
 #: Where nothing can be written, and /proc shows nothing.
@@ -282,20 +282,20 @@ def test_nothing_of_its_cluster_is_cached_there(program: list[str], tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "eidos fleet needs nodes: --hosts or --kubernetes"),
+        ([], "eidos fleet needs --hosts or --kubernetes"),
         (["--hosts=-oProxyCommand=x"], "'-oProxyCommand=x' is no name of a host: it begins with '-'"),
         (["--hosts", "a;b"], "'a;b' is no name of a host: it holds ';'"),
         (["--hosts", "a", "--via", "srun"], "--via: 'srun' does not say where {host} belongs"),
         (["--hosts", "a", "--via", "srun '{host}"], "no closing quotation"),
-        (["--hosts", "a", "--parallel", "0"], "'0' is no number from 1 to 512"),
-        (["--hosts", "a", "--python", "python3;x"], "no name or path of an interpreter"),
-        (["--hosts", "a", "--kubernetes"], "the nodes are either hosts or a cluster's"),
-        (["--hosts", "a", "--keep"], "--keep is for --kubernetes"),
-        (["--hosts", "a", "--only", "k8s.server"], "leave nothing that is a node's own"),
-        (["--hosts", "missing/hosts.txt"], "missing/hosts.txt: there is no such file"),
-        (["--hosts", "hosts.txt"], "hosts.txt: there is no such file"),
-        (["--hosts", "a", "-o", "cm://eidos/fleet"], "a fleet's snapshots are a folder, and 'cm://eidos/fleet' is none"),
-        (["--hosts", "a", "-o", "-"], "a fleet's snapshots are a folder, and '-' is none"),
+        (["--hosts", "a", "--parallel", "0"], "invalid number '0': expected 1 to 512"),
+        (["--hosts", "a", "--python", "python3;x"], "invalid interpreter"),
+        (["--hosts", "a", "--kubernetes"], "--hosts and --kubernetes cannot be used together"),
+        (["--hosts", "a", "--keep"], "--keep needs --kubernetes"),
+        (["--hosts", "a", "--only", "k8s.server"], "leave no collector that reads the node itself"),
+        (["--hosts", "missing/hosts.txt"], "missing/hosts.txt: no such file"),
+        (["--hosts", "hosts.txt"], "hosts.txt: no such file"),
+        (["--hosts", "a", "-o", "cm://eidos/fleet"], "'cm://eidos/fleet' is not a folder"),
+        (["--hosts", "a", "-o", "-"], "'-' is not a folder"),
         (["--hosts", "a", "-o", "full"], "full holds 1 files already"),
     ],
 )

@@ -157,7 +157,7 @@ def test_what_is_missing(server: ApiServer, tmp_path: Path) -> None:
 def test_what_is_no_place_and_what_is_no_cluster(server: ApiServer, tmp_path: Path) -> None:
     for words in ((*SNAPSHOT, "-o", "configmap://default/node"), ("recipe", "-f", "CM://default/node")):
         result = run(server, tmp_path, *words)
-        assert result.status in (1, 2) and "hint: in a cluster a document is kept at cm://namespace/name" in result.err
+        assert result.status in (1, 2) and "hint: write cm://namespace/name" in result.err
     elsewhere = str(server.kubeconfig(tmp_path, cluster={"server": f"{server.url}/elsewhere"}))
     for words in ((*SNAPSHOT, "-o", "cm://default/node"), ("recipe", "-f", "cm://default/node")):
         result = eidos(*words, "--kubeconfig", elsewhere)

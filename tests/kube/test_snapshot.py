@@ -274,7 +274,7 @@ def test_no_cluster_is_skipped_and_no_warning(take: Take) -> None:
     assert shot.outcomes["os.sysctl"]["outcome"] == "ok"
     shot = take("--cluster-only", kubeconfig=take.home / "none")
     assert shot.result.status == 0
-    assert shot.result.err.startswith("warning: nothing was read: no cluster is configured")
+    assert shot.result.err.startswith("warning: no data: no cluster is configured")
     shot = take("--only", "k8s", "--kubeconfig", str(take.home / "none"))
     assert {each["outcome"] for each in shot.outcomes.values()} == {"failed"}
     assert f"{take.home / 'none'}: there is no such file" in shot.outcomes["k8s.server"]["reason"]
@@ -286,12 +286,12 @@ def test_a_captured_tree_has_no_cluster(server: ApiServer, take: Take, tmp_path:
     assert {each["outcome"] for each in shot.outcomes.values()} == {"skipped"}
     assert not server.requests
     result = take("--cluster-only", "--root", str(tmp_path / "host")).result
-    assert (result.status, result.err.splitlines()[0]) == (2, "error: --cluster-only reads no host, and --root names one")
+    assert (result.status, result.err.splitlines()[0]) == (2, "error: --cluster-only cannot be used with --root")
 
 
 def test_flags_that_leave_nothing(take: Take) -> None:
     assert take("--cluster-only", "--only", "os").result.err.startswith("error: --cluster-only, --only and --skip leave no collector")
-    assert "'gpu' is not collected" in take("--cluster-only", "--require", "gpu").result.err
+    assert "'gpu' is excluded" in take("--cluster-only", "--require", "gpu").result.err
     assert take("--cluster-only", "--require", "k8s", NODE_NAME="").result.status == 0
 
 

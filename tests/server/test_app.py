@@ -110,7 +110,7 @@ def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
         ("gpu=h10", "gpu: invalid value 'h10'; expected one of h100, h200", {"parameter": "gpu", "value": "h10", "nearest": "h100"}),
         ("env=ekss", "env: 'ekss' is none of", {"parameter": "env", "nearest": "eks"}),
         ("osv=24.x", "osv: '24.x' is no version", {"parameter": "osv", "value": "24.x"}),
-        ("context=maybe", "context: 'maybe' is neither true nor false", {"valid": ["true", "false"]}),
+        ("context=maybe", "context: invalid value 'maybe'; expected true or false", {"valid": ["true", "false"]}),
         ("gpu=%ff", "a parameter is not UTF-8", {}),
         ("gpu=%zz", "a % that no two hexadecimal digits follow", {}),
         ("gpu=%00", "a NUL character", {}),

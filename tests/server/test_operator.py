@@ -70,9 +70,9 @@ def ask(port: int, target: str) -> bytes:
     ("flags", "status", "message"),
     [
         (["--host", f"{'a' * 80}.example"], 1, "there can be no such name"),
-        (["--host", "127.0.0.1:80"], 2, "the port has a flag of its own: --port"),
-        (["--host", "[::1]:80"], 2, "'[::1]:80' is no address"),
-        (["--host", "http://[::1]"], 2, "is no address"),
+        (["--host", "127.0.0.1:80"], 2, "use --port for the port"),
+        (["--host", "[::1]:80"], 2, "invalid address '[::1]:80'"),
+        (["--host", "http://[::1]"], 2, "invalid address"),
         (["--max-body", "2GiB"], 2, "invalid size '2GiB'"),
         (["--max-body", "4mib"], 2, "units are KiB, MiB"),
         (["--allowed-gpus", "h1000"], 2, "--allowed-gpus: 'h1000' is none of"),
@@ -86,7 +86,7 @@ def test_wrong_flags_are_named(flags: list[str], status: int, message: str) -> N
 
 
 def test_a_variable_with_a_wrong_word_is_named() -> None:
-    assert "EIDOS_ALLOWED_SERVICES: 'nope' is none of" in eidos("serve", env={"EIDOS_ALLOWED_SERVICES": "nope"}).err
+    assert "EIDOS_ALLOWED_SERVICES: invalid value 'nope'; expected one of" in eidos("serve", env={"EIDOS_ALLOWED_SERVICES": "nope"}).err
 
 
 def test_an_address_may_stand_in_brackets() -> None:

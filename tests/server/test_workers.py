@@ -390,15 +390,15 @@ def test_an_address_in_use_is_named() -> None:
 
 WRONG = [
     ("--port=65536", "from 0 to 65535"),
-    ("--port=8_0", "no port"),
+    ("--port=8_0", "invalid port"),
     ("--workers=0", "from 1 to"),
     ("--rate=-1", "or 0 for no limit"),
     ("--rate=nan", "or 0 for no limit"),
     ("--burst=0", "from 1 to"),
     ("--max-body=0", "invalid size"),
-    ("--user-header=a b", "no name of a header"),
+    ("--user-header=a b", "invalid header name"),
     ("--user-header=X-User", "--trust-proxy"),
-    ("--request-timeout=0", "leaves no time"),
+    ("--request-timeout=0", "must be positive"),
 ]
 
 
