@@ -35,8 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if log.shows("debug") and not isinstance(fault, InvalidInput):
             _log_traceback(fault)
+        if _is_closed_pipe(fault):
+            return CLOSED_PIPE
         log.error(fault.message, hint=fault.hint, excerpt=fault.excerpt)
         return EXIT_STATUS.get(fault.code, 1)
+
+
+def _is_closed_pipe(fault: EidosError) -> bool:
+    """Whether the reader of our output has closed its pipe, as ``head`` does: other tools end silently, on SIGPIPE."""
+    if not isinstance(fault.__cause__, BrokenPipeError):
+        return False
+    from eidos.files.atomic_write import Unwritable
+
+    return isinstance(fault, Unwritable)
 
 
 def _run(arguments: list[str]) -> int:
@@ -95,6 +106,9 @@ def _log_traceback(fault: BaseException) -> None:
 #: Signals that end the program: SIGHUP, SIGINT, SIGTERM (signal(7)), and the message for each.
 ENDING_SIGNALS = {1: "hung up", 2: "interrupted", 15: "terminated"}
 
+
+#: Exit status when the reader of the output is gone: that of a process that SIGPIPE (13) ended, in a shell.
+CLOSED_PIPE = 128 + 13
 
 #: What to do about a Python without parts of its standard library, such as Debian's python3-minimal.
 COMPLETE_PYTHON = "install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'"

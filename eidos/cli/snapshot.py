@@ -7,6 +7,7 @@ collected or how a document is laid out.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from eidos import collectors, log
@@ -142,6 +143,9 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     emit = _emitter(values)
     if values["list"]:
         return _list(values, selected)
+
+    if sys.platform != "linux":
+        raise Unavailable(f"eidos snapshot needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
 
     from eidos.workflow import SnapshotOptions, take_snapshot
 

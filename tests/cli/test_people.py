@@ -253,3 +253,55 @@ def test_the_time_left_is_never_longer_than_the_timeouts(done: int, total: int, 
     left = time_left_s(done, total, elapsed, parallel, timeout)
     assert (left is None) == (not 0 < done < total)
     assert left is None or 0 <= left <= -(-(total - done) // parallel) * timeout
+
+
+# Runs a command line in a fresh process that has what macOS has: what is missing there fails at its first use.
+ON_MACOS = """
+import os, select, signal, socket, sys, time
+sys.platform = "darwin"
+MISSING = {
+    os: "O_PATH O_TMPFILE O_DIRECT MFD_CLOEXEC memfd_create sched_getaffinity pipe2 getresuid posix_fadvise pidfd_open eventfd",
+    select: "epoll EPOLLIN EPOLLOUT",
+    signal: "sigtimedwait sigwaitinfo SIGRTMIN SIGPWR pidfd_send_signal",
+    socket: "SOCK_CLOEXEC SOCK_NONBLOCK SO_PEERCRED AF_NETLINK TCP_USER_TIMEOUT",
+    time: "CLOCK_BOOTTIME",
+}
+for module, names in MISSING.items():
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+from eidos.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_on_macos_the_verbs_work_that_need_no_linux(tmp_path: Path) -> None:
+    program = (sys.executable, "-B", "-c", ON_MACOS)
+    for words in (
+        ("version",),
+        ("help", "secrets"),
+        ("completion", "zsh"),
+        ("recipe", "list"),
+        ("recipe", "--gpu", "h100", "-o", "recipe.yaml"),
+        ("bundle", "-f", "recipe.yaml", "-o", "bundle"),
+        ("verify", "bundle"),
+        ("manifest", "agent", "--delivery", "hostpath"),
+        ("snapshot", "--list"),
+    ):
+        result = eidos(*words, program=program, cwd=tmp_path)
+        assert result.status == 0, (words, result.err)
+    result = eidos("snapshot", program=program, cwd=tmp_path)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("error: eidos snapshot needs Linux, and this is darwin\nhint: ")
+
+
+@pytest.mark.parametrize(
+    "words", [("help",), ("version",), ("recipe", "list", "-t", "table"), ("completion", "bash"), ("snapshot", "--list")]
+)
+def test_a_closed_pipe_ends_it_silently(words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert eidos(*words, stdout=writer)[::2] == (141, "")
+    finally:
+        os.close(writer)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from eidos import make_bundle, make_recipe, to_json, write_bundle
 from eidos.cli import commands
 from eidos.cli.help import TOPICS
 from tests.fakes.apiserver import ApiServer
@@ -311,12 +312,23 @@ sys.exit(main(sys.argv[1:]))
         ["snapshot", "-o", "node.yaml"],
         ["recipe", "--gpu", "h100", "--service", "eks", "-o", "recipe.yaml"],
         ["recipe", "list"],
+        ["recipe", "lint"],
+        ["bundle", "lint"],
+        ["bundle", "-f", "recipe.json", "-o", "bundle"],
+        ["verify", "bundle"],
+        ["manifest", "agent", "--delivery", "hostpath"],
+        ["completion", "bash"],
         ["version"],
         ["help", "secrets"],
     ],
 )
 def test_nothing_is_contacted_without_a_request(tmp_path: Path, words: list[str]) -> None:
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    if words[0] in ("bundle", "verify"):
+        recipe = make_recipe({"gpu": "h100", "service": "eks"})
+        (tmp_path / "recipe.json").write_text(to_json(recipe.to_tree()))
+        if words[0] == "verify":
+            write_bundle(make_bundle(recipe), str(tmp_path / "bundle"))
     done = subprocess.run(
         [sys.executable, "-c", OFFLINE, *words], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
