@@ -72,8 +72,9 @@ def _run(arguments: list[str]) -> int:
     parsed = parse_arguments(rest, verb.options)
     if parsed.wants_help:
         from eidos.cli.help import explain_verb
+        from eidos.cli.help_pages import subcommand_page
 
-        return _print(explain_verb(verb))
+        return _print(explain_verb(subcommand_page(verb, parsed.operands)))
     config = user_config.read_user_config(user_config.config_path(os.environ))
     _configure_logging(user_config.resolve_options(LOGGING, logging_flags, os.environ, config, name))
     config.check(load_verbs)

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from eidos.cli import completion_scripts, document_locations
 from eidos.cli.options import FLAG_OUTPUT, HELP, LOGGING, Operand, Verb
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.cli.options import Values
+    from eidos.cli.options import Option, Values
 
 SCRIPTS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish": completion_scripts.fish}
+
+#: Verb → option → the field of the catalog that has its values.
+CATALOG_FIELDS = {
+    "recipe": {"os": "os", "service": "service", "gpu": "gpu", "intent": "intent"},
+    "serve": {"allowed-gpus": "gpu", "allowed-services": "service", "allowed-intents": "intent", "allowed-os": "os"},
+}
 
 VERB = Verb(
     "completion",
@@ -33,5 +40,26 @@ def run(values: Values) -> int:
     from eidos.cli.commands import load_verbs
 
     document_locations.check_writable(values["output"])
-    document_locations.write_document(values["output"], SCRIPTS[values["shell"]](load_verbs()))
+    verbs = [replace(verb, options=tuple(_with_values(verb.name, option) for option in verb.options)) for verb in load_verbs()]
+    document_locations.write_document(values["output"], SCRIPTS[values["shell"]](verbs))
     return 0
+
+
+def _with_values(verb: str, option: Option) -> Option:
+    """``option`` with the values that the built-in data has for it, for completion only: with data of one's own there are others."""
+    from eidos.cli.manifest_flags import DELIVERIES, GPU
+
+    if option.metavar is None or option.valid_values():
+        return option
+    if verb in CATALOG_FIELDS and option.name in CATALOG_FIELDS[verb]:
+        from eidos.recipe.store import shipped_store
+
+        entries = shipped_store().catalog.entries[CATALOG_FIELDS[verb][option.name]]
+        return replace(option, choices={entry.name: entry.title for entry in entries})
+    if (verb, option.name) == ("bundle", "bundlers"):
+        from eidos.recipe.charts import component_ids
+
+        return replace(option, choices=dict.fromkeys(component_ids(), ""))
+    if verb in ("manifest", "fleet") and option.name in ("gpu", "delivery"):
+        return replace(option, choices=dict.fromkeys(GPU if option.name == "gpu" else DELIVERIES, ""))
+    return option

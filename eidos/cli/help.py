@@ -66,10 +66,16 @@ def explain_verb(verb: Verb) -> str:
         lines += ["", *wrap_words(paragraph, WIDTH)]
     for operand in verb.operands:
         lines += _section(operand.name.capitalize(), operand.valid_values().items() or [(operand.name.upper(), operand.help)])
-    lines += _section("Flags", ((_flags(option), _help(option)) for option in verb.options))
+    from eidos.cli.help_pages import SUBCOMMANDS, option_groups
+
+    column = max(len(_flags(option)) for option in verb.options)
+    for group, options in option_groups(verb).items():
+        lines += _section(group, ((_flags(option), _help(option)) for option in options), width=column)
     lines += _section("Examples", verb.examples, below=True)
     for paragraph in verb.notes:
         lines += ["", *wrap_words(paragraph, WIDTH)]
+    for word in SUBCOMMANDS.get(verb.name, ()):
+        lines += ["", f"Run 'eidos {verb.name} {word} --help' for the flags of this subcommand."]
     if verb.name in TOPICS:
         lines += ["", f"Run 'eidos help {verb.name}' for the manual as well."]
     return "\n".join([*lines, ""])
@@ -89,8 +95,8 @@ def wrap_words(paragraph: str, width: int) -> list[str]:
     return lines
 
 
-def _section(title: str, rows: Iterable[tuple[str, str]], below: bool = False) -> list[str]:
-    """A heading and its rows: two columns, or each explanation above its example."""
+def _section(title: str, rows: Iterable[tuple[str, str]], below: bool = False, width: int = 0) -> list[str]:
+    """A heading and its rows: two columns, the first at least ``width`` wide, or each explanation above its example."""
     rows = list(rows)
     if not rows:
         return []
@@ -99,7 +105,7 @@ def _section(title: str, rows: Iterable[tuple[str, str]], below: bool = False) -
         for left, right in rows:
             lines += [f"  # {right}", f"  {left}"]
         return lines
-    column = min(max(len(left) for left, _ in rows), 28) + 4
+    column = min(max(width, *(len(left) for left, _ in rows)), 28) + 4
     for left, right in rows:
         wrapped = wrap_words(right, WIDTH - column)
         if len(left) + 4 > column:
@@ -133,11 +139,29 @@ def run(values: Values) -> int:
     from eidos.cli.commands import load_verb_module
     from eidos.files.atomic_write import write_stdout
 
-    topic = values.get("topic")
-    pages = [explain_verb(load_verb_module(topic).VERB)] if topic in COMMANDS else []
-    pages += [manual_page(topic)] if topic in TOPICS else []
+    topic = values.get("command")
+    word = values.get("subcommand")
+    if word is not None:
+        pages = [_explain_subcommand(str(topic), word)]
+    else:
+        pages = [explain_verb(load_verb_module(topic).VERB)] if topic in COMMANDS else []
+        pages += [manual_page(topic)] if topic in TOPICS else []
     write_stdout(("\n".join(pages) or text()).encode())
     return 0
+
+
+def _explain_subcommand(topic: str, word: str) -> str:
+    from eidos.cli.commands import load_verb_module
+    from eidos.cli.help_pages import SUBCOMMANDS, subcommand_page
+    from eidos.errors import InvalidInput
+    from eidos.suggest import did_you_mean
+
+    valid = SUBCOMMANDS.get(topic, {})
+    if word not in valid:
+        expected = f"; expected {' or '.join(valid)}" if valid else f": {topic} has no subcommands"
+        hint = did_you_mean(word, valid, f"run 'eidos help {topic}'")
+        raise InvalidInput(f"eidos help {topic}: invalid subcommand {word!r}{expected}", hint)
+    return explain_verb(subcommand_page(load_verb_module(topic).VERB, [word]))
 
 
 def __getattr__(name: str) -> Verb:
@@ -147,6 +171,7 @@ def __getattr__(name: str) -> Verb:
     from eidos.cli.options import HELP, LOGGING, Operand, Verb
 
     topics = {**TOPICS, **{command: summary for command, (_, summary) in COMMANDS.items()}}
-    operand = Operand("topic", "a command, or a page of the manual", topics, required=False)
+    operand = Operand("command", "a command, or a page of the manual", topics, required=False)
+    subcommand = Operand("subcommand", "a subcommand of it: list, lint, agent or server", required=False)
     description = ("Explain eidos, one of its commands, or a topic: the manual is part of the program.",)
-    return Verb("help", description, (*LOGGING, HELP), (operand,), EXAMPLES[-2:])
+    return Verb("help", description, (*LOGGING, HELP), (operand, subcommand), EXAMPLES[-2:])

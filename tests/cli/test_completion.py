@@ -143,6 +143,18 @@ def test_lists_of_collectors(terminal: Terminal) -> None:
     assert terminal.complete("eidos snapshot --require k8s,gpu,sys")[0].rstrip(",") == "eidos snapshot --require k8s,gpu,systemd"
 
 
+def test_values_of_the_built_in_data(terminal: Terminal) -> None:
+    assert terminal.complete("eidos recipe --gpu gb")[1] >= {"gb200", "gb300"}
+    assert terminal.complete("eidos recipe --gpu=rtx")[0] == "eidos recipe --gpu=rtx-pro-6000 "
+    assert terminal.complete("eidos recipe --service ")[1] >= {"eks", "gke", "aks", "oke", "self-managed"}
+    assert terminal.complete("eidos recipe --os ub")[0] == "eidos recipe --os ubuntu "
+    assert terminal.complete("eidos recipe --intent tr")[0] == "eidos recipe --intent training "
+    assert terminal.complete("eidos bundle -b cert")[0].rstrip(", ") == "eidos bundle -b cert-manager"
+    assert terminal.complete("eidos bundle -b cert-manager,gpu-o")[0].rstrip(", ") == "eidos bundle -b cert-manager,gpu-operator"
+    assert terminal.complete("eidos serve --allowed-gpus h10")[0].rstrip(", ") == "eidos serve --allowed-gpus h100"
+    assert terminal.complete("eidos manifest agent --gpu run")[0] == "eidos manifest agent --gpu runtime-class "
+
+
 def test_files_and_folders(terminal: Terminal) -> None:
     assert terminal.complete("eidos snapshot -o fi")[0] == "eidos snapshot -o file.yaml "
     assert terminal.complete("eidos snapshot --output=fi")[0] == "eidos snapshot --output=file.yaml "
@@ -169,6 +181,12 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos version -t te") == {"text"}
     assert offered("eidos snapshot --only ") == set(collector_choices())
     assert offered("eidos snapshot --only k8s,sys") == {"k8s,systemd"}
+    assert offered("eidos recipe --gpu gb") == {"gb200", "gb300"}
+    assert offered("eidos recipe --service e") == {"eks"}
+    assert offered("eidos recipe --os ub") == {"ubuntu"}
+    assert offered("eidos recipe --intent tr") == {"training"}
+    assert offered("eidos bundle -b cert-manager,gpu-o") == {"cert-manager,gpu-operator"}
+    assert offered("eidos serve --allowed-intents inf") == {"inference"}
     assert offered("eidos snapshot -o fi") == {"file.yaml"}
     assert offered("eidos snapshot --root no") == {"node folder/"}
     assert offered("eidos snapshot --root fi") == set()

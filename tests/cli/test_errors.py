@@ -37,7 +37,7 @@ def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
         (["--versoin"], "\nhint: did you mean '--version'?\n"),
         (
             ["help", "snapshto"],
-            f"error: eidos help: invalid topic 'snapshto'; expected one of {TOPIC_NAMES}\nhint: did you mean 'snapshot'?\n",
+            f"error: eidos help: invalid command 'snapshto'; expected one of {TOPIC_NAMES}\nhint: did you mean 'snapshot'?\n",
         ),
         (["completion"], "error: eidos completion needs a shell: bash, zsh, fish\n"),
         (

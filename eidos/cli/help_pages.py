@@ -1,0 +1,133 @@
+"""How help pages are divided: the group of each flag, and the pages of subcommands.
+
+Knows flags and subcommands by name; must not know what a flag does: that is in the option itself. Only help reads this.
+"""
+
+from __future__ import annotations
+
+from eidos.model.record import Record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.cli.options import Option, Verb
+
+INPUT, SELECTION, NODES, CLUSTER = "Input", "Selection", "Nodes", "Cluster"
+JOB, RIGHTS, SERVER, LIMITS = "Job", "Rights", "Server", "Limits"
+OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
+
+#: Group → its flags, in the order of a page.
+GROUPS = {
+    INPUT: "file data templates server fallback root timeout",
+    SELECTION: (
+        "os osv kernel service k8s gpu intent only skip require units volatile cluster-only bundlers set values namespace registry "
+        "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
+        "allowed-gpus allowed-services allowed-intents allowed-os"
+    ),
+    NODES: "hosts via python parallel kubernetes selector keep per nodes groups node-selector",
+    CLUSTER: "kubeconfig kube-context kube-namespace allow-stale create-namespace",
+    JOB: "delivery program image memory kubernetes-version toleration schedule",
+    RIGHTS: "host-network host-ipc host-pid unconfined privileged without explain-privileges",
+    SERVER: (
+        "host port workers drain-delay trust-proxy user-header monitoring monitoring-label otlp tls-issuer mesh ingress ingress-class "
+        "no-apparmor"
+    ),
+    LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
+    OUTPUT: "output format archive force context explain strict exit-code fail-fast serial all list metrics-file",
+    LOGGING: "log-level debug quiet log-format",
+    HELP: "help",
+}
+
+#: Verb → group → its flags that are elsewhere for other verbs.
+GROUPS_OF_VERBS = {
+    "bundle": {CLUSTER: "timeout"},
+    "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
+    "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
+}
+
+
+def option_groups(verb: Verb) -> dict[str, list[Option]]:
+    """Group → the options of ``verb`` in it, in the order of a page; those without a group come before logging."""
+    by_name = {name: group for group, names in GROUPS.items() for name in names.split()}
+    for group, names in GROUPS_OF_VERBS.get(verb.name.partition(" ")[0], {}).items():
+        by_name.update(dict.fromkeys(names.split(), group))
+    groups: dict[str, list[Option]] = {}
+    for group in (*list(GROUPS)[:-2], OTHER, LOGGING, HELP):
+        options = [option for option in verb.options if by_name.get(option.name, OTHER) == group]
+        if options:
+            groups[group] = options
+    return groups
+
+
+class SubcommandPage(Record):
+    """The help of a subcommand: what it does, the flags that it takes beside logging, and examples."""
+
+    description: str
+    flags: str
+    examples: tuple[tuple[str, str], ...]
+    note: str
+
+
+_CLUSTER_FLAGS = "kubeconfig kube-context kube-namespace"
+_MANIFEST_FLAGS = "output format namespace create-namespace delivery program image memory kubernetes-version"
+_LINT_STATUS = "Exit status: 0 no error; 2 wrong usage, or unreadable input; 4 an error was found."
+
+SUBCOMMANDS = {
+    "recipe": {
+        "list": SubcommandPage(
+            "List what the recipe data covers: the words of a query, and each layer with its key.",
+            f"data output format timeout {_CLUSTER_FLAGS}",
+            (("eidos recipe list", "as a table"), ("eidos recipe list -t json", "for programs, with sources")),
+            "Exit status: 0 written; 1 cannot write; 2 wrong usage, or invalid recipe data.",
+        ),
+        "lint": SubcommandPage(
+            "Check recipe data, the built-in data or your own, and report every problem.",
+            "data output format",
+            (("eidos recipe lint", "the built-in data"), ("eidos recipe lint --data my-recipes", "your own, over the built-in data")),
+            _LINT_STATUS,
+        ),
+    },
+    "bundle": {
+        "lint": SubcommandPage(
+            "Check bundle templates, the built-in ones or your own, and report every problem.",
+            "templates data format",
+            (("eidos bundle lint", "the built-in templates"), ("eidos bundle lint --templates my-templates", "your own")),
+            _LINT_STATUS,
+        )
+    },
+    "manifest": {
+        "agent": SubcommandPage(
+            "Print manifests of Jobs that read nodes; each writes its snapshot into a ConfigMap or a Secret. Nothing is applied.",
+            f"{_MANIFEST_FLAGS} per nodes groups node-selector toleration schedule gpu host-network host-ipc host-pid unconfined "
+            f"privileged without explain-privileges timeout {_CLUSTER_FLAGS}",
+            (
+                ("eidos manifest agent --create-namespace | kubectl apply --server-side -f -", "read one node, now"),
+                ("eidos manifest agent --per node --node-selector nvidia.com/gpu.present=true", "a Job for each GPU node"),
+                ("eidos manifest agent --explain-privileges", "the purpose of each right"),
+            ),
+            "Exit status: 0 printed; 1 cannot reach the cluster, or cannot write; 2 wrong usage.",
+        ),
+        "server": SubcommandPage(
+            "Print manifests of the API, a Deployment of 'eidos serve' and its Service. Nothing is applied.",
+            f"{_MANIFEST_FLAGS} monitoring monitoring-label otlp tls-issuer mesh ingress ingress-class no-apparmor kube-namespace",
+            (("eidos manifest server --monitoring --ingress eidos.example.com", "with alerts, reachable from outside"),),
+            "Exit status: 0 printed; 1 cannot write; 2 wrong usage.",
+        ),
+    },
+}
+
+
+def subcommand_page(verb: Verb, words: list[str]) -> Verb:
+    """The verb as the first of ``words`` narrows it, for its help page; ``verb`` itself when that is not a subcommand."""
+    page = SUBCOMMANDS.get(verb.name, {}).get(words[0] if words else "")
+    if page is None:
+        return verb
+    names = {*page.flags.split(), *GROUPS[LOGGING].split(), *GROUPS[HELP].split()}
+    return replace(
+        verb,
+        name=f"{verb.name} {words[0]}",
+        description=(page.description,),
+        options=tuple(option for option in verb.options if option.name in names),
+        operands=verb.operands[1:],
+        examples=page.examples,
+        notes=(page.note,),
+    )
