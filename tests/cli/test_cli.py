@@ -170,14 +170,14 @@ def test_a_snapshot_goes_to_standard_output() -> None:
 
 def test_formats_and_the_name_of_the_file(tmp_path: Path) -> None:
     assert json.loads(eidos("snapshot", "--only", "k8s", "-t", "json").out)["kind"] == "Snapshot"
-    assert eidos("snapshot", "--only", "k8s", "-t", "table").out.startswith("Node ")
+    assert eidos("snapshot", "--only", "k8s", "-t", "table").out.startswith("Not read ")
     for name, words, start in (
         ("a.json", [], "{"),
         ("a.JSON", [], "{"),
         ("a.yaml", [], "kind"),
         ("a", [], "kind"),
         ("b.json", ["-t", "yaml"], "kind"),
-        ("a.txt", ["-t", "table"], "Node"),
+        ("a.txt", ["-t", "table"], "Not read"),
     ):
         result = eidos("snapshot", "--only", "k8s", "-o", name, *words, cwd=tmp_path)
         assert (result.status, result.out, result.err) == (0, "", "")

@@ -192,7 +192,13 @@ def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: 
     reach.chmod(0o755)
     command = [sys.executable, "-I", str(pyz), *shlex.split(ODD_FLEET)[1:], "--via", f"{reach} {{host}}"]
     done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "80", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     (shown,) = (shown.output for shown in COMMANDS if shown.command == ODD_FLEET)
