@@ -120,7 +120,7 @@ def parse_issuer(value: str) -> tuple[str, str]:
         from eidos.suggest import did_you_mean
 
         raise InvalidInput(f"{value!r}: invalid value {kind!r}; expected one of {', '.join(ISSUERS)}", did_you_mean(kind, ISSUERS))
-    return kind, check_dns_subdomain(name, "name of an issuer")
+    return kind, check_dns_subdomain(name, "issuer name")
 
 
 def _fact_choices() -> dict[str, str]:
@@ -185,8 +185,6 @@ SERVER_OPTIONS = (
     flag_option("tls-issuer", "add a Certificate of this cert-manager issuer: NAME or Issuer/NAME", "NAME", convert=parse_issuer),
     flag_option("mesh", "add the resources of this service mesh", "MESH", choices=_mesh_choices),
     flag_option("ingress", "add an Ingress for this host", "HOST", convert=kubernetes_fields.check_ingress_host),
-    flag_option(
-        "ingress-class", "use this class of Ingress", "NAME", convert=lambda value: check_dns_subdomain(value, "class of an Ingress")
-    ),
+    flag_option("ingress-class", "use this class of Ingress", "NAME", convert=lambda value: check_dns_subdomain(value, "Ingress class")),
     flag_option("no-apparmor", "omit the AppArmor profile, for nodes without AppArmor"),
 )

@@ -90,14 +90,14 @@ def build_program(path: str, arguments: Sequence[str], mark: str | None = None) 
     import zipfile
     import zlib
 
-    hint = "run eidos.pyz, or name it with --program; python3 build_zipapp.py makes one"
+    hint = "run eidos.pyz, or pass it with --program; 'python3 build_zipapp.py' builds one"
     try:
         with zipfile.ZipFile(path) as archive:
             files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(EXCLUDED_ENTRIES)}
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged archive raises any of them
-        raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint) from fault
+        raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint) from fault
     if "eidos/archive/packs.py" not in files or "__main__.py" not in files:
-        raise Unavailable(f"there is no program to send: {path} is no archive of eidos", hint)
+        raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint)
     mark = mark or f"--eidos-{os.urandom(12).hex()}"
     data = base64.encodebytes(zlib.compress(marshal.dumps(files, 2), 9)).decode()
     head = f"{_SCRIPT_START.decode()} = {mark!a}, {MINIMUM_PYTHON!r}, {ARCHIVE!a}, {['eidos', *arguments]!a}\n"
@@ -118,18 +118,22 @@ def extract_output(out: bytes, mark: str) -> bytes:
     if begin < 0:
         printed = first_line(out)
         if not printed:
-            raise Unavailable("it printed nothing", "does standard input reach it? docker exec and kubectl exec need -i")
-        raise Unavailable(f"it printed nothing that eidos would, but {printed!r}")
+            raise Unavailable("no output", "pass standard input through; docker exec and kubectl exec need -i")
+        raise Unavailable(f"unexpected output: {printed!r}")
     rest = out[begin:]
     head, _, body = rest.partition(b"\n")
     words = head[len(mark) :].decode("ascii", "replace").strip()
     if words.startswith("python "):
         version = words.split()[1]
         needed = ".".join(map(str, MINIMUM_PYTHON))
-        raise Unavailable(f"python3 there is {version}; {needed} or newer is needed", "name another with --python: python3.11, or a path")
+        raise Unavailable(
+            f"python3 on the node is {version}; {needed} or newer is required", "choose another with --python, such as --python python3.11"
+        )
     end, _ = _find_mark(body, f"{mark} end".encode(), 0)
     if end < 0:
-        raise InvalidData(f"its answer was cut off after {len(body):,} bytes", "did the connection end, or was the program killed there?")
+        raise InvalidData(
+            f"output ended after {len(body):,} bytes", "check whether the connection was lost or the program was killed on the node"
+        )
     body = body[: body.rindex(b"\n", 0, end) + 1]
     return b"".join(line.removeprefix(label) for line in body.splitlines(keepends=True)) if label else body
 

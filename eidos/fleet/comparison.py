@@ -14,6 +14,7 @@ from __future__ import annotations
 from eidos.model.measurement import FAILED, PARTIAL, TYPES
 from eidos.model.record import Record
 from eidos.model.snapshot import natural_key
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _take_missing(
             if missing <= differing:
                 differing -= missing
                 own = sorted({note for name, note in notes.items() if any(_is_of(name, path) for path in missing)})
-                count = f"{len(missing)} reading{'' if len(missing) == 1 else 's'}"
+                count = count_of(len(missing), "reading")
                 yield Difference(".".join(head), *sides(count), why="; ".join(own) or None)
 
 

@@ -24,7 +24,7 @@ _MARKS = frozenset("@._:%-")
 #: Characters of an invalid name that a message shows.
 SHOWN_CHARACTERS = 60
 
-_WRITE = "write names by comma or one a line: gpu-01,gpu-02 or gpu-[01-64]"
+_WRITE = "separate names with commas or line breaks, as in gpu-01,gpu-02 or gpu-[01-64]"
 
 
 def parse_hostlist(text: str, where: str) -> list[str]:
@@ -36,7 +36,7 @@ def parse_hostlist(text: str, where: str) -> list[str]:
     ['gpu-08', 'gpu-09', 'gpu-10', 'root@a.example.com']
     >>> parse_hostlist("-oProxyCommand=x", "--hosts")
     Traceback (most recent call last):
-    eidos.errors.InvalidInput: --hosts: '-oProxyCommand=x' is no name of a host: it begins with '-'
+    eidos.errors.InvalidInput: --hosts: invalid host name '-oProxyCommand=x': begins with '-'
     """
     names: dict[str, None] = {}
     for number, line in enumerate(text.splitlines() or [""], 1):
@@ -45,9 +45,9 @@ def parse_hostlist(text: str, where: str) -> list[str]:
             for name in _expand(word, location):
                 names[_check_name(name, location)] = None
                 if len(names) > NAME_LIMIT:
-                    raise InvalidInput(f"{where}: more than {NAME_LIMIT:,} names", "is this the list you meant?")
+                    raise InvalidInput(f"{where}: more than {NAME_LIMIT:,} names", "check that this is a list of hosts")
     if not names:
-        raise InvalidInput(f"{where}: there is no name of a host", _WRITE)
+        raise InvalidInput(f"{where}: no host names", _WRITE)
     return list(names)
 
 
@@ -63,7 +63,7 @@ def _words(line: str, where: str) -> Iterator[str]:
         else:
             word += char
     if word:
-        raise InvalidInput(f"{where}: {_short(line.strip())}: a bracket is open", _WRITE)
+        raise InvalidInput(f"{where}: {_short(line.strip())}: unclosed bracket", _WRITE)
 
 
 def _expand(word: str, where: str) -> Iterator[str]:
@@ -73,14 +73,14 @@ def _expand(word: str, where: str) -> Iterator[str]:
         yield word
         return
     if "[" in after:
-        raise InvalidInput(f"{where}: {_short(word)}: only one pair of brackets can stand in a name", _WRITE)
+        raise InvalidInput(f"{where}: {_short(word)}: a name can have only one pair of brackets", _WRITE)
     for part in inside.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
         if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and len(last) < 10 and len(first) < 10):
-            raise InvalidInput(f"{where}: {_short(word)}: {_short(part)} is no range of numbers", _WRITE)
+            raise InvalidInput(f"{where}: {_short(word)}: invalid range {_short(part)}", _WRITE)
         if int(last) < int(first) or int(last) - int(first) >= NAME_LIMIT:
-            raise InvalidInput(f"{where}: {_short(word)}: {part!r} runs from {first} to {last}", _WRITE)
+            raise InvalidInput(f"{where}: {_short(word)}: invalid range {part!r}: from {first} to {last}", _WRITE)
         yield from (f"{before}{number:0{len(first)}}{after}" for number in range(int(first), int(last) + 1))
 
 
@@ -91,13 +91,13 @@ def _short(text: str) -> str:
 def _check_name(name: str, where: str) -> str:
     why = None
     if name.startswith("-") or "@-" in name:
-        why = "it begins with '-'"
+        why = "begins with '-'"
     elif not set(name) <= _LETTERS | _MARKS:
-        why = f"it holds {next(char for char in name if char not in _LETTERS | _MARKS)!r}"
+        why = f"contains {next(char for char in name if char not in _LETTERS | _MARKS)!r}"
     elif not set(name) & _LETTERS or len(name) > 255:
-        why = "it is too long" if len(name) > 255 else "it holds no letter or digit"
+        why = "longer than 255 characters" if len(name) > 255 else "no letter or digit"
     if why:
-        raise InvalidInput(f"{where}: {_short(name)} is no name of a host: {why}", _WRITE)
+        raise InvalidInput(f"{where}: invalid host name {_short(name)}: {why}", _WRITE)
     return name
 
 

@@ -21,6 +21,7 @@ from eidos.kube.responses import ObjectNotFound
 from eidos.kube.stored_object import parse_reference
 from eidos.model.record import Record
 from eidos.process.signals import DeferredSignals
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class _Job:
 
     def __init__(self, node: str, path: str, deadline: float) -> None:
         self.node, self.path, self.deadline = node, path, deadline
-        self.state, self.no_answer, self.since = pod_status.WAITING, NoAnswer("no Pod was made for it", reason="NoPod"), time.monotonic()
+        self.state, self.no_answer, self.since = pod_status.WAITING, NoAnswer("no Pod was created", reason="NoPod"), time.monotonic()
         self.pod, self.is_removed = "", False
 
     def set_state(self, state: str, no_answer: NoAnswer) -> None:
@@ -115,7 +116,7 @@ def collect_with_jobs(
         with DeferredSignals():  # an interrupt would leave objects in the cluster
             client.close()
             if keep:
-                log.warn(f"run {plan.run} is left in the cluster", hint=run.how_to_remove())
+                log.warn(f"objects of run {plan.run} are still in the cluster", hint=run.how_to_remove())
             else:
                 run.clean_up(connect)
 
@@ -139,7 +140,7 @@ class _Run:
             except ObjectNotFound as missing:
                 if missing.kind != "namespaces":
                     raise
-                hint = f"kubectl create namespace {missing.name}, or --create-namespace, with the label that Pods with host mounts need"
+                hint = f"kubectl create namespace {missing.name}, or use --create-namespace, which also labels it for Pods with host mounts"
                 raise NotFound(missing.message, hint) from missing
 
     def follow(self, parallel: int, keep: bool) -> Iterator[tuple[str, NodeAnswer]]:
@@ -168,11 +169,11 @@ class _Run:
                 silent_since = silent_since or now
                 if not _may_pass(fault) or now - silent_since >= min(OUTAGE_LIMIT_S, self.timeout / 2):  # the answers so far are not lost
                     reason = getattr(fault, "reason", None) or "Unreachable"
-                    no_answer = NoAnswer(f"the cluster could not be followed: {fault.message}", fault.hint, reason)
+                    no_answer = NoAnswer(f"lost contact with the cluster: {fault.message}", fault.hint, reason)
                     nodes = [*(job.node for job in self.running.values()), *(node for node, _ in reversed(waiting))]
                     yield from ((node, no_answer) for node in nodes)
                     return
-                log.debug(f"the cluster is waited for: {fault.message}")
+                log.debug(f"waiting for the cluster: {fault.message}")
                 time.sleep(RETRY_PAUSE_S)
                 for job in self.running.values():  # no Pod was observed meanwhile
                     job.since = time.monotonic()
@@ -238,7 +239,7 @@ class _Run:
         job.pod = metadata.get("name", "")
         job.set_state(*pod_status.read_pod_state(pod))
         if gone and job.state not in (pod_status.DONE, pod_status.FAILED):
-            job.set_state(pod_status.FAILED, NoAnswer("its Pod was removed before it answered", reason="Deleted"))
+            job.set_state(pod_status.FAILED, NoAnswer("its Pod was removed before it finished", reason="Deleted"))
         return job if job.state in (pod_status.DONE, pod_status.FAILED) else None
 
     def _renew_deadline(self) -> None:
@@ -261,8 +262,8 @@ class _Run:
             no_answer = self._warning(job) or no_answer
         if now >= job.deadline and job.state == pod_status.WAITING:
             return NoAnswer(
-                f"no answer within {self.timeout:g} s: {no_answer.why}",
-                no_answer.hint or "give it more time with --timeout",
+                f"no result within {self.timeout:g} s: {no_answer.why}",
+                no_answer.hint or "raise --timeout",
                 no_answer.reason,
             )
         return no_answer
@@ -275,7 +276,7 @@ class _Run:
             path = f"/api/v1/namespaces/{self.plan.namespace}/events"
             events = self.client.get(path, {"fieldSelector": f"involvedObject.name={name}", "limit": "50"})
         except EidosError as fault:  # without the right to read events there is one reason less
-            log.debug(f"events of {job.path} cannot be read: {fault.message}")
+            log.debug(f"cannot read events of {job.path}: {fault.message}")
             return None
         return pod_status.latest_warning(events.get("items") or ()) or failed
 
@@ -327,14 +328,14 @@ class _Run:
                     remaining.append(what)
             client.close()
         if remaining:
-            message = f"objects of run {self.plan.run} may be left in the cluster: {len(remaining)} could not be removed"
+            message = f"cannot remove {count_of(len(remaining), 'object')} of run {self.plan.run} from the cluster"
             log.warn(message, hint=self.how_to_remove())
 
     def how_to_remove(self) -> str:
         """Return what the user may type; snapshots do not have the label of the run."""
         what, space = ",".join(sorted(resource for resource, _ in RESOURCES.values() if resource != "namespaces")), self.plan.namespace
         delete = f"kubectl delete {what} -n {space} -l {RUN_LABEL}={self.plan.run}"
-        return f"{delete}; kubectl get configmaps -n {space} | grep {self.plan.run} shows the snapshots"
+        return f"{delete}; list its snapshots with kubectl get configmaps -n {space} | grep {self.plan.run}"
 
     def _wait(self, client: KubeClient) -> None:
         """Wait for Pods that are terminating: one may be about to write, and its right to write is not revoked at once."""

@@ -39,18 +39,18 @@ WAITING, STUCK, DONE, FAILED = "waiting", "stuck", "done", "failed"
 
 #: Reasons of containers that wait for ever → hint (the kubelet's pkg/kubelet/images and container errors).
 _STUCK_REASONS = {
-    "ErrImagePull": "name an image that the node can pull, with --image",
-    "ImagePullBackOff": "name an image that the node can pull, with --image",
-    "ImageInspectError": "name another image, with --image",
-    "ErrImageNeverPull": "put the image onto the node, or name another with --image",
-    "InvalidImageName": "name an image, with --image",
-    "RegistryUnavailable": "name an image that the node can pull, with --image",
+    "ErrImagePull": "choose an image that the node can pull with --image",
+    "ImagePullBackOff": "choose an image that the node can pull with --image",
+    "ImageInspectError": "choose another image with --image",
+    "ErrImageNeverPull": "load the image on the node, or choose another with --image",
+    "InvalidImageName": "set a valid image with --image",
+    "RegistryUnavailable": "choose an image that the node can pull with --image",
     "CreateContainerConfigError": None,
     "CreateContainerError": None,
     "RunContainerError": None,
 }
 
-_UNSCHEDULABLE = "kubectl describe node says what the node has left and which taints it has"
+_UNSCHEDULABLE = "check free resources and taints with 'kubectl describe node'"
 
 
 #: Host mounts need it (Kubernetes documentation, "Pod Security Standards").
@@ -62,20 +62,20 @@ def read_pod_state(pod: Tree) -> tuple[str, NoAnswer]:
     status = pod.get("status") or {}
     phase = status.get("phase", "Pending")
     if phase == "Succeeded":
-        return DONE, NoAnswer("it ended without a snapshot", reason="Completed")
+        return DONE, NoAnswer("finished without a snapshot", reason="Completed")
     if phase == "Failed":
         return FAILED, _failed(status)
     if (pod.get("metadata") or {}).get("deletionTimestamp"):
-        return FAILED, NoAnswer("somebody deleted its Pod", reason="Deleted")
+        return FAILED, NoAnswer("its Pod was deleted", reason="Deleted")
     for container in _containers(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _STUCK_REASONS:
-            why = waiting.get("message") or f"its container waits: {waiting['reason']}"
+            why = waiting.get("message") or f"its container is waiting: {waiting['reason']}"
             return STUCK, NoAnswer(why, _STUCK_REASONS[waiting["reason"]], waiting["reason"])
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return STUCK, NoAnswer(
-                condition.get("message") or "no node takes its Pod", _UNSCHEDULABLE, condition.get("reason") or "Unschedulable"
+                condition.get("message") or "its Pod cannot be scheduled", _UNSCHEDULABLE, condition.get("reason") or "Unschedulable"
             )
     names = [((container.get("state") or {}).get("waiting") or {}).get("reason") for container in _containers(status)]
     reason = next(filter(None, names), None)
@@ -94,8 +94,8 @@ def _failed(status: Tree) -> NoAnswer:
         ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
             why = error_line(ended.get("message") or "")
-            hint = "give it more with --memory" if ended.get("reason") == "OOMKilled" else None
-            return NoAnswer(why or f"it ended with status {ended['exitCode']}", hint, ended.get("reason"))
+            hint = "raise --memory" if ended.get("reason") == "OOMKilled" else None
+            return NoAnswer(why or f"exited with status {ended['exitCode']}", hint, ended.get("reason"))
     return NoAnswer("its Pod failed", reason="Failed")
 
 

@@ -14,6 +14,7 @@ from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.snapshot import natural_key
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ResultsFolder:
         except OSError:
             # The files are counted, because an interrupt may come between writing one and counting it.
             count = sum(os.path.exists(self._file(name)) for name in self._files.values())
-            return f"{self.path} holds {count} of {node_count} snapshots, and no summary"
+            return f"{self.path} holds {count} of {node_count} snapshots and no summary"
         return None
 
     def write_summary(self) -> FleetSummary:
@@ -87,8 +88,8 @@ def require_empty(path: str) -> None:
     except OSError:  # make_folder() reports it
         return
     if names:
-        hint = "name a new folder: what is left of another fleet would mislead"
-        raise InvalidInput(f"--output: {path} holds {len(names)} files already", hint)
+        hint = "choose a new folder: results of an earlier run would mix with these"
+        raise InvalidInput(f"--output: {path} already contains {count_of(len(names), 'file')}", hint)
 
 
 def make_folder(path: str, new: bool = False) -> str:
@@ -109,9 +110,9 @@ def make_folder(path: str, new: bool = False) -> str:
         os.makedirs(path, 0o700, exist_ok=True)
         os.listdir(path)
     except OSError as fault:
-        raise Unwritable(path, (fault.strerror or str(fault)).lower(), "name another folder with --output") from fault
+        raise Unwritable(path, (fault.strerror or str(fault)).lower(), "choose another folder with --output") from fault
     if not os.access(path, os.W_OK | os.X_OK):
-        raise Unwritable(path, "permission denied", "choose a place that you may write to, or run as a user who may")
+        raise Unwritable(path, "permission denied", "choose a folder that you can write to")
     return path
 
 
@@ -120,4 +121,4 @@ def parse_snapshot(body: bytes) -> Snapshot:
     from eidos import formats
     from eidos.model.snapshot import Snapshot
 
-    return Snapshot.from_tree(formats.from_text(body, "its answer"), "its answer")
+    return Snapshot.from_tree(formats.from_text(body, "its output"), "its output")

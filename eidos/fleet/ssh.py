@@ -34,12 +34,12 @@ GRACE_S = 0.5
 
 #: What ssh prints → hint.
 _HINTS = {
-    "Permission denied": "ssh may ask nobody here: load a key into ssh-agent, or name one in ~/.ssh/config",
-    "Host key verification failed": "connect once with ssh by hand and look at its key, or remove the old one with ssh-keygen -R",
-    "Could not resolve hostname": "is the name right? ssh reads a port in ~/.ssh/config, not behind a name",
-    "Connection refused": "is sshd running there, and on that port?",
-    "timed out": "is the host up, and does a firewall let you through?",
-    "No route to host": "is the host up, and does a firewall let you through?",
+    "Permission denied": "load a key into ssh-agent or set IdentityFile in ~/.ssh/config; ssh cannot prompt here",
+    "Host key verification failed": "connect once with ssh to verify its key, or remove an old key with ssh-keygen -R HOST",
+    "Could not resolve hostname": "check the name; a port belongs in ~/.ssh/config",
+    "Connection refused": "check that sshd runs on that host and port",
+    "timed out": "check that the host is up and no firewall blocks ssh",
+    "No route to host": "check that the host is up and no firewall blocks ssh",
 }
 
 
@@ -55,7 +55,7 @@ def leading_command(via: str | None, timeout: float) -> list[str]:
     except ValueError as fault:
         raise InvalidInput(f"--via: {via!r}: {str(fault).lower()}", hint) from fault
     if not any(HOST in part for part in parts[1:]):
-        raise InvalidInput(f"--via: {via!r} does not say where {HOST} belongs", hint)
+        raise InvalidInput(f"--via: {via!r} has no {HOST}", hint)
     return parts
 
 
@@ -73,27 +73,27 @@ def collect_over_ssh(
 def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout: float) -> NodeAnswer:
     tool, status = result.command.arguments[0], result.shell_status
     if result.outcome == NOT_STARTED:
-        return NoAnswer(f"{tool}: {result.start_failure.lower()}", "install it, or name another way with --via")
+        return NoAnswer(f"{tool}: {result.start_failure.lower()}", "install it, or use another command with --via")
     errors = result.errors.decode("utf-8", "replace")
     reason = bootstrap.error_line(errors)
     has_started = bootstrap.has_started(result.output, program.mark)
     if not has_started and bootstrap.is_echo(result.output):
-        return NoAnswer("what it was sent came back", "a terminal in between does that: leave -t and the like out of --via")
+        return NoAnswer("its input was echoed back", "remove options that allocate a terminal, such as -t, from --via")
     if result.outcome == TIMED_OUT:
-        why = f"no answer within {timeout:g} s" + (f": {reason}" if reason else "")
-        return NoAnswer(why, "give it more time with --timeout", "Timeout")
+        why = f"no result within {timeout:g} s" + (f": {reason}" if reason else "")
+        return NoAnswer(why, "raise --timeout", "Timeout")
     if result.outcome == TOO_MUCH_OUTPUT:
-        return NoAnswer(f"it printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+        return NoAnswer(f"more output than {OUTPUT_LIMIT_BYTES >> 20} MiB")
     if not has_started and status == 127:
-        return NoAnswer(f"there is no {python} there" + (f": {reason}" if reason else ""), "install it, or name it with --python")
+        return NoAnswer(f"{python} not found" + (f": {reason}" if reason else ""), "install it, or set its path with --python")
     if not has_started and status != 0:
         hint = next((hint for text, hint in _HINTS.items() if text in errors), None)
-        return NoAnswer(reason or bootstrap.first_line(result.output) or f"{tool} ended with status {status}", hint)
+        return NoAnswer(reason or bootstrap.first_line(result.output) or f"{tool} exited with status {status}", hint)
     try:
         body = bootstrap.extract_output(result.output, program.mark)
         if not body.strip():
             status = bootstrap.exit_status(result.output, program.mark)
-            return NoAnswer(reason or "it printed no snapshot" + (f" and ended with status {status}" if status else ""))
+            return NoAnswer(reason or "no snapshot in its output" + (f" (exit status {status})" if status else ""))
         return parse_snapshot(body)
     except EidosError as fault:
         return NoAnswer(fault.message + (f" ({reason})" if reason and not has_started else ""), fault.hint)

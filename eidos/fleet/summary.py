@@ -6,7 +6,7 @@ Knows classes, and nodes that did not answer; must not know how nodes are reache
 >>> equal, odd = NodeClass("equal", ("gpu-1", "gpu-2")), NodeClass("odd", ("gpu-17",), (driver,))
 >>> unknown = NodeClass("unknown", ("gpu-3",), unread={"gpu": "x"})
 >>> FleetSummary((equal, odd, unknown), {"gpu-5": NoAnswer("no route to host")}).sentence([])
-'2 of 4 equal; gpu-17: GPU.smi.driver 570.86.15, not 580.82.07; gpu-3: unknown, not read: gpu; gpu-5: no answer (no route to host)'
+'2 of 4 equal; gpu-17: GPU.smi.driver 570.86.15, not 580.82.07; gpu-3: unknown, not read: gpu; gpu-5: no snapshot (no route to host)'
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from eidos import __version__
 from eidos.fleet.comparison import EQUAL, ODD, UNKNOWN, Difference, NodeClass
 from eidos.fleet.hostlist import fold_hostlist
 from eidos.model.record import Record
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,17 +72,17 @@ class FleetSummary(Record):
     def sentence(self, phrases: Sequence[Phrase]) -> str:
         """Return the comparison in one sentence."""
         parts = [self._describe_largest(node_class) for node_class in self.classes if node_class.kind == EQUAL] or [
-            f"none of {len(self.unanswered)} answered"
+            f"no snapshot of {count_of(len(self.unanswered), 'node')}"
         ]
         others = [node_class for node_class in self.classes if node_class.kind != EQUAL]
         parts += [f"{fold_hostlist(node_class.nodes)}: {describe_class(node_class, phrases)}" for node_class in others[:MAX_CLASSES]]
         if len(others) > MAX_CLASSES:
-            parts.append(f"{len(others) - MAX_CLASSES} more classes")
+            parts.append(f"{len(others) - MAX_CLASSES} more groups")
         groups = self.group_unanswered()
-        parts += [f"{fold_hostlist(nodes)}: no answer ({_short(no_answer.why)})" for nodes, no_answer in groups[:MAX_CLASSES]]
+        parts += [f"{fold_hostlist(nodes)}: no snapshot ({_short(no_answer.why)})" for nodes, no_answer in groups[:MAX_CLASSES]]
         rest = [node for nodes, _ in groups[MAX_CLASSES:] for node in nodes]
         if rest:
-            parts.append(f"{len(rest)} more did not answer")
+            parts.append(f"{count_of(len(rest), 'other node')} without a snapshot")
         return "; ".join(parts)
 
     def group_unanswered(self) -> list[tuple[list[str], NoAnswer]]:
@@ -97,16 +98,16 @@ class FleetSummary(Record):
         count = len(largest.nodes)
         ties = any(len(node_class.nodes) == count for node_class in self.classes if node_class is not largest)
         if ties and count == 1:
-            text = f"no two of {self.answered} known to be equal, compared with {largest.nodes[0]}"
+            text = f"no 2 of {self.answered} known to be equal; compared with {largest.nodes[0]}"
         else:
-            text = f"{count} of {self.answered} equal" + (f", no more than others, compared with {largest.nodes[0]}" if ties else "")
+            text = f"{count} of {self.answered} equal" + (f" (no majority), compared with {largest.nodes[0]}" if ties else "")
         return text + _unread(", not read: ", largest)
 
 
 def describe_class(node_class: NodeClass, phrases: Sequence[Phrase]) -> str:
     """Return how a class differs, in a few words."""
     if node_class.kind == UNKNOWN:
-        return f"unknown{_unread(', not read: ', node_class) or ', the others could not read what is here'}"
+        return f"unknown{_unread(', not read: ', node_class) or ': the other nodes could not read the same values'}"
     order = {row.path: number for number, row in enumerate(phrases)}
     differences = sorted(node_class.differences, key=lambda difference: order.get(difference.path, len(order)))
     implying = [phrases[order[d.path]] for d in differences if d.path in order and None not in (d.value, d.expected)]
@@ -116,7 +117,8 @@ def describe_class(node_class: NodeClass, phrases: Sequence[Phrase]) -> str:
         for difference in differences[:MAX_DIFFERENCES]
     ]
     more = len(differences) - MAX_DIFFERENCES + node_class.more
-    return ", and ".join([*parts, *([f"{more} more"] if more > 0 else [])])
+    lead = f"{count_of(len(parts) + more, 'difference')}, first " if more > 0 else ""
+    return lead + ", and ".join(parts)
 
 
 def _unread(lead: str, node_class: NodeClass) -> str:
@@ -125,15 +127,17 @@ def _unread(lead: str, node_class: NodeClass) -> str:
     for what in node_class.unread:
         name, gap, _ = what.partition(": ")
         parts[name] = bool(gap) and parts.get(name, True)
-    return lead + ", ".join(name + (" in part" if part else "") for name, part in parts.items()) if parts else ""
+    return lead + ", ".join(name + (" (partly)" if part else "") for name, part in parts.items()) if parts else ""
 
 
 def _describe_difference(difference: Difference, form: str) -> str:
     value, expected = difference.value, difference.expected
     if value is None:
-        return f"no {difference.path}" + (f" ({_short(difference.why)})" if difference.why else "")
+        return f"{difference.path}: " + (
+            f"no data ({_short(difference.why)})" if difference.why else f"unset (others: {_short(expected or '')})"
+        )
     if expected is None:
-        return f"{difference.path}, which the others have not"
+        return f"{difference.path}: {_short(value) or '(empty)'} (others: unset)"
     if form:
         return form.replace("{expected}", _short(expected)).replace("{}", _short(value))
     return f"{difference.path} {_short(value) or '(empty)'}, not {_short(expected) or '(empty)'}"
@@ -142,8 +146,8 @@ def _describe_difference(difference: Difference, form: str) -> str:
 def _without_name(why: str, name: str) -> str:
     """Return a reason without the name of its node, so that several nodes may share it; a part of a word is not a name.
 
-    >>> _without_name("connect to host gpu-1: refused", "gpu-1"), _without_name("false ended with status 1", "a")
-    ('connect to host …: refused', 'false ended with status 1')
+    >>> _without_name("connect to host gpu-1: refused", "gpu-1"), _without_name("false exited with status 1", "a")
+    ('connect to host …: refused', 'false exited with status 1')
     """
     import re
 

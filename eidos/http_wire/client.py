@@ -83,18 +83,18 @@ def parse_url(text: str) -> Url:
 
     hint = "write it like https://eidos.example.com"
     if len(text) > URL_LIMIT or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidInput(f"{text[:100]!r} is no URL", hint)
+        raise InvalidInput(f"invalid URL {text[:100]!r}", hint)
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as fault:
-        raise InvalidInput(f"{text!r} is no URL: {fault}", hint) from fault
+        raise InvalidInput(f"invalid URL {text!r}: {fault}", hint) from fault
     if "@" in parts.netloc:
-        raise InvalidInput("a URL that holds a name or a password is not taken: others can see it", hint)
+        raise InvalidInput("a URL with a username or password is not accepted, because others can see it", hint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput(f"{text!r} is no http or https URL", hint)
+        raise InvalidInput(f"{text!r} is not an http or https URL", hint)
     if port == 0:
-        raise InvalidInput(f"{text!r}: there is no port 0", hint)
+        raise InvalidInput(f"{text!r}: invalid port 0", hint)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Url(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], target)
 
@@ -132,9 +132,9 @@ def _redirect_target(url: Url, location: str) -> Url:
     try:
         target = parse_url(urljoin(url.origin + url.target, location))
     except (InvalidInput, ValueError) as fault:
-        raise RequestError(f"{url.origin}: it redirects to {printable(location[:100])!r}, which is no URL", is_transient=False) from fault
+        raise RequestError(f"{url.origin}: redirect to invalid URL {printable(location[:100])!r}", is_transient=False) from fault
     if (url.scheme, target.scheme) == ("https", "http"):
-        raise RequestError(f"{url.origin}: it redirects to {target.origin}, where everybody can read along", is_transient=False)
+        raise RequestError(f"{url.origin}: redirect to {target.origin} not followed, because it is not encrypted", is_transient=False)
     return target
 
 
@@ -172,43 +172,43 @@ def translate_error(subject: str, fault: OSError | http.client.HTTPException | V
     if isinstance(fault, (TimeoutError, socket.timeout)):  # the same from Python 3.10 on
         return timeout_error(subject)
     if isinstance(fault, ssl.SSLCertVerificationError):
-        hint = "SSL_CERT_FILE names a file with the certificates to trust"
-        return RequestError(f"{subject}: its certificate is not trusted: {fault.verify_message}", hint, is_transient=False)
+        hint = "set SSL_CERT_FILE to a file with the certificates to trust"
+        return RequestError(f"{subject}: certificate not trusted: {fault.verify_message}", hint, is_transient=False)
     if isinstance(fault, ssl.SSLError):
-        reason = fault.reason or "it broke off"
-        return RequestError(f"{subject}: TLS failed: {reason}", "is it an https server?", isinstance(fault, ssl.SSLEOFError))
+        reason = fault.reason or "connection lost"
+        return RequestError(f"{subject}: TLS failed: {reason}", "check that this is an https server", isinstance(fault, ssl.SSLEOFError))
     if isinstance(fault, http.client.RemoteDisconnected):
-        return RequestError(f"{subject}: it hung up without an answer")
+        return RequestError(f"{subject}: connection closed without a response")
     if isinstance(fault, http.client.IncompleteRead):
-        return RequestError(f"{subject}: its answer is cut off")
+        return RequestError(f"{subject}: response truncated")
     if isinstance(fault, (http.client.HTTPException, ValueError)):
-        return RequestError(f"{subject}: what it answers is not HTTP", "is this the address of the service?", is_transient=False)
+        return RequestError(f"{subject}: response is not HTTP", "check the address of the service", is_transient=False)
     if isinstance(fault, socket.gaierror):
         is_transient = fault.errno == socket.EAI_AGAIN  # the name server did not answer
-        return RequestError(f"{subject}: no address is known for this name", "see whether it is written right", is_transient)
-    refused = "see whether the service runs there" if isinstance(fault, ConnectionRefusedError) else None
+        return RequestError(f"{subject}: cannot resolve this host name", "check its spelling", is_transient)
+    refused = "check that the service is running" if isinstance(fault, ConnectionRefusedError) else None
     return RequestError(f"{subject}: {(fault.strerror or str(fault)).lower()}", refused)
 
 
 def timeout_error(subject: str) -> Timeout:
     """The error to raise when the deadline of a request to ``subject`` has passed."""
-    return Timeout(f"{subject}: no answer in time", "give it more time with --timeout, or see whether the service is up")
+    return Timeout(f"{subject}: timed out", "raise --timeout, or check that the service is up")
 
 
 def _read_body(response: HTTPResponse, headers: Mapping[str, str], subject: str, limit: int) -> bytes:
     """The body; RequestError when it is larger than ``limit``, before it is read if Content-Length tells."""
     if response.length is not None and response.length > limit:
-        raise RequestError(f"{subject}: its answer is larger than {limit:,} bytes", is_transient=False)
+        raise RequestError(f"{subject}: response larger than {limit:,} bytes", is_transient=False)
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(f"{subject}: its answer is encoded in a way that was not asked for", is_transient=False)
+        raise RequestError(f"{subject}: unexpected content encoding", is_transient=False)
     expected, chunks, size = response.length, [], 0
     while chunk := response.read(_CHUNK_BYTES):
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise RequestError(f"{subject}: its answer is larger than {limit:,} bytes", is_transient=False)
+            raise RequestError(f"{subject}: response larger than {limit:,} bytes", is_transient=False)
     if expected is not None and size < expected:  # read(amount) does not raise it
-        raise RequestError(f"{subject}: its answer is cut off")
+        raise RequestError(f"{subject}: response truncated")
     return b"".join(chunks)
 
 

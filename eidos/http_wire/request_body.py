@@ -99,7 +99,7 @@ class ChunkedBody:
             return False
         match = _SIZE.fullmatch(line)
         if match is None:
-            raise HttpError(400, "the size of a chunk is no hexadecimal number")
+            raise HttpError(400, "the size of a chunk is not a hexadecimal number")
         size = int(match[1], 16)
         self._chunks += 1
         if self._chunks > CHUNK_LIMIT and self._chunks * MIN_CHUNK_BYTES > len(self._body) + size:

@@ -68,7 +68,7 @@ class Head:
         expected = headers.get("expect")
         if expected is not None and not is_http_1_0:
             if expected.lower() != "100-continue":
-                raise HttpError(417, "the only expectation that is met here is 100-continue")
+                raise HttpError(417, "unsupported Expect; only 100-continue is supported")
             self.expects_continue = self.content_length is None or self.content_length > 0
 
 
@@ -111,7 +111,7 @@ def parse_head(data: bytes) -> Head:
         name, value = name.lower(), value.strip(" \t")
         if name in headers:
             if name in ("host", "content-length", "transfer-encoding"):
-                raise HttpError(400, f"the field {name} is there more than once")
+                raise HttpError(400, f"the field {name} is repeated")
             value = f"{headers[name]}, {value}"
         headers[name] = value
     host = headers.get("host")
@@ -119,7 +119,7 @@ def parse_head(data: bytes) -> Head:
         if not is_http_1_0:
             raise HttpError(400, "the field Host is missing")
     elif _HOST.fullmatch(host) is None:
-        raise HttpError(400, "the field Host holds no host")
+        raise HttpError(400, "the field Host is not a valid host")
     # Heads are remembered, so requests share what is in them: nobody can change it.
     return Head(method, target, MappingProxyType(headers), is_http_1_0)
 
@@ -127,7 +127,7 @@ def parse_head(data: bytes) -> Head:
 def check_partial_head(buffer: bytearray, scanned: int) -> None:
     """Raise HttpError for the beginning of a head that cannot become valid; its first ``scanned`` bytes were checked before."""
     if scanned < 2 and _TOKEN.match(buffer) is None and buffer[:2] != b"\r\n"[: len(buffer)]:
-        raise HttpError(400, "this is no HTTP request", "TLS ends at the proxy in front; speak plain HTTP here")
+        raise HttpError(400, "not an HTTP request", "use plain HTTP; TLS ends at the proxy in front")
     if _BARE_LF.search(buffer, max(0, scanned - 1)):
         raise HttpError(400, "a line ends in a bare LF")
     if len(buffer) > LINE_LIMIT:
@@ -153,7 +153,7 @@ def _explain(head: bytes) -> HttpError:
         return _long_line()
     match = _REQUEST_LINE.fullmatch(first)
     if match is None:
-        return HttpError(400, "the request line is not: METHOD target HTTP/1.1")
+        return HttpError(400, "invalid request line; expected METHOD target HTTP/1.1")
     if match[3] != b"1":
         return HttpError(400, "the version of HTTP must be 1.1 or 1.0")
     for line in lines[1:]:
@@ -165,32 +165,32 @@ def _explain(head: bytes) -> HttpError:
         if not colon:
             return HttpError(400, "a header line has no colon")
         if _TOKEN.fullmatch(name) is None:
-            return HttpError(400, "the name of a field holds what no name may hold")
+            return HttpError(400, "the name of a field contains invalid characters")
         what = "a bare CR or LF" if b"\r" in value or b"\n" in value else "a control character"
-        return HttpError(400, f"the value of a field holds {what}")
+        return HttpError(400, f"the value of a field contains {what}")
     return HttpError(400, "the header is malformed")
 
 
 def _split_target(method: str, target: str) -> tuple[str, str]:
     """Path, percent-decoded once, and query of a target, in each of the forms of RFC 9112, section 3.2."""
     if "#" in target:
-        raise HttpError(400, "the request target holds a fragment")
+        raise HttpError(400, "the request target contains a fragment")
     if target[0] != "/":
         scheme, _, rest = target.partition("://")
         if rest and scheme.lower() in ("http", "https"):
             at = min(at for at in (rest.find("/"), rest.find("?"), len(rest)) if at >= 0)
             if at == 0 or rest[0] == ":" or _HOST.fullmatch(rest[:at]) is None:
-                raise HttpError(400, "the request target names no host")
+                raise HttpError(400, "the request target has no host")
             rest = rest[at:]
             target = rest if rest[:1] == "/" else "/" + rest
         elif (method == "OPTIONS" and target == "*") or method == "CONNECT":
             return target, ""
         else:
-            raise HttpError(400, "the request target is no path")
+            raise HttpError(400, "the request target is not a path")
     path, _, query = target.partition("?")
     if "%" in path:
         if _BAD_ESCAPE.search(path):
-            raise HttpError(400, "the path holds a % that begins no escape")
+            raise HttpError(400, "the path contains an invalid % escape")
         from urllib.parse import unquote_to_bytes
 
         try:
@@ -205,19 +205,19 @@ def _content_length(headers: Mapping[str, str], is_http_1_0: bool) -> int | None
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if coding is not None:
         if length is not None:
-            raise HttpError(400, "the fields Transfer-Encoding and Content-Length exclude one another")
+            raise HttpError(400, "the fields Transfer-Encoding and Content-Length exclude each other")
         if is_http_1_0:
             raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding")
         if coding.lower() != "chunked":
             last = coding.rpartition(",")[2].strip(" \t").lower()
             if last != "chunked" or coding.lower().count("chunked") > 1:
-                raise HttpError(400, "the last transfer coding must be chunked, and once")
-            raise HttpError(400, "the only transfer coding that is read here is chunked")
+                raise HttpError(400, "chunked must be the last transfer coding, and only once")
+            raise HttpError(400, "unsupported transfer coding; only chunked is supported")
         return None
     if length is None:
         return 0
     if _LENGTH.fullmatch(length) is None:
-        raise HttpError(400, "the field Content-Length holds no length")
+        raise HttpError(400, "the field Content-Length is not a valid length")
     return int(length)
 
 

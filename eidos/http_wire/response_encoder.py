@@ -52,7 +52,7 @@ class ResponseEncoder:
         start = self._status_lines.get(status) or self._start(status)
         fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
         if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
-            raise ValueError("a header of a response holds a line break")
+            raise ValueError("a header of a response contains a line break")
         if status not in BODILESS:
             fields = f"{fields}Content-Length: {len(body)}\r\n"
         end = "Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n" if is_http_1_0 else "\r\n"

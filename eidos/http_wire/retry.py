@@ -68,7 +68,7 @@ class CircuitBreaker:
     [False, False, False, False, True]
     >>> circuit.check()
     Traceback (most recent call last):
-    eidos.http_wire.retry.CircuitOpen: 192.0.2.1 failed 5 times in a row, and is not asked again for 30 s
+    eidos.http_wire.retry.CircuitOpen: 192.0.2.1 failed 5 times in a row; next attempt in 30 s
     >>> now = 30.0
     >>> circuit.check()
     """
@@ -92,11 +92,11 @@ class CircuitBreaker:
             return
         left = self._closes_at - self._clock()
         if left > 0:
-            raise CircuitOpen(self.message(left), "see whether the service is up, then try again")
+            raise CircuitOpen(self.message(left), "check that the service is up, then retry")
 
     def message(self, seconds: float) -> str:
         """Why it is open, and that it will be for ``seconds``."""
-        return f"{self.name} failed {self.failures} times in a row, and is not asked again for {_format_seconds(seconds)}"
+        return f"{self.name} failed {self.failures} times in a row; next attempt in {_format_seconds(seconds)}"
 
     def record_failure(self) -> bool:
         """Count a failure; whether it opened the circuit."""
@@ -171,7 +171,7 @@ def call_with_retry(
             wait = pacer.delay()
             if wait:
                 if clock() + wait >= deadline:
-                    raise Timeout("the deadline would pass before the next request may go", "give it more time with --timeout")
+                    raise Timeout("the deadline would pass before the next request is allowed", "raise --timeout")
                 sleep(wait)
             pacer.record_start()
         try:
@@ -186,7 +186,7 @@ def call_with_retry(
             # A retry before the time that the server asked for would be rejected, too.
             if not retries_left or opened or not failure.is_retryable or wait > MAX_DELAY_S or clock() + wait >= deadline:
                 raise failure.fault from failure
-            report(f"{failure.fault.message}; trying again in {_format_seconds(wait)}")
+            report(f"{failure.fault.message}; retrying in {_format_seconds(wait)}")
             sleep(wait)
         except EidosError:
             if circuit is not None:

@@ -34,8 +34,8 @@ def connect(
     """A client of a cluster; it opens no connection yet. See :class:`eidos.kube.request_sender.RequestSender` for the arguments."""
     if cluster.insecure:
         log.warn(
-            f"{cluster.server}: its certificate is not checked, as {cluster.source} says",
-            hint="whoever stands in between reads the credentials; write certificate-authority in place of insecure-skip-tls-verify",
+            f"{cluster.server}: its certificate is not verified (insecure-skip-tls-verify in {cluster.source})",
+            hint="set certificate-authority instead of insecure-skip-tls-verify; without it a proxy on the way can read the credentials",
             once=True,
         )
     return KubeClient(cluster, Credentials(cluster.user, environ, deadline=deadline), deadline, report)

@@ -78,7 +78,7 @@ def server_and_proxy(server: str, proxy: str | None, source: str, environ: Mappi
 
     url = _parse_url(server if "://" in server else f"http://{server}", f"{source}: the server", ("http", "https"))
     if "@" in url.netloc:
-        raise InvalidData(f"{source}: the server's URL holds a name or a password", "write username and password for the user")
+        raise InvalidData(f"{source}: the server's URL contains a username or password", "set username and password of the user instead")
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     proxy_url = proxy or proxy_from_environment(url.scheme, url.hostname or "", port, environ)
     if proxy_url:
@@ -103,5 +103,5 @@ def _parse_url(text: str, subject: str, schemes: tuple[str, ...]) -> Any:
     except ValueError:
         is_complete = False
     if not is_complete or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidData(f"{subject} is no URL", "write it like https://api.example.com:6443")
+        raise InvalidData(f"{subject} is not a valid URL", "write it like https://api.example.com:6443")
     return url

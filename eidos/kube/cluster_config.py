@@ -74,7 +74,7 @@ def load_cluster(
     paths = [kubeconfig] if kubeconfig else _kubeconfig_paths(environ)
     files = [(path, data) for path in paths for data in (read_config_file(path, path),) if data is not None]
     if kubeconfig and not files:
-        raise NotFound(f"--kubeconfig: {kubeconfig}: there is no such file")
+        raise NotFound(f"--kubeconfig: {kubeconfig}: no such file")
     reason = None
     if files:
         from eidos.kube.cluster import DEFAULT_NAMESPACE
@@ -86,14 +86,14 @@ def load_cluster(
             in_pod = not cluster.namespace and _service_account_folder(environ, root)
             default = _pod_namespace(environ, root) if in_pod else DEFAULT_NAMESPACE
             return _with_namespace(cluster, namespace or cluster.namespace or default)
-        reason = f"{' and '.join(path for path, _ in files)} chooses no context"
+        reason = f"{' and '.join(path for path, _ in files)} sets no current-context"
     elif context:
-        raise NotFound(f"--kube-context: there is no context {context!r}: {_missing_reason(environ, paths)}")
+        raise NotFound(f"--kube-context: no such context {context!r}: {_missing_reason(environ, paths)}")
     folder = _service_account_folder(environ, root)
     if folder:
         cluster = _in_cluster(environ, root, folder)
         return _with_namespace(cluster, namespace or cluster.namespace)
-    hint = "say where it is with --kubeconfig or KUBECONFIG, and which with --kube-context"
+    hint = "set --kubeconfig or KUBECONFIG, and --kube-context to choose a context"
     if kubeconfig:
         raise NotFound(f"--kubeconfig: {reason}", "choose one with --kube-context")
     raise NotApplicable(f"no cluster is configured: {reason or _missing_reason(environ, paths)}", hint)
@@ -129,8 +129,8 @@ def _kubeconfig_paths(environ: Mapping[str, str]) -> list[str]:
 
 def _missing_reason(environ: Mapping[str, str], paths: list[str]) -> str:
     if environ.get("KUBECONFIG"):
-        return f"KUBECONFIG names {', '.join(paths) or 'no file'}, and no such file is there"
-    return f"there is no {paths[0] if paths else '$HOME/.kube/config'}, and this is no pod with a service account"
+        return f"KUBECONFIG: {', '.join(paths) or 'no path'}: no such file"
+    return f"{paths[0] if paths else '$HOME/.kube/config'} does not exist, and this is not a pod with a service account"
 
 
 def _with_namespace(cluster: Cluster, namespace: str) -> Cluster:
@@ -178,7 +178,7 @@ def _in_cluster(environ: Mapping[str, str], root: str, folder: str) -> Cluster:
     ca_path = os.path.join(folder, "ca.crt")
     ca = read_config_file(ca_path, ca_path)
     if ca is None or b"-----BEGIN CERTIFICATE-----" not in ca:
-        log.warn(f"{ca_path} holds no certificate: those that the system trusts are trusted")
+        log.warn(f"{ca_path} contains no certificate; using the certificates that the system trusts")
         ca = None
     source = f"the service account in {folder}"
     user = User("service account", source, token_file=os.path.join(folder, "token"))

@@ -33,7 +33,7 @@ def read_config_file(path: str, subject: str) -> bytes | None:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
-            raise Unavailable(f"{subject}: {_reason(fault)}", "run as a user who may read it") from fault
+            raise Unavailable(f"{subject}: {_reason(fault)}", "run as a user that can read it") from fault
         try:
             data = _read_to_end(fd, subject)
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -43,9 +43,9 @@ def read_config_file(path: str, subject: str) -> bytes | None:
         finally:
             os.close(fd)
     if len(data) > CONFIG_FILE_LIMIT:
-        raise InvalidData(f"{subject}: it has more than {CONFIG_FILE_LIMIT >> 20} MiB", "is this the file you meant?")
+        raise InvalidData(f"{subject}: larger than {CONFIG_FILE_LIMIT >> 20} MiB", "check that this is the right file")
     if not data and path in _pipe_contents:
-        raise Unavailable(f"{subject}: it is a pipe, and nothing came out of it", "write it to a file")
+        raise Unavailable(f"{subject}: empty pipe", "write it to a file")
     return data
 
 
@@ -53,7 +53,7 @@ def read_pem_file(path: str, subject: str) -> bytes:
     """The content of a file that a kubeconfig names; Unavailable when it does not exist."""
     data = read_config_file(path, subject)
     if data is None:
-        raise Unavailable(f"{subject}: there is no such file", "the kubeconfig names it; has it moved?")
+        raise Unavailable(f"{subject}: no such file", "correct its path in the kubeconfig")
     return data
 
 
@@ -70,7 +70,7 @@ def _read_to_end(fd: int, subject: str) -> bytes:
     deadline, data = time.monotonic() + PIPE_TIMEOUT_S, b""
     while len(data) <= CONFIG_FILE_LIMIT:
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Unavailable(f"{subject}: nobody wrote to it within {PIPE_TIMEOUT_S:g} s")
+            raise Unavailable(f"{subject}: no data within {PIPE_TIMEOUT_S:g} s")
         try:
             part = os.read(fd, 1 << 16)
         except BlockingIOError:

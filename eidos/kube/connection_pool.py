@@ -151,7 +151,7 @@ class ConnectionPool:
         try:
             context = ssl.create_default_context(cadata=cluster.ca.decode("ascii", "ignore") if cluster.ca is not None else None)
         except (ssl.SSLError, ValueError) as fault:
-            raise InvalidData(f"{cluster.source}: its certificate-authority is no certificate in PEM") from fault
+            raise InvalidData(f"{cluster.source}: its certificate-authority is not a PEM certificate") from fault
         # As kubectl does: the strict checks of Python 3.13 reject the authorities of EKS and others, and a kubeconfig may have an
         # intermediate authority.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -176,15 +176,15 @@ class ConnectionPool:
         import ssl
 
         if isinstance(fault, ConnectionRefusedError):
-            return f"see whether the cluster is up, and whether {self._cluster.source} has the right server"
+            return f"check that the cluster is up and that {self._cluster.source} has the right server"
         if not isinstance(fault, ssl.SSLCertVerificationError):
             return None
         text = fault.verify_message
         if "expired" in text or "not yet valid" in text:
             return "renew the server's certificate, or set this machine's clock"
         if "match" in text or "mismatch" in text.lower():
-            return "tls-server-name in the kubeconfig says which name its certificate has"
-        return f"see whether the certificate-authority in {self._cluster.source} is the one of this cluster"
+            return "set tls-server-name in the kubeconfig to the name in its certificate"
+        return f"check that certificate-authority in {self._cluster.source} belongs to this cluster"
 
 
 class _Connection:

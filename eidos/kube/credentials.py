@@ -62,7 +62,9 @@ class Credentials:
         else:
             header = ""
         if not header.isascii() or not header.isprintable():
-            raise InvalidData(f"{user.source}: its token holds what no header can", "is it in one line, without quotes?")
+            raise InvalidData(
+                f"{user.source}: its token contains characters that a header cannot hold", "write it on one line, without quotes"
+            )
         self._last_header = header or None
         return self._last_header
 
@@ -109,10 +111,10 @@ class Credentials:
             data = read_config_file(path, subject)
             token = (data or b"").strip().decode()
             if not token:
-                raise Unavailable(f"{subject} {'is empty' if data is not None else 'does not exist'}", "see who writes it")
+                raise Unavailable(f"{subject} {'is empty' if data is not None else 'does not exist'}", "check the program that writes it")
             return token
         except UnicodeDecodeError as fault:
-            raise InvalidData(f"{subject} holds no text") from fault
+            raise InvalidData(f"{subject} is not text") from fault
         except Unavailable:
             if not self._token:
                 raise
@@ -125,7 +127,7 @@ class Credentials:
         plugin, deadline = self.user.plugin, self.deadline or time.monotonic() + PLUGIN_TIMEOUT_S
         assert plugin is not None
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise Timeout(f"{self.user.source}: the plugin {printable(plugin.command)} did not end in time")
+            raise Timeout(f"{self.user.source}: the plugin {printable(plugin.command)} timed out")
         try:
             credential = self._plugin_credential
             if credential is None or (credential.expires is not None and credential.expires - EXPIRY_MARGIN_S < time.time()):
@@ -139,7 +141,7 @@ def _load_cert_chain(context: SSLContext, pem: bytes, source: str) -> None:
     import ssl
 
     def reject_passphrase() -> str:
-        raise InvalidData(f"{source}: its client-key is encrypted", "take the passphrase off: openssl pkey -in KEY -out OTHER")
+        raise InvalidData(f"{source}: its client-key is encrypted", "remove its passphrase: openssl pkey -in KEY -out NEW_KEY")
 
     memory, folder = -1, ""
     try:
@@ -158,9 +160,9 @@ def _load_cert_chain(context: SSLContext, pem: bytes, source: str) -> None:
                 file.write(pem)
         context.load_cert_chain(path, password=reject_passphrase)
     except ssl.SSLError as fault:
-        raise InvalidData(f"{source}: its client-certificate and client-key are no pair: {fault.reason or fault}") from fault
+        raise InvalidData(f"{source}: its client-certificate and client-key do not match: {fault.reason or fault}") from fault
     except OSError as fault:
-        raise Unavailable(f"{source}: its key cannot be held in memory: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{source}: cannot keep its key in memory: {(fault.strerror or str(fault)).lower()}") from fault
     finally:
         if memory >= 0:
             os.close(memory)

@@ -51,7 +51,7 @@ def write_document(client: KubeClient, reference: ObjectReference, data: bytes, 
     """
     if len(data) > DOCUMENT_LIMIT:
         size = f"{len(data) / 1048576:.1f} MiB"
-        message = f"{reference}: a document of {size} is more than the {DOCUMENT_LIMIT >> 20} MiB that are kept in a cluster"
+        message = f"{reference}: document too large: {size}, at most {DOCUMENT_LIMIT >> 20} MiB can be stored in a cluster"
         raise InvalidInput(message, "write it to a file")
     labels = _labels(component)
     before = StoredObject.get(client, reference)
@@ -74,7 +74,7 @@ def _verify_written(client: KubeClient, reference: ObjectReference) -> None:
     try:
         _read(client, reference, DOCUMENT_LIMIT)
     except (IntegrityError, NotFound) as fault:
-        raise KubeError(f"{reference}: somebody else wrote it at the same time: {fault.message}", _REWRITE_HINT) from fault
+        raise KubeError(f"{reference}: changed by another writer at the same time: {fault.message}", _REWRITE_HINT) from fault
 
 
 def _previous_index(before: StoredObject | None) -> DocumentIndex | None:
@@ -99,7 +99,7 @@ def _write_large(
         return range(0)
     pieces = [packed[at : at + OBJECT_LIMIT] for at in range(0, len(packed), OBJECT_LIMIT)]
     if len(pieces) > PART_LIMIT:
-        raise InvalidInput(f"{reference}: the document needs {len(pieces)} parts, and {PART_LIMIT} are the most", "write it to a file")
+        raise InvalidInput(f"{reference}: document too large: {len(pieces)} parts, at most {PART_LIMIT} are allowed", "write it to a file")
     taken = range(0) if old is None else old.parts
     first = 1 if not taken or taken[0] > len(pieces) else taken[-1] + 1
     numbers = range(first, first + len(pieces))
@@ -132,7 +132,7 @@ def _remove_written(client: KubeClient, reference: ObjectReference, numbers: ran
                 return
             client.delete(part.reference.path)
     except EidosError as fault:
-        log.warn(f"{reference}: parts of a document that was not written are left: {fault.message}", hint=fault.hint)
+        log.warn(f"{reference}: cannot remove parts of an incomplete document: {fault.message}", hint=fault.hint)
 
 
 def _remove_parts(client: KubeClient, reference: ObjectReference, old: DocumentIndex | None, new: range) -> None:
@@ -149,7 +149,7 @@ def _remove_parts(client: KubeClient, reference: ObjectReference, old: DocumentI
             elif number not in old.parts and number not in new:
                 return
         except KubeError as fault:
-            log.warn(f"{part}, a part of the document before, is left: {fault.message}", hint=fault.hint)
+            log.warn(f"cannot remove {part}, a part of the previous document: {fault.message}", hint=fault.hint)
             return
         number += 1
 
@@ -181,14 +181,14 @@ def read_document(client: KubeClient, reference: ObjectReference, limit: int = D
 def _read(client: KubeClient, reference: ObjectReference, limit: int) -> bytes:
     stored = StoredObject.get(client, reference)
     if stored is None:
-        raise NotFound(f"{reference}: there is no such {reference.kind}", f"'eidos snapshot -o {reference}' writes one")
+        raise NotFound(f"{reference}: no such {reference.kind}", f"create it with 'eidos snapshot -o {reference}'")
     index = stored.index()
     if index is None:
         return stored.plain_document()[: limit + 1]
     if not index.parts:
         packed = stored.value(f"{index.key}.gz")
         if packed is None:
-            raise IntegrityError(f"{reference}: its index names {index.key}.gz, which is not there", _REWRITE_HINT)
+            raise IntegrityError(f"{reference}: {index.key}.gz, which its index lists, is missing", _REWRITE_HINT)
         return _decompress(reference, packed, index, limit)
     pieces = []
     for number in index.parts:
@@ -197,7 +197,7 @@ def _read(client: KubeClient, reference: ObjectReference, limit: int) -> bytes:
             raise IntegrityError(f"{reference.part(number)}, part {number} of {reference}, is missing", _REWRITE_HINT)
         piece = part.value(f"{index.key}.gz")
         if piece is None or part.part_header() != PartHeader(reference.name, number, index.sha256):
-            raise IntegrityError(f"{reference.part(number)} is no part of the document that {reference} is now", _REWRITE_HINT)
+            raise IntegrityError(f"{reference.part(number)} belongs to another version of {reference}", _REWRITE_HINT)
         pieces.append(piece)
     return _decompress(reference, b"".join(pieces), index, limit)
 
@@ -210,9 +210,9 @@ def _decompress(reference: ObjectReference, packed: bytes, index: DocumentIndex,
     try:
         data = reader.decompress(packed, max(limit, DOCUMENT_LIMIT) + 1)
     except zlib.error as fault:
-        raise IntegrityError(f"{reference}: what it holds is not what was written: {fault}", _REWRITE_HINT) from fault
+        raise IntegrityError(f"{reference}: its content is damaged: {fault}", _REWRITE_HINT) from fault
     if len(data) != index.size or not reader.eof or reader.unused_data or hashlib.sha256(data).hexdigest() != index.sha256:
-        raise IntegrityError(f"{reference}: the SHA-256 of what it holds is not the one in its index", _REWRITE_HINT)
+        raise IntegrityError(f"{reference}: the SHA-256 of its content does not match its index", _REWRITE_HINT)
     return data[: limit + 1]
 
 
@@ -247,8 +247,10 @@ def _apply(
         namespace = reference.namespace
         if (missing.kind, missing.name) != ("namespaces", namespace):
             raise
-        raise NotFound(f"{reference}: there is no namespace {namespace!r}", f"kubectl create namespace {namespace}") from missing
+        raise NotFound(f"{reference}: no such namespace {namespace!r}", f"kubectl create namespace {namespace}") from missing
     except KubeError as fault:
         if fault.status == 409:
-            raise KubeError(f"{reference}: somebody else changed it: {fault.message}", "choose another name, or delete it") from fault
+            raise KubeError(
+                f"{reference}: changed by another writer: {fault.message}", "choose another name, or delete it first"
+            ) from fault
         raise

@@ -49,18 +49,16 @@ def run_exec_plugin(plugin: ExecPlugin, environ: Mapping[str, str], source: str,
     environ = {**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)}
     result = run_program(Command((plugin.command, *plugin.args), executable=program, environ=environ), deadline, OUTPUT_LIMIT)
     if result.outcome == NOT_STARTED:
-        raise Unavailable(f"{subject} cannot be run: {result.start_failure.lower()}", "run it by hand to see") from result.start_error
+        raise Unavailable(f"{subject} cannot be run: {result.start_failure.lower()}", "run it by hand to see why") from result.start_error
     if result.outcome == TIMED_OUT:
-        hint = "it may want you to log in first: run it by hand; or give it more time with --timeout"
-        raise Timeout(f"{subject} did not end in time, and was stopped", hint)
+        hint = "log in first by running it by hand, or raise --timeout"
+        raise Timeout(f"{subject} timed out", hint)
     if result.outcome == TOO_MUCH_OUTPUT:
-        raise InvalidData(f"{subject} printed more than {OUTPUT_LIMIT >> 20} MiB", "is it a credential plugin?")
+        raise InvalidData(f"{subject} printed more than {OUTPUT_LIMIT >> 20} MiB", "check that it is a credential plugin")
     if result.status:
-        how = f"was ended by signal {-result.status}" if result.status < 0 else f"failed with status {result.status}"
+        how = f"was killed by signal {-result.status}" if result.status < 0 else f"exited with status {result.status}"
         stderr = printable(" ".join(result.errors.decode(errors="replace").split()))[-SHOWN_LIMIT:]
-        raise Unavailable(
-            f"{subject} {how}{f': {stderr}' if stderr else ''}", "it may want you to log in first: run it by hand, or kubectl"
-        )
+        raise Unavailable(f"{subject} {how}{f': {stderr}' if stderr else ''}", "log in first by running it, or kubectl, by hand")
     try:
         return _read(result.output, plugin.api_version)
     except _InvalidOutput as fault:
@@ -79,10 +77,10 @@ def _find(plugin: ExecPlugin, environ: Mapping[str, str], source: str) -> str:
     program = shutil.which(plugin.command, path=os.pathsep.join(_folders(environ)))
     if program:
         return program
-    where = "it is no program" if os.sep in plugin.command else "no folder of PATH has it"
+    where = "not an executable file" if os.sep in plugin.command else "not found in PATH"
     hint = printable(" ".join(plugin.install_hint.split()))[:SHOWN_LIMIT]
     # Not NotFound, which the caller would take for a 404 of the server.
-    raise Unavailable(f"{source}: the plugin {plugin.command} cannot be run: {where}", hint or "install it, or name another user")
+    raise Unavailable(f"{source}: the plugin {plugin.command} cannot be run: {where}", hint or "install it, or choose another user")
 
 
 def _folders(environ: Mapping[str, str]) -> list[str]:
@@ -103,29 +101,29 @@ def _read(out: bytes, version: str) -> ExecCredential:
     from eidos import formats
 
     try:
-        tree = formats.from_text(out, "what it prints", OUTPUT_LIMIT)
+        tree = formats.from_text(out, "its output", OUTPUT_LIMIT)
     except InvalidData:
-        raise _InvalidOutput("it is no document") from None  # a traceback would show the output
+        raise _InvalidOutput("it is not a document") from None  # a traceback would show the output
     if not isinstance(tree, dict):
-        raise _InvalidOutput("it is no document")
+        raise _InvalidOutput("it is not a document")
     if tree.get("kind") != "ExecCredential":
-        raise _InvalidOutput("it is no ExecCredential")
+        raise _InvalidOutput("not an ExecCredential")
     if tree.get("apiVersion") != version:
-        raise _InvalidOutput(f"the kubeconfig asks for {version}, and it is of another version")
+        raise _InvalidOutput(f"its version is not {version}, which the kubeconfig requires")
     status = tree.get("status")
     if not isinstance(status, dict):
-        raise _InvalidOutput("it has no status")
+        raise _InvalidOutput("no status")
     token, certificate, key, expires = (
         status.get(name) or "" for name in ("token", "clientCertificateData", "clientKeyData", "expirationTimestamp")
     )
     if not all(isinstance(value, str) for value in (token, certificate, key, expires)):
-        raise _InvalidOutput("a field of its status is no text")
+        raise _InvalidOutput("a field of its status is not a string")
     if bool(certificate) != bool(key):
-        raise _InvalidOutput("a certificate and its key go together, and one of them is missing")
+        raise _InvalidOutput("a certificate and its key are both required")
     if not token and not certificate:
-        raise _InvalidOutput("it has neither a token nor a certificate")
+        raise _InvalidOutput("neither a token nor a certificate")
     if not token.isascii() or not token.isprintable():
-        raise _InvalidOutput("its token is no text that a header can hold")
+        raise _InvalidOutput("its token contains characters that a header cannot hold")
     return ExecCredential(token, certificate.encode() or None, key.encode() or None, _seconds(expires) if expires else None)
 
 
@@ -144,4 +142,4 @@ def _seconds(text: str) -> float:
             raise ValueError(text)
         return datetime.fromisoformat(f"{parts[1]}T{parts[2]}{parts[3] or '+00:00'}").timestamp()
     except (ValueError, OverflowError) as fault:
-        raise _InvalidOutput("its expirationTimestamp is no time of RFC 3339") from fault
+        raise _InvalidOutput("invalid expirationTimestamp; expected an RFC 3339 time") from fault

@@ -64,20 +64,20 @@ class FallbackCache:
             _make_folder(self._folder)
             atomic_write.write_file(self._path, json.dumps(document, ensure_ascii=False).encode(), 0o600)
         except (OSError, UnicodeEncodeError) as fault:
-            log.debug(f"what the cluster said is not kept: {self._folder}: {fault}")
+            log.debug(f"cannot cache the cluster's data: {self._folder}: {fault}")
         except EidosError as fault:
-            log.debug(f"what the cluster said is not kept: {fault.message}")
+            log.debug(f"cannot cache the cluster's data: {fault.message}")
 
     def load(self, age_limit_s: float) -> tuple[int, list[Part]]:
         """The age of the parts in seconds, and the parts; NotFound, with the reason, when there are no valid ones of that age."""
         if not self._folder:
-            raise NotFound("nothing is kept: there is neither XDG_CACHE_HOME nor HOME")
+            raise NotFound("no cache: neither XDG_CACHE_HOME nor HOME is set")
         try:
             data = _read(self._path)
         except FileNotFoundError:
-            raise NotFound("nothing is kept of what it said before") from None
+            raise NotFound("no cached data") from None
         except OSError as fault:
-            raise NotFound(f"what is kept cannot be read: {self._path}: {(fault.strerror or str(fault)).lower()}") from fault
+            raise NotFound(f"cannot read the cached data: {self._path}: {(fault.strerror or str(fault)).lower()}") from fault
         import json
 
         try:
@@ -86,12 +86,12 @@ class FallbackCache:
                 raise ValueError("another layout")
             written, parts = int(document["time"]), [_part(*row) for row in document["parts"]]
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
-            raise NotFound(f"what is kept is damaged: {self._path}") from fault
+            raise NotFound(f"the cached data is damaged: {self._path}") from fault
         age = int(time.time()) - written
         if age < 0:
-            raise NotFound(f"what is kept is from the future: {self._path}")
+            raise NotFound(f"the cached data is from the future: {self._path}")
         if age > age_limit_s:
-            raise NotFound(f"what is kept is {age} s old")
+            raise NotFound(f"the cached data is {age} s old")
         return age, parts
 
 
@@ -121,9 +121,9 @@ def _check_owner(status: os.stat_result, folder: bool) -> None:
     import stat
 
     if not (stat.S_ISDIR if folder else stat.S_ISREG)(status.st_mode) or status.st_uid != os.geteuid():
-        raise PermissionError(0, f"it is no {'folder' if folder else 'file'} of this user")
+        raise PermissionError(0, f"not a {'folder' if folder else 'file'} of this user")
     if not folder and status.st_mode & 0o077:
-        raise PermissionError(0, "it is open to other users")
+        raise PermissionError(0, "other users can read it")
 
 
 def _read(path: str) -> bytes:
@@ -137,7 +137,7 @@ def _read(path: str) -> bytes:
             if not part:
                 return data
             data += part
-        raise OSError(0, f"it is larger than {LIMIT >> 20} MiB")
+        raise OSError(0, f"larger than {LIMIT >> 20} MiB")
     finally:
         os.close(fd)
 

@@ -12,6 +12,7 @@ from eidos.errors import InvalidData, InvalidInput, NotFound
 from eidos.kube.cluster import Cluster, ExecPlugin, User, server_and_proxy
 from eidos.kube.config_files import read_pem_file
 from eidos.suggest import did_you_mean
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ConfigEntry:
         value = self.body.get(key)
         if value is None or isinstance(value, str):
             return value or ""
-        raise self.error(f"{key} is no text", "put it in quotes" if isinstance(value, (int, float)) else None)
+        raise self.error(f"{key} is not a string", "put it in quotes" if isinstance(value, (int, float)) else None)
 
     def boolean(self, key: str) -> bool:
         """A boolean, or False when the field is missing."""
@@ -69,7 +70,7 @@ class ConfigEntry:
             text = self.text(key).replace("\n", "").replace("\r", "")
             return base64.b64decode(text.encode(), validate=True) or None
         except (binascii.Error, UnicodeEncodeError) as fault:
-            raise self.error(f"{key} is not base64", "kubectl config set writes it as it must be") from fault
+            raise self.error(f"{key} is not base64", "set it with 'kubectl config set'") from fault
 
     def mapping(self, key: str) -> ConfigEntry | None:
         """A mapping, or None when the field is missing."""
@@ -77,18 +78,18 @@ class ConfigEntry:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.error(f"{key} is no mapping")
+            raise self.error(f"{key} is not a mapping")
         return ConfigEntry(f"{self.location}, {key}", value, self.folder)
 
     def mappings(self, key: str) -> list[ConfigEntry]:
         """A list of mappings, or [] when the field is missing."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, list):
-            raise self.error(f"{key} is no list")
+            raise self.error(f"{key} is not a list")
         entries = []
         for number, item in enumerate(value or ()):
             if not isinstance(item, dict):
-                raise self.error(f"{key}[{number}] is no mapping")
+                raise self.error(f"{key}[{number}] is not a mapping")
             entries.append(ConfigEntry(f"{self.location}, {key}[{number}]", item, self.folder))
         return entries
 
@@ -96,7 +97,7 @@ class ConfigEntry:
         """A list of strings, or () when the field is missing."""
         value = self.body.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise self.error(f"{key} is no list of texts", "put each of them in quotes")
+            raise self.error(f"{key} is not a list of strings", "put each value in quotes")
         return tuple(value or ())
 
 
@@ -123,11 +124,11 @@ class MergedKubeconfig:
         user_name = context.text("user")
         user = self._get("users", user_name, context.location) if user_name else None
         if not server.text("server"):
-            raise server.error("it has no server")
+            raise server.error("server is not set")
         url, proxy = server_and_proxy(server.text("server"), server.text("proxy-url"), server.location, environ)
         ca, insecure = _ca_certificates(server), server.boolean("insecure-skip-tls-verify")
         if ca and insecure:
-            raise server.error("insecure-skip-tls-verify and a certificate-authority do not go together", "leave out one of them")
+            raise server.error("insecure-skip-tls-verify and certificate-authority exclude each other", "remove one of them")
         credentials = User(user_name, user.location if user else context.location)
         if user and url.startswith("https:"):  # credentials are never sent in clear text
             credentials = _read_user(user_name, user, _exec_cluster_info(server, url, ca))
@@ -139,8 +140,8 @@ class MergedKubeconfig:
         if name in entries:
             return entries[name]
         what = kind[:-1]
-        message = f"{source}: there is no {what} {name!r}" if name else f"{source}: it names no {what}"
-        available = f"there are {', '.join(sorted(entries)[:20])}" if entries else f"no file has any {what}"
+        message = f"{source}: no such {what} {name!r}" if name else f"{source}: {what} is not set"
+        available = f"use one of {list_words(sorted(entries))}" if entries else f"add a {what} to the kubeconfig"
         raise NotFound(message, did_you_mean(name, entries, available))
 
 
@@ -156,9 +157,11 @@ def _parse(path: str, data: bytes) -> ConfigEntry:
         raise InvalidData(path + re.sub(_QUOTED_VALUE, r"\1 …", fault.message[len(path) :]), fault.hint) from None
     file = ConfigEntry(path, {} if tree is None else tree, os.path.dirname(os.path.abspath(path)))
     if not isinstance(file.body, dict):
-        raise file.error("a kubeconfig is a mapping", "is this the file you meant?")
+        raise file.error("a kubeconfig is a mapping", "check that this is a kubeconfig")
     if file.text("kind") not in ("", "Config") or file.text("apiVersion") not in ("", "v1"):
-        raise file.error(f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "is this the file you meant?")
+        raise file.error(
+            f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "check that this is a kubeconfig"
+        )
     return file
 
 
@@ -178,10 +181,10 @@ def _ca_certificates(cluster: ConfigEntry) -> bytes | None:
     path = cluster.path("certificate-authority")
     if path:
         if data:
-            raise cluster.error("certificate-authority and certificate-authority-data are both said", "leave out one of them")
+            raise cluster.error("certificate-authority and certificate-authority-data are both set", "remove one of them")
         data = read_pem_file(path, f"{cluster.location}: certificate-authority {path}")
     if data and _PEM + b"CERTIFICATE" not in data and _PEM + b"TRUSTED CERTIFICATE" not in data:
-        raise cluster.error("its certificate-authority holds no certificate in PEM")
+        raise cluster.error("its certificate-authority contains no PEM certificate")
     return data
 
 
@@ -208,20 +211,22 @@ def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> Us
     if certificate or certificate_file:
         for inline, file, what in ((certificate, certificate_file, "client-certificate"), (key, key_file, "client-key")):
             if inline and file:
-                raise user.error(f"{what} and {what}-data are both said", "leave out one of them")
+                raise user.error(f"{what} and {what}-data are both set", "remove one of them")
         if not key and not key_file:
             raise user.error("a client-certificate needs a client-key")
         for data, what in ((certificate, "client-certificate-data"), (key, "client-key-data")):
             if data and _PEM not in data:
-                raise user.error(f"{what} holds no PEM")
+                raise user.error(f"{what} is not PEM")
     token, token_file = user.text("token"), user.path("tokenFile")
     username, password = user.text("username"), user.text("password")
     if (token or token_file) and (username or password):
-        raise user.error("a token and a password do not go together", "leave out one of them")
+        raise user.error("token and password exclude each other", "remove one of them")
     if user.body.get("auth-provider") is not None:
-        raise InvalidInput(f"{user.location}: auth-provider is not supported", "Kubernetes took it away in 1.26; its plugins go under exec")
+        raise InvalidInput(
+            f"{user.location}: auth-provider is not supported", "use an exec plugin; Kubernetes removed auth-provider in 1.26"
+        )
     if any(user.body.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")):
-        raise InvalidInput(f"{user.location}: acting as somebody else (as, as-groups) is not supported", "name a user who may do it")
+        raise InvalidInput(f"{user.location}: impersonation (as, as-groups) is not supported", "choose a user with the required rights")
     plugin = user.mapping("exec")
     has_other = token or token_file or username or password or certificate or certificate_file
     return User(
@@ -242,24 +247,22 @@ def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> Us
 def _read_plugin(entry: ConfigEntry, cluster_info: dict[str, Any]) -> ExecPlugin:
     version, command = entry.text("apiVersion"), entry.text("command")
     if version not in (f"{EXEC_API_GROUP}v1", f"{EXEC_API_GROUP}v1beta1"):
-        raise entry.error(
-            f"apiVersion {version!r} is neither {EXEC_API_GROUP}v1 nor {EXEC_API_GROUP}v1beta1", "a newer plugin speaks one of them"
-        )
+        raise entry.error(f"apiVersion {version!r} is neither {EXEC_API_GROUP}v1 nor {EXEC_API_GROUP}v1beta1", "use a newer plugin")
     if not command:
-        raise entry.error("it has no command")
+        raise entry.error("command is not set")
     mode = entry.text("interactiveMode") or ("IfAvailable" if version.endswith("v1beta1") else "")
     if mode not in ("Never", "IfAvailable", "Always"):
-        raise entry.error(f"interactiveMode {mode!r} is none of Never, IfAvailable, Always")
+        raise entry.error(f"invalid interactiveMode {mode!r}; expected Never, IfAvailable or Always")
     if mode == "Always":
         raise InvalidInput(
-            f"{entry.location}: {command} wants a terminal (interactiveMode Always), and eidos gives it none",
-            "use a user with a token or a certificate: kubectl create token makes one",
+            f"{entry.location}: {command} needs a terminal (interactiveMode Always), which eidos does not provide",
+            "choose a user with a token (kubectl create token) or a certificate",
         )
     env = tuple((pair.text("name"), pair.text("value")) for pair in entry.mappings("env"))
     if any(not name or "=" in name or "\0" in name + value for name, value in env):
-        raise entry.error("env has an entry whose name is none")
+        raise entry.error("env has an entry with an invalid name")
     args = entry.text_list("args")
     if "\0" in command + "".join(args):
-        raise entry.error("command or args hold a NUL")
+        raise entry.error("command or args contain a NUL")
     path = os.path.join(entry.folder, command) if os.sep in command else command
     return ExecPlugin(path, version, args, env, entry.text("installHint"), cluster_info if entry.boolean("provideClusterInfo") else None)

@@ -37,19 +37,21 @@ def check_dns_label(text: str, what: str) -> str:
     'eidos'
     """
     if not is_word(text, 63, LOWERCASE, "-"):
-        raise InvalidInput(f"{text!r} is no {what}", "it has small letters, digits and dashes, at most 63, and no dash at its ends")
+        raise InvalidInput(
+            f"invalid {what} {text!r}", "use lower-case letters, digits and '-', at most 63; begin and end with a letter or digit"
+        )
     return text
 
 
-def check_dns_subdomain(text: str, what: str = "name of a node") -> str:
+def check_dns_subdomain(text: str, what: str = "node name") -> str:
     """A name of labels with dots between (Kubernetes documentation, "Object Names and IDs": DNS subdomain).
 
     >>> check_dns_subdomain("ip-10-0-42-17.us-west-2.compute.internal")
     'ip-10-0-42-17.us-west-2.compute.internal'
     """
     if not is_dns_subdomain(text):
-        hint = "it has small letters, digits, dashes and dots, at most 253, and each part begins and ends with a letter or digit"
-        raise InvalidInput(f"{text!r} is no {what}", hint)
+        hint = "use lower-case letters, digits, '-' and '.', at most 253; begin and end each part with a letter or digit"
+        raise InvalidInput(f"invalid {what} {text!r}", hint)
     return text
 
 
@@ -63,9 +65,9 @@ def parse_selector(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise InvalidInput(f"{text!r} selects no node", "write label=value")
+            raise InvalidInput(f"invalid label selector {text!r}", "write label=value")
         if labels.setdefault(_check_key(key, text), _check_value(value, text)) != value:
-            raise InvalidInput(f"{text!r}: {key!r} is {labels[key]!r} already, and a label has one value", "leave one of the two out")
+            raise InvalidInput(f"{text!r}: {key!r} is already {labels[key]!r}; a label has one value", "remove one of them")
     return labels
 
 
@@ -84,7 +86,9 @@ def parse_toleration(text: str) -> dict[str, str]:
     taint, colon, effect = text.partition(":")
     key, equals, value = taint.partition("=")
     if colon and effect not in EFFECTS:
-        raise InvalidInput(f"{text!r}: {effect!r} is none of {', '.join(EFFECTS)}", did_you_mean(effect, EFFECTS))
+        raise InvalidInput(
+            f"{text!r}: invalid effect {effect!r}; expected {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}", did_you_mean(effect, EFFECTS)
+        )
     tree = {"key": _check_key(key, text), "operator": "Equal" if equals else "Exists"}
     if equals:
         tree["value"] = _check_value(value, text)
@@ -96,13 +100,16 @@ def _check_key(key: str, text: str) -> str:
     prefix, slash, name = key.rpartition("/")
     is_subdomain = len(prefix) <= 253 and all(_is_label_word(part) for part in prefix.split("."))
     if not _is_label_word(name) or (slash and not is_subdomain):
-        raise InvalidInput(f"{text!r}: {key!r} is no label", "as in nvidia.com/gpu.present")
+        raise InvalidInput(f"{text!r}: invalid label key {key!r}", "write it like nvidia.com/gpu.present")
     return key
 
 
 def _check_value(value: str, text: str) -> str:
     if value and not _is_label_word(value):
-        raise InvalidInput(f"{text!r}: {value!r} is no value of a label", "it has letters, digits, and - _ . inside, at most 63")
+        raise InvalidInput(
+            f"{text!r}: invalid label value {value!r}",
+            "use letters, digits, '-', '_' and '.', at most 63; begin and end with a letter or digit",
+        )
     return value
 
 

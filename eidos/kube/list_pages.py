@@ -73,7 +73,7 @@ def list_versioned_pages(
                 expired += 1
                 if expired > EXPIRED_LIMIT or (not fault.token and is_restarted):
                     raise
-                sender.report(f"{fault.message}; the list goes on all the same")
+                sender.report(f"{fault.message}; continuing with the list")
                 is_restarted = is_restarted or not fault.token
                 more = {"continue": fault.token} if fault.token else {}
                 next_page = _fetch_in_thread(sender, path, {**query, **more}, deadline)
@@ -93,7 +93,7 @@ def _parse_page(tree: Tree, subject: str) -> tuple[list[Tree], str, str]:
     if items is None and "items" in tree:  # how Go writes a nil slice
         items = []
     if not isinstance(items, list) or not isinstance(metadata, dict) or not all(isinstance(item, dict) for item in items):
-        raise KubeError(f"{subject}: its answer is no list of objects", "is this the API server of a Kubernetes cluster?")
+        raise KubeError(f"{subject}: the response is not a list of objects", "check that this is the API server of a Kubernetes cluster")
     return items, str(metadata.get("continue") or ""), str(metadata.get("resourceVersion") or "")
 
 

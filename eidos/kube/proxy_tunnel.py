@@ -63,8 +63,12 @@ class ProxyTunnel:
         response = http.client.HTTPResponse(deadline_socket, method="CONNECT")  # type: ignore[arg-type]  # of a socket it uses makefile() alone
         response.begin()
         if not 200 <= response.status < 300:
-            hint = "its URL may hold a name and a password" if response.status == 407 else "NO_PROXY names what is asked without it"
-            message = f"the proxy {self.name} leads to no {to}: it answers {response.status}"
+            hint = (
+                "add a username and a password to its URL"
+                if response.status == 407
+                else "list hosts to reach without the proxy in NO_PROXY"
+            )
+            message = f"the proxy {self.name} cannot connect to {to}: status {response.status}"
             raise ProxyRefused(client.RequestError(message, hint, is_transient=response.status >= 500))
 
 

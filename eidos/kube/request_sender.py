@@ -85,7 +85,7 @@ class RequestSender:
             try:
                 body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
             except (TypeError, ValueError) as fault:
-                raise InvalidInput(f"{path}: what is to be written is no JSON: {fault}") from fault
+                raise InvalidInput(f"{path}: the object to write is not valid JSON: {fault}") from fault
         raw = self.send(method, path, query, responses.read_body, body, content_type)
         return responses.parse_object(raw, f"{self.cluster.server}: to {responses.request_info(method, path, query)}")
 
@@ -117,7 +117,7 @@ class RequestSender:
             except ConnectionBroken as broken:
                 fault = broken.fault
                 if request.info.verb == "create" and broken.was_sent:
-                    fault = type(fault)(f"{fault.message}; whether it did {request.info} is not known", fault.hint)
+                    fault = type(fault)(f"{fault.message}; unknown whether {request.info} took effect", fault.hint)
                 is_retryable = broken.is_retryable and not (method == "POST" and broken.was_sent)
                 raise retry.AttemptFailed(fault, is_retryable=is_retryable) from broken
 
@@ -155,7 +155,7 @@ class RequestSender:
             raw = responses.read_error_body(response, subject)
             if response.status == 401 and not is_renewed and self._credentials.invalidate(authorization):
                 is_renewed = True
-                self.report(f"{server}: 401: credentials are made anew")
+                self.report(f"{server}: 401: renewing credentials")
                 self._connections.reset()
                 continue
             fault = responses.error_from_response(response, raw, info, server, self.cluster.source)

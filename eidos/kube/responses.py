@@ -109,9 +109,11 @@ def read_body(response: StreamedResponse, subject: str, limit: int = BODY_LIMIT)
             size += len(chunk)
     else:
         response.abort()
-        raise KubeError(f"{subject}: its answer is larger than {limit >> 20 or 1} MiB", "is this the API server of a Kubernetes cluster?")
+        raise KubeError(
+            f"{subject}: the response is larger than {limit >> 20 or 1} MiB", "check that this is the API server of a Kubernetes cluster"
+        )
     if encoding not in ("identity", "gzip"):
-        raise KubeError(f"{subject}: its answer is encoded as {printable(encoding[:40])}, which was not asked for")
+        raise KubeError(f"{subject}: unexpected content encoding {printable(encoding[:40])}")
     return RawBody(b"".join(chunks), encoding == "gzip", content_type)
 
 
@@ -134,19 +136,21 @@ def parse_object(raw: RawBody, subject: str) -> Tree:
     import json
 
     if raw.content_type != "application/json":
-        what = printable(raw.content_type[:60]) or "something of no kind"
-        raise KubeError(f"{subject}: it answers with {what}, not application/json", "is this the API server of a Kubernetes cluster?")
+        what = printable(raw.content_type[:60]) or "no content type"
+        raise KubeError(
+            f"{subject}: unexpected content type: {what}, not application/json", "check that this is the API server of a Kubernetes cluster"
+        )
     try:
         text = (_decompress(raw.data, subject) if raw.is_gzip else raw.data).decode()
         parsed = json.loads(text)
     except RecursionError as fault:
-        raise KubeError(f"{subject}: its answer is nested too deeply") from fault
+        raise KubeError(f"{subject}: the response is nested too deeply") from fault
     except ValueError as fault:
         raise KubeError(
-            f"{subject}: its answer is not JSON: {printable(str(fault))[:MESSAGE_LIMIT]}", "does a proxy stand in between?"
+            f"{subject}: the response is not JSON: {printable(str(fault))[:MESSAGE_LIMIT]}", "check whether a proxy answered instead"
         ) from fault
     if not isinstance(parsed, dict):
-        raise KubeError(f"{subject}: its answer is no JSON object, but {type(parsed).__name__}")
+        raise KubeError(f"{subject}: the response is not a JSON object, but {type(parsed).__name__}")
     return parsed
 
 
@@ -155,11 +159,11 @@ def _decompress(data: bytes, subject: str) -> bytes:
     try:
         content = decompressor.decompress(data, BODY_LIMIT)
     except zlib.error as fault:
-        raise KubeError(f"{subject}: its answer is not gzip, as it says") from fault
+        raise KubeError(f"{subject}: the response is labelled gzip but is not gzip") from fault
     if decompressor.unconsumed_tail:
-        raise KubeError(f"{subject}: its answer is larger than {BODY_LIMIT >> 20} MiB")
+        raise KubeError(f"{subject}: the response is larger than {BODY_LIMIT >> 20} MiB")
     if not decompressor.eof:
-        raise KubeError(f"{subject}: its answer is cut off")
+        raise KubeError(f"{subject}: the response is truncated")
     return content
 
 
@@ -172,21 +176,21 @@ def error_from_response(response: StreamedResponse, raw: RawBody, request: Reque
     if 300 <= status < 400:
         to = printable(response.headers.get("location", "")[:200])
         return KubeError(
-            f"{server}: it redirects to {to or 'nowhere'}; with credentials that is not followed", "name the API server itself",
+            f"{server}: redirect to {to or 'nowhere'} not followed with credentials", "use the URL of the API server itself",
             status,
         )  # fmt: skip
     if status == 401:
         return KubeError(
-            f"{server}: to {request} it wants to know who asks, and does not take what {source} has to show: {message or 'Unauthorized'}",
-            "log in again, or see whether the token or certificate there is still good", status, reason,
+            f"{server}: cannot {request}: not authenticated with the credentials of {source}: {message or 'Unauthorized'}",
+            "log in again, or check that the token or certificate is still valid", status, reason,
         )  # fmt: skip
     if status == 403:
         if request.resource.startswith("/"):
-            hint = f"a ClusterRole must grant the verb {request.verb} on the path {request.resource}"
+            hint = f"grant the verb {request.verb} on the path {request.resource} in a ClusterRole"
         else:
             role = f"a Role in namespace {request.namespace}" if request.namespace else "a ClusterRole"
-            hint = f"{role} must grant the verb {request.verb} on {request.resource}, API group {request.group or 'core'}"
-        return KubeError(f"{server}: may not {request}: {message or 'Forbidden'}", hint, status, reason)
+            hint = f"grant the verb {request.verb} on {request.resource}, API group {request.group or 'core'}, in {role}"
+        return KubeError(f"{server}: not allowed to {request}: {message or 'Forbidden'}", hint, status, reason)
     if status == 404:
         missing = ObjectNotFound(f"{server}: cannot {request}: {message or 'not found'}")
         details = status_object.get("details")
@@ -207,7 +211,7 @@ def error_from_event(status_object: Any, request: RequestInfo, server: str) -> K
     status_object = status_object if isinstance(status_object, dict) else {}
     code = status_object.get("code")
     kind = ResourceExpired if code == 410 else KubeError
-    message = f"{server}: cannot {request}: {_printable_text(status_object.get('message')) or 'it broke off'}"
+    message = f"{server}: cannot {request}: {_printable_text(status_object.get('message')) or 'connection lost'}"
     return kind(message, None, code if isinstance(code, int) else None, _printable_text(status_object.get("reason")))
 
 

@@ -65,13 +65,13 @@ def parse_reference(text: str) -> ObjectReference:
     scheme, _, rest = text.partition("://")
     namespace, slash, name = rest.partition("/")
     if not slash or not namespace or not name:
-        raise InvalidInput(f"{text!r} names no {SCHEMES[scheme][0]}", f"write it like {scheme}://namespace/name")
+        raise InvalidInput(f"{text!r} has no {SCHEMES[scheme][0]} name", f"write it like {scheme}://namespace/name")
     if not is_word(namespace, 63, LOWERCASE, "-"):
-        raise InvalidInput(f"{text!r}: {namespace!r} cannot be a namespace", "small letters, digits and dashes, at most 63 of them")
+        raise InvalidInput(f"{text!r}: invalid namespace {namespace!r}", "use lower-case letters, digits and '-', at most 63")
     # Ten characters are left for the number of a part.
     if not is_dns_subdomain(name, 243):
-        hint = "small letters, digits, dashes and dots, at most 243 of them"
-        raise InvalidInput(f"{text!r}: {name!r} cannot be the name of a {SCHEMES[scheme][0]}", hint)
+        hint = "use lower-case letters, digits, '-' and '.', at most 243"
+        raise InvalidInput(f"{text!r}: invalid {SCHEMES[scheme][0]} name {name!r}", hint)
     return ObjectReference(scheme, namespace, name)
 
 
@@ -107,7 +107,7 @@ class DocumentIndex(Record):
             if not (0 <= index.size <= DOCUMENT_LIMIT and 0 <= index.count <= PART_LIMIT and 0 <= index.first <= 2 * PART_LIMIT):
                 raise ValueError("beyond what is written")
         except (ValueError, TypeError, RecursionError) as fault:
-            raise InvalidData(f"{reference}: its {INDEX_KEY} is none of eidos", "is this the document you meant?") from fault
+            raise InvalidData(f"{reference}: its {INDEX_KEY} was not written by eidos", "check that this is the right document") from fault
         return index
 
 
@@ -180,8 +180,10 @@ class StoredObject:
         )
         document = self.value(likely[0]) if len(likely) == 1 else None
         if document is None or PART_KEY in keys:
-            what = "it is a part of another document" if PART_KEY in keys else f"it has {', '.join(keys[:20]) or 'nothing in it'}"
-            raise InvalidData(f"{self.reference} holds no document: {what}", "a document lies under document.yaml, or is all that there is")
+            what = "part of another document" if PART_KEY in keys else f"its keys: {', '.join(keys[:20]) or 'none'}"
+            raise InvalidData(
+                f"{self.reference} contains no document: {what}", "store the document under the key document.yaml, or as the only key"
+            )
         return document
 
     def index(self) -> DocumentIndex | None:
@@ -214,16 +216,16 @@ class StoredObject:
             label = self._mapping(metadata, "labels").get(MANAGED_BY)
             fields = metadata.get("managedFields")
             managers = sorted({str(item.get("manager")) for item in fields if isinstance(item, dict)}) if isinstance(fields, list) else []
-            whose = f"{MANAGED_BY} says {label}" if label else f"it was written by {', '.join(managers) or 'nobody known'}"
-            message = f"{self.reference}: this {self.reference.kind} is not one of eidos: {whose}"
+            whose = f"{MANAGED_BY} is {label}" if label else f"written by {', '.join(managers) or 'an unknown client'}"
+            message = f"{self.reference}: this {self.reference.kind} was not created by eidos: {whose}"
             raise KubeError(message, "choose another name, or delete it")
         header = self.part_header()
         if header is not None:
             document = f"{self.reference.scheme}://{self.reference.namespace}/{header.of}"
-            raise KubeError(f"{self.reference} is a part of {document}", "choose another name")
+            raise KubeError(f"{self.reference} is part of {document}", "choose another name")
 
     def check_is_part_of(self, reference: ObjectReference) -> None:
         """Raise KubeError unless it is a part of that document already."""
         if not self.is_part_of(reference):
-            message = f"{reference} needs the name of {self.reference}, which is another {self.reference.kind}"
+            message = f"{reference} needs the name {self.reference}, which is in use by another {self.reference.kind}"
             raise KubeError(message, "choose another name")

@@ -71,7 +71,7 @@ def watch_collection(
             failures += 1
             if failures > FAILURE_LIMIT:
                 raise
-            sender.report(f"{fault.message}; it is listed anew")
+            sender.report(f"{fault.message}; listing again")
             previous, version, existing = existing, "", {}
             for items, list_version in list_pages.list_versioned_pages(sender, path, selectors, PAGE_SIZE, deadline):
                 version = list_version
@@ -88,7 +88,7 @@ def watch_collection(
             failures += 1
             if failures > FAILURE_LIMIT or not broken.is_retryable:
                 raise broken.fault from broken
-            sender.report(f"{broken.fault.message}; it is watched again")
+            sender.report(f"{broken.fault.message}; watching again")
             _pause(failures, deadline)
         except Timeout:
             if time.monotonic() < deadline:
@@ -123,7 +123,7 @@ def _read_stream(
 
 def _read_lines(response: StreamedResponse, subject: str, deadline: float) -> Iterator[bytes]:
     if "gzip" in response.headers.get("content-encoding", ""):
-        raise KubeError(f"{subject}: it packs what must come at once")
+        raise KubeError(f"{subject}: unexpected compression of a stream")
     rest = b""
     while True:
         chunk = response.read_chunk(deadline)

@@ -75,7 +75,7 @@ def selected_facts(options: AgentOptions) -> dict[str, Any]:
     everything: dict[str, Any] = read_template("agent")["facts"]
     selected = {name: needs for name, needs in everything.items() if not _matches(name, options.without)}
     if not selected:
-        raise InvalidInput("--without leaves nothing to read", f"there are {', '.join(everything)}")
+        raise InvalidInput("--without excludes every collector", f"keep at least one of {', '.join(everything)}")
     return selected
 
 
@@ -100,16 +100,19 @@ def _check(options: AgentOptions) -> None:
     if options.run:
         check_dns_label(options.run, "run")
     if options.gpu[0] == "driver-root" and "privileged" not in options.rights:
-        hint = "add --privileged, or take --gpu runtime-class or --gpu cdi, which need no such right"
+        hint = "add --privileged, or use --gpu runtime-class or --gpu cdi, which work without it"
         raise InvalidInput("--gpu driver-root: only a privileged container may open the driver's device nodes", hint)
     mounted = {read_template("agent")["mounts"][mount]["path"] for mount in _mounts(selected_facts(options))}
     if options.gpu[0] == "driver-root" and options.gpu[1] in mounted:
-        raise InvalidInput(f"--gpu driver-root: {options.gpu[1]} is mounted already, and no driver's", "it is usually /run/nvidia/driver")
+        raise InvalidInput(
+            f"--gpu driver-root: {options.gpu[1]} is a host path that the agent mounts already",
+            "set the driver's root, usually /run/nvidia/driver",
+        )
     jobs = max(len(options.nodes), len(options.group[1]))
     if jobs > 1 and options.output and "{node}" not in options.output:
         raise InvalidInput(
-            f"--output: {options.output!r}: {jobs} Jobs would write one document over the other",
-            "put {node} into the name",
+            f"--output: {options.output!r}: {jobs} Jobs would overwrite the same document",
+            "add {node} to the name",
         )
 
 
@@ -167,7 +170,7 @@ def program_values(template_name: str, options: AgentOptions | ServerOptions) ->
     values: Tree = {"version": __version__.replace("+", "_"), "memory": options.memory or "256Mi"}
     minimum = read_template(template_name)["pieces"]["container"]["resources"]["requests"]["memory"]
     if kubernetes_fields.parse_memory(values["memory"]) < kubernetes_fields.parse_memory(minimum):
-        raise InvalidInput(f"--memory: {options.memory} is less than the container asks for", f"it must be {minimum} or more")
+        raise InvalidInput(f"--memory: {options.memory} is less than the container's request", f"set --memory to {minimum} or more")
     values["image"] = options.image or read_template("agent")["image"]
     if isinstance(options.program, bytes):
         import binascii
@@ -225,13 +228,11 @@ def _output(options: AgentOptions) -> tuple[str, str, str]:
     scheme, _, rest = output.partition("://")
     namespace, _, name = rest.partition("/")
     if scheme not in RESOURCES or not name:
-        raise InvalidInput(
-            f"--output: {output!r} is no place for a document", "write it like secret://eidos/eidos-{node}, or cm://eidos/eidos-{node}"
-        )
+        raise InvalidInput(f"--output: invalid location {output!r}", "write it like secret://eidos/eidos-{node} or cm://eidos/eidos-{node}")
     longest = max(options.nodes, key=len, default="node")
     try:
         check_dns_label(namespace, "namespace")
-        check_dns_subdomain(name.replace("{node}", longest), f"name of a {'ConfigMap' if scheme == 'cm' else 'Secret'}")
+        check_dns_subdomain(name.replace("{node}", longest), f"{'ConfigMap' if scheme == 'cm' else 'Secret'} name")
     except InvalidInput as fault:
         raise InvalidInput(f"--output: {output!r}: {fault.message}", fault.hint) from fault
     return RESOURCES[scheme], namespace, output.replace("{node}", NODE_VARIABLE)

@@ -31,11 +31,11 @@ def check_ingress_host(text: str) -> str:
     ('eidos.example.com', '*.example.com')
     """
     if text.replace(".", "").isdigit() or ":" in text:
-        raise InvalidInput(f"{text!r} is an address or has a port, and an Ingress takes a name", "write it like eidos.example.com")
+        raise InvalidInput(f"invalid host {text!r}: an Ingress takes a name without a port", "write it like eidos.example.com")
     if text.startswith("*.") and "*" not in text[1:]:
         check_dns_subdomain(text[2:])
         return text
-    return check_dns_subdomain(text, "name of a host")
+    return check_dns_subdomain(text, "host name")
 
 
 def check_image(text: str) -> str:
@@ -54,17 +54,17 @@ def check_image(text: str) -> str:
     algorithm, _, digits = digest.partition(":")
     problem = ""
     if first and not (all(is_word(part, 63, ALPHANUMERIC, "-") for part in address.split(".")) and (port.isdigit() or ":" not in first)):
-        problem = f"{first!r} is no host"
+        problem = f"invalid registry host {first!r}"
     elif not all(is_word(part, 255, LOWERCASE, "-_.") for part in path.split("/")) or len(name) > 255:
-        problem = f"{path!r} is no path; it has small letters, digits, and - _ . inside"
+        problem = f"invalid path {path!r}; use lower-case letters, digits, '-', '_' and '.'"
     elif colon and not (0 < len(tag) <= 128 and tag[0] not in "-." and set(tag) <= ALPHANUMERIC | set("-_.")):
-        problem = f"{tag!r} is no tag"
+        problem = f"invalid tag {tag!r}"
     elif at and not (algorithm.isalnum() and len(digits) >= 32 and set(digits) <= frozenset("0123456789abcdef")):
-        problem = f"{digest!r} is no digest"
+        problem = f"invalid digest {digest!r}"
     elif at and algorithm == "sha256" and len(digits) != 64:
-        problem = f"a SHA-256 has 64 digits, and {digits!r} has {len(digits)}"
+        problem = f"a SHA-256 digest has 64 digits; {digits!r} has {len(digits)}"
     if problem:
-        raise InvalidInput(f"{text!r} is no image: {problem}", hint)
+        raise InvalidInput(f"invalid image {text!r}: {problem}", hint)
     return text
 
 
@@ -78,7 +78,7 @@ def check_cdi_device(text: str) -> str:
     parts = kind.split("/")
     kinds = len(parts) == 2 and all(part[:1].isalpha() and is_word(part, 253, ALPHANUMERIC, "_-.") for part in parts)
     if not kinds or not is_word(name, 253, ALPHANUMERIC, "_-.:"):
-        raise InvalidInput(f"{text!r} is no device of CDI", "write it like nvidia.com/gpu=all")
+        raise InvalidInput(f"invalid CDI device {text!r}", "write it like nvidia.com/gpu=all")
     return text
 
 
@@ -102,14 +102,14 @@ def parse_memory(text: str) -> int:
     factor = {"": 1, "k": 1000, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}.get(text[len(digits) :], 0)
     size_bytes = int(digits) * factor if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
     if not 0 < size_bytes <= 1 << 40:
-        raise InvalidInput(f"{text!r} is no quantity of memory, or one of nothing or of more than 1024Gi", "write it like 256Mi or 1Gi")
+        raise InvalidInput(f"invalid memory quantity {text!r}; expected more than 0 and at most 1024Gi", "write it like 256Mi or 1Gi")
     return size_bytes
 
 
 def check_host_path(text: str) -> str:
     """The path of a file on a node: absolute, and without ``..``, which the API refuses (``hostPath``)."""
     if not text.startswith("/") or ".." in text.split("/") or text.endswith("/") or not text.isprintable() or ":" in text:
-        raise InvalidInput(f"{text!r} is no absolute path of a file", "write it like /opt/eidos/eidos.pyz")
+        raise InvalidInput(f"{text!r} is not an absolute path to a file", "write it like /opt/eidos/eidos.pyz")
     return text
 
 
@@ -120,17 +120,17 @@ def check_schedule(text: str) -> str:
     '*/15 2-4 * * mon,fri'
     """
     text = " ".join(text.split())
-    hint = "write minute, hour, day of the month, month, day of the week: '0 3 * * *' is every day at three"
+    hint = "write minute, hour, day of the month, month, day of the week: '0 3 * * *' is every day at 03:00"
     if text.startswith("@"):
         if text not in _DESCRIPTORS:
             from eidos.suggest import did_you_mean
 
             valid = ", ".join(_DESCRIPTORS)
-            raise InvalidInput(f"{text!r} is no schedule; there are {valid}", did_you_mean(text, _DESCRIPTORS, hint))
+            raise InvalidInput(f"invalid schedule {text!r}; expected five fields or one of {valid}", did_you_mean(text, _DESCRIPTORS, hint))
         return text
     fields = text.split()
     if len(fields) != len(_FIELDS):
-        raise InvalidInput(f"{text!r} is no schedule: it has {len(fields)} fields, and not five", hint)
+        raise InvalidInput(f"invalid schedule {text!r}: expected 5 fields, got {len(fields)}", hint)
     runs: list[set[int]] = []
     for field, (what, minimum, maximum, names) in zip(fields, _FIELDS):
         runs.append(set())
@@ -141,11 +141,11 @@ def check_schedule(text: str) -> str:
             every = begin in ("*", "?")
             is_valid = not dash if every else minimum <= low <= maximum and (not dash or low <= high <= maximum)
             if not is_valid or (slash and not (step.isascii() and step.isdigit() and int(step[:4]) > 0 and len(step) < 4)):
-                raise InvalidInput(f"{text!r} is no schedule: {item!r} is no {what}, which is from {minimum} to {maximum}", hint)
+                raise InvalidInput(f"invalid schedule {text!r}: invalid {what} {item!r}; expected {minimum} to {maximum}", hint)
             runs[-1].update(range(minimum if every else low, (high if dash else maximum if slash or every else low) + 1, int(step or 1)))
     # Where a day of the week is named, too, either is enough.
     if fields[4] in ("*", "?") and min(runs[2]) > max(_DAYS[month] for month in runs[3]):
-        raise InvalidInput(f"{text!r} is a schedule that never comes: no such month has a day {min(runs[2])}", hint)
+        raise InvalidInput(f"schedule {text!r} never runs: its months have no day {min(runs[2])}", hint)
     return text
 
 

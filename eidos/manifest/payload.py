@@ -20,14 +20,14 @@ MAX_CONFIGMAP_BYTES = (1 << 20) - 4096
 #: The entry that tells this program from other zip files, and the entries that are bytecode.
 _MARKER, _BYTECODE_FOLDER, _MAIN_BYTECODE = "eidos/archive/packs.py", "bytecode/", "__main__.pyc"
 
-_BUILD = "build it with 'python3 build_zipapp.py --bytecode none -o dist/eidos-slim.pyz', and name it with --program"
+_BUILD = "build it with 'python3 build_zipapp.py --bytecode none -o dist/eidos-slim.pyz', then pass --program dist/eidos-slim.pyz"
 
 
 def running_program() -> str:
     """The path of the running file. Raises InvalidInput in a checkout or an installed package."""
     path = getattr(getattr(sys.modules["__main__"], "__loader__", None), "archive", None)
     if not path:
-        raise InvalidInput("a ConfigMap carries the program as one file, and this runs from a folder", _BUILD)
+        raise InvalidInput("cannot put the program into a ConfigMap: eidos runs from a folder, not from one file", _BUILD)
     return str(path)
 
 
@@ -44,21 +44,23 @@ def read_slim_program(path: str) -> bytes:
         with open(path, "rb") as file:
             content = file.read((64 << 20) + 1)
     except FileNotFoundError as fault:
-        raise NotFound(f"{path}: there is no such file", _BUILD) from fault
+        raise NotFound(f"{path}: no such file", _BUILD) from fault
     except OSError as fault:
         raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
             if _MARKER not in names:
-                raise InvalidInput(f"{path} is a zip file, and not one of eidos", _BUILD)
+                raise InvalidInput(f"{path} is a zip file, but not eidos", _BUILD)
             if any(name == _MAIN_BYTECODE or name.startswith(_BYTECODE_FOLDER) for name in names):
                 content = _strip_bytecode(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as fault:  # of a damaged archive
         raise InvalidInput(f"{path} is not eidos: {fault}", _BUILD) from fault
     if len(content) > MAX_CONFIGMAP_BYTES:
-        hint = "put it onto the nodes, or into an image: --delivery hostpath, --delivery image"
-        raise InvalidInput(f"{path} has {len(content):,} bytes without its bytecode, and a ConfigMap holds {MAX_CONFIGMAP_BYTES:,}", hint)
+        hint = "install it on the nodes (--delivery hostpath) or in an image (--delivery image)"
+        raise InvalidInput(
+            f"{path} has {len(content):,} bytes without its bytecode; a ConfigMap holds at most {MAX_CONFIGMAP_BYTES:,}", hint
+        )
     return content
 
 

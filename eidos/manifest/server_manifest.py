@@ -34,12 +34,14 @@ def server_manifests(options: ServerOptions) -> list[Tree]:
 
 def _check(options: ServerOptions) -> None:
     if options.delivery == "hostpath":
-        hint = "take --delivery configmap, or --delivery image"
-        raise InvalidInput("--delivery hostpath: the server needs nothing of a node, and the restricted standard allows no host path", hint)
+        hint = "use --delivery configmap or --delivery image"
+        raise InvalidInput(
+            "--delivery hostpath: the restricted Pod Security Standard, under which the server runs, allows no host paths", hint
+        )
     if options.ingress_class and not options.ingress:
-        raise InvalidInput("--ingress-class says who serves an Ingress, and there is none", "name its host with --ingress")
+        raise InvalidInput("--ingress-class needs --ingress", "add --ingress HOST")
     if options.monitoring_labels and not options.monitoring:
-        raise InvalidInput("--monitoring-label is for what Prometheus reads, and there is none of it", "add --monitoring")
+        raise InvalidInput("--monitoring-label needs --monitoring", "add --monitoring")
 
 
 def server_template(options: ServerOptions) -> ManifestTemplate:

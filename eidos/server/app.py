@@ -120,7 +120,7 @@ class App:
             if route is None:
                 raise _unknown_path(request)
             if operation is None:
-                message = f"{route.path} does not take {request.method[:20]}"
+                message = f"{route.path} does not support {request.method[:20]}"
                 raise HttpError(405, message, details={"valid": route.allow.split(", ")}, headers=[("Allow", route.allow)])
             if at_once and not operation.takes_no_time:
                 return None
@@ -184,8 +184,8 @@ def _unknown_path(request: Request) -> HttpError:
     match = nearest(path, PATHS)
     return HttpError(
         404,
-        f"there is no {shown}",
-        f"did you mean {match}?" if match else "GET / lists what there is",
+        f"unknown path {shown}",
+        f"did you mean {match}?" if match else "GET / lists all paths",
         details={"valid": list(PATHS), **({"nearest": match} if match else {})},
     )
 
@@ -204,6 +204,6 @@ def _negotiate(request: Request, operation: Operation, route: Route) -> str:
     if lenient and (not versions or VERSIONED in versions):
         return operation.media_types[0]
     valid = [media_type for media_type in operation.media_types if media_type not in DEPRECATED]
-    none_matches = "no type that the request accepts is one of ours"
-    message = f"there is no {versions[0][:100]}: the version of this interface is v1" if versions else none_matches
+    none_matches = "no supported media type in Accept"
+    message = f"unknown API version {versions[0][:100]}; expected v1" if versions else none_matches
     raise HttpError(406, message, f"accept {', '.join(valid)}", details={"valid": valid, "version": VERSIONED})

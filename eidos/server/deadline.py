@@ -29,7 +29,7 @@ class Deadline:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Make the next :meth:`check` fail: the client is gone, or the server shuts down."""
+        """Make the next :meth:`check` fail: the client disconnected, or the server shuts down."""
         self._cancelled = True
 
     @property
@@ -45,4 +45,4 @@ class Deadline:
     def check(self) -> None:
         """Raise Timeout if the answer is not wanted any more."""
         if self.is_over:
-            raise Timeout("the client is gone" if self.is_cancelled else "the request took too long")
+            raise Timeout("the client disconnected" if self.is_cancelled else "the request took too long")

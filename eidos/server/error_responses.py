@@ -125,7 +125,7 @@ def fault_response(fault: EidosError, context: RequestContext, headers: Headers,
             # That a client is gone is no failure of the server, and any client can cause it.
             write = log.debug if context.deadline.is_cancelled else log.warn if isinstance(fault, Timeout) else log.error
             write(fault.message, request_id=request.id, hint=fault.hint)
-            message = "the request took too long" if isinstance(fault, Timeout) else "something that the answer needs is not there"
+            message = "the request took too long" if isinstance(fault, Timeout) else "a required resource is unavailable"
     if fault.hint and (status < 500 or isinstance(fault, HttpError)):
         details["hint"] = fault.hint
     if status == 503 and not any(name == "Retry-After" for name, _ in own_headers):

@@ -68,7 +68,7 @@ def recovered(
         for frame in frames:
             log.debug(frame, request_id=request.id)
         log.debug(f"{name}: {fault}", request_id=request.id)
-        message = "something went wrong here; it is logged under the id of this request"
+        message = "internal error; the server logged it under the ID of this request"
         response = error_response(500, message, request.id, request.headers.get("accept", ""))
         return Response(500, response.headers, response.body, route(request))
 

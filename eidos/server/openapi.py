@@ -27,18 +27,21 @@ _SCHEMAS = "#/components/schemas/"
 #: Headers of responses: name → description and schema.
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "X-Request-Id": ("The request's UUID: the client's own, or a new one.", {"type": "string", "format": "uuid"}),
-    "X-API-Version": ("The version of the interface.", {"const": "v1"}),
+    "X-Request-Id": ("The UUID of the request: the client's, or a new one.", {"type": "string", "format": "uuid"}),
+    "X-API-Version": ("The version of the API.", {"const": "v1"}),
     "ETag": ("A strong validator, for If-None-Match.", _TEXT),
-    "Cache-Control": ("How long the answer may be kept.", _TEXT),
-    "X-RateLimit-Limit": ("Requests that may come at once.", _NUMBER),
-    "X-RateLimit-Remaining": ("Requests that may come now.", _NUMBER),
-    "X-RateLimit-Reset": ("When all of them may come again, in seconds since 1970.", _NUMBER),
-    "RateLimit": ("What is left, and in how many seconds all of it is there; of nothing, in how many there is something.", _TEXT),
-    "RateLimit-Policy": ("The quota, and the seconds in which all of it comes back.", _TEXT),
-    "Retry-After": ("In how many seconds to try again.", _NUMBER),
-    "Allow": ("The methods that there are.", _TEXT),
-    "Content-Disposition": ("A name for the file.", _TEXT),
+    "Cache-Control": ("How long the response may be cached.", _TEXT),
+    "X-RateLimit-Limit": ("Requests allowed at once.", _NUMBER),
+    "X-RateLimit-Remaining": ("Requests allowed now.", _NUMBER),
+    "X-RateLimit-Reset": ("When the full limit is available again, in seconds since 1970.", _NUMBER),
+    "RateLimit": (
+        "Remaining requests, and the seconds until the full quota is available; when none remain, the seconds until one is.",
+        _TEXT,
+    ),
+    "RateLimit-Policy": ("The quota, and the seconds in which it refills.", _TEXT),
+    "Retry-After": ("Seconds to wait before a retry.", _NUMBER),
+    "Allow": ("The supported methods.", _TEXT),
+    "Content-Disposition": ("The name of the file.", _TEXT),
 }
 
 _EVERY = ("X-Request-Id", "X-API-Version")
@@ -55,7 +58,7 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
         "info": {
             "title": "eidos",
             "version": __version__,
-            "summary": "Known-good recipes for GPU nodes, and what deploys them",
+            "summary": "Known-good recipes for GPU nodes, and bundles that deploy them",
             "description": (
                 "A recipe is a pure function of a query and of public knowledge: the same request gets the same bytes. Nothing that is "
                 "sent here is stored. Errors have one form, and with Accept: application/problem+json that of RFC 9457."
@@ -64,9 +67,9 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": "recipes", "description": "What a node should be"},
-            {"name": "bundles", "description": "How to get there"},
-            {"name": "system", "description": "How the server does"},
+            {"name": "recipes", "description": "The recommended configuration of nodes"},
+            {"name": "bundles", "description": "Files that deploy a recipe"},
+            {"name": "system", "description": "State of the server"},
         ],
         "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES.values()},
         "components": {
@@ -108,7 +111,7 @@ def _operation(operation: Operation, method: str, name: str, recipe_data: Recipe
     tree["responses"] = {"200": _success(operation)}
     if operation.is_public:
         names = (*_EVERY, *_PUBLIC, *_LIMITED)
-        tree["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(names)}
+        tree["responses"]["304"] = {"description": "Not modified since the client's copy.", "headers": _headers(names)}
     for status in _errors(operation):
         empty = {"description": STATUSES[status][0], "headers": _headers(_EVERY)}
         tree["responses"][str(status)] = empty if method == "HEAD" else {"$ref": f"#/components/responses/{_error_name(status)}"}
@@ -171,7 +174,7 @@ def _parameter(parameter: Parameter, name: str, recipe_data: RecipeData) -> dict
         schema["pattern"] = VERSION_PATTERN
     tree: dict[str, Any] = {"name": name, "in": "query", "description": parameter.summary, "schema": schema}
     if name != parameter.name:
-        tree["description"] = f"Another name for {parameter.name}; only one of the two can be said."
+        tree["description"] = f"Another name for {parameter.name}; set only one of them."
     if parameter.kind == LIST:
         tree.update({"style": "form", "explode": False})
     if parameter.example:

@@ -70,9 +70,9 @@ def parse_parameters(query: str, known: Sequence[Parameter]) -> Parameters:
             raise _unknown_parameter(name, list(canonical))
         parameter = canonical[name]
         if parameter in values:
-            both = f"{names[parameter]} and {name} are the same parameter, and both are said"
-            message = f"{name} is said twice" if names[parameter] == name else both
-            raise HttpError(400, message, "say it once", details={"parameter": name, "valid": list(canonical)})
+            both = f"{names[parameter]} and {name} are the same parameter, and both are set"
+            message = f"{name} is set twice" if names[parameter] == name else both
+            raise HttpError(400, message, "set it once", details={"parameter": name, "valid": list(canonical)})
         values[parameter], names[parameter] = value, name
     return Parameters(values, names)
 
@@ -80,12 +80,12 @@ def parse_parameters(query: str, known: Sequence[Parameter]) -> Parameters:
 def _decode(text: str) -> str:
     try:
         if _BAD_ESCAPE.search(text):
-            raise HttpError(400, "a parameter has a % that no two hexadecimal digits follow", "write %25 for a percent sign")
+            raise HttpError(400, "a parameter has an invalid % escape", "write %25 for a percent sign")
         decoded = unquote_to_bytes(text.replace("+", " ").encode("latin-1" if text.isascii() else "utf-8")).decode()
     except UnicodeDecodeError:
         raise HttpError(400, "a parameter is not UTF-8") from None
     if "\0" in decoded:
-        raise HttpError(400, "a parameter holds a NUL character")
+        raise HttpError(400, "a parameter contains a NUL character")
     return decoded
 
 
@@ -95,7 +95,7 @@ def _unknown_parameter(name: str, valid: list[str]) -> HttpError:
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
-    there_are = f"there are {', '.join(valid)}" if valid else "there is none here"
+    there_are = f"expected one of {', '.join(valid)}" if valid else "this path has no parameters"
     return HttpError(400, f"unknown parameter {shorten(name)!r}; {there_are}", hint, details=details)
 
 
@@ -117,7 +117,7 @@ def parse_switch(parameters: Parameters, name: str) -> bool:
     value = _SWITCH_VALUES.get(text.lower())
     if value is None:
         details = {"parameter": name, "value": shorten(text), "valid": ["true", "false"]}
-        raise HttpError(400, f"{name}: {shorten(text)!r} is neither true nor false", details=details)
+        raise HttpError(400, f"{name}: invalid value {shorten(text)!r}; expected true or false", details=details)
     return value
 
 
@@ -164,7 +164,7 @@ def check_allowed(query: Query, names: Mapping[str, str], recipe_data: RecipeDat
         value, valid = query.fields()[field], recipe_data.allowed_names(field)
         name = names.get(field, field)
         details = {"parameter": name, "value": value, "valid": list(valid)}
-        raise HttpError(400, f"{name}: {value!r} is not answered for here; what is: {', '.join(valid)}", details=details)
+        raise HttpError(400, f"{name}: {value!r} is not allowed on this server; expected one of {', '.join(valid)}", details=details)
 
 
 def shorten(text: str) -> str:

@@ -237,7 +237,7 @@ def rejection(decision: Decision) -> HttpError:
     """The 429 for a request that came too soon."""
     seconds = _retry_after(decision)
     whose = "this client" if decision.policy == CLIENT else "all clients together"
-    message = f"too many requests: {whose} may send {decision.limit} at once, and then as many as come back"
+    message = f"too many requests: {whose} may send at most {decision.limit} at once"
     details = {"limit": decision.limit, "policy": decision.policy, "retryAfter": seconds}
     return HttpError(429, message, f"try again in {seconds} s", details=details, headers=[("Retry-After", str(seconds))])
 

@@ -35,14 +35,14 @@ def parse_document(context: RequestContext, max_bytes: int) -> Any:
     request = context.request
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
-        message = f"the body has the content coding {shorten(coding)!r}; send it as it is"
+        message = f"unsupported content coding {shorten(coding)!r} of the body; send it uncompressed"
         raise HttpError(415, message, headers=[("Accept-Encoding", "identity")])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type.startswith(("multipart/", "image/", "audio/", "video/", "font/")):
         accepted = "application/json, application/yaml"
-        raise HttpError(415, f"the body is {shorten(media_type)}; send a document as {accepted}", headers=[("Accept-Post", accepted)])
+        raise HttpError(415, f"unsupported media type {shorten(media_type)}; expected {accepted}", headers=[("Accept-Post", accepted)])
     if not request.body.strip():
-        raise HttpError(400, "the body is empty; it is a JSON or YAML document")
+        raise HttpError(400, "the body is empty; expected a JSON or YAML document")
     try:
         return formats.from_text(request.body, BODY, max_bytes, context.deadline.check)
     except InvalidData as fault:
@@ -50,7 +50,7 @@ def parse_document(context: RequestContext, max_bytes: int) -> Any:
         if not reason.startswith(("not JSON", "not YAML")):
             raise
         # The rest of the reason is in the words of a library; the location is ours.
-        raise HttpError(400, f"{location}: here it stops being JSON or YAML", "is it cut off, or another kind of file?") from fault
+        raise HttpError(400, f"{location}: not valid JSON or YAML from here", "check that the document is complete") from fault
 
 
 def parse_query_document(tree: Mapping[str, Any], recipe_data: RecipeData) -> Query:
@@ -66,7 +66,7 @@ def parse_query_document(tree: Mapping[str, Any], recipe_data: RecipeData) -> Qu
         if isinstance(value, (dict, list, bool)):
             raise HttpError(400, f"{BODY}: {name}: expected a word or a version", details={"field": name})
         if field in values:
-            raise HttpError(400, f"{BODY}: {names[field]} and {name} are the same field, and both are said", details={"field": name})
+            raise HttpError(400, f"{BODY}: {names[field]} and {name} are the same field, and both are set", details={"field": name})
         values[field], names[field] = format_scalar(value), name
     try:
         return parse_query(values, names, recipe_data)
@@ -77,5 +77,5 @@ def parse_query_document(tree: Mapping[str, Any], recipe_data: RecipeData) -> Qu
 def _unknown_field(name: str) -> HttpError:
     match = nearest(name, _FIELDS)
     details: dict[str, Any] = {"field": shorten(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
-    hint = f"did you mean {match!r}?" if match else "a snapshot has measurements, a query has these fields"
-    return HttpError(400, f"{BODY}: {shorten(name)!r} is no field of a query; there are {', '.join(FIELDS)}", hint, details=details)
+    hint = f"did you mean {match!r}?" if match else "send a query with these fields, or a snapshot with measurements"
+    return HttpError(400, f"{BODY}: unknown field {shorten(name)!r}; a query has {', '.join(FIELDS)}", hint, details=details)

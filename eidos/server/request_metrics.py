@@ -49,34 +49,39 @@ class ServerMetrics:
         methods, templates = label_values(METHODS), label_values(routes)
         python = ".".join(map(str, sys.version_info[:3]))
         self._info = metrics.gauge(
-            "eidos_build_info", "Which build this is.", "max", version=(__version__,), commit=(commit,), python=(python,)
+            "eidos_build_info",
+            "Version, commit and Python of this server.",
+            "max",
+            version=(__version__,),
+            commit=(commit,),
+            python=(python,),
         )
         self.requests = metrics.counter(
             "eidos_http_requests_total",
-            "Requests answered.",
+            "HTTP requests.",
             method=methods,
             route=templates,
             status=label_values(self._statuses.values()),
         )
         self.seconds = metrics.histogram(
             "eidos_http_request_duration_seconds",
-            "From the first byte of a request to the last of its answer.",
+            "Time from the first byte of a request to the last byte of its response.",
             method=methods,
             route=templates,
         )
-        self.in_flight = metrics.gauge("eidos_http_requests_in_flight", "Requests that are being answered.")
-        self.rejects = metrics.counter("eidos_rate_limit_rejects_total", "Requests refused because there were too many.")
-        self.recoveries = metrics.counter("eidos_panic_recoveries_total", "Handlers that failed in a way nobody foresaw.")
+        self.in_flight = metrics.gauge("eidos_http_requests_in_flight", "Requests in progress.")
+        self.rejects = metrics.counter("eidos_rate_limit_rejects_total", "Requests rejected by the rate limit.")
+        self.recoveries = metrics.counter("eidos_panic_recoveries_total", "Requests that failed with an internal error.")
         self.recipe = RecipeMetrics(metrics, rules)
-        self.cache_hits = metrics.counter("eidos_recipe_cache_hits_total", "Recipes that were there already.")
-        self.cache_misses = metrics.counter("eidos_recipe_cache_misses_total", "Recipes that had to be built.")
+        self.cache_hits = metrics.counter("eidos_recipe_cache_hits_total", "Recipes served from the cache.")
+        self.cache_misses = metrics.counter("eidos_recipe_cache_misses_total", "Recipes built because they were not cached.")
         self.bundle = BundleMetrics(metrics, bundlers)
-        self.connections = metrics.gauge("eidos_http_connections", "Connections that are open.")
-        self.connections_max = metrics.gauge("eidos_http_connections_max", "Connections that may be open, in all workers together.", "max")
-        self.queue = metrics.gauge("eidos_http_queue_depth", "Requests that wait for a thread.")
-        self.restarts = metrics.counter("eidos_worker_restarts_total", "Workers started in the place of one that ended.")
-        self.lost_lines = metrics.counter("eidos_log_lines_lost_total", "Lines of the access log that nobody took in time.")
-        self.lost_spans = metrics.counter("eidos_trace_spans_lost_total", "Spans that nobody took in time.")
+        self.connections = metrics.gauge("eidos_http_connections", "Open connections.")
+        self.connections_max = metrics.gauge("eidos_http_connections_max", "Maximum open connections of all workers.", "max")
+        self.queue = metrics.gauge("eidos_http_queue_depth", "Requests waiting for a thread.")
+        self.restarts = metrics.counter("eidos_worker_restarts_total", "Workers restarted.")
+        self.lost_lines = metrics.counter("eidos_log_lines_lost_total", "Access log lines dropped because the reader was too slow.")
+        self.lost_spans = metrics.counter("eidos_trace_spans_lost_total", "Spans dropped because they could not be sent in time.")
         self._tokens = tokens
         if tokens is not None:
             metrics.add_callback(self._token_family)
@@ -107,9 +112,7 @@ class ServerMetrics:
 
         if self._tokens is not None:
             left = max(0.0, self._tokens())
-            yield MetricFamily(
-                "eidos_rate_limit_tokens", "gauge", "Requests that the global limit would let through now.", (("", (), left),)
-            )
+            yield MetricFamily("eidos_rate_limit_tokens", "gauge", "Requests that the global rate limit allows now.", (("", (), left),))
 
     def text(self) -> str:
         """The body of ``/metrics``; its type is ``telemetry.metrics.CONTENT_TYPE``."""

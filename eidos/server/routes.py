@@ -71,15 +71,15 @@ class Route(Record):
         return ", ".join(["GET", "HEAD"] * ("GET" in self.operations) + [name for name in self.operations if name != "GET"] + ["OPTIONS"])
 
 
-_CONTEXT = Parameter("context", "with each value the sentence that says why", kind=SWITCH, example="true")
-_EXPLAIN = Parameter("explain", "with each line the layers that set it and their sources", kind=SWITCH, example="true")
-_INTENT = Parameter("intent", "what for", example="training")
+_CONTEXT = Parameter("context", "add the reason to each value", kind=SWITCH, example="true")
+_EXPLAIN = Parameter("explain", "add the layers that set each value, and their sources", kind=SWITCH, example="true")
+_INTENT = Parameter("intent", "what the nodes are used for", example="training")
 
 QUERY = (
     Parameter("os", "operating system of the nodes", example="ubuntu"),
-    Parameter("osv", "its version", kind=VERSION, example="24.04"),
+    Parameter("osv", "version of the operating system", kind=VERSION, example="24.04"),
     Parameter("kernel", "kernel version", kind=VERSION, example="6.8"),
-    Parameter("service", "where the cluster runs", ("env",), example="eks"),
+    Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks"),
     Parameter("k8s", "Kubernetes version", kind=VERSION, example="1.33"),
     Parameter("gpu", "GPU of the nodes", example="h100"),
     _INTENT,
@@ -87,13 +87,11 @@ QUERY = (
     _EXPLAIN,
 )
 
-BUNDLERS = Parameter(
-    "bundlers", "components to make, with what they depend on; all of the recipe when nothing is said", kind=LIST, example="gpu-operator"
-)
+BUNDLERS = Parameter("bundlers", "components to generate, with their dependencies [all of the recipe]", kind=LIST, example="gpu-operator")
 
 
-_SERVICE = "What this is; for browsers a page"
-_ALIVE, _READY = "Whether the process lives", "Whether it takes requests: not any more once it was told to stop"
+_SERVICE = "Name, version and paths of this service; a page for browsers"
+_ALIVE, _READY = "Liveness of the process", "Readiness for requests; fails during shutdown"
 
 
 def _document(path: str, handler: Handler, name: str, summary: str, media_types: tuple[str, ...], **more: Any) -> Operation:
@@ -124,14 +122,14 @@ OPERATIONS = (
     ),
     Operation(
         *("POST", "/v1/bundle", bundle.post_bundle, "postBundle"),
-        "What deploys a recipe, as one file; the same recipe gives the same bytes",
+        "The files that deploy a recipe, as an archive; the same recipe gives the same bytes",
         tuple(bundle.MEDIA_TYPES.values()),
         (BUNDLERS, bundle.ARCHIVE),
         documents=("Recipe",),
         tag="bundles",
     ),
     Operation(
-        *("GET", "/v1/catalog", system.get_catalog, "getCatalog", "What is covered"),
+        *("GET", "/v1/catalog", system.get_catalog, "getCatalog", "The supported GPUs, services and operating systems"),
         is_strict=True,
         takes_no_time=True,
         is_public=True,

@@ -30,8 +30,8 @@ class RecipeMetrics:
 
     def __init__(self, metrics: MetricRegistry, rules: Sequence[str]) -> None:
         self._rules = frozenset(rules)
-        self.seconds = metrics.histogram("eidos_recipe_built_duration_seconds", "How long it took to build a recipe.")
-        self.matches = metrics.counter("eidos_recipe_rule_match_total", "Recipes that a rule was part of.", rule=label_values(rules))
+        self.seconds = metrics.histogram("eidos_recipe_built_duration_seconds", "Time to build a recipe.")
+        self.matches = metrics.counter("eidos_recipe_rule_match_total", "Recipes that a rule applied to.", rule=label_values(rules))
 
     def record_recipe(self, recipe: Recipe, seconds: float) -> None:
         """Record a recipe that was built, not one from the cache."""
@@ -46,12 +46,12 @@ class BundleMetrics:
     def __init__(self, metrics: MetricRegistry, bundlers: Sequence[str]) -> None:
         types = label_values(bundlers)
         self._components = frozenset(types)
-        self.seconds = metrics.histogram("bundler_make_duration_seconds", "How long a component took.", bundler_type=types)
+        self.seconds = metrics.histogram("bundler_make_duration_seconds", "Time to generate a component.", bundler_type=types)
         results = (SUCCESS, ERROR)
-        self.components = metrics.counter("bundler_make_total", "Components that were made.", bundler_type=types, result=results)
-        self.files = metrics.counter("bundler_files_generated_total", "Files of bundles.")
-        self.bytes = metrics.counter("bundler_bytes_generated_total", "Bytes of the files of bundles.")
-        self.failures = metrics.counter("bundler_validation_failures_total", "Bundles refused because of what was asked for.")
+        self.components = metrics.counter("bundler_make_total", "Components generated.", bundler_type=types, result=results)
+        self.files = metrics.counter("bundler_files_generated_total", "Files written to bundles.")
+        self.bytes = metrics.counter("bundler_bytes_generated_total", "Bytes written to bundles.")
+        self.failures = metrics.counter("bundler_validation_failures_total", "Bundles rejected because of an invalid request.")
 
     def record_bundle(self, bundle: Bundle) -> None:
         """Record a bundle and each of its components."""
@@ -72,8 +72,8 @@ class CollectorMetrics:
 
     def __init__(self, metrics: MetricRegistry, collectors: Sequence[str]) -> None:
         names = tuple(collectors)
-        self.success = metrics.gauge("eidos_collector_success", "Whether a collector read all that it should.", "max", collector=names)
-        self.seconds = metrics.gauge("eidos_collector_duration_seconds", "How long a collector took.", "max", collector=names)
+        self.success = metrics.gauge("eidos_collector_success", "Whether a collector succeeded.", "max", collector=names)
+        self.seconds = metrics.gauge("eidos_collector_duration_seconds", "Time that a collector took.", "max", collector=names)
 
     def record_outcome(self, outcome: Outcome) -> None:
         """Record an outcome. Success is ok, or skipped without a hint: a hint says that the user could change that."""

@@ -124,7 +124,7 @@ class Gauge(_Metric):
     def __init__(self, name: str, help: str, labels: dict[str, tuple[str, ...]], start: int, aggregation: str) -> None:
         super().__init__(name, help, labels, start)
         if aggregation not in ("sum", "max"):
-            raise ValueError(f"{name}: processes make together their sum or their max, not {aggregation!r}")
+            raise ValueError(f"{name}: invalid aggregation {aggregation!r}; expected sum or max")
         self.aggregation = aggregation
 
     def set(self, value: float, *values: str) -> None:
@@ -210,7 +210,7 @@ class MetricRegistry:
 
     def _declare(self, metric: _Metric) -> None:
         if self._slots or metric.name in self._metrics:
-            raise ValueError(f"{metric.name} is declared twice, or too late")
+            raise ValueError(f"{metric.name} is declared twice or after the first use")
         self._metrics[metric.name] = metric
         self._cell_count = metric.allocate()
 

@@ -17,6 +17,7 @@ from eidos import __version__, log
 from eidos.errors import EidosError, InvalidInput, Timeout, Unavailable
 from eidos.http_wire import client
 from eidos.http_wire.retry import AttemptFailed, CircuitBreaker, CircuitOpen, call_with_retry, parse_retry_after
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def exporter_from_environment(environ: Mapping[str, str], service: str, on_dropp
         raise InvalidInput(f"{variable}: {fault.message}", "write it like http://collector.example.com:4318") from fault
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/json"
     if protocol != "http/json":
-        log.warn(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not spoken; traces are sent as http/json")
+        log.warn(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not supported; using http/json")
     headers = environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
     attributes = _parse_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""), "OTEL_RESOURCE_ATTRIBUTES")
     service = environ.get("OTEL_SERVICE_NAME", "").strip() or attributes.get("service.name") or service
@@ -71,7 +72,7 @@ def _timeout_from_environment(environ: Mapping[str, str]) -> float:
     if not text:
         return TIMEOUT_S
     if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= 600_000):
-        log.warn(f"OTEL_EXPORTER_OTLP_TIMEOUT: {text!r} is no number of milliseconds; {TIMEOUT_S * 1000:.0f} is taken")
+        log.warn(f"OTEL_EXPORTER_OTLP_TIMEOUT: invalid number of milliseconds {text!r}; using {TIMEOUT_S * 1000:.0f}")
         return TIMEOUT_S
     return int(text) / 1000
 
@@ -87,7 +88,7 @@ def _parse_pairs(text: str, variable: str) -> dict[str, str]:
         if equals and key and value.isascii() and value.isprintable() and all(char.isalnum() or char in "-._" for char in key):
             pairs[key] = value
         else:
-            log.warn(f"{variable}: entry {number} is not key=value, and is left out")
+            log.warn(f"{variable}: entry {number} ignored; expected key=value")
     return pairs
 
 
@@ -188,7 +189,7 @@ class SpanExporter:
                 self._on_dropped(len(batch))
                 say = log.debug if self._failing else log.warn
                 self._failing = True
-                say(f"traces could not be sent: {fault.message}", spans=len(batch), hint=fault.hint)
+                say(f"cannot send traces: {fault.message}", spans=len(batch), hint=fault.hint)
                 if isinstance(fault, CircuitOpen):
                     return
             else:
@@ -214,7 +215,7 @@ class SpanExporter:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._shutdown_at is not None and until >= self._shutdown_at:
-                raise Timeout("the program ends")
+                raise Timeout("the program is exiting")
             if self._wake is None or self._shutdown_at is not None:
                 time.sleep(left)
             elif self._wake.wait(left) and self._shutdown_at is None:
@@ -228,7 +229,7 @@ class SpanExporter:
         except Timeout as fault:
             raise AttemptFailed(fault) from fault
         if not 200 <= answer.status < 300:
-            refused = Unavailable(f"{answer.url.origin}: the collector answers {answer.status}")
+            refused = Unavailable(f"{answer.url.origin}: the collector returned status {answer.status}")
             after = parse_retry_after(answer.headers.get("retry-after"), time.time())
             raise AttemptFailed(refused, after, answer.status == 429, is_retryable=answer.status in RETRYABLE_STATUSES)
         self._count_rejected(answer.body)
@@ -245,7 +246,7 @@ class SpanExporter:
             return
         if rejected > 0:
             self._on_dropped(rejected)
-            log.warn(f"the collector refused {rejected} spans: {why}")
+            log.warn(f"the collector rejected {count_of(rejected, 'span')}: {why}")
 
 
 def encode_spans(spans: Sequence[Span], resource: Mapping[str, AttributeValue]) -> bytes:

@@ -77,24 +77,26 @@ def register_process_metrics(metrics: MetricRegistry, workers: int = 0) -> None:
         if not processes:
             return
         seconds = metrics.shared_maximum(sum(stats.cpu_s for stats in processes) + (owner.children_cpu_s if owner else 0.0))
-        yield MetricFamily("process_cpu_seconds_total", "counter", "Processor time of all processes.", (("", (), seconds),))
+        yield MetricFamily("process_cpu_seconds_total", "counter", "CPU time of all processes.", (("", (), seconds),))
         resident = sum(stats.resident_bytes for stats in processes)
-        yield _gauge("process_resident_memory_bytes", "Memory of all processes, shared pages in each.", resident)
-        yield _gauge("process_virtual_memory_bytes", "Address space of all processes.", sum(stats.virtual_bytes for stats in processes))
+        yield _gauge("process_resident_memory_bytes", "Resident memory of all processes; shared pages count in each.", resident)
+        yield _gauge("process_virtual_memory_bytes", "Virtual memory of all processes.", sum(stats.virtual_bytes for stats in processes))
         yield _gauge("process_threads", "Threads of all processes.", sum(stats.threads for stats in processes))
         if booted is not None:
             first = booted + min(stats.start_s for stats in processes)
-            yield _gauge("process_start_time_seconds", "When the first process began, since 1970.", first)
+            yield _gauge("process_start_time_seconds", "Start time of the first process, in seconds since 1970.", first)
         open_fds = [count for pid in {metrics.owner, *by_pid} if (count := count_open_fds(pid)) is not None]
         if open_fds:
-            yield _gauge("process_open_fds", "Descriptors of the process that has the most.", max(open_fds))
+            yield _gauge("process_open_fds", "Open file descriptors of the process with the most.", max(open_fds))
         limit = fd_limit()
         if limit is not None:
-            yield _gauge("process_max_fds", "Descriptors that each process may have.", limit)
+            yield _gauge("process_max_fds", "Maximum file descriptors of each process.", limit)
         if workers:
             by_slot = [(slot, by_pid.get(pid, owner)) for slot, pid in enumerate(slots[:workers]) if pid]
             samples = tuple(("", (("worker", str(slot)),), stats.resident_bytes) for slot, stats in by_slot if stats)
-            yield MetricFamily("eidos_worker_resident_memory_bytes", "gauge", "Memory of each worker, shared pages in each.", samples)
+            yield MetricFamily(
+                "eidos_worker_resident_memory_bytes", "gauge", "Resident memory of each worker; shared pages count in each.", samples
+            )
 
     metrics.add_callback(collect)
 

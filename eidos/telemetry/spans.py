@@ -229,7 +229,7 @@ def open_tracer(environ: Mapping[str, str], service: str, on_dropped: Callable[[
     try:
         exporter = exporter_from_environment(environ, service, on_dropped)
     except EidosError as fault:
-        log.warn(f"no traces are sent: {fault.message}", hint=fault.hint)
+        log.warn(f"traces are not sent: {fault.message}", hint=fault.hint)
         return NOOP_TRACER
     tracer = Tracer(sampler_from_environment(environ), exporter.enqueue)
     tracer.exporter = exporter
@@ -246,7 +246,7 @@ def sampler_from_environment(environ: Mapping[str, str]) -> Sampler:
     """
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip()
     if name and name not in SAMPLERS:
-        log.warn(f"OTEL_TRACES_SAMPLER: {name!r} is none of {', '.join(SAMPLERS)}; a tenth of all traces is recorded")
+        log.warn(f"OTEL_TRACES_SAMPLER: invalid value {name!r}; expected one of {', '.join(SAMPLERS)}; recording 10 % of traces")
         return Sampler()
     argument = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     default = 1.0 if name else DEFAULT_RATIO
@@ -257,6 +257,6 @@ def sampler_from_environment(environ: Mapping[str, str]) -> Sampler:
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:
-        log.warn(f"OTEL_TRACES_SAMPLER_ARG: {argument!r} is no number from 0 to 1; {default:g} is taken")
+        log.warn(f"OTEL_TRACES_SAMPLER_ARG: invalid value {argument!r}; expected a number from 0 to 1; using {default:g}")
         ratio = default
     return Sampler(name or "parentbased_traceidratio", ratio)

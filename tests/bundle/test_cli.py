@@ -122,7 +122,7 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=list.yaml"], 2, "expected a mapping"),
         (["bundle", "-f", str(recipe), "--values", "gpu-operator=no.yaml"], 2, "no such file"),
         (["bundle", "-f", str(recipe), "--values", "x"], 2, "COMPONENT=FILE"),
-        (["bundle", "-f", str(recipe), "--namespace", "A"], 2, "no namespace"),
+        (["bundle", "-f", str(recipe), "--namespace", "A"], 2, "invalid namespace"),
         (["bundle", "-f", str(recipe), "--registry", "https://x"], 2, "invalid registry"),
         (["bundle", "-f", str(recipe), "-o", "full"], 2, "has files that do not belong to a bundle"),
         (["bundle", "-f", str(recipe), "-o", "-"], 2, "--archive -"),

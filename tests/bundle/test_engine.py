@@ -316,7 +316,7 @@ def test_a_namespace_for_all_or_for_one(recipe: Recipe) -> None:
     assert b"namespace='cert-manager'" in one.files["cert-manager/scripts/install.sh"]
     every = build(recipe, components=("gpu-operator",), namespaces={"": "mine"})
     assert b"namespace='mine'" in every.files["cert-manager/scripts/install.sh"]
-    with pytest.raises(InvalidInput, match="no namespace"):
+    with pytest.raises(InvalidInput, match="invalid namespace"):
         build(recipe, namespaces={"": "Not A Namespace"})
 
 

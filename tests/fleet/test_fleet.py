@@ -82,6 +82,15 @@ def test_an_implied_difference_is_listed_but_not_named() -> None:
     assert "7 GPUs, and GPU.gpu-2.model NVIDIA H200, not NVIDIA H100" in FleetSummary(tuple(classes)).sentence(RULES.phrases)
 
 
+def test_many_differences_are_counted_and_a_missing_reading_is_unset() -> None:
+    gone = {("OS", "sysctl", "/proc/sys/vm/swappiness"): None}
+    sentence = FleetSummary(tuple(compare(node("a1"), node("a2"), node("a3", gone)))).sentence(RULES.phrases)
+    assert sentence == "2 of 3 equal; a3: OS.sysctl: unset (others: 1 reading)"
+    more = {("OS", "sysctl", f"/x{number}"): "1" for number in range(5)}
+    sentence = FleetSummary(tuple(compare(node("a1"), node("a2"), node("a3", more)))).sentence(RULES.phrases)
+    assert "a3: 5 differences, first OS.sysctl./x0: 1 (others: unset), and OS.sysctl./x1: 1 (others: unset), and " in sentence
+
+
 def test_another_version_of_eidos_is_named_where_something_differs() -> None:
     newer = replace(node("a3", {GPUS: 7}), version="2")
     classes = compare(node("a1"), node("a2"), newer, replace(node("a4"), version="2"))
@@ -93,10 +102,10 @@ def test_where_no_class_is_the_largest() -> None:
     seven = {GPUS: 7}
     classes = compare(node("a1", seven), node("a2"), node("a3", {GPUS: 6}))
     sentence = FleetSummary(tuple(classes)).sentence(RULES.phrases)
-    assert sentence == "no two of 3 known to be equal, compared with a1; a2: 8 GPUs; a3: 6 GPUs"
+    assert sentence == "no 2 of 3 known to be equal; compared with a1; a2: 8 GPUs; a3: 6 GPUs"
     classes = compare(node("a1", seven), node("a2"), node("a3", seven), node("a4"))
     sentence = FleetSummary(tuple(classes)).sentence(RULES.phrases)
-    assert sentence == "2 of 4 equal, no more than others, compared with a1; a[2,4]: 8 GPUs"
+    assert sentence == "2 of 4 equal (no majority), compared with a1; a[2,4]: 8 GPUs"
     assert FleetSummary(tuple(compare(node("a1")))).sentence(RULES.phrases) == "1 of 1 equal"
 
 
@@ -104,26 +113,26 @@ def test_what_could_not_be_read_anywhere_is_no_equality() -> None:
     lost = Outcome("gpu", FAILED, 1.0, "no driver")
     part = Outcome("os.sysctl", PARTIAL, 1.0, unreadable={"/proc/sys/x": "permission denied"})
     classes = compare(*(node(f"a{number}", it=lost, other=part) for number in range(3)))
-    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "3 of 3 equal, not read: gpu, os.sysctl in part"
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "3 of 3 equal, not read: gpu, os.sysctl (partly)"
 
 
 def test_nodes_that_fail_alike_are_named_together() -> None:
     unanswered = {f"root@gpu-{n}": NoAnswer(f"ssh: connect to host gpu-{n} port 22: Connection refused") for n in range(10, 74)}
     sentence = FleetSummary((), unanswered).sentence(RULES.phrases)
-    assert sentence == "none of 64 answered; root@gpu-[10-73]: no answer (ssh: connect to host … port 22: Connection refused)"
+    assert sentence == "no snapshot of 64 nodes; root@gpu-[10-73]: no snapshot (ssh: connect to host … port 22: Connection refused)"
 
 
 def test_the_name_of_a_node_is_a_word_of_its_own() -> None:
-    sentence = FleetSummary((), {"a": NoAnswer("false ended with status 1")}).sentence(RULES.phrases)
-    assert sentence == "none of 1 answered; a: no answer (false ended with status 1)"
+    sentence = FleetSummary((), {"a": NoAnswer("false exited with status 1")}).sentence(RULES.phrases)
+    assert sentence == "no snapshot of 1 node; a: no snapshot (false exited with status 1)"
     sentence = FleetSummary((), {name: NoAnswer("no route to host") for name in ("host", "n1")}).sentence(RULES.phrases)
-    assert sentence == "none of 2 answered; host: no answer (no route to host); n1: no answer (no route to host)"
+    assert sentence == "no snapshot of 2 nodes; host: no snapshot (no route to host); n1: no snapshot (no route to host)"
 
 
 def test_the_name_of_a_node_at_the_end_of_another_name_is_its_own() -> None:
-    unanswered = {f"gpu-{n}": NoAnswer(f"may not get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
+    unanswered = {f"gpu-{n}": NoAnswer(f"not allowed to get configmaps eidos-1a2b-gpu-{n}") for n in (1, 2)}
     sentence = FleetSummary((), unanswered).sentence(RULES.phrases)
-    assert sentence == "none of 2 answered; gpu-[1-2]: no answer (may not get configmaps eidos-1a2b-…)"
+    assert sentence == "no snapshot of 2 nodes; gpu-[1-2]: no snapshot (not allowed to get configmaps eidos-1a2b-…)"
 
 
 def test_a_skipped_collector_gives_its_reason() -> None:
@@ -133,7 +142,7 @@ def test_a_skipped_collector_gives_its_reason() -> None:
     bare = Snapshot(bare.timestamp, bare.version, bare.node, tuple(m for m in bare.measurements if m.type != "GPU"), bare.collectors)
     classes = compare(node("gpu-1"), node("gpu-2"), bare)
     assert classes[1].differences == (Difference("GPU", None, "10 readings", "skipped: no NVIDIA driver"),)
-    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "2 of 3 equal; gpu-3: no GPU (skipped: no NVIDIA driver)"
+    assert FleetSummary(tuple(classes)).sentence(RULES.phrases) == "2 of 3 equal; gpu-3: GPU: no data (skipped: no NVIDIA driver)"
 
 
 GONE = {("GPU", "gpu-5", key): None for key in ("uuid", "model")}
@@ -281,7 +290,7 @@ def test_a_folder_that_is_left_holds_what_lies_in_it(tmp_path: Path) -> None:
     folder.add("a", node("a"))
     (tmp_path / "out" / "b.yaml").touch()
     (tmp_path / "out" / "cluster.yaml").touch()
-    assert folder.abandon(3) == f"{tmp_path}/out holds 2 of 3 snapshots, and no summary"
+    assert folder.abandon(3) == f"{tmp_path}/out holds 2 of 3 snapshots and no summary"
 
 
 def test_the_folder(tmp_path: Path) -> None:
@@ -360,7 +369,7 @@ def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
         first = next(info for info in archive.infolist() if info.compress_type == zipfile.ZIP_DEFLATED)
     at = first.header_offset + 30 + len(first.filename)
     path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])  # no such block (RFC 1951, section 3.2.3)
-    with pytest.raises(Unavailable, match="there is no program to send"):
+    with pytest.raises(Unavailable, match="cannot send the program"):
         build_program(str(path), ["snapshot"])
 
 
@@ -370,4 +379,4 @@ def test_a_program_that_was_ended_there() -> None:
     result = ProgramResult(Command(("ssh",), label="gpu-1"), EXITED, 0, out)
     no_answer = ssh._answer(result, RemoteProgram(b"", "--eidos-0"), "python3", 60)
     assert isinstance(no_answer, NoAnswer)
-    assert no_answer.why == "it printed no snapshot and ended with status 137"
+    assert no_answer.why == "no snapshot in its output (exit status 137)"

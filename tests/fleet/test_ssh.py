@@ -138,18 +138,18 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     whys = {silent["node"]: silent["why"] for silent in summary["unanswered"]}
     assert set(whys) == set(names) - {"gpu-01", "chatty"}
     assert "Connection refused" in whys["dead"]
-    assert whys["hanging"] == "no answer within 6 s"
-    assert whys["asking"] == "no answer within 6 s: Password:"
+    assert whys["hanging"] == "no result within 6 s"
+    assert whys["asking"] == "no result within 6 s: Password:"
     assert whys["closed"] == "This account is currently not available."
-    assert "timed out" in whys["silent"] or "no answer" in whys["silent"]
-    assert whys["old"].startswith("python3 there is 3.6.")
-    assert whys["old"].endswith("; 3.9 or newer is needed")
-    assert whys["none"].startswith("there is no python3 there")
+    assert "timed out" in whys["silent"] or "no result" in whys["silent"]
+    assert whys["old"].startswith("python3 on the node is 3.6.")
+    assert whys["old"].endswith("; 3.9 or newer is required")
+    assert whys["none"].startswith("python3 not found")
     assert "Permission denied" in whys["refused"]
     assert whys["changed"] == "Host key verification failed."
-    assert whys["cut"].startswith("its answer was cut off after ")
-    assert whys["garbage"].startswith("it printed nothing that eidos would")
-    assert whys["endless"] == "it printed more than 8 MiB"
+    assert whys["cut"].startswith("output ended after ")
+    assert whys["garbage"].startswith("unexpected output")
+    assert whys["endless"] == "more output than 8 MiB"
     assert "no response from 12 of 14 nodes" in done.err
     assert json.loads(done.out)["nodes"]["answered"] == 2
     assert sorted(os.listdir(tmp_path / "out")) == ["chatty.yaml", "gpu-01.yaml", "summary.yaml"]
@@ -171,7 +171,7 @@ def test_an_interrupt_ends_everything(program: list[str], fleet: sshd.Sshd, tmp_
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert b"Traceback" not in err
-    assert f"{tmp_path}/out holds 1 of 2 snapshots, and no summary" in err.decode()
+    assert f"{tmp_path}/out holds 1 of 2 snapshots and no summary" in err.decode()
     for child in children:
         assert not Path(f"/proc/{child}").exists()
 
@@ -185,7 +185,7 @@ def test_via_another_command(program: list[str], tmp_path: Path) -> None:
     tool.chmod(0o755)
     done = eidos("--hosts", "debian-12,rhel-9", "--via", f"'{tool}' -w {{host}}", program=program, cwd=tmp_path)
     assert done.status == 0, done.err
-    assert done.out.startswith("no two of 2 known to be equal, compared with debian-12; rhel-9: ")
+    assert done.out.startswith("no 2 of 2 known to be equal; compared with debian-12; rhel-9: ")
     (folder,) = tmp_path.glob("fleet-2*Z")
     assert sorted(os.listdir(folder)) == ["debian-12.yaml", "rhel-9.yaml", "summary.yaml"]
 
@@ -205,10 +205,10 @@ def test_a_list_of_hosts_as_a_file_may_be(program: list[str], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("tool", "expected"),
     [
-        ("cat", "what it was sent came back"),  # as a terminal does
-        ("exec {python} -I - </dev/null", "it printed nothing"),
-        ("cat; sleep 600", "what it was sent came back"),
-        ("exec {python} -c 'import os; os.kill(os.getpid(), 9)'", "sh ended with status 137"),
+        ("cat", "its input was echoed back"),  # as a terminal does
+        ("exec {python} -I - </dev/null", "no output"),
+        ("cat; sleep 600", "its input was echoed back"),
+        ("exec {python} -c 'import os; os.kill(os.getpid(), 9)'", "sh exited with status 137"),
     ],
 )
 def test_a_command_that_leads_nowhere(program: list[str], tmp_path: Path, tool: str, expected: str) -> None:
@@ -283,9 +283,9 @@ def test_nothing_of_its_cluster_is_cached_there(program: list[str], tmp_path: Pa
     ("arguments", "expected"),
     [
         ([], "eidos fleet needs --hosts or --kubernetes"),
-        (["--hosts=-oProxyCommand=x"], "'-oProxyCommand=x' is no name of a host: it begins with '-'"),
-        (["--hosts", "a;b"], "'a;b' is no name of a host: it holds ';'"),
-        (["--hosts", "a", "--via", "srun"], "--via: 'srun' does not say where {host} belongs"),
+        (["--hosts=-oProxyCommand=x"], "invalid host name '-oProxyCommand=x': begins with '-'"),
+        (["--hosts", "a;b"], "invalid host name 'a;b': contains ';'"),
+        (["--hosts", "a", "--via", "srun"], "--via: 'srun' has no {host}"),
         (["--hosts", "a", "--via", "srun '{host}"], "no closing quotation"),
         (["--hosts", "a", "--parallel", "0"], "invalid number '0': expected 1 to 512"),
         (["--hosts", "a", "--python", "python3;x"], "invalid interpreter"),
@@ -296,7 +296,7 @@ def test_nothing_of_its_cluster_is_cached_there(program: list[str], tmp_path: Pa
         (["--hosts", "hosts.txt"], "hosts.txt: no such file"),
         (["--hosts", "a", "-o", "cm://eidos/fleet"], "'cm://eidos/fleet' is not a folder"),
         (["--hosts", "a", "-o", "-"], "'-' is not a folder"),
-        (["--hosts", "a", "-o", "full"], "full holds 1 files already"),
+        (["--hosts", "a", "-o", "full"], "full already contains 1 file"),
     ],
 )
 def test_invalid_arguments(program: list[str], tmp_path: Path, arguments: list[str], expected: str) -> None:
@@ -320,4 +320,4 @@ def test_memory_does_not_grow_with_the_fleet(pyz: Path, tmp_path: Path) -> None:
 def test_a_checkout_has_no_program_to_send(tmp_path: Path) -> None:
     done = eidos("fleet", "--hosts", "a", cwd=tmp_path)
     assert done.status == 1
-    assert "there is no program to send" in done.err
+    assert "cannot send the program" in done.err

@@ -76,15 +76,15 @@ def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("play", "is_transient", "word"),
     [
-        (sends_bytes(b""), True, "hung up"),
+        (sends_bytes(b""), True, "without a response"),
         (resets_connection, True, "reset"),
-        (sends_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "cut off"),
-        (sends_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "cut off"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "truncated"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "truncated"),
         (sends_bytes(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "not HTTP"),
         (sends_bytes(b"HTTP/1.1 2OO OK\r\n\r\n"), False, "not HTTP"),
         (sends_bytes(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), False, "not HTTP"),
         (sends_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"), False, "not HTTP"),
-        (responds(200, b"\x1f\x8b", Content_Encoding="gzip"), False, "not asked for"),
+        (responds(200, b"\x1f\x8b", Content_Encoding="gzip"), False, "unexpected content encoding"),
         (responds(200, b"", Content_Length="1000000000"), False, "larger than"),
     ],
 )
@@ -141,7 +141,7 @@ def test_no_server_listens() -> None:
     with pytest.raises(RequestError, match="connection refused") as caught:
         ask(f"http://127.0.0.1:{port}")
     assert caught.value.is_transient
-    with pytest.raises(RequestError, match="no address is known"):
+    with pytest.raises(RequestError, match="cannot resolve"):
         ask("http://eidos.invalid")
 
 
@@ -170,7 +170,7 @@ def test_redirects_that_are_not_followed() -> None:
         assert len(circle.requests) == 6
         assert ask(circle.url, "POST", body=b"x").status == 302, "what was said is not said to somebody else"
     for path in ("file:///etc/passwd", "http://u:p@127.0.0.1/", "http://["):
-        with ScriptedServer([responds(302, Location=path)]) as server, pytest.raises(RequestError, match="which is no URL"):
+        with ScriptedServer([responds(302, Location=path)]) as server, pytest.raises(RequestError, match="redirect to invalid URL"):
             ask(server.url)
 
 
@@ -198,7 +198,7 @@ def context(folder: Path) -> ssl.SSLContext:
 def test_a_certificate_is_verified(certificate: Path) -> None:
     with (
         ScriptedServer([responds(200)], context(certificate)) as server,
-        pytest.raises(RequestError, match="certificate is not trusted") as caught,
+        pytest.raises(RequestError, match="certificate not trusted") as caught,
     ):
         ask(server.url)
     assert not caught.value.is_transient
@@ -222,7 +222,7 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
         with pytest.raises(EidosError):
             ask(server.url, seconds=0.3)
     assert outputs[0] == "b'trusted'\n"
-    assert "where everybody can read along" in outputs[1]
+    assert "not encrypted" in outputs[1]
 
 
 def test_http_is_no_https() -> None:

@@ -144,7 +144,7 @@ def test_apply_owns_what_it_says(client: KubeClient, server: ApiServer) -> None:
 
 
 def test_what_cannot_be_written(client: KubeClient) -> None:
-    with pytest.raises(InvalidInput, match="no JSON"):
+    with pytest.raises(InvalidInput, match="not valid JSON"):
         client.create(CONFIGMAPS, {"data": {"x": float("nan")}})
     with pytest.raises(KubeError, match="may not be more than 1048576 bytes") as caught:
         client.create(CONFIGMAPS, {"metadata": {"name": "big"}, "data": {"x": "x" * 1_100_000}})
@@ -192,7 +192,7 @@ def test_a_certificate_that_is_not_checked(connect: Connect, server: ApiServer) 
         assert connect(cluster=insecure).get("/version")
     finally:
         log.divert(None)
-    assert [level for level, message in records if "its certificate is not checked" in message] == ["warn"]
+    assert [level for level, message in records if "its certificate is not verified" in message] == ["warn"]
 
 
 def test_an_authority_as_others_make_them(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_through_a_proxy_over_tls(connect: Connect, server: ApiServer, tmp_path:
 def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
     with Proxy("somebody:else") as proxy:
         with pytest.raises(
-            KubeError, match=rf"the proxy http://127.0.0.1:{proxy.port} leads to no 127.0.0.1:\d+: it answers 407"
+            KubeError, match=rf"the proxy http://127.0.0.1:{proxy.port} cannot connect to 127.0.0.1:\d+: status 407"
         ) as caught:
             connect(cluster={"proxy-url": f"http://me:secret@127.0.0.1:{proxy.port}"}).get("/version")
         assert "secret" not in caught.value.message
@@ -362,7 +362,7 @@ def test_a_token_that_is_too_old_and_brings_none(client: KubeClient, server: Api
 def test_what_is_no_list(client: KubeClient, server: ApiServer) -> None:
     for body in (b'{"items": {}}', b'{"items": [1]}', b'{"kind": "Node"}', b'{"items": [], "metadata": 1}'):
         server.fault("", "bad-json", 1, body=body)
-        with pytest.raises(KubeError, match="no list of objects"):
+        with pytest.raises(KubeError, match="not a list of objects"):
             list(client.list_pages("/api/v1/nodes"))
     server.fault("", "bad-json", 1, body=b'{"items": null}')
     assert list(client.list_objects("/api/v1/nodes")) == []
@@ -439,7 +439,7 @@ def test_a_stream_that_always_breaks(client: KubeClient, server: ApiServer) -> N
     version = str(server.store.version)
     nodes(server, 1)
     server.fault("EVENT", "cut", -1)
-    with pytest.raises(KubeError, match=r"cut off|hung up"):
+    with pytest.raises(KubeError, match=r"truncated|without a response"):
         watched(client, server, 1, version=version)
 
 
@@ -471,13 +471,13 @@ def test_a_version_that_is_too_old(client: KubeClient, server: ApiServer) -> Non
 
 def test_a_watch_that_may_not_be(client: KubeClient, server: ApiServer) -> None:
     server.forbidden.add(("watch", "nodes"))
-    with pytest.raises(KubeError, match="may not watch nodes") as caught:
+    with pytest.raises(KubeError, match="not allowed to watch nodes") as caught:
         watched(client, server, 1)
     assert caught.value.status == 403
 
 
 def test_a_watch_of_garbage(client: KubeClient, server: ApiServer) -> None:
-    for body, words in ((b"garbage\n", "not JSON"), (b"[]\n", "no JSON object")):
+    for body, words in ((b"garbage\n", "not JSON"), (b"[]\n", "not a JSON object")):
         server.fault("watch=true", "bad-json", 1, body=body)
         with pytest.raises(KubeError, match=words):
             watched(client, server, 1)

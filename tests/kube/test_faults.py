@@ -129,12 +129,12 @@ FAULTS = (
     Fault("nothing", (), END, 0),
     Fault("slow, 0.3 s", (("slow", 1, {"seconds": 0.3}),), END, 0),
     Fault("silent once", (("silent", 1, {"seconds": 30}),), END, 1, 2.0),
-    Fault("silent", (("silent", ANY, {"seconds": 30}),), (Timeout, "no answer in time"), None, 1.5),
-    Fault("a byte each 20 ms", (("trickle", ANY, {"seconds": 0.02}),), (Timeout, "no answer in time"), None, 1.5),
+    Fault("silent", (("silent", ANY, {"seconds": 30}),), (Timeout, "timed out"), None, 1.5),
+    Fault("a byte each 20 ms", (("trickle", ANY, {"seconds": 0.02}),), (Timeout, "timed out"), None, 1.5),
     Fault("truncated once", (("truncated", 1, {}),), END, 1),
-    Fault("truncated", (("truncated", ANY, {}),), (KubeError, "cut off"), 3),
+    Fault("truncated", (("truncated", ANY, {}),), (KubeError, "truncated"), 3),
     Fault("reset twice", (("reset", 2, {}),), END, 2),
-    Fault("reset", (("reset", ANY, {}),), (KubeError, "hung up|reset"), 3),
+    Fault("reset", (("reset", ANY, {}),), (KubeError, "without a response|reset"), 3),
     Fault("a page truncated", (("truncated", 1, {"match": "continue="}),), END, 1, call=_pods),
     Fault("429, Retry-After 1", (("429", 1, {"after": 1}),), END, 1),
     Fault("429, Retry-After 3600", (("429", ANY, {"after": 3600}),), (KubeError, "429 TooManyRequests"), 0),
@@ -143,31 +143,31 @@ FAULTS = (
     Fault("502, 503, 504", (("502", 1, {}), ("503", 1, {}), ("504", 1, {})), END, 3),
     Fault("500, a create", (("500", ANY, {}),), (KubeError, "cannot create configmaps"), 0, call=_create),
     Fault("503, a create", (("503", 1, {}),), END, 1, call=_create),
-    Fault("no answer, a create", (("hang-up", ANY, {}),), (KubeError, "is not known"), 0, call=_create),
+    Fault("no answer, a create", (("hang-up", ANY, {}),), (KubeError, "unknown whether"), 0, call=_create),
     Fault("expired certificate", (("expired-certificate", ANY, {}),), (KubeError, "certificate has expired"), 0),
-    Fault("wrong CA", (("wrong-ca", ANY, {}),), (KubeError, "certificate is not trusted"), 0),
+    Fault("wrong CA", (("wrong-ca", ANY, {}),), (KubeError, "certificate not trusted"), 0),
     Fault(
-        "wrong name", (), (KubeError, "certificate is not trusted.*mismatch"), 0,
+        "wrong name", (), (KubeError, "certificate not trusted.*mismatch"), 0,
         cluster=lambda server, folder: {"cluster": {"tls-server-name": "other.example.com"}},
     ),
-    Fault("redirect", (("redirect", ANY, {}),), (KubeError, "redirects to https://192.0.2.1/"), 0),
+    Fault("redirect", (("redirect", ANY, {}),), (KubeError, "redirect to https://192.0.2.1/"), 0),
     Fault("a gigabyte, promised", (("gigabyte", ANY, {"promised": True}),), (KubeError, "larger than 64 MiB"), 0),
     Fault("a gigabyte", (("gigabyte", ANY, {}),), (KubeError, "larger than 64 MiB"), 0),
     Fault("a gigabyte, packed", (("bomb", ANY, {}),), (KubeError, "larger than 64 MiB"), 0),
     Fault("refused", (), (KubeError, "connection refused"), 3, cluster=_refused),
-    Fault("a listener that never accepts", (), (Timeout, "no answer in time"), None, 1.5, cluster=_never_accepts),
-    Fault("no connection comes about", (), (Timeout, "no answer in time"), None, 1.5, cluster=_full),
+    Fault("a listener that never accepts", (), (Timeout, "timed out"), None, 1.5, cluster=_never_accepts),
+    Fault("no connection comes about", (), (Timeout, "timed out"), None, 1.5, cluster=_full),
     Fault("garbage", (("garbage", ANY, {}),), (KubeError, "not HTTP"), 0),
     Fault("truncated JSON", (("bad-json", ANY, {}),), (KubeError, "not JSON"), 0),
-    Fault("a JSON list", (("bad-json", ANY, {"body": b"[]"}),), (KubeError, "no JSON object, but list"), 0),
+    Fault("a JSON list", (("bad-json", ANY, {"body": b"[]"}),), (KubeError, "not a JSON object, but list"), 0),
     Fault("JSON that is nested", (("bad-json", ANY, {"body": b"[" * 200_000}),), (KubeError, "nested too deeply|not JSON"), 0),
     Fault("wrong content type", (("wrong-type", ANY, {}),), (KubeError, "text/html, not application/json"), 0),
     Fault("a page of a proxy, 503", (("wrong-type", ANY, {"code": 503}),), (KubeError, "503"), 3),
     Fault("a long page of a proxy, 503, once", (("wrong-type", 1, {"code": 503, "body": os.urandom(100_000)}),), END, 1),
-    Fault("401, a token", (("401", ANY, {}),), (KubeError, "wants to know who asks"), 0),
+    Fault("401, a token", (("401", ANY, {}),), (KubeError, "not authenticated"), 0),
     Fault("401, a plugin", (), END, 0, cluster=_plugin),
-    Fault("403", (("403", ANY, {}),), (KubeError, "may not list pods"), 0, call=_pods),
-    Fault("403, truncated", (("truncated", ANY, {"code": 403, "size": 1000}),), (KubeError, "may not list pods: Forbidden"), 0, call=_pods),
+    Fault("403", (("403", ANY, {}),), (KubeError, "not allowed to list pods"), 0, call=_pods),
+    Fault("403, truncated", (("truncated", ANY, {"code": 403, "size": 1000}),), (KubeError, "not allowed to list pods"), 0, call=_pods),
     Fault("404", (), (ObjectNotFound, 'nodes "none" not found'), 0, call=lambda client: client.get("/api/v1/nodes/none")),
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ def run(fault: Fault) -> Row:
         _held.pop().close()
     ending = END if error is None else f"{type(error).__name__}: {error.message}"
     assert secret not in ending + str(error and error.hint) + "".join(messages), "a message shows the token"
-    return Row(fault.name, ending, error, sum("trying again" in line for line in messages), seconds, messages, sent)
+    return Row(fault.name, ending, error, sum("retrying in" in line for line in messages), seconds, messages, sent)
 
 
 def table() -> str:
@@ -263,11 +263,11 @@ def test_a_circuit_opens_after_five_failures(connect: Callable[..., KubeClient])
         with pytest.raises(KubeError, match="500"):
             client.get("/version")
         assert len(server.requests) == 5
-        with pytest.raises(KubeError, match="failed 5 times in a row, and is not asked again") as caught:
+        with pytest.raises(KubeError, match="failed 5 times in a row; next attempt") as caught:
             client.get("/version")
         assert len(server.requests) == 5
         assert caught.value.hint
-        assert any("is not asked again" in line for line in messages)
+        assert any("next attempt in" in line for line in messages)
 
 
 def test_a_retry_waits_for_retry_after(connect: Callable[..., KubeClient]) -> None:
@@ -285,7 +285,7 @@ def test_a_redirect_leads_nowhere(connect: Callable[..., KubeClient]) -> None:
     with ApiServer() as server, ApiServer() as other:
         server.fault("", "redirect", -1, to=other.url + "/version", code=307)
         client = connect(server)
-        with pytest.raises(KubeError, match="redirects"):
+        with pytest.raises(KubeError, match="redirect to"):
             client.get("/version")
         assert other.connections == 0
         assert len(server.requests) == 1
@@ -298,17 +298,17 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) ->
         calls: tuple[tuple[Call, str, str], ...] = (
             (
                 lambda each: list(each.list_pages("/api/v1/pods")),
-                "may not list pods",
-                "a ClusterRole must grant the verb list on pods, API group core",
+                "not allowed to list pods",
+                "grant the verb list on pods, API group core, in a ClusterRole",
             ),
             (
                 _create,
-                "may not create configmaps in namespace default",
-                "a Role in namespace default must grant the verb create on configmaps",
+                "not allowed to create configmaps in namespace default",
+                "grant the verb create on configmaps",
             ),
             (
                 lambda each: each.get("/apis/nvidia.com/v1/clusterpolicies/x"),
-                "may not get clusterpolicies.nvidia.com x",
+                "not allowed to get clusterpolicies.nvidia.com x",
                 "the verb get on clusterpolicies, API group nvidia.com",
             ),
         )

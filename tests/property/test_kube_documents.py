@@ -224,7 +224,7 @@ def test_any_place(words: str, scheme: str) -> None:
 @pytest.mark.slow
 def test_what_is_too_large() -> None:
     memory, client = new()
-    with pytest.raises(InvalidInput, match=r"32\.0 MiB is more than the 32 MiB"):
+    with pytest.raises(InvalidInput, match=r"32\.0 MiB, at most 32 MiB"):
         write(client, PLACES[0], b"x" * (DOCUMENT_LIMIT + 1))
     assert not memory.held
     write(client, PLACES[0], random.Random(1).randbytes(DOCUMENT_LIMIT))

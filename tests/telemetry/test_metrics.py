@@ -126,7 +126,7 @@ def test_a_label_takes_only_its_values() -> None:
     for values in ((), ("y",), ("x", "x")):
         with pytest.raises(ValueError, match="a_total has no series"):
             counter.increment(*values)
-    with pytest.raises(ValueError, match="declared twice, or too late"):
+    with pytest.raises(ValueError, match="declared twice or after the first use"):
         metrics.counter("b_total", "B.")
 
 

@@ -23,7 +23,7 @@ TAR, ZIP = "tar.gz", "zip"
 #: Archive formats, the default first, and their media types (RFC 6713 for gzip).
 MEDIA_TYPES = {TAR: "application/gzip", ZIP: "application/zip"}
 
-ARCHIVE = Parameter("archive", "the form of the archive", kind=CHOICE, choices=tuple(MEDIA_TYPES), example="zip")
+ARCHIVE = Parameter("archive", "archive format", kind=CHOICE, choices=tuple(MEDIA_TYPES), example="zip")
 
 
 def post_bundle(call: HandlerCall) -> HandlerResult:
@@ -50,7 +50,11 @@ def post_bundle(call: HandlerCall) -> HandlerResult:
     services.metrics.bundle.record_bundle(bundle)
     if bundle.errors:
         details = {"components": {id: hide_paths(message, data.paths) for id, message in bundle.errors.items()}}
-        raise HttpError(400, f"{BODY}: the recipe lacks what {', '.join(bundle.errors)} need", details=details)
+        raise HttpError(
+            400,
+            f"{BODY}: the recipe lacks values that {', '.join(bundle.errors)} {'needs' if len(bundle.errors) == 1 else 'need'}",
+            details=details,
+        )
     deadline.check()
     with context.span.start_child("serialise"):
         if form == ZIP:

@@ -75,7 +75,7 @@ def _query_parameters(call: HandlerCall) -> Query:
 def _with_intent(query: Query, intent: str) -> Query:
     if intent and query.intent and intent != query.intent:
         details = {"parameter": "intent", "value": intent, "body": query.intent}
-        raise HttpError(400, f"intent: the request says {intent!r}, and its body {query.intent!r}", "say it once", details=details)
+        raise HttpError(400, f"intent: the parameter is {intent!r}, but the body has {query.intent!r}", "set it once", details=details)
     return replace(query, intent=query.intent or intent)
 
 

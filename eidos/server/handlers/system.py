@@ -27,7 +27,7 @@ def get_ready(call: HandlerCall) -> HandlerResult:
     """``/ready``: whether requests should be sent here; from the first stop signal on they should not."""
     if call.services.is_ready():
         return HandlerResult(READY)
-    raise HttpError(503, "the server is about to stop and takes no new work", "ask another instance", headers=[("Retry-After", "1")])
+    raise HttpError(503, "the server is shutting down", "retry on another instance", headers=[("Retry-After", "1")])
 
 
 def get_metrics(call: HandlerCall) -> HandlerResult:

@@ -159,9 +159,9 @@ class Connection(BaseHTTPRequestHandler):
     def on_timeout(self, now: float) -> None:
         """The time for the current state is over."""
         if self.state == HEAD and self._parser.has_partial_head:
-            self._refuse(HttpError(408, "the header of the request did not come in time"), [], now)
+            self._refuse(HttpError(408, "timed out waiting for the header of the request"), [], now)
         elif self.state == BODY:
-            self._refuse(HttpError(408, "the body of the request did not come in time"), [], now)
+            self._refuse(HttpError(408, "timed out waiting for the body of the request"), [], now)
         elif self.state == WORK and self._job is not None and now >= self._job.context.deadline.at:
             job, self._job = self._job, None
             self._loop.abandon(job)
@@ -173,7 +173,7 @@ class Connection(BaseHTTPRequestHandler):
         """A worker thread is done with the request; None stands for a failure of its own."""
         job, self._job = self._job, None
         assert job is not None
-        self._respond(response or failure_response(500, "the server failed", job.context.request), job.context, now)
+        self._respond(response or failure_response(500, "internal error", job.context.request), job.context, now)
 
     def resume(self, now: float) -> None:
         """Go on with the requests that are buffered: others have had their turn."""
@@ -254,7 +254,7 @@ class Connection(BaseHTTPRequestHandler):
         loop.body_bytes += size - self._body_bytes
         self._body_bytes = size
         if size > SMALL_BODY and loop.body_bytes > max(BODIES_LIMIT, 2 * loop.settings.max_body):
-            raise HttpError(503, "too many large requests come at once", headers=[("Retry-After", "1")])
+            raise HttpError(503, "too many large requests at once", headers=[("Retry-After", "1")])
 
     def _context(self, head: Head, body: bytes, now: float) -> RequestContext:
         settings = self._loop.settings
@@ -285,7 +285,7 @@ class Connection(BaseHTTPRequestHandler):
         self._watch(HUNG_UP)
         self._job = self._loop.submit(context, self)
         if self._job is None:
-            self._respond(failure_response(503, "too many requests wait for their turn", context.request), context, now)
+            self._respond(failure_response(503, "too many requests are waiting", context.request), context, now)
 
     def _on_hang_up(self, event: int, now: float) -> None:
         """The client hung up, or has only closed its own end and waits: that looks the same for a while."""
@@ -313,7 +313,7 @@ class Connection(BaseHTTPRequestHandler):
         try:
             data = loop.encoder.encode(response, is_head=is_head, close=close, is_http_1_0=is_http_1_0)
         except ValueError:
-            response = failure_response(500, "the server failed", request)
+            response = failure_response(500, "internal error", request)
             data = loop.encoder.encode(response, is_head=is_head, close=close, is_http_1_0=is_http_1_0)
         self._unreported.append((head.method, response, request, "", self._began, 0 if is_head else len(response.body)))
         return data

@@ -148,7 +148,7 @@ class EventLoop:
 
     def _check_threads(self) -> None:
         if (self._workers.is_exhausted or self._heavy_workers.is_exhausted) and not self._is_draining:
-            log.error("every thread is held by work that does not end; another worker takes over")
+            log.error("all threads are blocked; replacing this worker")
             self.drain()
 
     # ---- accepting ----
@@ -172,7 +172,10 @@ class EventLoop:
             except OSError as fault:
                 if fault.errno in _GONE:
                     continue
-                log.error(f"cannot accept a connection: {(fault.strerror or str(fault)).lower()}", hint="allow more open files (ulimit -n)")
+                log.error(
+                    f"cannot accept a connection: {(fault.strerror or str(fault)).lower()}",
+                    hint="raise the limit of open files (ulimit -n)",
+                )
                 self._make_room(now)
                 self._pause_accepting(PAUSE_S)
                 break

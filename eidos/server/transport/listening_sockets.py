@@ -93,14 +93,16 @@ def take_handed_over(environ: MutableMapping[str, str]) -> socket.socket | None:
     if pid != str(os.getpid()):
         return None
     if count != "1":
-        raise InvalidInput(f"{count[:20]!r} sockets are handed over, and one is taken", "give the socket unit one ListenStream=")
+        raise InvalidInput(f"{count[:20]!r} sockets passed by systemd; expected 1", "set one ListenStream= in the socket unit")
     try:
         sock = socket.socket(fileno=FIRST_FD)
         listens = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as fault:
-        raise InvalidInput(f"descriptor {FIRST_FD} was handed over, and is no socket: {(fault.strerror or str(fault)).lower()}") from fault
+        raise InvalidInput(
+            f"descriptor {FIRST_FD}, passed by systemd, is not a socket: {(fault.strerror or str(fault)).lower()}"
+        ) from fault
     if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-        raise InvalidInput("the socket that was handed over does not listen for streams", "use ListenStream= and Accept=no")
+        raise InvalidInput("the socket passed by systemd is not a listening stream socket", "use ListenStream= and Accept=no")
     sock.set_inheritable(False)
     return sock
 
@@ -111,14 +113,14 @@ def _bind(host: str, port: int) -> ListeningServer:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return ListeningServer(family, address)
     except UnicodeError as fault:  # what the encoding of names (RFC 5891) says of a part that is too long, or of none
-        raise Unavailable(f"cannot listen on {where}: there can be no such name", "choose another --host") from fault
+        raise Unavailable(f"cannot listen on {where}: invalid host name", "choose another --host") from fault
     except OSError as fault:
         if host == ANY_ADDRESS and fault.errno == errno.EAFNOSUPPORT:  # a kernel without IPv6: every address that there is
             return _bind("0.0.0.0", port)  # noqa: S104 - it was asked for
         hints = {
-            errno.EADDRINUSE: "another program listens there; stop it, or choose another --port",
-            errno.EACCES: "ports below 1024 need a right; choose another --port",
-            errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
+            errno.EADDRINUSE: "stop the program that listens there, or choose another --port",
+            errno.EACCES: "choose a --port of 1024 or above, or grant CAP_NET_BIND_SERVICE",
+            errno.EADDRNOTAVAIL: "choose a --host that is an address of this machine",
         }
         hint = hints.get(fault.errno or 0, "choose another --host")
         raise Unavailable(f"cannot listen on {where}: {(fault.strerror or str(fault)).lower()}", hint) from fault
@@ -139,7 +141,10 @@ def raise_fd_limit(settings: Settings) -> None:
         except (OSError, ValueError):
             pass
     if soft != resource.RLIM_INFINITY and soft < MIN_FDS:
-        raise Unavailable(f"a process may open {soft} files here, and this one needs {MIN_FDS} at least", "raise 'ulimit -n'")
+        raise Unavailable(f"open file limit too low: {soft}, at least {MIN_FDS} required", "raise 'ulimit -n'")
     needed = -(-settings.max_connections // settings.workers) + SPARE_FDS
     if soft != resource.RLIM_INFINITY and soft < needed:
-        log.warn(f"a worker may open {soft} files and would need {needed}", hint="raise 'ulimit -n', or lower --max-connections")
+        log.warn(
+            f"open file limit too low for --max-connections: {soft}, {needed} required",
+            hint="raise 'ulimit -n', or lower --max-connections",
+        )

@@ -21,6 +21,7 @@ import time
 
 from eidos import log
 from eidos.server.transport.event_loop import EventLoop
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Supervisor:
             if pid == 0:
                 self._run_worker(slot)
         except OSError as fault:
-            log.error(f"cannot start a worker: {(fault.strerror or str(fault)).lower()}", hint="allow more processes (ulimit -u)")
+            log.error(f"cannot start a worker: {(fault.strerror or str(fault)).lower()}", hint="raise the limit of processes (ulimit -u)")
             self._free_slots.append(slot)
             self._delay_restart()
             return
@@ -177,13 +178,13 @@ class Supervisor:
                 self._on_unexpected_exit(worker, status)
 
     def _on_unexpected_exit(self, worker: Worker, status: int) -> None:
-        how = f"by signal {status & 127}" if status & 127 else f"with status {status >> 8}"
+        how = f"on signal {status & 127}" if status & 127 else f"with status {status >> 8}"
         if time.monotonic() - worker.started >= STABLE_S:
             self._failures = 0
         if self._exit_status is None:
             self._instrumentation.on_worker_restart()
             self._delay_restart()
-        log.error(f"a worker ended {how}", pid=worker.pid)
+        log.error(f"a worker exited {how}", pid=worker.pid)
 
     def _delay_restart(self) -> None:
         """The first restart is at once, each that follows soon takes longer."""
@@ -204,7 +205,7 @@ class Supervisor:
         """Go on with stopping; whether nothing is left to do."""
         settings = self._settings
         if self._exit_status:
-            log.warn("stopped at once, by a second signal")
+            log.warn("stopped immediately by a second signal")
             self._kill()
             return True
         if self._close_at is None:
@@ -216,7 +217,7 @@ class Supervisor:
             for pid in self._workers:
                 os.kill(pid, signal.SIGTERM)
         if self._kill_at is not None and self._workers and now >= self._kill_at:
-            log.error(f"{len(self._workers)} workers did not end in time, and were killed")
+            log.error(f"killed {count_of(len(self._workers), 'worker')} that did not stop in time")
             self._kill()
         if self._kill_at is not None and not self._workers:
             log.info("stopped")
