@@ -211,13 +211,13 @@ def test_a_reason_that_nodes_share_is_shown_once_with_their_list() -> None:
     text = fleet_table(unanswered_fleet(), [], 0)
     assert "  gpu-[10-73]  ssh: connect to host … port 22: Connection refused (start sshd)\n" in text
     assert "  gpu-99       no answer within 60s\n" in text
-    assert text.partition("No answer")[2].count("Connection refused") == 1
+    assert text.partition("No response")[2].count("Connection refused") == 1
 
 
 def test_no_node_is_missing_from_the_list_of_a_reason() -> None:
     names = [f"rack-{letter}-node" for letter in "abcdefghijklmnopqrstuvwxyz"]
     text = fleet_table(FleetSummary((), dict.fromkeys(names, NoAnswer("no route to host"))), [], 40)
-    listed = "".join(text.partition("No answer")[2].split())
+    listed = "".join(text.partition("No response")[2].split())
     assert all(name in listed for name in names)
 
 
@@ -227,7 +227,7 @@ def test_a_fleet_names_the_folder_that_it_wrote() -> None:
 
 def test_colours_of_a_fleet_do_not_change_its_text() -> None:
     text = fleet_table(unanswered_fleet(), [], 80, colour=True)
-    assert "\x1b[31mNo answer" in text
+    assert "\x1b[31mNo response" in text
     assert re.sub(r"\x1b\[\d*m", "", text) == fleet_table(unanswered_fleet(), [], 80)
 
 
@@ -243,8 +243,8 @@ def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPa
         while not shown.endswith("\r\x1b[K"):  # a read of a terminal may end anywhere
             shown += os.read(main, 4096).decode()
     os.close(main)
-    assert "\r0 of 2 nodes answered" in shown
-    assert re.search(r"0 of 2 nodes answered, 1 did not, about \d+m\d\ds left", shown)
+    assert "\r0 of 2 nodes responded" in shown
+    assert re.search(r"0 of 2 nodes responded, 1 did not, about \d+m\d\ds left", shown)
     assert shown.endswith("\r\x1b[K")
 
 
