@@ -244,7 +244,7 @@ def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPa
             shown += os.read(main, 4096).decode()
     os.close(main)
     assert "\r0 of 2 nodes responded" in shown
-    assert re.search(r"0 of 2 nodes responded, 1 did not, about \d+m\d\ds left", shown)
+    assert re.search(r"0 of 2 nodes responded, 1 failed, about \d+m\d\ds left", shown)
     assert shown.endswith("\r\x1b[K")
 
 
