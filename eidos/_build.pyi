@@ -1,3 +1,3 @@
 COMMIT: str
 DATA_DIGEST: str
-COLLECTORS: tuple[str, ...]
+COLLECTORS: dict[str, str]

@@ -113,8 +113,7 @@ class Sources(Record):
 def list_collectors() -> tuple[str, ...]:
     """Names of all collectors, in the order of :data:`TYPES`, then by name."""
     order = list(TYPES)
-    names = [module.replace("_", ".", 1) for module in _module_names()]
-    return tuple(sorted(names, key=lambda name: (order.index(name.partition(".")[0]), name)))
+    return tuple(sorted(_names(), key=lambda name: (order.index(name.partition(".")[0]), name)))
 
 
 def load_collector(name: str) -> CollectFunction:
@@ -127,19 +126,23 @@ def load_collector(name: str) -> CollectFunction:
 
 def collector_summary(name: str) -> str:
     """The first line of the collector's docstring."""
-    return (_import(name).__doc__ or "").strip().partition("\n")[0]
+    try:
+        from eidos._build import COLLECTORS  # bytecode has no docstrings
+    except ImportError:
+        return (_import(name).__doc__ or "").strip().partition("\n")[0]
+    return COLLECTORS[name]
 
 
 def _import(name: str) -> Any:
     return __import__(f"{__name__}.{name.replace('.', '_', 1)}", fromlist=["collect"])
 
 
-def _module_names() -> tuple[str, ...]:
+def _names() -> list[str]:
     try:
         from eidos._build import COLLECTORS  # written by the build: listing a zip would import ``inspect``
     except ImportError:
         import os
 
         files = os.listdir(os.path.dirname(__file__))
-        return tuple(sorted(f[:-3] for f in files if f.endswith(".py") and not f.startswith("_")))
-    return tuple(COLLECTORS)
+        return [file[:-3].replace("_", ".", 1) for file in files if file.endswith(".py") and not file.startswith("_")]
+    return list(COLLECTORS)

@@ -243,7 +243,7 @@ def test_it_reads_gpus_as_a_checkout_does(which: str, nvml_library: Path, reques
 
 def test_the_build_knows_itself(pyz: Path) -> None:
     known = values_of(archive_files(pyz)["eidos/_build.py"])
-    assert known["COLLECTORS"] == tuple(sorted(name.replace(".", "_") for name in collectors.list_collectors()))
+    assert known["COLLECTORS"] == {name: collectors.collector_summary(name) for name in collectors.list_collectors()}
     assert known["DATA_DIGEST"] == resources.data_digest()
     documented = "cd recipes && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
     assert documented in (resources.data_digest.__doc__ or "")

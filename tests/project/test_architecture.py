@@ -215,6 +215,14 @@ def test_only_the_transport_imports_the_standard_server() -> None:
     assert {str(Path(file).parent) for file in files} == {"eidos/server/transport"}
 
 
+@pytest.mark.parametrize("file", PACKAGE_FILES)
+def test_an_assert_only_tells_the_type_of_a_value(file: str) -> None:
+    """The bytecode in the built file has none."""
+    for node in ast.walk(parse_file(file)):
+        if isinstance(node, ast.Assert):
+            assert re.fullmatch(r"[\w.]+ is not None|isinstance\([\w.]+, [\w.]+\)", ast.unparse(node.test)), f"{file}:{node.lineno}"
+
+
 def text_files() -> list[Path]:
     """What git tracks, or would; a folder without git is walked."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
