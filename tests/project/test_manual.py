@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
 from eidos.files.resources import read_text
 from tests.project.coverage_table import coverage_table
+from tests.project.source_tree import ROOT
 
 
-def test_the_table_of_coverage_is_printed_from_the_data() -> None:
-    assert coverage_table(intents=True) in read_text("templates/help/recipes.md")
+@pytest.mark.parametrize(("file", "intents"), [("README.md", False), ("templates/help/recipes.md", True)])
+def test_the_table_of_coverage_is_printed_from_the_data(file: str, intents: bool, update_golden: bool) -> None:
+    table, path = coverage_table(intents=intents), ROOT / file
+    if update_golden:
+        path.write_text(re.sub(r"\| GPU \|.*\n(\|.*\n)+", table, path.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    assert table in path.read_text(encoding="utf-8")
 
 
 def test_the_table_of_exit_codes_is_that_of_the_program() -> None:

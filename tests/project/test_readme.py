@@ -22,7 +22,6 @@ from eidos.cli.help import TOPICS
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
 from tests.manifest.test_kubectl import OF_PROJECTS
-from tests.project.coverage_table import coverage_table
 from tests.project.documents import DOCUMENTS, all_commands, differing_output, prose_words
 from tests.support.tools import find_tools
 
@@ -175,7 +174,6 @@ def test_the_tables_are_those_of_the_program_and_its_data() -> None:
     rows += [f"| {status} | {meaning} |" for status, meaning in commands.EXIT_STATUS_HELP.items()]
     rows += [f"| [{topic}](templates/help/{topic}.md) | {subject} |" for topic, subject in TOPICS.items()]
     assert not [row for row in rows if f"\n{row}\n" not in README]
-    assert coverage_table() in README
 
 
 def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: Path) -> None:
