@@ -234,16 +234,19 @@ def end_processes(leader: int, *, reap: bool) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.mutation", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="modules to change [all that have an entry in TARGETS]")
-    parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants, drawn by the seed [all]")
+    parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants of four modules, drawn by the seed [all]")
     parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
     options = parser.parse_args()
     seed = default_seed(ROOT) if options.seed is None else options.seed
-    mutants = [mutant for path in options.files or TARGETS for mutant in mutants_of(path)]
-    total = len(mutants)
-    if options.sample is not None:
-        mutants = random.Random(seed).sample(mutants, min(options.sample, total))
-    print(f"{len(mutants)} of {total} mutants, --seed={seed}", flush=True)
+    paths = options.files or list(TARGETS)
+    if options.sample is None:
+        mutants = [mutant for path in paths for mutant in mutants_of(path)]
+    else:  # of a few modules, for the tests of each run without a change first
+        draw = random.Random(seed)
+        mutants = [mutant for path in draw.sample(paths, min(4, len(paths))) for mutant in mutants_of(path)]
+        mutants = draw.sample(mutants, min(options.sample, len(mutants)))
+    print(f"{len(mutants)} mutants of {', '.join(dict.fromkeys(mutant.path for mutant in mutants))}; --seed={seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="eidos-mutants-") as folder:
         trees = [Path(folder, str(job), "tree") for job in range(options.jobs)]
         for tree in trees:
