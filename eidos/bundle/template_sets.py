@@ -113,8 +113,12 @@ def split_documents(text: str, name: str) -> list[Any]:
         if line.rstrip() != "---":
             lines.append(line)
             continue
-        # Empty lines in front preserve the numbers of lines.
-        document = formats.from_text("\n" * skipped + "\n".join(lines), name)
+        content = "\n".join(lines)
+        try:
+            document = formats.from_text(content, name)
+        except InvalidData:
+            # Empty lines in front give the error its line in the whole text.
+            document = formats.from_text("\n" * skipped + content, name)
         skipped, lines = number, []
         if document is not None:
             documents.append(document)

@@ -43,11 +43,11 @@ def parse_arguments(arguments: Sequence[str], options: Sequence[Option]) -> Pars
     operands: list[str] = []
     unknown: list[str] = []
     incomplete = None
-    rest = list(arguments)
+    rest = list(reversed(arguments))
     while rest:
-        argument = rest.pop(0)
+        argument = rest.pop()
         if argument == "--":
-            operands += rest
+            operands += reversed(rest)
             break
         if argument == "-" or not argument.startswith("-"):
             operands.append(argument)
@@ -59,10 +59,10 @@ def parse_arguments(arguments: Sequence[str], options: Sequence[Option]) -> Pars
         if value is None and option.metavar is None:
             value = "true"
         elif value is None:
-            if not rest or _is_flag(rest[0], options):
-                incomplete = incomplete or (name, option, rest[:1])
+            if not rest or _is_flag(rest[-1], options):
+                incomplete = incomplete or (name, option, rest[-1:])
                 continue
-            value = rest.pop(0)
+            value = rest.pop()
         flags.setdefault(option.name, []).append(value)
         if option.shorthand_for and value == "true":
             flags.setdefault(option.shorthand_for[0], []).append(option.shorthand_for[1])
@@ -118,17 +118,15 @@ def split_verb(arguments: Sequence[str], options: Sequence[Option], verb_flags: 
     Raises InvalidInput for a flag before the verb that is not one of ``options``: nothing tells whether the next word is its
     value or the verb.
     """
-    rest = list(arguments)
-    leading: list[str] = []
-    while rest and rest[0].startswith("-") and rest[0] not in verb_flags:
-        option, name, value = _match(rest[0], options)
+    leading = 0
+    while leading < len(arguments) and arguments[leading].startswith("-") and arguments[leading] not in verb_flags:
+        option, name, value = _match(arguments[leading], options)
         if option is None:
             hint = did_you_mean(name, [*verb_flags, *(option.flag for option in options)], "put flags after the command")
             raise InvalidInput(f"unknown global flag {name!r}", hint)
-        taken = 2 if value is None and option.metavar is not None else 1
-        leading += rest[:taken]
-        rest = rest[taken:]
-    return (rest[0], leading + rest[1:]) if rest else (None, leading)
+        leading += 2 if value is None and option.metavar is not None else 1
+    verb = arguments[leading] if leading < len(arguments) else None
+    return verb, [*arguments[:leading], *arguments[leading + 1 :]]
 
 
 def _match(argument: str, options: Sequence[Option]) -> tuple[Option | None, str, str | None]:

@@ -59,35 +59,39 @@ def parse_command_line(line: str) -> tuple[list[Parameter], str | None]:
     ([('a', 'b c'), ('d', 'e f'), ('g', ''), ('h', None)], 'i j')
     """
     parameters: list[Parameter] = []
-    rest = line.strip(BLANKS)
-    while rest:
-        parameter, rest = _next_parameter(rest)
+    text = line.strip(BLANKS)
+    start = 0
+    while start < len(text):
+        parameter, start = _next_parameter(text, start)
         if parameter == (END, None):
-            return parameters, rest
+            return parameters, text[start:]
         parameters.append(parameter)
     return parameters, None
 
 
-def _next_parameter(text: str) -> tuple[Parameter, str]:
-    """The first parameter of ``text``, and the rest; a transcription of next_arg, its corner cases included."""
-    is_quoted = text.startswith('"')
-    text = text[is_quoted:]
-    inside, equals, end = is_quoted, 0, len(text)
-    for i, c in enumerate(text):
+def _next_parameter(text: str, start: int) -> tuple[Parameter, int]:
+    """The parameter that begins at ``start``, and where the next one begins; a transcription of next_arg, its corner cases included."""
+    is_quoted = text.startswith('"', start)
+    start += is_quoted
+    inside, equals, end = is_quoted, start, start
+    while end < len(text):
+        c = text[end]
         if c in BLANKS and not inside:
-            end = i
             break
-        if c == "=" and not equals:
-            equals = i
+        if c == "=" and equals == start:
+            equals = end
         if c == '"':
             inside = not inside
-    word, rest = text[:end], text[end:].lstrip(BLANKS)
-    if equals:
-        name, value = word[:equals], word[equals + 1 :]
+        end += 1
+    word = text[start:end]
+    while end < len(text) and text[end] in BLANKS:
+        end += 1
+    if equals > start:
+        name, value = word[: equals - start], word[equals - start + 1 :]
         if value.startswith('"'):
-            return (name, value[1:].removesuffix('"')), rest
-        return (name, value.removesuffix('"') if is_quoted else value), rest
-    return (word.removesuffix('"') if is_quoted else word, None), rest
+            return (name, value[1:].removesuffix('"')), end
+        return (name, value.removesuffix('"') if is_quoted else value), end
+    return (word.removesuffix('"') if is_quoted else word, None), end
 
 
 def parameter_readings(parameters: list[Parameter], rest: str | None = None) -> tuple[Readings, dict[str, str]]:

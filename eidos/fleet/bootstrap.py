@@ -134,7 +134,7 @@ def extract_output(out: bytes, mark: str) -> bytes:
         raise InvalidData(
             f"output ended after {len(body):,} bytes", "check whether the connection was lost or the program was killed on the node"
         )
-    body = body[: body.rindex(b"\n", 0, end) + 1]
+    body = body[: body.rfind(b"\n", 0, end) + 1]
     return b"".join(line.removeprefix(label) for line in body.splitlines(keepends=True)) if label else body
 
 

@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-#: Names that one list may have.
-NAME_LIMIT = 100_000
+#: Names that one list may have, and digits of a number in a name that can be part of a range.
+NAME_LIMIT, NUMBER_DIGITS = 100_000, 9
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
@@ -39,12 +39,14 @@ def parse_hostlist(text: str, where: str) -> list[str]:
     eidos.errors.InvalidInput: --hosts: invalid host name '-oProxyCommand=x': begins with '-'
     """
     names: dict[str, None] = {}
+    count = 0
     for number, line in enumerate(text.splitlines() or [""], 1):
         location = where if "\n" not in text else f"{where}, line {number}"
         for word in _words(line.partition("#")[0], location):
             for name in _expand(word, location):
                 names[_check_name(name, location)] = None
-                if len(names) > NAME_LIMIT:
+                count += 1
+                if count > NAME_LIMIT:  # those that are there already count: each takes its time
                     raise InvalidInput(f"{where}: more than {NAME_LIMIT:,} names", "check that this is a list of hosts")
     if not names:
         raise InvalidInput(f"{where}: no host names", _WRITE)
@@ -77,7 +79,7 @@ def _expand(word: str, where: str) -> Iterator[str]:
     for part in inside.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and len(last) < 10 and len(first) < 10):
+        if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and max(len(first), len(last)) <= NUMBER_DIGITS):
             raise InvalidInput(f"{where}: {_short(word)}: invalid range {_short(part)}", _WRITE)
         if int(last) < int(first) or int(last) - int(first) >= NAME_LIMIT:
             raise InvalidInput(f"{where}: {_short(word)}: invalid range {part!r}: from {first} to {last}", _WRITE)
@@ -114,6 +116,8 @@ def fold_hostlist(names: Iterable[str]) -> str:
         first, dot, rest = name.partition(".")
         before = first.rstrip("0123456789")
         digits = first[len(before) :]
+        if len(digits) > NUMBER_DIGITS:
+            before, digits = first, ""
         groups.setdefault((before, dot + rest, len(digits)), []).append(int(digits or 0))
     return ",".join(f"{before}{_ranges(numbers, width)}{after}" for (before, after, width), numbers in groups.items())
 
@@ -138,13 +142,15 @@ def assign_file_names(nodes: Iterable[str], taken: Collection[str]) -> dict[str,
     {'gpu-01': 'gpu-01', 'root@gpu-01': 'root_gpu-01', 'GPU-01': 'GPU-01-2', 'summary': 'summary-2', 'fe80::1%eth0': 'fe80__1_eth0'}
     """
     used = {name.lower() for name in taken}
+    numbers: dict[str, int] = {}
     names: dict[str, str] = {}
     for node in nodes:
         safe = "".join(char if char in _LETTERS or char in "._-" else "_" for char in node).lstrip(".")[:200] or "node"
-        file, number = safe, 1
+        file, number = safe, numbers.get(safe.lower(), 1)
         while file.lower() in used:
             number += 1
             file = f"{safe}-{number}"
+        numbers[safe.lower()] = number
         used.add(file.lower())
         names[node] = file
     return names

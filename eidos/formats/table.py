@@ -102,23 +102,29 @@ def wrap(text: str, width: int, max_lines: int = MAX_LINES) -> list[str]:
     """
     width = max(width, 3)
     lines: list[str] = []
-    while display_width(text) > width:
+    start = 0
+    while True:
+        stop = _prefix_end(text, start, width)
+        if stop == len(text):
+            break
         if len(lines) == max_lines - 1:
-            return [*lines, truncate(text, width)]
-        head = _prefix(text, width)
-        if text[len(head)] != " ":
-            end = head.rfind(" ") + 1
-            if end <= len(head) // 2:
-                end = max(head.rfind(char) + 1 for char in _BREAK_AFTER)
-            head = head[:end] if end > len(head) // 2 else head
-        text = text[len(head) :].lstrip(" ")
-        lines.append(head.rstrip(" "))
-    return [*lines, text] if text or not lines else lines
+            return [*lines, text[start : _prefix_end(text, start, width - 1)] + "…"]
+        if text[stop] != " ":
+            half = start + (stop - start) // 2
+            end = text.rfind(" ", start, stop) + 1
+            if end <= half:
+                end = max(text.rfind(char, start, stop) + 1 for char in _BREAK_AFTER)
+            stop = end if end > half else stop
+        lines.append(text[start:stop].rstrip(" "))
+        start = stop
+        while text.startswith(" ", start):
+            start += 1
+    return [*lines, text[start:]] if start < len(text) or not lines else lines
 
 
 def truncate(text: str, width: int) -> str:
     """``text`` in at most ``width`` columns, with ``…`` where something is missing."""
-    return text if display_width(text) <= width else _prefix(text, width - 1) + "…"
+    return text if _prefix_end(text, 0, width) == len(text) else text[: _prefix_end(text, 0, width - 1)] + "…"
 
 
 def pad(text: str, width: int) -> str:
@@ -126,12 +132,12 @@ def pad(text: str, width: int) -> str:
     return text + " " * (width - display_width(text))
 
 
-def _prefix(text: str, width: int) -> str:
-    """The longest beginning of ``text`` that takes at most ``width`` columns, and at least one character."""
+def _prefix_end(text: str, start: int, width: int) -> int:
+    """Where the longest piece from ``start`` ends that takes at most ``width`` columns, and at least one character."""
     if text.isascii():
-        return text[:width]
-    columns = end = 0
+        return min(start + width, len(text))
+    columns, end = 0, start
     while end < len(text) and columns + display_width(text[end]) <= width:
         columns += display_width(text[end])
         end += 1
-    return text[: max(end, 1)]
+    return min(max(end, start + 1), len(text))

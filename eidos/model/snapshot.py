@@ -91,21 +91,23 @@ def natural_key(name: str) -> tuple[str | int, ...]:
     >>> sorted(["gpu-10", "gpu-2", "smi", "gpu-2.volatile"], key=natural_key)
     ['gpu-2', 'gpu-2.volatile', 'gpu-10', 'smi']
     """
-    parts: list[str | int] = [""]
-    for char in name:
-        last = parts[-1]
-        if "0" <= char <= "9":
-            if isinstance(last, int):
-                parts[-1] = last * 10 + int(char)
-            else:
-                parts.append(int(char))
-        elif isinstance(last, str):
-            parts[-1] = last + char
-        else:
-            parts.append(char)
-    if isinstance(parts[-1], int):
+    parts: list[str | int] = []
+    start = 0
+    for index in range(len(name) + 1):
+        is_digit = index < len(name) and "0" <= name[index] <= "9"
+        if index == len(name) or is_digit != bool(len(parts) % 2):
+            text = name[start:index]
+            parts.append(_number_key(text) if len(parts) % 2 else text)
+            start = index
+    if not len(parts) % 2:
         parts.append("")
     return (*parts, -1, name)
+
+
+def _number_key(digits: str) -> int:
+    """The number; of one with more digits than names have only how many there are, because int() takes quadratic time."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= 18 else 10**18 + len(digits)
 
 
 def _subtype_tree(subtype: Subtype) -> dict[str, Any]:

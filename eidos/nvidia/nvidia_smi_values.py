@@ -61,6 +61,9 @@ ERROR_TEXTS = {
 _ABSENT_STATUSES = frozenset({3, 13, 25, 26})
 _ABSENT_TEXTS = frozenset({"n/a", *(text for text, status in ERROR_TEXTS.items() if status in _ABSENT_STATUSES)})
 
+#: Characters that no value comes near; of a longer text only the beginning is reported.
+_VALUE_LIMIT = 120
+
 #: Words of an error text with a number or a brand in it, none of which is in the name of a GPU.
 _ERROR_WORDS = frozenset(("err!", "error", "failed", "fault", "has", "invalid", "is", "lost", "mismatch", "no", "not")) | frozenset(
     ("requires", "reset", "timeout", "unable", "unavailable", "unknown")
@@ -181,6 +184,8 @@ def to_reading(value: str, convert: Convert) -> GpuValue:
     >>> to_reading("16x", number("x")), to_reading("N/A", number("x"))
     (16, NoReading(reason='N/A', is_unreadable=False))
     """
+    if len(value) > _VALUE_LIMIT:
+        return to_no_reading(value)
     reading = convert(value)
     return to_no_reading(value) if reading is None or normalize(value) in _ABSENT_TEXTS else reading
 
@@ -193,11 +198,12 @@ def to_no_reading(value: str) -> NoReading:
     >>> to_no_reading("GPU is lost.  Reboot it").reason, to_no_reading("lots").reason
     ('GPU is lost.  Reboot it', "unexpected value: 'lots'")
     """
+    value = value[:_VALUE_LIMIT]
     if normalize(value) in _ABSENT_TEXTS:
         return NoReading(value)
     if not value:
         return NoReading("empty", is_unreadable=True)
-    return NoReading(value[:120] if _is_error_text(value) else f"unexpected value: {value[:60]!r}", is_unreadable=True)
+    return NoReading(value if _is_error_text(value) else f"unexpected value: {value[:60]!r}", is_unreadable=True)
 
 
 def _is_error_text(value: str) -> bool:

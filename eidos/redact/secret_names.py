@@ -59,9 +59,16 @@ _TOKEN_PREFIXES = {
     **dict.fromkeys(("nvapi-", "hf_", "sk-", "sk_live_", "rk_live_", "hvs.", "hvb.", "AIza", "ya29."), 20),
 }
 
+#: The length of the shortest of them.
+SHORTEST_TOKEN = min(_TOKEN_PREFIXES.values())
 
 #: Prefixes of webhook URLs whose path is the secret.
 WEBHOOK_PREFIXES = ("hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/")
+
+
+# Names are few and come again: the same variables in every unit, the same flags in every command line.
+_secret_names: dict[str, bool] = {}
+_CACHE_LIMIT, _CACHED_NAME = 4096, 64
 
 
 def is_secret_name(name: str) -> bool:
@@ -70,6 +77,17 @@ def is_secret_name(name: str) -> bool:
     >>> [is_secret_name(name) for name in ("--token", "AWS_SECRET_ACCESS_KEY", "SetCredential", "--token-ttl", "KeyringMode")]
     [True, True, True, False, False]
     """
+    if len(name) > _CACHED_NAME:
+        return _is_secret_name(name)
+    is_secret = _secret_names.get(name)
+    if is_secret is None:
+        if len(_secret_names) >= _CACHE_LIMIT:
+            _secret_names.clear()
+        is_secret = _secret_names[name] = _is_secret_name(name)
+    return is_secret
+
+
+def _is_secret_name(name: str) -> bool:
     words = _split_name(name)
     if not words or words[-1] in _DESCRIPTIVE_LAST_WORDS or not _COUNTING_WORDS.isdisjoint(words):
         return False
@@ -104,6 +122,8 @@ def looks_like_token(value: str) -> bool:
     >>> [looks_like_token(text) for text in ("nvapi-0123456789abcdefghij", "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl", "5.15.0-1024-aws")]
     [True, True, False]
     """
+    if len(value) < SHORTEST_TOKEN:
+        return False
     if value.startswith("eyJ"):
         return len(value) > 20 and value.count(".") >= 2
     for prefix, length in _TOKEN_PREFIXES.items():

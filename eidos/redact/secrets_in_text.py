@@ -13,7 +13,15 @@ value is redacted, with three exceptions that people look for in a configuration
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.secret_names import WEBHOOK_PREFIXES, is_harmless_value, is_key_name, is_secret_name, looks_like_token, looks_random
+from eidos.redact.secret_names import (
+    SHORTEST_TOKEN,
+    WEBHOOK_PREFIXES,
+    is_harmless_value,
+    is_key_name,
+    is_secret_name,
+    looks_like_token,
+    looks_random,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +59,9 @@ _NOT_IN_NAMES = _SEPARATORS | frozenset("/:")
 _NOT_USERS = ("mailto", "sip", "acct")
 _UNIT_SUFFIXES = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
 _DIGEST_PREFIXES = ("sha256:", "sha512:")
+
+#: Assignments inside each other, as in ``--env=NAME=a=b``; what is nested more deeply is withheld.
+_ASSIGNMENT_DEPTH = 32
 
 
 def redact_value(name: str, value: Reading) -> tuple[Reading, bool]:
@@ -250,6 +261,9 @@ def _redact_assignment(name: str, value: str) -> tuple[str, int]:
         if not (equals and inner and rest):
             shown, count = _redact_by_form(value)
             break
+        if len(names) == _ASSIGNMENT_DEPTH:
+            shown, count = WITHHELD, 1
+            break
         name, value = inner, rest
         names.append(name)
     else:
@@ -268,8 +282,10 @@ def _redact_attached(word: str, flags: tuple[str, ...]) -> tuple[str, int] | Non
 def _redact_by_form(word: str) -> tuple[str, int]:
     """A word without a name: ``user:password@host``, ``label:secret``, or something that looks like a token."""
     if word.startswith("//"):  # a share: //user:password@host/name
-        shown, count = _redact_by_form(word[2:])
-        return f"//{shown}", count
+        slashes = len(word) - len(word.lstrip("/"))
+        slashes -= slashes % 2
+        shown, count = _redact_by_form(word[slashes:])
+        return "/" * slashes + shown, count
     name, colon, rest = word.partition(":")
     user, at, host = rest.rpartition("@")
     if at and name and user and "/" not in name + user and not host.startswith(_DIGEST_PREFIXES) and not word.endswith(_UNIT_SUFFIXES):
@@ -280,14 +296,17 @@ def _redact_by_form(word: str) -> tuple[str, int]:
     elif colon and is_secret_name(name) and not rest.startswith("//") and not (rest.isdigit() and len(rest) <= 5):
         shown, count = _redact_unless_harmless(rest)
         return f"{name}:{shown}", count
-    count = 0
-    parts = word
-    for c in ":/@=":
-        parts = parts.replace(c, " ")
-    for part in parts.split():
-        if looks_like_token(part):
-            word, count = word.replace(part, WITHHELD), count + 1
-    return word, count
+    return _redact_tokens(word, ":/@=")
+
+
+def _redact_tokens(word: str, separators: str) -> tuple[str, int]:
+    """Redact the parts between ``separators`` that look like tokens."""
+    if len(word) < SHORTEST_TOKEN:
+        return word, 0
+    if not separators:
+        return (WITHHELD, 1) if looks_like_token(word) else (word, 0)
+    parts = [_redact_tokens(part, separators[1:]) for part in word.split(separators[0])]
+    return separators[0].join(part for part, _ in parts), sum(count for _, count in parts)
 
 
 def _redact_urls(text: str) -> tuple[str, int]:

@@ -39,6 +39,7 @@ def split_text(text: str) -> list[Any]:
     parts: list[Any] = []
     literal = ""
     end = 0
+    location = _Location(text)
     for match in PlaceholderTemplate.pattern.finditer(text):
         literal += text[end : match.start()]
         end = match.end()
@@ -48,7 +49,8 @@ def split_text(text: str) -> list[Any]:
         if literal:
             parts.append(literal)
         literal = ""
-        parts.append([match["braced"], text.count("\n", 0, match.start()) + 1, _context(text, match.start())])
+        location.advance(match.start())
+        parts.append([match["braced"], location.line, location.context()])
     literal += text[end:]
     return [*parts, literal] if literal else parts
 
@@ -58,8 +60,27 @@ def placeholder_offsets(text: str) -> Iterator[int]:
     return (match.start() for match in PlaceholderTemplate.pattern.finditer(text) if match["escaped"] is None)
 
 
-def _context(text: str, start: int) -> str:
-    line_start = text.rfind("\n", 0, start) + 1
-    if sum(line.lstrip().startswith("```") for line in text[:line_start].split("\n")) % 2:
-        return "fence"
-    return "code" if text.count("`", line_start, start) % 2 else ""
+class _Location:
+    """A position that moves forward through a text, with its line and the Markdown around it."""
+
+    def __init__(self, text: str) -> None:
+        self.line = 1
+        self._text = text
+        self._line_start = self._position = 0
+        self._fences = self._ticks = 0
+
+    def advance(self, position: int) -> None:
+        """Move to ``position``, which is not before the present one."""
+        line_end = self._text.find("\n", self._position, position)
+        while line_end >= 0:
+            self._fences += self._text[self._line_start : line_end].lstrip().startswith("```")
+            self.line += 1
+            self._line_start = self._position = line_end + 1
+            self._ticks = 0
+            line_end = self._text.find("\n", self._position, position)
+        self._ticks += self._text.count("`", self._position, position)
+        self._position = position
+
+    def context(self) -> str:
+        """Return "fence" below an odd number of fences, "code" behind an odd number of back-ticks in the line, else ""."""
+        return "fence" if self._fences % 2 else "code" if self._ticks % 2 else ""

@@ -19,6 +19,7 @@ from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
+from eidos.workflow import SnapshotOptions, take_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SYS = Path("/proc/sys")
@@ -428,3 +429,23 @@ def test_secrets_that_only_their_parameter_tells(tree: Path) -> None:
     assert [gap.kind for gap in gaps] == ["withheld"] * 3
     (tree / "proc/cmdline").write_text('dm-mod.create="root,,,ro,0 4096 linear /dev/sda1 0"\n')
     assert ask("os.grub", tree)[0]["grub"].data["dm-mod.create"] == "root,,,ro,0 4096 linear /dev/sda1 0"
+
+
+@pytest.mark.parametrize("unit", ["/", "//", "//a:", "a=", "x=/", "=", ":@"])
+def test_a_parameter_of_two_thousand_slashes_and_the_like_is_read(tree: Path, unit: str) -> None:
+    (tree / "proc/cmdline").write_text(f"ro root=/dev/sda1 x={unit * 2040} quiet\n")
+    subtypes, _ = ask("os.grub", tree)
+    assert subtypes["grub"].data["root"] == "/dev/sda1"
+    assert subtypes["grub"].data["quiet"] == ""
+    assert "x" in subtypes["grub"].data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["a=b ", "x" * 1000 + " ", "/", 'a="b c" '])
+def test_a_line_of_a_mebibyte_is_read_whatever_it_holds(tree: Path, unit: str) -> None:
+    """Within the deadline; the time is ample, because what is tested is that it does not grow with the square."""
+    line = "first=1 " + (unit * (1 << 20))[: (1 << 20) - 40] + ' "last=2"\n'
+    (tree / "proc/cmdline").write_text(line)
+    shot = take_snapshot(SnapshotOptions(root=str(tree), collectors=("os.grub",), timeout_s=200.0))
+    assert [outcome.outcome for outcome in shot.collectors] == ["ok"]
+    assert shot.measurements[0].subtypes[0].data["first"] == "1"

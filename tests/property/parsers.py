@@ -1,0 +1,297 @@
+"""Every function of the program that takes a text apart, as one that takes any text and fails only as it documents.
+
+Knows names and signatures; must not know what is measured. A parser of bytes gets the text as UTF-8. ``NOT_LISTED`` in ``test_growth``
+names functions that look like parsers and are none.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+from eidos import duration, formats, log, semver, suggest, workflow
+from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, values_schema
+from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
+from eidos.cli import fleet as fleet_verb
+from eidos.cli import help as cli_help
+from eidos.cli import snapshot as snapshot_verb
+from eidos.collectors import Sources, k8s_image, k8s_node, os_grub, os_kmod, os_release, os_sysctl
+from eidos.dbus import marshalling, message, sasl, signature, unmarshalling
+from eidos.errors import EidosError, NotApplicable
+from eidos.files import host
+from eidos.fleet import bootstrap, hostlist, results
+from eidos.formats import block_yaml, json_reader, plain_scalars, table, yaml_reader, yaml_writer
+from eidos.formats.source_text import DocumentSyntaxError
+from eidos.http_wire import client, request_body, request_head, request_parser
+from eidos.kube import cluster_config, labels, stored_object
+from eidos.manifest import kubernetes_fields
+from eidos.model import constraint, snapshot, systemd_unit
+from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
+from eidos.redact import secret_names, secrets_in_text, unit_properties
+from eidos.server import negotiation, parameters, rate_limiter, representation
+from eidos.server.transport import peer
+from eidos.telemetry import trace_context
+from eidos.templates import placeholder, template_syntax, text_template
+
+#: Modules whose ``parse_…`` functions take the value of one flag.
+FLAG_MODULES = (fleet_verb, manifest_flags, options, run_telemetry, serve)
+
+
+class Parser(NamedTuple):
+    """``run(text)`` returns anything, or raises what is no documented error; ``atoms`` are words that mean something to it."""
+
+    run: Callable[[str], object]
+    atoms: tuple[str, ...] = ()
+
+
+def _documented(parse: Callable[[str], object]) -> Callable[[str], object]:
+    def run(text: str) -> object:
+        try:
+            return parse(text)
+        except (EidosError, NotApplicable, DocumentSyntaxError) as fault:
+            return str(fault)
+
+    return run
+
+
+def _of_text(parse: Callable[[str], object], *atoms: str) -> Parser:
+    return Parser(_documented(parse), atoms)
+
+
+def _of_bytes(parse: Callable[[bytes], object], *atoms: str) -> Parser:
+    return Parser(_documented(lambda text: parse(text.encode())), atoms)
+
+
+def _of_words(parse: Callable[[list[str]], object], *atoms: str) -> Parser:
+    return Parser(_documented(lambda text: parse(text.split(" "))), (" ", *atoms))
+
+
+class _Tree(host.Host):
+    """A host with one file, in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("/nonexistent")
+        self._data = data
+
+    def read_bytes(self, path: str, limit: int = 0) -> bytes:
+        return self._data
+
+
+def _boot_line(data: bytes) -> object:
+    return list(os_grub.collect(Sources(host=_Tree(data))))
+
+
+def _grub(text: str) -> object:
+    words, rest = os_grub.parse_command_line(text)
+    return os_grub.parameter_readings(words, rest)
+
+
+def _smi(data: bytes) -> object:
+    document = nvidia_smi.parse_log(b'<nvidia_smi_log><gpu id="0">' + data + b"</gpu></nvidia_smi_log>")
+    return [nvidia_smi_readings.configuration(gpu) for gpu in document.gpus]
+
+
+def _smi_value(text: str) -> object:
+    paths = {path for _, _, paths in nvidia_smi_readings.CONFIGURATION for path in paths}
+    return nvidia_smi_readings.configuration(dict.fromkeys(paths, text))
+
+
+def _kubeconfig(data: bytes) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config"
+        path.write_bytes(b"apiVersion: v1\nkind: Config\nx: " + data)
+        return cluster_config.load_cluster({"KUBECONFIG": str(path), "HOME": folder})
+
+
+def _requests(pieces: int) -> Callable[[bytes], object]:
+    def parse(data: bytes) -> object:
+        parser = request_parser.RequestParser(request_head.HeadCache(), 1 << 20)
+        size = max(1, len(data) // pieces)
+        found = []
+        for start in range(0, len(data), size):
+            parser.receive(data[start : start + size])
+            while (request := parser.next_request()) is not None:
+                found.append(request)
+        return found
+
+    return parse
+
+
+def _chunks(data: bytes) -> object:
+    body = request_body.ChunkedBody(1 << 20)
+    return [body.feed(data[start : start + 1000]) for start in range(0, len(data), 1000)]
+
+
+def _messages(data: bytes) -> object:
+    parser = message.MessageParser()
+    header = message.encode_message(message.Message(message.SIGNAL, 1, 0, path="/a", interface="a.b", member="c"))
+    parser.feed(header * (len(data) // len(header)) + data[:20])
+    found = []
+    while (one := parser.next_message()) is not None:
+        found.append(one)
+    return found
+
+
+def _greeting(data: bytes) -> object:
+    handshake = sasl.Handshake(0)
+    for start in range(0, len(data), 100):
+        handshake.feed(data[start : start + 100])
+    return handshake.data_to_send()
+
+
+def _dbus_values(kind: str, value: Callable[[str], Any]) -> Parser:
+    def run(text: str) -> object:
+        text = text.replace("\0", "")
+        return unmarshalling.unmarshal(kind, marshalling.marshal(kind, [value(text)]))
+
+    return Parser(_documented(run))
+
+
+def _version(text: str) -> object:
+    semver._CACHE.clear()
+    return semver.parse_version(text)
+
+
+def _unit_property(name: str, wrap: Callable[[str], Any]) -> Parser:
+    def run(text: str) -> object:
+        unit_properties._cache.clear()
+        return unit_properties.redact_unit_property(name, wrap(text))
+
+    return Parser(_documented(run))
+
+
+def _placeholder(text: str) -> object:
+    return placeholder.parse_text(text)
+
+
+def _flag_values(text: str) -> object:
+    parsed: list[object] = []
+    for module in FLAG_MODULES:
+        for name, parse in sorted(vars(module).items()):
+            if name.startswith("parse_") and name not in ("parse_choice", "parse_selector") and parse.__module__ == module.__name__:
+                try:
+                    parsed.append(parse(text))
+                except EidosError as fault:
+                    parsed.append(str(fault))
+    return parsed
+
+
+PARSERS: dict[str, Parser] = {
+    # What a host says
+    "boot parameters": _of_text(_grub, "a=b", " ", '"', "="),
+    "boot line, collected": _of_bytes(_boot_line, "a=b", " ", '"', "=", "/", "//", "--", "password=", "cc: "),
+    "kernel modules": _of_text(os_kmod.parse_modules, "nvidia 1 2 - Live 0x0\n", " "),
+    "os-release": _of_text(os_release.parse_os_release, "A=b\n", "A='b'\n", '"', "\\"),
+    "os-release value": _of_text(os_release.unquote, "\\", '"', "'", "a"),
+    "sysctl": _of_text(lambda text: os_sysctl.parse_sysctl("/proc/sys/a", text), "a b\n", "\t", "\n"),
+    "text of a file": _of_bytes(host.decode_text),
+    "module version": _of_text(driver_files.parse_module_version, "1.2", " "),
+    "library version": _of_text(driver_files.library_version, ".so.", "."),
+    "bus id": _of_text(gpu_values.normalize_bus_id, "0", ":", "."),
+    "nvidia-smi": _of_bytes(
+        _smi, "<a>", "</a>", "<supported_clocks>", "</supported_clocks>", "<processes>", "<gpu>", "</gpu>", "<gpu ", "\n"
+    ),
+    "nvidia-smi around the document": _of_bytes(
+        nvidia_smi.parse_log, "<nvidia_smi_log>", "</nvidia_smi_log>", "<gpu>", "</gpu>", "\n", "<!ENTITY"
+    ),
+    "nvidia-smi value": _of_text(_smi_value, "0", ".", "-", " ", "[", "A"),
+    "systemd unit name": _of_text(systemd_unit.unit_name, ".service", "@", "."),
+    # Redaction
+    "redaction of a text": _of_text(
+        secrets_in_text.redact_text, "/", "//", "=", "a=", ":", "@", "://", "token", "--token ", '"', "\\", "Bearer "
+    ),
+    "redaction of a secret's value": _of_text(lambda text: secrets_in_text.redact_value("password", text), "/", "=", "$", "%"),
+    "redaction of words": _of_words(secrets_in_text.redact_command_line, "--token", "-p", "a=b", "/", "curl"),
+    "name of a secret": _of_text(secret_names.is_secret_name, "token", "A", "a", "_", "-"),
+    "form of a token": _of_text(secret_names.looks_like_token, "eyJ", ".", "a"),
+    "unit property, text": _unit_property("Description", str),
+    "unit property, assignments": _unit_property("Environment", lambda text: text.split(" ")),
+    # Documents
+    "document": _of_bytes(lambda data: formats.from_text(data, "x"), "a: b\n", "- a\n", "  ", "{", "[", "]", "}", ",", '"', "'", "#"),
+    "JSON": _of_text(lambda text: json_reader.parse_json(text, 100, 10_000), "[", "]", "{", "}", ",", ":", '"a"', "1", "\\"),
+    "block YAML": _of_text(block_yaml.parse_block_yaml, "a: b\n", "- ", "  ", "? ", "|\n", ">\n", '"', "'", "#", ": "),
+    "YAML": _of_text(lambda text: yaml_reader.parse_yaml(text, 100, 100_000), "a: b\n", "- ", "&a ", "*a", "!!str ", "{", "[", "? ", "|\n"),
+    "plain scalar": _of_text(plain_scalars.resolve_scalar, "0", "1", "_", ".", "e", "-", ":"),
+    "YAML string": _of_text(yaml_writer.quote_string),
+    "snapshot": _of_bytes(lambda data: workflow.parse_snapshot(data, "x"), "kind: Snapshot\n", "a: b\n"),
+    "recipe": _of_bytes(lambda data: workflow.parse_recipe(data, "x"), "kind: Recipe\n", "a: b\n"),
+    "snapshot of a node": _of_bytes(results.parse_snapshot, "kind: Snapshot\n"),
+    "table": _of_text(lambda text: table.wrap(text, 40), " ", "/", ","),
+    "table with all lines": _of_text(lambda text: table.wrap(text, 40, 1 << 30), " ", "/", ",", "é"),
+    "table of keys": _of_text(lambda text: list(table.key_value_rows([(text, text)], 80)), " "),
+    "help": _of_text(lambda text: cli_help.wrap_words(text, 80), " ", "a "),
+    "line of a log": _of_text(log.printable, "\x1b", "é"),
+    # Words
+    "version": _of_text(_version, "1", ".", "-", "+", "v"),
+    "expression": _of_text(constraint.parse_expression, ">= 1.2", ", ", "in (", ")", "!= 1.3", "a", " "),
+    "duration": _of_text(duration.parse_duration, "1h", "1", ".", "s", "m"),
+    "host list": _of_text(lambda text: hostlist.parse_hostlist(text, "x"), "a,", "a[1-2],", "[", "]", ",", "1-9", "a\n", "#"),
+    "folded host list": _of_text(lambda text: hostlist.fold_hostlist(text.split(",")), "a1,", "a2,", "1", ".", ","),
+    "names of files": _of_text(lambda text: hostlist.assign_file_names(text.split(","), ()), "a,", "A,", "/"),
+    "natural order": _of_text(snapshot.natural_key, "1", "a"),
+    "image reference": _of_text(k8s_image.parse_image_reference, "a/", ":", "@", "sha256:"),
+    "image repository": _of_text(k8s_image.qualify_repository, "a/", "."),
+    "mirrored image": _of_text(lambda text: registry_mirror.mirror_image(text, "mirror.example.com/x"), "a/", ":", "@"),
+    "registry": _of_text(registry_mirror.parse_registry, "a/", ":", "."),
+    "image of a manifest": _of_text(kubernetes_fields.check_image, "a/", ":", "@", "."),
+    "provider": _of_text(lambda text: k8s_node.detect_provider(text, {}), "aws://", "/"),
+    "memory": _of_text(kubernetes_fields.parse_memory, "1", "Mi"),
+    "host path": _of_text(kubernetes_fields.check_host_path, "/", "a"),
+    "schedule": _of_text(kubernetes_fields.check_schedule, "* ", "1-2,", "*/1", ","),
+    "ingress host": _of_text(kubernetes_fields.check_ingress_host, "a.", "-"),
+    "name of an object": _of_text(lambda text: kubernetes_fields.fit_name(text, 63), "a", "-"),
+    "label": _of_text(lambda text: labels.parse_selector([text]), "a=b", ",", ".", "/"),
+    "toleration": _of_text(labels.parse_toleration, "a=b", ":", "/"),
+    "DNS subdomain": _of_text(lambda text: labels.check_dns_subdomain(text, "x"), "a.", "a", "-"),
+    "document in a cluster": _of_text(lambda text: stored_object.parse_reference("cm://" + text), "a", "-", ".", "/"),
+    "nearest word": _of_text(lambda text: suggest.nearest(text, ["snapshot", "recipe"]), "snap"),
+    # Bundles
+    "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
+    "path in a bundle": _of_text(checksums.is_inside, "a/", "../"),
+    "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
+    "archive": _of_bytes(lambda data: list(tar_archive.read_members(data, "x"))),
+    "assignment": _of_text(bundle_options.parse_assignment, "a:", "b=", ".", "[0]"),
+    "path of a value": _of_text(values_schema.parse_path, "a.", "[0]", "\\.", "[", "]"),
+    "value": _of_text(lambda text: chart_values.parse_value(text, "any"), "{", "[", ",", "1"),
+    "documents of a template": _of_text(lambda text: template_sets.split_documents(text, "x"), "---\n", "a: b\n"),
+    "placeholder": _of_text(_placeholder, "a", " | ", "1", " or ", " "),
+    "template": _of_text(template_syntax.split_text, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
+    "template in parts": _of_text(text_template.parse_template, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
+    "shell word": _of_text(text_template.shell_word),
+    "Markdown cell": _of_text(text_template.markdown_cell, "|", "`"),
+    # What a network says
+    "kubeconfig": _of_bytes(_kubeconfig, "a: b\n", "clusters:\n", "- name: x\n"),
+    "URL": _of_text(client.parse_url, "http://", "a:", "@", "/", "["),
+    "HTTP head": _of_bytes(lambda data: request_head.parse_head(b"GET / HTTP/1.1\r\n" + data + b"\r\n\r\n"), "a: b\r\n", ":", "%", " "),
+    "HTTP requests": _of_bytes(_requests(1), "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n", "a: b\r\n"),
+    "HTTP requests in pieces": _of_bytes(_requests(64), "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n", "a: b\r\n", "a"),
+    "HTTP chunks": _of_bytes(_chunks, "1\r\na\r\n", "0\r\n", "\r\n", "1;a\r\n"),
+    "query": _of_text(lambda text: parameters.parse_parameters(text, ()), "a=b", "&", "%", "%41", "+"),
+    "Accept": _of_text(negotiation.media_ranges, "a/b", ",", ";q=1", " "),
+    "Accept-Encoding": _of_text(negotiation.accepts_gzip, "gzip", ",", ";q=0"),
+    "If-None-Match": _of_text(lambda text: representation.is_fresh(text, '"a"'), '"b"', ",", "W/"),
+    "X-Forwarded-For": _of_text(lambda text: peer.client_address("192.0.2.1", text, 2), "192.0.2.1", ",", "["),
+    "limited address": _of_text(rate_limiter.counted_address, "::", "1."),
+    "traceparent": _of_text(trace_context.parse_traceparent, "00-", "0"),
+    "tracestate": _of_text(trace_context.parse_tracestate, "a=b", ","),
+    "baggage": _of_text(trace_context.parse_baggage, "a=b", ",", ";", "%41"),
+    "D-Bus messages": _of_bytes(_messages),
+    "D-Bus greeting": _of_bytes(_greeting, "DATA\r\n", "REJECTED EXTERNAL\r\n", "\r\n"),
+    "D-Bus signature": _of_text(signature.split_signature, "a", "(", ")", "{sv}", "i"),
+    "D-Bus object path": _of_text(signature.is_valid_object_path, "/a", "/"),
+    "D-Bus text": _dbus_values("s", str),
+    "D-Bus list": _dbus_values("as", lambda text: text.split(" ")),
+    "D-Bus numbers": _dbus_values("at", lambda text: [ord(c) for c in text]),
+    "D-Bus dictionary": _dbus_values("a{ss}", lambda text: {word: word for word in text.split(" ")}),
+    "D-Bus structs": _dbus_values("a(sb)", lambda text: [(word, True) for word in text.split(" ")]),
+    "output of a remote program": _of_bytes(
+        lambda data: bootstrap.extract_output(data, "--m"), "--m begin\n", "--m end", "\n", "--m python 2"
+    ),
+    "status of a remote program": _of_bytes(lambda data: bootstrap.exit_status(data, "--m"), "--m end ", "1"),
+    "errors of a remote program": _of_text(bootstrap.error_line, "error: ", "hint: ", "\n", "\r"),
+    # What a user writes
+    "values of flags": _of_text(_flag_values, "1", "=", ":", "[", "/", "a"),
+    "command line": _of_words(lambda words: arguments.parse_arguments(words, snapshot_verb.VERB.options), "--only", "-o", "--", "a"),
+    "command line up to the verb": _of_words(lambda words: arguments.split_verb(words, snapshot_verb.VERB.options, ()), "--only", "-o"),
+}
