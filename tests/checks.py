@@ -33,6 +33,7 @@ CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
+    ("tests.project.identifiers",),
 )
 
 #: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.

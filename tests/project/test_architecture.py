@@ -107,6 +107,12 @@ def test_imports_go_down_a_floor_or_stay_in_their_package(file: str) -> None:
         assert allowed, f"{file}:{line}: {own} (floor {FLOORS[own]}) must not import {other} (floor {FLOORS[other]})"
 
 
+def test_every_exception_is_needed() -> None:
+    used = [(Path(file).parts[1].removesuffix(".py"), name) for file in PACKAGE_FILES for _, name in imports(ast.walk(parse_file(file)))]
+    assert BESIDE.keys() <= {(own, first(name)) for own, name in used if name != "eidos"}
+    assert [file for file in SMALL if len(read_lines(file)) >= MINIMUM_LINES] == []
+
+
 def test_imports_are_absolute_and_of_modules_that_exist() -> None:
     for file in ALL_FILES:
         for node in ast.walk(parse_file(file)):
