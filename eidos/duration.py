@@ -32,15 +32,16 @@ def parse_duration(text: str) -> float:
     Traceback (most recent call last):
     eidos.errors.InvalidInput: invalid duration '1m30x': unknown unit 'x'
     """
-    seconds, rest = 0.0, text
+    seconds, position = 0.0, 0
     if not text:
         raise InvalidInput("invalid duration '': empty", HINT)
-    while rest:
-        number = rest[: len(rest) - len(rest.lstrip(_NUMBER))]
+    while position < len(text):
+        start, position = position, _end(text, position, is_number=True)
+        number = text[start:position]
         if not number or number == "." or number.count(".") > 1:
-            raise InvalidInput(f"invalid duration {text!r}: expected a number at {rest!r}", HINT)
-        rest = rest[len(number) :]
-        unit = rest[: next((at for at, c in enumerate(rest) if c in _NUMBER), len(rest))]
+            raise InvalidInput(f"invalid duration {text!r}: expected a number at {text[start:]!r}", HINT)
+        start, position = position, _end(text, position, is_number=False)
+        unit = text[start:position]
         if not unit:
             if number != text:
                 raise InvalidInput(f"invalid duration {text!r}: {number!r} has no unit", HINT)
@@ -48,7 +49,13 @@ def parse_duration(text: str) -> float:
         elif unit not in UNITS:
             raise InvalidInput(f"invalid duration {text!r}: unknown unit {unit!r}", HINT)
         seconds += float(number) * UNITS[unit]
-        rest = rest[len(unit) :]
     if seconds > MAXIMUM_S:
         raise InvalidInput(f"invalid duration {text!r}: longer than a hundred years", HINT)
     return seconds
+
+
+def _end(text: str, position: int, *, is_number: bool) -> int:
+    """Where the number, or the unit, that begins at ``position`` ends."""
+    while position < len(text) and (text[position] in _NUMBER) == is_number:
+        position += 1
+    return position

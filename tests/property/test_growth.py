@@ -39,6 +39,7 @@ FAILED_ONCE = (
     ("boot line, collected", Shape("a=", "/", "")),
     ("boot line, collected", Shape("", "a=b ", "")),
     ("boot line, collected", Shape("-- ", "a ", "")),
+    ("duration", Shape("", "1h", "")),
     ("natural order", Shape("", "1", "")),
     ("natural order", Shape("", "a", "")),
     ("folded host list", Shape("", "1", "")),
