@@ -10,6 +10,13 @@ from eidos.errors import IntegrityError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+#: Limits of a path in a bundle: characters, and folders that it goes through. Ours have some 60 and 4.
+MAX_PATH_LENGTH, MAX_PATH_DEPTH = 1024, 32
+
+#: Files that a bundle may have.
+MAX_FILES = 20_000
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -19,14 +26,30 @@ def sha256(data: bytes) -> str:
 
     ``hashlib`` loads OpenSSL, which takes longer than the digests of a whole bundle; every CPython has an implementation of its own.
     """
+    return str(_new_sha256(data).hexdigest())
+
+
+def _new_sha256(data: bytes = b"") -> Any:
     for name in ("_sha2", "_sha256"):  # CPython 3.12 and later, and before
         try:
-            return str(__import__(name).sha256(data).hexdigest())
+            return __import__(name).sha256(data)
         except ImportError:
             continue
     import hashlib
 
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(data)
+
+
+class Sha256:
+    """A SHA-256 under way, without OpenSSL where the interpreter has its own implementation."""
+
+    def __init__(self) -> None:
+        self._hash = _new_sha256()
+        self.update = self._hash.update
+
+    def hexdigest(self) -> str:
+        """The digest in hexadecimal."""
+        return str(self._hash.hexdigest())
 
 
 def format_checksums(files: Mapping[str, bytes]) -> bytes:
@@ -47,12 +70,14 @@ def parse_checksums(data: bytes, name: str) -> dict[str, str]:
         raise IntegrityError(f"{name}: not UTF-8") from fault
     if lines.pop() != "":
         raise IntegrityError(f"{name}: the last line is truncated")
+    if len(lines) > MAX_FILES:
+        raise IntegrityError(f"{name}: more than {MAX_FILES:,} files")
     for number, line in enumerate(lines, 1):
         digest, path = line[:64], line[66:]
         if len(digest) != 64 or not set(digest) <= _HEX or line[64:66] not in ("  ", " *"):
             raise IntegrityError(f"{name}, line {number}: expected a digest, two spaces and a path")
         if not is_inside(path):
-            raise IntegrityError(f"{name}, line {number}: {path!r} is not a path inside the bundle")
+            raise IntegrityError(f"{name}, line {number}: {path[:80]!r} is not a path inside the bundle")
         if path in digests:
             raise IntegrityError(f"{name}, line {number}: {path!r} is repeated")
         digests[path] = digest
@@ -60,9 +85,11 @@ def parse_checksums(data: bytes, name: str) -> dict[str, str]:
 
 
 def is_inside(path: str) -> bool:
-    r"""Whether a relative path stays below its folder, on any system.
+    r"""Whether a relative path stays below its folder, on any system, and is neither too long nor too deep.
 
     >>> [is_inside(path) for path in ("a/b", "/a", "a/../b", "a//b", "", "a\\b")]
     [True, False, False, False, False, False]
     """
+    if len(path) > MAX_PATH_LENGTH or path.count("/") > MAX_PATH_DEPTH:
+        return False
     return path.isprintable() and "\\" not in path and not set(path.split("/")) & {"", ".", ".."}

@@ -57,7 +57,7 @@ def check_folder(folder: str, *, force: bool = False) -> None:
         hint = "name another folder, or use --force: it replaces files of an earlier bundle and keeps all others"
         raise FolderOccupied(f"{folder}: the folder has files that do not belong to a bundle: {_examples(names)}", hint)
     if earlier is not None and not force:
-        problems = verification.verify_folder(target)
+        problems = verification.inspect_folder(target).problems
         if problems:
             hint = "name another folder, or use --force: it replaces files of the earlier bundle and keeps all others"
             raise FolderOccupied(f"{folder}: the bundle in this folder was modified: {problems[0]}", hint)
@@ -99,7 +99,7 @@ def _install(target: str, files: Mapping[str, bytes], force: bool, is_inside: bo
     parent, name = os.path.split(target)
     earlier = _earlier(target)
     # Decided before the temporary folder is inside the target.
-    is_unchanged = earlier is not None and not verification.verify_folder(target)
+    is_unchanged = earlier is not None and not verification.inspect_folder(target).problems
     is_replaceable = os.path.lexists(target) and (is_unchanged or not os.listdir(target))
     temporary = os.path.join(target if is_inside else parent, f".{name[:100]}.eidos-{os.urandom(8).hex()}.tmp")
     try:

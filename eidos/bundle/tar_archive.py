@@ -1,7 +1,8 @@
 """A bundle as a tar.gz archive, the same bytes every time.
 
 Knows both formats (POSIX.1-1988 ustar; RFC 1952); must not know what is in a bundle. An archive does not record when, by whom or where it
-was made. The reader returns paths, modes and contents, in memory and bounded; nothing is unpacked. Paths that leave the archive, links,
+was made. The reader returns paths, modes and digests, a
+piece at a time and bounded; nothing is unpacked. Paths that leave the archive, links,
 devices and everything else that is neither a file nor a folder are reported as what they are. ``tarfile`` takes 30 ms to import, and
 reads many formats that a bundle never has.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 
-from eidos.bundle.checksums import is_inside
+from eidos.bundle.checksums import MAX_FILES, Sha256, is_inside
 from eidos.errors import IntegrityError, InvalidData
 from eidos.model.bundle import file_mode
 from eidos.model.record import Record
@@ -18,12 +19,19 @@ from eidos.model.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
 
 #: The folder that contains all files, so that unpacking adds one entry to the current folder.
 ROOT = "bundle/"
 
 #: Limits of what is read: bytes of the archive, compressed and not, bytes of one file, and number of entries.
-MAX_COMPRESSED_BYTES, MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_ENTRIES = 64 << 20, 256 << 20, 32 << 20, 20_000
+MAX_COMPRESSED_BYTES, MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_ENTRIES = 64 << 20, 256 << 20, 32 << 20, 2 * MAX_FILES
+
+#: Bytes of a file whose content is kept.
+MAX_CONTENT_BYTES = 4 << 20
+
+#: Bytes that are read, and inflated, at once.
+_PIECE = 1 << 16
 
 _BLOCK = 512
 _REGULAR, _FOLDER = (b"0", b"\0"), b"5"
@@ -34,12 +42,16 @@ _GZIP = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03"
 
 
 class Member(Record):
-    """One entry: its path as it is written, its mode and content, and its ``kind``: "" for a file, "folder", or what else it is."""
+    """One entry: its path as it is written, its mode, its ``kind`` ("" for a file, "folder", or what else it is), and a file's digest.
+
+    ``content`` is that of a file that the reader was to keep, else empty.
+    """
 
     path: str
     mode: int
-    content: bytes = b""
     kind: str = ""
+    digest: str = ""
+    content: bytes = b""
 
 
 def pack_tar_gz(files: Mapping[str, bytes]) -> bytes:
@@ -80,17 +92,17 @@ def is_gzip(data: bytes) -> bool:
     return data[:2] == _GZIP[:2]
 
 
-def read_members(data: bytes, name: str) -> Iterator[Member]:
-    """The entries of an archive, in its order. Raises IntegrityError for data in another format, or cut off, or above the limits."""
-    archive = _inflate(data, name)
-    offset = count = 0
+def read_members(file: BinaryIO, name: str, keep: frozenset[str] = frozenset()) -> Iterator[Member]:
+    """The entries of an archive, in its order; files at paths in ``keep`` with their content.
+
+    Raises IntegrityError for data in another format, or truncated, or above the limits. Memory is that of a few pieces.
+    """
+    archive = _Inflater(file, name)
+    count = 0
     while True:
-        header = archive[offset : offset + _BLOCK]
-        if len(header) < _BLOCK:
-            raise IntegrityError(f"{name}: the archive is truncated")
+        header = archive.read(_BLOCK)
         if not header.strip(b"\0"):
-            if archive[offset:].strip(b"\0"):
-                raise IntegrityError(f"{name}: unexpected data after the end of the archive")
+            archive.finish()
             return
         count += 1
         if count > MAX_ENTRIES:
@@ -101,28 +113,32 @@ def read_members(data: bytes, name: str) -> Iterator[Member]:
         size = _octal(header[124:136], name)
         if size > MAX_FILE_BYTES:
             raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
-        offset += _BLOCK
-        content = archive[offset : offset + size]
-        if len(content) < size:
-            raise IntegrityError(f"{name}: the archive is truncated")
-        padding = archive[offset + size : offset + size + -size % _BLOCK]
-        if padding.strip(b"\0"):
+        path, kind = _path_and_kind(header)
+        is_kept = path in keep and not kind
+        if is_kept and size > MAX_CONTENT_BYTES:
+            raise IntegrityError(f"{name}: {path} is larger than {MAX_CONTENT_BYTES >> 20} MiB")
+        digest, content = Sha256(), []
+        for begin in range(0, size, _PIECE):
+            piece = archive.read(min(_PIECE, size - begin))
+            digest.update(piece)
+            if is_kept:
+                content.append(piece)
+        if archive.read(-size % _BLOCK).strip(b"\0"):
             raise IntegrityError(f"{name}: unexpected data after the content of entry {count}")
-        offset += size + len(padding)
-        yield _member(header, bytes(content), name)
+        mode = _octal(header[100:108], name)
+        yield Member(path, mode, kind) if kind else Member(path, mode, "", digest.hexdigest(), b"".join(content))
 
 
-def _member(header: bytes, content: bytes, name: str) -> Member:
+def _path_and_kind(header: bytes) -> tuple[str, str]:
     kind = header[156:157]
     raw = header[:100].partition(b"\0")[0]
     if header[257:263] == b"ustar\0":
         prefix = header[345:500].partition(b"\0")[0]
         raw = prefix + b"/" + raw if prefix else raw
     path = raw.decode("utf-8", "backslashreplace")
-    mode = _octal(header[100:108], name)
     if kind == _FOLDER or (kind in _REGULAR and path.endswith("/")):
-        return Member(path, mode, b"", "folder")
-    return Member(path, mode, content, "" if kind in _REGULAR else _KINDS.get(kind, "an entry of another format"))
+        return path, "folder"
+    return path, "" if kind in _REGULAR else _KINDS.get(kind, "an entry of another format")
 
 
 def _octal(field: bytes, name: str) -> int:
@@ -132,19 +148,58 @@ def _octal(field: bytes, name: str) -> int:
     return int(digits, 8)
 
 
-def _inflate(data: bytes, name: str) -> bytes:
-    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        archive = inflater.decompress(data, MAX_ARCHIVE_BYTES + 1)
-    except zlib.error as fault:
-        raise IntegrityError(f"{name}: the archive is damaged") from fault
-    if len(archive) > MAX_ARCHIVE_BYTES:
-        raise IntegrityError(f"{name}: more than {MAX_ARCHIVE_BYTES >> 20} MiB when unpacked")
-    if not inflater.eof:
-        raise IntegrityError(f"{name}: the archive is truncated")
-    if inflater.unused_data:
-        raise IntegrityError(f"{name}: unexpected data after the end of the archive")
-    return archive
+class _Inflater:
+    """The bytes of a gzip file, inflated a piece at a time."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._buffer = b""
+        self._compressed = self._inflated = 0
+
+    def read(self, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises IntegrityError when there are fewer, or more than the limits allow."""
+        while len(self._buffer) < size:
+            piece = self._next_piece()
+            if not piece:
+                raise IntegrityError(f"{self._name}: the archive is truncated")
+            self._buffer += piece
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+    def finish(self) -> None:
+        """Raise IntegrityError unless nothing but zeros follows."""
+        piece = self._buffer
+        while True:
+            if piece.strip(b"\0"):
+                raise IntegrityError(f"{self._name}: unexpected data after the end of the archive")
+            piece = self._next_piece()
+            if not piece:
+                break
+        if self._inflate.unused_data or self._file.read(1):
+            raise IntegrityError(f"{self._name}: unexpected data after the end of the archive")
+
+    def _next_piece(self) -> bytes:
+        """Some more bytes; none at the end."""
+        inflate = self._inflate
+        while not inflate.eof:
+            data = inflate.unconsumed_tail or self._file.read(_PIECE)
+            self._compressed += 0 if inflate.unconsumed_tail else len(data)
+            if self._compressed > MAX_COMPRESSED_BYTES:
+                raise IntegrityError(f"{self._name}: larger than {MAX_COMPRESSED_BYTES >> 20} MiB")
+            if not data:
+                raise IntegrityError(f"{self._name}: the archive is truncated")
+            try:
+                piece = inflate.decompress(data, _PIECE)
+            except zlib.error as fault:
+                raise IntegrityError(f"{self._name}: the archive is damaged") from fault
+            self._inflated += len(piece)
+            if self._inflated > MAX_ARCHIVE_BYTES:
+                raise IntegrityError(f"{self._name}: more than {MAX_ARCHIVE_BYTES >> 20} MiB when unpacked")
+            if piece:
+                return piece
+        return b""
 
 
 def relative_path(path: str) -> str | None:

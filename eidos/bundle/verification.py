@@ -1,7 +1,8 @@
-"""Whether a bundle is unchanged: no file was changed, added, removed, renamed or linked, or has another mode.
+"""Whether a bundle is unchanged: no file was changed, added, removed, renamed or linked, or has dangerous or wrong permissions.
 
-Knows folders, archives and checksums; must not know what is in the files. Whatever the checksums do not list is a problem. Nothing is
-followed and nothing is written: a folder is walked without its links, an archive is read in memory.
+Knows folders, archives and checksums; must not know what is in the files, but for the sentence with which eidos signs its own. A bundle is
+untrusted input: whatever the checksums do not list is a problem, nothing is followed and nothing is written, and time and memory are linear
+in what is read and bounded. Of a mode only the execute bit counts, as in git: a clone or a copy under another umask is unchanged.
 """
 
 from __future__ import annotations
@@ -9,17 +10,27 @@ from __future__ import annotations
 import os
 import stat
 
-from eidos.bundle import checksums, tar_archive
+from eidos.bundle import checksums, tar_archive, zip_archive
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from eidos.model.bundle import CHECKSUMS, file_mode
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
+    from typing import BinaryIO
+
+    from eidos.bundle.tar_archive import Member
 
 #: Limits of what is read: bytes of one file, and number of files.
-MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, tar_archive.MAX_ENTRIES
+MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, checksums.MAX_FILES
+
+#: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
+_ORIGINS = {"README.md": b"Made by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
+_KEPT = frozenset((CHECKSUMS, *_ORIGINS))
+
+#: Bits that no file of a bundle has: setuid, setgid, sticky, and writable by everybody.
+_DANGEROUS = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky", 0o002: "world-writable"}
 
 CHANGED, MISSING, ADDED, RENAMED, LINKED, MODE, OTHER = "changed", "missing", "added", "renamed", "linked", "mode", "other"
 
@@ -45,34 +56,46 @@ class ActualFile(Record):
     mode: int
 
 
+class Inspection(Record):
+    """What the checksums say about a bundle: its problems, the entries that were ignored, and whether eidos made it."""
+
+    problems: tuple[BundleProblem, ...]
+    ignored: tuple[str, ...] = ()
+    is_ours: bool = True
+
+
 def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
     """The problems of the bundle in a folder or an archive, sorted by path; none when it is unchanged.
 
     Raises NotFound, InvalidInput or Unavailable for a path that cannot be read, IntegrityError for a folder or an archive without a bundle.
     """
+    return inspect_bundle(path).problems
+
+
+def inspect_bundle(path: str, ignore: Collection[str] = ()) -> Inspection:
+    """The bundle in a folder, a tar.gz or a zip archive, held against its checksums.
+
+    Entries at its top that are named in ``ignore`` (``.git``) and that the checksums do not list are no problem. Raises as
+    :func:`verify_bundle` does.
+    """
     try:
         if os.path.isdir(path):
-            return verify_folder(path)
+            return inspect_folder(path, ignore)
         # A pipe or a device could block for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise InvalidInput(f"{path}: not a folder or a file", "name the folder of a bundle or its archive")
         with open(path, "rb") as file:
-            data = file.read(tar_archive.MAX_COMPRESSED_BYTES + 1)
+            return inspect_archive(file, path, ignore)
     except FileNotFoundError as fault:
         raise NotFound(f"{path}: no such file or directory") from fault
     except ValueError as fault:
         raise NotFound(f"{path!r}: invalid file name") from fault
     except OSError as fault:
         raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
-    if len(data) > tar_archive.MAX_COMPRESSED_BYTES:
-        raise IntegrityError(f"{path}: larger than {tar_archive.MAX_COMPRESSED_BYTES >> 20} MiB")
-    if not tar_archive.is_gzip(data):
-        raise IntegrityError(f"{path}: not a folder or a tar.gz archive")
-    return verify_archive(data, path)
 
 
-def verify_folder(root: str) -> tuple[BundleProblem, ...]:
-    """The problems of the bundle in a folder. Raises IntegrityError when it has no checksums, OSError when it cannot be read."""
+def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
+    """The bundle in a folder. Raises IntegrityError when it has no checksums, OSError when it cannot be read."""
     checksums_path = os.path.join(root, CHECKSUMS)
     try:
         expected = checksums.parse_checksums(read_regular_file(checksums_path), checksums_path)
@@ -81,20 +104,26 @@ def verify_folder(root: str) -> tuple[BundleProblem, ...]:
     actual: dict[str, ActualFile] = {}
     problems: list[BundleProblem] = []
     folders = _parent_folders(expected)
+    ignored = {name for name in ignore if name not in folders and name not in expected}
+    observed: set[str] = set()
     remaining = [""]
     count = 0
     while remaining:
         folder = remaining.pop()
-        for entry in sorted(os.scandir(os.path.join(root, folder)), key=lambda entry: entry.name):
-            count += 1
-            if count > MAX_FILES:
-                raise IntegrityError(f"{root}: more than {MAX_FILES:,} files")
+        for entry in os.scandir(os.path.join(root, folder)):
             path = f"{folder}{entry.name}"
+            if path in ignored:
+                observed.add(path)
+                continue
+            count += 1
+            if count > 2 * MAX_FILES:
+                raise IntegrityError(f"{root}: more than {MAX_FILES:,} files")
             status = entry.stat(follow_symlinks=False)
             kind = status.st_mode
             if stat.S_ISDIR(kind):
                 if path in folders:
                     remaining.append(f"{path}/")
+                    problems += _mode_problems(f"{path}/", kind & ~0o3000)
                 else:
                     problems.append(BundleProblem(ADDED, f"{path}/", "a folder"))
             elif stat.S_ISLNK(kind):
@@ -109,19 +138,21 @@ def verify_folder(root: str) -> tuple[BundleProblem, ...]:
                 is_hashed = path != CHECKSUMS and status.st_size <= MAX_FILE_BYTES
                 digest = checksums.sha256(read_regular_file(entry.path)) if is_hashed else ""
                 actual[path] = ActualFile(digest, stat.S_IMODE(kind))
-    return _compare(expected, actual, problems)
+    origins = {path: read_regular_file(os.path.join(root, path)) for path in _ORIGINS if path in actual and path in expected}
+    is_ours = _is_ours(origins)
+    return Inspection(_compare(expected, actual, problems, is_ours), tuple(sorted(observed)), is_ours)
 
 
-def verify_archive(data: bytes, name: str) -> tuple[BundleProblem, ...]:
-    """The problems of the bundle in a tar.gz archive. Raises IntegrityError when it has no checksums."""
+def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> Inspection:
+    """The bundle in an archive. Raises IntegrityError when it is neither tar.gz nor zip, is damaged, or has no checksums."""
     actual: dict[str, ActualFile] = {}
     problems: list[BundleProblem] = []
     folders: set[str] = set()
-    checksums_file: bytes | None = None
-    for member in tar_archive.read_members(data, name):
+    contents: dict[str, bytes] = {}
+    for member in _read_members(file, name):
         path = tar_archive.relative_path(member.path)
         if path is None:
-            problems.append(BundleProblem(OTHER, member.path, "the path leads out of the bundle"))
+            problems.append(BundleProblem(OTHER, member.path[:200], "the path leads out of the bundle"))
         elif member.kind == "folder":
             folders.add(path.rstrip("/"))
         elif member.kind:
@@ -129,19 +160,52 @@ def verify_archive(data: bytes, name: str) -> tuple[BundleProblem, ...]:
         elif path in actual:
             problems.append(BundleProblem(ADDED, path, "duplicate entry"))
         else:
-            actual[path] = ActualFile(checksums.sha256(member.content), member.mode)
-            if path == CHECKSUMS:
-                checksums_file = member.content
-    if checksums_file is None:
+            actual[path] = ActualFile(member.digest, member.mode)
+            if path in _KEPT:
+                contents[path] = member.content
+    if CHECKSUMS not in contents:
         raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}")
-    expected = checksums.parse_checksums(checksums_file, f"{name}: {CHECKSUMS}")
-    problems += [BundleProblem(ADDED, f"{path}/", "a folder") for path in folders - {"", *_parent_folders(expected)}]
+    expected = checksums.parse_checksums(contents.pop(CHECKSUMS), f"{name}: {CHECKSUMS}")
+    parents = _parent_folders(expected)
+    problems += [BundleProblem(ADDED, f"{path}/", "a folder") for path in folders - {"", *parents}]
+    tops = {name for name in ignore if name not in parents and name not in expected}
+    observed = {top for path in (*actual, *(problem.path for problem in problems)) for top in [path.partition("/")[0]] if top in tops}
+    actual = {path: entry for path, entry in actual.items() if path.partition("/")[0] not in observed}
+    problems = [problem for problem in problems if problem.path.partition("/")[0] not in observed]
     reported = {problem.path for problem in problems}
-    return _compare({path: digest for path, digest in expected.items() if path not in reported or path in actual}, actual, problems)
+    listed = {path: digest for path, digest in expected.items() if path not in reported or path in actual}
+    is_ours = _is_ours(contents)
+    return Inspection(_compare(listed, actual, problems, is_ours), tuple(sorted(observed)), is_ours)
+
+
+def _read_members(file: BinaryIO, name: str) -> Iterator[Member]:
+    begin = file.read(4)
+    file.seek(0)
+    keep = frozenset(tar_archive.ROOT + path for path in _KEPT)
+    if zip_archive.is_zip(begin):
+        return zip_archive.read_zip_members(file, name, keep)
+    if not tar_archive.is_gzip(begin):
+        raise IntegrityError(f"{name}: not a folder, a tar.gz or a zip archive")
+    return tar_archive.read_members(file, name, keep)
+
+
+def _is_ours(contents: dict[str, bytes]) -> bool:
+    return any(mark in contents.get(path, b"") for path, mark in _ORIGINS.items())
+
+
+def _mode_problems(path: str, mode: int) -> list[BundleProblem]:
+    dangers = [word for bit, word in _DANGEROUS.items() if mode & bit]
+    return [BundleProblem(MODE, path, ", ".join(dangers))] if dangers else []
 
 
 def _parent_folders(paths: Iterable[str]) -> set[str]:
-    return {path[:end] for path in paths for end, char in enumerate(path) if char == "/"}
+    folders: set[str] = set()
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    return folders
 
 
 def read_regular_file(path: str) -> bytes:
@@ -154,24 +218,31 @@ def read_regular_file(path: str) -> bytes:
     return data
 
 
-def _compare(expected: dict[str, str], actual: dict[str, ActualFile], others: Iterable[BundleProblem]) -> tuple[BundleProblem, ...]:
+def _compare(
+    expected: dict[str, str], actual: dict[str, ActualFile], others: Iterable[BundleProblem], is_ours: bool
+) -> tuple[BundleProblem, ...]:
     """The problems of the files that are there and those that are not, and the others."""
     problems = list(others)
     missing = {path: digest for path, digest in expected.items() if path not in actual}
+    missing_by_digest: dict[str, list[str]] = {}
+    for path in sorted(missing, reverse=True):
+        missing_by_digest.setdefault(missing[path], []).append(path)
     for path, file in sorted(actual.items()):
         if path == CHECKSUMS and path not in expected:
             pass
         elif path not in expected:
-            previous = next((old for old, digest in missing.items() if digest == file.digest), None)
-            if previous is None:
-                problems.append(BundleProblem(ADDED, path))
-            else:
+            if missing_by_digest.get(file.digest):
+                previous = missing_by_digest[file.digest].pop()
                 del missing[previous]
                 problems.append(BundleProblem(RENAMED, path, f"previously {previous}"))
+            else:
+                problems.append(BundleProblem(ADDED, path))
+            problems += _mode_problems(path, file.mode)
             continue
         elif file.digest != expected[path]:
             problems.append(BundleProblem(CHANGED, path))
-        if file.mode != file_mode(path):
-            problems.append(BundleProblem(MODE, path, f"{file.mode:04o}, expected {file_mode(path):04o}"))
+        problems += _mode_problems(path, file.mode)
+        if is_ours and bool(file.mode & 0o100) != bool(file_mode(path) & 0o100):
+            problems.append(BundleProblem(MODE, path, "executable" if file.mode & 0o100 else "not executable"))
     problems += [BundleProblem(MISSING, path) for path in missing]
     return tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind, problem.why)))

@@ -8,15 +8,17 @@ run.
 from __future__ import annotations
 
 import zlib
-from struct import pack
+from struct import pack, unpack
 
-from eidos.bundle.tar_archive import ROOT
-from eidos.errors import InvalidData
+from eidos.bundle.checksums import Sha256
+from eidos.bundle.tar_archive import MAX_ARCHIVE_BYTES, MAX_COMPRESSED_BYTES, MAX_CONTENT_BYTES, MAX_ENTRIES, MAX_FILE_BYTES, ROOT, Member
+from eidos.errors import IntegrityError, InvalidData
 from eidos.model.bundle import file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
 
 #: Made on Unix (so that modes count) for version 2.0, which has folders and deflate; names are UTF-8 (bit 11).
 _MADE, _NEEDED, _UTF8 = 3 << 8 | 20, 20, 1 << 11
@@ -27,6 +29,18 @@ _TIME, _DATE = 0, 1 << 5 | 1
 
 #: Unix file types in the upper half of the external attributes, and the folder bit of MS-DOS.
 _FILE, _FOLDER, _DOS_FOLDER = 0o100000, 0o040000, 0x10
+_FILE_TYPES = {
+    0: "",
+    _FILE: "",
+    _FOLDER: "folder",
+    0o120000: "a symbolic link",
+    0o020000: "a device",
+    0o060000: "a device",
+    0o010000: "a pipe",
+}
+
+#: Bytes in which the record at the end stands, with the longest comment; bytes of the largest directory; bytes that are read at once.
+_END_LIMIT, _DIRECTORY_LIMIT, _PIECE = 22 + 0xFFFF, 16 << 20, 1 << 16
 
 
 def pack_zip(files: Mapping[str, bytes]) -> bytes:
@@ -62,3 +76,106 @@ def _body(data: bytes) -> tuple[int, bytes]:
     compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     compressed = compressor.compress(data) + compressor.flush()
     return (_DEFLATED, compressed) if len(compressed) < len(data) else (_STORED, data)
+
+
+def is_zip(data: bytes) -> bool:
+    """Whether data begins as a zip file with entries does."""
+    return data[:4] == b"PK\3\4"
+
+
+def read_zip_members(file: BinaryIO, name: str, keep: frozenset[str] = frozenset()) -> Iterator[Member]:
+    """The entries of a zip file, in the order of its directory; files at paths in ``keep`` with their content.
+
+    Raises IntegrityError for data in another format, or truncated, or above the limits of a tar archive. Memory is that of the directory
+    and of a few pieces. Entries may not overlap: otherwise a small file could stand for a huge one.
+    """
+    directory, begin_of_directory = _read_directory(file, name)
+    count = total = 0
+    intervals: list[tuple[int, int]] = []
+    at = 0
+    while at < len(directory):
+        count += 1
+        fields = directory[at : at + 46]
+        if len(fields) < 46 or fields[:4] != b"PK\1\2":
+            raise IntegrityError(f"{name}: entry {count} of the directory is damaged")
+        made, _, flags, method, _, _, crc, packed, size, name_size, extra, comment, _, _, attributes, offset = unpack(
+            "<HHHHHHIIIHHHHHII", fields[4:]
+        )
+        raw = directory[at + 46 : at + 46 + name_size]
+        at += 46 + name_size + extra + comment
+        if count > MAX_ENTRIES:
+            raise IntegrityError(f"{name}: more than {MAX_ENTRIES:,} entries")
+        if flags & 1 or method not in (_STORED, _DEFLATED):
+            raise IntegrityError(f"{name}: entry {count} is encrypted, or compressed by an unknown method")
+        if size > MAX_FILE_BYTES:
+            raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
+        total += size
+        if total > MAX_ARCHIVE_BYTES:
+            raise IntegrityError(f"{name}: more than {MAX_ARCHIVE_BYTES >> 20} MiB when unpacked")
+        file.seek(offset)
+        local = file.read(30)
+        if len(local) < 30 or local[:4] != b"PK\3\4":
+            raise IntegrityError(f"{name}: entry {count} is missing")
+        local_name, local_extra = unpack("<HH", local[26:])
+        begin = offset + 30 + local_name + local_extra
+        intervals.append((offset, begin + packed))
+        if file.read(local_name) != raw or begin + packed > begin_of_directory:
+            raise IntegrityError(f"{name}: entry {count} is damaged")
+        path = raw.decode("utf-8", "backslashreplace")
+        mode = attributes >> 16 if made >> 8 == 3 else 0o644
+        kind = "folder" if path.endswith("/") else _FILE_TYPES.get(mode & 0o170000, "an entry of another format")
+        if path in keep and size > MAX_CONTENT_BYTES:
+            raise IntegrityError(f"{name}: {path} is larger than {MAX_CONTENT_BYTES >> 20} MiB")
+        file.seek(begin)
+        digest, content = _inflate_entry(file, packed, size, crc, method == _DEFLATED, f"{name}: entry {count}", path in keep)
+        yield Member(path, mode & 0o7777, kind) if kind else Member(path, mode & 0o7777, "", digest, content)
+    intervals.sort()
+    if any(end > begin for (_, end), (begin, _) in zip(intervals, intervals[1:])):
+        raise IntegrityError(f"{name}: entries overlap")
+
+
+def _read_directory(file: BinaryIO, name: str) -> tuple[bytes, int]:
+    """The directory at the end of a zip file, and where it begins."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_LIMIT))
+    tail = file.read(_END_LIMIT)
+    at = tail.rfind(b"PK\5\6")
+    if size > MAX_COMPRESSED_BYTES:
+        raise IntegrityError(f"{name}: larger than {MAX_COMPRESSED_BYTES >> 20} MiB")
+    if at < 0 or len(tail) < at + 22:
+        raise IntegrityError(f"{name}: the archive is truncated")
+    disk, first, here, entries, length, offset, comment = unpack("<HHHHIIH", tail[at + 4 : at + 22])
+    end = size - len(tail) + at
+    if disk or first or here != entries or offset + length != end or at + 22 + comment != len(tail):
+        raise IntegrityError(f"{name}: the archive is damaged, or has unexpected data after its end")
+    if length > _DIRECTORY_LIMIT:
+        raise IntegrityError(f"{name}: more than {MAX_ENTRIES:,} entries")
+    file.seek(offset)
+    return file.read(length), offset
+
+
+def _inflate_entry(file: BinaryIO, packed: int, size: int, crc: int, is_deflated: bool, where: str, is_kept: bool) -> tuple[str, bytes]:
+    """The digest of an entry that begins here, and its content if that is to be kept."""
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    digest, content, checksum, length = Sha256(), [], 0, 0
+    while True:
+        data = inflate.unconsumed_tail
+        if not data and packed:
+            data = file.read(min(packed, _PIECE))
+            packed -= len(data)
+        try:
+            piece = inflate.decompress(data, _PIECE) if is_deflated else data
+        except zlib.error as fault:
+            raise IntegrityError(f"{where} is damaged") from fault
+        if not data and not piece:
+            break
+        length += len(piece)
+        if length > size:
+            raise IntegrityError(f"{where} is damaged")
+        checksum = zlib.crc32(piece, checksum)
+        digest.update(piece)
+        if is_kept:
+            content.append(piece)
+    if length != size or checksum != crc or (is_deflated and (not inflate.eof or inflate.unused_data)):
+        raise IntegrityError(f"{where} is damaged")
+    return digest.hexdigest(), b"".join(content)

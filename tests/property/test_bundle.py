@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eidos import formats
-from eidos.bundle import checksums, tar_archive, values_schema
+from eidos.bundle import checksums, tar_archive, values_schema, zip_archive
 from eidos.bundle.bundle_options import parse_assignment
 from eidos.bundle.chart_values import assign_value, get_value, overlay_values
 from eidos.errors import EidosError, IntegrityError, InvalidData
@@ -127,8 +128,14 @@ def test_any_assignment_is_made_or_refused(path: str, value: str) -> None:
     )
 )
 def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
-    members = tar_archive.read_members(tar_archive.pack_tar_gz(files), "x")
-    assert {tar_archive.relative_path(member.path): member.content for member in members if not member.kind} == files
+    keep = frozenset(tar_archive.ROOT + path for path in files)
+    for members in (
+        tar_archive.read_members(io.BytesIO(tar_archive.pack_tar_gz(files)), "x", keep),
+        zip_archive.read_zip_members(io.BytesIO(zip_archive.pack_zip(files)), "x", keep),
+    ):
+        unpacked = {tar_archive.relative_path(member.path): member for member in members if not member.kind}
+        assert {path: member.content for path, member in unpacked.items()} == files
+        assert {path: member.digest for path, member in unpacked.items()} == {path: checksums.sha256(files[path]) for path in files}
     digests = {path: checksums.sha256(content) for path, content in files.items()}
     assert checksums.parse_checksums(checksums.format_checksums(files), "x") == digests
 
@@ -138,7 +145,20 @@ def test_an_archive_gives_back_what_was_packed(files: dict[str, bytes]) -> None:
 def test_any_bytes_are_an_archive_or_none(data: bytes) -> None:
     for archive in (data, tar_archive.pack_tar_gz({"a": data})[: len(data)], tar_archive.pack_tar_gz({"a": b"x"})[:10] + data):
         try:
-            list(tar_archive.read_members(archive, "x"))
+            list(tar_archive.read_members(io.BytesIO(archive), "x"))
+        except IntegrityError:
+            continue
+
+
+@settings(max_examples=examples(200))
+@given(st.binary(max_size=400), st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=4)), max_size=4))
+def test_any_bytes_are_a_zip_file_or_none(data: bytes, changes: list[tuple[int, bytes]]) -> None:
+    archive = bytearray(zip_archive.pack_zip({"a/b": data, "c": b""}))
+    for at, piece in changes:
+        archive[at : at + len(piece)] = piece
+    for content in (data, bytes(archive)):
+        try:
+            list(zip_archive.read_zip_members(io.BytesIO(content), "x"))
         except IntegrityError:
             continue
 

@@ -1,0 +1,163 @@
+"""Verification of bundles that may be hostile: what counts, what does not, and what it costs."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from eidos.bundle.checksums import format_checksums, sha256
+from eidos.bundle.folder_writer import write_folder
+from eidos.bundle.tar_archive import pack_tar_gz
+from eidos.bundle.verification import Inspection, inspect_archive, inspect_bundle, verify_bundle
+from eidos.bundle.zip_archive import pack_zip
+from eidos.errors import IntegrityError
+from eidos.workflow import make_recipe
+from tests.support.bundle_files import build
+from tests.support.program import ROOT
+
+FILES = build(make_recipe({"gpu": "h100", "service": "eks"}), components=("gpu-operator",)).files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    target = tmp_path / "bundle"
+    write_folder(str(target), FILES)
+    return target
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+def test_another_umask_changes_nothing(tmp_path: Path, folder: Path, umask: int) -> None:
+    """As after ``git clone``, ``cp -r`` and ``tar x``: of a mode only the execute bit counts."""
+    copy = tmp_path / "copy"
+    subprocess.run(f"umask {umask:04o}; cp -r '{folder}' '{copy}'", shell=True, check=True)
+    for path in copy.rglob("*"):
+        if path.is_file():
+            path.chmod((0o777 if path.suffix == ".sh" else 0o666) & ~umask)
+    assert verify_bundle(str(copy)) == ()
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"), [(0o4755, "setuid"), (0o2755, "setgid"), (0o1755, "sticky"), (0o757, "world-writable"), (0o644, "not executable")]
+)
+def test_modes_that_matter_are_problems(folder: Path, mode: int, why: str) -> None:
+    script = next(folder.rglob("*.sh"))
+    script.chmod(mode)
+    assert [(problem.kind, problem.why) for problem in verify_bundle(str(folder))] == [("mode", why)]
+
+
+def test_what_lies_beside_a_bundle_can_be_ignored(folder: Path) -> None:
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("x")
+    (folder / ".gitattributes").write_text("x")
+    assert {problem.path for problem in verify_bundle(str(folder))} == {".git/", ".gitattributes"}
+    inspection = inspect_bundle(str(folder), [".git", ".gitattributes", "recipe.yaml", ".hg"])
+    assert (inspection.problems, inspection.ignored) == ((), (".git", ".gitattributes"))
+    changed = next(path for path in folder.iterdir() if path.suffix == ".yaml")
+    changed.write_text("x")
+    assert [str(problem) for problem in inspect_bundle(str(folder), [changed.name, ".git", ".gitattributes"]).problems] == [
+        f"changed: {changed.name}"
+    ], "what the checksums list is never ignored"
+
+
+def test_a_bundle_of_another_tool_is_verified_by_its_checksums(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text("x")
+    (tmp_path / "run.py").chmod(0o755)
+    (tmp_path / "checksums.txt").write_bytes(format_checksums({"run.py": b"x"}))
+    assert inspect_bundle(str(tmp_path)) == Inspection((), (), False)
+    (tmp_path / "run.py").write_text("y")
+    assert [str(problem) for problem in inspect_bundle(str(tmp_path)).problems] == ["changed: run.py"]
+
+
+def test_a_zip_archive_is_verified(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(pack_zip(FILES))
+    assert verify_bundle(str(path)) == ()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("bundle/evil.sh", "x")
+        link = zipfile.ZipInfo("bundle/link")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("../evil", "x")
+    assert {str(problem) for problem in verify_bundle(str(path))} == {
+        "added: evil.sh",
+        "linked: link: a symbolic link",
+        "other: ../evil: the path leads out of the bundle",
+    }
+
+
+def test_every_byte_of_a_zip_counts() -> None:
+    """A changed byte is a problem or a refusal, or changes nothing that was packed."""
+    data = pack_zip({"a.sh": b"echo\n" * 20, "b": b"x", "checksums.txt": format_checksums({"a.sh": b"echo\n" * 20, "b": b"x"})})
+    harmless = 0
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 0x01
+        try:
+            harmless += not inspect_archive(io.BytesIO(bytes(changed)), "x.zip").problems
+        except IntegrityError:
+            continue
+    assert harmless < len(data) / 2, "times, versions and the like"
+
+
+def peak_kib(code: str, *arguments: str) -> int:
+    """Peak memory of a process beyond that of one that imports and does nothing."""
+    script = (
+        "import sys\nfrom eidos.bundle.verification import verify_bundle\nfrom eidos.errors import IntegrityError\n"
+        f"{code}\nprint(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60)
+    return int(done.stdout)
+
+
+def hostile(name: str) -> bytes:
+    if name == "ten gigabytes":
+        info = tarfile.TarInfo("bundle/a")
+        info.size = 8 << 30
+        return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20), 1)
+    if name == "zeros behind the end":
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(512)), packer.flush()])
+    if name == "slashes":
+        path = "a/" * 30_000 + "b"
+        return packed_checksums(f"{'0' * 64}  {path}\n".encode())
+    if name == "many lines":
+        return packed_checksums(b"".join(b"%064x  %d\n" % (number, number) for number in range(60_000)))
+    if name == "long name":
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("bundle/" + "/".join("abc" * 5_000)))
+        return file.getvalue()
+    files = {f"new/{number}": b"%d" % number for number in range(3_000)}
+    lines = b"".join(b"%s  old/%d\n" % (sha256(b"%d" % number).encode(), number) for number in range(15_000))
+    return pack_tar_gz({**files, "checksums.txt": lines})
+
+
+def packed_checksums(text: bytes) -> bytes:
+    return pack_tar_gz({"checksums.txt": text})
+
+
+@pytest.mark.parametrize("name", ["ten gigabytes", "zeros behind the end", "slashes", "many lines", "long name", "renames"])
+def test_a_hostile_archive_costs_little(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bundle.tar.gz"
+    path.write_bytes(hostile(name))
+    code = "try:\n    assert verify_bundle(sys.argv[1])\nexcept IntegrityError:\n    pass"
+    assert peak_kib(code, str(path)) - peak_kib("pass") < 64 << 10
+
+
+def test_overlapping_entries_of_a_zip_are_refused() -> None:
+    data = bytearray(pack_zip({"a": b"x" * 1000, "b": b"x" * 1000}))
+    second = data.rfind(b"PK\1\2")
+    first = data.find(b"PK\1\2")
+    data[second + 42 : second + 46] = data[first + 42 : first + 46]
+    with pytest.raises(IntegrityError):
+        inspect_archive(io.BytesIO(bytes(data)), "x.zip")
