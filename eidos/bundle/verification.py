@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, checksums.MAX_FILES
 
 #: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
-_ORIGINS = {"README.md": b"Made by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
+_ORIGINS = {"README.md": b"Built by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
 _KEPT = frozenset((CHECKSUMS, *_ORIGINS))
 
 #: Bits that no file of a bundle has: setuid, setgid, sticky, and writable by everybody.

@@ -30,7 +30,7 @@ from tests.support.program import eidos as run
 GOLDEN = ROOT / "tests" / "golden" / "compatibility"
 
 #: Fields whose content is data of a host, a chart or a layer, in any form.
-OPEN_FIELDS = {"data", "context", "unreadable", "absent", "values", "value", "unread", "key"}
+OPEN_FIELDS = {"urls", "data", "context", "unreadable", "absent", "values", "value", "unread", "key"}
 
 
 def list_flags() -> Iterator[str]:
