@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
 
 #: What checksums cannot tell.
-_LIMITS = "(checksums show that nothing changed, not who made the bundle: check a signature for that)"
+LIMITS = "(checksums show that nothing changed, not who made the bundle: check a signature for that)"
 
 VERB = Verb(
     "verify",
@@ -69,7 +69,7 @@ def run(values: Values) -> int:
         }
         text = serialize(tree, values["format"])
     else:
-        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: OK\n{_LIMITS}\n"
+        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: OK\n{LIMITS}\n"
     write_document(STDOUT, text)
     if inspection.ignored:
         log.warn(f"{path}: ignored: {', '.join(map(printable, inspection.ignored))}")

@@ -251,7 +251,7 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         verify_bundle(str(tmp_path / "nothing"))
     (tmp_path / "file").write_text("text")
-    with pytest.raises(IntegrityError, match="not a folder, a tar.gz or a zip archive"):
+    with pytest.raises(IntegrityError, match="not a folder, a tar"):
         verify_bundle(str(tmp_path / "file"))
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "checksums.txt").symlink_to("/etc/passwd")
