@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eidos.cli.verify import LIMITS
 from tests.support.program import PROGRAM, Result, eidos, environment
 
 
