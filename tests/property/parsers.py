@@ -6,12 +6,13 @@ names functions that look like parsers and are none.
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from eidos import duration, formats, log, semver, suggest, workflow
-from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, values_schema
+from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, values_schema, zip_archive
 from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
@@ -250,7 +251,8 @@ PARSERS: dict[str, Parser] = {
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
     "path in a bundle": _of_text(checksums.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
-    "archive": _of_bytes(lambda data: list(tar_archive.read_members(data, "x"))),
+    "archive": _of_bytes(lambda data: list(tar_archive.read_members(io.BytesIO(data), "x"))),
+    "zip archive": _of_bytes(lambda data: list(zip_archive.read_zip_members(io.BytesIO(data), "x"))),
     "assignment": _of_text(bundle_options.parse_assignment, "a:", "b=", ".", "[0]"),
     "path of a value": _of_text(values_schema.parse_path, "a.", "[0]", "\\.", "[", "]"),
     "value": _of_text(lambda text: chart_values.parse_value(text, "any"), "{", "[", ",", "1"),
