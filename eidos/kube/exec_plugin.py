@@ -106,7 +106,7 @@ def _read(out: bytes, version: str) -> ExecCredential:
         raise _InvalidOutput("it is not a document") from None  # a traceback would show the output
     if not isinstance(tree, dict):
         raise _InvalidOutput("it is not a document")
-    if tree.get("kind") != "ExecCredential":
+    if tree.get("kind") not in (None, "", "ExecCredential"):  # client-go takes a missing kind for the one that it expects
         raise _InvalidOutput("not an ExecCredential")
     if tree.get("apiVersion") != version:
         raise _InvalidOutput(f"its version is not {version}, which the kubeconfig requires")

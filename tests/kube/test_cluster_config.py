@@ -333,6 +333,79 @@ BOTH_REFUSE: dict[str, tuple[dict[str, Any], str, type[EidosError]]] = {
 }
 
 
+#: A kubeconfig as a person writes it → whether kubectl and eidos read it.
+WRITTEN = """\
+apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    server: https://192.0.2.1:6443
+  name: k
+contexts:
+- context: {cluster: k, user: u}
+  name: prod
+current-context: prod
+users:
+- name: u
+  user:
+    token: abc
+"""
+FORMS = {
+    "as it is": (WRITTEN, True),
+    "a marker at the end": (WRITTEN + "---\n", True),
+    "a marker at the end without a line end": (WRITTEN + "---", True),
+    "two markers at the end": (WRITTEN + "---\n---\n", True),
+    "a marker and a comment": (WRITTEN + "--- \n# the end\n", True),
+    "an end of the document": (WRITTEN + "...\n", True),
+    "a marker at the start": ("# mine\n---\n" + WRITTEN, True),
+    "a tab at the end of a value": (WRITTEN.replace("6443\n", "6443\t\n"), True),
+    "a tab at the end of a key": (WRITTEN.replace("cluster:\n", "cluster:\t\n"), True),
+    "a tab before a value": (WRITTEN.replace("server: ", "server:\t"), True),
+    "a tab before a comment": (WRITTEN.replace("current-context: prod", "current-context: prod\t# mine"), True),
+    "a tab after quotes": (WRITTEN.replace("abc", '"abc"\t'), True),
+    "tabs in braces": (WRITTEN.replace("{cluster: k, user: u}", "{\tcluster:\tk,\tuser: u\t}"), True),
+    "carriage returns": (WRITTEN.replace("\n", "\r\n"), True),
+    "a byte order mark": ("\ufeff" + WRITTEN, True),
+    "a tab as indentation": (WRITTEN.replace("    server", "\tserver"), False),
+    "a tab after blanks": (WRITTEN.replace("    server", "    \tserver"), False),
+    "a tab after a dash": (WRITTEN.replace("- name: u", "-\tname: u"), False),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_tabs_and_markers(tmp_path: Path, name: str) -> None:
+    text, is_read = FORMS[name]
+    path = tmp_path / "config"
+    path.write_bytes(text.encode())
+    if not is_read:
+        with pytest.raises(InvalidData, match="line"):
+            load_cluster(NOWHERE, kubeconfig=str(path))
+        return
+    cluster = load_cluster(NOWHERE, kubeconfig=str(path))
+    assert (cluster.server, cluster.context, cluster.user.token) == ("https://192.0.2.1:6443", "prod", "abc")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_kubectl_reads_the_same_forms(tools: dict[str, str], tmp_path: Path, name: str) -> None:
+    text, is_read = FORMS[name]
+    path = tmp_path / "config"
+    path.write_bytes(text.encode())
+    shown = kubectl(tools["kubectl"], path, "config", "view", "-o", "jsonpath={.clusters[0].cluster.server} {.users[0].name}")
+    assert (shown == "https://192.0.2.1:6443 u") == is_read, shown
+
+
+@pytest.mark.shared
+def test_the_files_of_the_cases_are_read(shared: Path, tmp_path: Path) -> None:
+    for name in ("tabs-trailing", "trailing-doc", "plugin-nokind", "kubeconfig-tab"):
+        text = (shared.parent / f"cases/kubeconfig/{name}.yaml").read_text()
+        text = text.replace("<base64 of your CA>", base64.b64encode(PEM).decode()).replace("{cluster: c}", "{cluster: c, user: a}")
+        path = tmp_path / name
+        path.write_text(text)
+        if name == "kubeconfig-tab":
+            path.write_text(path.read_text() + "users:\n- name: a\n  user: {token: abc}\n")
+        assert load_cluster(NOWHERE, kubeconfig=str(path)).context == "a"
+
+
 @pytest.mark.parametrize("name", BOTH_REFUSE)
 def test_kubectl_refuses_it_too(tools: dict[str, str], tmp_path: Path, name: str) -> None:
     changes, words, kind = BOTH_REFUSE[name]

@@ -144,6 +144,40 @@ def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: Ap
     assert time.monotonic() - began < AMPLE_S
 
 
+#: What a plugin prints → whether kubectl and eidos take the credential.
+PRINTED = {
+    "no kind": ({"apiVersion": V1, "status": {"token": "abc"}}, True),
+    "kind is empty": ({"kind": "", "apiVersion": V1, "status": {"token": "abc"}}, True),
+    "kind is null": ({"kind": None, "apiVersion": V1, "status": {"token": "abc"}}, True),
+    "unknown fields": ({"apiVersion": V1, "x": 1, "status": {"token": "abc", "y": 2}}, True),
+    "another kind": ({"kind": "Pod", "apiVersion": V1, "status": {"token": "abc"}}, False),
+    "no version": ({"kind": "ExecCredential", "status": {"token": "abc"}}, False),
+    "neither": ({"status": {"token": "abc"}}, False),
+    "no status": ({"apiVersion": V1}, False),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_credential_with_and_without_its_kind(tmp_path: Path, server: ApiServer, name: str) -> None:
+    printed, is_taken = PRINTED[name]
+    credentials = asks(tmp_path, server, plugin(tmp_path, f"echo '{json.dumps(printed)}'"))
+    if is_taken:
+        assert credentials.authorization() == "Bearer abc"
+    else:
+        refused(credentials, InvalidData, "get-token")
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_kubectl_takes_the_same_credentials(tools: dict[str, str], tmp_path: Path, server: ApiServer, name: str) -> None:
+    printed, is_taken = PRINTED[name]
+    path = server.kubeconfig(tmp_path, user=plugin(tmp_path, f"echo '{json.dumps(printed)}'"))
+    before = len(server.requests)
+    command = [tools["kubectl"], "--kubeconfig", str(path), "get", "--raw", "/version"]
+    done = subprocess.run(command, env=ENVIRON, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    sent = [request.headers.get("authorization") for request in server.requests[before:]]
+    assert ("Bearer abc" in sent) == is_taken, done.stderr
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
