@@ -114,14 +114,14 @@ def read_members(file: BinaryIO, name: str, keep: frozenset[str] = frozenset()) 
         if size > MAX_FILE_BYTES:
             raise IntegrityError(f"{name}: entry {count} is larger than {MAX_FILE_BYTES >> 20} MiB")
         path, kind = _path_and_kind(header)
-        is_kept = path in keep and not kind
-        if is_kept and size > MAX_CONTENT_BYTES:
+        wants_content = path in keep and not kind
+        if wants_content and size > MAX_CONTENT_BYTES:
             raise IntegrityError(f"{name}: {path} is larger than {MAX_CONTENT_BYTES >> 20} MiB")
         digest, content = Sha256(), []
         for begin in range(0, size, _PIECE):
             piece = archive.read(min(_PIECE, size - begin))
             digest.update(piece)
-            if is_kept:
+            if wants_content:
                 content.append(piece)
         if archive.read(-size % _BLOCK).strip(b"\0"):
             raise IntegrityError(f"{name}: unexpected data after the content of entry {count}")

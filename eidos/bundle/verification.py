@@ -27,7 +27,7 @@ MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, checksums.MAX_FILES
 
 #: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
 _ORIGINS = {"README.md": b"Built by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
-_KEPT = frozenset((CHECKSUMS, *_ORIGINS))
+_CONTENT_NEEDED = frozenset((CHECKSUMS, *_ORIGINS))
 
 #: Bits that no file of a bundle has: setuid, setgid, sticky, and writable by everybody.
 _DANGEROUS = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky", 0o002: "world-writable"}
@@ -161,7 +161,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
             problems.append(BundleProblem(ADDED, path, "duplicate entry"))
         else:
             actual[path] = ActualFile(member.digest, member.mode)
-            if path in _KEPT:
+            if path in _CONTENT_NEEDED:
                 contents[path] = member.content
     if CHECKSUMS not in contents:
         raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}")
@@ -181,7 +181,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
 def _read_members(file: BinaryIO, name: str) -> Iterator[Member]:
     begin = file.read(4)
     file.seek(0)
-    keep = frozenset(tar_archive.ROOT + path for path in _KEPT)
+    keep = frozenset(tar_archive.ROOT + path for path in _CONTENT_NEEDED)
     if zip_archive.is_zip(begin):
         return zip_archive.read_zip_members(file, name, keep)
     if not tar_archive.is_gzip(begin):

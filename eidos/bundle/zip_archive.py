@@ -154,7 +154,9 @@ def _read_directory(file: BinaryIO, name: str) -> tuple[bytes, int]:
     return file.read(length), offset
 
 
-def _inflate_entry(file: BinaryIO, packed: int, size: int, crc: int, is_deflated: bool, where: str, is_kept: bool) -> tuple[str, bytes]:
+def _inflate_entry(
+    file: BinaryIO, packed: int, size: int, crc: int, is_deflated: bool, where: str, wants_content: bool
+) -> tuple[str, bytes]:
     """The digest of an entry that begins here, and its content if that is to be kept."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     digest, content, checksum, length = Sha256(), [], 0, 0
@@ -174,7 +176,7 @@ def _inflate_entry(file: BinaryIO, packed: int, size: int, crc: int, is_deflated
             raise IntegrityError(f"{where} is damaged")
         checksum = zlib.crc32(piece, checksum)
         digest.update(piece)
-        if is_kept:
+        if wants_content:
             content.append(piece)
     if length != size or checksum != crc or (is_deflated and (not inflate.eof or inflate.unused_data)):
         raise IntegrityError(f"{where} is damaged")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import identifiers
 from tests.project.source_tree import (
     ALL_FILES,
     BUILD_FILES,
@@ -163,6 +164,10 @@ def test_a_module_is_neither_large_nor_tiny(file: str) -> None:
 @pytest.mark.parametrize("file", [file for file in ALL_FILES if file not in OLD_SYNTAX_FILES and (ROOT / file).stat().st_size])
 def test_annotations_are_never_evaluated(file: str) -> None:
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in parse_file(file).body)
+
+
+def test_names_are_words_to_search_for() -> None:
+    assert not identifiers.uses(*identifiers.NEVER)
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

@@ -1,4 +1,4 @@
-"""The laws of names: no two things share one, and none needs an explanation."""
+"""The laws of names: no two things share one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import identifiers
 from tests.project.source_tree import ALL_FILES, MODULES, PACKAGE_FILES, parse_file
 
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
@@ -47,7 +46,3 @@ def test_no_public_class_name_is_used_twice() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 modules[node.name].append(name)
     assert not {name: where for name, where in modules.items() if len(where) > 1}
-
-
-def test_names_are_words_to_search_for() -> None:
-    assert not identifiers.uses(*identifiers.NEVER)
