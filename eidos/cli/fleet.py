@@ -39,7 +39,7 @@ MAX_PARALLEL = 512
 SSH_TIMEOUT_S, JOB_TIMEOUT_S = 60.0, 300.0
 
 #: The largest list of hosts in bytes, and the extensions of such files, which no host name has.
-MAX_LIST_BYTES, LIST_EXTENSIONS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts")
+MAX_LIST_BYTES, LIST_EXTENSIONS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts", ".yaml", ".yml", ".ini")
 
 #: Seconds that the collectors on a node have, unless that is more than half of the node's time.
 COLLECTORS_TIMEOUT_S = 10.0

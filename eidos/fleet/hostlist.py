@@ -1,7 +1,8 @@
 """Hostlists: parsed, folded into ranges, and turned into file names.
 
-Knows hostlist notation, as in Slurm, pdsh and ClusterShell; must not know what a node is. ``gpu-[01-03,7]`` stands for gpu-01, gpu-02,
-gpu-03 and gpu-7; a name may have one pair of brackets.
+Knows hostlist notation, as in Slurm, pdsh and ClusterShell, and how an address and a port are written (RFC 3986, 3.2.2); must not know
+what a node is. ``gpu-[01-03,7]`` stands for gpu-01, gpu-02, gpu-03 and gpu-7; a name may have one pair of brackets. What is in brackets
+with a colon is an address of IPv6: ``[2001:db8::1]``, ``root@[2001:db8::1]:2222``. A port may follow a name, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _MARKS = frozenset("@._:%-")
 #: Characters of an invalid name that a message shows.
 SHOWN_CHARACTERS = 60
 
+#: Digits of a port that are read: one more than a port can have.
+_PORT_DIGITS = 6
+
+_ADDRESS = "write an IPv6 address as [2001:db8::1], or with a user and a port as root@[2001:db8::1]:22"
 _WRITE = "separate names with commas or line breaks, as in gpu-01,gpu-02 or gpu-[01-64]"
 
 
@@ -38,6 +43,7 @@ def parse_hostlist(text: str, where: str) -> list[str]:
     Traceback (most recent call last):
     eidos.errors.InvalidInput: --hosts: invalid host name '-oProxyCommand=x': begins with '-'
     """
+    _reject_inventory(text, where)
     names: dict[str, None] = {}
     count = 0
     for number, line in enumerate(text.splitlines() or [""], 1):
@@ -74,6 +80,9 @@ def _expand(word: str, where: str) -> Iterator[str]:
     if not bracket:
         yield word
         return
+    if ":" in inside:
+        yield _address(word, before, inside, after, where)
+        return
     if "[" in after:
         raise InvalidInput(f"{where}: {_short(word)}: a name can have only one pair of brackets", _WRITE)
     for part in inside.split(","):
@@ -90,11 +99,61 @@ def _short(text: str) -> str:
     return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}…"
 
 
+def _address(word: str, before: str, inside: str, after: str, where: str) -> str:
+    """The name of a node by its address of IPv6; the brackets stay only where a port follows, which they set apart."""
+    import socket
+
+    address, percent, zone = inside.partition("%")
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except OSError:
+        raise InvalidInput(f"{where}: {_short(word)}: {_short(inside)} is not an IPv6 address", _ADDRESS) from None
+    if (before and not before.endswith("@")) or (percent and not zone) or not set(zone) <= _LETTERS | _MARKS:
+        raise InvalidInput(f"{where}: invalid host name {_short(word)}", _ADDRESS)
+    if not after:
+        return before + inside
+    if not after.startswith(":"):
+        raise InvalidInput(f"{where}: invalid host name {_short(word)}: only a port can follow an address", _ADDRESS)
+    return word
+
+
+def split_port(name: str) -> tuple[str, int | None]:
+    """Return a name without its port, and the port; an address with more colons than one has none unless it is in brackets.
+
+    >>> split_port("root@[2001:db8::1]:2222"), split_port("gpu-01:22"), split_port("2001:db8::1")
+    (('root@2001:db8::1', 2222), ('gpu-01', 22), ('2001:db8::1', None))
+    """
+    before, colon, port = name.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or (":" in before and not before.endswith("]")):
+        return name, None
+    return before.replace("[", "").removesuffix("]"), int(port[:_PORT_DIGITS])
+
+
+def _reject_inventory(text: str, where: str) -> None:
+    """Raise InvalidInput for an inventory of Ansible, in YAML or INI: its groups and variables are not names of hosts."""
+    if "\n" not in text:
+        return
+    for line in text.splitlines():
+        line = line.partition("#")[0].strip()
+        group, colon, kind = line[1:-1].partition(":")
+        is_header = line.startswith("[") and line.endswith("]") and not group[:1].isdigit() and (not colon or kind in ("children", "vars"))
+        is_yaml = line.endswith(":") or line.startswith("ansible_")
+        if not (is_yaml or is_header or " ansible_" in line):
+            continue
+        hint = f"make a list: ansible all -i {'FILE' if ' ' in where else where} --list-hosts | tail -n +2 > hosts.txt"
+        raise InvalidInput(f"{where}: an Ansible inventory ({'YAML' if is_yaml else 'INI'}) is not a list of hosts", hint)
+
+
 def _check_name(name: str, where: str) -> str:
     why = None
+    host, port = split_port(name)
     if name.startswith("-") or "@-" in name:
         why = "begins with '-'"
-    elif not set(name) <= _LETTERS | _MARKS:
+    elif name.endswith(":"):
+        why = "ends with ':'"
+    elif port is not None and not 0 < port < 65536:
+        why = "invalid port; expected 1 to 65535"
+    elif not set(host) <= _LETTERS | _MARKS:
         why = f"contains {next(char for char in name if char not in _LETTERS | _MARKS)!r}"
     elif not set(name) & _LETTERS or len(name) > 255:
         why = "longer than 255 characters" if len(name) > 255 else "no letter or digit"
@@ -116,7 +175,7 @@ def fold_hostlist(names: Iterable[str]) -> str:
         first, dot, rest = name.partition(".")
         before = first.rstrip("0123456789")
         digits = first[len(before) :]
-        if len(digits) > NUMBER_DIGITS:
+        if len(digits) > NUMBER_DIGITS or "[" in name:
             before, digits = first, ""
         groups.setdefault((before, dot + rest, len(digits)), []).append(int(digits or 0))
     return ",".join(f"{before}{_ranges(numbers, width)}{after}" for (before, after, width), numbers in groups.items())

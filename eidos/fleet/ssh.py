@@ -1,6 +1,6 @@
 """Snapshots of hosts that are reached with ssh, or with the command of ``--via``.
 
-Knows ssh's options and exit statuses, and what goes wrong on the way; must not know what is done with a snapshot. ssh is the system's and
+Knows ssh's options, and what comes back; must not know what is done with a snapshot. ssh is the system's and
 reads the user's own configuration; the options that are added keep it from asking questions (BatchMode), from waiting for a connection for
 ever (ConnectTimeout), and from using a terminal (-T): ssh(1), ssh_config(5). It exits with the status of the command there, or with 255.
 """
@@ -11,7 +11,9 @@ from contextlib import closing
 
 from eidos.errors import EidosError, InvalidInput
 from eidos.fleet import bootstrap
+from eidos.fleet.hostlist import split_port
 from eidos.fleet.results import parse_snapshot
+from eidos.fleet.ssh_errors import explain_failure
 from eidos.fleet.summary import NoAnswer
 from eidos.process.run import NOT_STARTED, OUTPUT_LIMIT_BYTES, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_programs
 
@@ -26,27 +28,21 @@ if TYPE_CHECKING:
 #: Stands for the name of the host in ``--via``.
 HOST = "{host}"
 
+#: Stands for the option with the port, in the command of ours alone.
+_PORT_OPTION = "{port-option}"
+
 #: Seconds that connecting may take.
 CONNECT_TIMEOUT_S = 15
 
 #: Seconds that a program gets to end the work on the other machine (srun does) before it is killed.
 GRACE_S = 0.5
 
-#: What ssh prints → hint.
-_HINTS = {
-    "Permission denied": "load a key into ssh-agent or set IdentityFile in ~/.ssh/config; ssh cannot prompt here",
-    "Host key verification failed": "connect once with ssh to verify its key, or remove an old key with ssh-keygen -R HOST",
-    "Could not resolve hostname": "check the name; a port belongs in ~/.ssh/config",
-    "Connection refused": "check that sshd runs on that host and port",
-    "timed out": "check that the host is up and no firewall blocks ssh",
-    "No route to host": "check that the host is up and no firewall blocks ssh",
-}
-
 
 def leading_command(via: str | None, timeout: float) -> list[str]:
     """Return the command that reaches ``{host}``; InvalidInput for one that does not contain it, or cannot be split into words."""
     if via is None:
-        return ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, min(CONNECT_TIMEOUT_S, int(timeout)))}", "--", HOST]
+        connect_timeout_s = max(1, min(CONNECT_TIMEOUT_S, int(timeout)))
+        return ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={connect_timeout_s}", _PORT_OPTION, "--", HOST]
     import shlex
 
     hint = f"write it like 'srun -w {HOST}'"
@@ -64,10 +60,20 @@ def collect_over_ssh(
 ) -> Generator[tuple[str, NodeAnswer], None, None]:
     """Run ``program`` on each host and yield each answer as it arrives; ``leading`` is a :func:`leading_command`."""
     tail = bootstrap.python_command(python)
-    commands = (Command((*(word.replace(HOST, host) for word in leading), *tail), stdin=program.text, label=host) for host in hosts)
+    commands = (Command((*_command_words(leading, host), *tail), stdin=program.text, label=host) for host in hosts)
     with closing(run_programs(commands, timeout_s=timeout, parallel=parallel, grace_s=GRACE_S)) as results:
         for result in results:
             yield result.command.label, _answer(result, program, python, timeout)
+
+
+def _command_words(leading: Sequence[str], host: str) -> list[str]:
+    """The words that reach ``host``; a port behind its name is ssh's option -p, and another command gets the name as it is."""
+    if _PORT_OPTION not in leading:
+        return [word.replace(HOST, host) for word in leading]
+    address, port = split_port(host)
+    at = leading.index(_PORT_OPTION)
+    words = [*leading[:at], *(("-p", str(port)) if port is not None else ()), *leading[at + 1 :]]
+    return [word.replace(HOST, address) for word in words]
 
 
 def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout: float) -> NodeAnswer:
@@ -84,11 +90,8 @@ def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout:
         return NoAnswer(why, "raise --timeout", "Timeout")
     if result.outcome == TOO_MUCH_OUTPUT:
         return NoAnswer(f"more output than {OUTPUT_LIMIT_BYTES >> 20} MiB")
-    if not has_started and status == 127:
-        return NoAnswer(f"{python} not found" + (f": {reason}" if reason else ""), "install it, or set its path with --python")
     if not has_started and status != 0:
-        hint = next((hint for text, hint in _HINTS.items() if text in errors), None)
-        return NoAnswer(reason or bootstrap.first_line(result.output) or f"{tool} exited with status {status}", hint)
+        return explain_failure(result.command.label, tool, status, result.output, errors, python)
     try:
         body = bootstrap.extract_output(result.output, program.mark)
         if not body.strip():

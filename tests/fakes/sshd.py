@@ -28,7 +28,15 @@ _START = """#!/bin/sh
 : > {folder}/began/$$
 cd /
 . "{folder}/hosts/$FLEET_HOST"
-exec sh -c "$SSH_ORIGINAL_COMMAND"
+exec "${{LOGIN_SHELL:-sh}}" -c "$SSH_ORIGINAL_COMMAND"
+"""
+
+#: What Python 2.7 prints where none is installed.
+_PYTHON_2 = """#!/bin/sh
+echo "Unknown option: $1
+usage: $0 [option] ... [-c cmd | -m mod | file | -] [arg] ...
+Try \\`python -h' for more information." >&2
+exit 2
 """
 
 #: What an interpreter says that is too old, where none is installed: the real one, made to believe that it is old.
@@ -126,15 +134,23 @@ class Sshd:
         port: int | None = None,
         key: str = "user",
         known: str = "known",
+        shell: str = "sh",
+        jump: str = "",
+        proxy_command: str = "",
     ) -> None:
         """A host whose files are at ``root``.
 
         ``first`` is what its login shell does before any command, ``path`` a folder to look for programs in first; ``port`` leads to
         another server, ``key`` is the user's key (``stranger`` is not let in), ``known`` the server's in the user's list (``changed`` is
-        another).
+        another). ``shell`` is the login shell, ``jump`` the host to go over.
         """
         python = Path(sys.executable).parent
-        (self.folder / "hosts" / name).write_text(f"PATH={path or python}:$PATH\nexport PATH EIDOS_ROOT={root}\n{first}\n")
+        own_path = path or python
+        if path == "/nonexistent":
+            first = f"LOGIN_SHELL=$(command -v {shell}); PATH=/nonexistent; {first}"
+        elif shell != "sh":
+            first = f"LOGIN_SHELL={shell}; {first}"
+        (self.folder / "hosts" / name).write_text(f"PATH={own_path}:$PATH\nexport PATH EIDOS_ROOT={root}\n{first}\n")
         lines = {
             "HostName": "127.0.0.1",
             "Port": port or self.port,
@@ -148,8 +164,31 @@ class Sshd:
             "StrictHostKeyChecking": "yes",
             "SetEnv": f"FLEET_HOST={name}",
         }
+        if jump or proxy_command:
+            lines.update({"ProxyJump": jump} if jump else {"ProxyCommand": proxy_command})
         self._config += [f"Host {name}", *(f"  {key} {value}" for key, value in lines.items())]
         (self.folder / "client").write_text("\n".join(self._config) + "\n")
+
+    def python_2(self) -> str:
+        """A folder in which ``python3`` is Python 2.7: a real one where there is one."""
+        candidates = [shutil.which("python2.7"), *map(str, (Path.home() / ".pyenv" / "versions").glob("2.7.*/bin/python2.7"))]
+        interpreter = next(
+            (path for path in candidates if path and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0), None
+        )
+        return self._program("python2", f'#!/bin/sh\nexec {interpreter} "$@"\n' if interpreter else _PYTHON_2)
+
+    def unusable_python(self) -> str:
+        """A folder in which ``python3`` may not be executed."""
+        folder = self._program("unusable", "#!/bin/sh\n")
+        (self.folder / "unusable" / "python3").chmod(0o644)
+        return folder
+
+    def _program(self, folder: str, text: str) -> str:
+        path = self.folder / folder / "python3"
+        path.parent.mkdir()
+        path.write_text(text)
+        path.chmod(0o755)
+        return str(path.parent)
 
     def old_python(self) -> str:
         """A folder in which ``python3`` is Python 3.6: a real one where there is one."""

@@ -15,6 +15,7 @@ from eidos.fleet.bootstrap import RemoteProgram, build_program, exit_status, ext
 from eidos.fleet.comparison import DIFFERENCE_LIMIT, Difference, FleetComparison, NodeClass
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist
 from eidos.fleet.results import ResultsFolder
+from eidos.fleet.ssh_errors import explain_failure
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace
@@ -324,6 +325,138 @@ def test_rules_that_are_none(tree: object) -> None:
 def test_no_names(text: str) -> None:
     with pytest.raises(InvalidInput, match="--hosts"):
         parse_hostlist(text, "--hosts")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[2001:db8::1]:22", ["[2001:db8::1]:22"]),
+        ("[2001:db8::1]", ["2001:db8::1"]),
+        ("root@[2001:db8::1]", ["root@2001:db8::1"]),
+        ("root@[fe80::1%eth0]:2222,gpu-[1-2]:22", ["root@[fe80::1%eth0]:2222", "gpu-1:22", "gpu-2:22"]),
+        ("[fe::1]\n[::1]\n2001:db8::2", ["fe::1", "::1", "2001:db8::2"]),
+        ("[1-2]\n", ["1", "2"]),
+    ],
+)
+def test_addresses_and_ports(text: str, names: list[str]) -> None:
+    assert parse_hostlist(text, "x") == names
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[2001:db8::zz]", "'2001:db8::zz' is not an IPv6 address"),
+        ("[1:2]", "'1:2' is not an IPv6 address"),
+        ("x[::1]", "invalid host name 'x[::1]'"),
+        ("[::1]x", "only a port can follow an address"),
+        ("[::1]:", "ends with ':'"),
+        ("[::1]:x", "invalid host name"),
+        ("[::1]:0", "invalid port"),
+        ("[::1%]:22", "invalid host name"),
+        ("[::1%;x]", "invalid host name"),
+        ("gpu-01:65536", "invalid port"),
+        ("gpu-01:99999999999", "invalid port"),
+        ("gpu-01:", "ends with ':'"),
+        ("gpu-01:\u0661", "contains"),
+    ],
+)
+def test_invalid_addresses_and_ports(text: str, words: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_hostlist(text, "--hosts")
+    assert words in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("all:\n  hosts:\n    gpu-01:\n      ansible_host: 192.0.2.1\n", "YAML"),
+        ("---\n# ours\nall:\n  children: {gpu: {}}\n", "YAML"),
+        ("gpu:\n  hosts:\n    gpu-[01:64]:\n", "YAML"),
+        ("[gpu]\ngpu-01\n", "INI"),
+        ("gpu-01\n\n[gpu:children]\na\n", "INI"),
+        ("[gpu:vars]\nx=1\n", "INI"),
+        ("gpu-01 ansible_host=192.0.2.1 ansible_user=root\ngpu-02\n", "INI"),
+    ],
+)
+def test_an_inventory_of_ansible_is_refused_by_name(text: str, kind: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_hostlist(text, "hosts.yaml")
+    assert raised.value.message == f"hosts.yaml: an Ansible inventory ({kind}) is not a list of hosts"
+    assert raised.value.hint == "make a list: ansible all -i hosts.yaml --list-hosts | tail -n +2 > hosts.txt"
+
+
+def test_what_ansible_lists_is_a_list() -> None:
+    """What ``ansible all -i FILE --list-hosts`` prints, without its first line."""
+    assert parse_hostlist("    gpu-01\n    gpu-02\n", "hosts.txt") == ["gpu-01", "gpu-02"]
+
+
+SHELLS = {
+    "bash": (127, "bash: line 1: python3: command not found\n"),
+    "dash": (127, "sh: 1: python3: not found\n"),
+    "fish": (127, "fish: Unknown command: python3\nfish: \npython3 -I -S -\n^~~~~~^\n"),
+    "tcsh": (1, "python3: Command not found.\n"),
+    "zsh": (127, "zsh:1: command not found: python3\n"),
+    "ksh": (127, "ksh: python3: not found [No such file or directory]\n"),
+    "a path": (127, "bash: line 1: /opt/python3: No such file or directory\n"),
+    "silent": (127, ""),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_finds_no_python(shell: str) -> None:
+    status, errors = SHELLS[shell]
+    answer = explain_failure("gpu-01", "ssh", status, b"", errors, "/opt/python3" if shell == "a path" else "python3")
+    lines = [line for line in errors.splitlines() if "python3" in line][:1]
+    assert answer.why == "".join(["/opt/python3" if shell == "a path" else "python3", " not found", *(f": {line}" for line in lines)])
+    assert answer.hint == "install it, or set its path with --python"
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "why"),
+    [
+        (
+            126,
+            "bash: line 1: /usr/bin/python3: Permission denied\n",
+            "python3 cannot be executed: bash: line 1: /usr/bin/python3: Permission denied",
+        ),
+        (127, "sh: 1: python3: Permission denied\n", "python3 cannot be executed: sh: 1: python3: Permission denied"),
+        (2, "Unknown option: -I\nusage: python3 [option] ...\n", "python3 on the node is older than 3.4; 3.9 or newer is required"),
+        (255, "root@gpu-01: Permission denied (publickey).\n", "root@gpu-01: Permission denied (publickey)."),
+        (
+            255,
+            "kex_exchange_identification: read: Connection reset by peer\n",
+            "kex_exchange_identification: read: Connection reset by peer",
+        ),
+        (3, "", "ssh exited with status 3"),
+        (1, "error: something else\n", "something else"),
+    ],
+)
+def test_why_a_program_did_not_start(status: int, errors: str, why: str) -> None:
+    assert explain_failure("gpu-01", "ssh", status, b"", errors, "python3").why == why
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        ("ssh: Could not resolve hostname bastion: Name or service not known", "failed: ssh: Could not resolve hostname bastion"),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", "failed: ssh: connect to host 192.0.2.1"),
+        ("root@bastion: Permission denied (publickey).", "failed: root@bastion: Permission denied"),
+        ("Host key verification failed.", "failed: Host key verification failed."),
+        (
+            "channel 0: open failed: connect failed: No route to host\nstdio forwarding failed",
+            "cannot reach the node: connect failed: No route",
+        ),
+        ("channel 0: open failed: administratively prohibited: open failed\nstdio forwarding failed", "cannot reach the node: admin"),
+        ("/bin/sh: 1: exec: nc: not found", "failed: /bin/sh: 1: exec: nc: not found"),
+        ("", "closed the connection"),
+    ],
+)
+def test_a_jump_host_that_fails(cause: str, why: str) -> None:
+    errors = f"{cause}\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535\n"
+    answer = explain_failure("gpu-01", "ssh", 255, b"", errors, "python3")
+    assert answer.why.startswith("the jump host")
+    assert why in answer.why
+    assert answer.hint == "run 'ssh -v gpu-01' to see which connection fails"
 
 
 def test_names() -> None:

@@ -70,6 +70,18 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
         server.add("old", path=server.old_python())
         server.add("none", path="/nonexistent", first="PATH=/nonexistent")
         server.add("refused", key="stranger")
+        server.add("python2", path=server.python_2())
+        server.add("broken", first=f"LOGIN_SHELL=/bin/sh PATH={server.unusable_python()}")
+        for shell in ("fish", "tcsh", "zsh", "dash"):
+            server.add(f"{shell}-without", shell=shell, path="/nonexistent")
+            server.add(shell, planted(roots, shell), shell=shell)
+        server.add("jump")
+        server.add("behind-refused", jump="refused")
+        server.add("behind-dead", jump="dead")
+        server.add("behind-unknown", jump="jump.invalid")
+        server.add("dead-behind", jump="jump", port=dead.getsockname()[1])
+        server.add("no-proxy", proxy_command="false")
+        server.add("2001:db8::1", planted(roots, "v6"))
         server.add("changed", known="changed")
         server.add("chatty", planted(roots, "chatty"), first="echo 'Welcome to chatty'; echo; trap 'echo bye' EXIT")
         server.add("cut", planted(roots, "cut"), first="""(eval "$SSH_ORIGINAL_COMMAND") | head -c 2000; exit""")
@@ -89,6 +101,7 @@ def program(pyz: Path) -> list[str]:
 
 def run(program: list[str], fleet: sshd.Sshd | None, folder: Path, *arguments: str) -> tuple[Result, dict[str, Any]]:
     env = {"PATH": f"{fleet.bin}:{os.environ['PATH']}"} if fleet else {}
+    folder.mkdir(exist_ok=True)
     done = eidos(*arguments, "-o", str(folder / "out"), program=program, env=env, cwd=folder)
     text = folder / "out" / "summary.yaml"
     return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
@@ -129,6 +142,7 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
         "garbage",
         "endless",
         "chatty",
+        *("python2", "broken", "behind-refused", "behind-dead", "behind-unknown", "dead-behind", "no-proxy"),
     ]
     (tmp_path / "hosts.txt").write_text("# all of them\n" + "".join(f"{name}  # {number}\n" for number, name in enumerate(names)))
     began = time.monotonic()
@@ -150,9 +164,39 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     assert whys["cut"].startswith("output ended after ")
     assert whys["garbage"].startswith("unexpected output")
     assert whys["endless"] == "more output than 8 MiB"
-    assert "no response from 12 of 14 nodes" in done.err
+    assert whys["python2"] == "python3 on the node is older than 3.4; 3.9 or newer is required"
+    assert whys["broken"].startswith("python3 cannot be executed")
+    assert whys["behind-refused"] == "the jump host (ProxyJump or ProxyCommand) failed: root@127.0.0.1: Permission denied (publickey)."
+    assert whys["behind-dead"].startswith("the jump host (ProxyJump or ProxyCommand) failed: ssh: connect to host 127.0.0.1 port")
+    assert "Could not resolve hostname jump.invalid" in whys["behind-unknown"]
+    assert whys["dead-behind"] == "the jump host cannot reach the node: connect failed: Connection refused"
+    assert whys["no-proxy"] == "the jump host (ProxyJump or ProxyCommand) closed the connection"
+    hints = {silent["node"]: silent.get("hint") for silent in summary["unanswered"]}
+    assert hints["behind-dead"] == "run 'ssh -v behind-dead' to see which connection fails"
+    assert "no response from 19 of 21 nodes" in done.err
     assert json.loads(done.out)["nodes"]["answered"] == 2
     assert sorted(os.listdir(tmp_path / "out")) == ["chatty.yaml", "gpu-01.yaml", "summary.yaml"]
+
+
+@pytest.mark.parametrize("shell", ["fish", "tcsh", "zsh", "dash"])
+def test_login_shells_with_and_without_python(program: list[str], fleet: sshd.Sshd, tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here (package {shell})")
+    done, summary = run(program, fleet, tmp_path, "--hosts", f"{shell},{shell}-without")
+    assert summary["unanswered"][0]["node"] == f"{shell}-without", done.err
+    assert summary["unanswered"][0]["why"].startswith("python3 not found: ")
+    assert "python3" in summary["unanswered"][0]["why"].partition(": ")[2]
+    assert "--python" in summary["unanswered"][0]["hint"]
+    assert summary["nodes"]["answered"] == 1
+
+
+@pytest.mark.parametrize("host", ["gpu-01:{port}", "root@gpu-01:{port}", "[2001:db8::1]:{port}", "root@[2001:db8::1]", "2001:db8::1"])
+def test_ports_and_addresses(program: list[str], fleet: sshd.Sshd, tmp_path: Path, host: str) -> None:
+    done, summary = run(program, fleet, tmp_path, "--hosts", host.format(port=fleet.port))
+    assert summary["nodes"]["answered"] == 1, (done, summary)
+    done, summary = run(program, fleet, tmp_path / "other", "--hosts", f"{host.partition(':{')[0]}:1") if "{port}" in host else (done, {})
+    if summary:
+        assert "Connection refused" in summary["unanswered"][0]["why"], "the port is ssh's option, and wins over its configuration"
 
 
 def test_what_a_node_has_set_for_eidos_does_not_count(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from eidos.errors import InvalidInput
 from eidos.fleet import comparison_rules
 from eidos.fleet.comparison import FleetComparison
-from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist
+from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist, split_port
+from eidos.fleet.ssh_errors import explain_failure
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 
@@ -95,7 +96,9 @@ def test_what_identifies_a_node_never_counts(own: list[dict[tuple[str, str, str]
     assert [len(one.nodes) for one in classes] == [len(own)]
 
 
-NAMES = st.from_regex(r"[a-z]{1,3}-?[0-9]{0,3}(\.[a-z]{1,3})?", fullmatch=True)
+NAMES = st.from_regex(
+    r"[a-z]{1,3}-?[0-9]{0,3}(\.[a-z]{1,3})?(:[1-9][0-9]{0,3})?|(u@)?\[fd0[0-9]::[0-9]\]:[1-9]{1,3}|fd00::[1-9]", fullmatch=True
+)
 
 
 @given(st.sets(NAMES, min_size=1, max_size=20))
@@ -118,3 +121,14 @@ def test_any_text_is_a_list_of_hosts_or_invalid(text: str) -> None:
         return
     assert names
     assert not any(name.startswith("-") or " " in name for name in names)
+    for name in names:
+        address, port = split_port(name)
+        assert address
+        assert port is None or 0 < port < 65536
+
+
+@given(st.text(max_size=60), st.integers(0, 255), st.binary(max_size=20))
+def test_any_failure_has_a_reason(errors: str, status: int, output: bytes) -> None:
+    answer = explain_failure("gpu-01", "ssh", status, output, errors, "python3")
+    assert answer.why
+    assert "\n" not in answer.why
