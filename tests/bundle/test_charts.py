@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.bundle_files import RECIPES, ROOT, data_of, files_of_tree, made, recipe
+from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, made, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def test_carried_facts_are_those_of_the_chart(shared: Path, component: str, vers
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@each_recipe
 def test_generated_values_are_the_charts_own(shared: Path, path: Path) -> None:
     files = made(path)
     checked = 0
@@ -122,7 +122,7 @@ FLAGS: dict[str, Any] = {
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@each_recipe
 def test_values_are_the_charts_own_with_all_flags(shared: Path, path: Path) -> None:
     files = files_of_tree(recipe(path), **FLAGS)
     for entry in recipe(path)["components"]:
@@ -132,7 +132,7 @@ def test_values_are_the_charts_own_with_all_flags(shared: Path, path: Path) -> N
             assert list(strange(values[0], known)) == [], f"{path.name}: {entry['id']}"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@each_recipe
 def test_nothing_comes_from_elsewhere_with_a_mirror(path: Path) -> None:
     for name, (content, _) in files_of_tree(recipe(path), **FLAGS).items():
         if name.endswith(("values.yaml", "install.sh")) or "/manifests/" in name:

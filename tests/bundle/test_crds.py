@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.bundle.test_charts import FLAGS
-from tests.support.bundle_files import RECIPES, data_of, files_of_tree, made, recipe
+from tests.support.bundle_files import data_of, each_recipe, files_of_tree, made, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def faults(shared: Path, component: str, version: str, document: dict[str, Any])
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@each_recipe
 @pytest.mark.parametrize("flags", [{}, FLAGS], ids=["plain", "with-flags"])
 def test_custom_resources_are_as_their_definitions_say(shared: Path, path: Path, flags: dict[str, Any]) -> None:
     files = files_of_tree(recipe(path), **flags)
@@ -88,7 +88,7 @@ def test_custom_resources_are_as_their_definitions_say(shared: Path, path: Path,
     assert checked, "at least the ClusterPolicy"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@each_recipe
 def test_manifests_are_resources(path: Path) -> None:
     for name in made(path):
         if "/manifests/" in name:

@@ -25,14 +25,12 @@ from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe
-from tests.support.bundle_files import RECIPES, build, files_of_tree, made, written
+from tests.support.bundle_files import build, each_recipe, files_of_tree, made, written
 from tests.support.bundle_files import recipe as document
 from tests.support.program import eidos
 
 TRAINING = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
 HARD = ("1.30", "off", "0123", "1e3", "y", "~", "null", "0x1F", "12:30:45", "@x", "a: b", "# x", "{{ .Values.x }}", "${HOME}")
-
-every_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +73,7 @@ def test_checksums_hold_from_their_own_folder(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@every_recipe
+@each_recipe
 def test_nothing_tells_when_it_was_made(path: Path) -> None:
     """Go's checksums had a time in them, so two bundles of one recipe differed."""
     files = made(path)
@@ -90,7 +88,7 @@ def test_nothing_tells_when_it_was_made(path: Path) -> None:
 # ---- aicr: correctness ----
 
 
-@every_recipe
+@each_recipe
 def test_no_placeholder_is_left(path: Path) -> None:
     """Thirteen applications of aicr carried '{{ .RepoURL }}' to the letter (#410)."""
     for name, (content, _) in made(path).items():
@@ -98,7 +96,7 @@ def test_no_placeholder_is_left(path: Path) -> None:
         assert b"{{" not in content, name
 
 
-@every_recipe
+@each_recipe
 def test_every_chart_has_its_source_and_its_version_as_the_recipe_has_them(path: Path) -> None:
     """aicr left both empty for one chart, and took the v off a version that is a tag in a registry (#748: charts without one)."""
     files = made(path)
@@ -113,7 +111,7 @@ def test_every_chart_has_its_source_and_its_version_as_the_recipe_has_them(path:
         assert '--version "$version"' in script
 
 
-@every_recipe
+@each_recipe
 def test_every_manifest_of_a_component_comes_along(path: Path) -> None:
     """aicr's ArgoCD bundle dropped the manifests that its components name."""
     files = made(path)
@@ -192,7 +190,7 @@ def test_archives_are_the_same_twice(bundle: Bundle) -> None:
 # ---- aicr: what its users ask for ----
 
 
-@every_recipe
+@each_recipe
 def test_images_to_mirror_are_listed_or_marked_as_unknown(path: Path) -> None:
     """Networks without a way out (#743, #949)."""
     text = made(path)["images.txt"][0].decode()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from eidos.bundle.bundle_options import BundleOptions, ComponentValues, parse_assignment
@@ -20,6 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: The recipes that the shipped data gives, whole.
 RECIPES = sorted((ROOT / "tests" / "golden" / "recipes").glob("*.yaml"))
+
+
+def each_recipe(test: Callable[..., None]) -> Callable[..., None]:
+    """Gives a test the ``path`` of each golden recipe; a run that is not for all takes a few of them."""
+    each = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)(test)
+    return pytest.mark.exhaustive(sample=8)(each)
 
 
 def recipe(path: Path) -> dict[str, Any]:
