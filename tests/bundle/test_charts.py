@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, made, recipe
+from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, load_yaml, made, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -56,14 +55,14 @@ def strange(values: dict[str, Any], known: dict[str, str], above: str = "") -> I
 
 def chart_values(shared: Path, component: str, version: str) -> dict[str, Any]:
     path = shared / "charts" / CHARTS[component].format(version) / "values.yaml"
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    loaded = load_yaml(path.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
 
 
 def pinned() -> list[tuple[str, str]]:
     """Each component and version that components.yaml or an overlay names and that a fixture may exist for."""
-    entries = yaml.safe_load((ROOT / "recipes" / "components.yaml").read_text(encoding="utf-8"))["components"]
+    entries = load_yaml((ROOT / "recipes" / "components.yaml").read_text(encoding="utf-8"))["components"]
     versions = {(entry["id"], entry["version"]) for entry in entries if entry["id"] in CHARTS}
     for path in RECIPES:
         versions |= {(entry["id"], entry["version"]) for entry in recipe(path).get("components", ()) if entry["id"] in CHARTS}
@@ -89,7 +88,7 @@ def test_carried_facts_are_those_of_the_chart(shared: Path, component: str, vers
     says = {"keys": "are called, and their types", "registries": "say where images come from"}[what]
     text = f"# What the values of chart {component} {version} {says}, as its own values.yaml has them.\n"
     text += "".join(f"{key}: {fact}\n" for key, fact in facts.items())
-    assert yaml.safe_load(text) == facts
+    assert load_yaml(text) == facts
     path = VALUES / component / f"{version}.{what}.yaml"
     if update_golden:
         path.parent.mkdir(parents=True, exist_ok=True)

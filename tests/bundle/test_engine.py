@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from eidos import formats
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import Bundle, file_mode
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe
-from tests.support.bundle_files import build
+from tests.support.bundle_files import build, load_documents, load_yaml
 from tests.support.program import ROOT
 
 QUERY = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
@@ -34,7 +33,7 @@ def tree(recipe: Recipe) -> dict[str, Any]:
 
 
 def values(bundle: Bundle, id: str) -> Any:
-    return yaml.safe_load(bundle.files[f"{id}/values.yaml"])
+    return load_yaml(bundle.files[f"{id}/values.yaml"])
 
 
 def from_tree(tree: dict[str, Any]) -> Recipe:
@@ -110,7 +109,7 @@ def test_whatever_becomes_of_a_subtype(tree: dict[str, Any], how: str) -> None:
             continue
         for path, content in bundle.files.items():
             if path.endswith(".yaml"):
-                list(yaml.safe_load_all(content))
+                (load_documents(content))
         for id, reason in bundle.errors.items():
             assert reason, id
 
@@ -330,7 +329,7 @@ def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
     lines = [line for line in bundle.files["images.txt"].decode().splitlines() if line and not line.startswith("#")]
     assert lines
     assert all(line.startswith("mirror.example.com/x/") for line in lines)
-    assert yaml.safe_load(bundle.files["gpu-operator/values.yaml"])["driver"]["repository"] == "mirror.example.com/x/nvidia"
+    assert load_yaml(bundle.files["gpu-operator/values.yaml"])["driver"]["repository"] == "mirror.example.com/x/nvidia"
     for wrong in ("https://mirror.example.com", "a b", "/x"):
         with pytest.raises(InvalidInput, match="invalid registry"):
             build(recipe, registry=wrong)
@@ -373,7 +372,7 @@ def test_images_are_those_of_the_values(recipe: Recipe) -> None:
 @pytest.mark.parametrize(("version", "tag"), [("13.0", "13.0.0"), ("12.4.1", "12.4.1"), (13.2, "13.2.0")])
 def test_the_check_of_cuda_has_a_tag_that_there_is(tree: dict[str, Any], version: object, tag: str) -> None:
     bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", version))
-    pod = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])
+    pod = load_yaml(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])
     assert pod["spec"]["containers"][0]["image"] == f"nvcr.io/nvidia/cuda:{tag}-base-ubuntu24.04"
 
 
@@ -400,7 +399,7 @@ def with_reading(tree: dict[str, Any], type: str, subtype: str, key: str, value:
 
 def test_images_of_manifests_are_listed_the_examples_among_them(tree: dict[str, Any]) -> None:
     bundle = build(with_reading(tree, "GPU", "smi", "cuda-version", "13.0"))
-    image = yaml.safe_load(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])["spec"]["containers"][0]["image"]
+    image = load_yaml(bundle.files["gpu-operator/manifests/examples/cuda-check.yaml"])["spec"]["containers"][0]["image"]
     assert image in bundle.files["images.txt"].decode().splitlines()
     assert not any("images.txt" in warning for warning in bundle.warnings)
 
@@ -453,7 +452,7 @@ def test_checksums_cover_everything_but_themselves(recipe: Recipe) -> None:
 
 
 def test_the_recipe_lies_in_its_bundle(recipe: Recipe) -> None:
-    again = from_tree(yaml.safe_load(build(recipe).files["recipe.yaml"]))
+    again = from_tree(load_yaml(build(recipe).files["recipe.yaml"]))
     assert build(again).files == build(recipe).files
 
 
@@ -493,7 +492,7 @@ def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe)
     bundle = build(recipe, components=("mine",), **folders)
     assert not bundle.errors
     assert values(bundle, "mine") == {"driver": "580.126.20", "flag": False}
-    assert list(yaml.safe_load_all(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
+    assert (load_documents(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
     assert b"manifests=('manifests/a.yaml')" in bundle.files["mine/scripts/install.sh"]
     assert b"registry.example.com/mine:1.2.3" in bundle.files["images.txt"]
 

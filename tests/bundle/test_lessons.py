@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from eidos import formats
 from eidos.bundle import verification
@@ -25,7 +24,7 @@ from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe
-from tests.support.bundle_files import build, each_recipe, files_of_tree, made, written
+from tests.support.bundle_files import build, each_recipe, files_of_tree, load_yaml, made, written
 from tests.support.bundle_files import recipe as document
 from tests.support.program import eidos
 
@@ -60,7 +59,7 @@ def test_labels_and_versions_stay_text(text: str) -> None:
     """Go put them into YAML without quotes, so 1.30 came out as 1.3 and off as false."""
     recipe = make_recipe(TRAINING)
     made = build(recipe, values={"gpu-operator": {"driver": {"version": text}, "daemonsets": {"labels": {"x": text}}}})
-    values = yaml.safe_load(made.files["gpu-operator/values.yaml"])
+    values = load_yaml(made.files["gpu-operator/values.yaml"])
     assert (values["driver"]["version"], values["daemonsets"]["labels"]) == (text, {"x": text})
 
 
@@ -138,7 +137,7 @@ def test_what_cannot_be_set_is_an_error(assignment: str, why: str) -> None:
 def test_an_index_reaches_the_item_of_a_list() -> None:
     """aicr wrote a key of the name 'tolerations[0]'."""
     bundle = build(make_recipe(TRAINING), sets=["gpu-operator:daemonsets.tolerations[0].key=example.com/gpu"])
-    values = yaml.safe_load(bundle.files["gpu-operator/values.yaml"])
+    values = load_yaml(bundle.files["gpu-operator/values.yaml"])
     assert values["daemonsets"]["tolerations"][0]["key"] == "example.com/gpu"
     assert not any("[" in key for key in values)
 
