@@ -9,7 +9,7 @@ if sys.version_info < (3, 9):
     sys.stderr.write("error: testing eidos needs Python 3.9 or newer; this is %d.%d.%d\n" % sys.version_info[:3])
     sys.exit(2)
 
-from build_tools.prerequisites import require_standard_library
+from eidos.build.prerequisites import require_standard_library
 
 require_standard_library()
 

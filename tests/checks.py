@@ -21,7 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from build_tools.prerequisites import fail, install_hint, require_package_index
+from eidos.build.prerequisites import fail, install_hint, require_package_index
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"

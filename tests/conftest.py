@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from build_tools import zipapp_builder
+from eidos.build import zipapp_builder
 from tests.fakes import nvml
 from tests.support import effort
 from tests.support.shared_build import build_once

@@ -181,7 +181,7 @@ def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
     log = os.open("../log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
         os.dup2(target, descriptor)
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("eidos", "tests", "build_tools")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("eidos", "tests")]:
         del sys.modules[name]
     sys.path[:] = [str(tree), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
     flags = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", f"--effort={effort}"]

@@ -65,7 +65,7 @@ def read_slim_program(path: str) -> bytes:
 
 
 def _strip_bytecode(archive: zipfile.ZipFile) -> bytes:
-    """The archive without bytecode, as ``build_tools.zipapp_builder.zip_archive`` writes it."""
+    """The archive without bytecode, as ``eidos.build.zipapp_builder.zip_archive`` writes it."""
     import io
     import zipfile
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from build_tools import prerequisites
+from eidos.build import prerequisites
 from tests.archive.test_zipapp import old_interpreters, run
 from tests.conftest import ROOT
 
@@ -52,8 +52,16 @@ DISTRIBUTIONS = {
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """As much of a checkout as a build needs before it has the wheels; nothing was fetched yet."""
-    shutil.copytree(ROOT / "build_tools", tmp_path / "build_tools", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("build_zipapp.py", "tests/__init__.py", "tests/__main__.py", "tests/checks.py", "tests/requirements.txt"):
+    shutil.copytree(ROOT / "eidos" / "build", tmp_path / "eidos" / "build", ignore=shutil.ignore_patterns("__pycache__"))
+    checkout = (
+        "eidos/__init__.py",
+        "build_zipapp.py",
+        "tests/__init__.py",
+        "tests/__main__.py",
+        "tests/checks.py",
+        "tests/requirements.txt",
+    )
+    for name in checkout:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path

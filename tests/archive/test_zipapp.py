@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from build_tools import zipapp_builder
 from eidos import collectors, formats
+from eidos.build import zipapp_builder
 from eidos.files import resources
 from tests.conftest import ROOT
 
@@ -197,7 +197,7 @@ def test_entries_reveal_nothing_of_the_machine(pyz: Path) -> None:
 
 def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     files = archive_files(pyz)
-    sources = [path for path in (ROOT / "eidos").rglob("*") if path.suffix in (".py", ".typed")]
+    sources = [path for path in (ROOT / "eidos").rglob("*") if path.suffix in (".py", ".typed") and "build" not in path.parts]
     own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     for folder in ("recipes", "templates"):
         data = [path for path in (ROOT / folder).rglob("*") if path.is_file() and not path.name.startswith(".")]

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from build_tools import zipapp_builder
+from eidos.build import zipapp_builder
 from tests.bench.measure import peak
 
 #: Bytes of a node's snapshot, as JSON, and MiB that the promise allows.

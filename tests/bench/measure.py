@@ -103,7 +103,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def interpreters() -> dict[str, str]:
     """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
-    from build_tools import zipapp_builder
+    from eidos.build import zipapp_builder
 
     return {interpreter.version: interpreter.path for interpreter in zipapp_builder.select_interpreters(["auto"])}
 

@@ -31,13 +31,13 @@ def module_name(file: str) -> str:
 #: Files that Python 2.7 can parse, to say which Python is needed.
 OLD_SYNTAX_FILES = ("build_zipapp.py", "tests/__main__.py")
 
-PACKAGE_FILES = python_files("eidos")
+BUILD_FILES = python_files("eidos/build")
+PACKAGE_FILES = [file for file in python_files("eidos") if file not in BUILD_FILES]
 TEST_FILES = [file for file in python_files("tests") if file not in OLD_SYNTAX_FILES]
-BUILD_FILES = python_files("build_tools")
 ALL_FILES = [*PACKAGE_FILES, *TEST_FILES, *BUILD_FILES, *OLD_SYNTAX_FILES]
 
 #: Name → file of each module of the package.
-MODULES = {module_name(file): file for file in PACKAGE_FILES}
+MODULES = {module_name(file): file for file in [*PACKAGE_FILES, *BUILD_FILES]}
 
 
 def read_lines(file: str) -> list[str]:

@@ -42,15 +42,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from build_tools.prerequisites import fail, require_package_index, require_pip
+from eidos.build.prerequisites import fail, require_package_index, require_pip
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 #: Where fetched wheels stay between builds.
 WHEEL_CACHE = ROOT / ".wheels"
 #: The oldest interpreter that eidos runs on, as sys.hexversion.
 MINIMUM_HEXVERSION = 0x03090000
 #: What of the project is shipped; the commit counts as dirty when these differ from it.
-SHIPPED = ("eidos", "recipes", "templates", "build_tools", "build_zipapp.py", "LICENSE")
+SHIPPED = ("eidos", "recipes", "templates", "build_zipapp.py", "LICENSE")
 
 
 class Wheel(NamedTuple):
@@ -212,7 +212,9 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     from eidos import collectors
     from eidos.files import resources
 
-    sources = [(f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py")]
+    sources = [
+        (f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py") and name[:6] != "build/"
+    ]
     for data in ("recipes", "templates"):
         sources += [(f"eidos/_data/{data}/{name}", path) for name, path in resources.walk_files(str(ROOT / data))]
     files = {name: Path(path).read_bytes() for name, path in sources}

@@ -1,6 +1,0 @@
-"""What builds and tests eidos on a developer's machine.
-
-Knows interpreters, pip and the archive; must not know what the program does. Nothing here is part of the program.
-"""
-
-from __future__ import annotations
