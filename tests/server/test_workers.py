@@ -339,7 +339,7 @@ def test_a_descriptor_that_cannot_be_used_is_named(pyz: Path, tmp_path: Path) ->
     import sys
 
     with (tmp_path / "file").open("w") as file, socket.socket() as deaf, socket.socket(type=socket.SOCK_DGRAM) as packets:
-        for descriptor, message in ((file, "is no socket"), (deaf, "does not listen"), (packets, "does not listen")):
+        for descriptor, message in ((file, "is not a socket"), (deaf, "not a listening"), (packets, "not a listening")):
             command = ["bash", "-c", HAND_OVER, str(descriptor.fileno()), sys.executable, str(pyz), "serve"]
             done = subprocess.run(
                 command,
