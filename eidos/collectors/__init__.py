@@ -41,6 +41,7 @@ from __future__ import annotations
 from eidos.errors import NotFound
 from eidos.model.measurement import TYPES
 from eidos.model.record import Record
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def list_collectors() -> tuple[str, ...]:
 def load_collector(name: str) -> CollectFunction:
     """The ``collect`` function of the collector ``name``; NotFound when there is none."""
     if name not in list_collectors():
-        raise NotFound(f"there is no collector {name!r}", hint=f"collectors are {', '.join(list_collectors())}")
+        raise NotFound(f"unknown collector {name!r}", hint=f"use one of {list_words(list_collectors())}")
     collect: CollectFunction = _import(name).collect
     return collect
 

@@ -33,7 +33,7 @@ def collect_from_cluster(sources: Sources, name: str, read: Callable[[KubeClient
     configured, and whatever ``eidos.kube`` raises.
     """
     if not sources.host.is_running_system:
-        raise NotApplicable("a captured tree: its cluster is not asked")
+        raise NotApplicable("not available from a captured tree")
     from eidos.kube.cluster_config import load_cluster
 
     choice = sources.cluster
@@ -72,7 +72,7 @@ def _stale_parts(cache: FallbackCache, limit_s: float, fault: EidosError) -> Ite
     except NotFound as why:
         fault.message += f"; {why.message}"
         raise fault from why
-    log.debug("what is kept of the cluster stands in", age_s=age)
+    log.debug("using cached data of the cluster", age_s=age)
     yield from parts
     raise Outdated(fault.message, fault.hint, age) from fault
 

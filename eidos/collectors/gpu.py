@@ -24,6 +24,7 @@ from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.nvidia import driver_files, pci_bus
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS, NoReading, normalize_bus_id
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     if not installed.is_loaded and not installed.libraries:
         raise _no_driver(sources, "no NVIDIA driver")
     if not host.is_running_system:
-        version = installed.version or "files, or what may be some"
-        raise NotApplicable(f"a captured tree: NVML answers for the running kernel only (the tree has driver {version})")
+        version = installed.version or "version unknown"
+        raise NotApplicable(f"captured tree with driver {version}; NVML reads only the running kernel's driver")
     try:
         nvml = _open_nvml(sources, installed)
     except NvmlError as fault:
@@ -72,13 +73,13 @@ def subtype_parts(name: str, answers: Mapping[str, GpuValue]) -> Iterator[Part]:
 
 
 def _no_driver(sources: Sources, reason: str) -> NotApplicable:
-    hint = "on a host with NVIDIA GPUs, install or load the driver; else leave this out with --skip gpu"
+    hint = "install or load the NVIDIA driver; on a host without GPUs, exclude them with --skip gpu"
     try:
         devices = pci_bus.pci_devices(sources.host)
     except NotFound:
         devices = ()
     except EidosError as fault:
-        return NotApplicable(f"{reason}; whether there are NVIDIA devices is unknown: {fault.message}", hint)
+        return NotApplicable(f"{reason}; cannot detect NVIDIA devices: {fault.message}", hint)
     if not devices:
         return NotApplicable(reason, hint)
     explanation, hint = pci_bus.explain_without_driver(devices)
@@ -103,13 +104,13 @@ def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvm
             if fault.status == VERSION_MISMATCH:
                 version = driver_files.library_version(library or "") or "unknown"
                 message += f": kernel module {installed.version or 'unknown'}, library {version} ({library or path})"
-                hint = "reboot, or unload and load the kernel module: the driver was updated underneath it"
+                hint = "reboot or reload the kernel module; the driver was updated while it was loaded"
             raise NvmlError(message, hint, fault.status) from fault
         except EidosError as fault:
             tried.append(fault.message)
     raise NvmlError(
-        "; ".join(tried) or "NVML: libnvidia-ml.so.1 was not found",
-        "the driver's libraries must be within reach: NVIDIA's container runtime mounts them, or name the host's files with --root",
+        "; ".join(tried) or "NVML: libnvidia-ml.so.1 not found",
+        "mount the driver's libraries (NVIDIA's container runtime does), or set --root to the host's file system",
         LIBRARY_NOT_FOUND,
     )
 
@@ -178,7 +179,7 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
 
     try:
         if sources.host.root != "/":
-            raise NotFound("nvidia-smi is not run from another root")
+            raise NotFound("nvidia-smi is not run with --root")
         document = nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(nvidia_smi.find_nvidia_smi(), sources.deadline - _MARGIN_S))
     except EidosError as other:
         if not installed.is_loaded and fault.status == DRIVER_NOT_LOADED:
@@ -224,12 +225,12 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
 
 def _count_remarks(attached: GpuValue, described: int) -> Iterator[str]:
     if isinstance(attached, int) and attached != described:
-        yield f"{attached} GPU{'' if attached == 1 else 's'} attached, {described} in the output"
+        yield f"{count_of(attached, 'GPU')} attached, {described} in the output"
 
 
 def _check_versions(installed: driver_files.InstalledDriver, answered: GpuValue) -> Iterator[Part]:
     if installed.version is not None and not isinstance(answered, NoReading) and answered != installed.version:
-        yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"the kernel module is {installed.version}, yet the driver says {answered}")
+        yield Gap(UNREADABLE, "/sys/module/nvidia/version", f"kernel module {installed.version}, driver {answered}")
 
 
 def _bus_id(answers: Mapping[str, GpuValue]) -> str | None:
@@ -244,12 +245,12 @@ def _add_numa_node(sources: Sources, answers: dict[str, GpuValue]) -> None:
     try:
         node = pci_bus.numa_node(sources.host, bus_id) if bus_id else None
         answer = (
-            NoReading("the platform names none" if bus_id else "the PCI address is unknown", is_unreadable=not bus_id)
+            NoReading("not reported by the platform" if bus_id else "the PCI address is unknown", is_unreadable=not bus_id)
             if node is None
             else node
         )
     except NotFound:
-        answer = NoReading("sysfs does not show the device")
+        answer = NoReading("no such device in sysfs")
     except EidosError as fault:
         answer = NoReading(fault.message, is_unreadable=True)
     answers["pci.numa-node"] = answer
@@ -260,14 +261,14 @@ def _check_against_bus(sources: Sources, bus_ids: Sequence[str | None], source: 
     try:
         devices = pci_bus.pci_devices(sources.host)
     except NotFound:
-        yield Gap(ABSENT, pci_bus.PCI, "this host has no PCI bus")
+        yield Gap(ABSENT, pci_bus.PCI, "no PCI bus on this host")
         return
     except EidosError as fault:
         yield Gap(UNREADABLE, pci_bus.PCI, fault.message)
         return
     if None in bus_ids:
         if len(devices) > len(bus_ids):
-            yield Gap(UNREADABLE, pci_bus.PCI, f"{len(devices)} NVIDIA devices on the PCI bus, {len(bus_ids)} in {source}")
+            yield Gap(UNREADABLE, pci_bus.PCI, f"{count_of(len(devices), 'NVIDIA device')} on the PCI bus, {len(bus_ids)} in {source}")
         return
     for device in devices:
         if device.bus_id in bus_ids:

@@ -130,8 +130,8 @@ def collect(sources: Sources) -> Iterator[Part]:
                 node = client.get(f"/api/v1/nodes/{_quoted(name)}")
             except NotFound:
                 if configured:
-                    message = f"{client.cluster.server}: there is no node {name!r}"
-                    raise NotFound(message, "NODE_NAME must be the pod's spec.nodeName") from None
+                    message = f"{client.cluster.server}: no such node {name!r}"
+                    raise NotFound(message, "set NODE_NAME to the pod's spec.nodeName") from None
                 continue
             data, volatile = node_readings(node)
             yield Subtype("node", data)
@@ -139,7 +139,7 @@ def collect(sources: Sources) -> Iterator[Part]:
                 yield Subtype("node" + VOLATILE, volatile)
             return
         hint = "set NODE_NAME from the pod's spec.nodeName" if client.cluster.context == IN_CLUSTER else None
-        raise NotApplicable(f"no node of {client.cluster.server} is called {' or '.join(map(repr, names)) or 'like this machine'}", hint)
+        raise NotApplicable(f"{client.cluster.server} has no node named {' or '.join(map(repr, names)) or 'like this host'}", hint)
 
     return collect_from_cluster(sources, "k8s.node", read, "/".join(names))
 

@@ -109,7 +109,7 @@ def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind) -> Iterato
     """The readings of the objects of one kind."""
     ordered = sorted(objects, key=lambda each: (_state(each) == _IGNORED, each["metadata"].get("creationTimestamp") or "", _name(each)))
     if not ordered:
-        yield Gap(ABSENT, kind.resource, "there is none")
+        yield Gap(ABSENT, kind.resource, "no objects")
     for number, each in enumerate(ordered):
         prefix = "" if kind.name == _UNPREFIXED and number == 0 else f"{kind.name.lower()}/{_name(each)}/"
         data, redacted = flatten_spec(each.get("spec") or {}, prefix)

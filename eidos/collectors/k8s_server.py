@@ -40,5 +40,7 @@ def collect(sources: Sources) -> Iterator[Part]:
 def _read(client: KubeClient) -> Iterator[Part]:
     data = version_readings(client.get("/version"))
     if "version" not in data:
-        raise KubeError(f"{client.cluster.server}/version: the answer has no gitVersion", "is that the API server of a Kubernetes cluster?")
+        raise KubeError(
+            f"{client.cluster.server}/version: no gitVersion in the response", "check that this is the API server of a Kubernetes cluster"
+        )
     yield Subtype("server", data)

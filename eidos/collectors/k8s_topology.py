@@ -74,7 +74,9 @@ class Topology:
                     data.update((f"{kind}.{key}{equals}{value}", self._node_list(nodes, names)) for value, nodes in having.items())
                 else:
                     count = len({node for nodes in having.values() for node in nodes})
-                    data[f"{kind}.{key}"] = f"{len(having)} values on {count} nodes"
+                    data[f"{kind}.{key}"] = (
+                        f"{len(having)} {'value' if len(having) == 1 else 'values'} on {count} {'node' if count == 1 else 'nodes'}"
+                    )
         return data
 
     def _node_list(self, nodes: Sequence[int], limit: int) -> str:

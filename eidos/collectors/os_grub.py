@@ -49,7 +49,7 @@ END = "--"
 #: Parameters where the order of their names matters, in the order in which one of each needs no numbers (hugetlbpage.rst).
 PAIR = ["hugepagesz", "hugepages"]
 
-EMPTY_VALUE = "given with an equals sign and nothing after it"
+EMPTY_VALUE = "set to an empty value"
 
 
 def parse_command_line(line: str) -> tuple[list[Parameter], str | None]:
@@ -145,7 +145,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         line, is_utf8 = decode_text(sources.host.read_bytes(PATH))
     except FileMissing as fault:
-        raise NotApplicable(f"there is no {PATH}") from fault
+        raise NotApplicable(f"{PATH} does not exist") from fault
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
@@ -161,9 +161,9 @@ def collect(sources: Sources) -> Iterator[Part]:
             value, hidden = str(clean), int(is_secret)
         shown.append((name, value))
         if hidden:
-            yield Gap(SECRET, name, "on the kernel's command line")
+            yield Gap(SECRET, name, "on the kernel command line")
     if rest is not None:
         rest, hidden = redact_text(rest)
         for _ in range(hidden):
-            yield Gap(SECRET, END, "on the kernel's command line")
+            yield Gap(SECRET, END, "on the kernel command line")
     yield Subtype("grub", *parameter_readings(shown, rest))

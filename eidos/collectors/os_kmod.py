@@ -46,8 +46,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         text, is_utf8 = decode_text(sources.host.read_bytes(PATH))
     except FileMissing as fault:
-        why = "this kernel loads none" if sources.host.is_running_system else "the tree has none"
-        raise NotApplicable(f"no modules: {why} (there is no {PATH})") from fault
+        why = "this kernel does not support modules" if sources.host.is_running_system else "not in the captured tree"
+        raise NotApplicable(f"no modules: {why} ({PATH} does not exist)") from fault
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, PATH, fault.reason)
         return
@@ -56,5 +56,5 @@ def collect(sources: Sources) -> Iterator[Part]:
     names, malformed = parse_modules(text)
     if malformed:
         more = f" and {len(malformed) - 1} more" if len(malformed) > 1 else ""
-        yield Gap(UNREADABLE, PATH, f"line {malformed[0]}{more}: no module's")
+        yield Gap(UNREADABLE, PATH, f"line {malformed[0]}{more}: not a module")
     yield Subtype("kmod", dict.fromkeys(names, True))

@@ -12,7 +12,7 @@ escapes nothing, without quotes it escapes any character. The last assignment of
 comment, and values with unbalanced quotes, are reported and left out.
 
 >>> parse_os_release('ID=ubuntu\n# a comment\nNAME="a \\"b\\""\nwhat?\n')
-({'ID': 'ubuntu', 'NAME': 'a "b"'}, {4: 'no assignment'})
+({'ID': 'ubuntu', 'NAME': 'a "b"'}, {4: 'not an assignment'})
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 from eidos.errors import InvalidData, NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def parse_os_release(text: str) -> tuple[dict[str, str], dict[int, str]]:
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.isidentifier() or not name.isascii():
-            malformed[number] = "no assignment"
+            malformed[number] = "not an assignment"
             continue
         try:
             values[name] = unquote(value)
@@ -75,10 +76,10 @@ def unquote(value: str) -> str:
         if c == quote:
             rest = value[at + 1 :]
             if rest and not (rest[0] in _BLANKS and rest.strip(_BLANKS).startswith("#")):
-                raise InvalidData("something after the closing quote")
+                raise InvalidData("text after the closing quote")
             return out
         if not quote and c in "\"'`":
-            raise InvalidData("a quote inside a value without quotes")
+            raise InvalidData("quote inside an unquoted value")
         out += c
         at += 1
     if quote:
@@ -103,7 +104,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         for number in sorted(malformed)[:MALFORMED_LIMIT]:
             yield Gap(UNREADABLE, f"{path}:{number}", malformed[number])
         if len(malformed) > MALFORMED_LIMIT:
-            yield Gap(UNREADABLE, f"{path}:*", f"{len(malformed) - MALFORMED_LIMIT} more lines")
+            yield Gap(UNREADABLE, f"{path}:*", count_of(len(malformed) - MALFORMED_LIMIT, "more line"))
         yield Subtype("release", dict(values))
         return
-    raise NotApplicable(f"there is neither {PATHS[0]} nor {PATHS[1]}")
+    raise NotApplicable(f"neither {PATHS[0]} nor {PATHS[1]} exists")

@@ -122,7 +122,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         with sources.host.open_directory(ROOT) as folder:
             walk.enter(folder, "", DEPTH_LIMIT)
     except FileMissing as fault:
-        raise NotApplicable(f"there is no {ROOT}") from fault
+        raise NotApplicable(f"{ROOT} does not exist") from fault
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, ROOT, fault.reason)
         return
@@ -147,7 +147,7 @@ class _Walk:
             title, patterns = NAMESPACED[kind]
             for pattern in patterns:
                 if self._with_volatile or not is_volatile_sysctl(pattern):
-                    self._gap(UNREADABLE, pattern, f"shows this container's {title} namespace, not the host's; needs {right}")
+                    self._gap(UNREADABLE, pattern, f"shows this container's {title} namespace instead of the host's; needs {right}")
             self._foreign += tuple(pattern.rstrip("*") for pattern in patterns)
 
     def enter(self, folder: Directory, inside: str, depth: int) -> None:
@@ -158,7 +158,7 @@ class _Walk:
                 if depth == 0
                 else f"more than {READING_LIMIT} files"
                 if len(self.data) > READING_LIMIT
-                else "the deadline was near"
+                else "stopped shortly before the deadline"
             )
             return self._gap(UNREADABLE, inside + "*", why)
         try:
@@ -178,7 +178,7 @@ class _Walk:
                 with folder.open_directory(name) as below:
                     self.enter(below, path + "/", depth - 1)
             except FileMissing:
-                self._gap(UNREADABLE, path + "/*", "vanished while the tree was read")
+                self._gap(UNREADABLE, path + "/*", "disappeared while reading")
             except FileUnreadable as fault:
                 self._gap(UNREADABLE, path + "/*", fault.reason)
         return None
@@ -191,7 +191,7 @@ class _Walk:
             text, is_utf8 = decode_text(read(name, SYSCTL_LIMIT))
         except FileMissing:
             is_link = read == folder.read_following_links
-            self._gap(UNREADABLE, path, "a link that leads nowhere" if is_link else "vanished while the tree was read")
+            self._gap(UNREADABLE, path, "dangling symbolic link" if is_link else "disappeared while reading")
             return
         except FileUnreadable as fault:
             self._unread(folder, name, path, fault)
@@ -199,12 +199,12 @@ class _Walk:
         if not is_utf8:
             self._gap(UNREADABLE, path, NOT_TEXT)
         if name in SECRET_FILES and text.strip("0:-,\n"):
-            self._gap(SECRET, path, "a secret of the kernel's")
+            self._gap(SECRET, path, "a secret of the kernel")
             text = WITHHELD
         elif path in COMMAND_FILES:
             text, secrets = redact_text(text)
             for _ in range(secrets):
-                self._gap(SECRET, path, "in a command line")
+                self._gap(SECRET, path, "secret in a command line")
         into = self.volatile if changes else self.data
         if text.find("\n") == len(text) - 1 and path.isascii():
             into[f"/proc/sys/{path}"] = text[:-1]  # as parse_sysctl would, for all but a few

@@ -145,10 +145,10 @@ def _connect(sources: Sources, deadline: float) -> Bus:
             log.debug(f"systemd: {fault.message}")
             faults.append(fault.with_traceback(None))  # the traceback would make a reference cycle with this frame
     if absent == 2:
-        raise NotApplicable(f"no systemd: there is neither {PRIVATE_SOCKET} nor {SYSTEM_BUS}")
+        raise NotApplicable(f"no systemd: neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} exists")
     first, last = faults[0], faults[-1]
     if first is last:
-        hint = last.hint or f"{PRIVATE_SOCKET} answers root in the host's PID namespace (hostPID: true), {SYSTEM_BUS} everybody"
+        hint = last.hint or f"run as root in the host's PID namespace (hostPID: true) for {PRIVATE_SOCKET}, or make {SYSTEM_BUS} available"
         raise (Timeout if isinstance(last, Timeout) else DBusError)(last.message, hint)
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
 
@@ -157,8 +157,8 @@ def _refused(path: str, refusal: ErrorReply, host: Host) -> Exception:
     """The error to raise when systemd refused every unit."""
     if refusal.name in ABSENT_ERRORS:
         if not host.exists(PRIVATE_SOCKET):
-            return NotApplicable("no systemd: nobody on the system bus has its name")
+            return NotApplicable("no systemd: its name has no owner on the system bus")
         # Its socket exists: it runs, but has not connected to the bus, or not again since the bus was restarted.
-        return DBusError(f"{path}: systemd is not on the bus", "try again when the host has booted, or run in its PID namespace as root")
-    hint = "run as root, or allow this user to read properties in the bus's policy" if refusal.name in DENIED_ERRORS else refusal.hint
+        return DBusError(f"{path}: systemd is not on the bus", "retry after the host has booted, or run as root in its PID namespace")
+    hint = "run as root, or allow this user to read properties in the D-Bus policy" if refusal.name in DENIED_ERRORS else refusal.hint
     return DBusError(f"{path}: {refusal.message}", hint)

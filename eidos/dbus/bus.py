@@ -118,7 +118,7 @@ class Bus:
         if reply.kind == ERROR:
             return self._error_reply(reply)
         if reply.signature != "a{sv}":
-            raise self._fault(RemoteProtocolError(f"answered with {reply.signature!r} where 'a{{sv}}' was asked for"))
+            raise self._fault(RemoteProtocolError(f"unexpected reply type {reply.signature!r}; expected 'a{{sv}}'"))
         try:
             properties: Properties = reply.values()[0]
         except RemoteProtocolError as fault:
@@ -144,14 +144,14 @@ class Bus:
                 directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 address = b"/proc/self/fd/%d/%b" % (directory, name)
             while True:
-                self._socket.settimeout(self._left("nobody accepted the connection"))
+                self._socket.settimeout(self._left("connection not accepted"))
                 try:
                     self._socket.connect(address)
                     return
                 except BlockingIOError:  # a unix socket does not wait while the queue before it is full (connect(2), EAGAIN)
                     time.sleep(0.01)
         except _socket.timeout as fault:
-            raise self._late("nobody accepted the connection") from fault
+            raise self._late("connection not accepted") from fault
         except OSError as fault:
             raise DBusError(f"{self.path}: cannot connect: {fault.strerror or fault}", _hint(fault)) from fault
         finally:
@@ -181,7 +181,7 @@ class Bus:
         if reply.kind == ERROR:
             raise self._fault(self._error_reply(reply))
         if reply.signature != "s":
-            raise self._fault(RemoteProtocolError(f"answered Hello with {reply.signature!r} where 's' was asked for"))
+            raise self._fault(RemoteProtocolError(f"unexpected reply type {reply.signature!r} to Hello; expected 's'"))
 
     def _reply(self, pending: dict[int, str]) -> Message:
         """Return the next reply to one of our calls; everything else (signals, calls, replies to other serials) is skipped."""
@@ -197,25 +197,25 @@ class Bus:
 
     def _send(self, data: bytes) -> None:
         try:
-            self._socket.settimeout(self._left("it does not read what we send"))
+            self._socket.settimeout(self._left("request not accepted"))
             # No SIGPIPE when the peer has closed the socket: in a forked child it would end the process.
             self._socket.sendall(data, _socket.MSG_NOSIGNAL)
         except _socket.timeout as fault:
-            raise self._late("it does not read what we send") from fault
+            raise self._late("request not accepted") from fault
         except OSError as fault:
-            raise DBusError(f"{self.path}: closed while we were sending: {fault.strerror or fault}", _hint(fault)) from fault
+            raise DBusError(f"{self.path}: connection closed while sending: {fault.strerror or fault}", _hint(fault)) from fault
 
     def _receive(self, what: str) -> bytes:
         """Return bytes that have arrived, at least one; ``what`` names what they belong to, for messages."""
         try:
-            self._socket.settimeout(self._left(f"{what} did not come"))
+            self._socket.settimeout(self._left(f"{what} not received"))
             data = self._socket.recv(1 << 16)
         except _socket.timeout as fault:
-            raise self._late(f"{what} did not come") from fault
+            raise self._late(f"{what} not received") from fault
         except OSError as fault:
-            raise DBusError(f"{self.path}: closed in the middle of {what}: {fault.strerror or fault}", _hint(fault)) from fault
+            raise DBusError(f"{self.path}: connection closed while waiting for {what}: {fault.strerror or fault}", _hint(fault)) from fault
         if not data:
-            raise DBusError(f"{self.path}: closed in the middle of {what}")
+            raise DBusError(f"{self.path}: connection closed while waiting for {what}")
         return data
 
     def _left(self, why: str) -> float:
@@ -226,7 +226,7 @@ class Bus:
         return min(left, _MAX_WAIT_S)
 
     def _late(self, why: str) -> Timeout:
-        return Timeout(f"{self.path}: {why} before the deadline", hint="give it more time with --timeout, or leave it out with --skip")
+        return Timeout(f"{self.path}: {why} before the deadline", hint="raise --timeout, or exclude this collector with --skip")
 
     def _fault(self, fault: DBusError) -> DBusError:
         """Return the same error with the socket's path in front."""
@@ -238,7 +238,7 @@ class Bus:
 
 def _hint(fault: OSError) -> str | None:
     if isinstance(fault, PermissionError):
-        return "run as root, or as a user that may use this socket"
+        return "run as root, or as a user with access to this socket"
     if isinstance(fault, ConnectionRefusedError):
-        return "nobody listens there: is its service running?"
+        return "start the service behind this socket; nothing listens on it"
     return None

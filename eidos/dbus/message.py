@@ -143,7 +143,7 @@ class MessageParser:
         size, serial, fields = (int.from_bytes(head[at : at + 4], order) for at in (4, 8, 12))
         body = _FIXED + (fields + 7 & -8)
         if body + size > self._limit_bytes:
-            raise RemoteProtocolError(f"announced a message of {body + size} bytes; at most {self._limit_bytes} are taken")
+            raise RemoteProtocolError(f"announced a message of {body + size} bytes; at most {self._limit_bytes} are accepted")
         if not serial:
             raise RemoteProtocolError("sent a message whose serial is 0")
         if len(self._buffer) < body + size:
@@ -162,7 +162,7 @@ class MessageParser:
 def _check_start(head: bytes) -> Order:
     """Return the byte order; RemoteProtocolError as soon as one of the first four bytes cannot begin a message."""
     if head[:1] not in (b"", b"l", b"B"):
-        raise RemoteProtocolError(f"sent what is no message: it begins with {head[:8]!r}")
+        raise RemoteProtocolError(f"sent an invalid message that begins with {head[:8]!r}")
     if head[1:2] == b"\0":
         raise RemoteProtocolError("sent a message of type 0, which is invalid")
     if head[3:4] not in (b"", b"\1"):

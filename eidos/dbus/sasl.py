@@ -56,7 +56,7 @@ class Handshake:
             del self._buffer[: end + 2]
             self._handle_line(line)
         if self._buffer:
-            raise RemoteProtocolError(f"sent {bytes(self._buffer[:40])!r} before the greeting was over")
+            raise RemoteProtocolError(f"sent {bytes(self._buffer[:40])!r} before the greeting ended")
 
     def _handle_line(self, line: bytes) -> None:
         command, _, rest = line.partition(b" ")
@@ -72,6 +72,6 @@ class Handshake:
             self._out = b"DATA\r\n"
         elif command in (b"REJECTED", b"ERROR"):
             reply = line[:200].decode("ascii", "backslashreplace")
-            raise DBusError(f"does not let us in: {reply}", hint="run as root, or as a user that the bus knows")
+            raise DBusError(f"authentication rejected: {reply}", hint="run as root, or as a user that the bus accepts")
         else:
-            raise RemoteProtocolError(f"sent what is no greeting: {line[:80]!r}")
+            raise RemoteProtocolError(f"sent an invalid greeting: {line[:80]!r}")

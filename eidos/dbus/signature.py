@@ -109,7 +109,7 @@ def _complete(signature: str, start: int, arrays: int, structs: int) -> int:
         return start + 1
     if code == "a":
         if arrays == MAX_NESTED:
-            raise DBusError(f"signature {signature!r}: more than {MAX_NESTED} arrays in each other")
+            raise DBusError(f"signature {signature!r}: more than {MAX_NESTED} nested arrays")
         if signature[start + 1 : start + 2] != "{":
             return _complete(signature, start + 1, arrays + 1, structs)
         if signature[start + 2 : start + 3] not in BASIC:
@@ -120,7 +120,7 @@ def _complete(signature: str, start: int, arrays: int, structs: int) -> int:
         return end + 1
     if code == "(":
         if structs == MAX_NESTED:
-            raise DBusError(f"signature {signature!r}: more than {MAX_NESTED} structs in each other")
+            raise DBusError(f"signature {signature!r}: more than {MAX_NESTED} nested structs")
         end = _complete(signature, start + 1, arrays, structs + 1)
         while signature[end : end + 1] != ")":
             end = _complete(signature, end, arrays, structs + 1)

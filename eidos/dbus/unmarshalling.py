@@ -170,7 +170,7 @@ def _read_boolean(frame: Buffer, position: int, end: int, _depth: int) -> tuple[
         raise _short(position, "a boolean")
     value = frame.views["u"][position >> 2]
     if value > 1:
-        raise RemoteProtocolError(f"byte {position}: {value} is no boolean")
+        raise RemoteProtocolError(f"byte {position}: invalid boolean {value}")
     return value == 1, position + 4
 
 
@@ -197,7 +197,7 @@ def _text(data: bytes, start: int, stop: int) -> str:
 def _read_path(frame: Buffer, position: int, end: int, depth: int) -> tuple[Value, int]:
     text, after = _read_string(frame, position, end, depth)
     if not is_valid_object_path(text):
-        raise RemoteProtocolError(f"byte {position}: {text[:80]!r} is no object path")
+        raise RemoteProtocolError(f"byte {position}: invalid object path {text[:80]!r}")
     return text, after
 
 

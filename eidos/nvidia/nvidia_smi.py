@@ -65,7 +65,7 @@ def find_nvidia_smi(environ: Mapping[str, str] = os.environ) -> str:
         path = f"{folder}/nvidia-smi"
         if folder.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    raise NotFound("nvidia-smi was not found")
+    raise NotFound("nvidia-smi not found")
 
 
 def run_nvidia_smi(program: str, deadline: float) -> bytes:
@@ -79,12 +79,12 @@ def run_nvidia_smi(program: str, deadline: float) -> bytes:
     if result.outcome == NOT_STARTED:
         raise Unavailable(f"{program} cannot be started: {result.start_failure}") from result.start_error
     if result.outcome == TIMED_OUT:
-        raise Timeout(f"{program} did not finish in time")
+        raise Timeout(f"{program} timed out")
     if result.outcome == TOO_MUCH_OUTPUT:
         raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
     if b"<nvidia_smi_log" not in result.output:
         first_line = result.output[:4096].decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
-        raise Unavailable(f"{program} ended with status {result.status}: {first_line or 'no output'}")
+        raise Unavailable(f"{program} exited with status {result.status}: {first_line or 'no output'}")
     return result.output
 
 
@@ -219,4 +219,4 @@ class _Handler:
         if not self._skip:
             self._text += data
             if len(self._text) > _TEXT:
-                raise InvalidData(f"nvidia-smi -q -x: an element holds more than {_TEXT >> 10} KiB of text")
+                raise InvalidData(f"nvidia-smi -q -x: an element has more than {_TEXT >> 10} KiB of text")

@@ -38,24 +38,24 @@ PHRASES = {
     8: "external power is not connected",
     9: "the driver is not loaded",
     10: "timeout in the driver",
-    11: "interrupts do not arrive",
-    12: "libnvidia-ml.so.1 was not found",
+    11: "interrupts are not delivered",
+    12: "libnvidia-ml.so.1 not found",
     13: "not in this driver's library",
     14: "the InfoROM is corrupted",
     15: "the GPU is lost",
     16: "the GPU needs a reset",
     17: "blocked by the operating system",
-    18: "the kernel module and the library are of different versions",
+    18: "kernel module and library have different versions",
     19: "in use",
     20: "insufficient memory",
     21: "no data",
     22: "not supported while ECC is on for vGPU",
     23: "insufficient resources",
     24: "frequency not supported",
-    25: "this driver knows no such version of the argument",
+    25: "argument version not supported by this driver",
     26: "deprecated in this driver",
     27: "not ready",
-    28: "the GPU was not found",
+    28: "GPU not found",
     29: "invalid state",
     30: "reset type not supported",
     999: "unknown error in the driver",
@@ -100,7 +100,7 @@ class Nvml:
         """Call the bindings' function ``name``; text that is not UTF-8 is returned with escapes. Raises NvmlError."""
         function = getattr(self._pynvml, name, None)
         if function is None:
-            raise NvmlError(f"the bindings have no {name}", status=FUNCTION_NOT_FOUND)
+            raise NvmlError(f"the NVML bindings have no {name}", status=FUNCTION_NOT_FOUND)
         try:
             return function(*args)
         except self._pynvml.NVMLError as fault:
@@ -108,7 +108,7 @@ class Nvml:
         except UnicodeDecodeError as fault:
             return fault.object.decode("utf-8", "backslashreplace")
         except (MemoryError, OverflowError, ValueError, self._pynvml.NVMLLibraryMismatchError) as fault:
-            raise NvmlError(f"an answer that makes no sense: {type(fault).__name__}: {fault}") from fault
+            raise NvmlError(f"invalid response: {type(fault).__name__}: {fault}") from fault
 
     def bytes_of(self, structure: Any, field: str) -> bytes:
         """Return the bytes of one field of a structure; the bindings decode them, and fail on platforms that fill them with anything."""
@@ -122,7 +122,7 @@ class Nvml:
             raise nvml_error(value.nvmlReturn)
         kinds = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # nvmlValueType_t
         if value.valueType >= len(kinds):
-            raise NvmlError(f"a value of the unknown type {value.valueType}")
+            raise NvmlError(f"unknown value type {value.valueType}")
         reading: int | float = getattr(value.value, kinds[value.valueType])
         return reading
 
@@ -207,7 +207,7 @@ def _import_pynvml() -> Any:
     try:
         return __import__("pynvml")
     except ImportError as fault:
-        raise NvmlError("the bindings are missing: there is no module pynvml", hint="install nvidia-ml-py") from fault
+        raise NvmlError("Python module pynvml not found", hint="install nvidia-ml-py") from fault
     finally:
         for name in stand_ins:
             del sys.modules[name]

@@ -138,7 +138,7 @@ def _platform(nvml: Nvml, gpu: Any) -> Sequence[GpuValue]:
     if not serial:
         # Without a chassis the driver still returns numbers (an H200 in a machine of its own: slot 0, tray 0, host 1), and nvidia-smi
         # prints N/A for each: they mean nothing.
-        return (NoReading("empty"), *(NoReading("the driver names no chassis"),) * 3)
+        return (NoReading("empty"), *(NoReading("the driver reports no chassis"),) * 3)
     return (serial, *position)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from eidos.errors import EidosError, NotFound
 from eidos.model.record import Record
 from eidos.nvidia.gpu_values import normalize_bus_id
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ NOUVEAU_REMEDY = (
     "block nouveau (in /etc/modprobe.d/nouveau.conf: 'blacklist nouveau' and 'options nouveau modeset=0'), rebuild the initramfs "
     "(update-initramfs -u, or dracut --force), reboot, then install the NVIDIA driver"
 )
-_PASSTHROUGH_HINT = "take the snapshot inside the virtual machine that has the GPU; leave GPUs out here with --skip gpu"
-_UNBOUND_HINT = "install or load the NVIDIA driver (modprobe nvidia); the kernel log says why it did not load by itself"
+_PASSTHROUGH_HINT = "take the snapshot inside the virtual machine that uses the GPU; here exclude GPUs with --skip gpu"
+_UNBOUND_HINT = "install or load the NVIDIA driver (modprobe nvidia); check the kernel log for why it was not loaded"
 
 
 class PciDevice(Record):
@@ -75,7 +76,7 @@ def explain_without_driver(devices: Sequence[PciDevice]) -> tuple[str, str]:
     '2 NVIDIA devices on the PCI bus: 1 without a kernel driver, 1 bound to nouveau'
     """
     drivers = [device.driver or "" for device in devices]
-    total = f"{len(devices)} NVIDIA device{'s' if len(devices) > 1 else ''} on the PCI bus"
+    total = f"{count_of(len(devices), 'NVIDIA device')} on the PCI bus"
     verb = "are" if len(devices) > 1 else "is"
     kinds = sorted(set(drivers))
     if all(device.is_passed_through for device in devices):

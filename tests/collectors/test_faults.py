@@ -294,7 +294,7 @@ FAULTS: list[tuple[str, Fault, str, str, str]] = [
     ("a GPU fell off the bus", driver("fail=*@3:15"), "gpu", "partial", "lost"),
     ("nvidia-smi never returns", smi_hangs, "gpu", "failed", "nvidia-smi"),
     ("devices without a driver", no_driver, "gpu", "skipped", "2 NVIDIA devices on the PCI bus are without a kernel driver"),
-    ("a link that leads nowhere", leads_nowhere, "os.sysctl", "partial", "leads nowhere"),
+    ("a link that leads nowhere", leads_nowhere, "os.sysctl", "partial", "dangling symbolic link"),
     ("a socket without a listener", dead_socket, "systemd", "failed", "refused"),
     *((f"bus: {how}", bus(how), "systemd", "failed", "") for how in (*GREETINGS, *ANSWERS)),
 ]

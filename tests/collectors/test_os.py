@@ -103,7 +103,7 @@ def test_triggers_are_never_opened(tmp_path: Path) -> None:
 def test_the_deadline_leaves_what_was_read(tree: Path) -> None:
     subtypes, gaps = ask("os.sysctl", tree, deadline=time.monotonic() - 1)
     assert subtypes["sysctl"].data == {}
-    assert gaps == [Gap(UNREADABLE, "/proc/sys/*", "the deadline was near")]
+    assert gaps == [Gap(UNREADABLE, "/proc/sys/*", "stopped shortly before the deadline")]
 
 
 # sysctl, in namespaces
@@ -225,7 +225,7 @@ def test_each_file_that_cannot_be_read_is_a_gap(tree: Path) -> None:
         "/proc/sys/vm/a_fifo": "not a regular file: fifo",
         "/proc/sys/vm/a_hundred_megabytes": "larger than 64 KiB",
         "/proc/sys/vm/linked_folder": "not a regular file: directory",
-        "/proc/sys/vm/dangling": "a link that leads nowhere",
+        "/proc/sys/vm/dangling": "dangling symbolic link",
         "/proc/sys/vm/binary": "not UTF-8",
     }
     data = subtypes["sysctl"].data
@@ -285,7 +285,7 @@ def test_a_secret_that_is_not_set_is_absent() -> None:
         pytest.skip("no IPv6 in this kernel, or not this process's")
     _, gaps = ask("os.sysctl")
     mine = [gap for gap in gaps if gap.what == "/proc/sys/net/ipv6/conf/all/stable_secret"]
-    assert mine in ([Gap(ABSENT, mine[0].what, "not set")], [Gap(SECRET, mine[0].what, "a secret of the kernel's")])
+    assert mine in ([Gap(ABSENT, mine[0].what, "not set")], [Gap(SECRET, mine[0].what, "a secret of the kernel")])
 
 
 # The others
@@ -293,7 +293,7 @@ def test_a_secret_that_is_not_set_is_absent() -> None:
 
 @pytest.mark.parametrize("name", ["os.grub", "os.kmod", "os.release", "os.sysctl"])
 def test_a_tree_without_any_of_it_is_skipped(name: str, tmp_path: Path) -> None:
-    with pytest.raises(NotApplicable, match="there is n"):
+    with pytest.raises(NotApplicable, match="exist"):
         ask(name, tmp_path)
 
 
@@ -342,7 +342,7 @@ def test_malformed_lines_are_named_and_then_counted(tree: Path) -> None:
     subtypes, gaps = ask("os.release", tree)
     assert subtypes["release"].data == {"ID": "a"}
     assert len(gaps) == os_release.MALFORMED_LIMIT + 1
-    assert gaps[0] == Gap(UNREADABLE, "/etc/os-release:2", "no assignment")
+    assert gaps[0] == Gap(UNREADABLE, "/etc/os-release:2", "not an assignment")
     assert gaps[-1] == Gap(UNREADABLE, "/etc/os-release:*", "80 more lines")
 
 
@@ -350,12 +350,12 @@ def test_modules_of_lines_that_are_none(tree: Path) -> None:
     (tree / "proc/modules").write_text("nvidia 1 0 - Live 0x0\nnvi\n\nxyz\n")
     subtypes, gaps = ask("os.kmod", tree)
     assert subtypes["kmod"].data == {"nvidia": True}
-    assert gaps == [Gap(UNREADABLE, "/proc/modules", "line 2 and 1 more: no module's")]
+    assert gaps == [Gap(UNREADABLE, "/proc/modules", "line 2 and 1 more: not a module")]
 
 
 def test_modules_of_this_kernel() -> None:
     if not os.path.exists(os_kmod.PATH):
-        with pytest.raises(NotApplicable, match="this kernel loads none"):
+        with pytest.raises(NotApplicable, match="this kernel does not support modules"):
             ask("os.kmod")
         return
     subtypes, gaps = ask("os.kmod")

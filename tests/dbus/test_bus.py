@@ -86,22 +86,22 @@ def test_a_path_may_be_longer_than_an_address(tmp_path: Path) -> None:
 
 #: What a fault's message contains.
 MESSAGES = {
-    "greet-silence": "the greeting did not come before the deadline",
-    "greet-garbage": "sent what is no greeting",
+    "greet-silence": "the greeting not received before the deadline",
+    "greet-garbage": "sent an invalid greeting",
     "greet-endless": "without a line end",
     "greet-no-id": "has no server id",
-    "greet-early": "before the greeting was over",
-    "greet-reset": "in the middle of the greeting|while we were sending",
-    "greet-closed": "closed in the middle of the greeting",
-    "greet-rejected": "does not let us in",
-    "silence": "its reply did not come before the deadline",
-    "garbage": "sent what is no message",
-    "half": "a message did not come before the deadline",
-    "half-closed": "closed in the middle of a message",
-    "closed": "closed in the middle of its reply",
+    "greet-early": "before the greeting ended",
+    "greet-reset": "while waiting for the greeting|while sending",
+    "greet-closed": "connection closed while waiting for the greeting",
+    "greet-rejected": "authentication rejected",
+    "silence": "its reply not received before the deadline",
+    "garbage": "sent an invalid message",
+    "half": "a message not received before the deadline",
+    "half-closed": "connection closed while waiting for a message",
+    "closed": "connection closed while waiting for its reply",
     "two-gigabytes": "announced a message of 2147483664 bytes",
     "endless-field": "announced a message of 4294967280 bytes|announced a message of 4294967296",
-    "wrong-type": "answered with 's'",
+    "wrong-type": "unexpected reply type 's'",
     "bad-body": "at most 67108864",
     "flood": "before the deadline",
     "serial-0": "serial is 0",
@@ -142,7 +142,7 @@ def test_without_a_listener(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DBusError, match="Connection refused") as caught:
         ask(tmp_path / "file")
-    assert caught.value.hint == "nobody listens there: is its service running?"
+    assert caught.value.hint == "start the service behind this socket; nothing listens on it"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
@@ -166,7 +166,7 @@ def test_a_socket_that_we_may_not_use(tmp_path: Path) -> None:
         message = os.read(reading, 4096).decode()
         os.close(reading)
         os.waitpid(pid, 0)
-    assert message == f"{tmp_path / 'bus'}: cannot connect: Permission denied|run as root, or as a user that may use this socket"
+    assert message == f"{tmp_path / 'bus'}: cannot connect: Permission denied|run as root, or as a user with access to this socket"
 
 
 def test_a_queue_that_is_full_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_queue_that_is_full_is_waited_for_until_the_deadline(tmp_path: Path) -
             except BlockingIOError:
                 break
         began = time.monotonic()
-        with pytest.raises(Timeout, match="nobody accepted the connection before the deadline"):
+        with pytest.raises(Timeout, match="connection not accepted before the deadline"):
             ask(tmp_path / "bus", seconds=PATIENCE)
         assert PATIENCE - 0.01 <= time.monotonic() - began < AMPLE_S
     finally:

@@ -78,7 +78,7 @@ def test_values_have_the_bytes_of_the_specification(signature: str, values: list
 @pytest.mark.parametrize(
     ("signature", "data", "reason"),
     [
-        ("b", "02000000", "no boolean"),
+        ("b", "02000000", "invalid boolean"),
         ("u", "010000", "ends beyond"),
         ("yu", "01 010000 07000000", "padding that is not nul"),
         ("s", "05000000 616200", "ends beyond"),
@@ -88,8 +88,8 @@ def test_values_have_the_bytes_of_the_specification(signature: str, values: list
         ("s", "02000000 c32800", "not UTF-8"),
         ("s", "02000000 c0af00", "not UTF-8"),  # an overlong sequence
         ("s", "03000000 eda08000", "not UTF-8"),  # half a surrogate pair
-        ("o", "02000000 612f00", "no object path"),
-        ("o", "03000000 2f612f00", "no object path"),
+        ("o", "02000000 612f00", "invalid object path"),
+        ("o", "03000000 2f612f00", "invalid object path"),
         ("g", "01 61 00", "where a type should begin"),
         ("g", "05 61 00", "ends beyond"),
         ("v", "02 7575 00 00000000 00000000", "not the type of one value"),
@@ -245,7 +245,7 @@ def test_a_stream_is_cut_into_its_messages_however_it_arrives(order: Order, size
 @pytest.mark.parametrize(
     ("start", "reason"),
     [
-        (b"H", "no message"),  # one byte is enough to know
+        (b"H", "invalid message"),  # one byte is enough to know
         (b"l\0", "type 0"),
         (b"l\2\0\2", "version 2"),
         (b"l\2\0\1" + b"\0\0\0\x80" + b"\1\0\0\0" + bytes(4), "announced a message of 2147483664 bytes"),

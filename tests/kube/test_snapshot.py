@@ -137,7 +137,7 @@ def test_a_cluster_from_a_laptop(server: ApiServer, take: Take) -> None:
     }
     assert shot.outcomes["k8s.policy"]["absent"] == {
         "gpuclusters.nvidia.com": "not installed",
-        "nvidiadrivers.nvidia.com": "there is none",
+        "nvidiadrivers.nvidia.com": "no objects",
     }
     node = shot.subtype("node")
     assert (node["source-node"], node["provider"], node["taint.nvidia.com/gpu:NoSchedule"]) == (NODE, "aws", "true")
@@ -190,7 +190,7 @@ def test_the_name_of_a_pod_is_none_of_a_node(server: ApiServer, take: Take) -> N
     assert "'eidos-x7k2p'" in shot.outcomes["k8s.node"]["reason"]
     shot = take("--only", "k8s.node", NODE_NAME="gpu-99")
     assert shot.result.status == 1
-    assert "there is no node 'gpu-99'" in shot.outcomes["k8s.node"]["reason"]
+    assert "no such node 'gpu-99'" in shot.outcomes["k8s.node"]["reason"]
 
 
 def test_a_recipe_is_made_of_it(take: Take, tmp_path: Path) -> None:

@@ -43,9 +43,7 @@ PHRASES = {
 }
 
 #: For now: packages whose sentences are still to be written anew.
-TO_DO: set[str] = {
-    *("collectors", "dbus", "nvidia"),
-}
+TO_DO: set[str] = set()
 
 
 @functools.cache
