@@ -450,7 +450,7 @@ def test_an_interrupt_at_any_moment_ends_without_a_traceback() -> None:
 
 
 def test_a_fault_of_our_own_is_one_line() -> None:
-    script = "import eidos.cli; eidos.cli.commands.COMMANDS['snapshot'] = ('no.such.module', ''); eidos.cli.program()"
+    script = "import eidos.cli; eidos.cli.commands.COMMANDS['snapshot'] = ('eidos.no_such_module', ''); eidos.cli.program()"
 
     def run(*words: str) -> tuple[int, str]:
         done = subprocess.run([sys.executable, "-c", script, *words], env=environment(), capture_output=True, text=True, check=False)
@@ -458,7 +458,7 @@ def test_a_fault_of_our_own_is_one_line() -> None:
 
     status, err = run("snapshot")
     assert status == 1
-    assert err.startswith("error: internal error: ModuleNotFoundError: No module named 'no'\nhint: ")
+    assert err.startswith("error: internal error: ModuleNotFoundError: No module named 'eidos.no_such_module'\nhint: ")
     assert err.count("\n") == 2
     status, err = run("--debug", "snapshot")
     assert status == 1
