@@ -135,7 +135,10 @@ def test_no_modules_import_one_another() -> None:
 
 
 def test_every_module_is_part_of_the_program() -> None:
-    """What only tests use does not ship, and what the build uses lies in eidos/build. Verbs and collectors are imported by name, the archive's modules by its start."""
+    """What only tests use does not ship; what only the build uses lies in eidos/build.
+
+    Verbs and collectors are imported by name, the archive's modules by its start.
+    """
     graph = import_graph()
     start = [name for name in graph if re.match(r"eidos($|\.__main__|\.cli|\.collectors|\.archive)", name)]
     used = {*start, *reached(graph, start)}
