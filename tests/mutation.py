@@ -161,13 +161,13 @@ def start(tree: Path, mutant: Mutant, final: bool, cpu_s: int) -> Run:
     target.write_bytes(mutant.source)
     stamp = target.stat().st_mtime_ns + random.SystemRandom().randrange(1 << 40)  # or bytecode of another mutant would be used
     os.utime(target, ns=(stamp, stamp))
-    tests = TARGETS[mutant.path]
+    tests = (mutant.path, *TARGETS[mutant.path])  # its doctests, too
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-            status = run_tests(tree, tests if final else tests[:1], "normal" if final else "fast")
+            status = run_tests(tree, tests if final else tests[:2], "normal" if final else "fast")
         finally:  # nothing of this process's own must be undone
             sys.stdout.flush()
             os._exit(status)
