@@ -23,12 +23,8 @@ class Result(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """An environment in which nothing of the caller's shows: no HOME that exists, no configuration, no EIDOS_ variable.
-
-    A run whose coverage is measured measures its programs, too.
-    """
-    measured = {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **measured, **more}
+    """An environment in which nothing of the caller's shows: no HOME that exists, no configuration, no EIDOS_ variable."""
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **more}
 
 
 def eidos(
