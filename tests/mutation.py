@@ -234,9 +234,7 @@ def end_processes(leader: int, *, reap: bool) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.mutation", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="modules to change [all that have an entry in TARGETS]")
-    parser.add_argument(
-        "--sample", type=int, metavar="N", help="judge N mutants of four modules, drawn by the seed, by quick tests alone [all]"
-    )
+    parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants of four modules by quick tests [all]")
     parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
     options = parser.parse_args()
