@@ -15,7 +15,7 @@ Version('v1.30.14-eks-3025e55')
 (True, '24.04')
 >>> parse_version("1.x.4")
 Traceback (most recent call last):
-eidos.semver.NotNumeric: '1.x.4' is no version: 'x' is not a number
+eidos.semver.NotNumeric: invalid version '1.x.4': 'x' is not a number
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ in place of their placeholders; a warning says which of these programs the machi
 ...         Templates({"x/bundle.yaml": [index], "x/README.md": "@{image.drver} @{componet.id}"}), ["x"], shell=False
 ...     )
 ... ]
-["templates/bundles/x/README.md:1: error: nothing has the name 'componet.id' [unknown-name]"]
+["templates/bundles/x/README.md:1: error: undefined variable 'componet.id' [unknown-name]"]
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def unit_name(text: str) -> str:
 
     >>> unit_name("contai nerd")
     Traceback (most recent call last):
-    eidos.errors.InvalidInput: 'contai nerd' is no unit name: ' ' cannot stand in one
+    eidos.errors.InvalidInput: invalid unit name 'contai nerd': ' ' is not allowed
     """
     strange = next((c for c in text if c not in CHARACTERS), None)
     if strange is not None:

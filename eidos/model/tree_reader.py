@@ -8,7 +8,7 @@ any particular document. Nothing (``null``, or no such field) is an empty mappin
 ('h100', ('H100',), '')
 >>> entry.expect_only(("name", "aliases", "title"))
 Traceback (most recent call last):
-eidos.errors.InvalidData: catalog.yaml: gpu[0]: there is no 'titel' here
+eidos.errors.InvalidData: catalog.yaml: gpu[0]: unknown field 'titel'
 """
 
 from __future__ import annotations

@@ -440,7 +440,7 @@ def test_work_stops_at_the_deadline_and_when_the_client_is_gone(recipe: bytes) -
         late = ask.post(target, body, seconds=-1)
         assert (late.status, parse_error(late)["code"], parse_error(late)["retryable"]) == (503, "SERVICE_UNAVAILABLE", True)
         assert header(late, "Retry-After") == "1"
-    flow = b"a: [" + b"1, " * 100_000 + b"1]"
+    flow = b"a: &anchor [" + b"1, " * 100_000 + b"1]"
     assert ask.post("/v1/recipe", flow, seconds=0.2).status == 503
     context = request("POST", "/v1/bundle", recipe)
     context.deadline.cancel()

@@ -30,9 +30,9 @@ def values_file_issues(names: Iterable[str], components: Collection[str]) -> Ite
     >>> names = ["base.yaml", "values/a/v1.2.0.keys.yaml", "values/a/v1.2.0.key.yaml", "values/a/v1.2.0.keys.json", "values/b/1.keys.yaml"]
     >>> for issue in values_file_issues(names, ["a"]):
     ...     print(issue)
-    values/a/v1.2.0.key.yaml: error: nothing reads this file [unknown-file]
-    values/a/v1.2.0.keys.json: error: nothing reads this file [unknown-file]
-    values/b/1.keys.yaml: error: there is no component 'b' [unknown-component]
+    values/a/v1.2.0.key.yaml: error: unknown file [unknown-file]
+    values/a/v1.2.0.keys.json: error: unknown file [unknown-file]
+    values/b/1.keys.yaml: error: unknown component 'b' [unknown-component]
     """
     for name in names:
         if name.startswith(FOLDER):
