@@ -228,7 +228,7 @@ PARSERS: dict[str, Parser] = {
     "expression": _of_text(constraint.parse_expression, ">= 1.2", ", ", "in (", ")", "!= 1.3", "a", " "),
     "duration": _of_text(duration.parse_duration, "1h", "1", ".", "s", "m"),
     "host list": _of_text(lambda text: hostlist.parse_hostlist(text, "x"), "a,", "a[1-2],", "[", "]", ",", "1-9", "a\n", "#"),
-    "host and port": _of_text(lambda text: hostlist.split_port(text), "a", ":", "1", "[", "]"),
+    "host and port": _of_text(hostlist.split_port, "a", ":", "1", "[", "]"),
     "folded host list": _of_text(lambda text: hostlist.fold_hostlist(text.split(",")), "a1,", "a2,", "1", ".", ","),
     "names of files": _of_text(lambda text: hostlist.assign_file_names(text.split(","), ()), "a,", "A,", "/"),
     "natural order": _of_text(snapshot.natural_key, "1", "a"),
