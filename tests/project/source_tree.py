@@ -53,13 +53,14 @@ def parse_file(file: str) -> ast.Module:
 
 def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes below ``node``, without those that only type checkers run."""
-    for child in ast.iter_child_nodes(node):
-        types_only = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
-        if isinstance(child, ast.If) and types_only:
-            for statement in child.orelse:
-                yield from (statement, *runtime_nodes(statement))
-        else:
-            yield from (child, *runtime_nodes(child))
+    waiting = [node]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+                waiting.append(ast.Module(child.orelse, []))
+            else:
+                yield child
+                waiting.append(child)
 
 
 def imports(nodes: Iterable[ast.AST], modules: Collection[str] = MODULES.keys()) -> Iterator[tuple[int, str]]:
@@ -83,6 +84,7 @@ def imports(nodes: Iterable[ast.AST], modules: Collection[str] = MODULES.keys())
                     yield node.lineno, module
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Module of the package → modules of the package that it imports when it runs, at its top or in a function."""
     # The face of the package gives every module the version; it imports nothing at its top.

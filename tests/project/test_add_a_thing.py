@@ -128,8 +128,6 @@ RECIPE_TESTS = (
     "tests/project/test_manual.py",
     "tests/recipe/test_golden.py",
     "tests/recipe/test_lint.py",
-    "tests/recipe/test_store.py",
-    "tests/server/test_openapi.py",
 )
 
 
