@@ -42,3 +42,9 @@ def test_the_ci_script_is_clean_shell() -> None:
     if shellcheck is None:
         pytest.skip("no shellcheck here")
     subprocess.run([shellcheck, str(ROOT / ".ci" / "run")], check=True)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").glob("*.md")), ids=lambda path: path.name)
+def test_files_that_the_papers_name_exist(path: Path) -> None:
+    names = re.findall(r"`((?:eidos|tests|recipes|templates|\.ci|\.github)/[\w./-]*)`", path.read_text(encoding="utf-8"))
+    assert not [name for name in names if not (ROOT / name).exists()]
