@@ -50,8 +50,9 @@ EFFORTS = {"--fast": "fast", "--all": "all", "--ci": "normal"}
 
 def main(arguments: list[str]) -> int:
     """Run the checks; 0 when all hold."""
+    in_environment = os.environ.pop("IN_TESTS_VENV", "")  # what runs from here starts anew
     if not all(importlib.util.find_spec(tool) for tool in TOOLS):
-        if os.environ.get("IN_TESTS_VENV"):
+        if in_environment:
             sys.exit(f"error: {sys.prefix} lacks a tool of {REQUIREMENTS.name}\nhint: remove it, and run this again")
         python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
         os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})

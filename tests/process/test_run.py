@@ -245,15 +245,20 @@ def test_whoever_stops_listening_leaves_none_running(tree: Path, grace_s: float)
 
 @contextmanager
 def descriptors(count: int) -> Iterator[None]:
-    """No room for more than ``count`` descriptors besides those that are open."""
+    """No room for more than ``count`` descriptors besides those that are open; what other tests closed among them is filled."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + count, before[1]))
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    filling = [os.dup(0)]
+    while filling[-1] <= highest:
+        filling.append(os.dup(0))
+    os.close(filling.pop())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + count, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in filling:
+            os.close(fd)
 
 
 def test_what_there_is_no_room_for_waits_for_another_to_end() -> None:
