@@ -1,7 +1,7 @@
 """The log on standard error: text for people, or one JSON object a line for programs.
 
-Knows levels and formats; must not know what is logged. Not ``logging``: its import alone is a tenth of a start. Control characters
-are escaped, so nothing read from a host can forge a line or steer a terminal.
+Knows levels, formats and their colours; must not know what is logged. Not ``logging``: its import alone is a tenth of a start. Control
+characters are escaped, so nothing read from a host can forge a line or steer a terminal.
 """
 
 from __future__ import annotations
@@ -115,13 +115,26 @@ def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
     # The message says what matters to people; the fields are for programs, and for debugging.
     names = [name for name in fields if name not in ("hint", "excerpt")] if level == "debug" else []
     details = " ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None)
-    label = {"warn": "warning"}.get(level, level)
-    line = f"{label}: {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
+    from eidos import terminal
+
+    colour = terminal.shows_colour(_descriptor())
+    label, shade = {"warn": ("warning:", terminal.YELLOW), "error": ("error:", terminal.RED)}.get(level, (f"{level}:", terminal.BOLD))
+    line = f"{terminal.paint(label, shade, colour)} {printable(message)}" + (f" ({printable(details)})" if details else "") + "\n"
     excerpt = fields.get("excerpt")
     if isinstance(excerpt, tuple) and printable(excerpt[0]) == excerpt[0]:
-        line += f"  {excerpt[0]}\n  {' ' * excerpt[1]}^\n"
-    hint = fields.get("hint")
-    return line + (f"hint: {printable(str(hint))}\n" if hint else "")
+        text, index = excerpt
+        line += f"  {text}\n  {' ' * len(terminal.fit_locale(text[:index]))}^\n"
+    if fields.get("hint"):
+        line += f"{terminal.paint('hint:', terminal.CYAN, colour)} {printable(str(fields['hint']))}\n"
+    return terminal.fit_locale(line)
+
+
+def _descriptor() -> int:
+    """The descriptor of standard error; -1 when it is closed, or no file."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return -1
 
 
 def _json_line(level: str, message: str, fields: dict[str, object]) -> str:

@@ -209,6 +209,8 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
         return
     import sys
 
+    from eidos.terminal import fit_locale
+
     width = max((len(component.id) for component in bundle.components), default=0)
     lines = []
     for component in bundle.components:
@@ -218,7 +220,7 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
     if outputs_text:
         lines.append(f"{count_of(len(bundle.files), 'file')}, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
     try:
-        sys.stderr.write("".join(f"{log.printable(line)}\n" for line in lines))
+        sys.stderr.write(fit_locale("".join(f"{log.printable(line)}\n" for line in lines)))
     except (OSError, ValueError, AttributeError):  # closed or full: the bundle is written
         pass
 

@@ -204,8 +204,10 @@ def terminal_width(location: str) -> int:
         return 0
 
 
-def fit_locale(location: str, table: str) -> str:
-    """A table for a location: on standard output with the characters that the locale has."""
+def fit_table(location: str, lay_out: Callable[[int, bool], str]) -> str:
+    """The table that ``lay_out`` makes of a width and whether to colour; on standard output with the characters that the locale has."""
     from eidos import terminal
 
-    return terminal.to_ascii(table) if location == STDOUT and terminal.is_ascii_only() else table
+    is_shown = location == STDOUT
+    table = lay_out(terminal_width(location), is_shown and terminal.shows_colour(1))
+    return terminal.fit_locale(table, "~") if is_shown else table

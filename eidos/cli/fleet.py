@@ -190,11 +190,10 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
     fmt = values["format"] or "table"
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
-        from eidos.terminal import shows_colour
 
-        width = document_locations.terminal_width(document_locations.STDOUT)
-        text = fleet_table(summary, rules.phrases, width, folder.path, shows_colour(1))
-        text = document_locations.fit_locale(document_locations.STDOUT, text)
+        text = document_locations.fit_table(
+            document_locations.STDOUT, lambda width, colour: fleet_table(summary, rules.phrases, width, folder.path, colour)
+        )
     else:
         text = serialize({**summary.to_tree(), "folder": folder.path}, fmt)
     document_locations.write_document(document_locations.STDOUT, text)

@@ -9,7 +9,7 @@ from eidos.fleet.comparison import EQUAL, ODD
 from eidos.fleet.hostlist import fold_hostlist
 from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_value_rows, line_width, wrap
 from eidos.log import printable
-from eidos.terminal import GREEN, RED, YELLOW, paint
+from eidos.terminal import GREEN, RED, YELLOW
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, fo
     blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
     blocks += [list(_class(node_class, width, colour)) for node_class in summary.classes]
     if summary.unanswered:
-        title = paint(heading("No response", _nodes(len(summary.unanswered)), width), RED, colour)
+        title = heading("No response", _nodes(len(summary.unanswered)), width, RED if colour else "")
         rows = aligned_rows(_reasons(summary), width, max_key_lines=MAX_NODE_LINES)
         blocks.append([title, *(line for row in rows for line in row)])
     if folder:
@@ -40,8 +40,8 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, fo
 
 
 def _class(node_class: NodeClass, width: int, colour: bool) -> Iterator[str]:
-    title = {EQUAL: "Equal", ODD: "Different"}.get(node_class.kind, "Unknown")
-    yield paint(heading(title, _nodes(len(node_class.nodes)), width), {EQUAL: GREEN}.get(node_class.kind, YELLOW), colour)
+    title, shade = {EQUAL: ("Equal", GREEN), ODD: ("Different", YELLOW)}.get(node_class.kind, ("Unknown", YELLOW))
+    yield heading(title, _nodes(len(node_class.nodes)), width, shade if colour else "")
     yield from (INDENT + line for line in wrap(printable(fold_hostlist(node_class.nodes)), width - len(INDENT), MAX_NODE_LINES))
     yield from key_value_rows(((difference.path, _sides(difference)) for difference in node_class.differences), width, INDENT * 2)
     if node_class.more:

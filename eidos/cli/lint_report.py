@@ -10,6 +10,7 @@ from eidos.cli.commands import FINDINGS
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.log import printable
+from eidos.terminal import fit_locale
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -51,6 +52,7 @@ def _write_report(issues: Sequence[LintIssue], fmt: str | None, location: str) -
         lines = [printable(line) for issue in issues for line in (str(issue), *([f"  hint: {issue.hint}"] if issue.hint else []))]
         counts = f"{count_of(errors, 'error')}, {count_of(len(issues) - errors, 'warning')}"
         text = "".join(f"{line}\n" for line in [*lines, counts])
+        text = fit_locale(text) if location == document_locations.STDOUT else text
     else:
         tree = {"errors": errors, "faults": [issue.to_tree() for issue in issues]}
         text = serialize(tree, fmt)

@@ -16,6 +16,7 @@ from eidos.formats import serialize, to_yaml
 from eidos.formats.table import pad, wrap
 from eidos.kube import labels
 from eidos.manifest import kubernetes_fields
+from eidos.terminal import BOLD, paint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def run(values: Values) -> int:
     if explains and not isinstance(options, manifest.ServerOptions):
         privileges = manifest.explain_privileges(options)
         if fmt == "table":
-            text = document_locations.fit_locale(output, _privileges_table(privileges, document_locations.terminal_width(output)))
+            text = document_locations.fit_table(output, lambda width, colour: _privileges_table(privileges, width, colour))
         else:
             text = serialize(privileges, fmt)
     else:
@@ -244,7 +245,7 @@ def _manifests_text(trees: Sequence[dict[str, Any]], notes: Sequence[str], fmt: 
     return "".join(f"# {line}".rstrip() + "\n" for line in lines[:-1]) + "".join(f"---\n{to_yaml(tree)}" for tree in trees)
 
 
-def _privileges_table(privileges: Sequence[dict[str, Any]], width: int) -> str:
+def _privileges_table(privileges: Sequence[dict[str, Any]], width: int, colour: bool = False) -> str:
     """What each fact needs, as a table."""
     rows: list[tuple[str, ...]] = [("FACT", "NEEDS", "GIVEN", "LOST WITHOUT")]
     for entry in privileges:
@@ -259,4 +260,4 @@ def _privileges_table(privileges: Sequence[dict[str, Any]], width: int) -> str:
         for number in range(max(map(len, cells))):
             parts = (cell[number] if number < len(cell) else "" for cell in cells)
             lines.append("".join(pad(part, cell_width) for part, cell_width in zip(parts, widths)).rstrip(" "))
-    return "\n".join(lines) + "\n"
+    return "\n".join([paint(lines[0], BOLD, colour), *lines[1:]]) + "\n"

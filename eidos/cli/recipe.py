@@ -118,7 +118,7 @@ def _list(values: Values) -> int:
     if fmt == "table":
         from eidos.cli.recipe_table import list_table
 
-        text = document_locations.fit_locale(values["output"], list_table(tree, document_locations.terminal_width(values["output"])))
+        text = document_locations.fit_table(values["output"], lambda width, colour: list_table(tree, width, colour))
     else:
         text = serialize(tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")
@@ -139,9 +139,8 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         if fmt == "table":
             from eidos.cli.recipe_table import recipe_table
 
-            width = document_locations.terminal_width(values["output"])
-            text = recipe_table(recipe, width, explain=values["explain"], context=values["context"], source=source)
-            text = document_locations.fit_locale(values["output"], text)
+            shown = {"explain": values["explain"], "context": values["context"], "source": source}
+            text = document_locations.fit_table(values["output"], lambda width, colour: recipe_table(recipe, width, colour=colour, **shown))
         else:
             text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")

@@ -9,6 +9,7 @@ from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
 from eidos.recipe.recipe_warnings import needed_by
+from eidos.terminal import BOLD, YELLOW, paint
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     from eidos.model.recipe import Recipe
 
 
-def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: bool = False, source: str = "") -> str:
+def recipe_table(
+    recipe: Recipe, width: int, *, colour: bool = False, explain: bool = False, context: bool = False, source: str = ""
+) -> str:
     """``recipe`` as lines of at most ``width`` columns; 0 or less: as long as they need to be.
 
     ``source`` is where it came from, if that is not the server that was requested.
     """
-    width = line_width(width)
-    blocks = [list(_header(recipe, width, source))]
+    width, bold = line_width(width), BOLD if colour else ""
+    blocks = [list(_header(recipe, width, source, colour))]
     for measurement in recipe.measurements:
-        blocks += [list(_subtype(recipe, measurement, subtype, width, explain, context)) for subtype in measurement.subtypes]
+        for subtype in measurement.subtypes:
+            title = heading(f"{measurement.type} · {subtype.name}", count_of(len(subtype.data), "value"), width, bold)
+            blocks.append([title, *_subtype(recipe, measurement, subtype, width, explain, context)])
     if recipe.constraints:
-        lines = [heading("Constraints", str(len(recipe.constraints)), width)]
+        lines = [heading("Constraints", str(len(recipe.constraints)), width, bold)]
         rows = aligned_rows([(constraint.name, str(constraint.value)) for constraint in recipe.constraints], width)
         for constraint, row in zip(recipe.constraints, rows):
             lines += row
@@ -39,7 +44,7 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
             lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in steps)}" if explain else "", width)
         blocks.append(lines)
     if recipe.components:
-        lines = [heading("Components, in order of installation", str(len(recipe.components)), width)]
+        lines = [heading("Components, in order of installation", str(len(recipe.components)), width, bold)]
         rows = aligned_rows([(component.id, component.version or "no version") for component in recipe.components], width)
         for component, row in zip(recipe.components, rows):
             lines += row
@@ -48,35 +53,36 @@ def recipe_table(recipe: Recipe, width: int, *, explain: bool = False, context: 
             lines += _aside(_reason_included(recipe, component.id) if explain else "", width)
         blocks.append(lines)
     if explain:
-        blocks.append(list(_sources(recipe, width)))
+        documents = {step.layer: step.sources for steps in recipe.history.values() for step in steps}
+        blocks.append([heading("Sources", count_of(len(documents), "layer"), width, bold), *_sources(documents, width)])
     return join_blocks(blocks)
 
 
-def list_table(tree: dict[str, Any], width: int = 0) -> str:
+def list_table(tree: dict[str, Any], width: int = 0, colour: bool = False) -> str:
     """The tree of :mod:`eidos.recipe.coverage`: words by field, then the layers with their keys and sources."""
-    width = line_width(width)
+    width, bold = line_width(width), BOLD if colour else ""
     blocks = []
     for field, entries in tree["catalog"].items():
-        lines = [heading(f"--{field}", f"{len(entries)} known", width)]
+        lines = [heading(f"--{field}", f"{len(entries)} known", width, bold)]
         lines += key_value_rows([(entry["name"], _entry(entry)) for entry in entries], width)
         blocks.append(lines)
     layers = tree["layers"]
-    lines = [heading("Layers, in order of application", str(len(layers)), width)]
+    lines = [heading("Layers, in order of application", str(len(layers)), width, bold)]
     lines += key_value_rows([(layer["name"], _layer(layer)) for layer in layers], width)
     blocks.append(lines)
     return join_blocks(blocks)
 
 
-def _header(recipe: Recipe, width: int, source: str) -> Iterator[str]:
+def _header(recipe: Recipe, width: int, source: str, colour: bool) -> Iterator[str]:
     data = f"{recipe.timestamp or 'undated'} {recipe.digest[:12]}".strip()
     facts = [("Query", str(recipe.request)), ("Recipe data", f"{source} {data}".strip())]
     facts += [("Layers" if number == 0 else "", rule) for number, rule in enumerate(recipe.rules)]
     facts += [("Warning", warning) for warning in recipe.warnings]
-    yield from key_value_rows(facts, width, "")
+    for (name, _), lines in zip(facts, aligned_rows(facts, width, "")):
+        yield from (paint(line.rstrip(), YELLOW, colour and name == "Warning") for line in lines)
 
 
 def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: int, explain: bool, context: bool) -> Iterator[str]:
-    yield heading(f"{measurement.type} · {subtype.name}", count_of(len(subtype.data), "value"), width)
     if not explain and not context:
         yield from key_value_rows([(key, format_scalar(value) or '""') for key, value in subtype.data.items()], width)
         return
@@ -101,13 +107,8 @@ def _reason_included(recipe: Recipe, id: str) -> str:
     return f"disabled by {choices[-1].layer}, but {needed}" if choices else needed
 
 
-def _sources(recipe: Recipe, width: int) -> Iterator[str]:
+def _sources(documents: dict[str, tuple[str, ...]], width: int) -> Iterator[str]:
     """The public documents behind each layer that set something, once."""
-    documents: dict[str, tuple[str, ...]] = {}
-    for steps in recipe.history.values():
-        for step in steps:
-            documents.setdefault(step.layer, step.sources)
-    yield heading("Sources", count_of(len(documents), "layer"), width)
     for layer in sorted(documents):
         yield from (f"{INDENT}{line}" for line in wrap(printable(layer), width - len(INDENT)))
         for document in documents[layer] or ("no source",):

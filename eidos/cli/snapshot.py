@@ -232,18 +232,11 @@ def _emitter(values: Values) -> Callable[[Snapshot], str]:
     """What turns a snapshot into text in the requested format, or that of the file's extension."""
     fmt = document_locations.choose_format(values["format"], values["output"])
     if fmt == "table":
-        from eidos.terminal import shows_colour
-
-        output = values["output"]
-        width = document_locations.terminal_width(output)
         if values["all"]:
-            from eidos.cli.snapshot_table import snapshot_table
-
-            return lambda snapshot: document_locations.fit_locale(output, snapshot_table(snapshot, width))
-        from eidos.cli.snapshot_summary import snapshot_summary
-
-        colour = output == document_locations.STDOUT and shows_colour(1)
-        return lambda snapshot: document_locations.fit_locale(output, snapshot_summary(snapshot, width, colour))
+            from eidos.cli.snapshot_table import snapshot_table as lay_out
+        else:
+            from eidos.cli.snapshot_summary import snapshot_summary as lay_out
+        return lambda snapshot: document_locations.fit_table(values["output"], lambda width, colour: lay_out(snapshot, width, colour))
     return lambda snapshot: serialize(snapshot.to_tree(), fmt)
 
 

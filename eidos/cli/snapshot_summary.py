@@ -47,7 +47,7 @@ def snapshot_summary(snapshot: Snapshot, width: int, colour: bool = False) -> st
     blocks = []
     for title, rows in sections.items():
         if rows:
-            lines = [paint(heading(title, "", width).rstrip(), BOLD, colour)]
+            lines = [heading(title, "", width, BOLD if colour else "")]
             groups = aligned_rows([(key, value) for key, value, _ in rows], width)
             for (_, _, shade), group in zip(rows, groups):
                 lines += [paint(line.rstrip(), shade, colour and bool(shade)) for line in group]

@@ -11,6 +11,7 @@ from eidos.cli.document_locations import STDOUT, write_document
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path
 from eidos.formats import serialize
 from eidos.log import printable
+from eidos.terminal import fit_locale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def run(values: Values) -> int:
         text = serialize(tree, values["format"])
     else:
         text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: OK\n{LIMITS}\n"
+        text = fit_locale(text)
     write_document(STDOUT, text)
     if inspection.ignored:
         log.warn(f"{path}: ignored: {', '.join(map(printable, inspection.ignored))}")

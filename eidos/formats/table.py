@@ -7,6 +7,7 @@ width. Control characters are shown as escapes, so no value can steer a terminal
 from __future__ import annotations
 
 from eidos.log import printable
+from eidos.terminal import paint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def join_blocks(blocks: Iterable[Iterable[str]]) -> str:
     return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks) + "\n"
 
 
-def heading(left: str, right: str, width: int) -> str:
-    """A line of ``width`` columns with ``left`` and ``right`` at its ends and a rule between them."""
+def heading(left: str, right: str, width: int, colour: str = "") -> str:
+    """A line of ``width`` columns with ``left`` and ``right`` at its ends and a rule between them, in a colour of :mod:`eidos.terminal`."""
     width = _HEADING_WIDTH if width == UNLIMITED else width
     left, right = printable(left), printable(right)
     rule = width - display_width(left) - display_width(right) - (2 if right else 1)
-    return f"{left} {'─' * rule} {right}".rstrip() if rule > 1 else truncate(left, width)
+    line = f"{left} {'─' * rule} {right}".rstrip() if rule > 1 else truncate(left, width)
+    return paint(line, colour, bool(colour))
 
 
 def key_value_rows(pairs: Iterable[tuple[str, str]], width: int, indent: str = INDENT) -> Iterator[str]:

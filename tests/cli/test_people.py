@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from eidos.cli.fleet import Progress, time_left_s
 from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_summary import snapshot_summary
+from eidos.cli.snapshot_table import snapshot_table
 from eidos.fleet.comparison_rules import shipped_rules
 from eidos.fleet.results import ResultsFolder
 from eidos.fleet.summary import FleetSummary, NoAnswer
@@ -23,7 +25,7 @@ from eidos.model.snapshot import Snapshot
 from eidos.terminal import is_ascii_only, shows_colour, to_ascii
 from tests.cli.test_table import snapshots
 from tests.conftest import ROOT
-from tests.support.program import eidos
+from tests.support.program import eidos, environment
 
 STATES = ("LoadState", "ActiveState", "SubState")
 OTHER_PROPERTIES = dict.fromkeys(map(str, range(400)), "x")
@@ -170,6 +172,92 @@ def test_a_table_is_readable_in_the_c_locale(extra: tuple[str, ...]) -> None:
     assert plain.out.isascii()
     assert "\\u" not in plain.out, "lines are drawn with ASCII, not escaped"
     assert " ----" in plain.out
+
+
+@pytest.mark.parametrize("environ", [{"LC_ALL": "C"}, {"LC_ALL": "", "LANG": "C"}, {"LC_ALL": ""}, {"LC_ALL": "de_DE.ISO-8859-1"}])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("recipe", "--gpu", "h100", "-t", "table", "--explain"), " ----"),
+        (("recipe", "list"), " ----"),
+        (("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--only", "os", "-t", "table"), " ----"),
+        (("manifest", "agent", "--explain-privileges"), "FACT"),
+        (("recipe", "--kernel", "x" * 90), "x..."),
+        (("recipe", "--os", "ubuntu-é"), "\\xe9"),
+        (("bundle", "-f", "é…"), "\\xe9...: no such file"),
+        (("verify", "é…"), "\\xe9..."),
+    ],
+)
+def test_output_and_messages_are_ascii_where_the_locale_has_nothing_else(
+    environ: dict[str, str], words: tuple[str, ...], expected: str
+) -> None:
+    result = eidos(*words, env=environ)
+    assert (result.out + result.err).isascii()
+    assert expected in result.out + result.err
+
+
+def test_a_mistake_is_marked_below_itself_where_characters_take_more_room() -> None:
+    program = (sys.executable, "-c", 'from eidos import log; log.error("wrong", excerpt=("a…é!b", 3))')
+    for environ in ({"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}):
+        shown, mark = eidos(program=program, env=environ).err.splitlines()[1:3]
+        assert shown[mark.index("^")] == "!"
+
+
+LEVELS = 'from eidos import log; log.configure("debug"); log.debug("a"); log.warn("b", hint="c"); log.error("d")'
+
+
+def shown_on_a_terminal(program: str, environ: dict[str, str]) -> str:
+    main, terminal = os.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", program], stderr=terminal, env={**environment(), **environ}, check=True)
+    finally:
+        os.close(terminal)
+    try:
+        return os.read(main, 4096).decode().replace("\r\n", "\n")
+    finally:
+        os.close(main)
+
+
+def test_messages_on_a_terminal_have_colours_with_a_meaning() -> None:
+    coloured = "\x1b[1mdebug:\x1b[0m a\n\x1b[33mwarning:\x1b[0m b\n\x1b[36mhint:\x1b[0m c\n\x1b[31merror:\x1b[0m d\n"
+    plain = "debug: a\nwarning: b\nhint: c\nerror: d\n"
+    assert shown_on_a_terminal(LEVELS, {"TERM": "xterm"}) == coloured
+    for environ in ({"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}, {}):
+        assert shown_on_a_terminal(LEVELS, environ) == plain
+    program = (sys.executable, "-c", LEVELS)
+    assert eidos(program=program, env={"TERM": "xterm"}).err == plain
+    assert eidos(program=program, env={"FORCE_COLOR": "1"}).err == coloured
+    assert eidos(program=program, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).err == plain
+    structured = 'from eidos import log; log.configure("debug", "json"); log.error("d", hint="c")'
+    assert "\x1b" not in shown_on_a_terminal(structured, {"TERM": "xterm"})
+
+
+@pytest.mark.parametrize(
+    ("words", "shades"),
+    [
+        (("recipe", "--gpu", "h100", "-t", "table", "--explain"), {"OS": "1", "Constraints": "1", "Sources": "1"}),
+        (("recipe", "--gpu", "rtx-pro-6000", "--service", "gke", "-t", "table"), {"Warning": "33"}),
+        (("recipe", "list"), {"--gpu": "1", "Layers,": "1"}),
+        (("manifest", "agent", "--explain-privileges"), {"FACT": "1"}),
+    ],
+)
+def test_tables_have_colours_that_do_not_change_their_text(words: tuple[str, ...], shades: dict[str, str]) -> None:
+    coloured = eidos(*words, env={"FORCE_COLOR": "1", "COLUMNS": "100"}).out
+    found = {line.partition("m")[2].split()[0]: line[2:].partition("m")[0] for line in coloured.splitlines() if line.startswith("\x1b[")}
+    assert {name: found.get(name) for name in shades} == shades
+    plain = eidos(*words, env={"COLUMNS": "100"}).out
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
+
+
+def test_outcomes_have_the_colour_of_what_they_mean() -> None:
+    lines = snapshot_table(NODE, 80, colour=True).splitlines()
+    shades = {re.sub(r"\x1b\[\d*m", "", line).split()[0]: line.partition("\x1b[")[2][:2] for line in lines if line.startswith("  ")}
+    assert (shades["k8s.node"], shades["os.release"], shades["os.sysctl"]) == ("31", "32", "33")
+    assert re.sub(r"\x1b\[\d*m", "", "\n".join(lines) + "\n") == snapshot_table(NODE, 80)
+    words = ("snapshot", "--root", str(ROOT / "tests/hosts/ubuntu-22.04"), "--only", "os.release", "-t", "table", "--all")
+    assert "\x1b[1mOS" in eidos(*words, env={"FORCE_COLOR": "1"}).out
+    assert "\x1b" not in eidos(*words).out
 
 
 @given(st.text(st.sampled_from("ab─·…\n")), st.text())
