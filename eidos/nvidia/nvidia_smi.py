@@ -30,6 +30,8 @@ OUTPUT_LIMIT_BYTES = 16 << 20
 #: The longest text of one element, in characters.
 _TEXT = 64 << 10
 
+#: The tag of a GPU; those of its elements (``<gpu_uuid>``) begin alike.
+_GPU = re.compile("<gpu[ >]")
 _END, _END_OF_GPU = "</nvidia_smi_log>", "</gpu>"
 
 #: How many lines around the document are reported.
@@ -108,7 +110,7 @@ def parse_log(data: bytes) -> NvidiaSmiLog:
         raise InvalidData("nvidia-smi -q -x: the document declares an entity")
     end = body.find(_END)
     end = len(body) if end < 0 else end + len(_END)
-    starts = [match.start() for match in re.finditer("<gpu[ >]", body[:end])]
+    starts = [match.start() for match in _GPU.finditer(body, 0, end)]
     line = prolog.count("\n")
     top = _parse(body[: starts[0] if starts else end], line, is_complete=not starts)
     if top.root != "nvidia_smi_log":
@@ -163,8 +165,8 @@ def _without_skipped_elements(text: str) -> str:
         opening, closing = f"<{name}>", f"</{name}>"
         pieces, copied, start = [], 0, text.find(opening)
         while start >= 0:
-            limit = text.find("<gpu ", start)
-            limit = len(text) if limit < 0 else limit
+            following = _GPU.search(text, start)
+            limit = following.start() if following else len(text)
             stop = text.rfind(closing, start, limit)
             if stop >= 0:
                 start += len(opening)
@@ -188,14 +190,11 @@ class _Handler:
         self.root: str | None = None
         self.elements: dict[str, str] = {}
         self._path: list[str] = []
-        self._skip = 0
         self._text = ""
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._text = ""
-        if self._skip or name in _SKIPPED:
-            self._skip += 1
-        elif self.root is None:
+        if self.root is None:
             self.root = name
             if name == "gpu":
                 self.elements["@id"] = attributes.get("id", "")
@@ -207,16 +206,12 @@ class _Handler:
                 self.elements["@mig-devices"] = str(int(self.elements.get("@mig-devices", "0")) + 1)
 
     def end(self, name: str) -> None:
-        if self._skip:
-            self._skip -= 1
-        else:
-            self.elements.setdefault("/".join(self._path), self._text.strip())
-            if self._path:
-                self._path.pop()
+        self.elements.setdefault("/".join(self._path), self._text.strip())
+        if self._path:
+            self._path.pop()
         self._text = ""
 
     def characters(self, data: str) -> None:
-        if not self._skip:
-            self._text += data
-            if len(self._text) > _TEXT:
-                raise InvalidData(f"nvidia-smi -q -x: an element has more than {_TEXT >> 10} KiB of text")
+        self._text += data
+        if len(self._text) > _TEXT:
+            raise InvalidData(f"nvidia-smi -q -x: an element has more than {_TEXT >> 10} KiB of text")

@@ -432,7 +432,10 @@ def test_a_shell_that_finds_no_python(shell: str) -> None:
     ],
 )
 def test_why_a_program_did_not_start(status: int, errors: str, why: str) -> None:
-    assert explain_failure("gpu-01", "ssh", status, b"", errors, "python3").why == why
+    answer = explain_failure("gpu-01", "ssh", status, b"", errors, "python3")
+    assert answer.why == why
+    assert bool(answer.hint) == any(word in errors for word in ("Permission denied", "Unknown option"))
+    assert answer.hint is None or ("ssh-agent" in answer.hint) == (status == 255)
 
 
 @pytest.mark.parametrize(
@@ -456,7 +459,28 @@ def test_a_jump_host_that_fails(cause: str, why: str) -> None:
     answer = explain_failure("gpu-01", "ssh", 255, b"", errors, "python3")
     assert answer.why.startswith("the jump host")
     assert why in answer.why
+    before = explain_failure("gpu-01", "ssh", 255, b"", f"a banner\n{errors}", "python3")
+    assert before.why == answer.why or not cause, "the last line before ssh gives up"
     assert answer.hint == "run 'ssh -v gpu-01' to see which connection fails"
+
+
+def test_limits_of_a_list() -> None:
+    assert parse_hostlist("gpu-01:65535,a[999999999]", "x") == ["gpu-01:65535", "a999999999"]
+    assert len(parse_hostlist("a[1-100000]", "x")) == 100_000
+    for text in ("a[1-100001]", "a[1-99999],b,c", "a[1-50000],a[1-50001]", "a[1-9999999999]"):
+        with pytest.raises(InvalidInput, match=r"more than 100,000 names|invalid range"):
+            parse_hostlist(text, "x")
+    assert parse_hostlist("x" * 255, "x") == ["x" * 255]
+    with pytest.raises(InvalidInput, match="longer than 255 characters"):
+        parse_hostlist("x" * 256, "x")
+    with pytest.raises(InvalidInput, match="no letter or digit"):
+        parse_hostlist("...", "x")
+
+
+def test_addresses_in_brackets_are_not_folded() -> None:
+    names = ["[fd00::1]:22", "[fd00::1]:23", "fd00::1", "fd00::2"]
+    assert fold_hostlist(names) == "[fd00::1]:22,[fd00::1]:23,fd00::[1-2]"
+    assert sorted(parse_hostlist(fold_hostlist(names), "x")) == sorted(names)
 
 
 def test_names() -> None:

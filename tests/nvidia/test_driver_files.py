@@ -130,6 +130,8 @@ def put_on_bus(root: Path, *drivers: str | None) -> Host:
         (("pciback",), "is passed through", "inside the virtual machine"),
         (("vfio-pci", None), "1 without a kernel driver, 1 bound to vfio-pci", "modprobe nvidia"),
         (("nova_core",), "is bound to nova_core", "unbind the GPUs from nova_core"),
+        (("nova_core", "vfio-pci"), "1 bound to nova_core, 1 bound to vfio-pci", "unbind the GPUs from nova_core"),
+        (("nova_core", None), "1 without a kernel driver, 1 bound to nova_core", "modprobe nvidia"),
         ((None,), "is without a kernel driver", "modprobe nvidia"),
     ],
 )
@@ -149,4 +151,6 @@ def test_what_drives_the_gpus_of_a_host_without_the_nvidia_driver(
 def test_a_gpu_that_nouveau_took_from_the_nvidia_driver() -> None:
     words = pci_bus.explain_missing_device(pci_bus.PciDevice("0000:17:00.0", "nouveau"), "NVML")
     assert words.startswith("on the PCI bus but not in NVML: its kernel driver is nouveau; block nouveau")
+    words = pci_bus.explain_missing_device(pci_bus.PciDevice("0000:17:00.0", None), "NVML")
+    assert words == "on the PCI bus but not in NVML: no kernel driver is bound to it"
     assert "without" not in pci_bus.explain_missing_device(pci_bus.PciDevice("0000:17:00.0", "nvidia"), "NVML")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eidos.errors import InvalidData
 from eidos.nvidia import gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.nvidia.gpu_values import NoReading
-from eidos.nvidia.nvidia_smi_values import BRANDS, ERROR_TEXTS, to_reading
+from eidos.nvidia.nvidia_smi_values import BRANDS, ERROR_TEXTS, boolean, normalize, to_reading
 
 CASES = Path(__file__).parent.parent / "cases/gpu"
 ROWS = (*nvidia_smi_readings.CONFIGURATION, *nvidia_smi_readings.VOLATILE)
@@ -132,6 +132,62 @@ def test_forms(key: str, value: str, reading: object) -> None:
         assert type(answer) is type(reading)
 
 
+def test_error_texts_have_the_status_that_the_bindings_give_them() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    texts = {normalize(text): status for status, text in pynvml.NVMLError._errcode_to_string.items()}
+    shared = texts.keys() & ERROR_TEXTS.keys()
+    assert len(shared) > 15
+    assert {text: ERROR_TEXTS[text] for text in shared} == {text: texts[text] for text in shared}
+    names = {
+        "driver/library version mismatch": "LIB_RM_VERSION_MISMATCH",
+        "gpu requires reset": "RESET_REQUIRED",
+        "in use by another client": "IN_USE",
+        "no data": "NO_DATA",
+        "insufficient resources": "INSUFFICIENT_RESOURCES",
+        "argument version mismatch": "ARGUMENT_VERSION_MISMATCH",
+        "requested functionality has been deprecated": "DEPRECATED",
+        "the requested functionality has been deprecated": "DEPRECATED",
+        "the requested functionality is not ready": "NOT_READY",
+    }
+    assert {text: ERROR_TEXTS[text] for text in names} == {text: getattr(pynvml, f"NVML_ERROR_{name}") for text, name in names.items()}
+    assert ERROR_TEXTS.keys() - shared - names.keys() == {"the operating system has blocked the request"} - texts.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "is_absent"),
+    [
+        ("N/A", True),
+        ("[N/A]", True),
+        ("Not Supported", True),
+        ("Function Not Found", True),
+        ("Argument version mismatch", True),
+        ("Requested functionality has been deprecated", True),
+        ("The requested functionality has been deprecated.", True),
+        ("Not Found", False),
+        ("Timeout", False),
+        ("Insufficient Permissions", False),
+        ("The requested functionality is not ready", False),
+        ("", False),
+    ],
+)
+def test_absent_and_unreadable(value: str, is_absent: bool) -> None:
+    assert to_reading(value, boolean) == NoReading(value or "empty", is_unreadable=not is_absent)
+
+
+@pytest.mark.parametrize(("value", "reading"), [("Yes", True), ("No", False), ("True", True), ("False", False), ("yes", True)])
+def test_switches(value: str, reading: bool) -> None:
+    assert to_reading(value, boolean) is reading
+
+
+def test_a_long_text_is_no_reading_and_is_shown_in_part() -> None:
+    longest = "1" * 120
+    assert to_reading(longest, str) == longest
+    answer = to_reading(longest + "1", str)
+    assert answer == NoReading(f"unexpected value: {'1' * 60!r}", is_unreadable=True)
+    answer = to_reading("word " * 1000, str)
+    assert answer == NoReading(("word " * 24)[:120], is_unreadable=True)
+
+
 def test_the_address_comes_from_the_attribute_when_the_element_holds_an_error() -> None:
     first, second = log("groups-of-one-word.xml").gpus
     assert nvidia_smi_readings.configuration(first)["pci.bus-id"] == "00000000:18:00.0"
@@ -214,6 +270,64 @@ def test_a_document_that_breaks_off(cut: int) -> None:
     document = nvidia_smi.parse_log(data)
     assert nvidia_smi_readings.configuration(document.gpus[0])["serial"] == "1320521000001", "the GPU before the break is complete"
     assert len(document.malformed) <= 2
+
+
+@pytest.mark.parametrize(
+    ("body", "malformed", "serials"),
+    [
+        # What is skipped ends at the last of its end tags before the next GPU.
+        ("<gpu ><processes>a</processes>b&<processes></processes><serial>1</serial></gpu>", [], ["1"]),
+        ("<gpu ><processes></processes><serial>1</serial></gpu>", [], ["1"]),
+        ("<gpu ><processes>&</processes><supported_clocks>&</supported_clocks><serial>1</serial></gpu>", [], ["1"]),
+        # One that is not closed costs its own GPU, before and after another.
+        ("<gpu ><processes>&</gpu><gpu ><processes>&</processes><serial>2</serial></gpu>", [0], [None, "2"]),
+        ("<gpu ><processes>&</processes><serial>1</serial></gpu><gpu ><processes>&</gpu>", [1], ["1", None]),
+        ("<gpu ><serial>1</serial></gpu></processes>&<processes><gpu><serial>2</serial></gpu>", [], ["1", "2"]),
+        # A GPU that is not closed, and what stands between two.
+        ("<gpu><serial>1</serial><gpu><serial>2</serial></gpu>", [0], [None, "2"]),
+        ("<gpu><serial>1</serial></gpu>&<gpu><serial>2</serial></gpu>", [], ["1", "2"]),
+        ("<gpu><serial>1</serial></gpu><gpu><serial>2</serial>", [1], ["1", None]),
+    ],
+)
+def test_what_is_malformed_costs_no_more_than_itself(body: str, malformed: list[int], serials: list[str | None]) -> None:
+    document = nvidia_smi.parse_log(f"<nvidia_smi_log>\n{body}\n</nvidia_smi_log>".encode())
+    assert [gpu.get("serial") for gpu in document.gpus] == serials
+    assert list(document.malformed) == malformed
+
+
+def test_lines_are_counted_in_the_output_as_it_is() -> None:
+    gpus = "".join(f"<gpu>\n<processes>\n\n</processes>\n{text}\n</gpu>\n" for text in ("<a>1</a>", "<a>2", "<a>3</a>", "<a>4"))
+    document = nvidia_smi.parse_log(
+        f"a warning\n\n<nvidia_smi_log>\n<driver_version>1.2\n</driver_version>\n{gpus}</nvidia_smi_log>".encode()
+    )
+    assert document.malformed == {
+        1: "nvidia-smi -q -x: mismatched tag in line 17",
+        3: "nvidia-smi -q -x: mismatched tag in line 29",
+    }
+
+
+def test_only_a_few_short_lines_around_the_document_are_reported() -> None:
+    lines = "".join(f"{number} {'x' * 300}\n" for number in range(9))
+    document = nvidia_smi.parse_log(f"{lines}<nvidia_smi_log><a>1</a></nvidia_smi_log>\nlast\n".encode())
+    assert len(document.remarks) == 5
+    assert {len(line) for line in document.remarks} == {200}
+
+
+@pytest.mark.parametrize("depth", [17, 18])
+def test_the_depth_of_a_document_is_bounded(depth: int) -> None:
+    data = f"<nvidia_smi_log>{'<a>' * depth}{'</a>' * depth}</nvidia_smi_log>".encode()
+    if depth == 17:
+        nvidia_smi.parse_log(data)
+    else:
+        with pytest.raises(InvalidData, match="nested too deeply"):
+            nvidia_smi.parse_log(data)
+
+
+@pytest.mark.parametrize("code", [*range(32), 127])
+def test_control_characters_become_escapes(code: int) -> None:
+    document = nvidia_smi.parse_log(f"<nvidia_smi_log><a>x{chr(code)}y</a></nvidia_smi_log>".encode())
+    expected = f"x{chr(code)}y" if chr(code) in "\t\n\x7f" else "x\ny" if code == 13 else f"x\\x{code:02x}y"
+    assert document.top["a"] == expected
 
 
 def test_lines_around_the_document_cost_nothing_and_are_reported() -> None:
