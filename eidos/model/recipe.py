@@ -105,6 +105,11 @@ class Recipe(Record):
         root = TreeReader(tree, document, text_types=ANY_SCALAR)
         if tree is None:
             raise root.error("the document is empty", _HINT)
+        if (root.tree.get("kind", KIND), root.tree.get("apiVersion", API_VERSION)) != (KIND, API_VERSION):
+            from eidos.model import foreign_documents
+
+            if foreign_documents.describe(root.tree) and root.tree.get("kind") != "Snapshot":
+                raise foreign_documents.refuse(root, "a recipe")
         kind_hint = "run 'eidos recipe -f FILE' to make a recipe from a snapshot" if root.tree.get("kind") == "Snapshot" else _HINT
         root.expect_kind(KIND, API_VERSION, kind_hint)
         if not root.tree.get("measurements"):

@@ -64,7 +64,7 @@ class Snapshot(Record):
 
     @classmethod
     def from_tree(cls, tree: object, document: str) -> Snapshot:
-        """The snapshot in a document, ours or the Go program's; ``document`` names it in messages.
+        """The snapshot in a document, ours, the Go program's, aicr's or cnsctl's; ``document`` names it in messages.
 
         Types are read without regard to case; metadata, subtypes, data, context and collectors may be missing or null; unknown names are
         ignored. Raises InvalidData with the path and what was expected there.
@@ -72,6 +72,11 @@ class Snapshot(Record):
         root = TreeReader(tree, document, text_types=ANY_SCALAR)
         if tree is None:
             raise root.error("the document is empty", _HINT)
+        if (root.tree.get("kind", KIND), root.tree.get("apiVersion", API_VERSION)) != (KIND, API_VERSION):
+            from eidos.model import foreign_documents
+
+            if foreign_documents.describe(root.tree):
+                return cls._from_foreign(root)
         root.expect_kind(KIND, API_VERSION, _HINT)
         if "measurements" not in root:
             raise root.error("not a snapshot: it has no measurements", _HINT)
@@ -83,6 +88,18 @@ class Snapshot(Record):
             measurements=tuple(map(read_measurement, root.mappings("measurements"))),
             collectors=tuple(map(_read_outcome, root.mappings("collectors"))),
         )
+
+    @classmethod
+    def _from_foreign(cls, root: TreeReader) -> Snapshot:
+        """The snapshot in a document of aicr or cnsctl, which have other names in the header."""
+        from eidos.model import foreign_documents
+
+        foreign_documents.check_snapshot(root)
+        metadata = root.mapping("metadata").renamed(foreign_documents.METADATA)
+        items = filter(foreign_documents.is_read, root.mappings("measurements"))
+        measurements, outcomes = foreign_documents.correct_measurements(root, map(read_measurement, items))
+        timestamp, version, node = (metadata.text(name) for name in ("snapshot-timestamp", "snapshot-version", "source-node"))
+        return cls(timestamp, version, node, measurements, outcomes)
 
 
 def natural_key(name: str) -> tuple[str | int, ...]:
