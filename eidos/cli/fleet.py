@@ -19,6 +19,7 @@ from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.model.record import replace
 from eidos.model.systemd_unit import unit_name
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ VERB = Verb(
         ),
         "--via is split into words like in a shell, but not run by one; the command that starts Python is appended.",
         (
-            "Exit status: 0 all nodes responded; 1 failed; 2 wrong usage; 3 a node did not respond; 4 a node differs, with --exit-code. "
+            "Exit status: 0 a snapshot of every node; 1 failed; 2 wrong usage; 3 no snapshot of a node; 4 a node differs (--exit-code). "
             "Values that a node could not read are reported as unknown, neither equal nor different."
         ),
     ),
@@ -163,10 +164,11 @@ def run(values: Values) -> int:
         with closing(answers), Progress(len(nodes), values["parallel"], values["timeout"]) as progress:
             for node, answer in answers:
                 folder.add(node, answer)
-                progress.show(folder)
                 no_answer = folder.unanswered.get(node)
                 if no_answer:
-                    log.info(f"{node}: no response: {no_answer.why}", hint=no_answer.hint)
+                    progress.show(folder, f"{node}: no snapshot: {no_answer.why}", no_answer.hint)
+                else:
+                    progress.show(folder)
     except BaseException:
         remains = folder.abandon(len(nodes))
         if remains:
@@ -199,7 +201,7 @@ def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> in
     document_locations.write_document(document_locations.STDOUT, text)
     if summary.unanswered:
         total = len(summary.unanswered) + summary.answered
-        log.error(f"no response from {len(summary.unanswered)} of {total} nodes", hint=f"see {folder.path}/summary.yaml for the reasons")
+        log.error(f"no snapshot of {len(summary.unanswered)} of {total} nodes", hint=f"see {folder.path}/summary.yaml for the reasons")
         return INCOMPLETE
     return FINDINGS if summary.odd and values["exit-code"] else 0
 
@@ -260,43 +262,78 @@ def _remote_arguments(values: Values) -> list[str]:
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
 
 
-def time_left_s(done: int, total: int, elapsed_s: float, parallel: int, timeout_s: float) -> float | None:
-    """Seconds until all nodes are done if the others take as long as the first, at most until all reach their timeout; None when unknown.
+def time_left(done: int, total: int, last_s: float, now_s: float, parallel: int, timeout_s: float) -> str:
+    """The time until all nodes are done, in words; ``last_s`` is when a node was done last, and ``now_s`` is now, both since the start.
 
-    >>> time_left_s(32, 64, 10.0, 32, 60.0), time_left_s(1, 64, 59.0, 64, 60.0), time_left_s(0, 64, 5.0, 32, 60.0)
-    (10.0, 60.0, None)
+    About as long as if the others take as long as those before, and at most until all reach their timeout: that is all that is known
+    before the first is done, or when the others take longer.
+
+    >>> time_left(32, 64, 10.0, 12.0, 32, 60.0), time_left(0, 64, 0.0, 5.0, 32, 60.0), time_left(32, 64, 1.0, 31.0, 32, 60.0)
+    ('about 0m08s left', 'at most 1m55s left', 'at most 0m30s left')
     """
-    if not 0 < done < total:
-        return None
-    remaining = total - done
-    return min(elapsed_s / done * remaining, -(-remaining // parallel) * timeout_s)
+    remaining, since_s = total - done, now_s - last_s
+    bound_s = -(-remaining // parallel) * timeout_s - since_s
+    estimate_s = last_s / done * remaining - since_s if done else 0.0
+    left_s = max(0.0, min(estimate_s, bound_s) if estimate_s > 0 else bound_s)
+    return f"{'about' if 0 < estimate_s <= bound_s else 'at most'} {int(left_s // 60)}m{int(left_s % 60):02}s left"
 
 
 class Progress:
-    """A progress line on a terminal; nothing on a pipe, or when only failures are logged."""
+    """A progress line on a terminal, redrawn every second; nothing on a pipe, or when only failures are logged."""
 
-    def __init__(self, total: int, parallel: int, timeout_s: float) -> None:
+    def __init__(self, total: int, parallel: int, timeout_s: float, interval_s: float = 1.0) -> None:
+        import threading
+
         try:
             self._shown = log.shows("warn") and sys.stderr is not None and sys.stderr.isatty()
         except ValueError:  # closed
             self._shown = False
-        self._total, self._parallel, self._timeout_s = total, parallel, timeout_s
+        self._total, self._parallel, self._timeout_s, self._interval_s = total, parallel, timeout_s, interval_s
         self._began = time.monotonic()
+        self._answered = self._failed = 0
+        self._last_s = 0.0
+        self._lock, self._ended = threading.Lock(), threading.Event()
 
     def __enter__(self) -> Self:
-        self._write(f"0 of {self._total} nodes responded")
+        self._redraw()
+        if self._shown:
+            from eidos.process.thread_pool import start_thread
+
+            try:
+                start_thread(self._tick, "progress")
+            except RuntimeError:  # no thread is left: it moves with the answers alone
+                pass
         return self
 
-    def show(self, folder: ResultsFolder) -> None:
-        """Update the line."""
-        unanswered = len(folder.unanswered)
-        text = f"{folder.answered} of {self._total} nodes responded" + (f", {unanswered} failed" if unanswered else "")
-        done, elapsed_s = folder.answered + unanswered, time.monotonic() - self._began
-        left_s = time_left_s(done, self._total, elapsed_s, self._parallel, self._timeout_s)
-        self._write(text + (f", about {int(left_s // 60)}m{int(left_s % 60):02}s left" if left_s is not None else ""))
+    def show(self, folder: ResultsFolder, message: str = "", hint: str | None = None) -> None:
+        """Update the line; ``message`` is logged above it."""
+        with self._lock:
+            self._answered, self._failed = folder.answered, len(folder.unanswered)
+            self._last_s = time.monotonic() - self._began
+            if message:
+                if log.shows("info"):
+                    self._write("")
+                log.info(message, hint=hint)
+        self._redraw()
 
     def __exit__(self, *_: object) -> None:
-        self._write("")
+        self._ended.set()
+        with self._lock:
+            self._write("")
+            self._shown = False
+
+    def _tick(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._redraw()
+
+    def _redraw(self) -> None:
+        with self._lock:
+            done = self._answered + self._failed
+            text = f"{self._answered} of {count_of(self._total, 'snapshot')}" + (f", {self._failed} failed" if self._failed else "")
+            if done < self._total:
+                now_s = time.monotonic() - self._began
+                text += f", {time_left(done, self._total, self._last_s, now_s, self._parallel, self._timeout_s)}"
+            self._write(text)
 
     def _write(self, text: str) -> None:
         if self._shown:

@@ -30,7 +30,7 @@ def fleet_table(summary: FleetSummary, phrases: Sequence[Phrase], width: int, fo
     blocks = [wrap(printable(summary.sentence(phrases)), width, MAX_NODE_LINES)]
     blocks += [list(_class(node_class, width, colour)) for node_class in summary.classes]
     if summary.unanswered:
-        title = heading("No response", _nodes(len(summary.unanswered)), width, RED if colour else "")
+        title = heading("No snapshot", _nodes(len(summary.unanswered)), width, RED if colour else "")
         rows = aligned_rows(_reasons(summary), width, max_key_lines=MAX_NODE_LINES)
         blocks.append([title, *(line for row in rows for line in row)])
     if folder:

@@ -1,6 +1,6 @@
 """The comparison of a fleet, as a document and in one sentence.
 
-Knows classes, and nodes that did not answer; must not know how nodes are reached, nor where a summary goes.
+Knows classes, and nodes without a snapshot; must not know how nodes are reached, nor where a summary goes.
 
 >>> driver = Difference("GPU.smi.driver", "570.86.15", "580.82.07")
 >>> equal, odd = NodeClass("equal", ("gpu-1", "gpu-2")), NodeClass("odd", ("gpu-17",), (driver,))
@@ -32,7 +32,7 @@ MAX_VALUE_CHARACTERS = 60
 
 
 class NoAnswer(Record):
-    """Why a node did not answer; ``reason`` is the system's own word for it, if there is one (``Unschedulable``)."""
+    """Why there is no snapshot of a node; ``reason`` is the system's own word for it, if there is one (``Unschedulable``)."""
 
     why: str
     hint: str | None = None
@@ -86,7 +86,7 @@ class FleetSummary(Record):
         return "; ".join(parts)
 
     def group_unanswered(self) -> list[tuple[list[str], NoAnswer]]:
-        """Return the nodes that did not answer, those with one reason together; ``…`` stands for a node's name in a reason of several."""
+        """Return the nodes without a snapshot, those with one reason together; NODE stands for the name in a reason of several."""
         groups: dict[NoAnswer, list[str]] = {}
         for node, no_answer in self.unanswered.items():
             name = node.rpartition("@")[2]
@@ -147,11 +147,11 @@ def _without_name(why: str, name: str) -> str:
     """Return a reason without the name of its node, so that several nodes may share it; a part of a word is not a name.
 
     >>> _without_name("connect to host gpu-1: refused", "gpu-1"), _without_name("false exited with status 1", "a")
-    ('connect to host …: refused', 'false exited with status 1')
+    ('connect to host NODE: refused', 'false exited with status 1')
     """
     import re
 
-    return re.sub(rf"(?<!\w){re.escape(name)}(?![\w-])", "…", why)
+    return re.sub(rf"(?<!\w){re.escape(name)}(?![\w-])", "NODE", why)
 
 
 def _short(text: str) -> str:

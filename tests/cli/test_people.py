@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.cli.fleet import Progress, time_left_s
+from eidos import log
+from eidos.cli.fleet import Progress, time_left
 from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_summary import snapshot_summary
 from eidos.cli.snapshot_table import snapshot_table
@@ -297,15 +298,15 @@ def unanswered_fleet() -> FleetSummary:
 
 def test_a_reason_that_nodes_share_is_shown_once_with_their_list() -> None:
     text = fleet_table(unanswered_fleet(), [], 0)
-    assert "  gpu-[10-73]  ssh: connect to host … port 22: Connection refused (start sshd)\n" in text
+    assert "  gpu-[10-73]  ssh: connect to host NODE port 22: Connection refused (start sshd)\n" in text
     assert "  gpu-99       no answer within 60s\n" in text
-    assert text.partition("No response")[2].count("Connection refused") == 1
+    assert text.partition("No snapshot")[2].count("Connection refused") == 1
 
 
 def test_no_node_is_missing_from_the_list_of_a_reason() -> None:
     names = [f"rack-{letter}-node" for letter in "abcdefghijklmnopqrstuvwxyz"]
     text = fleet_table(FleetSummary((), dict.fromkeys(names, NoAnswer("no route to host"))), [], 40)
-    listed = "".join(text.partition("No response")[2].split())
+    listed = "".join(text.partition("No snapshot")[2].split())
     assert all(name in listed for name in names)
 
 
@@ -315,7 +316,7 @@ def test_a_fleet_names_the_folder_that_it_wrote() -> None:
 
 def test_colours_of_a_fleet_do_not_change_its_text() -> None:
     text = fleet_table(unanswered_fleet(), [], 80, colour=True)
-    assert "\x1b[31mNo response" in text
+    assert "\x1b[31mNo snapshot" in text
     assert re.sub(r"\x1b\[\d*m", "", text) == fleet_table(unanswered_fleet(), [], 80)
 
 
@@ -323,24 +324,45 @@ def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPa
     main, terminal = os.openpty()
     with open(terminal, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("NO_COLOR", "1")
+        log.configure("info")
         folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_rules())
         with Progress(2, 32, 60.0) as progress:
             folder.add("a", NoAnswer("no route to host"))
-            progress.show(folder)
+            progress.show(folder, "a: no snapshot: no route to host")
+        log.configure()
         shown = ""
         while not shown.endswith("\r\x1b[K"):  # a read of a terminal may end anywhere
             shown += os.read(main, 4096).decode()
     os.close(main)
-    assert "\r0 of 2 nodes responded" in shown
-    assert re.search(r"0 of 2 nodes responded, 1 failed, about \d+m\d\ds left", shown)
-    assert shown.endswith("\r\x1b[K")
+    assert shown.startswith(
+        "\r0 of 2 snapshots, at most 0m59s left\x1b[K\r\x1b[Kinfo: a: no snapshot: no route to host\r\n\r0 of 2 snapshots"
+    )
+    assert re.search(r"0 of 2 snapshots, 1 failed, (about|at most) \d+m\d\ds left", shown)
 
 
-@given(st.integers(0, 100), st.integers(1, 100), st.floats(0, 1000), st.integers(1, 512), st.floats(1, 600))
-def test_the_time_left_is_never_longer_than_the_timeouts(done: int, total: int, elapsed: float, parallel: int, timeout: float) -> None:
-    left = time_left_s(done, total, elapsed, parallel, timeout)
-    assert (left is None) == (not 0 < done < total)
-    assert left is None or 0 <= left <= -(-(total - done) // parallel) * timeout
+def test_progress_moves_when_no_node_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    main, terminal = os.openpty()
+    with open(terminal, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with Progress(2, 1, 60.0, interval_s=0.001):
+            shown = ""
+            while shown.count("0 of 2 snapshots, at most 1m59s left\x1b[K") < 3:
+                shown += os.read(main, 4096).decode()
+    os.close(main)
+
+
+@given(st.integers(0, 99), st.integers(1, 100), st.floats(0, 1000), st.floats(0, 1000), st.integers(1, 512), st.floats(1, 600))
+def test_the_time_left_is_never_longer_than_the_timeouts(
+    done: int, more: int, last: float, since: float, parallel: int, timeout: float
+) -> None:
+    def seconds(now: float) -> int:
+        text = time_left(done, done + more, last, now, parallel, timeout)
+        minutes, rest = map(int, re.fullmatch(r"(?:about|at most) (\d+)m(\d\d)s left", text).groups())  # type: ignore[union-attr]
+        return minutes * 60 + rest
+
+    assert 0 <= seconds(last + since) <= max(0, -(-more // parallel) * timeout - since) + 1e-6
+    assert done or seconds(last + since + 2) <= seconds(last + since), "it moves without an answer"
 
 
 # Runs a command line in a fresh process that has what macOS has: what is missing there fails at its first use.

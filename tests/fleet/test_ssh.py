@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -173,7 +174,7 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     assert whys["no-proxy"] == "the jump host (ProxyJump or ProxyCommand) closed the connection"
     hints = {silent["node"]: silent.get("hint") for silent in summary["unanswered"]}
     assert hints["behind-dead"] == "run 'ssh -v behind-dead' to see which connection fails"
-    assert "no response from 19 of 21 nodes" in done.err
+    assert "no snapshot of 19 of 21 nodes" in done.err
     assert json.loads(done.out)["nodes"]["answered"] == 2
     assert sorted(os.listdir(tmp_path / "out")) == ["chatty.yaml", "gpu-01.yaml", "summary.yaml"]
 
@@ -285,8 +286,22 @@ def test_a_terminal_sees_how_far_it_is(program: list[str], tmp_path: Path) -> No
     os.close(theirs)
     written = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert written.startswith("\r0 of 3 nodes responded\x1b[K\r1 of 3 nodes responded")
-    assert written.endswith("\r3 of 3 nodes responded\x1b[K\r\x1b[K")
+    assert written.startswith("\r0 of 3 snapshots, at most 0m59s left\x1b[K")
+    assert "\r1 of 3 snapshots, about 0m0" in written
+    assert written.endswith("\r3 of 3 snapshots\x1b[K\r\x1b[K")
+
+
+def test_progress_moves_while_no_node_answers(program: list[str], tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [*program, "--hosts", "n[1-3]", "--via", "sh -c 'sleep 60' {host}", "--timeout", "3s", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path, check=False, timeout=60)
+    os.close(theirs)
+    written = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 3
+    times = re.findall(r"\r0 of 3 snapshots, at most 0m0(\d)s left", written)
+    assert len(set(times)) > 1
+    assert times == sorted(times, reverse=True)
 
 
 #: Where nothing can be written, and /proc shows nothing.
