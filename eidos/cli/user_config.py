@@ -44,6 +44,9 @@ FILESYSTEM_TIMEOUT_S = 2.0
 #: The largest configuration file that is read.
 MAX_BYTES = 1 << 20
 
+#: How the variables of options begin.
+PREFIX = "EIDOS_"
+
 #: What Kubernetes sets in every container beside a Service called ``eidos`` or ``eidos-api-server`` ("Discovering services" in
 #: its documentation).
 SERVICE_LINKS = ("EIDOS_SERVICE_", "EIDOS_PORT", "EIDOS_API_SERVER_SERVICE_", "EIDOS_API_SERVER_PORT")
@@ -193,22 +196,43 @@ def _variable(option: Option, environ: Mapping[str, str]) -> str | None:
 
 
 def check_environment(environ: Mapping[str, str], verbs: Callable[[], Sequence[Verb]]) -> None:
-    """Warn of a variable that looks like a misspelt one of ours; ``verbs`` is called only when one of ours is set."""
-    ours = [name for name, value in environ.items() if value and name.startswith("EIDOS_") and not name.startswith(SERVICE_LINKS)]
+    """Warn of a variable that no option has; ``verbs`` is called only when a variable of ours is set."""
+    ours = [name for name, value in environ.items() if value and name.startswith(PREFIX) and not _is_service_link(name, value)]
     if not ours:
         return
     options = [option for verb in verbs() for option in verb.options]
     valid = {option.variable for option in options if not option.flag_only}
+    only_flags = {option.variable: option.flag for option in options if option.flag_only}
     variables = {option.name: option.variable for option in options}
     shorthands = {option.variable: option.shorthand_for for option in options if option.shorthand_for}
     for name in ours:
+        if name in valid:
+            continue
         if name in shorthands:
             target, value = shorthands[name]
-            suggestion: str | None = f"{variables[target]}={value}"
+            hint = f"did you mean {variables[target]}={value}?"
+        elif name in only_flags:
+            hint = f"use the flag {only_flags[name]}"
         else:
-            suggestion = nearest(name, valid) if name not in valid else None
-        if suggestion:
-            log.warn(f"unknown variable {name}", hint=f"did you mean {suggestion}?")
+            suggestion = nearest(name[len(PREFIX) :], [variable[len(PREFIX) :] for variable in valid])
+            hint = (
+                f"did you mean {PREFIX}{suggestion}?"
+                if suggestion
+                else "unset it; variables are named after flags: EIDOS_TIMEOUT is --timeout"
+            )
+        log.warn(f"unknown variable {name}", hint=hint)
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes sets a variable, for a Service whose name begins with ``eidos``."""
+    port = name.partition("_PORT_")[2]
+    return (
+        name.startswith(SERVICE_LINKS)
+        or name.endswith("_SERVICE_HOST")
+        or "_SERVICE_PORT" in name
+        or (name.endswith("_PORT") and value.startswith(SERVICE_LINK_SCHEMES))
+        or port[:1].isdigit()
+    )
 
 
 def _parse(option: Option, texts: list[str], origin: str) -> object:

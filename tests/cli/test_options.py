@@ -281,10 +281,24 @@ def test_a_variable_that_is_a_shorthand_flag_is_named() -> None:
     assert "hint: did you mean EIDOS_LOG_LEVEL=debug?" in eidos("snapshot", "--list", env={"EIDOS_DEBUG": "1"}).err
 
 
+@pytest.mark.parametrize("name", ["EIDOS_XYZZY", "EIDOS_", "EIDOS_HOME", "EIDOS_1"])
+def test_a_variable_that_no_option_has_is_named_although_nothing_is_near(name: str) -> None:
+    result = eidos("recipe", "--gpu", "h100", env={name: "1"})
+    assert result.status == 0
+    hint = "unset it; variables are named after flags: EIDOS_TIMEOUT is --timeout"
+    assert result.err == f"warning: unknown variable {name}\nhint: {hint}\n"
+
+
+def test_a_variable_of_an_option_that_is_only_a_flag_names_the_flag() -> None:
+    result = eidos("snapshot", "--list", env={"EIDOS_NO_APPARMOR": "1"})
+    assert result.err == "warning: unknown variable EIDOS_NO_APPARMOR\nhint: use the flag --no-apparmor\n"
+
+
 def test_variables_of_a_kubernetes_service_named_eidos_are_ignored() -> None:
     links = {"EIDOS_PORT": "tcp://192.0.2.1:80", "EIDOS_SERVICE_HOST": "192.0.2.1", "EIDOS_PORT_80_TCP": "tcp://192.0.2.1:80"}
     links |= {name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}
-    links = {**links, **{name.replace("EIDOS_", "EIDOS_API_SERVER_"): value for name, value in links.items()}}
+    links |= {name.replace("EIDOS_", "EIDOS_OTHER_NAME_"): value for name, value in links.items()}
+    links |= {"EIDOS_WEB_SERVICE_PORT_HTTP": "80", "EIDOS_WEB_PORT_80_TCP_ADDR": "192.0.2.1"}
     assert eidos("snapshot", "--list", env=links).err == ""
 
 
