@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eidos.cli import completion_scripts, document_locations
 from eidos.cli.options import FLAG_OUTPUT, HELP, LOGGING, Operand, Verb
+from eidos.model.query import VERSIONS
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -56,6 +57,11 @@ def _with_values(verb: str, option: Option) -> Option:
 
         entries = shipped_store().catalog.entries[CATALOG_FIELDS[verb][option.name]]
         return replace(option, choices={entry.name: entry.title for entry in entries})
+    if verb == "recipe" and option.name in VERSIONS:
+        from eidos.recipe.coverage import known_versions
+        from eidos.recipe.store import shipped_store
+
+        return replace(option, choices=dict.fromkeys(known_versions(shipped_store(), option.name), ""))
     if (verb, option.name) == ("bundle", "bundlers"):
         from eidos.recipe.charts import component_ids
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eidos.cli.options import Option, Verb
+    from eidos.cli.options import Operand, Option, Verb
 
 #: What the program may be called; shells look at the last part of a path.
 PROGRAMS = "eidos eidos.pyz"
@@ -97,6 +97,16 @@ def bash(verbs: Sequence[Verb]) -> str:
         files = " files=1" if any(operand.completion for operand in verb.operands) else ""
         tables.append(f"        {verb.name}) flags='{flags}' words='{words}'{files} ;;")
         values += _bash_values(verb.name, verb.options)
+        for operand in verb.operands:
+            after = {before: " ".join(words) for before, words in operand.choices_after.items()}
+            values += [
+                f"        '{verb.name} {before}') if [[ $cur != -* ]]; then values='{words}'; fi ;;" for before, words in after.items()
+            ]
+            if after:  # nothing follows another operand
+                values += [
+                    f"        '{verb.name} {verb.name}') ;;",
+                    f"        '{verb.name} '[!-]*) if [[ $cur != -* ]]; then return; fi ;;",
+                ]
     return _fill(
         _BASH,
         before=" | ".join(_spellings(o for o in GLOBAL_OPTIONS if o.metavar)),
@@ -164,11 +174,17 @@ def zsh(verbs: Sequence[Verb]) -> str:
     cases = []
     for verb in verbs:
         specs = [_zsh_option(option) for option in verb.options]
-        for at, operand in enumerate(verb.operands, 1):
-            specs.append(_quoted(f"{at}:{operand.name}:" + ("_files" if operand.completion else f"({' '.join(operand.valid_values())})")))
+        specs += [_quoted(f"{at}:{operand.name}:{_zsh_operand(operand)}") for at, operand in enumerate(verb.operands, 1)]
         listed = " \\\n".join(f"            {spec}" for spec in specs)
         cases.append(f"        {verb.name})\n          _arguments \\\n{listed}\n          ;;")
     return _fill(_ZSH, commands=commands, before="\n".join(f"    {spec} \\" for spec in before), verbs="\n".join(cases))
+
+
+def _zsh_operand(operand: Operand) -> str:
+    if operand.choices_after:
+        after = " ".join(f"{before}) compadd - {' '.join(words)} ;;" for before, words in operand.choices_after.items())
+        return f"{{case $words[CURRENT-1] in {after} esac}}"
+    return "_files" if operand.completion else f"({' '.join(operand.valid_values())})"
 
 
 def _zsh_option(option: Option) -> str:
@@ -210,6 +226,10 @@ function __eidos_verb -d 'Whether the verb on the command line is the one that i
     test -z "$argv[1]"
 end
 
+function __eidos_after -d 'Whether the last complete word is the one that is named'
+    test (commandline -opc)[-1] = "$argv[1]"
+end
+
 for __eidos_program in @{programs}
 @{completes}
 end
@@ -228,7 +248,12 @@ def fish(verbs: Sequence[Verb]) -> str:
         here = f"-n '__eidos_verb {verb.name}' "
         lines += [here + _fish_option(option) for option in verb.options]
         lines += [here + "-F" for operand in verb.operands if operand.completion]
-        lines += [here + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in _operands(verb).items()]
+        after = {before: words for operand in verb.operands for before, words in operand.choices_after.items()}
+        first = f"-n '__eidos_verb {verb.name}; and __eidos_after {verb.name}' " if after else here
+        lines += [first + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in _operands(verb).items()]
+        for before, words in after.items():
+            following = f"-n '__eidos_verb {verb.name}; and __eidos_after {before}' "
+            lines += [following + f"-a {value} -d {_fish_quoted(meaning)}" for value, meaning in words.items()]
     return _fill(
         _FISH,
         before=" ".join(_spellings(option for option in GLOBAL_OPTIONS if option.metavar)),

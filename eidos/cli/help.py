@@ -168,10 +168,12 @@ def __getattr__(name: str) -> Verb:
     # The overview must not pay for the table of options.
     if name != "VERB":
         raise AttributeError(f"module {__name__} has no attribute {name}")
+    from eidos.cli.help_pages import SUBCOMMANDS
     from eidos.cli.options import HELP, LOGGING, Operand, Verb
 
     topics = {**TOPICS, **{command: summary for command, (_, summary) in COMMANDS.items()}}
     operand = Operand("command", "a command, or a page of the manual", topics, required=False)
-    subcommand = Operand("subcommand", "a subcommand of it: list, lint, agent or server", required=False)
+    pages = {name: {word: page.description for word, page in pages.items()} for name, pages in SUBCOMMANDS.items()}
+    subcommand = Operand("subcommand", "a subcommand of it: list, lint, agent or server", required=False, choices_after=pages)
     description = ("Explain eidos, one of its commands, or a topic: the manual is part of the program.",)
     return Verb("help", description, (*LOGGING, HELP), (operand, subcommand), EXAMPLES[-2:])

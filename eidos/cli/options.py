@@ -143,7 +143,8 @@ def parse_choice(value: str, valid: Iterable[str]) -> str:
 class Operand(Record):
     """A positional argument: its ``name``, what it means, and its valid values.
 
-    Without ``choices`` any value is valid that ``convert`` takes; ``completion`` is ``file`` or ``folder`` then.
+    Without ``choices`` any value is valid that ``convert`` takes; ``completion`` is ``file`` or ``folder`` then. ``choices_after`` are its
+    values by the operand before it, for completion.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Operand(Record):
     required: bool = True
     convert: Callable[[str], Any] = parse_text
     completion: str | None = None
+    choices_after: dict[str, dict[str, str]] = {}
 
     def valid_values(self) -> dict[str, str]:
         """Valid values and what each means."""

@@ -1,9 +1,12 @@
 """What the recipe data covers, for people and for programs.
 
-Knows the keys of layers and the entries of the catalog; must not know the content of any layer.
+Knows the keys of layers, the entries of the catalog and the versions that constraints name; must not know what a layer recommends.
 """
 
 from __future__ import annotations
+
+from eidos.model.query import READING_PATHS
+from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,3 +45,22 @@ def covered(store: Store) -> dict[str, Any]:
     ]
     urls = {source.citation(): source.url for layer in (store.base, *store.overlays) for source in layer.sources if source.url}
     return {"digest": store.digest, "catalog": fields, "layers": layers, "urls": dict(sorted(urls.items()))}
+
+
+def known_versions(store: Store, field: str) -> list[str]:
+    """The versions of a query's field that the data names, oldest first; of ``k8s`` every minor release between those, too.
+
+    >>> from eidos.recipe.store import shipped_store
+    >>> known_versions(shipped_store(), "osv")[-4:], known_versions(shipped_store(), "k8s")[0]
+    (['22.04', '24.04', '26.04', '2023'], '1.32')
+    """
+    layers = (store.base, *store.overlays)
+    texts = {key[field] for layer in layers if field in (key := layer.key.fields())}
+    if field == "osv":
+        texts |= {version for entry in store.catalog.entries.get("os", ()) for version in entry.versions}
+    if field == "k8s":
+        constraints = [constraint for layer in layers for constraint in layer.constraints if constraint.name == READING_PATHS[field]]
+        texts |= {operand for constraint in constraints for term in constraint.value.terms for operand in term.operands}
+        minors = [parse_version(text).key[:2] for text in texts]
+        texts = {f"{major}.{minor}" for major, _ in minors for minor in range(min(minors)[1], max(minors)[1] + 1)}
+    return sorted(texts, key=lambda text: parse_version(text).key)

@@ -149,10 +149,25 @@ def test_values_of_the_built_in_data(terminal: Terminal) -> None:
     assert terminal.complete("eidos recipe --service ")[1] >= {"eks", "gke", "aks", "oke", "self-managed"}
     assert terminal.complete("eidos recipe --os ub")[0] == "eidos recipe --os ubuntu "
     assert terminal.complete("eidos recipe --intent tr")[0] == "eidos recipe --intent training "
+    assert terminal.complete("eidos recipe --osv 24")[0] == "eidos recipe --osv 24.04 "
+    assert terminal.complete("eidos recipe --osv=22")[0] == "eidos recipe --osv=22.04 "
+    assert terminal.complete("eidos recipe --k8s 1.3")[1] >= {"1.32", "1.33", "1.34", "1.35", "1.36"}
     assert terminal.complete("eidos bundle -b cert")[0].rstrip(", ") == "eidos bundle -b cert-manager"
     assert terminal.complete("eidos bundle -b cert-manager,gpu-o")[0].rstrip(", ") == "eidos bundle -b cert-manager,gpu-operator"
     assert terminal.complete("eidos serve --allowed-gpus h10")[0].rstrip(", ") == "eidos serve --allowed-gpus h100"
     assert terminal.complete("eidos manifest agent --gpu run")[0] == "eidos manifest agent --gpu runtime-class "
+
+
+def test_topics_of_the_manual_and_subcommands(terminal: Terminal) -> None:
+    assert terminal.complete("eidos help ")[1] >= {*TOPICS, *COMMANDS}
+    assert terminal.complete("eidos help air")[0] == "eidos help air-gap "
+    assert terminal.complete("eidos --debug help exit")[0] == "eidos --debug help exit-codes "
+    assert terminal.complete("eidos help recipe li")[1] >= {"list", "lint"}
+    assert terminal.complete("eidos help bundle l")[0] == "eidos help bundle lint "
+    assert terminal.complete("eidos help manifest s")[0] == "eidos help manifest server "
+    assert terminal.complete("eidos help cluster s")[0] == "eidos help cluster s", "a topic has no subcommands"
+    assert terminal.complete("eidos recipe li")[1] >= {"list", "lint"}
+    assert terminal.complete("eidos manifest a")[0] == "eidos manifest agent "
 
 
 def test_files_and_folders(terminal: Terminal) -> None:
@@ -185,6 +200,11 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos recipe --service e") == {"eks"}
     assert offered("eidos recipe --os ub") == {"ubuntu"}
     assert offered("eidos recipe --intent tr") == {"training"}
+    assert offered("eidos recipe --osv 24") == {"24.04"}
+    assert offered("eidos recipe --k8s ") >= {"1.32", "1.33", "1.34", "1.35", "1.36"}
+    assert offered("eidos help recipe ") == {"list", "lint"}
+    assert offered("eidos help manifest ") == {"agent", "server"}
+    assert offered("eidos help cluster ") == set()
     assert offered("eidos bundle -b cert-manager,gpu-o") == {"cert-manager,gpu-operator"}
     assert offered("eidos serve --allowed-intents inf") == {"inference"}
     assert offered("eidos snapshot -o fi") == {"file.yaml"}
