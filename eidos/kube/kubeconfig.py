@@ -11,6 +11,7 @@ import os
 from eidos.errors import InvalidData, InvalidInput, NotFound
 from eidos.kube.cluster import Cluster, ExecPlugin, User, server_and_proxy
 from eidos.kube.config_files import read_pem_file
+from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.suggest import did_you_mean
 from eidos.wording import list_words
 
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
+
+    from typing_extensions import Self
 
 #: The extension of a cluster that is passed to plugins.
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -30,75 +33,39 @@ _PEM = b"-----BEGIN "
 _QUOTED_VALUE = r"(the tag|the alias|tag handle|the number) \S+"
 
 
-class ConfigEntry:
-    """A mapping in a kubeconfig; methods read one of its fields, and raise InvalidData with its location when it has another type."""
+class ConfigEntry(TreeReader):
+    """A mapping in a kubeconfig, whose relative paths begin at ``folder``; no message shows a value of it, which may be a secret."""
 
-    def __init__(self, location: str, body: Mapping[str, Any], folder: str) -> None:
-        self.location = location
-        self.body = body
+    __slots__ = ("folder",)
+
+    def __init__(self, tree: object, document: str, path: str = "", folder: str = "") -> None:
+        super().__init__(tree, document, path, QUOTED)
         self.folder = folder
 
-    def error(self, why: str, hint: str | None = None) -> InvalidData:
-        """An error with the location of this mapping."""
-        return InvalidData(f"{self.location}: {why}", hint)
+    def _reader(self, tree: object, name: str) -> Self:
+        return type(self)(tree, self.document, self.location(name), self.folder)
 
-    def text(self, key: str) -> str:
-        """A string, or "" when the field is missing."""
-        value = self.body.get(key)
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise self.error(f"{key} is not a string", "put it in quotes" if isinstance(value, (int, float)) else None)
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A field that is true or false."""
+        if self.tree.get(name) is not None and not isinstance(self.tree[name], bool):
+            raise self.mismatch("true or false", self.tree[name], name)
+        return bool(self.tree.get(name, default))
 
-    def boolean(self, key: str) -> bool:
-        """A boolean, or False when the field is missing."""
-        value = self.body.get(key)
-        if value is None or isinstance(value, bool):
-            return bool(value)
-        raise self.error(f"{key} is neither true nor false")
-
-    def path(self, key: str) -> str:
+    def file_path(self, name: str) -> str:
         """A path, resolved against the folder of the kubeconfig."""
-        value = self.text(key)
+        value = self.text(name)
         return os.path.join(self.folder, value) if value else ""
 
-    def base64_bytes(self, key: str) -> bytes | None:
+    def base64_bytes(self, name: str) -> bytes | None:
         """The bytes of a base64 string, or None when the field is missing."""
         import base64
         import binascii
 
         try:
-            text = self.text(key).replace("\n", "").replace("\r", "")
+            text = self.text(name).replace("\n", "").replace("\r", "")
             return base64.b64decode(text.encode(), validate=True) or None
         except (binascii.Error, UnicodeEncodeError) as fault:
-            raise self.error(f"{key} is not base64", "set it with 'kubectl config set'") from fault
-
-    def mapping(self, key: str) -> ConfigEntry | None:
-        """A mapping, or None when the field is missing."""
-        value = self.body.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            raise self.error(f"{key} is not a mapping")
-        return ConfigEntry(f"{self.location}, {key}", value, self.folder)
-
-    def mappings(self, key: str) -> list[ConfigEntry]:
-        """A list of mappings, or [] when the field is missing."""
-        value = self.body.get(key)
-        if value is not None and not isinstance(value, list):
-            raise self.error(f"{key} is not a list")
-        entries = []
-        for number, item in enumerate(value or ()):
-            if not isinstance(item, dict):
-                raise self.error(f"{key}[{number}] is not a mapping")
-            entries.append(ConfigEntry(f"{self.location}, {key}[{number}]", item, self.folder))
-        return entries
-
-    def text_list(self, key: str) -> tuple[str, ...]:
-        """A list of strings, or () when the field is missing."""
-        value = self.body.get(key)
-        if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise self.error(f"{key} is not a list of strings", "put each value in quotes")
-        return tuple(value or ())
+            raise self.error("not base64", "set it with 'kubectl config set'", name) from fault
 
 
 class MergedKubeconfig:
@@ -120,20 +87,20 @@ class MergedKubeconfig:
         """The cluster and user of a context; ``namespace`` is "" when it has none. Raises what ``load_cluster`` does."""
         source = "--kube-context" if by_flag else f"{self._current_context_file}: current-context"
         context = self._get("contexts", name, source)
-        server = self._get("clusters", context.text("cluster"), context.location)
+        server = self._get("clusters", context.text("cluster"), context.document)
         user_name = context.text("user")
-        user = self._get("users", user_name, context.location) if user_name else None
+        user = self._get("users", user_name, context.document) if user_name else None
         if not server.text("server"):
             raise server.error("server is not set")
-        url, proxy = server_and_proxy(server.text("server"), server.text("proxy-url"), server.location, environ)
-        ca, insecure = _ca_certificates(server), server.boolean("insecure-skip-tls-verify")
+        url, proxy = server_and_proxy(server.text("server"), server.text("proxy-url"), server.document, environ)
+        ca, insecure = _ca_certificates(server), server.flag("insecure-skip-tls-verify")
         if ca and insecure:
             raise server.error("insecure-skip-tls-verify and certificate-authority exclude each other", "remove one of them")
-        credentials = User(user_name, user.location if user else context.location)
+        credentials = User(user_name, user.document if user else context.document)
         if user and url.startswith("https:"):  # credentials are never sent in clear text
             credentials = _read_user(user_name, user, _exec_cluster_info(server, url, ca))
         tls_name = server.text("tls-server-name") or None
-        return Cluster(url, ca, insecure, tls_name, proxy, credentials, context.text("namespace"), name, context.location)
+        return Cluster(url, ca, insecure, tls_name, proxy, credentials, context.text("namespace"), name, context.document)
 
     def _get(self, kind: str, name: str, source: str) -> ConfigEntry:
         entries = self._entries[kind]
@@ -155,9 +122,9 @@ def _parse(path: str, data: bytes) -> ConfigEntry:
 
         # The value may be a password; from None, because a traceback would show the line.
         raise InvalidData(path + re.sub(_QUOTED_VALUE, r"\1 …", fault.message[len(path) :]), fault.hint) from None
-    file = ConfigEntry(path, {} if tree is None else tree, os.path.dirname(os.path.abspath(path)))
-    if not isinstance(file.body, dict):
-        raise file.error("a kubeconfig is a mapping", "check that this is a kubeconfig")
+    if tree is not None and not isinstance(tree, dict):
+        raise InvalidData(f"{path}: a kubeconfig is a mapping", "check that this is a kubeconfig")
+    file = ConfigEntry(tree, path, folder=os.path.dirname(os.path.abspath(path)))
     if file.text("kind") not in ("", "Config") or file.text("apiVersion") not in ("", "v1"):
         raise file.error(
             f"it is a {file.text('kind') or '?'} {file.text('apiVersion')}, not a Config v1", "check that this is a kubeconfig"
@@ -171,18 +138,18 @@ def _entries_by_name(file: ConfigEntry, kind: str, path: str) -> dict[str, Confi
         name, inner = item.text("name"), item.mapping(kind[:-1])
         if name in entries:
             raise file.error(f"{kind} has the name {name!r} twice", "remove one of them")
-        entries[name] = ConfigEntry(f"{kind[:-1]} {name!r} of {path}", inner.body if inner else {}, file.folder)
+        entries[name] = ConfigEntry(inner.tree, f"{kind[:-1]} {name!r} of {path}", folder=file.folder)
     return entries
 
 
 def _ca_certificates(cluster: ConfigEntry) -> bytes | None:
     """The certificates of the authorities that may sign the server's."""
     data = cluster.base64_bytes("certificate-authority-data")
-    path = cluster.path("certificate-authority")
+    path = cluster.file_path("certificate-authority")
     if path:
         if data:
             raise cluster.error("certificate-authority and certificate-authority-data are both set", "remove one of them")
-        data = read_pem_file(path, f"{cluster.location}: certificate-authority {path}")
+        data = read_pem_file(path, f"{cluster.document}: certificate-authority {path}")
     if data and _PEM + b"CERTIFICATE" not in data and _PEM + b"TRUSTED CERTIFICATE" not in data:
         raise cluster.error("its certificate-authority contains no PEM certificate")
     return data
@@ -192,22 +159,22 @@ def _exec_cluster_info(cluster: ConfigEntry, url: str, ca: bytes | None) -> dict
     """The cluster as it is passed to a plugin (client.authentication.k8s.io/v1, Cluster)."""
     import base64
 
-    extensions = (entry.body.get("extension") for entry in cluster.mappings("extensions") if entry.text("name") == EXEC_EXTENSION)
+    extensions = (entry.tree.get("extension") for entry in cluster.mappings("extensions") if entry.text("name") == EXEC_EXTENSION)
     extension = next(extensions, None)
     info = {
         "server": url,
         "tls-server-name": cluster.text("tls-server-name"),
-        "insecure-skip-tls-verify": cluster.boolean("insecure-skip-tls-verify"),
+        "insecure-skip-tls-verify": cluster.flag("insecure-skip-tls-verify"),
         "certificate-authority-data": base64.b64encode(ca).decode() if ca else "",
         "proxy-url": cluster.text("proxy-url"),
-        "disable-compression": cluster.boolean("disable-compression"),
+        "disable-compression": cluster.flag("disable-compression"),
     }
     return {**{key: value for key, value in info.items() if value}, "config": extension}
 
 
 def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> User:
     certificate, key = user.base64_bytes("client-certificate-data"), user.base64_bytes("client-key-data")
-    certificate_file, key_file = user.path("client-certificate"), user.path("client-key")
+    certificate_file, key_file = user.file_path("client-certificate"), user.file_path("client-key")
     if certificate or certificate_file:
         for inline, file, what in ((certificate, certificate_file, "client-certificate"), (key, key_file, "client-key")):
             if inline and file:
@@ -217,21 +184,21 @@ def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> Us
         for data, what in ((certificate, "client-certificate-data"), (key, "client-key-data")):
             if data and _PEM not in data:
                 raise user.error(f"{what} is not PEM")
-    token, token_file = user.text("token"), user.path("tokenFile")
+    token, token_file = user.text("token"), user.file_path("tokenFile")
     username, password = user.text("username"), user.text("password")
     if (token or token_file) and (username or password):
         raise user.error("token and password exclude each other", "remove one of them")
-    if user.body.get("auth-provider") is not None:
+    if user.tree.get("auth-provider") is not None:
         raise InvalidInput(
-            f"{user.location}: auth-provider is not supported", "use an exec plugin; Kubernetes removed auth-provider in 1.26"
+            f"{user.document}: auth-provider is not supported", "use an exec plugin; Kubernetes removed auth-provider in 1.26"
         )
-    if any(user.body.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")):
-        raise InvalidInput(f"{user.location}: impersonation (as, as-groups) is not supported", "choose a user with the required rights")
-    plugin = user.mapping("exec")
+    if any(user.tree.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")):
+        raise InvalidInput(f"{user.document}: impersonation (as, as-groups) is not supported", "choose a user with the required rights")
+    plugin = user.mapping("exec") if user.tree.get("exec") is not None else None
     has_other = token or token_file or username or password or certificate or certificate_file
     return User(
         name,
-        user.location,
+        user.document,
         certificate,
         key,
         certificate_file,
@@ -240,7 +207,7 @@ def _read_user(name: str, user: ConfigEntry, cluster_info: dict[str, Any]) -> Us
         token_file,
         username,
         password,
-        _read_plugin(plugin, cluster_info) if plugin and not has_other else None,
+        _read_plugin(plugin, cluster_info) if plugin is not None and not has_other else None,
     )
 
 
@@ -255,14 +222,14 @@ def _read_plugin(entry: ConfigEntry, cluster_info: dict[str, Any]) -> ExecPlugin
         raise entry.error(f"invalid interactiveMode {mode!r}; expected Never, IfAvailable or Always")
     if mode == "Always":
         raise InvalidInput(
-            f"{entry.location}: {command} needs a terminal (interactiveMode Always), which eidos does not provide",
+            f"{entry.document}: {entry.path}: {command} needs a terminal (interactiveMode Always), which eidos does not provide",
             "choose a user with a token (kubectl create token) or a certificate",
         )
     env = tuple((pair.text("name"), pair.text("value")) for pair in entry.mappings("env"))
     if any(not name or "=" in name or "\0" in name + value for name, value in env):
         raise entry.error("env has an entry with an invalid name")
-    args = entry.text_list("args")
+    args = entry.texts("args")
     if "\0" in command + "".join(args):
         raise entry.error("command or args contain a NUL")
     path = os.path.join(entry.folder, command) if os.sep in command else command
-    return ExecPlugin(path, version, args, env, entry.text("installHint"), cluster_info if entry.boolean("provideClusterInfo") else None)
+    return ExecPlugin(path, version, args, env, entry.text("installHint"), cluster_info if entry.flag("provideClusterInfo") else None)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, Callable, TypeVar
 
+    from typing_extensions import Self
+
     T = TypeVar("T")
 
 #: The scalars that a document may have where text is expected: any; all but true and false, because versions are easily left without
@@ -88,16 +90,16 @@ class TreeReader:
                 tree[new] = value
         return TreeReader(tree, self.document, self.path, self.text_types)
 
-    def mapping(self, name: str) -> TreeReader:
+    def mapping(self, name: str) -> Self:
         """A field that is a mapping."""
         return self._reader(self.tree.get(name), name)
 
-    def fields(self) -> Iterator[tuple[str, TreeReader]]:
+    def fields(self) -> Iterator[tuple[str, Self]]:
         """Every field, each of which is a mapping."""
         return ((name, self._reader(value, name)) for name, value in self.tree.items())
 
-    def _reader(self, tree: object, name: str) -> TreeReader:
-        return TreeReader(tree, self.document, self.location(name), self.text_types)
+    def _reader(self, tree: object, name: str) -> Self:
+        return type(self)(tree, self.document, self.location(name), self.text_types)
 
     def items(self, name: str) -> Sequence[Any]:
         """A field that is a list, of anything."""
@@ -108,7 +110,7 @@ class TreeReader:
             raise self.mismatch("a list", value, name)
         return value
 
-    def mappings(self, name: str, *, or_one: bool = False) -> Iterator[TreeReader]:
+    def mappings(self, name: str, *, or_one: bool = False) -> Iterator[Self]:
         """A field that is a list of mappings, or with ``or_one`` a single mapping in place of the list."""
         items = [self.tree[name]] if or_one and isinstance(self.tree.get(name), dict) else self.items(name)
         return (self._reader(item, f"{name}[{number}]") for number, item in enumerate(items))

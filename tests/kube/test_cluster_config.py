@@ -173,17 +173,17 @@ def test_what_is_missing_is_named_with_what_there_is(tmp_path: Path) -> None:
         ({"cluster": {"server": "ftp://x"}}, ("cluster 'k'", "must be http or https")),
         ({"cluster": {"server": "https://a:b@x"}}, ("cluster 'k'", "contains a username or password")),
         ({"cluster": {"server": ""}}, ("cluster 'k'", "server is not set")),
-        ({"cluster": {"certificate-authority-data": "%%"}}, ("cluster 'k'", "is not base64")),
+        ({"cluster": {"certificate-authority-data": "%%"}}, ("cluster 'k'", "certificate-authority-data: not base64")),
         ({"cluster": {"certificate-authority-data": "AAAA"}}, ("cluster 'k'", "no PEM certificate")),
         (
             {"cluster": {"insecure-skip-tls-verify": True, "certificate-authority-data": base64.b64encode(PEM).decode()}},
             ("exclude each other",),
         ),
-        ({"cluster": {"insecure-skip-tls-verify": "yes"}}, ("neither true nor false",)),
-        ({"user": {"token": 123}}, ("user 'u'", "token is not a string", "quotes")),
+        ({"cluster": {"insecure-skip-tls-verify": "yes"}}, ("cluster 'k'", "insecure-skip-tls-verify: expected true or false, found text")),
+        ({"user": {"token": 123}}, ("user 'u'", "token: expected text, found a number", "quotes")),
         ({"user": {"token": "a", "username": "b"}}, ("user 'u'", "exclude each other")),
         ({"user": {"client-certificate-data": base64.b64encode(PEM).decode()}}, ("needs a client-key",)),
-        ({"clusters": {"a": 1}}, ("clusters is not a list",)),
+        ({"clusters": {"a": 1}}, ("clusters: expected a list, found a mapping",)),
         ({"users": [{"name": "u", "user": {}}, {"name": "u", "user": {}}]}, ("users has the name 'u' twice",)),
         ({"kind": "Pod"}, ("it is a Pod v1, not a Config v1",)),
     ],
@@ -214,7 +214,7 @@ def test_what_is_not_supported(tmp_path: Path, changes: dict[str, Any], words: t
         ({"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}, ("v1alpha1", "neither")),
         ({"apiVersion": V1, "command": "x"}, ("invalid interactiveMode ''",)),
         ({"apiVersion": V1, "interactiveMode": "Never"}, ("command is not set",)),
-        ({"apiVersion": V1, "interactiveMode": "Never", "command": "x", "args": [1]}, ("args is not a list of strings",)),
+        ({"apiVersion": V1, "interactiveMode": "Never", "command": "x", "args": [1]}, ("exec.args[0]: expected text, found a number",)),
     ],
 )
 def test_an_invalid_plugin(tmp_path: Path, plugin: dict[str, Any], words: tuple[str, ...]) -> None:
@@ -225,6 +225,22 @@ def test_a_broken_file_says_where(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("clusters: [\n")
     with pytest.raises(InvalidData, match=r"config, line \d"):
         load_cluster(NOWHERE, kubeconfig=str(tmp_path / "config"))
+
+
+@pytest.mark.parametrize("name", ["token", "password", "tokenFile", "client-key", "client-key-data", "exec", "username"])
+@pytest.mark.parametrize("value", [["hunter2"], {"hunter": "hunter2"}, 1234567])
+def test_a_value_of_another_type_does_not_show(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(InvalidData) as raised:
+        load(tmp_path, user={name: value})
+    assert "hunter2" not in f"{raised.value.message} {raised.value.hint}"
+    assert "1234567" not in f"{raised.value.message} {raised.value.hint}"
+    assert "user 'u'" in raised.value.message
+
+
+def test_a_switch_does_not_show_what_is_there_instead(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData) as raised:
+        load(tmp_path, cluster={"insecure-skip-tls-verify": "hunter2"})
+    assert "hunter2" not in str(raised.value)
 
 
 def test_what_is_secret_does_not_show(tmp_path: Path) -> None:
