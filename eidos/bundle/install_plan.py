@@ -9,6 +9,7 @@ from __future__ import annotations
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.kube.labels import check_dns_label
+from eidos.model.agreement import disagreements, version_from_readings
 from eidos.model.chart import in_dependency_order
 from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
@@ -42,7 +43,7 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     """The components to make of ``recipe``: those that the options name and what they depend on, or all.
 
     Raises InvalidInput for an unknown name or when no component is left, InvalidData for a recipe whose components contradict ``charts`` or
-    lack what they require.
+    its readings, or lack what they require.
     """
     specified = {component.id: component for component in recipe.components}
     for id in specified:
@@ -77,7 +78,10 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     )
     if not order:
         raise InvalidInput("no component selected", "omit --set COMPONENT:enabled=false, or name components with --bundlers")
-    components = tuple(_component(id, specified.get(id), charts[id], options, depends[id]) for id in order)
+    components = tuple(_component(id, specified.get(id), charts[id], recipe, options, depends[id]) for id in order)
+    for item in disagreements(replace(recipe, components=components), charts):
+        message = f"the recipe contradicts itself: {item.left} is {item.left_text}, but {item.right} is {item.right_text}"
+        raise InvalidData(message, "make the recipe again with 'eidos recipe', or change one of the two")
     for component in components:
         _check_requirements(recipe, charts[component.id])
     mentions = [(assignment.component, "--set") for assignment in options.assignments]
@@ -88,7 +92,25 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
             raise _not_in_bundle(id, flag, order, charts)
     missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in excluded]
     needless = [f"{id} is disabled, but was not part of this bundle" for id in redundant]
-    return InstallPlan(components, options, (*missing, *needless))
+    unbuilt = _unbuilt_images(recipe, (*order, *excluded), charts) if options.components is None else []
+    return InstallPlan(components, options, (*missing, *needless, *unbuilt))
+
+
+def _unbuilt_images(recipe: Recipe, ids: tuple[str, ...], charts: Mapping[str, Chart]) -> list[str]:
+    """A warning for images that the recipe has and no component deploys, with the components that would."""
+
+    def deploys(id: str, image: str) -> bool:
+        chart = charts[id]
+        names = {reference.rpartition("/")[2].partition(":")[0] for references in chart.images.values() for reference in references}
+        return image in names or image == chart.chart or any(f"K8s.image.{image}" in paths for paths in chart.readings.values())
+
+    images = dict(item for m in recipe.measurements for s in m.subtypes if (m.type, s.name) == ("K8s", "image") for item in s.data.items())
+    unbuilt = [image for image in images if not any(deploys(id, image) for id in ids)]
+    if not unbuilt:
+        return []
+    others = [id for id in charts if any(deploys(id, image) for image in unbuilt)]
+    more = f"; add --bundlers {','.join([*ids, *others])} for {' and '.join(others)}" if others else ""
+    return [f"no component of this bundle deploys {', '.join(f'{image} {images[image]}' for image in unbuilt)}{more}"]
 
 
 def _depends(component: Component | None, chart: Chart) -> tuple[str, ...]:
@@ -139,9 +161,16 @@ def _not_in_bundle(id: str, flag: str, order: tuple[str, ...], charts: Mapping[s
     return InvalidInput(f"{flag} {id}: unknown component {id!r}", did_you_mean(id, order))
 
 
-def _component(id: str, specified: Component | None, chart: Chart, options: BundleOptions, depends: tuple[str, ...]) -> Component:
-    """The recipe's component, the entry's fields where it has none. What could trick a shell or Helm is refused."""
+def _component(
+    id: str, specified: Component | None, chart: Chart, recipe: Recipe, options: BundleOptions, depends: tuple[str, ...]
+) -> Component:
+    """The recipe's component, with a version from its readings and the entry's fields where it has none.
+
+    What could trick a shell or Helm is refused.
+    """
     specified = specified or Component(id, "", "", "", "")
+    if not specified.version:
+        specified = replace(specified, version=version_from_readings(recipe, chart))
     fields = {field: getattr(specified, field) or getattr(chart, field) for field in ("chart", "repository", "version")}
     namespace = options.namespaces.get(id) or options.namespaces.get("") or specified.namespace or chart.namespace
     try:

@@ -18,7 +18,8 @@ class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
     ``after`` are ids that come before this one where both are installed, and that are not required. ``requires`` are paths of readings
-    that a recipe must have; ``images`` maps a version of the chart to references, which may hold placeholders of templates;
+    that a recipe must have; ``readings`` maps the chart's ``version`` or one of its ``values.PATH`` to the readings that state the same;
+    ``images`` maps a version of the chart to references, which may hold placeholders of templates;
     ``images_unknown`` is a sentence on what is unknown of them. ``service`` makes an entry a choice: service → the id of the entry that
     it stands for there.
     """
@@ -35,6 +36,7 @@ class Chart(Record):
     images: dict[str, tuple[str, ...]] = {}
     images_unknown: str = ""
     service: dict[str, str] = {}
+    readings: dict[str, tuple[str, ...]] = {}
 
 
 def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]], skip: Iterable[str] = ()) -> tuple[str, ...]:

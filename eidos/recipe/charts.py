@@ -32,7 +32,7 @@ def read_charts(tree: object, name: str) -> dict[str, Chart]:
 
 
 def _read_chart(tree: TreeReader) -> Chart:
-    images, services = tree.mapping("images"), tree.mapping("service")
+    images, services, readings = tree.mapping("images"), tree.mapping("service"), tree.mapping("readings")
     texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace")}
     return Chart(
         id=tree.name("id"),
@@ -42,6 +42,7 @@ def _read_chart(tree: TreeReader) -> Chart:
         images={version: images.names(version) for version in images.tree},
         images_unknown=tree.text("images-unknown"),
         service={service: services.name(service) for service in services.tree},
+        readings={field: readings.names(field) for field in readings.tree},
         **texts,
     )
 

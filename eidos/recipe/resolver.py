@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.errors import InvalidData
+from eidos.model.agreement import disagreements
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copy_tree
@@ -23,26 +24,28 @@ if TYPE_CHECKING:
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
+    from eidos.model.recipe import Step
     from eidos.recipe.layer import Choice, Layer, Value
     from eidos.recipe.store import Store
 
 
 class Contradiction(InvalidData):
-    """Two layers constrain one reading so that nothing satisfies both."""
+    """Two layers state one fact differently: constraints that nothing satisfies, or two places that must agree and do not."""
 
 
-def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False) -> Recipe:
+def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False, check: bool = True) -> Recipe:
     """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
     ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and there is a warning.
-    Raises Contradiction naming both layers, or InvalidData for components that are unknown or depend on one another in a circle.
+    ``check`` looks for facts that are stated in two places and differ. Raises Contradiction naming both layers, or InvalidData for
+    components that are unknown or depend on one another in a circle.
     """
     overlays = store.matching(query)
     layers = (store.base, *overlays)
     requested = {**query.fields(), **(unknown or {})}
     uncovered = tuple(field for field in SPECIFIC if field in requested and not any(field in layer.key.fields() for layer in overlays))
     constraints, components = _constraints(layers), _components(layers, store.charts)
-    return Recipe(
+    recipe = Recipe(
         timestamp=store.timestamp(),
         version=__version__,
         digest=store.digest,
@@ -55,6 +58,30 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
         warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )
+    if check:
+        _check(recipe, layers, store)
+    return recipe
+
+
+def _check(recipe: Recipe, layers: tuple[Layer, ...], store: Store) -> None:
+    """Raise Contradiction for the first fact that two places state differently."""
+    for item in disagreements(recipe, store.charts, store.cuda):
+        steps = history(layers)
+        left, right = (
+            f"{path}: {text} ({_owners(path, steps)})" for path, text in ((item.left, item.left_text), (item.right, item.right_text))
+        )
+        reason = f": {item.reason}" if item.reason else ""
+        raise Contradiction(
+            f"{left} and {right} contradict each other{reason}",
+            hint="change one of the two, or the keys of the layers so that they do not match together",
+        )
+
+
+def _owners(path: str, steps: Mapping[str, tuple[Step, ...]]) -> str:
+    """The layer that set ``path``, or all that limit it; the chart's entry where none did."""
+    lines = steps.get(path, ())
+    names = [step.layer for step in (lines if path.startswith("constraints.") else lines[-1:])]
+    return ", ".join(dict.fromkeys(names)) or "components.yaml"
 
 
 def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:

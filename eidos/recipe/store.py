@@ -34,13 +34,17 @@ DOCUMENT_FORM = "expected a mapping with base and overlays"
 
 
 class Store(Record):
-    """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit."""
+    """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
+
+    ``cuda`` are branches of the driver, each with the CUDA version that it reports.
+    """
 
     base: Layer
     overlays: tuple[Layer, ...]
     catalog: Catalog
     charts: dict[str, Chart]
     digest: str = ""
+    cuda: tuple[tuple[str, str], ...] = ()
 
     def matching(self, query: Query) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order."""
@@ -97,7 +101,15 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
         catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml"),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
+        cuda=_cuda_releases(files.get("rules.yaml")),
     )
+
+
+def _cuda_releases(rules: object) -> tuple[tuple[str, str], ...]:
+    """The rows of ``cuda`` in rules.yaml: of all that lint knows, what a recipe depends on. Malformed rows are lint's to report."""
+    rows = rules.get("cuda") if isinstance(rules, dict) else None
+    pairs = ((row.get("driver"), row.get("cuda")) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    return tuple((driver, cuda) for driver, cuda in pairs if isinstance(driver, str) and isinstance(cuda, str))
 
 
 def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> Store:
@@ -111,6 +123,7 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     root.expect_only(DOCUMENT_FIELDS)
     overlays = [read_layer(item, part) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
     base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)
+    # Without charts and releases of CUDA: the Go program's own data has a driver and a CUDA version that do not go together.
     return Store(base, in_order(overlays), shipped.catalog, {}, digest)
 
 

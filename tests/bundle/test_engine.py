@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,43 @@ def test_a_recipe_of_the_go_program() -> None:
     driver = values(bundle, "gpu-operator")["driver"]
     assert driver["version"] == "580.82.07"
     assert driver["kernelModuleType"] == "open"
+    # The chart is that of the image, not the newest.
+    assert b"version='v25.3.3'" in bundle.files["gpu-operator/scripts/install.sh"]
+    assert not [warning for warning in bundle.warnings if warning.startswith("no component")]
+
+
+def test_images_that_nothing_deploys_are_named_with_the_component_that_would() -> None:
+    images = {"gpu-operator": "v25.3.3", "k8s-dra-driver-gpu": "v25.8.0", "node-feature-discovery": "v0.17.3", "mpi-operator": "0.6"}
+    subtypes = [{"subtype": "image", "data": images}, {"subtype": "config", "data": {"cdi": True}}]
+    recipe = from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]})
+    (warning,) = [warning for warning in build(recipe).warnings if warning.startswith("no component")]
+    assert warning == (
+        "no component of this bundle deploys k8s-dra-driver-gpu v25.8.0, mpi-operator 0.6; "
+        "add --bundlers cert-manager,kube-prometheus-stack,gpu-operator,nvidia-dra-driver-gpu for nvidia-dra-driver-gpu"
+    )
+    more = build(recipe, components=("gpu-operator", "nvidia-dra-driver-gpu"))
+    assert b"version='25.8.0'" in more.files["nvidia-dra-driver-gpu/scripts/install.sh"]
+    assert not [warning for warning in more.warnings if warning.startswith("no component")]
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        ({"image": "v25.10.1"}, "components.gpu-operator.version is v26.3.3, but K8s.image.gpu-operator is v25.10.1"),
+        ({"version": "v25.10.1"}, "components.gpu-operator.version is v25.10.1, but K8s.image.gpu-operator is v26.3.3"),
+        ({"values": {"cdi": {"enabled": False}}}, "components.gpu-operator.values.cdi.enabled is false, but K8s.config.cdi is true"),
+    ],
+)
+def test_a_recipe_that_contradicts_itself_is_refused(tree: dict[str, Any], change: dict[str, Any], places: str) -> None:
+    changed = copy.deepcopy(tree)
+    component = next(component for component in changed["components"] if component["id"] == "gpu-operator")
+    component.update({name: value for name, value in change.items() if name != "image"})
+    for measurement in changed["measurements"]:
+        for subtype in measurement["subtypes"]:
+            if "image" in change and subtype["subtype"] == "image":
+                subtype["data"]["gpu-operator"] = change["image"]
+    with pytest.raises(InvalidData, match=re.escape(f"the recipe contradicts itself: {places}")):
+        build(from_tree(changed))
 
 
 @pytest.mark.parametrize(
@@ -415,6 +453,9 @@ def test_what_is_no_reference_of_an_image_is_a_warning(tree: dict[str, Any], val
 def test_a_version_that_nothing_is_known_of_gets_a_warning(tree: dict[str, Any]) -> None:
     changed = copy.deepcopy(tree)
     next(component for component in changed["components"] if component["id"] == "gpu-operator")["version"] = "v9.9.9"
+    for measurement in changed["measurements"]:
+        for subtype in measurement["subtypes"]:
+            subtype["data"] = {key: "v9.9.9" if key == "gpu-operator" else value for key, value in subtype["data"].items()}
     warnings = build(from_tree(changed)).warnings
     assert any("gpu-operator v9.9.9" in warning and "is not checked" in warning for warning in warnings)
 

@@ -121,5 +121,5 @@ def _issues(store: Store, rules: LintRules, catalog: bool = True) -> Iterator[Li
         if isinstance(item, LintIssue):
             yield item
         else:
-            yield from cross_check(item, rules)
+            yield from cross_check(item, rules, store.charts)
             yield from huge_page_issues(item, rules)

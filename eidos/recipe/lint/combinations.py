@@ -42,18 +42,18 @@ class MergedRecipe(Record):
         step = self.step(path)
         return None if step is None else format_scalar(step.value)
 
+    def owner(self, path: str) -> str:
+        """The layer that set ``path`` last, or chose the version of ``components.<id>``; the file of the charts where none did."""
+        step = self.step(path) or self.step(f"{path}.version")
+        return step.layer if step is not None else "components.yaml"
+
+    def rank(self, path: str) -> int:
+        """The position of that layer: those with higher ones are applied later."""
+        return next((i for i, layer in enumerate(self.layers, 1) if layer.name == self.owner(path)), 0)
+
     def location(self, path: str) -> str:
-        """The layer that set the reading at ``path``, or chose the version of ``components.<id>``, and the path."""
-        step = self.step(path)
-        if step is not None:
-            return f"{step.layer}: {path}"
-        chose = (
-            layer.name
-            for layer in reversed(self.layers)
-            for choice in layer.choices
-            if f"components.{choice.id}" == path and choice.version
-        )
-        return f"{next(chose, 'components.yaml')}: {path}"
+        """The owner of ``path``, and the path."""
+        return f"{self.owner(path)}: {path}"
 
     def suffix(self) -> str:
         """The query that the recipe is for, as the end of a sentence."""
@@ -80,7 +80,7 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
             continue
         checked.add(fingerprint)
         try:
-            recipe = resolve(query, store, explain=True)
+            recipe = resolve(query, store, explain=True, check=False)
         except Contradiction as fault:
             yield LintIssue(ERROR, "contradiction", _contradicting(fault, names), f"{fault.message} (for {query})", fault.hint or "")
         except InvalidData:

@@ -6,6 +6,7 @@ names in locations.
 
 from __future__ import annotations
 
+from eidos.model.agreement import CUDA, DRIVERS, disagreements
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
@@ -14,18 +15,17 @@ from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from eidos.model.chart import Chart
     from eidos.recipe.lint.combinations import MergedRecipe
     from eidos.recipe.lint.rule_tables import LintRules
 
-_DRIVERS = ("GPU.smi.driver", "GPU.smi.driver-version", "K8s.image.driver")
-_CUDA = "GPU.smi.cuda-version"
 
-
-def cross_check(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
     """Issues of one recipe."""
     yield from _constraints(merged)
+    yield from _two_places(merged, charts)
     yield from _removed(merged, rules)
     yield from _pairs(merged, rules)
     yield from _cuda(merged, rules)
@@ -45,6 +45,16 @@ def _constraints(merged: MergedRecipe) -> Iterator[LintIssue]:
         elif not holds:
             message = f"{text} is recommended, but a constraint requires {constraint.value}{merged.suffix()}"
             yield LintIssue(ERROR, "breaks-constraint", merged.location(constraint.name), message)
+
+
+def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """Facts that a component states too, and differently: the issue is that of the layer applied later."""
+    for item in disagreements(merged.recipe, charts):
+        if item.left.startswith("components."):
+            places = [(item.left, item.left_text), (item.right, item.right_text)]
+            (first, other), (path, text) = sorted(places, key=lambda place: merged.rank(place[0]))
+            message = f"it is {text}, but {first} is {other} ({merged.owner(first)}): both must state the same{merged.suffix()}"
+            yield LintIssue(ERROR, "two-places", f"{merged.owner(path)}: {path}", message, f"change {path}, or {first} with it")
 
 
 def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
@@ -86,15 +96,15 @@ def _twice(merged: MergedRecipe, left: str, right: str, agree: bool, cite: str) 
 
 
 def _cuda(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
-    cuda = merged.text(_CUDA)
-    driver = next((text for path in _DRIVERS if (text := merged.text(path)) is not None), None)
+    cuda = merged.text(CUDA)
+    driver = next((text for path in DRIVERS if (text := merged.text(path)) is not None), None)
     branch, release = try_parse_version(driver or ""), try_parse_version(cuda or "")
     if branch is None or release is None:
         return  # layer_content reports what is no version
     for reports in rules.cuda:
         if branch.matches(parse_version(reports.driver)) and not release.matches(parse_version(reports.cuda)):
             message = f"driver {driver} reports CUDA {reports.cuda}, not {cuda}{merged.suffix()}"
-            yield LintIssue(ERROR, "cuda", merged.location(_CUDA), message, source=rules.cite(reports.source))
+            yield LintIssue(ERROR, "cuda", merged.location(CUDA), message, source=rules.cite(reports.source))
 
 
 def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:

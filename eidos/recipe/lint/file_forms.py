@@ -35,7 +35,7 @@ BASE, CATALOG, COMPONENTS, RULES = FILES
 
 #: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module")
-_CHART = (*Chart._fields[:-3], "source", "images", "images-unknown", "service")
+_CHART = (*(field.replace("_", "-") for field in Chart._fields), "source")
 
 
 def syntax_issue(fault: InvalidData) -> LintIssue:
