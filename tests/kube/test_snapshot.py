@@ -539,7 +539,7 @@ from eidos import collectors
 from eidos.model.measurement import Subtype
 from eidos.workflow import SnapshotOptions, take_snapshot
 HEAVY = {"ssl", "http", "yaml", "json", "re", "socket", "subprocess", "hashlib", "eidos.formats"}
-HEAVY |= {f"eidos.kube.{name}" for name in ("api_client", "kubeconfig", "fallback_cache", "proxy_settings", "credentials")}
+HEAVY |= {f"eidos.kube.{name}" for name in ("api_client", "kubeconfig", "fallback_cache", "proxy", "credentials")}
 before = HEAVY & set(sys.modules)
 def load(name):
     def noted(sources):
