@@ -1,6 +1,7 @@
 """``eidos recipe``: what a node should be.
 
-Knows the flags of the verb and its exit status; must not know how layers match or merge.
+Knows the flags of the verb, which of them go with ``--server``, and its exit status; must not know how layers match or merge, nor how a
+server is requested.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FINDINGS
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
-from eidos.errors import InvalidInput
+from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
 from eidos.model.query import FIELDS
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.recipe import Recipe
     from eidos.recipe.store import Store
+    from eidos.server_client import ServerClient
 
 LIST, LINT = "list", "lint"
+
+#: The field of the metadata that names a recipe's source when that is not the server, and its value then.
+SOURCE, BUILT_IN = "recipe-source", "built-in"
 
 VERB = Verb(
     "recipe",
@@ -127,9 +134,7 @@ def _list(values: Values) -> int:
 
 def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
     if values["server"] is not None:
-        from eidos.cli.recipe_server import request_recipe
-
-        recipe, tree, source = request_recipe(values, _query_words(values), telemetry, lambda: _build(values, telemetry))
+        recipe, tree, source = _request_recipe(values, telemetry)
     else:
         recipe, tree, source = _build(values, telemetry), None, ""
     for sentence in recipe.warnings:
@@ -148,6 +153,62 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         log.error(f"--strict: nothing specific to the requested {' and '.join(recipe.uncovered)} matched")
         return FINDINGS
     return 0
+
+
+def _request_recipe(values: Values, telemetry: RunTelemetry) -> tuple[Recipe, dict[str, Any], str]:
+    """The server's recipe and its document as received; with ``--fallback`` one of the built-in data when the server fails.
+
+    The third value is the source in the document: empty when it is the server. Raises InvalidInput for options that do not go
+    with ``--server``, and what :meth:`eidos.server_client.ServerClient.recipe` raises.
+    """
+    from eidos.model.recipe import Recipe
+    from eidos.server_client import SERVER_FAILURES
+
+    query = _query_words(values)
+    client, snapshot = _prepare_request(values, query)
+    try:
+        with telemetry.step("ask") as step:
+            tree = client.recipe(
+                query,
+                snapshot=snapshot,
+                context=values["context"],
+                deadline=time.monotonic() + values["timeout"],
+                headers=telemetry.trace_headers(step),
+            )
+    except EidosError as fault:
+        if not values["fallback"] or not isinstance(fault, SERVER_FAILURES):
+            raise
+        log.warn(f"{fault.message}; using the built-in data", hint=fault.hint)
+        recipe = _build(values, telemetry)
+        tree = recipe.to_tree(context=values["context"])
+        tree["metadata"][SOURCE] = BUILT_IN
+        return recipe, tree, BUILT_IN
+    return Recipe.from_tree(tree, client.origin), tree, ""
+
+
+def _prepare_request(values: Values, query: dict[str, str]) -> tuple[ServerClient, bytes | None]:
+    """The client of the server, and the bytes of a snapshot to send."""
+    from eidos.server_client import ServerClient
+
+    origins = values.origins
+    if values["explain"]:
+        raise InvalidInput(f"{origins['explain']} cannot be used with {origins['server']}", f"remove {origins['server']}")
+    if values["data"] is not None and not values["fallback"]:
+        raise InvalidInput(
+            f"{origins['data']} cannot be used with {origins['server']}, which has its own data",
+            f"remove {origins['server']}, or add --fallback",
+        )
+    snapshot = None
+    if values["file"] is not None:
+        others = [origins[field] for field in query if field != "intent"]
+        if others:
+            message = f"{', '.join(others)} cannot be combined with a snapshot on a server; only --intent can"
+            raise InvalidInput(message, f"remove that, or {origins['file']}, or {origins['server']}")
+        snapshot = document_locations.read_snapshot(values["file"], values)[1]
+    try:
+        return ServerClient(values["server"]), snapshot
+    except InvalidInput as fault:
+        raise InvalidInput(f"{origins['server']}: {fault.message}", fault.hint) from fault
 
 
 def open_store(data: str | None) -> Store:
