@@ -167,7 +167,7 @@ def _request_recipe(values: Values, telemetry: RunTelemetry) -> tuple[Recipe, di
     query = _query_words(values)
     client, snapshot = _prepare_request(values, query)
     try:
-        with telemetry.step("ask") as step:
+        with telemetry.step("request") as step:
             tree = client.recipe(
                 query,
                 snapshot=snapshot,
