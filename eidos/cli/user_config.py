@@ -70,7 +70,7 @@ class UserConfig(Record):
     """The configuration file at ``path``; ``tree`` is empty when there is none."""
 
     path: str = ""
-    tree: dict[Any, object] = {}
+    tree: dict[str, Any] = {}
 
     def lookup(self, option: Option, verb: str) -> tuple[object, str] | None:
         """The value of an option, in the verb's section or else at the top, and the key at which it stands."""
@@ -94,7 +94,7 @@ class UserConfig(Record):
             elif key in valid:
                 raise InvalidInput(f"{self.path}: {key} must be a mapping of options of 'eidos {key}'")
             elif key not in of_any_verb:
-                raise self._unknown(str(key), [*of_any_verb, *valid])
+                raise self._unknown(key, [*of_any_verb, *valid])
 
     def _unknown(self, key: str, valid: list[str]) -> InvalidInput:
         from eidos.wording import list_words
@@ -133,11 +133,9 @@ def read_user_config(path: str | None) -> UserConfig:
         hint = "make it readable, or set XDG_CONFIG_HOME to another folder"
         raise InvalidData(f"{path}: cannot read this configuration file: {_reason(fault)}", hint) from fault
     from eidos.formats import from_text
+    from eidos.model.tree_reader import TreeReader
 
-    tree = from_text(content, path, MAX_BYTES)
-    if tree is not None and not isinstance(tree, dict):
-        raise InvalidData(f"{path}: the configuration must be a mapping of options to values")
-    return UserConfig(path, tree or {})
+    return UserConfig(path, TreeReader(from_text(content, path, MAX_BYTES), path).tree)
 
 
 def is_on_network_filesystem(path: str) -> bool:
