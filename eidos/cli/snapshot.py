@@ -232,10 +232,9 @@ def _emitter(values: Values) -> Callable[[Snapshot], str]:
     """What turns a snapshot into text in the requested format, or that of the file's extension."""
     fmt = document_locations.choose_format(values["format"], values["output"])
     if fmt == "table":
-        if values["all"]:
-            from eidos.cli.snapshot_table import snapshot_table as lay_out
-        else:
-            from eidos.cli.snapshot_summary import snapshot_summary as lay_out
+        from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
+
+        lay_out = snapshot_table if values["all"] else snapshot_summary
         return lambda snapshot: document_locations.fit_table(values["output"], lambda width, colour: lay_out(snapshot, width, colour))
     return lambda snapshot: serialize(snapshot.to_tree(), fmt)
 
