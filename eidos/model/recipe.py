@@ -10,7 +10,7 @@ from itertools import takewhile
 from eidos.model.constraint import read_constraint
 from eidos.model.measurement import read_measurement
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, WIRE, Query
+from eidos.model.query import FIELD_ALIASES, FIELDS, Query
 from eidos.model.record import Record
 from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
@@ -136,13 +136,12 @@ _HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 
 
 def _read_request(tree: TreeReader) -> Query:
-    """The query of a request; a field may have its name in a query or on the wire, and a version be a mapping of numbers."""
-    wire = tree.renamed(WIRE)
+    """The query of a request; a field may have an alias, and a version be a mapping of numbers."""
+    tree = tree.renamed(FIELD_ALIASES)
     fields = {}
     for field in FIELDS:
-        name = WIRE.get(field, field)
-        value = wire.tree.get(name)
-        fields[field] = _version_of(value) if isinstance(value, dict) else wire.text(name)
+        value = tree.tree.get(field)
+        fields[field] = _version_of(value) if isinstance(value, dict) else tree.text(field)
     if fields["os"] == "ubuntu" and fields["osv"].count(".") == 1:
         # Ubuntu counts months; the Go program's numbers have lost the zero.
         year, _, month = fields["osv"].partition(".")

@@ -89,7 +89,7 @@ def test_a_query_with_aliases_and_versions_as_they_are_written(pyz: Path) -> Non
     )
     assert tree["request"] == {
         "os": "ubuntu",
-        "osVersion": "24.04",
+        "osv": "24.04",
         "kernel": "6.8.0-1028-aws",
         "service": "eks",
         "k8s": "v1.33.5-eks-3025e55",
@@ -109,7 +109,7 @@ def test_a_snapshot_gives_the_query_and_a_flag_wins_over_it(pyz: Path, tmp_path:
     request = document(pyz, *words, "--intent", "training", stdin=stdin)["request"]
     assert request == {
         "os": "ubuntu",
-        "osVersion": "24.04",
+        "osv": "24.04",
         "kernel": "6.8.0-1024-aws",
         "service": "eks",
         "k8s": "v1.33.5-eks-3025e55",
@@ -119,7 +119,7 @@ def test_a_snapshot_gives_the_query_and_a_flag_wins_over_it(pyz: Path, tmp_path:
     assert document(pyz, *words, "--gpu", "b200", "--osv", "22.04", stdin=stdin)["request"] == {
         **{k: v for k, v in request.items() if k != "intent"},
         "gpu": "b200",
-        "osVersion": "22.04",
+        "osv": "22.04",
     }
 
 
@@ -132,7 +132,7 @@ def test_the_snapshot_that_the_go_program_wrote(pyz: Path) -> None:
     assert status == 0
     assert yaml.safe_load(out)["request"] == {
         "os": "ubuntu",
-        "osVersion": "24.04",
+        "osv": "24.04",
         "kernel": "6.8.0-1024-aws",
         "service": "eks",
         "k8s": "v1.30.14-eks-3025e55",

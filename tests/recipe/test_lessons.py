@@ -62,7 +62,7 @@ def test_versions_are_text_when_written_and_when_read_back() -> None:
     tree = make_recipe(fields, explain=True).to_tree(context=True)
     for again in (formats.from_text(formats.to_yaml(tree), "recipe.yaml"), formats.from_text(formats.to_json(tree), "recipe.json")):
         assert again == tree
-        assert again["request"]["osVersion"] == "24.04"
+        assert again["request"]["osv"] == "24.04"
         assert all(isinstance(component["version"], str) for component in again["components"])
 
 
@@ -73,7 +73,7 @@ def test_versions_are_text_when_written_and_when_read_back() -> None:
 def test_a_version_comes_back_as_it_was_written(osv: str) -> None:
     recipe = make_recipe({"os": "ubuntu", "osv": osv}, store=store({"key": {"os": "ubuntu", "osv": osv}}), explain=True)
     assert recipe.request.osv == osv
-    assert f'osVersion: "{osv}"' in formats.to_yaml(recipe.to_tree())
+    assert f'osv: "{osv}"' in formats.to_yaml(recipe.to_tree())
     assert recipe.rules[-1] == f"overlays/a.yaml: os=ubuntu, osv={osv}"
 
 

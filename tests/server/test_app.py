@@ -87,7 +87,7 @@ def test_a_snapshot_gets_the_recipe_of_its_node(ask: Client, tmp_path: Path, sha
 
 def test_a_query_document_may_be_yaml_and_hold_numbers(ask: Client) -> None:
     response = ask.post("/v1/recipe", b"os: ubuntu\nosVersion: 24.04\nk8s: 1.30\ngpu:\n", accept="application/yaml")
-    assert yaml.safe_load(response.body)["request"] == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.30"}
+    assert yaml.safe_load(response.body)["request"] == {"os": "ubuntu", "osv": "24.04", "k8s": "1.30"}
 
 
 def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
