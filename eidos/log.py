@@ -111,6 +111,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def utc_timestamp() -> str:
+    """The time now, as RFC 3339 writes it, in milliseconds: ``2026-11-29T06:00:00.123Z``."""
+    import time
+
+    now = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+
+
 def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
     # The message says what matters to people; the fields are for programs, and for debugging.
     names = [name for name in fields if name not in ("hint", "excerpt")] if level == "debug" else []
@@ -139,9 +147,6 @@ def _descriptor() -> int:
 
 def _json_line(level: str, message: str, fields: dict[str, object]) -> str:
     import json
-    import time
 
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    line = {"time": stamp, "level": level, "msg": message, **{k: v for k, v in fields.items() if v is not None}}
+    line = {"time": utc_timestamp(), "level": level, "msg": message, **{k: v for k, v in fields.items() if v is not None}}
     return json.dumps(line, default=str) + "\n"

@@ -9,6 +9,7 @@ import re
 import tarfile
 import time
 import zipfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,38 @@ def test_a_recipe_can_be_cached_and_revalidated(ask: Client) -> None:
         assert ask.get(target, if_none_match=condition).status == 200
     assert header(ask.get(target, accept="application/yaml"), "ETag") != tag
     assert header(ask.get(f"{target}&context"), "ETag") != tag
+
+
+def test_if_match_requires_the_current_representation(ask: Client) -> None:
+    target = f"/v1/recipe?{QUERY}"
+    tag = header(ask.get(target), "ETag")
+    assert tag is not None
+    for condition in (tag, f'"x", {tag}', "*", f' "a" ,{tag} '):
+        assert [ask(method, target, if_match=condition).status for method in ("GET", "HEAD")] == [200, 200]
+        assert ask.get(target, if_match=condition, if_none_match=tag).status == 304
+    for condition in (f"W/{tag}", '"x"', tag.strip('"'), "", f'{tag[:-1]}-gzip"'):
+        for other in ({}, {"if_none_match": tag}, {"if_none_match": "*"}):
+            error = ask.get(target, if_match=condition, **other)
+            assert (error.status, parse_error(error)["code"], header(error, "Cache-Control")) == (412, "PRECONDITION_FAILED", "no-store")
+    assert ask.get(target, if_match=f'{tag[:-1]}-gzip"', accept_encoding="gzip").status == 200
+    assert ask.get(f"{target}&gpux=1", if_match='"x"').status == 400, "a condition counts only for what would succeed"
+    for method, path, body in (("POST", "/v1/recipe", b"gpu: h100"), ("GET", "/health", b"")):
+        assert ask(method, path, body, if_match="*").status == 200
+        assert ask(method, path, body, if_match=tag).status == 412, "what has no entity tag matches none"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        *(("POST", "/v1/recipe", None), ("POST", "/v1/bundle?archive=zip", None), ("GET", "/v1/recipe", 417), ("HEAD", "/", 417)),
+        *(("POST", "/health", 405), ("PUT", "/v1/recipe", 405), ("POST", "/v1/recipes", 404), ("OPTIONS", "/v1/recipe", 200)),
+    ],
+)
+def test_a_body_is_wanted_only_where_it_is_read(ask: Client, method: str, target: str, status: int | None) -> None:
+    response = ask.app.refuse_body(request(method, target, expect="100-continue"))
+    assert (response.status if response else None) == status
+    if response is not None and status != 200:
+        assert parse_error(response)["code"] == STATUSES[response.status][1]
 
 
 def test_gzip_is_for_those_who_take_it(ask: Client) -> None:
@@ -456,7 +489,15 @@ def test_what_the_service_says_of_itself(ask: Client) -> None:
     assert "POST /v1/bundle" in tree["routes"]
     assert json.loads(ask.get("/v1/catalog").body) == json.loads(eidos("recipe", "list", "-t", "json").out)
     assert header(ask.get("/metrics"), "Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
-    assert json.loads(ask.get("/healthz").body) == {"status": "healthy"}
+    assert [list(json.loads(ask.get(path).body)) for path in ("/healthz", "/ready")] == [["status", "timestamp"]] * 2
+
+
+def test_health_tells_the_time_of_the_server(ask: Client) -> None:
+    for path, word in (("/health", "healthy"), ("/healthz", "healthy"), ("/ready", "ready"), ("/readyz", "ready")):
+        before = datetime.now(timezone.utc) - timedelta(milliseconds=1)  # which the time is cut to
+        tree = json.loads(ask.get(path).body)
+        assert tree["status"] == word
+        assert before <= datetime.strptime(tree["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z") <= datetime.now(timezone.utc)
 
 
 def test_readiness_ends_before_life_does() -> None:

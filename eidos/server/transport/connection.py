@@ -246,7 +246,22 @@ class Connection(BaseHTTPRequestHandler):
             self._count_body(parser.body_bytes)
             if parser.awaits_continue:
                 parser.awaits_continue = False
-                out.append(CONTINUE)
+                self._answer_expectation(out, now)
+
+    def _answer_expectation(self, out: list[bytes], now: float) -> None:
+        """Have the client send the body for which it awaits 100 (Continue), or give it the final response, and close."""
+        head = self._parser.head
+        assert head is not None
+        context = self._context(head, b"", now)
+        response = self._loop.application.refuse_body(context)
+        if response is None:
+            out.append(CONTINUE)
+            return
+        out.append(self._encode(response, context.request, head, close=True))
+        self._lingers = True
+        self._parser.clear()
+        self._count_body(0)
+        self.state = IDLE
 
     def _count_body(self, size: int) -> None:
         """The incomplete body has ``size`` bytes now; raises HttpError when all of them together are too large."""
@@ -305,9 +320,9 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- responses ----
 
-    def _encode(self, response: Response, request: Request, head: Head) -> bytes:
+    def _encode(self, response: Response, request: Request, head: Head, close: bool = False) -> bytes:
         loop, is_head = self._loop, head.method == "HEAD"
-        self._closes = close = loop.is_leaving or not head.keep_alive
+        self._closes = close = close or loop.is_leaving or not head.keep_alive
         self._lingers = close and head.keep_alive  # the client may be sending the next request already
         is_http_1_0 = head.is_http_1_0 and not close
         try:
