@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from eidos import log
 from eidos.errors import EidosError
 from eidos.http_wire.messages import HttpError, Response
 from eidos.server.error_responses import PROBLEM, fault_response
@@ -71,7 +72,8 @@ class App:
 
     def answer(self, context: RequestContext) -> Response:
         """The response. Never raises."""
-        response = self._traced(self._answer, context)
+        with log.Context(request_id=context.request.id):
+            response = self._traced(self._answer, context)
         assert response is not None
         return response
 

@@ -343,7 +343,7 @@ def test_a_request_is_a_span_and_its_work_are_parts_of_it() -> None:
 
 def test_rate_limits_hold_and_headers_show_them() -> None:
     now = [1000.0]
-    ask = Client(application(Settings(rate=2.0, burst=3), clock=lambda: now[0]))
+    ask = Client(application(Settings(rate=2.0, client_rate=0, burst=3), clock=lambda: now[0]))
     before = int(time.time())
     responses = [ask.get("/v1/catalog") for _ in range(4)]
     assert [answer.status for answer in responses] == [200, 200, 200, 429]
@@ -372,7 +372,7 @@ def test_rate_limits_hold_and_headers_show_them() -> None:
 
 
 def test_a_wait_is_computed() -> None:
-    ask = Client(application(Settings(rate=0.1, burst=1), clock=lambda: 5.0))
+    ask = Client(application(Settings(rate=0.1, client_rate=0, burst=1), clock=lambda: 5.0))
     assert ask.get("/v1/recipe?nothing=1").status == 400  # a refusal takes a token, too, and only one
     late = ask.get("/v1/recipe")
     assert (late.status, header(late, "Retry-After")) == (429, "10")
@@ -387,14 +387,14 @@ def test_one_client_has_its_own_limit() -> None:
 
 
 def test_a_request_takes_one_token_however_often_it_is_looked_at() -> None:
-    app = application(Settings(rate=1.0, burst=2), clock=lambda: 5.0)
+    app = application(Settings(rate=1.0, client_rate=0, burst=2), clock=lambda: 5.0)
     context = request("GET", "/v1/recipe?gpu=h100")
     assert app.answer_at_once(context) is None
     assert header(app.answer(context), "X-RateLimit-Remaining") == "1"
 
 
 def test_allow_lists() -> None:
-    ask = Client(application(Settings(rate=0.0, allowed_gpus=("H100", "l40"), allowed_services=("on-prem",))))
+    ask = Client(application(Settings(rate=0.0, client_rate=0, allowed_gpus=("H100", "l40"), allowed_services=("on-prem",))))
     assert ask.get("/v1/recipe?gpu=h100&service=k3s").status == 200
     assert ask.get("/v1/recipe?os=ubuntu").status == 200
     for answer in (ask.get("/v1/recipe?gpu=gb200"), ask.post("/v1/recipe", b"gpu: gb200")):
@@ -578,7 +578,7 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
     )
     from eidos.recipe.store import shipped_store
 
-    own = Settings(rate=0.0, data=str(folder))
+    own = Settings(rate=0.0, client_rate=0, data=str(folder))
     (folder / "overlays" / "mine.yaml").write_text(layer.replace('{value: "7", why: Mine.}', '"7"'))
     try:
         ask = Client(application(own))
@@ -602,7 +602,7 @@ def test_one_file_of_data_and_a_contradiction_in_it(tmp_path: Path, capfd: pytes
     ]
     path = tmp_path / "data.json"
     path.write_text(json.dumps({"base": values, "overlays": layers}))
-    ask = Client(application(Settings(rate=0.0, data=str(path))))
+    ask = Client(application(Settings(rate=0.0, client_rate=0, data=str(path))))
     tree = json.loads(ask.get("/v1/recipe?gpu=h100").body)
     assert tree["matchedRules"] == ["data.json:base: any", "data.json:overlays[0]: gpu=h100"]
     response = ask.get("/v1/recipe?gpu=h100&os=ubuntu")

@@ -17,7 +17,7 @@ import pytest
 from eidos import log
 from eidos.http_wire.messages import Request, Response
 from eidos.model.bundle import Bundle, ComponentResult
-from eidos.server.access_log import SAMPLE, AccessLog
+from eidos.server.access_log import FEW_LINES, SAMPLE, AccessLog
 from eidos.server.request_metrics import ServerMetrics
 from eidos.telemetry.metrics import MetricRegistry
 from eidos.workflow import make_recipe
@@ -269,7 +269,7 @@ def test_a_file_that_cannot_be_is_refused_before_the_work(path: str, words: str)
 
 @pytest.fixture
 def loud() -> Iterator[None]:
-    log.configure("info")
+    log.configure("info", "json")
     yield
     log.configure()
 
@@ -341,13 +341,56 @@ def test_system_endpoints_are_lines_for_whoever_looks_for_a_fault_and_sampled(lo
     metrics = server(access_log=out.access_log)
     metrics.on_response("GET", answer(route="/health"), 0.001, request())
     metrics.on_response("GET", answer(503, route="/health"), 0.001, request())
-    log.configure("debug")
+    log.configure("debug", "json")
     for _ in range(SAMPLE * 3):
         metrics.on_response("GET", answer(route="/health"), 0.001, request())
     lines = out.lines()
     assert [line["status"] for line in lines] == [503, 200, 200, 200]
     assert [line["level"] for line in lines] == ["info", "debug", "debug", "debug"]
     assert {line["sampled"] for line in lines[1:]} == {"1 in 100"}
+
+
+def test_lines_of_requests_have_the_format_of_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads the stream needs one parser, and finds all lines of a request by its id."""
+    for fmt, pattern in (("text", rf"(?:info|error): .+ \(request_id={ID}(?: [a-z_]+=[^ ]+)*\)"), ("json", rf'\{{"time": .+"{ID}".*\}}')):
+        log.configure("info", fmt)
+        try:
+            access_log = AccessLog(user_header="X-User", trust_proxy=1)
+            server(access_log=access_log).on_response("GET", answer(), 0.0125, request(x_user="ann"), body_bytes=3)
+            access_log.flush()
+            with log.Context(request_id=ID):
+                log.info("built a bundle", files=3)
+            log.error("internal error", request_id=ID)
+            log.info("stopped")
+        finally:
+            log.configure()
+        *lines, last = capfd.readouterr().err.splitlines()
+        assert len(lines) == 3
+        assert all(re.fullmatch(pattern, line) for line in lines), lines
+        assert ID not in last, "the context of a thread ends"
+        if fmt == "text":
+            assert lines[0] == f'info: GET /v1/recipe 200 (request_id={ID} bytes=3 duration_ms=12.500 user="ann")'
+
+
+def test_lines_wait_for_others_but_not_long(loud: None) -> None:
+    out = Log()
+    metrics = server(access_log=out.access_log)
+    reader = os.fdopen(os.dup(out.end), "rb", buffering=0)
+    os.set_blocking(out.end, False)
+    with reader:
+        metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(60.0)
+        assert reader.read(1) is None
+        for _ in range(FEW_LINES):
+            metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(60.0)
+        assert reader.read(1) == b"{"
+        metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(1e-9)
+        os.set_blocking(out.end, True)
+    os.close(out.descriptor)
+    with open(out.end, "rb") as file:
+        assert file.read().count(b"\n") == FEW_LINES + 2
 
 
 def test_a_log_without_a_reader_blocks_no_request(loud: None) -> None:
