@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from eidos.server.server_settings import Settings
     from eidos.telemetry.spans import Tracer
 
-#: Templates of all routes, for metrics.
-PATHS = tuple(ROUTES)
+#: Templates of all routes, each with the methods of its operations, for metrics.
+PATHS = {path: tuple(route.operations) for path, route in ROUTES.items()}
 
 #: What the names of versions of the interface begin with, as media types.
 _VENDOR = "application/vnd.nvidia.cns."

@@ -18,12 +18,12 @@ from eidos import log
 from eidos.http_wire.messages import Request, Response
 from eidos.model.bundle import Bundle, ComponentResult
 from eidos.server.access_log import FEW_LINES, SAMPLE, AccessLog
-from eidos.server.request_metrics import ServerMetrics
-from eidos.telemetry.metrics import MetricRegistry
+from eidos.server.request_metrics import METHODS, ServerMetrics
+from eidos.telemetry.metrics import DURATION_BUCKETS_S, MetricRegistry
 from eidos.workflow import make_recipe
 from tests.support.program import ROOT, eidos
 
-ROUTES = ("/v1/recipe", "/v1/bundle", "/health", "/metrics")
+ROUTES = {"/v1/recipe": ("GET", "POST"), "/v1/bundle": ("POST",), "/health": ("GET",), "/metrics": ("GET",)}
 ID = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -117,6 +117,23 @@ def test_names_that_are_none_of_the_fixed_ones_share_a_series() -> None:
     assert value(text, 'eidos_http_requests_total{method="other",route="other",status="404"}') == 200
     assert text.count("eidos_http_requests_total{") == 1
     assert "nowhere" not in text
+
+
+def test_times_are_those_of_operations() -> None:
+    """Whatever a client sends, there are as many series as operations, and one: a histogram has a sample for each bucket of each."""
+    metrics = server()
+    sent = [(method, path) for method in (*METHODS, "BREW") for path in (*ROUTES, "/nowhere")]
+    for method, path in sent:
+        metrics.on_response(method, answer(400, path), 0.002, request())
+    text = metrics.text()
+    name = "eidos_http_request_duration_seconds"
+    assert text.count(f"{name}_count{{") == 6
+    assert value(text, f'{name}_count{{method="GET",route="/health"}}') == 2, "HEAD is GET"
+    assert value(text, f'{name}_count{{method="POST",route="/v1/bundle"}}') == 1
+    assert value(text, f'{name}_count{{method="other",route="other"}}') == len(sent) - 8
+    assert text.count(f"{name}_bucket{{") == 6 * (len(DURATION_BUCKETS_S) + 1)
+    assert {0.1, 0.2, 30.0} <= set(DURATION_BUCKETS_S)
+    assert len(DURATION_BUCKETS_S) <= 8
 
 
 def test_a_label_takes_only_its_values() -> None:
