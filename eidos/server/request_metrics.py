@@ -27,9 +27,9 @@ STATUSES = (200, 304, 400, 404, 405, 406, 408, 412, 413, 414, 415, 417, 429, 431
 
 
 class ServerMetrics:
-    """All metrics of the server. ``routes`` are templates, each with the methods of its operations, ``rules`` names of layers, ``bundlers``
-    of components, all fixed at start.
+    """All metrics of the server: ``rules`` are names of layers, ``bundlers`` of components.
 
+    ``routes`` are templates, each with the methods of its operations. All of these are fixed at start.
     ``workers`` is how many will be forked, 0 for a server in one process. Worker *n* calls ``use(n)`` once it is forked, the supervisor
     ``use(workers)``; when worker *n* has exited, it calls ``forget(n)``. ``tokens`` returns how many are left in the global bucket.
     """
