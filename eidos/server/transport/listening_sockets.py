@@ -31,6 +31,10 @@ SPARE_FDS, MIN_FDS = 64, 24
 ANY_ADDRESS = "::"
 
 
+#: Seconds for which a connection without a request is left in the queue (tcp(7), TCP_DEFER_ACCEPT; the kernel rounds up).
+DEFER_ACCEPT_S = 1
+
+
 class ListeningServer(HTTPServer):
     """A socket that listens and never blocks; the event loop of each worker accepts from it.
 
@@ -52,6 +56,8 @@ class ListeningServer(HTTPServer):
         if family != socket.AF_UNIX:
             # Each connection inherits it: a response is one write, and there is nothing to wait for.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A connection stays in the queue, which all workers share, until its request has come: none is lost with a worker.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT_S)
 
     def server_bind(self) -> None:
         """Bind as the base does, :: for IPv4 too, and without looking up the host's name, which may take long."""
