@@ -126,8 +126,7 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
                 if both.is_equivalent(old.value)
                 else " ".join(filter(None, (old.why, new.why)))
             )
-            source = new.source if both.is_equivalent(new.value) else old.source
-            merged[new.name] = Constraint(new.name, both, why, source)
+            merged[new.name] = Constraint(new.name, both, why)
             owners[new.name].append(layer.name)
     return tuple(merged[name] for name in sorted(merged))
 
