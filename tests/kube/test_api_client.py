@@ -577,5 +577,5 @@ def test_every_failure_is_one_that_is_documented(connect: Connect, server: ApiSe
         server.calm()
         server.fault("", str(status), -1)
         with pytest.raises(EidosError) as caught:
-            connect(seconds=0.5).get("/version")
+            connect(seconds=20).get("/version")
         assert isinstance(caught.value, NotFound if status == 404 else KubeError)
