@@ -16,7 +16,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
-from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
+from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
 from eidos.formats import serialize
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
@@ -275,7 +275,7 @@ def _unreadable_reason(root: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as fault:
-        return (fault.strerror or str(fault)).lower()
+        return os_error_reason(fault)
     return ""
 
 

@@ -104,7 +104,7 @@ def _command_words(leading: Sequence[str], host: str) -> list[str]:
 def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout: float) -> NodeAnswer:
     tool, status = result.command.arguments[0], result.shell_status
     if result.outcome == NOT_STARTED:
-        return NoAnswer(f"{tool}: {result.start_failure.lower()}", "install it, or use another command with --via")
+        return NoAnswer(f"{tool}: {result.start_failure}", "install it, or use another command with --via")
     errors = result.errors.decode("utf-8", "replace")
     reason = bootstrap.error_line(errors)
     has_started = bootstrap.has_started(result.output, program.mark)

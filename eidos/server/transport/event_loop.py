@@ -14,6 +14,7 @@ import select
 import time
 
 from eidos import log
+from eidos.errors import os_error_reason
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import IDLE
 from eidos.http_wire.response_encoder import ResponseEncoder
@@ -190,7 +191,7 @@ class EventLoop:
                 if fault.errno in _GONE:
                     continue
                 log.error(
-                    f"cannot accept a connection: {(fault.strerror or str(fault)).lower()}",
+                    f"cannot accept a connection: {os_error_reason(fault)}",
                     hint="raise the limit of open files (ulimit -n)",
                 )
                 self._make_room(now)

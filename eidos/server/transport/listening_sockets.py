@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 
 from eidos import log
-from eidos.errors import InvalidInput, Unavailable
+from eidos.errors import InvalidInput, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def take_handed_over(environ: MutableMapping[str, str]) -> socket.socket | None:
         sock = socket.socket(fileno=FIRST_FD)
         listens = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as fault:
-        raise InvalidInput(
-            f"descriptor {FIRST_FD}, passed by systemd, is not a socket: {(fault.strerror or str(fault)).lower()}"
-        ) from fault
+        raise InvalidInput(f"descriptor {FIRST_FD}, passed by systemd, is not a socket: {os_error_reason(fault)}") from fault
     if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
         raise InvalidInput("the socket passed by systemd is not a listening stream socket", "use ListenStream= and Accept=no")
     sock.set_inheritable(False)
@@ -129,7 +127,7 @@ def _bind(host: str, port: int) -> ListeningServer:
             errno.EADDRNOTAVAIL: "choose a --host that is an address of this machine",
         }
         hint = hints.get(fault.errno or 0, "choose another --host")
-        raise Unavailable(f"cannot listen on {where}: {(fault.strerror or str(fault)).lower()}", hint) from fault
+        raise Unavailable(f"cannot listen on {where}: {os_error_reason(fault)}", hint) from fault
 
 
 def raise_fd_limit(settings: Settings) -> None:
