@@ -1,6 +1,7 @@
 """The exceptions of eidos, as one tree.
 
-Knows the kinds of failure; must not know how they are shown: the CLI maps code → exit status, the server code → HTTP status::
+Knows the kinds of failure, and how those of the system are worded; must not know how they are shown: the CLI maps code → exit status, the
+server code → HTTP status::
 
     EidosError                 code
     ├── InvalidInput           invalid-input     an argument is invalid: a flag, a value, a name
@@ -139,3 +140,12 @@ class NotApplicable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+def os_error_reason(fault: OSError | ValueError) -> str:
+    """Why a call of the operating system failed, as messages show it; a ValueError is about an argument, such as a path with a NUL.
+
+    >>> os_error_reason(PermissionError(13, "Permission denied"))
+    'permission denied'
+    """
+    return (getattr(fault, "strerror", None) or str(fault)).lower()

@@ -7,9 +7,11 @@ characters are escaped, so nothing read from a host can forge a line or steer a 
 from __future__ import annotations
 
 import sys
+from _thread import _local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Callable
 
     Sink = Callable[[str, str, dict[str, object]], None]
@@ -18,6 +20,10 @@ LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 
 #: Bytes that a pipe takes all at once or not at all (pipe(7), PIPE_BUF).
 PIPE_BUF = 4096
+
+
+#: ``fields`` of all lines of a thread.
+_thread = _local()
 
 
 class _State:
@@ -45,6 +51,24 @@ def never_block() -> None:
 def shows(level: str) -> bool:
     """Whether lines of ``level`` are shown: for a caller to whom making one is expensive."""
     return LEVELS[level] >= _State.threshold
+
+
+def is_json() -> bool:
+    """Whether lines are JSON objects: for a caller that writes lines itself."""
+    return _State.json
+
+
+class Context:
+    """Adds ``fields`` to all lines of this thread inside a ``with``."""
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        _thread.fields = self._fields
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        _thread.fields = {}
 
 
 def divert(sink: Sink | None) -> None:
@@ -76,6 +100,7 @@ def emit(level: str, message: str, fields: dict[str, object]) -> None:
     """Write one line of ``level``, unless it is below the threshold; a closed or full stream is no error."""
     if LEVELS[level] < _State.threshold:
         return
+    fields = {**getattr(_thread, "fields", {}), **fields}
     if _State.sink is not None:
         _State.sink(level, message, fields)
         return
@@ -111,9 +136,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def utc_timestamp() -> str:
+    """The time now, as RFC 3339 writes it, in milliseconds: ``2026-11-29T06:00:00.123Z``."""
+    import time
+
+    now = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+
+
 def _text_lines(level: str, message: str, fields: dict[str, object]) -> str:
-    # The message says what matters to people; the fields are for programs, and for debugging.
-    names = [name for name in fields if name not in ("hint", "excerpt")] if level == "debug" else []
+    # The message says what matters to people; the fields are for programs, and for debugging. A request has no other name than its id.
+    names = [name for name in fields if name not in ("hint", "excerpt") and (level == "debug" or name == "request_id")]
     details = " ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None)
     from eidos import terminal
 
@@ -139,9 +172,6 @@ def _descriptor() -> int:
 
 def _json_line(level: str, message: str, fields: dict[str, object]) -> str:
     import json
-    import time
 
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    line = {"time": stamp, "level": level, "msg": message, **{k: v for k, v in fields.items() if v is not None}}
+    line = {"time": utc_timestamp(), "level": level, "msg": message, **{k: v for k, v in fields.items() if v is not None}}
     return json.dumps(line, default=str) + "\n"

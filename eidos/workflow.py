@@ -58,14 +58,14 @@ class SnapshotOptions(Record):
 def take_snapshot(
     options: SnapshotOptions | None = None,
     *,
-    load_collector: Callable[[str], CollectFunction] = collectors.load_collector,
-    environ: Mapping[str, str] = os.environ,
+    load_collector: Callable[[str], CollectFunction] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """Read a host: a snapshot with the readings of each collector, and its outcome.
 
     A collector that fails or exceeds the deadline costs its own readings only, and the outcome says why. ``load_collector`` gives the
-    function of a collector by name; ``environ`` are the variables that name the node and the cluster. If only cluster-wide collectors are
-    selected, the snapshot has no node unless the environment names one.
+    function of a collector by name; ``environ`` are the variables that name the node and the cluster (default: those of this process). If
+    only cluster-wide collectors are selected, the snapshot has no node unless the environment names one.
 
     Each collector runs in a forked child, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
     a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
@@ -82,6 +82,8 @@ def take_snapshot(
     from eidos.process.child import Child
 
     options = options or SnapshotOptions()
+    # None in the signature: help() would print every variable.
+    environ, load_collector = os.environ if environ is None else environ, load_collector or collectors.load_collector
     if not options.timeout_s > 0:
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began = time.time()

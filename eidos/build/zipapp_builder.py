@@ -42,6 +42,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from eidos import _PUBLIC_NAMES
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -139,13 +140,13 @@ print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion
 """
 
 # Up to 3.10 the reference flags of marshal's newer versions depend on what the process did before. Without docstrings, and asserts, which
-# here only tell the type checker what a value is, bytecode is a sixth smaller and a start a twentieth faster.
+# here only tell the type checker what a value is, bytecode is a sixth smaller and a start a twentieth faster; what help() shows keeps them.
 COMPILE = """\
 import marshal, sys
 from _frozen_importlib_external import MAGIC_NUMBER
 version = 2 if sys.version_info < (3, 11) else marshal.version
 modules = marshal.load(sys.stdin.buffer)
-codes = [marshal.dumps(compile(text, "eidos.pyz/" + file, "exec", dont_inherit=True, optimize=2), version) for file, text in modules]
+codes = [marshal.dumps(compile(text, "eidos.pyz/" + file, "exec", 0, True, level), version) for file, text, level in modules]
 marshal.dump((MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
 """
 
@@ -164,8 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.path.insert(0, str(ROOT))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "dist" / "eidos.pyz", metavar="FILE", help="default: dist/eidos.pyz")
-    bytecode = "auto (default: every CPython from 3.9 on that is found), none, or interpreters"
-    parser.add_argument("--bytecode", nargs="+", default=["auto"], metavar="PYTHON", help=bytecode)
+    parser.add_argument("--bytecode", nargs="+", default=["auto"], metavar="PYTHON", help="auto (default: all found here), none, or paths")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="take the wheels from here and use no network")
     options = parser.parse_args(arguments)
     interpreters = select_interpreters(options.bytecode)
@@ -337,7 +337,8 @@ def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> t
     """The magic number of an interpreter's bytecode, and file → marshalled code of each module."""
     # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
     command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", "-c", COMPILE]
-    texts = marshal.dumps(sorted(modules.items()), 2)
+    public = {name.replace(".", "/") + end for name in ("eidos", "eidos.model.record", *_PUBLIC_NAMES) for end in (".py", "/__init__.py")}
+    texts = marshal.dumps([(file, text, 1 if file in public else 2) for file, text in sorted(modules.items())], 2)
     done = subprocess.run(command, input=texts, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
     if done.returncode:
         fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")

@@ -14,7 +14,7 @@ import os
 import stat
 
 from eidos.bundle import checksums, verification
-from eidos.errors import EidosError, InvalidInput, Unavailable
+from eidos.errors import EidosError, InvalidInput, Unavailable, os_error_reason
 from eidos.model.bundle import CHECKSUMS, file_mode
 
 TYPE_CHECKING = False
@@ -241,5 +241,4 @@ def _examples(names: list[str]) -> str:
 
 
 def _unavailable(folder: str, fault: OSError) -> Unavailable:
-    reason = os.strerror(fault.errno) if fault.errno else str(fault)
-    return Unavailable(f"cannot write {folder}: {reason[:1].lower()}{reason[1:]}", _HINTS.get(fault.errno or 0))
+    return Unavailable(f"cannot write {folder}: {os_error_reason(fault)}", _HINTS.get(fault.errno or 0))

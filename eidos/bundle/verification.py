@@ -11,7 +11,7 @@ import os
 import stat
 
 from eidos.bundle import checksums, tar_archive, zip_archive
-from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
+from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.model.bundle import CHECKSUMS, file_mode
 from eidos.model.record import Record
 
@@ -91,7 +91,7 @@ def inspect_bundle(path: str, ignore: Collection[str] = ()) -> Inspection:
     except ValueError as fault:
         raise NotFound(f"{path!r}: invalid file name") from fault
     except OSError as fault:
-        raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
 
 
 def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:

@@ -247,14 +247,13 @@ def _labels(words: tuple[str, ...], flag: str) -> dict[str, str]:
 def _component_values(argument: str, values: Values) -> ComponentValues:
     """The values that ``component=FILE`` names."""
     from eidos.bundle.bundle_options import ComponentValues
+    from eidos.model.tree_reader import TreeReader
 
     id, equals, location = argument.partition("=")
     if not equals or not id or not location:
         raise InvalidInput(f"--values: invalid value {argument!r}", "write COMPONENT=FILE")
     try:
-        tree = from_text(document_locations.read_document(location, missing_hint="write COMPONENT=FILE", values=values), location)
+        data = document_locations.read_document(location, missing_hint="write COMPONENT=FILE", values=values)
+        return ComponentValues(id, TreeReader(from_text(data, location), location).tree, location)
     except EidosError as fault:
         raise InvalidData(f"--values: {fault.message}", fault.hint) from fault
-    if not isinstance(tree, dict) and tree is not None:
-        raise InvalidData(f"--values: {location}: expected a mapping")
-    return ComponentValues(id, tree or {}, location)

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable
+from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
 from eidos.files.atomic_write import Unwritable
 
 TYPE_CHECKING = False
@@ -142,7 +142,7 @@ def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None
     except FileNotFoundError as fault:
         raise NotFound(f"{location}: no such file", _CLUSTER_HINT if "://" in location else missing_hint) from fault
     except OSError as fault:
-        raise Unavailable(f"{location}: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{location}: {os_error_reason(fault)}") from fault
 
 
 def _read_from_cluster(location: str, limit: int, values: Values | None) -> bytes:

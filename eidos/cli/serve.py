@@ -130,7 +130,7 @@ VERB = Verb(
         Option("workers", "run this many worker processes (default: one per CPU, at most 4)", "N", convert=parse_workers),
         Option("rate", "limit requests per second of all clients together, 0 for no limit", "RATE", default="100", convert=parse_rate),
         Option("burst", "allow bursts of this many requests", "N", default="200", convert=parse_burst),
-        Option("client-rate", "limit requests per second of each client address, 0 for no limit", "RATE", default="0", convert=parse_rate),
+        Option("client-rate", "limit requests per second of each client address, 0 for no limit", "RATE", default="10", convert=parse_rate),
         Option("client-burst", "allow bursts of this many requests per client (default: twice the rate)", "N", convert=parse_burst),
         Option("max-connections", "limit connections of all workers together", "N", default="8192", convert=parse_connections),
         Option("max-body", "limit the size of a request body", "SIZE", default="4MiB", convert=parse_size),
@@ -149,7 +149,7 @@ VERB = Verb(
     examples=(
         ("eidos serve", "listen on 127.0.0.1:8080"),
         ("eidos serve --host :: --trust-proxy 1", "listen on all addresses, behind a proxy"),
-        ("eidos serve --rate 0 --workers 8", "8 workers without a rate limit"),
+        ("eidos serve --rate 0 --client-rate 0 --workers 8", "8 workers without rate limits"),
     ),
     notes=(
         "The default log level of this command is info, with a line per request.",

@@ -16,7 +16,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
-from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable
+from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
 from eidos.formats import serialize
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
@@ -232,10 +232,9 @@ def _emitter(values: Values) -> Callable[[Snapshot], str]:
     """What turns a snapshot into text in the requested format, or that of the file's extension."""
     fmt = document_locations.choose_format(values["format"], values["output"])
     if fmt == "table":
-        if values["all"]:
-            from eidos.cli.snapshot_table import snapshot_table as lay_out
-        else:
-            from eidos.cli.snapshot_summary import snapshot_summary as lay_out
+        from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
+
+        lay_out = snapshot_table if values["all"] else snapshot_summary
         return lambda snapshot: document_locations.fit_table(values["output"], lambda width, colour: lay_out(snapshot, width, colour))
     return lambda snapshot: serialize(snapshot.to_tree(), fmt)
 
@@ -276,7 +275,7 @@ def _unreadable_reason(root: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as fault:
-        return (fault.strerror or str(fault)).lower()
+        return os_error_reason(fault)
     return ""
 
 

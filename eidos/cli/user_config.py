@@ -21,7 +21,7 @@ import time
 
 from eidos import log
 from eidos.cli.options import COMMA, Values
-from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout
+from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout, os_error_reason
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.suggest import did_you_mean, nearest
@@ -70,7 +70,7 @@ class UserConfig(Record):
     """The configuration file at ``path``; ``tree`` is empty when there is none."""
 
     path: str = ""
-    tree: dict[Any, object] = {}
+    tree: dict[str, Any] = {}
 
     def lookup(self, option: Option, verb: str) -> tuple[object, str] | None:
         """The value of an option, in the verb's section or else at the top, and the key at which it stands."""
@@ -94,7 +94,7 @@ class UserConfig(Record):
             elif key in valid:
                 raise InvalidInput(f"{self.path}: {key} must be a mapping of options of 'eidos {key}'")
             elif key not in of_any_verb:
-                raise self._unknown(str(key), [*of_any_verb, *valid])
+                raise self._unknown(key, [*of_any_verb, *valid])
 
     def _unknown(self, key: str, valid: list[str]) -> InvalidInput:
         from eidos.wording import list_words
@@ -122,7 +122,7 @@ def read_user_config(path: str | None) -> UserConfig:
     except (FileNotFoundError, NotADirectoryError):
         return UserConfig()
     except OSError as fault:
-        log.warn(f"{path}: cannot access this configuration file: {_reason(fault)}", hint="set XDG_CONFIG_HOME")
+        log.warn(f"{path}: cannot access this configuration file: {os_error_reason(fault)}", hint="set XDG_CONFIG_HOME")
         return UserConfig()
     if not stat.S_ISREG(status.st_mode):
         raise InvalidData(f"{path}: the configuration file is not a regular file")
@@ -131,13 +131,11 @@ def read_user_config(path: str | None) -> UserConfig:
             content = file.read(MAX_BYTES + 1)
     except OSError as fault:
         hint = "make it readable, or set XDG_CONFIG_HOME to another folder"
-        raise InvalidData(f"{path}: cannot read this configuration file: {_reason(fault)}", hint) from fault
+        raise InvalidData(f"{path}: cannot read this configuration file: {os_error_reason(fault)}", hint) from fault
     from eidos.formats import from_text
+    from eidos.model.tree_reader import TreeReader
 
-    tree = from_text(content, path, MAX_BYTES)
-    if tree is not None and not isinstance(tree, dict):
-        raise InvalidData(f"{path}: the configuration must be a mapping of options to values")
-    return UserConfig(path, tree or {})
+    return UserConfig(path, TreeReader(from_text(content, path, MAX_BYTES), path).tree)
 
 
 def is_on_network_filesystem(path: str) -> bool:
@@ -255,7 +253,3 @@ def _as_texts(value: object, key: str, multiple: bool) -> list[str]:
     if multiple and isinstance(value, list) and value and all(isinstance(item, (str, int, float)) for item in value):
         return [format_scalar(item) for item in value]
     raise InvalidInput(f"{key}: expected a value{', or a list of values' if multiple else ''}", "remove the key to use the default")
-
-
-def _reason(fault: OSError) -> str:
-    return (fault.strerror or str(fault)).lower()

@@ -17,7 +17,7 @@ from eidos.dbus.marshalling import marshal
 from eidos.dbus.message import ERROR, METHOD_CALL, METHOD_RETURN, NO_AUTO_START, Message, MessageParser, encode_message
 from eidos.dbus.sasl import Handshake
 from eidos.dbus.signature import RemoteProtocolError
-from eidos.errors import DBusError, Timeout
+from eidos.errors import DBusError, Timeout, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Bus:
         except _socket.timeout as fault:
             raise self._late("connection not accepted") from fault
         except OSError as fault:
-            raise DBusError(f"{self.path}: cannot connect: {fault.strerror or fault}", _hint(fault)) from fault
+            raise DBusError(f"{self.path}: cannot connect: {os_error_reason(fault)}", _hint(fault)) from fault
         finally:
             if directory >= 0:
                 os.close(directory)
@@ -203,7 +203,7 @@ class Bus:
         except _socket.timeout as fault:
             raise self._late("request not accepted") from fault
         except OSError as fault:
-            raise DBusError(f"{self.path}: connection closed while sending: {fault.strerror or fault}", _hint(fault)) from fault
+            raise DBusError(f"{self.path}: connection closed while sending: {os_error_reason(fault)}", _hint(fault)) from fault
 
     def _receive(self, what: str) -> bytes:
         """Return bytes that have arrived, at least one; ``what`` names what they belong to, for messages."""
@@ -213,7 +213,7 @@ class Bus:
         except _socket.timeout as fault:
             raise self._late(f"{what} not received") from fault
         except OSError as fault:
-            raise DBusError(f"{self.path}: connection closed while waiting for {what}: {fault.strerror or fault}", _hint(fault)) from fault
+            raise DBusError(f"{self.path}: connection closed while waiting for {what}: {os_error_reason(fault)}", _hint(fault)) from fault
         if not data:
             raise DBusError(f"{self.path}: connection closed while waiting for {what}")
         return data

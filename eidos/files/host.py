@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 
-from eidos.errors import NotFound, Unavailable
+from eidos.errors import NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def translate_os_error(fault: OSError, path: str) -> FileMissing | FileUnreadabl
         return FileMissing(path, (fault.strerror or "no such file or directory").lower())
     if fault.errno == errno.EAGAIN:
         return FileUnreadable(path, "no data available without waiting", fault.errno)
-    return FileUnreadable(path, (fault.strerror or str(fault)).lower(), fault.errno)
+    return FileUnreadable(path, os_error_reason(fault), fault.errno)
 
 
 def _require_regular_file(path: str, status: os.stat_result) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from eidos.errors import NotFound, Unavailable
+from eidos.errors import NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read_bytes(path: str) -> bytes:
                 return _load(os.path.join(root, *parts))
             except OSError as fault:
                 if fault.errno not in (0, None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):  # zipimport's error has no number
-                    raise Unavailable(f"data file {path}: {(fault.strerror or str(fault)).lower()}") from fault
+                    raise Unavailable(f"data file {path}: {os_error_reason(fault)}") from fault
     raise NotFound(f"no data file {path!r} in eidos")
 
 

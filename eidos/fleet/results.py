@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from eidos.errors import InvalidInput
+from eidos.errors import InvalidInput, os_error_reason
 from eidos.files.atomic_write import Unwritable, write_file
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names
@@ -110,7 +110,7 @@ def make_folder(path: str, new: bool = False) -> str:
         os.makedirs(path, 0o700, exist_ok=True)
         os.listdir(path)
     except OSError as fault:
-        raise Unwritable(path, (fault.strerror or str(fault)).lower(), "choose another folder with --output") from fault
+        raise Unwritable(path, os_error_reason(fault), "choose another folder with --output") from fault
     if not os.access(path, os.W_OK | os.X_OK):
         raise Unwritable(path, "permission denied", "choose a folder that you can write to")
     return path

@@ -1,6 +1,6 @@
 """The text of a document: decoded, bounded, and positions in it as line and column.
 
-Knows bytes, encodings and lines; must not know formats, nor the document's name: :mod:`eidos.formats.document_reader` adds it and raises
+Knows bytes, encodings and lines; must not know formats, nor the document's name: :func:`eidos.formats.from_text` adds it and raises
 InvalidData.
 """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 
-from eidos.errors import InvalidInput, Timeout, Unavailable
+from eidos.errors import InvalidInput, Timeout, Unavailable, os_error_reason
 from eidos.log import printable
 from eidos.model.record import Record
 
@@ -187,7 +187,7 @@ def translate_error(subject: str, fault: OSError | http.client.HTTPException | V
         is_transient = fault.errno == socket.EAI_AGAIN  # the name server did not answer
         return RequestError(f"{subject}: cannot resolve this host name", "check its spelling", is_transient)
     refused = "check that the service is running" if isinstance(fault, ConnectionRefusedError) else None
-    return RequestError(f"{subject}: {(fault.strerror or str(fault)).lower()}", refused)
+    return RequestError(f"{subject}: {os_error_reason(fault)}", refused)
 
 
 def timeout_error(subject: str) -> Timeout:

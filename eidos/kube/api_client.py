@@ -1,4 +1,4 @@
-"""A client of a Kubernetes API server: get, list, create, apply, delete, watch, logs.
+"""A client of a Kubernetes API server: get, list, create, apply, delete, watch.
 
 Knows the verbs of the API; must not know what the objects are for, nor how a request is retried.
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 #: The owner of the fields that are applied.
 FIELD_MANAGER = "eidos"
 
-#: Objects in one page of a list, and bytes of a log.
-PAGE_SIZE, LOG_LIMIT = 250, 1 << 20
+#: Objects in one page of a list.
+PAGE_SIZE = 250
 
 
 def connect(
@@ -104,9 +104,3 @@ class KubeClient(RequestSender):
         from eidos.kube import watch_stream
 
         return watch_stream.watch_collection(self, path, resource_version, label_selector, field_selector, min(deadline, self.deadline))
-
-    def read_log(self, namespace: str, pod: str, *, container: str | None = None, limit: int = LOG_LIMIT) -> bytes:
-        """The first ``limit`` bytes of the log of a pod's container."""
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        query = {"limitBytes": str(limit), **({"container": container} if container else {})}
-        return self.send("GET", path, query, lambda response, subject: responses.read_body(response, subject, limit + 4096)).data[:limit]

@@ -74,7 +74,7 @@ def server_and_proxy(server: str, proxy: str | None, source: str, environ: Mappi
     >>> server_and_proxy("api.example.com:6443", None, "it", {}), server_and_proxy("https://example.com/k8s/?x=1", None, "it", {})
     (('http://api.example.com:6443', None), ('https://example.com/k8s', None))
     """
-    from eidos.kube.proxy_settings import proxy_from_environment
+    from eidos.kube.proxy import proxy_from_environment
 
     url = _parse_url(server if "://" in server else f"http://{server}", f"{source}: the server", ("http", "https"))
     if "@" in url.netloc:

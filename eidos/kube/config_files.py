@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from eidos.errors import InvalidData, Unavailable
+from eidos.errors import InvalidData, Unavailable, os_error_reason
 
 #: The largest file that is read, in bytes.
 CONFIG_FILE_LIMIT = 4 << 20
@@ -33,13 +33,13 @@ def read_config_file(path: str, subject: str) -> bytes | None:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
-            raise Unavailable(f"{subject}: {_reason(fault)}", "run as a user that can read it") from fault
+            raise Unavailable(f"{subject}: {os_error_reason(fault)}", "run as a user that can read it") from fault
         try:
             data = _read_to_end(fd, subject)
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
                 _pipe_contents[path] = data
         except OSError as fault:
-            raise Unavailable(f"{subject}: {_reason(fault)}") from fault
+            raise Unavailable(f"{subject}: {os_error_reason(fault)}") from fault
         finally:
             os.close(fd)
     if len(data) > CONFIG_FILE_LIMIT:
@@ -55,10 +55,6 @@ def read_pem_file(path: str, subject: str) -> bytes:
     if data is None:
         raise Unavailable(f"{subject}: no such file", "correct its path in the kubeconfig")
     return data
-
-
-def _reason(fault: OSError | ValueError) -> str:
-    return (getattr(fault, "strerror", None) or str(fault)).lower()
 
 
 def _read_to_end(fd: int, subject: str) -> bytes:

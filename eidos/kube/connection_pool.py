@@ -116,7 +116,7 @@ class ConnectionPool:
         try:
             deadline = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
             if self._cluster.proxy:
-                from eidos.kube.proxy_tunnel import ProxyTunnel
+                from eidos.kube.proxy import ProxyTunnel
 
                 proxy = ProxyTunnel(self._cluster.proxy)
                 sock = proxy.connect(self.server, context, self.tls_name, deadline)

@@ -10,7 +10,7 @@ import os
 import time
 from _thread import allocate_lock
 
-from eidos.errors import InvalidData, Timeout, Unavailable
+from eidos.errors import InvalidData, Timeout, Unavailable, os_error_reason
 from eidos.kube.config_files import read_config_file, read_pem_file
 from eidos.log import printable
 
@@ -162,7 +162,7 @@ def _load_cert_chain(context: SSLContext, pem: bytes, source: str) -> None:
     except ssl.SSLError as fault:
         raise InvalidData(f"{source}: its client-certificate and client-key do not match: {fault.reason or fault}") from fault
     except OSError as fault:
-        raise Unavailable(f"{source}: cannot keep its key in memory: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{source}: cannot keep its key in memory: {os_error_reason(fault)}") from fault
     finally:
         if memory >= 0:
             os.close(memory)

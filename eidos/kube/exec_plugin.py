@@ -49,7 +49,7 @@ def run_exec_plugin(plugin: ExecPlugin, environ: Mapping[str, str], source: str,
     environ = {**environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _info(plugin)}
     result = run_program(Command((plugin.command, *plugin.args), executable=program, environ=environ), deadline, OUTPUT_LIMIT)
     if result.outcome == NOT_STARTED:
-        raise Unavailable(f"{subject} cannot be run: {result.start_failure.lower()}", "run it by hand to see why") from result.start_error
+        raise Unavailable(f"{subject} cannot be run: {result.start_failure}", "run it by hand to see why") from result.start_error
     if result.outcome == TIMED_OUT:
         hint = "log in first by running it by hand, or raise --timeout"
         raise Timeout(f"{subject} timed out", hint)

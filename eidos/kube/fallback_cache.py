@@ -14,7 +14,7 @@ import os
 import time
 
 from eidos import log
-from eidos.errors import EidosError, NotFound
+from eidos.errors import EidosError, NotFound, os_error_reason
 from eidos.model.measurement import Gap, Subtype
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ class FallbackCache:
         except FileNotFoundError:
             raise NotFound("no cached data") from None
         except OSError as fault:
-            raise NotFound(f"cannot read the cached data: {self._path}: {(fault.strerror or str(fault)).lower()}") from fault
+            raise NotFound(f"cannot read the cached data: {self._path}: {os_error_reason(fault)}") from fault
         import json
 
         try:

@@ -138,10 +138,9 @@ class RequestSender:
         server, info = self.cluster.server, request.info
         authorization, is_renewed = None, False
         while True:
-            is_log = info.resource.endswith("/log")
-            # A log is returned as it is, and compression would delay the events of a watch.
-            encoding = "identity" if is_log or info.verb == "watch" else "gzip"
-            headers = {"Accept": "*/*" if is_log else JSON, "Accept-Encoding": encoding, "User-Agent": USER_AGENT}
+            # Compression would delay the events of a watch.
+            encoding = "identity" if info.verb == "watch" else "gzip"
+            headers = {"Accept": JSON, "Accept-Encoding": encoding, "User-Agent": USER_AGENT}
             if request.body is not None:
                 headers["Content-Type"] = request.content_type
             if self._connections.is_encrypted:  # credentials are never sent in clear text, as with kubectl

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from eidos.manifest.manifest_options import AgentOptions, Program, ServerOptions
+    from eidos.manifest import AgentOptions, Program, ServerOptions
     from eidos.manifest.manifest_template import Tree
 
 #: The longest name of a Job, which becomes a label of its Pods, and of a CronJob, to which a time is added (Kubernetes documentation,

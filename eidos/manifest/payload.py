@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from eidos.errors import InvalidInput, NotFound, Unavailable
+from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_slim_program(path: str) -> bytes:
     except FileNotFoundError as fault:
         raise NotFound(f"{path}: no such file", _BUILD) from fault
     except OSError as fault:
-        raise Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}") from fault
+        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()

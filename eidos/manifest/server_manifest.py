@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.manifest.manifest_options import ServerOptions
+    from eidos.manifest import ServerOptions
     from eidos.manifest.manifest_template import Tree
 
 #: The longest uid of a dashboard (Grafana documentation, "Dashboard HTTP API").

@@ -143,7 +143,7 @@ class Expression(Record):
 
 
 class Constraint(Record):
-    """A reading's path (``K8s.server.version``), what it must be, why, and the id of the source."""
+    """A reading's path (``K8s.server.version``), what it must be, why, and the id of its source, which a merged one does not have."""
 
     name: str
     value: Expression

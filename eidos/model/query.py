@@ -33,8 +33,8 @@ READING_PATHS = {
     "gpu": "GPU.smi.gpu.model",
 }
 
-#: Names of fields on the wire that differ; they are the Go program's.
-WIRE = {"osv": "osVersion"}
+#: Other names of fields that documents have, and the field of each: recipes of 0.1.0 and layers.
+FIELD_ALIASES = {"osVersion": "osv"}
 
 #: A value that leaves its field open, like an empty one.
 ANY = "any"
@@ -71,8 +71,8 @@ class Query(Record):
         return True
 
     def to_tree(self) -> dict[str, str]:
-        """The fields that are not open, under their names on the wire."""
-        return {WIRE.get(field, field): value for field, value in self.fields().items()}
+        """The fields that are not open, under their names in documents, which are those of the Go program."""
+        return self.fields()
 
     def __str__(self) -> str:
         return ", ".join(f"{field}={value}" for field, value in self.fields().items()) or ANY

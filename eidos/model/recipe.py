@@ -10,7 +10,7 @@ from itertools import takewhile
 from eidos.model.constraint import read_constraint
 from eidos.model.measurement import read_measurement
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, WIRE, Query
+from eidos.model.query import FIELD_ALIASES, FIELDS, Query
 from eidos.model.record import Record
 from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 KIND = "Recipe"
 API_VERSION = "recipe.dgxc.io/v1"
-
-#: What a recipe may be generic in besides single fields: a GPU and a service together.
-PAIR = "gpu+service"
 
 
 class Step(Record):
@@ -59,11 +56,7 @@ class Component(Record):
 
 
 class Recipe(Record):
-    """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line.
-
-    ``generic`` are those of gpu, service and gpu+service that were requested and that no layer is made for; None when a document does not
-    have the list.
-    """
+    """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line."""
 
     timestamp: str
     version: str
@@ -73,14 +66,9 @@ class Recipe(Record):
     measurements: tuple[Measurement, ...]
     constraints: tuple[Constraint, ...] = ()
     components: tuple[Component, ...] = ()
-    generic: tuple[str, ...] | None = None
+    uncovered: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     history: dict[str, tuple[Step, ...]] = {}
-
-    @property
-    def uncovered(self) -> tuple[str, ...]:
-        """Those of ``generic`` that are one field; the metadata has them as text."""
-        return tuple(name for name in self.generic or () if name != PAIR)
 
     def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
@@ -88,7 +76,8 @@ class Recipe(Record):
         ``context`` adds the reason of each value. A recipe with a history has an explanation: for each line the layers that set it.
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
-        metadata["recipe-uncovered"] = ", ".join(self.uncovered)
+        if self.uncovered:
+            metadata["recipe-uncovered"] = ", ".join(self.uncovered)
         tree: dict[str, Any] = {"kind": KIND, "apiVersion": API_VERSION, "metadata": {k: v for k, v in metadata.items() if v}}
         tree["request"] = self.request.to_tree()
         tree["matchedRules"] = list(self.rules)
@@ -100,8 +89,6 @@ class Recipe(Record):
             if not context:
                 for component in tree["components"]:
                     component.pop("why", None)
-        if self.generic is not None:
-            tree["generic"] = list(self.generic)
         if self.history:
             limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
             tree["explanation"] = [_explanation(path, steps, limits.get(path)) for path, steps in self.history.items()]
@@ -129,7 +116,6 @@ class Recipe(Record):
             raise root.error("not a recipe: it has no measurements", _HINT)
         metadata = root.mapping("metadata")
         uncovered = metadata.text("recipe-uncovered")
-        generic = root.texts("generic") if "generic" in root else tuple(uncovered.split(", ")) if uncovered else None
         measurements = tuple(map(read_measurement, root.mappings("measurements")))
         if not any(subtype.data for measurement in measurements for subtype in measurement.subtypes):
             raise root.error("the recipe has no readings", _HINT, "measurements")
@@ -142,7 +128,7 @@ class Recipe(Record):
             measurements=measurements,
             constraints=tuple(map(read_constraint, root.mappings("constraints"))),
             components=tuple(map(_read_component, root.mappings("components"))),
-            generic=generic,
+            uncovered=tuple(uncovered.split(", ")) if uncovered else (),
         )
 
 
@@ -150,13 +136,12 @@ _HINT = "run 'eidos recipe -o recipe.yaml' to write a recipe"
 
 
 def _read_request(tree: TreeReader) -> Query:
-    """The query of a request; a field may have its name in a query or on the wire, and a version be a mapping of numbers."""
-    wire = tree.renamed(WIRE)
+    """The query of a request; a field may have an alias, and a version be a mapping of numbers."""
+    tree = tree.renamed(FIELD_ALIASES)
     fields = {}
     for field in FIELDS:
-        name = WIRE.get(field, field)
-        value = wire.tree.get(name)
-        fields[field] = _version_of(value) if isinstance(value, dict) else wire.text(name)
+        value = tree.tree.get(field)
+        fields[field] = _version_of(value) if isinstance(value, dict) else tree.text(field)
     if fields["os"] == "ubuntu" and fields["osv"].count(".") == 1:
         # Ubuntu counts months; the Go program's numbers have lost the zero.
         year, _, month = fields["osv"].partition(".")

@@ -20,7 +20,7 @@ import os
 import select
 import time
 
-from eidos.errors import EidosError, Timeout, Unavailable
+from eidos.errors import EidosError, Timeout, Unavailable, os_error_reason
 from eidos.process.process_tree import ProcessTree, kill_group
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Child:
             for fd in opened:
                 os.close(fd)
             hint = "stop other programs, or raise the limits of processes and open files (ulimit -u, ulimit -n)"
-            raise Unavailable(f"cannot start a process: {(fault.strerror or str(fault)).lower()}", hint) from fault
+            raise Unavailable(f"cannot start a process: {os_error_reason(fault)}", hint) from fault
         go_in, go_out, out_in, out_out = opened
         if self.pid == 0:
             _run(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])

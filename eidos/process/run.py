@@ -18,6 +18,7 @@ import errno
 import os
 import time
 
+from eidos.errors import os_error_reason
 from eidos.model.record import Record
 from eidos.process.child import fill_standard_streams
 from eidos.process.process_tree import ProcessTree
@@ -74,8 +75,7 @@ class ProgramResult(Record):
     @property
     def start_failure(self) -> str:
         """Why the program was not started, in the system's words; empty when it was."""
-        fault = self.start_error
-        return "" if fault is None else getattr(fault, "strerror", None) or str(fault)
+        return "" if self.start_error is None else os_error_reason(self.start_error)
 
     @property
     def shell_status(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from eidos.errors import InvalidData, NotFound, Unavailable
+from eidos.errors import InvalidData, NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,4 +124,4 @@ def _files(root: str, below: str, counter: list[int], depth: int) -> Iterator[st
 
 
 def _unavailable(path: str, fault: OSError) -> Unavailable:
-    return Unavailable(f"{path}: {(fault.strerror or str(fault)).lower()}")
+    return Unavailable(f"{path}: {os_error_reason(fault)}")

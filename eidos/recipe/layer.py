@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from eidos.model.constraint import Constraint, read_constraint
 from eidos.model.measurement import TYPES, read_subtype, read_type
-from eidos.model.query import ANY, FIELDS, VERSIONS, WIRE, Query
+from eidos.model.query import ANY, FIELD_ALIASES, FIELDS, VERSIONS, Query
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eidos.model.measurement import Reading
 
 _PARTS = ("key", "source", "measurements", "types", "constraints", "components")
-_KEY_ALIASES = {**{wire: field for field, wire in WIRE.items()}, "env": "service"}
+_KEY_ALIASES = {**FIELD_ALIASES, "env": "service"}
 _COMPONENT = ("version", "values", "why", "source", "enabled")
 
 

@@ -14,7 +14,7 @@ from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copy_tree
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
-from eidos.recipe.recipe_warnings import find_generic, find_warnings
+from eidos.recipe.recipe_warnings import SPECIFIC, find_warnings
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -43,6 +43,7 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
     overlays = store.matching(query)
     layers = (store.base, *overlays)
     requested = {**query.fields(), **(unknown or {})}
+    uncovered = tuple(field for field in SPECIFIC if field in requested and not any(field in layer.key.fields() for layer in overlays))
     constraints, components = _constraints(layers), _components(layers, store.charts)
     recipe = Recipe(
         timestamp=store.timestamp(),
@@ -53,7 +54,7 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
         measurements=_readings(layers),
         constraints=constraints,
         components=components,
-        generic=find_generic(requested, layers),
+        uncovered=uncovered,
         warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )
@@ -125,8 +126,7 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
                 if both.is_equivalent(old.value)
                 else " ".join(filter(None, (old.why, new.why)))
             )
-            source = new.source if both.is_equivalent(new.value) else old.source
-            merged[new.name] = Constraint(new.name, both, why, source)
+            merged[new.name] = Constraint(new.name, both, why)
             owners[new.name].append(layer.name)
     return tuple(merged[name] for name in sorted(merged))
 

@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line for each request.
+"""The access log: a line for each request, in the format of the log, between whose lines it stands.
 
 Knows the fields of a line and which requests get one; must not know metrics, nor how a request is answered. A line holds no path, no query
 and no body, because others may read the log. It never holds up a request: what a full pipe does not take at once is lost, and counted.
@@ -27,6 +27,9 @@ SYSTEM_ROUTES = ("/health", "/healthz", "/ready", "/readyz", "/metrics")
 #: Of so many lines of the level debug one is written.
 SAMPLE = 100
 
+#: Lines that are written without waiting for more: about as many as a pipe takes without tearing them.
+FEW_LINES = 24
+
 #: Characters of ``user``.
 USER_LIMIT = 128
 
@@ -34,7 +37,7 @@ _SAMPLED = f', "sampled": "1 in {SAMPLE}"'
 
 
 class AccessLog:
-    """Buffers lines until :meth:`flush`, once a turn of the event loop, writes them to ``descriptor``; ``lost`` counts those it could not.
+    """Buffers lines, in the format of the log, and writes them to ``descriptor``; ``lost`` counts those that it could not write.
 
     A line has the level info, or debug for a system route that succeeds; of those one in :data:`SAMPLE` is written. ``user`` is the
     value of ``user_header``, which only a proxy is trusted to set: without ``trust_proxy`` it is left out.
@@ -43,10 +46,12 @@ class AccessLog:
     def __init__(self, *, user_header: str | None = None, trust_proxy: int = 0, descriptor: int = 2) -> None:
         self._user_header = user_header.lower() if user_header and trust_proxy > 0 else ""
         self._descriptor = descriptor
+        self._is_json = log.is_json()
         self._debug_lines = 0
         self._poll: Any = None  # select.poll is a function, and its type has no name
         self._second, self._timestamp = -1, ""
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []  # ASCII
+        self._oldest = 0.0  # when the first of them was added
         self.lost: Counter | None = None
 
     def level(self, route: str, status: int) -> str:
@@ -74,39 +79,47 @@ class AccessLog:
         """Add a line; without a valid request there is only its ``request_id``."""
         if request is not None:
             request_id = request.id
-            parent = parse_traceparent(request.headers.get("traceparent", ""))
-            trace = parent[0] if parent else trace_id_from_request_id(request_id)
-        else:
-            trace = trace_id_from_request_id(request_id) if request_id else ""
         user = request.headers.get(self._user_header, "") if request is not None and self._user_header else ""
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
-        line = (
-            f'{{"time": "{self._timestamp}.{int(now % 1 * 1000):03d}Z", "level": "{level}", "msg": "request", '
-            f'"request_id": "{_safe(request_id)}", "trace_id": "{trace}", '
-            f'"method": "{method}", "route": "{route}", "status": {status}, "bytes": {body_bytes}, '
-            f'"duration_ms": {seconds * 1000:.3f}{_user(user) if user else ""}{_SAMPLED if level == "debug" else ""}}}\n'
-        )
-        self._lines.append(line.encode())
+        if self._is_json:
+            line = (
+                f'{{"time": "{self._time()}", "level": "{level}", "msg": "request", '
+                f'"request_id": "{_safe(request_id)}", "trace_id": "{_trace_id(request, request_id)}", '
+                f'"method": "{method}", "route": "{route}", "status": {status}, "bytes": {body_bytes}, '
+                f'"duration_ms": {seconds * 1000:.3f}{_user(user) if user else ""}{_SAMPLED if level == "debug" else ""}}}\n'
+            )
+        else:
+            more = (f" user={_quoted(user)}" if user else "") + (f' sampled="1 in {SAMPLE}"' if level == "debug" else "")
+            id, milliseconds = _safe(request_id), seconds * 1000
+            line = f"{level}: {method} {route} {status} (request_id={id} bytes={body_bytes} duration_ms={milliseconds:.3f}{more})\n"
+        if not self._lines:
+            self._oldest = time.monotonic()
+        self._lines.append(line)
 
-    def flush(self) -> None:
-        """Write the buffered lines, as many at once as a pipe takes without tearing them."""
-        group: list[bytes] = []
+    def flush(self, max_age: float = 0.0) -> None:
+        """Write the buffered lines when they fill a pipe's atomic write, or the first of them is ``max_age`` seconds old."""
+        lines = self._lines
+        if not lines or (max_age and len(lines) < FEW_LINES and time.monotonic() - self._oldest < max_age):
+            return
+        group: list[str] = []
         size = 0
-        for line in self._lines:
+        for line in lines:
             if size + len(line) > select.PIPE_BUF and group:
                 self._put(group)
                 group, size = [], 0
             group.append(line)
             size += len(line)
-        if group:
-            self._put(group)
-        self._lines.clear()
+        self._put(group)
+        lines.clear()
 
-    def _put(self, lines: list[bytes]) -> None:
-        data = b"".join(lines)
+    def _time(self) -> str:
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        return f"{self._timestamp}.{int(now % 1 * 1000):03d}Z"
+
+    def _put(self, lines: list[str]) -> None:
+        data = "".join(lines).encode()
         if self._poll is None:
             self._poll = poll = select.poll()
             poll.register(self._descriptor, select.POLLOUT)
@@ -126,9 +139,18 @@ def _safe(text: str) -> str:
     return text if text.isascii() and text.replace("-", "").isalnum() else ""
 
 
+def _trace_id(request: Request | None, request_id: str) -> str:
+    parent = parse_traceparent(request.headers.get("traceparent", "")) if request is not None else None
+    return parent[0] if parent else trace_id_from_request_id(request_id) if request_id else ""
+
+
 def _user(text: str) -> str:
+    return f', "user": {_quoted(text)}'
+
+
+def _quoted(text: str) -> str:
     try:
         text = text.encode("latin-1").decode()  # headers are read as Latin-1, and names are sent in UTF-8
     except UnicodeError:
         pass
-    return f', "user": {json.dumps(log.printable(text[:USER_LIMIT]))}'
+    return json.dumps(log.printable(text[:USER_LIMIT]))

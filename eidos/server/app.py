@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from eidos import log
 from eidos.errors import EidosError
 from eidos.http_wire.messages import HttpError, Response
 from eidos.server.error_responses import PROBLEM, fault_response
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from eidos.server.server_settings import Settings
     from eidos.telemetry.spans import Tracer
 
-#: Templates of all routes, for metrics.
-PATHS = tuple(ROUTES)
+#: Templates of all routes, each with the methods of its operations, for metrics.
+PATHS = {path: tuple(route.operations) for path, route in ROUTES.items()}
 
 #: What the names of versions of the interface begin with, as media types.
 _VENDOR = "application/vnd.nvidia.cns."
@@ -71,9 +72,22 @@ class App:
 
     def answer(self, context: RequestContext) -> Response:
         """The response. Never raises."""
-        response = self._traced(self._answer, context)
+        with log.Context(request_id=context.request.id):
+            response = self._traced(self._answer, context)
         assert response is not None
         return response
+
+    def refuse_body(self, context: RequestContext) -> Response | None:
+        """The response to a request with a body that nothing reads, while the client awaits 100 (Continue); None for another."""
+        request = context.request
+        route = find_route(request.path, request.target)
+        operation = _find_operation(route, request.method)
+        if operation is None:
+            return self.answer_at_once(context)  # 404 or 405
+        if operation.documents:
+            return None
+        fault = HttpError(417, f"{request.method} {operation.path} takes no body", "send the request without a body")
+        return fault_response(fault, context, common_headers(context), operation.path)
 
     def _traced(self, answer: Callable[[RequestContext], Response | None], context: RequestContext) -> Response | None:
         if self._tracer is NOOP_TRACER:
@@ -86,7 +100,7 @@ class App:
 
     def _answer_at_once(self, context: RequestContext) -> Response | None:
         request = context.request
-        if request.method in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD") and "if-match" not in request.headers:
             entry = self._targets.entries.get((request.target, request.headers.get("accept", "")))
             if entry is not None:
                 route, key = entry
@@ -108,7 +122,7 @@ class App:
         route = find_route(request.path, request.target)
         headers = common_headers(context)
         template = route.path if route else ""
-        operation = route.operations.get("GET" if request.method == "HEAD" else request.method) if route else None
+        operation = _find_operation(route, request.method)
         if route is None or route.is_rate_limited:
             decision = self._decide(context)
             if not decision.allowed:
@@ -161,6 +175,10 @@ def _import_what_requests_need() -> None:
     from eidos.bundle import engine, tar_archive, zip_archive  # noqa: F401
     from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401
     from eidos.recipe import detection, resolver  # noqa: F401
+
+
+def _find_operation(route: Route | None, method: str) -> Operation | None:
+    return None if route is None else route.operations.get("GET" if method == "HEAD" else method)
 
 
 def _route_template(request: Request) -> str:

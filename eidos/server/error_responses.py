@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 from eidos import log
 from eidos.errors import EidosError, Timeout
@@ -36,6 +35,7 @@ STATUSES = {
     405: ("Method Not Allowed", "METHOD_NOT_ALLOWED"),
     406: ("Not Acceptable", "INVALID_REQUEST"),
     408: ("Request Timeout", "INVALID_REQUEST"),
+    412: ("Precondition Failed", "PRECONDITION_FAILED"),
     413: ("Content Too Large", "PAYLOAD_TOO_LARGE"),
     414: ("URI Too Long", "INVALID_REQUEST"),
     415: ("Unsupported Media Type", "INVALID_REQUEST"),
@@ -83,7 +83,7 @@ def error_response(
     title, code = STATUSES.get(status, ("Error", "INVALID_REQUEST" if status < 500 else "INTERNAL_ERROR"))
     tree: dict[str, Any] = {"code": code, "message": _text(message), "details": _plain(details or {})}
     tree["requestId"] = request_id
-    tree["timestamp"] = _timestamp()
+    tree["timestamp"] = log.utc_timestamp()
     tree["retryable"] = retryable
     media_type = JSON
     if "problem+json" in accept:
@@ -143,11 +143,6 @@ def hide_paths(message: str, paths: Sequence[str]) -> str:
         else:  # it can be part of any word
             message = re.sub(rf"(?<![\w./-]){re.escape(path)}(?=/|:|,|$)", "the recipe data", message)
     return message
-
-
-def _timestamp() -> str:
-    now = time.time()
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
 
 
 def _text(text: str) -> str:

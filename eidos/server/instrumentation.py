@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from eidos.server.request_metrics import ServerMetrics
     from eidos.telemetry.spans import Tracer
 
+#: Seconds for which a line of the access log may wait for others, to be written with them.
+LINE_DELAY_S = 0.02
+
 #: Seconds that a worker waits at its end for the last traces to be sent.
 FLUSH_TIMEOUT_S = 2.0
 
@@ -39,6 +42,8 @@ class Instrumentation:
 
     def on_stop(self) -> None:
         """This worker has answered its last request."""
+        if self._access_log is not None:
+            self._access_log.flush()
         if self._tracer is not None:
             self._tracer.shutdown(FLUSH_TIMEOUT_S)
 
@@ -57,7 +62,7 @@ class Instrumentation:
     def on_tick(self) -> None:
         """One turn of the event loop is done."""
         if self._access_log is not None:
-            self._access_log.flush()
+            self._access_log.flush(LINE_DELAY_S)
 
     def on_connections(self, count: int) -> None:
         """So many connections are open."""

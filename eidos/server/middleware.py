@@ -7,10 +7,10 @@ whatever a handler raises costs that request and nothing else.
 from __future__ import annotations
 
 from eidos import log
-from eidos.http_wire.messages import Response
+from eidos.http_wire.messages import HttpError, Response
 from eidos.server.error_responses import error_response
 from eidos.server.negotiation import accepts_gzip
-from eidos.server.representation import is_fresh
+from eidos.server.representation import is_current, is_fresh
 from eidos.telemetry.trace_context import parse_traceparent
 
 TYPE_CHECKING = False
@@ -39,10 +39,14 @@ def common_headers(context: RequestContext) -> Headers:
 def represent(representation: Representation, request: Request, headers: Headers, route: str) -> Response:
     """A representation as this client wants it: 304 when it has it already, compressed when it accepts that.
 
+    Raises HttpError (412) when it is not the one that the client requires (RFC 9110, section 13.1.1).
     HEAD gets the body, too: whoever writes the response knows its length from it, and leaves it out.
     """
     coding = request.headers.get("accept-encoding")
     gzip = coding is not None and representation.compressed is not None and accepts_gzip(coding)
+    required = request.headers.get("if-match")
+    if required is not None and not is_current(required, representation.validator(gzip)):
+        raise HttpError(412, "If-Match: no entity tag is that of the current representation", "send the request without If-Match")
     condition = request.headers.get("if-none-match")
     if condition is not None and is_fresh(condition, representation.validator(gzip)):
         return Response(304, representation.headers_of_304(gzip) + headers, b"", route)

@@ -119,7 +119,7 @@ def _operation(operation: Operation, method: str, name: str, recipe_data: Recipe
 
 
 def _errors(operation: Operation) -> list[int]:
-    statuses = [400, 408, 413, 414, 417, 431, 500, 503]  # a body may come where none is looked at, and be too large
+    statuses = [400, 408, 412, 413, 414, 417, 431, 500, 503]  # a body may come where none is looked at, and be too large
     if operation.is_rate_limited:
         statuses += [406, 429]
     if operation.documents:

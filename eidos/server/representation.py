@@ -100,6 +100,12 @@ def is_fresh(condition: str, etag: str) -> bool:
     return parts == ["*"] or etag in (part.removeprefix("W/") for part in parts)
 
 
+def is_current(condition: str, etag: str) -> bool:
+    """Whether If-Match holds ``etag`` (RFC 9110, section 13.1.1): the comparison is the strong one."""
+    parts = [part.strip() for part in condition.split(",")]
+    return parts == ["*"] or (etag != "" and etag in parts)
+
+
 class RepresentationCache:
     """The representations that were used last, at most ``max_entries`` of them and ``max_bytes``; for any thread."""
 

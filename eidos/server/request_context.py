@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         def answer(self, context: RequestContext) -> Response:
             """The response; called in a thread of its own, where it may take until the deadline. Never raises."""
 
+        def refuse_body(self, context: RequestContext) -> Response | None:
+            """The response to a request that is not to send its body; None for one that is. Takes no time, and never raises."""
+
 
 class RequestContext:
     """One request while it is answered: its ``deadline``, its ``span``, and the ``decision`` of the rate limiter once there is one."""

@@ -10,7 +10,7 @@ from eidos import formats
 from eidos.errors import InvalidData
 from eidos.http_wire.messages import HttpError
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, WIRE
+from eidos.model.query import FIELD_ALIASES, FIELDS
 from eidos.server.parameters import parse_query, shorten
 from eidos.suggest import nearest
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: What the body is called in messages.
 BODY = "the body"
 
-#: Fields of a query by each name that a document may give them: ours, and those of recipes.
-_FIELDS = {**{field: field for field in FIELDS}, **{wire: field for field, wire in WIRE.items()}, "env": "service"}
+#: Fields of a query by each name that a document may give them.
+_FIELDS = {**{field: field for field in FIELDS}, **FIELD_ALIASES, "env": "service"}
 
 
 def parse_document(context: RequestContext, max_bytes: int) -> Any:

@@ -15,7 +15,7 @@ from eidos.telemetry.metrics import MetricRegistry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eidos.http_wire.messages import Request, Response
     from eidos.server.access_log import AccessLog
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-STATUSES = (200, 304, 400, 404, 405, 406, 408, 413, 414, 415, 417, 429, 431, 500, 503)
+STATUSES = (200, 304, 400, 404, 405, 406, 408, 412, 413, 414, 415, 417, 429, 431, 500, 503)
 
 
 class ServerMetrics:
-    """All metrics of the server. ``routes`` are templates, ``rules`` names of layers, ``bundlers`` of components, all fixed at start.
+    """All metrics of the server: ``rules`` are names of layers, ``bundlers`` of components.
 
+    ``routes`` are templates, each with the methods of its operations. All of these are fixed at start.
     ``workers`` is how many will be forked, 0 for a server in one process. Worker *n* calls ``use(n)`` once it is forked, the supervisor
     ``use(workers)``; when worker *n* has exited, it calls ``forget(n)``. ``tokens`` returns how many are left in the global bucket.
     """
 
     def __init__(
         self,
-        routes: Sequence[str],
+        routes: Mapping[str, Sequence[str]],
         *,
         workers: int = 0,
         rules: Sequence[str] = (),
@@ -65,7 +66,8 @@ class ServerMetrics:
         )
         self.seconds = metrics.histogram(
             "eidos_http_request_duration_seconds",
-            "Time from the first byte of a request to the last byte of its response.",
+            "Time from the first byte of a request to the last byte of its response, by operation; HEAD counts as GET.",
+            series=[*((method, route) for route, methods in routes.items() for method in methods), (OTHER, OTHER)],
             method=methods,
             route=templates,
         )
@@ -138,7 +140,8 @@ class ServerMetrics:
         if route not in self._routes:
             route = OTHER
         self.requests.increment(method, route, self._statuses.get(status, OTHER))
-        self.seconds.observe(seconds, method, route)
+        operation = ("GET" if method == "HEAD" else method, route)
+        self.seconds.observe(seconds, *(operation if operation in self.seconds.offsets else (OTHER, OTHER)))
         access_log = self._access_log
         level = access_log.level(route, status) if access_log is not None else ""
         if access_log is not None and level:

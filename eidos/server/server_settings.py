@@ -21,7 +21,8 @@ class Settings(Record):
     """Times are seconds, sizes bytes; a rate of 0 is no limit; an empty allow-list allows everything.
 
     ``rate`` and ``client_rate`` are requests a second, ``burst`` and ``client_burst`` how many may come at once, of all clients and of
-    one. ``max_connections`` holds for all workers together. ``trust_proxy`` is how many proxies in front write ``X-Forwarded-For``.
+    one: eight clients that send as fast as they can leave a fifth to others. ``max_connections`` holds for all workers together.
+    ``trust_proxy`` is how many proxies in front write ``X-Forwarded-For``.
     ``request_timeout`` is for the work, ``header_timeout`` and ``read_timeout`` for a request to arrive, from its first byte,
     ``write_timeout`` for a response to be sent, ``idle_timeout`` for the time between requests, ``drain_delay`` between the signal to
     stop and the last accepted connection, ``drain_timeout`` for what is in flight then, ``idle_grace`` for connections that are idle then.
@@ -32,8 +33,8 @@ class Settings(Record):
     workers: int = 1
     rate: float = 100.0
     burst: int = 200
-    client_rate: float = 0.0
-    client_burst: int = 0
+    client_rate: float = 10.0
+    client_burst: int = 20
     max_connections: int = 8192
     request_timeout: float = 30.0
     header_timeout: float = 5.0

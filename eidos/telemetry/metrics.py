@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 #: Buckets in seconds: a request from memory takes well below a millisecond, a long one ends at the deadline. Prometheus interpolates
-#: between two of them, so 0.1 and 0.2 are among them, at which the server has an objective and an alert.
-DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: between two of them, so 0.1 and 0.2 are among them, at which the server has an objective and an alert. Each is a sample of each series.
+DURATION_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.2, 1.0, 5.0, 30.0)
 
 #: The value of a gauge that was not set.
 NAN = float("nan")
@@ -198,9 +198,17 @@ class MetricRegistry:
         self._declare(metric)
         return metric
 
-    def histogram(self, name: str, help: str, buckets: tuple[float, ...] = DURATION_BUCKETS_S, **labels: tuple[str, ...]) -> Histogram:
-        """Declare a histogram."""
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        buckets: tuple[float, ...] = DURATION_BUCKETS_S,
+        series: Sequence[tuple[str, ...]] = (),
+        **labels: tuple[str, ...],
+    ) -> Histogram:
+        """Declare a histogram, with these ``series`` if not with all combinations of label values."""
         metric = Histogram(name, help, labels, self._cell_count, buckets)
+        metric.series = list(series) or metric.series
         self._declare(metric)
         return metric
 

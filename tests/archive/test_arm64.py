@@ -69,6 +69,7 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return python
 
 
+@pytest.mark.exhaustive(sample=1)
 @pytest.mark.parametrize("which", ["pyz", "slim"])
 def test_an_arm64_python_makes_the_same_documents(which: str, arm64: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file = str(request.getfixturevalue(which))

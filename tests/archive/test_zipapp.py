@@ -382,6 +382,32 @@ def test_bytecode_is_used_where_it_was_built_and_shows_its_source(pyz: Path, pyt
     assert line.startswith("def main(")
 
 
+# Prints what help() shows of each public name.
+HELP = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import eidos, pydoc
+for name in eidos.__all__:
+    value = getattr(eidos, name)
+    assert value.__doc__, name
+    print(name, "=", pydoc.render_doc(value, renderer=pydoc.plaintext))
+    members = [getattr(value, member) for member in dir(value) if isinstance(value, type) and member[0] != "_"]
+    assert all(member.__doc__ for member in members if callable(member)), name
+print(pydoc.render_doc(eidos, renderer=pydoc.plaintext))
+"""
+
+
+@pytest.mark.parametrize("which", ["pyz", "slim"])
+def test_the_public_functions_explain_themselves(which: str, python: str, request: pytest.FixtureRequest) -> None:
+    environ = {**os.environ, "SECRET_OF_THE_CALLER": "hunter2"}
+    done = run(python, "-c", HELP, request.getfixturevalue(which), env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "Read a host: a snapshot with the readings of each collector, and its outcome." in done.stdout
+    assert "The public API is what ``__all__`` lists." in done.stdout
+    assert "hunter2" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) < 1200
+
+
 def test_source_runs_without_bytecode(slim: Path, python: str) -> None:
     file, line = code_location(python, slim)
     assert file == f"{slim}/eidos/cli/__init__.py"

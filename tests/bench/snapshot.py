@@ -32,7 +32,7 @@ def report(pyz: Path | None, runs: int) -> None:
         built = pyz or build(folder)
         for version, python in sorted(interpreters().items(), key=lambda item: tuple(map(int, item[0].split(".")))):
             ratios(version, python, built, folder, runs)
-        percentiles(built)
+        percentiles(built, min(100, 5 * runs))
         against_nvidia_smi(built, runs)
 
 
@@ -60,7 +60,7 @@ def ratios(version: str, python: str, pyz: Path, folder: Path, runs: int) -> Non
         )
 
 
-def percentiles(pyz: Path, count: int = 100) -> None:
+def percentiles(pyz: Path, count: int) -> None:
     """p50 and p99 of ``count`` snapshots: whole, per collector, and serialisation, as the program itself logs them."""
     import time
 

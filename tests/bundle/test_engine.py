@@ -57,7 +57,7 @@ def test_a_recipe_of_the_go_program() -> None:
     ]
     request = {"os": "ubuntu", "osVersion": {"Major": 24, "Minor": 4, "Precision": 2}, "k8s": {"major": 1, "minor": 33, "patch": 5}}
     recipe = from_tree({"request": request, "matchedRules": ["x"], "measurements": measurements})
-    assert recipe.request.to_tree() == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.33.5"}
+    assert recipe.request.to_tree() == {"os": "ubuntu", "osv": "24.04", "k8s": "1.33.5"}
     bundle = build(recipe)
     assert [made.id for made in bundle.components][-1] == "gpu-operator"
     assert not bundle.errors

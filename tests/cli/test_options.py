@@ -185,7 +185,7 @@ def test_a_wrong_value_is_named_with_where_it_stands() -> None:
 
 
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
-    def message(tree: dict[object, object]) -> str:
+    def message(tree: dict[str, object]) -> str:
         with pytest.raises(InvalidInput) as caught:
             UserConfig("config.yaml", tree).check(lambda: [VERB])
         return f"{caught.value.message} / {caught.value.hint}"
@@ -194,7 +194,6 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
     assert message({"timout": 1}).endswith("did you mean 'timeout'?")
     assert message({"try": {"timout": 1}}).endswith("did you mean 'try.timeout'?")
     assert message({"try": 5}).startswith("config.yaml: try must be a mapping")
-    assert message({1: 5}).startswith("config.yaml: unknown option '1'")
     assert message({"only-a-flag": True}).startswith("config.yaml: unknown option 'only-a-flag'")
     UserConfig("config.yaml", {"timeout": 1, "try": {"many": "a"}}).check(lambda: [VERB])
 
@@ -236,7 +235,8 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"timout: 3s\n", "config.yaml: unknown option 'timout'"),
-        (b"- a\n", "config.yaml: the configuration must be a mapping"),
+        (b"- a\n", "config.yaml: expected a mapping, found a list"),
+        (b"1: 5\n", "config.yaml: unknown option '1'"),
         (b"a: [\n", "config.yaml, line "),
         (b"format: yaml\nformat: json\n", "config.yaml, line 2"),
         (b"\xff\xfe\x00", "config.yaml"),

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from eidos import log
 from eidos.cli.fleet import Progress, time_left
 from eidos.cli.fleet_table import fleet_table
-from eidos.cli.snapshot_summary import snapshot_summary
-from eidos.cli.snapshot_table import snapshot_table
+from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
 from eidos.fleet.comparison_rules import shipped_rules
 from eidos.fleet.results import ResultsFolder
 from eidos.fleet.summary import FleetSummary, NoAnswer

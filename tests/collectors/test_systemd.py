@@ -151,7 +151,7 @@ def test_when_both_sockets_fail_both_are_named(tmp_path: Path) -> None:
     with pytest.raises(DBusError) as caught:
         ask(tmp_path)
     for socket in (PRIVATE_SOCKET, SYSTEM_BUS):
-        assert f"{tmp_path}{socket}: cannot connect: Connection refused" in caught.value.message
+        assert f"{tmp_path}{socket}: cannot connect: connection refused" in caught.value.message
     assert caught.value.hint
 
 

@@ -118,7 +118,7 @@ def test_outside_the_private_socket_refuses_us_and_the_system_bus_answers_the_sa
 
 def test_a_user_without_rights_is_answered_by_the_system_bus(machine: Machine) -> None:
     readings, lines = json.loads(machine.python(INSIDE, "65534", "containerd.service"))
-    assert lines == [f"systemd: {PRIVATE_SOCKET}: cannot connect: Permission denied"]
+    assert lines == [f"systemd: {PRIVATE_SOCKET}: cannot connect: permission denied"]
     assert readings == from_outside(machine, "containerd.service")
 
 

@@ -57,7 +57,7 @@ TLS_FAULTS = ("expired-certificate", "wrong-ca")
 
 
 class RecordedRequest(NamedTuple):
-    """A request: ``verb`` and ``resource`` (``pods``, ``pods/log``, "" for what is none) as RBAC calls them; header names in lower case."""
+    """A request: ``verb`` and ``resource`` (``pods``, "" for what is none) as RBAC calls them; header names in lower case."""
 
     method: str
     path: str
@@ -91,8 +91,7 @@ class Fault(NamedTuple):
 class ApiServer:
     """It; ``version`` is what it says of itself, ``forbidden`` holds (verb, resource) that nobody may, ``users`` names by their tokens.
 
-    ``logs`` are those of pods, by "namespace/pod" or "namespace/pod/container". Callbacks of :meth:`on_change` get event type, path and
-    object, after the change, from the thread that made it; they may change more.
+    Callbacks of :meth:`on_change` get event type, path and object, after the change, from the thread that made it; they may change more.
     """
 
     def __init__(self, *, port: int = 0, compresses: bool = True, secure: bool = True, prefix: str = "") -> None:
@@ -101,7 +100,6 @@ class ApiServer:
         self.users = {self.token: "tester"}
         self.version: Tree = dict(VERSION)
         self.forbidden: set[tuple[str, str]] = set()
-        self.logs: dict[str, bytes] = {}
         self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.compresses, self.secure, self.prefix = compresses, secure, prefix
@@ -437,9 +435,6 @@ class _Handler(BaseHTTPRequestHandler):
         dry, manager = self.query.get("dryRun") == "All", self.query.get("fieldManager", "")
         writer = manager or self.headers_.get("user-agent", "unknown").partition("/")[0]
         if verb == "get":
-            if at.sub == "log":
-                self._log(at)
-                return
             self._send(200, dump(store.get(at)))
             return
         if verb == "list":
@@ -484,21 +479,6 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
             return self.fake.store.merge(at, tree, writer, dry), 200
         raise Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-
-    def _log(self, at: ResourcePath) -> None:
-        logs, key = self.fake.logs, f"{at.namespace}/{at.name}"
-        container = self.query.get("container")
-        names = [each.get("name") for each in self.fake.store.get(at).get("spec", {}).get("containers", ())]
-        if container is not None and container not in names:
-            raise Refused(400, "BadRequest", f"container {container} is not valid for pod {at.name}")
-        if container is not None and f"{key}/{container}" in logs:
-            key = f"{key}/{container}"
-        text = logs.get(key, b"")
-        if "tailLines" in self.query:
-            text = b"".join(text.splitlines(keepends=True)[-int(self.query["tailLines"]) :])
-        if "limitBytes" in self.query:
-            text = text[: int(self.query["limitBytes"])]
-        self._send(200, text, "text/plain")
 
     def _discovery(self, path: str) -> Tree | None:
         versions = list(dict.fromkeys(version for version, _ in self.fake.store.kinds))

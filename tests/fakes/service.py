@@ -54,6 +54,10 @@ class Stub:
             return None
         return Response(404, (), b"nothing here\n")
 
+    def refuse_body(self, context: RequestContext) -> Response | None:
+        """All paths but one take a body."""
+        return Response(404, (), b"nothing here\n") if context.request.path == "/nothing" else None
+
     def answer(self, context: RequestContext) -> Response:
         """What takes some."""
         request = context.request

@@ -15,7 +15,7 @@ from eidos.fleet.bootstrap import RemoteProgram, build_program, exit_status, ext
 from eidos.fleet.comparison import DIFFERENCE_LIMIT, Difference, FleetComparison, NodeClass
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist
 from eidos.fleet.results import ResultsFolder
-from eidos.fleet.ssh_errors import explain_failure
+from eidos.fleet.ssh import explain_failure
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, Measurement, Outcome, Subtype
 from eidos.model.record import replace

@@ -156,16 +156,6 @@ def test_what_cannot_be_written(client: KubeClient) -> None:
         client.create("/api/v1/namespaces/none/configmaps", {"metadata": {"name": "a"}})
 
 
-def test_logs(client: KubeClient, server: ApiServer) -> None:
-    server.put("/api/v1/namespaces/default/pods/p", {"spec": {"containers": [{"name": "main"}]}})
-    server.logs["default/p/main"] = b"line\n" * 1000
-    assert client.read_log("default", "p", container="main", limit=12) == b"line\nline\nli"
-    with pytest.raises(KubeError, match="container other is not valid for pod p"):
-        client.read_log("default", "p", container="other")
-    assert {(each.verb, each.resource) for each in server.requests} == {("get", "pods/log")}
-    assert {each.headers["accept-encoding"] for each in server.requests} == {"identity"}
-
-
 # ---- TLS, credentials, proxies ----
 
 
@@ -587,5 +577,5 @@ def test_every_failure_is_one_that_is_documented(connect: Connect, server: ApiSe
         server.calm()
         server.fault("", str(status), -1)
         with pytest.raises(EidosError) as caught:
-            connect(seconds=0.5).get("/version")
+            connect(seconds=20).get("/version")
         assert isinstance(caught.value, NotFound if status == 404 else KubeError)

@@ -122,7 +122,7 @@ def up(values: str) -> dict[str, str]:
 def slow(seconds: str, quick: int, late: int) -> list[dict[str, str]]:
     """So many answers a minute within ``seconds``, and so many in all."""
     series = f'eidos_http_request_duration_seconds_bucket{{{OWN},method="GET",route="/v1/recipe",le="%s"}}'
-    counts = {"0.05": quick, seconds: late, "+Inf": late}
+    counts = {"0.025": quick, seconds: late, "+Inf": late}
     return [{"series": series % bound, "values": f"0+{count}x60"} for bound, count in counts.items()]
 
 

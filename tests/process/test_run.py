@@ -196,10 +196,10 @@ def test_what_it_leaves_in_the_background_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "mode", "words"),
     [
-        ("missing", None, 0, "No such file or directory"),
-        ("no-permission", b"#!/bin/sh\n", 0o644, "Permission denied"),
-        ("no-interpreter", b"#!/nonexistent/interpreter\n", 0o755, "No such file or directory"),
-        ("no-program", b"\x7fELF", 0o755, "Exec format error"),
+        ("missing", None, 0, "no such file or directory"),
+        ("no-permission", b"#!/bin/sh\n", 0o644, "permission denied"),
+        ("no-interpreter", b"#!/nonexistent/interpreter\n", 0o755, "no such file or directory"),
+        ("no-program", b"\x7fELF", 0o755, "exec format error"),
         ("a\0b", None, 0, "null byte"),
     ],
 )
@@ -273,7 +273,7 @@ def test_without_any_room_it_says_so(count: int) -> None:
     open_before = os.listdir("/proc/self/fd")
     with descriptors(count):
         result = run(sh("true"))
-    assert (result.outcome, result.start_failure) == (NOT_STARTED, "Too many open files")
+    assert (result.outcome, result.start_failure) == (NOT_STARTED, "too many open files")
     assert os.listdir("/proc/self/fd") == open_before
 
 

@@ -273,6 +273,7 @@ def apply(tree: Path, edits: tuple[Edit, ...] | list[Edit]) -> None:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.exhaustive(sample=2)
 @pytest.mark.parametrize("what", ADDITIONS)
 def test_what_the_table_says_is_all_there_is_to_do(what: str, tree: Path) -> None:
     addition = ADDITIONS[what]

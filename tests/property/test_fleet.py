@@ -12,7 +12,7 @@ from eidos.errors import InvalidInput
 from eidos.fleet import comparison_rules
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist, split_port
-from eidos.fleet.ssh_errors import explain_failure
+from eidos.fleet.ssh import explain_failure
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 

@@ -61,7 +61,7 @@ FAILED_ONCE = (
 def test_work_grows_with_the_text(name: str) -> None:
     parser = PARSERS[name]
     is_thorough = examples(100) > 100
-    for shape in draw_shapes(name, examples(12), parser.atoms):
+    for shape in draw_shapes(name, examples(8), parser.atoms):
         assert excessive_growth(parser.run, shape, is_thorough) is None, shape
 
 

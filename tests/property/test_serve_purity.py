@@ -203,7 +203,7 @@ def first(pyz: Path, requests: list[bytes]) -> list[Came]:
 
     def ask_alone(call: bytes) -> Came:
         with (
-            Built(pyz, "--workers=1", "--rate=0", fresh=True) as service,
+            Built(pyz, "--workers=1", "--rate=0", "--client-rate=0", fresh=True) as service,
             socket.create_connection(("127.0.0.1", service.port), timeout=AMPLE_S) as sock,
         ):
             sock.sendall(call)
@@ -217,7 +217,7 @@ def first(pyz: Path, requests: list[bytes]) -> list[Came]:
 @pytest.fixture(scope="module")
 def service(pyz: Path) -> Iterator[Built]:
     """The one that gets everything."""
-    with Built(pyz, "--workers=2", "--rate=0") as running:
+    with Built(pyz, "--workers=2", "--rate=0", "--client-rate=0") as running:
         yield running
 
 

@@ -9,6 +9,7 @@ import re
 import tarfile
 import time
 import zipfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,10 @@ def test_words_are_read_like_those_of_the_command_line(ask: Client) -> None:
 
 def test_a_recipe_tells_which_fields_no_layer_is_specific_to(ask: Client) -> None:
     tree = json.loads(ask.get("/v1/recipe?os=debian").body)
-    assert "recipe-uncovered" not in tree["metadata"] and tree["generic"] == []
-    assert json.loads(ask.get("/v1/recipe?gpu=l40s&service=oke").body)["generic"] == ["gpu+service"]
+    assert "recipe-uncovered" not in tree["metadata"]
     snapshot = {"kind": "Snapshot", "measurements": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"gpu.model": "NVIDIA Z9"}}]}]}
     tree = json.loads(ask.post("/v1/recipe", json.dumps(snapshot).encode()).body)
-    assert tree["metadata"]["recipe-uncovered"] == "gpu" and tree["generic"] == ["gpu"]
+    assert tree["metadata"]["recipe-uncovered"] == "gpu"
 
 
 def test_a_snapshot_gets_the_recipe_of_its_node(ask: Client, tmp_path: Path, shared: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_snapshot_gets_the_recipe_of_its_node(ask: Client, tmp_path: Path, sha
 
 def test_a_query_document_may_be_yaml_and_hold_numbers(ask: Client) -> None:
     response = ask.post("/v1/recipe", b"os: ubuntu\nosVersion: 24.04\nk8s: 1.30\ngpu:\n", accept="application/yaml")
-    assert yaml.safe_load(response.body)["request"] == {"os": "ubuntu", "osVersion": "24.04", "k8s": "1.30"}
+    assert yaml.safe_load(response.body)["request"] == {"os": "ubuntu", "osv": "24.04", "k8s": "1.30"}
 
 
 def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
@@ -230,6 +230,38 @@ def test_a_recipe_can_be_cached_and_revalidated(ask: Client) -> None:
     assert header(ask.get(f"{target}&context"), "ETag") != tag
 
 
+def test_if_match_requires_the_current_representation(ask: Client) -> None:
+    target = f"/v1/recipe?{QUERY}"
+    tag = header(ask.get(target), "ETag")
+    assert tag is not None
+    for condition in (tag, f'"x", {tag}', "*", f' "a" ,{tag} '):
+        assert [ask(method, target, if_match=condition).status for method in ("GET", "HEAD")] == [200, 200]
+        assert ask.get(target, if_match=condition, if_none_match=tag).status == 304
+    for condition in (f"W/{tag}", '"x"', tag.strip('"'), "", f'{tag[:-1]}-gzip"'):
+        for other in ({}, {"if_none_match": tag}, {"if_none_match": "*"}):
+            error = ask.get(target, if_match=condition, **other)
+            assert (error.status, parse_error(error)["code"], header(error, "Cache-Control")) == (412, "PRECONDITION_FAILED", "no-store")
+    assert ask.get(target, if_match=f'{tag[:-1]}-gzip"', accept_encoding="gzip").status == 200
+    assert ask.get(f"{target}&gpux=1", if_match='"x"').status == 400, "a condition counts only for what would succeed"
+    for method, path, body in (("POST", "/v1/recipe", b"gpu: h100"), ("GET", "/health", b"")):
+        assert ask(method, path, body, if_match="*").status == 200
+        assert ask(method, path, body, if_match=tag).status == 412, "what has no entity tag matches none"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        *(("POST", "/v1/recipe", None), ("POST", "/v1/bundle?archive=zip", None), ("GET", "/v1/recipe", 417), ("HEAD", "/", 417)),
+        *(("POST", "/health", 405), ("PUT", "/v1/recipe", 405), ("POST", "/v1/recipes", 404), ("OPTIONS", "/v1/recipe", 200)),
+    ],
+)
+def test_a_body_is_wanted_only_where_it_is_read(ask: Client, method: str, target: str, status: int | None) -> None:
+    response = ask.app.refuse_body(request(method, target, expect="100-continue"))
+    assert (response.status if response else None) == status
+    if response is not None and status != 200:
+        assert parse_error(response)["code"] == STATUSES[response.status][1]
+
+
 def test_gzip_is_for_those_who_take_it(ask: Client) -> None:
     target = f"/v1/recipe?{QUERY}"
     plain = ask.get(target)
@@ -311,7 +343,7 @@ def test_a_request_is_a_span_and_its_work_are_parts_of_it() -> None:
 
 def test_rate_limits_hold_and_headers_show_them() -> None:
     now = [1000.0]
-    ask = Client(application(Settings(rate=2.0, burst=3), clock=lambda: now[0]))
+    ask = Client(application(Settings(rate=2.0, client_rate=0, burst=3), clock=lambda: now[0]))
     before = int(time.time())
     responses = [ask.get("/v1/catalog") for _ in range(4)]
     assert [answer.status for answer in responses] == [200, 200, 200, 429]
@@ -340,7 +372,7 @@ def test_rate_limits_hold_and_headers_show_them() -> None:
 
 
 def test_a_wait_is_computed() -> None:
-    ask = Client(application(Settings(rate=0.1, burst=1), clock=lambda: 5.0))
+    ask = Client(application(Settings(rate=0.1, client_rate=0, burst=1), clock=lambda: 5.0))
     assert ask.get("/v1/recipe?nothing=1").status == 400  # a refusal takes a token, too, and only one
     late = ask.get("/v1/recipe")
     assert (late.status, header(late, "Retry-After")) == (429, "10")
@@ -355,14 +387,14 @@ def test_one_client_has_its_own_limit() -> None:
 
 
 def test_a_request_takes_one_token_however_often_it_is_looked_at() -> None:
-    app = application(Settings(rate=1.0, burst=2), clock=lambda: 5.0)
+    app = application(Settings(rate=1.0, client_rate=0, burst=2), clock=lambda: 5.0)
     context = request("GET", "/v1/recipe?gpu=h100")
     assert app.answer_at_once(context) is None
     assert header(app.answer(context), "X-RateLimit-Remaining") == "1"
 
 
 def test_allow_lists() -> None:
-    ask = Client(application(Settings(rate=0.0, allowed_gpus=("H100", "l40"), allowed_services=("on-prem",))))
+    ask = Client(application(Settings(rate=0.0, client_rate=0, allowed_gpus=("H100", "l40"), allowed_services=("on-prem",))))
     assert ask.get("/v1/recipe?gpu=h100&service=k3s").status == 200
     assert ask.get("/v1/recipe?os=ubuntu").status == 200
     for answer in (ask.get("/v1/recipe?gpu=gb200"), ask.post("/v1/recipe", b"gpu: gb200")):
@@ -457,7 +489,15 @@ def test_what_the_service_says_of_itself(ask: Client) -> None:
     assert "POST /v1/bundle" in tree["routes"]
     assert json.loads(ask.get("/v1/catalog").body) == json.loads(eidos("recipe", "list", "-t", "json").out)
     assert header(ask.get("/metrics"), "Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
-    assert json.loads(ask.get("/healthz").body) == {"status": "healthy"}
+    assert [list(json.loads(ask.get(path).body)) for path in ("/healthz", "/ready")] == [["status", "timestamp"]] * 2
+
+
+def test_health_tells_the_time_of_the_server(ask: Client) -> None:
+    for path, word in (("/health", "healthy"), ("/healthz", "healthy"), ("/ready", "ready"), ("/readyz", "ready")):
+        before = datetime.now(timezone.utc) - timedelta(milliseconds=1)  # which the time is cut to
+        tree = json.loads(ask.get(path).body)
+        assert tree["status"] == word
+        assert before <= datetime.strptime(tree["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z") <= datetime.now(timezone.utc)
 
 
 def test_readiness_ends_before_life_does() -> None:
@@ -538,7 +578,7 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
     )
     from eidos.recipe.store import shipped_store
 
-    own = Settings(rate=0.0, data=str(folder))
+    own = Settings(rate=0.0, client_rate=0, data=str(folder))
     (folder / "overlays" / "mine.yaml").write_text(layer.replace('{value: "7", why: Mine.}', '"7"'))
     try:
         ask = Client(application(own))
@@ -562,7 +602,7 @@ def test_one_file_of_data_and_a_contradiction_in_it(tmp_path: Path, capfd: pytes
     ]
     path = tmp_path / "data.json"
     path.write_text(json.dumps({"base": values, "overlays": layers}))
-    ask = Client(application(Settings(rate=0.0, data=str(path))))
+    ask = Client(application(Settings(rate=0.0, client_rate=0, data=str(path))))
     tree = json.loads(ask.get("/v1/recipe?gpu=h100").body)
     assert tree["matchedRules"] == ["data.json:base: any", "data.json:overlays[0]: gpu=h100"]
     response = ask.get("/v1/recipe?gpu=h100&os=ubuntu")

@@ -80,6 +80,9 @@ class Stub:
         self.requests.append(context.request)
         return None if context.request.path == "/slow" else Response(200, self.headers, self.body)
 
+    def refuse_body(self, context: RequestContext) -> Response | None:
+        return Response(404, self.headers, b"no") if context.request.path == "/nothing" else None
+
     def answer(self, context: RequestContext) -> Response:
         raise NotImplementedError
 
@@ -308,6 +311,16 @@ def test_a_client_that_waits_for_100_continue_gets_it_once(loop: Loop) -> None:
     assert (loop.receive(expected), loop.socket.sent) == (BODY, b"HTTP/1.1 100 Continue\r\n\r\n")
     loop.receive(b"ab")
     assert (loop.receive(b"cd"), loop.statuses) == (IDLE, [100, 200])
+
+
+def test_a_client_that_waits_for_100_continue_where_nothing_takes_a_body_gets_the_final_response(loop: Loop) -> None:
+    """And its body, should it come all the same, is no request."""
+    expected = POST[:-2].replace(b"/small", b"/nothing") % 40 + b"Expect: 100-continue\r\n\r\n"
+    assert (loop.receive(GET + expected), loop.statuses) == (LINGER, [200, 404])
+    assert loop.socket.sent.count(b"Connection: close") == 1
+    assert (loop.receive(GET), loop.statuses) == (LINGER, [200, 404])
+    assert loop.body_bytes == 0
+    assert [row[1] for row in loop.reports.rows] == [200, 404]
 
 
 @pytest.mark.parametrize("is_leaving", [False, True])

@@ -301,7 +301,7 @@ def test_processes_share_one_limit() -> None:
     """Four of them take at the same time; together they get what there is, to the token."""
     context = get_context("fork")
     for settings, clients, there in (
-        (Settings(rate=100, burst=1000), ["192.0.2.1"], 1000),
+        (Settings(rate=100, client_rate=0, burst=1000), ["192.0.2.1"], 1000),
         (Settings(rate=1000, burst=10000, client_rate=10, client_burst=50), [f"192.0.2.{at}" for at in range(20)], 1000),
     ):
         limiter, out = RateLimiter(settings, 4), context.SimpleQueue()
@@ -319,7 +319,7 @@ def _hold(limiter: RateLimiter) -> None:
 
 
 def test_a_worker_that_stops_or_dies_with_the_lock_stops_no_other() -> None:
-    limiter = RateLimiter(Settings(rate=1, burst=3), 2)
+    limiter = RateLimiter(Settings(rate=1, client_rate=0, burst=3), 2)
     process = get_context("fork").Process(target=_hold, args=(limiter,))
     process.start()
     assert process.pid
@@ -346,6 +346,19 @@ def test_the_stricter_answer_wins_and_a_refused_request_takes_nothing() -> None:
     assert (refused.allowed, refused.policy, refused.retry_after) == (False, DEFAULT, 1.0)
 
 
+@pytest.mark.parametrize("greedy", [1, 8])
+def test_a_modest_client_gets_through_beside_greedy_ones(greedy: int) -> None:
+    """With the default limits: others ask 1,000 times a second each, and come first."""
+    limiter = RateLimiter(Settings(), 2)
+    admitted = 0
+    for tick in range(5000):
+        now = 1000.0 + tick / 1000
+        others = [limiter.take(f"192.0.2.{at}", now).allowed for at in range(greedy)]
+        admitted += tick % 200 == 199 and limiter.take("198.51.100.7", now).allowed
+    assert admitted == 25
+    assert not all(others)
+
+
 def test_clients_are_remembered_within_bounds() -> None:
     limiter = RateLimiter(Settings(rate=0, client_rate=1, client_burst=1), 1)
     for at in range(30000):
@@ -354,5 +367,5 @@ def test_clients_are_remembered_within_bounds() -> None:
 
 
 def test_no_limit_says_so() -> None:
-    decision = RateLimiter(Settings(rate=0), 1).take("192.0.2.1", 0.0)
+    decision = RateLimiter(Settings(rate=0, client_rate=0), 1).take("192.0.2.1", 0.0)
     assert (decision.allowed, decision.limit) == (True, 0)

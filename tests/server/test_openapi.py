@@ -182,7 +182,7 @@ def test_every_status_that_is_sent_is_described_and_no_other() -> None:
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_refusals_are_described(path: str, method: str) -> None:
-    busy = Client(application(Settings(rate=0.001, burst=1)))
+    busy = Client(application(Settings(rate=0.001, client_rate=0, burst=1)))
     leaving = Client(application(is_ready=lambda: False))
     refused = [
         ask(method.upper(), path, body, accept=accept, seconds=seconds)
@@ -204,7 +204,7 @@ def test_refusals_are_described(path: str, method: str) -> None:
 
 
 def test_the_words_are_those_that_are_answered_for() -> None:
-    ask = Client(application(Settings(rate=0.0, allowed_gpus=("l40s", "h100"))))
+    ask = Client(application(Settings(rate=0.0, client_rate=0, allowed_gpus=("l40s", "h100"))))
     document = json.loads(ask.get("/openapi.json").body)
     words = next(each["schema"]["enum"] for each in document["paths"]["/v1/recipe"]["get"]["parameters"] if each["name"] == "gpu")
     assert words == ["h100", "l40s", "any"]

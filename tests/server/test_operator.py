@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from eidos import log
 from eidos.cli.serve import parse_address
 from eidos.model.record import replace
 from eidos.server.access_log import AccessLog
@@ -272,7 +273,9 @@ def test_the_recovery_needs_nothing_but_memory() -> None:
 def test_the_log_writes_a_user_as_the_proxy_did(sent: bytes, logged: str) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as read:
+        log.configure("info", "json")
         access_log = AccessLog(user_header="X-User", trust_proxy=1, descriptor=writing)
+        log.configure()
         context = request("GET", "/", named={"x-user": sent.decode("latin-1")})
         access_log.write("info", "GET", "/", 200, 0.001, 0, context.request)
         access_log.flush()

@@ -75,7 +75,7 @@ def test_a_recipe_is_explained_on_demand() -> None:
 
 
 def test_addresses_of_sources_are_allowed_with_their_layers() -> None:
-    few = json.loads(Client(application(Settings(rate=0.0, allowed_gpus=("l40",)))).get("/v1/catalog").body)
+    few = json.loads(Client(application(Settings(rate=0.0, client_rate=0, allowed_gpus=("l40",)))).get("/v1/catalog").body)
     every = json.loads(Client(application()).get("/v1/catalog").body)
     cited = {source for layer in few["layers"] for source in layer["sources"]}
     assert set(few["urls"]) == cited < set(every["urls"])

@@ -585,7 +585,7 @@ def test_words_of_the_data_are_never_markup(browser: Browser, tmp_path: Path) ->
     }
     path = tmp_path / "data.json"
     path.write_text(json.dumps({"base": layer["measurements"], "overlays": [overlay]}))
-    with listening(application(Settings(rate=0.0, data=str(path)))) as address:
+    with listening(application(Settings(rate=0.0, client_rate=0, data=str(path)))) as address:
         visit(browser, f"{address}/#gpu=h100")
         assert text(browser, "body").count(hostile) >= 5
         assert browser.run("document.querySelectorAll('#body .cite').length") == 1

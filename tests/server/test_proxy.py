@@ -217,7 +217,7 @@ class Clients:
 def rolling(pyz: Path, folder: Path, certificate: Path, restarts: int) -> tuple[int, list[str]]:
     """Restart two instances in turns, each when the other one is ready, while clients ask: requests answered, and those that were not."""
     with ExitStack() as stack:
-        flags = (*FLAGS, "--workers=2", "--rate=0")
+        flags = (*FLAGS, "--workers=2", "--rate=0", "--client-rate=0")
         instances = [Built(pyz, *flags) for _ in range(2)]
         for instance in instances:
             stack.callback(lambda at: instances[at].__exit__(None, None, None), instances.index(instance))

@@ -181,6 +181,9 @@ def test_100_continue_is_sent_to_clients_that_wait_for_it(service: Service) -> N
         assert read_answer(sock).status == 200
         sock.sendall(request("POST /echo HTTP/1.1", "Expect: 100-continue", "Content-Length: 100001"))
         assert read_answer(sock).status == 413
+    refused = request("POST /nothing HTTP/1.1", "Expect: 100-continue", "Content-Length: 4")
+    (answer,) = answers(service.ask(refused))
+    assert (answer.status, answer.headers["connection"]) == (404, "close"), "and no 100 before it"
     old = request("POST /echo HTTP/1.0", "Expect: 100-continue", "Content-Length: 1", body=b"x")
     assert one(service, old).status == 200, "HTTP/1.0 knows no expectations"
     assert one(service, request("GET / HTTP/1.1", "Expect: a-miracle")).status == 417

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from eidos.server.transport.event_loop import accept_quota
 from tests.support.program import environment
 from tests.support.server_process import HAND_OVER, Built
 from tests.support.transport_process import Answer, Service, answers, children, everything, lives, read_answer
@@ -86,6 +87,36 @@ def test_connections_spread_over_the_workers() -> None:
             sock.close()
     assert len(by_worker) == 2
     assert min(by_worker.values()) >= 5
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_many_connections_are_accepted_without_a_pause_for_each_and_still_evenly(workers: int) -> None:
+    """Workers take turns, as when all of them wake for a queue of new connections; whoever has too many pauses until its next turn."""
+    waiting, counts, pauses = 2000, [0] * workers, 0
+    is_paused = [False] * workers
+    while waiting:
+        for worker in range(workers):
+            quota = accept_quota(counts[worker], min(counts), is_paused[worker])
+            is_paused[worker] = quota <= 0
+            pauses += quota <= 0
+            accepted = max(0, min(quota, waiting))
+            counts[worker] += accepted
+            waiting -= accepted
+    assert pauses < 2000 / 50
+    assert max(counts) - min(counts) <= max(counts) // 4
+
+
+def test_a_connection_without_a_request_is_not_lost_with_a_worker() -> None:
+    """It is in the queue until its request has come, so that any worker can accept it."""
+    with Service(workers=1) as service:
+        assert service.get("/small").status == 200
+        socks = [service.connect() for _ in range(20)]
+        time.sleep(0.1)
+        (worker,) = service.workers()
+        os.kill(worker, signal.SIGKILL)
+        for sock in socks:
+            sock.sendall(GET)
+            assert read_answer(sock).status == 200
 
 
 def test_a_killed_worker_is_replaced_and_the_others_lose_nothing() -> None:

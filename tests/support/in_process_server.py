@@ -21,7 +21,7 @@ from eidos.server.request_metrics import ServerMetrics
 from eidos.server.server_settings import Settings
 
 #: Without limits, for tests that are about something else.
-FREE = Settings(rate=0.0)
+FREE = Settings(rate=0.0, client_rate=0.0)
 
 _RECIPE_DATA: dict[Settings, RecipeData] = {}
 

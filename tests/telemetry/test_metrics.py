@@ -17,13 +17,13 @@ import pytest
 from eidos import log
 from eidos.http_wire.messages import Request, Response
 from eidos.model.bundle import Bundle, ComponentResult
-from eidos.server.access_log import SAMPLE, AccessLog
-from eidos.server.request_metrics import ServerMetrics
-from eidos.telemetry.metrics import MetricRegistry
+from eidos.server.access_log import FEW_LINES, SAMPLE, AccessLog
+from eidos.server.request_metrics import METHODS, ServerMetrics
+from eidos.telemetry.metrics import DURATION_BUCKETS_S, MetricRegistry
 from eidos.workflow import make_recipe
 from tests.support.program import ROOT, eidos
 
-ROUTES = ("/v1/recipe", "/v1/bundle", "/health", "/metrics")
+ROUTES = {"/v1/recipe": ("GET", "POST"), "/v1/bundle": ("POST",), "/health": ("GET",), "/metrics": ("GET",)}
 ID = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -117,6 +117,23 @@ def test_names_that_are_none_of_the_fixed_ones_share_a_series() -> None:
     assert value(text, 'eidos_http_requests_total{method="other",route="other",status="404"}') == 200
     assert text.count("eidos_http_requests_total{") == 1
     assert "nowhere" not in text
+
+
+def test_times_are_those_of_operations() -> None:
+    """Whatever a client sends, there are as many series as operations, and one: a histogram has a sample for each bucket of each."""
+    metrics = server()
+    sent = [(method, path) for method in (*METHODS, "BREW") for path in (*ROUTES, "/nowhere")]
+    for method, path in sent:
+        metrics.on_response(method, answer(400, path), 0.002, request())
+    text = metrics.text()
+    name = "eidos_http_request_duration_seconds"
+    assert text.count(f"{name}_count{{") == 6
+    assert value(text, f'{name}_count{{method="GET",route="/health"}}') == 2, "HEAD is GET"
+    assert value(text, f'{name}_count{{method="POST",route="/v1/bundle"}}') == 1
+    assert value(text, f'{name}_count{{method="other",route="other"}}') == len(sent) - 8
+    assert text.count(f"{name}_bucket{{") == 6 * (len(DURATION_BUCKETS_S) + 1)
+    assert {0.1, 0.2, 30.0} <= set(DURATION_BUCKETS_S)
+    assert len(DURATION_BUCKETS_S) <= 8
 
 
 def test_a_label_takes_only_its_values() -> None:
@@ -269,7 +286,7 @@ def test_a_file_that_cannot_be_is_refused_before_the_work(path: str, words: str)
 
 @pytest.fixture
 def loud() -> Iterator[None]:
-    log.configure("info")
+    log.configure("info", "json")
     yield
     log.configure()
 
@@ -341,13 +358,56 @@ def test_system_endpoints_are_lines_for_whoever_looks_for_a_fault_and_sampled(lo
     metrics = server(access_log=out.access_log)
     metrics.on_response("GET", answer(route="/health"), 0.001, request())
     metrics.on_response("GET", answer(503, route="/health"), 0.001, request())
-    log.configure("debug")
+    log.configure("debug", "json")
     for _ in range(SAMPLE * 3):
         metrics.on_response("GET", answer(route="/health"), 0.001, request())
     lines = out.lines()
     assert [line["status"] for line in lines] == [503, 200, 200, 200]
     assert [line["level"] for line in lines] == ["info", "debug", "debug", "debug"]
     assert {line["sampled"] for line in lines[1:]} == {"1 in 100"}
+
+
+def test_lines_of_requests_have_the_format_of_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads the stream needs one parser, and finds all lines of a request by its id."""
+    for fmt, pattern in (("text", rf"(?:info|error): .+ \(request_id={ID}(?: [a-z_]+=[^ ]+)*\)"), ("json", rf'\{{"time": .+"{ID}".*\}}')):
+        log.configure("info", fmt)
+        try:
+            access_log = AccessLog(user_header="X-User", trust_proxy=1)
+            server(access_log=access_log).on_response("GET", answer(), 0.0125, request(x_user="ann"), body_bytes=3)
+            access_log.flush()
+            with log.Context(request_id=ID):
+                log.info("built a bundle", files=3)
+            log.error("internal error", request_id=ID)
+            log.info("stopped")
+        finally:
+            log.configure()
+        *lines, last = capfd.readouterr().err.splitlines()
+        assert len(lines) == 3
+        assert all(re.fullmatch(pattern, line) for line in lines), lines
+        assert ID not in last, "the context of a thread ends"
+        if fmt == "text":
+            assert lines[0] == f'info: GET /v1/recipe 200 (request_id={ID} bytes=3 duration_ms=12.500 user="ann")'
+
+
+def test_lines_wait_for_others_but_not_long(loud: None) -> None:
+    out = Log()
+    metrics = server(access_log=out.access_log)
+    reader = os.fdopen(os.dup(out.end), "rb", buffering=0)
+    os.set_blocking(out.end, False)
+    with reader:
+        metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(60.0)
+        assert reader.read(1) is None
+        for _ in range(FEW_LINES):
+            metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(60.0)
+        assert reader.read(1) == b"{"
+        metrics.on_response("GET", answer(), 0.001, request())
+        out.access_log.flush(1e-9)
+        os.set_blocking(out.end, True)
+    os.close(out.descriptor)
+    with open(out.end, "rb") as file:
+        assert file.read().count(b"\n") == FEW_LINES + 2
 
 
 def test_a_log_without_a_reader_blocks_no_request(loud: None) -> None:

@@ -404,9 +404,9 @@ def test_a_request_to_a_server_is_part_of_the_trace(collector: Collector) -> Non
     with ScriptedServer([responds(200, to_json(make_recipe().to_tree()).encode())]) as server:
         assert eidos("recipe", "--server", server.url, env=env).status == 0
     recorded = named(collector)
-    assert recorded["ask"]["kind"] == CLIENT
+    assert recorded["request"]["kind"] == CLIENT
     parent = parse_traceparent(server.requests[0].headers["traceparent"])
-    assert parent == (recorded["eidos recipe"]["traceId"], recorded["ask"]["spanId"], True)
+    assert parent == (recorded["eidos recipe"]["traceId"], recorded["request"]["spanId"], True)
 
 
 def test_a_command_ends_in_time_and_as_it_would_whatever_the_collector_does() -> None:

@@ -5,6 +5,7 @@ Knows which representation answers; must not know recipes. What never changes wa
 
 from __future__ import annotations
 
+from eidos import log
 from eidos.http_wire.messages import HttpError
 from eidos.server.handler_call import HandlerResult
 from eidos.server.representation import make_representation
@@ -14,20 +15,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.server.handler_call import HandlerCall
 
-HEALTHY = make_representation("application/json", b'{"status": "healthy"}\n', vary="")
-READY = make_representation("application/json", b'{"status": "ready"}\n', vary="")
-
 
 def get_health(call: HandlerCall) -> HandlerResult:
     """``/health``: the process is alive, or it would not answer."""
-    return HandlerResult(HEALTHY)
+    return _status("healthy")
 
 
 def get_ready(call: HandlerCall) -> HandlerResult:
     """``/ready``: whether requests should be sent here; from the first stop signal on they should not."""
     if call.services.is_ready():
-        return HandlerResult(READY)
+        return _status("ready")
     raise HttpError(503, "the server is shutting down", "retry on another instance", headers=[("Retry-After", "1")])
+
+
+def _status(word: str) -> HandlerResult:
+    body = f'{{"status": "{word}", "timestamp": "{log.utc_timestamp()}"}}\n'
+    return HandlerResult(make_representation("application/json", body.encode(), vary=""))
 
 
 def get_metrics(call: HandlerCall) -> HandlerResult:

@@ -11,3 +11,44 @@ work, and ``supervisor`` starts the processes, which see one another's numbers i
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from eidos.http_wire.request_head import HeadCache
+    from eidos.http_wire.response_encoder import ResponseEncoder
+    from eidos.server.instrumentation import Instrumentation
+    from eidos.server.request_context import Application, RequestContext
+    from eidos.server.server_settings import Settings
+    from eidos.server.transport.connection import Connection
+    from eidos.server.transport.peer import RequestIds
+    from eidos.server.transport.request_workers import RequestJob
+
+    class Loop(Protocol):
+        """The event loop, as a connection sees it."""
+
+        settings: Settings
+        application: Application
+        instrumentation: Instrumentation
+        heads: HeadCache
+        encoder: ResponseEncoder
+        request_ids: RequestIds
+        idle_timeout: float
+        is_leaving: bool
+        body_bytes: int
+
+        def watch(self, connection: Connection, events: int) -> None:
+            """Call :meth:`Connection.on_event` for these events from now on."""
+
+        def resume_soon(self, connection: Connection) -> None:
+            """Call :meth:`Connection.resume` after other connections have had their turn."""
+
+        def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
+            """Have a worker thread answer a request; None when too many wait."""
+
+        def abandon(self, job: RequestJob) -> None:
+            """Cancel the deadline of a job; its response is not wanted any more."""
+
+        def remove(self, connection: Connection) -> None:
+            """Close the socket of a connection, and forget it."""

@@ -36,45 +36,12 @@ from eidos.server.transport.peer import make_request
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from http.server import HTTPServer
-    from typing import Any, Protocol
+    from typing import Any
 
     from eidos.http_wire.messages import Request, Response
-    from eidos.http_wire.request_head import Head, HeadCache
-    from eidos.http_wire.response_encoder import ResponseEncoder
-    from eidos.server.instrumentation import Instrumentation
-    from eidos.server.request_context import Application
-    from eidos.server.server_settings import Settings
-    from eidos.server.transport.peer import RequestIds
+    from eidos.http_wire.request_head import Head
+    from eidos.server.transport import Loop
     from eidos.server.transport.request_workers import RequestJob
-
-    class Loop(Protocol):
-        """What a connection needs of the event loop that it belongs to."""
-
-        settings: Settings
-        application: Application
-        instrumentation: Instrumentation
-        heads: HeadCache
-        encoder: ResponseEncoder
-        request_ids: RequestIds
-        idle_timeout: float
-        is_leaving: bool
-        body_bytes: int
-
-        def watch(self, connection: Connection, events: int) -> None:
-            """Call :meth:`Connection.on_event` for these events from now on."""
-
-        def resume_soon(self, connection: Connection) -> None:
-            """Call :meth:`Connection.resume` after other connections have had their turn."""
-
-        def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
-            """Have a worker thread answer a request; None when too many wait."""
-
-        def abandon(self, job: RequestJob) -> None:
-            """Cancel the deadline of a job; its response is not wanted any more."""
-
-        def remove(self, connection: Connection) -> None:
-            """Close the socket of a connection, and forget it."""
-
 
 #: States beside those of the parser: IDLE, HEAD and BODY.
 YIELD, WORK, SEND, LINGER, CLOSED = range(3, 8)
@@ -82,11 +49,8 @@ YIELD, WORK, SEND, LINGER, CLOSED = range(3, 8)
 #: Bytes of one read; requests of one connection that are answered in one turn, and bytes of the responses to those.
 READ_BYTES, TURN_REQUESTS, TURN_BYTES = 65536, 32, 1 << 18
 
-#: Seconds for which, and bytes with which, a client may go on after the last response.
-LINGER_S, LINGER_BYTES = 2.0, 16 << 20
-
-#: Seconds for which a response is still made for a client that has closed its end.
-HALF_CLOSED_S = 1.0
+#: Seconds for which, and bytes with which, a client may go on after the last response; seconds for which one is made for half a connection.
+LINGER_S, LINGER_BYTES, HALF_CLOSED_S = 2.0, 16 << 20, 1.0
 
 #: Bytes of all incomplete bodies in one worker beyond which only small ones may grow, and what is small: any client can send a lot.
 BODIES_LIMIT, SMALL_BODY = 64 << 20, 1 << 16
@@ -158,10 +122,9 @@ class Connection(BaseHTTPRequestHandler):
 
     def on_timeout(self, now: float) -> None:
         """The time for the current state is over."""
-        if self.state == HEAD and self._parser.has_partial_head:
-            self._refuse(HttpError(408, "timed out waiting for the header of the request"), [], now)
-        elif self.state == BODY:
-            self._refuse(HttpError(408, "timed out waiting for the body of the request"), [], now)
+        if self.state == BODY or (self.state == HEAD and self._parser.has_partial_head):
+            missing = "body" if self.state == BODY else "header"
+            self._refuse(HttpError(408, f"timed out waiting for the {missing} of the request"), [], now)
         elif self.state == WORK and self._job is not None and now >= self._job.context.deadline.at:
             job, self._job = self._job, None
             self._loop.abandon(job)
@@ -246,7 +209,19 @@ class Connection(BaseHTTPRequestHandler):
             self._count_body(parser.body_bytes)
             if parser.awaits_continue:
                 parser.awaits_continue = False
-                out.append(CONTINUE)
+                self._answer_expectation(out, now)
+
+    def _answer_expectation(self, out: list[bytes], now: float) -> None:
+        """Have the client send the body for which it awaits 100 (Continue), or give it the final response, and close."""
+        head = self._parser.head
+        assert head is not None
+        context = self._context(head, b"", now)
+        response = self._loop.application.refuse_body(context)
+        if response is None:
+            out.append(CONTINUE)
+        else:
+            out.append(self._encode(response, context.request, head, close=True))
+            self._end_input()
 
     def _count_body(self, size: int) -> None:
         """The incomplete body has ``size`` bytes now; raises HttpError when all of them together are too large."""
@@ -270,11 +245,15 @@ class Connection(BaseHTTPRequestHandler):
         is_head = method == "HEAD"
         out.append(self._loop.encoder.encode(response, is_head=is_head, close=True))
         self._unreported.append((method, response, None, id, self._began or now, 0 if is_head else len(response.body)))
+        self._end_input()
+        self._send(out, now)
+
+    def _end_input(self) -> None:
+        """Parse nothing more, and close when the responses are sent."""
         self._parser.clear()
         self._count_body(0)
         self.state = IDLE
         self._closes = self._lingers = True
-        self._send(out, now)
 
     # ---- work ----
 
@@ -305,9 +284,9 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- responses ----
 
-    def _encode(self, response: Response, request: Request, head: Head) -> bytes:
+    def _encode(self, response: Response, request: Request, head: Head, close: bool = False) -> bytes:
         loop, is_head = self._loop, head.method == "HEAD"
-        self._closes = close = loop.is_leaving or not head.keep_alive
+        self._closes = close = close or loop.is_leaving or not head.keep_alive
         self._lingers = close and head.keep_alive  # the client may be sending the next request already
         is_http_1_0 = head.is_http_1_0 and not close
         try:

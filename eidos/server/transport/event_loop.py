@@ -14,6 +14,7 @@ import select
 import time
 
 from eidos import log
+from eidos.errors import os_error_reason
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import IDLE
 from eidos.http_wire.response_encoder import ResponseEncoder
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 #: Seconds between checks of all timeouts, and of a pause when the system has no descriptor or memory left for a connection.
 SWEEP_S, PAUSE_S = 0.25, 0.2
 
-#: Connections that are accepted in one turn, and seconds for which a new one is left to a worker that has fewer.
-ACCEPTS_PER_TURN, COURTESY_S = 8, 0.004
+#: Connections that are accepted in one turn, and seconds for which new ones are left to a worker that has fewer.
+ACCEPTS_PER_TURN, COURTESY_S = 32, 0.001
+
+#: One of so many connections of the worker that has fewest is how many more another one may have.
+SPREAD = 8
 
 #: Seconds of silence after which a connection may be closed to make room for a new one.
 SILENT_S = 1.0
@@ -56,6 +60,18 @@ class Service(Record):
     application: Application
     instrumentation: Instrumentation
     shared_state: SharedState
+
+
+def accept_quota(count: int, fewest: int, after_pause: bool) -> int:
+    """How many connections a worker that has ``count`` may accept now, while another one has ``fewest``: 0 or less to wait for that one.
+
+    They spread evenly, and fast: where there are many, a few more make no difference.
+
+    >>> [accept_quota(count, 3, False) for count in (3, 4)], accept_quota(4, 3, True), accept_quota(100, 96, False)
+    ([1, 0], 2, 9)
+    """
+    spare = fewest // SPREAD
+    return min(ACCEPTS_PER_TURN, 2 + spare if after_pause else 1 + spare + fewest - count)
 
 
 class EventLoop:
@@ -158,11 +174,13 @@ class EventLoop:
         if count >= self._max_connections and not self._make_room(now):
             self._pause_accepting(PAUSE_S)
             return
-        takes_all = self.settings.workers == 1 or after_pause
-        if not takes_all and count > self._shared_state.fewest_connections():
+        quota = ACCEPTS_PER_TURN
+        if self.settings.workers > 1:
+            quota = accept_quota(count, self._shared_state.fewest_connections(), after_pause)
+        if quota <= 0:
             self._pause_accepting(COURTESY_S)
             return
-        for _ in range(ACCEPTS_PER_TURN if takes_all else 1):
+        for _ in range(quota):
             if len(self._connections) >= self._max_connections:
                 break
             try:
@@ -173,7 +191,7 @@ class EventLoop:
                 if fault.errno in _GONE:
                     continue
                 log.error(
-                    f"cannot accept a connection: {(fault.strerror or str(fault)).lower()}",
+                    f"cannot accept a connection: {os_error_reason(fault)}",
                     hint="raise the limit of open files (ulimit -n)",
                 )
                 self._make_room(now)
@@ -186,6 +204,7 @@ class EventLoop:
         connection = Connection(request, address, self._server, self, now)
         self._connections[connection.fd] = connection
         self._poll.register(connection.fd, READABLE)
+        connection.on_event(select.EPOLLIN, now)  # with its request, in most cases: what is accepted does not wait
 
     def _make_room(self, now: float) -> bool:
         """Close some of the connections that were silent for longest; whether there were any."""

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 
 from eidos import log
-from eidos.errors import InvalidInput, Unavailable
+from eidos.errors import InvalidInput, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ SPARE_FDS, MIN_FDS = 64, 24
 
 #: Every address, IPv4 and IPv6.
 ANY_ADDRESS = "::"
+
+
+#: Seconds for which a connection without a request is left in the queue (tcp(7), TCP_DEFER_ACCEPT; the kernel rounds up).
+DEFER_ACCEPT_S = 1
 
 
 class ListeningServer(HTTPServer):
@@ -52,6 +56,8 @@ class ListeningServer(HTTPServer):
         if family != socket.AF_UNIX:
             # Each connection inherits it: a response is one write, and there is nothing to wait for.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A connection stays in the queue, which all workers share, until its request has come: none is lost with a worker.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT_S)
 
     def server_bind(self) -> None:
         """Bind as the base does, :: for IPv4 too, and without looking up the host's name, which may take long."""
@@ -98,9 +104,7 @@ def take_handed_over(environ: MutableMapping[str, str]) -> socket.socket | None:
         sock = socket.socket(fileno=FIRST_FD)
         listens = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as fault:
-        raise InvalidInput(
-            f"descriptor {FIRST_FD}, passed by systemd, is not a socket: {(fault.strerror or str(fault)).lower()}"
-        ) from fault
+        raise InvalidInput(f"descriptor {FIRST_FD}, passed by systemd, is not a socket: {os_error_reason(fault)}") from fault
     if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
         raise InvalidInput("the socket passed by systemd is not a listening stream socket", "use ListenStream= and Accept=no")
     sock.set_inheritable(False)
@@ -123,7 +127,7 @@ def _bind(host: str, port: int) -> ListeningServer:
             errno.EADDRNOTAVAIL: "choose a --host that is an address of this machine",
         }
         hint = hints.get(fault.errno or 0, "choose another --host")
-        raise Unavailable(f"cannot listen on {where}: {(fault.strerror or str(fault)).lower()}", hint) from fault
+        raise Unavailable(f"cannot listen on {where}: {os_error_reason(fault)}", hint) from fault
 
 
 def raise_fd_limit(settings: Settings) -> None:

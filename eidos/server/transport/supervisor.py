@@ -20,6 +20,7 @@ import sys
 import time
 
 from eidos import log
+from eidos.errors import os_error_reason
 from eidos.server.transport.event_loop import EventLoop
 from eidos.wording import count_of
 
@@ -112,7 +113,7 @@ class Supervisor:
             if pid == 0:
                 self._run_worker(slot)
         except OSError as fault:
-            log.error(f"cannot start a worker: {(fault.strerror or str(fault)).lower()}", hint="raise the limit of processes (ulimit -u)")
+            log.error(f"cannot start a worker: {os_error_reason(fault)}", hint="raise the limit of processes (ulimit -u)")
             self._free_slots.append(slot)
             self._delay_restart()
             return
