@@ -64,7 +64,7 @@ class FleetSummary(Record):
         return {
             "kind": "FleetSummary",
             "version": __version__,
-            "nodes": {"asked": self.answered + len(unanswered), "answered": self.answered, **counts},
+            "nodes": {"total": self.answered + len(unanswered), "answered": self.answered, **counts},
             "classes": [node_class.to_tree() for node_class in self.classes],
             "unanswered": unanswered,
         }

@@ -300,7 +300,7 @@ def test_the_folder(tmp_path: Path) -> None:
     folder.add("a/../b", node("b"))
     folder.unanswered["c"] = NoAnswer("0 of 3 nodes are available", reason="Unschedulable")
     tree = folder.write_summary().to_tree()
-    assert tree["nodes"] == {"asked": 3, "answered": 2, "equal": 2, "odd": 0, "unknown": 0}
+    assert tree["nodes"] == {"total": 3, "answered": 2, "equal": 2, "odd": 0, "unknown": 0}
     assert tree["unanswered"] == [{"node": "c", "why": "0 of 3 nodes are available", "reason": "Unschedulable"}]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_.._b.yaml", "summary-2.yaml", "summary.yaml"]
     assert formats.from_text((tmp_path / "out" / "summary.yaml").read_bytes(), "x") == tree

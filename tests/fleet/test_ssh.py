@@ -372,7 +372,7 @@ def test_memory_does_not_grow_with_the_fleet(pyz: Path, tmp_path: Path) -> None:
     few, many = (peak(bench.command(pyz, reach, count, tmp_path / str(count))) / 1024 for count in (50, 400))
     assert many < few + 16, f"{few:.1f} MiB for 50 nodes, {many:.1f} MiB for 400"
     summary = formats.from_text((tmp_path / "400" / "summary.yaml").read_bytes(), "summary.yaml")
-    assert summary["nodes"] == {"asked": 400, "answered": 400, "equal": 396, "odd": 4, "unknown": 0}
+    assert summary["nodes"] == {"total": 400, "answered": 400, "equal": 396, "odd": 4, "unknown": 0}
     assert summary["classes"][1]["nodes"] == [f"n{number:04}" for number in range(97, 400, 97)]
 
 
