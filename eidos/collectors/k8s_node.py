@@ -29,17 +29,20 @@ Conditions, heartbeats, the resource version and the list of images change on th
 from __future__ import annotations
 
 from eidos.collectors._cluster_source import collect_from_cluster
-from eidos.errors import NotApplicable, NotFound
+from eidos.errors import EidosError, KubeError, NotApplicable, NotFound
 from eidos.files.node_name import find_node_name, node_name_from_environment
+from eidos.kube.labels import provider_of
 from eidos.model.measurement import VOLATILE, Subtype
 from eidos.model.volatile import VOLATILE_LABELS
+from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from eidos.collectors import Sources
+    from eidos.files.host import Host
     from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
 
@@ -55,6 +58,9 @@ MANAGED_SERVICES = {
     "oci": ("oke", ("oke.oraclecloud.com/",)),
 }
 
+#: What the machine-config operator of OpenShift sets on every node, whoever owns its machine.
+OPENSHIFT_LABEL = "node.openshift.io/"
+
 #: Domains and prefixes of labels that are read: features found by NVIDIA's operators and Node Feature Discovery, and the topology
 #: (Kubernetes, "Well-Known Labels, Annotations and Taints"; GKE names its racks in the last).
 LABEL_DOMAINS = (
@@ -65,6 +71,9 @@ LABEL_DOMAINS = (
     "beta.kubernetes.io",
     "failure-domain.beta.kubernetes.io",
 )
+#: The status of a response to whom may not do what was requested.
+FORBIDDEN = 403
+
 _LABEL_PREFIXES = ("topology.", "cloud.google.com/gce-topology-")
 
 
@@ -84,10 +93,14 @@ def detect_provider(provider_id: str, labels: dict[str, str]) -> str:
 
     >>> detect_provider("gce://project/zone/name", {"cloud.google.com/gke-nodepool": "a3"}), detect_provider("ocid1.instance.oc1.iad.x", {})
     ('gke', 'oci')
+    >>> detect_provider("aws:///us-west-2a/i-0a1b", {"node.openshift.io/os_id": "rhcos"}), detect_provider("cn-hangzhou.i-bp1abc1", {})
+    ('openshift', '')
     """
-    scheme = "oci" if provider_id.startswith("ocid1.") else provider_id.partition("://")[0].lower()
-    service, signs = MANAGED_SERVICES.get(scheme, ("", ()))
-    return service if service and any(label.startswith(signs) for label in labels) else scheme
+    scheme = provider_of(provider_id)
+    for service, signs in (("openshift", OPENSHIFT_LABEL), MANAGED_SERVICES.get(scheme, ("", ()))):
+        if any(label.startswith(signs) for label in labels):
+            return service
+    return scheme
 
 
 def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
@@ -95,9 +108,8 @@ def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
     spec, status = node.get("spec") or {}, node.get("status") or {}
     labels = node["metadata"].get("labels") or {}
     data: Readings = {"source-node": node["metadata"]["name"]}
-    if spec.get("providerID"):
-        data["provider"] = detect_provider(spec["providerID"], labels)
-        data["provider-id"] = spec["providerID"]
+    provider_id = spec.get("providerID") or ""
+    data.update({key: text for key, text in (("provider", detect_provider(provider_id, labels)), ("provider-id", provider_id)) if text})
     info = status.get("nodeInfo") or {}
     runtime = info.get("containerRuntimeVersion")
     if runtime:
@@ -115,7 +127,8 @@ def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``node``.
 
-    Raises NotFound when the cluster has no node of the name in the environment, NotApplicable when this machine is no node of it.
+    A node of the host's name in small letters is found, and one with a longer or shorter name if it was booted as this machine was. Raises
+    NotFound when the cluster has no node of the name in the environment, NotApplicable when this machine is no node of it.
     """
     environ = sources.environ
     configured = node_name_from_environment(environ)
@@ -125,26 +138,60 @@ def collect(sources: Sources) -> Iterator[Part]:
     def read(client: KubeClient) -> Iterator[Part]:
         from eidos.kube.cluster import IN_CLUSTER
 
-        for name in names:
-            try:
-                node = client.get(f"/api/v1/nodes/{_quoted(name)}")
-            except NotFound:
-                if configured:
-                    message = f"{client.cluster.server}: no such node {name!r}"
-                    raise NotFound(message, "set NODE_NAME to the pod's spec.nodeName") from None
-                continue
+        node, similar = _get_node(client, names), []
+        if node is None:
+            similar = _similar_nodes(client, names)
+            boot_id = _boot_id(sources.host)
+            node = next(
+                (each for each in similar if boot_id and (each.get("status") or {}).get("nodeInfo", {}).get("bootID") == boot_id), None
+            )
+        if node is not None:
             data, volatile = node_readings(node)
             yield Subtype("node", data)
             if volatile:
                 yield Subtype("node" + VOLATILE, volatile)
             return
-        hint = "set NODE_NAME from the pod's spec.nodeName" if client.cluster.context == IN_CLUSTER else None
+        hint = "set NODE_NAME to the pod's spec.nodeName" if configured or client.cluster.context == IN_CLUSTER else None
+        if similar:
+            hint = f"set NODE_NAME to the node's name, such as {list_words(sorted(each['metadata']['name'] for each in similar))}"
+        if configured:
+            raise NotFound(f"{client.cluster.server}: no such node {configured!r}", hint)
         raise NotApplicable(f"{client.cluster.server} has no node named {' or '.join(map(repr, names)) or 'like this host'}", hint)
 
     return collect_from_cluster(sources, "k8s.node", read, "/".join(names))
 
 
-def _quoted(name: str) -> str:
+def _get_node(client: KubeClient, names: Iterable[str]) -> dict[str, Any] | None:
+    """The first node that has one of the names, as written or in small letters, which is how kubelets register."""
     from urllib.parse import quote
 
-    return quote(name, safe="")
+    for name in dict.fromkeys(form for each in names for form in (each, each.lower())):
+        try:
+            return client.get(f"/api/v1/nodes/{quote(name, safe='')}")
+        except NotFound:
+            continue
+    return None
+
+
+def _similar_nodes(client: KubeClient, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Nodes whose name, or whose host's, has the same first part as one of the names; none when the caller may not list nodes."""
+    parts = {name.lower().partition(".")[0] for name in names}
+    try:
+        nodes = client.list_objects("/api/v1/nodes") if parts else iter(())
+        return [node for node in nodes if not parts.isdisjoint(name.partition(".")[0] for name in _host_names(node["metadata"]))]
+    except KubeError as fault:
+        if fault.status != FORBIDDEN:
+            raise
+        return []
+
+
+def _host_names(metadata: dict[str, Any]) -> tuple[str, str]:
+    return metadata["name"].lower(), (metadata.get("labels") or {}).get("kubernetes.io/hostname", "").lower()
+
+
+def _boot_id(host: Host) -> str:
+    """The random number of this boot, which the kubelet reports of its machine as well."""
+    try:
+        return host.read_text("/proc/sys/kernel/random/boot_id").strip()
+    except EidosError:
+        return ""

@@ -30,6 +30,18 @@ def is_dns_subdomain(text: str, limit: int = 253) -> bool:
     return len(text) <= limit and all(is_word(part, limit, LOWERCASE, "-") for part in text.split("."))
 
 
+def provider_of(provider_id: str) -> str:
+    """The provider that the id of a node's machine names (Kubernetes API, NodeSpec, providerID), or "" when it has no scheme.
+
+    >>> provider_of("aws:///us-west-2a/i-0a1b"), provider_of("ocid1.instance.oc1.iad.x"), provider_of("cn-hangzhou.i-bp1abc1")
+    ('aws', 'oci', '')
+    """
+    if provider_id.startswith("ocid1."):  # oracle/oci-cloud-controller-manager writes the machine's OCID alone
+        return "oci"
+    scheme, separator, _ = provider_id.partition("://")
+    return scheme.lower() if separator else ""
+
+
 def check_dns_label(text: str, what: str) -> str:
     """A name that is one label (RFC 1123): small letters, digits, dashes.
 

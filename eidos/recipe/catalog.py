@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class CatalogEntry(Record):
-    """One word: ``name``, other words for it, and the patterns (most telling first) by which a host shows it."""
+    """One word: ``name``, other words for it, and the patterns by which a host shows it; ``recipes/catalog.yaml`` says what each means.
+
+    ``architecture`` is a GPU's, ``cpu`` that of its host; ``systems`` are all that nodes of a service can run, or none when any may be.
+    """
 
     name: str
     title: str = ""
@@ -26,6 +29,25 @@ class CatalogEntry(Record):
     detect: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    clouds: tuple[str, ...] = ()
+    architecture: str = ""
+    cpu: str = ""
+    systems: tuple[str, ...] = ()
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a cloud runs it: its own labels tell it from other clusters on that cloud's machines."""
+        return bool(self.clouds and self.labels)
+
+    def answers_to(self, word: str) -> bool:
+        """Whether ``word`` is its name, another word for it, or a pattern."""
+        return word == self.name or word in self.aliases or word in self.detect
+
+
+#: Field of an entry → the list of patterns in the data.
+_PATTERNS = {"detect": "provider", "suffixes": "suffix", "labels": "label", "images": "image", "clouds": "cloud"}
 
 
 class Catalog(Record):
@@ -36,6 +58,10 @@ class Catalog(Record):
     def names(self, field: str) -> tuple[str, ...]:
         """The words of one field, in the order of the data."""
         return tuple(entry.name for entry in self.entries.get(field, ()))
+
+    def entry(self, field: str, name: str) -> CatalogEntry | None:
+        """The entry of this name."""
+        return next((entry for entry in self.entries.get(field, ()) if entry.name == name), None)
 
     def find(self, field: str, word: str) -> str | None:
         """The name that ``word`` is, or is an alias of; None when it is neither. Case does not count."""
@@ -108,12 +134,17 @@ def read_catalog(tree: object, name: str) -> Catalog:
 def _read_entry(tree: TreeReader) -> CatalogEntry:
     name = tree.name("name")
     # Patterns are a list, or lists by where a host shows them.
-    by_suffix = isinstance(tree.tree.get("detect"), dict)
+    by_source = tree.mapping("detect") if isinstance(tree.tree.get("detect"), dict) else None
+    if by_source:
+        by_source.expect_only(tuple(_PATTERNS.values()))
+    patterns = {field: by_source.names(key) for field, key in _PATTERNS.items()} if by_source else {"detect": tree.names("detect")}
     return CatalogEntry(
         name.lower(),
         tree.text("title") or name,
         tuple(alias.lower() for alias in tree.names("aliases")),
-        tree.mapping("detect").names("provider") if by_suffix else tree.names("detect"),
-        tree.mapping("detect").names("suffix") if by_suffix else (),
-        tree.names("versions"),
+        versions=tree.names("versions"),
+        architecture=tree.text("architecture"),
+        cpu=tree.text("cpu"),
+        systems=tree.names("systems"),
+        **patterns,
     )

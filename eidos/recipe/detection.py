@@ -1,16 +1,20 @@
 """The query that a snapshot's host matches.
 
-Knows which readings determine os, kernel, cluster, cloud and GPU, and what to do when they disagree or are missing; must not know any
-particular GPU, system or cloud: patterns are the catalog's. It never guesses silently: there is a warning for whatever is undetermined.
+Knows which readings determine os, kernel and GPU, and what to do when they disagree or are missing; must not know any particular GPU or
+system: patterns are the catalog's. It never guesses silently: there is a warning for whatever is undetermined.
 """
 
 from __future__ import annotations
+
+import re
 
 from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.query import READING_PATHS, Query
 from eidos.model.record import Record
+from eidos.recipe.service_detection import detect_service
 from eidos.semver import parse_version, try_parse_version
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +22,12 @@ if TYPE_CHECKING:
 
     from eidos.model.snapshot import Snapshot
     from eidos.recipe.catalog import Catalog, CatalogEntry
+
+
+#: The subtype of the first GPU, and the kernel module that drives the integrated GPU of a Jetson.
+FIRST_GPU, INTEGRATED_GPU = "GPU.gpu-0", "OS.kmod.nvgpu"
+
+_VIRTUAL_GPU = re.compile(r"\S-([0-9]+-)?[0-9]+[ABCQ](4|ME)?$")
 
 
 class Detection(Record):
@@ -31,14 +41,19 @@ class Detection(Record):
     unknown: dict[str, str] = {}
 
 
+def readings_by_path(snapshot: Snapshot) -> dict[str, str]:
+    """All readings as text, by their path: ``K8s.server.version``."""
+    return {
+        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
+    }
+
+
 def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None) -> Detection:
     """The os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; no reading shows an intent.
 
     There is no warning of a field that ``requested`` has.
     """
-    facts = {
-        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
-    }
+    facts = readings_by_path(snapshot)
     field_warnings: dict[str, list[str]] = {field: [] for field in READING_PATHS}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, field_warnings["os"], unknown)
@@ -47,7 +62,7 @@ def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None)
     _compare_image(os_name, osv, facts, catalog, field_warnings["os"])
     _compare_kernel(kernel, facts, field_warnings["kernel"])
     k8s = _version("k8s", facts, field_warnings)
-    service = _service(facts, catalog, field_warnings["service"], unknown)
+    service = detect_service(facts, catalog.entries.get("service", ()), field_warnings["service"], unknown)
     gpu = _gpu(facts, catalog, field_warnings["gpu"], unknown)
     query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
     overridden = (requested or Query()).fields()
@@ -71,11 +86,25 @@ def _missing(snapshot: Snapshot, fields: set[str]) -> Iterator[str]:
                 yield f"the snapshot has no {READING_PATHS[field]}: {field} stays unset"
 
 
+def is_virtual_gpu(model: str) -> bool:
+    """Whether a model is the type of a virtual GPU: what it is a part of, its memory in GB, and the letter of its series.
+
+    Source: NVIDIA Virtual GPU Software User Guide, "Virtual GPU Types"; a MIG-backed one also has the number of its slices.
+
+    >>> [is_virtual_gpu(model) for model in ("NVIDIA L40S-48C", "GRID A100D-1-10C", "NVIDIA A100-SXM4-80GB", "NVIDIA H20-3e")]
+    [True, True, False, False]
+    """
+    return _VIRTUAL_GPU.search(model) is not None
+
+
 def match_model(model: str, catalog: Catalog) -> str | None:
     """The catalog's name of a GPU by the model that its driver reports.
 
-    A pattern matches complete words, and the longest match wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40.
+    A pattern matches complete words, and the longest match wins: ``NVIDIA GH200 480GB`` is no H200, ``NVIDIA L40S`` no L40, and
+    a virtual GPU is none of them.
     """
+    if is_virtual_gpu(model):
+        return None
     words = f" {' '.join(model.lower().replace('-', ' ').split())} "
     best: tuple[int, str] | None = None
     for entry in catalog.entries.get("gpu", ()):
@@ -129,31 +158,53 @@ def _compare_kernel(kernel: str, facts: dict[str, str], warnings: list[str]) -> 
         warnings.append(f"{READING_PATHS['kernel']} is {kernel!r} but the node's kernel-version is {node!r}: using the former")
 
 
-def _service(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
-    entries = catalog.entries.get("service", ())
-    provider = facts.get("K8s.node.provider", "").lower() or facts.get("K8s.node.provider-id", "").partition(":")[0].lower()
-    by_provider = _by_word(entries, provider) if provider else None
-    extra = facts.get("K8s.server.version", "").lower()
-    by_suffix = next((e.name for e in entries for suffix in e.suffixes if f"-{suffix}" in extra or f"+{suffix}" in extra), None)
-    if provider and by_provider is None:
-        if not by_suffix:
-            unknown["service"] = provider
-        warnings.append(f"K8s.node.provider is {provider!r}, which is not in the catalog{'' if by_suffix else ': service stays unset'}")
-    if by_provider and by_suffix and by_provider != by_suffix:
-        warnings.append(f"the node's provider means {by_provider} but the server's version means {by_suffix}: using the provider")
-    return by_provider or by_suffix or ""
-
-
 def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: dict[str, str]) -> str:
-    model = facts.get("GPU.smi.gpu.model", "")
-    if not model:
+    """The GPU of which the node has most, in whatever order they are; a warning names the others, and counts those without a model."""
+    models = _gpu_models(facts)
+    if not models:
+        if INTEGRATED_GPU in facts:
+            warnings.append(f"{INTEGRATED_GPU} is loaded: the GPU is a Jetson's, for which there are no recipes: gpu stays unset")
         return ""
-    name = match_model(model, catalog)
-    if name is None:
-        unknown["gpu"] = model
-        warnings.append(f"GPU.smi.gpu.model is {model!r}, which is not in the catalog: gpu stays unset")
-    return name or ""
+    number = facts.get("GPU.smi.gpu-count", "")
+    lost = int(number) - len(models) if number.isdecimal() and any(path.startswith("GPU.gpu-") for path in facts) else 0
+    if lost > 0:
+        warnings.append(f"GPU.smi.gpu-count is {number}, but {count_of(lost, 'GPU')} {'has' if lost == 1 else 'have'} no model")
+    kinds: dict[str, list[str]] = {}  # by the catalog's name, or by the model in quotes
+    for path, model in models.items():
+        is_virtual = is_virtual_gpu(model) or facts.get(f"{path}.virtualization-mode", "").upper() == "VGPU"
+        name = None if is_virtual else match_model(model, catalog)
+        kinds.setdefault(name or repr(model), []).append(f"{model!r}, a virtual GPU (vGPU)" if is_virtual else repr(model))
+    most = max(map(len, kinds.values()))
+    leaders = sorted(kind for kind, each in kinds.items() if len(each) == most)
+    # Of as many, one that the catalog has is what the node is for: the other may drive a display.
+    known = [kind for kind in leaders if not kind.startswith(("'", '"'))]
+    shown = sorted(text for each in kinds.values() for text in each)
+    together = " and ".join(f"{shown.count(text)} x {text}" for text in dict.fromkeys(shown))
+    if len(known) == 1:
+        if len(kinds) > 1:
+            warnings.append(f"the node has {together}: the recipe covers only {known[0]}")
+        return known[0]
+    if known:
+        warnings.append(f"the node has {together}, as many of one as of another: gpu stays unset; choose one with --gpu")
+        return ""
+    text = kinds[leaders[0]][0]
+    unknown["gpu"] = next(model for model in models.values() if repr(model) == leaders[0])
+    subject = f"GPU.smi.gpu.model is {text}" if len(kinds) == 1 else f"the node has {together}"
+    reason = "for which no recipe of a complete GPU holds" if text.endswith("(vGPU)") else "which is not in the catalog"
+    warnings.append(f"{subject}, {reason if len(kinds) == 1 else f'most of them {text}, {reason}'}: gpu stays unset")
+    return ""
+
+
+def _gpu_models(facts: dict[str, str]) -> dict[str, str]:
+    """The model of each GPU by the path of its subtype; ``smi`` has that of the first."""
+    models = {}
+    for path, value in facts.items():
+        subtype, _, key = path.rpartition(".")
+        if key == "model" and subtype.startswith("GPU.gpu-") and subtype[8:].isdecimal() and value:
+            models[subtype] = value
+    first = facts.get("GPU.smi.gpu.model", "")
+    return {**({FIRST_GPU: first} if first else {}), **models}
 
 
 def _by_word(entries: tuple[CatalogEntry, ...], word: str) -> str | None:
-    return next((entry.name for entry in entries if word == entry.name or word in entry.aliases or word in entry.detect), None)
+    return next((entry.name for entry in entries if entry.answers_to(word)), None)

@@ -193,6 +193,53 @@ def test_the_name_of_a_pod_is_none_of_a_node(server: ApiServer, take: Take) -> N
     assert "no such node 'gpu-99'" in shot.outcomes["k8s.node"]["reason"]
 
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def test_a_name_in_capitals_is_that_of_a_node_in_small_letters(take: Take) -> None:
+    shot = take("--only", "k8s.node", NODE_NAME="GPU-07")
+    assert (shot.result.status, shot.subtype("node")["source-node"]) == (0, "gpu-07")
+
+
+@pytest.mark.skipif(not BOOT_ID.exists(), reason="the kernel has no boot id")
+@pytest.mark.parametrize(
+    ("host", "node", "label"),
+    [
+        ("gpu-17", "gpu-17.example.com", ""),
+        ("GPU-17.example.com", "gpu-17", ""),
+        ("gpu-17.site-a.example.com", "gpu-17.site-b.example.com", ""),
+        ("gpu-17", "i-0a1b.us-west-2.compute.internal", "GPU-17"),
+    ],
+)
+def test_a_longer_or_shorter_name_is_found_by_the_boot_and_named_in_the_hint_otherwise(
+    server: ApiServer, take: Take, host: str, node: str, label: str
+) -> None:
+    labels = {"kubernetes.io/hostname": label} if label else {}
+    info = {"bootID": BOOT_ID.read_text().strip()}
+    server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
+    server.put("/api/v1/nodes/gpu-17.other.example.com", {"status": {"nodeInfo": {"bootID": "another"}}})
+    for name, pod in ((host, ""), ("", host)):
+        shot = take("--only", "k8s.node", NODE_NAME=name, HOSTNAME=pod)
+        assert (shot.result.status, shot.subtype("node").get("source-node")) == (0, node)
+        info["bootID"] = "of yesterday"
+        server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
+        missed = take("--only", "k8s.node", NODE_NAME=name, HOSTNAME=pod)
+        assert missed.outcomes["k8s.node"]["outcome"] == ("failed" if name else "skipped")
+        names = ", ".join(sorted(["gpu-17.other.example.com", node]))
+        assert missed.outcomes["k8s.node"]["hint"] == f"set NODE_NAME to the node's name, such as {names}"
+        info["bootID"] = BOOT_ID.read_text().strip()
+        server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
+
+
+def test_whoever_may_not_list_nodes_gets_the_usual_hint(server: ApiServer, take: Take) -> None:
+    server.forbidden.add(("list", "nodes"))
+    server.put("/api/v1/nodes/gpu-17.example.com", {})
+    outcome = take("--only", "k8s.node", NODE_NAME="gpu-17").outcomes["k8s.node"]
+    assert (outcome["outcome"], outcome["hint"]) == ("failed", "set NODE_NAME to the pod's spec.nodeName")
+    outcome = take("--only", "k8s.node", NODE_NAME="", HOSTNAME="gpu-17").outcomes["k8s.node"]
+    assert outcome["outcome"] == "skipped" and "hint" not in outcome
+
+
 def test_a_recipe_is_made_of_it(take: Take, tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     assert take("--cluster-only", "-o", str(path)).result.status == 0
@@ -200,7 +247,8 @@ def test_a_recipe_is_made_of_it(take: Take, tmp_path: Path) -> None:
     recipe = eidos("recipe", "-f", str(path), program=[sys.executable, "-I", str(take.pyz)])
     assert recipe.status == 0
     request = yaml.safe_load(recipe.out)["request"]
-    assert (request["k8s"], request["service"]) == ("v1.36.2", "eks")
+    assert (request["k8s"], request["service"]) == ("v1.36.2", "self-managed")
+    assert "nothing shows eks" in recipe.err
 
 
 # -- what the caller may not, and what is not there --

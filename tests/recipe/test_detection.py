@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from eidos.collectors import k8s_node
 from eidos.formats import from_text
 from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
@@ -44,41 +48,129 @@ def test_the_reference_snapshot() -> None:
     assert "Ubuntu 22.04.5 LTS" in warning
 
 
-@pytest.mark.parametrize(
-    ("provider", "version", "service"),
-    [
-        ("aws", "v1.33.5", "eks"),
-        ("eks", "v1.33.5", "eks"),
-        ("azure", "v1.33.5", "aks"),  # the version of AKS has no suffix
-        ("aks", "v1.33.5", "aks"),
-        ("gce", "v1.33.5-gke.1337000", "gke"),
-        ("oci", "v1.33.5", "oke"),
-        ("", "v1.30.14-eks-3025e55", "eks"),
-        ("", "v1.33.5-gke.1337000", "gke"),
-        ("", "v1.33.5+k3s1", "self-managed"),
-        ("", "v1.33.5", ""),
-    ],
-)
-def test_the_service_comes_from_the_provider_first_and_the_suffix_second(provider: str, version: str, service: str) -> None:
+#: Provider and version of a cluster → its service, and words of the warnings, or () when there are none.
+SERVICES = [
+    # The service's own version.
+    ("aws", "v1.33.5-eks-3025e55", "eks", ()),
+    ("", "v1.30.14-eks-3025e55", "eks", ()),
+    ("gce", "v1.33.5-gke.1337000", "gke", ()),
+    ("", "v1.33.5-gke.1337000", "gke", ()),
+    # The collector found the service's labels; versions of AKS and OKE are plain.
+    ("eks", "v1.33.5-eks-3025e55", "eks", ()),
+    ("aks", "v1.33.5", "aks", ()),
+    ("oke", "v1.33.5", "oke", ()),
+    ("AKS", "", "aks", ()),
+    ("eks", "", "eks", ()),
+    ("eks", "v1.33.5", "eks", ("K8s.node.provider 'eks'", "'v1.33.5' has no -eks")),
+    ("gke", "v1.33.5", "gke", ("has no -gke",)),
+    # A cloud's machines alone: kops, kubeadm, Cluster API.
+    ("aws", "v1.33.5", "self-managed", ("nothing shows eks", "use --service eks if it is eks")),
+    ("gce", "v1.33.5", "self-managed", ("nothing shows gke",)),
+    ("azure", "v1.33.5", "self-managed", ("nothing shows aks", "kubernetes.azure.com/")),
+    ("oci", "v1.33.5", "self-managed", ("nothing shows oke", "oke.oraclecloud.com/")),
+    ("azure", "", "self-managed", ("nothing shows aks",)),
+    ("aws", "", "", ("K8s.server.version is unknown: service stays unset",)),
+    ("gce", "", "", ("K8s.server.version is unknown: service stays unset",)),
+    # A distribution's version is better evidence than whose machines they are.
+    ("aws", "v1.33.5+rke2r1", "self-managed", ()),
+    ("azure", "v1.33.5+k3s1", "self-managed", ()),
+    ("k3s", "v1.33.5+k3s1", "self-managed", ()),
+    ("gce", "v1.33.5+k0s.0", "self-managed", ()),
+    ("eks", "v1.33.5+rke2r1", "self-managed", ("'v1.33.5+rke2r1' means self-managed", "'eks' means eks: using the former")),
+    ("", "v1.33.5+k3s1", "self-managed", ()),
+    # Builds of a cloud's service elsewhere.
+    ("tinkerbell", "v1.33.4-eks-1-33-10", "self-managed", ()),
+    ("tinkerbell", "v1.33.4-eks-3025e55", "self-managed", ()),
+    ("vsphere", "v1.33.4-gke.100", "self-managed", ()),
+    ("aws", "v1.33.4-eks-1-33-10", "self-managed", ()),
+    ("nebula", "v1.33.4-eks-3025e55", "", ("'nebula', which is not in the catalog", "eks runs on aws", "service stays unset")),
+    ("azure", "v1.30.14-eks-3025e55", "self-managed", ("nothing shows aks",)),
+    # Two services cannot both be right.
+    ("aks", "v1.30.14-eks-3025e55", "", ("means eks", "means aks: service stays unset")),
+    # OpenShift is itself, whoever owns the machines.
+    ("openshift", "v1.31.6", "openshift", ()),
+    ("nebula", "v1.33.5", "", ("K8s.node.provider is 'nebula', which is not in the catalog: service stays unset",)),
+]
+
+
+@pytest.mark.parametrize(("provider", "version", "service", "words"), SERVICES)
+def test_the_service_is_named_by_its_own_evidence(provider: str, version: str, service: str, words: tuple[str, ...]) -> None:
     detection = node(provider, version)
     assert (detection.query.service, detection.query.k8s) == (service, version)
+    warnings = [warning for warning in detection.warnings if "service" in warning or " means " in warning or "K8s.node" in warning]
+    warnings = [warning for warning in warnings if not warning.startswith("the snapshot has no")]
+    assert len(warnings) == bool(words)
+    assert all(word in warnings[0] for word in words)
 
 
-def test_a_provider_that_disagrees_with_the_suffix_wins_with_a_warning() -> None:
-    detection = node("azure", "v1.30.14-eks-3025e55")
-    assert detection.query.service == "aks"
-    assert any("provider means aks but the server's version means eks" in warning for warning in detection.warnings)
+@pytest.mark.parametrize(
+    ("id", "service", "words"),
+    [
+        ("azure:///subscriptions/x", "self-managed", "nothing shows aks"),
+        ("aws:///us-east-1e/i-1", "self-managed", "nothing shows eks"),
+        ("ocid1.instance.oc1.iad.x", "self-managed", "nothing shows oke"),
+        ("cn-hangzhou.i-bp1abc1", "", "K8s.node.provider-id is 'cn-hangzhou.i-bp1abc1', which names no provider: service stays unset"),
+        ("i-0a1b", "", "names no provider"),
+        ("nebula://x", "", "K8s.node.provider is 'nebula', which is not in the catalog"),
+    ],
+)
+def test_the_scheme_of_a_providers_id_stands_for_the_provider(id: str, service: str, words: str) -> None:
+    for facts in ({"provider-id": id}, {"provider-id": id, "provider": id}):
+        if facts.get("provider") != id or "://" not in id:
+            detection = node(**facts)
+            assert detection.query.service == service
+            assert any(words in warning for warning in detection.warnings)
 
 
-def test_the_providers_id_tells_as_well() -> None:
-    assert node(**{"provider-id": "azure:///subscriptions/x"}).query.service == "aks"
-    assert node(**{"provider-id": "aws:///us-east-1e/i-1"}).query.service == "eks"
+@pytest.mark.parametrize(
+    ("label", "provider", "service"),
+    [
+        ("eks.amazonaws.com/nodegroup", "aws", "eks"),
+        ("cloud.google.com/gke-nodepool", "gce", "gke"),
+        ("kubernetes.azure.com/agentpool", "azure", "aks"),
+        ("oke.oraclecloud.com/node.info.private_worker", "oci", "oke"),
+        ("node.openshift.io/os_id", "aws", "openshift"),
+        ("node.openshift.io/os_id", "", "openshift"),
+        ("anywhere.eks.amazonaws.com/x", "aws", "self-managed"),
+        ("topology.kubernetes.io/zone", "azure", "self-managed"),
+    ],
+)
+def test_labels_of_the_service_are_evidence(label: str, provider: str, service: str) -> None:
+    facts = {"source-node": "gpu-07", **({"provider": provider} if provider else {})}
+    one = detect(snapshot(K8s_server={"version": "v1.33.5"}, K8s_node={**facts, f"label.{label}": "x"}), CATALOG)
+    every = detect(snapshot(K8s_server={"version": "v1.33.5"}, K8s_node=facts, K8s_topology={f"label.{label}=x": "2: all"}), CATALOG)
+    assert (one.query.service, every.query.service) == (service, service)
 
 
-def test_an_unknown_provider_is_warned_of() -> None:
-    detection = node("nebula")
-    assert detection.query.service == ""
-    assert "K8s.node.provider is 'nebula', which is not in the catalog: service stays unset" in detection.warnings
+def test_openshift_is_known_by_its_system() -> None:
+    image = "Red Hat Enterprise Linux CoreOS 418.94.202501221327-0"
+    for provider in ("aws", "eks", ""):
+        detection = node(provider, "v1.31.6", **{"os-image": image})
+        assert detection.query.service == "openshift"
+        assert any("means eks: using the former" in warning for warning in detection.warnings) == (provider == "eks")
+    assert (
+        detect(snapshot(OS_release={"ID": "rhel", "PRETTY_NAME": image}, K8s_node={"provider": "aws"}), CATALOG).query.service
+        == "openshift"
+    )
+
+
+def test_the_collector_and_the_catalog_agree_on_labels_and_clouds() -> None:
+    shown = {entry.clouds[0]: (entry.name, entry.labels) for entry in CATALOG.entries["service"] if entry.is_managed}
+    assert shown == k8s_node.MANAGED_SERVICES
+    assert CATALOG.entry("service", "openshift").labels == (k8s_node.OPENSHIFT_LABEL,)  # type: ignore[union-attr]
+    assert CATALOG.entry("service", "self-managed").clouds == tuple(shown)  # type: ignore[union-attr]
+
+
+@given(st.text(max_size=12), st.text(max_size=20), st.sampled_from(["", "-eks-3025e55", "-gke.1", "+k3s1", "-eks-1-33-1"]))
+def test_a_service_is_never_unset_in_silence_and_never_a_clouds_without_evidence(provider: str, id: str, suffix: str) -> None:
+    detection = node(provider, f"v1.33.5{suffix}", **({"provider-id": id} if id else {}))
+    if not detection.query.service:
+        assert any("service" in warning for warning in detection.warnings)
+    names = {
+        entry.name for entry in CATALOG.entries["service"] if entry.is_managed and provider.lower() not in (entry.name, *entry.aliases)
+    }
+    if not suffix.startswith(("-eks-3", "-gke")):
+        assert detection.query.service not in names
 
 
 @pytest.mark.parametrize(
@@ -203,3 +295,82 @@ def test_a_requested_field_is_not_warned_of() -> None:
         "the snapshot has no OS readings: os, osv and kernel stay unset",
         "the snapshot has no K8s readings: service stays unset",
     )
+
+
+A100, DISPLAY, L40S, VGPU = "NVIDIA A100-SXM4-80GB", "NVIDIA DGX Display", "NVIDIA L40S", "NVIDIA L40S-48C"
+
+
+def gpus(*models: str | None, first: str | None = None, count: int | None = None) -> Detection:
+    """The detection of a node with these GPUs; ``first`` is what ``smi`` says of the first one, ``count`` how many it says there are."""
+    first = first if first is not None else models[0] if models else None
+    subtypes = {f"GPU_gpu-{number}": {"model": model} if model else {"uuid": "x"} for number, model in enumerate(models)}
+    smi = {"gpu.model": first, "gpu-count": count, "driver": "570.86.15"}
+    return detect(snapshot(GPU_smi={key: value for key, value in smi.items() if value is not None}, **subtypes), CATALOG)
+
+
+def gpu_warnings(detection: Detection) -> list[str]:
+    return [warning for warning in detection.warnings if not warning.startswith("the snapshot has no")]
+
+
+@pytest.mark.parametrize(
+    ("models", "gpu", "words"),
+    [
+        ((A100, DISPLAY), "a100", ["1 x 'NVIDIA A100-SXM4-80GB' and 1 x 'NVIDIA DGX Display'", "covers only a100"]),
+        ((A100, A100, A100, A100, DISPLAY), "a100", ["4 x 'NVIDIA A100-SXM4-80GB' and 1 x 'NVIDIA DGX Display'"]),
+        ((A100, L40S, L40S), "l40s", ["1 x 'NVIDIA A100-SXM4-80GB' and 2 x 'NVIDIA L40S'", "covers only l40s"]),
+        (("NVIDIA A100-SXM4-40GB", A100), "a100", []),
+        ((A100, L40S), "", ["as many of one as of another", "--gpu"]),
+        ((DISPLAY, DISPLAY, A100), "", ["2 x 'NVIDIA DGX Display'", "'NVIDIA A100-SXM4-80GB'", "not in the catalog: gpu stays unset"]),
+        ((A100, VGPU), "a100", ["'NVIDIA L40S-48C', a virtual GPU"]),
+        ((A100,), "a100", []),
+    ],
+)
+def test_a_node_with_several_models_is_for_the_most_common_one_in_any_order(models: tuple[str, ...], gpu: str, words: list[str]) -> None:
+    answers = {(answer.query.gpu, *answer.warnings) for answer in (gpus(*order) for order in itertools.permutations(models))}
+    assert len(answers) == 1
+    detection = gpus(*models)
+    assert detection.query.gpu == gpu
+    warnings = gpu_warnings(detection)
+    assert len(warnings) == bool(words)
+    assert all(word in warnings[0] for word in words)
+    assert ("gpu" in detection.unknown) == (not gpu and "as many" not in warnings[0])
+
+
+@given(st.lists(st.sampled_from([A100, L40S, DISPLAY, VGPU, "NVIDIA H100 80GB HBM3"]), min_size=1, max_size=9), st.randoms())
+def test_the_order_of_gpus_changes_nothing_and_no_model_is_passed_over(models: list[str], random: Any) -> None:
+    shuffled = list(models)
+    random.shuffle(shuffled)
+    detection = gpus(*models)
+    assert gpus(*shuffled) == detection
+    unlike = {model for model in models if match_model(model, CATALOG) != detection.query.gpu}
+    assert all(any(repr(model) in warning for warning in detection.warnings) for model in unlike)
+
+
+def test_the_gpus_count_although_the_first_is_lost() -> None:
+    detection = gpus(None, A100, A100, count=3)
+    assert detection.query.gpu == "a100"
+    assert gpu_warnings(detection) == ["GPU.smi.gpu-count is 3, but 1 GPU has no model"]
+    assert gpu_warnings(gpus(None, None, A100, count=3)) == ["GPU.smi.gpu-count is 3, but 2 GPUs have no model"]
+    # The Go program writes the first GPU alone.
+    assert gpu_warnings(gpus(first=A100, count=8)) == []
+
+
+@pytest.mark.parametrize("model", [VGPU, "GRID V100D-8Q", "NVIDIA A100-1-5CME", "NVIDIA A16-2B", "NVIDIA H100L-94C", "GRID T4-2B4"])
+def test_a_virtual_gpu_is_no_complete_one(model: str) -> None:
+    detection = gpus(model)
+    assert (detection.query.gpu, detection.unknown) == ("", {"gpu": model})
+    (warning,) = gpu_warnings(detection)
+    assert repr(model) in warning and "virtual GPU (vGPU)" in warning and warning.endswith("gpu stays unset")
+
+
+def test_the_driver_knows_a_virtual_gpu_whatever_its_name() -> None:
+    modes = {"None": "l40s", "Pass-Through": "l40s", "Host VGPU": "l40s", "VGPU": ""}
+    for mode, gpu in modes.items():
+        facts = snapshot(GPU_smi={"gpu.model": L40S}, **{"GPU_gpu-0": {"model": L40S, "virtualization-mode": mode}})
+        assert detect(facts, CATALOG).query.gpu == gpu
+
+
+def test_a_jetson_is_named() -> None:
+    detection = detect(snapshot(OS_kmod={"nvgpu": True}), CATALOG)
+    assert any("Jetson" in warning and "gpu stays unset" in warning for warning in detection.warnings)
+    assert not any("no GPU readings" in warning for warning in detection.warnings)

@@ -32,9 +32,10 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
             location = f"{CATALOG}: {field}.{entry.name}"
             for version in entry.versions:
                 yield from _version(version, f"{location}.versions")
-            if field in _DETECTED and not entry.detect and not entry.suffixes:
+            signs = {"suffix": entry.suffixes, "label": entry.labels, "image": entry.images}
+            if field in _DETECTED and not entry.detect and not any(signs.values()):
                 yield LintIssue(WARNING, "no-pattern", location, "it has no pattern, so no snapshot can match it")
-            for pattern in (*entry.detect, *(f"suffix {suffix}" for suffix in entry.suffixes)):
+            for pattern in (*entry.detect, *(f"{kind} {sign}" for kind, group in signs.items() for sign in group)):
                 owner = owners.setdefault(pattern.lower(), entry.name)
                 if owner != entry.name:
                     yield LintIssue(ERROR, "same-pattern", f"{location}.detect", f"pattern {pattern!r} is already used by {owner}")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BASE, CATALOG, COMPONENTS, RULES = FILES
 
 #: Keys of entries of the catalog and of the components.
-_ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module")
+_ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems")
 _CHART = (*(field.replace("_", "-") for field in Chart._fields), "source")
 
 
