@@ -24,6 +24,7 @@ from __future__ import annotations
 from eidos import __version__
 from eidos.bundle.registry_mirror import mirror_repository
 from eidos.model.number_format import format_scalar
+from eidos.model.recipe import PAIR
 from eidos.templates.text_template import Markdown, markdown_cell
 
 TYPE_CHECKING = False
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from eidos.model.recipe import Component, Recipe
 
     Variables = dict[str, Any]
+
+#: What a recipe is generic in, in words.
+_GENERIC = {"gpu": "this GPU", "service": "this service", PAIR: "this GPU on this service"}
 
 _MODULE_TYPES = {True: "open", False: "proprietary"}
 
@@ -62,8 +66,9 @@ def recipe_variables(recipe: Recipe, options: BundleOptions) -> Variables:
     variables["request"] = ", ".join(f"{field} {value}" for field, value in query.items()) or "any GPU node"
     variables["recipe.title"] = _title(query)
     variables.update({f"recipe.{field}": getattr(recipe, field) for field in ("timestamp", "version", "digest")})
-    if recipe.uncovered:
-        variables["uncovered"] = " and ".join(recipe.uncovered)
+    if recipe.generic:
+        missing = " or ".join(_GENERIC.get(name, name) for name in recipe.generic)
+        variables["generic"] = f"This bundle is generic: no recipe is made for {missing}. Review its values before you install it."
     for kind, selector, tolerations in (
         ("accelerated", options.accelerated_node_selector, options.accelerated_tolerations),
         ("system", options.system_node_selector, options.system_tolerations),

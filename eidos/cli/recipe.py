@@ -21,11 +21,13 @@ from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.recipe import Recipe
+    from eidos.model.snapshot import Snapshot
     from eidos.recipe.store import Store
     from eidos.server_client import ServerClient
 
@@ -61,7 +63,7 @@ VERB = Verb(
         Option("intent", "intent: training, inference", "NAME"),
         Option("context", "add the reason for each value"),
         Option("explain", "show which layer set each value, and what it replaced"),
-        Option("strict", "exit 4 when nothing specific to the GPU or service matched"),
+        Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
         Option(
             "data",
             "add recipes from a folder, or use one file instead of the built-in data",
@@ -95,7 +97,8 @@ VERB = Verb(
         ),
         (
             "Exit status: 0 written; 1 the server did not return a recipe; 2 wrong usage or an invalid snapshot or recipe data; "
-            "4 nothing specific matched (--strict) or lint found an error; 124 the server took longer than --timeout."
+            "4 with --strict, the recipe is generic (its list 'generic' is not empty), the service has no nodes with that system, or a "
+            "constraint does not hold for the snapshot or cannot be judged; lint found an error; 124 the server took longer than --timeout."
         ),
     ),
 )
@@ -133,12 +136,24 @@ def _list(values: Values) -> int:
 
 
 def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
+    words = _query_words(values)
+    store = None
     if values["server"] is not None:
-        recipe, tree, source = _request_recipe(values, telemetry)
+        client = _connect_server(values, words)
+        snapshot, data = document_locations.read_snapshot(values["file"], values) if values["file"] is not None else (None, None)
+
+        def build() -> Recipe:
+            return _build(values, telemetry, open_store(values["data"]), snapshot)
+
+        recipe, tree, source = _request_recipe(client, values, words, data, telemetry, build)
     else:
-        recipe, tree, source = _build(values, telemetry), None, ""
+        store = open_store(values["data"])
+        snapshot = document_locations.read_snapshot(values["file"], values)[0] if values["file"] is not None else None
+        recipe, tree, source = _build(values, telemetry, store, snapshot), None, ""
     for sentence in recipe.warnings:
         log.warn(sentence)
+    if tree is not None and not source and recipe.generic:
+        log.warn(f"the server's recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}")
     fmt = document_locations.choose_format(values["format"], values["output"])
     with telemetry.step("serialise"):
         if fmt == "table":
@@ -149,23 +164,37 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         else:
             text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")
-    if recipe.uncovered and values["strict"]:
-        log.error(f"--strict: nothing specific to the requested {' and '.join(recipe.uncovered)} matched")
-        return FINDINGS
-    return 0
+    return _report_problems(recipe, words, snapshot, store) if values["strict"] else 0
 
 
-def _request_recipe(values: Values, telemetry: RunTelemetry) -> tuple[Recipe, dict[str, Any], str]:
-    """The server's recipe and its document as received; with ``--fallback`` one of the built-in data when the server fails.
+def _report_problems(recipe: Recipe, flags: dict[str, str], snapshot: Snapshot | None, store: Store | None) -> int:
+    """Log what ``--strict`` objects to; the exit status."""
+    from eidos.recipe.detection import readings_by_path
+    from eidos.recipe.recipe_warnings import strict_problems
 
-    The third value is the source in the document: empty when it is the server. Raises InvalidInput for options that do not go
-    with ``--server``, and what :meth:`eidos.server_client.ServerClient.recipe` raises.
+    facts = None if snapshot is None else readings_by_path(snapshot)
+    problems = list(strict_problems(recipe, flags, facts, store))
+    for problem in problems:
+        log.error(f"--strict: {problem}")
+    return FINDINGS if problems else 0
+
+
+def _request_recipe(
+    client: ServerClient,
+    values: Values,
+    query: dict[str, str],
+    snapshot: bytes | None,
+    telemetry: RunTelemetry,
+    build: Callable[[], Recipe],
+) -> tuple[Recipe, dict[str, Any], str]:
+    """The server's recipe and its document as received; with ``--fallback`` that of ``build`` when the server fails.
+
+    ``snapshot`` are the bytes of the one to send. The third value is the source in the document: empty when it is the server. Raises what
+    :meth:`eidos.server_client.ServerClient.recipe` raises.
     """
     from eidos.model.recipe import Recipe
     from eidos.server_client import SERVER_FAILURES
 
-    query = _query_words(values)
-    client, snapshot = _prepare_request(values, query)
     try:
         with telemetry.step("request") as step:
             tree = client.recipe(
@@ -179,15 +208,15 @@ def _request_recipe(values: Values, telemetry: RunTelemetry) -> tuple[Recipe, di
         if not values["fallback"] or not isinstance(fault, SERVER_FAILURES):
             raise
         log.warn(f"{fault.message}; using the built-in data", hint=fault.hint)
-        recipe = _build(values, telemetry)
+        recipe = build()
         tree = recipe.to_tree(context=values["context"])
         tree["metadata"][SOURCE] = BUILT_IN
         return recipe, tree, BUILT_IN
     return Recipe.from_tree(tree, client.origin), tree, ""
 
 
-def _prepare_request(values: Values, query: dict[str, str]) -> tuple[ServerClient, bytes | None]:
-    """The client of the server, and the bytes of a snapshot to send."""
+def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
+    """The client of the server; raises InvalidInput for options that do not go with ``--server``."""
     from eidos.server_client import ServerClient
 
     origins = values.origins
@@ -198,15 +227,13 @@ def _prepare_request(values: Values, query: dict[str, str]) -> tuple[ServerClien
             f"{origins['data']} cannot be used with {origins['server']}, which has its own data",
             f"remove {origins['server']}, or add --fallback",
         )
-    snapshot = None
     if values["file"] is not None:
         others = [origins[field] for field in query if field != "intent"]
         if others:
             message = f"{', '.join(others)} cannot be combined with a snapshot on a server; only --intent can"
             raise InvalidInput(message, f"remove that, or {origins['file']}, or {origins['server']}")
-        snapshot = document_locations.read_snapshot(values["file"], values)[1]
     try:
-        return ServerClient(values["server"]), snapshot
+        return ServerClient(values["server"])
     except InvalidInput as fault:
         raise InvalidInput(f"{origins['server']}: {fault.message}", fault.hint) from fault
 
@@ -232,11 +259,9 @@ def open_store(data: str | None) -> Store:
     return opened
 
 
-def _build(values: Values, telemetry: RunTelemetry) -> Recipe:
+def _build(values: Values, telemetry: RunTelemetry, store: Store, snapshot: Snapshot | None) -> Recipe:
     from eidos.workflow import make_recipe
 
-    store = open_store(values["data"])
-    snapshot = document_locations.read_snapshot(values["file"], values)[0] if values["file"] is not None else None
     began = time.perf_counter()
     with telemetry.step("build"):
         query = store.catalog.parse_query(_query_words(values), values.origins)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 KIND = "Recipe"
 API_VERSION = "recipe.dgxc.io/v1"
 
+#: What a recipe may be generic in besides single fields: a GPU and a service together.
+PAIR = "gpu+service"
+
 
 class Step(Record):
     """One layer's part in one line: ``layer`` is its name, ``value`` what it set, ``sources`` the documents behind it."""
@@ -56,7 +59,11 @@ class Component(Record):
 
 
 class Recipe(Record):
-    """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line."""
+    """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line.
+
+    ``generic`` are those of gpu, service and gpu+service that were requested and that no layer is made for; None when a document does not
+    have the list.
+    """
 
     timestamp: str
     version: str
@@ -66,9 +73,14 @@ class Recipe(Record):
     measurements: tuple[Measurement, ...]
     constraints: tuple[Constraint, ...] = ()
     components: tuple[Component, ...] = ()
-    uncovered: tuple[str, ...] = ()
+    generic: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     history: dict[str, tuple[Step, ...]] = {}
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """Those of ``generic`` that are one field; the metadata has them as text."""
+        return tuple(name for name in self.generic or () if name != PAIR)
 
     def to_tree(self, *, context: bool = False) -> dict[str, Any]:
         """The document: plain mappings and lists that belong to the caller.
@@ -76,8 +88,7 @@ class Recipe(Record):
         ``context`` adds the reason of each value. A recipe with a history has an explanation: for each line the layers that set it.
         """
         metadata: dict[str, Any] = {"recipe-timestamp": self.timestamp, "recipe-version": self.version, "recipe-data": self.digest}
-        if self.uncovered:
-            metadata["recipe-uncovered"] = ", ".join(self.uncovered)
+        metadata["recipe-uncovered"] = ", ".join(self.uncovered)
         tree: dict[str, Any] = {"kind": KIND, "apiVersion": API_VERSION, "metadata": {k: v for k, v in metadata.items() if v}}
         tree["request"] = self.request.to_tree()
         tree["matchedRules"] = list(self.rules)
@@ -89,6 +100,8 @@ class Recipe(Record):
             if not context:
                 for component in tree["components"]:
                     component.pop("why", None)
+        if self.generic is not None:
+            tree["generic"] = list(self.generic)
         if self.history:
             limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
             tree["explanation"] = [_explanation(path, steps, limits.get(path)) for path, steps in self.history.items()]
@@ -116,6 +129,7 @@ class Recipe(Record):
             raise root.error("not a recipe: it has no measurements", _HINT)
         metadata = root.mapping("metadata")
         uncovered = metadata.text("recipe-uncovered")
+        generic = root.texts("generic") if "generic" in root else tuple(uncovered.split(", ")) if uncovered else None
         measurements = tuple(map(read_measurement, root.mappings("measurements")))
         if not any(subtype.data for measurement in measurements for subtype in measurement.subtypes):
             raise root.error("the recipe has no readings", _HINT, "measurements")
@@ -128,7 +142,7 @@ class Recipe(Record):
             measurements=measurements,
             constraints=tuple(map(read_constraint, root.mappings("constraints"))),
             components=tuple(map(_read_component, root.mappings("components"))),
-            uncovered=tuple(uncovered.split(", ")) if uncovered else (),
+            generic=generic,
         )
 
 

@@ -1,20 +1,23 @@
 """Warnings of a recipe: the sentences that keep it from looking more specific than it is.
 
-Knows which parts of a query no layer is for, which versions a constraint rules out, and which components stay although a layer takes
-them out; must not know how layers are merged, nor where the sentences are shown.
+Knows which parts of a query no layer is for, which versions and readings a constraint rules out, and which components stay although a layer
+takes them out; must not know how layers are merged, nor where the sentences are shown.
 """
 
 from __future__ import annotations
 
+from eidos.model.measurement import WITHHELD
 from eidos.model.query import NAMES, READING_PATHS, VERSIONS
+from eidos.model.recipe import PAIR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from eidos.model.constraint import Constraint
     from eidos.model.query import Query
-    from eidos.model.recipe import Component
+    from eidos.model.recipe import Component, Recipe
+    from eidos.recipe.catalog import Catalog
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
 
@@ -30,14 +33,15 @@ def find_warnings(
     components: tuple[Component, ...],
 ) -> Iterator[str]:
     """A sentence for each limit of a recipe, whose query has the fields and words of ``requested``."""
-    keys = [layer.key.fields() for layer in layers]
-    generic = [field for field in (*SPECIFIC, *NAMES) if field in requested and not any(field in key for key in keys)]
-    for field in dict.fromkeys(generic):
-        yield _generic(requested, field, store)
-    if all(field in requested and field not in generic for field in SPECIFIC) and not any(all(f in key for f in SPECIFIC) for key in keys):
+    named = {field for layer in layers for field in layer.key.fields()}
+    for field in dict.fromkeys((*SPECIFIC, *NAMES)):
+        if field in requested and field not in named:
+            yield _generic(requested, field, store)
+    if PAIR in find_generic(requested, layers) and named.issuperset(SPECIFIC):
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
         near = nearest(requested, SPECIFIC, store)
         yield f"no layer covers {pair} together: the recipe combines what is known of each" + near
+    yield from _impossible(requested, store)
     for field in VERSIONS:
         for constraint in constraints:
             if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
@@ -46,6 +50,45 @@ def find_warnings(
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:
             yield f"{choices[-1][0]} disables {component.id}, but {needed_by(component.id, components)} needs it: it stays enabled"
+
+
+def find_generic(requested: dict[str, str], layers: Iterable[Layer]) -> tuple[str, ...]:
+    """Those of gpu, service and both together that are requested and that the key of no layer names."""
+    keys = [layer.key.fields() for layer in layers]
+    parts = {**{field: (field,) for field in SPECIFIC}, PAIR: SPECIFIC}
+    return tuple(
+        name
+        for name, fields in parts.items()
+        if all(field in requested for field in fields) and not any(all(field in key for field in fields) for key in keys)
+    )
+
+
+def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str] | None, store: Store | None) -> Iterator[str]:
+    """A sentence for each reason not to rely on a recipe: it is generic, no such node is possible, a constraint does not hold.
+
+    Of the fields in ``flags`` the user's versions are judged; all else by ``facts`` (path → reading), which are None without a snapshot: a
+    constraint that they cannot decide is a reason, too. ``store`` is the recipe data, unless a server has it.
+    """
+    if recipe.generic is None:
+        yield "the recipe does not say whether it is generic"
+    elif recipe.generic:
+        yield f"the recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}"
+    if store is not None:
+        yield from _impossible(recipe.request.fields(), store)
+    versions = {READING_PATHS[field]: text for field, text in recipe.request.fields().items() if field in VERSIONS and field in flags}
+    for constraint in recipe.constraints:
+        limit, version = f"{constraint.name} {constraint.value}", versions.get(constraint.name)
+        if version is not None:
+            if not constraint.value.allows(version):
+                yield f"the recipe requires {limit}, not {version}"
+        elif facts is not None:
+            reading = facts.get(constraint.name, WITHHELD)
+            holds = constraint.value.holds(reading) if reading != WITHHELD else None
+            if holds is None:
+                value = f"it is {reading!r}" if reading != WITHHELD else "withheld" if constraint.name in facts else "no such reading"
+                yield f"the recipe requires {limit}, which cannot be judged for this snapshot: {value}"
+            elif not holds:
+                yield f"the recipe requires {limit}, not {reading}"
 
 
 def needed_by(id: str, components: tuple[Component, ...]) -> str:
@@ -59,12 +102,14 @@ def needed_by(id: str, components: tuple[Component, ...]) -> str:
 
 
 def nearest(requested: dict[str, str], fields: tuple[str, ...], store: Store) -> str:
-    """The end of a sentence: the key with all ``fields`` that has most in common with what is requested, if there is one."""
+    """The end of a sentence: the key with all ``fields`` that has most in common with what is requested, if there is one.
+
+    A key for a GPU of another architecture, or in another kind of host, is not near, and neither is one that has nothing in common.
+    """
     keys = [layer.key for layer in store.overlays if all(field in layer.key.fields() for field in fields)]
-    # There may be a key with this very word, but together with fields that the query leaves open, or has otherwise.
-    keys = [key for key in keys if key.fields()[fields[0]] == requested[fields[0]]] or keys
-    best = max(keys, key=lambda key: (_shared(key, requested), -len(key.fields())), default=None)
-    return f"; the nearest covered query is {best}" if best else ""
+    scores = [(_shared(key, requested, store.catalog), -len(key.fields()), key) for key in keys]
+    best = max((score for score in scores if score[0] > 0), key=lambda score: score[:2], default=None)
+    return f"; the nearest covered query is {best[2]}" if best else ""
 
 
 def _generic(requested: dict[str, str], field: str, store: Store) -> str:
@@ -73,5 +118,19 @@ def _generic(requested: dict[str, str], field: str, store: Store) -> str:
     return f"nothing specific to {field} {requested[field]!r} {state}{nearest(requested, (field,), store)}"
 
 
-def _shared(key: Query, requested: dict[str, str]) -> int:
-    return sum(requested.get(field) == value for field, value in key.fields().items())
+def _impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
+    """A sentence when the service has no nodes with that system."""
+    os_name, service = requested.get("os", ""), store.catalog.entry("service", requested.get("service", ""))
+    if service and service.systems and os_name not in service.systems and store.catalog.entry("os", os_name):
+        yield f"no such node is possible: {service.name} offers {' and '.join(service.systems)}, not {os_name}"
+
+
+def _shared(key: Query, requested: dict[str, str], catalog: Catalog) -> int:
+    """How much a key has in common with what is requested; 0 when it is for a GPU that is unlike the one requested."""
+    fields = key.fields()
+    score = 2 * sum(requested.get(field) == value for field, value in fields.items())
+    if "gpu" in fields and "gpu" in requested and fields["gpu"] != requested["gpu"]:
+        ours, theirs = catalog.entry("gpu", requested["gpu"]), catalog.entry("gpu", fields["gpu"])
+        is_alike = ours and theirs and ours.architecture and (ours.architecture, ours.cpu) == (theirs.architecture, theirs.cpu)
+        return score + 1 if is_alike else 0
+    return score

@@ -14,7 +14,7 @@ from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, copy_tree
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
-from eidos.recipe.recipe_warnings import SPECIFIC, find_warnings
+from eidos.recipe.recipe_warnings import find_generic, find_warnings
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -43,7 +43,6 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
     overlays = store.matching(query)
     layers = (store.base, *overlays)
     requested = {**query.fields(), **(unknown or {})}
-    uncovered = tuple(field for field in SPECIFIC if field in requested and not any(field in layer.key.fields() for layer in overlays))
     constraints, components = _constraints(layers), _components(layers, store.charts)
     recipe = Recipe(
         timestamp=store.timestamp(),
@@ -54,7 +53,7 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
         measurements=_readings(layers),
         constraints=constraints,
         components=components,
-        uncovered=uncovered,
+        generic=find_generic(requested, layers),
         warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )

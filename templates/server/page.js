@@ -136,9 +136,10 @@ function show() {
   else {
     const citations = citationsOf(recipe);
     status.textContent = [count(countLines(readings), "reading"), count(countLines(constraints), "constraint"), count(components.length, "component")].join(", ");
-    if (meta["recipe-uncovered"]) {
-      const fields = meta["recipe-uncovered"].replace(", ", " or this ").replace("gpu", "GPU");
-      blocks.push(make("div", { class: "notice warn" }, make("strong", {}, `Nothing here is specific to this ${fields}.`), make("span", {}, "The values are those for every GPU node.")));
+    if (recipe.generic && recipe.generic.length) {
+      const words = { gpu: "this GPU", service: "this service", "gpu+service": "this GPU on this service" };
+      const names = recipe.generic.map((name) => words[name] || name).join(" or to ");
+      blocks.push(make("div", { class: "notice warn" }, make("strong", {}, `Nothing here is specific to ${names}.`), make("span", {}, "The values combine what is known of each, and of every GPU node.")));
     }
     if (components.length) {
       componentList = new ComponentList(recipe, bibliography, onSwitch);

@@ -190,16 +190,116 @@ def test_a_generic_recipe_is_a_warning_and_with_strict_a_finding(pyz: Path, tmp_
     file.write_text(ONE_FILE)
     for query, field, nearest in (
         (["--gpu", "h100"], "gpu", "service=eks, gpu=h100"),
-        (["--service", "aks", "--gpu", "h100"], "gpu, service", "eks"),
+        (["--service", "aks", "--gpu", "h100"], "gpu, service", "service=eks, gpu=h100"),
+        (["--service", "eks", "--gpu", "h200"], "gpu, service", "service=eks, gpu=h100"),
     ):
         status, out, errors = recipe(pyz, "--data", str(file), *query)
         assert status == 0
-        assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == ", ".join(sorted(field.split(", "), key=["gpu", "service"].index))
+        tree = yaml.safe_load(out)
+        assert tree["metadata"]["recipe-uncovered"] == field
+        assert tree["generic"] == [*field.split(", "), *(["gpu+service"] if "--service" in query else [])]
         assert "warning: nothing specific to " in errors and "the nearest covered query is" in errors and nearest in errors
         status, again, errors = recipe(pyz, "--data", str(file), *query, "--strict")
         assert (status, again) == (4, out)
         assert "--strict" in errors
     assert recipe(pyz, "--data", str(file), "--gpu", "h100", "--service", "eks", "--strict")[0] == 0
+
+
+PLAIN_STRICT = ("--gpu", "h100", "--service", "eks", "--strict")
+
+
+def node_file(tmp_path: Path, **changes: str) -> str:
+    """A snapshot of an H100 node of EKS on which each constraint of its recipe holds, with some texts replaced."""
+    text = SNAPSHOT.replace(
+        "data: {gpu.model: NVIDIA H100 80GB HBM3}", 'data: {gpu.model: NVIDIA H100 80GB HBM3, driver: 580.126.20, cuda-version: "13.0"}'
+    )
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / "node.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_strict_judges_each_constraint_by_the_snapshot(pyz: Path, tmp_path: Path) -> None:
+    status, out, errors = recipe(pyz, "-f", node_file(tmp_path), "--strict")
+    assert (status, errors) == (0, "")
+    assert yaml.safe_load(out)["generic"] == []
+    assert any(constraint["name"] == "GPU.smi.driver" for constraint in yaml.safe_load(out)["constraints"])
+    for changes, expected in (
+        ({"580.126.20": "450.80.02"}, "the recipe requires GPU.smi.driver >= 525.85.12, not 450.80.02"),
+        ({'"13.0"': '"11.0"'}, "the recipe requires GPU.smi.cuda-version >= 11.8, not 11.0"),
+        ({"v1.33.5-eks-3025e55": "v1.30.14-eks-3025e55"}, "the recipe requires K8s.server.version >= 1.32.4, not v1.30.14-eks-3025e55"),
+        (
+            {", driver: 580.126.20": ""},
+            "the recipe requires GPU.smi.driver >= 525.85.12, which cannot be judged for this snapshot: no such reading",
+        ),
+        ({"580.126.20": "<withheld>"}, "which cannot be judged for this snapshot: withheld"),
+        ({"580.126.20": "unknown"}, "which cannot be judged for this snapshot: it is 'unknown'"),
+    ):
+        status, again, errors = recipe(pyz, "-f", node_file(tmp_path, **changes), "--strict")
+        assert (status, again.startswith("kind: Recipe")) == (4, True)
+        assert f"error: --strict: {expected}\n" in errors or expected in errors
+        assert recipe(pyz, "-f", node_file(tmp_path, **changes))[0] == 0
+
+
+def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path: Path) -> None:
+    file = node_file(tmp_path, **{"v1.33.5-eks-3025e55": "v1.30.14-eks-3025e55"})
+    assert recipe(pyz, "-f", file, "--k8s", "1.34", "--strict")[0] == 0
+    assert recipe(pyz, "-f", file, "--k8s", "any", "--strict")[0] == 4
+    assert recipe(pyz, *PLAIN_STRICT)[0] == 0
+    assert recipe(pyz, *PLAIN_STRICT, "--k8s", "1.33")[0] == 0
+    status, _, errors = recipe(pyz, *PLAIN_STRICT, "--k8s", "1.20")
+    assert status == 4 and "error: --strict: the recipe requires K8s.server.version >= 1.32.4, not 1.20\n" in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--gpu", "l40s", "--service", "oke"], "the recipe is generic: no layer is made for the requested gpu+service"),
+        (["--os", "rhel", "--service", "gke"], "no such node is possible: gke offers cos and ubuntu, not rhel"),
+        (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu, not amazonlinux"),
+    ],
+)
+def test_strict_objects_to_what_is_generic_or_impossible(pyz: Path, words: list[str], expected: str) -> None:
+    status, out, errors = recipe(pyz, *words, "--strict")
+    assert status == 4 and out.startswith("kind: Recipe")
+    assert f"error: --strict: {expected}\n" in errors
+    assert (f"warning: {expected}\n" in errors) == ("possible" in expected)
+
+
+def test_every_pair_without_a_layer_is_generic(pyz: Path) -> None:
+    tree = json.loads(recipe(pyz, "list", "-t", "json")[1])
+    keys = [layer["key"] for layer in tree["layers"]]
+    covered = {(key.get("gpu"), key.get("service")) for key in keys if set(key) <= {"gpu", "service"}}
+    for gpu, service in (("h100", "eks"), ("gb200", "oke"), ("l40s", "oke"), ("a100", "aks"), ("h200", "gke"), ("h100", "openshift")):
+        status, out, _ = recipe(pyz, "--gpu", gpu, "--service", service, "--strict")
+        assert ((gpu, service) in covered) == ("gpu+service" not in yaml.safe_load(out)["generic"])
+        assert status == (0 if (gpu, service) in covered else 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["--gpu", "h200", "--service", "gke"], "service=eks, gpu=h100"),
+        (["--gpu", "a100", "--service", "aks"], ""),
+        (["--gpu", "l40s", "--service", "oke"], ""),
+        (["--gpu", "b200", "--service", "gke"], ""),  # GB200 has the same architecture, in a host of another one
+        (["--gpu", "gb200", "--service", "aks"], "service="),
+        (["--gpu", "gh200", "--service", "eks"], ""),
+    ],
+)
+def test_the_nearest_query_shares_an_architecture_or_is_not_named(pyz: Path, words: list[str], near: str) -> None:
+    errors = recipe(pyz, *words)[2]
+    assert "together: the recipe combines what is known of each" in errors
+    assert ("the nearest covered query is" in errors) == bool(near) and near in errors
+    if words[1] in ("h200", "a100", "l40s", "b200"):
+        assert "gpu=gb" not in errors
+
+
+def test_the_table_names_what_is_generic(pyz: Path) -> None:
+    rows = recipe(pyz, "--gpu", "l40s", "--service", "oke", "-t", "table")[1].splitlines()
+    assert [row.split() for row in rows if row.startswith("Generic")] == [["Generic", "gpu+service"]]
 
 
 def test_the_table_fits(pyz: Path) -> None:
@@ -336,10 +436,14 @@ def test_a_node_with_an_unknown_gpu_is_not_covered(pyz: Path, tmp_path: Path) ->
     file.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H20"))
     status, out, errors = recipe(pyz, "-f", str(file), "--strict")
     assert status == 4
-    assert yaml.safe_load(out)["metadata"]["recipe-uncovered"] == "gpu"
-    assert "nothing specific to gpu 'NVIDIA H20' is known; the nearest covered query is " in errors and "service=eks" in errors
-    status, out, errors = recipe(pyz, "-f", str(file), "--strict", "--gpu", "h200")
+    tree = yaml.safe_load(out)
+    assert tree["metadata"]["recipe-uncovered"] == "gpu"
+    assert tree["generic"] == ["gpu", "gpu+service"]
+    # Of what architecture it is nobody knows, so nothing is near.
+    assert "nothing specific to gpu 'NVIDIA H20' is known\n" in errors
+    status, out, errors = recipe(pyz, "-f", str(file), "--gpu", "h200")
     assert status == 0 and "H20'" not in errors
+    assert yaml.safe_load(out)["generic"] == ["gpu+service"]
 
 
 def test_a_wrong_word_is_reported_with_its_origin(pyz: Path, tmp_path: Path) -> None:

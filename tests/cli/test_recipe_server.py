@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from eidos.formats import to_json
 from eidos.http_wire.retry import CircuitOpen
 from eidos.server_client import ServerClient
 from eidos.workflow import make_recipe
-from tests.support.program import eidos
+from tests.support.program import PROGRAM, eidos
 from tests.support.scripted_server import ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 from tests.support.waiting import AMPLE_S
 
@@ -268,3 +269,35 @@ def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
         assert time.monotonic() - began < AMPLE_S
     with pytest.raises(InvalidInput):
         ServerClient("http://")
+
+
+def test_strict_judges_what_the_server_sent() -> None:
+    generic = make_recipe({"gpu": "l40s", "service": "oke"}).to_tree()
+    older = {name: part for name, part in generic.items() if name != "generic"}
+    for tree, warns, words in (
+        (make_recipe({"gpu": "h100", "service": "eks"}).to_tree(), False, ""),
+        (generic, True, "the recipe is generic: no layer is made for the requested gpu+service"),
+        (older, False, "the recipe does not say whether it is generic"),
+    ):
+        with ScriptedServer([responds(200, to_json(tree).encode(), Content_Type="application/json")]) as server:
+            result = eidos("recipe", "--gpu", "x", "--server", server.url, "--strict")
+        assert result.status == (4 if words else 0)
+        assert ("warning: the server's recipe is generic" in result.err) == warns
+        assert ("error: --strict: " in result.err) == bool(words) and words in result.err
+
+
+def test_strict_judges_the_servers_constraints_by_the_snapshot_that_was_sent(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(SNAPSHOT)
+    with ScriptedServer([FINE]) as server:
+        result = eidos("recipe", "-f", str(file), "--server", server.url, "--strict")
+    assert result.status == 4
+    assert "GPU.smi.driver >= 525.85.12, which cannot be judged for this snapshot: no such reading" in result.err
+
+
+def test_a_snapshot_on_standard_input_is_read_once() -> None:
+    with ScriptedServer([responds(503, b"{}")] * 4) as server:
+        words = ["recipe", "-f", "-", "--server", server.url, "--fallback", "--timeout", "1s"]
+        done = subprocess.run([*PROGRAM, *words], input=SNAPSHOT.encode(), capture_output=True, check=False)
+    assert done.returncode == 0
+    assert yaml.safe_load(done.stdout)["request"]["gpu"] == "h100"

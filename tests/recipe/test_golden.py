@@ -53,6 +53,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "oke-gb200": {"service": "oke", "gpu": "gb200"},
     "oke-gb300": {"service": "oke", "gpu": "gb300", "intent": "training"},
     "oke-h200": {"os": "rhel", "osv": "9.4", "service": "oke", "gpu": "h200"},
+    "openshift-h100": {"service": "openshift", "gpu": "h100"},
     "self-managed-gb200-26.04": {"os": "ubuntu", "osv": "26.04", "service": "self-managed", "gpu": "gb200", "intent": "training"},
     "self-managed-gb300-26.04": {"os": "ubuntu", "osv": "26.04", "service": "self-managed", "gpu": "gb300", "intent": "inference"},
     "self-managed-gh200-training": {"os": "ubuntu", "osv": "24.04", "service": "self-managed", "gpu": "gh200", "intent": "training"},
