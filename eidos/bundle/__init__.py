@@ -8,7 +8,7 @@ bundle:
 ``install_plan``        which components there are, in which order, with which chart and version
 ``template_sets``       which templates a component has: ``templates/bundles/<component>/``
 ``template_variables``  what ``@{name}`` stands for in them
-``chart_values``        the layers of a chart's values, checked by ``values_schema`` (``recipes/values/``)
+``chart_values``        the layers of a chart's values, checked by ``model.values_schema`` (``recipes/values/``)
 ``component_files``     the files of one component; ``registry_mirror`` moves images and charts to a mirror
 ``engine``              all components, and the files at the top: ``image_list``, ``checksums``
 ``folder_writer``       writes a folder, ``tar_archive`` and ``zip_archive`` an archive; ``verification`` checks them

@@ -6,8 +6,8 @@ must not know where values come from. The chart's type of a value decides how it
 
 from __future__ import annotations
 
-from eidos.bundle import values_schema
 from eidos.errors import InvalidInput
+from eidos.model import values_schema
 from eidos.model.recipe import copy_tree
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.bundle_options import Assignment
-    from eidos.bundle.values_schema import Path, ValuesSchema
+    from eidos.model.values_schema import Path, ValuesSchema
 
 
 def overlay_values(base: dict[str, Any], overlay: dict[str, Any]) -> None:
@@ -38,7 +38,10 @@ def assign_value(tree: dict[str, Any], assignment: Assignment, schema: ValuesSch
     try:
         path = values_schema.parse_path(assignment.path)
         kind = schema.type_of(path) if schema else values_schema.ANY
-        set_value(tree, path, parse_value(assignment.value, kind))
+        value = parse_value(assignment.value, kind)
+        if schema:
+            schema.check_word(path, value)
+        set_value(tree, path, value)
     except InvalidInput as fault:
         raise InvalidInput(f"{assignment.component}: {assignment.path}: {fault.message}", fault.hint) from fault
 

@@ -8,10 +8,11 @@ chart's values on the way.
 from __future__ import annotations
 
 from eidos import formats
-from eidos.bundle import chart_values, registry_mirror, template_sets, template_variables, values_schema
+from eidos.bundle import chart_values, registry_mirror, template_sets, template_variables
 from eidos.bundle.checksums import format_checksums
 from eidos.bundle.image_list import images_of_manifests
 from eidos.errors import EidosError, InvalidData, InvalidInput
+from eidos.model import values_schema
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.template_sets import TemplateFile, Templates
     from eidos.bundle.template_variables import Variables
-    from eidos.bundle.values_schema import ValuesSchema
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 
@@ -109,7 +109,7 @@ def _final_values(
     name = context.templates.name(file.template)
     if len(documents) > 1 or not isinstance(values, dict):
         raise InvalidData(f"{name}: expected a mapping of values")
-    schema = _load_schema(component, context)
+    schema = values_schema.load_schema(f"{component.id}/{component.version}", context.load_chart_data)
     overlays = [overlay for overlay in context.options.values if overlay.component == component.id]
     assignments = [assignment for assignment in context.options.assignments if assignment.component == component.id]
     is_unusual = component.version != context.charts[component.id].version
@@ -130,13 +130,6 @@ def _final_values(
     for assignment in assignments:
         chart_values.assign_value(values, assignment, schema)
     return values
-
-
-def _load_schema(component: Component, context: BundleContext) -> ValuesSchema | None:
-    """The schema of a chart's values in the component's version; None when ``recipes/values/`` has none."""
-    name = f"{component.id}/{component.version}.keys"
-    tree = context.load_chart_data(name)
-    return None if tree is None else values_schema.read_schema(tree, f"recipes/values/{name}.yaml")
 
 
 def _mirror_values(values: dict[str, Any], component: Component, context: BundleContext) -> dict[str, Any]:

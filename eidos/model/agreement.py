@@ -68,6 +68,8 @@ def disagreements(recipe: Recipe, charts: Mapping[str, Chart], cuda: Iterable[tu
         if component.id in charts:
             for field, paths in charts[component.id].readings.items():
                 stated = [(path, readings[path]) for path in paths if readings.get(path, "") != ""]
+                if field == "version":  # what is no version, as "latest", says nothing of the chart's
+                    stated = [(path, text) for path, text in stated if try_parse_version(format_scalar(text))]
                 value = field_of(component, field)
                 if value is not None:
                     place = f"components.{component.id}.{field}"

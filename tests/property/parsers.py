@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from eidos import duration, formats, log, semver, suggest, workflow
-from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, values_schema, zip_archive
+from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, zip_archive
 from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
@@ -27,7 +27,7 @@ from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, request_body, request_head, request_parser
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
-from eidos.model import constraint, snapshot, systemd_unit
+from eidos.model import constraint, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.redact import secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation

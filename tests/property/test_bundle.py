@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eidos import formats
-from eidos.bundle import checksums, tar_archive, values_schema, zip_archive
+from eidos.bundle import checksums, tar_archive, zip_archive
 from eidos.bundle.bundle_options import parse_assignment
 from eidos.bundle.chart_values import assign_value, get_value, overlay_values
 from eidos.errors import EidosError, IntegrityError, InvalidData
+from eidos.model import values_schema
 from eidos.model.recipe import Recipe
 from eidos.templates.text_template import fill_text, parse_template
 from eidos.templates.tree_template import fill_tree

@@ -27,6 +27,8 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "base": {},
     "aks-h100-training": {"os": "ubuntu", "osv": "22.04", "service": "aks", "k8s": "1.35.1", "gpu": "h100", "intent": "training"},
     "aks-h100-training-1.36": {"os": "ubuntu", "osv": "24.04", "service": "aks", "k8s": "1.36", "gpu": "h100", "intent": "training"},
+    "aks-gb200": {"service": "aks", "gpu": "gb200"},
+    "aks-gb300": {"service": "aks", "gpu": "gb300"},
     "aks-a100-inference": {"os": "ubuntu", "osv": "24.04", "service": "aks", "gpu": "a100", "intent": "inference"},
     "eks-a100": {"os": "amazonlinux", "osv": "2023", "service": "eks", "gpu": "a100"},
     "eks-b200-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "b200", "intent": "training"},

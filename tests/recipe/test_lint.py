@@ -663,7 +663,8 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
     doubts = {issue.location.rpartition("/proc/sys/")[2]: issue for issue in lint_path(str(tmp_path)) if issue.rule == "unknown-sysctl"}
     assert set(doubts) == {"vm/swapiness", "vm/nosuch"}
     assert doubts["vm/swapiness"].hint == "did you mean 'swappiness'?"
-    assert all(issue.severity == WARNING and issue.source for issue in doubts.values())
+    assert {name: issue.severity for name, issue in doubts.items()} == {"vm/swapiness": ERROR, "vm/nosuch": WARNING}
+    assert all(issue.source for issue in doubts.values())
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@ is in ``rules.yaml``. ``lint`` never refuses: what does not even have the form o
 
 >>> from eidos.recipe.lint.rule_tables import read_rules
 >>> from eidos.recipe.lint.file_forms import read_trees
->>> store, _, issues = read_trees({"overlays/x.yaml": {"key": {"gpu": "any"}}})
->>> [issue.rule for issue in lint(store, read_rules({}, "rules.yaml"))]
+>>> data = read_trees({"overlays/x.yaml": {"key": {"gpu": "any"}}})
+>>> [issue.rule for issue in lint(data.store, read_rules({}, "rules.yaml"))]
 ['no-network', 'empty-layer', 'empty-key']
 """
 
@@ -22,12 +22,15 @@ from eidos.recipe.charts import component_ids
 from eidos.recipe.data_folder import LIMIT, read_file, read_folder
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues
 from eidos.recipe.lint.combinations import combinations
+from eidos.recipe.lint.component_values import ChartSchemas, value_issues
 from eidos.recipe.lint.cross_checks import cross_check
-from eidos.recipe.lint.file_forms import COMPONENTS, read_document, read_texts, read_trees, syntax_issue
+from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_document, read_texts, read_trees, syntax_issue
 from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
 from eidos.recipe.lint.layer_keys import key_issues
+from eidos.recipe.lint.reading_paths import path_issues
 from eidos.recipe.lint.rule_tables import shipped_rules
+from eidos.recipe.lint.setting_values import clash_issues, order_issues
 from eidos.recipe.lint.values_files import values_file_issues
 from eidos.recipe.store import shipped_store
 
@@ -43,7 +46,7 @@ __all__ = ["ERROR", "WARNING", "LintIssue", "lint", "lint_document", "lint_files
 
 def lint(store: Store, rules: LintRules | None = None) -> list[LintIssue]:
     """The issues of a store, by location; ``rules`` default to the shipped ones. The store is not changed."""
-    return deduplicated(_issues(store, shipped_rules() if rules is None else rules))
+    return deduplicated(_issues(ParsedRecipes(store, shipped_rules() if rules is None else rules, [])))
 
 
 def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) -> list[LintIssue]:
@@ -51,15 +54,15 @@ def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) ->
 
     ``values_files`` are the paths of the files below ``values/``, which are not among the trees.
     """
-    store, rules, issues = read_trees(trees)
-    return _all(store, rules, [*issues, *values_file_issues(values_files, store.charts)])
+    data = read_trees(trees)
+    return _all(data, values_file_issues(values_files, data.store.charts))
 
 
 def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[LintIssue]:
     """The issues of files laid over the shipped ones, name by name; ``folder`` is where people find them."""
     below, syntax_issues = _shipped_trees()
-    store, rules, issues = read_texts(texts, below, folder)
-    return _all(store, rules, [*syntax_issues, *issues, *values_file_issues(texts, store.charts)])
+    data = read_texts(texts, below, folder)
+    return _all(data, [*syntax_issues, *values_file_issues(texts, data.store.charts)])
 
 
 def lint_document(content: bytes | str, name: str) -> list[LintIssue]:
@@ -68,9 +71,8 @@ def lint_document(content: bytes | str, name: str) -> list[LintIssue]:
         tree = formats.from_text(content, name, LIMIT)
     except InvalidData as fault:
         return [syntax_issue(fault)]
-    store, issues = read_document(tree, name, shipped_store().catalog)
     # The catalog is ours, not the file's.
-    return _all(store, shipped_rules(), issues, catalog=False)
+    return _all(read_document(tree, name, shipped_store().catalog, shipped_rules()), catalog=False)
 
 
 def lint_path(path: str | None = None) -> list[LintIssue]:
@@ -100,26 +102,33 @@ def _shipped_trees() -> tuple[dict[str, object], list[LintIssue]]:
         return {}, [syntax_issue(fault)]
 
 
-def _all(store: Store, rules: LintRules, issues: list[LintIssue], *, catalog: bool = True) -> list[LintIssue]:
+def _all(data: ParsedRecipes, more: Iterable[LintIssue] = (), *, catalog: bool = True) -> list[LintIssue]:
+    issues = [*more, *data.issues]
     unread = [
         issue.location.partition(", line")[0].partition(":")[0] for issue in issues if issue.rule in ("form", "syntax", "duplicate-key")
     ]
-    more = _issues(store, rules, catalog)
+    found = _issues(data, catalog)
     if any(path.endswith(COMPONENTS) for path in unread):
         # A file of components that cannot be read names none, and those who choose them are not to blame.
-        more = (issue for issue in more if issue.rule != "unknown-component")
-    return deduplicated([*issues, *more])
+        found = (issue for issue in found if issue.rule != "unknown-component")
+    return deduplicated([*issues, *found])
 
 
-def _issues(store: Store, rules: LintRules, catalog: bool = True) -> Iterator[LintIssue]:
+def _issues(data: ParsedRecipes, catalog: bool = True) -> Iterator[LintIssue]:
+    store, rules, schemas = data.store, data.rules, ChartSchemas(data.load_values)
     if catalog:
         yield from catalog_issues(store)
     yield from component_issues(store)
     yield from key_issues(store, rules)
     yield from layer_issues(store, rules)
+    yield from path_issues(store, rules)
     for item in combinations(store, rules):
         if isinstance(item, LintIssue):
             yield item
         else:
             yield from cross_check(item, rules, store.charts)
             yield from huge_page_issues(item, rules)
+            yield from order_issues(item, rules)
+            yield from clash_issues(item, rules)
+            yield from value_issues(item, schemas)
+    yield from schemas.issues

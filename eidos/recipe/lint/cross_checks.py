@@ -111,14 +111,13 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     versions = {f"components.{component.id}": component.version for component in merged.recipe.components}
     versions.update({path: text for path in merged.recipe.history if path.startswith("K8s.image.") and (text := merged.text(path))})
 
-    def released(component: str, version: str) -> Iterator[tuple[str, str]]:
+    def released(component: str, releases: Expression) -> Iterator[tuple[str, str]]:
         for path in (f"components.{component}", f"K8s.image.{component}"):
-            release, key = try_parse_version(versions.get(path, "")), try_parse_version(version)
-            if release and key and release.matches(key):
+            if path in versions and releases.holds(versions[path]):
                 yield path, versions[path]
 
     for need in rules.requirements:
-        for path, version in released(need.component, need.version):
+        for path, version in released(need.component, need.releases):
             reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
             if reading is not None and need.expression.holds(reading) is False:
                 message = f"{need.component} {version} requires {need.name} {need.value}, but {reading} is recommended{merged.suffix()}"
@@ -130,8 +129,8 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
                 continue
             yield LintIssue(ERROR, "unsupported", merged.location(path), message, source=rules.cite(need.source))
     for apart in rules.incompatible:
-        for path, version in released(apart.left, apart.version):
-            for _, other in released(apart.right, apart.other):
+        for path, version in released(apart.left, apart.releases):
+            for _, other in released(apart.right, apart.other_releases):
                 message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
                 yield LintIssue(ERROR, "apart", merged.location(path), message, source=rules.cite(apart.source))
 

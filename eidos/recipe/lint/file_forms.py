@@ -10,9 +10,11 @@ from functools import partial
 
 from eidos import formats
 from eidos.errors import EidosError, InvalidData
+from eidos.files import resources
 from eidos.formats.source_text import RepeatedKey
 from eidos.model.chart import Chart
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
+from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, read_catalog
 from eidos.recipe.charts import read_charts
@@ -44,6 +46,15 @@ def syntax_issue(fault: InvalidData) -> LintIssue:
     return LintIssue(ERROR, "duplicate-key" if isinstance(fault.__cause__, RepeatedKey) else "syntax", location, reason, fault.hint or "")
 
 
+class ParsedRecipes(Record):
+    """What recipe files make, and the issues of their form; ``load_values`` returns a tree below ``values/``, theirs or a shipped one."""
+
+    store: Store
+    rules: LintRules
+    issues: list[LintIssue]
+    load_values: Callable[[str], object] = resources.load_chart_values
+
+
 class RecipeFiles:
     """Trees by file, and the issues of those that were read so far."""
 
@@ -73,8 +84,8 @@ class RecipeFiles:
         """Add a warning."""
         self.issues.append(LintIssue(WARNING, rule, location, message, hint))
 
-    def store(self) -> tuple[Store, LintRules]:
-        """The store and the rules that the readable files make."""
+    def read(self) -> ParsedRecipes:
+        """What the readable files make."""
         trees = self.trees
         self._check_names()
         overlays: list[Layer] = []
@@ -87,7 +98,13 @@ class RecipeFiles:
             catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG), CATALOG, Catalog({})),
             charts=self.attempt(lambda: read_charts(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
-        return store, self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, LintRules())
+        rules = self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, LintRules())
+
+        def load_values(name: str) -> object:
+            path = f"{resources.VALUES_FOLDER}{name}.yaml"
+            return trees[path] if path in trees else resources.load_chart_values(name)
+
+        return ParsedRecipes(store, rules, self.issues, load_values)
 
     def base(self, tree: object, name: str) -> Layer:
         """The base, empty when it cannot be read."""
@@ -121,27 +138,25 @@ class RecipeFiles:
                     self.warn("unknown-key", f"{location}[{i}].{key}", "unknown key", f"valid fields: {', '.join(names)}")
 
 
-def read_trees(trees: Mapping[str, object]) -> tuple[Store, LintRules, list[LintIssue]]:
-    """The store and the rules in these trees (path below the folder → tree), and the issues of their form."""
+def read_trees(trees: Mapping[str, object]) -> ParsedRecipes:
+    """What these trees make (path below the folder → tree)."""
     files = RecipeFiles()
     files.trees.update(trees)
-    store, rules = files.store()
-    return store, rules, files.issues
+    return files.read()
 
 
-def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "") -> tuple[Store, LintRules, list[LintIssue]]:
+def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "") -> ParsedRecipes:
     """As :func:`read_trees`, of files laid over the trees ``below``, name by name; ``folder`` is where the files lie."""
     files = RecipeFiles()
     files.trees.update(below)
     for name in sorted(texts):
         if name.endswith(ENDINGS):
             files.text(texts[name], canonical(name), f"{folder.rstrip('/')}/{name}" if folder else name)
-    store, rules = files.store()
-    return store, rules, files.issues
+    return files.read()
 
 
-def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, list[LintIssue]]:
-    """The store in a one-file form, and the issues of its form."""
+def read_document(tree: object, name: str, catalog: Catalog, rules: LintRules) -> ParsedRecipes:
+    """What a one-file form makes, with that catalog and those rules."""
     files = RecipeFiles()
     root = TreeReader(tree if isinstance(tree, dict) else None, name)
     if "base" not in root:
@@ -151,4 +166,4 @@ def read_document(tree: object, name: str, catalog: Catalog) -> tuple[Store, lis
     nothing: Sequence[object] = ()
     overlays = files.attempt(lambda: root.items("overlays"), name, nothing)
     base = files.base({"measurements": root.tree.get("base")}, f"{name}:base")
-    return Store(base, in_order(list(files.layers(overlays, f"{name}:overlays"))), catalog, {}), files.issues
+    return ParsedRecipes(Store(base, in_order(list(files.layers(overlays, f"{name}:overlays"))), catalog, {}), rules, files.issues)

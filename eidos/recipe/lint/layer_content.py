@@ -9,8 +9,8 @@ from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
 from eidos.recipe.lint.rule_tables import path_matches
+from eidos.recipe.lint.setting_values import range_issues
 from eidos.semver import parse_version
-from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ _NETWORK = "/proc/sys/net/"
 
 def layer_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """Issues of each layer alone, and of all of them together."""
+    latest = latest_date(rules)
     for layer in (store.base, *store.overlays):
         yield from _reasons(layer)
-        yield from _sources(layer)
+        yield from _sources(layer, latest)
         for value in layer.values:
             yield from _value(layer, value, rules)
+        yield from range_issues(layer, rules)
         if layer is not store.base and not (layer.values or layer.constraints or layer.choices):
             yield LintIssue(WARNING, "empty-layer", layer.name, "the layer is empty")
     if not any(value.key.startswith(_NETWORK) for layer in (store.base, *store.overlays) for value in layer.values):
@@ -61,28 +63,6 @@ def _value(layer: Layer, value: Value, rules: LintRules) -> Iterator[LintIssue]:
         if subject.key == value.key and value.why and subject.name.lower() not in value.why.lower():
             message = f"the reason {_short(value.why)!r} does not fit: {value.key} belongs to {subject.name}"
             yield LintIssue(ERROR, "misnamed", location, message, source=rules.cite(subject.source))
-    if value.type == "OS" and value.subtype == "sysctl" and not value.key.startswith("/proc/sys/"):
-        hint = f"write /proc/sys/{value.key.replace('.', '/')}"
-        yield LintIssue(ERROR, "sysctl-path", location, "a sysctl is named by its path below /proc/sys/", hint)
-    elif value.type == "OS" and value.subtype == "sysctl":
-        yield from _unknown_sysctl(value.key, location, rules)
-
-
-def _unknown_sysctl(path: str, location: str, rules: LintRules) -> Iterator[LintIssue]:
-    """A warning of a sysctl that the documented kernel does not have; cross_checks reports what was removed."""
-    folder, _, sysctl = path.removeprefix("/proc/sys/").rpartition("/")
-    # What holds for all interfaces holds for those that come later, and for each of them.
-    folder = "/".join("all" if part == "default" and "conf" in folder else part for part in folder.split("/"))
-    rows = [row for row in rules.sysctls if row.folder == folder]
-    if (
-        not rows
-        or any(sysctl in row.names for row in rows)
-        or any(path_matches(removed.path, f"OS.sysctl.{path}") for removed in rules.removed)
-    ):
-        return
-    names = [name for row in rows for name in row.names]
-    message = f"{rules.cite(rows[0].source) or 'the list of known sysctls'} has no {sysctl!r} there"
-    yield LintIssue(WARNING, "unknown-sysctl", location, message, did_you_mean(sysctl, names) or "", rules.cite(rows[0].source))
 
 
 def _reasons(layer: Layer) -> Iterator[LintIssue]:
@@ -101,7 +81,14 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "no-reason", location, "no reason given", "add 'why'")
 
 
-def _sources(layer: Layer) -> Iterator[LintIssue]:
+def latest_date(rules: LintRules) -> str:
+    """The last day that a source can be of: tomorrow, because days begin at different times; a clock that is behind the rules is wrong."""
+    import time
+
+    return max([time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400)), *(source.date for source in rules.sources.values())])
+
+
+def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
     has_content = layer.values or layer.constraints or layer.choices
     if has_content and not layer.sources:
         yield LintIssue(WARNING, "no-source", layer.name, "the layer has no public source", "add a source with document, version and date")
@@ -112,6 +99,14 @@ def _sources(layer: Layer) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "no-source", location, f"the source has no {' and no '.join(missing)}")
         if source.date and not _is_date(source.date):
             yield LintIssue(ERROR, "date", location, f"invalid date {source.date!r}", "write it like 2026-07-01, 2026-07 or 2026")
+        elif source.date > latest[: len(source.date)]:
+            yield LintIssue(
+                ERROR,
+                "date",
+                location,
+                f"the date {source.date} is in the future",
+                "write the date of the version, or of the day of reading",
+            )
         if any(source.id == other.id for other in layer.sources[:i]):
             yield LintIssue(ERROR, "source-twice", location, f"duplicate source {source.id!r}")
     ids = [source.id for source in layer.sources]

@@ -6,7 +6,8 @@ Knows the catalog's words and the rules about systems; must not know what a laye
 from __future__ import annotations
 
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
-from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
+from eidos.model.number_format import format_scalar
+from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query
 from eidos.semver import parse_version, try_parse_version
 from eidos.suggest import did_you_mean
 
@@ -27,6 +28,8 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
             hint = f"add at least one of {', '.join(FIELDS)}; what holds for every node belongs in the base"
             yield LintIssue(ERROR, "empty-key", f"{layer.name}: key", "the key is empty, so the layer applies to every query", hint)
         yield from _words(layer, store)
+        for path, text in _releases(layer):
+            yield from _version_form(text, fields.get("os", ""), f"{layer.name}: {path}", store)
         yield from _versions(layer, store, rules)
         for systems in rules.systems:
             if fields.get("service") == systems.service and fields.get("os", systems.os[0]) not in systems.os:
@@ -57,6 +60,7 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
     if "osv" not in fields:
         return
     location, key = f"{layer.name}: key.osv", parse_version(fields["osv"])
+    yield from _version_form(fields["osv"], fields.get("os", ""), location, store)
     if "os" not in fields:
         message = f"osv {fields['osv']} without os matches every operating system"
         yield LintIssue(WARNING, "version-alone", location, message, "add os to the key")
@@ -75,6 +79,47 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
         if numbers < parse_version(kernel.lowest).numbers[: len(numbers)]:
             message = f"{kernel.os} {kernel.osv} was released with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
             yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
+
+
+def _releases(layer: Layer) -> Iterator[tuple[str, str]]:
+    """The versions of a system in readings and constraints of a layer, each with its path."""
+    path = READING_PATHS["osv"]
+    for value in layer.values:
+        if f"{value.type}.{value.subtype}.{value.key}" == path:
+            yield path, format_scalar(value.reading)
+    for constraint in layer.constraints:
+        if constraint.name == path:
+            for term in constraint.value.terms:
+                yield from ((f"constraints.{path}", operand) for operand in term.operands)
+
+
+def _version_form(text: str, os: str, location: str, store: Store) -> Iterator[LintIssue]:
+    """An error for the version of a system in another form than its own: 24.4 for 24.04, 9.06 for 9.6."""
+    for entry in store.catalog.entries.get("os", ()):
+        if os not in ("", entry.name):
+            continue
+        for listed in entry.versions:
+            if not os and listed.partition(".")[0] != text.partition(".")[0]:
+                continue  # without a system in the key, only those that have this version count
+            right = other_form(text, listed)
+            if right:
+                hint = f'write "{right}", in quotes'
+                yield LintIssue(ERROR, "version-form", location, f"{entry.title} writes {right}, not {text}", hint)
+                return
+
+
+def other_form(text: str, listed: str) -> str | None:
+    """``text`` in the form of a ``listed`` version, when it has another one: its second number has fewer or more digits.
+
+    >>> other_form("24.4", "24.04"), other_form("25.4.1", "24.04"), other_form("24.10", "24.04"), other_form("9.06", "9.6")
+    ('24.04', '25.04.1', None, '9.6')
+    """
+    parts, form = text.split("."), listed.split(".")
+    if len(parts) < 2 or len(form) < 2 or not all(part.isascii() and part.isdigit() for part in (*parts[:2], form[1])):
+        return None
+    # A leading zero shows that numbers have as many digits as this one.
+    second = f"{int(parts[1]):0{len(form[1])}}" if form[1].startswith("0") else str(int(parts[1]))
+    return None if second == parts[1] else ".".join([parts[0], second, *parts[2:]])
 
 
 def _shadowed(layer: Layer, later: Layer) -> Iterator[LintIssue]:

@@ -108,24 +108,71 @@ class CudaRelease(Record):
 
 
 class Requirement(Record):
-    """What a release of a component requires of the reading ``name``; ``expression`` is its ``value``, parsed."""
+    """What releases of a component require of the reading ``name``: ``version`` and ``value`` are expressions."""
 
     component: str
     version: str
     name: str
     value: str
     source: str = ""
+    releases: Expression = Expression(())
     expression: Expression = Expression(())
 
 
 class Incompatibility(Record):
-    """Releases of two components that do not work together: ``version`` of ``left``, and ``other`` of ``right``."""
+    """Releases of two components that do not work together: ``version`` of ``left``, and ``other`` of ``right``, both expressions."""
 
     left: str
     version: str
     right: str
     other: str
     why: str = ""
+    source: str = ""
+    releases: Expression = Expression(())
+    other_releases: Expression = Expression(())
+
+
+class KnownReadings(Record):
+    """Names of readings in a ``subtype`` (``K8s.server``); ``others`` says which more there are, "" where there are none."""
+
+    subtype: str
+    names: tuple[str, ...]
+    others: str = ""
+    source: str = ""
+
+
+class ValueRange(Record):
+    """The whole numbers that a setting can have; "" where there is no limit. At most ``count`` of them, ascending; one by default."""
+
+    path: str
+    minimum: str = ""
+    maximum: str = ""
+    count: str = ""
+    source: str = ""
+
+
+class OrderedSettings(Record):
+    """Two numbers of which ``left`` must be less than ``right``, or with ``equal`` at most that."""
+
+    left: str
+    right: str
+    why: str
+    equal: str = ""
+    source: str = ""
+
+
+class Clash(Record):
+    """Where ``when`` holds, ``path`` is none of ``values``, and one of ``only``, if there are any.
+
+    ``when`` maps paths to words, separated by commas, all paths must match. A path is ``query.gpu``, that of a reading, or
+    ``components.<id>.values.<path>``; the word ``unset`` stands for a path without a value.
+    """
+
+    path: str
+    why: str
+    when: dict[str, str] = {}
+    values: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -157,6 +204,10 @@ class LintRules(Record):
     requirements: tuple[Requirement, ...] = ()
     incompatible: tuple[Incompatibility, ...] = ()
     systems: tuple[SystemsOfService, ...] = ()
+    readings: tuple[KnownReadings, ...] = ()
+    ranges: tuple[ValueRange, ...] = ()
+    ordered: tuple[OrderedSettings, ...] = ()
+    clashes: tuple[Clash, ...] = ()
 
     def cite(self, id: str) -> str:
         """The source of that id as people cite it; "" when there is none."""
@@ -183,10 +234,17 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "needs": ("requirements", Requirement),
     "apart": ("incompatible", Incompatibility),
     "only": ("systems", SystemsOfService),
+    "readings": ("readings", KnownReadings),
+    "ranges": ("ranges", ValueRange),
+    "ordered": ("ordered", OrderedSettings),
+    "clashes": ("clashes", Clash),
 }
 
 #: Fields that hold a version, which must parse.
-_VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "other")
+_VERSIONS = ("osv", "lowest", "since", "driver", "cuda")
+
+#: Fields that are parsed from the text of another one.
+_PARSED = {"expression": "value", "releases": "version", "other_releases": "other"}
 
 
 def shipped_rules() -> LintRules:
@@ -214,7 +272,7 @@ def read_rules(tree: object, name: str) -> LintRules:
 
 def _read_row(kind: type[R], tree: TreeReader) -> R:
     """A row of a table: texts, lists of texts and mappings of texts, as the record's fields are annotated."""
-    fields = tuple(field for field in kind._fields if field != "expression")
+    fields = tuple(field for field in kind._fields if field not in _PARSED)
     tree.expect_only(fields)
     values: dict[str, Any] = {}
     for field in fields:
@@ -225,8 +283,9 @@ def _read_row(kind: type[R], tree: TreeReader) -> R:
             values[field] = tree.texts(field) if annotation.startswith("tuple") else tree.text_map(field)
         if field in _VERSIONS:
             tree.parsed(field, parse_version)
-    if kind is Requirement:
-        values["expression"] = tree.parsed("value", parse_expression)
+    for field, text in _PARSED.items():
+        if field in kind._fields:
+            values[field] = tree.parsed(text, parse_expression)
     return kind(**values)
 
 

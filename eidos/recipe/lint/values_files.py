@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: Below this folder of the recipes.
 FOLDER = "values/"
 
-#: What a file describes: the keys of a chart's values, or those that name the registry of an image.
-KINDS = ("keys", "registries")
+#: What a file describes: the keys of a chart's values, those that name the registry of an image, or the words that a value can be.
+KINDS = ("keys", "registries", "words")
 
 NAME = re.compile(rf"{FOLDER}(?P<component>[^/]+)/(?P<version>[^/]+)\.({'|'.join(KINDS)})\.yaml")
 
@@ -38,7 +38,7 @@ def values_file_issues(names: Iterable[str], components: Collection[str]) -> Ite
         if name.startswith(FOLDER):
             match = NAME.fullmatch(name)
             if match is None:
-                hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{KINDS[1]}.yaml"
+                hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{'.yaml, ….'.join(KINDS[1:])}.yaml"
                 yield LintIssue(ERROR, "unknown-file", name, "unknown file", hint)
             elif match["component"] not in components:
                 component = match["component"]

@@ -1,4 +1,4 @@
-r"""Which values a chart has, and of which types.
+r"""Which values a chart has, of which types, and which words some of them can be.
 
 Knows key paths as Helm writes them and the flat files that list a chart's; must not know any chart. A path is ``a.b[0].c``; a dot
 inside a key is ``\.``. What is listed as ``any``, or as a ``mapping`` without anything below it, is open: the user may set anything there.
@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.tree_reader import TreeReader
-from eidos.suggest import nearest
+from eidos.suggest import did_you_mean, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any, Union
+    from typing import Any, Callable, Union
 
     Path = tuple[Union[str, int], ...]
 
@@ -41,10 +41,11 @@ MAX_INDEX = 10_000
 
 
 class ValuesSchema:
-    """``types`` maps each key path of a chart to its type."""
+    """``types`` maps each key path of a chart to its type, ``words`` those of a closed list to its words."""
 
-    def __init__(self, types: dict[str, str]) -> None:
+    def __init__(self, types: dict[str, str], words: dict[str, tuple[str, ...]] | None = None) -> None:
         self.types = types
+        self.words = words or {}
         self._parents: set[str] = set()
         for text in types:
             parts = [escape_key(str(part)) for part in parse_path(text)]
@@ -78,24 +79,42 @@ class ValuesSchema:
         for path, value in iterate_leaves(tree):
             try:
                 kind = self.type_of(path)
+                self.check_word(path, value)
             except InvalidInput as fault:
                 raise InvalidData(f"{source}: {fault.message}", fault.hint) from fault
             if not has_type(value, kind):
                 raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {value!r}"[:600])
+
+    def check_word(self, path: Path, value: Any) -> None:
+        """Raise InvalidInput for a text that the chart does not accept at ``path``; an empty one leaves the choice to the chart."""
+        words = self.words.get(format_path(path))
+        if words and isinstance(value, str) and value and value not in words:
+            shown = f"{format_path(path)}: invalid value {value[:60]!r}; expected one of {', '.join(filter(None, words))}"
+            raise InvalidInput(shown, did_you_mean(value, words))
 
     def _hint(self, path: str) -> str | None:
         match = nearest(path, [*self.types, *self._parents])
         return f"did you mean {match}?" if match else None
 
 
-def read_schema(tree: object, document: str) -> ValuesSchema:
-    """The schema in a flat mapping of key paths to types. Raises InvalidData."""
+def load_schema(name: str, load: Callable[[str], object]) -> ValuesSchema | None:
+    """The schema of a chart, ``<component>/<chart version>``; None when nothing is known of it. Raises InvalidData.
+
+    ``load`` returns the tree of a file below ``recipes/values/``, or None: ``<name>.keys``, and ``<name>.words``, if the chart has words.
+    """
+    keys = load(f"{name}.keys")
+    return None if keys is None else read_schema(keys, f"recipes/values/{name}.keys.yaml", load(f"{name}.words"))
+
+
+def read_schema(tree: object, document: str, words: object = None) -> ValuesSchema:
+    """The schema in a flat mapping of key paths to types, and in one of key paths to words. Raises InvalidData."""
     types = TreeReader(tree, document).tree
     for path, kind in types.items():
         if kind not in TYPES:
             raise InvalidData(f"{document}: {path}: invalid type {kind!r}; expected one of {', '.join(TYPES)}")
+    lists = TreeReader(words, document.replace(".keys.", ".words."))
     try:
-        return ValuesSchema(types)
+        return ValuesSchema(types, {path: lists.texts(path) for path in lists.tree})
     except InvalidInput as fault:
         raise InvalidData(f"{document}: {fault.message}", fault.hint) from fault
 

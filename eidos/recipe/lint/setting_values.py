@@ -1,0 +1,116 @@
+"""Values that a kernel refuses, and settings that rule each other out.
+
+Knows whole numbers, their limits and their order; must not know any setting: the rules do.
+"""
+
+from __future__ import annotations
+
+from eidos.model.agreement import field_of
+from eidos.model.constraint import Expression, Term
+from eidos.model.lint_issue import ERROR, LintIssue
+from eidos.model.number_format import format_scalar
+from eidos.recipe.lint.rule_tables import path_matches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.recipe.layer import Layer
+    from eidos.recipe.lint.combinations import MergedRecipe
+    from eidos.recipe.lint.rule_tables import LintRules, ValueRange
+
+#: The word of a rule for a path without a value.
+_UNSET = "unset"
+
+
+def range_issues(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for each value of one layer that its setting cannot have, and for each constraint that no value satisfies."""
+    for value in layer.values:
+        path = f"{value.type}.{value.subtype}.{value.key}"
+        for row in rules.ranges:
+            if path_matches(row.path, path):
+                message = _out_of_range(format_scalar(value.reading), row)
+                if message:
+                    yield LintIssue(ERROR, "out-of-range", f"{layer.name}: {path}", message, source=rules.cite(row.source))
+    for constraint in layer.constraints:
+        for row in rules.ranges:
+            if path_matches(row.path, constraint.name) and not row.count:
+                # A version has no sign, so a limit below zero is none.
+                bounds = ((">=", row.minimum), ("<=", row.maximum))
+                terms = tuple(Term(operator, (text,)) for operator, text in bounds if text.isdigit())
+                if terms and constraint.value.intersect(Expression(terms)) is None:
+                    message = f"{constraint.value} never holds: {_limits(row)}"
+                    yield LintIssue(
+                        ERROR, "out-of-range", f"{layer.name}: constraints.{constraint.name}", message, source=rules.cite(row.source)
+                    )
+
+
+def _out_of_range(text: str, row: ValueRange) -> str:
+    """Why a kernel refuses ``text``; "" when it does not."""
+    numbers = [_number(word) for word in text.split()]
+    count = int(row.count or "1")
+    shown = text if len(text) <= 60 else text[:59] + "…"
+    if not 0 < len(numbers) <= count or None in numbers:  # a kernel leaves numbers that are not written as they are
+        return f"{shown!r}: expected {'a whole number' if count == 1 else f'{count} whole numbers'}"
+    values = [number for number in numbers if number is not None]
+    if any((row.minimum and value < int(row.minimum)) or (row.maximum and value > int(row.maximum)) for value in values):
+        return f"{shown}: {_limits(row)}"
+    if values != sorted(values):
+        return f"{shown}: the numbers must not descend"
+    return ""
+
+
+def _limits(row: ValueRange) -> str:
+    if row.minimum and row.maximum:
+        return f"expected {row.minimum} to {row.maximum}"
+    return f"expected {row.minimum} or more" if row.minimum else f"expected {row.maximum} or less"
+
+
+def _number(word: str) -> int | None:
+    digits = word[1:] if word[:1] == "-" else word
+    return int(word) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+
+
+def order_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for two settings of one recipe whose numbers are in the wrong order."""
+    for pair in rules.ordered:
+        left, right = _number(merged.text(pair.left) or ""), _number(merged.text(pair.right) or "")
+        if left is not None and right is not None and (left > right if pair.equal else left >= right):
+            path, other = sorted((pair.left, pair.right), key=merged.rank)[::-1]
+            message = f"it is {merged.text(path)}, but {other} is {merged.text(other)} ({merged.owner(other)}): {pair.why}{merged.suffix()}"
+            yield LintIssue(ERROR, "order", merged.location(path), message, source=rules.cite(pair.source))
+
+
+def clash_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for a setting of one recipe that another of its settings, or its GPU, rules out."""
+    for row in rules.clashes:
+        reasons = [(path, _text(merged, path)) for path in row.when]
+        if not all(text in [word.strip() for word in row.when[path].split(",")] for path, text in reasons):
+            continue
+        text = _text(merged, row.path)
+        is_present = not row.path.startswith("components.") or any(c.id == row.path.split(".")[1] for c in merged.recipe.components)
+        if is_present and (text in row.values or (row.only and text not in (*row.only, _UNSET))):
+            because = " and ".join(f"{path} is {word}" + _owned(merged, path) for path, word in reasons if word != _UNSET) or "by default"
+            yield LintIssue(
+                ERROR,
+                "clash",
+                merged.location(row.path),
+                f"it is {text}, but {because}: {row.why}{merged.suffix()}",
+                f"write {' or '.join(row.only)}" if row.only else "",
+                rules.cite(row.source),
+            )
+
+
+def _owned(merged: MergedRecipe, path: str) -> str:
+    return "" if path.startswith("query.") else f" ({merged.owner(path)})"
+
+
+def _text(merged: MergedRecipe, path: str) -> str:
+    """What a recipe has at a path of a rule, or ``unset``."""
+    if path.startswith("query."):
+        return merged.recipe.request.fields().get(path[len("query.") :], _UNSET)
+    if path.startswith("components."):
+        _, id, field = path.split(".", 2)
+        value = next((field_of(component, field) for component in merged.recipe.components if component.id == id), None)
+        return _UNSET if value is None else format_scalar(value)
+    return merged.text(path) or _UNSET

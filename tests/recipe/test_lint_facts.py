@@ -1,0 +1,470 @@
+"""Lint against facts: paths that no snapshot has, values that a kernel or a chart refuses, versions, dates and pairs that cannot be."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.collectors import k8s_node
+from eidos.files import resources
+from eidos.model.values_schema import load_schema
+from eidos.nvidia import nvidia_smi_readings, nvml_readings
+from eidos.nvidia.gpu_values import FIRST_GPU_KEYS
+from eidos.recipe.lint import ERROR, LintIssue, lint_files, lint_path, lint_trees
+from eidos.recipe.lint.layer_content import latest_date
+from eidos.recipe.lint.layer_keys import other_form
+from eidos.recipe.lint.reading_paths import misspelt
+from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
+from tests.recipe.test_lint import BASE, SOURCE, chart, issues_in, layer, rules_of
+
+H100 = {"gpu": "h100"}
+SYSCTL = "OS.sysctl./proc/sys/"
+
+
+# Paths.
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("K8s.server.verison", "did you mean 'version'?"),
+        ("K8s.sever.version", "did you mean 'server'?"),
+        ("K8s.node.providr", "did you mean 'provider'?"),
+        ("K8s.config.cid", "did you mean 'cdi'?"),
+        ("K8s.image.gpu-opertor", "did you mean 'gpu-operator'?"),
+        ("GPU.smi.gpu.modle", "did you mean 'gpu.model'?"),
+        ("GPU.smi.cuda_version", "did you mean 'cuda-version'?"),
+        ("GPU.gpu-3.memory.total-mb", "did you mean 'memory.total-mib'?"),
+        ("GPU.sim.driver", "did you mean 'smi'?"),
+        ("OS.release.VERSION_DI", "did you mean 'VERSION_ID'?"),
+        ("OS.release.version_id", "did you mean 'VERSION_ID'?"),
+        ("OS.relese.ID", "did you mean 'release'?"),
+        ("OS.grub.hugpagesz", "did you mean 'hugepagesz'?"),
+        ("SystemD.containerd.service.LimitNOFLIE", "did you mean 'LimitNOFILE'?"),
+        ("SystemD.containerd.LimitNOFILE", "write SystemD.containerd.service.LimitNOFILE"),
+        (f"{SYSCTL}kernel/osrelase", "did you mean 'osrelease'?"),
+        (f"{SYSCTL}net/ipv5/tcp_sack", ""),
+        (f"{SYSCTL}nte/core/rmem_max", "did you mean /proc/sys/net/core/rmem_max?"),
+    ],
+)
+@pytest.mark.parametrize("where", ["constraint", "reading"])
+def test_a_misspelt_path_is_an_error_with_the_nearest_name(where: str, path: str, hint: str) -> None:
+    issues = issues_in(layer(H100, constraints={path: ">= 1"}) if where == "constraint" else layer(H100, readings={path: "1"}))
+    found = [issue for issue in issues if issue.rule in ("unknown-path", "unknown-sysctl")]
+    if not hint:  # a folder that another module may add
+        assert found == []
+        return
+    (issue,) = found
+    assert (issue.severity, issue.hint) == (ERROR, hint)
+    assert issue.location == f"overlays/a.yaml: {'constraints.' if where == 'constraint' else ''}{path}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "K8s.server.version",
+        "K8s.node.label.nvidia.com/gpu.product",
+        "K8s.node.taint.nvidia.com/gpu:NoSchedule",
+        "K8s.node.allocatable.cpu",
+        "K8s.image.argocd",
+        "K8s.policy.driver.version",
+        "GPU.smi.gpu.persistence-mode",
+        "GPU.gpu-7.ecc.current",
+        "OS.release.UBUNTU_CODENAME",
+        "OS.release.KERNEL_COMMIT_ID",
+        "OS.grub.nvme_core.multipath",
+        "OS.kmod.mlx4_core",
+        "SystemD.kubelet.service.CPUWeight",
+        "SystemD.system.slice.MemoryHigh",
+        f"{SYSCTL}sunrpc/tcp_slot_table_entries",
+    ],
+)
+def test_a_path_that_a_snapshot_can_have_is_no_fault(path: str) -> None:
+    assert issues_in(layer(H100, constraints={path: "!= 0"})) == []
+
+
+def test_a_misspelt_path_of_a_chart_is_an_error() -> None:
+    charts = [{**chart("two"), "requires": ["K8s.config.cid"], "readings": {"version": ["K8s.imgae.two"]}}]
+    assert rules_of(issues_in(charts=charts)) == [
+        (ERROR, "unknown-path", "components.yaml: two.readings.version"),
+        (ERROR, "unknown-path", "components.yaml: two.requires"),
+    ]
+
+
+def test_every_name_that_a_collector_gives_is_known() -> None:
+    rows = shipped_rules().readings
+
+    def is_known(subtype: str, key: str) -> bool:
+        return any(path_matches(row.subtype, subtype) and any(path_matches(name, key) for name in row.names) for row in rows)
+
+    gpu = {row[0] for row in nvidia_smi_readings.CONFIGURATION} | {key for row in nvml_readings.CONFIGURATION for key in row.keys}
+    missing = [f"GPU.gpu-0.{key}" for key in gpu if not is_known("GPU.gpu-0", key)]
+    missing += [
+        f"GPU.smi.{key}" for key in ("driver", "cuda-version", "gpu-count", *FIRST_GPU_KEYS.values()) if not is_known("GPU.smi", key)
+    ]
+    node = (
+        k8s_node.node_readings({"metadata": {"name": "a"}, "spec": {"providerID": "aws:///a"}, "status": {}})[0]
+        if hasattr(k8s_node, "node_readings")
+        else {}
+    )
+    missing += [f"K8s.node.{key}" for key in (*k8s_node.NODE_INFO_FIELDS, *node) if not is_known("K8s.node", key)]
+    assert missing == []
+
+
+@pytest.mark.shared
+def test_every_name_of_a_recorded_snapshot_is_known(shared: Path) -> None:
+    tree = yaml.safe_load((shared / "snapshots" / "h100-eks.yaml").read_text())
+    readings = {
+        f"{m['type']}.{s['subtype']}.{key}": "1"
+        for m in tree["measurements"]
+        for s in m["subtypes"]
+        for key in s["data"]
+        if m["type"] != "K8s" or s["subtype"] != "policy"
+    }
+    constraints = dict.fromkeys(readings, "!= 0")
+    found = [issue for issue in issues_in(layer(H100, constraints=constraints)) if issue.rule == "unknown-path"]
+    assert [issue.message for issue in found] == []
+
+
+WORDS = st.text("abcdefgh-_.0123456789", min_size=2, max_size=24)
+
+
+@given(WORDS, st.lists(WORDS, max_size=6), st.integers(0, 30), st.sampled_from(["swap", "drop", "add", "change"]))
+def test_one_slip_is_found_and_nothing_else_is(word: str, others: list[str], place: int, kind: str) -> None:
+    at = place % len(word)
+    slips = {
+        "swap": word[:at] + word[at + 1 : at + 2] + word[at : at + 1] + word[at + 2 :],
+        "drop": word[:at] + word[at + 1 :],
+        "add": word[:at] + "z" + word[at:],
+        "change": word[:at] + "z" + word[at + 1 :],
+    }
+    slip = slips[kind]
+    found = misspelt(slip, [word])
+    same_letters = [("0" if char.isdigit() else char) for char in slip] == [("0" if char.isdigit() else char) for char in word]
+    assert found == (word if slip == word or not same_letters else None)
+    match = misspelt(word, others)
+    assert match is None or match in others
+
+
+# Values of settings.
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("vm/swappiness", "500", "500: expected 0 to 200"),
+        ("vm/swappiness", "-1", "-1: expected 0 to 200"),
+        ("vm/swappiness", "sixty", "'sixty': expected a whole number"),
+        ("vm/swappiness", "", "'': expected a whole number"),
+        ("vm/swappiness", "60 60", "'60 60': expected a whole number"),
+        ("vm/swappiness", 1000, "1000: expected 0 to 200"),
+        ("vm/swappiness", True, "'true': expected a whole number"),
+        ("vm/dirty_ratio", "101", "101: expected 0 to 100"),
+        ("vm/overcommit_memory", "3", "3: expected 0 to 2"),
+        ("kernel/pid_max", "5000000", "5000000: expected 301 to 4194304"),
+        ("kernel/sched_rt_runtime_us", "-2", "-2: expected -1 or more"),
+        ("net/ipv4/tcp_rmem", "4096 131072 65536", "4096 131072 65536: the numbers must not descend"),
+        ("net/ipv4/tcp_rmem", "8192\t4096", "8192\t4096: the numbers must not descend"),
+        ("net/ipv4/tcp_wmem", "4096 16384 4194304 1", "'4096 16384 4194304 1': expected 3 whole numbers"),
+        ("net/ipv4/ip_local_port_range", "32768 70000", "32768 70000: expected 1 to 65535"),
+        ("net/ipv4/ip_local_port_range", "60999 32768", "60999 32768: the numbers must not descend"),
+        ("net/ipv4/conf/default/arp_announce", "3", "3: expected 0 to 2"),
+        ("net/core/rmem_max", "4294967296", "4294967296: expected 0 to 2147483647"),
+        ("fs/inotify/max_user_watches", "-5", "-5: expected 0 or more"),
+    ],
+)
+def test_a_value_that_the_kernel_refuses_is_an_error(name: str, value: object, message: str) -> None:
+    (issue,) = issues_in(layer(H100, readings={SYSCTL + name: value}))
+    assert (issue.severity, issue.rule, issue.location, issue.message) == (
+        ERROR,
+        "out-of-range",
+        f"overlays/a.yaml: {SYSCTL}{name}",
+        message,
+    )
+    assert issue.source
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vm/swappiness", "0"),
+        ("vm/swappiness", 200),
+        ("kernel/sched_rt_runtime_us", "-1"),
+        ("net/ipv4/tcp_rmem", "4096\t131072\t6291456"),
+        ("net/ipv4/tcp_rmem", "4096 4096 4096"),
+        ("net/ipv4/ip_local_port_range", "1024 65535"),
+        ("net/ipv4/tcp_congestion_control", "bbr"),
+        ("kernel/core_pattern", "core"),
+    ],
+)
+def test_a_value_that_the_kernel_takes_is_no_fault(name: str, value: object) -> None:
+    assert issues_in(layer(H100, readings={SYSCTL + name: value})) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "fine"), [(">= 300", False), ("> 200", False), ("== 500", False), ("<= 10", True), (">= 200", True)]
+)
+def test_a_constraint_that_no_value_satisfies_is_an_error(expression: str, fine: bool) -> None:
+    issues = issues_in(layer(H100, constraints={f"{SYSCTL}vm/swappiness": expression}))
+    assert [issue.rule for issue in issues] == ([] if fine else ["out-of-range"])
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "fine"),
+    [
+        (("vm/dirty_background_ratio", "20"), ("vm/dirty_ratio", "10"), False),
+        (("vm/dirty_background_ratio", "10"), ("vm/dirty_ratio", "10"), False),
+        (("vm/dirty_background_ratio", "5"), ("vm/dirty_ratio", "10"), True),
+        (("net/ipv4/neigh/default/gc_thresh1", "9"), ("net/ipv4/neigh/default/gc_thresh2", "8"), False),
+        (("net/ipv4/neigh/default/gc_thresh2", "8"), ("net/ipv4/neigh/default/gc_thresh3", "8"), True),
+        (("kernel/sched_rt_runtime_us", "950000"), ("kernel/sched_rt_period_us", "900000"), False),
+    ],
+)
+def test_two_numbers_in_the_wrong_order_are_an_error_of_the_later_layer(left: tuple[str, str], right: tuple[str, str], fine: bool) -> None:
+    one = layer(H100, readings={SYSCTL + left[0]: left[1]})
+    other = layer({"gpu": "h100", "intent": "training"}, readings={SYSCTL + right[0]: right[1]})
+    issues = issues_in(one, other)
+    assert rules_of(issues) == ([] if fine else [(ERROR, "order", f"overlays/b.yaml: {SYSCTL}{right[0]}")])
+    assert all(left[1] in issue.message and "overlays/a.yaml" in issue.message for issue in issues)
+
+
+@given(st.text(max_size=30) | st.integers() | st.lists(st.integers(), max_size=5).map(lambda numbers: " ".join(map(str, numbers))))
+def test_any_value_is_judged(value: Any) -> None:
+    from eidos.recipe.layer import read_layer
+    from eidos.recipe.lint.setting_values import range_issues
+
+    data = {"/proc/sys/vm/swappiness": value, "/proc/sys/net/ipv4/tcp_rmem": value}
+    tree = {"key": H100, "measurements": [{"type": "OS", "subtypes": [{"subtype": "sysctl", "data": data}]}]}
+    found = [issue.location.rpartition("/")[2] for issue in range_issues(read_layer(tree, "x"), RULES)]
+    words = str(value).split()
+    is_number = len(words) == 1 and words[0].isascii() and words[0].removeprefix("-").isdigit()
+    assert ("swappiness" not in found) == (is_number and 0 <= int(words[0]) <= 200)
+
+
+RULES = shipped_rules()
+
+
+# Values of charts.
+
+
+def chart_issues(values: dict[str, Any], key: dict[str, str] | None = None, version: str = "", **parts: Any) -> list[LintIssue]:
+    """What lint finds when an overlay for EKS, or for ``key``, chooses these values for the GPU operator."""
+    tree = layer(key or {"service": "eks"}, **parts)
+    tree["components"] = {"gpu-operator": {"values": values, "why": "Why.", "source": "doc", **({"version": version} if version else {})}}
+    return lint_trees({**resources.load_recipes(), "overlays/x-mine.yaml": tree})
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "message", "hint"),
+    [
+        (
+            {"driver": {"kernelModulTyp": "open"}},
+            "driver.kernelModulTyp",
+            "the chart has no value",
+            "did you mean driver.kernelModuleType?",
+        ),
+        (
+            {"driver": {"kernelModuleType": "opened"}},
+            "driver.kernelModuleType",
+            "invalid value 'opened'; expected one of auto, open",
+            "did you mean 'open'?",
+        ),
+        ({"mig": {"strategy": "several"}}, "mig.strategy", "invalid value 'several'; expected one of none, single, mixed", ""),
+        (
+            {"daemonsets": {"updateStrategy": "Rolling"}},
+            "daemonsets.updateStrategy",
+            "invalid value 'Rolling'",
+            "did you mean 'RollingUpdate'?",
+        ),
+        ({"gdrcopy": {"enabled": "yes"}}, "gdrcopy.enabled", "the chart expects a boolean, not 'yes'", ""),
+        ({"drivr": {"enabled": True}}, "drivr.enabled", "the chart has no value drivr.enabled", "did you mean driver.enabled?"),
+    ],
+)
+def test_a_value_that_the_chart_does_not_have_is_an_error(values: dict[str, Any], path: str, message: str, hint: str) -> None:
+    (issue,) = chart_issues(values)
+    assert (issue.severity, issue.rule) == (ERROR, "chart-value")
+    assert issue.location == f"overlays/x-mine.yaml: components.gpu-operator.values.{path}"
+    assert message in issue.message
+    assert "v26.3.3" in issue.message
+    assert issue.hint == hint
+
+
+def test_a_value_is_that_of_the_version_that_the_recipe_has() -> None:
+    both = {"readings": {"K8s.image.gpu-operator": "v26.7.0"}}
+    assert not [
+        issue
+        for issue in chart_issues({"draDriver": {"computeDomains": {"enabled": True}}}, version="v26.7.0", **both)
+        if issue.rule == "chart-value"
+    ]
+    assert [issue.rule for issue in chart_issues({"draDriver": {"computeDomains": {"enabled": True}}})] == ["chart-value"]
+
+
+def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
+    overlay = layer({"service": "eks"})
+    overlay["components"] = {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
+    texts = {
+        "components.yaml": yaml.safe_dump({"components": [*resources.load_recipes()["components.yaml"]["components"], chart("mine")]}),  # type: ignore[index]
+        "overlays/x-mine.yaml": yaml.safe_dump(overlay),
+        "values/mine/1.0.keys.yaml": "color: string\nsize: string\n",
+        "values/mine/1.0.words.yaml": "size: [small, large]\n",
+    }
+    found = lint_files({name: text.encode() for name, text in texts.items()}, "data")
+    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == [
+        ("components.mine.values.colr", "did you mean color?"),
+        ("components.mine.values.size", ""),
+    ]
+    texts["values/mine/1.0.keys.yaml"] = "color: colour\n"
+    assert [(issue.rule, issue.location) for issue in lint_files({name: text.encode() for name, text in texts.items()}, "data")] == [
+        ("form", "values/mine/1.0.keys.yaml")
+    ]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("version", ["v26.3.3", "v26.7.0"])
+def test_words_are_those_of_the_custom_resource(shared: Path, version: str) -> None:
+    tree = yaml.safe_load((shared / "crds" / "gpu-operator" / version / "nvidia.com_clusterpolicies.yaml").read_text())
+    spec = tree["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema = load_schema(f"gpu-operator/{version}", resources.load_chart_values)
+    assert schema is not None
+
+    def words(node: dict[str, Any], path: str) -> Any:
+        if "enum" in node and path in schema.types:
+            yield path, tuple(node["enum"])
+        for name, inner in node.get("properties", {}).items():
+            yield from words(inner, f"{path}.{name}" if path else name)
+
+    assert dict(words(spec, "")) == schema.words
+
+
+# What rules out what.
+
+
+@pytest.mark.parametrize("gpu", ["b200", "b300", "gb200", "gb300", "gh200", "rtx-pro-6000"])
+def test_proprietary_modules_on_a_gpu_that_needs_open_ones_are_an_error(gpu: str) -> None:
+    issues = [
+        issue
+        for issue in chart_issues({"driver": {"kernelModuleType": "proprietary"}}, {"gpu": gpu, "intent": "inference"})
+        if issue.rule == "clash"
+    ]
+    assert [issue.location for issue in issues] == ["overlays/x-mine.yaml: components.gpu-operator.values.driver.kernelModuleType"]
+    assert f"query.gpu is {gpu}" in issues[0].message
+
+
+def test_proprietary_modules_elsewhere_are_no_fault() -> None:
+    assert chart_issues({"driver": {"kernelModuleType": "proprietary"}}, {"gpu": "a100", "intent": "inference"}) == []
+
+
+def test_a_reading_that_turns_the_open_modules_off_is_an_error() -> None:
+    readings = {"K8s.config.useOpenKernelModule": False}
+    found = chart_issues({}, {"gpu": "b200", "intent": "inference"}, readings=readings)
+    assert ("clash", "overlays/x-mine.yaml: K8s.config.useOpenKernelModule") in {(issue.rule, issue.location) for issue in found}
+
+
+@pytest.mark.parametrize(
+    ("operator", "root", "fine"),
+    [
+        ({"driver": {"enabled": False}}, "/run/nvidia/driver", False),
+        ({"driver": {"enabled": False}}, "/", True),
+        ({"driver": {"enabled": True}}, "/", False),
+        ({}, "/", False),
+        ({}, "/run/nvidia/driver", True),
+        ({"hostPaths": {"driverInstallDir": "/opt/nvidia"}}, "/opt/nvidia", True),
+        ({"driver": {"enabled": False}}, "/opt/nvidia", True),
+    ],
+)
+def test_the_driver_root_of_dra_is_where_the_driver_is(operator: dict[str, Any], root: str, fine: bool) -> None:
+    tree = layer({"service": "self-managed", "gpu": "gb200"})
+    choices = {"gpu-operator": operator, "nvidia-dra-driver-gpu": {"nvidiaDriverRoot": root}}
+    tree["components"] = {id: {"values": values, "why": "Why.", "source": "doc"} for id, values in choices.items()}
+    recipes = {name: body for name, body in resources.load_recipes().items() if name != "overlays/service-self-managed.yaml"}
+    found = [issue for issue in lint_trees({**recipes, "overlays/x-mine.yaml": tree}) if issue.rule == "clash"]
+    assert {issue.location for issue in found} == (
+        set() if fine else {"overlays/x-mine.yaml: components.nvidia-dra-driver-gpu.values.nvidiaDriverRoot"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "network", "fine"),
+    [
+        ("v26.3.2", "26.4.0", False),
+        ("v26.3.0", "26.4.0", False),
+        ("v26.3.3", "26.4.1", False),
+        ("v26.3.3", "26.1.0", True),
+        ("v26.7.0", "26.4.1", True),
+        ("v25.10.1", "26.4.1", True),
+    ],
+)
+def test_releases_that_do_not_go_together_are_a_range(operator: str, network: str, fine: bool) -> None:
+    tree = layer(H100, components={"gpu-operator": operator, "network-operator": network})
+    issues = [issue.rule for issue in issues_in(tree, charts=[chart("gpu-operator"), chart("network-operator")])]
+    assert issues == ([] if fine else ["apart"])
+
+
+# Versions and dates.
+
+
+@pytest.mark.parametrize(
+    ("os", "text", "right"),
+    [
+        ("ubuntu", "24.4", "24.04"),
+        ("ubuntu", "22.4", "22.04"),
+        ("ubuntu", "26.4.1", "26.04.1"),
+        ("rhel", "9.06", "9.6"),
+        ("ubuntu", "24.04", None),
+        ("ubuntu", "24.10", None),
+        ("ubuntu", "24", None),
+        ("rhel", "9.6", None),
+        ("rhel", "8.10", None),
+        ("amazonlinux", "2023", None),
+    ],
+)
+@pytest.mark.parametrize("where", ["key", "constraint", "reading"])
+def test_a_version_of_a_system_in_another_form_is_an_error(where: str, os: str, text: str, right: str | None) -> None:
+    path = "OS.release.VERSION_ID"
+    trees = {
+        "key": layer({"os": os, "osv": text}, readings={"OS.grub.iommu": "pt"}),
+        "constraint": layer({"os": os}, constraints={path: f"!= {text}"}),
+        "reading": layer({"os": os}, readings={path: text}),
+    }
+    issues = [issue for issue in issues_in(trees[where]) if issue.rule == "version-form"]
+    location = {"key": "key.osv", "constraint": f"constraints.{path}", "reading": path}[where]
+    assert [(issue.severity, issue.location) for issue in issues] == ([(ERROR, f"overlays/a.yaml: {location}")] if right else [])
+    assert all(issue.hint == f'write "{right}", in quotes' for issue in issues)
+
+
+def test_a_version_without_a_system_is_that_of_one_that_has_it() -> None:
+    path = "OS.release.VERSION_ID"
+    base = {**BASE, "constraints": [{"name": path, "value": "in (24.4, 9.6)", "why": "Why.", "source": "doc"}]}
+    issues = [issue for issue in issues_in(base=base) if issue.rule == "version-form"]
+    assert issues == []  # the base has no key; what it constrains is every system
+    (issue,) = [issue for issue in issues_in(layer(H100, constraints={path: "in (24.4, 9.6)"})) if issue.rule == "version-form"]
+    assert issue.hint == 'write "24.04", in quotes'
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.sampled_from(["24.04", "9.6", "8.10", "2023"]))
+def test_a_version_in_another_form_has_the_same_numbers(first: int, second: int, listed: str) -> None:
+    for text in (f"{first}.{second}", f"{first}.{second:02}"):
+        right = other_form(text, listed)
+        assert right is None or [int(part) for part in right.split(".")] == [first, second]
+        assert right is None or other_form(right, listed) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "fine"),
+    [("2999", False), ("2999-01", False), ("2999-12-31", False), (time.strftime("%Y-%m-%d", time.gmtime()), True), ("2026-07", True)],
+)
+def test_a_date_in_the_future_is_an_error(date: str, fine: bool) -> None:
+    tree = {**layer(H100, readings={"OS.grub.iommu": "pt"}), "source": [{**SOURCE[0], "date": date}]}
+    assert rules_of(issues_in(tree)) == ([] if fine else [(ERROR, "date", "overlays/a.yaml: source[0]")])
+
+
+def test_a_clock_that_is_behind_makes_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert latest_date(RULES) == max(source.date for source in RULES.sources.values())
+    assert [issue for issue in lint_path() if issue.rule == "date"] == []
