@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eidos import semver
 from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, parse_version
 
 
@@ -46,6 +47,7 @@ def test_numbers_and_extra_are_separate_and_the_text_stays(text: str, numbers: t
         ("1.2- 3", InvalidVersion, 4),
         ("1.2-a\n", InvalidVersion, 4),
         ("1.٣", NotNumeric, 2),
+        ("1.-٣", NotNumeric, 2),
         ("1." + "9" * 19, InvalidVersion, 2),
         (" 1.2", NotNumeric, 0),
     ],
@@ -68,6 +70,47 @@ def test_a_long_text_is_shown_in_part() -> None:
     with pytest.raises(InvalidVersion) as caught:
         parse_version("x" * 10_000)
     assert all(len(line) < 200 for line in caught.value.message.splitlines())
+
+
+def test_a_number_has_at_most_eighteen_digits() -> None:
+    assert parse_version("9" * 18).numbers == (10**18 - 1,)
+    with pytest.raises(InvalidVersion, match="more than 18 digits"):
+        parse_version("9" * 19)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(60, 60), (61, 60)])
+def test_at_most_sixty_characters_are_shown(length: int, shown: int) -> None:
+    text = "1." + "x" * (length - 2)
+    with pytest.raises(InvalidVersion) as caught:
+        parse_version(text)
+    assert repr(text[:shown] + ("…" if shown < length else "")) in caught.value.message
+
+
+@pytest.mark.parametrize("length", [30, 31])
+def test_at_most_thirty_characters_of_a_part_are_shown(length: int) -> None:
+    part = "x" * length
+    with pytest.raises(NotNumeric) as caught:
+        parse_version(f"1.{part}")
+    assert f": {part[:30] + ('…' if length > 30 else '')!r} is not a number" in caught.value.message
+
+
+@pytest.mark.parametrize(("zeros", "caret"), [(58, 58), (60, 60), (61, 60), (90, 60)])
+def test_a_fault_behind_what_is_shown_is_marked_at_its_end(zeros: int, caret: int) -> None:
+    with pytest.raises(InvalidVersion) as caught:
+        parse_version("0" * zeros + "-")
+    assert caught.value.position == zeros
+    assert caught.value.excerpt is not None
+    assert caught.value.excerpt[1] == caret
+
+
+def test_versions_are_shared_and_not_without_bound() -> None:
+    assert parse_version("7.6.5") is parse_version("7.6.5")
+    cache = semver._CACHE
+    cache.clear()
+    for number in range(3000):
+        parse_version(str(number))
+        assert len(cache) <= 1024
+    assert len(cache) > 100, "it is emptied when it is full, and not for each"
 
 
 def test_extras_never_decide_an_order() -> None:
