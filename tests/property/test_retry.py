@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eidos.errors import EidosError, InvalidInput, RateLimited, Unavailable
+from eidos.errors import EidosError, InvalidInput, RateLimited, Timeout, Unavailable
 from eidos.http_wire.retry import (
     MAX_DELAY_S,
     AttemptFailed,
@@ -169,6 +169,41 @@ def test_a_pace_is_bounded_grows_with_each_limit_and_goes_back_to_nothing(limits
     for _ in range(25):
         pacer.speed_up()
     assert pacer.interval_s == 0
+
+
+def test_a_pace_in_numbers() -> None:
+    pacer = Pacer(lambda: 0.0)
+    intervals = []
+    for step in (*[pacer.slow_down] * 8, *[pacer.speed_up] * 2):
+        step()
+        intervals.append(pacer.interval_s)
+    assert intervals == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 8.0, 6.4])
+
+
+@pytest.mark.parametrize(("after", "delay"), [(0.25, "250 ms"), (0.999, "999 ms"), (1.0, "1 s"), (12.34, "12.3 s")])
+def test_each_retry_is_reported_with_its_delay(after: float, delay: str) -> None:
+    world = World([(LIMITED, after)])
+    assert world.call() == "the answer"
+    assert world.messages == [f"too many; retrying in {delay}"]
+
+
+@pytest.mark.parametrize("seconds", [0.99, 1.0, 1.01])
+def test_no_retry_begins_at_the_deadline_or_after_it(seconds: float) -> None:
+    world = World([(LIMITED, 1.0)])
+    result = ended(lambda: world.call(seconds))
+    assert isinstance(result, RateLimited) is (seconds <= 1.0)
+    assert len(world.attempts) == 1 + (seconds > 1.0)
+
+
+@pytest.mark.parametrize("seconds", [0.09, 0.1, 0.11])
+def test_a_pace_that_leads_past_the_deadline_ends_at_once(seconds: float) -> None:
+    world = World([])
+    pacer = Pacer(lambda: world.now)
+    pacer.slow_down()
+    pacer.record_start()
+    result = ended(lambda: world.call(seconds, pacer=pacer))
+    assert isinstance(result, Timeout) is (seconds <= 0.1)
+    assert world.slept == ([] if seconds <= 0.1 else pytest.approx([0.1]))
 
 
 @given(st.lists(outcomes, min_size=2, max_size=20))
