@@ -80,10 +80,12 @@ def _no_driver(sources: Sources, reason: str) -> NotApplicable:
         devices = ()
     except EidosError as fault:
         return NotApplicable(f"{reason}; cannot detect NVIDIA devices: {fault.message}", hint)
-    if not devices:
-        return NotApplicable(reason, hint)
-    explanation, hint = pci_bus.explain_without_driver(devices)
-    return NotApplicable(f"{reason}; {explanation}", hint)
+    if devices:
+        explanation, remedy = pci_bus.explain_without_driver(devices)
+        return NotApplicable(f"{reason}; {explanation}", remedy)
+    if driver_files.is_jetson(sources.host):
+        return NotApplicable(f"{reason}; the GPU is that of a Jetson (nvgpu), which NVML does not read")
+    return NotApplicable(reason, hint)
 
 
 def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvml:
@@ -175,14 +177,16 @@ def _no_reading(fault: NvmlError) -> NoReading:
 def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: NvmlError) -> Iterator[Part]:
     """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
     from eidos.nvidia import nvidia_smi, nvidia_smi_readings, nvml_readings
-    from eidos.nvidia.nvml import DRIVER_NOT_LOADED
+    from eidos.nvidia.nvml import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND
 
     try:
         if sources.host.root != "/":
             raise NotFound("nvidia-smi is not run with --root")
         document = nvidia_smi.parse_log(nvidia_smi.run_nvidia_smi(nvidia_smi.find_nvidia_smi(), sources.deadline - _MARGIN_S))
     except EidosError as other:
-        if not installed.is_loaded and fault.status == DRIVER_NOT_LOADED:
+        # The display of a Jetson has a module named nvidia, too, and no library.
+        is_jetson = fault.status == LIBRARY_NOT_FOUND and not installed.libraries and driver_files.is_jetson(sources.host)
+        if is_jetson or (not installed.is_loaded and fault.status == DRIVER_NOT_LOADED):
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
         raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
     yield Gap(UNREADABLE, "NVML", fault.message)

@@ -80,6 +80,11 @@ def find_driver(host: Host, environ: Mapping[str, str] = os.environ) -> Installe
     return InstalledDriver(version is not None or any(_exists(host, path) for path in _TRACES), version, tuple(libraries))
 
 
+def is_jetson(host: Host) -> bool:
+    """Return whether the kernel drives the integrated GPU of a Jetson, for which NVML is not made (NVIDIA/k8s-device-plugin, issue 297)."""
+    return _exists(host, "/sys/module/nvgpu")
+
+
 def module_version(host: Host) -> str | None:
     """Return the version of the loaded kernel module, or None."""
     try:

@@ -26,7 +26,6 @@ NOUVEAU_REMEDY = (
     "block nouveau (in /etc/modprobe.d/nouveau.conf: 'blacklist nouveau' and 'options nouveau modeset=0'), rebuild the initramfs "
     "(update-initramfs -u, or dracut --force), reboot, then install the NVIDIA driver"
 )
-_PASSTHROUGH_HINT = "take the snapshot inside the virtual machine that uses the GPU; here exclude GPUs with --skip gpu"
 _UNBOUND_HINT = "install or load the NVIDIA driver (modprobe nvidia); check the kernel log for why it was not loaded"
 
 
@@ -67,11 +66,11 @@ def numa_node(host: Host, bus_id: str) -> int | None:
     return int(node) if node.isdecimal() else None
 
 
-def explain_without_driver(devices: Sequence[PciDevice]) -> tuple[str, str]:
-    """Return what drives ``devices`` on a host without an NVIDIA driver, and a hint: the remedy, or where to look instead.
+def explain_without_driver(devices: Sequence[PciDevice]) -> tuple[str, str | None]:
+    """Return what drives ``devices`` on a host without an NVIDIA driver, and the remedy; None where nothing is wrong.
 
-    >>> explain_without_driver([PciDevice("0000:17:00.0", "vfio-pci")])[0]
-    '1 NVIDIA device on the PCI bus is passed through to virtual machines (vfio-pci)'
+    >>> explain_without_driver([PciDevice("0000:17:00.0", "vfio-pci")])
+    ('1 NVIDIA device on the PCI bus is passed through to virtual machines (vfio-pci); a snapshot inside the machine reads it', None)
     >>> explain_without_driver([PciDevice("0000:17:00.0", "nouveau"), PciDevice("0000:18:00.0", None)])[0]
     '2 NVIDIA devices on the PCI bus: 1 without a kernel driver, 1 bound to nouveau'
     """
@@ -80,7 +79,8 @@ def explain_without_driver(devices: Sequence[PciDevice]) -> tuple[str, str]:
     verb = "are" if len(devices) > 1 else "is"
     kinds = sorted(set(drivers))
     if all(device.is_passed_through for device in devices):
-        return f"{total} {verb} passed through to virtual machines ({', '.join(kinds)})", _PASSTHROUGH_HINT
+        reads = "reads them" if len(devices) > 1 else "reads it"
+        return f"{total} {verb} passed through to virtual machines ({', '.join(kinds)}); a snapshot inside the machine {reads}", None
     states = {kind: f"bound to {kind}" if kind else "without a kernel driver" for kind in kinds}
     if len(kinds) == 1:
         explanation = f"{total} {verb} {states[kinds[0]]}"

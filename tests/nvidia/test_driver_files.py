@@ -125,9 +125,9 @@ def put_on_bus(root: Path, *drivers: str | None) -> Host:
         (("nouveau",) * 8, "8 NVIDIA devices on the PCI bus are bound to nouveau", "blacklist nouveau"),
         (("nouveau", None), "1 without a kernel driver, 1 bound to nouveau", "blacklist nouveau"),
         (("nouveau", "vfio-pci"), "1 bound to nouveau, 1 bound to vfio-pci", "blacklist nouveau"),
-        (("vfio-pci",), "1 NVIDIA device on the PCI bus is passed through to virtual machines (vfio-pci)", "inside the virtual machine"),
-        (("vfio-pci", "nvgrace_gpu_vfio_pci"), "2 NVIDIA devices on the PCI bus are passed through", "inside the virtual machine"),
-        (("pciback",), "is passed through", "inside the virtual machine"),
+        (("vfio-pci",), "1 NVIDIA device on the PCI bus is passed through to virtual machines (vfio-pci)", None),
+        (("vfio-pci", "nvgrace_gpu_vfio_pci"), "2 NVIDIA devices on the PCI bus are passed through", None),
+        (("pciback",), "is passed through", None),
         (("vfio-pci", None), "1 without a kernel driver, 1 bound to vfio-pci", "modprobe nvidia"),
         (("nova_core",), "is bound to nova_core", "unbind the GPUs from nova_core"),
         (("nova_core", "vfio-pci"), "1 bound to nova_core, 1 bound to vfio-pci", "unbind the GPUs from nova_core"),
@@ -136,16 +136,37 @@ def put_on_bus(root: Path, *drivers: str | None) -> Host:
     ],
 )
 def test_what_drives_the_gpus_of_a_host_without_the_nvidia_driver(
-    tmp_path: Path, drivers: tuple[str | None, ...], words: str, hint: str
+    tmp_path: Path, drivers: tuple[str | None, ...], words: str, hint: str | None
 ) -> None:
     host = put_on_bus(tmp_path, *drivers)
     with pytest.raises(NotApplicable) as caught:
         list(gpu.collect(Sources(host=host)))
     assert caught.value.reason.startswith("no NVIDIA driver; ")
     assert words in caught.value.reason
-    assert hint in str(caught.value.hint)
+    # A passed-through GPU is no fault, so there is nothing to do.
+    assert caught.value.hint is None if hint is None else hint in str(caught.value.hint)
     if hint != "modprobe nvidia":
         assert "install or load the driver;" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("display", [False, True], ids=["alone", "with the display's driver"])
+def test_a_jetson_needs_no_driver(tmp_path: Path, display: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sys/module/nvgpu").mkdir(parents=True)
+    (tmp_path / pci_bus.PCI.lstrip("/")).mkdir(parents=True)
+    if display:
+        load_module(tmp_path, "540.4.0")
+        monkeypatch.setattr(Host, "is_running_system", property(lambda self: True))
+    with pytest.raises(NotApplicable) as caught:
+        list(gpu.collect(Sources(host=Host(str(tmp_path)))))
+    assert "the GPU is that of a Jetson (nvgpu)" in caught.value.reason
+    assert caught.value.hint is None
+
+
+def test_a_gpu_in_a_slot_of_a_jetson_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "sys/module/nvgpu").mkdir(parents=True)
+    with pytest.raises(NotApplicable) as caught:
+        list(gpu.collect(Sources(host=put_on_bus(tmp_path, None))))
+    assert "modprobe nvidia" in str(caught.value.hint)
 
 
 def test_a_gpu_that_nouveau_took_from_the_nvidia_driver() -> None:

@@ -15,6 +15,7 @@ from eidos.formats import from_text
 from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import Detection, detect, match_model
+from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.store import shipped_store
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "snapshots" / "h100-eks.yaml"
@@ -374,3 +375,12 @@ def test_a_jetson_is_named() -> None:
     detection = detect(snapshot(OS_kmod={"nvgpu": True}), CATALOG)
     assert any("Jetson" in warning and "gpu stays unset" in warning for warning in detection.warnings)
     assert not any("no GPU readings" in warning for warning in detection.warnings)
+
+
+def test_the_catalog_and_the_rules_of_lint_agree() -> None:
+    rules = shipped_rules()
+    hosts = {entry.name: entry.cpu for entry in CATALOG.entries["gpu"] if entry.cpu}
+    assert hosts == {host.gpu: host.architecture for host in rules.hosts}
+    systems = {entry.name: entry.systems for entry in CATALOG.entries["service"] if entry.systems}
+    assert systems == {rule.service: rule.os for rule in rules.systems}
+    assert all(entry.architecture for entry in CATALOG.entries["gpu"])
