@@ -1,14 +1,13 @@
-"""Values of a chart, laid over one another.
+"""Single values of a chart, set at their paths.
 
-Knows that a mapping is merged into a mapping and anything else replaces what was there, and how an assignment becomes a typed value;
-must not know where values come from. The chart's type of a value decides how its text is read: ``580`` stays text for a string.
+Knows how an assignment becomes a typed value in the tree; must not know where values come from. The chart's type of a value decides how its
+text is read: ``580`` stays text for a string.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model import values_schema
-from eidos.model.recipe import copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,21 +15,6 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import Assignment
     from eidos.model.values_schema import Path, ValuesSchema
-
-
-def overlay_values(base: dict[str, Any], overlay: dict[str, Any]) -> None:
-    """Lay ``overlay`` over ``base``, in place, mapping into mapping; a list replaces a list. Nothing of ``overlay`` is shared.
-
-    >>> tree = {"a": {"b": 1, "c": [1, 2]}}
-    >>> overlay_values(tree, {"a": {"c": [3]}})
-    >>> tree
-    {'a': {'b': 1, 'c': [3]}}
-    """
-    for key, value in overlay.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            overlay_values(base[key], value)
-        else:
-            base[key] = copy_tree(value)
 
 
 def assign_value(tree: dict[str, Any], assignment: Assignment, schema: ValuesSchema | None) -> None:

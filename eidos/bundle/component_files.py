@@ -14,6 +14,7 @@ from eidos.bundle.image_list import images_of_manifests
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model import values_schema
 from eidos.model.bundle import CHECKSUMS
+from eidos.model.recipe import overlay_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.templates.placeholder import ABSENT
@@ -119,14 +120,14 @@ def _final_values(
     if schema:
         schema.check(values, name)
         schema.check(component.values, "the recipe's values")
-    chart_values.overlay_values(values, component.values)
+    overlay_tree(values, component.values)
     for overlay in overlays:
         if schema:
             try:
                 schema.check(overlay.tree, f"{component.id}: {overlay.source}")
             except InvalidData as fault:
                 raise InvalidInput(fault.message, fault.hint) from fault
-        chart_values.overlay_values(values, overlay.tree)
+        overlay_tree(values, overlay.tree)
     for assignment in assignments:
         chart_values.assign_value(values, assignment, schema)
     return values

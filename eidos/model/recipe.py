@@ -187,6 +187,21 @@ def copy_tree(tree: Any) -> Any:
     return tree
 
 
+def overlay_tree(base: dict[str, Any], overlay: dict[str, Any]) -> None:
+    """Lay ``overlay`` over ``base``, in place, mapping into mapping; a list replaces a list. Nothing of ``overlay`` is shared.
+
+    >>> tree = {"a": {"b": 1, "c": [1, 2]}}
+    >>> overlay_tree(tree, {"a": {"c": [3]}})
+    >>> tree
+    {'a': {'b': 1, 'c': [3]}}
+    """
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            overlay_tree(base[key], value)
+        else:
+            base[key] = copy_tree(value)
+
+
 def _measurement(measurement: Measurement, context: bool) -> dict[str, Any]:
     subtypes = []
     for subtype in measurement.subtypes:

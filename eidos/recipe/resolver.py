@@ -11,7 +11,7 @@ from eidos.errors import InvalidData
 from eidos.model.agreement import disagreements
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
-from eidos.model.recipe import Component, Recipe, copy_tree
+from eidos.model.recipe import Component, Recipe, overlay_tree
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
 from eidos.recipe.recipe_warnings import find_generic, find_warnings
@@ -144,21 +144,12 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
         chosen = choices.get(id, [])
         values: dict[str, Any] = {}
         for choice in chosen:
-            _overlay(values, choice.values)
+            overlay_tree(values, choice.values)
         version = next((choice.version for choice in reversed(chosen) if choice.version), charts[id].version)
         why = next((choice.why for choice in reversed(chosen) if choice.why), "")
         chart = charts[id]
         components.append(Component(id, chart.chart, chart.repository, version, chart.namespace, chart.depends, _sorted(values), why))
     return tuple(components)
-
-
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
-    """Lay ``above`` over ``below``, mapping into mapping; a list replaces a list. Nothing of ``above`` is shared."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _overlay(below[key], value)
-        else:
-            below[key] = copy_tree(value)
 
 
 def _sorted(tree: Any) -> Any:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from eidos import formats
 from eidos.bundle import checksums, tar_archive, zip_archive
 from eidos.bundle.bundle_options import parse_assignment
-from eidos.bundle.chart_values import assign_value, get_value, overlay_values
+from eidos.bundle.chart_values import assign_value, get_value
 from eidos.errors import EidosError, IntegrityError, InvalidData
 from eidos.model import values_schema
-from eidos.model.recipe import Recipe
+from eidos.model.recipe import Recipe, overlay_tree
 from eidos.templates.text_template import fill_text, parse_template
 from eidos.templates.tree_template import fill_tree
 from tests.support.bundle_files import build
@@ -94,11 +94,11 @@ mappings = st.dictionaries(st.sampled_from("abcd"), trees, max_size=4)
 @given(mappings, mappings)
 def test_laying_over_is_idempotent_and_shares_nothing(below: dict[str, Any], above: dict[str, Any]) -> None:
     once: dict[str, Any] = {}
-    overlay_values(once, below)
-    overlay_values(once, above)
+    overlay_tree(once, below)
+    overlay_tree(once, above)
     twice: dict[str, Any] = {}
-    overlay_values(twice, once)
-    overlay_values(twice, above)
+    overlay_tree(twice, once)
+    overlay_tree(twice, above)
     assert twice == once
     for path, value in values_schema.iterate_leaves(above):
         if path:
