@@ -117,6 +117,11 @@ def read_layer(tree: object, name: str, *, base: bool = False) -> Layer:
 
 
 def _read(root: TreeReader) -> Layer:
+    if "apiVersion" in root:
+        from eidos.model import foreign_documents
+
+        if foreign_documents.describe(root.tree):
+            raise foreign_documents.refuse(root, "a layer")
     root = root.renamed({"types": "measurements"})
     root.expect_only(_PARTS)
     return Layer(

@@ -16,6 +16,7 @@ from eidos.formats import to_json, to_yaml
 from eidos.model.foreign_documents import SNAPSHOT_VERSIONS
 from eidos.model.recipe import Recipe
 from eidos.model.snapshot import Snapshot
+from eidos.recipe.layer import read_layer
 from tests.support.program import eidos as run
 
 #: What a node of EKS with eight H100 is, in the form of aicr's collectors.
@@ -147,6 +148,12 @@ def test_the_command_has_the_criteria_that_are_words(fields: dict[str, Any], com
     with pytest.raises(InvalidData) as raised:
         Recipe.from_tree({"kind": "RecipeCriteria", "apiVersion": "aicr.run/v1", **fields}, "x")
     assert f"'{command}'" in str(raised.value.hint)
+
+
+def test_a_layer_of_aicr_is_named() -> None:
+    tree = {"kind": "RecipeMetadata", "apiVersion": "aicr.run/v1beta1", "spec": {"criteria": {"service": "eks", "accelerator": "h100"}}}
+    with pytest.raises(InvalidData, match=r"^overlays/eks\.yaml: a RecipeMetadata of aicr \(aicr\.run/v1beta1\), not a layer of eidos$"):
+        read_layer(tree, "overlays/eks.yaml")
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

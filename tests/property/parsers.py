@@ -29,6 +29,7 @@ from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import constraint, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
+from eidos.recipe.lint import reading_paths
 from eidos.redact import secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
@@ -247,6 +248,8 @@ PARSERS: dict[str, Parser] = {
     "toleration": _of_text(labels.parse_toleration, "a=b", ":", "/"),
     "DNS subdomain": _of_text(lambda text: labels.check_dns_subdomain(text, "x"), "a.", "a", "-"),
     "document in a cluster": _of_text(lambda text: stored_object.parse_reference("cm://" + text), "a", "-", ".", "/"),
+    "path of a reading": _of_text(reading_paths.split_path, "SystemD.", "OS.", ".", "/"),
+    "slip of a name": _of_text(lambda text: reading_paths.misspelt(text, ["version", text[1:]]), "version", "0", "a"),
     "nearest word": _of_text(lambda text: suggest.nearest(text, ["snapshot", "recipe"]), "snap"),
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),

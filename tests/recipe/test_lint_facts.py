@@ -16,7 +16,7 @@ from eidos.files import resources
 from eidos.model.values_schema import load_schema
 from eidos.nvidia import nvidia_smi_readings, nvml_readings
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS
-from eidos.recipe.lint import ERROR, LintIssue, lint_files, lint_path, lint_trees
+from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_files, lint_path, lint_trees
 from eidos.recipe.lint.layer_content import latest_date
 from eidos.recipe.lint.layer_keys import other_form
 from eidos.recipe.lint.reading_paths import misspelt
@@ -406,6 +406,21 @@ def test_releases_that_do_not_go_together_are_a_range(operator: str, network: st
     assert issues == ([] if fine else ["apart"])
 
 
+def test_images_that_an_earlier_layer_chose_for_another_version_are_named() -> None:
+    (issue,) = chart_issues({}, version="v26.7.0", readings={"K8s.image.gpu-operator": "v26.7.0"})
+    assert (issue.severity, issue.rule, issue.location) == (WARNING, "operands", "overlays/x-mine.yaml: components.gpu-operator.version")
+    assert "it is v26.7.0, but K8s.image." in issue.message
+    assert "K8s.image.dcgm" in issue.message
+    assert "are those of v26.3.3" in issue.message
+    complete = next(
+        {f"K8s.image.{name}": tag for name, tag in subtype["data"].items()}
+        for measurement in resources.load_recipes()["overlays/ubuntu-26.04.yaml"][0]["measurements"]  # type: ignore[index]
+        for subtype in measurement["subtypes"]
+        if subtype["subtype"] == "image"
+    )
+    assert "operands" not in {issue.rule for issue in chart_issues({}, version="v26.7.0", readings=complete)}
+
+
 # Versions and dates.
 
 
@@ -464,7 +479,20 @@ def test_a_date_in_the_future_is_an_error(date: str, fine: bool) -> None:
     assert rules_of(issues_in(tree)) == ([] if fine else [(ERROR, "date", "overlays/a.yaml: source[0]")])
 
 
+def test_the_dates_of_entries_and_rules_are_checked_too() -> None:
+    recipes = resources.load_recipes()
+    rules = {"sources": [{"id": "x", "document": "d", "version": "1", "date": "2999-01-01"}]}
+    charts = [{**chart("two"), "source": {"document": "d", "version": "1", "date": "2999"}}]
+    catalog = {**recipes["catalog.yaml"], "intent": [{"name": "a", "source": {"document": "d", "version": "1", "date": "soon"}}]}  # type: ignore[dict-item]
+    issues = issues_in(charts=charts, files={"rules.yaml": rules, "catalog.yaml": catalog})
+    assert {issue.location for issue in issues if issue.rule == "date"} == {
+        "rules.yaml: sources.x",
+        "components.yaml: components[1].source",
+        "catalog.yaml: intent[0].source",
+    }
+
+
 def test_a_clock_that_is_behind_makes_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert latest_date(RULES) == max(source.date for source in RULES.sources.values())
+    assert latest_date() == max(source.date for source in RULES.sources.values())
     assert [issue for issue in lint_path() if issue.rule == "date"] == []

@@ -51,6 +51,12 @@ class MergedRecipe(Record):
         """The position of that layer: those with higher ones are applied later."""
         return next((i for i, layer in enumerate(self.layers, 1) if layer.name == self.owner(path)), 0)
 
+    def version_at(self, path: str, rank: int) -> str | None:
+        """What ``path`` was after the layer at that position; None when no layer had set it yet."""
+        ranks = {layer.name: i for i, layer in enumerate(self.layers, 1)}
+        values = [step.value for step in self.recipe.history.get(path, ()) if ranks[step.layer] <= rank]
+        return format_scalar(values[-1]) if values else None
+
     def location(self, path: str) -> str:
         """The owner of ``path``, and the path."""
         return f"{self.owner(path)}: {path}"

@@ -6,7 +6,7 @@ names in locations.
 
 from __future__ import annotations
 
-from eidos.model.agreement import CUDA, DRIVERS, disagreements
+from eidos.model.agreement import CUDA, DRIVERS, agrees, disagreements
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
@@ -26,6 +26,7 @@ def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Cha
     """Issues of one recipe."""
     yield from _constraints(merged)
     yield from _two_places(merged, charts)
+    yield from _operands(merged, charts)
     yield from _removed(merged, rules)
     yield from _pairs(merged, rules)
     yield from _cuda(merged, rules)
@@ -55,6 +56,26 @@ def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[L
             (first, other), (path, text) = sorted(places, key=lambda place: merged.rank(place[0]))
             message = f"it is {text}, but {first} is {other} ({merged.owner(first)}): both must state the same{merged.suffix()}"
             yield LintIssue(ERROR, "two-places", f"{merged.owner(path)}: {path}", message, f"change {path}, or {first} with it")
+
+
+def _operands(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """Charts whose version one layer changed, while the images that an earlier one chose for the former version stayed."""
+    for component in merged.recipe.components:
+        place = f"components.{component.id}.version"
+        if component.id not in charts or merged.step(place) is None:
+            continue
+        former: dict[str, str] = {}
+        for field, paths in charts[component.id].readings.items():
+            for path in paths if field.endswith(".version") and field != "values.driver.version" else ():
+                version = merged.version_at(place, merged.rank(path)) or charts[component.id].version
+                if merged.step(path) is not None and not agrees(version, component.version):
+                    former[path] = version
+        if former:
+            names, versions = ", ".join(dict.fromkeys(former)), " and ".join(dict.fromkeys(former.values()))
+            message = (
+                f"it is {component.version}, but {names} {'is that' if len(former) == 1 else 'are those'} of {versions}{merged.suffix()}"
+            )
+            yield LintIssue(WARNING, "operands", merged.location(place), message, "set the images of this version in the same layer")
 
 
 def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:

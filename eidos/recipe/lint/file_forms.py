@@ -20,6 +20,7 @@ from eidos.recipe.catalog import Catalog, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
 from eidos.recipe.layer import read_layer
+from eidos.recipe.lint.layer_content import date_issues, latest_date
 from eidos.recipe.lint.rule_tables import LintRules, read_rules
 from eidos.recipe.store import DOCUMENT_FIELDS, DOCUMENT_FORM, OVERLAYS, Store, in_order, layer_trees
 from eidos.semver import InvalidVersion
@@ -61,6 +62,7 @@ class RecipeFiles:
     def __init__(self) -> None:
         self.issues: list[LintIssue] = []
         self.trees: dict[str, object] = {}
+        self.latest = latest_date()
 
     def text(self, content: bytes | str, name: str, shown: str) -> None:
         """Read one file's text; ``shown`` is its name for people."""
@@ -136,6 +138,9 @@ class RecipeFiles:
             for key in entry if isinstance(entry, dict) else ():
                 if key not in names:
                     self.warn("unknown-key", f"{location}[{i}].{key}", "unknown key", f"valid fields: {', '.join(names)}")
+            source = entry.get("source") if isinstance(entry, dict) else None
+            if isinstance(source, dict) and isinstance(source.get("date"), str):
+                self.issues += date_issues(source["date"], f"{location}[{i}].source", self.latest)
 
 
 def read_trees(trees: Mapping[str, object]) -> ParsedRecipes:

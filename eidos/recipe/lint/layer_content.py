@@ -8,7 +8,7 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.recipe.lint.rule_tables import path_matches
+from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
 from eidos.recipe.lint.setting_values import range_issues
 from eidos.semver import parse_version
 
@@ -25,7 +25,7 @@ _NETWORK = "/proc/sys/net/"
 
 def layer_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """Issues of each layer alone, and of all of them together."""
-    latest = latest_date(rules)
+    latest = latest_date()
     for layer in (store.base, *store.overlays):
         yield from _reasons(layer)
         yield from _sources(layer, latest)
@@ -34,6 +34,9 @@ def layer_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         yield from range_issues(layer, rules)
         if layer is not store.base and not (layer.values or layer.constraints or layer.choices):
             yield LintIssue(WARNING, "empty-layer", layer.name, "the layer is empty")
+    for id, source in rules.sources.items():
+        if source.date:
+            yield from date_issues(source.date, f"rules.yaml: sources.{id}", latest)
     if not any(value.key.startswith(_NETWORK) for layer in (store.base, *store.overlays) for value in layer.values):
         message = "no layer sets anything below /proc/sys/net, although nodes of a cluster depend on the network"
         yield LintIssue(WARNING, "no-network", store.base.name, message)
@@ -81,11 +84,21 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "no-reason", location, "no reason given", "add 'why'")
 
 
-def latest_date(rules: LintRules) -> str:
-    """The last day that a source can be of: tomorrow, because days begin at different times; a clock that is behind the rules is wrong."""
+def latest_date() -> str:
+    """The last day that a source can be of: tomorrow, because days begin at different times; a clock behind the shipped rules is wrong."""
     import time
 
-    return max([time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400)), *(source.date for source in rules.sources.values())])
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
+    return max([tomorrow, *(source.date for source in shipped_rules().sources.values())])
+
+
+def date_issues(date: str, location: str, latest: str) -> Iterator[LintIssue]:
+    """An issue for the date of a source that is none, or that is after ``latest``."""
+    if not _is_date(date):
+        yield LintIssue(ERROR, "date", location, f"invalid date {date!r}", "write it like 2026-07-01, 2026-07 or 2026")
+    elif date > latest[: len(date)]:
+        message = f"the date {date} is in the future"
+        yield LintIssue(ERROR, "date", location, message, "write the date of the version, or the day on which it was read")
 
 
 def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
@@ -97,16 +110,8 @@ def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
         missing = [field for field in ("document", "version", "date") if not getattr(source, field).strip()]
         if missing:
             yield LintIssue(WARNING, "no-source", location, f"the source has no {' and no '.join(missing)}")
-        if source.date and not _is_date(source.date):
-            yield LintIssue(ERROR, "date", location, f"invalid date {source.date!r}", "write it like 2026-07-01, 2026-07 or 2026")
-        elif source.date > latest[: len(source.date)]:
-            yield LintIssue(
-                ERROR,
-                "date",
-                location,
-                f"the date {source.date} is in the future",
-                "write the date of the version, or of the day of reading",
-            )
+        if source.date:
+            yield from date_issues(source.date, location, latest)
         if any(source.id == other.id for other in layer.sources[:i]):
             yield LintIssue(ERROR, "source-twice", location, f"duplicate source {source.id!r}")
     ids = [source.id for source in layer.sources]
