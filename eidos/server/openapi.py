@@ -10,8 +10,10 @@ import json
 
 from eidos import __version__
 from eidos.files import resources
+from eidos.model.query import FIELDS, NAMES
 from eidos.server.error_responses import CODES, JSON, PROBLEM, STATUSES
 from eidos.server.parameters import CHOICE, LIST, NAME, SWITCH
+from eidos.server.request_document import aliases_of
 from eidos.server.routes import DEPRECATED, ROUTES
 
 TYPE_CHECKING = False
@@ -44,6 +46,15 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Content-Disposition": ("The name of the file.", _TEXT),
 }
 
+#: What a client may do next with a response: name of the operation → links.
+_BUNDLE = {"operationId": "postBundle", "description": "The files that deploy this recipe.", "requestBody": "$response.body"}
+_FIRST_GPU = {"gpu": "$response.body#/catalog/gpu/0/name"}
+LINKS: dict[str, dict[str, Any]] = {
+    "getCatalog": {"recipe": {"operationId": "getRecipe", "description": "The recipe for the first GPU.", "parameters": _FIRST_GPU}},
+    "getRecipe": {"bundle": _BUNDLE},
+    "postRecipe": {"bundle": _BUNDLE},
+}
+
 _EVERY = ("X-Request-Id", "X-API-Version")
 _LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")
 _PUBLIC = ("ETag", "Cache-Control")
@@ -53,6 +64,10 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
     schemas: dict[str, Any] = json.loads(resources.read_text("templates/server/schemas.json"))
     schemas["Code"] = {"enum": list(CODES)}
+    fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}
+    schemas["Query"]["properties"] = fields
+    schemas["Intent"] = fields["intent"]
+    schemas["Component"]["properties"]["id"] = {"enum": sorted(recipe_data.charts)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -96,9 +111,7 @@ def _path(route: Route, recipe_data: RecipeData, max_body: int) -> dict[str, Any
 def _operation(operation: Operation, method: str, name: str, recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     tree: dict[str, Any] = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
     if operation.parameters:
-        tree["parameters"] = [
-            _parameter(parameter, name, recipe_data) for parameter in operation.parameters for name in (parameter.name, *parameter.aliases)
-        ]
+        tree["parameters"] = [_parameter(parameter, recipe_data) for parameter in operation.parameters]
     if operation.documents:
         choices = [{"$ref": _SCHEMAS + each} for each in operation.documents]
         schema = {"oneOf": choices} if len(choices) > 1 else choices[0]
@@ -109,6 +122,8 @@ def _operation(operation: Operation, method: str, name: str, recipe_data: Recipe
             "content": {kind: {"schema": schema} for kind in (JSON, "application/yaml")},
         }
     tree["responses"] = {"200": _success(operation)}
+    if operation.name in LINKS and method != "HEAD":
+        tree["responses"]["200"]["links"] = LINKS[operation.name]
     if operation.is_public:
         names = (*_EVERY, *_PUBLIC, *_LIMITED)
         tree["responses"]["304"] = {"description": "Not modified since the client's copy.", "headers": _headers(names)}
@@ -159,12 +174,21 @@ def _error(status: int) -> dict[str, Any]:
     }
 
 
-def _parameter(parameter: Parameter, name: str, recipe_data: RecipeData) -> dict[str, Any]:
+def _field(field: str, recipe_data: RecipeData) -> dict[str, Any]:
+    """The values of one field of a query document."""
+    if field in NAMES:
+        return {"enum": [*recipe_data.words(field), "any", "", None]}
+    number = {"type": "number", "minimum": 0, "maximum": 10**9}
+    return {"anyOf": [{"type": ["string", "null"], "pattern": VERSION_PATTERN}, number]}
+
+
+def _parameter(parameter: Parameter, recipe_data: RecipeData) -> dict[str, Any]:
+    """A parameter under its first name: of two names for one value a client may set only one, which no schema can say."""
     schema: dict[str, Any] = {"type": "string"}
     if parameter.kind == NAME and recipe_data.allowed_names(parameter.name):
-        schema["enum"] = [*recipe_data.words(parameter.name), "any"]
+        schema["enum"] = [*recipe_data.words(parameter.name), "any", ""]
     elif parameter.kind == SWITCH:
-        schema = {"type": "boolean"}
+        schema = {"type": ["boolean", "string"], "enum": [True, False, "1", "0", ""]}
     elif parameter.kind == CHOICE:
         schema["enum"] = list(parameter.choices)
         schema["default"] = parameter.choices[0]
@@ -172,9 +196,9 @@ def _parameter(parameter: Parameter, name: str, recipe_data: RecipeData) -> dict
         schema = {"type": "array", "items": {"enum": sorted(recipe_data.charts)}}
     else:
         schema["pattern"] = VERSION_PATTERN
-    tree: dict[str, Any] = {"name": name, "in": "query", "description": parameter.summary, "schema": schema}
-    if name != parameter.name:
-        tree["description"] = f"Another name for {parameter.name}; set only one of them."
+    tree: dict[str, Any] = {"name": parameter.name, "in": "query", "description": parameter.summary, "schema": schema}
+    if parameter.aliases:
+        tree["description"] += f"; also accepted as {', '.join(parameter.aliases)}, in its place"
     if parameter.kind == LIST:
         tree.update({"style": "form", "explode": False})
     if parameter.example:

@@ -74,6 +74,11 @@ def parse_query_document(tree: Mapping[str, Any], recipe_data: RecipeData) -> Qu
         raise HttpError(fault.status, f"{BODY}: {fault.message}", fault.hint, details=fault.details) from fault
 
 
+def aliases_of(field: str) -> tuple[str, ...]:
+    """Other names that a document may give a field."""
+    return tuple(name for name, meant in _FIELDS.items() if meant == field != name)
+
+
 def _unknown_field(name: str) -> HttpError:
     match = nearest(name, _FIELDS)
     details: dict[str, Any] = {"field": shorten(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
