@@ -80,3 +80,7 @@ class Response(Record):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     route: str = ""
+
+    def __init__(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes, route: str = "") -> None:
+        # As the base does it, in a third of its time: there is one for each request.
+        self.__dict__.update(status=status, headers=headers, body=body, route=route)

@@ -77,6 +77,14 @@ class App:
         assert response is not None
         return response
 
+    def begin_turn(self, requests: int) -> None:
+        """About so many requests come until :meth:`end_turn`, in the thread of the event loop."""
+        self._rate_limiter.begin_turn(requests)
+
+    def end_turn(self) -> None:
+        """The requests of this turn are answered, or given to other threads."""
+        self._rate_limiter.end_turn()
+
     def refuse_body(self, context: RequestContext) -> Response | None:
         """The response to a request with a body that nothing reads, while the client awaits 100 (Continue); None for another."""
         request = context.request

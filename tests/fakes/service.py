@@ -54,6 +54,12 @@ class Stub:
             return None
         return Response(404, (), b"nothing here\n")
 
+    def begin_turn(self, requests: int) -> None:
+        """Nothing is prepared."""
+
+    def end_turn(self) -> None:
+        """Nothing is left over."""
+
     def refuse_body(self, context: RequestContext) -> Response | None:
         """All paths but one take a body."""
         return Response(404, (), b"nothing here\n") if context.request.path == "/nothing" else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.server.rate_limiter import RateLimiter, TokenBucket
+from eidos.server.rate_limiter import LEASE_S, RateLimiter, TokenBucket
 from eidos.server.server_settings import Settings
 
 # Eighths are exact in binary, so the laws can be, too.
@@ -123,6 +124,89 @@ def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: f
         assert limits.tokens() == shared.tokens
         assert limits.tokens(now + 0.5) == min(shared.burst, shared.tokens + shared.rate / 2)
         assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both)
+
+
+#: Turns of two workers: which one, how many requests it expects, who asks in it, eighths of a second until the next one.
+turns = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 12), st.lists(st.sampled_from("abc"), max_size=8), st.integers(0, 8)), max_size=20
+)
+
+
+@given(rates, st.integers(1, 200), rates, st.integers(1, 60), turns)
+def test_leased_tokens_are_those_of_the_buckets(
+    rate: float, burst: int, own_rate: float, own: int, sequence: list[tuple[int, int, list[str], int]]
+) -> None:
+    """Whatever is leased and given back: each decision, and what is left after each turn, is that of plain buckets."""
+    workers = two_workers(Settings(rate=rate, burst=burst, client_rate=own_rate, client_burst=own))
+    shared, clients = TokenBucket(rate, burst), {name: TokenBucket(own_rate, own) for name in "abc"}
+    now = 100.0
+    for worker, expected, requests, eighths in sequence:
+        limits = workers[worker]
+        now += eighths / 8
+        limits.begin_turn(expected)
+        for name in requests:
+            decision = limits.take(name, now)
+            both = (shared, clients[name])
+            allowed = all([bucket.refill(now) >= 1 for bucket in both])  # noqa: C419 - both are filled
+            for bucket in both:
+                bucket.tokens -= allowed
+            assert decision.allowed == allowed
+            assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both) or len(set(requests)) > 1
+        limits.end_turn()
+        assert workers[0].tokens() == workers[1].tokens() == pytest.approx(shared.tokens)
+
+
+@given(
+    rates,
+    st.integers(1, 200),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30), st.integers(0, 10), st.integers(0, 8)), max_size=30),
+)
+def test_no_span_lets_more_through_however_turns_interleave(rate: float, burst: int, steps: list[tuple[int, int, int, int]]) -> None:
+    """Both workers hold leases at a time, for as long as a lease lasts, and longer."""
+    workers = two_workers(Settings(rate=rate, burst=burst, client_rate=0.0))
+    admitted: list[float] = []
+    now = 100.0
+    for worker, expected, count, sixteenths in steps:
+        limits = workers[worker]
+        if expected:
+            limits.begin_turn(expected)
+        admitted += [now for _ in range(count) if limits.take("a", now).allowed]
+        if not expected % 3:
+            limits.end_turn()
+        now += sixteenths / 16
+    for first in range(len(admitted)):
+        for last in range(first, len(admitted)):
+            assert last - first + 1 <= burst + rate * (admitted[last] - admitted[first] + LEASE_S) + 1e-9
+    for limits in workers:
+        limits.end_turn()
+    assert 0 <= workers[0].tokens() <= burst
+
+
+def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:
+    """As after a fork: the memory is shared, all else is not."""
+    first = RateLimiter(settings, 2)
+    second = copy.copy(first)
+    second._leases = {}
+    second._global, second._per_client = copy.copy(first._global), copy.copy(first._per_client)
+    return first, second
+
+
+def test_a_lease_of_a_turn_that_takes_long_is_given_back() -> None:
+    limits = RateLimiter(Settings(rate=1e-9, burst=80, client_rate=0.0), 1)
+    limits.begin_turn(10)
+    assert [limits.take("a", now).remaining for now in (1.0, 1.0, 1.0625)] == [79, 78, 77]
+    assert limits.tokens() == 70
+    limits.begin_turn(1)
+    assert limits.take("a", 1.25).remaining == 76
+    assert limits.tokens() == 76
+
+
+def test_scarce_tokens_are_not_leased() -> None:
+    """One worker holds none that another needs."""
+    first, second = two_workers(Settings(rate=1e-9, burst=15, client_rate=0.0))
+    first.begin_turn(100)
+    second.begin_turn(100)
+    assert sum(limits.take("a", 1.0).allowed for _ in range(10) for limits in (first, second)) == 15
 
 
 def test_a_client_that_keeps_coming_is_remembered_and_one_that_stays_away_makes_room() -> None:

@@ -119,6 +119,7 @@ class EventLoop:
             self.is_leaving = self._is_draining or self._shared_state.is_stopping
             connections = self._connections
             resumed, self._resumed = self._resumed, []
+            self.application.begin_turn(len(events) + len(resumed))
             for fd, event in events:
                 connection = connections.get(fd)
                 if connection is not None:
@@ -141,6 +142,7 @@ class EventLoop:
                 self._check_threads()
             elif self._jobs:
                 self._end_overdue(self._jobs.values(), now)
+            self.application.end_turn()
             self.instrumentation.on_tick()
             if self._is_draining and (not connections or now >= self._drain_until):
                 break
