@@ -185,6 +185,7 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
             warnings.append(f"the node has {together}: the recipe covers only {known[0]}")
         return known[0]
     if known:
+        unknown["gpu"] = " or ".join(known)
         warnings.append(f"the node has {together}, as many of one as of another: gpu stays unset; choose one with --gpu")
         return ""
     text = kinds[leaders[0]][0]

@@ -28,7 +28,7 @@ def detect_service(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], 
     """The name of the service among ``entries`` that ``facts`` (path → reading) show, or "".
 
     Adds a sentence to ``warnings`` when it stays unset although there is a provider, when evidence disagrees, and when all that is known is
-    whose machines they are; a provider that no entry knows is added to ``unknown``.
+    whose machines they are. What is known of a service that stays unset is added to ``unknown``.
     """
     provider, version = _provider(facts), facts.get(VERSION, "")
     evidence = list(_evidence(facts, entries, provider))
@@ -40,6 +40,7 @@ def detect_service(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], 
                 warnings.append(f"{reason} means {best.name}, but {VERSION} {version!r} has no {_suffixes(best)}: using the former")
             return best.name
         if best.is_managed and other.is_managed:
+            unknown["service"] = f"{best.name} or {other.name}"
             warnings.append(f"{reason} means {best.name}, but {contrary} means {other.name}: service stays unset")
             return ""
         warnings.append(f"{reason} means {best.name}, but {contrary} means {other.name}: using the former")
@@ -94,6 +95,7 @@ def _on_machines_of(cloud: str, version: str, entries: tuple[CatalogEntry, ...],
         sign for entry in managed for sign in (_suffixes(entry) and f"version with {_suffixes(entry)}", f"label {entry.labels[0]}…") if sign
     )
     if not others or (not version and any(entry.suffixes for entry in managed)):
+        unknown["service"] = cloud
         missing = "" if version else f"; {VERSION} is unknown"
         warnings.append(f"{PROVIDER} is {cloud!r}, but nothing shows {names} ({signs}){missing}: service stays unset")
         return ""
