@@ -6,8 +6,6 @@ system: patterns are the catalog's. It never guesses silently: there is a warnin
 
 from __future__ import annotations
 
-import re
-
 from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.query import READING_PATHS, Query
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 #: The subtype of the first GPU, and the kernel module that drives the integrated GPU of a Jetson.
 FIRST_GPU, INTEGRATED_GPU = "GPU.gpu-0", "OS.kmod.nvgpu"
-
-_VIRTUAL_GPU = re.compile(r"\S-([0-9]+-)?[0-9]+[ABCQ](4|ME)?$")
 
 
 class Detection(Record):
@@ -94,7 +90,9 @@ def is_virtual_gpu(model: str) -> bool:
     >>> [is_virtual_gpu(model) for model in ("NVIDIA L40S-48C", "GRID A100D-1-10C", "NVIDIA A100-SXM4-80GB", "NVIDIA H20-3e")]
     [True, True, False, False]
     """
-    return _VIRTUAL_GPU.search(model) is not None
+    *board, kind = model.rpartition(" ")[2].split("-")
+    kind = kind[:-2] if kind.endswith("ME") else kind[:-1] if kind.endswith("B4") else kind
+    return bool(board and board[0]) and kind[-1:] in ("A", "B", "C", "Q") and kind[:-1].isdecimal()
 
 
 def match_model(model: str, catalog: Catalog) -> str | None:
