@@ -14,13 +14,14 @@ def layer_count(store: Store, **query: str) -> int:
 
 
 def coverage_table(*, intents: bool = False) -> str:
-    """A Markdown table with a row for each GPU and a column for each cloud; with ``intents`` a cell holds no intent / each intent."""
+    """A Markdown table: a row for each GPU, a column for each service that has a layer; with ``intents`` a cell holds no intent / each."""
     store = shipped_store()
     words = {field: [entry.name for entry in entries] for field, entries in store.catalog.entries.items()}
-    lines = [["GPU", *words["service"]], ["---"] * (1 + len(words["service"]))]
+    services = [service for service in words["service"] if any(layer.key.service == service for layer in store.overlays)]
+    lines = [["GPU", *services], ["---"] * (1 + len(services))]
     for gpu in words["gpu"]:
         cells = []
-        for service in words["service"]:
+        for service in services:
             counts = [layer_count(store, gpu=gpu, service=service)]
             counts += [layer_count(store, gpu=gpu, service=service, intent=intent) for intent in words["intent"] if intents]
             cells.append(" / ".join(map(str, counts)))
