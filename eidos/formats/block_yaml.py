@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
 from eidos.formats.yaml_scalars import (
+    WORDS,
     Unsupported,
     begins_plain,
     closing_quote,
     find_colon,
+    fold_plain,
     fold_quoted,
     has_key,
     is_line_end,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 #: Returned for a text that is not of this subset.
 UNKNOWN: Any = object()
+
+#: Whether a text can be nothing but a key or a plain scalar: letters, digits and, in an identifier, underscores.
+is_identifier, is_alphanumeric = str.isidentifier, str.isalnum
 
 #: PyYAML looks for the colon behind a key in 1,024 characters.
 _KEY_LIMIT = 1000
@@ -147,37 +152,58 @@ class _BlockReader:
         """The node that begins with ``content`` on its own line, inside a collection at column ``parent``."""
         if depth > self.depth:
             raise Unsupported
-        if self.proceed is not None and self.at >= self._next_call:
-            self._next_call = self.at + 256
-            self.proceed()
         column = self.indent(content)
         if content[:2] == "- " or content == "-":
             return self.sequence(content, column, depth)
-        if has_key(content):
+        if self.begins_mapping(content):
             return self.mapping(content, column, depth)
         value = self.scalar(content, parent)
         following = self.next_content()
         return self.continued(content, parent) if following is not None and self.indent(following) > parent else value
 
-    def mapping(self, content: str, indent: int, depth: int) -> dict[str, Any]:
-        """The mapping whose keys are at column ``indent``; ``content`` is its first line from the key on."""
+    def enter(self, depth: int) -> None:
+        """Begin a collection."""
         if depth > self.depth:
             raise Unsupported
+        if self.at >= self._next_call:
+            self._next_call = self.at + 256
+            if self.proceed is not None:
+                self.proceed()
+
+    def begins_mapping(self, content: str) -> bool:
+        """Whether a line begins with a key."""
+        key, separator, _ = content.partition(": ")
+        if separator:
+            return key in self._keys or is_identifier(key) or has_key(content)
+        return (content[-1] == ":" and (content[:-1] in self._keys or is_identifier(content[:-1]))) or has_key(content)
+
+    def mapping(self, content: str, indent: int, depth: int) -> dict[str, Any]:
+        """The mapping whose keys are at column ``indent``; ``content`` is its first line from the key on."""
+        self.enter(depth)
         lines, keys, scalars = self.lines, self._keys, self._scalars
         tree: dict[str, Any] = {}
         first, end, at = self.at, len(lines), self.at
         while True:
-            plain, separator, rest = content.partition(": ")
-            if separator and plain in keys:
-                key = plain
-            elif content[-1] == ":" and content[:-1] in keys:
+            key, separator, rest = content.partition(": ")
+            if not separator and content[-1] == ":":
                 key, rest = content[:-1], ""
-            else:
-                key, rest = self.key(content)
+            elif not separator:
+                key = ""
+            if key not in keys:
+                if (is_identifier(key) or is_alphanumeric(key)) and len(key) <= _KEY_LIMIT:
+                    keys[key] = key
+                else:
+                    key, rest = self.key(content)
             if key in tree:
                 raise self.repeated(key, first, at, indent)
             if rest in scalars:
                 tree[key] = scalars[rest]
+                at += 1
+            elif is_identifier(rest):
+                tree[key] = WORDS.get(rest, rest)
+                at += 1
+            elif is_alphanumeric(rest):
+                tree[key] = resolve_plain(rest)
                 at += 1
             elif not rest:
                 self.at = at
@@ -216,40 +242,40 @@ class _BlockReader:
 
     def sequence(self, content: str, indent: int, depth: int) -> list[Any]:
         """The sequence whose dashes are at column ``indent``; ``content`` is its first line from the dash on."""
-        if depth > self.depth:
-            raise Unsupported
+        self.enter(depth)
         items: list[Any] = []
-        keys, scalars = self._keys, self._scalars
+        lines, scalars, end = self.lines, self._scalars, len(self.lines)
         while True:
             rest = content[1:].lstrip(" ")
-            column = indent + len(content) - len(rest)
             if rest in scalars:
                 items.append(scalars[rest])
+                self.at += 1
+            elif is_alphanumeric(rest):
+                items.append(resolve_plain(rest))
                 self.at += 1
             elif rest[:1] in ("", "#"):
                 items.append(self.below(indent, depth, is_sequence=True))
             elif rest[:2] == "- " or rest == "-":
-                items.append(self.sequence(rest, column, depth + 1))
-            elif (": " in rest and rest.partition(": ")[0] in keys) or has_key(rest):
-                if self.proceed is not None and self.at >= self._next_call:
-                    self._next_call = self.at + 256
-                    self.proceed()
-                items.append(self.mapping(rest, column, depth + 1))
+                items.append(self.sequence(rest, indent + len(content) - len(rest), depth + 1))
+            elif self.begins_mapping(rest):
+                items.append(self.mapping(rest, indent + len(content) - len(rest), depth + 1))
             else:
                 items.append(self.scalar(rest, indent))
-            following = self.next_content()
-            if following is None:
-                return items
-            at_column = self.indent(following)
-            if at_column > indent:
+            at = self.at
+            while at < end:
+                line = lines[at]
+                content = line.lstrip(" ")
+                if content and content[0] not in "#\t":
+                    break
+                if content[:1] == "\t" and content.strip(" \t")[:1] not in ("", "#"):
+                    raise Unsupported
+                at += 1
+            self.at = at
+            if at < end and len(line) - len(content) > indent:
                 items[-1] = self.continued(rest, indent)
-                following = self.next_content()
-                if following is None:
-                    return items
-                at_column = self.indent(following)
-            if at_column < indent or not (following[0] == "-" and following[1:2] in ("", " ")):
+                content = self.next_content() or ""
+            if self.at == end or len(lines[self.at]) - len(content) < indent or content[:2] not in ("- ", "-"):
                 return items
-            content = following
 
     def key(self, content: str) -> tuple[str, str]:
         """The key with which a line begins, and what follows its colon."""
@@ -301,8 +327,8 @@ class _BlockReader:
             return text
         if first in "[{":
             return self.flow(rest)
-        text = strip_comment(rest)
-        if not text or not begins_plain(text) or find_colon(text) >= 0:
+        text = strip_comment(rest) if "#" in rest else rest.rstrip(" \t")
+        if not text or not begins_plain(text) or (":" in text and find_colon(text) >= 0):
             raise Unsupported
         value = resolve_plain(text)
         self.remember(rest, value)
@@ -330,7 +356,7 @@ class _BlockReader:
         while self.at + 1 < len(self.lines):
             self.at += 1
             line = self.lines[self.at].lstrip(" \t")
-            end = closing_quote(quote + line)
+            end = closing_quote(quote + line) if quote in line else -1
             if end >= 0:
                 if not is_line_end(line, end):
                     raise Unsupported
@@ -341,37 +367,11 @@ class _BlockReader:
 
     def continued(self, rest: str, indent: int) -> str:
         """The plain scalar that began with ``rest`` and goes on at the next line, deeper than column ``indent``."""
-        if not rest or not begins_plain(rest) or find_colon(rest) >= 0 or strip_comment(rest) != rest.rstrip(" \t"):
-            raise Unsupported
-        before = self.at - 1
-        while not self.lines[before].strip(" "):
-            before -= 1
-        if not self.lines[before].rstrip(" \t").endswith(rest.rstrip(" \t")):
-            raise Unsupported  # a comment or a tab stands between
-        pieces, breaks = [rest.rstrip(" \t")], self.at - 1 - before
-        while self.at < len(self.lines):
-            line = self.lines[self.at]
-            content = line.strip(" \t")
-            if not content:
-                if line.strip(" "):
-                    raise Unsupported  # a tab alone: readers differ
-                breaks += 1
-                self.at += 1
-                continue
-            if len(line) - len(line.lstrip(" ")) <= indent:
-                break
-            piece = strip_comment(content)
-            if content[0] == "#" or line.lstrip(" ")[0] == "\t" or find_colon(piece) >= 0:
-                raise Unsupported
-            pieces += ["\n" * breaks or " ", piece]
-            breaks = 0
-            self.at += 1
-            if piece != content:
-                following = self.next_content()
-                if following is not None and self.indent(following) > indent:
-                    raise Unsupported
-                break
-        return "".join(pieces)
+        text, self.at = fold_plain(self.lines, self.at, rest, indent)
+        following = self.next_content()
+        if following is not None and self.indent(following) > indent:
+            raise Unsupported  # a comment ended it
+        return text
 
     def flow(self, rest: str) -> Any:
         """The flow collection that begins with ``rest``."""

@@ -16,7 +16,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: First characters of a plain scalar that can be nothing else (YAML 1.2.2, 7.3.3: no indicator).
 _STRING_FIRST = frozenset(_LETTERS + "_/")
 _PLAIN_FIRST = frozenset(_LETTERS + _DIGITS + "_/.+~$^()\\;<=")
-_WORDS = {
+WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("null", "Null", "NULL", "~")),
@@ -44,7 +44,6 @@ _ESCAPES = {
     "P": "\u2029",
 }
 _HEX = {"x": 2, "u": 4, "U": 8}
-
 
 #: Lines over which a flow collection is read here.
 _FLOW_LINES = 64
@@ -165,12 +164,16 @@ def resolve_plain(text: str) -> Any:
     """The scalar that ``text`` is in YAML without quotes."""
     first = text[:1]
     if first in _STRING_FIRST:
-        return _WORDS.get(text, text)
+        return WORDS.get(text, text)
+    digits = text[1:] if first == "-" else text
+    if len(text) < 19 and text.isascii():
+        if digits.isdecimal() and (digits[0] != "0" or text == "0"):
+            return int(text)
+        integer, point, fraction = digits.partition(".")
+        if point and integer.isdecimal() and fraction.isdecimal() and repr(float(text)) == text:
+            return float(text)
     if text.count(".") > 1:  # a version
         return text
-    digits = text[1:] if first == "-" else text
-    if digits and len(digits) < 19 and not digits.strip(_DIGITS) and str(int(text)) == text:
-        return int(text)
     from eidos.formats.plain_scalars import resolve_scalar  # it imports re
 
     return resolve_scalar(text)
@@ -241,6 +244,12 @@ def unquoted(text: str) -> str:
 
 def _unescaped(text: str) -> str:
     """Text between double quotes with its escapes resolved."""
+    # Between two escaped backslashes every backslash begins an escape; most are of line breaks, and replaced at once.
+    return "\\".join([_unescaped_part(part) if "\\" in part else part for part in text.split("\\\\")])
+
+
+def _unescaped_part(text: str) -> str:
+    text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\t", "\t")
     pieces = []
     at, backslash = 0, text.find("\\")
     while backslash >= 0:
@@ -268,25 +277,59 @@ def _unescaped(text: str) -> str:
 def fold_quoted(quote: str, lines: list[str]) -> str:
     """What the lines between two quotes stand for (YAML 1.2.2, 6.5 and 7.3)."""
     pieces: list[str] = []
-    breaks, escaped = 0, True
+    breaks, escaped, last = 0, True, len(lines) - 1
     for number, line in enumerate(lines):
-        is_last = number == len(lines) - 1
-        if not line.strip(" \t") and number > 0 and not is_last:
-            breaks += 1
-            continue
+        if number < last:
+            line = line.rstrip(" \t")
+            if not line and number:
+                breaks += 1
+                continue
         if number:
             pieces.append("\n" * breaks if breaks or escaped else " ")
         breaks, escaped = 0, False
-        if not is_last:
-            bare = line.rstrip("\\")
-            if quote == '"' and (len(line) - len(bare)) % 2:
-                line, escaped = line[:-1], True
-            else:
-                line = line.rstrip(" \t")
-                if quote == '"' and (len(line) - len(line.rstrip("\\"))) % 2:
+        if quote == "'":
+            pieces.append(line.replace("''", "'") if "'" in line else line)
+        elif "\\" not in line:
+            pieces.append(line)
+        else:
+            if number < last and (len(line) - len(line.rstrip("\\"))) % 2:
+                if len(line) < len(lines[number]):
                     raise Unsupported  # an escaped blank before the line break
-        pieces.append(_unescaped(line) if quote == '"' and "\\" in line else line.replace("''", "'") if quote == "'" else line)
+                line, escaped = line[:-1], True
+            pieces.append(_unescaped(line))
     return "".join(pieces)
+
+
+def fold_plain(lines: list[str], at: int, begin: str, indent: int) -> tuple[str, int]:
+    """The plain scalar that begins as ``begin`` above line ``at``, deeper than column ``indent``, and the number of the line after it."""
+    text, before = begin.rstrip(" \t"), at - 1
+    if not begin or not begins_plain(begin) or find_colon(begin) >= 0 or strip_comment(begin) != text:
+        raise Unsupported
+    while not lines[before].strip(" "):
+        before -= 1
+    if not lines[before].rstrip(" \t").endswith(text):
+        raise Unsupported  # a comment or a tab stands between
+    pieces, breaks = [text], at - 1 - before
+    while at < len(lines):
+        line = lines[at]
+        content = line.strip(" \t")
+        if not content:
+            if line.strip(" "):
+                raise Unsupported  # a tab alone: readers differ
+            breaks += 1
+            at += 1
+            continue
+        if len(line) - len(line.lstrip(" ")) <= indent:
+            break
+        piece = strip_comment(content)
+        if content[0] == "#" or line.lstrip(" ")[0] == "\t" or find_colon(piece) >= 0:
+            raise Unsupported
+        pieces += ["\n" * breaks or " ", piece]
+        breaks = 0
+        at += 1
+        if piece != content:
+            break
+    return "".join(pieces), at
 
 
 def read_block_scalar(lines: list[str], at: int, header: str, parent: int) -> tuple[str, int]:
@@ -302,24 +345,27 @@ def read_block_scalar(lines: list[str], at: int, header: str, parent: int) -> tu
     at, parent = at + 1, max(parent, 0)
     indent = parent + int(digit) if digit else 0
     body: list[str] = []
-    blanks = 0
-    while at < len(lines):
+    while not indent and at < len(lines):
         line = lines[at]
         bare = line.lstrip(" ")
-        if not indent and bare:
+        if bare:
             indent = len(line) - len(bare)
-            if indent <= parent:
-                break
-            if blanks > indent:
+            if indent > parent and max(map(len, lines[at - len(body) : at]), default=0) > indent:
                 raise Unsupported
-        if not bare and (not indent or len(line) <= indent):
-            blanks = max(blanks, len(line))
-            body.append("")
-        elif len(line) - len(bare) >= indent:
-            body.append(line[indent:])
-        else:
             break
+        body.append("")
         at += 1
+    if indent > parent:
+        prefix, end = " " * indent, len(lines)
+        while at < end:
+            line = lines[at]
+            if line.startswith(prefix):
+                body.append(line[indent:])
+            elif line.strip(" "):
+                break
+            else:
+                body.append("")
+            at += 1
     if at == len(lines) and (not body or body.pop()):  # split() gives one line more than there are line breaks
         raise Unsupported
     breaks = 0

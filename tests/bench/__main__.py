@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import bundle, fleet, kube, recipe, serve, snapshot
+from tests.bench import bundle, documents, fleet, kube, recipe, serve, snapshot
 
 VERBS = {
     "snapshot": snapshot.report,
     "recipe": recipe.report,
     "bundle": bundle.report,
+    "documents": documents.report,
     "serve": serve.report,
     "fleet": fleet.report,
     "kube": kube.report,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, yaml_reader
 from eidos.formats.source_text import DocumentSyntaxError
+from tests.bench.documents import GOAL, PODS, documents, speed
 from tests.property.test_formats import same
 from tests.support.effort import examples
 
@@ -196,6 +197,71 @@ LONG = {
     "literal": "  - |\n    text\n",
     "folded": "  - >\n    text\n" + "    more\n" * 20,
 }
+
+
+#: Pieces of documents: heads of block scalars and what may be below them, keys and values that can be read at one glance and those that
+#: cannot, and what stands between double quotes.
+HEADS = ["|", "|-", "|+", ">", ">-", ">+", "|1", "|2-", ">3+", "|+1", "|9"]
+BODIES = [
+    "",
+    "  ",
+    "    ",
+    " x",
+    "  x",
+    "   x",
+    "    y z",
+    "      deep",
+    "# c",
+    "  # c",
+    "b: 1",
+    "  b: 1",
+    "- q",
+    "\t",
+    "  \tx",
+    "x",
+    "  a: >",
+]
+SHORT = ["ab_c", "1a", "é", "0x1F", "1e3", "yes", "true", "12", "-7", "-0", "00", "1.5", "-1.50", "1.", ".5", "²", "٣", "a#", "k:", "a-b"]
+SHORT += ["'q'", '"q"', "~", "null", "_", ":", "a b", "x" * 1001, "9" * 20, ""]
+ESCAPED = list('ab\\nt"x41u00e9U \n')
+
+
+@given(
+    st.one_of(
+        st.builds(
+            "{}{}\n{}".format,
+            st.sampled_from(["a: ", "- ", "- a: ", "  a: ", ""]),
+            st.sampled_from(HEADS),
+            st.lists(st.sampled_from(BODIES), max_size=7).map("\n".join),
+        ),
+        st.lists(st.sampled_from(ESCAPED), max_size=14).map(lambda parts: f'a: "{"".join(parts)}"\nb: 1\n'),
+        st.lists(
+            st.builds(
+                "{}{}{}".format,
+                st.sampled_from(["", "  ", "- ", "    ", "  - "]),
+                st.sampled_from(SHORT),
+                st.sampled_from(["", ":", *(f": {word}" for word in SHORT)]),
+            ),
+            max_size=7,
+        ).map("\n".join),
+    )
+)
+def test_what_is_read_at_one_glance_is_read_alike(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize("text", ["a: |\nb: 1\n", "a: >\n\nb: 1\n", "- |\n- x\n", "a: |\n", "a: |+\n\n\n", "|\n  a\n", "a:\n- |\n"])
+def test_a_block_scalar_may_be_empty(text: str) -> None:
+    check(text)
+    assert block_yaml.parse_block_yaml(text) is not block_yaml.UNKNOWN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", documents(1000))
+def test_it_is_many_times_as_fast_as_pyyaml(name: str) -> None:
+    texts = documents(60_000)
+    ours, pure = speed(texts[name], texts[PODS], 3)
+    assert ours > pure * GOAL / 2, "half of the goal, on a machine that is busy"
 
 
 @pytest.mark.slow
