@@ -285,7 +285,6 @@ def test_every_pair_without_a_layer_is_generic(pyz: Path) -> None:
         (["--gpu", "a100", "--service", "aks"], ""),
         (["--gpu", "l40s", "--service", "oke"], ""),
         (["--gpu", "b200", "--service", "gke"], ""),  # GB200 has the same architecture, in a host of another one
-        (["--gpu", "gb200", "--service", "aks"], "service="),
         (["--gpu", "gh200", "--service", "eks"], ""),
     ],
 )
