@@ -67,6 +67,8 @@ def disagreements(recipe: Recipe, charts: Mapping[str, Chart], cuda: Iterable[tu
     for component in recipe.components:
         if component.id in charts:
             for field, paths in charts[component.id].readings.items():
+                if not any(path in readings or path in limits for path in paths):
+                    continue
                 stated = [(path, readings[path]) for path in paths if readings.get(path, "") != ""]
                 if field == "version":  # what is no version, as "latest", says nothing of the chart's
                     stated = [(path, text) for path, text in stated if try_parse_version(format_scalar(text))]
