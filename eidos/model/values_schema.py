@@ -79,9 +79,12 @@ class ValuesSchema:
         for path, value in iterate_leaves(tree):
             try:
                 kind = self.type_of(path)
-                self.check_word(path, value)
             except InvalidInput as fault:
                 raise InvalidData(f"{source}: {fault.message}", fault.hint) from fault
+            try:
+                self.check_word(path, value)
+            except InvalidInput as fault:
+                raise InvalidData(f"{source}: {format_path(path)}: {fault.message}", fault.hint) from fault
             if not has_type(value, kind):
                 raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {value!r}"[:600])
 
@@ -89,8 +92,9 @@ class ValuesSchema:
         """Raise InvalidInput for a text that the chart does not accept at ``path``; an empty one leaves the choice to the chart."""
         words = self.words.get(format_path(path))
         if words and isinstance(value, str) and value and value not in words:
-            shown = f"{format_path(path)}: invalid value {value[:60]!r}; expected one of {', '.join(filter(None, words))}"
-            raise InvalidInput(shown, did_you_mean(value, words))
+            raise InvalidInput(
+                f"invalid value {value[:60]!r}; expected one of {', '.join(filter(None, words))}", did_you_mean(value, words)
+            )
 
     def _hint(self, path: str) -> str | None:
         match = nearest(path, [*self.types, *self._parents])

@@ -111,11 +111,11 @@ def test_a_contradiction_is_refused_with_both_places(name: str) -> None:
     assert resolve(Query(service="gke"), store).components
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_lint_finds_the_same(name: str) -> None:
     overlay, *_ = CONTRADICTIONS[name]
-    issues = lint_trees({**CARRIED, "overlays/x-pin.yaml": pin(**overlay)})
+    few = {file: tree for file, tree in CARRIED.items() if not file.startswith("overlays/") or file == "overlays/service-eks.yaml"}
+    issues = lint_trees({**few, "overlays/x-pin.yaml": pin(**overlay)})
     found = [issue for issue in issues if issue.rule in ("two-places", "two-versions", "cuda", "breaks-constraint")]
     assert found
     assert {issue.severity for issue in found} == {ERROR}

@@ -51,12 +51,12 @@ def _out_of_range(text: str, row: ValueRange) -> str:
     count = int(row.count or "1")
     shown = text if len(text) <= 60 else text[:59] + "…"
     if not 0 < len(numbers) <= count or None in numbers:  # a kernel leaves numbers that are not written as they are
-        return f"{shown!r}: expected {'a whole number' if count == 1 else f'{count} whole numbers'}"
+        return f"invalid value {shown!r}; expected {'a whole number' if count == 1 else f'{count} whole numbers'}"
     values = [number for number in numbers if number is not None]
     if any((row.minimum and value < int(row.minimum)) or (row.maximum and value > int(row.maximum)) for value in values):
-        return f"{shown}: {_limits(row)}"
+        return f"invalid value {shown!r}; {_limits(row)}"
     if values != sorted(values):
-        return f"{shown}: the numbers must not descend"
+        return f"invalid value {shown!r}; expected ascending numbers"
     return ""
 
 
@@ -90,19 +90,17 @@ def clash_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         text = _text(merged, row.path)
         is_present = not row.path.startswith("components.") or any(c.id == row.path.split(".")[1] for c in merged.recipe.components)
         if is_present and (text in row.values or (row.only and text not in (*row.only, _UNSET))):
-            because = " and ".join(f"{path} is {word}" + _owned(merged, path) for path, word in reasons if word != _UNSET) or "by default"
-            yield LintIssue(
-                ERROR,
-                "clash",
-                merged.location(row.path),
-                f"it is {text}, but {because}: {row.why}{merged.suffix()}",
-                f"write {' or '.join(row.only)}" if row.only else "",
-                rules.cite(row.source),
-            )
+            stated = [(path, word) for path, word in reasons if word != _UNSET]
+            # The fault is in the layer applied last, which met the others.
+            places = [row.path, *(path for path, _ in stated if not path.startswith("query."))]
+            location = merged.location(max(places, key=lambda place: (merged.rank(place), place == row.path)))
+            because = "".join(f" and {path} is {word}{_owned(merged, path)}" for path, word in stated)
+            message = f"{row.path} is {text}{_owned(merged, row.path)}{because}: {row.why}{merged.suffix()}"
+            yield LintIssue(ERROR, "clash", location, message, f"write {' or '.join(row.only)}" if row.only else "", rules.cite(row.source))
 
 
 def _owned(merged: MergedRecipe, path: str) -> str:
-    return "" if path.startswith("query.") else f" ({merged.owner(path)})"
+    return "" if path.startswith("query.") or not merged.rank(path) else f" ({merged.owner(path)})"
 
 
 def _text(merged: MergedRecipe, path: str) -> str:
