@@ -82,7 +82,10 @@ def find_driver(host: Host, environ: Mapping[str, str] = os.environ) -> Installe
 
 def is_jetson(host: Host) -> bool:
     """Return whether the kernel drives the integrated GPU of a Jetson, for which NVML is not made (NVIDIA/k8s-device-plugin, issue 297)."""
-    return _exists(host, "/sys/module/nvgpu")
+    try:
+        return host.exists("/sys/module/nvgpu") or any(line.startswith("nvgpu ") for line in host.read_text("/proc/modules").splitlines())
+    except EidosError:
+        return False
 
 
 def module_version(host: Host) -> str | None:

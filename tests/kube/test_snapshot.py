@@ -231,12 +231,16 @@ def test_a_longer_or_shorter_name_is_found_by_the_boot_and_named_in_the_hint_oth
         server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
 
 
-def test_whoever_may_not_list_nodes_gets_the_usual_hint(server: ApiServer, take: Take) -> None:
+def test_whoever_cannot_list_nodes_gets_the_usual_hint(server: ApiServer, take: Take) -> None:
     server.forbidden.add(("list", "nodes"))
     server.put("/api/v1/nodes/gpu-17.example.com", {})
     outcome = take("--only", "k8s.node", NODE_NAME="gpu-17").outcomes["k8s.node"]
     assert (outcome["outcome"], outcome["hint"]) == ("failed", "set NODE_NAME to the pod's spec.nodeName")
     outcome = take("--only", "k8s.node", NODE_NAME="", HOSTNAME="gpu-17").outcomes["k8s.node"]
+    assert outcome["outcome"] == "skipped" and "hint" not in outcome
+    server.forbidden.clear()
+    server.fault("GET /api/v1/nodes?", "500", -1)
+    outcome = take("--only", "k8s.node", "--timeout", "2s", NODE_NAME="", HOSTNAME="gpu-17").outcomes["k8s.node"]
     assert outcome["outcome"] == "skipped" and "hint" not in outcome
 
 

@@ -149,9 +149,14 @@ def test_what_drives_the_gpus_of_a_host_without_the_nvidia_driver(
         assert "install or load the driver;" not in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("captured", [False, True], ids=["mounted", "captured"])
 @pytest.mark.parametrize("display", [False, True], ids=["alone", "with the display's driver"])
-def test_a_jetson_needs_no_driver(tmp_path: Path, display: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sys/module/nvgpu").mkdir(parents=True)
+def test_a_jetson_needs_no_driver(tmp_path: Path, display: bool, captured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if captured:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/modules").write_text("nvmap 204800 70 nvgpu, Live 0x0\nnvgpu 2629632 22 - Live 0x0\n")
+    else:
+        (tmp_path / "sys/module/nvgpu").mkdir(parents=True)
     (tmp_path / pci_bus.PCI.lstrip("/")).mkdir(parents=True)
     if display:
         load_module(tmp_path, "540.4.0")
