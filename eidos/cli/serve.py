@@ -6,11 +6,12 @@ Knows the flags of the verb and how the parts of the server are put together; mu
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from eidos import log
 from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_path, parse_text, parse_timeout
-from eidos.errors import InvalidInput
+from eidos.errors import InvalidInput, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,6 +161,10 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Serve until a signal ends it; the exit status."""
+    if sys.platform != "linux":
+        raise Unavailable(
+            f"eidos serve needs Linux, and this is {sys.platform}", "run it in a Linux container, or see 'eidos manifest server'"
+        )
     if "log-level" not in values.origins:
         log.configure("info", values["log-format"])
     settings = settings_of(values)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Links that one path may go through, as in the kernel (path_resolution(7)).
 LINK_LIMIT = 40
 
-_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PathWalk:

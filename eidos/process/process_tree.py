@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-SIGKILL, SIGTERM, SIGSTOP = 9, 15, 19
+SIGKILL, SIGTERM, SIGSTOP = 9, 15, __import__("_signal").SIGSTOP  # a number of its own on each system
 
 
 class ProcessTree:

@@ -233,7 +233,9 @@ class _Running:
             pass
 
     def has_exited(self) -> bool:
-        """Whether the process has ended; it is not reaped, and so its number stays its own."""
+        """Whether the process has ended; it is not reaped, where the system allows, and so its number stays its own."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._process.poll() is not None
         try:
             return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:  # somebody else reaped it

@@ -25,6 +25,7 @@ from eidos.model.snapshot import Snapshot
 from eidos.terminal import is_ascii_only, shows_colour, to_ascii
 from tests.cli.test_table import snapshots
 from tests.conftest import ROOT
+from tests.support import macos
 from tests.support.program import eidos, environment
 
 STATES = ("LoadState", "ActiveState", "SubState")
@@ -363,44 +364,47 @@ def test_the_time_left_is_never_longer_than_the_timeouts(
     assert done or seconds(last + since + 2) <= seconds(last + since), "it moves without an answer"
 
 
-# Runs a command line in a fresh process that has what macOS has: what is missing there fails at its first use.
-ON_MACOS = """
-import os, select, signal, socket, sys, time
-sys.platform = "darwin"
-MISSING = {
-    os: "O_PATH O_TMPFILE O_DIRECT MFD_CLOEXEC memfd_create sched_getaffinity pipe2 getresuid posix_fadvise pidfd_open eventfd",
-    select: "epoll EPOLLIN EPOLLOUT",
-    signal: "sigtimedwait sigwaitinfo SIGRTMIN SIGPWR pidfd_send_signal",
-    socket: "SOCK_CLOEXEC SOCK_NONBLOCK SO_PEERCRED AF_NETLINK TCP_USER_TIMEOUT",
-    time: "CLOCK_BOOTTIME",
-}
-for module, names in MISSING.items():
-    for name in names.split():
-        if hasattr(module, name):
-            delattr(module, name)
-from eidos.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_on_macos_the_verbs_work_that_need_no_linux(tmp_path: Path) -> None:
-    program = (sys.executable, "-B", "-c", ON_MACOS)
     for words in (
         ("version",),
+        ("--version",),
+        ("--help",),
         ("help", "secrets"),
+        ("help", "recipe", "list"),
         ("completion", "zsh"),
         ("recipe", "list"),
+        ("recipe", "list", "-t", "json", "-o", "list.json"),
+        ("recipe", "lint"),
         ("recipe", "--gpu", "h100", "-o", "recipe.yaml"),
-        ("bundle", "-f", "recipe.yaml", "-o", "bundle"),
+        ("recipe", "-f", str(ROOT / "tests/golden/compatibility/0.1.0/snapshot.yaml"), "--explain", "-t", "table"),
+        ("bundle", "-f", "recipe.yaml", "-o", "bundle", "--archive", "bundle.tar.gz"),
+        ("bundle", "lint"),
         ("verify", "bundle"),
+        ("verify", "bundle.tar.gz"),
         ("manifest", "agent", "--delivery", "hostpath"),
+        ("manifest", "agent", "--explain-privileges"),
+        ("manifest", "server", "--delivery", "image", "registry.example.com/eidos@sha256:" + "0" * 64),
         ("snapshot", "--list"),
+        ("snapshot", "--help"),
+        ("serve", "--help"),
     ):
-        result = eidos(*words, program=program, cwd=tmp_path)
+        result = eidos(*words, program=macos.PROGRAM, cwd=tmp_path)
         assert result.status == 0, (words, result.err)
-    result = eidos("snapshot", program=program, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["snapshot", "serve"])
+def test_on_macos_a_verb_that_needs_linux_says_so_in_one_sentence(verb: str, tmp_path: Path) -> None:
+    result = eidos(verb, program=macos.PROGRAM, cwd=tmp_path)
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("error: eidos snapshot needs Linux, and this is darwin\nhint: ")
+    assert result.err.startswith(f"error: eidos {verb} needs Linux, and this is darwin\nhint: ")
+    assert result.err.count("\n") == 2
+
+
+def test_on_macos_a_mistake_is_explained_as_elsewhere(tmp_path: Path) -> None:
+    for words in (("recipe", "--gpu", "h1000"), ("snapsot",), ("bundle", "-f", "missing.yaml"), ("verify", "missing")):
+        result = eidos(*words, program=macos.PROGRAM, cwd=tmp_path)
+        assert result == eidos(*words, cwd=tmp_path)
+        assert result.status == 2
 
 
 @pytest.mark.parametrize(

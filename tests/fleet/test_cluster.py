@@ -23,6 +23,7 @@ from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
 from tests.fakes import job_controller as controller
 from tests.fakes.apiserver import ApiServer
+from tests.support import macos
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
@@ -90,6 +91,15 @@ def run(program: list[str], server: ApiServer, folder: Path, *arguments: str, ou
     done = eidos("-o", str(folder / out), *arguments, program=program, env=env, cwd=folder)
     text = folder / out / "summary.yaml"
     return done, (formats.from_text(text.read_bytes(), str(text)) if text.exists() else {})
+
+
+def test_a_cluster_is_read_from_macos(pyz: Path, tmp_path: Path) -> None:
+    names = ["gpu-01", "gpu-02"]
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})):
+        add_nodes(server, names)
+        done, summary = run([*macos.PROGRAM, "fleet", "--kubernetes", "--program", str(pyz)], server, tmp_path)
+        assert (done.status, summary["nodes"]["answered"]) == (0, 2), done
+        assert left(server) == []
 
 
 def test_the_odd_nodes_are_listed_and_nothing_is_left(program: list[str], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.bench import fleet as bench
 from tests.bench.measure import peak
 from tests.fakes import sshd
 from tests.fakes.apiserver import ApiServer
+from tests.support import macos
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
@@ -289,6 +290,16 @@ def test_a_terminal_sees_how_far_it_is(program: list[str], tmp_path: Path) -> No
     assert written.startswith("\r0 of 3 snapshots, at most 0m59s left\x1b[K")
     assert "\r1 of 3 snapshots, about 0m0" in written
     assert written.endswith("\r3 of 3 snapshots\x1b[K\r\x1b[K")
+
+
+def test_a_fleet_is_read_from_macos(pyz: Path, tmp_path: Path) -> None:
+    reach = bench.prepare(tmp_path)
+    words = ("--hosts", "n[1-5]", "--via", f"{reach} {{host}}", "--program", str(pyz))
+    done, summary = run([*macos.PROGRAM, "fleet"], None, tmp_path, *words)
+    assert (done.status, summary["nodes"]["answered"]) == (0, 5), done
+    late = ("--hosts", "n[1-2]", "--via", "sh -c 'sleep 60 & sleep 60' {host}", "--timeout", "1s", "--program", str(pyz))
+    done, summary = run([*macos.PROGRAM, "fleet"], None, tmp_path / "late", *late)
+    assert (done.status, summary["nodes"]["answered"]) == (3, 0), done
 
 
 def test_progress_moves_while_no_node_answers(program: list[str], tmp_path: Path) -> None:
