@@ -77,13 +77,9 @@ class App:
         assert response is not None
         return response
 
-    def begin_turn(self, requests: int) -> None:
-        """About so many requests come until :meth:`end_turn`, in the thread of the event loop."""
-        self._rate_limiter.begin_turn(requests)
-
-    def end_turn(self) -> None:
-        """The requests of this turn are answered, or given to other threads."""
-        self._rate_limiter.end_turn()
+    def end_turn(self, now: float) -> float:
+        """Give back what was reserved for requests that did not come; when to call this again, infinity if nothing is reserved."""
+        return self._rate_limiter.release(now)
 
     def refuse_body(self, context: RequestContext) -> Response | None:
         """The response to a request with a body that nothing reads, while the client awaits 100 (Continue); None for another."""

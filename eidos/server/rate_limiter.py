@@ -17,7 +17,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from eidos.server.server_settings import Settings
 
@@ -31,8 +31,8 @@ SETS, WAYS = 2048, 4
 #: Doubles of one client: a keyed hash of its address, its tokens, and the time at which they were counted.
 WIDTH = 3
 
-#: Seconds after which what is left of a lease is given back, even if its turn goes on.
-LEASE_S = 0.1
+#: Seconds for which tokens are leased.
+LEASE_S = 0.01
 
 #: A lease is at most this part of what each worker would get if all of them took as much.
 LEASE_SHARE = 4
@@ -107,19 +107,21 @@ class TokenBucket:
 
 
 class Lease:
-    """Tokens that were taken ahead for one client: ``left`` of them, at ``time``, from the bucket at ``slot`` with this ``key`` as well.
+    """``count`` tokens that were taken ahead for one client, at ``time``, of which ``left`` are not used.
 
-    ``policy``, ``burst``, ``rate`` and ``tokens`` are those of the stricter bucket, once all of these were taken.
+    They come from the bucket of all clients and from that at ``slot``, of the client with this ``key``; ``policy``, ``burst``, ``rate`` and
+    ``tokens`` are those of the stricter one, once all of these were taken.
     """
 
-    __slots__ = ("burst", "key", "left", "policy", "rate", "slot", "time", "tokens")
+    __slots__ = ("burst", "count", "key", "left", "policy", "rate", "slot", "time", "tokens")
 
-    def __init__(self, left: int, time: float, slot: int, key: float, bucket: TokenBucket) -> None:
-        self.left, self.time, self.slot, self.key = left, time, slot, key
+    def __init__(self, count: int, time: float, slot: int, key: float, bucket: TokenBucket) -> None:
+        self.count = self.left = count
+        self.time, self.slot, self.key = time, slot, key
         self.policy, self.burst, self.rate, self.tokens = bucket.policy, bucket.burst, bucket.rate, bucket.tokens
 
     def take(self) -> Decision:
-        """Take one; the decision is that of a bucket from which nothing was taken ahead."""
+        """Use one; the decision is that of a bucket from which nothing was taken ahead."""
         self.left = left = self.left - 1
         tokens = self.tokens + left
         return Decision(True, self.burst, int(tokens), (self.burst - tokens) / self.rate, 0.0, self.policy)
@@ -130,10 +132,10 @@ class RateLimiter:
 
     A request that either rejects takes from neither. Create it before the fork; ``workers`` is how many will share it.
 
-    The lock costs more than all the rest, so within a turn of the event loop (:meth:`begin_turn`, :meth:`end_turn`) tokens are leased:
-    several are taken at once, for the requests that are expected, while there are plenty. What is not used is given back at the end of
-    the turn, which leaves the buckets as if it had never been taken. A leased token counts as taken when it was leased, at most
-    :data:`LEASE_S` earlier, so the sum of all workers stays within the limits.
+    The lock costs more than all the rest, so a process leases tokens for a client that sends one request after the other: twice as many
+    each time, while there are plenty. After :data:`LEASE_S` what is not used is given back, by the next request or :meth:`release`, which
+    leaves the buckets as if it had never been taken. A leased token counts as taken when it was leased: so dated, what all workers
+    together let in stays within the limits.
     """
 
     def __init__(self, settings: Settings, workers: int) -> None:
@@ -154,23 +156,9 @@ class RateLimiter:
         self._lock = os.memfd_create("eidos-limits") if hasattr(os, "memfd_create") else _unnamed_file()
         self._lockf, self._exclusive, self._unlock = fcntl.lockf, fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
         self._threads = threading.Lock()
-        self._expected = 1
-        self._leases: dict[str, Lease] = {}
+        self._leases: dict[str, Lease] = {}  # of this process, the oldest first
+        self._has_rest = False  # of any of them, as far as is known
         self._yield = os.sched_yield
-
-    def begin_turn(self, requests: int) -> None:
-        """About so many requests come until :meth:`end_turn`."""
-        self._expected = requests
-
-    def end_turn(self) -> None:
-        """Give back what was leased and not used."""
-        self._expected = 1
-        if self._leases:
-            leases = [lease for lease in self._leases.values() if lease.left]
-            self._leases.clear()
-            if leases:
-                with self._threads:
-                    self._give_back(leases)
 
     def take(self, client: str, now: float) -> Decision:
         """Let a request of the address ``client`` in, or not; of two decisions the stricter. ``now`` is ``time.monotonic()``."""
@@ -178,20 +166,51 @@ class RateLimiter:
             return UNLIMITED
         with self._threads:
             lease = self._leases.get(client)
-            if lease is not None:
-                if lease.left and now - lease.time <= LEASE_S:
-                    return lease.take()
-                if lease.left:
-                    self._give_back([lease])
-                del self._leases[client]
+            if lease is not None and lease.left and now - lease.time <= LEASE_S:
+                return lease.take()
             locked = self._acquire()
             try:
-                return self._take(client, now)
+                self._give_back(now)
+                lease = self._leases.pop(client, None)
+                return self._take(client, now, 1 if lease is None else 2 * lease.count)
             finally:
                 if locked:
                     self._lockf(self._lock, self._unlock)
 
-    def _take(self, client: str, now: float) -> Decision:
+    def release(self, now: float) -> float:
+        """Give back what was leased too long ago; when to do so again, infinity if nothing is leased."""
+        for lease in self._leases.values():
+            if now - lease.time > LEASE_S:
+                break
+            return lease.time + LEASE_S if self._has_rest else math.inf
+        else:
+            return math.inf
+        with self._threads:
+            locked = self._acquire()
+            try:
+                self._give_back(now)
+            finally:
+                if locked:
+                    self._lockf(self._lock, self._unlock)
+        return now + LEASE_S if self._has_rest else math.inf
+
+    def _give_back(self, now: float) -> None:
+        """Give back the leases that are over; called with the lock, and before the buckets are filled."""
+        memory, shared, own, leases = self._memory, self._global, self._per_client, self._leases
+        while leases:
+            client, lease = next(iter(leases.items()))
+            if now - lease.time <= LEASE_S:
+                break
+            del leases[client]
+            slot, left = lease.slot, lease.left
+            if shared is not None:
+                memory[0] = min(float(shared.burst), memory[0] + left)
+            if own is not None and memory[slot - 1] == lease.key:  # another client may have its place by now
+                memory[slot] = min(float(own.burst), memory[slot] + left)
+        self._has_rest = any(lease.left for lease in leases.values())
+
+    def _take(self, client: str, now: float, count: int) -> Decision:
+        """The decision for one request, and a lease of at most ``count`` tokens."""
         memory, shared, own = self._memory, self._global, self._per_client
         buckets = []
         slot, key = 0, 0.0
@@ -206,41 +225,23 @@ class RateLimiter:
             buckets.append((slot, own))
         strictest = min(buckets, key=_tokens)[1]
         allowed = strictest.tokens >= 1
-        count = 1
-        if allowed and self._expected > 1:
-            count = max(1, min(self._expected, int(strictest.tokens) // (LEASE_SHARE * self.workers)))
-            self._expected -= count
+        count = max(1, min(count, int(strictest.tokens) // (LEASE_SHARE * self.workers)))
         for at, bucket in buckets:
             if allowed:
                 bucket.tokens -= count
             memory[at], memory[at + 1] = bucket.tokens, bucket.stamp
         if not allowed:
             return max((bucket.decision(bucket.tokens >= 1) for _, bucket in buckets), key=lambda decision: decision.retry_after)
-        lease = Lease(count, now, slot, key, strictest)
-        if count > 1:
-            self._leases[client] = lease
+        lease = self._leases[client] = Lease(count, now, slot, key, strictest)
+        self._has_rest |= count > 1
         return lease.take()
-
-    def _give_back(self, leases: Sequence[Lease]) -> None:
-        memory = self._memory
-        locked = self._acquire()
-        try:
-            for lease in leases:
-                slot, left = lease.slot, lease.left
-                if self._global is not None:
-                    memory[0] = min(float(self._global.burst), memory[0] + left)
-                if self._per_client is not None and memory[slot - 1] == lease.key:  # another client may have its place by now
-                    memory[slot] = min(float(self._per_client.burst), memory[slot] + left)
-        finally:
-            if locked:
-                self._lockf(self._lock, self._unlock)
 
     def tokens(self, now: float = -math.inf) -> float:
         """Tokens for all clients at ``now``, or as many as the last request left; infinite when nothing limits."""
         shared = self._global
         if shared is None:
             return math.inf
-        tokens, stamp = self._memory[0], self._memory[1]
+        tokens, stamp = self._memory[0] + sum(lease.left for lease in list(self._leases.values())), self._memory[1]
         return min(float(shared.burst), tokens + (now - stamp) * shared.rate) if now > stamp else tokens
 
     def _acquire(self) -> bool:

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
         def answer(self, context: RequestContext) -> Response:
             """The response; called in a thread of its own, where it may take until the deadline. Never raises."""
 
-        def begin_turn(self, requests: int) -> None:
-            """About so many requests come until :meth:`end_turn`."""
-
-        def end_turn(self) -> None:
-            """The requests of one turn of the event loop are answered, or given to other threads."""
+        def end_turn(self, now: float) -> float:
+            """Give back what was reserved for requests that did not come; when to call this again, infinity if nothing is reserved."""
 
         def refuse_body(self, context: RequestContext) -> Response | None:
             """The response to a request that is not to send its body; None for one that is. Takes no time, and never raises."""

@@ -54,11 +54,9 @@ class Stub:
             return None
         return Response(404, (), b"nothing here\n")
 
-    def begin_turn(self, requests: int) -> None:
-        """Nothing is prepared."""
-
-    def end_turn(self) -> None:
-        """Nothing is left over."""
+    def end_turn(self, now: float) -> float:
+        """Nothing is reserved."""
+        return float("inf")
 
     def refuse_body(self, context: RequestContext) -> Response | None:
         """All paths but one take a body."""

@@ -121,65 +121,67 @@ def test_shared_limits_decide_as_buckets_do(rate: float, burst: int, own_rate: f
         for bucket in both:
             bucket.tokens -= allowed
         assert decision.allowed == allowed
+        limits.release(math.inf)
         assert limits.tokens() == shared.tokens
         assert limits.tokens(now + 0.5) == min(shared.burst, shared.tokens + shared.rate / 2)
         assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both)
 
 
-#: Turns of two workers: which one, how many requests it expects, who asks in it, eighths of a second until the next one.
-turns = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 12), st.lists(st.sampled_from("abc"), max_size=8), st.integers(0, 8)), max_size=20
+#: What two workers do: which one, who asks (several times), whether it gives back what is over, eighths of LEASE_S until the next.
+steps_of_workers = st.lists(
+    st.tuples(st.integers(0, 1), st.sampled_from("abc"), st.integers(0, 12), st.booleans(), st.integers(0, 24)), max_size=15
 )
 
 
-@given(rates, st.integers(1, 200), rates, st.integers(1, 60), turns)
-def test_leased_tokens_are_those_of_the_buckets(
-    rate: float, burst: int, own_rate: float, own: int, sequence: list[tuple[int, int, list[str], int]]
-) -> None:
-    """Whatever is leased and given back: each decision, and what is left after each turn, is that of plain buckets."""
+@given(rates, st.integers(1, 300), rates, st.integers(1, 300), steps_of_workers)
+def test_leases_are_paid_for(rate: float, burst: int, own_rate: float, own: int, sequence: list[tuple[int, str, int, bool, int]]) -> None:
+    """At any time what buckets and leases hold is what plain buckets hold that know only what was let in, or less: no token is made."""
     workers = two_workers(Settings(rate=rate, burst=burst, client_rate=own_rate, client_burst=own))
     shared, clients = TokenBucket(rate, burst), {name: TokenBucket(own_rate, own) for name in "abc"}
-    now = 100.0
-    for worker, expected, requests, eighths in sequence:
-        limits = workers[worker]
-        now += eighths / 8
-        limits.begin_turn(expected)
-        for name in requests:
-            decision = limits.take(name, now)
+    now, refused = 100.0, 0
+    for worker, name, count, gives_back, eighths in sequence:
+        for _ in range(count):
+            decision = workers[worker].take(name, now)
+            leased_at = workers[worker]._leases[name].time if decision.allowed else now
+            assert now - LEASE_S <= leased_at <= now
             both = (shared, clients[name])
-            allowed = all([bucket.refill(now) >= 1 for bucket in both])  # noqa: C419 - both are filled
+            plain = all([bucket.refill(now) >= 1 - 1e-6 for bucket in both])  # noqa: C419 - both are filled
+            assert plain or not decision.allowed or leased_at < now
             for bucket in both:
-                bucket.tokens -= allowed
-            assert decision.allowed == allowed
-            assert decision.remaining == min(math.floor(bucket.tokens) for bucket in both) or len(set(requests)) > 1
-        limits.end_turn()
-        assert workers[0].tokens() == workers[1].tokens() == pytest.approx(shared.tokens)
+                bucket.tokens -= decision.allowed
+            refused += not decision.allowed
+        if gives_back:
+            workers[worker].release(now)
+        now += eighths / 8 * LEASE_S
+    for limits in workers:
+        assert limits.release(math.inf) == math.inf
+    assert workers[0].tokens() == workers[1].tokens()
+    shared.refill(workers[0]._memory[1])
+    assert workers[0].tokens() <= burst
+    if not refused:
+        assert workers[0].tokens() == pytest.approx(shared.tokens, abs=1.0)
 
 
-@given(
-    rates,
-    st.integers(1, 200),
-    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30), st.integers(0, 10), st.integers(0, 8)), max_size=30),
-)
-def test_no_span_lets_more_through_however_turns_interleave(rate: float, burst: int, steps: list[tuple[int, int, int, int]]) -> None:
-    """Both workers hold leases at a time, for as long as a lease lasts, and longer."""
+@given(rates, st.integers(1, 300), steps_of_workers)
+def test_no_span_lets_more_through_than_its_limit_whoever_leases(
+    rate: float, burst: int, sequence: list[tuple[int, str, int, bool, int]]
+) -> None:
+    """Admitted requests count at the time of their lease, which is at most LEASE_S earlier."""
     workers = two_workers(Settings(rate=rate, burst=burst, client_rate=0.0))
     admitted: list[float] = []
     now = 100.0
-    for worker, expected, count, sixteenths in steps:
-        limits = workers[worker]
-        if expected:
-            limits.begin_turn(expected)
-        admitted += [now for _ in range(count) if limits.take("a", now).allowed]
-        if not expected % 3:
-            limits.end_turn()
-        now += sixteenths / 16
+    for worker, name, count, gives_back, eighths in sequence:
+        for _ in range(count):
+            if workers[worker].take(name, now).allowed:
+                admitted.append(workers[worker]._leases[name].time)
+                assert now - admitted[-1] <= LEASE_S
+        if gives_back:
+            workers[worker].release(now)
+        now += eighths / 8 * LEASE_S
+    admitted.sort()
     for first in range(len(admitted)):
         for last in range(first, len(admitted)):
-            assert last - first + 1 <= burst + rate * (admitted[last] - admitted[first] + LEASE_S) + 1e-9
-    for limits in workers:
-        limits.end_turn()
-    assert 0 <= workers[0].tokens() <= burst
+            assert last - first + 1 <= burst + rate * (admitted[last] - admitted[first]) + 1e-6
 
 
 def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:
@@ -191,21 +193,20 @@ def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:
     return first, second
 
 
-def test_a_lease_of_a_turn_that_takes_long_is_given_back() -> None:
-    limits = RateLimiter(Settings(rate=1e-9, burst=80, client_rate=0.0), 1)
-    limits.begin_turn(10)
-    assert [limits.take("a", now).remaining for now in (1.0, 1.0, 1.0625)] == [79, 78, 77]
-    assert limits.tokens() == 70
-    limits.begin_turn(1)
-    assert limits.take("a", 1.25).remaining == 76
-    assert limits.tokens() == pytest.approx(76)
+def test_a_lease_grows_while_there_are_plenty_and_what_is_left_is_given_back() -> None:
+    first, second = two_workers(Settings(rate=1e-9, burst=1000, client_rate=0.0))
+    assert [first.take("a", 1.0).remaining for _ in range(10)] == list(range(999, 989, -1))
+    assert (first.tokens(), second.tokens()) == (990, 985), "1, 2, 4 and 8 were leased"
+    assert first.release(1.0) == 1.0 + LEASE_S
+    assert first.release(1.0 + 2 * LEASE_S) == math.inf
+    assert first.tokens() == second.tokens() == pytest.approx(990)
+    assert first.take("a", 2.0).remaining == 989
+    assert first.release(2.0) == math.inf, "there is nothing to give back"
 
 
 def test_scarce_tokens_are_not_leased() -> None:
-    """One worker holds none that another needs."""
+    """No worker holds what another needs."""
     first, second = two_workers(Settings(rate=1e-9, burst=15, client_rate=0.0))
-    first.begin_turn(100)
-    second.begin_turn(100)
     assert sum(limits.take("a", 1.0).allowed for _ in range(10) for limits in (first, second)) == 15
 
 

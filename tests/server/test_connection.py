@@ -80,11 +80,9 @@ class Stub:
         self.requests.append(context.request)
         return None if context.request.path == "/slow" else Response(200, self.headers, self.body)
 
-    def begin_turn(self, requests: int) -> None:
-        """Nothing is prepared."""
-
-    def end_turn(self) -> None:
-        """Nothing is left over."""
+    def end_turn(self, now: float) -> float:
+        """Nothing is reserved."""
+        return float("inf")
 
     def refuse_body(self, context: RequestContext) -> Response | None:
         return Response(404, self.headers, b"no") if context.request.path == "/nothing" else None

@@ -97,7 +97,7 @@ class EventLoop:
         self._resumed: list[Connection] = []
         self._is_accepting = False
         self._accept_at: float | None = None  # after a pause
-        self._drain_until = float("inf")
+        self._drain_until = self._release_at = float("inf")
         self._lifeline = lifeline
         self._wake_fd, self.wake_write_fd = os.pipe()
         for fd in (self._wake_fd, self.wake_write_fd):
@@ -119,7 +119,6 @@ class EventLoop:
             self.is_leaving = self._is_draining or self._shared_state.is_stopping
             connections = self._connections
             resumed, self._resumed = self._resumed, []
-            self.application.begin_turn(len(events) + len(resumed))
             for fd, event in events:
                 connection = connections.get(fd)
                 if connection is not None:
@@ -142,12 +141,13 @@ class EventLoop:
                 self._check_threads()
             elif self._jobs:
                 self._end_overdue(self._jobs.values(), now)
-            self.application.end_turn()
+            self._release_at = self.application.end_turn(now)
             self.instrumentation.on_tick()
             if self._is_draining and (not connections or now >= self._drain_until):
                 break
         for connection in list(self._connections.values()):
             connection.close()
+        self.application.end_turn(float("inf"))
         self.instrumentation.on_tick()
 
     def _poll_timeout(self) -> float:
@@ -155,6 +155,8 @@ class EventLoop:
         ends = [job.context.deadline.at for job in self._jobs]
         if self._accept_at is not None:
             ends.append(self._accept_at)
+        if self._release_at != float("inf"):
+            ends.append(self._release_at)
         return max(0.0, min(SWEEP_S, min(ends) - time.monotonic())) if ends else SWEEP_S
 
     def _end_overdue(self, connections: Collection[Connection], now: float) -> None:
