@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+from eidos.http_wire.messages import PreparedResponse, format_headers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,13 +50,14 @@ class ResponseEncoder:
         now = int(time.time())
         if now != self._second:
             self._second, self._status_lines = now, {}
-        status, headers, body = response.status, response.headers, response.body
+        status, body = response.status, response.body
         start = self._status_lines.get(status) or self._start(status)
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
-            raise ValueError("a header of a response contains a line break")
-        if status not in BODILESS:
-            fields = f"{fields}Content-Length: {len(body)}\r\n"
+        if type(response) is PreparedResponse:
+            fields = response.lines + format_headers(response.own)
+        else:
+            fields = format_headers(response.headers)
+            if status not in BODILESS:
+                fields = f"{fields}Content-Length: {len(body)}\r\n"
         end = "Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n" if is_http_1_0 else "\r\n"
         head = f"{start}{fields}{end}".encode("latin-1", "replace")
         return head if is_head or status in BODILESS else head + body

@@ -68,6 +68,8 @@ class App:
 
     def answer_at_once(self, context: RequestContext) -> Response | None:
         """The response if it takes next to no time, else None: :meth:`answer` is then called in another thread. Never raises."""
+        if self._tracer is NOOP_TRACER:
+            return recovered(self._answer_at_once, context, self._metrics, _route_template)
         return self._traced(self._answer_at_once, context)
 
     def answer(self, context: RequestContext) -> Response:

@@ -50,8 +50,7 @@ def represent(representation: Representation, request: Request, headers: Headers
     condition = request.headers.get("if-none-match")
     if condition is not None and is_fresh(condition, representation.validator(gzip)):
         return Response(304, representation.headers_of_304(gzip) + headers, b"", route)
-    body = representation.compressed if gzip and representation.compressed is not None else representation.body
-    return Response(200, representation.headers_of_200(gzip) + headers, body, route)
+    return representation.respond(gzip, headers, route)
 
 
 def recovered(

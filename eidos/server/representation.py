@@ -4,7 +4,7 @@ Knows codings, validators and which headers belong to a representation (RFC 9110
 bytes mean, nor who asks. A representation never changes once it is made, so any number of requests may be answered with the same one.
 
 >>> representation = make_representation("application/json", b"{}", public=True)
->>> representation.headers_of_200(gzip=False)[0], is_fresh('W/"x", ' + representation.etag, representation.etag)
+>>> representation.respond(False, (), "/").headers[0], is_fresh('W/"x", ' + representation.etag, representation.etag)
 (('Content-Type', 'application/json'), True)
 """
 
@@ -15,9 +15,13 @@ import threading
 import zlib
 from collections import OrderedDict
 
+from eidos.http_wire.messages import PreparedResponse, format_headers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+
+    from eidos.http_wire.messages import Response
 
     Headers = tuple[tuple[str, str], ...]
 
@@ -37,7 +41,7 @@ class Representation:
     ``etag`` is ``""`` for what may not be cached, and otherwise a strong validator: no two representations share one.
     """
 
-    __slots__ = ("_headers", "body", "compressed", "etag", "media_type", "size")
+    __slots__ = ("_headers", "_lines", "body", "compressed", "etag", "media_type", "size")
 
     def __init__(self, media_type: str, body: bytes, compressed: bytes | None, public: bool, vary: str, headers: Headers) -> None:
         self.media_type = media_type
@@ -58,10 +62,13 @@ class Representation:
             ((content_type, *plain), plain),
             ((content_type, ("Content-Encoding", "gzip"), *gzip), gzip),
         )
+        length = f"Content-Length: {len(body)}\r\n", f"Content-Length: {len(compressed or b'')}\r\n"
+        self._lines = tuple(format_headers(headers[0]) + length[at] for at, headers in enumerate(self._headers))
 
-    def headers_of_200(self, gzip: bool) -> Headers:
-        """The headers of the representation itself, compressed or not."""
-        return self._headers[gzip][0]
+    def respond(self, gzip: bool, headers: Headers, route: str) -> Response:
+        """The representation itself, compressed or not, with ``headers`` of this response."""
+        body = self.compressed if gzip and self.compressed is not None else self.body
+        return PreparedResponse(200, self._headers[gzip][0], self._lines[gzip], headers, body, route)
 
     def headers_of_304(self, gzip: bool) -> Headers:
         """The headers that tell a client that it has the representation already (RFC 9110, section 15.4.5)."""

@@ -48,6 +48,7 @@ class ServerMetrics:
         self.metrics = metrics = MetricRegistry()
         self._routes, self._methods, self._statuses = frozenset(routes), frozenset(METHODS), {code: str(code) for code in STATUSES}
         methods, templates = label_values(METHODS), label_values(routes)
+        self._cells: dict[tuple[str, str, int], tuple[int, int]] = {}
         python = ".".join(map(str, sys.version_info[:3]))
         self._info = metrics.gauge(
             "eidos_build_info",
@@ -134,16 +135,25 @@ class ServerMetrics:
         ``method`` is as received, ``request`` None for what was no valid request (then ``request_id`` is the id of the response),
         ``body_bytes`` how much of the body was sent (default: all of it).
         """
+        route, status = response.route, response.status
         if method not in self._methods:
             method = OTHER
-        route, status = response.route, response.status
         if route not in self._routes:
             route = OTHER
-        self.requests.increment(method, route, self._statuses.get(status, OTHER))
-        operation = ("GET" if method == "HEAD" else method, route)
-        self.seconds.observe(seconds, *(operation if operation in self.seconds.offsets else (OTHER, OTHER)))
+        series = (method, route, status)
+        cells = self._cells.get(series)
+        if cells is None:
+            cells = self._cells[series] = self._find_cells(*series)
+        self.requests.increment_cell(cells[0])
+        self.seconds.observe_cell(cells[1], seconds)
         access_log = self._access_log
         level = access_log.level(route, status) if access_log is not None else ""
         if access_log is not None and level:
             size = len(response.body) if body_bytes is None else body_bytes
             access_log.write(level, method, route, status, seconds, size, request, request_id)
+
+    def _find_cells(self, method: str, route: str, status: int) -> tuple[int, int]:
+        """Where requests and their times are counted; there are as many as labels allow, because ``status`` is the server's own."""
+        operation = ("GET" if method == "HEAD" else method, route)
+        times = operation if operation in self.seconds.offsets else (OTHER, OTHER)
+        return self.requests.cell_index((method, route, self._statuses.get(status, OTHER))), self.seconds.cell_index(times)

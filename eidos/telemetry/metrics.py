@@ -110,6 +110,11 @@ class Counter(_Metric):
         with self.lock:
             self.cells[at] += amount
 
+    def increment_cell(self, at: int) -> None:
+        """Add one to the series at :meth:`cell_index`, which need not be looked up each time."""
+        with self.lock:
+            self.cells[at] += 1.0
+
     def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
         """The sums over all slots."""
         shown = [(key, total[at]) for key, at in self.offsets.items() if len(self.labels) < 2 or total[at]]
@@ -154,7 +159,10 @@ class Histogram(_Metric):
 
     def observe(self, value: float, *values: str) -> None:
         """Count one value."""
-        at = self.cell_index(values)
+        self.observe_cell(self.cell_index(values), value)
+
+    def observe_cell(self, at: int, value: float) -> None:
+        """Count one value in the series at :meth:`cell_index`."""
         bucket = at + bisect_left(self.buckets, value)
         with self.lock:
             self.cells[bucket] += 1.0

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from eidos.server.request_context import Application
 
 #: What one turn of a connection answers and sends; what is read at once; what all incomplete bodies may hold, and what is a small one.
-TURN_REQUESTS, TURN_BYTES, READ_BYTES, BODIES_LIMIT, SMALL_BODY = 32, 256 << 10, 64 << 10, 64 << 20, 64 << 10
+TURN_REQUESTS, TURN_BYTES, BODIES_LIMIT, SMALL_BODY = 32, 256 << 10, 64 << 20, 64 << 10
+
+#: Bytes of one read.
+HEAD_BYTES, READ_BYTES = 4 << 10, 64 << 10
 
 GET = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -48,7 +51,7 @@ class Socket:
         return 7
 
     def recv(self, size: int) -> bytes:
-        assert size == READ_BYTES
+        assert size in (HEAD_BYTES, READ_BYTES)
         data, self.received = self.received[:size], self.received[size:]
         if not data:
             raise BlockingIOError

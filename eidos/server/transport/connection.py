@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 #: States beside those of the parser: IDLE, HEAD and BODY.
 YIELD, WORK, SEND, LINGER, CLOSED = range(3, 8)
 
-#: Bytes of one read; requests of one connection that are answered in one turn, and bytes of the responses to those.
-READ_BYTES, TURN_REQUESTS, TURN_BYTES = 65536, 32, 1 << 18
+#: Bytes of one read, and of one that has most likely a head; requests of one connection that are answered in one turn, and bytes of the
+#: responses to those.
+READ_BYTES, HEAD_BYTES, TURN_REQUESTS, TURN_BYTES = 65536, 4096, 32, 1 << 18
 
 #: Seconds for which, and bytes with which, a client may go on after the last response; seconds for which one is made for half a connection.
 LINGER_S, LINGER_BYTES, HALF_CLOSED_S = 2.0, 16 << 20, 1.0
@@ -107,7 +108,7 @@ class Connection(BaseHTTPRequestHandler):
             self._on_hang_up(event, now)
         elif state != YIELD:  # then what is buffered comes first
             try:
-                data = self.connection.recv(READ_BYTES)
+                data = self.connection.recv(READ_BYTES if state >= BODY else HEAD_BYTES)
             except BlockingIOError:
                 return
             except OSError:
