@@ -37,6 +37,9 @@ LEASE_S = 0.01
 #: A lease is at most this part of what each worker would get if all of them took as much.
 LEASE_SHARE = 4
 
+#: Clients whose usual lease is remembered.
+USUAL_CLIENTS = 256
+
 #: Seconds to wait for the lock before a decision is made without it: a worker that was stopped while it held it must not stop the others.
 LOCK_TIMEOUT_S = 0.05
 
@@ -132,10 +135,10 @@ class RateLimiter:
 
     A request that either rejects takes from neither. Create it before the fork; ``workers`` is how many will share it.
 
-    The lock costs more than all the rest, so a process leases tokens for a client that sends one request after the other: twice as many
-    each time, while there are plenty. After :data:`LEASE_S` what is not used is given back, by the next request or :meth:`release`, which
-    leaves the buckets as if it had never been taken. A leased token counts as taken when it was leased: so dated, what all workers
-    together let in stays within the limits.
+    The lock costs more than all the rest, so a process leases tokens for a client that sends one request after the other: as many as it
+    used of the last lease, then twice as many each time, while there are plenty. After :data:`LEASE_S` what is not used is given back, by
+    the next request or :meth:`release`, which leaves the buckets as if it had never been taken. A leased token counts as taken when it
+    was leased: so dated, what all workers together let in stays within the limits.
     """
 
     def __init__(self, settings: Settings, workers: int) -> None:
@@ -158,6 +161,7 @@ class RateLimiter:
         self._threads = threading.Lock()
         self._leases: dict[str, Lease] = {}  # of this process, the oldest first
         self._has_rest = False  # of any of them, as far as is known
+        self._usual: dict[str, int] = {}  # what clients used of their last lease
         self._yield = os.sched_yield
 
     def take(self, client: str, now: float) -> Decision:
@@ -172,7 +176,7 @@ class RateLimiter:
             try:
                 self._give_back(now)
                 lease = self._leases.pop(client, None)
-                return self._take(client, now, 1 if lease is None else 2 * lease.count)
+                return self._take(client, now, self._usual.get(client, 1) if lease is None else 2 * lease.count)
             finally:
                 if locked:
                     self._lockf(self._lock, self._unlock)
@@ -203,11 +207,15 @@ class RateLimiter:
                 break
             del leases[client]
             slot, left = lease.slot, lease.left
+            if lease.count > 1:
+                self._usual[client] = max(1, lease.count - left)
             if shared is not None:
                 memory[0] = min(float(shared.burst), memory[0] + left)
             if own is not None and memory[slot - 1] == lease.key:  # another client may have its place by now
                 memory[slot] = min(float(own.burst), memory[slot] + left)
         self._has_rest = any(lease.left for lease in leases.values())
+        if len(self._usual) > USUAL_CLIENTS:
+            self._usual.clear()
 
     def _take(self, client: str, now: float, count: int) -> Decision:
         """The decision for one request, and a lease of at most ``count`` tokens."""
