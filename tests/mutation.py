@@ -55,7 +55,10 @@ TARGETS = {
         "tests/bundle/test_lessons.py",
         "tests/bundle/test_cli.py",
     ),
-    "eidos/redact/secret_names.py": ("tests/redact", "tests/property/test_secrets.py"),
+    **dict.fromkeys(
+        [f"eidos/redact/{name}.py" for name in ("command_lines", "harmless_forms", "harmless_names", "random_words", "secret_names")],
+        ("tests/redact", "tests/property/test_secrets.py"),
+    ),
     "eidos/redact/secrets_in_text.py": ("tests/redact", "tests/property/test_secrets.py"),
     "eidos/redact/unit_properties.py": ("tests/redact", "tests/collectors/test_systemd.py"),
 }

@@ -31,7 +31,8 @@ The contract of ``collect``:
 * It raises :class:`~eidos.errors.NotApplicable` when the host has no such source (outcome ``skipped``), and any other
   :class:`~eidos.errors.EidosError` when it failed (outcome ``failed``). Any other exception is a bug, reported as ``failed``.
 * It reads files through ``sources.host`` alone, and changes nothing on the host.
-* A secret is replaced by means of :mod:`eidos.redact`, and counted with a ``Gap`` of kind ``SECRET``.
+* A value that somebody could have put a secret into is shown as :mod:`eidos.redact` says, by a list of names (:func:`harmless_names`); what
+  is withheld is counted with a ``Gap`` of kind ``SECRET``.
 * Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
 * It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
 """
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from eidos.files.host import Host
     from eidos.model.measurement import Part
+    from eidos.redact.harmless_names import NameList
 
     CollectFunction = Callable[["Sources"], Iterator[Part]]
 
@@ -123,6 +125,14 @@ def load_collector(name: str) -> CollectFunction:
         raise NotFound(f"unknown collector {name!r}", hint=f"use one of {list_words(list_collectors())}")
     collect: CollectFunction = _import(name).collect
     return collect
+
+
+def harmless_names(*lists: str) -> NameList:
+    """The names in the files ``templates/harmless/<list>.txt``, and those that are harmless in every list."""
+    from eidos.files.resources import read_text
+    from eidos.redact.harmless_names import NameList
+
+    return NameList("\n[any]\n".join(read_text(f"templates/harmless/{each}.txt") for each in ("common", *lists)))
 
 
 def collector_summary(name: str) -> str:

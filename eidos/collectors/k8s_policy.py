@@ -11,16 +11,18 @@ and name, so that none overwrites another. (Of several ClusterPolicies the opera
 >>> flatten_spec({"driver": {"env": [{"name": "NGC_API_KEY", "value": "nvapi-1"}]}})
 ({'driver.env': '[{"name":"NGC_API_KEY","value":"<withheld>"}]'}, ('driver.env',))
 
-A field named after a secret holds the name of a Secret in these kinds, and stays; the value of a variable of such a name is redacted.
+Values are shown by the lists of fields, variables and options in ``templates/harmless/``. A field named after a secret holds the name of a
+Secret in these kinds, and is on the list of fields.
 """
 
 from __future__ import annotations
 
+from eidos.collectors import harmless_names
 from eidos.collectors._cluster_source import collect_from_cluster, is_unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
-from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Subtype
+from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.model.record import Record
-from eidos.redact.secrets_in_text import redact_text, redact_value
+from eidos.redact.command_lines import redact_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,20 +63,15 @@ _UNPREFIXED, _IGNORED = "ClusterPolicy", "ignored"
 def flatten_spec(spec: dict[str, Any], prefix: str = "") -> tuple[Readings, tuple[str, ...]]:
     """The readings of a spec, and the keys of those that are redacted."""
     data: Readings = {}
-    redacted = []
-    for key, value in _leaves(spec, prefix):
+    clean, count = redact_tree(spec, harmless_names("policy-fields", "variables", "options"))
+    for key, value in _leaves(clean, prefix):
         if isinstance(value, list):
             import json
 
-            clean, is_redacted = _redact_json(value)
-            text = json.dumps(clean, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+            data[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         else:
-            text, count = redact_text(_text(value))
-            is_redacted = count > 0
-        data[key] = text
-        if is_redacted:
-            redacted.append(key)
-    return data, tuple(redacted)
+            data[key] = _text(value)
+    return data, tuple(key for key, value in data.items() if WITHHELD in str(value) or WITHHELD in key) if count else ()
 
 
 def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -87,22 +84,6 @@ def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-
-
-def _redact_json(value: Any) -> tuple[Any, bool]:
-    """``value``, redacted, and whether it was; in a mapping with ``name`` and ``value``, the one names the other."""
-    if isinstance(value, str):
-        text, count = redact_text(value)
-        return text, count > 0
-    if isinstance(value, list):
-        cleaned = [_redact_json(each) for each in value]
-        return [each for each, _ in cleaned], any(is_redacted for _, is_redacted in cleaned)
-    if isinstance(value, dict):
-        pairs = {key: _redact_json(each) for key, each in value.items()}
-        if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
-            pairs["value"] = redact_value(value["name"], value["value"])
-        return {key: each for key, (each, _) in pairs.items()}, any(is_redacted for _, is_redacted in pairs.values())
-    return value, False
 
 
 def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind) -> Iterator[Part]:

@@ -17,16 +17,25 @@ No parameter is lost:
 * A name with "#" in it, and ``--`` with a value, has its numbered key only.
 * ``name=`` is not ``name``: its context tells them apart.
 
+Values are shown by the list ``templates/harmless/boot-parameters.txt``. Free text is never a key: what stands between ``cc:`` and
+``end_cc`` (cloud-init, "kernel command line") is the value of ``cc:``; a word that is no name is withheld, and so are the words behind a
+value that is.
+
 >>> parameter_readings(*parse_command_line("ro quiet=1 console=tty0 console=ttyS0"))[0]
 {'ro': '', 'quiet': '1', 'console#1': 'tty0', 'console': 'ttyS0', 'console#2': 'ttyS0'}
 """
 
 from __future__ import annotations
 
+from eidos.collectors import harmless_names
 from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import SECRET, UNREADABLE, WITHHELD, Gap, Subtype
-from eidos.redact.secrets_in_text import redact_text, redact_value
+from eidos.redact.command_lines import redact_script
+from eidos.redact.harmless_forms import is_path
+from eidos.redact.harmless_names import NameList, show_value
+from eidos.redact.random_words import is_wordy
+from eidos.redact.secret_names import has_credential_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +59,14 @@ END = "--"
 PAIR = ["hugepagesz", "hugepages"]
 
 EMPTY_VALUE = "set to an empty value"
+
+#: The table of device-mapper devices, and the targets without a key in their arguments (Documentation/admin-guide/device-mapper/);
+#: crypt and integrity have one.
+MAPPER_TABLE = "dm-mod.create"
+KEYLESS_TARGETS = ("linear", "striped", "zero", "error", "verity", "snapshot", "mirror", "raid", "thin", "thin-pool", "cache")
+
+#: Between these cloud-init looks for its configuration (cloudinit/util.py, read_cc_from_cmdline).
+CLOUD_CONFIG, END_OF_CLOUD_CONFIG = "cc:", "end_cc"
 
 
 def parse_command_line(line: str) -> tuple[list[Parameter], str | None]:
@@ -131,13 +148,85 @@ def _numbered_names(names: list[str]) -> set[str]:
     return numbered
 
 
-def _holds_a_secret(name: str, value: str) -> bool:
-    """Whether the value of a parameter holds a secret that neither its name nor its form tells.
+def cut_cloud_config(line: str) -> tuple[str, list[str]]:
+    """The line without cloud-init's configuration, and each text of it.
 
-    A device-mapper table with a crypt target has its key in it (Documentation/admin-guide/device-mapper/dm-crypt.rst); Talos gets its
-    complete machine configuration, compressed.
+    >>> cut_cloud_config("ro cc: {password: x} end_cc quiet cc:{a: b}")
+    ('ro  quiet ', [' {password: x} ', '{a: b}'])
     """
-    return (name == "dm-mod.create" and " crypt " in value) or name == "talos.config.inline"
+    remaining: list[str] = []
+    texts: list[str] = []
+    at = 0
+    while True:
+        begin = line.find(CLOUD_CONFIG, at)
+        while begin > 0 and line[begin - 1] not in BLANKS + '"':
+            begin = line.find(CLOUD_CONFIG, begin + 1)
+        if begin < 0:
+            return "".join((*remaining, line[at:])), texts
+        end = line.find(END_OF_CLOUD_CONFIG, begin)
+        remaining.append(line[at:begin])
+        texts.append(line[begin + len(CLOUD_CONFIG) : end if end >= 0 else len(line)])
+        at = end + len(END_OF_CLOUD_CONFIG) if end >= 0 else len(line)
+
+
+def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[list[Parameter], list[str]]:
+    """The parameters as they may be shown, and the name of each that is withheld, in whole or in part.
+
+    >>> redact_parameters([("quiet", None), ("bmcpass", "correct"), ("horse", None), ("ro", None)], NameList("ro quiet"))
+    ([('quiet', None), ('bmcpass', '<withheld>'), ('ro', None)], ['bmcpass'])
+    """
+    shown: list[Parameter] = []
+    withheld: list[str] = []
+    is_continued = False
+    for name, value in parameters:
+        is_listed = names.section(name) is not None
+        if value is None and is_continued and not is_listed:
+            continue  # a value without quotes that has blanks in it
+        if not is_listed and not _is_name(name, has_value=value is not None):
+            name, value = WITHHELD, value and WITHHELD
+            count = 1
+        else:
+            is_shown = value is None or (name == MAPPER_TABLE and has_keyless_targets(value))
+            value, count = (value, 0) if value is None or is_shown else show_value(name, value, names)
+        is_continued = value is not None and bool(count) and not is_listed and (has_credential_word(name) or value == WITHHELD)
+        shown.append((name, value))
+        if count:
+            withheld.append(name)
+    return shown, withheld
+
+
+def has_keyless_targets(table: str) -> bool:
+    """Whether each line of a device-mapper table has a target without a key (dm-init.rst).
+
+    >>> [has_keyless_targets(f"a,,,rw,0 8 {target}") for target in ("linear /dev/sda1 0", "crypt aes-xts-plain64 0f 0 /dev/sda 0")]
+    [True, False]
+    """
+    lines = [line.split() for device in table.split(";") for line in device.split(",")[4:]]
+    return bool(lines) and all(len(words) > 2 and words[2] in KEYLESS_TARGETS for words in lines)
+
+
+def _is_name(name: str, has_value: bool) -> bool:
+    """Whether a word is the name of a parameter, and no free text."""
+    if len(name) > 128:
+        return False
+    if not has_value and (is_path(name) or name in ("", END)):
+        return True
+    for c in "/[]#()!,":
+        name = name.replace(c, ".")
+    return is_wordy(name) and not any(c in name for c in "@:~")
+
+
+def command_line_readings(line: str, cloud_configs: list[str], names: NameList) -> tuple[tuple[Readings, dict[str, str]], list[str]]:
+    """The readings of a command line and their context, as they may be shown, and the name of each that is withheld."""
+    parameters, rest = parse_command_line(line)
+    shown, withheld = redact_parameters(parameters, names)
+    for text in cloud_configs:
+        shown.append((CLOUD_CONFIG, WITHHELD if text.strip(BLANKS) else ""))
+        withheld += [CLOUD_CONFIG] if text.strip(BLANKS) else []
+    if rest is not None:
+        rest, count = redact_script(rest, names)
+        withheld += [END] * count
+    return parameter_readings(shown, rest), withheld
 
 
 def collect(sources: Sources) -> Iterator[Part]:
@@ -151,19 +240,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         return
     if not is_utf8:
         yield Gap(UNREADABLE, PATH, NOT_TEXT)
-    parameters, rest = parse_command_line(line)
-    shown: list[Parameter] = []
-    for name, value in parameters:
-        if value is None:
-            name, hidden = redact_text(name)
-        else:
-            clean, is_secret = (WITHHELD, True) if _holds_a_secret(name, value) else redact_value(name, value)
-            value, hidden = str(clean), int(is_secret)
-        shown.append((name, value))
-        if hidden:
-            yield Gap(SECRET, name, "on the kernel command line")
-    if rest is not None:
-        rest, hidden = redact_text(rest)
-        for _ in range(hidden):
-            yield Gap(SECRET, END, "on the kernel command line")
-    yield Subtype("grub", *parameter_readings(shown, rest))
+    readings, withheld = command_line_readings(*cut_cloud_config(line), harmless_names("boot-parameters"))
+    for name in withheld:
+        yield Gap(SECRET, name, "on the kernel command line")
+    yield Subtype("grub", *readings)

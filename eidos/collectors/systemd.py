@@ -22,9 +22,9 @@ and is no failure. A reply for a real one:
 ...     "CPUUsageNSec": Variant(("t", 51207000)),
 ...     "After": Variant(("as", ["sysinit.target", "dbus.socket"])),
 ... }
->>> unit, volatile, secrets = parse_unit_properties(reply)
+>>> unit, volatile, secrets = parse_unit_properties(reply, harmless_names("variables", "options"))
 >>> unit
-{'After': '[dbus.socket sysinit.target]', 'Environment': '[HTTPS_PROXY=http://bob:<withheld>@example.com LEVEL=2]', 'LimitNOFILE': 1048576}
+{'After': '[dbus.socket sysinit.target]', 'Environment': '[HTTPS_PROXY=http://<withheld>@example.com LEVEL=2]', 'LimitNOFILE': 1048576}
 >>> volatile, secrets
 ({'CPUUsageNSec': 51207000}, ['Environment HTTPS_PROXY'])
 """
@@ -34,6 +34,7 @@ from __future__ import annotations
 import time
 
 from eidos import log
+from eidos.collectors import harmless_names
 from eidos.dbus.bus import Bus, ErrorReply
 from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from eidos.dbus.signature import Variant
     from eidos.files.host import Host
     from eidos.model.measurement import Part, Readings
+    from eidos.redact.harmless_names import NameList
 
 #: Where systemd listens, directly ("/run/systemd/private … is used internally", systemd(1)) and behind the message bus.
 PRIVATE_SOCKET, SYSTEM_BUS = "/run/systemd/private", "/run/dbus/system_bus_socket"
@@ -70,6 +72,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
     """
     left = sources.deadline - time.monotonic()
+    names = harmless_names("variables", "options")
     bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
     try:
         units = {unit_object_path(unit): unit for unit in sources.units}
@@ -78,7 +81,7 @@ def collect(sources: Sources) -> Iterator[Part]:
             if isinstance(answer, ErrorReply):
                 refusals.append((units[path], answer))
             else:
-                yield from _parts(units[path], answer, sources.volatile)
+                yield from _parts(units[path], answer, sources.volatile, names)
         if refusals and len(refusals) == len(units):
             raise _refused(bus.path, refusals[0][1], sources.host)
         for unit, refusal in refusals:
@@ -87,7 +90,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         bus.close()
 
 
-def parse_unit_properties(properties: dict[str, Variant]) -> tuple[Readings, Readings, list[str]]:
+def parse_unit_properties(properties: dict[str, Variant], names: NameList) -> tuple[Readings, Readings, list[str]]:
     """The readings of a unit, the volatile ones, and the property of each redacted secret."""
     unit: Readings = {}
     volatile: Readings = {}
@@ -97,8 +100,8 @@ def parse_unit_properties(properties: dict[str, Variant]) -> tuple[Readings, Rea
         if name in UNORDERED_UNIT_PROPERTIES and signature == "as" and isinstance(value, list):
             value = sorted(value)
         if not isinstance(value, int):
-            value, names = redact_unit_property(name, value)
-            secrets += names
+            value, labels = redact_unit_property(name, value, names)
+            secrets += labels
         (volatile if name in VOLATILE_UNIT_PROPERTIES else unit)[name] = property_reading(signature, value)
     return unit, volatile, secrets
 
@@ -113,10 +116,10 @@ def unit_object_path(unit: str) -> str:
     return UNITS_PATH + ("".join(label) or "_")
 
 
-def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool) -> Iterator[Part]:
+def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool, names: NameList) -> Iterator[Part]:
     if not with_volatile:
         properties = {name: value for name, value in properties.items() if name not in VOLATILE_UNIT_PROPERTIES}
-    data, volatile, secrets = parse_unit_properties(properties)
+    data, volatile, secrets = parse_unit_properties(properties, names)
     yield Subtype(unit, data)
     if with_volatile:
         yield Subtype(unit + VOLATILE, volatile)

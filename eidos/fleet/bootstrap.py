@@ -165,9 +165,11 @@ def is_echo(out: bytes) -> bool:
     return _SCRIPT_START in out
 
 
-def first_line(out: bytes) -> str:
-    """Return the first line that is not blank; empty when there is none."""
-    return next((line.strip()[:200] for line in out[:2000].decode("utf-8", "replace").splitlines() if line.strip()), "")
+def first_line(out: bytes, *known: str) -> str:
+    """Return the first line that is not blank, without what may be a secret; empty when there is none."""
+    from eidos.redact.secrets_in_text import redact_output
+
+    return next((line.strip()[:200] for line in redact_output(out[:2000], *known).splitlines() if line.strip()), "")
 
 
 def error_line(errors: str) -> str:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from eidos.fleet.bootstrap import error_line
 from eidos.fleet.summary import NoAnswer
+from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _failed(status: Tree) -> NoAnswer:
     for container in _containers(status):
         ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
-            why = error_line(ended.get("message") or "")
+            why = error_line(redact_text(ended.get("message") or "")[0])
             hint = "raise --memory" if ended.get("reason") == "OOMKilled" else None
             return NoAnswer(why or f"exited with status {ended['exitCode']}", hint, ended.get("reason"))
     return NoAnswer("its Pod failed", reason="Failed")

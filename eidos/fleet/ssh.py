@@ -105,7 +105,7 @@ def _answer(result: ProgramResult, program: RemoteProgram, python: str, timeout:
     tool, status = result.command.arguments[0], result.shell_status
     if result.outcome == NOT_STARTED:
         return NoAnswer(f"{tool}: {result.start_failure}", "install it, or use another command with --via")
-    errors = result.errors.decode("utf-8", "replace")
+    errors = result.error_text(result.command.label, tool, python)
     reason = bootstrap.error_line(errors)
     has_started = bootstrap.has_started(result.output, program.mark)
     if not has_started and bootstrap.is_echo(result.output):
@@ -145,7 +145,8 @@ def explain_failure(host: str, command: str, status: int, output: bytes, errors:
         if missing or status == 127:
             return NoAnswer(f"{python} not found" + (f": {missing or lines[0]}" if lines else ""), _INSTALL_HINT)
     hint = next((hint for text, hint in _HINTS.items() if text in errors), None)
-    return NoAnswer(bootstrap.error_line(errors) or bootstrap.first_line(output) or f"{command} exited with status {status}", hint)
+    reason = bootstrap.error_line(errors) or bootstrap.first_line(output, host, python)
+    return NoAnswer(reason or f"{command} exited with status {status}", hint)
 
 
 def _explain_jump(host: str, lines: list[str]) -> NoAnswer:

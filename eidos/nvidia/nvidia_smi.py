@@ -85,7 +85,9 @@ def run_nvidia_smi(program: str, deadline: float) -> bytes:
     if result.outcome == TOO_MUCH_OUTPUT:
         raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
     if b"<nvidia_smi_log" not in result.output:
-        first_line = result.output[:4096].decode("utf-8", "backslashreplace").strip().partition("\n")[0][:200]
+        from eidos.redact.secrets_in_text import redact_output
+
+        first_line = redact_output(result.output[:4096]).strip().partition("\n")[0][:200]
         raise Unavailable(f"{program} exited with status {result.status}: {first_line or 'no output'}")
     return result.output
 

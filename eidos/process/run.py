@@ -77,6 +77,12 @@ class ProgramResult(Record):
         """Why the program was not started, in the system's words; empty when it was."""
         return "" if self.start_error is None else os_error_reason(self.start_error)
 
+    def error_text(self, *known: str) -> str:
+        """What it printed on standard error, without what may be a secret; ``known`` are names of the caller's own, which stay."""
+        from eidos.redact.secrets_in_text import redact_output
+
+        return redact_output(self.errors, *known)
+
     @property
     def shell_status(self) -> int:
         """The status as a shell gives it: 128 and the signal's number."""

@@ -1,56 +1,30 @@
-"""Recognizes secrets by the name of a value and by its form.
+"""Credential words in names, and tokens of well-known issuers.
 
-Knows spellings of names and prefixes of well-known tokens; must not know texts and command lines: :mod:`eidos.redact.secrets_in_text`
-parses those.
+Knows spellings of names and prefixes of tokens; must not know which names are harmless all the same: lists of those are data, and
+:mod:`eidos.redact.harmless_names` reads them.
 """
 
 from __future__ import annotations
 
-from eidos.model.measurement import WITHHELD
+from eidos.redact.random_words import word_set
 
+#: A name is a credential's when it has one of these anywhere in one of its words …
+_STEMS = ("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "credential", "apikey", "cookie", "mnemonic")
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-#: A name is a secret's when one of its words ends like this …
-_SECRET_SUFFIXES = (
-    *("password", "passwords", "passwd", "passphrase", "secret", "secrets", "token", "tokens"),
-    *("credential", "credentials", "apikey", "apikeys", "privatekey", "accesskey", "authkey", "secretkey"),
+#: … or one of these words …
+_WORDS = word_set(
+    "pw pwd pass psk pin pins key keys auth authn authz authorization bearer jwt creds cred otp totp sig signature dsn wep wpa"
+    " community regcode webhook unseal"
 )
 
-#: … or is one of these …
-_SECRET_WORDS = _set("bearer cookie creds psk pwd pw rootpw hostpw jwt cifspass requirepass masterauth dbpass userpass")
+#: … or a word that ends like this, and is none of the words after it …
+_ENDINGS = ("pass", "pw", "pwd", "key", "keys", "psk", "auth", "creds", "pin")
+_NO_CREDENTIALS = word_set("bypass compass encompass trespass monkey turkey hockey donkey whiskey journey spin unpin loadpin noauth")
 
-#: … or when its last word is one of these: ``--registry-auth``, not ``--auth-mode``; ``passin``, not PassEnvironment …
-_SECRET_LAST_WORDS = _set("auth authorization pass passin passout")
-
-#: … or when one of these stands before "key" or "keys".
-_WORDS_BEFORE_KEY = _set(
-    "access account admin api app application auth client consumer crypt deploy encryption fastopen hmac host ingest integration"
-    " license luks master ngc private registration rss secret security service session shared signing ssh storage subscription"
-    " wireguard write"
+#: … or "code" behind one of these.
+_BEFORE_CODE = word_set(
+    "access license activation auth backup invite pair pairing pass pin recovery reg registration security unlock verification"
 )
-
-#: A name with one of these as its last word describes a secret, and its value is none.
-_DESCRIPTIVE_LAST_WORDS = _set(
-    "alg algorithm algorithms audience audiences backend burst cache cert cmd command count dir directory duration enabled"
-    " encryption endpoint env exp expiration expiry file files folder format helper interval issuer kind kubeconfig length lifetime"
-    " limit mode name namespace path paths period plugin policy port provider providers qps ref refs review reviews rotation server"
-    " size sock socket store timeout ttl type types version webhook"
-)
-
-#: A name with one of these words counts something: ``--max-num-batched-tokens``.
-_COUNTING_WORDS = _set("max maximum min minimum num number")
-
-#: Values that are switches, not secrets.
-_SWITCH_VALUES = _set("true false yes no on off none null nil enabled disabled enable disable 0 1")
-
-#: First components and prefixes of paths. A slash alone is not enough: base64 may begin with one.
-_TOP_DIRECTORIES = _set(
-    "bin boot credentials data dev etc home host lib lib64 media mnt nix opt proc root run sbin secrets snap srv sys tmp usr var"
-)
-_PATH_PREFIXES = ("./", "../", "~/", "%d/", "%h/", "%t/", "file:/", "@/", "$CREDENTIALS_DIRECTORY/", "${CREDENTIALS_DIRECTORY}/")
 
 #: Prefix of tokens of well-known issuers → their minimum length.
 _TOKEN_PREFIXES = {
@@ -62,58 +36,39 @@ _TOKEN_PREFIXES = {
 #: The length of the shortest of them.
 SHORTEST_TOKEN = min(_TOKEN_PREFIXES.values())
 
-#: Prefixes of webhook URLs whose path is the secret.
-WEBHOOK_PREFIXES = ("hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/")
-
-
 # Names are few and come again: the same variables in every unit, the same flags in every command line.
-_secret_names: dict[str, bool] = {}
+_answers: dict[str, bool] = {}
 _CACHE_LIMIT, _CACHED_NAME = 4096, 64
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether the value of ``name`` is a secret: a flag, a variable, a key, in any of the usual spellings.
+def has_credential_word(name: str) -> bool:
+    """Whether a word of ``name`` is that of a credential, in any of the usual spellings.
 
-    >>> [is_secret_name(name) for name in ("--token", "AWS_SECRET_ACCESS_KEY", "SetCredential", "--token-ttl", "KeyringMode")]
-    [True, True, True, False, False]
+    >>> [has_credential_word(name) for name in ("--token-ttl", "AWS_SECRET_ACCESS_KEY", "bmcpass", "ipmi_pwd", "KeyringMode", "bypass")]
+    [True, True, True, True, False, False]
     """
     if len(name) > _CACHED_NAME:
-        return _is_secret_name(name)
-    is_secret = _secret_names.get(name)
-    if is_secret is None:
-        if len(_secret_names) >= _CACHE_LIMIT:
-            _secret_names.clear()
-        is_secret = _secret_names[name] = _is_secret_name(name)
-    return is_secret
+        return _has_credential_word(name)
+    answer = _answers.get(name)
+    if answer is None:
+        if len(_answers) >= _CACHE_LIMIT:
+            _answers.clear()
+        answer = _answers[name] = _has_credential_word(name)
+    return answer
 
 
-def _is_secret_name(name: str) -> bool:
+def _has_credential_word(name: str) -> bool:
     words = _split_name(name)
-    if not words or words[-1] in _DESCRIPTIVE_LAST_WORDS or not _COUNTING_WORDS.isdisjoint(words):
-        return False
-    return (
-        words[-1] in _SECRET_LAST_WORDS
-        or any(word.endswith(_SECRET_SUFFIXES) or word in _SECRET_WORDS for word in words)
-        or any(word in ("key", "keys") and before in _WORDS_BEFORE_KEY for before, word in zip(words, words[1:]))
-    )
-
-
-def is_key_name(name: str) -> bool:
-    """Whether ``name`` is that of a key or a signature of any kind; the value decides (:func:`looks_random`)."""
-    return _split_name(name)[-1:] in (["key"], ["signature"], ["sig"])
-
-
-def is_harmless_value(value: str) -> bool:
-    """Whether ``value`` is no secret even under a secret's name: a switch, a path, a reference to a variable."""
-    value = value.strip("\"'")
-    if not value or value.lower() in _SWITCH_VALUES or value == WITHHELD or value.startswith(_PATH_PREFIXES):
-        return True
-    if value.startswith("/"):
-        return value[1:].partition("/")[0] in _TOP_DIRECTORIES
-    if value.startswith("$"):
-        inner = value[2:-1] if (value[1:2], value[-1:]) == ("{", "}") else value[1:]
-        return inner.replace("_", "a").isalnum() or (value.startswith("$(") and value.find(")") == len(value) - 1)
-    return len(value) == 2 and value[0] == "%"
+    for at, word in enumerate(words):
+        if word in _WORDS or any(stem in word for stem in _STEMS):
+            return True
+        if word.endswith(_ENDINGS) and word not in _NO_CREDENTIALS:
+            return True
+        if word in ("code", "codes") and at and words[at - 1] in _BEFORE_CODE:
+            return True
+    # A stem may lie across the boundary of two words: PassWord, api-key, pass_phrase.
+    joined = "".join(words)
+    return any(stem in joined for stem in ("password", "passphrase", "apikey", "secretkey", "privatekey"))
 
 
 def looks_like_token(value: str) -> bool:
@@ -132,11 +87,6 @@ def looks_like_token(value: str) -> bool:
             return len(value) >= length and _is_plain(rest) and any(c.isdigit() for c in rest)
     # A bootstrap token of Kubernetes: id and secret.
     return len(value) == 23 and value[6] == "." and _is_lower(value[:6] + value[7:]) and any(c.isdigit() for c in value)
-
-
-def looks_random(value: str) -> bool:
-    """Whether ``value`` is long and of mixed letters and digits without blanks, as keys in hexadecimal or base64 are."""
-    return len(value) >= 20 and _is_plain(value.rstrip("=")) and any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
 
 
 def _is_plain(text: str) -> bool:

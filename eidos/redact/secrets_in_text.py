@@ -1,50 +1,31 @@
-"""Redacts command lines, assignments and free text.
+"""Redacts free text: what a program printed, a message, the value of a harmless name.
 
-Knows where in a text a secret can be; must not know where the text comes from. Most secrets are recognized by a name (``--token=…``), the
-others by the form of the value (a JSON web token, a URL with a password); :mod:`eidos.redact.secret_names` has both as data. In doubt a
-value is redacted, with three exceptions that people look for in a configuration: a path to a secret, a switch
-(``--client-cert-auth=true``) and a reference to a variable. A redacted value is replaced by
-:data:`~eidos.model.measurement.WITHHELD`; names, users and hosts stay. Redaction is idempotent.
+Knows where in a text a secret can be, and which words a text may have; must not know where the text comes from. A word stays when the
+caller's ``allow`` says so: in what a program printed these are plain words, and the harmless forms of :mod:`eidos.redact.harmless_forms`.
+Withheld whatever ``allow`` says: what follows a name with a credential word (``--token x``, ``password: x``, ``"secret": "x"``,
+``Authorization: Bearer x``), userinfo and query of a URL, ``user:password@``, tokens of well-known issuers, private keys.
 
->>> redact_command_line(["kubelet", "--token", "s3cret", "--tls-private-key-file=/etc/key.pem", "url=https://bob:pw@example.com/x"])
-(['kubelet', '--token', '<withheld>', '--tls-private-key-file=/etc/key.pem', 'url=https://bob:<withheld>@example.com/x'], 2)
+A redacted part is replaced by :data:`~eidos.model.measurement.WITHHELD`. Redaction is idempotent, and takes time linear in the text.
+
+>>> redact_text("error: token AKIAIOSFODNN7EXAMPLE secret=hunter22 is expired, see https://example.com/?id=1")
+('error: token <withheld> secret=<withheld> is expired, see https://example.com/?<withheld>', 3)
 """
 
 from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
-from eidos.redact.secret_names import (
-    SHORTEST_TOKEN,
-    WEBHOOK_PREFIXES,
-    is_harmless_value,
-    is_key_name,
-    is_secret_name,
-    looks_like_token,
-    looks_random,
-)
+from eidos.redact.harmless_forms import WEBHOOK_PREFIXES, is_harmless
+from eidos.redact.random_words import is_random_word, is_wordy, word_set
+from eidos.redact.secret_names import SHORTEST_TOKEN, has_credential_word, looks_like_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Callable
 
-    from eidos.model.measurement import Reading
-
-#: Flags that take a secret although their name does not say so, by program; with a star the value is attached to the flag.
-_SECRET_FLAGS = {
-    "sshpass": ("-p", "-p*"),
-    "curl": ("-u", "-u*", "--user", "-U", "--proxy-user"),
-    "openssl": ("-k", "-K", "-passin", "-passout"),
-    "ipmitool": ("-P", "-P*"),
-    "ldapsearch": ("-w", "-w*"),
-    "smbclient": ("-U", "-U*"),
-    "etcdctl": ("--user",),
-    "login": ("-p", "-p*"),  # docker login, helm registry login
-    **dict.fromkeys(("redis-cli", "redis-server"), ("-a",)),
-    **dict.fromkeys(("mysql", "mysqladmin", "mysqldump", "mariadb"), ("-p*",)),
-}
+    Allow = Callable[[str], bool]
 
 #: Words between "Authorization:" and the secret (RFC 9110, 11.4); after the first two a secret is expected even without that header.
-_AUTH_SCHEMES = ("bearer", "basic", "digest", "negotiate", "token", "apikey")
+AUTH_SCHEMES = ("bearer", "basic", "digest", "negotiate", "token", "apikey")
 
 _BLANKS = " \t\r\n"
 _QUOTES = "\"'`"
@@ -52,80 +33,47 @@ _BREAKS = ",;&?#|(){}[]"
 _SEPARATORS = frozenset(_BLANKS + _QUOTES + _BREAKS)
 _ESCAPED = ('\\"', "\\'")
 
-#: A word with one of these before its "=" is more than one assignment.
-_NOT_IN_NAMES = _SEPARATORS | frozenset("/:")
-
 #: "user:x@y" holds no secret when it begins or ends like this: a digest of an image, an address, an instance of a unit.
 _NOT_USERS = ("mailto", "sip", "acct")
 _UNIT_SUFFIXES = (".service", ".socket", ".mount", ".target", ".slice", ".scope", ".device", ".timer", ".path", ".swap")
 _DIGEST_PREFIXES = ("sha256:", "sha512:")
 
-#: Assignments inside each other, as in ``--env=NAME=a=b``; what is nested more deeply is withheld.
+#: Assignments inside each other; what is nested more deeply is withheld.
 _ASSIGNMENT_DEPTH = 32
 
+#: What may follow "token" or "password" in a sentence, and what only leads to the next word.
+_FOLLOWERS = word_set(
+    "was is are were has had have be been being for of to from in on at by with without and or nor not no as that which this the a"
+    " an its must should could cannot can may might will would does did do than then so but file files path type name names value"
+    " values field fields option flag flags parameter variable format length size age expired expires expiry invalid missing"
+    " required empty absent denied rejected refused failed failure error errors mismatch wrong incorrect unknown unauthorized"
+    " unauthenticated found available set unset given provided used authentication authorization authenticator provider plugin"
+    " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
+    " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids"
+)
+_ADJECTIVES = ("ed", "ing", "able", "ible", "valid")
+_CONNECTORS = word_set("is was are were be :")
 
-def redact_value(name: str, value: Reading) -> tuple[Reading, bool]:
-    """``value`` of ``name``, redacted, and whether anything was redacted.
+#: Words with digits that are names of things, not secrets.
+_TECHNICAL_WORDS = word_set(
+    "x509 k8s k3s rke2 ipv4 ipv6 s3 ec2 sha1 sha256 sha512 md5 oauth2 utf8 base64 http2 h2 p12 pkcs12 pkcs8 pkcs1 v1 v2 v3 v1beta1"
+    " v1alpha1 v2beta1 x11 eth0 lo0 tls1 sts2 iam2 i18n l10n 1st 2nd 3rd nfs4 ext4 x86 amd64 arm64 python3 nvidia0 gpu0 mlx5 ib0"
+    " nvme0n1 sda1"
+)
 
-    Under a secret's name all of the value is redacted; of a URL only the password and secrets in its query; of a list of assignments
-    only the secret ones.
-
-    >>> redact_value("rootflags", "vers=3.0,password=x,ro")
-    ('vers=3.0,password=<withheld>,ro', True)
-    """
-    if not isinstance(value, str):
-        hidden = not isinstance(value, bool) and is_secret_name(name)
-        return (WITHHELD, True) if hidden else (value, False)
-    clean, count = _redact_named(name, value)
-    return clean, count > 0
-
-
-def _redact_named(name: str, value: str) -> tuple[str, int]:
-    if is_secret_name(name) or (is_key_name(name) and looks_random(value)):
-        return _redact_unless_harmless(value)
-    return redact_text(value)
-
-
-def redact_command_line(words: Sequence[str]) -> tuple[list[str], int]:
-    """``words`` of a command line (a program and its arguments, kernel parameters), redacted, and the number of secrets.
-
-    After a flag with a secret's name the next word is redacted. A word with blanks in it is treated as a script.
-    """
-    clean: list[str] = []
-    total = 0
-    flags: tuple[str, ...] = ()
-    expected = False
-    for word in words:
-        name, equals, value = word.partition("=")
-        count = 0
-        if expected and not (word.startswith("--") or (word.startswith("-") and is_secret_name(word))):
-            expected = False
-            word, count = _redact_unless_harmless(word)
-        elif equals and name.strip("-") and _NOT_IN_NAMES.isdisjoint(name):
-            expected = False
-            shown, count = _redact_unless_harmless(value) if name in flags else _redact_named(name, value)
-            word = f"{name}={shown}"
-        else:
-            flags = _SECRET_FLAGS.get(word.rpartition("/")[2], flags)
-            glued = _redact_attached(word, flags)
-            expected = not glued and (word in flags or (word.startswith("-") and " " not in word and is_secret_name(word)))
-            if not expected:
-                word, count = glued or redact_text(word)
-        clean.append(word)
-        total += count
-    return clean, total
+_PUNCTUATION = ".:;!…-*<>~+%^=/\\@$_"
 
 
-def redact_text(text: str) -> tuple[str, int]:
-    """``text`` (a line of a log, a script, a value), redacted, and the number of secrets.
+def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False) -> tuple[str, int]:
+    """``text``, redacted, and the number of secrets; by default for what a program printed.
 
-    >>> redact_text('curl -H "Authorization: Bearer abc" https://example.com/?id=1&token=t')
-    ('curl -H "Authorization: Bearer <withheld>" https://example.com/?id=1&token=<withheld>', 2)
+    >>> redact_text('curl -H "Authorization: Bearer abc" and the password was rejected')
+    ('curl -H "Authorization: Bearer <withheld>" and the password was rejected', 1)
     """
     if "-----BEGIN" in text and "PRIVATE KEY" in text:
         return WITHHELD, 1
     text, count = _redact_urls(text)
-    scan = _Scanner()
+    scan = _Scanner(allow or is_plain_word, is_prose=is_prose or allow is None)
     at = 0
     while at < len(text):
         c = text[at]
@@ -150,6 +98,45 @@ def redact_text(text: str) -> tuple[str, int]:
     return "".join(scan.out), count + scan.count
 
 
+def redact_output(output: bytes, *known: str) -> str:
+    """What a program printed, without what may be a secret; words of ``known``, which are names of the caller's own, stay.
+
+    >>> redact_output(b"bob@gpu7: Permission denied (publickey), password Winter22", "gpu7")
+    'bob@gpu7: Permission denied (publickey), password <withheld>'
+    """
+
+    def allow(word: str) -> bool:
+        for name in known:
+            word = word.replace(name, "") if name else word
+        return is_plain_word(word)
+
+    return redact_text(output.decode("utf-8", "replace"), allow, is_prose=True)[0]
+
+
+def is_plain_word(word: str) -> bool:
+    """Whether a word of a text says something and hides nothing: letters, a number, a version, a path, an address.
+
+    >>> [is_plain_word(word) for word in ("aws-iam-authenticator", "us-east-1", "x509:", "4.2.1", "hunter22", "qxzvkwpjtr", "<withheld>")]
+    [True, True, True, True, False, False, True]
+    """
+    if WITHHELD in word:
+        word = word.replace(WITHHELD + "@", "").replace(WITHHELD, "")
+    if is_harmless(word):
+        return True
+    word = word.strip(_PUNCTUATION)
+    if is_harmless(word) or word.lower() in _TECHNICAL_WORDS:
+        return True
+    for c in ":/.-_@=+~*<>%":
+        word = word.replace(c, " ")
+    digits = 0
+    for chunk in word.split():
+        if chunk.isdigit():
+            digits += len(chunk)
+        elif chunk.lower() not in _TECHNICAL_WORDS and not (chunk.isalpha() and len(chunk) <= 40 and not is_random_word(chunk)):
+            return False
+    return digits <= 12
+
+
 def _end_of_quote(text: str, begin: int, escaped: bool) -> int:
     """The index of the quote that closes the one at ``begin``, escaped as that one is; the end of the text when nothing closes it."""
     quote = text[begin]
@@ -166,17 +153,20 @@ def _end_of_quote(text: str, begin: int, escaped: bool) -> int:
 class _Scanner:
     """Goes over the words of a text and remembers what the next one may be: after a flag, after a label, after "Bearer"."""
 
-    def __init__(self) -> None:
+    def __init__(self, allow: Allow, is_prose: bool) -> None:
         self.out: list[str] = []
         self.count = 0
         self.expected = ""
         self._after_label = False
-        self._flags: tuple[str, ...] = ()
+        self._allow = allow
+        self._is_prose = is_prose
         self._open_quotes = ["", ""]  # the quote that is open, and the escaped one
 
     def opens_value(self, quote: str, escaped: bool) -> bool:
         """Whether a quote opens the expected value: not when it closes the flag or the label itself (``["--token", "x"]``)."""
-        return self.expected == "value" or (bool(self.expected) and quote != self._open_quotes[escaped])
+        return self.expected == "value" or (
+            self.expected not in ("", "prose", "statement", "option") and quote != self._open_quotes[escaped]
+        )
 
     def add_separator(self, c: str, escaped: bool) -> None:
         if c in _QUOTES:
@@ -197,50 +187,58 @@ class _Scanner:
             self.add_word(inside)
             return
         self.expected = ""
-        self._put(*_redact_unless_harmless(inside))
+        self._put(*_withhold(inside))
 
     def add_word(self, word: str) -> None:
         expected, self.expected = self.expected, ""
         label, self._after_label = self._after_label, False
-        if word in ("=", ":", "=>") and (label or expected):
+        if (word in ("=", ":", "=>") and (label or expected)) or (
+            expected in ("label", "flag", "flag-quoted", "scheme") and word.lower() in AUTH_SCHEMES
+        ):
             self.expected = "label"
             self._put(word)
-        elif expected and word.lower() in _AUTH_SCHEMES:
-            self.expected = expected
-            self._put(word)
-        elif expected == "label" or (expected[:4] == "flag" and not word.startswith("-")) or (expected == "scheme" and len(word) >= 16):
-            self._put(*_redact_unless_harmless(word))
+        elif expected == "label" or (expected[:4] == "flag" and not word.startswith("-")) or (expected == "scheme" and len(word) >= 6):
+            self._put(*_withhold(word))
+        elif expected in ("prose", "statement") and "=" not in word and not word.endswith(":"):
+            bare = word.strip(_PUNCTUATION)
+            if bare.lower() in _CONNECTORS:
+                self.expected = "statement"
+                self._put(word)
+            elif bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES) or (expected == "prose" and bare.isalpha() and bare.islower()):
+                self._start(word)
+            else:
+                self._put(*_withhold(word))
+        elif expected == "option" and not word.startswith("-") and "=" not in word and not word.endswith(":"):
+            self._put(*((word, 0) if is_harmless(word) else _withhold(word)))
         else:
             self._start(word)
 
     def _start(self, word: str) -> None:
         """Add a word that nothing before it announced."""
         name, equals, value = word.partition("=")
-        if equals and name and not is_secret_name(name.partition(":")[0] if ":" in name else ""):
-            if value and name in self._flags:
-                shown, count = _redact_unless_harmless(value)
-                self._put(f"{name}={shown}", count)
-            elif value:
-                self._put(*_redact_assignment(name, value))
+        if equals and name and not has_credential_word(name.partition(":")[0] if ":" in name else ""):
+            if value:
+                self._put(*_redact_assignment(name, value, self._allow))
             else:
-                self.expected = "value" if is_secret_name(name) else ""
-                self._put(word)
+                self.expected = "value" if has_credential_word(name) else ""
+                self._put(*((word, 0) if self._allow(name) else _withhold(word)))
             return
-        self._flags = _SECRET_FLAGS.get(word.rpartition("/")[2], self._flags)
-        glued = _redact_attached(word, self._flags)
-        if glued:
-            self._put(*glued)
-            return
-        if word.startswith("-") and (word in self._flags or is_secret_name(word)):
+        is_credential = has_credential_word(word)
+        if word.startswith("-") and is_credential and (self._allow(word) or self._allow(word.lstrip("-"))):
             self.expected = "flag"
-        elif word.endswith(":") and is_secret_name(word):
+        elif word.endswith(":") and is_credential and self._allow(word):
             self.expected = "label"
-        elif word.lower() in _AUTH_SCHEMES[:2]:
-            self.expected = "scheme"
-        elif is_secret_name(word) and ":" not in word and "@" not in word:
+        elif word.lower() in AUTH_SCHEMES[:2]:
+            self.expected = (
+                "scheme" if word[0].islower() and self._is_prose and word.lower() == "basic" else "label" if word[0].isupper() else "scheme"
+            )
+        elif is_credential and ":" not in word and "@" not in word and self._allow(word):
             self._after_label = True
+            self.expected = "prose" if self._is_prose else ""
         else:
-            self._put(*_redact_by_form(word))
+            if self._is_prose and word.startswith("-") and len(word) > 1:
+                self.expected = "option"
+            self._put(*_redact_by_form(word, self._allow))
             return
         self._put(word)
 
@@ -249,54 +247,57 @@ class _Scanner:
         self.count += count
 
 
-def _redact_unless_harmless(value: str) -> tuple[str, int]:
-    return (value, 0) if is_harmless_value(value) else (WITHHELD, 1)
+def _withhold(value: str) -> tuple[str, int]:
+    return (value, 0) if not value or value == WITHHELD else (WITHHELD, 1)
 
 
-def _redact_assignment(name: str, value: str) -> tuple[str, int]:
+def _redact_assignment(name: str, value: str, allow: Allow) -> tuple[str, int]:
     """``name=value`` where the value has no separators; it may be an assignment itself (``--env=TOKEN=x``)."""
+    if not (allow(name) or allow(name.lstrip("-"))):
+        return WITHHELD, 1
     names = [name]
-    while not (is_secret_name(name) or (is_key_name(name) and looks_random(value))):
+    while not has_credential_word(name):
         inner, equals, rest = value.partition("=")
         if not (equals and inner and rest):
-            shown, count = _redact_by_form(value)
+            shown, count = _redact_by_form(value, allow)
             break
-        if len(names) == _ASSIGNMENT_DEPTH:
+        if len(names) == _ASSIGNMENT_DEPTH or not allow(inner):
             shown, count = WITHHELD, 1
             break
         name, value = inner, rest
         names.append(name)
     else:
-        shown, count = _redact_unless_harmless(value)
+        shown, count = _withhold(value)
     return "=".join((*names, shown)), count
 
 
-def _redact_attached(word: str, flags: tuple[str, ...]) -> tuple[str, int] | None:
-    for flag in flags:
-        if flag.endswith("*") and word.startswith(flag[:-1]) and len(word) > len(flag) - 1:
-            shown, count = _redact_unless_harmless(word[len(flag) - 1 :])
-            return flag[:-1] + shown, count
-    return None
-
-
-def _redact_by_form(word: str) -> tuple[str, int]:
+def _redact_by_form(word: str, allow: Allow) -> tuple[str, int]:
     """A word without a name: ``user:password@host``, ``label:secret``, or something that looks like a token."""
     if word.startswith("//"):  # a share: //user:password@host/name
         slashes = len(word) - len(word.lstrip("/"))
         slashes -= slashes % 2
-        shown, count = _redact_by_form(word[slashes:])
+        shown, count = _redact_by_form(word[slashes:], allow)
         return "/" * slashes + shown, count
     name, colon, rest = word.partition(":")
     user, at, host = rest.rpartition("@")
+    if user == WITHHELD and name == "iscsi":
+        shown, count = _allowed(host, allow)
+        return f"{name}:{user}@{shown}", count
     if at and name and user and "/" not in name + user and not host.startswith(_DIGEST_PREFIXES) and not word.endswith(_UNIT_SUFFIXES):
         if name.lower() not in _NOT_USERS:
-            public = f"{name}:{user.partition(':')[0]}" if name == "iscsi" and ":" in user else name
-            shown, count = _redact_unless_harmless(word[len(public) + 1 : -len(host) - 1])
-            return f"{public}:{shown}@{host}", count
-    elif colon and is_secret_name(name) and not rest.startswith("//") and not (rest.isdigit() and len(rest) <= 5):
-        shown, count = _redact_unless_harmless(rest)
+            public = "iscsi:" if name == "iscsi" and ":" in user else ""
+            shown, count = _withhold(word[len(public) : -len(host) - 1])
+            host, more = _allowed(host, allow)
+            return f"{public}{shown}@{host}", count + more
+    elif colon and has_credential_word(name) and not rest.startswith("//") and allow(name):
+        shown, count = _withhold(rest)
         return f"{name}:{shown}", count
-    return _redact_tokens(word, ":/@=")
+    clean, count = _redact_tokens(word, ":/@=")
+    return (clean, count) if count else _allowed(word, allow)
+
+
+def _allowed(word: str, allow: Allow) -> tuple[str, int]:
+    return (word, 0) if not word or word == WITHHELD or allow(word) else (WITHHELD, 1)
 
 
 def _redact_tokens(word: str, separators: str) -> tuple[str, int]:
@@ -309,8 +310,19 @@ def _redact_tokens(word: str, separators: str) -> tuple[str, int]:
     return separators[0].join(part for part, _ in parts), sum(count for _, count in parts)
 
 
+def redact_url(text: str) -> tuple[str, int]:
+    """A URL without its userinfo and query, where the rest is a harmless address; else withheld.
+
+    >>> redact_url("https://bob:pw@example.com/x?a=1"), redact_url("https://bob:pw@example.com/x7kQ2mZ9wL4cR1")
+    (('https://<withheld>@example.com/x?<withheld>', 2), ('<withheld>', 1))
+    """
+    clean, count = _redact_urls(text)
+    bare = clean.replace(f"{WITHHELD}@", "").replace(f"?{WITHHELD}", "")
+    return (clean, count) if "://" in bare and is_harmless(bare) else (WITHHELD, 1)
+
+
 def _redact_urls(text: str) -> tuple[str, int]:
-    """Redact passwords of ``scheme://user:password@host`` (RFC 3986, 3.2.1), users that look like tokens, and paths of webhooks."""
+    """Redact userinfo and query of ``scheme://userinfo@host/path?query#fragment`` (RFC 3986, 3), and paths of webhooks."""
     begin, *rest = text.split("://")
     out, count = [begin], 0
     for part in rest:
@@ -319,13 +331,14 @@ def _redact_urls(text: str) -> tuple[str, int]:
         port = part[:stop].rpartition(":")[2] if ":" in part[:stop] else "0"
         # A port has no letters: what looks like one is a password with an unescaped slash or the like.
         at = part.rfind("@", 0, stop if port.isdigit() or "@" in part[:stop] or port.endswith("]") else end)
-        user, colon, password = part[: max(at, 0)].partition(":")
+        if at >= 0 and part[:at] != WITHHELD:
+            part, end, count = f"{WITHHELD}{part[at:]}", end - at + len(WITHHELD), count + 1
         hook = next((start for start in WEBHOOK_PREFIXES if part.startswith(start)), "")
-        if hook and not is_harmless_value(part[len(hook) : end]):
-            part, count = f"{hook}{WITHHELD}{part[end:]}", count + 1
-        elif colon and not is_harmless_value(password):
-            part, count = f"{user}:{WITHHELD}{part[at:]}", count + 1
-        elif at > 0 and not colon and (looks_like_token(user) or looks_random(user)):
-            part, count = f"{WITHHELD}{part[at:]}", count + 1
+        if hook and part[len(hook) : end] != WITHHELD:
+            part, end, count = f"{hook}{WITHHELD}{part[end:]}", len(hook) + len(WITHHELD), count + 1
+        query = next((i + 1 for i, c in enumerate(part[:end]) if c in "?#"), end)
+        is_anchor = part[query - 1 : query] == "#" and "=" not in part[query:end] and is_wordy(part[query:end])
+        if part[query:end].strip(".,:;)}]") not in ("", WITHHELD) and not is_anchor:
+            part, count = f"{part[:query]}{WITHHELD}{part[end:]}", count + 1
         out.append(part)
     return "://".join(out), count

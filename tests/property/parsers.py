@@ -30,7 +30,7 @@ from eidos.manifest import kubernetes_fields
 from eidos.model import constraint, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.recipe.lint import reading_paths
-from eidos.redact import secret_names, secrets_in_text, unit_properties
+from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
 from eidos.telemetry import trace_context
@@ -158,7 +158,9 @@ def _version(text: str) -> object:
 def _unit_property(name: str, wrap: Callable[[str], Any]) -> Parser:
     def run(text: str) -> object:
         unit_properties._cache.clear()
-        return unit_properties.redact_unit_property(name, wrap(text))
+        harmless_forms._harmless.clear()
+        random_words._wordy.clear()
+        return unit_properties.redact_unit_property(name, wrap(text), _NAMES)
 
     return Parser(_documented(run))
 
@@ -178,6 +180,9 @@ def _flag_values(text: str) -> object:
                     parsed.append(str(fault))
     return parsed
 
+
+#: A short list of harmless names.
+_NAMES = harmless_names.NameList("console x.* [words] curl run")
 
 PARSERS: dict[str, Parser] = {
     # What a host says
@@ -203,9 +208,26 @@ PARSERS: dict[str, Parser] = {
     "redaction of a text": _of_text(
         secrets_in_text.redact_text, "/", "//", "=", "a=", ":", "@", "://", "token", "--token ", '"', "\\", "Bearer "
     ),
-    "redaction of a secret's value": _of_text(lambda text: secrets_in_text.redact_value("password", text), "/", "=", "$", "%"),
-    "redaction of words": _of_words(secrets_in_text.redact_command_line, "--token", "-p", "a=b", "/", "curl"),
-    "name of a secret": _of_text(secret_names.is_secret_name, "token", "A", "a", "_", "-"),
+    "redaction of a URL": _of_text(secrets_in_text.redact_url, "://", "@", ":", "/", "?", "#"),
+    "value of an unlisted name": _of_text(
+        lambda text: harmless_names.show_value("x", text, _NAMES), "/", "=", "$", "%", ",", "a=1,", ".", "-"
+    ),
+    "value of a listed name": _of_text(
+        lambda text: harmless_names.show_value("console", text, _NAMES), "/", "=", "://", ",", "pw=", ":", "@"
+    ),
+    "list of names": _of_text(harmless_names.NameList, "a ", "* ", "[names] ", "# ", "\n"),
+    "redaction of words": _of_words(
+        lambda words: command_lines.redact_command_line(words, _NAMES), "--token", "-p", "a=b", "/", "curl", "{", "Bearer", "--a="
+    ),
+    "redaction of a script": _of_text(
+        lambda text: command_lines.redact_script(text, _NAMES), "'", '"', "$(", "${", "}", ")", "a ", "-p ", "a=", "\\", ";", "<withheld>"
+    ),
+    "redaction of a tree": _of_text(
+        lambda text: command_lines.redact_tree({"a": [text, {"name": text, "value": text}]}, _NAMES), "[", "{", '"'
+    ),
+    "harmless form": _of_text(harmless_forms.is_harmless, "/", ".", "-", ":", "1", "a", ",", "://", "@", "$", "%"),
+    "random part": _of_text(random_words.has_random_part, "a", "1", "A", "-", "/"),
+    "credential word": _of_text(secret_names.has_credential_word, "token", "A", "a", "_", "-"),
     "form of a token": _of_text(secret_names.looks_like_token, "eyJ", ".", "a"),
     "unit property, text": _unit_property("Description", str),
     "unit property, assignments": _unit_property("Environment", lambda text: text.split(" ")),
