@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.collectors import k8s_node
@@ -22,6 +22,7 @@ from eidos.recipe.lint.layer_keys import other_form
 from eidos.recipe.lint.reading_paths import misspelt
 from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
 from tests.recipe.test_lint import BASE, SOURCE, chart, issues_in, layer, rules_of
+from tests.support.effort import examples
 
 H100 = {"gpu": "h100"}
 SYSCTL = "OS.sysctl./proc/sys/"
@@ -328,6 +329,13 @@ def test_a_value_is_that_of_the_version_that_the_recipe_has() -> None:
     assert [issue.rule for issue in chart_issues({"draDriver": {"computeDomains": {"enabled": True}}})] == ["chart-value"]
 
 
+def test_a_version_of_which_nothing_is_known_is_a_warning() -> None:
+    issues = chart_issues({"driver": {"kernelModulTyp": "open"}}, version="v25.10.1", readings={"K8s.image.gpu-operator": "v25.10.1"})
+    found = [(issue.severity, issue.location, issue.hint) for issue in issues if issue.rule == "unchecked-values"]
+    place = "overlays/x-mine.yaml: components.gpu-operator.version"
+    assert found == [(WARNING, place, "add values/gpu-operator/v25.10.1.keys.yaml")]
+
+
 def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
     overlay = layer({"service": "eks"})
     overlay["components"] = {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
@@ -363,6 +371,31 @@ def test_words_are_those_of_the_custom_resource(shared: Path, version: str) -> N
             yield from words(inner, f"{path}.{name}" if path else name)
 
     assert dict(words(spec, "")) == schema.words
+
+
+PATHS = st.sampled_from(
+    ["K8s.image.gpu-operator", "K8s.config.cdi", f"{SYSCTL}vm/swappiness", f"{SYSCTL}vm/dirty_ratio", "OS.release.VERSION_ID"]
+)
+WORDS_OF_VALUES = st.text(max_size=8) | st.integers(-9, 999) | st.booleans() | st.sampled_from(["v26.3.3", "open", "24.4", "/", ""])
+NESTED = st.recursive(
+    WORDS_OF_VALUES | st.none() | st.lists(WORDS_OF_VALUES, max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from(["driver", "enabled", "kernelModuleType", "version", "a.b", "x["]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(st.dictionaries(PATHS, WORDS_OF_VALUES, max_size=4), st.dictionaries(st.sampled_from(["driver", "cdi", "mig"]), NESTED, max_size=3))
+def test_whatever_a_layer_states_lint_has_no_fault_of_its_own(readings: dict[str, Any], values: dict[str, Any]) -> None:
+    tree = layer({"gpu": "gb200"}, readings=readings)
+    tree["components"] = {"gpu-operator": {"values": values, "why": "Why.", "source": "doc"}}
+    operator = {
+        **chart("gpu-operator", "v26.3.3"),
+        "readings": {"version": ["K8s.image.gpu-operator"], "values.cdi.enabled": ["K8s.config.cdi"]},
+    }
+    issues = issues_in(tree, charts=[operator])
+    assert all(issue.location and issue.message and issue.severity in (ERROR, WARNING) for issue in issues)
+    assert issues == issues_in(tree, charts=[operator])
 
 
 # What rules out what.

@@ -130,5 +130,5 @@ def _issues(data: ParsedRecipes, catalog: bool = True) -> Iterator[LintIssue]:
             yield from huge_page_issues(item, rules)
             yield from order_issues(item, rules)
             yield from clash_issues(item, rules)
-            yield from value_issues(item, schemas)
+            yield from value_issues(item, schemas, store.charts)
     yield from schemas.issues

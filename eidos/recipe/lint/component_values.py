@@ -6,13 +6,14 @@ Knows which version of a chart a value is for; must not know any chart: what is 
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.lint_issue import ERROR, LintIssue
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.values_schema import format_path, has_type, iterate_leaves, load_schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from eidos.model.chart import Chart
     from eidos.model.values_schema import ValuesSchema
     from eidos.recipe.lint.combinations import MergedRecipe
 
@@ -38,11 +39,19 @@ class ChartSchemas:
         return self._schemas[name]
 
 
-def value_issues(merged: MergedRecipe, schemas: ChartSchemas) -> Iterator[LintIssue]:
-    """An issue for each value of a component that its chart does not have, has as another type, or does not accept."""
+def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """An issue for each value of a component that its chart does not have, has as another type, or does not accept.
+
+    A warning where nothing is known of the values of this version of a chart, and something of those of its usual one.
+    """
     for component in merged.recipe.components:
         schema = schemas.schema(component.id, component.version) if component.version else None
         if schema is None:
+            usual = charts[component.id].version if component.id in charts else ""
+            if component.values and usual not in ("", component.version) and schemas.schema(component.id, usual):
+                message = f"the values of chart {component.chart or component.id} {component.version} are not checked: no list of them"
+                hint = f"add values/{component.id}/{component.version}.keys.yaml"
+                yield LintIssue(WARNING, "unchecked-values", merged.location(f"components.{component.id}.version"), message, hint)
             continue
         for path, value in iterate_leaves(component.values):
             place = f"components.{component.id}.values.{format_path(path)}"
