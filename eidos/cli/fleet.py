@@ -88,6 +88,7 @@ VERB = Verb(
         Option("keep", "keep the Jobs and their ConfigMaps in the cluster", flag_only=True),
         Option("parallel", "query this many nodes at a time", "NUMBER", None, "32", parse_parallel),
         Option("timeout", "time limit per node (default: 60s; 5m in a cluster)", "DURATION", convert=parse_timeout),
+        Option("start-timeout", "give up on a Pod that cannot start after this time", "DURATION", None, "20s", parse_timeout),
         Option(
             "output",
             "write to this new folder (default: ./fleet-<time>)",
@@ -218,7 +219,7 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
     """The hosts, and their answers over ssh or another command."""
     from eidos.fleet import bootstrap, ssh
 
-    for name in ("selector", "keep", *(option.name for option in JOB_OPTIONS)):
+    for name in ("selector", "keep", "start-timeout", *(option.name for option in JOB_OPTIONS)):
         if values.origins.get(name) == f"--{name}":
             raise InvalidInput(f"--{name} needs --kubernetes")
     nodes = _hosts(values["hosts"])

@@ -113,9 +113,14 @@ class ClusterJobs:
             {tree["metadata"]["annotations"][job_runner.NODE_ANNOTATION]: tree for tree in trees if tree["kind"] == "Job"},
             lambda node: f"cm://{agent.namespace}/eidos-{agent.run}-{node}",
         )
-        timeout = self._values["timeout"]
+        values = self._values
         yield from job_runner.collect_with_jobs(
-            plan, self.connect, parallel=self._values["parallel"], timeout=timeout, keep=self._values["keep"]
+            plan,
+            self.connect,
+            parallel=values["parallel"],
+            timeout=values["timeout"],
+            start_timeout=values["start-timeout"],
+            keep=values["keep"],
         )
 
 

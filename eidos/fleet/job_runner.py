@@ -3,8 +3,8 @@
 Knows in which order objects are created, watched and removed, and when a node is given up; must not know what is in a Job: the caller
 brings manifests. Every name contains the id of the run, so that two runs do not collide.
 
-A node is given up when its time is over; sooner when its Pod cannot start for :data:`STUCK_LIMIT_S` seconds, or its Job will have no more
-Pods. The reported reason is the Pod's, else that of the newest warning.
+A node is given up when its time is over; sooner when its Pod could not start for the start timeout, or its Job will have no more Pods. The
+reported reason is the Pod's, else that of the newest warning.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from eidos.kube.api_client import KubeClient
     from eidos.kube.stored_object import ObjectReference
 
-#: Seconds that a Pod may be unable to start, that one watch lasts, and that a request with all its attempts, and cleaning up, may take.
-STUCK_LIMIT_S, WATCH_S, REQUEST_S, CLEANUP_S = 20.0, 5.0, 30.0, 30.0
+#: Seconds that one watch lasts, and that a request with all its attempts, and cleaning up, may take.
+WATCH_S, REQUEST_S, CLEANUP_S = 5.0, 30.0, 30.0
 
 #: Seconds that the API server may be unreachable (at most half of a node's time), and between two attempts.
 OUTAGE_LIMIT_S, RETRY_PAUSE_S = 90.0, 1.0
@@ -70,9 +70,9 @@ class FleetPlan(Record):
 class _Job:
     """A Job that was created, and the state of its Pod."""
 
-    def __init__(self, node: str, path: str, deadline: float) -> None:
-        self.node, self.path, self.deadline = node, path, deadline
-        self.state, self.no_answer, self.since = pod_status.WAITING, NoAnswer("no Pod was created", reason="NoPod"), time.monotonic()
+    def __init__(self, node: str, path: str, deadline: float, start_timeout: float) -> None:
+        self.node, self.path, self.deadline, self.start_timeout = node, path, deadline, start_timeout
+        self.state, self.no_answer, self.since = pod_status.WAITING, NoAnswer("", reason="NoPod"), time.monotonic()
         self.pod, self.is_removed = "", False
 
     def set_state(self, state: str, no_answer: NoAnswer) -> None:
@@ -80,9 +80,11 @@ class _Job:
             self.since = time.monotonic()
         self.state, self.no_answer = state, no_answer
 
-    def is_overdue(self, now: float) -> bool:
-        hopeless = self.state == pod_status.STUCK or not self.pod
-        return now >= self.deadline or (hopeless and now - self.since >= STUCK_LIMIT_S)
+    @property
+    def due(self) -> float:
+        """When the node is given up, unless its Pod starts or finishes before."""
+        cannot_start = self.state == pod_status.STUCK or not self.pod
+        return min(self.deadline, self.since + self.start_timeout) if cannot_start else self.deadline
 
 
 def _may_pass(fault: EidosError) -> bool:
@@ -99,16 +101,16 @@ def path_of(tree: Tree) -> tuple[str, str]:
 
 
 def collect_with_jobs(
-    plan: FleetPlan, connect: Callable[[float], KubeClient], *, parallel: int, timeout: float, keep: bool = False
+    plan: FleetPlan, connect: Callable[[float], KubeClient], *, parallel: int, timeout: float, start_timeout: float, keep: bool = False
 ) -> Generator[tuple[str, NodeAnswer], None, None]:
     """Run the plan and yield the answer of each node as it arrives; however this ends, all objects are removed, unless ``keep``.
 
     ``connect`` returns a client whose requests end at a time on the monotonic clock; ``timeout`` is in seconds, for each node from its
-    Job on. Raises an EidosError when what all Jobs need cannot be created.
+    Job on; so is ``start_timeout``, for as long as no Pod can start. Raises an EidosError when what all Jobs need cannot be created.
     """
     rounds = -(-len(plan.jobs) // parallel)
-    client = connect(time.monotonic() + rounds * (timeout + 2 * STUCK_LIMIT_S) + OUTAGE_LIMIT_S + CLEANUP_S)
-    run = _Run(plan, client, timeout)
+    client = connect(time.monotonic() + rounds * (timeout + 2 * REQUEST_S) + OUTAGE_LIMIT_S + CLEANUP_S)
+    run = _Run(plan, client, timeout, start_timeout)
     try:
         run.prepare()
         yield from run.follow(parallel, keep)
@@ -122,8 +124,8 @@ def collect_with_jobs(
 
 
 class _Run:
-    def __init__(self, plan: FleetPlan, client: KubeClient, timeout: float) -> None:
-        self.plan, self.client, self.timeout = plan, client, timeout
+    def __init__(self, plan: FleetPlan, client: KubeClient, timeout: float, start_timeout: float) -> None:
+        self.plan, self.client, self.timeout, self.start_timeout = plan, client, timeout, start_timeout
         self.created: list[str] = []
         self.running: dict[str, _Job] = {}
         self.unremoved: dict[str, _Job] = {}
@@ -159,7 +161,7 @@ class _Run:
                     return
                 ended, version = self._wait_for_pods(version)
                 now = time.monotonic()
-                ended += [job for job in self.running.values() if job not in ended and job.is_overdue(now)]
+                ended += [job for job in self.running.values() if job not in ended and now >= job.due]
                 for job in ended:
                     yield job.node, self._answer(job, now)
                     self._remove(job, keep)
@@ -180,7 +182,7 @@ class _Run:
 
     def _start(self, node: str, tree: Tree) -> NoAnswer | None:
         collection, path = path_of(tree)
-        job = _Job(node, path, time.monotonic() + self.timeout)
+        job = _Job(node, path, time.monotonic() + self.timeout, self.start_timeout)
         is_first = node not in self.unremoved
         self._renew_deadline()
         self.unremoved[node] = job  # before it is created: if that is interrupted, it is removed all the same
@@ -208,7 +210,7 @@ class _Run:
             version = str((listed.get("metadata") or {}).get("resourceVersion") or "")
             if ended:
                 return ended, version
-        due = min(job.deadline if job.pod else job.since + STUCK_LIMIT_S for job in self.running.values())
+        due = min(job.due for job in self.running.values())
         until = min(time.monotonic() + WATCH_S, max(due, time.monotonic() + 0.1))
         try:
             for kind, pod in self.client.watch(path, resource_version=version, label_selector=labels, deadline=until):
@@ -260,13 +262,10 @@ class _Run:
         no_answer = job.no_answer
         if job.state == pod_status.WAITING:
             no_answer = self._warning(job) or no_answer
-        if now >= job.deadline and job.state == pod_status.WAITING:
-            return NoAnswer(
-                f"no result within {self.timeout:g} s: {no_answer.why}",
-                no_answer.hint or "raise --timeout",
-                no_answer.reason,
-            )
-        return no_answer
+        limit, flag = (self.timeout, "--timeout") if now >= job.deadline else (self.start_timeout, "--start-timeout")
+        what = "no Pod was created" if not job.pod else "its Pod did not start" if job.state == pod_status.STUCK else "no result"
+        why = f"{what} within {limit:g} s ({flag})" + (f": {no_answer.why}" if no_answer.why else "")
+        return NoAnswer(why, no_answer.hint or f"raise {flag}", no_answer.reason)
 
     def _warning(self, job: _Job) -> NoAnswer | None:
         """Return what the cluster warned of, for a Pod that does not start, or a Job without one."""

@@ -53,9 +53,15 @@ _STUCK_REASONS = {
 
 _UNSCHEDULABLE = "check free resources and taints with 'kubectl describe node'"
 
+_NO_RUNTIME = "use --gpu none, --gpu cdi or --gpu driver-root --privileged, or name an existing class with --gpu runtime-class=NAME"
 
-#: Host mounts need it (Kubernetes documentation, "Pod Security Standards").
-_STANDARDS = "label the namespace pod-security.kubernetes.io/enforce=privileged, as --create-namespace does"
+#: Parts of a warning → hint. Host mounts need the privileged standard (Kubernetes documentation, "Pod Security Standards"); a Pod's runtime
+#: class must exist (Kubernetes' plugin/pkg/admission/runtimeclass), and so must its handler on the node (containerd: "no runtime for").
+_WARNINGS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("violates PodSecurity",), "label the namespace pod-security.kubernetes.io/enforce=privileged, as --create-namespace does"),
+    (("RuntimeClass", "not found"), _NO_RUNTIME),
+    (("no runtime for", "is configured"), _NO_RUNTIME),
+)
 
 
 def read_pod_state(pod: Tree) -> tuple[str, NoAnswer]:
@@ -118,4 +124,5 @@ def latest_warning(events: Iterable[Tree]) -> NoAnswer | None:
     if newest is None:
         return None
     why = " ".join(newest[1]["message"].split())[:500]
-    return NoAnswer(why, _STANDARDS if "violates PodSecurity" in why else None, newest[1].get("reason"))
+    hint = next((hint for parts, hint in _WARNINGS if all(part in why for part in parts)), None)
+    return NoAnswer(why, hint, newest[1].get("reason"))

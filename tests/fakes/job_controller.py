@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 
-RUNS, UNSCHEDULABLE, IMAGE_PULL, NO_POD, MOUNT, HANGS, FAILS, EVICTED, LOST = (
+RUNS, UNSCHEDULABLE, IMAGE_PULL, NO_POD, NO_CLASS, NO_RUNTIME, MOUNT, HANGS, FAILS, EVICTED, LOST = (
     "runs",
     "unschedulable",
     "image-pull",
     "no-pod",
+    "no-class",
+    "no-runtime",
     "mount",
     "hangs",
     "fails",
@@ -43,6 +45,10 @@ RUNS, UNSCHEDULABLE, IMAGE_PULL, NO_POD, MOUNT, HANGS, FAILS, EVICTED, LOST = (
 _TAINT = "0/3 nodes are available: 1 node(s) had untolerated taint {x: }, 2 node(s) didn't match Pod's node affinity/selector."
 _PULL = 'Back-off pulling image "registry.example.com/none:1"'
 _REFUSED = 'Error creating: pods "x" is forbidden: violates PodSecurity "baseline:latest": hostPath volumes (volumes "proc", "sys")'
+_CLASS = 'Error creating: pods "x" is forbidden: pod rejected: RuntimeClass "nvidia" not found'
+_RUNTIME = (
+    'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "nvidia" is configured'
+)
 _MOUNT = 'MountVolume.SetUp failed for volume "dbus" : hostPath type check failed: /run/dbus is not a directory'
 
 
@@ -99,8 +105,9 @@ class JobController:
         terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
         node = terms[0]["matchFields"][0]["values"][0]
         fault = self.faults.get(node, RUNS)
-        if fault == NO_POD:
-            self._warn(job["metadata"]["namespace"], job["metadata"]["name"], "FailedCreate", _REFUSED)
+        if fault in (NO_POD, NO_CLASS):
+            message = _REFUSED if fault == NO_POD else _CLASS
+            self._warn(job["metadata"]["namespace"], job["metadata"]["name"], "FailedCreate", message)
             return
         pod = self._pod(job, node)
         if fault == UNSCHEDULABLE:
@@ -111,7 +118,9 @@ class JobController:
         self._put(pod, "Pending", state={"waiting": {"reason": waiting[0], **({"message": waiting[1]} if waiting[1] else {})}})
         if fault == MOUNT:
             self._warn(pod["metadata"]["namespace"], pod["metadata"]["name"], "FailedMount", _MOUNT)
-        if fault in (IMAGE_PULL, MOUNT):
+        if fault == NO_RUNTIME:
+            self._warn(pod["metadata"]["namespace"], pod["metadata"]["name"], "FailedCreatePodSandBox", _RUNTIME)
+        if fault in (IMAGE_PULL, MOUNT, NO_RUNTIME):
             return
         self._put(pod, "Running", state={"running": {"startedAt": "2026-11-23T06:40:04Z"}})
         if fault == EVICTED:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from eidos import formats
-from eidos.fleet.job_runner import STUCK_LIMIT_S, FleetPlan, _Job, _Run
+from eidos.fleet.job_runner import FleetPlan, _Job, _Run
 from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
 from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
@@ -122,14 +122,20 @@ def test_the_odd_nodes_are_listed_and_nothing_is_left(program: list[str], tmp_pa
 
 
 FAULTS = {
-    "gpu-02": (controller.UNSCHEDULABLE, "Unschedulable", "0/3 nodes are available"),
-    "gpu-03": (controller.IMAGE_PULL, "ImagePullBackOff", "Back-off pulling image"),
+    "gpu-02": (controller.UNSCHEDULABLE, "Unschedulable", "its Pod did not start within 4 s (--start-timeout): 0/3 nodes are available"),
+    "gpu-03": (controller.IMAGE_PULL, "ImagePullBackOff", "its Pod did not start within 4 s (--start-timeout): Back-off pulling image"),
     "gpu-04": (controller.NO_POD, "FailedCreate", "violates PodSecurity"),
-    "gpu-05": (controller.MOUNT, "FailedMount", "hostPath type check failed"),
-    "gpu-06": (controller.HANGS, "Running", "no result within 7 s: its Pod is running"),
+    "gpu-05": (controller.MOUNT, "FailedMount", "no result within 8 s (--timeout): MountVolume.SetUp failed"),
+    "gpu-06": (controller.HANGS, "Running", "no result within 8 s (--timeout): its Pod is running"),
     "gpu-07": (controller.FAILS, "Error", "/host: cannot look into it: permission denied"),
     "gpu-08": (controller.EVICTED, "Evicted", "The node was low on resource: memory."),
     "gpu-09": (controller.LOST, "Completed", "finished without a snapshot"),
+    "gpu-11": (
+        controller.NO_CLASS,
+        "FailedCreate",
+        'no Pod was created within 4 s (--start-timeout): Error creating: pods "x" is forbidden: pod rejected: RuntimeClass "nvidia"',
+    ),
+    "gpu-12": (controller.NO_RUNTIME, "FailedCreatePodSandBox", 'no runtime for "nvidia" is configured'),
 }
 
 
@@ -139,7 +145,7 @@ def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None
     with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-01"], {}), faults):
         add_nodes(server, names, **{"gpu-10": "container runtime is down"})
         began = time.monotonic()
-        done, summary = run(program, server, tmp_path, "--timeout", "7s", "--exit-code", "--only", "os")
+        done, summary = run(program, server, tmp_path, "--timeout", "8s", "--start-timeout", "4s", "--exit-code", "--only", "os")
         assert time.monotonic() - began < AMPLE_S
         assert done.status == 3, done.err
         silent = {each["node"]: (each["reason"], each["why"]) for each in summary["unanswered"]}
@@ -149,9 +155,11 @@ def test_who_does_not_answer_and_why(program: list[str], tmp_path: Path) -> None
             assert why in silent[name][1], (name, silent[name])
         assert silent["gpu-10"] == ("KubeletNotReady", "container runtime is down")
         assert summary["nodes"]["answered"] == 1
-        assert "Unschedulable: 0/3" in done.out
+        assert "Unschedulable: its Pod did not start within 4 s (--start-timeout): 0/3" in " ".join(done.out.split())
         hints = {each["node"]: each.get("hint", "") for each in summary["unanswered"]}
         assert "pod-security.kubernetes.io/enforce=privileged" in hints["gpu-04"]
+        for name in ("gpu-11", "gpu-12"):
+            assert "--gpu none, --gpu cdi or --gpu driver-root" in hints[name]
         assert left(server) == []
 
 
@@ -231,7 +239,7 @@ def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[Ap
 
         client = connect(time.monotonic() + 20)
         plan = FleetPlan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format)
-        yield server, _Run(plan, client, seconds), connect
+        yield server, _Run(plan, client, seconds, 20.0), connect
         client.close()
 
 
@@ -431,20 +439,20 @@ def test_how_a_pod_stands(tree: dict[str, Any], state: str, reason: str) -> None
 
 def test_when_patience_ends() -> None:
     now = time.monotonic()
-    job = _Job("gpu-1", "/apis/batch/v1/namespaces/eidos/jobs/x", now + 300)
-    assert not job.is_overdue(now)
-    assert job.is_overdue(now + STUCK_LIMIT_S + 1)  # without a Pod
+    job = _Job("gpu-1", "/apis/batch/v1/namespaces/eidos/jobs/x", now + 300, 20)
+    assert job.due == job.since + 20  # without a Pod
     job.pod = "x-1"
-    assert not job.is_overdue(now + STUCK_LIMIT_S + 1)
+    assert job.due == now + 300
     job.set_state(*read_pod_state(pod("Pending", containerStatuses=container(waiting={"reason": "ErrImagePull"}))))
     since = job.since
     job.set_state(*read_pod_state(pod("Pending", containerStatuses=container(waiting={"reason": "ImagePullBackOff"}))))
     assert job.since == since
-    assert not job.is_overdue(since + STUCK_LIMIT_S - 1)
-    assert job.is_overdue(since + STUCK_LIMIT_S)
+    assert job.due == since + 20
+    job.start_timeout = 400
+    assert job.due == now + 300
+    job.start_timeout = 20
     job.set_state(*read_pod_state(pod("Running")))
-    assert not job.is_overdue(since + STUCK_LIMIT_S)
-    assert job.is_overdue(now + 300)
+    assert job.due == now + 300
 
 
 def test_what_events_and_jobs_say() -> None:
