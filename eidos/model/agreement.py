@@ -15,10 +15,11 @@ from eidos.semver import try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from eidos.model.chart import Chart
+    from eidos.model.constraint import Expression
     from eidos.model.recipe import Component, Recipe
 
 #: The reading that is the driver's version, best first, and the one that is CUDA's.
@@ -54,40 +55,51 @@ def agrees(left: Any, right: Any) -> bool:
 
 def disagreements(recipe: Recipe, charts: Mapping[str, Chart], cuda: Iterable[tuple[str, str]] = ()) -> Iterator[Disagreement]:
     """Each pair of places that differ; ``cuda`` are branches of the driver and the CUDA version that each reports."""
-    readings = {
-        f"{measurement.type}.{subtype.name}.{key}": value
-        for measurement in recipe.measurements
-        for subtype in measurement.subtypes
-        for key, value in subtype.data.items()
-    }
+    readings = _readings(recipe)
     limits = {constraint.name: constraint.value for constraint in recipe.constraints}
-    for path, limit in limits.items():
-        if path in readings and limit.holds(readings[path]) is False:
-            yield Disagreement(path, format_scalar(readings[path]), f"constraints.{path}", str(limit))
+    for path in limits:
+        if path in readings:
+            yield from _beyond_limit(path, readings[path], path, limits)
     for component in recipe.components:
-        if component.id in charts:
-            for field, paths in charts[component.id].readings.items():
-                if not any(path in readings or path in limits for path in paths):
-                    continue
-                stated = [(path, readings[path]) for path in paths if readings.get(path, "") != ""]
-                if field == "version":  # what is no version, as "latest", says nothing of the chart's
-                    stated = [(path, text) for path, text in stated if try_parse_version(format_scalar(text))]
-                value = field_of(component, field)
-                if value is not None:
-                    place = f"components.{component.id}.{field}"
-                    for path in paths:
-                        if path in limits and limits[path].holds(value) is False:
-                            yield Disagreement(place, format_scalar(value), f"constraints.{path}", str(limits[path]))
-                    stated.insert(0, (place, value))
-                for path, text in stated[1:]:
-                    if not agrees(stated[0][1], text):
-                        yield Disagreement(stated[0][0], format_scalar(stated[0][1]), path, format_scalar(text))
+        chart = charts.get(component.id)
+        for field, paths in chart.readings.items() if chart else ():
+            if any(path in readings or path in limits for path in paths):
+                yield from _compare_field(component, field, paths, readings, limits)
     driver = next((path for path in DRIVERS if path in readings), None)
     if driver is not None and CUDA in readings:
         release, version = format_scalar(readings[driver]), format_scalar(readings[CUDA])
         for branch, reported in cuda:
             if agrees_with_branch(release, branch) and not agrees(version, reported):
                 yield Disagreement(CUDA, version, driver, release, f"driver {branch} reports CUDA {reported}")
+
+
+def _readings(recipe: Recipe) -> dict[str, Any]:
+    return {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
+
+
+def _beyond_limit(place: str, value: Any, path: str, limits: Mapping[str, Expression]) -> Iterator[Disagreement]:
+    """The constraint on ``path`` that the value at ``place`` breaks."""
+    if path in limits and limits[path].holds(value) is False:
+        yield Disagreement(place, format_scalar(value), f"constraints.{path}", str(limits[path]))
+
+
+def _compare_field(
+    component: Component, field: str, paths: Sequence[str], readings: Mapping[str, Any], limits: Mapping[str, Expression]
+) -> Iterator[Disagreement]:
+    """A field of a component against the readings and constraints on ``paths``, and these readings against one another."""
+    stated = [(path, readings[path]) for path in paths if readings.get(path, "") != ""]
+    if field == "version":  # what is no version, as "latest", says nothing of the chart's
+        stated = [(path, text) for path, text in stated if try_parse_version(format_scalar(text))]
+    value = field_of(component, field)
+    if value is not None:
+        place = f"components.{component.id}.{field}"
+        for path in paths:
+            yield from _beyond_limit(place, value, path, limits)
+        stated.insert(0, (place, value))
+    for path, text in stated[1:]:
+        first, other = stated[0]
+        if not agrees(other, text):
+            yield Disagreement(first, format_scalar(other), path, format_scalar(text))
 
 
 def agrees_with_branch(version: str, branch: str) -> bool:
@@ -111,7 +123,7 @@ def version_from_readings(recipe: Recipe, chart: Chart) -> str:
 
     A recipe of the Go program has no components: the image of an operator is all that it says of the chart.
     """
-    readings = {f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()}
+    readings = _readings(recipe)
     text = next((format_scalar(readings[path]) for path in chart.readings.get("version", ()) if readings.get(path, "") != ""), "")
     if try_parse_version(text) is None:
         return ""
