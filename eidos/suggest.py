@@ -15,6 +15,8 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
 
     >>> nearest("snapsot", ["completion", "snapshot"]), nearest("JSON", ["yaml", "json"]), nearest("qqq", ["yaml", "json"])
     ('snapshot', 'json', None)
+    >>> nearest("B100", ["h100", "b200", "a100"])
+    'b200'
     """
     try:
         import difflib
@@ -22,7 +24,10 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
         return None
     # A word of a thousand letters is no typing mistake, and comparing it takes long.
     folded = {choice.lower(): choice for choice in valid}
-    matches = difflib.get_close_matches(word[:100].lower(), folded, n=1, cutoff=0.6)
+    typed = word[:100].lower()
+    matches = difflib.get_close_matches(typed, folded, n=8, cutoff=0.6)
+    # Of those that are equally similar the one that begins alike: "b100" is nearer to b200 than to h100.
+    matches.sort(key=lambda match: (-difflib.SequenceMatcher(None, match, typed).ratio(), match[0] != typed[0]))
     if not matches:
         completions = [choice for choice in folded if len(word) > 1 and choice.startswith(word.lower())]
         matches = completions if len(completions) == 1 else []

@@ -169,10 +169,21 @@ def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object]
         raise DocumentSyntaxError("not YAML: a number out of range in an escape sequence or a directive", None, *location) from cause
 
 
+#: A part of what PyYAML says → what to do about it; the first that is contained counts.
+_HINTS = {
+    "'\\t'": "indent with spaces, not tabs",
+    "end of stream": "the document ends too early: it is truncated, or a quote is not closed",
+    "<stream end>": "the document ends too early; it may be truncated",
+    "mapping values are not allowed": "put a value that contains ': ' in quotes; check the indentation, and the blank after each colon",
+    "could not find expected ':'": "write 'key: value', with a blank after the colon",
+    "<block end>": "begin all keys of a mapping, and all items of a list, in the same column",
+    "cannot start any token": "put a value that begins with this character in quotes",
+    "expected ',' or": "separate items with commas, and close the bracket",
+}
+
+
 def _hint(problem: str) -> str | None:
-    if "'\\t'" in problem:
-        return "indent with spaces, not tabs"
-    return "the document ends too early; it may be truncated" if "end of stream" in problem or "<stream end>" in problem else None
+    return next((hint for part, hint in _HINTS.items() if part in problem), None)
 
 
 class _Builder:
@@ -277,7 +288,7 @@ class _Builder:
         name: str = event.anchor
         target = self.anchors.get(name)
         if target is None:
-            raise _error(event, f"the alias *{_short(name)} refers to an undefined anchor")
+            raise _error(event, f"the alias *{_short(name)} refers to an undefined anchor", "put a value that begins with '*' in quotes")
         if not target.count:
             raise _error(event, f"the alias *{_short(name)} refers to itself")
         top = self.stack[-1]

@@ -290,6 +290,26 @@ def test_bad_documents_are_refused_with_line_column_and_reason(data: str | bytes
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a: b: c", "put a value that contains ': ' in quotes"),
+        ("key:value\nb: 1", "the blank after each colon"),
+        ("a: @b", "put a value that begins with this character in quotes"),
+        ("a: *b", "put a value that begins with '*' in quotes"),
+        ("a: [1 2}", "separate items with commas, and close the bracket"),
+        ("a:\n  b: 1\n c: 2\n", "in the same column"),
+        ('a: "b\nc: 1', "a quote is not closed"),
+        ("a: [1, 2", "it may be truncated"),
+        ("a:\n\tb: 1", "indent with spaces, not tabs"),
+    ],
+)
+def test_a_mistake_in_yaml_comes_with_what_to_do(text: str, hint: str) -> None:
+    with pytest.raises(InvalidData) as caught:
+        from_text(text, "bad.yaml")
+    assert hint in (caught.value.hint or "")
+
+
 def test_what_is_not_too_deep_is_read() -> None:
     for text in ("[" * 100 + "]" * 100, "- " * 100 + "a"):
         from_text(text, "x")

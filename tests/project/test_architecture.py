@@ -67,7 +67,6 @@ MAXIMUM_LINES, MINIMUM_LINES = 400, 40
 #: Smaller modules, and why each stands alone.
 SMALL = {
     "eidos/__main__.py": "python3 -m eidos runs it",
-    "eidos/suggest.py": "every door and every reader suggests the nearest valid value",
 }
 
 #: In pieces, or this file would break its own law.
