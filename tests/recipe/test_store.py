@@ -5,20 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eidos.errors import InvalidData, NotFound, Unavailable
 from eidos.model.query import Query
+from eidos.model.recipe import Recipe
 from eidos.recipe.catalog import read_catalog
 from eidos.recipe.charts import read_charts, with_dependencies
 from eidos.recipe.data_folder import LIMIT
 from eidos.recipe.layer import read_layer
 from eidos.recipe.lint import lint_path
+from eidos.recipe.recipe_warnings import find_generic, nearest, strict_problems
 from eidos.recipe.resolver import Contradiction, resolve
 from eidos.recipe.store import from_document, from_folder, open_store, shipped_store
 
@@ -312,6 +317,46 @@ def test_limits_of_a_recipe_are_warned_of() -> None:
     pair = "no layer covers gpu 'a100' and service 'oke' together: the recipe combines what is known of each"
     assert warnings(gpu="a100", service="oke") == pair and "together" not in warnings(gpu="gb200", service="oke")
     assert warnings(gpu="a100") == warnings(service="oke") == ""
+
+
+def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog() -> None:
+    store = shipped_store()
+    names = {field: ("", *store.catalog.names(field)) for field in ("gpu", "service", "intent")}
+    names["os"] = ("", "ubuntu", "rhel", "cos")
+    hosts = {entry.name: (entry.architecture, entry.cpu) for entry in store.catalog.entries["gpu"]}
+    for gpu, service, intent, os_name in itertools.product(*(names[field] for field in ("gpu", "service", "intent", "os"))):
+        query = Query(gpu=gpu, service=service, intent=intent, os=os_name)
+        fields, layers = query.fields(), (store.base, *store.matching(query))
+        keys = [set(layer.key.fields()) for layer in layers]
+        parts = {"gpu": {"gpu"}, "service": {"service"}, "gpu+service": {"gpu", "service"}}
+        generic = [name for name, part in parts.items() if part <= set(fields) and not any(part <= key for key in keys)]
+        assert list(find_generic(fields, layers)) == generic
+        for part in (("gpu",), ("service",), ("gpu", "service"), ("os",)):
+            near = dict(re.findall(r"(\w+)=([^,]+)", nearest(fields, part, store)))
+            assert not near or set(part) <= set(near)
+            assert not near or "gpu" not in near or not gpu or hosts[near["gpu"]] == hosts[gpu]
+            assert not near or near.items() & fields.items() or hosts[near["gpu"]] == hosts.get(gpu)
+
+
+@pytest.fixture(scope="module")
+def h100_on_eks() -> Recipe:
+    return resolve(Query(gpu="h100", service="eks"), shipped_store())
+
+
+_READINGS = st.sampled_from(
+    ["570.86.15", "450.80.02", "12.8", "11.0", "v1.33.5", "1.20", "ubuntu", "24.04", "6.8.0-1024-aws", "<withheld>", ""]
+)
+
+
+@given(st.dictionaries(st.sampled_from(["GPU.smi.driver", "GPU.smi.cuda-version", "K8s.server.version", "OS.release.ID"]), _READINGS))
+def test_strict_finds_each_constraint_that_does_not_hold_or_cannot_be_judged(h100_on_eks: Recipe, facts: dict[str, str]) -> None:
+    recipe = h100_on_eks
+    problems = list(strict_problems(recipe, (), facts, None))
+    unmet = [
+        each for each in recipe.constraints if facts.get(each.name, "<withheld>") == "<withheld>" or not each.value.holds(facts[each.name])
+    ]
+    assert [problem.split()[3] for problem in problems] == [each.name for each in unmet]
+    assert list(strict_problems(recipe, (), None, None)) == []
 
 
 def test_a_store_made_of_trees_does_not_change_with_them() -> None:
