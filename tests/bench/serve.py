@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +40,15 @@ STOCK = [sys.executable, "-m", "tests.bench.serve"]
 
 #: Turns, and seconds of each.
 TURNS, SECONDS = 3, 5
+
+#: The limits that are on by default, too high to be reached: of what they refuse the bytes are others.
+HIGH_LIMITS = ("--rate=1000000", "--burst=1000000", "--client-rate=500000", "--client-burst=500000")
+
+#: The part of the processor time of the stock server that ours may take with its limits and its log.
+CPU_GOAL = 0.25
+
+#: Seconds in which a document of 4 MB is to be answered.
+DOCUMENT_GOAL_S = 2.0
 
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -89,11 +98,14 @@ def report(pyz: Path | None, runs: int, full: bool = False) -> None:
         return
     with scratch() as name:
         built = pyz or build(Path(name))
+        _processor_time(built)
+        _documents(built)
         _throughput(built)
         _pace(built, 60 if full else 10)
         _memory(built, 1_000_000 if full else 200_000)
         _proxied(built, 50 if full else 6)
     _restarts(200 if full else 20)
+    _accepting()
     _connections(*(5000, 500) if full else (1000, 100))
     _malformed(100_000 if full else 10_000)
 
@@ -105,7 +117,16 @@ def _serve(pyz: Path, workers: int, *more: str) -> Started:
 def _quiet(pyz: Path, workers: int) -> Started:
     """Without limits and the access log."""
     port = _free_port()
-    command = [sys.executable, str(pyz), "serve", f"--port={port}", f"--workers={workers}", "--rate=0", "--log-level=warn"]
+    command = [
+        sys.executable,
+        str(pyz),
+        "serve",
+        f"--port={port}",
+        f"--workers={workers}",
+        "--rate=0",
+        "--client-rate=0",
+        "--log-level=warn",
+    ]
     return Started(command, port=port)
 
 
@@ -145,7 +166,7 @@ def _throughput(pyz: Path) -> None:
             if name.startswith("stock"):
                 server = Started([*STOCK, *name.split()[1:]], bytes_of_it)
             elif "limited" in name:
-                server = _serve(pyz, 2, "--rate=1000000", "--burst=1000000")
+                server = _serve(pyz, 2, *HIGH_LIMITS)
             else:
                 server = _quiet(pyz, 1 if "one" in name else 2)
             servers[name] = server
@@ -164,6 +185,94 @@ def _throughput(pyz: Path) -> None:
         )
 
 
+def _processor_time(pyz: Path) -> None:
+    """Processor time of a request, of all processes of a server, with what is on by default and without; in turns."""
+    ours = _quiet(pyz, 1)
+    bytes_of_it = _answer(ours.port)
+    ours.stop()
+    kinds: dict[str, Callable[[], Started]] = {
+        "stock": lambda: Started(STOCK, bytes_of_it),
+        "default limits and log": lambda: _serve(pyz, 2, *HIGH_LIMITS),
+        "default limits and log as JSON": lambda: _serve(pyz, 2, *HIGH_LIMITS, "--log-format=json"),
+        "without limits and log": lambda: _quiet(pyz, 2),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(TURNS):
+        for name, start in kinds.items():
+            server = start()
+            wrk(server.port, 1)
+            before = _processor_seconds(server)
+            load = wrk(server.port, SECONDS)
+            spent[name].append((_processor_seconds(server) - before) / (load.rate * SECONDS) * 1e6)
+            server.stop()
+    stock = statistics.median(spent["stock"])
+    print(f"serve: processor time of a request of {len(bytes_of_it):,} bytes, wrk -t1 -c16, medians of {TURNS} runs of {SECONDS} s")
+    for name, times in spent.items():
+        goal = f" (at most {CPU_GOAL}x)" if name == "default limits and log" else ""
+        print(f"  {name}: {statistics.median(times):.0f} µs, {statistics.median(times) / stock:.2f}x{goal}")
+
+
+def _processor_seconds(server: Started) -> float:
+    """User and system time of a server and its workers, until now."""
+    ticks = 0
+    for pid in (server.process.pid, *children(server.process.pid)):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _documents(pyz: Path) -> None:
+    """How long large bodies of ``POST /v1/recipe`` take to be answered or refused."""
+    size = 4 << 20
+    readings = "".join(f"      a reading of some length {number:06d}: a value {number}\n" for number in range(80_000))
+    many = "".join(f"- type: OS\n  subtypes:\n  - subtype: s{number}\n    data: {{a: 1}}\n" for number in range(70_000))
+    head = "kind: Snapshot\napiVersion: snapshot.dgxc.io/v1\nmeasurements:\n"
+    bodies = {
+        "a snapshot": f"{head}- type: OS\n  subtypes:\n  - subtype: sysctl\n    data:\n{readings}"[:size].rpartition("\n")[0] + "\n",
+        "70,000 small measurements": (head + many)[:size].rpartition("- type")[0],
+        "comments": "# a line that says nothing\n" * (size // 28) + "gpu: h100\n",
+        "one scalar": f"gpu: {'x' * (size - 10)}\n",
+        "a key 60,000 times": "{" + ", ".join('"a": 1' for _ in range(60_000)) + "}",
+    }
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in bodies}
+    statuses: dict[str, int] = {}
+    server = _serve(pyz, 2, *HIGH_LIMITS)
+    for _ in range(TURNS):
+        for name, body in bodies.items():
+            before, began = _processor_seconds(server), time.monotonic()
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
+                sock.sendall(f"POST /v1/recipe HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+                sock.sendall(body.encode())
+                statuses[name] = int(everything(sock)[9:12])
+            took[name].append((time.monotonic() - began, _processor_seconds(server) - before))
+    server.stop()
+    for name, times in took.items():
+        megabytes = len(bodies[name]) / 1e6
+        seconds, busy = (statistics.median(column) for column in zip(*times))
+        print(
+            f"  {megabytes:.1f} MB of {name}: {statuses[name]} after {seconds:.2f} s (below {DOCUMENT_GOAL_S:g} s), {busy:.2f} s of processor"
+        )
+
+
+def _accepting(connections: int = 2000) -> None:
+    """New connections, all at once, each with a request; in turns."""
+    took: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(TURNS):
+        for workers, times in took.items():
+            with Service(workers=workers, max_connections=2 * connections) as service:
+                until(lambda count=workers, running=service: len(running.workers()) == count)
+                service.get("/small")
+                began = time.monotonic()
+                socks = [service.connect() for _ in range(connections)]
+                for sock in socks:
+                    sock.sendall(b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n")
+                for sock in socks:
+                    sock.recv(1 << 12)
+                times.append(time.monotonic() - began)
+    one, two = (statistics.median(times) for times in took.values())
+    print(f"  {connections:,} new connections: {one:.2f} s with one worker, {two:.2f} s with two, {two / one:.2f}x (at most 1x)")
+
+
 def _median(turns: list[LoadResult]) -> LoadResult:
     return LoadResult(statistics.median(s.rate for s in turns), statistics.median(s.p99 for s in turns), sum(s.failed for s in turns))
 
@@ -176,11 +285,11 @@ def _answer(port: int, target: str = TARGET) -> bytes:
 
 def _pace(pyz: Path, seconds: int) -> None:
     """A hundred requests a second, each timed from when it was due, and ten times the limit beside system endpoints."""
-    server = _serve(pyz, 2)
+    server = _serve(pyz, 2, "--client-rate=0")
     took, wrong = _offer(server.port, 100, seconds)
     print(f"  100/s offered for {seconds} s: p99 {percentile(took, 0.99):.2f} ms (below 10 ms), {wrong} errors")
     server.stop()
-    server = _serve(pyz, 2)
+    server = _serve(pyz, 2, "--client-rate=0")
     memory = _resident(server)
     health: list[float] = []
     done = threading.Event()

@@ -36,6 +36,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds for which a worker has to serve to be restarted at once; the first delay of one that did not, and the longest.
 STABLE_S, FIRST_DELAY_S, MAX_DELAY_S = 5.0, 0.1, 30.0
 
+#: Objects that are made before the garbage collector looks for cycles.
+GC_ALLOCATIONS = 50_000
+
 #: Seconds beyond ``drain_timeout`` after which a worker that does not exit is killed.
 OVERTIME_S = 5.0
 
@@ -80,6 +83,8 @@ class Supervisor:
         # Objects that exist now stay: without this, the garbage collector of each worker would copy all of their pages.
         gc.collect()
         gc.freeze()
+        # The tree of a large document would be looked through again and again while it grows, and it has no cycles.
+        gc.set_threshold(GC_ALLOCATIONS)
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         poll.register(self._notices, select.POLLIN)
