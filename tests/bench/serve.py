@@ -249,9 +249,8 @@ def _documents(pyz: Path) -> None:
     for name, times in took.items():
         megabytes = len(bodies[name]) / 1e6
         seconds, busy = (statistics.median(column) for column in zip(*times))
-        print(
-            f"  {megabytes:.1f} MB of {name}: {statuses[name]} after {seconds:.2f} s (below {DOCUMENT_GOAL_S:g} s), {busy:.2f} s of processor"
-        )
+        took_it = f"after {seconds:.2f} s (below {DOCUMENT_GOAL_S:g} s), {busy:.2f} s of processor time"
+        print(f"  {megabytes:.1f} MB of {name}: {statuses[name]} {took_it}")
 
 
 def _accepting(connections: int = 2000) -> None:
