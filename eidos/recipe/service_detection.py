@@ -92,7 +92,7 @@ def _on_machines_of(cloud: str, version: str, entries: tuple[CatalogEntry, ...],
         return ""
     names = " or ".join(entry.name for entry in managed)
     signs = ", ".join(
-        sign for entry in managed for sign in (_suffixes(entry) and f"version with {_suffixes(entry)}", f"label {entry.labels[0]}…") if sign
+        sign for entry in managed for sign in (_suffixes(entry) and f"version with {_suffixes(entry)}", f"label {entry.labels[0]}*") if sign
     )
     if not others or (not version and any(entry.suffixes for entry in managed)):
         unknown["service"] = cloud
