@@ -51,7 +51,7 @@ class ServerClient:
     ) -> None:
         parsed = client.parse_url(url)
         if "?" in parsed.target or "#" in url:
-            raise InvalidInput(f"{url!r}: the address of a server cannot have a query", f"write it like {parsed.origin}")
+            raise InvalidInput(f"{client.quote_url(url)}: the address of a server cannot have a query", f"write it like {parsed.origin}")
         self.origin = parsed.origin
         self._url = parsed.origin + parsed.target.rstrip("/") + "/v1/recipe"
         self._clock, self._sleep, self._chance, self._wall = clock, sleep, chance, wall

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Assignment(Record):
-    """``component:path=value``, the value as text: the chart decides its type."""
+    """``component:path=value``, the value as text: the chart decides its type. Messages leave the value out: it may be a secret."""
 
     component: str
     path: str
     value: str
 
     def __str__(self) -> str:
-        return f"{self.component}:{self.path}={self.value}"
+        return f"{self.component}:{self.path}"
 
 
 class ComponentValues(Record):
@@ -93,5 +93,5 @@ def parse_assignment(text: str) -> Assignment:
     left, equals, value = text.partition("=")
     component, colon, path = left.partition(":")
     if not equals or not colon or not component.strip() or not path.strip():
-        raise InvalidInput(f"invalid setting {text!r}", "write component:path.to.key=value, such as gpu-operator:mig.strategy=mixed")
+        raise InvalidInput(f"invalid setting {left!r}", "write component:path.to.key=value, such as gpu-operator:mig.strategy=mixed")
     return Assignment(component.strip(), path.strip(), value)

@@ -47,7 +47,7 @@ def parse_value(text: str, kind: str) -> Any:
         value = formats.from_text(text, "the value") if text.strip() else text
     except InvalidData as fault:
         if kind != values_schema.ANY:
-            raise InvalidInput(fault.message, fault.hint) from fault
+            raise InvalidInput(f"the chart expects a {kind}; the value is not one", _EXAMPLES.get(kind)) from fault
         return text
     if isinstance(value, dict) and not text.lstrip().startswith("{"):
         value = text  # "a: b" is text with a colon, not a mapping
@@ -56,7 +56,7 @@ def parse_value(text: str, kind: str) -> Any:
     if not values_schema.has_type(value, kind) or value is None:
         if kind == values_schema.ANY:
             return text
-        raise InvalidInput(f"the chart expects a {kind}, not {text!r}", _EXAMPLES.get(kind))
+        raise InvalidInput(f"the chart expects a {kind}; the value is not one", _EXAMPLES.get(kind))
     return value
 
 

@@ -145,7 +145,7 @@ def _split_excluded(
         if assignment.path != "enabled":
             assignments.append(replace(assignment, component=id))
         elif assignment.value not in ("true", "false"):
-            raise InvalidInput(f"--set {assignment}: expected true or false, not {assignment.value!r}")
+            raise InvalidInput(f"--set {assignment}: expected true or false")
         elif assignment.value == "false":
             excluded[id] = None
         else:

@@ -243,7 +243,13 @@ def _parse(option: Option, texts: list[str], origin: str) -> object:
         # A shell may leave a comma behind when it completes a list.
         return tuple(dict.fromkeys(option.parse_value(word) for word in words if word or not any(words)))
     except EidosError as fault:
-        raise InvalidInput(f"{origin}: {fault.message}", fault.hint, fault.excerpt) from None
+        message = fault.message
+        if origin.startswith(PREFIX):
+            from eidos.redact.harmless_forms import quote_value
+
+            for value in sorted({part for text in texts for part in (text, *text.split(COMMA))}, key=len, reverse=True):
+                message = message.replace(repr(value), quote_value(value))
+        raise InvalidInput(f"{origin}: {message}", fault.hint, fault.excerpt) from None
 
 
 def _as_texts(value: object, key: str, multiple: bool) -> list[str]:

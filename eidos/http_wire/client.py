@@ -83,20 +83,31 @@ def parse_url(text: str) -> Url:
 
     hint = "write it like https://eidos.example.com"
     if len(text) > URL_LIMIT or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidInput(f"invalid URL {text[:100]!r}", hint)
+        raise InvalidInput(f"invalid URL {quote_url(text[:100])}", hint)
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as fault:
-        raise InvalidInput(f"invalid URL {text!r}: {fault}", hint) from fault
+        raise InvalidInput(f"invalid URL {quote_url(text)}: {fault}", hint) from fault
     if "@" in parts.netloc:
         raise InvalidInput("a URL with a username or password is not accepted, because others can see it", hint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput(f"{text!r} is not an http or https URL", hint)
+        raise InvalidInput(f"{quote_url(text)} is not an http or https URL", hint)
     if port == 0:
-        raise InvalidInput(f"{text!r}: invalid port 0", hint)
+        raise InvalidInput(f"{quote_url(text)}: invalid port 0", hint)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Url(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], target)
+
+
+def quote_url(text: str) -> str:
+    """A URL in quotes, for a message, without its userinfo and what its query says.
+
+    >>> quote_url("https://bob:pw@example.com/x?token=1"), quote_url("example.com?token=1")
+    ("'https://<withheld>@example.com/x?<withheld>'", "'example.com?<withheld>'")
+    """
+    from eidos.redact.secrets_in_text import redact_urls
+
+    return repr(redact_urls(text if "://" in text else f"://{text}")[0].removeprefix("" if "://" in text else "://"))
 
 
 def send_request(
@@ -132,7 +143,7 @@ def _redirect_target(url: Url, location: str) -> Url:
     try:
         target = parse_url(urljoin(url.origin + url.target, location))
     except (InvalidInput, ValueError) as fault:
-        raise RequestError(f"{url.origin}: redirect to invalid URL {printable(location[:100])!r}", is_transient=False) from fault
+        raise RequestError(f"{url.origin}: redirect to invalid URL {quote_url(printable(location[:100]))}", is_transient=False) from fault
     if (url.scheme, target.scheme) == ("https", "http"):
         raise RequestError(f"{url.origin}: redirect to {target.origin} not followed, because it is not encrypted", is_transient=False)
     return target

@@ -97,11 +97,13 @@ class Catalog(Record):
             elif field in NAMES and self.entries.get(field):
                 match = self.find(field, text)
                 if match is None:
+                    from eidos.redact.harmless_forms import quote_value
                     from eidos.wording import list_words
 
+                    shown = quote_value(text) if name.startswith("EIDOS_") else repr(text)
                     valid = list_words(self.names(field))
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
-                    raise InvalidQuery(field, value, f"{name}: invalid value {text!r}; expected one of {valid}", hint)
+                    raise InvalidQuery(field, value, f"{name}: invalid value {shown}; expected one of {valid}", hint)
                 fields[field] = match
             else:
                 fields[field] = text.lower()

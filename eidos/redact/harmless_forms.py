@@ -77,11 +77,11 @@ _VERSION_WORDS = word_set(
     " tegra lts final patch"
 )
 
+#: Characters of a word in a message.
+_LONGEST_WORD = 24
+
 #: Digits of the longest hexadecimal number.
 _MAXIMUM_HEX_DIGITS = 8
-
-#: Longer values are no form.
-_MAXIMUM_LENGTH = 4096
 
 # Values are short and come again.
 _harmless: dict[str, bool] = {}
@@ -96,12 +96,19 @@ def _is_harmless(value: str) -> bool:
     value = unquote_once(value)
     if not value or value == WITHHELD or value.lower() in WORDS:
         return True
-    if len(value) > _MAXIMUM_LENGTH:
-        return False
     items = value.split(",") if "," in value else [value]
     if len(items) > 1 and sum(c.isdigit() for c in value) > MAXIMUM_DIGITS and not any(c.isalpha() or c in "/." for c in value):
         return False
     return all(_is_harmless_item(item) for item in items)
+
+
+def quote_value(value: str) -> str:
+    """``value`` in quotes, for a message about a variable; withheld unless it looks like a word or a harmless form.
+
+    >>> quote_value("soon"), quote_value("h1000"), quote_value("Winter2hunter")
+    ("'soon'", "'h1000'", "'<withheld>'")
+    """
+    return repr(value if is_harmless(value) or (is_wordy(value) and len(value) <= _LONGEST_WORD) else WITHHELD)
 
 
 def unquote_once(value: str) -> str:
@@ -168,8 +175,6 @@ def is_path(text: str) -> bool:
     >>> [is_path(text) for text in ("/etc/kubernetes/pki/ca.crt", "/kZ8+base64/a", "/var/lib/x/aB3x9Zq0LmN7", "~/.kube", "etc/x")]
     [True, False, False, True, False]
     """
-    if len(text) > _MAXIMUM_LENGTH:
-        return False
     if text.startswith(_NIX_STORE):
         digest, dash, rest = text[len(_NIX_STORE) :].partition("-")
         text = f"/{rest}" if dash and len(digest) == _NIX_DIGEST_LENGTH else text

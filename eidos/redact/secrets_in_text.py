@@ -72,7 +72,7 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
     """
     if "-----BEGIN" in text and "PRIVATE KEY" in text:
         return WITHHELD, 1
-    text, count = _redact_urls(text)
+    text, count = redact_urls(text)
     scan = _Scanner(allow or is_plain_word, is_prose=is_prose or allow is None)
     at = 0
     while at < len(text):
@@ -316,12 +316,12 @@ def redact_url(text: str) -> tuple[str, int]:
     >>> redact_url("https://bob:pw@example.com/x?a=1"), redact_url("https://bob:pw@example.com/x7kQ2mZ9wL4cR1")
     (('https://<withheld>@example.com/x?<withheld>', 2), ('<withheld>', 1))
     """
-    clean, count = _redact_urls(text)
+    clean, count = redact_urls(text)
     bare = clean.replace(f"{WITHHELD}@", "").replace(f"?{WITHHELD}", "")
     return (clean, count) if "://" in bare and is_harmless(bare) else (WITHHELD, 1)
 
 
-def _redact_urls(text: str) -> tuple[str, int]:
+def redact_urls(text: str) -> tuple[str, int]:
     """Redact userinfo and query of ``scheme://userinfo@host/path?query#fragment`` (RFC 3986, 3), and paths of webhooks."""
     begin, *rest = text.split("://")
     out, count = [begin], 0

@@ -119,8 +119,10 @@ def _without_folder(store: Store, data: str) -> Store:
 def _canonical_name(store: Store, field: str, word: str, origin: str) -> str:
     name = store.catalog.find(field, word)
     if name is None:
+        from eidos.redact.harmless_forms import quote_value
+
         valid = store.catalog.names(field)
-        raise InvalidInput(f"{origin}: invalid value {word!r}; expected one of {', '.join(valid)}", did_you_mean(word, valid))
+        raise InvalidInput(f"{origin}: invalid value {quote_value(word)}; expected one of {', '.join(valid)}", did_you_mean(word, valid))
     return name
 
 

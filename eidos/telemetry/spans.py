@@ -244,9 +244,11 @@ def sampler_from_environment(environ: Mapping[str, str]) -> Sampler:
     >>> sampler_from_environment({}), sampler_from_environment({"OTEL_TRACES_SAMPLER": "always_on"}).name
     (Sampler(name='parentbased_traceidratio', ratio=0.1), 'always_on')
     """
+    from eidos.redact.harmless_forms import quote_value
+
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip()
     if name and name not in SAMPLERS:
-        log.warn(f"OTEL_TRACES_SAMPLER: invalid value {name!r}; expected one of {', '.join(SAMPLERS)}; recording 10 % of traces")
+        log.warn(f"OTEL_TRACES_SAMPLER: invalid value {quote_value(name)}; expected one of {', '.join(SAMPLERS)}; recording 10 % of traces")
         return Sampler()
     argument = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     default = 1.0 if name else DEFAULT_RATIO
@@ -257,6 +259,6 @@ def sampler_from_environment(environ: Mapping[str, str]) -> Sampler:
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:
-        log.warn(f"OTEL_TRACES_SAMPLER_ARG: invalid value {argument!r}; expected a number from 0 to 1; using {default:g}")
+        log.warn(f"OTEL_TRACES_SAMPLER_ARG: invalid value {quote_value(argument)}; expected a number from 0 to 1; using {default:g}")
         ratio = default
     return Sampler(name or "parentbased_traceidratio", ratio)

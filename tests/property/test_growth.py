@@ -22,6 +22,9 @@ PREFIXES = ("parse_", "redact_", "split_", "unquote", "resolve_", "decode_")
 
 #: Functions with such a name that need no row: what they do is one of the rows, or bounded before they see it.
 NOT_LISTED = {
+    "command_lines.unquote_script_word": "called by redact_script",
+    "harmless_forms.unquote_once": "called by is_harmless",
+    "random_words.split_at": "called by has_random_part",
     "options.parse_choice": "a word and those that are allowed",
     "peer.parse_address": "called by client_address",
     "plain_scalars.resolve_number": "called by resolve_scalar with what has the form of a number",

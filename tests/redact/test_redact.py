@@ -15,6 +15,7 @@ from eidos.redact.harmless_names import NameList, show_value
 from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word, looks_like_token
 from eidos.redact.secrets_in_text import redact_text
+from tests.support.program import eidos
 
 CASES = Path(__file__).parent / "names"
 CREDENTIALS = (CASES / "names-of-secrets.txt").read_text(encoding="utf-8").split()
@@ -397,3 +398,24 @@ def test_random_words_are_known(word: str) -> None:
 )
 def test_names_of_things_are_not_random(word: str) -> None:
     assert not has_random_part(word)
+
+
+def test_messages_do_not_repeat_values_of_settings_variables_and_queries() -> None:
+    """What is wrong is named without the value, which may be a secret."""
+    commands: list[tuple[list[str], dict[str, str]]] = [
+        (["bundle", "--set", f"gpu-operator={SECRET}"], {}),
+        (["bundle", "--set", f"nothing:a.b={SECRET}", "--gpu", "h100"], {}),
+        (["bundle", "--set", f"gpu-operator:enabled={SECRET}", "--gpu", "h100"], {}),
+        (["bundle", "--set", f"gpu-operator:driver.enabled={SECRET}", "--gpu", "h100", "--service", "eks"], {}),
+        (["bundle", "--set", f"gpu-operator:{{={SECRET}", "--gpu", "h100", "--service", "eks"], {}),
+        (["recipe", "--server", f"http://192.0.2.1/?token={SECRET}", "--gpu", "h100"], {}),
+        (["recipe", "--server", f"ftp://bob:{SECRET}@192.0.2.1/?token={SECRET}", "--gpu", "h100"], {}),
+        (["recipe"], {"EIDOS_GPU": SECRET}),
+        (["snapshot"], {"EIDOS_TIMEOUT": SECRET}),
+        (["snapshot"], {"EIDOS_ONLY": f"os,{SECRET}"}),
+        (["serve"], {"EIDOS_PORT": SECRET}),
+    ]
+    for arguments, environ in commands:
+        result = eidos(*arguments, env=environ)
+        assert result.status == 2, (arguments, result.err)
+        assert SECRET not in result.err + result.out, arguments
