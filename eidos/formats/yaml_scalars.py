@@ -10,12 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: First characters of a plain scalar that can be nothing else (YAML 1.2.2, 7.3.3: no indicator).
 _STRING_FIRST = frozenset(_LETTERS + "_/")
-_PLAIN_FIRST = frozenset(_LETTERS + _DIGITS + "_/.+~$^()\\;<=")
+_PLAIN_FIRST = frozenset(_LETTERS + "0123456789_/.+~$^()\\;<=")
 WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -145,10 +144,10 @@ class _FlowScanner:
         """A scalar; as a key its text."""
         text, start = self.text, self.at
         if text[start] in "\"'":
-            end = closing_quote(text[start:])
+            end = closing_quote(text, start)
             if end < 0:
                 raise IndexError
-            self.at = start + end + 1
+            self.at = end + 1
             return unquoted(text[start : self.at])
         while text[self.at] not in ",[]{}" and not (text[self.at] == ":" and text[self.at + 1] in " \t,[]{}"):
             self.at += 1
@@ -218,17 +217,19 @@ def is_line_end(text: str, at: int) -> bool:
     return not rest or (rest[0] in " \t" and rest.strip(" \t")[:1] in ("", "#"))
 
 
-def closing_quote(text: str) -> int:
-    """Where the string ends with whose quote ``text`` begins; -1 when it goes on."""
-    quote = text[0]
-    at = text.find(quote, 1)
+def closing_quote(text: str, start: int = 0) -> int:
+    """Where the string ends whose quote is at ``start``; -1 when it goes on."""
+    quote = text[start]
+    at = text.find(quote, start + 1)
     if quote == "'":
         while at >= 0 and text[at + 1 : at + 2] == "'":
             at = text.find("'", at + 2)
         return at
     while at >= 0:
-        before = text[:at].rstrip("\\") if text[at - 1] == "\\" else text[:at]
-        if (at - len(before)) % 2 == 0:
+        before = at
+        while text[before - 1] == "\\":
+            before -= 1
+        if (at - before) % 2 == 0:
             return at
         at = text.find('"', at + 1)
     return at
