@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 class BundleContext(Record):
     """What all components of one bundle share.
 
-    ``load_chart_data`` returns a tree below ``recipes/values/``, by ``<component>/<chart version>.keys`` or ``….registries``, or None.
+    ``load_chart_data`` returns a tree below ``recipes/values/``, by ``<component>/<chart version>.keys``, ``….registries`` or
+    ``….crds``, or None.
     """
 
     recipe: Recipe
@@ -86,6 +87,9 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
                 final = [registry_mirror.mirror_tree(document, mirror) for document in documents] if mirror else documents
                 files[file.target] = "---\n".join(map(formats.to_yaml, final)).encode()
     image_variables["images"] = images
+    crds_name = f"{component.id}/{component.version}.crds"
+    crds = context.load_chart_data(crds_name)
+    variables.update(template_variables.cluster_variables(chart, crds, f"recipes/values/{crds_name}.yaml", values))
     variables["manifests"] = [file.target for file in templates.values() if file.is_applied and file.target in files]
     for file in templates.values():
         if file.kind == template_sets.TEXT and is_required(file, variables):

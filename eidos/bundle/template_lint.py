@@ -43,6 +43,7 @@ _SHARED = (
 _COMPONENT = (
     "manifests",
     *(f"component.{n}" for n in ("id", "title", "release", "chart", "chart-ref", "repository", "version", "namespace", "why", "depends")),
+    *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown")),
 )
 _BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
 
@@ -174,7 +175,7 @@ def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
     """The faults that bash and shellcheck report."""
     import shutil
 
-    for program, arguments in (("bash", ["-n"]), ("shellcheck", ["--shell=bash", "--format=gcc", "-"])):
+    for program in ("bash", "shellcheck"):
         path = shutil.which(program)
         if path is None:
             if scripts:
@@ -187,6 +188,9 @@ def _lint_scripts(scripts: list[tuple[str, str]]) -> Iterator[LintIssue]:
                 )
             continue
         for name, content in scripts:
+            # Those that are for any POSIX shell say so in their first line.
+            shell = "sh" if content.startswith(("#!/bin/sh\n", "# shellcheck shell=sh")) else "bash"
+            arguments = ("-n",) if program == "bash" else (f"--shell={shell}", "--format=gcc", "-")
             yield from _lint_script(name, content, program, (path, *arguments))
 
 

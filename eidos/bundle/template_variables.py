@@ -12,6 +12,8 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``query.X``  ``request``     the query of the recipe, and as a sentence
 ``recipe.X``                 timestamp, version, digest, title
 ``component.X``              id, title, release, chart, chart-ref, repository, version, namespace, why, depends
+``component.served-by``      what shows that others do its work; ``component.parts`` the same for parts of the chart that are on
+``component.crds``           the chart's custom resource definitions, each with the objects of its own; ``component.crds-unknown``
 ``setting.X``                the settings of the set of templates, from its index
 ``values.PATH``              the component's values, for its other files
 ``node-selector.X`` ``toleration.X``  of accelerated and system nodes, when they are set
@@ -25,6 +27,7 @@ from eidos import __version__
 from eidos.bundle.registry_mirror import mirror_repository
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe import PAIR
+from eidos.model.tree_reader import TreeReader
 from eidos.templates.text_template import Markdown, markdown_cell
 
 TYPE_CHECKING = False
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.bundle_options import BundleOptions
+    from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 
     Variables = dict[str, Any]
@@ -120,6 +124,34 @@ def component_variables(
     )
     variables.update({f"setting.{name}": value for name, value in settings.items()})
     return variables
+
+
+def cluster_variables(chart: Chart, crds: object, name: str, values: Mapping[str, Any]) -> Variables:
+    """What scripts know of a cluster with this component: probes and custom resource definitions, without those of parts that are off.
+
+    ``crds`` is the tree of the file ``name``, None if there is none. Items of ``component.parts`` are a value and a probe, those of
+    ``component.crds`` a name and, behind ``=``, names of objects, ``*`` being all in the namespace of the release.
+    """
+    tree = TreeReader(crds, name) if crds is not None else None
+    defaults = tree.scalars("parts") if tree else {}
+
+    def is_on(part: str) -> bool:
+        value: object = values
+        for key in part.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return bool(defaults.get(part, True) if value is None else value)
+
+    definitions = []
+    for entry in tree.mappings("crds") if tree else ():
+        if not entry.text("part") or is_on(entry.text("part")):
+            made = ",".join(entry.texts("made"))
+            definitions.append(f"{entry.name('name')}={made}" if made else entry.name("name"))
+    return {
+        "component.served-by": [probe.words for probe in chart.served_by],
+        "component.parts": [f"{probe.part} {probe.words}" for probe in chart.parts if is_on(probe.part)],
+        "component.crds": definitions,
+        "component.crds-unknown": "yes" if chart.chart and tree is None else "",
+    }
 
 
 def add_values(variables: Variables, values: Mapping[str, Any]) -> Variables:

@@ -14,13 +14,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+class Probe(Record):
+    """Resources that show who does some work in a cluster: those with these labels or this name, or that use a CSI driver or a port.
+
+    ``part`` is the value of the chart that switches on what does this work, "" for the whole chart.
+
+    >>> Probe("deployments", {"app": "gpu-operator"}).words
+    'deployments --selector=app=gpu-operator'
+    >>> Probe("csinodes", driver="ebs.csi.aws.com").words
+    'csinodes driver=ebs.csi.aws.com'
+    """
+
+    resource: str
+    labels: dict[str, str] = {}
+    name: str = ""
+    driver: str = ""
+    port: int = 0
+    part: str = ""
+
+    @property
+    def words(self) -> str:
+        """The resource, and an option of kubectl or what else selects it, as the scripts of bundles take it."""
+        if self.labels:
+            return f"{self.resource} --selector={','.join(f'{key}={value}' for key, value in self.labels.items())}"
+        if self.name:
+            return f"{self.resource} --field-selector=metadata.name={self.name}"
+        if self.driver:
+            return f"{self.resource} driver={self.driver}"
+        return f"{self.resource} port={self.port}" if self.port else self.resource
+
+
 class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
     ``after`` are ids that come before this one where both are installed, and that are not required. ``requires`` are paths of readings
     that a recipe must have; ``readings`` maps the chart's ``version`` or one of its ``values.PATH`` to the readings that state the same;
     ``images`` maps a version of the chart to references, which may hold placeholders of templates;
-    ``images_unknown`` is a sentence on what is unknown of them. ``service`` makes an entry a choice: service → the id of the entry that
+    ``images_unknown`` is a sentence on what is unknown of them. ``served_by`` and ``parts`` find others that do the work of the component,
+    or of a part of its chart. ``service`` makes an entry a choice: service → the id of the entry that
     it stands for there.
     """
 
@@ -35,6 +66,8 @@ class Chart(Record):
     requires: tuple[str, ...] = ()
     images: dict[str, tuple[str, ...]] = {}
     images_unknown: str = ""
+    served_by: tuple[Probe, ...] = ()
+    parts: tuple[Probe, ...] = ()
     service: dict[str, str] = {}
     readings: dict[str, tuple[str, ...]] = {}
 

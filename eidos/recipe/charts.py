@@ -10,7 +10,7 @@ import os
 
 from eidos.errors import NotFound
 from eidos.files import resources
-from eidos.model.chart import Chart, in_dependency_order
+from eidos.model.chart import Chart, Probe, in_dependency_order
 from eidos.model.tree_reader import QUOTED, TreeReader
 
 TYPE_CHECKING = False
@@ -41,10 +41,18 @@ def _read_chart(tree: TreeReader) -> Chart:
         requires=tree.names("requires"),
         images={version: images.names(version) for version in images.tree},
         images_unknown=tree.text("images-unknown"),
+        served_by=tuple(map(_read_probe, tree.mappings("served-by"))),
+        parts=tuple(map(_read_probe, tree.mappings("parts"))),
         service={service: services.name(service) for service in services.tree},
         readings={field: readings.names(field) for field in readings.tree},
         **texts,
     )
+
+
+def _read_probe(tree: TreeReader) -> Probe:
+    tree.expect_only(("resource", "labels", "name", "driver", "port", "part"))
+    texts = {field: tree.text(field) for field in ("name", "driver", "part")}
+    return Probe(tree.name("resource"), tree.text_map("labels"), port=int(tree.number("port")), **texts)
 
 
 def with_dependencies(ids: Iterable[str], charts: dict[str, Chart]) -> tuple[str, ...]:

@@ -181,7 +181,7 @@ def test_values_may_hold_commas_and_repeat(recipe: Path, tmp_path: Path) -> None
     values = yaml.safe_load((tmp_path / "out" / "gpu-operator" / "values.yaml").read_text())
     assert values["toolkit"]["env"] == [{"name": "A", "value": "b,c"}]
     assert values["mig"]["strategy"] == "single"
-    assert "namespace='gpus'" in (tmp_path / "out" / "gpu-operator" / "scripts" / "install.sh").read_text()
+    assert "namespace='gpus'" in (tmp_path / "out" / "gpu-operator" / "component.sh").read_text()
 
 
 def test_verify_lists_what_is_wrong(recipe: Path, tmp_path: Path) -> None:

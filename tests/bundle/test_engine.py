@@ -65,7 +65,7 @@ def test_a_recipe_of_the_go_program() -> None:
     assert driver["version"] == "580.82.07"
     assert driver["kernelModuleType"] == "open"
     # The chart is that of the image, not the newest.
-    assert b"version='v25.3.3'" in bundle.files["gpu-operator/scripts/install.sh"]
+    assert b"version='v25.3.3'" in bundle.files["gpu-operator/component.sh"]
     assert not [warning for warning in bundle.warnings if warning.startswith("no component")]
 
 
@@ -79,7 +79,7 @@ def test_images_that_nothing_deploys_are_named_with_the_component_that_would() -
         "add --bundlers cert-manager,kube-prometheus-stack,gpu-operator,nvidia-dra-driver-gpu for nvidia-dra-driver-gpu"
     )
     more = build(recipe, components=("gpu-operator", "nvidia-dra-driver-gpu"))
-    assert b"version='25.8.0'" in more.files["nvidia-dra-driver-gpu/scripts/install.sh"]
+    assert b"version='25.8.0'" in more.files["nvidia-dra-driver-gpu/component.sh"]
     assert not [warning for warning in more.warnings if warning.startswith("no component")]
 
 
@@ -349,10 +349,10 @@ def test_nodes_are_chosen(recipe: Recipe) -> None:
 
 def test_a_namespace_for_all_or_for_one(recipe: Recipe) -> None:
     one = build(recipe, components=("gpu-operator",), namespaces={"gpu-operator": "mine"})
-    assert b"namespace='mine'" in one.files["gpu-operator/scripts/install.sh"]
-    assert b"namespace='cert-manager'" in one.files["cert-manager/scripts/install.sh"]
+    assert b"namespace='mine'" in one.files["gpu-operator/component.sh"]
+    assert b"namespace='cert-manager'" in one.files["cert-manager/component.sh"]
     every = build(recipe, components=("gpu-operator",), namespaces={"": "mine"})
-    assert b"namespace='mine'" in every.files["cert-manager/scripts/install.sh"]
+    assert b"namespace='mine'" in every.files["cert-manager/component.sh"]
     with pytest.raises(InvalidInput, match="invalid namespace"):
         build(recipe, namespaces={"": "Not A Namespace"})
 
@@ -363,7 +363,7 @@ def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
         if path.endswith(("values.yaml", "install.sh")) or "/manifests/" in path:
             for host in (b"nvcr.io", b"quay.io", b"registry.k8s.io", b"https://helm.", b"https://charts."):
                 assert host not in content.replace(b"mirror.example.com/x", b""), path
-    assert b"chart='oci://mirror.example.com/x/nvidia/gpu-operator'" in bundle.files["gpu-operator/scripts/install.sh"]
+    assert b"chart='oci://mirror.example.com/x/nvidia/gpu-operator'" in bundle.files["gpu-operator/component.sh"]
     lines = [line for line in bundle.files["images.txt"].decode().splitlines() if line and not line.startswith("#")]
     assert lines
     assert all(line.startswith("mirror.example.com/x/") for line in lines)
@@ -534,7 +534,7 @@ def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe)
     assert not bundle.errors
     assert values(bundle, "mine") == {"driver": "580.126.20", "flag": False}
     assert (load_documents(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
-    assert b"manifests=('manifests/a.yaml')" in bundle.files["mine/scripts/install.sh"]
+    assert b"manifests) set -- 'manifests/a.yaml' ;;" in bundle.files["mine/component.sh"]
     assert b"registry.example.com/mine:1.2.3" in bundle.files["images.txt"]
 
 

@@ -1,10 +1,11 @@
-"""The scripts of bundles, read by bash and shellcheck and run against a cluster that records what it is asked."""
+"""The scripts of bundles, read by shells and shellcheck and run against a cluster that records what it is asked."""
 
 from __future__ import annotations
 
 import copy
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -65,17 +66,19 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         for name, (content, mode) in made(path).items():
             if name.endswith(".sh") and content not in distinct:
                 distinct.add(content)
-                written({name: (content, mode)}, folder / path.stem)
+                written({name: (content, mode), "functions.sh": made(path)["functions.sh"]}, folder / path.stem)
                 paths.append(folder / path.stem / name)
     return paths
 
 
-def test_scripts_are_bash(scripts: list[Path]) -> None:
+def test_scripts_are_posix_shell(scripts: list[Path]) -> None:
     for path in RECIPES:
         modes = [mode for name, (_, mode) in made(path).items() if name.endswith(".sh")]
-        assert modes == [0o755] * (2 + 2 * len(recipe(path)["components"]))
+        assert modes == [0o755] * (3 + 3 * len(recipe(path)["components"]))
+    shells = [shell for shell in ("bash", "dash") if shutil.which(shell)]
     for script in scripts:
-        subprocess.run(["bash", "-n", str(script)], check=True)
+        for shell in shells:
+            subprocess.run([shell, "-n", str(script)], check=True)
 
 
 @pytest.mark.slow
@@ -83,7 +86,7 @@ def test_shellcheck_is_content(scripts: list[Path]) -> None:
     shellcheck = shutil.which("shellcheck")
     if shellcheck is None:
         pytest.skip("no shellcheck here")
-    done = subprocess.run([shellcheck, "--severity=style", "--shell=bash", *scripts], capture_output=True, text=True, check=False)
+    done = subprocess.run([shellcheck, "--severity=style", *scripts], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -123,7 +126,8 @@ def test_twice_is_the_same_as_once(bundle: Path, cluster: Cluster) -> None:
     first, state = cluster.calls(), cluster.state
     done = run(bundle / "install.sh", cluster)
     assert (done.returncode, done.stderr) == (0, "")
-    assert changes(cluster.calls()) == changes(first) and cluster.state == state
+    assert changes(cluster.calls()) == [] != changes(first) and cluster.state == state
+    assert done.stdout.splitlines()[-1] == f"unchanged: {' '.join(order(TRAINING))}"
     for _ in range(2):
         done = run(bundle / "uninstall.sh", cluster)
         assert (done.returncode, done.stderr) == (0, "")
@@ -147,8 +151,7 @@ def test_a_dry_run_changes_nothing_and_says_all(bundle: Path, cluster: Cluster) 
     assert [call for call in pasted if verb(call) != "wait"] == real
     done = run(bundle / "uninstall.sh", cluster, "--dry-run", "--delete-crds")
     assert (done.returncode, done.stderr) == (0, "") and changes(cluster.calls()) == []
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith("nothing was changed; ") and last.endswith(" ".join(reversed(order(TRAINING))))
+    assert done.stdout.splitlines()[-2:] == [f"would be removed: {' '.join(reversed(order(TRAINING)))}", "nothing was changed"]
 
 
 def test_manifests_wait_for_their_definitions_and_go_first(bundle: Path, cluster: Cluster) -> None:
@@ -175,35 +178,46 @@ def test_failure_half_way(bundle: Path, cluster: Cluster) -> None:
     names = order(TRAINING)
     before = names[: names.index("gpu-operator")]
     assert releases(cluster.calls(), "upgrade") == [*before, "gpu-operator"], "nothing after it is tried"
-    assert "error: gpu-operator was not installed (status 1)" in done.stderr
-    assert f"installed before it: {' '.join(before)}" in done.stderr
+    assert "error: not installed: gpu-operator" in done.stderr
+    assert done.stdout.endswith(f"installed: {' '.join(before)}\nnot installed: gpu-operator\n")
     cluster.change(fail=[])
     done = run(bundle / "install.sh", cluster)
-    assert done.returncode == 0 and releases(cluster.calls(), "upgrade") == names
+    assert done.returncode == 0 and releases(cluster.calls(), "upgrade") == names[len(before) :]
     cluster.change(fail=["uninstall gpu-operator"])
     done = run(bundle / "uninstall.sh", cluster)
-    assert done.returncode == 1 and "error: gpu-operator was not removed (status 1), nor were its dependencies" in done.stderr
+    assert done.returncode == 1 and "error: gpu-operator was not removed, nor were its dependencies" in done.stderr
     assert "cert-manager/cert-manager" in cluster.state["releases"]
 
 
 def test_definitions_stay_without_the_flag(bundle: Path, cluster: Cluster) -> None:
-    run(bundle / "install.sh", cluster)
-    done = run(bundle / "uninstall.sh", cluster)
-    assert not [call for call in cluster.calls() if "customresourcedefinition" in call]
+    some = ("cert-manager", "gpu-operator")
+    run(bundle / "install.sh", cluster, *some)
+    done = run(bundle / "uninstall.sh", cluster, *some)
+    assert not [call for call in changes(cluster.calls()) if "customresourcedefinition" in call]
     assert "custom resource definitions kept: clusterpolicies.nvidia.com" in done.stdout
-    done = run(bundle / "uninstall.sh", cluster, "--delete-crds")
-    deleted = [call[call.index("customresourcedefinition") + 1] for call in cluster.calls() if "customresourcedefinition" in call]
+    done = run(bundle / "uninstall.sh", cluster, "--delete-crds", *some)
+    assert done.returncode == 0 and changes(cluster.calls()) == [], "they go only together with a release"
+    assert "custom resource definitions kept: they go only together with their release" in done.stdout
+    run(bundle / "install.sh", cluster, *some)
+    cluster.calls()
+    done = run(bundle / "uninstall.sh", cluster, "--delete-crds", *some)
+    calls = changes(cluster.calls())
+    deleted = [call[call.index("customresourcedefinition") + 1] for call in calls if "customresourcedefinition" in call]
     assert done.returncode == 0 and "clusterpolicies.nvidia.com" in deleted and "certificates.cert-manager.io" in deleted
+    assert "gpu-operator: deletes clusterpolicies.nvidia.com, no objects" in done.stdout
 
 
 def test_what_is_gone_with_its_kind_is_gone(bundle: Path, cluster: Cluster) -> None:
     cluster.change(unknown=["nicclusterpolicy"])
     done = run(bundle / "network-operator/scripts/uninstall.sh", cluster)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "manifests/nicclusterpolicy.yaml: not found" in done.stdout
-    cluster.change(unknown=[], fail=["delete --ignore-not-found"])
+    assert changes(cluster.calls()) == [] and done.stdout.endswith("not found: network-operator\n")
+    cluster.change(unknown=[])
+    run(bundle / "network-operator/scripts/install.sh", cluster)
+    cluster.change(fail=["delete --ignore-not-found"])
     done = run(bundle / "network-operator/scripts/uninstall.sh", cluster)
-    assert done.returncode == 1 and "cannot delete manifests/nicclusterpolicy.yaml: Error: told to fail" in done.stderr
+    assert done.returncode == 1 and "Error: told to fail" in done.stderr
+    assert "nvidia-network-operator/network-operator" in cluster.state["releases"], "the operator stays to undo what it did"
 
 
 @pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "gpu-operator/scripts/install.sh", "gpu-operator/scripts/uninstall.sh"])
@@ -220,13 +234,18 @@ def test_what_is_needed_is_looked_for_first(bundle: Path, cluster: Cluster, scri
         assert done.returncode == 2 and "error: " in done.stderr and cluster.calls() == []
     done = run(bundle / script, cluster, "--help")
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"usage: {Path(script).name} ")
+    flags = set(re.findall(r"--[a-z-]+", done.stdout))
+    others = {"--recover", "--adopt", "--use-existing", "--force-conflicts", "--plain-http", "--delete-crds", "--yes"} - flags
+    assert others and all(run(bundle / script, cluster, flag).returncode == 2 for flag in others), "what the help does not name is refused"
+    cluster.calls()
 
 
 def test_options_reach_every_component(bundle: Path, cluster: Cluster) -> None:
     done = run(bundle / "install.sh", cluster, "--namespace", "one place", "--context", "a b", "--timeout", "90s")
     assert (done.returncode, done.stderr) == (0, "")
     for call in cluster.calls():
-        assert option(call, "--context" if call[0] == "kubectl" else "--kube-context") == "a b"
+        if verb(call) not in ("template", "version"):  # they do not ask the cluster
+            assert option(call, "--context" if call[0] == "kubectl" else "--kube-context") == "a b"
         if verb(call) == "upgrade":
             assert option(call, "--namespace") == "one place" and option(call, "--timeout") == "90s"
     assert {name.partition("/")[0] for name in cluster.state["releases"]} == {"one place"}
@@ -237,10 +256,12 @@ def test_options_reach_every_component(bundle: Path, cluster: Cluster) -> None:
 def test_run_from_any_folder_and_through_a_link(bundle: Path, cluster: Cluster, tmp_path: Path) -> None:
     for cwd, script in ((str(bundle), Path("./install.sh")), (str(bundle / "gpu-operator" / "scripts"), Path("../../install.sh"))):
         environment = cluster.environment()
-        done = subprocess.run(["bash", str(script)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["sh", str(script), "cert-manager"], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / "link").symlink_to(bundle)
-    done = run(tmp_path / "link" / "install.sh", cluster)
+    done = run(tmp_path / "link" / "install.sh", cluster, "cert-manager")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -257,20 +278,26 @@ def test_an_interrupted_run_is_named_and_cleared_with_the_flag(bundle: Path, clu
         assert cluster.state["releases"] == {"gpu-operator/gpu-operator": "deployed"}
 
 
-def test_what_somebody_else_installed_is_left_alone(tmp_path: Path, cluster: Cluster) -> None:
-    folder = written(made(GOLDEN["eks-h100-training"]), tmp_path / "bundle")
-    script = folder / "aws-ebs-csi-driver/scripts/install.sh"
-    for owner in ("/", "ebs/kube-system", "aws-ebs-csi-driver/elsewhere"):
-        cluster.change(objects={"csidriver/ebs.csi.aws.com": owner})
-        done = run(script, cluster)
-        assert (done.returncode, done.stderr) == (0, "") and "already exists" in done.stdout
-        assert [verb(call) for call in changes(cluster.calls())] == ["apply"], "the storage class is wanted all the same"
-    cluster.change(objects={"csidriver/ebs.csi.aws.com": "aws-ebs-csi-driver/kube-system"})
-    run(script, cluster)
-    assert [verb(call) for call in changes(cluster.calls())] == ["upgrade", "apply"], "our own is upgraded"
-    cluster.change(fail=["get csidriver"])
-    done = run(script, cluster)
-    assert done.returncode == 1 and "cannot check" in done.stderr, "not seen is not absent"
+def test_only_the_named_components(bundle: Path, cluster: Cluster) -> None:
+    done = run(bundle / "install.sh", cluster, "gpu-operator", "cert-manager")
+    assert done.returncode == 0 and releases(cluster.calls(), "upgrade") == ["cert-manager", "gpu-operator"], "in their order"
+    done = run(bundle / "uninstall.sh", cluster, "gpu-operator")
+    assert done.returncode == 0 and releases(cluster.calls(), "uninstall") == ["gpu-operator"]
+    assert run(bundle / "install.sh", cluster, "gpu-oprator").returncode == 2
+
+
+def test_recovery_returns_to_the_last_revision_that_worked(bundle: Path, cluster: Cluster) -> None:
+    cluster.change(releases={"gpu-operator/gpu-operator": "pending-upgrade"})
+    run(bundle / "gpu-operator/scripts/install.sh", cluster, "--recover")
+    rollback = next(call for call in cluster.calls() if verb(call) == "rollback")
+    assert rollback[rollback.index("gpu-operator") + 1] == "1", "the second one failed, and the third was interrupted"
+
+
+def test_options_of_the_registry_reach_helm(bundle: Path, cluster: Cluster) -> None:
+    run(bundle / "install.sh", cluster, "--plain-http", "--ca-file", "/etc/a b.pem")
+    for call in changes(cluster.calls()):
+        if verb(call) == "upgrade":
+            assert "--plain-http" in call and option(call, "--ca-file") == "/etc/a b.pem"
 
 
 STORAGE = {
@@ -292,39 +319,35 @@ def test_storage_is_what_suits_the_service(name: str, tmp_path: Path, cluster: C
         assert (done.returncode, done.stderr) == (0, "")
     calls = cluster.calls()
     applied = [Path(option(call, "--filename")).name for call in calls if verb(call) == "apply"]
-    assert applied.count("storageclass.yaml") == 2
+    assert applied.count("storageclass.yaml") == 1, "the second run finds it as it should be"
     assert bool([call for call in changes(calls) if call[0] == "helm"]) == (name == "eks-a100")
 
 
 def test_without_a_chart_what_is_there_is_left_alone(tmp_path: Path, cluster: Cluster) -> None:
     folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), components=("storage",)), tmp_path / "bundle")
-    cluster.change(objects={"storageclass/local-path": "/"})
-    done = run(folder / "install.sh", cluster)
-    assert done.returncode == 0 and "already exists" in done.stdout and changes(cluster.calls()) == []
-    cluster.change(objects={"storageclass/local-path": "eidos/"})
+    cluster.change(objects={"list/deployments": "Deployment kube-system/local-path-provisioner\t\t\t1\n"})
+    for script in ("install.sh", "uninstall.sh"):
+        done = run(folder / script, cluster)
+        assert done.returncode == 0 and changes(cluster.calls()) == []
+    cluster.change(objects={})
     done = run(folder / "install.sh", cluster, "--namespace", "elsewhere")
     assert "using namespace local-path-storage" in done.stdout
     assert {option(call, "--namespace") for call in cluster.calls() if verb(call) == "apply"} == {"local-path-storage"}
 
 
-@pytest.mark.parametrize("owner", ["/", "somebody/"])
-def test_what_was_left_alone_is_not_removed_either(tmp_path: Path, cluster: Cluster, owner: str) -> None:
-    folder = written(files_of_tree(recipe(GOLDEN["self-managed-rocky"]), components=("storage",)), tmp_path / "bundle")
-    cluster.change(objects={"storageclass/local-path": owner})
-    for arguments in ([], ["--dry-run"], ["--delete-crds"]):
-        done = run(folder / "uninstall.sh", cluster, *arguments)
-        assert done.returncode == 0 and "not changed" in done.stdout and "would run" not in done.stdout
-        assert changes(cluster.calls()) == []
-    cluster.change(objects={"storageclass/local-path": "eidos/"})
+def test_objects_of_others_are_neither_changed_nor_removed(tmp_path: Path, cluster: Cluster) -> None:
+    folder = written(files_of_tree(recipe(GOLDEN["aks-a100-inference"]), components=("storage",)), tmp_path / "bundle")
+    file = folder / "aks-disk" / "manifests" / "storageclass.yaml"
+    for owner in ("", "somebody"):
+        cluster.change(objects={f"file/{file}": owner})
+        for script, *arguments in (["install.sh"], ["install.sh", "--dry-run"], ["uninstall.sh"], ["uninstall.sh", "--dry-run"]):
+            done = run(folder / script, cluster, *arguments)
+            assert done.returncode == 0 and "left alone: aks-disk" in done.stdout and "would run" not in done.stdout
+            assert changes(cluster.calls()) == []
+    run(folder / "install.sh", cluster, "--adopt")
+    assert [verb(call) for call in changes(cluster.calls())] == ["apply"]
     run(folder / "uninstall.sh", cluster)
-    assert {verb(call) for call in changes(cluster.calls())} == {"delete"}
-
-
-def test_a_chart_of_somebody_else_is_not_removed(bundle: Path, cluster: Cluster) -> None:
-    cluster.change(objects={"customresourcedefinition/certificates.cert-manager.io": "other/elsewhere"})
-    done = run(bundle / "cert-manager" / "scripts" / "uninstall.sh", cluster)
-    assert done.returncode == 0 and "not changed" in done.stdout
-    assert changes(cluster.calls()) == []
+    assert [verb(call) for call in changes(cluster.calls())] == ["delete"]
 
 
 def test_values_of_scripts_are_words(tmp_path: Path) -> None:

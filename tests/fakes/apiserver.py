@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import trustme
 
 from tests.fakes.apistore import Event, Made, Refused, ResourcePath, Store, Tree, dump, parse_resource_path, selector, status
+from tests.fakes.helm_wire import PROTOBUF, decode_secret, openapi, strategic_merge
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -423,7 +424,8 @@ class _Handler(BaseHTTPRequestHandler):
         if user == "system:anonymous":
             message = f'forbidden: User "{user}" cannot {verb} path "{path}"'
             raise Refused(403, "Forbidden", message, {})
-        document = self._discovery(path.strip("/"))
+        path = path.strip("/")
+        document = openapi(path, store.kinds) if path.startswith("openapi/v3") else self._discovery(path)
         if document is None:
             self._send(404, b"404 page not found\n", "text/plain; charset=utf-8")
             return
@@ -457,7 +459,7 @@ class _Handler(BaseHTTPRequestHandler):
                 answer, code = store.delete(at, orphan), 200
         else:
             try:
-                tree = _parsed(body)
+                tree = decode_secret(body) if self.headers_.get("content-type", "").startswith(PROTOBUF) else _parsed(body)
             except ValueError as error:
                 raise Refused(400, "BadRequest", f"error decoding: {error}") from None
             if verb == "create":
@@ -476,8 +478,11 @@ class _Handler(BaseHTTPRequestHandler):
             if new:
                 self.fake._created.add(("create", at.group, at.resource, at.namespace))
             return answer, 201 if new else 200
-        if kind in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+        if kind == "application/merge-patch+json":
             return self.fake.store.merge(at, tree, writer, dry), 200
+        if kind == "application/strategic-merge-patch+json":
+            merged = strategic_merge(self.fake.store.get(at), tree)
+            return self.fake.store.replace(at, merged, writer, dry), 200
         raise Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
     def _discovery(self, path: str) -> Tree | None:

@@ -3,7 +3,9 @@
 Each call is a line of ``calls`` (JSON: the words of the command). ``state.json`` is what the cluster holds, and how it misbehaves:
 
     releases   "namespace/name" -> status, as helm has them
-    objects    "kind/name" -> what ``--output jsonpath=…`` prints of it; those that are applied are added by file
+    made       "namespace/name" -> chart and values of those that were installed here
+    foreign    list of "namespace/name": releases without the mark of eidos
+    objects    "list/resource" -> what a list of it prints; "file/path" -> who manages what was applied from a file
     down       true: nothing answers
     fail       list of texts: a call whose words, joined, contain one of them fails and says so; nothing has happened then
     unknown    list of texts: deleting a file whose path contains one of them meets a kind that the cluster does not know
@@ -32,7 +34,7 @@ class Cluster:
             path = self.bin / tool
             path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I -S '{Path(__file__).resolve()}' {tool} '{folder}' \"$@\"\n")
             path.chmod(0o755)
-        self.change(releases={}, objects={}, down=False, fail=[], unknown=[])
+        self.change(releases={}, made={}, foreign=[], objects={}, down=False, fail=[], unknown=[])
         self.change(**state)
 
     @property
@@ -62,7 +64,7 @@ class Cluster:
         lacking = self.folder / f"without-{without}"
         if not lacking.exists():
             lacking.mkdir()
-            for tool in ("bash", "sh", "env", "dirname", "cat"):
+            for tool in ("sh", "env", "dirname", "cat", "mktemp", "rm"):
                 (lacking / tool).symlink_to(f"/usr/bin/{tool}" if os.path.exists(f"/usr/bin/{tool}") else f"/bin/{tool}")
             for tool in ("kubectl", "helm"):
                 if tool != without:
@@ -71,7 +73,7 @@ class Cluster:
 
 
 #: Commands that change a cluster.
-CHANGING = {"helm": {"upgrade", "uninstall", "rollback"}, "kubectl": {"apply", "delete", "create"}}
+CHANGING = {"helm": {"upgrade", "uninstall", "rollback"}, "kubectl": {"apply", "delete", "create", "annotate"}}
 
 
 def verb(call: list[str]) -> str:
@@ -94,55 +96,85 @@ def option(call: list[str], name: str, default: str = "") -> str:
 
 def _helm(call: list[str], state: dict[str, Any]) -> int:
     command, namespace = verb(call), option(call, "--namespace", "default")
-    releases = state["releases"]
+    releases, made = state["releases"], state["made"]
     if command == "list":
         name = option(call, "--filter").strip("^$")
         kinds = {"--deployed": "deployed", "--failed": "failed", "--pending": "pending-install", "--uninstalling": "uninstalling"}
         shown = {status for flag, status in kinds.items() if flag in call} | ({"pending-upgrade"} if "--pending" in call else set())
-        if releases.get(f"{namespace}/{name}") in shown:
-            print(name)
+        for key, status in releases.items():
+            home, _, found = key.partition("/")
+            if (
+                status in shown
+                and (not name or (home, found) == (namespace, name))
+                and not ("--selector" in call and key in state["foreign"])
+            ):
+                chart = made.get(key, {}).get("chart", f"{found}-v0.0.1")
+                print(found if "--short" in call else f"- chart: {chart}\n  name: {found}\n  namespace: {home}\n  status: {status}")
         return 0
-    name = call[call.index(command) + 1]
-    if name.startswith("-"):
-        name = next(word for word in call[call.index(command) + 1 :] if not word.startswith("-"))
+    if command == "version":
+        print("v4.1.4")
+        return 0
+    if command == "template":
+        text = Path(option(call, "--set-file").partition("=")[2]).read_text()
+        print(f"# value all\t{json.dumps(text)}")
+        return 0
+    after = call[call.index(command) + (2 if command == "get" else 1) :]
+    name = next(word for word in after if not word.startswith("-"))
     key = f"{namespace}/{name}"
     if command == "upgrade":
         if "--install" not in call or releases.get(key, "").startswith("pending"):
             print("Error: another operation (install/upgrade/rollback) is in progress", file=sys.stderr)
             return 1
         releases[key] = "deployed"
+        chart = call[call.index(name) + 1].rpartition("/")[2]
+        made[key] = {"chart": f"{chart}-{option(call, '--version')}", "values": Path(option(call, "--values")).read_text()}
     elif key not in releases:
         print(f"Error: release: not found: {key}", file=sys.stderr)
         return 1
+    elif command == "get":
+        print(made.get(key, {}).get("values", "") if "values" in call else "", end="")
     elif command == "uninstall":
         del releases[key]
+        made.pop(key, None)
     elif command == "rollback":
         releases[key] = "deployed"
     elif command == "history":
         if releases[key] == "pending-upgrade":
-            print("- revision: 1\n  status: deployed")
-        print(f"- revision: 2\n  status: {releases[key]}")
+            print("- revision: 1\n  status: deployed\n- revision: 2\n  status: failed")
+        print(f"- revision: 3\n  status: {releases[key]}")
     return 0
 
 
 def _kubectl(call: list[str], state: dict[str, Any]) -> int:
     command, objects = verb(call), state["objects"]
     file = option(call, "--filename")
-    if command == "get" and "--raw" not in call:
-        name = call[call.index("get") + 1]
-        name = f"{name}/{call[call.index('get') + 2]}" if "/" not in name else name
-        print(objects.get(name, ""), end="")
+    if file and command in ("get", "diff", "apply", "delete") and any(text in file for text in state["unknown"]):
+        print('error: resource mapping not found for name: "x": no matches for kind "X" in version "example.com/v1"', file=sys.stderr)
+        return 2
+    if command == "get" and file:
+        if f"file/{file}" in objects:
+            print(f"Any/{os.path.basename(file)}\t{objects[f'file/{file}']}")
+    elif command == "get" and "--raw" not in call:
+        resource = call[call.index("get") + 1]
+        if resource == "customresourcedefinitions":
+            for name in call[call.index("get") + 2 : call.index("--ignore-not-found")]:
+                print(f"{name}\t")
+        elif resource == "namespace":
+            print(objects.get(f"namespace/{call[call.index('get') + 2]}", ""), end="")
+        else:
+            print(objects.get(f"list/{resource}", ""), end="")
+    elif command == "diff":
+        if objects.get(f"file/{file}") != "eidos":
+            print("diff -u -N /tmp/LIVE-1/v1.Any..x /tmp/MERGED-1/v1.Any..x\n+spec: 1")
+            return 1
     elif command == "create":
         objects[f"namespace/{call[call.index('create') + 2]}"] = "namespace"
     elif command == "apply":
         if not os.path.isfile(file):
             print(f"error: the path {file} does not exist", file=sys.stderr)
             return 1
-        objects[f"file/{file}"] = "applied"
+        objects[f"file/{file}"] = "eidos"
     elif command == "delete" and file:
-        if any(text in file for text in state["unknown"]):
-            print('error: resource mapping not found for name: "x": no matches for kind "X" in version "example.com/v1"', file=sys.stderr)
-            return 1
         objects.pop(f"file/{file}", None)
     return 0
 

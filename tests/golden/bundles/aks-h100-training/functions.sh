@@ -1,0 +1,390 @@
+# shellcheck shell=sh disable=SC2034
+# What install.sh and uninstall.sh share: kubectl and helm with the chosen context, and reading what is in the cluster.
+#
+# A list is text with one item a line: words are split only at line breaks, and patterns are not expanded.
+set -uf
+IFS='
+'
+
+tab=$(printf '\t')
+
+# On helm releases and on objects from manifests/: only what has this label is ours, and only that is changed or removed.
+mark=app.kubernetes.io/managed-by=eidos
+
+namespace_option='' context='' timeout=15m plain_http='' ca_file=''
+dry_run=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
+components=''
+# Of the component at hand.
+id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
+
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+say() { printf '%s: %s\n' "$id" "$1"; }
+
+# fail MESSAGE [HINT]
+fail() {
+  printf '%serror: %s\n' "${id:+$id: }" "$1" >&2
+  [ "$#" -lt 2 ] || printf '%shint: %s\n' "${id:+$id: }" "$2" >&2
+  exit 1
+}
+
+wrong_usage() {
+  printf 'error: %s\n' "$1" >&2
+  usage >&2
+  exit 2
+}
+
+# read_options FLAGS ARGUMENT…: the variables above. FLAGS are those of this script, besides those that both have.
+read_options() {
+  flags=" --dry-run $1 "
+  shift
+  while [ "$#" -gt 0 ]; do
+    case "$1" in
+      --namespace | --context | --timeout | --ca-file)
+        if [ "$#" -lt 2 ] || [ -z "$2" ]; then wrong_usage "$1 needs a value"; fi
+        case "$1" in
+          --namespace) namespace_option=$2 ;;
+          --context) context=$2 ;;
+          --timeout) timeout=$2 ;;
+          --ca-file) ca_file=$2 ;;
+        esac
+        shift
+        ;;
+      -h | --help) usage; exit 0 ;;
+      --*)
+        case "$flags" in *" $1 "*) ;; *) wrong_usage "unknown argument $1" ;; esac
+        case "$1" in
+          --dry-run) dry_run=true ;;
+          --recover) recover=true ;;
+          --adopt) adopt=true ;;
+          --use-existing) use_existing=true ;;
+          --force-conflicts) force_conflicts=true ;;
+          --plain-http) plain_http=true ;;
+          --delete-crds) delete_crds=true ;;
+          --yes) yes=true ;;
+        esac
+        ;;
+      *)
+        [ -f "$here/$1/component.sh" ] || wrong_usage "unknown component $1"
+        components="$components$1$IFS"
+        ;;
+    esac
+    shift
+  done
+}
+
+need_cluster() {
+  for tool in kubectl helm; do
+    command -v "$tool" >/dev/null || fail "$tool not found in PATH" "install $tool, or add its folder to PATH"
+  done
+  cluster kubectl get --raw /version --request-timeout=15s >/dev/null 2>"$work/errors" ||
+    fail "cannot reach the cluster: $(cat "$work/errors")" "run 'kubectl config current-context' to see which cluster is used"
+}
+
+# cluster kubectl|helm ARGUMENT…
+cluster() {
+  if [ "$1" = helm ]; then
+    shift
+    helm ${context:+--kube-context} ${context:+"$context"} "$@"
+  else
+    shift
+    kubectl ${context:+--context} ${context:+"$context"} "$@"
+  fi
+}
+
+# The same for what changes the cluster: with --dry-run the command is printed.
+change() {
+  if ! "$dry_run"; then
+    cluster "$@"
+    return
+  fi
+  printf 'would run: %s' "$1"
+  if [ -n "$context" ]; then
+    if [ "$1" = helm ]; then printf ' --kube-context '; else printf ' --context '; fi
+    quote "$context"
+  fi
+  shift
+  for argument in "$@"; do printf ' ' && quote "$argument"; done
+  printf '\n'
+}
+
+quote() {
+  case "$1" in
+    '' | *[!A-Za-z0-9_./:=@%+,-]*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+# ask PURPOSE kubectl|helm ARGUMENT…: prints the response; a failure is an error, because what cannot be read may exist.
+ask() {
+  purpose=$1
+  shift
+  cluster "$@" 2>"$work/errors" || fail "cannot $purpose: $(cat "$work/errors")"
+}
+
+# outcome WORD TEXT: what became of the component, for the summary.
+outcome() { printf '%s\t%s\t%s\n' "$1" "$id" "$2" >>"$work/outcomes"; }
+
+# summary: a line for each outcome, with the components in their order.
+summary() {
+  [ -f "$work/outcomes" ] || return 0
+  awk -F '\t' '
+    !($1 in ids) { order[++count] = $1 }
+    { ids[$1] = ids[$1] " " $2; if ($3 != "") why[$1] = why[$1] "\n  " $2 ": " $3 }
+    END { for (i = 1; i <= count; i++) print order[i] ":" ids[order[i]] why[order[i]] }' "$work/outcomes"
+}
+
+# load_component ID: what its component.sh says.
+load_component() {
+  id=$1
+  # shellcheck source=/dev/null
+  . "$here/$id/component.sh"
+  own_namespace=$namespace
+  if [ -n "$namespace_option" ] && [ "$namespace_option" != "$namespace" ]; then
+    if [ -n "$fixed" ]; then
+      say "using namespace $namespace, which is fixed in its manifests"
+    else
+      namespace=$namespace_option
+    fi
+  fi
+  chart_name=${chart##*/}
+}
+
+# read_release: $state is its status ("": no release), $ours whether it has our mark, $live_chart its chart with the version, and
+# $live_version that version if the chart is ours.
+read_release() {
+  listed=$(ask "list the releases of namespace $namespace" helm list --namespace "$namespace" --filter "^$release\$" \
+    --deployed --failed --pending --uninstalling --output yaml) || exit 1
+  state=$(printf '%s\n' "$listed" | sed -n 's/^[- ]*status: *//p')
+  live_chart=$(printf '%s\n' "$listed" | sed -n 's/^[- ]*chart: *//p')
+  live_version='' ours=false
+  case "$live_chart" in
+    "$chart_name"-[0-9]* | "$chart_name"-v[0-9]*) live_version=${live_chart#"$chart_name"-} ;;
+  esac
+  [ -n "$state" ] || return 0
+  marked=$(ask "list the releases of namespace $namespace" helm list --namespace "$namespace" --filter "^$release\$" \
+    --deployed --failed --pending --uninstalling --selector "$mark" --short) || exit 1
+  [ -z "$marked" ] || ours=true
+}
+
+# older A B: whether version A comes before version B.
+older() {
+  awk -v a="$1" -v b="$2" 'BEGIN {
+    sub(/^v/, "", a); sub(/^v/, "", b)
+    split(a, x, /[.+-]/); split(b, y, /[.+-]/)
+    for (i = 1; i <= 3; i++) if (x[i] + 0 != y[i] + 0) exit !(x[i] + 0 < y[i] + 0)
+    exit 1
+  }'
+}
+
+# flat FILE: the values of a file as lines "path<TAB>value". A chart made for it lets helm read the YAML.
+flat() {
+  if [ ! -d "$work/flat" ]; then
+    mkdir -p "$work/flat/templates"
+    printf 'apiVersion: v2\nname: flat\nversion: 1.0.0\n' >"$work/flat/Chart.yaml"
+    cat >"$work/flat/templates/values.yaml" <<'END'
+{{- define "lines" -}}
+{{- $above := .above -}}
+{{- range $key, $value := .tree -}}
+{{- if and (kindIs "map" $value) $value -}}
+{{- include "lines" (dict "above" (printf "%s%s." $above $key) "tree" $value) -}}
+{{- else }}
+# value {{ $above }}{{ $key }}{{ "\t" }}{{ toJson $value }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+kind: Values
+{{- include "lines" (dict "above" "" "tree" (fromYaml .Values.text)) }}
+END
+  fi
+  cp "$1" "$work/text"
+  helm template flat "$work/flat" --set-file "text=$work/text" >"$work/flattened" 2>"$work/errors" ||
+    fail "cannot read $1: $(cat "$work/errors")"
+  sed -n 's/^# value //p' "$work/flattened"
+}
+
+# value_differences: how the values of the release differ from those of the bundle. What may be a secret is not shown.
+value_differences() {
+  ask "read the values of release $release" helm get values "$release" --namespace "$namespace" --output yaml >"$work/live.yaml" || exit 1
+  flat "$work/live.yaml" >"$work/live" || exit 1
+  flat "$here/$id/values.yaml" >"$work/wanted" || exit 1
+  awk -F '\t' '
+    function shown(path, value) {
+      return tolower(path) ~ /pass|secret|token|credential|key$|license/ || tolower(value) ~ /pass|secret|token|credential/ ? "(withheld)" : value
+    }
+    FILENAME == ARGV[1] { live[$1] = $2; next }
+    { wanted[$1] = $2 }
+    END {
+      for (path in wanted)
+        if (!(path in live)) print "  " path ": the default of the chart -> " shown(path, wanted[path])
+        else if (live[path] != wanted[path]) print "  " path ": " shown(path, live[path]) " -> " shown(path, wanted[path])
+      for (path in live)
+        if (!(path in wanted)) print "  " path ": " shown(path, live[path]) " -> the default of the chart"
+    }' "$work/live" "$work/wanted" | sort
+}
+
+# Templates for kubectl. Of an object: the release that owns it, as name/namespace, and who manages it.
+owner_template='{{with .metadata.annotations}}
+  {{- with index . "meta.helm.sh/release-name"}}{{.}}{{end}}
+  {{- with index . "meta.helm.sh/release-namespace"}}/{{.}}{{end}}
+{{- end}}'
+manager_template='{{with .metadata.labels}}{{with index . "app.kubernetes.io/managed-by"}}{{.}}{{end}}{{end}}'
+
+# Of each object of a list: kind and name, its release, who manages it, and how many of it are ready.
+tab_template='{{"\t"}}'
+objects_template="{{range .items}}{{.kind}} {{with .metadata.namespace}}{{.}}/{{end}}{{.metadata.name}}
+  {{- \"\" }}$tab_template$owner_template$tab_template$manager_template$tab_template{{with .status}}
+    {{- or .readyReplicas .numberReady .availableReplicas}}
+    {{- range .conditions}}{{if and (eq .type \"Available\") (eq .status \"True\")}}1{{end}}{{end}}
+  {{- end}}{{\"\\n\"}}
+{{- end}}"
+
+# objects RESOURCE [OPTION]: lines "kind name<TAB>release<TAB>managed-by<TAB>ready" of all namespaces; no line for an unknown kind.
+objects() {
+  if cluster kubectl get "$1" --all-namespaces ${2:+"$2"} --output "go-template=$objects_template" 2>"$work/errors"; then return 0; fi
+  case "$(cat "$work/errors")" in
+    *"the server doesn't have a resource type"*) ;;
+    *) fail "cannot list $1: $(cat "$work/errors")" ;;
+  esac
+}
+
+# others PROBE…: lines "what<TAB>ready" for everything that answers a probe and does not belong to our release. A probe is a resource,
+# and a label or field selector, "port=NUMBER" for pods with that port of the node, or "driver=NAME" for a CSI driver on the nodes.
+others() {
+  for probe in "$@"; do
+    resource=${probe%% *} option=${probe#* }
+    case "$option" in
+      "$probe") objects "$resource" || exit 1 ;;
+      --*) objects "$resource" "$option" || exit 1 ;;
+      driver=*)
+        ask 'list CSI drivers' kubectl get csinodes --output "go-template={{range .items}}{{range .spec.drivers}}
+          {{- if eq .name \"${option#*=}\"}}CSI driver {{.name}}{{\"\\t\\t\\t1\\n\"}}{{end}}
+        {{- end}}{{end}}" | sort -u
+        ;;
+      port=*)
+        ask 'list daemon sets' kubectl get daemonsets --all-namespaces --output "go-template={{range \$one := .items}}
+          {{- range .spec.template.spec.containers}}{{range .ports}}{{if .hostPort}}
+            {{- if eq (printf \"%v\" .hostPort) \"${option#*=}\"}}
+              {{- with \$one}}DaemonSet {{.metadata.namespace}}/{{.metadata.name}}{{end}} on port {{.hostPort}}{{\"\\t\"}}
+              {{- with \$one}}$owner_template{{end}}{{\"\\t\\t1\\n\"}}
+            {{- end}}
+          {{- end}}{{end}}{{end}}
+        {{- end}}"
+        ;;
+    esac
+  done >"$work/found" || exit 1
+  awk -F '\t' -v release="$release/$namespace" '
+    $2 != release && $3 != "eidos" && !seen[$1]++ {
+      print $1 ($2 == "" ? "" : " of release " $2) "\t" ($4 == "" || $4 == "0" || $4 == "<no value>" ? "" : "ready")
+    }' "$work/found"
+}
+
+# serving: the same for the whole component: others that answer its probes, and releases of its chart under other names.
+serving() {
+  # shellcheck disable=SC2046
+  others $(list served_by) || exit 1
+  [ -n "$chart" ] || return 0
+  if [ ! -f "$work/releases" ]; then
+    ask 'list the releases of all namespaces' helm list --all-namespaces --max 0 --deployed --failed --pending --uninstalling \
+      --output yaml >"$work/all" || exit 1
+    # Fields are sorted, and the status comes after the others.
+    sed 's/^[- ]*//' "$work/all" | awk '
+      $1 == "chart:" { chart = $2 } $1 == "name:" { name = $2 } $1 == "namespace:" { namespace = $2 }
+      $1 == "status:" { print name "/" namespace "\t" chart "\t" $2 }' >"$work/releases"
+  fi
+  awk -F '\t' -v release="$release/$namespace" -v chart="$chart_name-" '
+    $1 != release && index($2, chart) == 1 && substr($2, length(chart) + 1) ~ /^v?[0-9]/ {
+      print "release " $1 " of chart " $2 "\t" ($3 == "deployed" ? "ready" : "")
+    }' "$work/releases"
+}
+
+# definitions: lines "name<TAB>release" for those of the chart that exist; the release is what their annotations name, if anything.
+definitions() {
+  set --
+  for entry in $(list crds); do set -- "$@" "${entry%%=*}"; done
+  [ "$#" -gt 0 ] || return 0
+  one="{{.metadata.name}}{{\"\\t\"}}$owner_template{{\"\\n\"}}"
+  ask 'look for custom resource definitions' kubectl get customresourcedefinitions "$@" --ignore-not-found --output \
+    "go-template={{if .items}}{{range .items}}$one{{end}}{{else if .metadata.name}}$one{{end}}"
+}
+
+# live_manifest: the manifest of the release with the labels and annotations that helm adds.
+live_manifest() {
+  ask "read the manifest of release $release" helm get manifest "$release" --namespace "$namespace" >"$work/manifest.yaml" || exit 1
+  if ! grep -q '^kind:' "$work/manifest.yaml"; then return 0; fi
+  if ! kubectl annotate --local --overwrite --filename "$work/manifest.yaml" --output json "meta.helm.sh/release-name=$release" \
+    "meta.helm.sh/release-namespace=$namespace" >"$work/annotated.json" 2>"$work/errors" ||
+    ! kubectl label --local --overwrite --filename "$work/annotated.json" --output json app.kubernetes.io/managed-by=Helm 2>"$work/errors"; then
+    fail "cannot read the manifest of release $release: $(cat "$work/errors")"
+  fi
+}
+
+# drift FILE MANAGER: what of a manifest is missing or different in the cluster ("-" live, "+" bundle). Lines that the component's own
+# programs change in the cluster do not count.
+drift() {
+  [ -s "$1" ] || return 0
+  cluster kubectl diff --server-side --force-conflicts --field-manager="$2" --namespace "$namespace" --filename "$1" \
+    >"$work/diff" 2>"$work/errors"
+  if [ "$?" -gt 1 ]; then fail "cannot compare $id with the cluster: $(cat "$work/errors")"; fi
+  list changed_by_itself >"$work/ignored"
+  awk '
+    function flush() {
+      if (count) { print "  " object (missing ? " is missing" : ":"); if (!missing) for (i = 1; i <= count; i++) print "    " lines[i] }
+      count = missing = 0
+    }
+    FILENAME == ARGV[1] { ignored[++patterns] = $0; next }
+    /^diff / { flush(); object = $NF; sub(/.*\//, "", object); next }
+    /^(---|\+\+\+) / { next }
+    /^@@ -0,0 / { missing = 1 }
+    /^[-+]/ {
+      line = $0; sub(/^[-+] */, "", line)
+      if (line ~ /^generation: /) next
+      for (i = 1; i <= patterns; i++) if (index(line, ignored[i] ":") == 1) next
+      lines[++count] = $0
+    }
+    END { flush() }' "$work/ignored" "$work/diff"
+}
+
+# foreign_objects FILE: the objects of a manifest that exist and do not have our mark, as kind/name.
+foreign_objects() {
+  one="{{.kind}}/{{.metadata.name}}{{\"\\t\"}}$manager_template{{\"\\n\"}}"
+  cluster kubectl get --filename "$1" --namespace "$namespace" --ignore-not-found --output \
+    "go-template={{if .items}}{{range .items}}$one{{end}}{{else if .metadata.name}}$one{{end}}" \
+    >"$work/live-objects" 2>"$work/errors" || case "$(cat "$work/errors")" in
+    *'no matches for kind'* | *'ensure CRDs are installed first'* | *"namespaces \"$namespace\" not found"*) return 0 ;;
+    *) fail "cannot look for the objects of ${1##*/}: $(cat "$work/errors")" ;;
+  esac
+  awk -F '\t' '$1 != "" && $2 != "eidos" { print $1 }' "$work/live-objects"
+}
+
+# unready_pods: the Pods of the namespace that are not ready, with the reasons, images, ports and last events.
+unready_pods() {
+  # shellcheck disable=SC2016
+  cluster kubectl get pods --namespace "$namespace" --output 'go-template={{range $pod := .items}}
+    {{- $ready := "False"}}
+    {{- range .status.conditions}}{{if eq .type "Ready"}}{{$ready = .status}}{{end}}{{end}}
+    {{- if and (ne $ready "True") (ne .status.phase "Succeeded")}}  Pod {{.metadata.name}}: {{.status.phase}}
+      {{- range .status.conditions}}
+        {{- if and (eq .type "PodScheduled") (ne .status "True")}}, {{.reason}}: {{.message}}{{end}}
+      {{- end}}
+      {{- range $container := .spec.containers}}
+        {{- range .ports}}{{if .hostPort}}, port {{.hostPort}} of the node{{end}}{{end}}
+        {{- range $pod.status.containerStatuses}}{{if eq .name $container.name}}
+          {{- with .state.waiting}}, container {{$container.name}} ({{$container.image}}): {{.reason}}{{with .message}}: {{.}}{{end}}{{end}}
+          {{- with .state.terminated}}, container {{$container.name}} ({{$container.image}}): exited with {{.exitCode}} ({{.reason}}){{end}}
+        {{- end}}{{end}}
+      {{- end}}{{"\n"}}
+    {{- end}}
+  {{- end}}' \
+    >"$work/pods" 2>/dev/null || return 0
+  sed -n '1,10p' "$work/pods" | while read -r line; do
+    printf '%s\n' "$line"
+    pod=${line#*Pod } pod=${pod%%:*}
+    cluster kubectl get events --namespace "$namespace" --field-selector "involvedObject.name=$pod,type=Warning" --output \
+      'go-template={{range .items}}    {{.reason}}: {{.message}}{{"\n"}}{{end}}' 2>/dev/null | tail -3
+  done
+}

@@ -1,0 +1,34 @@
+# shellcheck shell=sh disable=SC2034
+# What this component is and what it brings to the cluster: data for install.sh and uninstall.sh.
+release='aws-efa'
+chart='aws-efa-k8s-device-plugin'
+repository='https://aws.github.io/eks-charts'
+version='v0.5.3'
+namespace='kube-system'
+# Not empty: the manifests name their namespace, and the component keeps to it.
+fixed=''
+# Not empty: the manifests are of use without the chart too, where others do its work.
+standalone=''
+# The storage class of the manifests that becomes the default if the cluster has no other.
+default_class=''
+# Not empty: it is not known which custom resource definitions this version of the chart has.
+crds_unknown=''
+
+list() {
+  case "$1" in
+    # Files to apply after the chart, in this order.
+    manifests) set --  ;;
+    # Custom resource definitions that they need; the chart brings them.
+    awaits) set --  ;;
+    # What does this work, whoever installed it.
+    served_by) set -- 'daemonsets --selector=app.kubernetes.io/name=aws-efa-k8s-device-plugin' ;;
+    # Values that switch on a part of the chart, and what does the work of that part.
+    parts) set --  ;;
+    # Custom resource definitions of the chart, and the objects of each that the component makes itself.
+    crds) set --  ;;
+    # Fields that programs of the component change in the cluster.
+    changed_by_itself) set --  ;;
+    *) set -- ;;
+  esac
+  if [ "$#" -gt 0 ]; then printf '%s\n' "$@"; fi
+}
