@@ -87,21 +87,20 @@ class Response(Record):
 
 
 class PreparedResponse(Response):
-    """A response most of whose headers were formatted before, as ``lines``, with Content-Length; ``own`` are the others, of it alone."""
+    """A response whose headers are formatted, with Content-Length: ``lines`` as they are sent."""
 
     lines: str = ""
-    own: tuple[tuple[str, str], ...] = ()
 
-    def __init__(
-        self,
-        status: int,
-        fixed: tuple[tuple[str, str], ...],
-        lines: str,
-        own: tuple[tuple[str, str], ...],
-        body: bytes,
-        route: str,
-    ) -> None:
-        self.__dict__.update(status=status, headers=fixed + own, body=body, route=route, lines=lines, own=own)
+    def __init__(self, status: int, lines: str, body: bytes, route: str) -> None:
+        self.__dict__.update(status=status, lines=lines, body=body, route=route)
+
+    if not TYPE_CHECKING:
+
+        @property
+        def headers(self) -> tuple[tuple[str, str], ...]:
+            """All but Content-Length, as in any response."""
+            pairs = (tuple(line.split(": ", 1)) for line in self.lines.split("\r\n") if line)
+            return tuple(pair for pair in pairs if pair[0] != "Content-Length")
 
 
 def format_headers(headers: Sequence[tuple[str, str]]) -> str:

@@ -53,7 +53,7 @@ class ResponseEncoder:
         status, body = response.status, response.body
         start = self._status_lines.get(status) or self._start(status)
         if type(response) is PreparedResponse:
-            fields = response.lines + format_headers(response.own)
+            fields = response.lines
         else:
             fields = format_headers(response.headers)
             if status not in BODILESS:

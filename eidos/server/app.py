@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eidos.http_wire.messages import Request
     from eidos.server.rate_limiter import Decision, RateLimiter
     from eidos.server.recipe_data import RecipeData
-    from eidos.server.representation import Headers, Representation
+    from eidos.server.representation import Headers
     from eidos.server.request_context import RequestContext
     from eidos.server.request_metrics import ServerMetrics
     from eidos.server.routes import Operation, Route
@@ -106,21 +106,21 @@ class App:
 
     def _answer_at_once(self, context: RequestContext) -> Response | None:
         request = context.request
-        if request.method in ("GET", "HEAD") and "if-match" not in request.headers:
-            entry = self._targets.entries.get((request.target, request.headers.get("accept", "")))
-            if entry is not None:
-                route, key = entry
-                representation = self.services.cache.get(key)
-                if representation is not None:
-                    return self._answer_cached(context, representation, route)
+        headers = request.headers
+        if request.method in ("GET", "HEAD") and "if-match" not in headers:
+            entry = self._targets.entries.get((request.target, headers.get("accept", "")))
+            representation = self.services.cache.get(entry[1]) if entry is not None else None
+            if entry is not None and representation is not None:
+                decision = self._decide(context)
+                if not decision.allowed:
+                    return self._reject(context, decision, entry[0])
+                self._metrics.cache_hits.increment()
+                if "accept-encoding" in headers or "if-none-match" in headers or "traceparent" in headers or context.span.is_recording:
+                    own = common_headers(context) + self._rate_limit_headers.of(decision)
+                    return represent(representation, request, own, entry[0])
+                lines = f"X-Request-Id: {request.id}\r\n{self._rate_limit_headers.lines_of(decision)}"
+                return representation.respond(False, lines, entry[0])
         return self._answer(context, at_once=True)
-
-    def _answer_cached(self, context: RequestContext, representation: Representation, route: str) -> Response:
-        decision = self._decide(context)
-        if not decision.allowed:
-            return self._reject(context, decision, route)
-        self._metrics.cache_hits.increment()
-        return represent(representation, context.request, common_headers(context) + self._rate_limit_headers.of(decision), route)
 
     def _answer(self, context: RequestContext, at_once: bool = False) -> Response | None:
         """The response; None for one that takes work, if it has to be made ``at_once``."""

@@ -26,6 +26,8 @@ class Instrumentation:
         self._metrics = metrics
         self._tracer = tracer
         self._access_log = access_log
+        if metrics is not None:  # each response is reported: one call less
+            self.on_response = metrics.on_response  # type: ignore[method-assign]
 
     # ---- processes ----
 
@@ -79,5 +81,3 @@ class Instrumentation:
         self, method: str, response: Response, seconds: float, request: Request | None, body_bytes: int, request_id: str
     ) -> None:
         """A response was sent; ``request`` is None for what was no valid request, which got ``request_id``."""
-        if self._metrics is not None:
-            self._metrics.on_response(method, response, seconds, request, body_bytes, request_id)

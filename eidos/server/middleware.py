@@ -7,7 +7,7 @@ whatever a handler raises costs that request and nothing else.
 from __future__ import annotations
 
 from eidos import log
-from eidos.http_wire.messages import HttpError, Response
+from eidos.http_wire.messages import HttpError, Response, format_headers
 from eidos.server.error_responses import error_response
 from eidos.server.negotiation import accepts_gzip
 from eidos.server.representation import is_current, is_fresh
@@ -50,7 +50,7 @@ def represent(representation: Representation, request: Request, headers: Headers
     condition = request.headers.get("if-none-match")
     if condition is not None and is_fresh(condition, representation.validator(gzip)):
         return Response(304, representation.headers_of_304(gzip) + headers, b"", route)
-    return representation.respond(gzip, headers, route)
+    return representation.respond(gzip, format_headers(headers), route)
 
 
 def recovered(

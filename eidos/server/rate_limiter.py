@@ -302,6 +302,18 @@ class RateLimitHeaders:
             if rate > 0:
                 self._policies[policy] = ("RateLimit-Policy", f'"{policy}";q={burst};w={max(1, math.ceil(burst / rate))}')
 
+    def lines_of(self, decision: Decision) -> str:
+        """The headers of a response to a request that was let in, formatted."""
+        policy = self._policies.get(decision.policy)
+        if not decision.limit or policy is None:
+            return ""
+        reset, remaining = math.ceil(decision.reset), decision.remaining
+        return (
+            f"X-RateLimit-Limit: {decision.limit}\r\nX-RateLimit-Remaining: {remaining}\r\n"
+            f"X-RateLimit-Reset: {math.ceil(self._wall_clock()) + reset}\r\n{policy[0]}: {policy[1]}\r\n"
+            f'RateLimit: "{decision.policy}";r={remaining};t={reset}\r\n'
+        )
+
     def of(self, decision: Decision) -> Headers:
         """The headers of a response to a request that was let in, or not; none when nothing limits."""
         policy = self._policies.get(decision.policy)

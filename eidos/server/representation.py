@@ -4,7 +4,7 @@ Knows codings, validators and which headers belong to a representation (RFC 9110
 bytes mean, nor who asks. A representation never changes once it is made, so any number of requests may be answered with the same one.
 
 >>> representation = make_representation("application/json", b"{}", public=True)
->>> representation.respond(False, (), "/").headers[0], is_fresh('W/"x", ' + representation.etag, representation.etag)
+>>> representation.respond(False, "", "/").headers[0], is_fresh('W/"x", ' + representation.etag, representation.etag)
 (('Content-Type', 'application/json'), True)
 """
 
@@ -65,10 +65,10 @@ class Representation:
         length = f"Content-Length: {len(body)}\r\n", f"Content-Length: {len(compressed or b'')}\r\n"
         self._lines = tuple(format_headers(headers[0]) + length[at] for at, headers in enumerate(self._headers))
 
-    def respond(self, gzip: bool, headers: Headers, route: str) -> Response:
-        """The representation itself, compressed or not, with ``headers`` of this response."""
+    def respond(self, gzip: bool, lines: str, route: str) -> Response:
+        """The representation itself, compressed or not, with ``lines`` of headers of this response."""
         body = self.compressed if gzip and self.compressed is not None else self.body
-        return PreparedResponse(200, self._headers[gzip][0], self._lines[gzip], headers, body, route)
+        return PreparedResponse(200, self._lines[gzip] + lines, body, route)
 
     def headers_of_304(self, gzip: bool) -> Headers:
         """The headers that tell a client that it has the representation already (RFC 9110, section 15.4.5)."""

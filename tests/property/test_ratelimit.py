@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.server.rate_limiter import LEASE_S, RateLimiter, TokenBucket
+from eidos.http_wire.messages import format_headers
+from eidos.server.rate_limiter import CLIENT, DEFAULT, LEASE_S, Decision, RateLimiter, RateLimitHeaders, TokenBucket
 from eidos.server.server_settings import Settings
 
 # Eighths are exact in binary, so the laws can be, too.
@@ -182,6 +183,13 @@ def test_no_span_lets_more_through_than_its_limit_whoever_leases(
     for first in range(len(admitted)):
         for last in range(first, len(admitted)):
             assert last - first + 1 <= burst + rate * (admitted[last] - admitted[first]) + 1e-6
+
+
+@given(st.booleans(), bursts, st.floats(0, 1e6), st.sampled_from([DEFAULT, CLIENT]))
+def test_formatted_headers_are_the_headers(unlimited: bool, remaining: int, reset: float, policy: str) -> None:
+    headers = RateLimitHeaders(Settings(), lambda: 1e9)
+    decision = Decision(True, 0 if unlimited else 20, remaining, reset, 0.0, policy)
+    assert headers.lines_of(decision) == format_headers(headers.of(decision))
 
 
 def two_workers(settings: Settings) -> tuple[RateLimiter, RateLimiter]:

@@ -11,6 +11,7 @@ import time
 import zipfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -370,6 +371,22 @@ def test_rate_limits_hold_and_headers_show_them() -> None:
     now[0] += 0.5
     assert ask.get("/v1/recipe?gpu=h100").status == 200
     assert ask.get("/v1/recipe?gpu=h100").status == 429
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("settings", [FREE, Settings(), Settings(client_rate=0.0)])
+def test_a_cached_representation_is_answered_as_it_was_at_first(method: str, settings: Settings) -> None:
+    """With the same headers in the same order, whatever else the client says."""
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    more: list[dict[str, Any]] = [{}, {"accept_encoding": "identity"}, {"accept_encoding": "gzip"}, {"if_none_match": "*"}, trace]
+    for headers in (*more, {"if_match": "*"}):
+        ask = Client(application(settings, clock=lambda: 5.0))
+        assert ask.app.answer_at_once(request(method, f"/v1/recipe?{QUERY}", **headers)) is None
+        first, again = (ask(method, f"/v1/recipe?{QUERY}", **headers) for _ in range(2))
+        assert (again.status, again.body, again.route) == (first.status, first.body, first.route)
+        assert [name for name, _ in again.headers] == [name for name, _ in first.headers]
+        varying = {"X-Request-Id", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit"}
+        assert {name for name, _ in {*again.headers} ^ {*first.headers}} <= varying
 
 
 def test_a_wait_is_computed() -> None:
