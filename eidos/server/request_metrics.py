@@ -144,8 +144,7 @@ class ServerMetrics:
         cells = self._cells.get(series)
         if cells is None:
             cells = self._cells[series] = self._find_cells(*series)
-        self.requests.increment_cell(cells[0])
-        self.seconds.observe_cell(cells[1], seconds)
+        self.seconds.observe_and_increment(cells[0], seconds, cells[1])
         access_log = self._access_log
         level = access_log.level(route, status) if access_log is not None else ""
         if access_log is not None and level:
@@ -156,4 +155,4 @@ class ServerMetrics:
         """Where requests and their times are counted; there are as many as labels allow, because ``status`` is the server's own."""
         operation = ("GET" if method == "HEAD" else method, route)
         times = operation if operation in self.seconds.offsets else (OTHER, OTHER)
-        return self.requests.cell_index((method, route, self._statuses.get(status, OTHER))), self.seconds.cell_index(times)
+        return self.seconds.cell_index(times), self.requests.cell_index((method, route, self._statuses.get(status, OTHER)))

@@ -110,11 +110,6 @@ class Counter(_Metric):
         with self.lock:
             self.cells[at] += amount
 
-    def increment_cell(self, at: int) -> None:
-        """Add one to the series at :meth:`cell_index`, which need not be looked up each time."""
-        with self.lock:
-            self.cells[at] += 1.0
-
     def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
         """The sums over all slots."""
         shown = [(key, total[at]) for key, at in self.offsets.items() if len(self.labels) < 2 or total[at]]
@@ -159,14 +154,20 @@ class Histogram(_Metric):
 
     def observe(self, value: float, *values: str) -> None:
         """Count one value."""
-        self.observe_cell(self.cell_index(values), value)
-
-    def observe_cell(self, at: int, value: float) -> None:
-        """Count one value in the series at :meth:`cell_index`."""
+        at = self.cell_index(values)
         bucket = at + bisect_left(self.buckets, value)
         with self.lock:
             self.cells[bucket] += 1.0
             self.cells[at + self.width - 1] += value
+
+    def observe_and_increment(self, at: int, value: float, counter: int) -> None:
+        """Count one value in the series at the cell ``at``, and one in that of a counter: both as :meth:`cell_index` gives them."""
+        bucket = at + bisect_left(self.buckets, value)
+        with self.lock:
+            cells = self.cells
+            cells[counter] += 1.0
+            cells[bucket] += 1.0
+            cells[at + self.width - 1] += value
 
     def collect(self, total: Sequence[float], rows: Sequence[Sequence[float]]) -> MetricFamily:
         """Cumulative buckets, sum and count; the count is that of the buckets, so they agree whenever they are collected."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import uuid
 from typing import Any
 
 import pytest
@@ -305,6 +306,16 @@ def test_what_was_sent_is_reported(loop: Loop) -> None:
     ((method, status, body_bytes, is_request),) = other.reports.rows
     assert (method, status, is_request) == ("", 400, False)
     assert other.socket.sent.endswith(b"\r\n\r\n" + other.socket.sent[-body_bytes:])
+
+
+def test_ids_are_different_uuids_of_version_4() -> None:
+    ids = RequestIds()
+    made = [ids.choose(None) for _ in range(1000)]
+    assert len({id[-15:] for id in made}) == len(made)
+    assert {(uuid.UUID(id).version, uuid.UUID(id).variant, str(uuid.UUID(id)) == id) for id in made} == {(4, uuid.RFC_4122, True)}
+    assert {id[19] for id in made} <= set("89ab")
+    assert len({id[:19] for id in made}) == 4
+    assert RequestIds().choose("no") != ids.choose("no")
 
 
 def test_a_header_that_would_break_out_of_its_line_is_a_fault_of_the_server(loop: Loop) -> None:
