@@ -86,6 +86,7 @@ VERB = Verb(
         Option("kubernetes", "run a Job on each node of a cluster", flag_only=True),
         Option("selector", f"select cluster nodes by label, {ALL} for all", "LABELS", None, "nvidia.com/gpu.present=true"),
         Option("keep", "keep the Jobs and their ConfigMaps in the cluster", flag_only=True),
+        Option("clean", "remove what killed runs left in the cluster, and exit", flag_only=True),
         Option("parallel", "query this many nodes at a time", "NUMBER", None, "32", parse_parallel),
         Option("timeout", "time limit per node (default: 60s; 5m in a cluster)", "DURATION", convert=parse_timeout),
         Option("start-timeout", "give up on a Pod that cannot start after this time", "DURATION", None, "20s", parse_timeout),
@@ -116,10 +117,12 @@ VERB = Verb(
         ("eidos fleet --hosts web-1,web-2 --via 'docker exec -i {host}'", "in containers"),
         ("eidos fleet --kubernetes --create-namespace", "the GPU nodes of a cluster"),
         ("eidos fleet --kubernetes --selector '*' --gpu none", "all nodes of a cluster"),
+        ("eidos fleet --clean", "remove what killed runs left"),
     ),
     notes=(
         (
             "In a cluster each node gets a Job that writes to a ConfigMap; all of these are removed at the end, also after an interrupt. "
+            "What a killed run left is removed by the next one when it is over for certain, or by --clean. "
             "Run 'eidos manifest agent --explain-privileges' to see what each privilege of the Jobs is for."
         ),
         "--via is split into words like in a shell, but not run by one; the command that starts Python is appended.",
@@ -140,6 +143,12 @@ def run(values: Values) -> int:
 
     if values["hosts"] and values["kubernetes"]:
         raise InvalidInput("--hosts and --kubernetes cannot be used together", "use one of the two")
+    if values["clean"]:
+        from eidos.cli.fleet_jobs import clean_cluster
+
+        if values["hosts"]:
+            raise InvalidInput("--clean needs --kubernetes", "remove --hosts; nothing is left on hosts over ssh")
+        return clean_cluster(values)
     rules = comparison_rules.shipped_rules()
     location, new = _output_folder(values["output"])
     values["timeout"] = values["timeout"] or (JOB_TIMEOUT_S if values["kubernetes"] else SSH_TIMEOUT_S)

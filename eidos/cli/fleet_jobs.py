@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import time
 
-from eidos import collectors
-from eidos.cli import cluster_options
+from eidos import __version__, collectors, log
+from eidos.cli import cluster_options, document_locations
 from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS
 from eidos.errors import InvalidInput, KubeError
+from eidos.formats import serialize
 from eidos.manifest import kubernetes_fields
 from eidos.model.record import replace
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from typing import Any
 
     from eidos.cli.options import Option, Values
     from eidos.fleet.results import NodeAnswer
@@ -39,6 +42,11 @@ ALL = "*"
 
 #: Seconds that the cluster has for its own readings and its list of nodes, and the collectors on a node for theirs.
 CLUSTER_TIMEOUT_S, COLLECTORS_TIMEOUT_S = 30.0, 10
+
+_KILLED = "end a run with Ctrl-C or SIGTERM, and it removes its objects itself"
+
+#: Seconds for removing what earlier runs left.
+CLEAN_TIMEOUT_S = 30.0
 
 #: Seconds between a node's timeout and the deadline of its Job.
 SLACK_S = 15
@@ -104,6 +112,7 @@ class ClusterJobs:
         ready = tuple(name for name in self.nodes if name not in self.unanswered)
         if not ready:
             return
+        self._remove_leftovers()
         agent = replace(self._agent, nodes=ready, run=os.urandom(4).hex())
         trees = manifest.agent_manifests(agent)
         plan = job_runner.FleetPlan(
@@ -123,10 +132,95 @@ class ClusterJobs:
             keep=values["keep"],
         )
 
+    def _remove_leftovers(self) -> None:
+        """Remove what runs that are over left in the namespace; what cannot be listed or removed costs this run nothing."""
+        from eidos.fleet import leftovers
+
+        client = self.connect(time.monotonic() + CLEAN_TIMEOUT_S)
+        found = leftovers.find_leftovers(client, self._agent.namespace)
+        for fault in found.errors:
+            log.info(f"cannot look for what earlier runs left: {fault.message}")
+        for run in found.runs:
+            if run.state == leftovers.OVER:
+                removed, errors = leftovers.remove_run(client, self._agent.namespace, run)
+                what = count_of(len(removed), "object")
+                log.warn(f"removed {what} that run {run.number} left in the cluster {_in_words(run.age_s)} ago", hint=_KILLED)
+                for fault in errors:
+                    log.warn(
+                        f"cannot remove an object of run {run.number}: {fault.message}", hint=fault.hint or "run 'eidos fleet --clean'"
+                    )
+        client.close()
+
+
+def clean_cluster(values: Values) -> int:
+    """Remove what runs that are over left in the namespace, and print what became of each run; the exit status."""
+    from eidos.fleet import leftovers
+
+    namespace = _namespace(values)
+    client = cluster_options.connect(values, time.monotonic() + CLEAN_TIMEOUT_S)
+    try:
+        found = leftovers.find_leftovers(client, namespace)
+        rows = []
+        failures = list(found.errors)
+        for run in found.runs:
+            removed: list[str] = []
+            if run.state == leftovers.OVER:
+                removed, errors = leftovers.remove_run(client, namespace, run)
+                failures += errors
+            rows.append(
+                {"run": run.number, "state": run.state, "objects": list(run.paths), "removed": removed, "remaining": run.remaining_s}
+            )
+    finally:
+        client.close()
+    fmt = values["format"] or "table"
+    tree = {"kind": "FleetLeftovers", "version": __version__, "namespace": namespace, "runs": rows}
+    text = _leftover_lines(namespace, rows) if fmt == "table" else serialize(tree, fmt)
+    document_locations.write_document(document_locations.STDOUT, text)
+    for other in found.other_namespaces:
+        log.warn(f"runs in namespace {other} have objects, too", hint=f"eidos fleet --clean --namespace {other}")
+    for fault in failures:
+        log.error(fault.message, hint=fault.hint)
+    return 1 if failures else 0
+
+
+def _leftover_lines(namespace: str, rows: Sequence[dict[str, Any]]) -> str:
+    from eidos.fleet.job_runner import removal_command
+    from eidos.fleet.leftovers import OVER, RETAINED
+
+    lines = []
+    for row in rows:
+        if row["state"] == OVER:
+            lines.append(f"run {row['run']}: removed {count_of(len(row['removed']), 'object')}")
+        elif row["state"] == RETAINED:
+            lines.append(f"run {row['run']}: kept, as --keep asked; remove it with: {removal_command(namespace, row['run'])}")
+        else:
+            lines.append(f"run {row['run']}: may still be running; it is over in {_in_words(row['remaining'])} at the latest")
+    return "\n".join(lines or [f"nothing to remove in namespace {namespace}"]) + "\n"
+
+
+def _in_words(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> _in_words(59.4), _in_words(3700), _in_words(90000)
+    ('59s', '1h1m', '1d1h')
+    """
+    count = int(seconds)
+    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if count >= size:
+            return f"{count // size}{unit}{count % size // smaller}{smaller_unit}"
+    return f"{count}s"
+
+
+def _namespace(values: Values) -> str:
+    from eidos.kube.labels import check_dns_label
+    from eidos.manifest import AgentOptions
+
+    return check_dns_label(values["namespace"] or values["kube-namespace"] or AgentOptions.namespace, "namespace")
+
 
 def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
     """The options of the agent, without its nodes."""
-    from eidos.kube.labels import check_dns_label, parse_toleration
+    from eidos.kube.labels import parse_toleration
     from eidos.manifest import AgentOptions, agent_manifest, payload
 
     how, argument = values["delivery"]
@@ -139,7 +233,7 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
         program = payload.read_slim_program(values["program"] or argument or payload.running_program())
     names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.list_collectors()]
     return AgentOptions(
-        namespace=check_dns_label(values["namespace"] or values["kube-namespace"] or AgentOptions.namespace, "namespace"),
+        namespace=_namespace(values),
         create_namespace=values["create-namespace"],
         delivery=how,
         program=program,

@@ -41,6 +41,9 @@ OUTAGE_LIMIT_S, RETRY_PAUSE_S = 90.0, 1.0
 #: The label with the number of the run, and the annotation with the name of the node.
 RUN_LABEL, NODE_ANNOTATION = "eidos.dgxc.io/run", "eidos.dgxc.io/node"
 
+#: The annotation with the seconds after which a run is over, and its value when the objects are to be kept.
+LIFETIME_ANNOTATION, LIFETIME_UNLIMITED = "eidos.dgxc.io/run-lifetime-seconds", "unlimited"
+
 #: Kind → its resource in the API, and whether that is namespaced.
 RESOURCES = {
     "Namespace": ("namespaces", False),
@@ -100,6 +103,12 @@ def path_of(tree: Tree) -> tuple[str, str]:
     return collection, f"{collection}/{metadata['name']}"
 
 
+def removal_command(namespace: str, run: str) -> str:
+    """Return the kubectl command that removes the objects of a run."""
+    what = ",".join(sorted(resource for resource, _ in RESOURCES.values() if resource != "namespaces"))
+    return f"kubectl delete {what} -n {namespace} -l {RUN_LABEL}={run}"
+
+
 def collect_with_jobs(
     plan: FleetPlan, connect: Callable[[float], KubeClient], *, parallel: int, timeout: float, start_timeout: float, keep: bool = False
 ) -> Generator[tuple[str, NodeAnswer], None, None]:
@@ -109,10 +118,11 @@ def collect_with_jobs(
     Job on; so is ``start_timeout``, for as long as no Pod can start. Raises an EidosError when what all Jobs need cannot be created.
     """
     rounds = -(-len(plan.jobs) // parallel)
-    client = connect(time.monotonic() + rounds * (timeout + 2 * REQUEST_S) + OUTAGE_LIMIT_S + CLEANUP_S)
-    run = _Run(plan, client, timeout, start_timeout)
+    run_s = 2 * rounds * (timeout + REQUEST_S) + OUTAGE_LIMIT_S
+    client = connect(time.monotonic() + run_s)
+    run = _Run(plan, client, timeout, start_timeout, time.monotonic() + run_s)
     try:
-        run.prepare()
+        run.prepare(LIFETIME_UNLIMITED if keep else str(int(run_s + 2 * (REQUEST_S + CLEANUP_S))))
         yield from run.follow(parallel, keep)
     finally:
         with DeferredSignals():  # an interrupt would leave objects in the cluster
@@ -124,18 +134,19 @@ def collect_with_jobs(
 
 
 class _Run:
-    def __init__(self, plan: FleetPlan, client: KubeClient, timeout: float, start_timeout: float) -> None:
-        self.plan, self.client, self.timeout, self.start_timeout = plan, client, timeout, start_timeout
+    def __init__(self, plan: FleetPlan, client: KubeClient, timeout: float, start_timeout: float, deadline: float) -> None:
+        self.plan, self.client, self.timeout, self.start_timeout, self.deadline = plan, client, timeout, start_timeout, deadline
         self.created: list[str] = []
         self.running: dict[str, _Job] = {}
         self.unremoved: dict[str, _Job] = {}
 
-    def prepare(self) -> None:
-        """Create what all Jobs need."""
+    def prepare(self, lifetime: str) -> None:
+        """Create what all Jobs need; ``lifetime`` is the value of its annotation."""
         for tree in self.plan.shared:
             _, path = path_of(tree)
             if tree["kind"] != "Namespace":  # others may have objects in it
                 self.created.append(path)
+                tree = {**tree, "metadata": {**tree["metadata"], "annotations": {LIFETIME_ANNOTATION: lifetime}}}
             self._renew_deadline()
             try:
                 self.client.apply(path, tree)
@@ -151,6 +162,9 @@ class _Run:
         version: str | None = None
         silent_since: float | None = None
         while waiting or self.running:
+            if time.monotonic() >= self.deadline:  # soon others may remove what this run created
+                yield from self._give_up(waiting, NoAnswer("the run took too long", "raise --parallel or --timeout", "Overdue"))
+                return
             try:
                 while waiting and len(self.running) < parallel:
                     refused = self._start(*waiting[-1])
@@ -172,13 +186,17 @@ class _Run:
                 if not _may_pass(fault) or now - silent_since >= min(OUTAGE_LIMIT_S, self.timeout / 2):  # the answers so far are not lost
                     reason = getattr(fault, "reason", None) or "Unreachable"
                     no_answer = NoAnswer(f"lost contact with the cluster: {fault.message}", fault.hint, reason)
-                    nodes = [*(job.node for job in self.running.values()), *(node for node, _ in reversed(waiting))]
-                    yield from ((node, no_answer) for node in nodes)
+                    yield from self._give_up(waiting, no_answer)
                     return
                 log.debug(f"waiting for the cluster: {fault.message}")
                 time.sleep(RETRY_PAUSE_S)
                 for job in self.running.values():  # no Pod was observed meanwhile
                     job.since = time.monotonic()
+
+    def _give_up(self, waiting: list[tuple[str, Tree]], no_answer: NoAnswer) -> Iterator[tuple[str, NodeAnswer]]:
+        """Yield the same answer for all nodes that have none yet."""
+        yield from ((job.node, no_answer) for job in self.running.values())
+        yield from ((node, no_answer) for node, _ in reversed(waiting))
 
     def _start(self, node: str, tree: Tree) -> NoAnswer | None:
         collection, path = path_of(tree)
@@ -332,9 +350,8 @@ class _Run:
 
     def how_to_remove(self) -> str:
         """Return what the user may type; snapshots do not have the label of the run."""
-        what, space = ",".join(sorted(resource for resource, _ in RESOURCES.values() if resource != "namespaces")), self.plan.namespace
-        delete = f"kubectl delete {what} -n {space} -l {RUN_LABEL}={self.plan.run}"
-        return f"{delete}; list its snapshots with kubectl get configmaps -n {space} | grep {self.plan.run}"
+        space, run = self.plan.namespace, self.plan.run
+        return f"{removal_command(space, run)}; list its snapshots with kubectl get configmaps -n {space} | grep {run}"
 
     def _wait(self, client: KubeClient) -> None:
         """Wait for Pods that are terminating: one may be about to write, and its right to write is not revoked at once."""

@@ -210,15 +210,24 @@ def parse_retry_after(text: str | None, now: float) -> float | None:
     text = (text or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
+    then = parse_http_date(text)
+    return None if then is None else max(0.0, then - now)
+
+
+def parse_http_date(text: str) -> float | None:
+    """A date of a header (RFC 9110, section 5.6.7) in seconds since 1970; None when it is none.
+
+    >>> parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT"), parse_http_date("soon")
+    (1445412480.0, None)
+    """
     if not text or len(text) > 40:
         return None
     from email.utils import parsedate_to_datetime
 
     try:
-        then = parsedate_to_datetime(text).timestamp()
+        return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return max(0.0, then - now)
 
 
 def _format_seconds(value: float) -> str:

@@ -56,6 +56,8 @@ class RequestSender:
         """``deadline`` is a time of ``time.monotonic``; ``report`` gets a message for each attempt that failed."""
         self.cluster = cluster
         self.report = report
+        #: The ``Date`` of the newest response, or "".
+        self.server_date = ""
         self._connections = ConnectionPool(cluster, credentials)
         self._credentials = credentials
         self.deadline = deadline
@@ -148,6 +150,7 @@ class RequestSender:
                 if authorization:
                     headers["Authorization"] = authorization
             response = self._connections.send(request.method, request.target, headers, request.body, deadline)
+            self.server_date = response.headers.get("date", "")
             subject = f"{server}: to {info}"
             if 200 <= response.status < 300:
                 return handle(response, subject)

@@ -333,6 +333,9 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.server.fake.store.clock_ahead_s if timestamp is None else timestamp)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
 

@@ -144,6 +144,7 @@ class Store:
 
     def __init__(self) -> None:
         self.version = 900
+        self.clock_ahead_s = 0.0  # of the server's clock, which stamps objects and responses
         self.oldest = 0  # what a watch or a list may go on from
         self.changed = threading.Condition(threading.RLock())
         self.events: list[Event] = []
@@ -369,7 +370,9 @@ class Store:
         was = old["metadata"] if old else {}
         metadata["uid"] = was.get("uid") or tree.get("metadata", {}).get("uid") or str(uuid.uuid4())
         metadata["resourceVersion"] = was.get("resourceVersion", "")
-        metadata["creationTimestamp"] = was.get("creationTimestamp") or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        metadata["creationTimestamp"] = was.get("creationTimestamp") or time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.clock_ahead_s)
+        )
         metadata.update(
             {name: value for name, value in tree.get("metadata", {}).items() if name not in metadata and name != "managedFields"}
         )

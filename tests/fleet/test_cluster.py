@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eidos import formats
 from eidos.fleet.job_runner import FleetPlan, _Job, _Run
+from eidos.fleet.leftovers import OVER, RETAINED, RUNNING, judge_runs
 from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
 from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
 from tests.fakes import job_controller as controller
 from tests.fakes.apiserver import ApiServer
 from tests.support import macos
+from tests.support.effort import examples
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
 
@@ -239,7 +244,7 @@ def begun(tmp_path: Path, *nodes: str, seconds: float = 10) -> Iterator[tuple[Ap
 
         client = connect(time.monotonic() + 20)
         plan = FleetPlan("eidos", "1", (), {node: job(node) for node in nodes}, "cm://eidos/{}".format)
-        yield server, _Run(plan, client, seconds, 20.0), connect
+        yield server, _Run(plan, client, seconds, 20.0, time.monotonic() + 600), connect
         client.close()
 
 
@@ -292,6 +297,135 @@ def test_two_runs_at_once_do_not_meet(program: list[str], tmp_path: Path) -> Non
         assert [(done.status, done.out.partition("\n")[0], done.err) for done in results] == [(0, "2 of 2 equal", "")] * 2
         assert len(kubelet.ran) == 4
         assert left(server) == []
+
+
+def killed(program: list[str], server: ApiServer, folder: Path, node: str) -> str:
+    """The number of a run that was killed while the Pod of ``node`` was running."""
+    env = environment(KUBECONFIG=str(server.kubeconfig(folder)))
+    arguments = ["-o", str(folder / "killed"), "--only", "os.release,k8s.node"]
+    process = subprocess.Popen([*program, *arguments], env=env, stderr=subprocess.PIPE, cwd=folder)
+    until(lambda: bool(server.objects("/api/v1/namespaces/eidos/pods")))
+    process.kill()
+    process.communicate(timeout=30)
+    (number,) = {tree["metadata"]["labels"][RUN] for tree in server.objects("/api/v1/namespaces/eidos/serviceaccounts")}
+    return str(number)
+
+
+def test_the_next_run_removes_what_a_killed_one_left(program: list[str], tmp_path: Path) -> None:
+    """As soon as that is over for certain, and nothing else: neither documents of others, nor what somebody kept, nor a run at work."""
+    maps = "/api/v1/namespaces/eidos/configmaps"
+    ours = {"app.kubernetes.io/managed-by": "eidos"}
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, ["gpu-02"], {}), {"gpu-01": controller.HANGS}):
+        add_nodes(server, ["gpu-01"])
+        number = killed(program, server, tmp_path, "gpu-01")
+        expected = left(server)
+        assert len(expected) == 8  # a Job and its Pod, the program, an account, two roles, two bindings
+        server.remove("/api/v1/nodes/gpu-01")
+        add_nodes(server, ["gpu-02"])
+        for name, labels in ((f"eidos-{number}-gpu-01", ours), ("eidos-gpu-01", ours), (f"eidos-{number}-other", {})):
+            server.put(f"{maps}/{name}", {"metadata": {"labels": labels}, "data": {"document.yaml": "x"}})
+        retained = {"labels": {**ours, RUN: "99999999"}, "annotations": {"eidos.dgxc.io/run-lifetime-seconds": "unlimited"}}
+        server.put("/api/v1/namespaces/eidos/serviceaccounts/kept", {"metadata": retained})
+        clean = [*program[:-2], "fleet", "--clean"]
+        env = {"KUBECONFIG": str(server.kubeconfig(tmp_path))}
+
+        done, _ = run(program, server, tmp_path, "--only", "os.release", out="early")
+        assert (done.status, done.err) == (0, "")
+        done = eidos(program=clean, env=env, cwd=tmp_path)
+        assert done.status == 0, done.err
+        assert f"run {number}: may still be running; it is over in" in done.out
+        assert "run 99999999: kept, as --keep asked; remove it with: kubectl delete" in done.out
+        assert sorted(left(server)) == sorted([*expected, "kept"])
+
+        server.store.clock_ahead_s = 86400
+        done, _ = run(program, server, tmp_path, "--only", "os.release", out="late")
+        assert done.status == 0, done.err
+        assert f"removed 8 objects that run {number} left in the cluster 1d0h ago" in done.err
+        assert left(server) == ["kept"]
+        assert sorted(documents(server)) == sorted(["eidos-gpu-01", f"eidos-{number}-other"])
+
+
+def test_clean_removes_what_is_over_and_names_what_it_cannot(program: list[str], tmp_path: Path) -> None:
+    with ApiServer() as server, controller.JobController(server, tmp_path, {}, {"gpu-01": controller.HANGS}):
+        add_nodes(server, ["gpu-01"])
+        number = killed(program, server, tmp_path, "gpu-01")
+        server.store.clock_ahead_s = 86400
+        clean = [*program[:-2], "fleet", "--clean"]
+        env = {"KUBECONFIG": str(server.kubeconfig(tmp_path))}
+        done = eidos("--namespace", "other", program=clean, env=env, cwd=tmp_path)
+        assert (done.status, done.out) == (0, "nothing to remove in namespace other\n")
+        assert "eidos fleet --clean --namespace eidos" in done.err
+
+        agent, role = f"eidos-agent-{number}", f"eidos-agent-{number}.eidos"
+        # What could not be removed is found again by what a run creates first.
+        for verb, resource, remaining in (("delete", "clusterroles", [agent, agent, role]), ("list", "rolebindings", [])):
+            server.forbidden.add((verb, resource))
+            done = eidos(program=clean, env=env, cwd=tmp_path)
+            assert done.status == 1
+            assert f"not allowed to {verb} {resource}" in done.err, done.err
+            assert left(server) == remaining
+            server.forbidden.clear()
+        done = eidos("-t", "json", program=clean, env=env, cwd=tmp_path)
+        assert (done.status, json.loads(done.out)["runs"]) == (0, [])
+        assert documents(server) == []
+        done = eidos("--hosts", "gpu-01", program=clean, env=env, cwd=tmp_path)
+        assert (done.status, "--clean needs --kubernetes" in done.err) == (2, True)
+
+
+def member(number: str, created: object = "2026-11-23T06:00:00Z", lifetime: object = None) -> tuple[str, dict[str, Any]]:
+    annotations = {} if lifetime is None else {"eidos.dgxc.io/run-lifetime-seconds": lifetime}
+    return "/x", {"metadata": {"name": "x", "labels": {RUN: number}, "annotations": annotations, "creationTimestamp": created}}
+
+
+SIX = 1795413600.0  # 2026-11-23T06:00:00Z
+HEX = "0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("members", "now", "state"),
+    [
+        ([member(HEX, lifetime="900")], SIX + 899, RUNNING),
+        ([member(HEX, lifetime="900")], SIX + 900, OVER),
+        ([member(HEX, lifetime="900")], SIX - 9999, RUNNING),
+        ([member(HEX, lifetime="900"), member(HEX, "2026-11-23T06:10:00Z")], SIX + 900, RUNNING),  # a Job that is new
+        ([member(HEX, lifetime="900"), member(HEX, "2026-11-23T06:10:00Z")], SIX + 1500, OVER),
+        ([member(HEX, lifetime="900"), member(HEX, lifetime="1800")], SIX + 1000, RUNNING),
+        ([member(HEX, lifetime="900"), member(HEX, lifetime="unlimited")], SIX + 1e9, RETAINED),
+        ([member(HEX, lifetime="9.5")], SIX + 1e9, RETAINED),  # not eidos' hand
+        ([member(HEX)], SIX + 86399, RUNNING),  # of a version that set no lifetime
+        ([member(HEX)], SIX + 86400, OVER),
+        ([member("nightly")], SIX + 1e9, RETAINED),  # applied by hand
+        ([member("nightly", lifetime="900")], SIX + 900, OVER),
+        ([member(HEX, None, "900")], SIX + 1e9, RUNNING),  # of unknown age
+        ([member(HEX, lifetime="900"), member(HEX, "yesterday")], SIX + 1e9, RUNNING),
+        ([member(HEX, lifetime="900")], None, RUNNING),  # a server that says no time
+    ],
+)
+def test_when_a_run_is_over(members: list[tuple[str, dict[str, Any]]], now: float | None, state: str) -> None:
+    for order in (members, members[::-1]):
+        (run,) = judge_runs(order, now)
+        assert (run.number, run.state) == (members[0][1]["metadata"]["labels"][RUN], state)
+
+
+_text = st.text(max_size=12) | st.none()
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), _text, _text), max_size=6), st.floats(allow_nan=False, allow_infinity=False) | st.none())
+@settings(max_examples=examples(100))
+def test_whatever_objects_say_each_run_is_judged_once(objects: list[tuple[str, str | None, str | None]], now: float | None) -> None:
+    members = [member(number, created, lifetime) for number, created, lifetime in objects]
+    runs = judge_runs(members, now)
+    assert [run.number for run in runs] == sorted({number for number, _, _ in objects})
+    assert sum(len(run.paths) for run in runs) == len(objects)
+    assert all(run.state in (RUNNING, RETAINED) or run.age_s > 0 or run.remaining_s == 0 for run in runs)
+
+
+def test_a_run_that_takes_too_long_ends_itself(tmp_path: Path) -> None:
+    """Before its lifetime is over, when others would remove its objects."""
+    with begun(tmp_path, "gpu-1", "gpu-2") as (_, run, _):
+        run.deadline = time.monotonic() + 1
+        answers = dict(run.follow(1, keep=False))
+        assert [getattr(answer, "reason", "") for answer in answers.values()] == ["Overdue"] * 2
 
 
 @pytest.mark.parametrize(
