@@ -139,17 +139,6 @@ import sys
 print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
 """
 
-# Up to 3.10 the reference flags of marshal's newer versions depend on what the process did before. Without docstrings, and asserts, which
-# here only tell the type checker what a value is, bytecode is a sixth smaller and a start a twentieth faster; what help() shows keeps them.
-COMPILE = """\
-import marshal, sys
-from _frozen_importlib_external import MAGIC_NUMBER
-version = 2 if sys.version_info < (3, 11) else marshal.version
-modules = marshal.load(sys.stdin.buffer)
-codes = [marshal.dumps(compile(text, "eidos.pyz/" + file, "exec", 0, True, level), version) for file, text, level in modules]
-marshal.dump((MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
-"""
-
 
 class Interpreter(NamedTuple):
     """A CPython to compile for."""
@@ -336,9 +325,10 @@ def probe_interpreter(word: str) -> Interpreter | None:
 def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
     """The magic number of an interpreter's bytecode, and file → marshalled code of each module."""
     # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
-    command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", "-c", COMPILE]
-    public = {name.replace(".", "/") + end for name in ("eidos", "eidos.model.record", *_PUBLIC_NAMES) for end in (".py", "/__init__.py")}
-    texts = marshal.dumps([(file, text, 1 if file in public else 2) for file, text in sorted(modules.items())], 2)
+    command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", str(ROOT / "eidos" / "build" / "bytecode_compiler.py")]
+    public = {"eidos": ("__getattr__", "__dir__"), "eidos.model.record": ("Record",), **_PUBLIC_NAMES}
+    names = {name.replace(".", "/") + end: public[name] for name in public for end in (".py", "/__init__.py")}
+    texts = marshal.dumps([(file, text, names.get(file, ())) for file, text in sorted(modules.items())], 2)
     done = subprocess.run(command, input=texts, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
     if done.returncode:
         fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
