@@ -12,7 +12,7 @@ import time
 from eidos import log
 from eidos.collectors import start_order
 from eidos.errors import EidosError, NotApplicable, Outdated, Timeout, Unavailable
-from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SECRET, SKIPPED, UNREADABLE, VOLATILE, Gap, Outcome, Subtype
+from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, REVEALED, SECRET, SKIPPED, UNREADABLE, VOLATILE, Gap, Outcome, Subtype
 from eidos.process.child import Child
 
 TYPE_CHECKING = False
@@ -176,8 +176,10 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
     unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
     if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
         outcome = PARTIAL
-    withheld = sum(gap.kind == SECRET for gap in gaps)
-    return Outcome(name, outcome, round(milliseconds, 1), reason, hint, unreadable, absent, withheld, stale), subtypes
+    withheld = tuple(gap.what for gap in gaps if gap.kind == SECRET)
+    revealed = tuple(sorted({gap.what for gap in gaps if gap.kind == REVEALED}))
+    milliseconds = round(milliseconds, 1)
+    return Outcome(name, outcome, milliseconds, reason, hint, unreadable, absent, len(withheld), stale, revealed, withheld), subtypes
 
 
 def log_outcomes(outcomes: Iterable[Outcome]) -> None:

@@ -110,6 +110,14 @@ VERB = Verb(
         ),
         Option("timeout", "time limit for all collectors; late ones are reported as failed", "DURATION", None, "10s", parse_timeout),
         Option("volatile", "include values that change on their own: temperatures, counters"),
+        Option(
+            "reveal",
+            "show the values of these names, although they may be secrets",
+            "NAMES",
+            multiple=True,
+            flag_only=True,
+        ),
+        Option("list-withheld", "print the names of withheld values instead of the snapshot", flag_only=True),
         Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
         Option("list", "list the collectors; collect nothing", flag_only=True),
@@ -125,6 +133,7 @@ VERB = Verb(
         ("eidos snapshot --units containerd,kubelet,my-agent", "read these systemd units"),
         ("eidos snapshot --root /host", "from a container with the host's files at /host"),
         ("eidos snapshot --cluster-only --kube-context prod", "only the cluster, from any machine"),
+        ("eidos snapshot --list-withheld", "names of the values that may be secrets"),
     ),
     notes=NOTES,
 )
@@ -163,9 +172,13 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         fail_fast=values["fail-fast"],
         cluster=collectors.ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
         inapplicable=_without_cluster(values, selected),
+        reveal=tuple(values["reveal"]),
     )
     snapshot = take_snapshot(options, load_collector=telemetry.collector_loader(selected))
     telemetry.record_outcomes(snapshot.collectors)
+    if values["list-withheld"]:
+        return _list_withheld(values, snapshot)
+    _warn_of_unrevealed(snapshot, values["reveal"])
     began = time.perf_counter()
     with telemetry.step("serialise"):
         text = emit(snapshot)
@@ -249,6 +262,25 @@ def _list(values: Values, selected: Sequence[str]) -> int:
         text = "".join(f"{name:<{column}}{summary}\n" for name, summary in rows.items())
     document_locations.write_document(values["output"], text, values, "collectors")
     return 0
+
+
+def _list_withheld(values: Values, snapshot: Snapshot) -> int:
+    """Print the name of each withheld value with its collector, and no value: as a tree when a format is requested, else in two columns."""
+    rows = sorted({(outcome.name, name) for outcome in snapshot.collectors for name in outcome.withheld_names})
+    if values["format"] in ("yaml", "json"):
+        text = serialize([{"collector": collector, "name": name} for collector, name in rows], values["format"])
+    else:
+        column = max((len(collector) for collector, _ in rows), default=0) + 2
+        text = "".join(f"{collector:<{column}}{name}\n" for collector, name in rows)
+    document_locations.write_document(values["output"], text, values, "names")
+    return 0
+
+
+def _warn_of_unrevealed(snapshot: Snapshot, names: Sequence[str]) -> None:
+    """Log how many names of ``--reveal`` no value has; not which, because a name may be typed wrongly in any way."""
+    missing = len(set(names) - {name for outcome in snapshot.collectors for name in outcome.revealed})
+    if missing:
+        log.warn(f"--reveal: {missing} of {len(set(names))} names match no withheld value", hint="run 'eidos snapshot --list-withheld'")
 
 
 def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> None:

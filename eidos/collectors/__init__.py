@@ -102,7 +102,8 @@ class Sources(Record):
     """What a collector may read from, and until when.
 
     ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether to yield readings that change
-    on their own; ``deadline`` is a time of ``time.monotonic()``; ``environ`` are the environment variables.
+    on their own; ``deadline`` is a time of ``time.monotonic()``; ``environ`` are the environment variables; ``reveal`` are names whose
+    values are shown although they would be withheld.
     """
 
     host: Host
@@ -111,6 +112,7 @@ class Sources(Record):
     deadline: float = float("inf")
     environ: Mapping[str, str] = {}
     cluster: ClusterSelection = DEFAULT_CLUSTER
+    reveal: tuple[str, ...] = ()
 
 
 def list_collectors() -> tuple[str, ...]:
@@ -127,12 +129,15 @@ def load_collector(name: str) -> CollectFunction:
     return collect
 
 
-def harmless_names(*lists: str) -> NameList:
-    """The names in the files ``templates/harmless/<list>.txt``, and those that are harmless in every list."""
+def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
+    """The names in the files ``templates/harmless/<list>.txt``, and those that are harmless in every list.
+
+    ``revealed`` are names whose values are shown all the same.
+    """
     from eidos.files.resources import read_text
     from eidos.redact.harmless_names import NameList
 
-    return NameList("\n[any]\n".join(read_text(f"templates/harmless/{each}.txt") for each in ("common", *lists)))
+    return NameList("\n[any]\n".join(read_text(f"templates/harmless/{each}.txt") for each in ("common", *lists)), revealed)
 
 
 def collector_summary(name: str) -> str:

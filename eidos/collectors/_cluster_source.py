@@ -29,8 +29,8 @@ MARGIN_S = 0.5
 def collect_from_cluster(sources: Sources, name: str, read: Callable[[KubeClient], Iterable[Part]], subject: str = "") -> Iterator[Part]:
     """The parts that ``read`` yields of the selected cluster; ``name`` is the collector's, ``subject`` what else its parts depend on.
 
-    A complete result is cached for when the cluster does not answer. Raises NotApplicable for a captured tree and where no cluster is
-    configured, and whatever ``eidos.kube`` raises.
+    A complete result without revealed values is cached for when the cluster does not answer. Raises NotApplicable for a captured tree and
+    where no cluster is configured, and whatever ``eidos.kube`` raises.
     """
     if not sources.host.is_running_system:
         raise NotApplicable("not available from a captured tree")
@@ -61,7 +61,7 @@ def collect_from_cluster(sources: Sources, name: str, read: Callable[[KubeClient
             raise
         yield from _stale_parts(cache, choice.stale_limit_s, fault)
         return
-    if not any(isinstance(part, Gap) and part.kind == UNREADABLE for part in parts):
+    if not sources.reveal and not any(isinstance(part, Gap) and part.kind == UNREADABLE for part in parts):
         cache.store(parts)
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from eidos.collectors import harmless_names
 from eidos.collectors._cluster_source import collect_from_cluster, is_unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
-from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
+from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.model.record import Record
 from eidos.redact.command_lines import redact_tree
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eidos.collectors import Sources
     from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
+    from eidos.redact.harmless_names import NameList
 
 
 class PolicyKind(Record):
@@ -56,15 +57,21 @@ KINDS = (
     PolicyKind("NicClusterPolicy", "mellanox.com", "v1alpha1", "nicclusterpolicies"),
 )
 
+#: The lists of harmless names that apply to a spec.
+LISTS = ("policy-fields", "variables", "options")
+
 #: The kind whose keys have no prefix, as the Go program wrote them, and the state of an object that the operator does not follow.
 _UNPREFIXED, _IGNORED = "ClusterPolicy", "ignored"
 
 
-def flatten_spec(spec: dict[str, Any], prefix: str = "") -> tuple[Readings, tuple[str, ...]]:
+def flatten_spec(spec: dict[str, Any], prefix: str = "", names: NameList | None = None) -> tuple[Readings, tuple[str, ...]]:
     """The readings of a spec, and the keys of those that are redacted."""
     data: Readings = {}
-    clean, count = redact_tree(spec, harmless_names("policy-fields", "variables", "options"))
+    names = names or harmless_names(*LISTS)
+    clean, count = redact_tree(spec, names)
+    originals = dict(_leaves(spec, prefix)) if count else {}
     for key, value in _leaves(clean, prefix):
+        value = originals[key] if key in originals and names.is_revealed(key) else value
         if isinstance(value, list):
             import json
 
@@ -86,14 +93,14 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind) -> Iterator[Part]:
+def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind, names: NameList | None = None) -> Iterator[Part]:
     """The readings of the objects of one kind."""
     ordered = sorted(objects, key=lambda each: (_state(each) == _IGNORED, each["metadata"].get("creationTimestamp") or "", _name(each)))
     if not ordered:
         yield Gap(ABSENT, kind.resource, "no objects")
     for number, each in enumerate(ordered):
         prefix = "" if kind.name == _UNPREFIXED and number == 0 else f"{kind.name.lower()}/{_name(each)}/"
-        data, redacted = flatten_spec(each.get("spec") or {}, prefix)
+        data, redacted = flatten_spec(each.get("spec") or {}, prefix, names)
         for key in redacted:
             yield Gap(SECRET, key, "a secret")
         yield Subtype("policy", data)
@@ -112,10 +119,13 @@ def collect(sources: Sources) -> Iterator[Part]:
 
     Raises KubeError when none of the installed kinds can be read, NotFound when the server is no API server.
     """
-    return collect_from_cluster(sources, "k8s.policy", _read)
+    names = harmless_names(*LISTS, revealed=sources.reveal)
+    yield from collect_from_cluster(sources, "k8s.policy", lambda client: _read(client, names))
+    for name in names.revealed:
+        yield Gap(REVEALED, name, "requested")
 
 
-def _read(client: KubeClient) -> Iterator[Part]:
+def _read(client: KubeClient, names: NameList) -> Iterator[Part]:
     faults: list[EidosError] = []
     absent = 0
     for kind in KINDS:
@@ -131,7 +141,7 @@ def _read(client: KubeClient) -> Iterator[Part]:
             faults.append(fault)
             yield Gap(UNREADABLE, kind.resource, fault.message)
         else:
-            yield from policy_parts(objects, kind)
+            yield from policy_parts(objects, kind, names)
     if faults and len(faults) + absent == len(KINDS):
         raise faults[0]
     if absent == len(KINDS):  # which is also how a server that is no API server answers

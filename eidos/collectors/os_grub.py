@@ -30,7 +30,7 @@ from __future__ import annotations
 from eidos.collectors import harmless_names
 from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
-from eidos.model.measurement import SECRET, UNREADABLE, WITHHELD, Gap, Subtype
+from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.redact.command_lines import redact_script
 from eidos.redact.harmless_forms import is_path
 from eidos.redact.harmless_names import NameList, show_value
@@ -220,10 +220,11 @@ def command_line_readings(line: str, cloud_configs: list[str], names: NameList) 
     """The readings of a command line and their context, as they may be shown, and the name of each that is withheld."""
     parameters, rest = parse_command_line(line)
     shown, withheld = redact_parameters(parameters, names)
-    for text in cloud_configs:
-        shown.append((CLOUD_CONFIG, WITHHELD if text.strip(BLANKS) else ""))
-        withheld += [CLOUD_CONFIG] if text.strip(BLANKS) else []
-    if rest is not None:
+    for text in filter(str.strip, cloud_configs):
+        is_revealed = names.is_revealed(CLOUD_CONFIG)
+        shown.append((CLOUD_CONFIG, text if is_revealed else WITHHELD))
+        withheld += [] if is_revealed else [CLOUD_CONFIG]
+    if rest is not None and not names.is_revealed(END):
         rest, count = redact_script(rest, names)
         withheld += [END] * count
     return parameter_readings(shown, rest), withheld
@@ -240,7 +241,10 @@ def collect(sources: Sources) -> Iterator[Part]:
         return
     if not is_utf8:
         yield Gap(UNREADABLE, PATH, NOT_TEXT)
-    readings, withheld = command_line_readings(*cut_cloud_config(line), harmless_names("boot-parameters"))
+    names = harmless_names("boot-parameters", revealed=sources.reveal)
+    readings, withheld = command_line_readings(*cut_cloud_config(line), names)
     for name in withheld:
         yield Gap(SECRET, name, "on the kernel command line")
+    for name in names.revealed:
+        yield Gap(REVEALED, name, "requested")
     yield Subtype("grub", *readings)

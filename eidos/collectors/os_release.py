@@ -20,7 +20,7 @@ from __future__ import annotations
 from eidos.collectors import harmless_names
 from eidos.errors import InvalidData, NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
-from eidos.model.measurement import SECRET, UNREADABLE, Gap, Subtype
+from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, Gap, Subtype
 from eidos.redact.harmless_names import show_value
 from eidos.wording import count_of
 
@@ -107,11 +107,13 @@ def collect(sources: Sources) -> Iterator[Part]:
             yield Gap(UNREADABLE, f"{path}:{number}", malformed[number])
         if len(malformed) > MALFORMED_LIMIT:
             yield Gap(UNREADABLE, f"{path}:*", count_of(len(malformed) - MALFORMED_LIMIT, "more line"))
-        names = harmless_names("os-release")
+        names = harmless_names("os-release", revealed=sources.reveal)
         for name, value in values.items():
             values[name], hidden = show_value(name, value, names)
             if hidden:
                 yield Gap(SECRET, name, f"in {path}")
+        for name in names.revealed:
+            yield Gap(REVEALED, name, "requested")
         yield Subtype("release", dict(values))
         return
     raise NotApplicable(f"neither {PATHS[0]} nor {PATHS[1]} exists")

@@ -22,8 +22,9 @@ import time
 
 from eidos.errors import NotApplicable
 from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
-from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
+from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import is_volatile_sysctl
+from eidos.redact.harmless_names import is_not_random
 from eidos.redact.secrets_in_text import redact_text
 
 TYPE_CHECKING = False
@@ -141,6 +142,7 @@ class _Walk:
         self.gaps: list[Gap] = []
         self._host = sources.host
         self._with_volatile = sources.volatile
+        self._revealed = sources.reveal
         self._stop_at = sources.deadline - MARGIN_S
         self._foreign: tuple[str, ...] = ()
         for kind, right in sources.host.foreign_namespaces().items():
@@ -198,13 +200,16 @@ class _Walk:
             return
         if not is_utf8:
             self._gap(UNREADABLE, path, NOT_TEXT)
-        if name in SECRET_FILES and text.strip("0:-,\n"):
-            self._gap(SECRET, path, "a secret of the kernel")
-            text = WITHHELD
+        shown, secrets = text, 0
+        if name in SECRET_FILES and text.strip("0:-, \t\n"):
+            shown, secrets = WITHHELD, 1
         elif path in COMMAND_FILES:
-            text, secrets = redact_text(text)
-            for _ in range(secrets):
-                self._gap(SECRET, path, "secret in a command line")
+            shown, secrets = redact_text(text, is_not_random)
+        if secrets and _full_path(path) in self._revealed:
+            self._gap(REVEALED, path, "requested")
+        elif secrets:
+            self._gap(SECRET, path, "a secret of the kernel, or in a command line")
+            text = shown
         into = self.volatile if changes else self.data
         if text.find("\n") == len(text) - 1 and path.isascii():
             into[f"/proc/sys/{path}"] = text[:-1]  # as parse_sysctl would, for all but a few

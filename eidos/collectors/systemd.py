@@ -38,7 +38,7 @@ from eidos.collectors import harmless_names
 from eidos.dbus.bus import Bus, ErrorReply
 from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
-from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, Gap, Subtype
+from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
 from eidos.redact.unit_properties import redact_unit_property
 
@@ -72,7 +72,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
     """
     left = sources.deadline - time.monotonic()
-    names = harmless_names("variables", "options")
+    names = harmless_names("variables", "options", revealed=sources.reveal)
     bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
     try:
         units = {unit_object_path(unit): unit for unit in sources.units}
@@ -86,6 +86,8 @@ def collect(sources: Sources) -> Iterator[Part]:
             raise _refused(bus.path, refusals[0][1], sources.host)
         for unit, refusal in refusals:
             yield Gap(UNREADABLE, unit, refusal.message)
+        for name in names.revealed:
+            yield Gap(REVEALED, name, "requested")
     finally:
         bus.close()
 

@@ -8,6 +8,8 @@ getting a reading. The three kinds of gap are never mixed:
 * ``unreadable``: it is there (or may be), and reading it failed: a permission, an I/O error, a value of another namespace;
 * ``absent``: the source reported that it does not have it ("not supported by this driver");
 * ``withheld``: it was read and may hold a secret; the key stays, the value is :data:`WITHHELD`.
+
+A fourth kind is none: ``revealed`` names a value that would be withheld, and is shown because the user asked for it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ WITHHELD = "<withheld>"
 #: Suffix of a subtype that holds readings which change on their own.
 VOLATILE = ".volatile"
 
-UNREADABLE, ABSENT, SECRET = "unreadable", "absent", "withheld"
+UNREADABLE, ABSENT, SECRET, REVEALED = "unreadable", "absent", "withheld", "revealed"
 OK, PARTIAL, SKIPPED, FAILED = "ok", "partial", "skipped", "failed"
 
 
@@ -65,7 +67,8 @@ class Outcome(Record):
 
     ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` explain any other than ok;
     ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is the age of the readings in seconds,
-    where a cached answer of the source was used.
+    where a cached answer of the source was used; ``revealed`` are the names whose values are shown because the user asked for them.
+    ``withheld_names`` says what is withheld, and is in no document.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Outcome(Record):
     absent: dict[str, str] = {}
     withheld: int = 0
     stale: int | None = None
+    revealed: tuple[str, ...] = ()
+    withheld_names: tuple[str, ...] = ()
 
 
 def read_measurement(tree: TreeReader) -> Measurement:

@@ -146,6 +146,8 @@ def _outcome_tree(outcome: Outcome) -> dict[str, Any]:
         tree["withheld"] = outcome.withheld
     if outcome.stale is not None:
         tree["stale"] = outcome.stale
+    if outcome.revealed:
+        tree["revealed"] = list(outcome.revealed)
     return tree
 
 
@@ -160,4 +162,5 @@ def _read_outcome(tree: TreeReader) -> Outcome:
         absent=tree.text_map("absent"),
         withheld=int(tree.number("withheld")),
         stale=None if tree.tree.get("stale") is None else int(tree.number("stale")),
+        revealed=tuple(tree.names("revealed")),
     )

@@ -159,7 +159,7 @@ def _withhold(word: str) -> tuple[str, int]:
 
 def show_argument(name: str, value: str, names: NameList, depth: int = _DEPTH) -> tuple[str, int]:
     """``value`` of an option or a variable: as :func:`show_value`, and what it holds besides: JSON, a header, a script, options."""
-    if not value or value == WITHHELD:
+    if not value or value == WITHHELD or names.is_revealed(name):
         return value, 0
     if has_credential_word(name) or is_harmless(value):
         return show_value(name, value, names)
@@ -299,6 +299,8 @@ def redact_tree(value: Any, names: NameList, name: str = "", depth: int = _DEPTH
     >>> redact_tree({"env": [{"name": "UFM_PASSWORD", "value": "x"}], "args": ["--token", "x"], "port": 80}, NameList("name"))
     ({'env': [{'name': 'UFM_PASSWORD', 'value': '<withheld>'}], 'args': ['--token', '<withheld>'], 'port': 80}, 2)
     """
+    if names.is_revealed(name):
+        return value, 0
     if isinstance(value, (dict, list)) and not depth:
         return WITHHELD, 1
     if isinstance(value, str):

@@ -37,6 +37,10 @@ from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word
 from eidos.redact.secrets_in_text import redact_text, redact_url
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 #: Sections of a list: any value, values with identifiers in them (digests, UUIDs), names of objects and users. The first is the default.
 #: Also: mappings whose keys are the user's (labels), and words that may stand alone on a command line (programs, their verbs).
 ANY, IDENTIFIERS, NAMES, MAPS, COMMAND_WORDS = "any", "identifiers", "names", "maps", "words"
@@ -55,7 +59,10 @@ class NameList:
     Leading dashes of an option do not count, and ``-`` and ``_`` are the same, as for the kernel.
     """
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", revealed: Iterable[str] = ()) -> None:
+        """``revealed`` are names whose values are shown whatever they are, because the user asked for them."""
+        self._requested = {_normalized(name): name for name in revealed}
+        self.revealed: dict[str, None] = {}
         self._exact: dict[str, str] = {}
         self._prefixes: dict[str, str] = {}
         self._suffixes: dict[str, str] = {}
@@ -77,6 +84,14 @@ class NameList:
             self._suffixes[name[1:]] = section
         else:
             self._exact[name] = section
+
+    def is_revealed(self, name: str) -> bool:
+        """Whether the user asked for the value of ``name``; those that were are in ``revealed``."""
+        requested = self._requested.get(_normalized(name)) if self._requested else None
+        if requested is None:
+            return False
+        self.revealed[requested] = None
+        return True
 
     def is_exact(self, name: str) -> bool:
         """Whether ``name`` itself is on the list, and not only a pattern that matches it."""
@@ -101,7 +116,7 @@ def _normalized(name: str) -> str:
 
 def show_value(name: str, value: str, names: NameList, depth: int = _ASSIGNMENT_DEPTH) -> tuple[str, int]:
     """``value`` of ``name`` as it may be shown, and the number of parts that are withheld."""
-    if not value or value == WITHHELD:
+    if not value or value == WITHHELD or names.is_revealed(name):
         return value, 0
     section = names.section(name)
     is_credential = has_credential_word(name)

@@ -53,7 +53,7 @@ _PAIRS = frozenset(first + second for first, seconds in _COMMON_PAIRS.items() fo
 _KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy")
 
 #: Letters from which on the pairs of a word tell; rare pairs that are too many; and, of letters, one in so many.
-_TELLING_LETTERS, _RARE_PAIRS, _RARE_SHARE = 7, 3, 5
+_TELLING_LETTERS, _RARE_PAIRS, _RARE_SHARE = 9, 3, 5
 
 
 # Values and words are short and come again.

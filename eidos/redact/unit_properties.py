@@ -47,9 +47,9 @@ def redact_unit_property(name: str, value: Any, names: NameList) -> Redacted:
     >>> redact_unit_property("Environment", ["LEVEL=debug", "API_TOKEN=s3cret"], NameList())
     (['LEVEL=debug', 'API_TOKEN=<withheld>'], ['Environment API_TOKEN'])
     >>> redact_unit_property("ExecStart", [("/bin/app", ["/bin/app", "--password", "hunter2"], False)], NameList())
-    ([('/bin/app', ['/bin/app', '--password', '<withheld>'], False)], ['ExecStart /bin/app'])
+    ([('/bin/app', ['/bin/app', '--password', '<withheld>'], False)], ['ExecStart --password'])
     """
-    if not value:
+    if not value or names.is_revealed(name):
         return value, []
     redactor = _REDACTORS.get(name)
     if redactor is None:
@@ -104,8 +104,20 @@ def _redact_commands(value: Any, names: NameList) -> Redacted:
         (path,), hidden = redact_command_line([path], names)
         shown, count = redact_command_line(arguments, names)
         clean.append((path, shown, *rest))
-        labels += [path] * (count + hidden)
+        labels += [path] * hidden + (_option_labels(arguments, shown) if count else [])
     return clean, labels
+
+
+def _option_labels(arguments: list[str], shown: list[str]) -> list[str]:
+    """For each part that is withheld the option that it belongs to, empty where it belongs to none."""
+    labels: list[str] = []
+    before = ""
+    for word, clean in zip(arguments, shown):
+        name, equals, _ = word.partition("=")
+        own = name if equals and clean.startswith(f"{name}=") else before if before.startswith("-") and "=" not in before else ""
+        labels += [own] * (clean.count(WITHHELD) - word.count(WITHHELD))
+        before = word if word == clean else ""
+    return labels
 
 
 def _redact_all(_: Any, __: NameList) -> Redacted:
