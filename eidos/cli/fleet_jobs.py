@@ -10,7 +10,7 @@ import time
 
 from eidos import __version__, collectors, log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS
+from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, warn_of_share
 from eidos.errors import InvalidInput, KubeError
 from eidos.formats import serialize
 from eidos.manifest import kubernetes_fields
@@ -112,6 +112,7 @@ class ClusterJobs:
         ready = tuple(name for name in self.nodes if name not in self.unanswered)
         if not ready:
             return
+        warn_of_share(self._agent)
         self._remove_leftovers()
         agent = replace(self._agent, nodes=ready, run=os.urandom(4).hex())
         trees = manifest.agent_manifests(agent)

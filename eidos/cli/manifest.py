@@ -9,7 +9,7 @@ import time
 
 from eidos import log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, SERVER_OPTIONS, flag_option, parse_output
+from eidos.cli.manifest_flags import AGENT_OPTIONS, COMMON_OPTIONS, RIGHTS, SERVER_OPTIONS, flag_option, parse_output, warn_of_share
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Verb
 from eidos.errors import InvalidInput, NotFound
 from eidos.formats import serialize, to_yaml
@@ -107,7 +107,11 @@ def run(values: Values) -> int:
         else:
             text = serialize(privileges, fmt)
     else:
-        trees = manifest.server_manifests(options) if isinstance(options, manifest.ServerOptions) else manifest.agent_manifests(options)
+        if isinstance(options, manifest.ServerOptions):
+            trees = manifest.server_manifests(options)
+        else:
+            trees = manifest.agent_manifests(options)
+            warn_of_share(options)
         text = _manifests_text(trees, manifest.manifest_notes(options), fmt)
     document_locations.write_document(output, text)
     return 0

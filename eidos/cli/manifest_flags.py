@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.manifest import AgentOptions
+
 DELIVERIES = {
     "configmap": "the program in a ConfigMap",
     "hostpath": "a file on each node: hostpath=/opt/eidos/eidos.pyz",
@@ -144,6 +146,17 @@ def _parse_pair(value: str, choices: dict[str, Any]) -> tuple[str, str]:
 def flag_option(name: str, help: str, metavar: str | None = None, **fields: Any) -> Option:
     """An option that is not in the environment or the configuration file."""
     return Option(name, help, metavar, flag_only=True, **fields)
+
+
+def warn_of_share(options: AgentOptions) -> None:
+    """Log which share of a node's readings the agent reads, and which flags read more, unless it shares the node's namespaces."""
+    from eidos import log
+    from eidos.manifest import read_share
+
+    share = read_share(options)
+    if share:
+        message = f"the agent reads {share['share']} % of a node's operating system, because it has namespaces of its own"
+        log.warn(message, hint=f"add {share['share.flags']} to read {share['share.more']} %, without a privileged container")
 
 
 COMMON_OPTIONS = (

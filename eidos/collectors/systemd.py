@@ -153,7 +153,10 @@ def _connect(sources: Sources, deadline: float) -> Bus:
         raise NotApplicable(f"no systemd: neither {PRIVATE_SOCKET} nor {SYSTEM_BUS} exists")
     first, last = faults[0], faults[-1]
     if first is last:
-        hint = last.hint or f"run as root in the host's PID namespace (hostPID: true) for {PRIVATE_SOCKET}, or make {SYSTEM_BUS} available"
+        hint = (
+            last.hint
+            or f"run as root in the host's PID namespace (hostPID: true, --host-pid) for {PRIVATE_SOCKET}, or make {SYSTEM_BUS} available"
+        )
         raise (Timeout if isinstance(last, Timeout) else DBusError)(last.message, hint)
     raise (Timeout if isinstance(last, Timeout) else DBusError)(f"{last.message}; {first.message}", last.hint or first.hint)
 

@@ -11,12 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-#: Inode numbers of the initial namespaces, and the pod setting that joins them; a pod on the host's network has its UTS namespace, too.
+#: Inode numbers of the initial namespaces, and the pod setting that joins them, with eidos' own flag for it; a pod on the host's network
+#: has its UTS namespace, too.
 _INITIAL = {
-    "net": (0xEFFFFFF9, "hostNetwork: true"),
-    "ipc": (0xEFFFFFFF, "hostIPC: true"),
-    "uts": (0xEFFFFFFE, "hostNetwork: true"),
-    "pid": (0xEFFFFFFC, "hostPID: true"),
+    "net": (0xEFFFFFF9, "hostNetwork: true (--host-network)"),
+    "ipc": (0xEFFFFFFF, "hostIPC: true (--host-ipc)"),
+    "uts": (0xEFFFFFFE, "hostNetwork: true (--host-network)"),
+    "pid": (0xEFFFFFFC, "hostPID: true (--host-pid)"),
     "user": (0xEFFFFFFD, "hostUsers: true"),
 }
 

@@ -10,7 +10,7 @@ them.
 
 from __future__ import annotations
 
-from eidos.manifest.agent_manifest import agent_manifests, agent_template, explain_privileges
+from eidos.manifest.agent_manifest import agent_manifests, agent_template, explain_privileges, read_share
 from eidos.manifest.server_manifest import server_manifests, server_template
 from eidos.model.record import Record
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     #: The bytes of the program, the path of its file on each node, or the reference of an image; ``delivery`` says which of them.
     Program = Union[bytes, str]
 
-__all__ = ["AgentOptions", "ServerOptions", "agent_manifests", "explain_privileges", "manifest_notes", "server_manifests"]
+__all__ = ["AgentOptions", "ServerOptions", "agent_manifests", "explain_privileges", "manifest_notes", "read_share", "server_manifests"]
 
 #: Where they are deployed by default: apart, because the agent needs a namespace that allows more.
 AGENT_NAMESPACE, SERVER_NAMESPACE = "eidos", "eidos-server"

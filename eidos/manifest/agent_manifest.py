@@ -27,6 +27,9 @@ MAX_JOB_NAME, MAX_CRON_JOB_NAME = 63, 52
 #: What the kubelet replaces with the node's name, without a shell (Kubernetes documentation, "Define Dependent Environment Variables").
 NODE_VARIABLE = "$(NODE_NAME)"
 
+#: Rights that share a namespace of the node with the agent.
+NAMESPACE_RIGHTS = ("host-network", "host-ipc", "host-pid")
+
 #: Scheme of an output → the resource that stores it.
 RESOURCES = {"cm": "configmaps", "secret": "secrets"}
 
@@ -96,6 +99,40 @@ def explain_privileges(options: AgentOptions) -> list[Tree]:
     return rows
 
 
+def read_share(options: AgentOptions) -> Tree | None:
+    """The share of a node's readings that the agent reads, in percent, and what would read more; None when its namespaces hide none.
+
+    Keys are those of the template's placeholders: ``share``, ``share.read`` of ``share.total``, ``share.flags``, ``share.more``.
+    """
+    facts = selected_facts(options)
+    rows = [row for row in read_template("agent")["readings"] if row["fact"] in facts]
+    missing = [right for right in NAMESPACE_RIGHTS if right not in options.rights and any(row.get("rights") == [right] for row in rows)]
+    if not missing:
+        return None
+    now, more = ({*options.rights, *rights} for rights in ((), missing))
+    total, read, readable = (
+        sum(row["count"] for row in rows if rights is None or rights.issuperset(row.get("rights", ()))) for rights in (None, now, more)
+    )
+    flags = " ".join(f"--{right}" for right in missing)
+    return {
+        "share": _percent(read, total),
+        "share.read": read,
+        "share.total": total,
+        "share.flags": flags,
+        "share.more": _percent(readable, total),
+    }
+
+
+def _percent(part: int, total: int) -> str:
+    """A share in percent, never 100 unless it is all.
+
+    >>> _percent(237, 812), _percent(809, 812), _percent(812, 812)
+    ('29', '99.6', '100')
+    """
+    percent = 100 * part / total
+    return str(round(percent)) if percent < 99 else f"{int(10 * percent) / 10:g}"
+
+
 def _check(options: AgentOptions) -> None:
     if options.run:
         check_dns_label(options.run, "run")
@@ -131,6 +168,8 @@ def required_parts(options: AgentOptions, facts: Mapping[str, Any]) -> Iterator[
         yield f"gpu-{options.gpu[0]}"
     if "dbus" in _mounts(facts):
         yield "bus"
+    if read_share(options):
+        yield "own-namespaces"
     for right in options.rights:
         yield f"{right}-before-1.30" if right == "unconfined" and options.kubernetes_minor < 30 else right
 
@@ -160,7 +199,7 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
         "host-mounts": [_volume_mount(mount, source, options) for mount, source in mounts.items()],
     }
     optional = {"run": options.run, "node-selector": options.node_selector, "tolerations": list(options.tolerations or ())}
-    return {**values, **{key: value for key, value in optional.items() if value}}
+    return {**values, **(read_share(options) or {}), **{key: value for key, value in optional.items() if value}}
 
 
 def program_values(template_name: str, options: AgentOptions | ServerOptions) -> Tree:

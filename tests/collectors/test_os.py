@@ -155,16 +155,23 @@ def test_at_home_nothing_is_foreign(initial: set[str]) -> None:
 @pytest.mark.parametrize(
     ("flag", "kind", "right", "gap", "gone", "stays"),
     [
-        ("-n", "net", "hostNetwork: true", "/proc/sys/net/*", ["net/"], "kernel/shmmax"),
+        ("-n", "net", "hostNetwork: true (--host-network)", "/proc/sys/net/*", ["net/"], "kernel/shmmax"),
         (
             "-i",
             "ipc",
-            "hostIPC: true",
+            "hostIPC: true (--host-ipc)",
             "/proc/sys/kernel/shm*",
             ["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"],
             "kernel/seccomp/",
         ),
-        ("-u", "uts", "hostNetwork: true", "/proc/sys/kernel/hostname", ["kernel/hostname", "kernel/domainname"], "kernel/osrelease"),
+        (
+            "-u",
+            "uts",
+            "hostNetwork: true (--host-network)",
+            "/proc/sys/kernel/hostname",
+            ["kernel/hostname", "kernel/domainname"],
+            "kernel/osrelease",
+        ),
         ("-U", "user", "hostUsers: true", "/proc/sys/user/*", ["user/"], "vm/swappiness"),
     ],
 )

@@ -32,7 +32,7 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_manifests_are_as_reviewed(name: str, tmp_path: Path, update_golden: bool) -> None:
     program = ["--program", str(archive(tmp_path / "eidos.pyz"))] if "--delivery" not in COMMANDS[name] else []
-    done = eidos("manifest", *COMMANDS[name].split(" "), *program)
+    done = eidos("manifest", *COMMANDS[name].split(" "), *program, "--quiet")
     assert (done.status, done.err) == (0, "")
     text = done.out.replace(f'app.kubernetes.io/version: "{__version__}"', "app.kubernetes.io/version: some")
     golden = GOLDEN / f"{name}.yaml"

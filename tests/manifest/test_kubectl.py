@@ -72,7 +72,7 @@ COMMANDS = (
 def test_kubectl_takes_what_is_printed(options: str, cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
     file = tmp_path / "manifests.yaml"
     program = archive(tmp_path / "eidos.pyz")
-    done = eidos("manifest", *options.split(" "), "--program", str(program), "-o", str(file))
+    done = eidos("manifest", *options.split(" "), "--program", str(program), "-o", str(file), "--quiet")
     assert (done.status, done.out, done.err) == (0, "", "")
     trees = [tree for tree in yaml.safe_load_all(file.read_bytes()) if tree]
     cluster.put(f"/api/v1/namespaces/{trees[0]['metadata']['name']}", {})
@@ -90,7 +90,7 @@ def test_kubectl_takes_what_is_printed(options: str, cluster: ApiServer, tmp_pat
 
 def test_a_list_in_json_is_taken_too(cluster: ApiServer, tmp_path: Path, tools: dict[str, str]) -> None:
     file = tmp_path / "manifests.json"
-    done = eidos("manifest", "agent", "--program", str(archive(tmp_path / "eidos.pyz")), "-o", str(file))
+    done = eidos("manifest", "agent", "--program", str(archive(tmp_path / "eidos.pyz")), "-o", str(file), "--quiet")
     assert (done.status, done.err) == (0, "")
     assert json.loads(file.read_text())["kind"] == "List"
     applied = kubectl(tools["kubectl"], cluster, tmp_path, file, "--server-side", "--validate=false", "-o", "name")
@@ -102,7 +102,7 @@ def test_which_nodes_there_are_the_cluster_says(cluster: ApiServer, tmp_path: Pa
     common = ("manifest", "agent", "--program", program, "--kubeconfig", config, "-t", "json")
 
     def jobs(*arguments: str) -> list[dict[str, Any]]:
-        done = eidos(*common, *arguments)
+        done = eidos(*common, *arguments, "--quiet")
         assert (done.status, done.err) == (0, ""), done.err
         return of_kind(json.loads(done.out)["items"], "Job", "CronJob")
 
