@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: Seconds between checks of all timeouts, and of a pause when the system has no descriptor or memory left for a connection.
 SWEEP_S, PAUSE_S = 0.25, 0.2
 
+#: A time that does not come.
+NEVER = float("inf")
+
 #: Connections that are accepted in one turn, and seconds for which new ones are left to a worker that has fewer.
 ACCEPTS_PER_TURN, COURTESY_S = 32, 0.001
 
@@ -97,7 +100,7 @@ class EventLoop:
         self._resumed: list[Connection] = []
         self._is_accepting = False
         self._accept_at: float | None = None  # after a pause
-        self._drain_until = self._release_at = float("inf")
+        self._drain_until = self._release_at = NEVER
         self._lifeline = lifeline
         self._wake_fd, self.wake_write_fd = os.pipe()
         for fd in (self._wake_fd, self.wake_write_fd):
@@ -147,17 +150,17 @@ class EventLoop:
                 break
         for connection in list(self._connections.values()):
             connection.close()
-        self.application.end_turn(float("inf"))
+        self.application.end_turn(NEVER)
         self.instrumentation.on_tick()
 
     def _poll_timeout(self) -> float:
         """Seconds until there is something to do that no event announces."""
-        ends = [job.context.deadline.at for job in self._jobs]
-        if self._accept_at is not None:
-            ends.append(self._accept_at)
-        if self._release_at != float("inf"):
-            ends.append(self._release_at)
-        return max(0.0, min(SWEEP_S, min(ends) - time.monotonic())) if ends else SWEEP_S
+        end = self._release_at
+        if self._accept_at is not None and self._accept_at < end:
+            end = self._accept_at
+        if self._jobs:
+            end = min(end, *(job.context.deadline.at for job in self._jobs))
+        return SWEEP_S if end == NEVER else max(0.0, min(SWEEP_S, end - time.monotonic()))
 
     def _end_overdue(self, connections: Collection[Connection], now: float) -> None:
         """End what took too long."""
