@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,10 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | str]:
     Path("/run/sshd").mkdir(exist_ok=True)
     server = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd")], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
+        for _ in range(300):
             if subprocess.run([str(programs / "ssh"), "gpu-07.example.com", "true"], capture_output=True, check=False).returncode == 0:
                 break
+            time.sleep(0.1)
         else:
             pytest.fail("sshd does not let us in")
         yield programs
