@@ -12,7 +12,8 @@ The block of one interpreter, written by ``build_zipapp.py`` and loaded by the a
     code of each module                             marshalled, then compressed with zlib (RFC 1950)
 
 The index maps a module's name to a tuple: whether it is a package, then offset and length of its code. The source lies beside the
-block in packs (``eidos/archive/packs.py``): an interpreter without a block runs it, and tracebacks show it.
+block in packs (``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no block, and
+tracebacks show it.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class BytecodeImporter(Loader):
         self._files: ArchiveFiles | None = None
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """How to load ``name``; None when it is not in the block."""
+        """How to load ``name``: from the block, or a module of ours that was not compiled from its source. None when neither has it."""
         if name not in self._index:
-            return None
+            return self._source_spec(name) if name.startswith("eidos.") else None
         file, is_package = self.get_filename(name), self._index[name][0]
         spec = ModuleSpec(name, self, origin=file, is_package=is_package)
         spec.has_location = True
@@ -92,16 +93,24 @@ class BytecodeImporter(Loader):
         try:
             content: bytes = self._archive.get_data(path)
         except OSError:  # it may be in a pack
-            if self._files is None:
-                from eidos.archive.packs import ArchiveFiles
-
-                self._files = ArchiveFiles(self._archive, self._root)
-            return self._files.read_bytes(path)
+            return self._packed_files().read_bytes(path)
         return content
 
     def is_package(self, name: str) -> bool:
         """Whether the module ``name`` is a package."""
         return self._entry(name)[0]
+
+    def _packed_files(self) -> ArchiveFiles:
+        if self._files is None:
+            from eidos.archive.packs import ArchiveFiles
+
+            self._files = ArchiveFiles(self._archive, self._root)
+        return self._files
+
+    def _source_spec(self, name: str) -> ModuleSpec | None:
+        from eidos.archive.packs import SourceImporter
+
+        return SourceImporter(self._packed_files()).find_spec(name)
 
     def _entry(self, name: str) -> Entry:
         try:

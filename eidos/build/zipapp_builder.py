@@ -134,6 +134,9 @@ MAIN_BYTECODE_TAG = "cpython-312"
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
 UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
 
+#: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
+NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
+
 PROBE = """\
 import sys
 print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
@@ -170,7 +173,7 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
     for wheel, path in wheels.items():
         files.update(wheel_files(wheel, path))
     files.update(project_files(wheels.values()))
-    modules = {name: text for name, text in files.items() if name.endswith(".py")}
+    modules = {name: text for name, text in files.items() if name.endswith(".py") and not re.fullmatch(NOT_COMPILED, name)}
     for interpreter in interpreters:
         magic, codes = compile_modules(interpreter, modules)
         main_code = codes.pop("__main__.py")
