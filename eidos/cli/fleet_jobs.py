@@ -43,8 +43,6 @@ ALL = "*"
 #: Seconds that the cluster has for its own readings and its list of nodes, and the collectors on a node for theirs.
 CLUSTER_TIMEOUT_S, COLLECTORS_TIMEOUT_S = 30.0, 10
 
-_KILLED = "end a run with Ctrl-C or SIGTERM, and it removes its objects itself"
-
 #: Seconds for removing what earlier runs left.
 CLEAN_TIMEOUT_S = 30.0
 
@@ -145,7 +143,7 @@ class ClusterJobs:
             if run.state == leftovers.OVER:
                 removed, errors = leftovers.remove_run(client, self._agent.namespace, run)
                 what = count_of(len(removed), "object")
-                log.warn(f"removed {what} that run {run.number} left in the cluster {_in_words(run.age_s)} ago", hint=_KILLED)
+                log.warn(f"removed {what} that run {run.number} left in the cluster {_in_words(run.age_s)} ago")
                 for fault in errors:
                     log.warn(
                         f"cannot remove an object of run {run.number}: {fault.message}", hint=fault.hint or "run 'eidos fleet --clean'"
@@ -169,7 +167,13 @@ def clean_cluster(values: Values) -> int:
                 removed, errors = leftovers.remove_run(client, namespace, run)
                 failures += errors
             rows.append(
-                {"run": run.number, "state": run.state, "objects": list(run.paths), "removed": removed, "remaining": run.remaining_s}
+                {
+                    "run": run.number,
+                    "state": run.state,
+                    "objects": list(run.paths),
+                    "removed": removed,
+                    "remaining-seconds": int(run.remaining_s),
+                }
             )
     finally:
         client.close()
@@ -195,7 +199,7 @@ def _leftover_lines(namespace: str, rows: Sequence[dict[str, Any]]) -> str:
         elif row["state"] == RETAINED:
             lines.append(f"run {row['run']}: kept, as --keep asked; remove it with: {removal_command(namespace, row['run'])}")
         else:
-            lines.append(f"run {row['run']}: may still be running; it is over in {_in_words(row['remaining'])} at the latest")
+            lines.append(f"run {row['run']}: may still be running; it is over in {_in_words(row['remaining-seconds'])} at the latest")
     return "\n".join(lines or [f"nothing to remove in namespace {namespace}"]) + "\n"
 
 
