@@ -199,7 +199,8 @@ def _leftover_lines(namespace: str, rows: Sequence[dict[str, Any]]) -> str:
         elif row["state"] == RETAINED:
             lines.append(f"run {row['run']}: kept, as --keep asked; remove it with: {removal_command(namespace, row['run'])}")
         else:
-            lines.append(f"run {row['run']}: may still be running; it is over in {_in_words(row['remaining-seconds'])} at the latest")
+            soon = f"may still be running, and is over in {_in_words(row['remaining-seconds'])} at the latest"
+            lines.append(f"run {row['run']}: {soon}; remove it now with: {removal_command(namespace, row['run'])}")
     return "\n".join(lines or [f"nothing to remove in namespace {namespace}"]) + "\n"
 
 

@@ -19,9 +19,10 @@ from __future__ import annotations
 import time
 from calendar import timegm
 
-from eidos.errors import EidosError
-from eidos.fleet.job_runner import LIFETIME_ANNOTATION, LIFETIME_UNLIMITED, RUN_LABEL, path_of
+from eidos.errors import EidosError, Timeout
+from eidos.fleet.job_runner import LIFETIME_ANNOTATION, LIFETIME_UNLIMITED, REQUEST_S, RUN_LABEL, path_of
 from eidos.http_wire.retry import parse_http_date
+from eidos.kube.api_client import PAGE_SIZE
 from eidos.kube.stored_object import MANAGED_BY
 from eidos.model.record import Record
 
@@ -54,8 +55,8 @@ OVER, RUNNING, RETAINED = "over", "running", "retained"
 #: Seconds after which a run is over that has no lifetime, because an earlier version of eidos made it.
 DEFAULT_LIFETIME_S = 86400.0
 
-#: Documents in a page of their list: they are large, and only their names are needed.
-DOCUMENT_PAGE_SIZE = 20
+#: Programs or documents in a page of their list: they are large.
+LARGE_PAGE_SIZE = 20
 
 
 class EarlierRun(Record):
@@ -84,7 +85,8 @@ def find_leftovers(client: KubeClient, namespace: str) -> Leftovers:
     for kind, version in KINDS.items():
         collection, _ = path_of({"kind": kind, "apiVersion": version, "metadata": {"namespace": namespace, "name": ""}})
         try:
-            for tree in client.list_objects(collection, label_selector=f"{RUN_LABEL},{MANAGED_BY}=eidos"):
+            size = LARGE_PAGE_SIZE if kind == "ConfigMap" else PAGE_SIZE
+            for tree in client.list_objects(collection, label_selector=f"{RUN_LABEL},{MANAGED_BY}=eidos", page_size=size):
                 metadata = tree.get("metadata") or {}
                 name = str(metadata.get("name") or "")
                 if not _is_ours(metadata) or RUN_LABEL not in metadata["labels"]:  # whatever selected it, nothing else is removed
@@ -132,8 +134,11 @@ def _seconds(timestamp: object) -> float | None:
         return None
 
 
-def remove_run(client: KubeClient, namespace: str, run: EarlierRun) -> tuple[list[str], list[EidosError]]:
-    """Remove the objects of a run and its snapshots; the paths of what was removed, and an error for each that was not."""
+def remove_run(client: KubeClient, namespace: str, run: EarlierRun, request_s: float = REQUEST_S) -> tuple[list[str], list[EidosError]]:
+    """Remove the objects of a run and its snapshots; the paths of what was removed, and an error for each that was not.
+
+    There may be thousands, so each request has its own ``request_s`` seconds, and the first that gets no answer in them is the last.
+    """
     removed: list[str] = []
     errors: list[EidosError] = []
     last = [path for path in run.paths if "/serviceaccounts/" in path or "/configmaps/" in path]
@@ -146,17 +151,20 @@ def remove_run(client: KubeClient, namespace: str, run: EarlierRun) -> tuple[lis
         if paths is last and errors:  # so that the rest is found again
             break
         for path in paths:
+            client.deadline = time.monotonic() + request_s
             try:
                 if client.delete(path):
                     removed.append(path)
             except EidosError as fault:
                 errors.append(fault)
+                if isinstance(fault, Timeout):
+                    return removed, errors
     return removed, errors
 
 
 def _snapshots(client: KubeClient, namespace: str, number: str) -> list[str]:
     """Paths of the documents that the Jobs of a run wrote, and of their parts: they have its number in their names."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    listed = client.list_objects(path, label_selector=f"{MANAGED_BY}=eidos,!{RUN_LABEL}", page_size=DOCUMENT_PAGE_SIZE)
+    listed = client.list_objects(path, label_selector=f"{MANAGED_BY}=eidos,!{RUN_LABEL}", page_size=LARGE_PAGE_SIZE)
     names = [str(metadata["name"]) for metadata in (tree.get("metadata") or {} for tree in listed) if _is_ours(metadata)]
     return [f"{path}/{name}" for name in names if name.startswith(f"eidos-{number}-")]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from eidos import formats
 from eidos.fleet.job_runner import FleetPlan, _Job, _Run
-from eidos.fleet.leftovers import OVER, RETAINED, RUNNING, judge_runs
+from eidos.fleet.leftovers import OVER, RETAINED, RUNNING, find_leftovers, judge_runs, remove_run
 from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
 from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
@@ -339,7 +339,7 @@ def test_the_next_run_removes_what_a_killed_one_left(program: list[str], tmp_pat
         assert (done.status, done.err) == (0, "")
         done = eidos(program=clean, env=env, cwd=tmp_path)
         assert done.status == 0, done.err
-        assert f"run {number}: may still be running; it is over in" in done.out
+        assert f"run {number}: may still be running, and is over in" in done.out
         assert "run 99999999: kept, as --keep asked; remove it with: kubectl delete" in done.out
         assert sorted(left(server)) == sorted([*expected, "kept"])
 
@@ -378,6 +378,27 @@ def test_clean_removes_what_is_over_and_names_what_it_cannot(program: list[str],
         assert (done.status, "--clean needs --kubernetes" in done.err) == (2, True)
         done = eidos("--hosts", "gpu-01", "--start-timeout", "5s", program=clean[:-1], env=env, cwd=tmp_path)
         assert (done.status, "--start-timeout needs --kubernetes" in done.err) == (2, True)
+
+
+def test_each_object_that_cannot_be_removed_is_an_error_unless_the_server_is_silent(tmp_path: Path) -> None:
+    """Then the first is the last, although there are many; what names the run stays for the next time."""
+    with begun(tmp_path) as (server, run, _):
+        labels = {"labels": {RUN: HEX, "app.kubernetes.io/managed-by": "eidos"}}
+        for number in range(30):
+            server.put(f"/apis/batch/v1/namespaces/eidos/jobs/x-{number:02}", {"metadata": labels})
+        server.put("/api/v1/namespaces/eidos/serviceaccounts/x", {"metadata": labels})
+        server.store.clock_ahead_s = 86401
+        (over,) = find_leftovers(run.client, "eidos").runs
+        server.fault("DELETE /apis/batch/v1/namespaces/eidos/jobs/x-02", "403")
+        server.fault("DELETE /apis/batch/v1/namespaces/eidos/jobs/x-04", "422")
+        removed, errors = remove_run(run.client, "eidos", over)
+        assert (len(removed), len(errors)) == (28, 2)
+        assert len(left(server)) == 3
+        server.fault("DELETE", "silent", times=-1)
+        (over,) = find_leftovers(run.client, "eidos").runs
+        removed, errors = remove_run(run.client, "eidos", over, 0.5)
+        assert (removed, len(errors)) == ([], 1)
+        assert len(left(server)) == 3
 
 
 def member(number: str, created: object = "2026-11-23T06:00:00Z", lifetime: object = None) -> tuple[str, dict[str, Any]]:
