@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.helm_cluster import HelmCluster, definition, deployment
+from tests.support.bundle_files import recipe
+from tests.support.helm_cluster import GOLDEN, HelmCluster, definition, deployment
 from tests.support.tools import find_helm3
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive(sample=1)]
@@ -336,6 +338,39 @@ def test_definitions_of_another_release_stay(cluster: HelmCluster, bundle: Path)
     done = cluster.run(bundle / "uninstall.sh", "--delete-crds")
     assert "keeps clusterpolicies.nvidia.com: it belongs to release x/y" in done.stdout
     assert cluster.server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusterpolicies.nvidia.com")
+
+
+def is_complete(chart: Path) -> bool:
+    """Whether a folder is a chart with all that it depends on."""
+    if not (chart / "Chart.yaml").exists():
+        return False
+    dependencies = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8")).get("dependencies") or []
+    return all(list((chart / "charts").glob(f"{each['name']}*")) for each in dependencies)
+
+
+@pytest.mark.parametrize("golden", ["self-managed-gh200-training", "eks-gb200-training", "gke-l40s-inference"])
+def test_real_charts_come_and_go(cluster: HelmCluster, golden: str) -> None:
+    """The charts below ``EIDOS_TEST_CHARTS``, as <component>/<version>/Chart.yaml: no drift of their own, and only namespaces stay."""
+    folder = os.environ.get("EIDOS_TEST_CHARTS")
+    if not folder:
+        pytest.skip("EIDOS_TEST_CHARTS names no folder of charts")
+    for entry in recipe(GOLDEN[golden])["components"]:
+        source = Path(folder) / entry["id"] / str(entry["version"])
+        if entry.get("chart") and is_complete(source):
+            cluster.real_charts[entry["chart"]] = source
+    ids = [entry["id"] for entry in recipe(GOLDEN[golden])["components"] if entry.get("chart") in cluster.real_charts]
+    assert ids
+    bundle = cluster.bundle(golden, *ids)
+    for resource, kind in (("servicemonitors", "ServiceMonitor"), ("prometheusrules", "PrometheusRule"), ("podmonitors", "PodMonitor")):
+        cluster.server.kind("monitoring.coreos.com/v1", resource, kind)  # charts of exporters need them
+    before = set(cluster.snapshot())
+    done = cluster.run(bundle / "install.sh", "--timeout", "30s")
+    assert set(done.stdout.splitlines()[-1].split()) == {"installed:", *ids} and "warning" not in done.stdout
+    installed = cluster.snapshot()
+    again = cluster.run(bundle / "install.sh").stdout
+    assert set(again.splitlines()[-1].split()) == {"unchanged:", *ids} and cluster.snapshot() == installed
+    cluster.run(bundle / "uninstall.sh", "--delete-crds", "--timeout", "30s")
+    assert [name for name in cluster.snapshot() if name not in before and not name.startswith("v1/namespaces/")] == []
 
 
 def test_rights_that_are_missing_are_no_absence(cluster: HelmCluster, bundle: Path) -> None:

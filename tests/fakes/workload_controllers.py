@@ -24,6 +24,10 @@ KINDS = (
     ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
     ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
     ("scheduling.k8s.io/v1", "priorityclasses", "PriorityClass", False),
+    ("v1", "resourcequotas", "ResourceQuota", True),
+    ("resource.k8s.io/v1", "deviceclasses", "DeviceClass", False),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", False),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", False),
 )
 
 #: Kinds of custom resources that the fake knows without a definition; here they come with theirs.
@@ -47,6 +51,10 @@ class WorkloadControllers:
         kind = tree["kind"]
         if kind == "CustomResourceDefinition":
             self._define(event, path, tree)
+        elif event != "DELETED" and kind == "Service" and "clusterIP" not in tree.get("spec", {}):
+            self.server.put(path, {**copy.deepcopy(tree), "spec": {**tree.get("spec", {}), "clusterIP": "192.0.2.10"}})
+        elif event != "DELETED" and kind == "Job":
+            self._put(path, tree, {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]})
         elif event != "DELETED" and kind in ("Deployment", "DaemonSet", "StatefulSet") and tree["metadata"]["name"] not in self.broken:
             count = tree.get("spec", {}).get("replicas", 1)
             ready = {
@@ -57,7 +65,14 @@ class WorkloadControllers:
                 ],
             }  # fmt: skip
             daemon = {"desiredNumberScheduled": 1, "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}
-            self._put(path, tree, {**daemon, "numberReady": 1} if kind == "DaemonSet" else ready)
+            # helm 4 asks of which generation the status of a DaemonSet is.
+            numbered = {**tree, "metadata": {**tree["metadata"], "generation": 1}}
+            if kind == "DaemonSet":
+                rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}  # what the server fills in
+                numbered["spec"] = {**tree["spec"], "updateStrategy": {**rolling, **tree["spec"].get("updateStrategy", {})}}
+                self._put(path, numbered, {**daemon, "numberReady": 1, "observedGeneration": 1})
+            else:
+                self._put(path, tree, ready)
             if kind == "Deployment":
                 self._replica_set(path, tree, count)
 

@@ -71,7 +71,11 @@ QUEUE: Tree = {"apiVersion": "scheduling.run.ai/v2", "kind": "Queue", "metadata"
 CHARTS: dict[str, tuple[list[Tree], list[Tree]]] = {
     "cert-manager": (
         [],
-        [definition("certificates.cert-manager.io", "Certificate", namespaced=True, **keep()), deployment("cert-manager", CERT_MANAGER)],
+        [
+            definition("certificates.cert-manager.io", "Certificate", namespaced=True, **keep()),
+            deployment("cert-manager", CERT_MANAGER),
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "leader", "namespace": "kube-system"}, "data": {"a": "b"}},
+        ],
     ),
     "kube-prometheus-stack": (
         [definition("servicemonitors.monitoring.coreos.com", "ServiceMonitor", namespaced=True)],
@@ -97,8 +101,10 @@ CHARTS: dict[str, tuple[list[Tree], list[Tree]]] = {
 _VALUES = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Chart.Name }}-values}\ndata: {values: {{ toJson .Values | quote }}}\n"
 
 
-def packed_chart(name: str, version: str) -> bytes:
-    """A chart as ``helm package`` makes it."""
+def packed_chart(name: str, version: str, source: Path | None = None) -> bytes:
+    """A chart as ``helm package`` makes it; ``source`` is the folder of a real one."""
+    if source is not None:
+        return _packed(name, _real_files(source, version))
     crds, templates = CHARTS[name]
     files = {
         "Chart.yaml": yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version}),
@@ -107,12 +113,22 @@ def packed_chart(name: str, version: str) -> bytes:
         **{f"crds/{number}.yaml": yaml.safe_dump(tree) for number, tree in enumerate(crds)},
         **{f"templates/{number}.yaml": yaml.safe_dump(tree) for number, tree in enumerate(templates)},
     }
+    return _packed(name, {path: text.encode() for path, text in files.items()})
+
+
+def _real_files(source: Path, version: str) -> dict[str, bytes]:
+    files = {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    about = {**yaml.safe_load(files["Chart.yaml"]), "version": version}
+    return {**files, "Chart.yaml": yaml.safe_dump(about).encode()}
+
+
+def _packed(name: str, files: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for path, text in files.items():
+        for path, content in files.items():
             entry = tarfile.TarInfo(f"{name}/{path}")
-            entry.size = len(text.encode())
-            archive.addfile(entry, io.BytesIO(text.encode()))
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 
@@ -122,10 +138,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class HelmCluster:
-    """The cluster, the charts and the tools; ``helm`` and ``kubectl`` are paths of programs."""
+    """The cluster, the charts and the tools; ``helm`` and ``kubectl`` are paths of programs.
+
+    ``real_charts`` maps names of charts to folders, whose charts are served instead of small ones.
+    """
 
     def __init__(self, folder: Path, helm: str, kubectl: str) -> None:
         self.folder = folder
+        self.real_charts: dict[str, Path] = {}
         self.server = ApiServer()
         self.controllers = WorkloadControllers(self.server)
         (folder / "bin").mkdir(parents=True)
@@ -155,7 +175,7 @@ class HelmCluster:
         """Serve these versions of charts, (name, version) each."""
         entries: dict[str, list[Tree]] = {}
         for name, version in versions:
-            packed = packed_chart(name, version)
+            packed = packed_chart(name, version, self.real_charts.get(name))
             file = f"{name}-{version}.tgz"
             (self.folder / "charts" / file).write_bytes(packed)
             digest = hashlib.sha256(packed).hexdigest()

@@ -312,24 +312,47 @@ definitions() {
     "go-template={{if .items}}{{range .items}}$one{{end}}{{else if .metadata.name}}$one{{end}}"
 }
 
-# live_manifest: the manifest of the release with the labels and annotations that helm adds.
-live_manifest() {
+# read_manifest: writes the objects of the release, with the labels and annotations that helm adds, to expected.json and, those in other
+# namespaces, to elsewhere.json of $work/$id: kubectl refuses --namespace for them.
+read_manifest() {
   ask "read the manifest of release $release" helm get manifest "$release" --namespace "$namespace" >"$work/manifest.yaml" || exit 1
+  : >"$work/$id/expected.json"
+  : >"$work/$id/elsewhere.json"
   if ! grep -q '^kind:' "$work/manifest.yaml"; then return 0; fi
   if ! kubectl annotate --local --overwrite --filename "$work/manifest.yaml" --output json "meta.helm.sh/release-name=$release" \
     "meta.helm.sh/release-namespace=$namespace" >"$work/annotated.json" 2>"$work/errors" ||
-    ! kubectl label --local --overwrite --filename "$work/annotated.json" --output json app.kubernetes.io/managed-by=Helm 2>"$work/errors"; then
+    ! kubectl label --local --overwrite --filename "$work/annotated.json" --output json app.kubernetes.io/managed-by=Helm \
+      >"$work/labelled.json" 2>"$work/errors"; then
     fail "cannot read the manifest of release $release: $(cat "$work/errors")"
   fi
+  awk -v namespace="$namespace" -v folder="$work/$id" '
+    /^    "metadata": / { inside = 1 }
+    /^    }/ { inside = 0 }
+    inside && /^        "namespace": "/ { home = $2; gsub(/[",]/, "", home) }
+    { text = text $0 "\n" }
+    /^}/ { printf "%s", text >> (folder (home == "" || home == namespace ? "/expected.json" : "/elsewhere.json")); text = home = "" }
+  ' "$work/labelled.json"
 }
 
-# drift FILE MANAGER: what of a manifest is missing or different in the cluster ("-" live, "+" bundle). Lines that the component's own
-# programs change in the cluster do not count.
+# release_drift: what of the objects of the release is missing or different in the cluster.
+release_drift() {
+  read_manifest
+  drift "$work/$id/expected.json" helm "$namespace"
+  drift "$work/$id/elsewhere.json" helm ''
+}
+
+# drift FILE MANAGER NAMESPACE: how the live objects ("-") differ from those of a file ("+"). Lines that the component's own programs change
+# in the cluster do not count.
 drift() {
   [ -s "$1" ] || return 0
-  cluster kubectl diff --server-side --force-conflicts --field-manager="$2" --namespace "$namespace" --filename "$1" \
+  cluster kubectl diff --server-side --force-conflicts --field-manager="$2" ${3:+--namespace} ${3:+"$3"} --filename "$1" \
     >"$work/diff" 2>"$work/errors"
-  if [ "$?" -gt 1 ]; then fail "cannot compare $id with the cluster: $(cat "$work/errors")"; fi
+  if [ "$?" -gt 1 ]; then
+    case "$(cat "$work/errors")" in
+      *'no matches for kind'* | *"namespaces \"$namespace\" not found"*) echo "  ${1##*/} is missing" && return ;;
+      *) fail "cannot compare $id with the cluster: $(cat "$work/errors")" ;;
+    esac
+  fi
   list changed_by_itself >"$work/ignored"
   awk '
     function flush() {

@@ -80,7 +80,10 @@ uninstall_component() {
     delete_definitions || exit 1
   elif [ -n "$chart" ]; then
     say "release $release not found in namespace $namespace"
-    if "$delete_crds" && [ -n "$(list crds)" ]; then say 'custom resource definitions kept: they go only together with their release'; fi
+    if "$delete_crds"; then
+      kept=$(definitions | cut -f 1 | tr '\n' ' ')
+      [ -z "$kept" ] || say "custom resource definitions kept: ${kept% }; they go only together with their release"
+    fi
   fi
   if "$removed"; then
     result=removed

@@ -117,8 +117,7 @@ decide_existing() {
       'use --adopt to change it to this bundle, or --use-existing to leave it and go on'
   fi
   if [ "$state" = deployed ]; then
-    live_manifest >"$work/$id/expected.json" || exit 1
-    hand_made=$(drift "$work/$id/expected.json" helm) || exit 1
+    hand_made=$(release_drift) || exit 1
     if [ -n "$hand_made" ]; then
       say "objects of release $release were changed by hand (- live, + release):"
       printf '%s\n' "$hand_made"
@@ -187,7 +186,8 @@ change_release() {
       ;;
   esac
   if [ -n "$hand_made" ]; then
-    change kubectl apply --server-side --force-conflicts --field-manager=helm --namespace "$namespace" --filename "$work/$id/expected.json" || failed
+    overwrite --namespace "$namespace" --filename "$work/$id/expected.json"
+    overwrite --filename "$work/$id/elsewhere.json"
   fi
   [ "$action" != repair ] || return 0
   set -- helm upgrade --install "$release" "$chart" ${repository:+--repo} ${repository:+"$repository"} --version "$version" \
@@ -200,13 +200,18 @@ change_release() {
   say "chart $chart $version as release $release in namespace $namespace"
   change "$@" ${plain_http:+--plain-http} ${ca_file:+--ca-file} ${ca_file:+"$ca_file"} || failed
   if ! "$dry_run"; then
-    live_manifest >"$work/$id/expected.json" || exit 1
-    differs=$(drift "$work/$id/expected.json" helm) || exit 1
+    differs=$(release_drift) || exit 1
     if [ -n "$differs" ]; then
       say 'warning: objects differ from the chart since (- live, + chart):'
       printf '%s\n' "$differs"
     fi
   fi
+}
+
+# overwrite OPTION… FILE: makes objects what the file says, whoever changed them.
+overwrite() {
+  for file in "$@"; do :; done
+  [ ! -s "$file" ] || change kubectl apply --server-side --force-conflicts --field-manager=helm "$@" || failed
 }
 
 # failed: what keeps the component from becoming ready.
@@ -226,9 +231,6 @@ apply_manifests() {
     found=$(ask "look for namespace $namespace" kubectl get namespace "$namespace" --ignore-not-found --output name) || exit 1
     [ -n "$found" ] || change kubectl create namespace "$namespace" || exit 1
   fi
-  for crd in $(list awaits); do
-    change kubectl wait --for=condition=Established "customresourcedefinition/$crd" --timeout "$timeout" || exit 1
-  done
   for file in $(list manifests); do
     apply_manifest "$here/$id/$file" || exit 1
   done
@@ -242,7 +244,7 @@ apply_manifest() {
     say "left alone: $(printf '%s' "$foreign" | tr '\n' ' '): not installed by eidos"
     return
   fi
-  differs=$(drift "$1" eidos) || exit 1
+  differs=$(drift "$1" eidos "$namespace") || exit 1
   [ -n "$differs" ] || return 0
   set -- kubectl apply --server-side --field-manager=eidos --namespace "$namespace" --filename "$1"
   if "$force_conflicts" || [ -n "$foreign" ]; then
@@ -251,6 +253,9 @@ apply_manifest() {
     set -- "$@" --force-conflicts
   fi
   changed=true
+  for crd in $(list awaits); do
+    change kubectl wait --for=condition=Established "customresourcedefinition/$crd" --timeout "$timeout" || exit 1
+  done
   if "$dry_run"; then
     change "$@"
   elif ! cluster "$@" 2>"$work/errors"; then
