@@ -12,7 +12,21 @@ import time
 from eidos import log
 from eidos.collectors import start_order
 from eidos.errors import EidosError, NotApplicable, Outdated, Timeout, Unavailable
-from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, REVEALED, SECRET, SKIPPED, UNREADABLE, VOLATILE, Gap, Outcome, Subtype
+from eidos.model.measurement import (
+    ABSENT,
+    DIGEST,
+    FAILED,
+    OK,
+    PARTIAL,
+    REVEALED,
+    SECRET,
+    SKIPPED,
+    UNREADABLE,
+    VOLATILE,
+    Gap,
+    Outcome,
+    Subtype,
+)
 from eidos.process.child import Child
 
 TYPE_CHECKING = False
@@ -178,8 +192,9 @@ def _supervise(name: str, child: Child, sources: Sources) -> Result:
         outcome = PARTIAL
     withheld = tuple(gap.what for gap in gaps if gap.kind == SECRET)
     revealed = tuple(sorted({gap.what for gap in gaps if gap.kind == REVEALED}))
-    milliseconds = round(milliseconds, 1)
-    return Outcome(name, outcome, milliseconds, reason, hint, unreadable, absent, len(withheld), stale, revealed, withheld), subtypes
+    digests = {gap.what: gap.why for gap in gaps if gap.kind == DIGEST}
+    milliseconds, count = round(milliseconds, 1), len(withheld)
+    return Outcome(name, outcome, milliseconds, reason, hint, unreadable, absent, count, stale, revealed, withheld, digests), subtypes
 
 
 def log_outcomes(outcomes: Iterable[Outcome]) -> None:

@@ -43,7 +43,7 @@ class SnapshotOptions(Record):
     ``units`` are full names of systemd units; ``volatile`` adds readings that change on their own; ``timeout_s`` is in seconds, for all
     collectors together; ``fail_fast`` raises the first failure and stops the rest; ``cluster`` selects a Kubernetes cluster (default: the
     one that kubectl would use, or a pod's own); ``inapplicable`` are collectors that are known to find nothing, each with the reason;
-    ``reveal`` are names of values to show although they may be secrets.
+    ``reveal`` are names of values to show although they may be secrets; with ``digest_key``, outcomes have digests of withheld values.
     """
 
     root: str = "/"
@@ -55,6 +55,7 @@ class SnapshotOptions(Record):
     cluster: ClusterSelection = DEFAULT_CLUSTER
     inapplicable: Mapping[str, str] = {}
     reveal: tuple[str, ...] = ()
+    digest_key: bytes = b""
 
 
 def take_snapshot(
@@ -92,7 +93,7 @@ def take_snapshot(
     deadline = time.monotonic() + options.timeout_s
     host = Host(options.root)
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
-    sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal)
+    sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key)
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])

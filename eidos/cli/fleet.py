@@ -42,6 +42,9 @@ SSH_TIMEOUT_S, JOB_TIMEOUT_S = 60.0, 300.0
 #: The largest list of hosts in bytes, and the extensions of such files, which no host name has.
 MAX_LIST_BYTES, LIST_EXTENSIONS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".hosts", ".yaml", ".yml", ".ini")
 
+#: Bytes of the key under which nodes digest withheld values, drawn for each run.
+KEY_BYTES = 32
+
 #: Seconds that the collectors on a node have, unless that is more than half of the node's time.
 COLLECTORS_TIMEOUT_S = 10.0
 
@@ -234,7 +237,8 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
     nodes = _hosts(values["hosts"])
     timeout = values["timeout"]
     command = ssh.leading_command(values["via"], timeout)
-    program = bootstrap.build_program(values["program"] or sys.argv[0], _remote_arguments(values))
+    key = os.urandom(KEY_BYTES).hex().encode()
+    program = bootstrap.build_program(values["program"] or sys.argv[0], [*_remote_arguments(values), "--digest-withheld"], key=key)
     return nodes, ssh.collect_over_ssh(
         nodes, program, leading=command, python=values["python"], parallel=values["parallel"], timeout=timeout
     )

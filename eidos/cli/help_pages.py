@@ -32,7 +32,10 @@ GROUPS = {
         "no-apparmor"
     ),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
-    OUTPUT: "output format archive force context explain strict exit-code fail-fast serial all list reveal list-withheld metrics-file",
+    OUTPUT: (
+        "output format archive force context explain strict exit-code fail-fast serial all list reveal list-withheld digest-withheld "
+        "metrics-file"
+    ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",
 }

@@ -20,6 +20,7 @@ from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailabl
 from eidos.formats import serialize
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
+from eidos.model.snapshot import digest_line
 from eidos.model.systemd_unit import unit_name
 
 TYPE_CHECKING = False
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.snapshot import Snapshot
+
+#: Bytes of the key of ``--digest-withheld``, at least and at most.
+KEY_MINIMUM_BYTES, KEY_LIMIT_BYTES = 16, 4096
 
 #: Seconds that writing the document may take when the collectors have used up the time: to a file, and to a cluster.
 FILE_TIMEOUT_S, CLUSTER_TIMEOUT_S = 0.5, 5.0
@@ -117,6 +121,7 @@ VERB = Verb(
             multiple=True,
             flag_only=True,
         ),
+        Option("digest-withheld", "read a key from standard input, print digests of withheld values after the snapshot", flag_only=True),
         Option("list-withheld", "print the names of withheld values instead of the snapshot", flag_only=True),
         Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
@@ -173,6 +178,7 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         cluster=collectors.ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
         inapplicable=_without_cluster(values, selected),
         reveal=tuple(values["reveal"]),
+        digest_key=_read_key() if values["digest-withheld"] else b"",
     )
     snapshot = take_snapshot(options, load_collector=telemetry.collector_loader(selected))
     telemetry.record_outcomes(snapshot.collectors)
@@ -182,6 +188,8 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     began = time.perf_counter()
     with telemetry.step("serialise"):
         text = emit(snapshot)
+        if values["digest-withheld"]:
+            text += digest_line(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
     write_timeout_s = CLUSTER_TIMEOUT_S if document_locations.is_in_cluster(output) else FILE_TIMEOUT_S
     write_by = max(deadline, time.monotonic() + write_timeout_s)
@@ -262,6 +270,14 @@ def _list(values: Values, selected: Sequence[str]) -> int:
         text = "".join(f"{name:<{column}}{summary}\n" for name, summary in rows.items())
     document_locations.write_document(values["output"], text, values, "collectors")
     return 0
+
+
+def _read_key() -> bytes:
+    """A key of one run, from standard input; InvalidInput for a short one, and for a terminal."""
+    key = b"" if os.isatty(0) else os.read(0, KEY_LIMIT_BYTES).strip()
+    if len(key) < KEY_MINIMUM_BYTES:
+        raise InvalidInput(f"--digest-withheld needs a key of {KEY_MINIMUM_BYTES} bytes or more on standard input", "use 'eidos fleet'")
+    return key
 
 
 def _list_withheld(values: Values, snapshot: Snapshot) -> int:

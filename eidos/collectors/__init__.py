@@ -39,8 +39,10 @@ The contract of ``collect``:
 
 from __future__ import annotations
 
+import os
+
 from eidos.errors import NotFound
-from eidos.model.measurement import TYPES
+from eidos.model.measurement import DIGEST, TYPES, Gap
 from eidos.model.record import Record
 from eidos.wording import list_words
 
@@ -103,7 +105,7 @@ class Sources(Record):
 
     ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether to yield readings that change
     on their own; ``deadline`` is a time of ``time.monotonic()``; ``environ`` are the environment variables; ``reveal`` are names whose
-    values are shown although they would be withheld.
+    values are shown although they would be withheld; with ``digest_key``, digests of withheld values are yielded as well.
     """
 
     host: Host
@@ -113,6 +115,25 @@ class Sources(Record):
     environ: Mapping[str, str] = {}
     cluster: ClusterSelection = DEFAULT_CLUSTER
     reveal: tuple[str, ...] = ()
+    digest_key: bytes = b""
+
+    def digests(self, subtype: str, values: Mapping[str, object], shown: Mapping[str, object]) -> Iterator[Gap]:
+        """A gap with the digest of each of ``values`` that is not as it is ``shown``; none without a key.
+
+        The digest is HMAC-SHA-256 of the text, in which the node's own name does not count.
+        """
+        if not self.digest_key:
+            return
+        import hmac
+
+        own = os.uname().nodename
+        for key in shown:
+            if key in values and values[key] != shown[key]:
+                text = str(values[key])
+                for name in (own, own.partition(".")[0]):
+                    text = text.replace(name, "") if name else text
+                content = text.encode("utf-8", "surrogatepass")
+                yield Gap(DIGEST, f"{subtype}/{key}", hmac.new(self.digest_key, content, "sha256").hexdigest())
 
 
 def list_collectors() -> tuple[str, ...]:
@@ -157,8 +178,6 @@ def _names() -> list[str]:
     try:
         from eidos._build import COLLECTORS  # written by the build: listing a zip would import ``inspect``
     except ImportError:
-        import os
-
         files = os.listdir(os.path.dirname(__file__))
         return [file[:-3].replace("_", ".", 1) for file in files if file.endswith(".py") and not file.startswith("_")]
     return list(COLLECTORS)

@@ -230,6 +230,11 @@ def command_line_readings(line: str, cloud_configs: list[str], names: NameList) 
     return parameter_readings(shown, rest), withheld
 
 
+def _original_readings(line: str, cloud_configs: list[str]) -> Readings:
+    parameters, rest = parse_command_line(line)
+    return parameter_readings([*parameters, *((CLOUD_CONFIG, text) for text in cloud_configs)], rest)[0]
+
+
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield a gap for each secret among the parameters, then the parameters."""
     try:
@@ -242,7 +247,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     if not is_utf8:
         yield Gap(UNREADABLE, PATH, NOT_TEXT)
     names = harmless_names("boot-parameters", revealed=sources.reveal)
-    readings, withheld = command_line_readings(*cut_cloud_config(line), names)
+    line, cloud_configs = cut_cloud_config(line)
+    readings, withheld = command_line_readings(line, cloud_configs, names)
+    yield from sources.digests("grub", _original_readings(line, cloud_configs), readings[0])
     for name in withheld:
         yield Gap(SECRET, name, "on the kernel command line")
     for name in names.revealed:

@@ -108,10 +108,12 @@ def collect(sources: Sources) -> Iterator[Part]:
         if len(malformed) > MALFORMED_LIMIT:
             yield Gap(UNREADABLE, f"{path}:*", count_of(len(malformed) - MALFORMED_LIMIT, "more line"))
         names = harmless_names("os-release", revealed=sources.reveal)
-        for name, value in values.items():
+        originals = dict(values)
+        for name, value in originals.items():
             values[name], hidden = show_value(name, value, names)
             if hidden:
                 yield Gap(SECRET, name, f"in {path}")
+        yield from sources.digests("release", originals, values)
         for name in names.revealed:
             yield Gap(REVEALED, name, "requested")
         yield Subtype("release", dict(values))

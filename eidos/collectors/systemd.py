@@ -38,7 +38,7 @@ from eidos.collectors import harmless_names
 from eidos.dbus.bus import Bus, ErrorReply
 from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
-from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, VOLATILE, Gap, Subtype
+from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
 from eidos.redact.unit_properties import redact_unit_property
 
@@ -81,7 +81,7 @@ def collect(sources: Sources) -> Iterator[Part]:
             if isinstance(answer, ErrorReply):
                 refusals.append((units[path], answer))
             else:
-                yield from _parts(units[path], answer, sources.volatile, names)
+                yield from _parts(units[path], answer, sources, names)
         if refusals and len(refusals) == len(units):
             raise _refused(bus.path, refusals[0][1], sources.host)
         for unit, refusal in refusals:
@@ -118,12 +118,14 @@ def unit_object_path(unit: str) -> str:
     return UNITS_PATH + ("".join(label) or "_")
 
 
-def _parts(unit: str, properties: dict[str, Variant], with_volatile: bool, names: NameList) -> Iterator[Part]:
-    if not with_volatile:
+def _parts(unit: str, properties: dict[str, Variant], sources: Sources, names: NameList) -> Iterator[Part]:
+    if not sources.volatile:
         properties = {name: value for name, value in properties.items() if name not in VOLATILE_UNIT_PROPERTIES}
     data, volatile, secrets = parse_unit_properties(properties, names)
     yield Subtype(unit, data)
-    if with_volatile:
+    withheld = [name for name, value in data.items() if WITHHELD in str(value)] if secrets else []
+    yield from sources.digests(unit, {name: property_reading(*properties[name]) for name in withheld}, data)
+    if sources.volatile:
         yield Subtype(unit + VOLATILE, volatile)
     for secret in secrets:
         yield Gap(SECRET, f"{unit} {secret}", "a secret")

@@ -30,7 +30,7 @@ ARCHIVE = "/eidos.pyz/"
 PYTHON, MINIMUM_PYTHON = "python3", (3, 9)
 
 #: How the script begins.
-_SCRIPT_START = b"MARK, MINIMUM_PYTHON, ARCHIVE, ARGUMENTS"
+_SCRIPT_START = b"MARK, MINIMUM_PYTHON, ARCHIVE, ARGUMENTS, KEY"
 
 #: What follows the first mark.
 _FIRST_WORDS = ("begin", "python")
@@ -56,6 +56,11 @@ def main():
     if not child:
         try:
             sys.argv[:] = ARGUMENTS
+            if KEY:
+                reading, writing = os.pipe()
+                os.write(writing, KEY)
+                os.close(writing)
+                os.dup2(reading, 0)
             for name in list(os.environ):
                 if name[:6] == "EIDOS_" and name != "EIDOS_ROOT":
                     del os.environ[name]
@@ -79,8 +84,8 @@ class RemoteProgram(Record):
     mark: str
 
 
-def build_program(path: str, arguments: Sequence[str], mark: str | None = None) -> RemoteProgram:
-    """Return the archive at ``path`` as a program that runs with ``arguments``.
+def build_program(path: str, arguments: Sequence[str], mark: str | None = None, key: bytes = b"") -> RemoteProgram:
+    """Return the archive at ``path`` as a program that runs with ``arguments``, and ``key`` on its standard input.
 
     Raises Unavailable when there is no archive: a checkout cannot be sent.
     """
@@ -100,7 +105,7 @@ def build_program(path: str, arguments: Sequence[str], mark: str | None = None) 
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint)
     mark = mark or f"--eidos-{os.urandom(12).hex()}"
     data = base64.encodebytes(zlib.compress(marshal.dumps(files, 2), 9)).decode()
-    head = f"{_SCRIPT_START.decode()} = {mark!a}, {MINIMUM_PYTHON!r}, {ARCHIVE!a}, {['eidos', *arguments]!a}\n"
+    head = f"{_SCRIPT_START.decode()} = {mark!a}, {MINIMUM_PYTHON!r}, {ARCHIVE!a}, {['eidos', *arguments]!a}, {key!a}\n"
     return RemoteProgram(f'{head}DATA = """\n{data}"""\n{_SCRIPT}'.encode("ascii"), mark)
 
 

@@ -11,7 +11,7 @@ read on both sides differs, but not the same was read).
 
 from __future__ import annotations
 
-from eidos.model.measurement import FAILED, PARTIAL, TYPES
+from eidos.model.measurement import FAILED, PARTIAL, TYPES, WITHHELD
 from eidos.model.record import Record
 from eidos.model.snapshot import natural_key
 from eidos.wording import count_of
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     _Content = tuple[Readings, dict[str, str], dict[str, str], str]
 
 EQUAL, ODD, UNKNOWN = "equal", "odd", "unknown"
+
+#: Stands between a text and the digest of what is withheld in it; both are in memory only.
+_DIGEST_MARK = "\0"
 
 #: Differences that a class lists; more are counted.
 DIFFERENCE_LIMIT = 200
@@ -109,12 +112,21 @@ class FleetComparison:
         """``select_readings`` is :meth:`eidos.fleet.comparison_rules.ComparisonRules.select_readings`."""
         self._select_readings = select_readings
         self._groups: dict[bytes, _Group] = {}
+        #: Paths whose values are withheld on a node, without a digest by which they could be compared.
+        self.not_compared: set[str] = set()
 
     def add(self, name: str, snapshot: Snapshot) -> None:
         """Add the snapshot of the node that the caller calls ``name``."""
         from hashlib import blake2b
 
         readings = dict(sorted(self._select_readings(snapshot, name).items()))
+        digests = _withheld_digests(snapshot)
+        for path, text in readings.items():
+            if WITHHELD in text:
+                if path in digests:
+                    readings[path] = f"{text}{_DIGEST_MARK}{digests[path]}"
+                else:
+                    self.not_compared.add(".".join(path))
         unread, notes = _gaps(snapshot)
         digest = blake2b(digest_size=16)
         for part in (*((*path, text) for path, text in readings.items()), *((what,) for what in unread)):
@@ -162,12 +174,27 @@ def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
     }
     differences = list(_take_missing(differing, readings, expected, notes, lambda count: (None, count)))
     differences += _take_missing(differing, expected, readings, notes_there, lambda count: (count, None))
-    differences += [Difference(".".join(path), readings.get(path), expected.get(path)) for path in differing]
+    differences += [_difference(path, readings.get(path), expected.get(path)) for path in differing]
     if differences and version != version_there:  # another version may read more, or write it differently
         differences.append(Difference("snapshot-version", version, version_there))
     differences.sort(key=lambda difference: natural_key(difference.path))
     listed = tuple(differences[:DIFFERENCE_LIMIT])
     return NodeClass(ODD if differences else UNKNOWN, nodes, listed, len(differences) - len(listed), unread)
+
+
+def _difference(path: ReadingPath, value: str | None, expected: str | None) -> Difference:
+    """A difference between two texts, without the digests of what is withheld in them."""
+    shown, other = (text and text.partition(_DIGEST_MARK)[0] for text in (value, expected))
+    return Difference(".".join(path), shown if shown != other else f"{shown} (another value)", other)
+
+
+def _withheld_digests(snapshot: Snapshot) -> dict[ReadingPath, str]:
+    digests: dict[ReadingPath, str] = {}
+    for outcome in snapshot.collectors:
+        for what, digest in outcome.digests.items():
+            subtype, _, key = what.partition("/")
+            digests[TYPES.get(outcome.name.partition(".")[0], ""), subtype, key] = digest
+    return digests
 
 
 def _take_missing(

@@ -75,7 +75,9 @@ class ResultsFolder:
     def write_summary(self) -> FleetSummary:
         """Compare the nodes, write the summary into the folder and return it."""
         summary = FleetSummary(
-            tuple(self._comparison.classes()), dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0])))
+            tuple(self._comparison.classes()),
+            dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0]))),
+            tuple(sorted(self._comparison.not_compared)),
         )
         self.write(SUMMARY, summary.to_tree())
         return summary
@@ -117,8 +119,12 @@ def make_folder(path: str, new: bool = False) -> str:
 
 
 def parse_snapshot(body: bytes) -> Snapshot:
-    """Return the snapshot in a JSON document; InvalidData when it is not one."""
+    """Return the snapshot in a JSON document, with the digests that follow it; InvalidData when it is not one."""
     from eidos import formats
-    from eidos.model.snapshot import Snapshot
+    from eidos.model.record import replace
+    from eidos.model.snapshot import Snapshot, split_digests
 
-    return Snapshot.from_tree(formats.from_text(body, "its output"), "its output")
+    document, digests = split_digests(body)
+    snapshot = Snapshot.from_tree(formats.from_text(document, "its output"), "its output")
+    outcomes = tuple(replace(outcome, digests=digests.get(outcome.name, {})) for outcome in snapshot.collectors)
+    return replace(snapshot, collectors=outcomes)

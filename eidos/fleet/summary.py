@@ -40,10 +40,14 @@ class NoAnswer(Record):
 
 
 class FleetSummary(Record):
-    """``classes`` come from :meth:`eidos.fleet.comparison.FleetComparison.classes`; ``unanswered`` are nodes without a snapshot."""
+    """``classes`` come from :meth:`eidos.fleet.comparison.FleetComparison.classes`; ``unanswered`` are nodes without a snapshot.
+
+    ``not_compared`` are paths of withheld values that could not be compared.
+    """
 
     classes: tuple[NodeClass, ...]
     unanswered: dict[str, NoAnswer] = {}
+    not_compared: tuple[str, ...] = ()
 
     @property
     def odd(self) -> list[NodeClass]:
@@ -67,6 +71,7 @@ class FleetSummary(Record):
             "nodes": {"total": self.answered + len(unanswered), "answered": self.answered, **counts},
             "classes": [node_class.to_tree() for node_class in self.classes],
             "unanswered": unanswered,
+            **({"not-compared": list(self.not_compared)} if self.not_compared else {}),
         }
 
     def sentence(self, phrases: Sequence[Phrase]) -> str:
@@ -83,6 +88,8 @@ class FleetSummary(Record):
         rest = [node for nodes, _ in groups[MAX_CLASSES:] for node in nodes]
         if rest:
             parts.append(f"{count_of(len(rest), 'other node')} without a snapshot")
+        if self.not_compared:
+            parts.append(f"{count_of(len(self.not_compared), 'withheld value')} not compared")
         return "; ".join(parts)
 
     def group_unanswered(self) -> list[tuple[list[str], NoAnswer]]:

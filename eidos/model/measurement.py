@@ -9,7 +9,8 @@ getting a reading. The three kinds of gap are never mixed:
 * ``absent``: the source reported that it does not have it ("not supported by this driver");
 * ``withheld``: it was read and may hold a secret; the key stays, the value is :data:`WITHHELD`.
 
-A fourth kind is none: ``revealed`` names a value that would be withheld, and is shown because the user asked for it.
+Two more kinds are no gaps: ``revealed`` names a value that would be withheld, and is shown because the user asked for it; ``digest`` has
+the digest of a withheld value in place of the reason, for a run that compares nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ WITHHELD = "<withheld>"
 #: Suffix of a subtype that holds readings which change on their own.
 VOLATILE = ".volatile"
 
-UNREADABLE, ABSENT, SECRET, REVEALED = "unreadable", "absent", "withheld", "revealed"
+UNREADABLE, ABSENT, SECRET, REVEALED, DIGEST = "unreadable", "absent", "withheld", "revealed", "digest"
 OK, PARTIAL, SKIPPED, FAILED = "ok", "partial", "skipped", "failed"
 
 
@@ -68,7 +69,7 @@ class Outcome(Record):
     ``outcome`` is ok, partial, skipped or failed; ``milliseconds`` its duration; ``reason`` and ``hint`` explain any other than ok;
     ``unreadable`` and ``absent`` map path or key to reason; ``withheld`` counts secrets; ``stale`` is the age of the readings in seconds,
     where a cached answer of the source was used; ``revealed`` are the names whose values are shown because the user asked for them.
-    ``withheld_names`` says what is withheld, and is in no document.
+    ``withheld_names`` says what is withheld, and ``digests`` maps ``subtype/key`` to a digest of its value; neither is in a document.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Outcome(Record):
     stale: int | None = None
     revealed: tuple[str, ...] = ()
     withheld_names: tuple[str, ...] = ()
+    digests: dict[str, str] = {}
 
 
 def read_measurement(tree: TreeReader) -> Measurement:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 KIND = "Snapshot"
 API_VERSION = "snapshot.dgxc.io/v1"
 
+#: How the line with digests begins.
+DIGESTS = "eidos-digests "
+
 _HINT = "run 'eidos snapshot -o node.yaml' to write a snapshot"
 
 _ORDER = {wire: number for number, wire in enumerate(TYPES.values())}
@@ -100,6 +103,33 @@ class Snapshot(Record):
         measurements, outcomes = foreign_documents.correct_measurements(root, map(read_measurement, items))
         timestamp, version, node = (metadata.text(name) for name in ("snapshot-timestamp", "snapshot-version", "source-node"))
         return cls(timestamp, version, node, measurements, outcomes)
+
+
+def digest_line(snapshot: Snapshot) -> str:
+    r"""The digests of withheld values, in a line that follows the document and is no part of it.
+
+    >>> shot = Snapshot("", "", "", (), (Outcome("os.grub", OK, 1.0, digests={"grub/pw": "0f"}),))
+    >>> digest_line(shot), split_digests(b"{}\n" + digest_line(shot).encode())
+    ('eidos-digests os.grub grub/pw 0f\n', (b'{}\n', {'os.grub': {'grub/pw': '0f'}}))
+    """
+    rows = []
+    for outcome in snapshot.collectors:
+        # A key with blanks in it would be read as several words.
+        rows += [f"{outcome.name} {what} {digest}" for what, digest in sorted(outcome.digests.items()) if len(what.split()) == 1]
+    return DIGESTS + "\t".join(rows) + "\n"
+
+
+def split_digests(body: bytes) -> tuple[bytes, dict[str, dict[str, str]]]:
+    """A document without the line of :func:`digest_line` behind it, and what that says: collector → ``subtype/key`` → digest."""
+    begin = body.rfind(DIGESTS.encode())
+    if begin < 0 or (begin and body[begin - 1 : begin] != b"\n"):
+        return body, {}
+    digests: dict[str, dict[str, str]] = {}
+    for row in body[begin + len(DIGESTS) :].decode("utf-8", "replace").strip().split("\t"):
+        words = row.split(" ")
+        if len(words) == 3:
+            digests.setdefault(words[0], {})[words[1]] = words[2]
+    return body[:begin], digests
 
 
 def natural_key(name: str) -> tuple[str | int, ...]:

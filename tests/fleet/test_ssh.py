@@ -152,7 +152,7 @@ def test_who_does_not_answer_and_why(program: list[str], fleet: sshd.Sshd, tmp_p
     assert time.monotonic() - began < AMPLE_S
     assert done.status == 3, done.err
     whys = {silent["node"]: silent["why"] for silent in summary["unanswered"]}
-    assert set(whys) == set(names) - {"gpu-01", "chatty"}
+    assert set(whys) == set(names) - {"gpu-01", "chatty"}, whys
     assert "Connection refused" in whys["dead"]
     assert whys["hanging"] == "no result within 6 s"
     assert whys["asking"] == "no result within 6 s: Password:"

@@ -211,6 +211,8 @@ PARSERS: dict[str, Parser] = {
     "redaction of what a program printed": _of_bytes(
         lambda data: secrets_in_text.redact_output(data, "n1"), "n1", "token ", "-p ", ":", "is "
     ),
+    "redaction of URLs": _of_text(secrets_in_text.redact_urls, "://", "@", ":", "/", "?", "#", " "),
+    "digests behind a snapshot": _of_bytes(snapshot.split_digests, "eidos-digests ", "\n", "\t", " ", "a"),
     "redaction of a URL": _of_text(secrets_in_text.redact_url, "://", "@", ":", "/", "?", "#"),
     "value of an unlisted name": _of_text(
         lambda text: harmless_names.show_value("x", text, _NAMES), "/", "=", "$", "%", ",", "a=1,", ".", "-"
