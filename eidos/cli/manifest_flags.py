@@ -155,8 +155,11 @@ def warn_of_share(options: AgentOptions) -> None:
 
     share = read_share(options)
     if share:
-        message = f"the agent reads {share['share']} % of a node's operating system, because it has namespaces of its own"
-        log.warn(message, hint=f"add {share['share.flags']} to read {share['share.more']} %, without a privileged container")
+        what = f"{share['share']} % of a node's operating system (measured on {share['share.measured-on']})"
+        log.warn(
+            f"the agent reads {what}, because it has namespaces of its own",
+            hint=f"add {share['share.flags']} to read {share['share.more']} %, without a privileged container",
+        )
 
 
 COMMON_OPTIONS = (

@@ -143,6 +143,7 @@ def remove_run(client: KubeClient, namespace: str, run: EarlierRun, request_s: f
     errors: list[EidosError] = []
     last = [path for path in run.paths if "/serviceaccounts/" in path or "/configmaps/" in path]
     first = [path for path in run.paths if path not in last]
+    client.deadline = time.monotonic() + request_s
     try:
         first += _snapshots(client, namespace, run.number)
     except EidosError as fault:

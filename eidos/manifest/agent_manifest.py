@@ -102,7 +102,8 @@ def explain_privileges(options: AgentOptions) -> list[Tree]:
 def read_share(options: AgentOptions) -> Tree | None:
     """The share of a node's readings that the agent reads, in percent, and what would read more; None when its namespaces hide none.
 
-    Keys are those of the template's placeholders: ``share``, ``share.read`` of ``share.total``, ``share.flags``, ``share.more``.
+    Keys are those of the template's placeholders: ``share``, ``share.read`` of ``share.total``, ``share.flags``, ``share.more``,
+    ``share.measured-on``.
     """
     facts = selected_facts(options)
     rows = [row for row in read_template("agent")["readings"] if row["fact"] in facts]
@@ -119,6 +120,7 @@ def read_share(options: AgentOptions) -> Tree | None:
         "share.read": read,
         "share.total": total,
         "share.flags": flags,
+        "share.measured-on": read_template("agent")["measured-on"],
         "share.more": _percent(readable, total),
     }
 
