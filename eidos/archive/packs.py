@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     Loader = object  # importing importlib.abc takes time at every start
 
-#: Files below this folder have a pack of their own; any other lies in the pack of its top-level package.
+#: Data lies in a pack for each folder and its folders, so that no start decompresses what another needs; code in one for each package.
 DATA = "eidos/_data/"
 
 
@@ -40,10 +40,14 @@ def install(archive: Archive, root: str) -> None:
 def pack_of(name: str) -> str:
     """The pack that holds the file ``name``, both as paths below the archive's root.
 
-    >>> pack_of("eidos/cli/help.py"), pack_of("pynvml.py"), pack_of("eidos/_data/recipes/base.yaml")
-    ('packs/eidos', 'packs/pynvml', 'packs/data')
+    >>> pack_of("eidos/cli/help.py"), pack_of("pynvml.py")
+    ('packs/eidos', 'packs/pynvml')
+    >>> pack_of("eidos/_data/recipes/base.yaml"), pack_of("eidos/_data/templates/bundles/all/README.md")
+    ('packs/recipes', 'packs/templates-bundles')
     """
-    return "packs/data" if name.startswith(DATA) else "packs/" + name.partition("/")[0].partition(".")[0]
+    if name.startswith(DATA):
+        return "packs/" + "-".join(name[len(DATA) :].split("/")[:-1][:2])
+    return "packs/" + name.partition("/")[0].partition(".")[0]
 
 
 class Pack:
