@@ -69,7 +69,11 @@ class NameList:
         self.words: set[str] = set()
         section = ANY
         for line in text.splitlines():
-            for word in line.partition("# ")[0].split():
+            line = line.partition("# ")[0]
+            if section != COMMAND_WORDS and not ("[" in line or "*" in line or " -" in f" {line}"):  # only names: nearly every line
+                self._exact.update(dict.fromkeys(line.replace("-", "_").split(), section))
+                continue
+            for word in line.split():
                 if word[:1] == "[" and word[1:-1].isalpha():
                     section = word.strip("[]")
                 elif section == COMMAND_WORDS:
