@@ -126,13 +126,17 @@ def test_a_port_of_the_node_that_is_taken(cluster: HelmCluster) -> None:
 
 
 def test_an_existing_prometheus_under_another_name(cluster: HelmCluster) -> None:
-    bundle = cluster.bundle("self-managed-gh200-training", "kube-prometheus-stack")
+    bundle = cluster.bundle("gke-l40s-inference", "kube-prometheus-stack", "prometheus-adapter")
     cluster.server.kind("monitoring.coreos.com/v1", "prometheuses", "Prometheus")
     cluster.server.put("/apis/monitoring.coreos.com/v1/namespaces/old/prometheuses/k8s", {"status": {"availableReplicas": 2}})
     before = cluster.snapshot()
     done = cluster.run(bundle / "install.sh")
-    assert "left alone: kube-prometheus-stack\n" in done.stdout and "served by Prometheus old/k8s" in done.stdout
+    assert "left alone: kube-prometheus-stack prometheus-adapter\n" in done.stdout and "served by Prometheus old/k8s" in done.stdout
+    assert "its values name kube-prometheus-stack-prometheus of kube-prometheus-stack, which is left alone" in done.stdout
     assert cluster.snapshot() == before
+    url = "prometheus-adapter:prometheus.url=http://k8s.old"
+    other = cluster.bundle("gke-l40s-inference", "kube-prometheus-stack", "prometheus-adapter", sets=[url])
+    assert "\ninstalled: prometheus-adapter\n" in cluster.run(other / "install.sh").stdout
 
 
 def test_definitions_without_a_controller_serve_no_work(cluster: HelmCluster) -> None:

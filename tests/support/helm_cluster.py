@@ -95,6 +95,7 @@ CHARTS: dict[str, tuple[list[Tree], list[Tree]]] = {
         [definition("queues.scheduling.run.ai", "Queue", "v2"), definition("configs.kai.scheduler", "Config")],
         [deployment("kai-operator", {"app": "kai-operator"}), QUEUE],
     ),
+    "prometheus-adapter": ([], [deployment("prometheus-adapter", {"app.kubernetes.io/name": "prometheus-adapter"})]),
     "aws-ebs-csi-driver": ([], [deployment("ebs-csi-controller", {"app.kubernetes.io/name": "aws-ebs-csi-driver"})]),
 }
 

@@ -70,6 +70,12 @@ decide_new() {
     action=leave why="served by $why"
     return
   fi
+  for bound in $(list bound_to); do
+    if grep -q "^why='served by" "$work/${bound%% *}/decision" 2>/dev/null && grep -qF "${bound#* }" "$here/$id/values.yaml"; then
+      action=leave why="its values name ${bound#* } of ${bound%% *}, which is left alone: build the bundle with values for what runs"
+      return
+    fi
+  done
   for part in $(list parts); do
     served=$(others "${part#* }") || exit 1
     [ -z "$served" ] || fail "$(printf '%s\n' "$served" | cut -f 1 | head -1) does what ${part%% *} of $id does" \

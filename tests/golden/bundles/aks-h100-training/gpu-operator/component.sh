@@ -26,6 +26,8 @@ list() {
     parts) set -- 'nfd.enabled deployments --selector=app.kubernetes.io/name=node-feature-discovery' 'nfd.enabled deployments --selector=app=nfd' ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'clusterpolicies.nvidia.com' 'nvidiadrivers.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io=*' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io' ;;
+    # Other components that its values name, and by which text.
+    bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.
     changed_by_itself) set --  ;;
     *) set -- ;;

@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set --  ;;
+    # Other components that its values name, and by which text.
+    bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.
     changed_by_itself) set --  ;;
     *) set -- ;;
