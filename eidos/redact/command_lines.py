@@ -167,7 +167,7 @@ def show_argument(name: str, value: str, names: NameList, depth: int = _DEPTH) -
         tree = _parse_json(value)
         if tree is not None:
             return _show_json(name, value, tree, names, depth - 1)
-    if any(c in _BLANKS for c in value) and names.section(name) is None:
+    if any(c in _BLANKS for c in value) and (names.section(name) is None or " -" in f" {value}"):
         if not depth:
             return WITHHELD, 1
         label, colon, rest = value.partition(": ")

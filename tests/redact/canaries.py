@@ -68,6 +68,9 @@ STYLES: dict[str, tuple[str, ...]] = {
         "REDIS_PIN=§",
         "CONNECTION=Server=db;User=sa;Password=§;",
         "KUBELET_EXTRA_ARGS=--node-ip=10.0.0.1 --token=§",
+        "KUBELET_EXTRA_ARGS=--v=2 -u bob:§",
+        "HTTPS_PROXY=bob:§@proxy.example.com:3128",
+        "GITHUB_PAT=§",
         "DOCKER_OPTS=--log-level=info --registry-secret §",
         "JAVA_OPTS=-Djavax.net.ssl.keyStorePassword=§",
         'DOCKER_AUTH={"auths":{"nvcr.io":{"auth":"§"}}}',
@@ -99,6 +102,8 @@ STYLES: dict[str, tuple[str, ...]] = {
         "/usr/bin/docker | login | -u | bob | -p | §",
         "/usr/bin/etcdctl | --user=root:§",
         '/usr/bin/app | {"token": "§", "port": 80}',
+        "/usr/bin/docker | run | --entrypoint | curl -u bob:§ | ubuntu:22.04",
+        "/usr/bin/systemd-run | --property=Environment=FOO=§ | run",
         "/usr/bin/k3s | agent | --server | https://10.0.0.1:6443 | -t | §",
     ),
     "policy": (
