@@ -94,6 +94,7 @@ def take_snapshot(
     host = Host(options.root)
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key)
+    collectors.preload_harmless_names()
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])

@@ -150,15 +150,29 @@ def load_collector(name: str) -> CollectFunction:
     return collect
 
 
+#: The lists of harmless names, and their texts once they were read.
+HARMLESS_LISTS = ("common", "boot-parameters", "os-release", "options", "policy-fields", "variables")
+_harmless_texts: dict[str, str] = {}
+
+
+def preload_harmless_names() -> None:
+    """Read the lists now: a collector's child may not find the archive that it was started from, by a relative path for instance."""
+    from eidos.files.resources import read_text
+
+    for each in HARMLESS_LISTS:
+        if each not in _harmless_texts:
+            _harmless_texts[each] = read_text(f"templates/harmless/{each}.txt")
+
+
 def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
     """The names in the files ``templates/harmless/<list>.txt``, and those that are harmless in every list.
 
     ``revealed`` are names whose values are shown all the same.
     """
-    from eidos.files.resources import read_text
     from eidos.redact.harmless_names import NameList
 
-    return NameList("\n[any]\n".join(read_text(f"templates/harmless/{each}.txt") for each in ("common", *lists)), revealed)
+    preload_harmless_names()
+    return NameList("\n[any]\n".join(_harmless_texts[each] for each in ("common", *lists)), revealed)
 
 
 def collector_summary(name: str) -> str:

@@ -33,7 +33,8 @@ VALUES_JSON = "values.json"
 #: The bundle templates in the archive, as :func:`load_bundle_templates` returns them.
 TEMPLATES_JSON = "templates.json"
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# An absolute path stays as it is: the archive is known under the path it was started with, such as /a/../eidos.pyz.
+_PACKAGE = os.path.dirname(os.path.dirname(__file__ if os.path.isabs(__file__) else os.path.abspath(__file__)))
 _PACKAGED = os.path.join(_PACKAGE, "_data")
 _CHECKOUT = os.path.dirname(_PACKAGE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,16 @@ def test_a_name_that_nothing_has_is_counted_and_not_repeated(host: str) -> None:
     result = eidos("snapshot", "--root", host, "--only", "os.grub", "--reveal", "my.pw,n0thing")
     assert "--reveal: 1 of 2 names match no withheld value" in result.err
     assert "n0thing" not in result.err
+
+
+def test_the_built_file_finds_its_lists_by_a_relative_path(pyz: Path, host: str, tmp_path: Path) -> None:
+    (tmp_path / "eidos.pyz").write_bytes(pyz.read_bytes())
+    for path, folder in (("eidos.pyz", tmp_path), ("../eidos.pyz", tmp_path / "etc")):
+        program = [sys.executable, path]
+        result = eidos("snapshot", "--root", host, "--only", "os.grub,os.release", "--list-withheld", program=program, cwd=folder)
+        assert result.status == 0, result.err
+        assert "os.grub     my.pw" in result.out
+        assert eidos("help", "secrets", program=program, cwd=folder).status == 0
 
 
 def test_nothing_is_revealed_by_a_variable(host: str) -> None:
