@@ -20,7 +20,7 @@ import time
 from calendar import timegm
 
 from eidos.errors import EidosError, Timeout
-from eidos.fleet.job_runner import LIFETIME_ANNOTATION, LIFETIME_UNLIMITED, REQUEST_S, RUN_LABEL, path_of
+from eidos.fleet.job_runner import LIFETIME_ANNOTATION, REQUEST_S, RUN_LABEL, path_of
 from eidos.http_wire.retry import parse_http_date
 from eidos.kube.api_client import PAGE_SIZE
 from eidos.kube.stored_object import MANAGED_BY
@@ -120,7 +120,7 @@ def _judge(number: str, members: list[tuple[str, Tree]], now: float | None) -> E
     created = [_seconds(metadata.get("creationTimestamp")) for _, metadata in members]
     is_ours = len(number) == 8 and not set(number) - set("0123456789abcdef")  # others may use the label for what they apply
     age_s = max(0.0, min(now - time_ for time_ in created if time_ is not None)) if now is not None and None not in created else 0.0
-    if LIFETIME_UNLIMITED in texts or len(lifetimes) < len(texts) or not (texts or is_ours):
+    if len(lifetimes) < len(texts) or not (texts or is_ours):  # LIFETIME_UNLIMITED, or nothing that eidos writes
         return EarlierRun(number, RETAINED, paths, age_s)
     remaining_s = max(lifetimes, default=DEFAULT_LIFETIME_S) - age_s
     return EarlierRun(number, RUNNING if remaining_s > 0 else OVER, paths, age_s, max(0.0, remaining_s))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -427,6 +427,7 @@ HEX = "0a1b2c3d"
         ([member(HEX)], SIX + 86399, RUNNING),  # of a version that set no lifetime
         ([member(HEX)], SIX + 86400, OVER),
         ([member("nightly")], SIX + 1e9, RETAINED),  # applied by hand
+        ([member("abc")], SIX + 1e9, RETAINED),
         ([member("nightly", lifetime="900")], SIX + 900, OVER),
         ([member(HEX, None, "900")], SIX + 1e9, RUNNING),  # of unknown age
         ([member(HEX, lifetime="900"), member(HEX, "yesterday")], SIX + 1e9, RUNNING),
@@ -437,6 +438,26 @@ def test_when_a_run_is_over(members: list[tuple[str, dict[str, Any]]], now: floa
     for order in (members, members[::-1]):
         (run,) = judge_runs(order, now)
         assert (run.number, run.state) == (members[0][1]["metadata"]["labels"][RUN], state)
+
+
+def test_objects_of_others_are_no_leftovers_even_if_the_server_ignores_selectors(tmp_path: Path) -> None:
+    with begun(tmp_path) as (server, run, _):
+        labels = {
+            "a": {RUN: HEX},
+            "b": {"app.kubernetes.io/managed-by": "eidos"},
+            "c": {RUN: HEX, "app.kubernetes.io/managed-by": "helm"},
+            "d": {},
+        }
+        for name, each in labels.items():
+            server.put(f"/api/v1/namespaces/eidos/configmaps/eidos-{HEX}-{name}", {"metadata": {"labels": each}})
+
+        class Unselective:
+            server_date = "Mon, 23 Nov 2026 06:00:00 GMT"
+
+            def list_objects(self, path: str, **_: object) -> Iterator[dict[str, Any]]:
+                return run.client.list_objects(path)
+
+        assert find_leftovers(cast("api_client.KubeClient", Unselective()), "eidos").runs == ()
 
 
 _text = st.text(max_size=12) | st.none()
