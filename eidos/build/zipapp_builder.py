@@ -132,7 +132,7 @@ if __name__ == "__main__":
 MAIN_BYTECODE_TAG = "cpython-312"
 
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
-UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|bytecode/.+|licenses/.+"
+UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+"
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
 NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
