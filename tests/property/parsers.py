@@ -24,7 +24,7 @@ from eidos.files import host
 from eidos.fleet import bootstrap, hostlist, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import client, request_body, request_head, request_parser
+from eidos.http_wire import client, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import constraint, snapshot, systemd_unit, values_schema
@@ -241,6 +241,7 @@ PARSERS: dict[str, Parser] = {
     "JSON": _of_text(lambda text: json_reader.parse_json(text, 100, 10_000), "[", "]", "{", "}", ",", ":", '"a"', "1", "\\"),
     "block YAML": _of_text(block_yaml.parse_block_yaml, "a: b\n", "- ", "  ", "? ", "|\n", ">\n", '"', "'", "#", ": "),
     "YAML": _of_text(lambda text: yaml_reader.parse_yaml(text, 100, 100_000), "a: b\n", "- ", "&a ", "*a", "!!str ", "{", "[", "? ", "|\n"),
+    "date of a header": _of_text(retry.parse_http_date, "Wed, ", "21 Oct 2015 ", "07:28:00", " GMT", "+", "-", ":"),
     "plain scalar": _of_text(plain_scalars.resolve_scalar, "0", "1", "_", ".", "e", "-", ":"),
     "YAML string": _of_text(yaml_writer.quote_string),
     "snapshot": _of_bytes(lambda data: workflow.parse_snapshot(data, "x"), "kind: Snapshot\n", "a: b\n"),
