@@ -25,7 +25,7 @@ def lint_recipe_data(values: Values) -> int:
     """Check the shipped recipe data, or that of ``--data``, and report every issue."""
     from eidos.recipe.lint import lint_path
 
-    return _write_report(lint_path(values["data"]), values["format"], values["output"])
+    return _write_report(lint_path(values["data"], values["today"] or ""), values["format"], values["output"])
 
 
 def lint_templates(values: Values) -> int:

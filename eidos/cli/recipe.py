@@ -36,6 +36,18 @@ LIST, LINT = "list", "lint"
 #: The field of the metadata that names a recipe's source when that is not the server, and its value then.
 SOURCE, BUILT_IN = "recipe-source", "built-in"
 
+
+def parse_date(value: str) -> str:
+    """A day as it was written; InvalidInput when there is no such day."""
+    import time
+
+    try:
+        time.strptime(value, "%Y-%m-%d")
+    except ValueError:
+        raise InvalidInput(f"invalid date {value!r}", "write a date like 2026-11-29") from None
+    return value
+
+
 VERB = Verb(
     "recipe",
     (
@@ -71,6 +83,7 @@ VERB = Verb(
             convert=parse_path,
             completion="file",
         ),
+        Option("today", "with lint: report what has ended by this date [date of the data]", "DATE", convert=parse_date),
         Option("server", "query this server instead: https://eidos.example.com", "URL"),
         Option("fallback", "use the built-in data when the server does not respond"),
         Option("timeout", "time limit for the server or the cluster, including retries", "DURATION", None, "30s", parse_timeout),

@@ -105,7 +105,8 @@ class Expression(Record):
             rest = Expression(tuple(t for t in terms if t is not term))
             if rest.terms and rest.is_equivalent(both):
                 terms.remove(term)
-        return Expression(tuple(terms))
+        # Lower limits are read first.
+        return Expression(tuple(sorted(terms, key=lambda term: term.operator not in (">=", ">"))))
 
     def is_empty(self) -> bool:
         """Whether nothing at all can satisfy it."""

@@ -9,10 +9,16 @@ leave it open too: a query without a GPU gets nothing that holds for one GPU onl
 True
 >>> Query(k8s="1.33").matches(Query(gpu="h100"))
 False
+
+A version of a key may be an expression; that of a query is one version.
+
+>>> Query(k8s="1.37").matches(Query(k8s=">= 1.36")), Query(osv="10.1").matches(Query(osv="in (8.10, 10.0)"))
+(True, False)
 """
 
 from __future__ import annotations
 
+from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.record import Record
 from eidos.semver import parse_version
 
@@ -57,14 +63,17 @@ class Query(Record):
         return {field: values[field] for field in FIELDS if values[field] and values[field] != ANY}
 
     def matches(self, key: Query) -> bool:
-        """Whether a layer with this ``key`` applies; both sides hold versions that parse."""
+        """Whether a layer with this ``key`` applies; versions of both sides parse. An expression matches one that contains it."""
         values = self.fields()
         for field, required in key.fields().items():
             value = values.get(field)
             if value is None:
                 return False
             if field in VERSIONS:
-                if not parse_version(value).matches(parse_version(required)):
+                if is_expression(required) or is_expression(value):
+                    if not _contains(required, value):
+                        return False
+                elif not parse_version(value).matches(parse_version(required)):
                     return False
             elif value != required:
                 return False
@@ -75,4 +84,31 @@ class Query(Record):
         return self.fields()
 
     def __str__(self) -> str:
-        return ", ".join(f"{field}={value}" for field, value in self.fields().items()) or ANY
+        return (
+            ", ".join(f"{field} {value}" if is_expression(value) else f"{field}={value}" for field, value in self.fields().items()) or ANY
+        )
+
+
+def is_expression(text: str) -> bool:
+    """Whether the version of a key is an expression and not a version.
+
+    >>> is_expression(">= 1.36"), is_expression("in (22.04, 24.04)"), is_expression("1.36")
+    (True, True, False)
+    """
+    return text[:1] in ("<", ">", "=", "!") or text.startswith(("in ", "in("))
+
+
+def version_expression(text: str) -> Expression:
+    """The versions that one version of a key stands for; InvalidInput when it is neither a version nor an expression of them."""
+    if is_expression(text):
+        return parse_expression(text)
+    version = parse_version(text)
+    return Expression((Term("==", (".".join(map(str, version.numbers)) if version.extra else text,)),))
+
+
+def _contains(required: str, value: str) -> bool:
+    if not is_expression(value):
+        return parse_expression(required).holds(value) is True
+    inner = parse_expression(value)
+    both = inner.intersect(version_expression(required))
+    return both is not None and both.is_equivalent(inner)

@@ -5,7 +5,7 @@ Knows the keys of layers, the entries of the catalog and the versions that const
 
 from __future__ import annotations
 
-from eidos.model.query import READING_PATHS
+from eidos.model.query import READING_PATHS, version_expression
 from eidos.semver import parse_version
 
 TYPE_CHECKING = False
@@ -55,7 +55,8 @@ def known_versions(store: Store, field: str) -> list[str]:
     (['22.04', '24.04', '26.04', '2023'], '1.32')
     """
     layers = (store.base, *store.overlays)
-    texts = {key[field] for layer in layers if field in (key := layer.key.fields())}
+    keys = [key[field] for layer in layers if field in (key := layer.key.fields())]
+    texts = {operand for key in keys for term in version_expression(key).terms for operand in term.operands}
     if field == "osv":
         texts |= {version for entry in store.catalog.entries.get("os", ()) for version in entry.versions}
     if field == "k8s":

@@ -3,7 +3,7 @@
 Knows the form of a layer and reports exactly where a tree departs from it; must not know which values make sense: ``lint`` does. A layer
 is a mapping::
 
-    key:           {gpu: h100, intent: training}       what a query must have for it to apply; the base has none
+    key:           {gpu: h100, k8s: ">= 1.34"}         what a query must have for it to apply; the base has none
     source:        [{id: …, document: …, version: …, date: …, url: …}]
     measurements:  [{type: OS, subtypes: [{subtype: grub, data: {iommu: pt}, context: {iommu: one sentence}}]}]
     constraints:   [{name: K8s.server.version, value: ">= 1.32.4", why: one sentence, source: id}]
@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from eidos.model.constraint import Constraint, read_constraint
 from eidos.model.measurement import TYPES, read_subtype, read_type
-from eidos.model.query import ANY, FIELD_ALIASES, FIELDS, VERSIONS, Query
+from eidos.model.query import ANY, FIELD_ALIASES, FIELDS, VERSIONS, Query, version_expression
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
-from eidos.semver import parse_version
 from eidos.suggest import did_you_mean
 
 TYPE_CHECKING = False
@@ -143,7 +142,7 @@ def _read_key(tree: TreeReader) -> Query:
         if field not in VERSIONS or text.lower() == ANY:
             text = text.lower()
         elif text:
-            tree.parsed(field, lambda version: parse_version(version.strip()))
+            tree.parsed(field, lambda version: version_expression(version.strip()))
         fields[field] = text
     return Query(**fields)
 

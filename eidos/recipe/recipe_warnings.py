@@ -45,7 +45,9 @@ def find_warnings(
     for field in VERSIONS:
         for constraint in constraints:
             if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
-                yield f"the recipe does not cover {field} {requested[field]!r}: it requires {constraint.name} {constraint.value}"
+                limit = f"{constraint.name} {constraint.value}"
+                why = f" ({constraint.why.rstrip('.')})" if constraint.why else ""
+                yield f"the recipe does not cover {field} {requested[field]!r}: it requires {limit}{why}"
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.bundle.test_charts import FLAGS
+from tests.bundle.test_charts import ALIKE, FLAGS
 from tests.support.bundle_files import data_of, each_recipe, files_of_tree, made, recipe
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ _read: dict[Path, dict[tuple[str, str], dict[str, Any]]] = {}
 
 
 def faults(shared: Path, component: str, version: str, document: dict[str, Any]) -> Iterator[str]:
-    folder = shared / "crds" / DEFINITIONS[component].format(version)
+    folder = shared / "crds" / DEFINITIONS[component].format(ALIKE.get((component, version), version))
     if folder not in _read:
         _read[folder] = schemas(folder)
     key = document["apiVersion"], document["kind"]

@@ -43,28 +43,28 @@ def pin(**parts: Any) -> dict[str, Any]:
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
     "the chart's version, by its image": (
         {"readings": {"K8s.image.gpu-operator": "v25.10.1"}},
-        "components.gpu-operator.version: v26.3.3 (base.yaml)",
+        "components.gpu-operator.version: v26.7.0 (base.yaml)",
         "K8s.image.gpu-operator: v25.10.1 (overlays/x-pin.yaml)",
     ),
     "the image, by the chart's version": (
         {"components": {"gpu-operator": {"version": "v25.10.1"}}},
         "components.gpu-operator.version: v25.10.1 (overlays/x-pin.yaml)",
-        "K8s.image.gpu-operator: v26.3.3 (base.yaml)",
+        "K8s.image.gpu-operator: v26.7.0 (base.yaml)",
     ),
     "another image of the chart": (
         {"readings": {"K8s.image.gpu-operator-validator": "v25.10.1"}},
-        "components.gpu-operator.version: v26.3.3 (base.yaml)",
+        "components.gpu-operator.version: v26.7.0 (base.yaml)",
         "K8s.image.gpu-operator-validator: v25.10.1 (overlays/x-pin.yaml)",
     ),
     "a version of the entry of a chart": (
         {"readings": {"K8s.image.network-operator": "v26.4.1"}, "components": {"network-operator": {}}},
-        "components.network-operator.version: 26.1.0 (components.yaml)",
+        "components.network-operator.version: 26.1.2 (components.yaml)",
         "K8s.image.network-operator: v26.4.1 (overlays/x-pin.yaml)",
     ),
     "an operand": (
         {"components": {"gpu-operator": {"values": {"dcgm": {"version": "4.4.2-1-ubuntu22.04"}}}}},
         "components.gpu-operator.values.dcgm.version: 4.4.2-1-ubuntu22.04 (overlays/x-pin.yaml)",
-        "K8s.image.dcgm: 4.5.2-1-ubuntu22.04 (base.yaml)",
+        "K8s.image.dcgm: 4.6.0-1-ubuntu24.04 (base.yaml)",
     ),
     "a switch": (
         {"components": {"gpu-operator": {"values": {"cdi": {"enabled": False}}}}},
@@ -92,9 +92,9 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
         "constraints.K8s.server.version: ",
     ),
     "the chart's version and a constraint": (
-        {"constraints": {"K8s.image.gpu-operator-validator": ">= 26.7"}},
-        "components.gpu-operator.version: v26.3.3 (base.yaml)",
-        "constraints.K8s.image.gpu-operator-validator: >= 26.7 (overlays/x-pin.yaml)",
+        {"constraints": {"K8s.image.gpu-operator-validator": ">= 26.8"}},
+        "components.gpu-operator.version: v26.7.0 (base.yaml)",
+        "constraints.K8s.image.gpu-operator-validator: >= 26.8 (overlays/x-pin.yaml)",
     ),
 }
 
@@ -125,10 +125,13 @@ def test_lint_finds_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     "overlay",
     [
-        {"readings": {"K8s.image.gpu-operator": "26.3.3"}},
+        {"readings": {"K8s.image.gpu-operator": "26.7.0"}},
         {"readings": {"K8s.image.gpu-operator": "v25.10.1"}, "components": {"gpu-operator": {"version": "v25.10.1"}}},
         {"readings": {"GPU.smi.driver": "580.126.20", "K8s.image.driver": "580.126.20-ubuntu24.04", "GPU.smi.cuda-version": "13.0"}},
-        {"readings": {"GPU.smi.driver": "580.126.20"}, "components": {"gpu-operator": {"values": {"driver": {"version": 580}}}}},
+        {
+            "readings": {"GPU.smi.driver": "580.126.20", "GPU.smi.cuda-version": "13.0"},
+            "components": {"gpu-operator": {"values": {"driver": {"version": 580}}}},
+        },
         {"readings": {"K8s.image.network-operator": "v26.4.1"}},
     ],
 )
@@ -138,7 +141,7 @@ def test_what_agrees_is_a_recipe(overlay: dict[str, Any]) -> None:
 
 @pytest.mark.shared
 def test_the_pin_of_the_cases(shared: Path) -> None:
-    with pytest.raises(InvalidData, match=r"v26\.3\.3 \(base\.yaml\) and K8s\.image\.gpu-operator: v25\.10\.1 \(overlays/pin\.yaml\)"):
+    with pytest.raises(InvalidData, match=r"v26\.7\.0 \(base\.yaml\) and K8s\.image\.gpu-operator: v25\.10\.1 \(overlays/pin\.yaml\)"):
         resolve(Query(service="eks"), open_store(str(shared.parent / "cases/documents/pin-overlay")))
 
 

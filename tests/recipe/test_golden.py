@@ -15,6 +15,7 @@ import pytest
 
 from eidos import formats
 from eidos.files import resources
+from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, shipped_store
 from tests.support.effort import examples
@@ -62,6 +63,39 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "self-managed-h100-rhel": {"os": "rhel", "osv": "9.6", "service": "self-managed", "k8s": "1.34", "gpu": "h100"},
     "self-managed-h200-1.36": {"service": "self-managed", "k8s": "1.36.2", "gpu": "h200", "intent": "training"},
     "self-managed-b200-6.6": {"os": "debian", "osv": "12", "kernel": "6.6.30", "service": "self-managed", "gpu": "b200"},
+    "eks-gb200-26.04": {"os": "ubuntu", "osv": "26.04", "service": "eks", "gpu": "gb200"},
+    "eks-gb200-amazonlinux": {"os": "amazonlinux", "osv": "2023", "service": "eks", "gpu": "gb200"},
+    "eks-gb300-amazonlinux": {"os": "amazonlinux", "osv": "2023", "service": "eks", "gpu": "gb300"},
+    "eks-gb300-26.04": {"os": "ubuntu", "osv": "26.04", "service": "eks", "gpu": "gb300", "intent": "inference"},
+    "aks-a100-26.04-training": {"os": "ubuntu", "osv": "26.04", "service": "aks", "gpu": "a100", "intent": "training"},
+    "self-managed-1.32": {"os": "ubuntu", "osv": "24.04", "service": "self-managed", "k8s": "1.32.9", "gpu": "a100"},
+    "self-managed-1.36-training": {
+        "os": "ubuntu",
+        "osv": "24.04",
+        "service": "self-managed",
+        "k8s": "1.36",
+        "gpu": "h100",
+        "intent": "training",
+    },
+    "self-managed-gb200-22.04": {"os": "ubuntu", "osv": "22.04", "service": "self-managed", "gpu": "gb200"},
+    "self-managed-gb200-rhel-9": {"os": "rhel", "osv": "9.6", "service": "self-managed", "gpu": "gb200"},
+    "self-managed-gb300-rhel-training": {
+        "os": "rhel",
+        "osv": "10.0",
+        "service": "self-managed",
+        "k8s": "1.36",
+        "gpu": "gb300",
+        "intent": "training",
+    },
+    "self-managed-gh200-rhel": {"os": "rhel", "osv": "9.8", "service": "self-managed", "gpu": "gh200"},
+    "self-managed-rhel-training": {
+        "os": "rhel",
+        "osv": "8.10",
+        "service": "self-managed",
+        "k8s": "1.35",
+        "gpu": "h100",
+        "intent": "training",
+    },
     "self-managed-rocky": {"os": "rocky", "osv": "9.7", "service": "self-managed", "gpu": "l40s"},
 }
 
@@ -106,8 +140,8 @@ def test_each_word_of_the_catalog_has_a_golden(store: Store) -> None:
 
 
 def test_each_layer_alone_makes_a_recipe_that_comes_back_from_its_file(store: Store) -> None:
-    for layer in store.overlays:
-        tree = resolve(layer.key, store, explain=True).to_tree(context=True)
+    for query in (query for layer in store.overlays for query in samples(layer.key)):
+        tree = resolve(query, store, explain=True).to_tree(context=True)
         assert formats.from_text(formats.to_yaml(tree), "recipe.yaml") == tree
         assert formats.from_text(formats.to_json(tree), "recipe.json") == tree
 
@@ -118,12 +152,14 @@ import hashlib, json, sys
 from eidos import formats
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import detect
+from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import from_folder
 
 trees, questions, snapshot = json.load(sys.stdin)
 store = from_folder(trees)
-queries = [store.catalog.parse_query(words) for words in questions.values()] + [layer.key for layer in store.overlays]
+queries = [store.catalog.parse_query(words) for words in questions.values()]
+queries += [query for layer in store.overlays for query in samples(layer.key)]
 queries.append(detect(Snapshot.from_tree(snapshot, "snapshot"), store.catalog).query)
 digest = hashlib.sha256()
 for query in queries:

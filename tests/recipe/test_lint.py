@@ -75,6 +75,13 @@ def issues_in(
     return lint_trees({**trees, **(files or {})})
 
 
+def errors_in(*overlays: dict[str, Any], **parts: Any) -> list[LintIssue]:
+    return [issue for issue in issues_in(*overlays, **parts) if issue.severity == ERROR]
+
+
+IOMMU = {"OS.grub.iommu": "pt"}
+
+
 def rules_of(issues: list[LintIssue]) -> list[tuple[str, str, str]]:
     return [(issue.severity, issue.rule, issue.location) for issue in issues]
 
@@ -213,7 +220,7 @@ def test_a_release_that_does_not_support_the_recommended_kubernetes_is_reported(
     if where == "image":
         readings = {**readings, "K8s.image.network-operator": "v26.4.0"}
     versions = {"network-operator": "26.4.0"} if where == "component" else {"network-operator": ""}
-    issues = issues_in(layer(key, readings=readings, components=versions), charts=charts)
+    issues = errors_in(layer(key, readings=readings, components=versions), charts=charts)
     places = {
         "component": "overlays/a.yaml: components.network-operator",
         "image": "overlays/a.yaml: K8s.image.network-operator",
@@ -225,7 +232,20 @@ def test_a_release_that_does_not_support_the_recommended_kubernetes_is_reported(
 
 def test_the_release_that_does_support_it_is_no_fault() -> None:
     charts = [chart("network-operator", "26.4.0")]
-    assert issues_in(layer({"k8s": "1.35"}, components={"network-operator": "26.4.0"}), charts=charts) == []
+    assert errors_in(layer({"k8s": "1.35"}, components={"network-operator": "26.4.0"}), charts=charts) == []
+
+
+def test_a_release_that_ends_before_the_recipe_does_is_a_warning_and_an_error_where_a_key_names_the_version() -> None:
+    charts = [chart("network-operator", "26.1.2")]
+    tree = layer({"gpu": "h100"}, components={"network-operator": "26.1.2"})
+    found = {(issue.severity, issue.rule, issue.message.partition(" (for")[2]) for issue in issues_in(tree, charts=charts)}
+    assert found == {(WARNING, "unsupported", " k8s=1.36, gpu=h100)")}  # of the issues at one place, the first
+    limits = layer({"gpu": "h100"}, constraints={"K8s.server.version": "<= 1.35", "OS.release.VERSION_ID": "in (22.04, 24.04)"})
+    assert issues_in(tree, limits, charts=charts) == []
+    for key in ({"k8s": ">= 1.36"}, {"k8s": "> 1.35"}, {"k8s": "1.36"}, {"k8s": ">= 1.34"}):
+        assert (ERROR, "unsupported") in {
+            (issue.severity, issue.rule) for issue in issues_in(tree, layer(key, readings=IOMMU), charts=charts)
+        }
 
 
 def test_no_network_setting_anywhere_is_reported_and_one_is_enough() -> None:
@@ -448,9 +468,9 @@ def test_releases_that_do_not_work_together_are_reported_across_layers() -> None
     charts = [chart("gpu-operator"), chart("network-operator")]
     one = layer({"gpu": "h100"}, components={"gpu-operator": "v26.3.2"})
     other = layer({"intent": "training"}, components={"network-operator": "26.4.0"})
-    (issue,) = issues_in(one, other, charts=charts)
+    (issue,) = errors_in(one, other, charts=charts)
     assert (issue.severity, issue.rule, issue.location) == (ERROR, "apart", "overlays/a.yaml: components.gpu-operator")
-    assert issues_in(one, {**other, "key": {"gpu": "h200"}}, charts=charts) == []
+    assert errors_in(one, {**other, "key": {"gpu": "h200"}}, charts=charts) == []
 
 
 def test_constraints_that_leave_nothing_are_reported_even_if_no_layer_asks_for_both() -> None:

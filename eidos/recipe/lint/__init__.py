@@ -44,48 +44,51 @@ if TYPE_CHECKING:
 __all__ = ["ERROR", "WARNING", "LintIssue", "lint", "lint_document", "lint_files", "lint_path", "lint_trees", "lint_values_files"]
 
 
-def lint(store: Store, rules: LintRules | None = None) -> list[LintIssue]:
-    """The issues of a store, by location; ``rules`` default to the shipped ones. The store is not changed."""
-    return deduplicated(_issues(ParsedRecipes(store, shipped_rules() if rules is None else rules, [])))
+def lint(store: Store, rules: LintRules | None = None, today: str = "") -> list[LintIssue]:
+    """The issues of a store, by location; ``rules`` default to the shipped ones. The store is not changed.
+
+    ``today``, such as 2026-11-29, decides which releases have ended; by default it is the date of the rules' newest source.
+    """
+    return deduplicated(_issues(ParsedRecipes(store, shipped_rules() if rules is None else rules, []), today=today))
 
 
-def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = ()) -> list[LintIssue]:
+def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = (), today: str = "") -> list[LintIssue]:
     """The issues of recipes as plain trees: path below the folder → tree, ``rules.yaml`` among them.
 
     ``values_files`` are the paths of the files below ``values/``, which are not among the trees.
     """
     data = read_trees(trees)
-    return _all(data, values_file_issues(values_files, data.store.charts))
+    return _all(data, values_file_issues(values_files, data.store.charts), today=today)
 
 
-def lint_files(texts: Mapping[str, bytes], folder: str = "") -> list[LintIssue]:
+def lint_files(texts: Mapping[str, bytes], folder: str = "", today: str = "") -> list[LintIssue]:
     """The issues of files laid over the shipped ones, name by name; ``folder`` is where people find them."""
     below, syntax_issues = _shipped_trees()
     data = read_texts(texts, below, folder)
-    return _all(data, [*syntax_issues, *values_file_issues(texts, data.store.charts)])
+    return _all(data, [*syntax_issues, *values_file_issues(texts, data.store.charts)], today=today)
 
 
-def lint_document(content: bytes | str, name: str) -> list[LintIssue]:
+def lint_document(content: bytes | str, name: str, today: str = "") -> list[LintIssue]:
     """The issues of one file of the form ``{base: [measurements], overlays: [{key: {…}, types: [measurements]}]}``."""
     try:
         tree = formats.from_text(content, name, LIMIT)
     except InvalidData as fault:
         return [syntax_issue(fault)]
     # The catalog is ours, not the file's.
-    return _all(read_document(tree, name, shipped_store().catalog, shipped_rules()), catalog=False)
+    return _all(read_document(tree, name, shipped_store().catalog, shipped_rules()), catalog=False, today=today)
 
 
-def lint_path(path: str | None = None) -> list[LintIssue]:
-    """The issues of the recipes at ``path``: a folder, one file, or (None) the shipped ones.
+def lint_path(path: str | None = None, today: str = "") -> list[LintIssue]:
+    """The issues of the recipes at ``path``: a folder, one file, or (None) the shipped ones; ``today`` as in :func:`lint`.
 
     Raises NotFound or Unavailable when there is nothing to read, and InvalidData for a folder that cannot be one of recipes.
     """
     if path is None:
         trees, syntax_issues = _shipped_trees()
-        return syntax_issues or lint_trees(trees, resources.chart_values_files())
+        return syntax_issues or lint_trees(trees, resources.chart_values_files(), today)
     if os.path.isdir(path):
-        return lint_files(read_folder(path), path)
-    return lint_document(read_file(path), path)
+        return lint_files(read_folder(path), path, today)
+    return lint_document(read_file(path), path, today)
 
 
 def lint_values_files(data: str | None = None) -> list[LintIssue]:
@@ -102,19 +105,19 @@ def _shipped_trees() -> tuple[dict[str, object], list[LintIssue]]:
         return {}, [syntax_issue(fault)]
 
 
-def _all(data: ParsedRecipes, more: Iterable[LintIssue] = (), *, catalog: bool = True) -> list[LintIssue]:
+def _all(data: ParsedRecipes, more: Iterable[LintIssue] = (), *, catalog: bool = True, today: str = "") -> list[LintIssue]:
     issues = [*more, *data.issues]
     unread = [
         issue.location.partition(", line")[0].partition(":")[0] for issue in issues if issue.rule in ("form", "syntax", "duplicate-key")
     ]
-    found = _issues(data, catalog)
+    found = _issues(data, catalog, today)
     if any(path.endswith(COMPONENTS) for path in unread):
         # A file of components that cannot be read names none, and those who choose them are not to blame.
         found = (issue for issue in found if issue.rule != "unknown-component")
     return deduplicated([*issues, *found])
 
 
-def _issues(data: ParsedRecipes, catalog: bool = True) -> Iterator[LintIssue]:
+def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Iterator[LintIssue]:
     store, rules, schemas = data.store, data.rules, ChartSchemas(data.load_values)
     if catalog:
         yield from catalog_issues(store)
@@ -126,7 +129,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True) -> Iterator[LintIssue]:
         if isinstance(item, LintIssue):
             yield item
         else:
-            yield from cross_check(item, rules, store.charts)
+            yield from cross_check(item, rules, store.charts, today)
             yield from huge_page_issues(item, rules)
             yield from order_issues(item, rules)
             yield from clash_issues(item, rules)

@@ -10,8 +10,8 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import READING_PATHS, VERSIONS, Query
-from eidos.model.record import Record
+from eidos.model.query import READING_PATHS, VERSIONS, Query, is_expression, version_expression
+from eidos.model.record import Record, replace
 from eidos.recipe.lint.layer_keys import intersect_keys
 from eidos.recipe.resolver import Contradiction, resolve
 from eidos.semver import parse_version
@@ -70,6 +70,7 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
     """The recipes to check, by growing number of fields, and an issue for each that cannot be made."""
     keys = [layer.key for layer in store.overlays]
     extra = [Query(gpu=host.gpu) for host in rules.hosts] + [Query(os=kernel.os, osv=kernel.osv) for kernel in rules.kernels]
+    extra += [Query(k8s=text) for text in _beyond(rules)]
     queries = {Query(): None, **dict.fromkeys(keys), **dict.fromkeys(extra)}
     for i, key in enumerate(keys):
         for other in (*keys[i + 1 :], *extra):
@@ -77,7 +78,7 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
             if both is not None:
                 queries[both] = None
     checked = set()
-    for query in sorted(queries, key=lambda query: (len(query.fields()), str(query))):
+    for query in sorted({sample: None for key in queries for sample in samples(key)}, key=lambda query: (len(query.fields()), str(query))):
         layers = (store.base, *store.matching(query))
         names = tuple(layer.name for layer in layers)
         # Queries with the same layers differ only in what limits a version, or in the GPU's host.
@@ -94,8 +95,49 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
         else:
             yield MergedRecipe(recipe, layers, _versions(recipe, rules))
             for layer in store.overlays:
-                if layer.key == query:
+                if query in samples(layer.key):
                     yield from _unsatisfied(layer, recipe)
+
+
+def _beyond(rules: LintRules) -> list[str]:
+    """For each limit that a component has, the Kubernetes release after it: whether a recipe for that one still has the component."""
+    operands = {
+        operand
+        for need in rules.requirements
+        if need.name == READING_PATHS["k8s"]
+        for term in need.expression.terms
+        for operand in term.operands
+        if term.operator == "<="
+    }
+    return [_next(operand) for operand in sorted(operands)]
+
+
+def _next(version: str, step: int = 1) -> str:
+    numbers = parse_version(version).numbers
+    return ".".join(map(str, (*numbers[:-1], max(0, numbers[-1] + step))))
+
+
+def samples(key: Query) -> tuple[Query, ...]:
+    """Queries that match ``key``: the key itself, or one for each version that its expressions name, or that is next to one.
+
+    >>> [query.k8s for query in samples(Query(k8s=">= 1.33, < 1.36"))], [query.osv for query in samples(Query(osv="in (22.04, 24.04)"))]
+    (['1.33', '1.34', '1.35'], ['22.04', '24.04'])
+    """
+    queries = (key,)
+    for field, text in key.fields().items():
+        if field in VERSIONS and is_expression(text):
+            expression = version_expression(text)
+            named = {version: None for term in expression.terms for version in term.operands}
+            near = (
+                {}
+                if "in" in {term.operator for term in expression.terms}
+                else {_next(version, step): None for version in named for step in (1, -1)}
+            )
+            versions = sorted(
+                (version for version in {**named, **near} if expression.holds(version)), key=lambda text: parse_version(text).key
+            )
+            queries = tuple(replace(query, **{field: version}) for query in queries for version in versions)
+    return queries
 
 
 def _contradicting(fault: Contradiction, layers: tuple[str, ...]) -> str:
@@ -129,6 +171,6 @@ def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[LintIssue]:
     for field in VERSIONS:
         path, version = READING_PATHS[field], layer.key.fields().get(field)
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
-        if version and constraint and not constraint.value.allows(version):
+        if version and constraint and constraint.value.intersect(version_expression(version)) is None:
             message = f"the layer is for {version}, but its recipe requires {path} {constraint.value}: no node can satisfy both"
             yield LintIssue(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message)

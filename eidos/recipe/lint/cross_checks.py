@@ -6,7 +6,7 @@ names in locations.
 
 from __future__ import annotations
 
-from eidos.model.agreement import CUDA, DRIVERS, agrees, disagreements
+from eidos.model.agreement import CUDA, DRIVERS, agrees, agrees_with_branch, disagreements, field_of
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from eidos.recipe.lint.rule_tables import LintRules
 
 
-def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
-    """Issues of one recipe."""
+def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Chart], today: str = "") -> Iterator[LintIssue]:
+    """Issues of one recipe; ``today`` (2026-11-29) decides what has ended, by default the date of the rules."""
     yield from _constraints(merged)
     yield from _two_places(merged, charts)
     yield from _operands(merged, charts)
@@ -31,6 +31,9 @@ def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Cha
     yield from _pairs(merged, rules)
     yield from _cuda(merged, rules)
     yield from _needs(merged, rules)
+    yield from _ended(merged, rules, today or rules.date())
+    yield from _unbuilt(merged, rules)
+    yield from _moved(merged, rules)
     yield from _taken_out(merged)
 
 
@@ -148,12 +151,57 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
                 )
             else:
                 continue
-            yield LintIssue(ERROR, "unsupported", merged.location(path), message, source=rules.cite(need.source))
+            # Where no key names the version, the recipe covers more than the component does.
+            field = next((field for field, name in READING_PATHS.items() if name == need.name), "")
+            is_stated = reading is not None or any(field in layer.key.fields() for layer in merged.layers)
+            severity, hint = (ERROR, "") if is_stated else (WARNING, f"disable it in a layer whose key has {field}, or add a constraint")
+            yield LintIssue(severity, "unsupported", merged.location(path), message, hint, rules.cite(need.source))
     for apart in rules.incompatible:
         for path, version in released(apart.left, apart.releases):
             for _, other in released(apart.right, apart.other_releases):
                 message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
                 yield LintIssue(ERROR, "apart", merged.location(path), message, source=rules.cite(apart.source))
+
+
+def _ended(merged: MergedRecipe, rules: LintRules, today: str) -> Iterator[LintIssue]:
+    """Components and drivers whose release gets no fixes any more."""
+    versions = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
+    versions += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
+    for row in rules.ends:
+        for product, path, version in versions:
+            if product == row.product and version and row.end < today[: len(row.end)] and row.releases.holds(version):
+                message = f"{product} {version} has had no fixes since {row.end}{merged.suffix()}"
+                yield LintIssue(ERROR, "ended", merged.location(path), message, source=rules.cite(row.source))
+
+
+def _unbuilt(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    """Drivers that the operator is to install, and for whose system no driver container is built."""
+    fields, limits = merged.recipe.request.fields(), merged.versions
+    operator = next((component for component in merged.recipe.components if component.id == "gpu-operator"), None)
+    path = next((path for path in DRIVERS if merged.text(path) is not None), "")
+    if (
+        operator is None
+        or not path
+        or field_of(operator, "values.driver.enabled") is False
+        or limits.get(READING_PATHS["osv"], limits) is None
+    ):
+        return  # a constraint excludes this system
+    for row in rules.unbuilt:
+        driver = merged.text(path) or ""
+        if fields.get("os") == row.os and agrees_with_branch(fields.get("osv", ""), row.osv) and agrees_with_branch(driver, row.driver):
+            message = f"no driver container of branch {row.driver} exists for {row.os} {row.osv}{merged.suffix()}"
+            hint = f"recommend another driver, or exclude {row.osv} by a constraint on {READING_PATHS['osv']}"
+            yield LintIssue(ERROR, "unbuilt-driver", merged.location(path), message, hint, rules.cite(row.source))
+
+
+def _moved(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    """Components whose chart is looked for where it gets no releases any more."""
+    for component in merged.recipe.components:
+        for row in rules.moved:
+            if (component.repository.rstrip("/"), component.chart) == (row.repository, row.chart):
+                message = f"chart {row.chart} gets no releases in {row.repository} any more"
+                location = f"components.yaml: {component.id}.repository"
+                yield LintIssue(ERROR, "moved", location, message, f"it is now {row.now}", rules.cite(row.source))
 
 
 def _taken_out(merged: MergedRecipe) -> Iterator[LintIssue]:

@@ -5,9 +5,10 @@ Knows the catalog's words and the rules about systems; must not know what a laye
 
 from __future__ import annotations
 
+from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query
+from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query, is_expression, version_expression
 from eidos.semver import parse_version, try_parse_version
 from eidos.suggest import did_you_mean
 
@@ -59,31 +60,39 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
     fields = layer.key.fields()
     if "osv" not in fields:
         return
-    location, key = f"{layer.name}: key.osv", parse_version(fields["osv"])
-    yield from _version_form(fields["osv"], fields.get("os", ""), location, store)
+    location = f"{layer.name}: key.osv"
     if "os" not in fields:
         message = f"osv {fields['osv']} without os matches every operating system"
         yield LintIssue(WARNING, "version-alone", location, message, "add os to the key")
         return
+    for text in dict.fromkeys(operand for term in version_expression(fields["osv"]).terms for operand in term.operands):
+        yield from _one_version(layer, text, location, store, rules)
+
+
+def _one_version(layer: Layer, text: str, location: str, store: Store, rules: LintRules) -> Iterator[LintIssue]:
+    """Issues of a version of the key's system, and of the kernel that the key names with it."""
+    fields, key = layer.key.fields(), parse_version(text)
     entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == fields["os"]), None)
     listed = [text for text in (entry.versions if entry else ()) if try_parse_version(text) is not None]
     if listed and not any(parse_version(text).matches(key) or key.matches(parse_version(text)) for text in listed):
-        yield LintIssue(
-            WARNING, "unknown-version", location, f"unknown version {fields['os']} {fields['osv']}; the catalog has {', '.join(listed)}"
-        )
+        yield LintIssue(WARNING, "unknown-version", location, f"unknown version {fields['os']} {text}; the catalog has {', '.join(listed)}")
     for kernel in rules.kernels:
         if "kernel" not in fields or kernel.os != fields["os"] or not key.matches(parse_version(kernel.osv)):
             continue
-        # 6 stands for all of 6.x, so only the numbers that it has are compared.
-        numbers = parse_version(fields["kernel"]).numbers
-        if numbers < parse_version(kernel.lowest).numbers[: len(numbers)]:
+        lowest = Expression((Term("<", (kernel.lowest,)),))
+        named = version_expression(fields["kernel"])
+        # 6 stands for all of 6.x: a kernel that is older has an older release among those that it stands for, and none that is not.
+        if (both := named.intersect(lowest)) is not None and both.is_equivalent(named):
             message = f"{kernel.os} {kernel.osv} was released with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
             yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
 
 
 def _releases(layer: Layer) -> Iterator[tuple[str, str]]:
-    """The versions of a system in readings and constraints of a layer, each with its path."""
+    """The versions of a system in key, readings and constraints of a layer, each with its path."""
     path = READING_PATHS["osv"]
+    if "osv" in layer.key.fields():
+        for term in version_expression(layer.key.fields()["osv"]).terms:
+            yield from (("key.osv", operand) for operand in term.operands)
     for value in layer.values:
         if f"{value.type}.{value.subtype}.{value.key}" == path:
             yield path, format_scalar(value.reading)
@@ -142,6 +151,8 @@ def intersect_keys(left: Query, right: Query) -> Query | None:
     Query(os='ubuntu', osv='', kernel='', service='', k8s='1.33.5', gpu='h100', intent='')
     >>> intersect_keys(Query(gpu="h100"), Query(gpu="h200")) is None
     True
+    >>> intersect_keys(Query(k8s=">= 1.33"), Query(k8s="< 1.36")).k8s, intersect_keys(Query(k8s="1.37"), Query(k8s="< 1.36")) is None
+    ('>= 1.33, < 1.36', True)
     """
     fields = left.fields()
     for field, value in right.fields().items():
@@ -154,6 +165,11 @@ def intersect_keys(left: Query, right: Query) -> Query | None:
 
 
 def _intersect_versions(left: str, right: str) -> str | None:
+    if is_expression(left) or is_expression(right):
+        limits = version_expression(left).intersect(version_expression(right))
+        # A version stands for itself, so that its suffix is not lost.
+        plain = [text for text in (left, right) if not is_expression(text)]
+        return None if limits is None else plain[0] if plain else str(limits)
     one, other = parse_version(left), parse_version(right)
     if one.matches(other):
         return left

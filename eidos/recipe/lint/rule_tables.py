@@ -132,6 +132,34 @@ class Incompatibility(Record):
     other_releases: Expression = Expression(())
 
 
+class EndOfLife(Record):
+    """The last day or month in which releases of a component, or of the ``driver``, get fixes; ``version`` is an expression."""
+
+    product: str
+    version: str
+    end: str
+    source: str = ""
+    releases: Expression = Expression(())
+
+
+class UnbuiltDriver(Record):
+    """A branch of the driver for which no driver container exists for this release of a system."""
+
+    driver: str
+    os: str
+    osv: str
+    source: str = ""
+
+
+class MovedChart(Record):
+    """A chart of a ``repository`` that gets no releases any more, and where it is ``now``."""
+
+    repository: str
+    chart: str
+    now: str
+    source: str = ""
+
+
 class KnownReadings(Record):
     """Names of readings in a ``subtype`` (``K8s.server``); ``others`` says which more there are, "" where there are none."""
 
@@ -204,10 +232,17 @@ class LintRules(Record):
     requirements: tuple[Requirement, ...] = ()
     incompatible: tuple[Incompatibility, ...] = ()
     systems: tuple[SystemsOfService, ...] = ()
+    ends: tuple[EndOfLife, ...] = ()
+    unbuilt: tuple[UnbuiltDriver, ...] = ()
+    moved: tuple[MovedChart, ...] = ()
     readings: tuple[KnownReadings, ...] = ()
     ranges: tuple[ValueRange, ...] = ()
     ordered: tuple[OrderedSettings, ...] = ()
     clashes: tuple[Clash, ...] = ()
+
+    def date(self) -> str:
+        """The date of the newest source, which is that of the rules."""
+        return max((source.date for source in self.sources.values()), default="")
 
     def cite(self, id: str) -> str:
         """The source of that id as people cite it; "" when there is none."""
@@ -234,6 +269,9 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "needs": ("requirements", Requirement),
     "apart": ("incompatible", Incompatibility),
     "only": ("systems", SystemsOfService),
+    "ends": ("ends", EndOfLife),
+    "unbuilt": ("unbuilt", UnbuiltDriver),
+    "moved": ("moved", MovedChart),
     "readings": ("readings", KnownReadings),
     "ranges": ("ranges", ValueRange),
     "ordered": ("ordered", OrderedSettings),

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034
 # What this component is and what it brings to the cluster: data for install.sh and uninstall.sh.
 release='kai-scheduler'
-chart='oci://ghcr.io/nvidia/kai-scheduler/kai-scheduler'
+chart='oci://ghcr.io/kai-scheduler/kai-scheduler/kai-scheduler'
 repository=''
-version='v0.13.0'
+version='v0.16.9'
 namespace='kai-scheduler'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

@@ -3,7 +3,7 @@
 release='network-operator'
 chart='network-operator'
 repository='https://helm.ngc.nvidia.com/nvidia'
-version='26.1.0'
+version='26.1.2'
 namespace='nvidia-network-operator'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

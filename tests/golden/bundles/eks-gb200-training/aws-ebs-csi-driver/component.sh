@@ -3,7 +3,7 @@
 release='aws-ebs-csi-driver'
 chart='aws-ebs-csi-driver'
 repository='https://kubernetes-sigs.github.io/aws-ebs-csi-driver'
-version='2.55.0'
+version='2.64.0'
 namespace='kube-system'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

@@ -3,7 +3,7 @@
 release='aws-efa'
 chart='aws-efa-k8s-device-plugin'
 repository='https://aws.github.io/eks-charts'
-version='v0.5.3'
+version='v0.5.30'
 namespace='kube-system'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034
 # What this component is and what it brings to the cluster: data for install.sh and uninstall.sh.
 release='nvidia-dra-driver-gpu'
-chart='nvidia-dra-driver-gpu'
-repository='https://helm.ngc.nvidia.com/nvidia'
-version='25.12.0'
+chart='oci://registry.k8s.io/dra-driver-nvidia/charts/dra-driver-nvidia-gpu'
+repository=''
+version='0.5.0'
 namespace='nvidia-dra-driver'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

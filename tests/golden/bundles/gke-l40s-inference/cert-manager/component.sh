@@ -3,7 +3,7 @@
 release='cert-manager'
 chart='cert-manager'
 repository='https://charts.jetstack.io'
-version='v1.17.2'
+version='v1.21.1'
 namespace='cert-manager'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''

@@ -1,0 +1,199 @@
+"""Facts that the shipped recipes once had wrong: each is as its source says, and the error is found when planted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eidos.files import resources
+from eidos.model.agreement import field_of
+from eidos.recipe.lint import ERROR, lint_trees
+from eidos.recipe.lint.rule_tables import shipped_rules
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import shipped_store
+from tests.recipe.test_lint import layer
+
+EKS, OKE, GKE, OWN = ({"service": name} for name in ("eks", "oke", "gke", "self-managed"))
+UBUNTU = {"os": "ubuntu", "osv": "24.04"}
+
+
+def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
+    """Readings, constraints and what components have, each by its path, and ``warnings``."""
+    store = shipped_store()
+    recipe = resolve(store.catalog.parse_query(query), store)
+    facts: dict[str, Any] = {
+        f"{m.type}.{s.name}.{key}": value for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()
+    }
+    facts.update({f"constraints.{constraint.name}": str(constraint.value) for constraint in recipe.constraints})
+    for component in recipe.components:
+        facts[component.id] = f"{component.repository} {component.chart} {component.version}"
+        for path in ("driver.enabled", "toolkit.enabled", "devicePlugin.enabled", "nvidiaDriverRoot", "resources.gpus.enabled"):
+            value = field_of(component, f"values.{path}")
+            if value is not None:
+                facts[f"{component.id}.{path}"] = value
+        for entry in component.values.get("toolkit", {}).get("env", ()):
+            facts[f"{component.id}.{entry['name']}"] = entry["value"]
+    return {**facts, "warnings": " ".join(recipe.warnings)}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (
+            {},
+            {
+                "gpu-operator": "https://helm.ngc.nvidia.com/nvidia gpu-operator v26.7.0",
+                "constraints.K8s.server.version": ">= 1.32, <= 1.36",
+            },
+        ),
+        ({}, {"cert-manager": "https://charts.jetstack.io cert-manager v1.21.1"}),
+        ({"k8s": "1.32.4"}, {"cert-manager": "https://charts.jetstack.io cert-manager v1.20.3"}),
+        ({**OWN, "gpu": "h100"}, {"GPU.smi.driver": "595.91.07", "GPU.smi.cuda-version": "13.2"}),
+        ({**EKS, "gpu": "gb200"}, {"GPU.smi.driver": "580.178.04", "constraints.GPU.smi.driver": ">= 580.126.20, < 595"}),
+        ({**EKS, "gpu": "gb300"}, {"GPU.smi.driver": "580.178.04", "constraints.GPU.smi.driver": ">= 580.126.20, < 595"}),
+        ({**GKE, "gpu": "gb300"}, {"constraints.GPU.smi.driver": ">= 580.95.05"}),
+        ({"gpu": "b300"}, {"constraints.GPU.smi.cuda-version": ">= 12.9"}),
+        (EKS, {"constraints.K8s.server.version": ">= 1.33, <= 1.36"}),
+        (GKE, {"constraints.K8s.server.version": ">= 1.33, <= 1.36", "gpu-operator.RUNTIME_CONFIG_SOURCE": "file"}),
+        ({"os": "ubuntu"}, {"constraints.OS.release.VERSION_ID": "in (22.04, 24.04, 26.04)"}),
+        (
+            {"os": "rocky"},
+            {"constraints.OS.release.VERSION_ID": "in (8.10, 9.7, 10.1)", "constraints.K8s.server.version": ">= 1.33, <= 1.36"},
+        ),
+        (
+            {**EKS, "os": "amazonlinux"},
+            {"gpu-operator.driver.enabled": False, "gpu-operator.toolkit.enabled": False, "K8s.image.container-toolkit": None},
+        ),
+        ({**EKS, "os": "amazonlinux", "gpu": "gb200"}, {"nvidia-dra-driver-gpu.nvidiaDriverRoot": "/", "GPU.smi.driver": "580.159.03"}),
+        ({**EKS, "os": "ubuntu"}, {"gpu-operator.driver.enabled": None, "K8s.image.container-toolkit": "v1.20.0"}),
+        (OKE, {"gpu-operator.devicePlugin.enabled": False}),
+        (GKE, {"gpu-operator.devicePlugin.enabled": False}),
+        (OWN, {"gpu-operator.devicePlugin.enabled": None}),
+        ({"gpu": "gb200"}, {"constraints.K8s.server.version": ">= 1.34, <= 1.36", "nvidia-dra-driver-gpu.resources.gpus.enabled": False}),
+        ({"gpu": "gb300"}, {"nvidia-dra-driver-gpu": "oci://registry.k8s.io/dra-driver-nvidia/charts dra-driver-nvidia-gpu 0.5.0"}),
+        ({"intent": "training"}, {"kai-scheduler": "oci://ghcr.io/kai-scheduler/kai-scheduler kai-scheduler v0.16.9"}),
+        ({**EKS, "intent": "training"}, {"aws-efa": "https://aws.github.io/eks-charts aws-efa-k8s-device-plugin v0.5.30"}),
+        (EKS, {"aws-ebs-csi-driver": "https://kubernetes-sigs.github.io/aws-ebs-csi-driver aws-ebs-csi-driver 2.64.0"}),
+        ({**EKS, **UBUNTU, "gpu": "gb200"}, {"OS.grub.acpi_power_meter.force_cap_on": None, "OS.sysctl./proc/sys/vm/max_map_count": None}),
+        ({**OWN, **UBUNTU, "gpu": "gb200"}, {"OS.grub.acpi_power_meter.force_cap_on": "y", "OS.sysctl./proc/sys/vm/max_map_count": None}),
+        ({**OWN, "os": "ubuntu", "osv": "22.04", "gpu": "gb200"}, {"OS.sysctl./proc/sys/vm/max_map_count": "262144"}),
+        (
+            {**EKS, **UBUNTU, "gpu": "h100"},
+            {"OS.sysctl./proc/sys/kernel/osrelease": None, "constraints.OS.sysctl./proc/sys/kernel/osrelease": ">= 6.8"},
+        ),
+    ],
+)
+def test_a_fact_is_as_its_source_says(query: dict[str, str], expected: dict[str, Any]) -> None:
+    facts = recipe_facts(query)
+    assert {path: facts.get(path) for path in expected} == expected
+
+
+@pytest.mark.parametrize(("os", "osv", "has_rdma"), [
+    ("ubuntu", "22.04", True), ("ubuntu", "24.04", True), ("ubuntu", "26.04", False), ("rhel", "8.10", True), ("rhel", "10.0", True),
+    ("rhel", "9.6", False), ("rhel", "10.1", False), ("rocky", "9.7", False), ("debian", "12", False),
+])  # fmt: skip
+def test_rdma_is_recommended_only_where_a_release_of_the_network_operator_is_named(os: str, osv: str, has_rdma: bool) -> None:
+    for k8s, is_supported in (("1.34", True), ("1.35.2", True), ("1.36", False), ("1.37", False)):
+        facts = recipe_facts({**OWN, "intent": "training", "os": os, "osv": osv, "k8s": k8s})
+        assert ("network-operator" in facts) == (facts.get("K8s.config.rdma") is True) == (has_rdma and is_supported)
+
+
+@pytest.mark.parametrize(
+    "query", [{**OWN, "k8s": "1.37"}, {**EKS, "k8s": "1.32"}, {"os": "rhel", "k8s": "1.32"}, {"gpu": "gb200", "k8s": "1.33.9"}]
+)
+def test_a_kubernetes_release_that_is_out_of_range_is_reported(query: dict[str, str]) -> None:
+    assert f"does not cover k8s '{query['k8s']}'" in recipe_facts(query)["warnings"]
+
+
+@pytest.mark.parametrize("gpu", ["gb200", "gb300"])
+def test_that_no_driver_is_valid_is_stated(gpu: str) -> None:
+    warnings = recipe_facts({**EKS, "gpu": gpu, "os": "ubuntu", "osv": "26.04"})["warnings"]
+    assert "does not cover osv '26.04'" in warnings and "No driver works on Ubuntu 26.04 here" in warnings
+    assert recipe_facts({**EKS, "gpu": "h100", "os": "ubuntu", "osv": "26.04"})["warnings"] == ""
+
+
+@pytest.mark.parametrize("gpu", ["gb200", "gb300", "gh200"])
+def test_rhel_9_has_no_driver_container_for_arm(gpu: str) -> None:
+    assert "does not cover osv '9.6'" in recipe_facts({**OWN, "gpu": gpu, "os": "rhel", "osv": "9.6"})["warnings"]
+    assert recipe_facts({**OWN, "gpu": "h100", "os": "rhel", "osv": "9.6"})["constraints.OS.release.VERSION_ID"].startswith(
+        "in (8.8, 8.10, 9.2"
+    )
+
+
+def chosen(key: dict[str, str], id: str, version: str = "", **values: Any) -> dict[str, Any]:
+    tree = layer(key)
+    tree["components"] = {id: {"why": "Why.", "source": "doc", "values": values, **({"version": version} if version else {})}}
+    return tree
+
+
+#: What was wrong, the file of overlays that it needs beside it, and the rule that finds it.
+PLANTED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
+    "a driver of an ended branch": (layer(OWN, readings={"GPU.smi.driver": "570.211.01"}), (), "ended"),
+    "a feature branch that ended": (layer(OWN, readings={"GPU.smi.driver": "610.57.04"}), (), "ended"),
+    "an operator without support": (chosen({"gpu": "h100"}, "gpu-operator", "v25.10.1"), (), "ended"),
+    "cert-manager without support": (chosen({"gpu": "h100"}, "cert-manager", "v1.17.2"), (), "ended"),
+    "cert-manager on a newer Kubernetes": (chosen({"k8s": "1.35"}, "cert-manager", "v1.17.2"), (), "unsupported"),
+    "the newest cert-manager on an older one": (chosen({"k8s": "1.32"}, "cert-manager", "v1.21.1"), (), "unsupported"),
+    "an operator before Ubuntu 26.04": (chosen({"os": "ubuntu", "osv": "26.04"}, "gpu-operator", "v26.3.3"), (), "unsupported"),
+    "an operator before Kubernetes 1.36": (chosen({"k8s": "1.36"}, "gpu-operator", "v26.3.1"), (), "unsupported"),
+    "a Network Operator on Kubernetes 1.36": (chosen({"k8s": ">= 1.36"}, "network-operator", "26.1.2"), (), "unsupported"),
+    "compute domains without the stable API": (chosen({"k8s": "1.33"}, "nvidia-dra-driver-gpu", "0.5.0"), (), "unsupported"),
+    "branch 580 on Ubuntu 26.04": (
+        layer({"os": "ubuntu", "osv": "26.04"}, readings={"GPU.smi.driver": "580.178.04"}),
+        (),
+        "unbuilt-driver",
+    ),
+    "branch 595 where EFA needs 580": (
+        layer({"service": "eks", "gpu": "gb200", "intent": "training"}, readings={"GPU.smi.driver": "595.91.07"}),
+        ("grace-blackwell-eks",),
+        "breaks-constraint",
+    ),
+    "CUDA that B300 is too new for": (
+        layer({"gpu": "b300", "intent": "training"}, readings={"GPU.smi.cuda-version": "12.8"}),
+        ("gpu-b300",),
+        "breaks-constraint",
+    ),
+    "one build of a kernel": (layer(EKS, readings={"OS.sysctl./proc/sys/kernel/osrelease": "6.14.0-1018-aws"}), (), "observed"),
+    "a lower limit of mappings": (layer(UBUNTU, readings={"OS.sysctl./proc/sys/vm/max_map_count": "262144"}), (), "clash"),
+    "a power cap on AWS": (layer({**EKS, "gpu": "gb200"}, readings={"OS.grub.acpi_power_meter.force_cap_on": "y"}), (), "clash"),
+    "two device plugins on OKE": (
+        chosen({**OKE, "gpu": "h100"}, "gpu-operator", devicePlugin={"enabled": True}),
+        ("service-oke",),
+        "clash",
+    ),
+    "two device plugins on GKE": (
+        chosen({**GKE, "gpu": "h100"}, "gpu-operator", devicePlugin={"enabled": True}),
+        ("service-gke",),
+        "clash",
+    ),
+    "two drivers on Amazon Linux": (chosen({**EKS, "os": "amazonlinux"}, "gpu-operator", driver={"enabled": True}), (), "clash"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_error_is_found_when_planted(name: str) -> None:
+    tree, overlays, rule = PLANTED[name]
+    files = {f"overlays/{overlay}.yaml" for overlay in overlays}
+    trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/") or path in files}
+    issues = [issue for issue in lint_trees({**trees, "overlays/x.yaml": tree}) if issue.rule == rule and issue.severity == ERROR]
+    assert issues, name
+    assert all(issue.location.startswith("overlays/x.yaml: ") and issue.source for issue in issues if rule != "breaks-constraint")
+
+
+@pytest.mark.parametrize("row", shipped_rules().moved, ids=lambda row: row.chart)
+def test_a_chart_that_moved_is_found(row: Any) -> None:
+    trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/")}
+    entry = {"id": "mine", "chart": row.chart, "repository": row.repository, "version": "1.0.0", "namespace": "mine"}
+    trees["components.yaml"] = {"components": [*trees["components.yaml"]["components"], entry]}  # type: ignore[index]
+    (issue,) = [issue for issue in lint_trees({**trees, "overlays/x.yaml": chosen({"gpu": "h100"}, "mine")}) if issue.rule == "moved"]
+    assert issue.location == "components.yaml: mine.repository"
+    assert row.now in issue.hint
+
+
+def test_nothing_shipped_ends_before_the_date_of_the_data_and_all_of_it_some_day() -> None:
+    trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/") or "service-" in path}
+    assert [issue for issue in lint_trees(trees) if issue.rule == "ended"] == []
+    assert [issue for issue in lint_trees(trees, today="2027-03-31") if issue.rule == "ended"] == []
+    ended = [issue for issue in lint_trees(trees, today="2027-04-01") if issue.rule == "ended"]
+    assert ended and all("driver 595.91.07 has had no fixes since 2027-03" in issue.message for issue in ended)
