@@ -84,7 +84,7 @@ SUBCOMMANDS = {
         ),
         "lint": SubcommandPage(
             "Check recipe data, the built-in data or your own, and report every problem.",
-            "data output format",
+            "data today output format",
             (("eidos recipe lint", "the built-in data"), ("eidos recipe lint --data my-recipes", "your own, over the built-in data")),
             _LINT_STATUS,
         ),

@@ -21,7 +21,8 @@ from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, file
 FILES = sorted((ROOT / "recipes" / "values").glob("*/*.crds.yaml"))
 
 #: Charts that nobody publishes the definitions of, or not of this version.
-UNKNOWN = {"nsight-operator", "nfs-provisioner", "nodewright", "dynamo-platform", "agentgateway-crds", "agentgateway"}
+UNKNOWN = {"nsight-operator", "nfs-provisioner", "skyhook-operator", "dynamo-crds", "dynamo-platform"}
+UNKNOWN |= {"kgateway-crds", "kgateway", "agentgateway-crds", "agentgateway"}
 
 
 def parsed(path: Path) -> dict[str, Any]:
@@ -57,7 +58,9 @@ def test_probes_say_what_they_look_for() -> None:
             assert sum(chosen) == 1 or (sum(chosen) == 0 and "." in probe.resource), (chart.id, probe)
             assert bool(probe.part) == (probe in chart.parts), (chart.id, probe)
     # Releases of the same chart under another name are found without a probe.
-    assert {chart.id for chart in charts.values() if chart.chart and not chart.served_by} == (UNKNOWN - {"nodewright"}) | {"nvsentinel"}
+    assert {chart.id for chart in charts.values() if chart.chart and not chart.served_by} == (UNKNOWN - {"skyhook-operator"}) | {
+        "nvsentinel"
+    }
 
 
 def test_an_unknown_field_of_a_probe_is_an_error() -> None:

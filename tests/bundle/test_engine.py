@@ -70,24 +70,24 @@ def test_a_recipe_of_the_go_program() -> None:
 
 
 def test_images_that_nothing_deploys_are_named_with_the_component_that_would() -> None:
-    images = {"gpu-operator": "v25.3.3", "k8s-dra-driver-gpu": "v25.8.0", "node-feature-discovery": "v0.17.3", "mpi-operator": "0.6"}
-    subtypes = [{"subtype": "image", "data": images}, {"subtype": "config", "data": {"cdi": True}}]
+    images = {"gpu-operator": "v25.3.3", "network-operator": "v26.4.1", "node-feature-discovery": "v0.17.3", "mpi-operator": "0.6"}
+    subtypes = [{"subtype": "image", "data": images}, {"subtype": "config", "data": {"cdi": True, "rdma": True}}]
     recipe = from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]})
     (warning,) = [warning for warning in build(recipe).warnings if warning.startswith("no component")]
     assert warning == (
-        "no component of this bundle deploys k8s-dra-driver-gpu v25.8.0, mpi-operator 0.6; "
-        "add --bundlers cert-manager,kube-prometheus-stack,gpu-operator,nvidia-dra-driver-gpu for nvidia-dra-driver-gpu"
+        "no component of this bundle deploys network-operator v26.4.1, mpi-operator 0.6; "
+        "add --bundlers cert-manager,kube-prometheus-stack,gpu-operator,network-operator for network-operator"
     )
-    more = build(recipe, components=("gpu-operator", "nvidia-dra-driver-gpu"))
-    assert b"version='25.8.0'" in more.files["nvidia-dra-driver-gpu/component.sh"]
+    more = build(recipe, components=("gpu-operator", "network-operator"))
+    assert b"version='26.4.1'" in more.files["network-operator/component.sh"]
     assert not [warning for warning in more.warnings if warning.startswith("no component")]
 
 
 @pytest.mark.parametrize(
     ("change", "places"),
     [
-        ({"image": "v25.10.1"}, "components.gpu-operator.version is v26.3.3, but K8s.image.gpu-operator is v25.10.1"),
-        ({"version": "v25.10.1"}, "components.gpu-operator.version is v25.10.1, but K8s.image.gpu-operator is v26.3.3"),
+        ({"image": "v25.10.1"}, "components.gpu-operator.version is v26.7.0, but K8s.image.gpu-operator is v25.10.1"),
+        ({"version": "v25.10.1"}, "components.gpu-operator.version is v25.10.1, but K8s.image.gpu-operator is v26.7.0"),
         ({"values": {"cdi": {"enabled": False}}}, "components.gpu-operator.values.cdi.enabled is false, but K8s.config.cdi is true"),
     ],
 )
@@ -255,7 +255,7 @@ def test_of_two_decisions_about_a_component_the_last_wins(recipe: Recipe) -> Non
 def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
     actual = values(build(recipe, components=("gpu-operator",)), "gpu-operator")
     assert actual["cdi"]["enabled"] is True
-    assert actual["driver"]["version"] == "580.126.20"
+    assert actual["driver"]["version"] == "595.91.07"
     assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in actual["toolkit"]["env"]
 
 
@@ -377,9 +377,9 @@ def test_images_are_listed_once_or_marked_as_unknown(recipe: Recipe) -> None:
     lines = build(recipe).files["images.txt"].decode().splitlines()
     references = [line for line in lines if line and not line.startswith("#")]
     assert len(references) == len(set(references))
-    assert "nvcr.io/nvidia/gpu-operator:v26.3.3" in references
+    assert "nvcr.io/nvidia/gpu-operator:v26.7.0" in references
     assert all(reference.rpartition(":")[1] and "@{" not in reference for reference in references)
-    assert any(line.startswith("# not known") and "kai-scheduler" in line for line in lines)
+    assert any(line.startswith("# not known") and "aws-ebs-csi-driver" in line for line in lines)
 
 
 def test_a_choice_is_left_out_or_set_by_its_own_name(recipe: Recipe) -> None:
@@ -398,12 +398,12 @@ def test_leaving_out_what_was_never_in_is_a_warning(recipe: Recipe) -> None:
 def test_images_are_those_of_the_values(recipe: Recipe) -> None:
     sets = ["gpu-operator:driver.version=null", "gpu-operator:toolkit.repository=registry.example.com/x", "gpu-operator:toolkit.image=t"]
     lines = build(recipe, sets=sets).files["images.txt"].decode().splitlines()
-    assert "nvcr.io/nvidia/driver:580.126.20-ubuntu24.04" in lines
-    assert "registry.example.com/x/t:v1.19.1" in lines
+    assert "nvcr.io/nvidia/driver:595.91.07-ubuntu24.04" in lines
+    assert "registry.example.com/x/t:v1.20.0" in lines
     assert not any("container-toolkit" in line for line in lines)
     mirrored = build(recipe, sets=sets, registry="mirror.example.com/m").files["images.txt"].decode().splitlines()
-    at = mirrored.index("mirror.example.com/m/x/t:v1.19.1")
-    assert mirrored[at - 1] == "# from registry.example.com/x/t:v1.19.1"
+    at = mirrored.index("mirror.example.com/m/x/t:v1.20.0")
+    assert mirrored[at - 1] == "# from registry.example.com/x/t:v1.20.0"
     assert all(line.startswith(("#", "mirror.example.com/m/")) for line in mirrored if line)
 
 
@@ -532,7 +532,7 @@ def test_a_component_takes_a_folder_and_an_entry(tmp_path: Path, recipe: Recipe)
     folders = own(tmp_path, values_yaml="driver: '@{driver.version}'\nflag: '@{config.mig}'\n", manifests__a_yaml=manifest)
     bundle = build(recipe, components=("mine",), **folders)
     assert not bundle.errors
-    assert values(bundle, "mine") == {"driver": "580.126.20", "flag": False}
+    assert values(bundle, "mine") == {"driver": "595.91.07", "flag": False}
     assert (load_documents(bundle.files["mine/manifests/a.yaml"])) == [{"kind": "ConfigMap", "data": {"gpu": "h100"}}]
     assert b"manifests) set -- 'manifests/a.yaml' ;;" in bundle.files["mine/component.sh"]
     assert b"registry.example.com/mine:1.2.3" in bundle.files["images.txt"]

@@ -35,7 +35,7 @@ def bundle(cluster: HelmCluster) -> Path:
 
 
 def theirs(
-    cluster: HelmCluster, version: str = "v26.3.3", name: str = "gpu-operator", namespace: str = "gpu-operator", **values: Any
+    cluster: HelmCluster, version: str = "v26.7.0", name: str = "gpu-operator", namespace: str = "gpu-operator", **values: Any
 ) -> None:
     """Somebody else's release of the chart."""
     file = cluster.folder / "theirs.yaml"
@@ -83,11 +83,11 @@ def test_adopting_takes_it_over(cluster: HelmCluster, bundle: Path) -> None:
 
 
 def test_never_back_to_an_older_version(cluster: HelmCluster, bundle: Path) -> None:
-    cluster.publish(("gpu-operator", "v26.7.0"))
-    theirs(cluster, "v26.7.0")
+    cluster.publish(("gpu-operator", "v26.9.0"))
+    theirs(cluster, "v26.9.0")
     before = cluster.snapshot()
     done = cluster.run(bundle / "install.sh", "--adopt", "--force-conflicts", status=1)
-    assert "release gpu-operator has version v26.7.0, and this bundle the older v26.3.3" in done.stderr
+    assert "release gpu-operator has version v26.9.0, and this bundle the older v26.7.0" in done.stderr
     assert cluster.snapshot() == before
     assert "left alone: gpu-operator" in cluster.run(bundle / "install.sh", "--use-existing").stdout
 
@@ -207,7 +207,7 @@ def test_an_upgrade_after_changes_by_hand(cluster: HelmCluster, bundle: Path) ->
     newer = cluster.bundle("self-managed-gh200-training", "gpu-operator", sets=["gpu-operator:driver.version=590.1.1"])
     assert "strategy: mixed" in cluster.run(newer / "install.sh", status=1).stdout
     done = cluster.run(newer / "install.sh", "--force-conflicts")
-    assert 'driver.version: "580.126.20" -> "590.1.1"' in done.stdout and "upgraded: gpu-operator\n" in done.stdout
+    assert 'driver.version: "595.91.07" -> "590.1.1"' in done.stdout and "upgraded: gpu-operator\n" in done.stdout
     assert [status for _, status in cluster.revisions(*GPU)] == ["superseded", "deployed"]
 
 
@@ -262,7 +262,7 @@ def test_an_interrupted_uninstallation_is_finished_first(cluster: HelmCluster, b
 def test_recovery_goes_to_the_last_revision_that_worked(cluster: HelmCluster, bundle: Path) -> None:
     cluster.run(bundle / "install.sh")
     for _ in range(2):
-        cluster.helm("upgrade", *GPU, "--repo", cluster.charts_url, "--version", "v26.3.3", "--namespace", "gpu-operator")
+        cluster.helm("upgrade", *GPU, "--repo", cluster.charts_url, "--version", "v26.7.0", "--namespace", "gpu-operator")
     for number, status in enumerate(("deployed", "failed", "pending-upgrade"), 1):
         mark_status(cluster, number, status)
     assert "is pending" in cluster.run(bundle / "install.sh", status=1).stderr

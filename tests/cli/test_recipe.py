@@ -229,7 +229,10 @@ def test_strict_judges_each_constraint_by_the_snapshot(pyz: Path, tmp_path: Path
     for changes, expected in (
         ({"580.126.20": "450.80.02"}, "the recipe requires GPU.smi.driver >= 525.85.12, not 450.80.02"),
         ({'"13.0"': '"11.0"'}, "the recipe requires GPU.smi.cuda-version >= 11.8, not 11.0"),
-        ({"v1.33.5-eks-3025e55": "v1.30.14-eks-3025e55"}, "the recipe requires K8s.server.version >= 1.32.4, not v1.30.14-eks-3025e55"),
+        (
+            {"v1.33.5-eks-3025e55": "v1.30.14-eks-3025e55"},
+            "the recipe requires K8s.server.version >= 1.33, <= 1.36, not v1.30.14-eks-3025e55",
+        ),
         (
             {", driver: 580.126.20": ""},
             "the recipe requires GPU.smi.driver >= 525.85.12, which cannot be judged for this snapshot: no such reading",
@@ -250,7 +253,7 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
     assert recipe(pyz, *PLAIN_STRICT)[0] == 0
     assert recipe(pyz, *PLAIN_STRICT, "--k8s", "1.33")[0] == 0
     status, _, errors = recipe(pyz, *PLAIN_STRICT, "--k8s", "1.20")
-    assert status == 4 and "error: --strict: the recipe requires K8s.server.version >= 1.32.4, not 1.20\n" in errors
+    assert status == 4 and "error: --strict: the recipe requires K8s.server.version >= 1.33, <= 1.36, not 1.20\n" in errors
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ def test_every_pair_without_a_layer_is_generic(pyz: Path) -> None:
         (["--gpu", "a100", "--service", "aks"], ""),
         (["--gpu", "l40s", "--service", "oke"], ""),
         (["--gpu", "b200", "--service", "gke"], ""),  # GB200 has the same architecture, in a host of another one
-        (["--gpu", "gh200", "--service", "eks"], ""),
+        (["--gpu", "gh200", "--service", "eks"], "service=self-managed, gpu=gh200"),
     ],
 )
 def test_the_nearest_query_shares_an_architecture_or_is_not_named(pyz: Path, words: list[str], near: str) -> None:

@@ -185,7 +185,7 @@ def test_any_tree_is_a_recipe_or_none(tree: dict[str, Any]) -> None:
 @settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from(["driver", "gpu-operator", "dcgm", "container-toolkit"]), many, min_size=1))
 def test_readings_come_out_of_a_bundle_as_they_went_in(images: dict[str, str]) -> None:
-    data = {"gpu-operator": "v26.3.3", **images}
+    data = {"gpu-operator": "v26.7.0", **images}
     subtypes = [{"subtype": "image", "data": data}, {"subtype": "config", "data": {"cdi": True}}]
     try:
         bundle = build(Recipe.from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]}, "recipe.yaml"), parallel=False)

@@ -232,10 +232,10 @@ def test_data_is_read_once(tmp_path: Path) -> None:
 def test_a_file_of_values_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "d/values/gpu-operator").mkdir(parents=True)
     (tmp_path / "d/base.yaml").write_text((ROOT / "recipes/base.yaml").read_text())
-    (tmp_path / "d/values/gpu-operator/v26.3.3.keys.yaml").write_text("x: [")
+    (tmp_path / "d/values/gpu-operator/v26.7.0.keys.yaml").write_text("x: [")
     result = eidos("serve", "--data", "d", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
     assert result.status == 2
-    assert result.err.startswith("error: d/values/gpu-operator/v26.3.3.keys.yaml, line ")
+    assert result.err.startswith("error: d/values/gpu-operator/v26.7.0.keys.yaml, line ")
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def samples(key: Query) -> tuple[Query, ...]:
     >>> [query.k8s for query in samples(Query(k8s=">= 1.33, < 1.36"))], [query.osv for query in samples(Query(osv="in (22.04, 24.04)"))]
     (['1.33', '1.34', '1.35'], ['22.04', '24.04'])
     """
-    queries = (key,)
+    queries: tuple[Query, ...] = (key,)
     for field, text in key.fields().items():
         if field in VERSIONS and is_expression(text):
             expression = version_expression(text)

@@ -3,7 +3,7 @@
 release='gpu-operator'
 chart='gpu-operator'
 repository='https://helm.ngc.nvidia.com/nvidia'
-version='v26.3.3'
+version='v26.7.0'
 namespace='gpu-operator'
 # Not empty: the manifests name their namespace, and the component keeps to it.
 fixed=''
@@ -25,7 +25,7 @@ list() {
     # Values that switch on a part of the chart, and what does the work of that part.
     parts) set -- 'nfd.enabled deployments --selector=app.kubernetes.io/name=node-feature-discovery' 'nfd.enabled deployments --selector=app=nfd' ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
-    crds) set -- 'clusterpolicies.nvidia.com' 'nvidiadrivers.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io=*' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io' ;;
+    crds) set -- 'clusterpolicies.nvidia.com' 'gpuclusters.nvidia.com' 'nvidiadrivers.nvidia.com' 'computedomaincliques.resource.nvidia.com=*' 'computedomains.resource.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io=*' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io' ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.
