@@ -103,6 +103,9 @@ class Catalog(Record):
                     shown = quote_value(text) if name.startswith("EIDOS_") else repr(text)
                     valid = list_words(self.names(field))
                     hint = did_you_mean(text, [word for entry in self.entries[field] for word in (entry.name, *entry.aliases)])
+                    services = [entry.name for entry in self.entries[field] if text.lower() in entry.clouds]
+                    if services:
+                        hint = f"name the Kubernetes service on {text}: {' or '.join(services)}"
                     raise InvalidQuery(field, value, f"{name}: invalid value {shown}; expected one of {valid}", hint)
                 fields[field] = match
             else:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.collectors import k8s_node
+from eidos.errors import InvalidInput
 from eidos.formats import from_text
 from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
@@ -385,3 +386,9 @@ def test_the_catalog_and_the_rules_of_lint_agree() -> None:
     systems = {entry.name: entry.systems for entry in CATALOG.entries["service"] if entry.systems}
     assert systems == {rule.service: rule.os for rule in rules.systems}
     assert all(entry.architecture for entry in CATALOG.entries["gpu"])
+
+
+def test_the_name_of_a_cloud_is_answered_with_its_services() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        CATALOG.parse_query({"service": "AWS"})
+    assert caught.value.hint == "name the Kubernetes service on AWS: eks or self-managed"
