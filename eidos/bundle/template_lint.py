@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Variables of every component; see :mod:`eidos.bundle.template_variables`.
 _SHARED = (
-    *("driver.version", "cuda-version", "cuda-version.tag", "request", "generic", "registry", "eidos.version"),
+    *("driver.version", "cuda-version", "cuda-version.tag", "os.tag", "os.tag.major", "request", "generic", "registry", "eidos.version"),
     *(f"recipe.{name}" for name in ("timestamp", "version", "digest", "title")),
     *(f"query.{name}" for name in ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")),
     *(f"{what}.{kind}" for what in ("node-selector", "toleration") for kind in ("accelerated", "system")),

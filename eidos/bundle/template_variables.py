@@ -8,6 +8,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``driver.version``           ``image.driver``, or else ``smi.driver``
 ``cuda-version``             ``smi.cuda-version``
 ``cuda-version.tag``         the same with three numbers, as tags of images have it
+``os.tag``  ``os.tag.major``   the end of a driver container's tag: ``ubuntu24.04``, ``rocky9``; with the major version of RHEL too
 ``config.kernel-module-type``  ``open`` or ``proprietary``, as ``config.useOpenKernelModule`` says
 ``query.X``  ``request``     the query of the recipe, and as a sentence
 ``recipe.X``                 timestamp, version, digest, title
@@ -47,6 +48,22 @@ _GENERIC = {"gpu": "this GPU", "service": "this service", PAIR: "this GPU on thi
 _MODULE_TYPES = {True: "open", False: "proprietary"}
 
 
+def _system_tags(os: str, osv: str) -> dict[str, str]:
+    """The end of the tags of driver containers, for systems that have some.
+
+    ``os.tag`` as GPU Operator 26.3 makes it: of Rocky Linux, and of RHEL since 10, the major version alone; ``os.tag.major`` as 26.7
+    does: of every RHEL and Rocky Linux. Source: controllers/state_manager.go of v26.3.3 and v26.7.0.
+
+    >>> _system_tags("rhel", "9.6"), _system_tags("debian", "12")
+    ({'os.tag': 'rhel9.6', 'os.tag.major': 'rhel9'}, {})
+    """
+    if os not in ("ubuntu", "rhel", "rocky") or not osv:
+        return {}
+    major = osv.partition(".")[0]
+    is_short = os == "rocky" or (os == "rhel" and len(major) > 1)
+    return {"os.tag": f"{os}{major if is_short else osv}", "os.tag.major": f"{os}{osv if os == 'ubuntu' else major}"}
+
+
 def recipe_variables(recipe: Recipe, options: BundleOptions) -> Variables:
     """The variables of all components of a bundle."""
     variables: Variables = {"eidos.version": __version__}
@@ -62,6 +79,7 @@ def recipe_variables(recipe: Recipe, options: BundleOptions) -> Variables:
             variables[name] = format_scalar(values[0])
     if "cuda-version" in variables:  # images have three numbers in their tags, drivers report two
         variables["cuda-version.tag"] = variables["cuda-version"] + (".0" if variables["cuda-version"].count(".") == 1 else "")
+    variables.update(_system_tags(recipe.request.os, recipe.request.osv))
     is_open = variables.get("config.useOpenKernelModule")
     if isinstance(is_open, bool):
         variables["config.kernel-module-type"] = _MODULE_TYPES[is_open]

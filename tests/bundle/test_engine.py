@@ -395,6 +395,30 @@ def test_leaving_out_what_was_never_in_is_a_warning(recipe: Recipe) -> None:
     assert any("kai-scheduler" in warning and "was not part of this bundle" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("os", "osv", "older", "newer"),
+    [
+        ("ubuntu", "24.04", "ubuntu24.04", "ubuntu24.04"),
+        ("rocky", "9.7", "rocky9", "rocky9"),
+        ("rhel", "8.10", "rhel8.10", "rhel8"),
+        ("rhel", "9.6", "rhel9.6", "rhel9"),
+        ("rhel", "10.1", "rhel10", "rhel10"),
+        ("debian", "12", "", ""),
+        ("amazonlinux", "2023", "", ""),
+    ],
+)
+@pytest.mark.parametrize("version", ["v26.3.3", "v26.7.0"])
+def test_tags_of_driver_containers_end_as_the_operator_makes_them(version: str, os: str, osv: str, older: str, newer: str) -> None:
+    choice = {"id": "gpu-operator", "chart": "gpu-operator", "repository": "https://charts.example.com", "version": version}
+    subtypes = [{"subtype": "image", "data": {"gpu-operator": version}}, {"subtype": "config", "data": {"cdi": True}}]
+    tree = {"request": {"os": os, "osv": osv}, "measurements": [{"type": "K8s", "subtypes": subtypes}], "components": [choice]}
+    lines = build(from_tree(tree), components=("gpu-operator",)).files["images.txt"].decode().splitlines()
+    ending = newer if version == "v26.7.0" else older
+    for image in ("nvidia/driver:", "nvidia-fs:", "gdrdrv:"):
+        (line,) = [line for line in lines if image in line]
+        assert line.endswith(f"-{ending}") if ending else line.startswith("# not known")
+
+
 def test_images_are_those_of_the_values(recipe: Recipe) -> None:
     sets = ["gpu-operator:driver.version=null", "gpu-operator:toolkit.repository=registry.example.com/x", "gpu-operator:toolkit.image=t"]
     lines = build(recipe, sets=sets).files["images.txt"].decode().splitlines()

@@ -463,7 +463,7 @@ def test_the_driver_root_of_dra_is_where_the_driver_is(operator: dict[str, Any],
 def test_releases_that_do_not_go_together_are_a_range(operator: str, network: str, fine: bool) -> None:
     tree = layer(H100, components={"gpu-operator": operator, "network-operator": network})
     issues = [issue.rule for issue in issues_in(tree, charts=[chart("gpu-operator"), chart("network-operator")]) if issue.severity == ERROR]
-    assert issues == ([] if fine else ["apart"])
+    assert [rule for rule in issues if rule != "ended"] == ([] if fine else ["apart"])
 
 
 def test_images_that_an_earlier_layer_chose_for_another_version_are_named() -> None:
