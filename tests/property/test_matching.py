@@ -6,8 +6,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eidos import semver
-from eidos.model.query import FIELDS, NAMES, VERSIONS, Query
+from eidos.model.constraint import parse_expression
+from eidos.model.query import FIELDS, NAMES, VERSIONS, Query, is_expression
 from eidos.model.record import replace
+from eidos.recipe.lint.combinations import samples
 from eidos.recipe.lint.layer_keys import intersect_keys
 from tests.property.strategies import WORDS, queries
 
@@ -95,3 +97,24 @@ def test_a_joined_key_is_met_by_exactly_the_queries_that_meet_both(query: Query,
 def test_nothing_a_query_says_is_lost_or_rewritten_on_the_wire(query: Query) -> None:
     assert query.to_tree() == query.fields()
     assert all(semver.parse_version(value).text == value for field, value in query.fields().items() if field in VERSIONS)
+
+
+MINORS = st.integers(0, 9).map(lambda minor: f"1.{minor}")
+RANGES = st.one_of(
+    st.builds(lambda operator, minor: f"{operator} {minor}", st.sampled_from([">=", ">", "<=", "<", "==", "!="]), MINORS),
+    st.lists(MINORS, min_size=1, max_size=3, unique=True).map(lambda minors: f"in ({', '.join(minors)})"),
+    st.tuples(MINORS, MINORS).map(lambda pair: f">= {min(pair)}, <= {max(pair)}"),
+)
+
+
+@given(RANGES, RANGES, MINORS)
+def test_a_range_in_a_key_is_the_versions_that_satisfy_it(one: str, other: str, minor: str) -> None:
+    left, right = Query(k8s=one), Query(k8s=other)
+    assert Query(k8s=minor).matches(left) == (parse_expression(one).holds(minor) is True)
+    assert all(sample.matches(left) and not is_expression(sample.k8s) for sample in samples(left))
+    both = intersect_keys(left, right)
+    if both is None:
+        assert not (Query(k8s=minor).matches(left) and Query(k8s=minor).matches(right))
+    else:
+        assert Query(k8s=minor).matches(both) == (Query(k8s=minor).matches(left) and Query(k8s=minor).matches(right))
+        assert both.matches(left) and both.matches(right)
