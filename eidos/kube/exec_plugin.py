@@ -57,7 +57,9 @@ def run_exec_plugin(plugin: ExecPlugin, environ: Mapping[str, str], source: str,
         raise InvalidData(f"{subject} printed more than {OUTPUT_LIMIT >> 20} MiB", "check that it is a credential plugin")
     if result.status:
         how = f"was killed by signal {-result.status}" if result.status < 0 else f"exited with status {result.status}"
-        stderr = printable(" ".join(result.error_text(os.path.basename(plugin.command)).split()))[-SHOWN_LIMIT:]
+        stderr = printable(" ".join(result.error_text(os.path.basename(plugin.command)).split()))
+        if len(stderr) > SHOWN_LIMIT:  # the end has the reason
+            stderr = "…" + stderr[-SHOWN_LIMIT:].partition(" ")[2]
         raise Unavailable(f"{subject} {how}{f': {stderr}' if stderr else ''}", "log in first by running it, or kubectl, by hand")
     try:
         return _read(result.output, plugin.api_version)

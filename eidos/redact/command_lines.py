@@ -193,8 +193,8 @@ def redact_script(text: str, names: NameList, depth: int = _DEPTH) -> tuple[str,
         words = [word for _, word, _ in pieces]
         leading = next((at for at, word in enumerate(words) if "=" not in word or word.startswith("-")), len(words))
         clean, count = redact_command_line(words[:leading], names, has_program=False, depth=depth)
-        is_program = bool(words[leading:]) and not words[leading].startswith("-") and depth < _DEPTH
-        more, others = redact_command_line(words[leading:], names, has_program=is_program, depth=depth)
+        # Not has_program: whether the first word is a program or the first of a passphrase, only a list can say.
+        more, others = redact_command_line(words[leading:], names, has_program=False, depth=depth)
         for shown, (at, word, raw) in zip(clean + more, pieces):
             out[at] = raw if shown == word else _quote(shown, raw)
         total += count + others

@@ -208,10 +208,12 @@ def is_reference(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether ``text`` is an IP address, a network, a host with its port, or a URL without userinfo, query and random path.
+    """Whether ``text`` is an IP address, a network, a PCI address, a host with its port, or a URL without userinfo, query and random path.
 
     >>> [is_address(text) for text in ("192.0.2.1/24", "[::1]:8080", "registry.example.com:5000", "https://example.com/a/b", ":9400")]
     [True, True, True, True, True]
+    >>> [is_address(text) for text in ("0000:C1:00.0", "00000000:3b:00.0", "0000:C1:00:0", "c1fe:C1:00.9")]
+    [True, True, False, False]
     >>> [is_address(text) for text in ("https://a@example.com", "https://example.com/?x=1", "correct.horse", "bob:1234", "x")]
     [False, False, False, False, False]
     """
@@ -231,7 +233,7 @@ def _is_host(text: str, in_url: bool) -> bool:
         address, bracket, port = text[1:].partition("]")
         return bool(bracket) and _is_ip(address) and (not port or (port[0] == ":" and _is_port(port[1:])))
     if text.count(":") > 1:
-        return _is_ip(text)
+        return _is_ip(text) or _is_pci_address(text)
     host, colon, port = text.partition(":")
     if colon and not _is_port(port):
         return False
@@ -242,6 +244,13 @@ def _is_host(text: str, in_url: bool) -> bool:
     if not is_wordy(host) or not all(c.isalnum() or c in "-." for c in host):
         return False
     return in_url or (host.rpartition(".")[2].lower() in _TOP_LEVEL_DOMAINS and "." in host)
+
+
+def _is_pci_address(text: str) -> bool:
+    """Whether ``text`` is domain, bus, device and function, as the kernel and nvidia-smi write it: ``0000:3b:00.0``."""
+    domain, bus, device = text.split(":", 2)
+    lengths = len(domain) in (4, 8) and len(bus) == 2 and len(device) == 4 and device[2] == "."
+    return lengths and device[3] in "01234567" and all(c in "0123456789abcdefABCDEF" for c in domain + bus + device[:2])
 
 
 def _is_port(text: str) -> bool:

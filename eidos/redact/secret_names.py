@@ -14,7 +14,7 @@ _STEMS = ("password", "passwd", "passphrase", "passcode", "passwort", "secret", 
 #: … or one of these words …
 _WORDS = word_set(
     "pw pwd pass psk pin pins key keys auth authn authz authorization bearer jwt creds cred otp totp sig signature dsn wep wpa"
-    " community regcode webhook unseal"
+    " community regcode webhook unseal pincode"
 )
 
 #: … or a word that ends like this, and is none of the words after it …

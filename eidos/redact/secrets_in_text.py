@@ -82,8 +82,13 @@ def redact_text(text: str, allow: Allow | None = None, *, is_prose: bool = False
             scan.out.append(c)
             at += 1
             c = text[at]
-        if c in _QUOTES and scan.opens_value(c, escaped):
+        is_value = c in _QUOTES and scan.opens_value(c, escaped)
+        if is_value or (c in _QUOTES and text[at - 1 - escaped] in _BLANKS and scan.may_open_phrase(c, escaped)):
             end = _end_of_quote(text, at, escaped)
+            if not is_value and not any(blank in text[at:end] for blank in _BLANKS):
+                scan.add_separator(c, escaped)
+                at += 1
+                continue
             scan.add_quoted(c, escaped, text[at + 1 : end])
             at = end
         elif c in _SEPARATORS:
@@ -124,7 +129,7 @@ def is_plain_word(word: str) -> bool:
     if is_harmless(word):
         return True
     word = word.strip(_PUNCTUATION)
-    if is_harmless(word) or word.lower() in _TECHNICAL_WORDS:
+    if is_harmless(word) or word.lower() in _TECHNICAL_WORDS or (word[:3] == "GPU" and is_harmless(word[3:])):
         return True
     for c in ":/.-_@=+~*<>%":
         word = word.replace(c, " ")
@@ -167,6 +172,10 @@ class _Scanner:
         return self.expected == "value" or (
             self.expected not in ("", "prose", "statement", "option") and quote != self._open_quotes[escaped]
         )
+
+    def may_open_phrase(self, quote: str, escaped: bool) -> bool:
+        """Whether words in quotes that begin here would be the secret: ``passphrase "correct horse" is wrong``."""
+        return self.expected in ("prose", "statement") and quote != self._open_quotes[escaped]
 
     def add_separator(self, c: str, escaped: bool) -> None:
         if c in _QUOTES:

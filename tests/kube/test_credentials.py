@@ -193,6 +193,7 @@ def test_kubectl_takes_the_same_credentials(tools: dict[str, str], tmp_path: Pat
         (f"echo '{credential(token='two')}'".replace("two", "\\u0007hunter2"), InvalidData, ("characters that a header cannot hold",)),
         ("yes hunter2", InvalidData, ("printed more than 1 MiB",)),
         ("echo hunter2; echo 'please log in' >&2; exit 3", Unavailable, ("exited with status 3: please log in",)),
+        (f"echo 'begins {'and goes on ' * 40}to its end' >&2; exit 3", Unavailable, ("status 3: …", " and goes on to its end")),
         ("kill -9 $$", Unavailable, ("was killed by signal 9",)),
         ("read answer </dev/tty || exit 1", Unavailable, ("exited with status", "log in")),
     ],

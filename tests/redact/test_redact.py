@@ -305,6 +305,8 @@ def test_command_lines(words: list[str], clean: list[str]) -> None:
         ("echo x | docker login --password-stdin", f"echo {WITHHELD} | docker login --password-stdin"),
         ("TOKEN=x run > /dev/null 2>&1", f"TOKEN={WITHHELD} run > /dev/null 2>&1"),
         ("x='$(cat /run/token)'", "x='$(cat /run/token)'"),
+        ("authorization=Bearer swordfish", f"authorization={WITHHELD} {WITHHELD}"),
+        ("correct horse", f"{WITHHELD} {WITHHELD}"),
     ],
 )
 def test_scripts(text: str, clean: str) -> None:
@@ -335,9 +337,9 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         "labels": {"app": "gpu-operator", "token": WITHHELD},
         "annotations": {"note": WITHHELD},
         "config": json.dumps({"resourceList": [{"resourceName": "hostdev", "password": WITHHELD}]}, separators=(",", ":")),
-        "pin": clean["pin"],
+        "pin": WITHHELD,
     }
-    assert count == 6
+    assert count == 7
 
 
 @pytest.mark.parametrize(
@@ -362,6 +364,13 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
             "Error: You must be logged in (Unauthorized), see 'aws sso login'",
             "Error: You must be logged in (Unauthorized), see 'aws sso login'",
         ),
+        ('my passphrase "correct horse" is wrong', f'my passphrase "{WITHHELD}" is wrong'),
+        ("msg=\"password 'correct horse' is wrong\"", f"msg=\"password '{WITHHELD}' is wrong\""),
+        (r'{"msg": "password \"correct horse\" is wrong"}', rf'{{"msg": "password \"{WITHHELD}\" is wrong"}}'),
+        ('secret "correct horse', f'secret "{WITHHELD}'),
+        ('secrets "regcred" not found', 'secrets "regcred" not found'),
+        ("the handle for GPU0000:C1:00.0: Unknown Error", "the handle for GPU0000:C1:00.0: Unknown Error"),
+        ("the handle for GPU 00000000:C1:00.0: GPU is lost", "the handle for GPU 00000000:C1:00.0: GPU is lost"),
         ("wrong: hunter22", f"wrong: {WITHHELD}"),
         ("wrong: Zq7kD02mWx91LpTe", f"wrong: {WITHHELD}"),
         ("wrong: qxzvkwpjtrm", f"wrong: {WITHHELD}"),
