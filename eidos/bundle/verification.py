@@ -100,7 +100,7 @@ def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
     try:
         expected = checksums.parse_checksums(read_regular_file(checksums_path), checksums_path)
     except FileNotFoundError as fault:
-        raise IntegrityError(f"{root}: not a bundle, or incomplete: no {CHECKSUMS}") from fault
+        raise IntegrityError(f"{root}: not a bundle, or incomplete: no {CHECKSUMS}", "name the folder that holds install.sh") from fault
     actual: dict[str, ActualFile] = {}
     problems: list[BundleProblem] = []
     folders = _parent_folders(expected)
@@ -164,7 +164,8 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
             if path in _CONTENT_NEEDED:
                 contents[path] = member.content
     if CHECKSUMS not in contents:
-        raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}")
+        hint = f"name the folder {tar_archive.ROOT} before you pack it, or unpack the archive and verify the folder"
+        raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}", hint)
     expected = checksums.parse_checksums(contents.pop(CHECKSUMS), f"{name}: {CHECKSUMS}")
     parents = _parent_folders(expected)
     problems += [BundleProblem(ADDED, f"{path}/", "a folder") for path in folders - {"", *parents}]

@@ -259,6 +259,14 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
         verify_bundle(str(tmp_path))
 
 
+def test_a_bundle_that_was_packed_under_another_name(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "mine.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("mine/checksums.txt"))
+    with pytest.raises(IntegrityError, match="not a bundle, or incomplete: no bundle") as caught:
+        verify_bundle(str(tmp_path / "mine.tar.gz"))
+    assert "name the folder bundle/ before you pack it" in str(caught.value.hint)
+
+
 # ---- archives ----
 
 
