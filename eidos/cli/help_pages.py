@@ -17,7 +17,7 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
 GROUPS = {
-    INPUT: "file data templates server fallback root ignore timeout",
+    INPUT: "file data today templates server fallback root ignore timeout",
     SELECTION: (
         "os osv kernel service k8s gpu intent only skip require units volatile cluster-only bundlers set values namespace registry "
         "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
