@@ -21,6 +21,7 @@ eidos.semver.NotNumeric: invalid version '1.x.4': 'x' is not a number
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
+from eidos.wording import shorten
 
 #: What may separate the numbers from the extra. SemVer §9 (``-``) and §10 (``+``); ``~`` and ``_`` are Debian's and RPM's.
 _EXTRA = "-+~_"
@@ -33,11 +34,11 @@ class InvalidVersion(InvalidInput):
     """Not a version; ``position`` is the index in ``text`` of what is wrong."""
 
     def __init__(self, text: str, position: int, why: str) -> None:
-        shown = text if len(text) <= 60 else text[:60] + "…"
+        shown = shorten(text, 60)
         super().__init__(
             f"invalid version {shown!r}: {why}",
             "write one to three numbers with dots, such as 1.33, 24.04, 580.82.07 or v1.30.14-eks-3025e55",
-            (shown, min(position, 60)),
+            (shown, min(position, 59)),
         )
         self.text = text
         self.position = position
@@ -147,7 +148,7 @@ def _number(text: str, part: str, position: int) -> int:
         if len(part) > _DIGITS:
             raise InvalidVersion(text, position, f"a number has more than {_DIGITS} digits")
         return int(part)
-    shown = part if len(part) <= 30 else part[:30] + "…"
+    shown = shorten(part, 30)
     if not part:
         raise NotNumeric(text, position, "missing number")
     if part[0] == "-" and part[1:].isascii() and part[1:].isdigit():

@@ -1,6 +1,7 @@
-"""Counts and lists of words, as messages show them.
+"""Counts, lists and long texts as messages show them, and the valid word that an invalid one was probably meant to be.
 
-Knows English plurals and how long a list may be before it is cut; must not know what is counted or listed.
+Knows English plurals, how long a list may be before it is cut, and similarity of words (``difflib`` is imported only once something is
+wrong already); must not know what is counted, listed or named.
 """
 
 from __future__ import annotations
@@ -40,3 +41,48 @@ def list_words(words: Iterable[str], see: str = "") -> str:
     if len(words) <= MAXIMUM_WORDS:
         return ", ".join(words)
     return f"{', '.join(words[:SHOWN_WORDS])} and {len(words) - SHOWN_WORDS} more" + (f"; see {see}" if see else "")
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` in at most ``limit`` characters, the last of which is an ellipsis when something is missing.
+
+    >>> shorten("gpu-operator", 12), shorten("gpu-operator", 4)
+    ('gpu-operator', 'gpu…')
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def nearest(word: str, valid: Iterable[str]) -> str | None:
+    """The one of ``valid`` that is most similar to ``word``, or None when none is similar; case is ignored.
+
+    >>> nearest("snapsot", ["completion", "snapshot"]), nearest("JSON", ["yaml", "json"]), nearest("qqq", ["yaml", "json"])
+    ('snapshot', 'json', None)
+    >>> nearest("B100", ["h100", "b200", "a100"])
+    'b200'
+    >>> nearest("--set", ["--quiet"]), nearest("--sett", ["--set"])  # dashes are no similarity
+    (None, '--set')
+    """
+    try:
+        import difflib
+    except ModuleNotFoundError:  # python3-minimal: the message it would follow matters more than this
+        return None
+    # A word of a thousand letters is no typing mistake, and comparing it takes long.
+    folded = {choice.lower().lstrip("-"): choice for choice in valid}
+    typed = word[:100].lower().lstrip("-")
+    matches = difflib.get_close_matches(typed, folded, n=8, cutoff=0.6)
+    # Of those that are equally similar the one that begins alike: "b100" is nearer to b200 than to h100.
+    matches.sort(key=lambda match: (-difflib.SequenceMatcher(None, match, typed).ratio(), match[:1] != typed[:1]))
+    if not matches:
+        completions = [choice for choice in folded if len(typed) > 1 and choice.startswith(typed)]
+        matches = completions if len(completions) == 1 else []
+    return folded[matches[0]] if matches else None
+
+
+def did_you_mean(word: str, valid: Iterable[str], otherwise: str | None = None) -> str | None:
+    """A hint that names the nearest valid word, or ``otherwise``.
+
+    >>> did_you_mean("yml", ["yaml", "json"])
+    "did you mean 'yaml'?"
+    """
+    match = nearest(word, valid)
+    return f"did you mean {match!r}?" if match else otherwise

@@ -14,8 +14,7 @@ from eidos.model.chart import in_dependency_order
 from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
 from eidos.model.record import Record, replace
-from eidos.suggest import did_you_mean
-from eidos.wording import list_words
+from eidos.wording import did_you_mean, list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

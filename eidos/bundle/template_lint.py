@@ -22,9 +22,9 @@ from eidos.bundle import template_sets
 from eidos.errors import EidosError
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
-from eidos.suggest import did_you_mean
 from eidos.templates.text_template import fill_text
 from eidos.templates.tree_template import placeholder_line, placeholders
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

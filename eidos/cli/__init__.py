@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
         raise InvalidInput("no command given", "run 'eidos --help' for a list of commands")
     name = VERB_FLAGS.get(name, name)
     if name not in COMMANDS:
-        from eidos.suggest import did_you_mean
+        from eidos.wording import did_you_mean
 
         hint = did_you_mean(name, COMMANDS, "run 'eidos --help' for a list of commands")
         raise InvalidInput(f"unknown command {name!r}", hint)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.record import Record
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -154,7 +154,7 @@ def _explain_subcommand(topic: str, word: str) -> str:
     from eidos.cli.commands import load_verb_module
     from eidos.cli.help_pages import SUBCOMMANDS, subcommand_page
     from eidos.errors import InvalidInput
-    from eidos.suggest import did_you_mean
+    from eidos.wording import did_you_mean
 
     valid = SUBCOMMANDS.get(topic, {})
     if word not in valid:

@@ -84,7 +84,7 @@ def parse_output(value: str) -> str:
     if scheme in ("cm", "secret"):
         return parse_text(value)
     if scheme:
-        from eidos.suggest import did_you_mean
+        from eidos.wording import did_you_mean
 
         raise InvalidInput(f"invalid location {value!r}; expected a file, cm:// or secret://", did_you_mean(scheme, ("cm", "secret")))
     return parse_path(value)
@@ -119,7 +119,7 @@ def parse_issuer(value: str) -> tuple[str, str]:
     kind, slash, name = value.rpartition("/")
     kind = kind if slash else ISSUERS[0]
     if kind not in ISSUERS:
-        from eidos.suggest import did_you_mean
+        from eidos.wording import did_you_mean
 
         raise InvalidInput(f"{value!r}: invalid value {kind!r}; expected one of {', '.join(ISSUERS)}", did_you_mean(kind, ISSUERS))
     return kind, check_dns_subdomain(name, "issuer name")

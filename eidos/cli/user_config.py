@@ -24,7 +24,7 @@ from eidos.cli.options import COMMA, Values
 from eidos.errors import EidosError, InvalidData, InvalidInput, Timeout, os_error_reason
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
-from eidos.suggest import did_you_mean, nearest
+from eidos.wording import did_you_mean, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from eidos import __version__
 from eidos.fleet.comparison import EQUAL, ODD, UNKNOWN, Difference, NodeClass
 from eidos.fleet.hostlist import fold_hostlist
 from eidos.model.record import Record
-from eidos.wording import count_of
+from eidos.wording import count_of, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,4 +162,4 @@ def _without_name(why: str, name: str) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 1] + "…"
+    return shorten(text, MAX_VALUE_CHARACTERS)

@@ -32,6 +32,7 @@ from eidos.formats.yaml_scalars import (
     strip_comment,
     unquoted,
 )
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -392,6 +393,6 @@ class _BlockReader:
                     break
             except Unsupported:
                 continue
-        short = key if len(key) <= 80 else key[:79] + "…"
+        short = shorten(key, 80)
         reason = f'the key "{short}" is repeated; first used on line {number + 1}'
         return RepeatedKey(reason, "remove one of the two", again + 1, indent + 1)

@@ -26,6 +26,7 @@ from yaml.tokens import ScalarToken
 
 from eidos.formats.plain_scalars import resolve_scalar
 from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -364,7 +365,7 @@ def _check_characters(event: Any, text: str) -> None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:79] + "…"
+    return shorten(text, 80)
 
 
 def _foreign(event: Any, tag: str) -> DocumentSyntaxError:

@@ -12,8 +12,7 @@ from eidos.errors import InvalidData, InvalidInput, NotFound
 from eidos.kube.cluster import Cluster, ExecPlugin, User, server_and_proxy
 from eidos.kube.config_files import read_pem_file
 from eidos.model.tree_reader import QUOTED, TreeReader
-from eidos.suggest import did_you_mean
-from eidos.wording import list_words
+from eidos.wording import did_you_mean, list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

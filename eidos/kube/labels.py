@@ -7,7 +7,7 @@ raises InvalidInput with what is wrong and what is allowed.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

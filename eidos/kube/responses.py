@@ -12,6 +12,7 @@ from eidos.errors import EidosError, KubeError, NotFound
 from eidos.kube.connection_pool import ConnectionBroken
 from eidos.log import printable
 from eidos.model.record import Record
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,4 +227,4 @@ def _parse_status(raw: RawBody, subject: str) -> Tree:
 def _printable_text(value: object) -> str:
     """A string of a Status, printable and shortened."""
     text = printable(value) if isinstance(value, str) else ""
-    return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]}…"
+    return shorten(text, MESSAGE_LIMIT)

@@ -72,7 +72,7 @@ def selected_facts(options: AgentOptions) -> dict[str, Any]:
     choices = fact_choices()
     for name in options.without:
         if name not in choices:
-            from eidos.suggest import did_you_mean
+            from eidos.wording import did_you_mean
 
             raise InvalidInput(f"invalid value {name!r}; expected one of {', '.join(choices)}", did_you_mean(name, choices))
     everything: dict[str, Any] = read_template("agent")["facts"]

@@ -123,7 +123,7 @@ def check_schedule(text: str) -> str:
     hint = "write minute, hour, day of the month, month, day of the week: '0 3 * * *' is every day at 03:00"
     if text.startswith("@"):
         if text not in _DESCRIPTORS:
-            from eidos.suggest import did_you_mean
+            from eidos.wording import did_you_mean
 
             valid = ", ".join(_DESCRIPTORS)
             raise InvalidInput(f"invalid schedule {text!r}; expected five fields or one of {valid}", did_you_mean(text, _DESCRIPTORS, hint))

@@ -27,6 +27,7 @@ from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.semver import parse_version, try_parse_version
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class InvalidExpression(InvalidInput):
     """Not an expression; the excerpt points at what is wrong."""
 
     def __init__(self, text: str, position: int, why: str) -> None:
-        shown = text if len(text) <= 100 else text[:100] + "…"
+        shown = shorten(text, 100)
         super().__init__(
             f"invalid expression {shown!r}: {why}",
             "examples: >= 1.32.4   >= 1.30, < 1.36   in (2M, 512M)   != 570.148.08",
-            (shown, min(position, 100)),
+            (shown, min(position, 99)),
         )
 
 

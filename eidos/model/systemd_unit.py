@@ -6,7 +6,7 @@ Knows the syntax of ``systemd.unit(5)``; must not know which units exist, nor ho
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.suggest import nearest
+from eidos.wording import nearest
 
 #: Unit types, each the suffix of its units' names ("The unit type suffix must be one of …", systemd.unit(5)).
 TYPES = ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.number_format import format_scalar
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,5 +215,4 @@ def quoted(value: object) -> str:
     """A scalar in quotes, at most 40 characters of it; of anything else its kind."""
     if isinstance(value, (dict, list, tuple)) or value is None:
         return kind_of(value)
-    text = format_scalar(value)
-    return f'"{text if len(text) <= 40 else text[:39] + "…"}"'
+    return f'"{shorten(format_scalar(value), 40)}"'

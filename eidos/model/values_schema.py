@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.tree_reader import TreeReader
-from eidos.suggest import did_you_mean, nearest
+from eidos.wording import did_you_mean, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from eidos.model.query import ANY, FIELDS, NAMES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.semver import parse_version
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from eidos.model.query import ANY, FIELD_ALIASES, FIELDS, VERSIONS, Query, versi
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from eidos.model.recipe import Component, Recipe, overlay_tree
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.provenance import history
 from eidos.recipe.recipe_warnings import find_generic, find_warnings
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

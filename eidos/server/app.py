@@ -15,7 +15,7 @@ from eidos.server.error_responses import PROBLEM, fault_response
 from eidos.server.handler_call import HandlerCall, Services
 from eidos.server.middleware import common_headers, recovered, represent
 from eidos.server.negotiation import choose, media_ranges
-from eidos.server.parameters import Parameters, parse_parameters
+from eidos.server.parameters import Parameters, parse_parameters, shorten_input
 from eidos.server.rate_limiter import RateLimitHeaders, rejection
 from eidos.server.representation import RepresentationCache, TargetCache
 from eidos.server.routes import DEPRECATED, HTML, ROUTES, VERSIONED, YAML, find_route
@@ -200,15 +200,14 @@ def _answer_options(request: Request, route: Route | None, headers: Headers) -> 
 
 
 def _unknown_path(request: Request) -> HttpError:
-    from eidos.suggest import nearest
+    from eidos.wording import nearest
 
     # Decoded it can look like a path that exists: an encoded slash is none.
     path = request.target.partition("?")[0] if request.path in ROUTES else request.path
-    shown = path if len(path) <= 100 else f"{path[:99]}…"
     match = nearest(path, PATHS)
     return HttpError(
         404,
-        f"unknown path {shown}",
+        f"unknown path {shorten_input(path)}",
         f"did you mean {match}?" if match else "GET / lists all paths",
         details={"valid": list(PATHS), **({"nearest": match} if match else {})},
     )

@@ -17,6 +17,7 @@ from eidos import log
 from eidos.errors import EidosError, Timeout
 from eidos.http_wire.messages import HttpError, Response
 from eidos.server.negotiation import choose
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def hide_paths(message: str, paths: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    text = log.printable(text)
-    return text if len(text) <= TEXT_LIMIT else f"{text[: TEXT_LIMIT - 1]}…"
+    return shorten(log.printable(text), TEXT_LIMIT)
 
 
 def _plain(tree: Any) -> Any:

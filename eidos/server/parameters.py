@@ -16,7 +16,7 @@ from eidos.http_wire.messages import HttpError
 from eidos.model.query import NAMES
 from eidos.model.record import Record
 from eidos.recipe.catalog import InvalidQuery
-from eidos.suggest import nearest
+from eidos.wording import nearest, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,23 +90,23 @@ def _decode(text: str) -> str:
 
 
 def _unknown_parameter(name: str, valid: list[str]) -> HttpError:
-    details: dict[str, Any] = {"parameter": shorten(name), "valid": valid}
+    details: dict[str, Any] = {"parameter": shorten_input(name), "valid": valid}
     match = nearest(name, valid) if valid else None
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
     there_are = f"expected one of {', '.join(valid)}" if valid else "this path has no parameters"
-    return HttpError(400, f"unknown parameter {shorten(name)!r}; {there_are}", hint, details=details)
+    return HttpError(400, f"unknown parameter {shorten_input(name)!r}; {there_are}", hint, details=details)
 
 
 def _invalid_value(name: str, value: str, valid: Sequence[str], words: Sequence[str] = ()) -> HttpError:
     """The error for a value that is none of the ``valid`` ones; it may be meant for one of ``words``."""
     match = nearest(value, words or valid)
-    details: dict[str, Any] = {"parameter": name, "value": shorten(value), "valid": list(valid)}
+    details: dict[str, Any] = {"parameter": name, "value": shorten_input(value), "valid": list(valid)}
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
-    return HttpError(400, f"{name}: invalid value {shorten(value)!r}; expected one of {', '.join(valid)}", hint, details=details)
+    return HttpError(400, f"{name}: invalid value {shorten_input(value)!r}; expected one of {', '.join(valid)}", hint, details=details)
 
 
 def parse_switch(parameters: Parameters, name: str) -> bool:
@@ -116,8 +116,8 @@ def parse_switch(parameters: Parameters, name: str) -> bool:
         return False
     value = _SWITCH_VALUES.get(text.lower())
     if value is None:
-        details = {"parameter": name, "value": shorten(text), "valid": ["true", "false"]}
-        raise HttpError(400, f"{name}: invalid value {shorten(text)!r}; expected true or false", details=details)
+        details = {"parameter": name, "value": shorten_input(text), "valid": ["true", "false"]}
+        raise HttpError(400, f"{name}: invalid value {shorten_input(text)!r}; expected true or false", details=details)
     return value
 
 
@@ -152,7 +152,7 @@ def parse_query(values: Mapping[str, str], names: Mapping[str, str], recipe_data
         if fault.field in NAMES:
             valid = recipe_data.allowed_names(fault.field)
             raise _invalid_value(name, value, valid, recipe_data.words(fault.field)) from fault
-        raise HttpError(400, fault.message, fault.hint, details={"parameter": name, "value": shorten(value)}) from fault
+        raise HttpError(400, fault.message, fault.hint, details={"parameter": name, "value": shorten_input(value)}) from fault
     check_allowed(query, names, recipe_data)
     return query
 
@@ -167,6 +167,6 @@ def check_allowed(query: Query, names: Mapping[str, str], recipe_data: RecipeDat
         raise HttpError(400, f"{name}: {value!r} is not allowed on this server; expected one of {', '.join(valid)}", details=details)
 
 
-def shorten(text: str) -> str:
+def shorten_input(text: str) -> str:
     """A text that a client sent, as long as a message can hold it."""
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return shorten(text, 100)

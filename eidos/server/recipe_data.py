@@ -11,7 +11,7 @@ import os
 from eidos.errors import InvalidInput
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record, replace
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from eidos.errors import InvalidData
 from eidos.http_wire.messages import HttpError
 from eidos.model.number_format import format_scalar
 from eidos.model.query import FIELD_ALIASES, FIELDS
-from eidos.server.parameters import parse_query, shorten
-from eidos.suggest import nearest
+from eidos.server.parameters import parse_query, shorten_input
+from eidos.wording import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def parse_document(context: RequestContext, max_bytes: int) -> Any:
     request = context.request
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
-        message = f"unsupported content coding {shorten(coding)!r} of the body; send it uncompressed"
+        message = f"unsupported content coding {shorten_input(coding)!r} of the body; send it uncompressed"
         raise HttpError(415, message, headers=[("Accept-Encoding", "identity")])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type.startswith(("multipart/", "image/", "audio/", "video/", "font/")):
         accepted = "application/json, application/yaml"
-        raise HttpError(415, f"unsupported media type {shorten(media_type)}; expected {accepted}", headers=[("Accept-Post", accepted)])
+        raise HttpError(
+            415, f"unsupported media type {shorten_input(media_type)}; expected {accepted}", headers=[("Accept-Post", accepted)]
+        )
     if not request.body.strip():
         raise HttpError(400, "the body is empty; expected a JSON or YAML document")
     try:
@@ -81,6 +83,6 @@ def aliases_of(field: str) -> tuple[str, ...]:
 
 def _unknown_field(name: str) -> HttpError:
     match = nearest(name, _FIELDS)
-    details: dict[str, Any] = {"field": shorten(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
+    details: dict[str, Any] = {"field": shorten_input(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
     hint = f"did you mean {match!r}?" if match else "send a query with these fields, or a snapshot with measurements"
-    return HttpError(400, f"{BODY}: unknown field {shorten(name)!r}; a query has {', '.join(FIELDS)}", hint, details=details)
+    return HttpError(400, f"{BODY}: unknown field {shorten_input(name)!r}; a query has {', '.join(FIELDS)}", hint, details=details)

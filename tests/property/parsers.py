@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from eidos import duration, formats, log, semver, suggest, workflow
+from eidos import duration, formats, log, semver, wording, workflow
 from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, zip_archive
 from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
 from eidos.cli import fleet as fleet_verb
@@ -278,7 +278,7 @@ PARSERS: dict[str, Parser] = {
     "document in a cluster": _of_text(lambda text: stored_object.parse_reference("cm://" + text), "a", "-", ".", "/"),
     "path of a reading": _of_text(reading_paths.split_path, "SystemD.", "OS.", ".", "/"),
     "slip of a name": _of_text(lambda text: reading_paths.misspelt(text, ["version", text[1:]]), "version", "0", "a"),
-    "nearest word": _of_text(lambda text: suggest.nearest(text, ["snapshot", "recipe"]), "snap"),
+    "nearest word": _of_text(lambda text: wording.nearest(text, ["snapshot", "recipe"]), "snap"),
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
     "path in a bundle": _of_text(checksums.is_inside, "a/", "../"),

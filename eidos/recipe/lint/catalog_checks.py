@@ -10,7 +10,7 @@ from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.measurement import TYPES
 from eidos.recipe.detection import match_model
 from eidos.semver import parse_version
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

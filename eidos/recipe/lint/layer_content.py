@@ -11,6 +11,7 @@ from eidos.model.number_format import format_scalar
 from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
 from eidos.recipe.lint.setting_values import range_issues
 from eidos.semver import parse_version
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,4 +133,4 @@ def _is_date(text: str) -> bool:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
+    return shorten(text, 60)

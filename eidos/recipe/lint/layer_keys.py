@@ -10,7 +10,7 @@ from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
 from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query, is_expression, version_expression
 from eidos.semver import parse_version, try_parse_version
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

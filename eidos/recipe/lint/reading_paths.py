@@ -14,7 +14,7 @@ from __future__ import annotations
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.measurement import TYPES
 from eidos.recipe.lint.rule_tables import path_matches
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.layer import Source
 from eidos.semver import parse_version
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
 from eidos.recipe.lint.rule_tables import path_matches
+from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _out_of_range(text: str, row: ValueRange) -> str:
     """Why a kernel refuses ``text``; "" when it does not."""
     numbers = [_number(word) for word in text.split()]
     count = int(row.count or "1")
-    shown = text if len(text) <= 60 else text[:59] + "…"
+    shown = shorten(text, 60)
     if not 0 < len(numbers) <= count or None in numbers:  # a kernel leaves numbers that are not written as they are
         return f"invalid value {shown!r}; expected {'a whole number' if count == 1 else f'{count} whole numbers'}"
     values = [number for number in numbers if number is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from eidos.model.lint_issue import ERROR, LintIssue
-from eidos.suggest import did_you_mean
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
