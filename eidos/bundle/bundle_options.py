@@ -93,5 +93,6 @@ def parse_assignment(text: str) -> Assignment:
     left, equals, value = text.partition("=")
     component, colon, path = left.partition(":")
     if not equals or not colon or not component.strip() or not path.strip():
-        raise InvalidInput(f"invalid setting {left!r}", "write component:path.to.key=value, such as gpu-operator:mig.strategy=mixed")
+        shown = left if equals else component  # without "=", the rest may be a value
+        raise InvalidInput(f"invalid setting {shown!r}", "write component:path.to.key=value, such as gpu-operator:mig.strategy=mixed")
     return Assignment(component.strip(), path.strip(), value)

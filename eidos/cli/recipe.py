@@ -38,14 +38,17 @@ SOURCE, BUILT_IN = "recipe-source", "built-in"
 
 
 def parse_date(value: str) -> str:
-    """A day as it was written; InvalidInput when there is no such day."""
+    """A day in the form of the data, in which days can be compared; InvalidInput when there is no such day.
+
+    >>> parse_date("2026-1-5")
+    '2026-01-05'
+    """
     import time
 
     try:
-        time.strptime(value, "%Y-%m-%d")
+        return time.strftime("%Y-%m-%d", time.strptime(value, "%Y-%m-%d"))
     except ValueError:
         raise InvalidInput(f"invalid date {value!r}", "write a date like 2026-11-29") from None
-    return value
 
 
 VERB = Verb(
@@ -248,7 +251,9 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
     try:
         return ServerClient(values["server"])
     except InvalidInput as fault:
-        raise InvalidInput(f"{origins['server']}: {fault.message}", fault.hint) from fault
+        from eidos.cli.user_config import invalid_value
+
+        raise invalid_value(fault, origins["server"], (values["server"],)) from None
 
 
 def open_store(data: str | None) -> Store:

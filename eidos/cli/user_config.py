@@ -44,6 +44,9 @@ FILESYSTEM_TIMEOUT_S = 2.0
 #: The largest configuration file that is read.
 MAX_BYTES = 1 << 20
 
+#: Characters of a value that a message must not repeat; fewer may be a word of its own.
+TELLING_LENGTH = 8
+
 #: How the variables of options begin.
 PREFIX = "EIDOS_"
 
@@ -243,13 +246,29 @@ def _parse(option: Option, texts: list[str], origin: str) -> object:
         # A shell may leave a comma behind when it completes a list.
         return tuple(dict.fromkeys(option.parse_value(word) for word in words if word or not any(words)))
     except EidosError as fault:
-        message = fault.message
-        if origin.startswith(PREFIX):
-            from eidos.redact.harmless_forms import quote_value
+        raise invalid_value(fault, origin, texts) from None
 
-            for value in sorted({part for text in texts for part in (text, *text.split(COMMA))}, key=len, reverse=True):
-                message = message.replace(repr(value), quote_value(value))
-        raise InvalidInput(f"{origin}: {message}", fault.hint, fault.excerpt) from None
+
+def invalid_value(fault: EidosError, origin: str, texts: Sequence[str]) -> InvalidInput:
+    """``fault`` about one of ``texts``, with its origin; a variable's text is withheld, unless it looks like a word: it may be a secret."""
+    message, hint, excerpt = fault.message, fault.hint, fault.excerpt
+    if origin.startswith(PREFIX):
+        from eidos.redact.harmless_forms import quote_value
+
+        for value in sorted({part.strip() for text in texts for part in (text, *text.split(COMMA))}, key=len, reverse=True):
+            shown = quote_value(value)
+            message = message.replace(repr(value), shown)
+            if shown != repr(value):
+                message = f"invalid value {shown}" if _repeats(message, value) else message
+                hint = None if hint and _repeats(hint, value) else hint
+                excerpt = None
+    return InvalidInput(f"{origin}: {message}", hint, excerpt)
+
+
+def _repeats(message: str, value: str) -> bool:
+    """Whether a message has a part of ``value``: it may be shortened, or cut into words."""
+    length = min(len(value), TELLING_LENGTH)
+    return any(value[at : at + length] in message for at in range(len(value) - length + 1))
 
 
 def _as_texts(value: object, key: str, multiple: bool) -> list[str]:

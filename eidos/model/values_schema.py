@@ -14,7 +14,7 @@ eidos.errors.InvalidInput: the chart has no value driver.enbled
 from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.tree_reader import TreeReader
+from eidos.model.tree_reader import TreeReader, kind_of
 from eidos.wording import did_you_mean, nearest
 
 TYPE_CHECKING = False
@@ -86,15 +86,14 @@ class ValuesSchema:
             except InvalidInput as fault:
                 raise InvalidData(f"{source}: {format_path(path)}: {fault.message}", fault.hint) from fault
             if not has_type(value, kind):
-                raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {value!r}"[:600])
+                raise InvalidData(f"{source}: {format_path(path)}: the chart expects a {kind}, not {describe_value(value)}")
 
     def check_word(self, path: Path, value: Any) -> None:
         """Raise InvalidInput for a text that the chart does not accept at ``path``; an empty one leaves the choice to the chart."""
         words = self.words.get(format_path(path))
         if words and isinstance(value, str) and value and value not in words:
-            raise InvalidInput(
-                f"invalid value {value[:60]!r}; expected one of {', '.join(filter(None, words))}", did_you_mean(value, words)
-            )
+            valid = ", ".join(filter(None, words))
+            raise InvalidInput(f"invalid value {describe_value(value)}; expected one of {valid}", did_you_mean(value, words))
 
     def _hint(self, path: str) -> str | None:
         match = nearest(path, [*self.types, *self._parents])
@@ -130,6 +129,17 @@ def has_type(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == BOOLEAN
     return isinstance(value, _PYTHON[kind])
+
+
+def describe_value(value: Any) -> str:
+    """A value in a message: a text is withheld unless it looks like a word, because it may be a secret; of anything else its kind.
+
+    >>> describe_value("yes"), describe_value("Winter2hunter"), describe_value(["a"]), describe_value(8080)
+    ("'yes'", "'<withheld>'", 'a list', 'a number')
+    """
+    from eidos.redact.harmless_forms import quote_value
+
+    return quote_value(value) if isinstance(value, str) else kind_of(value)
 
 
 def iterate_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:

@@ -92,6 +92,10 @@ class Catalog(Record):
                 try:
                     parse_version(text)
                 except InvalidInput as fault:
+                    if name.startswith("EIDOS_"):  # a variable, and may be a secret
+                        from eidos.redact.harmless_forms import quote_value
+
+                        raise InvalidQuery(field, value, f"{name}: invalid version {quote_value(text)}", fault.hint) from None
                     raise InvalidQuery(field, value, f"{name}: {fault.message}", fault.hint, fault.excerpt) from fault
                 fields[field] = text
             elif field in NAMES and self.entries.get(field):

@@ -419,7 +419,14 @@ def test_messages_do_not_repeat_values_of_settings_variables_and_queries() -> No
         (["bundle", "--set", f"gpu-operator:{{={SECRET}", "--gpu", "h100", "--service", "eks"], {}),
         (["recipe", "--server", f"http://192.0.2.1/?token={SECRET}", "--gpu", "h100"], {}),
         (["recipe", "--server", f"ftp://bob:{SECRET}@192.0.2.1/?token={SECRET}", "--gpu", "h100"], {}),
+        (["bundle", "--set", f"gpu-operator:driver.kernelModuleType={SECRET}", "--gpu", "h100", "--service", "eks"], {}),
+        (["bundle", "--set", f"gpu-operator:driver.enabled:{SECRET}", "--gpu", "h100", "--service", "eks"], {}),
         (["recipe"], {"EIDOS_GPU": SECRET}),
+        (["recipe"], {"EIDOS_OSV": SECRET}),
+        (["recipe"], {"EIDOS_SERVER": SECRET}),
+        (["recipe"], {"EIDOS_SERVER": f"https://{SECRET}.example.com/ x"}),
+        (["snapshot"], {"EIDOS_UNITS": f"{SECRET}.servce"}),
+        (["fleet"], {"EIDOS_HOSTS": f"{SECRET}[3"}),
         (["snapshot"], {"EIDOS_TIMEOUT": SECRET}),
         (["snapshot"], {"EIDOS_ONLY": f"os,{SECRET}"}),
         (["serve"], {"EIDOS_PORT": SECRET}),
@@ -428,3 +435,4 @@ def test_messages_do_not_repeat_values_of_settings_variables_and_queries() -> No
         result = eidos(*arguments, env=environ)
         assert result.status == 2, (arguments, result.err)
         assert SECRET not in result.err + result.out, arguments
+        assert SECRET[:8] not in result.err, (arguments, environ)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
-from eidos.model.values_schema import format_path, has_type, iterate_leaves, load_schema
+from eidos.model.values_schema import describe_value, format_path, has_type, iterate_leaves, load_schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[st
             try:
                 kind = schema.type_of(path)
                 schema.check_word(path, value)
-                message = "" if has_type(value, kind) else f"the chart expects a {kind}, not {value!r}"[:300]
+                message = "" if has_type(value, kind) else f"the chart expects a {kind}, not {describe_value(value)}"
             except InvalidInput as fault:
                 message, hint = fault.message, fault.hint or ""
             if message:
