@@ -150,7 +150,7 @@ def run(values: Values) -> int:
         from eidos.cli.fleet_jobs import clean_cluster
 
         if values["hosts"]:
-            raise InvalidInput("--clean needs --kubernetes", "remove --hosts; nothing is left on hosts over ssh")
+            raise InvalidInput("--hosts and --clean cannot be used together", "remove --hosts; over ssh nothing is left on hosts")
         return clean_cluster(values)
     rules = comparison_rules.shipped_rules()
     location, new = _output_folder(values["output"])
@@ -234,7 +234,7 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
     for name in ("selector", "keep", "start-timeout", *(option.name for option in JOB_OPTIONS)):
         if values.origins.get(name) == f"--{name}":
             raise InvalidInput(f"--{name} needs --kubernetes")
-    nodes = _hosts(values["hosts"])
+    nodes = _hosts(values["hosts"], values.origins.get("hosts", "--hosts"))
     timeout = values["timeout"]
     command = ssh.leading_command(values["via"], timeout)
     key = os.urandom(KEY_BYTES).hex().encode()
@@ -244,7 +244,8 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
     )
 
 
-def _hosts(words: tuple[str, ...]) -> list[str]:
+def _hosts(words: tuple[str, ...], origin: str) -> list[str]:
+    """The hosts that these words are, or that are in the files that they name; ``origin`` is the flag or the variable."""
     from eidos.fleet.hostlist import parse_hostlist
 
     if not words:
@@ -262,7 +263,12 @@ def _hosts(words: tuple[str, ...]) -> list[str]:
                 )
             names.update(dict.fromkeys(parse_hostlist(content.decode("utf-8-sig", "replace"), location)))
         else:
-            names.update(dict.fromkeys(parse_hostlist(word, "--hosts")))
+            try:
+                names.update(dict.fromkeys(parse_hostlist(word, origin)))
+            except InvalidInput as fault:
+                if origin == "--hosts":
+                    raise
+                raise InvalidInput(f"{origin}: invalid list of hosts", fault.hint) from None
     return list(names)
 
 

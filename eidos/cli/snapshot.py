@@ -22,6 +22,7 @@ from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
 from eidos.model.snapshot import digest_line
 from eidos.model.systemd_unit import unit_name
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Bytes of the key of ``--digest-withheld``, at least and at most.
 KEY_MINIMUM_BYTES, KEY_LIMIT_BYTES = 16, 4096
+
+#: Seconds to wait for it.
+KEY_TIMEOUT_S = 5.0
 
 #: Seconds that writing the document may take when the collectors have used up the time: to a file, and to a cluster.
 FILE_TIMEOUT_S, CLUSTER_TIMEOUT_S = 0.5, 5.0
@@ -183,7 +187,8 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     snapshot = take_snapshot(options, load_collector=telemetry.collector_loader(selected))
     telemetry.record_outcomes(snapshot.collectors)
     if values["list-withheld"]:
-        return _list_withheld(values, snapshot)
+        _list_withheld(values, snapshot)
+        return _exit_status(snapshot, required)
     _warn_of_unrevealed(snapshot, values["reveal"])
     began = time.perf_counter()
     with telemetry.step("serialise"):
@@ -273,14 +278,26 @@ def _list(values: Values, selected: Sequence[str]) -> int:
 
 
 def _read_key() -> bytes:
-    """A key of one run, from standard input; InvalidInput for a short one, and for a terminal."""
-    key = b"" if os.isatty(0) else os.read(0, KEY_LIMIT_BYTES).strip()
+    """A key of one run, from standard input, which has to end within seconds; InvalidInput for a short key, and for a terminal."""
+    import select
+
+    key = b""
+    deadline = time.monotonic() + KEY_TIMEOUT_S
+    try:
+        while len(key) < KEY_LIMIT_BYTES and not os.isatty(0) and select.select([0], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            data = os.read(0, KEY_LIMIT_BYTES - len(key))
+            if not data:
+                break
+            key += data
+    except (OSError, ValueError):  # closed
+        pass
+    key = key.strip()
     if len(key) < KEY_MINIMUM_BYTES:
         raise InvalidInput(f"--digest-withheld needs a key of {KEY_MINIMUM_BYTES} bytes or more on standard input", "use 'eidos fleet'")
     return key
 
 
-def _list_withheld(values: Values, snapshot: Snapshot) -> int:
+def _list_withheld(values: Values, snapshot: Snapshot) -> None:
     """Print the name of each withheld value with its collector, and no value: as a tree when a format is requested, else in two columns."""
     rows = sorted({(outcome.name, name) for outcome in snapshot.collectors for name in outcome.withheld_names})
     if values["format"] in ("yaml", "json"):
@@ -289,14 +306,14 @@ def _list_withheld(values: Values, snapshot: Snapshot) -> int:
         column = max((len(collector) for collector, _ in rows), default=0) + 2
         text = "".join(f"{collector:<{column}}{name}\n" for collector, name in rows)
     document_locations.write_document(values["output"], text, values, "names")
-    return 0
 
 
 def _warn_of_unrevealed(snapshot: Snapshot, names: Sequence[str]) -> None:
     """Log how many names of ``--reveal`` no value has; not which, because a name may be typed wrongly in any way."""
     missing = len(set(names) - {name for outcome in snapshot.collectors for name in outcome.revealed})
     if missing:
-        log.warn(f"--reveal: {missing} of {len(set(names))} names match no withheld value", hint="run 'eidos snapshot --list-withheld'")
+        counted = f"{missing} of {count_of(len(set(names)), 'name')} {'matches' if len(set(names)) == 1 else 'match'}"
+        log.warn(f"--reveal: {counted} no withheld value", hint="run 'eidos snapshot --list-withheld'")
 
 
 def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> None:

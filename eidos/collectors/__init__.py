@@ -120,7 +120,7 @@ class Sources(Record):
     def digests(self, subtype: str, values: Mapping[str, object], shown: Mapping[str, object]) -> Iterator[Gap]:
         """A gap with the digest of each of ``values`` that is not as it is ``shown``; none without a key.
 
-        The digest is HMAC-SHA-256 of the text, in which the node's own name does not count.
+        The digest is HMAC-SHA-256 of the text, in which a mark stands for the node's own name: nodes may differ in that.
         """
         if not self.digest_key:
             return
@@ -131,7 +131,7 @@ class Sources(Record):
             if key in values and values[key] != shown[key]:
                 text = str(values[key])
                 for name in (own, own.partition(".")[0]):
-                    text = text.replace(name, "") if name else text
+                    text = text.replace(name, "\0") if name else text  # a mark, or "a1" of node a would equal "1" of node b
                 content = text.encode("utf-8", "surrogatepass")
                 yield Gap(DIGEST, f"{subtype}/{key}", hmac.new(self.digest_key, content, "sha256").hexdigest())
 

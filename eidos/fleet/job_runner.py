@@ -146,7 +146,9 @@ class _Run:
             _, path = path_of(tree)
             if tree["kind"] != "Namespace":  # others may have objects in it
                 self.created.append(path)
-                tree = {**tree, "metadata": {**tree["metadata"], "annotations": {LIFETIME_ANNOTATION: lifetime}}}
+                metadata = tree["metadata"]
+                annotations = {**metadata.get("annotations", {}), LIFETIME_ANNOTATION: lifetime}
+                tree = {**tree, "metadata": {**metadata, "annotations": annotations}}
             self._renew_deadline()
             try:
                 self.client.apply(path, tree)

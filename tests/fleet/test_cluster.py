@@ -25,6 +25,7 @@ from eidos.fleet.leftovers import OVER, RETAINED, RUNNING, find_leftovers, judge
 from eidos.fleet.pod_status import DONE, FAILED, STUCK, WAITING, job_failure, latest_warning, read_pod_state
 from eidos.kube import api_client
 from eidos.kube.cluster_config import load_cluster
+from eidos.model.record import replace
 from tests.fakes import job_controller as controller
 from tests.fakes.apiserver import ApiServer
 from tests.support import macos
@@ -263,6 +264,16 @@ def test_a_job_whose_creation_was_not_confirmed(tmp_path: Path) -> None:
         assert list(run.running) == ["eidos-agent-1-gpu-1"]
 
 
+def test_the_lifetime_of_a_run_is_added_to_the_annotations_of_its_objects(tmp_path: Path) -> None:
+    metadata = {"name": "eidos", "namespace": "eidos", "annotations": {"example.com/team": "gpu"}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    with begun(tmp_path) as (_, run, _):
+        run.plan = replace(run.plan, shared=(account,))
+        run.prepare("900")
+        stored = run.client.get("/api/v1/namespaces/eidos/serviceaccounts/eidos")
+    assert stored["metadata"]["annotations"] == {"example.com/team": "gpu", "eidos.dgxc.io/run-lifetime-seconds": "900"}
+
+
 def test_a_server_that_refuses_watches_gets_no_flood_of_requests(tmp_path: Path) -> None:
     with begun(tmp_path, "gpu-1", seconds=2.5) as (server, run, _):
         server.fault("watch=", "400", -1)
@@ -378,7 +389,7 @@ def test_clean_removes_what_is_over_and_names_what_it_cannot(program: list[str],
         assert (done.status, json.loads(done.out)["runs"]) == (0, [])
         assert documents(server) == []
         done = eidos("--hosts", "gpu-01", program=clean, env=env, cwd=tmp_path)
-        assert (done.status, "--clean needs --kubernetes" in done.err) == (2, True)
+        assert (done.status, "--hosts and --clean cannot be used together" in done.err) == (2, True)
         done = eidos("--hosts", "gpu-01", "--start-timeout", "5s", program=clean[:-1], env=env, cwd=tmp_path)
         assert (done.status, "--start-timeout needs --kubernetes" in done.err) == (2, True)
 

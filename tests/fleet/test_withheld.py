@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from eidos import formats
+from eidos.collectors import Sources
 from eidos.errors import InvalidData
+from eidos.files.host import Host
 from eidos.fleet import comparison_rules
 from eidos.fleet.bootstrap import build_program
 from eidos.fleet.comparison import FleetComparison
@@ -16,7 +22,7 @@ from eidos.fleet.results import parse_snapshot
 from eidos.fleet.summary import FleetSummary
 from eidos.model.measurement import OK, WITHHELD, Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot, digest_line
-from tests.support.program import eidos
+from tests.support.program import PROGRAM, eidos
 
 PATH = "OS.grub.my.pw"
 SECRET, OTHER = "Zq7kD02mWx91LpTe", "Zq7kD02mWx91LpTf"
@@ -71,6 +77,43 @@ def test_the_key_comes_on_standard_input() -> None:
     result = eidos("snapshot", "--only", "os.release", "--digest-withheld")
     assert result.status == 2
     assert "needs a key of 16 bytes" in result.err
+
+
+@pytest.mark.parametrize("piece", [32, 5])
+def test_a_key_may_come_in_pieces(piece: int) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "snapshot", "--only", "os.release", "--digest-withheld", "-t", "json"], stdin=PIPE, stdout=PIPE, stderr=PIPE
+    ) as process:
+        assert process.stdin is not None
+        for at in range(0, 32, piece):
+            process.stdin.write(b"k" * len(range(at, min(at + piece, 32))))
+            process.stdin.flush()
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].startswith(b"eidos-digests ")
+
+
+def test_standard_input_that_never_ends_holds_nothing_up() -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "snapshot", "--only", "os.release", "--digest-withheld"], stdin=PIPE, stdout=PIPE, stderr=PIPE
+    ) as process:
+        assert process.wait(timeout=60) == 2
+        assert process.stderr is not None
+        assert b"needs a key of 16 bytes" in process.stderr.read()
+
+
+def test_the_name_of_a_node_is_marked_in_what_is_digested() -> None:
+    """Values that differ only in their node's name are equal; a name that is a part of one value makes no other value of it."""
+    own = os.uname().nodename
+    sources = Sources(Host("/"), digest_key=b"k" * 32)
+
+    def digest(value: str) -> str:
+        (gap,) = sources.digests("grub", {"x": value}, {"x": WITHHELD})
+        return gap.why
+
+    assert digest(f"a{own}b") == digest(f"a{own.partition('.')[0]}b")
+    assert digest(f"a{own}b") != digest("ab")
 
 
 def test_over_a_command_withheld_values_are_compared_and_written_nowhere(pyz: Path, tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_a_name_that_nothing_has_is_counted_and_not_repeated(host: str) -> None:
     result = eidos("snapshot", "--root", host, "--only", "os.grub", "--reveal", "my.pw,n0thing")
     assert "--reveal: 1 of 2 names match no withheld value" in result.err
     assert "n0thing" not in result.err
+    result = eidos("snapshot", "--root", host, "--only", "os.grub", "--reveal", "n0thing")
+    assert "--reveal: 1 of 1 name matches no withheld value" in result.err
+
+
+def test_a_list_of_names_has_the_exit_status_of_its_snapshot(host: str) -> None:
+    result = eidos("snapshot", "--root", host, "--only", "os.grub,os.sysctl", "--require", "os.sysctl", "--list-withheld")
+    assert (result.status, "--require is not met: os.sysctl is " in result.err) == (3, True), result.err
+    assert "my.pw" in result.out
 
 
 def test_the_built_file_finds_its_lists_by_a_relative_path(pyz: Path, host: str, tmp_path: Path) -> None:
