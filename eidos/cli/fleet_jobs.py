@@ -197,7 +197,7 @@ def _leftover_lines(namespace: str, rows: Sequence[dict[str, Any]]) -> str:
         if row["state"] == OVER:
             lines.append(f"run {row['run']}: removed {count_of(len(row['removed']), 'object')}")
         elif row["state"] == RETAINED:
-            lines.append(f"run {row['run']}: kept, as --keep asked; remove it with: {removal_command(namespace, row['run'])}")
+            lines.append(f"run {row['run']}: kept because of --keep; remove it with: {removal_command(namespace, row['run'])}")
         else:
             soon = f"may still be running, and is over in {_in_words(row['remaining-seconds'])} at the latest"
             lines.append(f"run {row['run']}: {soon}; remove it now with: {removal_command(namespace, row['run'])}")

@@ -354,7 +354,7 @@ def test_the_next_run_removes_what_a_killed_one_left(program: list[str], tmp_pat
         done = eidos(program=clean, env=env, cwd=tmp_path)
         assert done.status == 0, done.err
         assert f"run {number}: may still be running, and is over in" in done.out
-        assert "run 99999999: kept, as --keep asked; remove it with: kubectl delete" in done.out
+        assert "run 99999999: kept because of --keep; remove it with: kubectl delete" in done.out
         assert sorted(left(server)) == sorted([*expected, "kept"])
 
         server.store.clock_ahead_s = 1000
