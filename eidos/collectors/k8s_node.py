@@ -107,7 +107,7 @@ def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
     data: Readings = {"source-node": node["metadata"]["name"]}
     provider_id = spec.get("providerID") or ""
     data.update({key: text for key, text in (("provider", detect_provider(provider_id, labels)), ("provider-id", provider_id)) if text})
-    info = status.get("nodeInfo") or {}
+    info = _node_info(node)
     runtime = info.get("containerRuntimeVersion")
     if runtime:
         name, _, version = runtime.partition("://")
@@ -139,9 +139,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         if node is None:
             similar = _similar_nodes(client, names)
             boot_id = _boot_id(sources.host)
-            node = next(
-                (each for each in similar if boot_id and (each.get("status") or {}).get("nodeInfo", {}).get("bootID") == boot_id), None
-            )
+            node = next((each for each in similar if boot_id and _node_info(each).get("bootID") == boot_id), None)
         if node is not None:
             data, volatile = node_readings(node)
             yield Subtype("node", data)
@@ -178,6 +176,11 @@ def _similar_nodes(client: KubeClient, names: Iterable[str]) -> list[dict[str, A
         return [node for node in nodes if not parts.isdisjoint(name.partition(".")[0] for name in _host_names(node["metadata"]))]
     except (KubeError, Timeout):  # no node has the exact name, whatever becomes of this search
         return []
+
+
+def _node_info(node: dict[str, Any]) -> dict[str, Any]:
+    """What the kubelet reports of its machine; empty before it did."""
+    return (node.get("status") or {}).get("nodeInfo") or {}
 
 
 def _host_names(metadata: dict[str, Any]) -> tuple[str, str]:

@@ -218,6 +218,7 @@ def test_a_longer_or_shorter_name_is_found_by_the_boot_and_named_in_the_hint_oth
     info = {"bootID": BOOT_ID.read_text().strip()}
     server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
     server.put("/api/v1/nodes/gpu-17.other.example.com", {"status": {"nodeInfo": {"bootID": "another"}}})
+    server.put("/api/v1/nodes/gpu-17.new.example.com", {"status": {"nodeInfo": None}})
     for name, pod in ((host, ""), ("", host)):
         shot = take("--only", "k8s.node", NODE_NAME=name, HOSTNAME=pod)
         assert (shot.result.status, shot.subtype("node").get("source-node")) == (0, node)
@@ -225,7 +226,7 @@ def test_a_longer_or_shorter_name_is_found_by_the_boot_and_named_in_the_hint_oth
         server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
         missed = take("--only", "k8s.node", NODE_NAME=name, HOSTNAME=pod)
         assert missed.outcomes["k8s.node"]["outcome"] == ("failed" if name else "skipped")
-        names = ", ".join(sorted(["gpu-17.other.example.com", node]))
+        names = ", ".join(sorted(["gpu-17.new.example.com", "gpu-17.other.example.com", node]))
         assert missed.outcomes["k8s.node"]["hint"] == f"set NODE_NAME to the node's name, such as {names}"
         info["bootID"] = BOOT_ID.read_text().strip()
         server.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "status": {"nodeInfo": info}})
