@@ -59,16 +59,18 @@ def is_json() -> bool:
 
 
 class Context:
-    """Adds ``fields`` to all lines of this thread inside a ``with``."""
+    """Adds ``fields`` to all lines of this thread inside a ``with``, to those of another one around it, too."""
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
+        self._outer: dict[str, object] = {}
 
     def __enter__(self) -> None:
-        _thread.fields = self._fields
+        self._outer = getattr(_thread, "fields", {})
+        _thread.fields = {**self._outer, **self._fields}
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        _thread.fields = {}
+        _thread.fields = self._outer
 
 
 def divert(sink: Sink | None) -> None:

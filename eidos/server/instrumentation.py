@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from eidos.server.request_metrics import ServerMetrics
     from eidos.telemetry.spans import Tracer
 
-#: Seconds for which a line of the access log may wait for others, to be written with them.
+#: Seconds after which a line of the access log does not wait for others; it is written when the event loop takes its next turn.
 LINE_DELAY_S = 0.02
 
 #: Seconds that a worker waits at its end for the last traces to be sent.

@@ -389,6 +389,20 @@ def test_lines_of_requests_have_the_format_of_the_log(capfd: pytest.CaptureFixtu
             assert lines[0] == f'info: GET /v1/recipe 200 (request_id={ID} bytes=3 duration_ms=12.500 user="ann")'
 
 
+def test_a_context_inside_another_adds_to_it_and_restores_it(capfd: pytest.CaptureFixture[str]) -> None:
+    log.configure("info", "json")
+    try:
+        with log.Context(request_id=ID, step="outer"):
+            with log.Context(step="inner"):
+                log.info("one")
+            log.info("two")
+        log.info("three")
+    finally:
+        log.configure()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [(line.get("request_id"), line.get("step")) for line in lines] == [(ID, "inner"), (ID, "outer"), (None, None)]
+
+
 def test_lines_wait_for_others_but_not_long(loud: None) -> None:
     out = Log()
     metrics = server(access_log=out.access_log)
