@@ -62,6 +62,11 @@ class RequestParser:
         """Whether bytes were received that :meth:`next_request` has not looked at."""
         return self._at < len(self._data)
 
+    @property
+    def unread(self) -> bytes:
+        """The bytes that :meth:`next_request` has not looked at, after a request."""
+        return self._data[self._at :]
+
     def receive(self, data: bytes) -> None:
         """Take what was received."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data

@@ -2,7 +2,9 @@
 
 It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/stuck?seconds`` does not
 look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once, and from a thread), ``/worker`` says which process
-answers, ``/raise`` has a fault, ``/break`` a header with a line break, ``/cancelled`` counts the requests whose deadline passed.
+answers, ``/jobs`` how many of its requests take time and how many of these wait, ``/raise`` has a fault, ``/break`` a header with a line
+break, ``/cancelled`` counts the requests whose deadline passed. What takes time and has a field ``X-Tell`` is named on standard error when
+it begins. ``stable_s`` is for the supervisor.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.cancelled = 0
+        self.jobs = (0, 0)
 
     def answer_at_once(self, context: RequestContext) -> Response | None:
         """What takes no time."""
@@ -42,6 +45,8 @@ class Stub:
             return self._echo(request)
         if path == "/worker":
             return Response(200, (), str(os.getpid()).encode())
+        if path == "/jobs":
+            return Response(200, (), b"%d %d" % self.jobs)
         if path == "/break":
             return Response(200, (("X-Forged", "a\r\nb: c"),), b"")
         if path == "/cancelled":
@@ -65,6 +70,8 @@ class Stub:
     def answer(self, context: RequestContext) -> Response:
         """What takes some."""
         request = context.request
+        if "x-tell" in request.headers:
+            os.write(2, f"begun {request.id}\n".encode())
         if request.path == "/big":
             return Response(200, (), b"b" * int(request.query))
         if request.path == "/raise":
@@ -91,18 +98,22 @@ class Stub:
 def main() -> int:
     """Serve."""
     from eidos.server.instrumentation import Instrumentation
+    from eidos.server.transport import supervisor
     from eidos.server.transport.event_loop import Service
     from eidos.server.transport.listening_sockets import listen, raise_fd_limit
     from eidos.server.transport.shared_state import SharedState
     from eidos.server.transport.supervisor import Supervisor
 
     words = dict(word.split("=", 1) for word in sys.argv[1:])
+    supervisor.STABLE_S = float(words.pop("stable_s", supervisor.STABLE_S))
     values = {name: type(getattr(Settings, name))(value) for name, value in words.items()}
     settings = Settings(**{"port": 0, **values})
     raise_fd_limit(settings)
     server = listen(settings, os.environ)
     print(server.url, flush=True)
-    return Supervisor(Service(server, settings, Stub(), Instrumentation(), SharedState(settings.workers))).run()
+    stub, instrumentation = Stub(), Instrumentation()
+    instrumentation.on_jobs = lambda *jobs: setattr(stub, "jobs", jobs)  # type: ignore[method-assign]
+    return Supervisor(Service(server, settings, stub, instrumentation, SharedState(settings.workers))).run()
 
 
 if __name__ == "__main__":

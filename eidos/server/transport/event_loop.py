@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import time
 
 from eidos import log
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from eidos.server.request_context import Application, RequestContext
     from eidos.server.server_settings import Settings
     from eidos.server.transport.listening_sockets import ListeningServer
+    from eidos.server.transport.request_custody import Custody
     from eidos.server.transport.shared_state import SharedState
 
 #: Seconds between checks of all timeouts, and of a pause when the system has no descriptor or memory left for a connection.
@@ -80,10 +82,19 @@ def accept_quota(count: int, fewest: int, after_pause: bool) -> int:
 class EventLoop:
     """The loop of the worker in ``slot``; create it in the worker, after the fork.
 
-    ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more.
+    ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more. Its requests that
+    wait are kept in ``custodies``, of light and of heavy ones; those of workers that are gone come from ``orphans``.
     """
 
-    def __init__(self, service: Service, slot: int, lifeline: int, on_leaving: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        slot: int,
+        lifeline: int,
+        on_leaving: Callable[[], None],
+        custodies: tuple[Custody, Custody],
+        orphans: Custody,
+    ) -> None:
         self.settings = settings = service.settings
         self.application = application = service.application
         self.instrumentation = service.instrumentation
@@ -107,9 +118,11 @@ class EventLoop:
             os.set_blocking(fd, False)
         self._workers = RequestWorkers(application.answer, self.wake)
         self._heavy_workers = RequestWorkers(application.answer, self.wake, HEAVY_THREADS, HEAVY_QUEUE_LIMIT)
+        self._custodies, self._orphans, self._orphans_fd = custodies, orphans, orphans.receiver.fileno()
         self._poll = select.epoll()
         self._poll.register(self._wake_fd, select.EPOLLIN)
         self._poll.register(lifeline, select.EPOLLIN)
+        self._poll.register(self._orphans_fd, select.EPOLLIN)
         self._shared_state.set_connections(slot, 0)
         self._start_accepting()
 
@@ -131,6 +144,8 @@ class EventLoop:
                 elif fd == self._lifeline:
                     self._poll.unregister(fd)
                     self.drain()
+                elif fd == self._orphans_fd:
+                    self._adopt(now)
                 elif self._is_accepting:
                     self._accept(now)
             for connection in resumed:
@@ -213,6 +228,23 @@ class EventLoop:
         self._poll.register(connection.fd, READABLE)
         connection.on_event(select.EPOLLIN, now)  # with its request, in most cases: what is accepted does not wait
 
+    def _adopt(self, now: float) -> None:
+        """Go on with one request that waited in a worker that is gone: others have their turn to take one, too."""
+        adopted = self._orphans.adopt()
+        if adopted is None:
+            return
+        request, content = adopted
+        try:
+            address = request.getpeername()
+        except OSError:  # its client is gone, too
+            request.close()
+            return
+        connection = Connection(request, address, self._server, self, now)
+        self._connections[connection.fd] = connection
+        self._poll.register(connection.fd, READABLE)
+        connection.adopt(content, now)
+        self._report_connections()
+
     def _make_room(self, now: float) -> bool:
         """Close some of the connections that were silent for longest; whether there were any."""
         expiry = now + self.settings.idle_timeout - SILENT_S
@@ -257,14 +289,22 @@ class EventLoop:
         """Close the socket of a connection, and forget it."""
         del self._connections[connection.fd]
         self._poll.unregister(connection.fd)
+        if connection.is_deposited:  # its client is to see the end although another descriptor may be in the queue yet
+            try:
+                connection.connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
         connection.connection.close()
         self._report_connections()
 
     def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
         """Have a worker thread answer a request; None when too many wait."""
         job = RequestJob(context)
-        if not self._workers_for(job).submit(job):
+        custody = self._custodies[job.is_heavy]
+        if not self._workers_for(job).submit(job, custody.reserve, not connection.is_adopted):
             return None
+        if job.deposit is not None:  # it has to wait, and is not to be lost with this worker
+            connection.is_deposited |= custody.keep(job.deposit, connection.fd, connection.pack(context))
         self._jobs[job] = connection
         self._report_jobs()
         return job
@@ -273,6 +313,7 @@ class EventLoop:
         """Cancel the deadline of a job; its response is not wanted any more."""
         self._jobs.pop(job, None)
         self._workers_for(job).abandon(job)
+        self._custodies[job.is_heavy].remove_withdrawn()
         self._report_jobs()
 
     def _workers_for(self, job: RequestJob) -> RequestWorkers:
@@ -293,6 +334,8 @@ class EventLoop:
             os.read(self._wake_fd, 4096)
         except BlockingIOError:
             pass
+        for custody in self._custodies:
+            custody.remove_withdrawn()
         for job in (*self._workers.finished(), *self._heavy_workers.finished()):
             connection = self._jobs.pop(job, None)
             if connection is not None:
@@ -317,6 +360,8 @@ class EventLoop:
         self._stop_accepting()
         if self._shared_state.is_stopping:  # then no other worker accepts what waits in the queue
             self._accept_rest(now)
+        else:  # and what waited in a worker that is gone is for those that stay
+            self._poll.unregister(self._orphans_fd)
         self._server.server_close()
         self._shared_state.vacate(self._slot)
         self._on_leaving()

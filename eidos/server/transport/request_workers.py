@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eidos.http_wire.messages import Response
     from eidos.process.thread_pool import Future
     from eidos.server.request_context import RequestContext
+    from eidos.server.transport.request_custody import Deposit
 
 #: Threads of a process, jobs that may wait for one, and threads when some are held by work that does not end.
 THREADS, QUEUE_LIMIT, THREAD_LIMIT = 4, 64, 24
@@ -34,18 +35,24 @@ HEAVY_BODY, HEAVY_THREADS, HEAVY_QUEUE_LIMIT = 1 << 18, 2, 8
 class RequestJob:
     """The work for one request. ``response`` is None until it is done, and stays None when it failed."""
 
-    __slots__ = ("context", "is_abandoned", "response", "thread")
+    __slots__ = ("context", "deposit", "is_abandoned", "response", "thread")
 
     def __init__(self, context: RequestContext) -> None:
         self.context = context
         self.response: Response | None = None
         self.is_abandoned = False
         self.thread: ThreadPoolExecutor | None = None  # while it runs
+        self.deposit: Deposit | None = None  # if it had to wait
 
     @property
     def is_heavy(self) -> bool:
         """Whether it may take seconds: it is not to delay what takes milliseconds."""
         return len(self.context.request.body) > HEAVY_BODY
+
+    def withdraw(self) -> None:
+        """It waits no more: no other process is to begin it."""
+        if self.deposit is not None:
+            self.deposit.withdraw()
 
 
 class RequestWorkers:
@@ -76,13 +83,15 @@ class RequestWorkers:
         """Whether every thread that there may be is held by an abandoned job."""
         return self._held >= THREAD_LIMIT
 
-    def submit(self, job: RequestJob) -> bool:
-        """Do a job; False when too many wait already."""
+    def submit(self, job: RequestJob, reserve: Callable[[], Deposit | None] = lambda: None, is_limited: bool = True) -> bool:
+        """Do a job; False when too many wait already, unless they do not count. One that has to wait gets a deposit to be kept with."""
         with self._lock:
-            if len(self._queue) >= self._queue_limit:
+            if is_limited and len(self._queue) >= self._queue_limit:
                 return False
             self._queue.append(job)
             self._start_jobs()
+            if self._queue:  # it is the last of those that wait
+                job.deposit = reserve()
         return True
 
     def finished(self) -> list[RequestJob]:
@@ -99,6 +108,7 @@ class RequestWorkers:
         job.context.deadline.cancel()
         with self._lock:
             job.is_abandoned = True
+            job.withdraw()
             if job.thread is not None:
                 job.thread.shutdown(wait=False)
                 self._open -= 1
@@ -118,7 +128,12 @@ class RequestWorkers:
                 return
             job = self._queue.popleft()
             job.thread = thread
-            thread.submit(self._answer, job.context).add_done_callback(partial(self._finish, job))
+            thread.submit(self._do, job).add_done_callback(partial(self._finish, job))
+
+    def _do(self, job: RequestJob) -> Response:
+        """Begin a job: called in its thread."""
+        job.withdraw()
+        return self._answer(job.context)
 
     def _finish(self, job: RequestJob, future: Future[Response]) -> None:
         """A job is done: called in its thread."""

@@ -4,6 +4,8 @@ Knows processes, signals and when which of them may end; must not know HTTP. The
 It has one thread, so a worker can be forked at any time.
 
 * A worker that exits unexpectedly is replaced, at once if it had served for :data:`STABLE_S` seconds, else after a delay that doubles.
+* Requests that waited for a thread in a worker that was killed are passed on to the others, or to the one that replaces it; while the
+  service stops, only to others.
 * A worker that gets SIGTERM accepts no more, reports that to the parent, and is replaced while it finishes.
 * The first SIGTERM, SIGINT or SIGHUP (unless it was ignored from the start, as ``nohup`` does) stops the service: it is not ready any more,
   goes on for ``drain_delay``, then accepts no more and finishes. There is nothing to reload. A second signal stops it at once.
@@ -22,6 +24,7 @@ import time
 from eidos import log
 from eidos.errors import os_error_reason
 from eidos.server.transport.event_loop import EventLoop
+from eidos.server.transport.request_custody import Custody
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -44,11 +47,12 @@ OVERTIME_S = 5.0
 
 
 class Worker:
-    """One process: its ``slot``, when it started, and whether it accepts no more."""
+    """One process: its ``slot``, the custodies of what waits in it, when it started, and whether it accepts no more."""
 
-    def __init__(self, pid: int, slot: int) -> None:
+    def __init__(self, pid: int, slot: int, custodies: tuple[Custody, Custody]) -> None:
         self.pid = pid
         self.slot = slot
+        self.custodies = custodies
         self.started = time.monotonic()
         self.is_leaving = False
 
@@ -61,6 +65,7 @@ class Supervisor:
         self._settings, self._instrumentation, self._shared_state = service.settings, service.instrumentation, service.shared_state
         self._workers: dict[int, Worker] = {}
         self._free_slots = list(range(self._shared_state.slots))[::-1]  # who takes one next goes on with its counts
+        self._estates: list[Custody] = []  # of workers that are gone, as long as there is something in them
         self._failures = 0
         self._not_before = 0.0
         self._exit_status: int | None = None  # 0 from the first stop signal on, 128 + n after a second one
@@ -72,6 +77,7 @@ class Supervisor:
         self._lifeline, self._lifeline_end = os.pipe()  # workers see it end with this process
         self._notices, self._notice_end = os.pipe()  # workers write their process ids when they accept no more
         self._wake, self._wake_end = os.pipe()
+        self._orphans = Custody()  # all workers receive from it
         for fd in (self._notices, self._notice_end, self._wake, self._wake_end):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
@@ -94,10 +100,12 @@ class Supervisor:
             if self._exit_status is not None and self._stop(now):
                 return self._exit_status
             waits = [at for at in (self._close_at, self._kill_at, self._not_before) if at is not None and at > now]
+            poll.register(self._orphans.sender, select.POLLOUT if self._estates else 0)
             poll.poll(max(1.0, (min(waits) - now) * 1000 + 1) if waits else None)
             _read_available(self._wake)
             self._read_notices()
             self._reap()
+            self._pass_on_estates()
 
     # ---- workers ----
 
@@ -114,9 +122,10 @@ class Supervisor:
         # A signal for a worker that has no handlers of its own yet waits until it has.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
+            custodies = Custody(), Custody()
             pid = os.fork()
             if pid == 0:
-                self._run_worker(slot)
+                self._run_worker(slot, custodies)
         except OSError as fault:
             log.error(f"cannot start a worker: {os_error_reason(fault)}", hint="raise the limit of processes (ulimit -u)")
             self._free_slots.append(slot)
@@ -124,14 +133,19 @@ class Supervisor:
             return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._workers[pid] = Worker(pid, slot)
+        for custody in custodies:
+            custody.only_receive()
+        self._workers[pid] = Worker(pid, slot, custodies)
 
-    def _run_worker(self, slot: int) -> NoReturn:
+    def _run_worker(self, slot: int, custodies: tuple[Custody, Custody]) -> NoReturn:
         status = 1
         try:
             for fd in (self._lifeline_end, self._notices, self._wake, self._wake_end):
                 os.close(fd)
-            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving)
+            for custody in (*self._estates, *(custody for worker in self._workers.values() for custody in worker.custodies)):
+                custody.close()
+            self._orphans.only_receive()
+            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving, custodies, self._orphans)
             signal.set_wakeup_fd(loop.wake_write_fd, warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the parent decides
@@ -180,8 +194,14 @@ class Supervisor:
             self._instrumentation.on_worker_exit(worker.slot)
             self._shared_state.vacate(worker.slot)
             self._free_slots.append(worker.slot)
+            self._estates += worker.custodies
             if not worker.is_leaving and not self._exit_status:
                 self._on_unexpected_exit(worker, status)
+
+    def _pass_on_estates(self) -> None:
+        """Give what waited in workers that are gone to those that are there, or will be."""
+        while self._estates and self._estates[0].pass_on(self._orphans):
+            self._estates.pop(0).close()
 
     def _on_unexpected_exit(self, worker: Worker, status: int) -> None:
         how = f"on signal {status & 127}" if status & 127 else f"with status {status >> 8}"

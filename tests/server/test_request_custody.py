@@ -1,0 +1,438 @@
+"""Requests that wait for a thread when their worker is killed: others go on with them, once, and nothing is left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eidos.http_wire.request_head import HeadCache
+from eidos.http_wire.request_parser import RequestParser
+from eidos.server.rate_limiter import Decision
+from eidos.server.transport import request_custody
+from eidos.server.transport.request_custody import TICKETS, Custody, Deposit, pack, unpack
+from eidos.server.transport.request_workers import RequestJob, RequestWorkers
+from tests.support.in_process_server import request
+from tests.support.transport_process import Answer, Service, everything, read_answer
+from tests.support.waiting import AMPLE_S, until
+
+# ---- as bytes ----
+
+REQUESTS = {
+    "a body": b"POST /a%20b?c=%2f HTTP/1.1\r\nHost: a\r\nX: \xe9\r\nX: 2\r\nContent-Length: 3\r\n\r\n\n{\x00",
+    "chunks": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    "no body": b"GET http://b/c?d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    "an old version": b"POST /a HTTP/1.0\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n1",
+    "an expectation": b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n1",
+}
+
+
+@pytest.mark.parametrize("after", [b"", b"GET / HTT", b"\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\nGET"])
+@pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("decision", [None, Decision(True, 20, 19, 0.1, 0.0, "client")])
+def test_a_request_is_unpacked_as_it_was_packed(data: bytes, after: bytes, decision: Decision | None) -> None:
+    parser = RequestParser(HeadCache(), 100)
+    parser.receive(data + after)
+    message = parser.next_request()
+    assert message is not None
+    head, body = message
+    context = request("POST", "/", bytes(body))
+    context.decision = decision
+    unpacked, *rest = unpack(b"".join(pack(head, context, 1.1, parser.unread)))
+    assert {name: getattr(unpacked, name) for name in head.__slots__} == {name: getattr(head, name) for name in head.__slots__}
+    assert rest == [body, 1.1, context.deadline.at, decision, after]
+
+
+# ---- in a queue ----
+
+
+class Queues:
+    """The queue of a worker, that of orphans, and connections."""
+
+    def __init__(self) -> None:
+        self.custody, self.orphans = Custody(), Custody()
+        self.near, self.far = socket.socketpair()
+
+    def keep(self, content: bytes = b"a") -> Deposit:
+        deposit = self.custody.reserve()
+        assert self.may_keep(content, deposit)
+        return deposit
+
+    def may_keep(self, content: bytes, deposit: Deposit | None = None) -> bool:
+        return self.custody.keep(deposit or self.custody.reserve(), self.near.fileno(), [content[:1], content[1:]])
+
+    def adopted(self) -> list[bytes]:
+        """What is left when the worker is gone."""
+        assert self.custody.pass_on(self.orphans)
+        return self.taken()
+
+    def taken(self) -> list[bytes]:
+        """What another worker gets of it."""
+        contents: list[bytes] = []
+        while True:
+            adopted = self.orphans.adopt()
+            if adopted is None:
+                return contents
+            connection, content = adopted
+            with connection:
+                connection.send(b"x")
+            assert self.far.recv(1) == b"x", "it is that connection"
+            contents.append(content)
+
+    def close(self) -> None:
+        """Close all that is open."""
+        for each in (self.custody, self.orphans, self.near, self.far):
+            each.close()
+
+
+@pytest.fixture
+def queues() -> Iterator[Queues]:
+    queues = Queues()
+    yield queues
+    queues.close()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_what_is_not_withdrawn_is_adopted_once_in_order(queues: Queues) -> None:
+    large = os.urandom(300_000)
+    deposits = [queues.keep(content) for content in (b"0", b"1", large, b"3", b"4")]
+    for at in (0, 3):
+        deposits[at].withdraw()
+    assert queues.adopted() == [b"1", large, b"4"]
+    assert queues.adopted() == []
+
+
+def test_what_is_withdrawn_is_removed_with_its_connection_and_room_is_made(queues: Queues) -> None:
+    deposits = [queues.keep() for _ in range(3)]
+    deposits[1].withdraw()
+    queues.custody.remove_withdrawn()
+    deposits[0].withdraw()
+    queues.custody.remove_withdrawn()
+    deposits[2].withdraw()
+    queues.near.close()
+    queues.far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        queues.far.recv(1)  # the last one has it yet
+    queues.custody.remove_withdrawn()
+    assert queues.far.recv(1) == b""
+    assert queues.adopted() == []
+
+
+def test_what_does_not_fit_is_refused_and_does_no_harm(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_custody, "BYTES_LIMIT", 10)
+    first = queues.keep(b"12345678")
+    refused = queues.custody.reserve()
+    assert not queues.may_keep(b"123", refused)
+    queues.keep(b"12")
+    refused.withdraw()
+    first.withdraw()
+    queues.custody.remove_withdrawn()
+    queues.keep(b"123")
+    before = descriptors()
+    assert not queues.custody.keep(queues.custody.reserve(), -1, [b"1"]), "not a descriptor"
+    monkeypatch.setattr(request_custody, "BYTES_LIMIT", 10_000)
+    monkeypatch.delattr(os, "memfd_create")
+    assert not queues.may_keep(b"1" * 2000), "an interpreter without files in memory"
+    assert descriptors() == before
+    assert queues.adopted() == [b"12", b"123"]
+
+
+@pytest.mark.parametrize("size", [5, request_custody.INLINE_BYTES])
+def test_a_full_queue_takes_no_more_and_is_passed_on_as_heirs_have_room(queues: Queues, size: int) -> None:
+    count = 0
+    while queues.may_keep(b"%0*d" % (size, count)):
+        count += 1
+    assert count > 64 + 8, "what may wait fits"
+    contents: list[bytes] = []
+    while not queues.custody.pass_on(queues.orphans):
+        contents += queues.taken()
+    assert contents + queues.taken() == [b"%0*d" % (size, number) for number in range(count)]
+
+
+def test_tickets_are_used_again_and_again(queues: Queues) -> None:
+    deposits: list[Deposit] = []
+    for number in range(3 * TICKETS):
+        deposits.append(queues.keep(b"%d" % number))
+        if len(deposits) > 50:
+            deposits.pop(0).withdraw()
+            queues.custody.remove_withdrawn()
+    assert queues.adopted() == [b"%d" % number for number in range(3 * TICKETS - 50, 3 * TICKETS)]
+
+
+def test_nothing_is_left_of_two_hundred_workers(queues: Queues) -> None:
+    """Each keeps three requests, begins one, and is killed."""
+    before = descriptors()
+    for _ in range(200):
+        queues.custody.close()
+        queues.custody = Custody()
+        pid = os.fork()
+        if not pid:
+            try:
+                first, _, _ = queues.keep(b"0"), queues.keep(b"1"), queues.keep(b"2" * 10_000)
+                first.withdraw()
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
+        queues.custody.only_receive()
+        os.waitpid(pid, 0)
+        assert queues.adopted() == [b"1", b"2" * 10_000]
+    assert descriptors() == before - 1, "the end that sends is the worker's"
+
+
+# ---- while threads are busy ----
+
+
+def test_only_what_waits_has_a_deposit_and_it_is_withdrawn_before_it_begins(queues: Queues) -> None:
+    released = threading.Event()
+    deposits: list[Deposit] = []
+    left: dict[str, int] = {}
+
+    def answer(context: object) -> None:
+        target = context.request.target  # type: ignore[attr-defined]
+        left[target] = sum(not deposit.is_withdrawn for deposit in deposits)
+        released.wait(AMPLE_S)
+
+    pool = RequestWorkers(answer, lambda: None, 1, 3)  # type: ignore[arg-type]
+    jobs = [RequestJob(request("GET", f"/{number}")) for number in range(5)]
+
+    def reserve() -> Deposit:
+        deposits.append(queues.keep())
+        return deposits[-1]
+
+    assert [pool.submit(job, reserve) for job in jobs] == [True, True, True, True, False]
+    assert len(deposits) == 3
+    assert pool.submit(jobs[4], reserve, is_limited=False)
+    pool.abandon(jobs[2])
+    assert [deposit.is_withdrawn for deposit in deposits] == [False, True, False, False]
+    released.set()
+    until(lambda: len(left) == 4)
+    assert left == {"/0": left["/0"], "/1": 2, "/3": 1, "/4": 0}
+    assert queues.adopted() == []
+
+
+# ---- in a service ----
+
+
+class Clients:
+    """Clients that ask for what takes time, each again when it is answered, and what became of each of their requests."""
+
+    def __init__(self, service: Service, count: int, seconds: float) -> None:
+        self.service, self.seconds = service, seconds
+        self.answered: list[str] = []
+        self.lost: list[str] = []
+        self.other: list[int] = []
+        self.sent_at = time.monotonic()
+        self.waiting = 0
+        self.count = count
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+
+    def __enter__(self) -> Clients:  # noqa: PYI034 - Self is in no Python before 3.11
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(AMPLE_S)
+            assert not thread.is_alive()
+
+    def _ask(self, client: int) -> None:
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            id = f"{client:08x}-0000-4000-8000-{number:012x}"
+            with self.service.connect() as sock:
+                sock.sendall(slow(self.seconds, id))
+                self.sent_at = time.monotonic()
+                self.waiting += 1
+                data = everything(sock)
+                self.waiting -= 1
+            if not data:
+                self.lost.append(id)
+            elif Answer(data).status == 200:
+                self.answered.append(id)
+            else:
+                self.other.append(Answer(data).status)
+
+    def wait_until_all_wait(self) -> None:
+        """Wait until what was sent has been read: no request comes for a moment."""
+        until(lambda: self.waiting == self.count and time.monotonic() > self.sent_at + 0.1)
+
+
+def slow(seconds: float, id: str, more: str = "Connection: close\r\n") -> bytes:
+    return f"POST /slow?{seconds} HTTP/1.1\r\nHost: a\r\nX-Tell: 1\r\nX-Request-Id: {id}\r\n{more}Content-Length: 4\r\n\r\nbody".encode()
+
+
+def begun(service: Service) -> list[str]:
+    """Ids of the requests that a thread has begun."""
+    return re.findall(r"^begun (.*)$", service.stderr, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_five_kills_under_load_lose_nothing_but_what_had_begun(workers: int) -> None:
+    with Service(workers=workers, stable_s=0) as service:
+        with Clients(service, 8 * workers, 0.6) as clients:
+            for _ in range(5):
+                until(lambda: len(service.workers()) == workers)
+                answered = len(clients.answered)
+                until(lambda answered: len(clients.answered) >= answered + 4, answered)
+                clients.wait_until_all_wait()
+                os.kill(service.workers()[0], signal.SIGKILL)
+        assert service.stop() == 0
+    ids = begun(service)
+    assert len(set(ids)) == len(ids), "none is begun twice"
+    assert clients.other == []
+    assert set(clients.lost) <= set(ids), "what had not begun is answered"
+    assert len(clients.lost) <= 5 * 4, "four threads a worker"
+    assert set(clients.answered) | set(clients.lost) == set(ids)
+
+
+def busy(service: Service, seconds: float) -> list[socket.socket]:
+    """Clients whose requests take all threads of a service of one worker."""
+    socks = [service.connect() for _ in range(4)]
+    for number, sock in enumerate(socks):
+        sock.sendall(slow(seconds, f"0000000{number}-0000-4000-8000-000000000000"))
+    wait_for_jobs(service, 4, 0)
+    return socks
+
+
+def wait_for_jobs(service: Service, count: int, waiting: int) -> None:
+    """Wait until so many requests take time, and so many of these wait for a thread."""
+    until(lambda: service.get("/jobs").body == b"%d %d" % (count, waiting))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [10, 200_000, 400_000, 3_000_000])
+def test_a_connection_goes_on_in_another_process_with_what_was_received_after_the_request(size: int) -> None:
+    body = os.urandom(size)
+    head = b"POST /made HTTP/1.1\r\nHost: a\r\nX-Request-Id: 00000000-0000-4000-8000-00000000000a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Service(workers=1) as service:
+        socks = busy(service, 30)
+        if size > 1 << 18:  # which has threads of its own
+            heavy = [service.connect() for _ in range(2)]
+            for sock in heavy:
+                sock.sendall(b"POST /slow?30 HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + b"a" * 300_000)
+            wait_for_jobs(service, 6, 0)
+        sock = service.connect()
+        local = sock.getsockname()[0]
+        threading.Timer(
+            0, sock.sendall, [head + b"%x\r\n%s\r\n0\r\n\r\nGET /echo?2 HTTP/1.1\r\nHost: a\r\n\r\nGET /ec" % (size, body)]
+        ).start()
+        wait_for_jobs(service, 7 if size > 1 << 18 else 5, 1)
+        os.kill(service.workers()[0], signal.SIGKILL)
+        made = json.loads(read_answer(sock).body)
+        assert made["body"].encode("latin-1") == body
+        assert (made["id"], made["peer"], made["client"]) == ("00000000-0000-4000-8000-00000000000a", local, local)
+        assert json.loads(read_answer(sock).body)["query"] == "2"
+        sock.sendall(b"ho?3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert json.loads(Answer(everything(sock)).body)["query"] == "3"
+        for each in socks:
+            assert everything(each) == b"", "these had begun"
+
+
+@pytest.mark.slow
+def test_what_waits_is_finished_by_a_stop_and_by_another_worker_if_one_is_killed_meanwhile() -> None:
+    with Service(workers=1) as service:
+        busy(service, 3)
+        waiting = [service.connect() for _ in range(6)]
+        for sock in waiting:
+            sock.sendall(slow(0.1, "00000000-0000-4000-8000-00000000000a"))
+        wait_for_jobs(service, 10, 6)
+        service.process.send_signal(signal.SIGTERM)
+        assert [Answer(everything(sock)).status for sock in waiting] == [200] * 6
+        assert service.wait() == 0
+    with Service(workers=2) as service:
+        until(lambda: len(service.workers()) == 2)
+        clients = [service.connect() for _ in range(16)]
+        for number, sock in enumerate(clients):
+            sock.sendall(slow(2.5, f"{number:08x}-0000-4000-8000-000000000000"))
+        time.sleep(1)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        os.kill(service.workers()[0], signal.SIGKILL)
+        answered = [bool(everything(sock)) for sock in clients]
+        assert service.wait() == 0
+    lost = {f"{number:08x}-0000-4000-8000-000000000000" for number, ok in enumerate(answered) if not ok}
+    assert lost <= set(begun(service))
+    assert len(lost) <= 4
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_what_waits_too() -> None:
+    with Service(workers=1) as service:
+        busy(service, 30)
+        sock = service.connect()
+        sock.sendall(slow(1, "00000000-0000-4000-8000-00000000000a"))
+        wait_for_jobs(service, 5, 1)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        assert service.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+        assert everything(sock) == b""
+
+
+@pytest.mark.slow
+def test_a_client_sees_the_end_of_its_connection_although_others_wait_before_it() -> None:
+    with Service(workers=1) as service:
+        busy(service, 6)
+        first, second = service.connect(), service.connect()
+        for sock in (first, second):
+            sock.sendall(slow(0.1, "00000000-0000-4000-8000-00000000000a"))
+        wait_for_jobs(service, 6, 2)
+        second.shutdown(socket.SHUT_WR)  # it may wait for an answer, or be gone: after a second it is taken for gone
+        assert everything(second) == b""
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.recv(1)
+        first.settimeout(AMPLE_S)
+        assert Answer(everything(first)).status == 200
+
+
+@pytest.mark.slow
+def test_nothing_is_left_in_a_service_whose_workers_are_killed_again_and_again() -> None:
+    with Service(workers=1, stable_s=0) as service:
+
+        def held() -> tuple[int, int]:
+            until(service.workers)
+            return tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in (service.process.pid, service.workers()[0]))  # type: ignore[return-value]
+
+        def resident() -> int:
+            return int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
+
+        def kill() -> None:
+            """A worker, while a fifth and a sixth request wait; both are answered by the next."""
+            until(service.workers)
+            (worker,) = service.workers()
+            socks = [service.connect() for _ in range(6)]
+            for sock in socks[:4]:
+                sock.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: a\r\nX-Tell: 1\r\n\r\n")
+            for sock in socks[4:]:
+                sock.sendall(b"POST /made HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9999\r\n\r\n" + b"a" * 9999)
+            wait_for_jobs(service, 6, 2)
+            os.kill(worker, signal.SIGKILL)
+            for sock in socks[4:]:
+                assert Answer(everything(sock)).status == 200
+            for sock in socks:
+                sock.close()
+
+        for _ in range(20):
+            kill()
+        until(lambda: service.get("/small").status == 200)
+        before, pages = held(), resident()
+        for _ in range(100):
+            kill()
+        service.get("/small")
+        until(lambda: held() == before)
+        assert resident() < pages + 256, "a megabyte"
