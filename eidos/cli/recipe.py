@@ -180,10 +180,11 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         else:
             text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")
-    return _report_problems(recipe, words, snapshot, store) if values["strict"] else 0
+    # A server does not send its catalog: the one here has the systems of services, too.
+    return _report_problems(recipe, words, snapshot, store or open_store(values["data"])) if values["strict"] else 0
 
 
-def _report_problems(recipe: Recipe, flags: dict[str, str], snapshot: Snapshot | None, store: Store | None) -> int:
+def _report_problems(recipe: Recipe, flags: dict[str, str], snapshot: Snapshot | None, store: Store) -> int:
     """Log what ``--strict`` objects to; the exit status."""
     from eidos.recipe.detection import readings_by_path
     from eidos.recipe.recipe_warnings import strict_problems

@@ -65,18 +65,17 @@ def find_generic(requested: dict[str, str], layers: Iterable[Layer]) -> tuple[st
     )
 
 
-def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str] | None, store: Store | None) -> Iterator[str]:
+def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str] | None, store: Store) -> Iterator[str]:
     """A sentence for each reason not to rely on a recipe: it is generic, no such node is possible, a constraint does not hold.
 
     Of the fields in ``flags`` the user's versions are judged; all else by ``facts`` (path → reading), which are None without a snapshot: a
-    constraint that they cannot decide is a reason, too. ``store`` is the recipe data, unless a server has it.
+    constraint that they cannot decide is a reason, too. ``store`` has the catalog with the systems of services.
     """
     if recipe.generic is None:
         yield "the recipe does not say whether it is generic"
     elif recipe.generic:
         yield f"the recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}"
-    if store is not None:
-        yield from _impossible(recipe.request.fields(), store)
+    yield from _impossible(recipe.request.fields(), store)
     versions = {READING_PATHS[field]: text for field, text in recipe.request.fields().items() if field in VERSIONS and field in flags}
     for constraint in recipe.constraints:
         limit, version = f"{constraint.name} {constraint.value}", versions.get(constraint.name)

@@ -278,6 +278,11 @@ def test_strict_judges_what_the_server_sent() -> None:
         (make_recipe({"gpu": "h100", "service": "eks"}).to_tree(), False, ""),
         (generic, True, "the recipe is generic: no layer is made for the requested gpu+service"),
         (older, False, "the recipe does not say whether it is generic"),
+        (
+            make_recipe({"service": "gke", "os": "rhel"}).to_tree(),
+            False,
+            "no such node is possible: gke offers cos and ubuntu, not rhel",
+        ),
     ):
         with ScriptedServer([responds(200, to_json(tree).encode(), Content_Type="application/json")]) as server:
             result = eidos("recipe", "--gpu", "x", "--server", server.url, "--strict")

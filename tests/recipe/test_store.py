@@ -351,12 +351,12 @@ _READINGS = st.sampled_from(
 @given(st.dictionaries(st.sampled_from(["GPU.smi.driver", "GPU.smi.cuda-version", "K8s.server.version", "OS.release.ID"]), _READINGS))
 def test_strict_finds_each_constraint_that_does_not_hold_or_cannot_be_judged(h100_on_eks: Recipe, facts: dict[str, str]) -> None:
     recipe = h100_on_eks
-    problems = list(strict_problems(recipe, (), facts, None))
+    problems = list(strict_problems(recipe, (), facts, shipped_store()))
     unmet = [
         each for each in recipe.constraints if facts.get(each.name, "<withheld>") == "<withheld>" or not each.value.holds(facts[each.name])
     ]
     assert [problem.split()[3] for problem in problems] == [each.name for each in unmet]
-    assert list(strict_problems(recipe, (), None, None)) == []
+    assert list(strict_problems(recipe, (), None, shipped_store())) == []
 
 
 def test_a_store_made_of_trees_does_not_change_with_them() -> None:
