@@ -57,10 +57,15 @@ def strange(values: dict[str, Any], known: dict[str, str], above: str = "") -> I
 ALIKE = {("network-operator", "26.1.2"): "26.1.0"}
 
 
+def chart_file(shared: Path, component: str, version: str, name: str) -> str:
+    """A file of the chart, as this version has it."""
+    stored = ALIKE.get((component, version.lstrip("v")), version.lstrip("v"))
+    path = shared / "charts" / CHARTS[component].format(version.replace(version.lstrip("v"), stored)) / name
+    return path.read_text(encoding="utf-8").replace(stored, version.lstrip("v"))
+
+
 def chart_values(shared: Path, component: str, version: str) -> dict[str, Any]:
-    stored = ALIKE.get((component, version), version)
-    path = shared / "charts" / CHARTS[component].format(stored) / "values.yaml"
-    loaded = load_yaml(path.read_text(encoding="utf-8").replace(stored, version))
+    loaded = load_yaml(chart_file(shared, component, version, "values.yaml"))
     assert isinstance(loaded, dict)
     return loaded
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.bundle.test_charts import CHARTS
+from tests.bundle.test_charts import CHARTS, chart_file
 from tests.fakes.cluster import Cluster, verb
 from tests.support.bundle_files import RECIPES, data_of, made, recipe, written
 
@@ -32,14 +32,13 @@ data:
 
 def chart(shared: Path, component: str, version: str, folder: Path) -> Path:
     """A chart with the real one's name and values."""
-    source = shared / "charts" / CHARTS[component].format(version)
-    about = yaml.safe_load((source / "Chart.yaml").read_text(encoding="utf-8"))
+    about = yaml.safe_load(chart_file(shared, component, version, "Chart.yaml"))
     about.pop("dependencies", None)
     about["version"] = about["version"].lstrip("v")  # helm lint wants it as semver.org has it, and some of these are not
     made = folder / component / version
     (made / "templates").mkdir(parents=True)
     (made / "Chart.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
-    (made / "values.yaml").write_bytes((source / "values.yaml").read_bytes())
+    (made / "values.yaml").write_text(chart_file(shared, component, version, "values.yaml"), encoding="utf-8")
     (made / "templates" / "values.yaml").write_text(TEMPLATE, encoding="utf-8")
     return made
 

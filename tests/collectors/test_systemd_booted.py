@@ -205,7 +205,7 @@ def test_secrets_of_a_unit_stay_inside(machine: Machine) -> None:
         assert secret not in text
         assert " ".join(map(str, secret.encode())) not in text  # as the bytes of a credential are written
     data = next(part.data for part in parts if isinstance(part, Subtype))
-    assert data["Environment"] == "[LEVEL=info REGISTRY_PASSWORD=<withheld> HTTPS_PROXY=http://bob:<withheld>@proxy.example.com:3128]"
+    assert data["Environment"] == "[LEVEL=info REGISTRY_PASSWORD=<withheld> HTTPS_PROXY=http://<withheld>@proxy.example.com:3128]"
     assert data["SetCredential"] == "[[pull <withheld>]]"
     assert data["LoadCredential"] == "[[other /etc/hostname]]"
     assert data["StandardInputData"] == WITHHELD
@@ -218,7 +218,7 @@ def test_secrets_of_a_unit_stay_inside(machine: Machine) -> None:
             "Environment HTTPS_PROXY",
             "SetCredential pull",
             "StandardInputData",
-            *(f"{command} /bin/sh" for command in ("ExecStart", "ExecStartEx") for _ in range(2)),
+            *(f"{command} {option}" for command in ("ExecStart", "ExecStartEx") for option in ("--password", "--token")),
         )
     )
 

@@ -405,7 +405,7 @@ def test_two_choices_are_compared_side_by_side(browser: Browser, url: str) -> No
     assert [row[0] for row in rows if row[1:] == ["not installed", row[2]]] != []
     (driver,) = [row for row in rows if row[0].startswith("GPU.smi.driver ")]
     assert driver[1].startswith(">= 525.85.12 ")
-    assert driver[2].startswith(">= 570.133.20, < 595 ")
+    assert driver[2].startswith(">= 580.126.20, < 595 ")
     assert all(row[0].endswith(" (differs)") for row in rows)
     ask = Client(application())
     first, second = (lines(json.loads(ask.get(f"/v1/recipe?service=eks&gpu={gpu}").body)) for gpu in ("h100", "gb200"))
