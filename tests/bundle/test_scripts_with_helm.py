@@ -54,13 +54,15 @@ def edit(cluster: HelmCluster) -> None:
 
 
 def test_a_release_of_others_is_compared_and_left(cluster: HelmCluster, bundle: Path) -> None:
-    theirs(cluster, driver={"enabled": False}, adminPassword="abc123")
+    theirs(cluster, driver={"enabled": False}, adminPassword="abc123", extra={"options": "Zq7kD02mWx91LpTe", "size": "500Gi"})
     before = cluster.snapshot()
     for arguments in ([], ["--dry-run"]):
         done = cluster.run(bundle / "install.sh", *arguments, status=1)
         assert "  driver.enabled: false -> true\n" in done.stdout + done.stderr
         assert "adminPassword: (withheld) -> the default of the chart" in done.stdout + done.stderr
-        assert "abc123" not in done.stdout + done.stderr
+        assert "extra.options: (withheld) -> the default of the chart" in done.stdout + done.stderr
+        assert 'extra.size: "500Gi" -> the default of the chart' in done.stdout + done.stderr
+        assert not any(secret in done.stdout + done.stderr for secret in ("abc123", "Zq7kD02mWx91LpTe"))
         assert "was not installed by eidos\n" in done.stderr and "use --adopt to change it to this bundle, or --use-existing" in done.stderr
     assert done.stdout.endswith("nothing was changed\n") and cluster.snapshot() == before
     done = cluster.run(bundle / "install.sh", "--use-existing")

@@ -207,21 +207,27 @@ END
   sed -n 's/^# value //p' "$work/flattened"
 }
 
-# value_differences: how the values of the release differ from those of the bundle. What may be a secret is not shown.
+# value_differences: how the values of the release differ from those of the bundle. Of what others chose, only what cannot be a secret is
+# shown: a number, a size, a version, a short plain word or path, of a name without a word of credentials.
 value_differences() {
   ask "read the values of release $release" helm get values "$release" --namespace "$namespace" --output yaml >"$work/live.yaml" || exit 1
   flat "$work/live.yaml" >"$work/live" || exit 1
   flat "$here/$id/values.yaml" >"$work/wanted" || exit 1
   awk -F '\t' '
-    function shown(path, value) {
-      return tolower(path) ~ /pass|secret|token|credential|key$|license/ || tolower(value) ~ /pass|secret|token|credential/ ? "(withheld)" : value
+    function shown(path, value, is_ours, text) {
+      text = value
+      gsub(/^"|"$/, "", text)
+      if (tolower(path) ~ /pass|secret|token|credential|key|license|auth|pin$/) return "(withheld)"
+      if (is_ours || text ~ /^(true|false|null|[{][}]|\[\]|)$/ || text ~ /^v?[0-9][0-9.]*[A-Za-z%]?[A-Za-z]?$/ && length(text) <= 12) return value
+      if (text ~ /^[a-z][a-z.\/-]*$/ && length(text) <= 40 || text ~ /^v?[0-9]+\.[0-9]+[0-9.]*(-[a-z0-9.]+)?$/ && length(text) <= 24) return value
+      return "(withheld)"
     }
     FILENAME == ARGV[1] { live[$1] = $2; next }
     { wanted[$1] = $2 }
     END {
       for (path in wanted)
-        if (!(path in live)) print "  " path ": the default of the chart -> " shown(path, wanted[path])
-        else if (live[path] != wanted[path]) print "  " path ": " shown(path, live[path]) " -> " shown(path, wanted[path])
+        if (!(path in live)) print "  " path ": the default of the chart -> " shown(path, wanted[path], 1)
+        else if (live[path] != wanted[path]) print "  " path ": " shown(path, live[path]) " -> " shown(path, wanted[path], 1)
       for (path in live)
         if (!(path in wanted)) print "  " path ": " shown(path, live[path]) " -> the default of the chart"
     }' "$work/live" "$work/wanted" | sort
@@ -367,6 +373,7 @@ drift() {
       line = $0; sub(/^[-+] */, "", line)
       if (line ~ /^generation: /) next
       for (i = 1; i <= patterns; i++) if (index(line, ignored[i] ":") == 1) next
+      if (line ~ /^(- )?value: /) sub(/value: .*/, "value: (withheld)")  # of a variable
       lines[++count] = $0
     }
     END { flush() }' "$work/ignored" "$work/diff"
