@@ -180,7 +180,8 @@ def make_recipe(
     """
     from eidos.model.query import Query
     from eidos.model.record import replace
-    from eidos.recipe.detection import detect
+    from eidos.recipe.detection import detect, readings_by_path
+    from eidos.recipe.recipe_warnings import second_driver
     from eidos.recipe.resolver import resolve
     from eidos.recipe.store import shipped_store
 
@@ -191,7 +192,8 @@ def make_recipe(
         return resolve(query, store, explain=explain)
     detected = detect(snapshot, store.catalog, query)
     recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain)
-    return replace(recipe, warnings=(*detected.warnings, *recipe.warnings))
+    drivers = second_driver(readings_by_path(snapshot), recipe.components)
+    return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers))
 
 
 def parse_recipe(document: bytes | str, name: str = "recipe") -> Recipe:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: Fields of a query for which a specific layer is expected.
 SPECIFIC = ("gpu", "service")
 
+#: The component that installs the driver unless its values say otherwise (chart gpu-operator, driver.enabled), the reading of the driver's
+#: module, and the readings that show such a component at work: its image, its policy.
+DRIVER_INSTALLER, DRIVER_MODULE, INSTALLER_READINGS = "gpu-operator", "OS.kmod.nvidia", ("K8s.image.gpu-operator", "K8s.policy.")
+
 
 def find_warnings(
     requested: dict[str, str],
@@ -52,6 +56,19 @@ def find_warnings(
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:
             yield f"{choices[-1][0]} disables {component.id}, but {needed_by(component.id, components)} needs it: it stays enabled"
+
+
+def second_driver(facts: dict[str, str], components: tuple[Component, ...]) -> Iterator[str]:
+    """A sentence when the host of ``facts`` (path → reading) has a driver that the components do not seem to have installed, and would."""
+    values = next((component.values for component in components if component.id == DRIVER_INSTALLER), None)
+    if values is None or values.get("driver", {}).get("enabled") is False:
+        return
+    if facts.get(DRIVER_MODULE) == "true" and not any(path.startswith(INSTALLER_READINGS) for path in facts):
+        version = facts.get("GPU.smi.driver", "")
+        yield (
+            f"the host has loaded an NVIDIA driver{version and f' ({version})'} that no {DRIVER_INSTALLER} in the snapshot installed, but "
+            f"that of the recipe installs one; to keep the host's, make the bundle with --set {DRIVER_INSTALLER}:driver.enabled=false"
+        )
 
 
 def find_generic(requested: dict[str, str], layers: Iterable[Layer]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import Detection, detect, match_model
 from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.store import shipped_store
+from eidos.workflow import make_recipe
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "snapshots" / "h100-eks.yaml"
 
@@ -392,3 +393,21 @@ def test_the_name_of_a_cloud_is_answered_with_its_services() -> None:
     with pytest.raises(InvalidInput) as caught:
         CATALOG.parse_query({"service": "AWS"})
     assert caught.value.hint == "name the Kubernetes service on AWS: eks or self-managed"
+
+
+@pytest.mark.parametrize(
+    ("service", "more", "is_warned"),
+    [
+        ("eks", {}, True),
+        ("eks", {"K8s_image": {"gpu-operator": "v25.3.0"}}, False),
+        ("eks", {"K8s_policy": {"driver.enabled": True}}, False),
+        ("eks", {"OS_kmod": {"nvidia_peermem": True}}, False),
+        ("gke", {}, False),
+    ],
+)
+def test_a_second_driver_is_not_installed_in_silence(service: str, more: dict[str, Any], is_warned: bool) -> None:
+    facts = {"OS_kmod": {"nvidia": True}, "GPU_smi": {"driver": "570.133.20", "gpu.model": "NVIDIA H100 80GB HBM3"}, **more}
+    recipe = make_recipe({"service": service}, snapshot=snapshot(**facts))
+    sentences = [warning for warning in recipe.warnings if "--set gpu-operator:driver.enabled=false" in warning]
+    assert len(sentences) == is_warned
+    assert all("(570.133.20)" in sentence for sentence in sentences)
