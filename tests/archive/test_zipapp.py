@@ -145,6 +145,7 @@ def test_the_same_bytes_whatever_surrounds_the_build(tmp_path: Path, interpreter
     assert len(str(known["COMMIT"])) == 40
 
 
+@pytest.mark.usefixtures("pyz")  # its build fetches the wheels
 def test_a_tree_that_differs_from_its_commit_says_so(tmp_path: Path) -> None:
     copy = checkout(tmp_path / "copy", 3)
     script = str(copy / "build_zipapp.py")

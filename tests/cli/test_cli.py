@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -30,20 +31,27 @@ Bus = Path
 
 
 @pytest.fixture
-def mute_bus(tmp_path: Path) -> Iterator[Bus]:
+def short_path() -> Iterator[Path]:
+    """A folder for sockets, whose paths have at most 107 bytes (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="eidos-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def mute_bus(short_path: Path) -> Iterator[Bus]:
     """A host whose system bus lets everyone connect and never says a word; the fixture is its root."""
-    folder = tmp_path / "host" / "run" / "dbus"
+    folder = short_path / "run" / "dbus"
     folder.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind(str(folder / "system_bus_socket"))
         bus.listen()
-        yield tmp_path / "host"
+        yield short_path
 
 
 @pytest.fixture
-def rude_bus(tmp_path: Path) -> Iterator[Bus]:
+def rude_bus(short_path: Path) -> Iterator[Bus]:
     """A host whose system bus hangs up on everyone; the fixture is its root."""
-    folder = tmp_path / "host" / "run" / "dbus"
+    folder = short_path / "run" / "dbus"
     folder.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind(str(folder / "system_bus_socket"))
@@ -58,7 +66,7 @@ def rude_bus(tmp_path: Path) -> Iterator[Bus]:
 
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
-        yield tmp_path / "host"
+        yield short_path
         bus.shutdown(socket.SHUT_RDWR)
         thread.join()
 

@@ -16,6 +16,7 @@ from eidos.bundle import bundle_options, chart_values, checksums, registry_mirro
 from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
+from eidos.cli import recipe as recipe_verb
 from eidos.cli import snapshot as snapshot_verb
 from eidos.collectors import Sources, k8s_image, k8s_node, os_grub, os_kmod, os_release, os_sysctl
 from eidos.dbus import marshalling, message, sasl, signature, unmarshalling
@@ -37,7 +38,7 @@ from eidos.telemetry import trace_context
 from eidos.templates import placeholder, template_syntax, text_template
 
 #: Modules whose ``parse_…`` functions take the value of one flag.
-FLAG_MODULES = (fleet_verb, manifest_flags, options, run_telemetry, serve)
+FLAG_MODULES = (fleet_verb, manifest_flags, options, recipe_verb, run_telemetry, serve)
 
 
 class Parser(NamedTuple):
