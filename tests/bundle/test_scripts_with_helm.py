@@ -14,7 +14,7 @@ from tests.support.bundle_files import recipe
 from tests.support.helm_cluster import GOLDEN, HelmCluster, definition, deployment
 from tests.support.tools import find_helm3
 
-pytestmark = [pytest.mark.slow, pytest.mark.exhaustive(sample=1)]
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive(group="scripts with helm", sample=8)]
 
 GPU = ("gpu-operator", "gpu-operator")
 DEPLOYMENT = "/apis/apps/v1/namespaces/gpu-operator/deployments/gpu-operator"

@@ -64,8 +64,9 @@ def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Ite
     for item in items:
         if effort == "fast" and (item.get_closest_marker("slow") or BUILT & set(getattr(item, "fixturenames", ()))):
             out.add(item)
-        if item.get_closest_marker("exhaustive"):
-            grids[item.nodeid.partition("[")[0]].append(item)
+        mark = item.get_closest_marker("exhaustive")
+        if mark:
+            grids[mark.kwargs.get("group") or item.nodeid.partition("[")[0]].append(item)
     if effort != "all":
         for name, grid in grids.items():
             mark = grid[0].get_closest_marker("exhaustive")
