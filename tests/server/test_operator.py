@@ -40,7 +40,11 @@ def port_of(pid: int) -> int:
     """The port that a process listens on, which may have no way to tell."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        match = re.fullmatch(r"socket:\[(\d+)\]", target)
         inodes.add(match[1] if match else "")
     with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table.readlines()[1:]]
