@@ -293,7 +293,7 @@ def select_interpreters(words: Sequence[str]) -> list[Interpreter]:
     for word in candidates() if automatic else words:
         interpreter = probe_interpreter(word)
         if interpreter is None and not automatic:
-            fail(f"--bytecode: {word!r} is no CPython from 3.9 on that runs here", "say auto, none, or names or paths of interpreters")
+            fail(f"--bytecode: {word!r} does not run, or is not CPython 3.9 or newer", "use auto, none, or names or paths of interpreters")
         if interpreter and (interpreter.cache_tag not in newest or interpreter.hexversion > newest[interpreter.cache_tag].hexversion):
             newest[interpreter.cache_tag] = interpreter
     return sorted(newest.values(), key=lambda interpreter: interpreter.hexversion)
@@ -310,7 +310,7 @@ def candidates() -> list[str]:
 
 
 def probe_interpreter(word: str) -> Interpreter | None:
-    """The interpreter at a path or of a name on PATH; None when it does not run, is too old or is no CPython."""
+    """The interpreter at a path or of a name on PATH; None when it does not run, is too old or is not CPython."""
     path = shutil.which(word)
     if path is None:
         return None

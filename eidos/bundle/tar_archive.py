@@ -27,7 +27,7 @@ ROOT = "bundle/"
 #: Limits of what is read: bytes of the archive, compressed and not, bytes of one file, and number of entries.
 MAX_COMPRESSED_BYTES, MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_ENTRIES = 64 << 20, 256 << 20, 32 << 20, 2 * MAX_FILES
 
-#: Bytes of a file whose content is kept.
+#: A larger file is digested only; the content of a smaller one is stored.
 MAX_CONTENT_BYTES = 4 << 20
 
 #: Bytes that are read, and inflated, at once.

@@ -157,7 +157,7 @@ def _read_directory(file: BinaryIO, name: str) -> tuple[bytes, int]:
 def _inflate_entry(
     file: BinaryIO, packed: int, size: int, crc: int, is_deflated: bool, where: str, wants_content: bool
 ) -> tuple[str, bytes]:
-    """The digest of an entry that begins here, and its content if that is to be kept."""
+    """The digest of an entry that begins here, and its content if that is to be stored."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     digest, content, checksum, length = Sha256(), [], 0, 0
     while True:

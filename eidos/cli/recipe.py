@@ -38,7 +38,7 @@ SOURCE, BUILT_IN = "recipe-source", "built-in"
 
 
 def parse_date(value: str) -> str:
-    """A day in the form of the data, in which days can be compared; InvalidInput when there is no such day.
+    """A day in the form of the data, in which days can be compared; InvalidInput for one that does not exist.
 
     >>> parse_date("2026-1-5")
     '2026-01-05'

@@ -125,7 +125,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``node``.
 
     A node of the host's name in small letters is found, and one with a longer or shorter name if it was booted as this machine was. Raises
-    NotFound when the cluster has no node of the name in the environment, NotApplicable when this machine is no node of it.
+    NotFound when the cluster has no node of the name in the environment, NotApplicable when this machine is not in the cluster.
     """
     environ = sources.environ
     configured = node_name_from_environment(environ)

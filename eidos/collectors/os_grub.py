@@ -18,7 +18,7 @@ No parameter is lost:
 * ``name=`` is not ``name``: its context tells them apart.
 
 Values are shown by the list ``templates/harmless/boot-parameters.txt``. Free text is never a key: what stands between ``cc:`` and
-``end_cc`` (cloud-init, "kernel command line") is the value of ``cc:``; a word that is no name is withheld, and so are the words behind a
+``end_cc`` (cloud-init, "kernel command line") is the value of ``cc:``; what cannot be a name is withheld, and so are the words behind a
 value that is.
 
 >>> parameter_readings(*parse_command_line("ro quiet=1 console=tty0 console=ttyS0"))[0]

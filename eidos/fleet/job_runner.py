@@ -41,7 +41,7 @@ OUTAGE_LIMIT_S, RETRY_PAUSE_S = 90.0, 1.0
 #: The label with the number of the run, and the annotation with the name of the node.
 RUN_LABEL, NODE_ANNOTATION = "eidos.dgxc.io/run", "eidos.dgxc.io/node"
 
-#: The annotation with the seconds after which a run is over, and its value when the objects are to be kept.
+#: The annotation with the seconds after which a run is over, and its value when the objects are to stay.
 LIFETIME_ANNOTATION, LIFETIME_UNLIMITED = "eidos.dgxc.io/run-lifetime-seconds", "unlimited"
 
 #: Kind → its resource in the API, and whether that is namespaced.

@@ -80,7 +80,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) != len(pairs):
         observed: set[str] = set()
-        raise _Repeated(next(key for key, _ in pairs if key in observed or observed.add(key)))  # type: ignore[func-returns-value]
+        for key, _ in pairs:
+            if key in observed:
+                raise _Repeated(key)
+            observed.add(key)
     return tree
 
 

@@ -2,8 +2,8 @@
 
 Knows what an issue consists of and how it reads in one line; must not know any rule.
 
->>> print(LintIssue(ERROR, "date", "base.yaml: source[0]", "'soon' is no date"))
-base.yaml: source[0]: error: 'soon' is no date [date]
+>>> print(LintIssue(ERROR, "date", "base.yaml: source[0]", "'soon' is not a date"))
+base.yaml: source[0]: error: 'soon' is not a date [date]
 """
 
 from __future__ import annotations

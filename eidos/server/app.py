@@ -175,12 +175,12 @@ class App:
 
 def _import_what_requests_need() -> None:
     """Import now what requests would import later, so that workers share it, and no request waits for it."""
-    import difflib  # noqa: F401
+    import difflib  # noqa: F401 - for the import alone
 
-    from eidos import workflow  # noqa: F401
-    from eidos.bundle import engine, tar_archive, zip_archive  # noqa: F401
-    from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401
-    from eidos.recipe import detection, resolver  # noqa: F401
+    from eidos import workflow  # noqa: F401 - for the import alone
+    from eidos.bundle import engine, tar_archive, zip_archive  # noqa: F401 - for the import alone
+    from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401 - for the import alone
+    from eidos.recipe import detection, resolver  # noqa: F401 - for the import alone
 
 
 def _find_operation(route: Route | None, method: str) -> Operation | None:

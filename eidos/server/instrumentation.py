@@ -27,7 +27,7 @@ class Instrumentation:
         self._tracer = tracer
         self._access_log = access_log
         if metrics is not None:  # each response is reported: one call less
-            self.on_response = metrics.on_response  # type: ignore[method-assign]
+            self.on_response = metrics.on_response  # type: ignore[method-assign]  # of the same signature
 
     # ---- processes ----
 

@@ -357,7 +357,9 @@ def test_the_time_left_is_never_longer_than_the_timeouts(
 ) -> None:
     def seconds(now: float) -> int:
         text = time_left(done, done + more, last, now, parallel, timeout)
-        minutes, rest = map(int, re.fullmatch(r"(?:about|at most) (\d+)m(\d\d)s left", text).groups())  # type: ignore[union-attr]
+        match = re.fullmatch(r"(?:about|at most) (\d+)m(\d\d)s left", text)
+        assert match is not None, text
+        minutes, rest = map(int, match.groups())
         return minutes * 60 + rest
 
     assert 0 <= seconds(last + since) <= max(0, -(-more // parallel) * timeout - since) + 1e-6

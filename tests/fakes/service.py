@@ -112,7 +112,7 @@ def main() -> int:
     server = listen(settings, os.environ)
     print(server.url, flush=True)
     stub, instrumentation = Stub(), Instrumentation()
-    instrumentation.on_jobs = lambda *jobs: setattr(stub, "jobs", jobs)  # type: ignore[method-assign]
+    instrumentation.on_jobs = lambda *jobs: setattr(stub, "jobs", jobs)  # type: ignore[method-assign]  # watched by the tests
     return Supervisor(Service(server, settings, stub, instrumentation, SharedState(settings.workers))).run()
 
 

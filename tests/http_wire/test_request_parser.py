@@ -216,4 +216,4 @@ def test_heads_are_remembered_but_never_credentials_and_never_without_end() -> N
 def test_a_remembered_head_cannot_be_changed_by_a_request() -> None:
     head = parse_head(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     with pytest.raises(TypeError):
-        head.headers["host"] = "example.org"  # type: ignore[index]
+        head.headers["host"] = "example.org"  # type: ignore[index]  # that is what must fail

@@ -354,7 +354,7 @@ def test_lines_around_the_document_cost_nothing_and_are_reported() -> None:
 )
 def test_encodings_line_ends_and_noise_change_no_reading(change: object) -> None:
     data = (CASES / "h200-580.159.xml").read_bytes()
-    (plain,), (changed,) = (nvidia_smi.parse_log(text).gpus[:1] for text in (data, change(data)))  # type: ignore[operator]
+    (plain,), (changed,) = (nvidia_smi.parse_log(text).gpus[:1] for text in (data, change(data)))  # type: ignore[operator]  # a table of functions of one kind
     assert every_reading(changed) == every_reading(plain)
 
 

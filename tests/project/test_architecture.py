@@ -244,3 +244,10 @@ def test_no_words_of_one_machine_or_registry() -> None:
     for path in text_files():
         text = path.read_bytes().decode(errors="replace").lower()
         assert not [word for word in WORDS if word in text], path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("file", ALL_FILES)
+def test_what_silences_a_tool_says_why(file: str) -> None:
+    for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), 1):
+        for rest in re.findall(r"# (?:type: ignore|noqa)\b(.*)", line):
+            assert re.match(r"(\[[a-z-]+\]|: [A-Z0-9, ]+?) +(#|-) *\w", rest), f"{file}:{number}"

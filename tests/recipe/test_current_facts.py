@@ -185,7 +185,7 @@ def test_each_error_is_found_when_planted(name: str) -> None:
 def test_a_chart_that_moved_is_found(row: Any) -> None:
     trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/")}
     entry = {"id": "mine", "chart": row.chart, "repository": row.repository, "version": "1.0.0", "namespace": "mine"}
-    trees["components.yaml"] = {"components": [*trees["components.yaml"]["components"], entry]}  # type: ignore[index]
+    trees["components.yaml"] = {"components": [*trees["components.yaml"]["components"], entry]}  # type: ignore[index]  # data of the checkout, known to be mappings
     (issue,) = [issue for issue in lint_trees({**trees, "overlays/x.yaml": chosen({"gpu": "h100"}, "mine")}) if issue.rule == "moved"]
     assert issue.location == "components.yaml: mine.repository"
     assert row.now in issue.hint

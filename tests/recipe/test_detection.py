@@ -161,8 +161,9 @@ def test_openshift_is_known_by_its_system() -> None:
 def test_the_collector_and_the_catalog_agree_on_labels_and_clouds() -> None:
     shown = {entry.clouds[0]: (entry.name, entry.labels) for entry in CATALOG.entries["service"] if entry.is_managed}
     assert shown == k8s_node.MANAGED_SERVICES
-    assert CATALOG.entry("service", "openshift").labels == (k8s_node.OPENSHIFT_LABEL,)  # type: ignore[union-attr]
-    assert CATALOG.entry("service", "self-managed").clouds == tuple(shown)  # type: ignore[union-attr]
+    openshift, self_managed = (CATALOG.entry("service", name) for name in ("openshift", "self-managed"))
+    assert openshift is not None and openshift.labels == (k8s_node.OPENSHIFT_LABEL,)
+    assert self_managed is not None and self_managed.clouds == tuple(shown)
 
 
 @given(st.text(max_size=12), st.text(max_size=20), st.sampled_from(["", "-eks-3025e55", "-gke.1", "+k3s1", "-eks-1-33-1"]))

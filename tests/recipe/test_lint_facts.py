@@ -338,7 +338,7 @@ def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
     overlay = layer({"service": "eks"})
     overlay["components"] = {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
     texts = {
-        "components.yaml": yaml.safe_dump({"components": [*resources.load_recipes()["components.yaml"]["components"], chart("mine")]}),  # type: ignore[index]
+        "components.yaml": yaml.safe_dump({"components": [*resources.load_recipes()["components.yaml"]["components"], chart("mine")]}),  # type: ignore[index]  # data of the checkout
         "overlays/x-mine.yaml": yaml.safe_dump(overlay),
         "values/mine/1.0.keys.yaml": "color: string\nsize: string\n",
         "values/mine/1.0.words.yaml": "size: [small, large]\n",
@@ -543,7 +543,7 @@ def test_the_dates_of_entries_and_rules_are_checked_too() -> None:
     recipes = resources.load_recipes()
     rules = {"sources": [{"id": "x", "document": "d", "version": "1", "date": "2999-01-01"}]}
     charts = [{**chart("two"), "source": {"document": "d", "version": "1", "date": "2999"}}]
-    catalog = {**recipes["catalog.yaml"], "intent": [{"name": "a", "source": {"document": "d", "version": "1", "date": "soon"}}]}  # type: ignore[dict-item]
+    catalog = {**recipes["catalog.yaml"], "intent": [{"name": "a", "source": {"document": "d", "version": "1", "date": "soon"}}]}  # type: ignore[dict-item]  # data of the checkout
     issues = issues_in(charts=charts, files={"rules.yaml": rules, "catalog.yaml": catalog})
     assert {issue.location for issue in issues if issue.rule == "date"} == {
         "rules.yaml: sources.x",

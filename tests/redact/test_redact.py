@@ -333,7 +333,7 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
     assert clean == {
         **tree,
         "args": ["-u", WITHHELD, "--log-level=info"],
-        "env": [{"name": "LEVEL", "value": WITHHELD}, tree["env"][1], {"name": "API_KEY", "value": WITHHELD}],  # type: ignore[index]
+        "env": [{"name": "LEVEL", "value": WITHHELD}, tree["env"][1], {"name": "API_KEY", "value": WITHHELD}],  # type: ignore[index]  # the tree above
         "labels": {"app": "gpu-operator", "token": WITHHELD},
         "annotations": {"note": WITHHELD},
         "config": json.dumps({"resourceList": [{"resourceName": "hostdev", "password": WITHHELD}]}, separators=(",", ":")),

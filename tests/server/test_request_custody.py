@@ -198,11 +198,11 @@ def test_only_what_waits_has_a_deposit_and_it_is_withdrawn_before_it_begins(queu
     left: dict[str, int] = {}
 
     def answer(context: object) -> None:
-        target = context.request.target  # type: ignore[attr-defined]
+        target = context.request.target  # type: ignore[attr-defined]  # a stub of a request
         left[target] = sum(not deposit.is_withdrawn for deposit in deposits)
         released.wait(AMPLE_S)
 
-    pool = RequestWorkers(answer, lambda: None, 1, 3)  # type: ignore[arg-type]
+    pool = RequestWorkers(answer, lambda: None, 1, 3)  # type: ignore[arg-type]  # it takes the stub
     jobs = [RequestJob(request("GET", f"/{number}")) for number in range(5)]
 
     def reserve() -> Deposit:
@@ -406,7 +406,7 @@ def test_nothing_is_left_in_a_service_whose_workers_are_killed_again_and_again()
 
         def held() -> tuple[int, int]:
             until(service.workers)
-            return tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in (service.process.pid, service.workers()[0]))  # type: ignore[return-value]
+            return tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in (service.process.pid, service.workers()[0]))  # type: ignore[return-value]  # two processes
 
         def resident() -> int:
             return int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
