@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import hashlib
 import json
 import re
+import struct
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from tests.server.test_page import TEXT
 from tests.support import browser as browsers
 from tests.support.browser import Browser
 from tests.support.in_process_server import Client, application, listening
-from tests.support.program import eidos
+from tests.support.program import ROOT, eidos
 from tests.support.tools import find_axe
 
 pytestmark = pytest.mark.slow
@@ -610,3 +613,28 @@ def test_without_its_script_the_page_offers_nothing_that_does_not_work(browser: 
         assert "localhost" not in TEXT
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+PICTURE = ROOT / ".github" / "page.png"
+
+#: The choices and the components, which is what the picture shows; whatever the fonts are.
+ON_SCREEN = """[...document.querySelectorAll('form, #body .card')].slice(0, 3).map(element => element.textContent).join('\\n')"""
+
+
+def with_text(png: bytes, text: str) -> bytes:
+    """A picture that says what was on the screen (PNG, third edition, tEXt), as its digest."""
+    chunk = b"tEXt" + b"Source\0" + hashlib.sha256(text.encode()).hexdigest().encode()
+    head = 8 + 25  # the signature, and the chunk IHDR
+    return png[:head] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[head:]
+
+
+def test_the_picture_of_the_readme_shows_the_present_page(browser: Browser, url: str, tmp_path: Path, update_golden: bool) -> None:
+    visit(browser, f"{url}/#os=ubuntu&service=eks&gpu=h100&intent=training")
+    browser.size(1280, 980)
+    shown = browser.run(ON_SCREEN)
+    assert "gpu-operator" in shown and "Self-managed" in shown
+    if update_golden:
+        browser.look(tmp_path / "page.png", 1280, 980)
+        PICTURE.write_bytes(with_text((tmp_path / "page.png").read_bytes(), shown))
+    digest = hashlib.sha256(shown.encode()).hexdigest().encode()
+    assert digest in PICTURE.read_bytes(), "make it anew with --update-golden, and look at it"
