@@ -1,17 +1,22 @@
-"""Runs collectors side by side, each in a child process that can be abandoned, and reports their outcomes.
+"""Runs collectors side by side, in child processes that can be abandoned, and reports their outcomes.
 
-Knows the order in which children are forked, the frames that a child sends to its parent, and what a failure costs; must not know
-any particular source, nor what a snapshot is made of.
+Knows which child runs which collectors, the frames that a child sends to its parent, and what a failure costs; must not know any
+particular source, nor what a snapshot is made of.
+
+A child runs one collector, or a batch of those that only read files, one after the other. When one of a batch is stuck, the rest of
+the batch goes on in another child; the stuck one still has until the deadline. It is all done by one thread, so a child can be forked
+at any time.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import time
 
 from eidos import log
-from eidos.collectors import start_order
-from eidos.errors import EidosError, NotApplicable, Outdated, Timeout, Unavailable
+from eidos.collectors import batches, shares_child
+from eidos.errors import EidosError, NotApplicable, Outdated, Unavailable
 from eidos.model.measurement import (
     ABSENT,
     DIGEST,
@@ -36,12 +41,19 @@ if TYPE_CHECKING:
 
     from eidos.collectors import CollectFunction, Sources
     from eidos.process.child import Frame
-    from eidos.process.thread_pool import Future
 
     Result = tuple[Outcome, tuple[Subtype, ...]]
 
-#: Collectors that run at the same time, at most.
+#: Children that run at the same time, at most; those that are stuck do not count.
 MAX_RUNNING = 5
+
+#: A collector of a batch that has sent nothing for this many seconds, or for this part of the time that all have, is stuck.
+STUCK_S, STUCK_PART = 0.5, 0.05
+
+#: Seconds after the deadline in which what was sent before it is still read.
+GRACE_S = 0.1
+
+DEADLINE_HINT = "use a longer --timeout, or exclude it with --skip"
 
 
 def run_collectors(
@@ -52,88 +64,192 @@ def run_collectors(
     ``siblings`` are children that were forked before. Warnings are logged last, together. With ``fail_fast`` the first failure is
     raised as an EidosError, and the rest is stopped.
     """
-    children: dict[str, Child] = {}
-    results: dict[str, Result] = {}
-
-    def add(result: Result) -> None:
-        outcome = result[0]
-        results[outcome.name] = result
-        if not _is_warning(outcome):
-            _log_group(outcome)
-        if fail_fast and outcome.outcome == FAILED:
-            raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "omit --fail-fast to collect the rest")
-
-    supervised: dict[str, Result] = {}
-
-    def supervise(name: str) -> Result:
-        result = supervised[name] = _supervise(name, children[name], sources)
-        return result
-
+    run = _Run(names, sources, load_collector, siblings)
     try:
-        for name in sorted(names, key=start_order):
-            try:
-                children[name] = Child(_producer(name, sources, load_collector), [*siblings, *children.values()])
-            except Unavailable as fault:
-                add((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
-            else:
-                if len(children) <= MAX_RUNNING:
-                    children[name].start()
-        # Imported only now: that takes longer than most collectors take to finish.
-        from eidos.process.thread_pool import ThreadPoolExecutor, as_completed
-
-        with ThreadPoolExecutor(max_workers=MAX_RUNNING) as pool:
-            try:
-                futures: list[Future[Result]] = []
-                try:
-                    futures.extend(pool.submit(supervise, name) for name in children)
-                except RuntimeError as fault:  # the system has no thread left
-                    log.debug(f"waiting for collectors one at a time: {fault}")
-                    for child in children.values():  # none waits for the slowest of those before it
-                        child.start()
-                for future in as_completed(futures):
-                    add(future.result())
-            except BaseException:
-                for child in children.values():
-                    child.kill()
-                raise
-        # The pool may have done one whose submission failed.
-        for name in children:
-            if name not in results:
-                add(supervised.get(name) or supervise(name))
+        for outcome in run.outcomes():
+            if not _is_warning(outcome):
+                _log_group(outcome)
+            if fail_fast and outcome.outcome == FAILED:
+                raise EidosError(f"{outcome.name}: {outcome.reason}", outcome.hint or "omit --fail-fast to collect the rest")
     finally:
-        for child in children.values():
-            child.close()
-    log_outcomes(results[name][0] for name in names if _is_warning(results[name][0]))
-    return results
+        run.close()
+    log_outcomes(run.results[name][0] for name in names if _is_warning(run.results[name][0]))
+    return run.results
 
 
-def _producer(name: str, sources: Sources, load_collector: Callable[[str], CollectFunction]) -> Callable[[], Iterator[Frame]]:
-    """The child's side of one collector: every part, and how it ended, as frames of plain values."""
+class _Job:
+    """A child, the collectors that it has yet to finish, and what the first of them has sent so far."""
 
-    def produce() -> Iterator[Frame]:
-        lines: list[Frame] = []
-        log.divert(lambda level, message, fields: lines.append(("log", level, message, _as_texts(fields))))
-        began = time.monotonic()
-        end: Frame = ("end", OK, None, None, None)
+    def __init__(self, child: Child, names: list[str]) -> None:
+        self.child = child
+        self.names = names
+        self.is_stuck = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect the frames of the next collector."""
+        self.report = _Report(self.names[0])
+        self.heard = self.report.began
+        self.child.received_bytes = 0
+
+
+class _Run:
+    """Batches that wait, children that run, and results."""
+
+    def __init__(
+        self, names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], CollectFunction], siblings: Sequence[Child]
+    ) -> None:
+        self.results: dict[str, Result] = {}
+        self._sources = sources
+        self._load_collector = load_collector
+        self._siblings = siblings
+        self._waiting = [list(batch) for batch in batches(names)]
+        self._jobs: dict[int, _Job] = {}
+        self._poll = select.poll()
+        self._stuck_s = min(STUCK_S, (sources.deadline - time.monotonic()) * STUCK_PART)
+        self._refusal: Unavailable | None = None
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcome of each collector as it ends."""
+        while self._waiting or self._jobs:
+            yield from self._start()
+            now = time.monotonic()
+            left = self._sources.deadline - now
+            ready = self._poll.poll(self._patience(now) * 1000 + 1 if left > 0 else 0)
+            for fd, _ in ready:
+                yield from self._receive(fd)
+            if left <= (-GRACE_S if ready else 0.0):
+                yield from self._give_up()
+            else:
+                self._split_stuck()
+
+    def close(self) -> None:
+        """Kill the children that still run."""
+        for job in self._jobs.values():
+            job.child.close()
+
+    def _start(self) -> Iterator[Outcome]:
+        """Start as many batches as may run; those that cannot be started wait for a child to end, and fail when there is none."""
+        while self._waiting and sum(not job.is_stuck for job in self._jobs.values()) < MAX_RUNNING:
+            if time.monotonic() >= self._sources.deadline:
+                return
+            names = self._waiting[0]
+            try:
+                child = Child(self._producer(names), [*self._siblings, *(job.child for job in self._jobs.values())])
+            except Unavailable as fault:
+                self._refusal = fault
+                if self._jobs:
+                    return
+                del self._waiting[0]
+                for name in names:
+                    yield self._add((Outcome(name, FAILED, 0.0, fault.message, fault.hint), ()))
+                continue
+            del self._waiting[0]
+            self._jobs[child.fileno()] = _Job(child, names)
+            self._poll.register(child, select.POLLIN)
+
+    def _producer(self, names: list[str]) -> Callable[[], Iterator[Frame]]:
+        batch = tuple(names)
+
+        def produce() -> Iterator[Frame]:
+            for name in batch:
+                yield from _collector_frames(name, self._sources, self._load_collector)
+
+        return produce
+
+    def _patience(self, now: float) -> float:
+        """Seconds until something is due although no child sends anything."""
+        due = [job.heard + self._stuck_s for job in self._jobs.values() if self._may_be_stuck(job)]
+        return max(min([self._sources.deadline, now + 60.0, *due]) - now, 0.0)
+
+    def _may_be_stuck(self, job: _Job) -> bool:
+        return bool(job.names) and not job.is_stuck and shares_child(job.names[0])
+
+    def _receive(self, fd: int) -> Iterator[Outcome]:
+        job = self._jobs[fd]
         try:
-            for part in load_collector(name)(sources):
-                yield from lines
-                lines.clear()
-                if isinstance(part, Gap):
-                    yield ("gap", part.kind, part.what, part.why)
-                else:
-                    yield ("subtype", part.name, part.data, part.context)
-        except NotApplicable as why:
-            end = ("end", SKIPPED, why.reason, why.hint, None)
+            frames = job.child.receive()
+            if frames is None:
+                return self._end(fd)
+            for frame in frames:
+                if job.names and job.report.add(frame):
+                    del job.names[0]
+                    yield self._add(job.report.result(self._sources))
+                    if job.names:
+                        job.is_stuck = False
+                        job.begin()
         except EidosError as fault:
-            end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
-        except Exception as fault:  # a bug in a collector costs its outcome, not the document
-            end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
-        yield from lines
-        yield ("time", (time.monotonic() - began) * 1000)
-        yield end
+            if job.names:
+                job.report.end(fault.message, fault.hint)
+                yield self._add(job.report.result(self._sources))
+                self._waiting[:0] = [job.names[1:]] if job.names[1:] else []
+            return self._end(fd)
+        job.heard = time.monotonic()
+        if not job.names and (job.is_stuck or job.child.is_finished):  # or it would go on with what another child does by now
+            self._end(fd)
+        return None
 
-    return produce
+    def _end(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._jobs.pop(fd).child.close()
+
+    def _split_stuck(self) -> None:
+        """Let another child go on with what waits behind a collector that is stuck."""
+        now = time.monotonic()
+        for job in self._jobs.values():
+            if self._may_be_stuck(job) and now - job.heard >= self._stuck_s:
+                job.is_stuck = True
+                if job.names[1:]:
+                    log.debug(f"{job.names[0]} takes long, so the rest of its batch goes on in another process")
+                    self._waiting.insert(0, job.names[1:])
+                    del job.names[1:]
+
+    def _give_up(self) -> Iterator[Outcome]:
+        """The deadline has passed."""
+        late = [job for job in self._jobs.values() if job.names]
+        not_started = [name for job in late for name in job.names[1:]] + [name for batch in self._waiting for name in batch]
+        for job in late:
+            job.report.end("no answer before the deadline", DEADLINE_HINT)
+            yield self._add(job.report.result(self._sources))
+        for name in not_started:
+            reason, hint = "not started before the deadline", DEADLINE_HINT
+            if self._refusal:
+                reason, hint = self._refusal.message, self._refusal.hint or hint
+            report = _Report(name)
+            report.end(reason, hint)
+            yield self._add(report.result(self._sources))
+        self._waiting.clear()
+        for fd in list(self._jobs):
+            self._end(fd)
+
+    def _add(self, result: Result) -> Outcome:
+        self.results[result[0].name] = result
+        return result[0]
+
+
+def _collector_frames(name: str, sources: Sources, load_collector: Callable[[str], CollectFunction]) -> Iterator[Frame]:
+    """The child's side of one collector: every part, and how it ended, as frames of plain values."""
+    lines: list[Frame] = []
+    log.divert(lambda level, message, fields: lines.append(("log", level, message, _as_texts(fields))))
+    began = time.monotonic()
+    end: Frame = ("end", OK, None, None, None)
+    try:
+        for part in load_collector(name)(sources):
+            yield from lines
+            lines.clear()
+            if isinstance(part, Gap):
+                yield ("gap", part.kind, part.what, part.why)
+            else:
+                yield ("subtype", part.name, part.data, part.context)
+    except NotApplicable as why:
+        end = ("end", SKIPPED, why.reason, why.hint, None)
+    except EidosError as fault:
+        end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
+    except Exception as fault:  # a bug in a collector costs its outcome, not the document
+        end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
+    yield from lines
+    yield ("time", (time.monotonic() - began) * 1000)
+    yield end
 
 
 def _describe_bug(fault: Exception) -> str:
@@ -151,50 +267,57 @@ def _as_texts(fields: dict[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in fields.items() if value is not None}
 
 
-def _supervise(name: str, child: Child, sources: Sources) -> Result:
+class _Report:
     """The parent's side of one collector: the subtypes that it yielded, and its outcome."""
-    received: dict[str, Subtype] = {}
-    gaps: list[Gap] = []
-    began = time.monotonic()
-    starts_late = began >= sources.deadline and not child.is_started
-    outcome, reason, hint = FAILED, "no answer", None
-    milliseconds = stale = None
-    try:
-        for frame in child.frames(sources.deadline):
-            assert isinstance(frame, tuple)
-            kind, *rest = frame
-            if kind == "subtype":
-                part = Subtype(*rest)
-                before = received.get(part.name)
-                received[part.name] = (
-                    part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
-                )
-            elif kind == "gap":
-                gaps.append(Gap(*rest))
-            elif kind == "log":
-                log.emit(rest[0], rest[1], {"collector": name, **rest[2]})
-            elif kind == "time":
-                milliseconds = rest[0]
-            else:
-                outcome, reason, hint, stale = rest
-    except Timeout:
-        reason = "not started before the deadline" if starts_late else "no answer before the deadline"
-        hint = "use a longer --timeout, or exclude it with --skip"
-    except EidosError as fault:
-        reason, hint = fault.message, fault.hint
-    finally:
-        child.close()
-    if milliseconds is None:
-        milliseconds = (time.monotonic() - began) * 1000
-    subtypes = tuple(subtype for subtype in received.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
-    unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
-    if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
-        outcome = PARTIAL
-    withheld = tuple(gap.what for gap in gaps if gap.kind == SECRET)
-    revealed = tuple(sorted({gap.what for gap in gaps if gap.kind == REVEALED}))
-    digests = {gap.what: gap.why for gap in gaps if gap.kind == DIGEST}
-    milliseconds, count = round(milliseconds, 1), len(withheld)
-    return Outcome(name, outcome, milliseconds, reason, hint, unreadable, absent, count, stale, revealed, withheld, digests), subtypes
+
+    def __init__(self, name: str) -> None:
+        self.began = time.monotonic()
+        self._name = name
+        self._received: dict[str, Subtype] = {}
+        self._gaps: list[Gap] = []
+        self._end: tuple[str, str | None, str | None, int | None] = (FAILED, "no answer", None, None)
+        self._milliseconds: float | None = None
+
+    def add(self, frame: Frame) -> bool:
+        """Take a frame; True when it is the last."""
+        kind, *rest = frame
+        if kind == "subtype":
+            part = Subtype(*rest)
+            before = self._received.get(part.name)
+            self._received[part.name] = (
+                part if before is None else Subtype(part.name, {**before.data, **part.data}, {**before.context, **part.context})
+            )
+        elif kind == "gap":
+            self._gaps.append(Gap(*rest))
+        elif kind == "log":
+            log.emit(rest[0], rest[1], {"collector": self._name, **rest[2]})
+        elif kind == "time":
+            self._milliseconds = rest[0]
+        else:
+            self._end = (rest[0], rest[1], rest[2], rest[3])
+            return True
+        return False
+
+    def end(self, reason: str, hint: str | None) -> None:
+        """Note that the collector failed, without a frame that says so."""
+        self._end = (FAILED, reason, hint, None)
+
+    def result(self, sources: Sources) -> Result:
+        """The outcome and the subtypes."""
+        outcome, reason, hint, stale = self._end
+        milliseconds = (time.monotonic() - self.began) * 1000 if self._milliseconds is None else self._milliseconds
+        subtypes = tuple(subtype for subtype in self._received.values() if sources.volatile or not subtype.name.endswith(VOLATILE))
+        gaps = self._gaps
+        unreadable, absent = ({gap.what: gap.why for gap in gaps if gap.kind == kind} for kind in (UNREADABLE, ABSENT))
+        if (outcome == OK and unreadable) or (outcome == FAILED and (subtypes or stale is not None)):
+            outcome = PARTIAL
+        withheld = tuple(gap.what for gap in gaps if gap.kind == SECRET)
+        revealed = tuple(sorted({gap.what for gap in gaps if gap.kind == REVEALED}))
+        digests = {gap.what: gap.why for gap in gaps if gap.kind == DIGEST}
+        milliseconds, count = round(milliseconds, 1), len(withheld)
+        return Outcome(
+            self._name, outcome, milliseconds, reason, hint, unreadable, absent, count, stale, revealed, withheld, digests
+        ), subtypes
 
 
 def log_outcomes(outcomes: Iterable[Outcome]) -> None:

@@ -70,7 +70,7 @@ def take_snapshot(
     function of a collector by name; ``environ`` are the variables that name the node and the cluster (default: those of this process). If
     only cluster-wide collectors are selected, the snapshot has no node unless the environment names one.
 
-    Each collector runs in a forked child, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
+    Collectors run in forked children, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
     a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
 
     >>> snapshot = take_snapshot(SnapshotOptions(collectors=("os.kmod",), timeout_s=30.0))
@@ -96,10 +96,8 @@ def take_snapshot(
     sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key)
     collectors.preload_harmless_names()
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
-    # Another root may be on a file server that is gone, so a child looks there; forked before any thread, like the collectors.
+    # Another root may be on a file server that is gone, so a child looks there.
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
-    if namer:
-        namer.start()
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in options.inapplicable.items()}
         collector_runner.log_outcomes(outcome for outcome, _ in results.values())

@@ -35,6 +35,7 @@ The contract of ``collect``:
   is withheld is counted with a ``Gap`` of kind ``SECRET``.
 * Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
 * It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
+  Collectors of ``os`` share children, one after the other: they only read files, and leave the process as it was.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, Callable
 
     from eidos.files.host import Host
@@ -73,14 +74,35 @@ DEFAULT_UNITS = (
 #: The slowest collectors, which start first, so that the others run beside them.
 SLOWEST = ("os.sysctl", "gpu", "systemd")
 
+#: Collectors that read nothing but /proc and /sys, which hardly ever block; a disk or a file server may.
+KERNEL_FILES = frozenset(("os.cpu", "os.grub", "os.kmod", "os.memory", "os.pci", "os.sysctl"))
+
 
 def is_cluster_wide(name: str) -> bool:
     """Whether a collector's readings are the same on every node of a cluster."""
     return name.startswith("k8s.") and name != "k8s.node"
 
 
+def shares_child(name: str) -> bool:
+    """Whether a collector only reads files, so that it runs in one process with others: all of ``os`` do."""
+    return name.startswith("os.")
+
+
+def batches(names: Iterable[str]) -> list[list[str]]:
+    """The collectors that run in one process each, in the order in which they start and, inside a batch, in which they run.
+
+    Those that wait for a cluster are last, so that a silent cluster leaves no reading of the host undone.
+    """
+    ordered = sorted(names, key=start_order)
+    kernel = [name for name in ordered if shares_child(name) and name in KERNEL_FILES]
+    disk = [name for name in ordered if shares_child(name) and name not in KERNEL_FILES]
+    shared = [batch for batch in (kernel, disk) if batch]
+    alone = [[name] for name in ordered if not shares_child(name)]
+    return sorted(shared + alone, key=lambda batch: start_order(batch[0]))
+
+
 def start_order(name: str) -> int:
-    """Sort key of a collector: those that wait for a cluster start last, so that a silent cluster leaves no reading of the host undone."""
+    """Sort key of a collector: the slowest start first, those that wait for a cluster last."""
     return 2 if name.startswith("k8s") else name not in SLOWEST
 
 

@@ -3,7 +3,7 @@
 Knows fork, pipes, frames, deadlines and kills; must not know what is computed. A thread that is stuck in the kernel keeps its process from
 exiting; a child process can be abandoned. Three rules make that hold:
 
-* one thread forks every child before any other thread starts, so no child inherits a lock that is never released;
+* a child is forked while no other thread runs, so none inherits a lock that is never released;
 * a child holds no descriptor of another child and none of the parent's standard streams, so ``eidos … | cat`` ends when the parent does,
   whatever hangs;
 * the parent never waits for a child: it reads until the deadline, sends SIGKILL to the child and everything it started, and goes on. The
@@ -43,47 +43,39 @@ class ChildDied(Unavailable):
 
 
 class Child:
-    """One function in a process of its own: forked at once, waiting for :meth:`start`."""
+    """One function in a process of its own, which begins at once.
+
+    ``is_finished`` says whether its last frame has come; ``received_bytes`` is the size of its frames so far.
+    """
 
     def __init__(self, produce: Produce, siblings: Iterable[Child] = ()) -> None:
-        """Fork; ``produce`` returns the frames (plain trees), ``siblings`` are the children that were forked before.
+        """Fork; ``produce`` returns the frames (plain trees), ``siblings`` are the children that are not closed yet.
 
         Raises Unavailable when the system has no process or descriptor left.
         """
-        self._go = self._out = -1
-        self._is_finished = self._is_reaped = self._is_killed = False
-        opened: list[int] = []
+        self._out = -1
+        self.is_finished = self._is_reaped = self._is_killed = False
+        self.received_bytes = 0
+        self._buffer = bytearray()
+        opened: tuple[int, ...] = ()
         try:
             fill_standard_streams()
-            opened += os.pipe()
-            opened += os.pipe()
+            opened = os.pipe()
             self.pid = os.fork()
         except OSError as fault:
             for fd in opened:
                 os.close(fd)
             hint = "stop other programs, or raise the limits of processes and open files (ulimit -u, ulimit -n)"
             raise Unavailable(f"cannot start a process: {os_error_reason(fault)}", hint) from fault
-        go_in, go_out, out_in, out_out = opened
+        out_in, out_out = opened
         if self.pid == 0:
-            _run(produce, go_in, out_out, [go_out, out_in, *(fd for child in siblings for fd in (child._go, child._out))])
-        os.close(go_in)
+            _run(produce, out_out, [out_in, *(child._out for child in siblings)])
         os.close(out_out)
-        self._go, self._out = go_out, out_in
+        self._out = out_in
 
-    @property
-    def is_started(self) -> bool:
-        """Whether :meth:`start` was called."""
-        return self._go < 0
-
-    def start(self) -> None:
-        """Let the child begin; again is harmless."""
-        if self._go >= 0:
-            go, self._go = self._go, -1
-            try:
-                os.write(go, b"!")
-            except OSError:  # it has ended already; frames() says how
-                pass
-            os.close(go)
+    def fileno(self) -> int:
+        """The descriptor that is readable when :meth:`receive` has something to return."""
+        return self._out
 
     def frames(self, deadline: float) -> Iterator[Frame]:
         """Yield the child's frames as they come, until the last.
@@ -91,10 +83,8 @@ class Child:
         ``deadline`` is in seconds of ``time.monotonic()``. Raises Timeout when it passes or :meth:`kill` was called, ChildDied when the
         child ends early or sends more than :data:`FRAMES_LIMIT_BYTES`. Frames that came before have been yielded.
         """
-        self.start()
         poll = select.poll()
         poll.register(self._out, select.POLLIN)
-        buffer, total_bytes = bytearray(), 0
         while True:
             left = deadline - time.monotonic()
             if left <= -SLICE_S or self._is_killed:
@@ -104,25 +94,38 @@ class Child:
                 if left <= 0:
                     raise Timeout("no answer before the deadline")
                 continue
-            chunk = os.read(self._out, 1 << 18)
-            if not chunk:
-                break
-            total_bytes += len(chunk)
-            if total_bytes > FRAMES_LIMIT_BYTES:
-                raise ChildDied(f"returned more than {FRAMES_LIMIT_BYTES >> 20} MiB")
-            buffer += chunk
-            while len(buffer) >= 4:
-                size = int.from_bytes(buffer[:4], "little")
-                if len(buffer) < 4 + size:
-                    break
-                data = bytes(buffer[4 : 4 + size])
-                del buffer[: 4 + size]
-                if data:
-                    yield marshal.loads(data)
-                else:
-                    self._is_finished = True
-        if not self._is_finished:
+            frames = self.receive()
+            if frames is None:
+                return
+            yield from frames
+
+    def receive(self) -> list[Frame] | None:
+        """The frames that have come, perhaps none yet; None after the last. It waits until there is something to read.
+
+        Raises ChildDied when the child ended early or sent more than :data:`FRAMES_LIMIT_BYTES`.
+        """
+        chunk = os.read(self._out, 1 << 18)
+        if not chunk:
+            if self.is_finished:
+                return None
             raise ChildDied(self._cause_of_death())
+        self.received_bytes += len(chunk)
+        if self.received_bytes > FRAMES_LIMIT_BYTES:
+            raise ChildDied(f"returned more than {FRAMES_LIMIT_BYTES >> 20} MiB")
+        buffer, start = self._buffer, 0
+        buffer += chunk
+        frames: list[Frame] = []
+        while len(buffer) - start >= 4:
+            end = start + 4 + int.from_bytes(buffer[start : start + 4], "little")
+            if len(buffer) < end:
+                break
+            if end == start + 4:
+                self.is_finished = True
+            else:
+                frames.append(marshal.loads(memoryview(buffer)[start + 4 : end]))
+            start = end
+        del buffer[:start]
+        return frames
 
     def _cause_of_death(self) -> str:
         # The pipe closes a moment before the process can be reaped.
@@ -141,7 +144,7 @@ class Child:
         self._is_killed = True
         if self._is_reaped:
             return
-        if self.is_started and not self._is_finished:
+        if not self.is_finished:
             ProcessTree(self.pid).kill()
         else:  # it has started nothing that could be left
             kill_group(self.pid)
@@ -149,12 +152,9 @@ class Child:
     def close(self) -> None:
         """Kill the child if it still runs, and let go of it; only the thread that reads its frames may call this. Again is harmless."""
         self.kill()
-        while self._go >= 0 or self._out >= 0:
+        if self._out >= 0:
             # Forgotten first: an interrupt in between must not lead to a second close of a number that is somebody else's by then.
-            if self._go >= 0:
-                fd, self._go = self._go, -1
-            else:
-                fd, self._out = self._out, -1
+            fd, self._out = self._out, -1
             os.close(fd)
         self.reap()
 
@@ -210,7 +210,7 @@ def _open_null() -> int:
         return os.memfd_create("null")
 
 
-def _run(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
+def _run(produce: Produce, out: int, foreign: list[int]) -> None:
     """Do the work of the child and leave; never returns."""
     status = 1
     try:
@@ -222,11 +222,10 @@ def _run(produce: Produce, go: int, out: int, foreign: list[int]) -> None:
         null = _open_null()
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        if os.read(go, 1):
-            for frame in produce():
-                _send(out, marshal.dumps(frame))
-            _send(out, b"")
-            status = 0
+        for frame in produce():
+            _send(out, marshal.dumps(frame))
+        _send(out, b"")
+        status = 0
     finally:
         # Whatever was raised, a forked child must not run the parent's exit handlers or flush its buffers.
         os._exit(status)

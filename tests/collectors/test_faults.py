@@ -424,15 +424,15 @@ def test_what_a_host_says_cannot_forge_a_line_of_the_log(pyz: Path, stage: Stage
 
 
 def test_hardly_any_descriptors_are_left(pyz: Path, stage: Stage) -> None:
-    """With too few descriptors for all children, those that found none are failed, and the rest is there."""
+    """With too few descriptors for all children at once, some wait for others to end."""
     began = time.monotonic()
     command = ["sh", "-c", f"ulimit -n 12; exec {sys.executable} -I {pyz} snapshot -t json --root {stage.root}"]
     done = subprocess.run(command, env=stage.environ, capture_output=True, timeout=AMPLE_S, check=False)
     ROWS.append(Row("12 descriptors", f"exit {done.returncode}", time.monotonic() - began))
     assert b"internal error" not in done.stderr
     outcomes = {outcome["name"]: outcome for outcome in json.loads(done.stdout)["collectors"]}
-    assert outcomes["os.sysctl"]["outcome"] == "ok"
-    assert "too many open files" in outcomes["os.release"]["reason"]
+    assert outcomes["os.sysctl"]["outcome"] == outcomes["os.release"]["outcome"] == "ok"
+    assert not any("too many open files" in outcome.get("reason", "") for outcome in outcomes.values())
     assert done.returncode == 0
 
 
@@ -464,10 +464,10 @@ def test_a_root_without_devices(pyz: Path, stage: Stage) -> None:
     assert outcome_of(json.loads(done.stdout), "os.release")["outcome"] == "ok"
 
 
-@pytest.mark.parametrize("limit", [6, 7, 9])
+@pytest.mark.parametrize("limit", [5, 6, 7])
 def test_no_descriptor_is_left(pyz: Path, stage: Stage, limit: int) -> None:
     command = ["sh", "-c", f"ulimit -n {limit}; exec {sys.executable} -I {pyz} snapshot -t json --fail-fast --root {stage.root}"]
     done = subprocess.run(command, env=stage.environ, capture_output=True, timeout=AMPLE_S, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"cannot start a process: too many open files" in done.stderr
+    assert (b"cannot start a process: too many open files" if limit == 5 else b"too many open files") in done.stderr
     assert b"internal error" not in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from eidos.collectors import Sources, list_collectors, load_collector
+from eidos.collectors import Sources, batches, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
 from eidos.files.host import Host
 from eidos.files.node_name import find_node_name
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, Gap, Outcome, Subtype
 from eidos.model.snapshot import Snapshot
+from eidos.process.child import Child
 from eidos.workflow import SnapshotOptions, take_snapshot
 from tests.support.waiting import AMPLE_S
 
@@ -124,8 +124,61 @@ def test_all_stuck_is_still_a_document_on_time() -> None:
     shot = take(dict.fromkeys(ALL, stuck), timeout_s=1.0)
     assert time.monotonic() - began < AMPLE_S
     assert {outcome.outcome for outcome in shot.collectors} == {"failed"}
-    waited = [outcome for outcome in shot.collectors if "not started" in (outcome.reason or "")]
-    assert len(waited) == len(ALL) - 5  # five at a time, so the others never began
+    waited = [outcome.name for outcome in shot.collectors if "not started" in (outcome.reason or "")]
+    assert waited == ["k8s.server", "k8s.topology"]  # five at a time, not counting those of files, of which each had its try
+
+
+def test_a_stuck_collector_holds_up_none_of_its_batch_and_keeps_its_deadline() -> None:
+    def slow(sources: Sources) -> Iterator[Part]:
+        yield Subtype("slow", {"process": os.getpid(), "first": True})
+        time.sleep(1.5)
+        yield Subtype("slow", {"process": os.getpid(), "last": True})
+
+    def brief(name: str) -> CollectFunction:
+        return lambda sources: iter([Subtype(name, {"process": os.getpid(), "at": time.monotonic()})])
+
+    table: dict[str, CollectFunction] = {"os.a": slow, "os.b": brief("b"), "os.c": stuck, "os.d": brief("d")}
+    began = time.monotonic()
+    shot = take(table, timeout_s=4.0)
+    assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == {
+        "os.a": "ok",
+        "os.b": "ok",
+        "os.c": "failed",
+        "os.d": "ok",
+    }
+    data = {subtype.name: subtype.data for subtype in shot.measurements[0].subtypes}
+    assert data["slow"]["last"] and float(data["d"]["at"]) - began < 3.0
+    assert len({subtype["process"] for subtype in data.values()}) == 3
+    assert outcomes(shot)["os.c"].reason == "no answer before the deadline"
+    assert outcomes(shot)["os.c"].milliseconds > 1000.0 > outcomes(shot)["os.d"].milliseconds
+
+
+@pytest.mark.parametrize("bad", [crashing, mistaken, failed, skipped])
+def test_the_end_of_one_collector_is_not_that_of_its_batch(bad: CollectFunction) -> None:
+    names = ["os.a", "os.b", "os.c", "os.d", "os.e"]
+    shot = take(dict.fromkeys(names, fine) | {"os.b": bad, "os.d": bad})
+    by_name = {name: outcome.outcome for name, outcome in outcomes(shot).items()}
+    assert [by_name[name] for name in ("os.a", "os.c", "os.e")] == ["ok"] * 3
+    assert by_name["os.b"] == by_name["os.d"] != "ok"
+
+
+def test_collectors_that_only_read_files_share_two_children() -> None:
+    def process(sources: Sources) -> Iterator[Part]:
+        yield Subtype(f"process-{os.getpid()}", {"pid": os.getpid()})
+
+    names = [name for name in list_collectors() if name.startswith("os.")]
+    (measurement,) = take(dict.fromkeys(names, process), timeout_s=60.0).measurements
+    assert len(measurement.subtypes) <= len(names)
+    assert len({subtype.name for subtype in measurement.subtypes}) == 2
+    assert sorted(name for batch in batches(list_collectors()) for name in batch) == sorted(list_collectors())
+
+
+def test_each_collector_may_send_as_much_as_a_child() -> None:
+    def large(name: str) -> CollectFunction:
+        return lambda sources: iter([Subtype(name, {"x": "y" * (40 << 20)})])
+
+    shot = take({"os.a": large("a"), "os.b": large("b")}, timeout_s=60.0)
+    assert [outcome.outcome for outcome in shot.collectors] == ["ok", "ok"]
 
 
 def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None:
@@ -136,22 +189,32 @@ def test_the_name_is_known_although_a_collector_is_stuck(tmp_path: Path) -> None
     assert shot.node == "gpu-07"
 
 
-@pytest.mark.parametrize("left", [0, 1, 3])
-def test_without_threads_collectors_are_waited_for_one_after_the_other(monkeypatch: pytest.MonkeyPatch, left: int) -> None:
-    """A container's limit on processes (pids.max) counts threads, too; what a start then raises is a RuntimeError."""
-    start = threading.Thread.start
-    started: list[threading.Thread] = []
+def test_what_cannot_be_started_waits_for_a_process_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's limit on processes (pids.max): what a fork raises then is EAGAIN."""
+    fork, running = os.fork, set[int]()
 
-    def limited(thread: threading.Thread) -> None:
-        if len(started) >= left:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
+    def limited() -> int:
+        running.difference_update([pid for pid in running if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)])
+        if len(running) >= 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        if pid := fork():
+            running.add(pid)
+        return pid
 
-    monkeypatch.setattr(threading.Thread, "start", limited)
+    monkeypatch.setattr(os, "fork", limited)
+    reap = Child.reap
+
+    def reaped(child: Child) -> bool:
+        running.discard(child.pid)
+        return reap(child)
+
+    monkeypatch.setattr(Child, "reap", reaped)
     table: dict[str, CollectFunction] = {**dict.fromkeys(ALL, fine), "gpu": stuck}
     shot = take(table, timeout_s=4.0)
     assert {name: outcome.outcome for name, outcome in outcomes(shot).items()} == dict.fromkeys(ALL, "ok") | {"gpu": "failed"}
+    monkeypatch.setattr(os, "fork", lambda: os.close(-1))
+    shot = take(table, timeout_s=4.0)
+    assert {outcome.reason for outcome in shot.collectors} == {"cannot start a process: bad file descriptor"}
 
 
 def test_five_run_at_a_time(tmp_path: Path) -> None:
@@ -164,9 +227,10 @@ def test_five_run_at_a_time(tmp_path: Path) -> None:
         mark.unlink()
         yield Subtype(f"run-{os.getpid()}", {"running": running})
 
-    shot = take(dict.fromkeys(ALL, counted))
+    names = [f"k8s.{number}" for number in range(8)] + ["gpu", "systemd", "os.a"]
+    shot = take(dict.fromkeys(names, counted))
     counts = [int(subtype.data["running"]) for m in shot.measurements for subtype in m.subtypes]
-    assert len(counts) == len(ALL)
+    assert len(counts) == len(names)
     assert max(counts) <= 5
 
 
