@@ -30,7 +30,6 @@ from eidos.redact.secrets_in_text import redact_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Callable
 
     from eidos.collectors import Sources
     from eidos.files.host import Directory
@@ -168,10 +167,12 @@ class _Walk:
         except FileUnreadable as fault:
             return self._gap(UNREADABLE, inside + "*", fault.reason)
         if not inside.startswith("net/") or inside[:-1] in NET_FOLDERS:
-            for name in sorted(files):
-                self._file(folder, name, inside + name, folder.read_regular_file)
+            read = [name for name in sorted(files) if self._is_read(inside + name)]
+            for name, content in folder.read_regular_files(read, SYSCTL_LIMIT):
+                self._file(folder, name, inside + name, content)
             for name in sorted(others):
-                self._file(folder, name, inside + name, folder.read_following_links)
+                if self._is_read(inside + name):
+                    self._file(folder, name, inside + name, self._follow(folder, name), is_link=True)
         for name in sorted(folders):
             path = inside + name
             if path in SKIPPED_FOLDERS or (path + "/").startswith(self._foreign or "/") or not _is_entered(path):
@@ -185,19 +186,24 @@ class _Walk:
                 self._gap(UNREADABLE, path + "/*", fault.reason)
         return None
 
-    def _file(self, folder: Directory, name: str, path: str, read: Callable[[str, int], bytes]) -> None:
-        changes = is_volatile_sysctl(path)
-        if (changes and not self._with_volatile) or path in TRIGGERS or (self._foreign and path.startswith(self._foreign)):
-            return
+    def _is_read(self, path: str) -> bool:
+        if path in TRIGGERS or (self._foreign and path.startswith(self._foreign)):
+            return False
+        return self._with_volatile or not is_volatile_sysctl(path)
+
+    def _follow(self, folder: Directory, name: str) -> bytes | FileMissing | FileUnreadable:
         try:
-            text, is_utf8 = decode_text(read(name, SYSCTL_LIMIT))
-        except FileMissing:
-            is_link = read == folder.read_following_links
-            self._gap(UNREADABLE, path, "dangling symbolic link" if is_link else "disappeared while reading")
-            return
-        except FileUnreadable as fault:
-            self._unread(folder, name, path, fault)
-            return
+            return folder.read_following_links(name, SYSCTL_LIMIT)
+        except (FileMissing, FileUnreadable) as fault:
+            return fault
+
+    def _file(self, folder: Directory, name: str, path: str, content: bytes | FileMissing | FileUnreadable, is_link: bool = False) -> None:
+        if isinstance(content, FileMissing):
+            return self._gap(UNREADABLE, path, "dangling symbolic link" if is_link else "disappeared while reading")
+        if isinstance(content, FileUnreadable):
+            return self._unread(folder, name, path, content)
+        into = self.volatile if self._with_volatile and is_volatile_sysctl(path) else self.data
+        text, is_utf8 = decode_text(content)
         if not is_utf8:
             self._gap(UNREADABLE, path, NOT_TEXT)
         shown, secrets = text, 0
@@ -210,11 +216,11 @@ class _Walk:
         elif secrets:
             self._gap(SECRET, path, "a secret of the kernel, or in a command line")
             text = shown
-        into = self.volatile if changes else self.data
         if text.find("\n") == len(text) - 1 and path.isascii():
             into[f"/proc/sys/{path}"] = text[:-1]  # as parse_sysctl would, for all but a few
         else:
             into.update(parse_sysctl(_full_path(path), text))
+        return None
 
     def _unread(self, folder: Directory, name: str, path: str, fault: FileUnreadable) -> None:
         if fault.errno == errno.EOPNOTSUPP:

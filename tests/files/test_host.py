@@ -168,8 +168,19 @@ def test_a_file_that_vanishes_is_missing(tmp_path: Path) -> None:
     with Host(str(tmp_path)).open_directory("/") as folder:
         regular, _, _ = folder.scan()
         (tmp_path / "a").unlink()
-        with pytest.raises(FileMissing):
-            folder.read_regular_file(regular[0])
+        ((name, content),) = folder.read_regular_files(regular)
+        assert name == "a" and isinstance(content, FileMissing)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1025, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_files_of_a_folder_are_read_completely(tmp_path: Path, size: int, end: bytes) -> None:
+    content = b"x" * size + end
+    (tmp_path / "a").write_bytes(content)
+    with Host(str(tmp_path)).open_directory("/") as folder:
+        assert list(folder.read_regular_files(["a", "a"], 9001)) == [("a", content)] * 2
+        ((_, result),) = folder.read_regular_files(["a"], 4097)
+        assert result == content if len(content) <= 4097 else isinstance(result, FileUnreadable)
 
 
 # Roots other than "/"
