@@ -98,10 +98,19 @@ def _print(text: str) -> int:
 
 
 def _log_traceback(fault: BaseException) -> None:
+    """Log where ``fault`` and its causes were raised; what a library says of a value may hold a secret, and is redacted."""
     import traceback
 
-    for line in "".join(traceback.format_exception(type(fault), fault, fault.__traceback__)).splitlines():
-        log.debug(line)
+    from eidos.redact.secrets_in_text import redact_text
+
+    cause: BaseException | None = fault
+    while cause is not None:
+        message = str(cause) if cause is fault and isinstance(fault, EidosError) else redact_text(str(cause))[0]
+        for line in "".join([*traceback.format_tb(cause.__traceback__), f"{type(cause).__name__}: {message}"]).splitlines():
+            log.debug(line)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        if cause is not None:
+            log.debug("caused by:")
 
 
 #: Signals that end the program: SIGHUP, SIGINT, SIGTERM (signal(7)), and the message for each.

@@ -162,7 +162,7 @@ def parse_yaml(text: str, depth: int, values: int, proceed: Callable[[], object]
         mark = cause.problem_mark or cause.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         reason = ", ".join(part for part in (cause.context, cause.problem) if part)
-        raise DocumentSyntaxError(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from cause
+        raise DocumentSyntaxError(f"not YAML: {reason}", _hint(cause.problem or ""), line, column) from None  # it shows the line
     # PyYAML trusts the numbers in escapes ("\UFFFFFFFF") and directives.
     except (ValueError, OverflowError) as cause:
         mark = events.get_mark() if events is not None else None

@@ -14,6 +14,7 @@ import time
 
 from eidos.errors import InvalidInput, Timeout, Unavailable, os_error_reason
 from eidos.log import printable
+from eidos.model.measurement import WITHHELD
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -104,10 +105,14 @@ def quote_url(text: str) -> str:
 
     >>> quote_url("https://bob:pw@example.com/x?token=1"), quote_url("example.com?token=1")
     ("'https://<withheld>@example.com/x?<withheld>'", "'example.com?<withheld>'")
+    >>> quote_url("Winter2hunter/x")
+    "'<withheld>'"
     """
+    from eidos.redact.harmless_forms import is_speaking
     from eidos.redact.secrets_in_text import redact_urls
 
-    return repr(redact_urls(text if "://" in text else f"://{text}")[0].removeprefix("" if "://" in text else "://"))
+    shown = redact_urls(text if "://" in text else f"://{text}")[0].removeprefix("" if "://" in text else "://")
+    return repr(shown if all(map(is_speaking, shown.replace("@", "/").replace("?", "/").split("/"))) else WITHHELD)
 
 
 def send_request(

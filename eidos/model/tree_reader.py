@@ -212,7 +212,10 @@ def kind_of(value: object) -> str:
 
 
 def quoted(value: object) -> str:
-    """A scalar in quotes, at most 40 characters of it; of anything else its kind."""
+    """A scalar in quotes, at most 40 characters of it, withheld when it is a text of random characters; of anything else its kind."""
     if isinstance(value, (dict, list, tuple)) or value is None:
         return kind_of(value)
-    return f'"{shorten(format_scalar(value), 40)}"'
+    from eidos.redact.random_words import is_wordy
+
+    text = format_scalar(value)
+    return f'"{shorten(text, 40)}"' if all(map(is_wordy, text.replace("/", " ").split())) or not isinstance(value, str) else '"<withheld>"'

@@ -108,7 +108,12 @@ def quote_value(value: str) -> str:
     >>> quote_value("soon"), quote_value("h1000"), quote_value("Winter2hunter")
     ("'soon'", "'h1000'", "'<withheld>'")
     """
-    return repr(value if is_harmless(value) or (is_wordy(value) and len(value) <= _LONGEST_WORD) else WITHHELD)
+    return repr(value if is_speaking(value) else WITHHELD)
+
+
+def is_speaking(value: str) -> bool:
+    """Whether ``value`` looks like a word, or has a harmless form."""
+    return is_harmless(value) or (is_wordy(value) and len(value) <= _LONGEST_WORD)
 
 
 def unquote_once(value: str) -> str:

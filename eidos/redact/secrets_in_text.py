@@ -49,7 +49,8 @@ _FOLLOWERS = word_set(
     " required empty absent denied rejected refused failed failure error errors mismatch wrong incorrect unknown unauthorized"
     " unauthenticated found available set unset given provided used authentication authorization authenticator provider plugin"
     " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
-    " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids"
+    " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
+    " agent bits data exists exist before after when while because until into"
 )
 _ADJECTIVES = ("ed", "ing", "able", "ible", "valid")
 _CONNECTORS = word_set("is was are were be :")
@@ -213,7 +214,7 @@ class _Scanner:
             if bare.lower() in _CONNECTORS:
                 self.expected = "statement"
                 self._put(word)
-            elif bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES) or (expected == "prose" and bare.isalpha() and bare.islower()):
+            elif bare.lower() in _FOLLOWERS or bare.endswith(_ADJECTIVES):
                 self._start(word)
             else:
                 self._put(*_withhold(word))

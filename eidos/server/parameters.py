@@ -90,23 +90,26 @@ def _decode(text: str) -> str:
 
 
 def _unknown_parameter(name: str, valid: list[str]) -> HttpError:
-    details: dict[str, Any] = {"parameter": shorten_input(name), "valid": valid}
+    details: dict[str, Any] = {"valid": valid}
     match = nearest(name, valid) if valid else None
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
+    from eidos.redact.harmless_forms import quote_value
+
+    shown = quote_value(name)
     there_are = f"expected one of {', '.join(valid)}" if valid else "this path has no parameters"
-    return HttpError(400, f"unknown parameter {shorten_input(name)!r}; {there_are}", hint, details=details)
+    return HttpError(400, f"unknown parameter {shown}; {there_are}", hint, details=details)
 
 
 def _invalid_value(name: str, value: str, valid: Sequence[str], words: Sequence[str] = ()) -> HttpError:
     """The error for a value that is none of the ``valid`` ones; it may be meant for one of ``words``."""
     match = nearest(value, words or valid)
-    details: dict[str, Any] = {"parameter": name, "value": shorten_input(value), "valid": list(valid)}
+    details: dict[str, Any] = {"parameter": name, "valid": list(valid)}
     if match:
         details["nearest"] = match
     hint = f"did you mean {match!r}?" if match else None
-    return HttpError(400, f"{name}: invalid value {shorten_input(value)!r}; expected one of {', '.join(valid)}", hint, details=details)
+    return HttpError(400, f"{name}: invalid value; expected one of {', '.join(valid)}", hint, details=details)
 
 
 def parse_switch(parameters: Parameters, name: str) -> bool:
@@ -116,8 +119,7 @@ def parse_switch(parameters: Parameters, name: str) -> bool:
         return False
     value = _SWITCH_VALUES.get(text.lower())
     if value is None:
-        details = {"parameter": name, "value": shorten_input(text), "valid": ["true", "false"]}
-        raise HttpError(400, f"{name}: invalid value {shorten_input(text)!r}; expected true or false", details=details)
+        raise HttpError(400, f"{name}: invalid value; expected true or false", details={"parameter": name, "valid": ["true", "false"]})
     return value
 
 
@@ -143,16 +145,16 @@ def parse_list(parameters: Parameters, name: str, valid: Sequence[str]) -> list[
 def parse_query(values: Mapping[str, str], names: Mapping[str, str], recipe_data: RecipeData) -> Query:
     """The query that these values make, as far as it is allowed; ``names`` are those of the fields in messages.
 
-    Raises HttpError, with the value and the valid ones.
+    Raises HttpError with the valid values; the value itself may be a secret, and is not repeated.
     """
     try:
         query = recipe_data.store.catalog.parse_query(values, names)
     except InvalidQuery as fault:
-        name, value = names.get(fault.field, fault.field), str(fault.value)
+        name = names.get(fault.field, fault.field)
         if fault.field in NAMES:
             valid = recipe_data.allowed_names(fault.field)
-            raise _invalid_value(name, value, valid, recipe_data.words(fault.field)) from fault
-        raise HttpError(400, fault.message, fault.hint, details={"parameter": name, "value": shorten_input(value)}) from fault
+            raise _invalid_value(name, str(fault.value), valid, recipe_data.words(fault.field)) from None
+        raise HttpError(400, f"{name}: invalid version", fault.hint, details={"parameter": name}) from None
     check_allowed(query, names, recipe_data)
     return query
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from eidos import formats
 from eidos.errors import InvalidData
 from eidos.http_wire.messages import HttpError
+from eidos.model.measurement import WITHHELD
 from eidos.model.number_format import format_scalar
 from eidos.model.query import FIELD_ALIASES, FIELDS
 from eidos.server.parameters import parse_query, shorten_input
@@ -83,6 +84,9 @@ def aliases_of(field: str) -> tuple[str, ...]:
 
 def _unknown_field(name: str) -> HttpError:
     match = nearest(name, _FIELDS)
-    details: dict[str, Any] = {"field": shorten_input(name), "valid": list(_FIELDS), **({"nearest": match} if match else {})}
+    from eidos.redact.harmless_forms import is_speaking
+
+    shown = name if is_speaking(name) else WITHHELD
+    details: dict[str, Any] = {"field": shown, "valid": list(_FIELDS), **({"nearest": match} if match else {})}
     hint = f"did you mean {match!r}?" if match else "send a query with these fields, or a snapshot with measurements"
-    return HttpError(400, f"{BODY}: unknown field {shorten_input(name)!r}; a query has {', '.join(FIELDS)}", hint, details=details)
+    return HttpError(400, f"{BODY}: unknown field {shown!r}; a query has {', '.join(FIELDS)}", hint, details=details)

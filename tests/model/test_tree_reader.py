@@ -75,7 +75,7 @@ def test_defaults_stand_for_fields_that_are_absent() -> None:
         (TreeReader.number, -1, 'f: expected a number, found "-1"'),
         (TreeReader.number, True, 'f: expected a number, found "true"'),
         (TreeReader.number, float("nan"), 'f: expected a number, found "nan"'),
-        (TreeReader.number, "9" * 50, f'f: expected a number, found "{"9" * 39}…"'),
+        (TreeReader.number, "9" * 50, 'f: expected a number, found "<withheld>"'),
         (TreeReader.number, None, "f: expected a number, found nothing"),
     ],
 )

@@ -114,14 +114,14 @@ def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
         ),
         ("gpu=h100&gpu=h100", "gpu is set twice", {"parameter": "gpu"}),
         ("env=eks&service=eks", "env and service are the same parameter, and both are set", {}),
-        ("gpu=h10", "gpu: invalid value 'h10'; expected one of h100, h200", {"parameter": "gpu", "value": "h10", "nearest": "h100"}),
-        ("env=ekss", "env: invalid value 'ekss'; expected one of", {"parameter": "env", "nearest": "eks"}),
-        ("osv=24.x", "osv: invalid version '24.x'", {"parameter": "osv", "value": "24.x"}),
-        ("context=maybe", "context: invalid value 'maybe'; expected true or false", {"valid": ["true", "false"]}),
+        ("gpu=h10", "gpu: invalid value; expected one of h100, h200", {"parameter": "gpu", "nearest": "h100"}),
+        ("env=ekss", "env: invalid value; expected one of", {"parameter": "env", "nearest": "eks"}),
+        ("osv=24.x", "osv: invalid version", {"parameter": "osv"}),
+        ("context=maybe", "context: invalid value; expected true or false", {"valid": ["true", "false"]}),
         ("gpu=%ff", "a parameter is not UTF-8", {}),
         ("gpu=%zz", "an invalid % escape", {}),
         ("gpu=%00", "a NUL character", {}),
-        ("a%0ab=1", "unknown parameter 'a\\nb'", {}),
+        ("a%0ab=1", "unknown parameter '<withheld>'", {}),
     ],
 )
 def test_a_parameter_that_is_wrong_is_named(ask: Client, target: str, words: str, details: dict[str, object]) -> None:
@@ -144,7 +144,7 @@ def test_a_parameter_that_is_wrong_is_named(ask: Client, target: str, words: str
         (b"a: 1\na: 2", 'the body, line 2, column 1: the key "a" is repeated; first used on line 1'),
         (b"gpux: h100", "the body: unknown field 'gpux'"),
         (b"gpu: [h100]", "the body: gpu: expected a word or a version"),
-        (b"gpu: h10", "the body: gpu: invalid value 'h10'; expected one of"),
+        (b"gpu: h10", "the body: gpu: invalid value; expected one of"),
         (b"service: eks\nenv: eks", "the body: service and env are the same field"),
         (b"osv: 24\nosVersion: 24", "the body: osv and osVersion are the same field"),
         (b"kind: Snapshot", "the body: not a snapshot: it has no measurements"),
@@ -186,7 +186,7 @@ def test_errors_are_problems_for_whoever_accepts_them(ask: Client) -> None:
     assert header(response, "Content-Type") == "application/problem+json"
     assert {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "INVALID_REQUEST"}.items() <= tree.items()
     assert tree["instance"] == f"urn:uuid:{tree['requestId']}"
-    assert tree["detail"].startswith("gpu: invalid value 'x'; expected one of")
+    assert tree["detail"].startswith("gpu: invalid value; expected one of")
     alone = ask.get("/v1/recipe?gpu=x", accept="application/problem+json")
     assert (alone.status, header(alone, "Content-Type")) == (400, "application/problem+json")
     assert header(ask.get("/v1/recipe", accept="application/problem+json"), "Content-Type") == "application/json"

@@ -29,7 +29,15 @@ HAND_OVER = 'exec 3<&"$0"; [ "$0" = 3 ] || eval "exec $0<&-"; export LISTEN_PID=
 class Built:
     """A running ``eidos serve`` with these flags, stopped or killed at the end of a ``with``; a ``fresh`` one was asked nothing yet."""
 
-    def __init__(self, pyz: Path, *flags: str, port: int = 0, inherits: socket.socket | None = None, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        pyz: Path,
+        *flags: str,
+        port: int = 0,
+        inherits: socket.socket | None = None,
+        fresh: bool = False,
+        env: Mapping[str, str] = {},
+    ) -> None:
         command = [sys.executable, str(pyz), "serve", f"--port={port}", "--log-format=json", *flags]
         fds = [inherits.fileno()] if inherits is not None else []
         if fds:
@@ -40,7 +48,7 @@ class Built:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            env=environment(),
+            env=environment(**env),
             pass_fds=fds,
             start_new_session=True,
         )
