@@ -8,8 +8,8 @@ The first rule that matches decides:
 1. A name with a credential word that is not exactly on the list: withheld, whatever the value.
 2. A harmless form (:mod:`eidos.redact.harmless_forms`): shown.
 3. A name on the list: shown, except for what is a secret by itself (userinfo and query of a URL, an inner name with a credential word, a
-   token); anything random is withheld too, unless the list says that the name holds identifiers. A name with a credential word
-   is on a list only for the sake of its forms (a path, a switch, a number).
+   token); anything random is withheld too, unless the list says that the name holds identifiers and it has the form of one (a UUID,
+   a digest, the id of a cloud). A name with a credential word is on a list only for the sake of its forms (a path, a switch, a number).
 4. A URL: shown without its userinfo and query, where the rest is a harmless form.
 5. Assignments inside a value (``a=b,c=d``) are judged one by one; anything else is withheld.
 
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from eidos.model.measurement import WITHHELD
 from eidos.redact.harmless_forms import is_harmless
-from eidos.redact.random_words import has_random_part, is_wordy
+from eidos.redact.random_words import has_random_part, is_identifier, is_wordy
 from eidos.redact.secret_names import has_credential_word
 from eidos.redact.secrets_in_text import redact_text, redact_url
 
@@ -131,7 +131,7 @@ def show_value(name: str, value: str, names: NameList, depth: int = _ASSIGNMENT_
     if section == NAMES and ":" not in value and not value.startswith("-") and all(map(is_wordy, value.replace(",", "/").split("/"))):
         return value, 0
     if section is not None and section != NAMES and not is_credential:
-        allow = _is_allowed if section in (IDENTIFIERS, MAPS) else is_not_random if names.is_exact(name) else _is_made_of_words
+        allow = is_identifier if section == IDENTIFIERS else is_not_random if names.is_exact(name) else _is_made_of_words
         return redact_text(value, allow)
     shown, count = redact_url(value) if not is_credential and "://" in value else (WITHHELD, 1)
     if shown != WITHHELD:
@@ -165,10 +165,6 @@ def _is_made_of_words(word: str) -> bool:
     for c in "/=^$+[]<>!*%\\":
         word = word.replace(c, ".")
     return is_wordy(word)
-
-
-def _is_allowed(_: str) -> bool:
-    return True
 
 
 def is_not_random(word: str) -> bool:

@@ -50,7 +50,7 @@ _COMMON_PAIRS = {
 _PAIRS = frozenset(first + second for first, seconds in _COMMON_PAIRS.items() for second in seconds)
 
 #: Names of things that are pairs of no language.
-_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy")
+_KNOWN_WORDS = word_set("vmlinuz vmlinux bzimage postgresql pkgconfig objcopy amazonlinux")
 
 #: Letters from which on the pairs of a word tell; rare pairs that are too many; and, of letters, one in so many.
 _TELLING_LETTERS, _RARE_PAIRS, _RARE_SHARE = 9, 3, 5
@@ -137,6 +137,9 @@ def has_random_part(text: str) -> bool:
 
 
 def _is_random(part: str) -> bool:
+    kind, dash, digits = part.partition("-")
+    if dash and len(digits) in _AWS_DIGITS and len(kind) < 9 and kind.isalpha() and kind.islower() and _is_hex(digits):
+        return False
     joined = part.replace("-", "").replace("_", "").replace("+", "").replace("~", "").replace("%", "")
     if len(joined) < 8:
         return False
@@ -150,6 +153,45 @@ def _is_random(part: str) -> bool:
     if changes * 5 < len(joined):
         return False
     return changes >= 5 or (changes >= 3 and not is_wordy(part))
+
+
+#: Lengths of identifiers in hexadecimal: short ids of images, ids of processors, MD5, machine-id, SHA-1, SHA-256, SHA-512.
+_HEX_LENGTHS = (12, 16, 32, 40, 64, 128)
+
+#: Groups of hexadecimal digits of a UUID (RFC 9562, section 4).
+_UUID = (8, 4, 4, 4, 12)
+
+#: Digits of the identifiers of AWS ("Resource IDs"), of Oracle ("Oracle Cloud IDs") and of the Nix store ("store path").
+_AWS_DIGITS, _OCID_DIGITS, _NIX_DIGITS = (8, 17), 60, 32
+
+
+def is_identifier(word: str) -> bool:
+    """Whether a word has no random part but such as identify a thing: a UUID, a digest, the id of a cloud or of the Nix store.
+
+    >>> gpu, instance = "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "aws:///us-west-2a/i-0123456789abcdef0"
+    >>> [is_identifier(word) for word in (gpu, instance, "RMForceP2PType=2", "a=Zq7kD02mWx91LpTe")]
+    [True, True, True, False]
+    """
+    return not has_random_part(word) or all(not has_random_part(part) or _has_form_of_id(part) for part in split_at(word, "/,;:=@. "))
+
+
+def _has_form_of_id(part: str) -> bool:
+    if _is_hex(part):
+        return len(part) in _HEX_LENGTHS
+    groups = part.split("-")
+    if len(groups) > 4 and tuple(map(len, groups[-5:])) == _UUID and all(map(_is_hex, groups[-5:])):
+        return all(group.isupper() for group in groups[:-5])  # GPU-, MIG-
+    letters = "".join(c for c in part if not c.isdigit())
+    if len(part) - len(letters) <= 1 and letters.isalpha() and not is_random_word(letters):  # RMForceP2PType
+        return True
+    is_base32 = groups[0].isascii() and groups[0].isalnum() and groups[0] == groups[0].lower()
+    if is_base32 and len(groups) == 1:
+        return len(part) == _OCID_DIGITS
+    return is_base32 and len(groups[0]) == _NIX_DIGITS and not has_random_part(part[_NIX_DIGITS + 1 :])
+
+
+def _is_hex(text: str) -> bool:
+    return bool(text) and all(c in "0123456789abcdefABCDEF" for c in text)
 
 
 def _changes(text: str) -> int:

@@ -27,6 +27,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2RlIn0.c2lnbmF0dXJl"
 
 NONE = NameList()
 UNIT = harmless_names("variables", "options")
+POLICY = harmless_names("policy-fields", "variables", "options")
 BOOT = harmless_names("boot-parameters")
 
 FORMS = (
@@ -179,6 +180,14 @@ def test_a_key_of_the_kernel_that_is_not_set_is_none() -> None:
         (UNIT, "NO_PROXY", "localhost,10.0.0.0/8,.svc,.cluster.local", "localhost,10.0.0.0/8,.svc,.cluster.local"),
         (UNIT, "KUBELET_EXTRA_ARGS", "--node-ip=10.0.0.1 --token=x --v=2", f"--node-ip=10.0.0.1 --token={WITHHELD} --v=2"),
         (UNIT, "NVIDIA_VISIBLE_DEVICES", "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab", "GPU-ab6ab95d-1a2b-3c4d-5e6f-0123456789ab"),
+        (UNIT, "NVIDIA_VISIBLE_DEVICES", "Zq7kD02mWx91LpTe", WITHHELD),
+        (UNIT, "--image", "nvcr.io/x@sha256:" + "0f" * 32, "nvcr.io/x@sha256:" + "0f" * 32),
+        (UNIT, "--provider-id", "aws:///us-west-2a/i-0123456789abcdef0", "aws:///us-west-2a/i-0123456789abcdef0"),
+        (UNIT, "--provider-id", "ocid1.instance.oc1.phx." + "a2xz" * 15, "ocid1.instance.oc1.phx." + "a2xz" * 15),
+        (UNIT, "--node-labels", "team=gpu,image=ami-0123456789abcdef0", "team=gpu,image=ami-0123456789abcdef0"),
+        (UNIT, "--node-labels", "team=gpu,note=Zq7kD02mWx91LpTe", f"team=gpu,note={WITHHELD}"),
+        (UNIT, "--label", "token=x", f"token={WITHHELD}"),
+        (POLICY, "labels", "Zq7kD02mWx91LpTe", WITHHELD),
         (UNIT, "--user", "nvidia-persistenced", "nvidia-persistenced"),
         (UNIT, "--user", "root:x", WITHHELD),
         (UNIT, "SETTINGS", "A=1,B=x,C=/etc", f"A=1,B={WITHHELD},C=/etc"),
