@@ -167,10 +167,11 @@ def make_recipe(
 ) -> Recipe:
     """Build the recipe for a query, for the node that a snapshot describes, or for both.
 
-    ``query`` maps fields (os, osv, kernel, service, k8s, gpu, intent) to words of the catalog or to versions, or is a :class:`Query` that
-    the catalog parsed; a field of it wins over what ``snapshot`` shows. ``store`` holds the recipe data (default: the built-in data;
-    :func:`open_store` reads others); ``explain`` fills the history, which layer set what. Raises InvalidInput for a word that the catalog
-    does not have or a version that does not parse, and InvalidData when the data contradicts itself.
+    ``query`` maps fields (os, osv, kernel, service, k8s, gpu, intent, platform, machine) to words of the catalog or to versions, or is a
+    :class:`Query` that the catalog parsed; a field of it wins over what ``snapshot`` shows. ``store`` holds the recipe data (default: the
+    built-in data; :func:`open_store` reads others); ``explain`` fills the history, which layer set what. Raises InvalidInput for a word
+    that the catalog does not have, a version that does not parse or a field that contradicts the machine, and InvalidData when the data
+    contradicts itself.
 
     >>> recipe = make_recipe({"gpu": "H100", "intent": "training"})
     >>> recipe.request.to_tree(), [component.id for component in recipe.components][:2]

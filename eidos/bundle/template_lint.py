@@ -21,6 +21,7 @@ import time
 from eidos.bundle import template_sets
 from eidos.errors import EidosError
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
+from eidos.model.query import FIELDS
 from eidos.process.run import EXITED, TIMED_OUT, Command, run_program
 from eidos.templates.text_template import fill_text
 from eidos.templates.tree_template import placeholder_line, placeholders
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _SHARED = (
     *("driver.version", "cuda-version", "cuda-version.tag", "os.tag", "os.tag.major", "request", "generic", "registry", "eidos.version"),
     *(f"recipe.{name}" for name in ("timestamp", "version", "digest", "title")),
-    *(f"query.{name}" for name in ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")),
+    *(f"query.{field}" for field in FIELDS),
     *(f"{what}.{kind}" for what in ("node-selector", "toleration") for kind in ("accelerated", "system")),
 )
 _COMPONENT = (

@@ -115,6 +115,8 @@ def _title(query: Mapping[str, str]) -> str:
         words += ["on", query["service"]]
     if query.get("intent"):
         words += ["for", query["intent"]]
+    if query.get("platform", "none") != "none":
+        words += ["with", query["platform"]]
     system = " ".join(filter(None, (query.get("os"), query.get("osv"))))
     return " ".join(words) + (f", {system}" if system else "")
 

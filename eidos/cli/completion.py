@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eidos.cli import completion_scripts, document_locations
 from eidos.cli.options import FLAG_OUTPUT, HELP, LOGGING, Operand, Verb
-from eidos.model.query import VERSIONS
+from eidos.model.query import NAMES, VERSIONS
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ SCRIPTS = {"bash": completion_scripts.bash, "zsh": completion_scripts.zsh, "fish
 
 #: Verb → option → the field of the catalog that has its values.
 CATALOG_FIELDS = {
-    "recipe": {"os": "os", "service": "service", "gpu": "gpu", "intent": "intent"},
+    "recipe": {field: field for field in NAMES},
     "serve": {"allowed-gpus": "gpu", "allowed-services": "service", "allowed-intents": "intent", "allowed-os": "os"},
 }
 

@@ -19,7 +19,8 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 GROUPS = {
     INPUT: "file data today templates server fallback root ignore timeout",
     SELECTION: (
-        "os osv kernel service k8s gpu intent only skip require units volatile cluster-only bundlers set values namespace registry "
+        "os osv kernel service k8s gpu intent platform machine only skip require units volatile cluster-only bundlers set values namespace "
+        "registry "
         "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
         "allowed-gpus allowed-services allowed-intents allowed-os"
     ),

@@ -16,7 +16,7 @@ from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Ve
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
-from eidos.model.query import FIELDS
+from eidos.model.query import FIELDS, PURPOSE
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -76,6 +76,8 @@ VERB = Verb(
         Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
         Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
         Option("intent", "intent: training, inference", "NAME"),
+        Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
+        Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
         Option("context", "add the reason for each value"),
         Option("explain", "show which layer set each value, and what it replaced"),
         Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
@@ -245,9 +247,10 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
             f"remove {origins['server']}, or add --fallback",
         )
     if values["file"] is not None:
-        others = [origins[field] for field in query if field != "intent"]
+        others = [origins[field] for field in query if field not in PURPOSE]
         if others:
-            message = f"{', '.join(others)} cannot be combined with a snapshot on a server; only --intent can"
+            allowed = " and ".join(f"--{field}" for field in PURPOSE)
+            message = f"{', '.join(others)} cannot be combined with a snapshot on a server; only {allowed} can"
             raise InvalidInput(message, f"remove that, or {origins['file']}, or {origins['server']}")
     try:
         return ServerClient(values["server"])

@@ -122,7 +122,7 @@ def _aside(text: str, width: int) -> list[str]:
 
 
 def _entry(entry: dict[str, Any]) -> str:
-    layers = f"{count_of(entry['layers'], 'layer')} of its own" if entry["layers"] else "no layer of its own"
+    layers = entry.get("hardware") or (f"{count_of(entry['layers'], 'layer')} of its own" if entry["layers"] else "no layer of its own")
     also = f"also {', '.join(entry['aliases'])}" if entry["aliases"] else ""
     return "; ".join(filter(None, (layers, ", ".join(entry.get("versions", [])), also)))
 

@@ -35,7 +35,7 @@ _KINDS = ("RecipeResult", "RecipeMetadata", "RecipeMixin", "RecipeCriteria", "Co
 _TYPES = {"NodeTopology": "k8s.topology", "NetworkTopology": "network"}
 
 #: Fields of a recipe's criteria, and our flags.
-_CRITERIA = {"accelerator": "gpu", "service": "service", "os": "os", "intent": "intent"}
+_CRITERIA = {"accelerator": "gpu", "service": "service", "os": "os", "intent": "intent", "platform": "platform"}
 
 
 def describe(tree: Mapping[str, object]) -> str | None:

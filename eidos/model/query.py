@@ -1,4 +1,4 @@
-"""What a recipe is for, and what a layer of one is for: the same seven fields.
+"""What a recipe is for, and what a layer of one is for: the same nine fields.
 
 Knows the fields and when a key matches; must not know which values exist (the catalog does) nor any layer.
 
@@ -23,13 +23,16 @@ from eidos.model.record import Record
 from eidos.semver import parse_version
 
 #: Fields that name an entry of the catalog, and fields that are versions.
-NAMES = ("os", "service", "gpu", "intent")
+NAMES = ("os", "service", "gpu", "intent", "platform", "machine")
 VERSIONS = ("osv", "kernel", "k8s")
 
 #: All fields, in the order in which they are shown.
-FIELDS = ("os", "osv", "kernel", "service", "k8s", "gpu", "intent")
+FIELDS = ("os", "osv", "kernel", "service", "k8s", "gpu", "intent", "platform", "machine")
 
-#: The reading of a snapshot that determines each field but the intent, which only the user can name.
+#: Fields that no reading shows: what the nodes are for.
+PURPOSE = ("intent", "platform")
+
+#: The reading of a snapshot that determines each other field but the machine, which several readings show.
 READING_PATHS = {
     "os": "OS.release.ID",
     "osv": "OS.release.VERSION_ID",
@@ -47,7 +50,7 @@ ANY = "any"
 
 
 class Query(Record):
-    """Seven fields, "" where one is open."""
+    """Nine fields, "" where one is open. ``machine`` is the type of the node, ``platform`` what runs the workloads."""
 
     os: str = ""
     osv: str = ""
@@ -56,6 +59,8 @@ class Query(Record):
     k8s: str = ""
     gpu: str = ""
     intent: str = ""
+    platform: str = ""
+    machine: str = ""
 
     def fields(self) -> dict[str, str]:
         """The fields that are not open, in order."""

@@ -9,6 +9,7 @@ from eidos.errors import InvalidInput
 from eidos.model.query import ANY, FIELDS, NAMES, VERSIONS, Query
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.recipe.layer import Source
 from eidos.semver import parse_version
 from eidos.wording import did_you_mean
 
@@ -46,6 +47,29 @@ class CatalogEntry(Record):
         return word == self.name or word in self.aliases or word in self.detect
 
 
+class Machine(CatalogEntry):
+    """The type of a node: ``gpu_count`` GPUs of one kind, and ``nics`` adapters of its ``fabric``; 0 and "" where that is not known.
+
+    ``service`` is the managed Kubernetes that offers it, "" for one that is bought. ``source`` is the document with these facts.
+    """
+
+    gpu: str = ""
+    gpu_count: int = 0
+    service: str = ""
+    fabric: str = ""
+    nics: int = 0
+    source: Source = Source("", "")
+
+    def facts(self) -> str:
+        """Its hardware in a few words: ``8 x h100, eks, efa (32 NICs)``."""
+        gpus = f"{self.gpu_count} x {self.gpu}" if self.gpu_count else self.gpu
+        adapters = f"{self.fabric} ({self.nics} {'NIC' if self.nics == 1 else 'NICs'})" if self.nics else self.fabric
+        return ", ".join(filter(None, (gpus, self.service, adapters)))
+
+
+#: Fields of a query that its machine determines.
+IMPLIED = ("gpu", "service")
+
 #: Field of an entry → the list of patterns in the data.
 _PATTERNS = {"detect": "provider", "suffixes": "suffix", "labels": "label", "images": "image", "clouds": "cloud"}
 
@@ -71,10 +95,33 @@ class Catalog(Record):
                 return entry.name
         return None
 
+    def machine(self, name: str) -> Machine | None:
+        """The machine of this name."""
+        entry = self.entry("machine", name) if name else None
+        return entry if isinstance(entry, Machine) else None
+
+    def with_implied(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The fields of a query, and those that its machine determines and that are open."""
+        machine = self.machine(fields.get("machine", ""))
+        return {**{field: value for field in IMPLIED if machine and (value := getattr(machine, field))}, **fields}
+
+    def contradicts_machine(self, fields: Mapping[str, str]) -> tuple[str, str] | None:
+        """The field in which a query says something else than its machine, and what the machine has; None where they agree.
+
+        Self-managed clusters run on the machines of every cloud: only a managed service excludes those of another one.
+        """
+        machine, service = self.machine(fields.get("machine", "")), self.entry("service", fields.get("service", ""))
+        if machine and fields.get("gpu", machine.gpu) != machine.gpu:
+            return "gpu", machine.gpu
+        if machine and machine.service and service and service.is_managed and service.name != machine.service:
+            return "service", machine.service
+        return None
+
     def parse_query(self, words: Mapping[str, str], names: Mapping[str, str] | None = None) -> Query:
         """The query that these words make, by field; ``names`` gives for a field its name in messages (``--gpu``).
 
-        This is where a query is validated, once: words become names of the catalog, and versions parse. Raises InvalidQuery.
+        This is where a query is validated, once: words become names of the catalog, versions parse, and a machine adds its GPU and its
+        service. Raises InvalidQuery.
         """
         fields: dict[str, str] = {}
         for field, value in words.items():
@@ -114,7 +161,13 @@ class Catalog(Record):
                 fields[field] = match
             else:
                 fields[field] = text.lower()
-        return Query(**fields)
+        contrary = self.contradicts_machine(fields)
+        if contrary:
+            field, value = contrary
+            flags = {each: (names or {}).get(each, each) for each in ("machine", field)}
+            message = f"{flags['machine']} {fields['machine']} has {field} {value}, not {fields[field]}"
+            raise ContradictingQuery(field, fields[field], message, f"remove {flags[field]}, or choose another machine")
+        return Query(**self.with_implied(fields))
 
 
 class InvalidQuery(InvalidInput):
@@ -126,10 +179,14 @@ class InvalidQuery(InvalidInput):
         self.value = value
 
 
-def read_catalog(tree: object, name: str) -> Catalog:
-    """The catalog that ``tree`` describes; InvalidData with the path of what is wrong in it."""
+class ContradictingQuery(InvalidQuery):
+    """Two fields that no node has together, each of them valid."""
+
+
+def read_catalog(tree: object, name: str, machines: tuple[Machine, ...] = ()) -> Catalog:
+    """The catalog that ``tree`` describes, with ``machines``; InvalidData with the path of what is wrong in it."""
     root = TreeReader(tree, name, text_types=QUOTED)
-    root.expect_only(NAMES)
+    root.expect_only([field for field in NAMES if field != "machine"])
     entries: dict[str, tuple[CatalogEntry, ...]] = {}
     for field in root.tree:
         entries[field] = tuple(map(_read_entry, root.mappings(field)))
@@ -137,7 +194,7 @@ def read_catalog(tree: object, name: str) -> Catalog:
         twice = next((word for word in words if words.count(word) > 1), None)
         if twice:
             raise root.error(f"{twice!r} is used by two entries", name=field)
-    return Catalog(entries)
+    return Catalog({**entries, "machine": machines} if machines else entries)
 
 
 def _read_entry(tree: TreeReader) -> CatalogEntry:

@@ -6,6 +6,7 @@ Knows the keys of layers, the entries of the catalog and the versions that const
 from __future__ import annotations
 
 from eidos.model.query import READING_PATHS, version_expression
+from eidos.recipe.catalog import Machine
 from eidos.semver import parse_version
 
 TYPE_CHECKING = False
@@ -28,7 +29,8 @@ def covered(store: Store) -> dict[str, Any]:
                 "title": entry.title,
                 "aliases": list(entry.aliases),
                 **({"versions": list(entry.versions)} if entry.versions else {}),
-                "layers": sum(layer.key.fields().get(field) == entry.name for layer in store.overlays),
+                "layers": sum(layer.key.fields().get(field) == entry.name for layer in store.overlays) + isinstance(entry, Machine),
+                **({"hardware": entry.facts()} if isinstance(entry, Machine) else {}),
             }
             for entry in entries
         ]

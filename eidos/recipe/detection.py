@@ -1,7 +1,7 @@
 """The query that a snapshot's host matches.
 
-Knows which readings determine os, kernel and GPU, and what to do when they disagree or are missing; must not know any particular GPU or
-system: patterns are the catalog's. It never guesses silently: there is a warning for whatever is undetermined.
+Knows which readings determine os, kernel, GPU and machine, and what to do when they disagree or are missing; must not know any particular
+GPU or system: patterns are the catalog's. It never guesses silently: there is a warning for whatever is undetermined.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from eidos.errors import InvalidInput
 from eidos.model.number_format import format_scalar
 from eidos.model.query import READING_PATHS, Query
 from eidos.model.record import Record
+from eidos.recipe.machines import match_machine
 from eidos.recipe.service_detection import detect_service
 from eidos.semver import parse_version, try_parse_version
 from eidos.wording import count_of
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 #: The subtype of the first GPU, and the kernel module that drives the integrated GPU of a Jetson.
 FIRST_GPU, INTEGRATED_GPU = "GPU.gpu-0", "OS.kmod.nvgpu"
+
+#: The label with a node's type (Kubernetes, "Well-Known Labels, Annotations and Taints"), as it is and as it was before 1.17, and the one
+#: in which GPU Feature Discovery writes the product name of the firmware.
+_LABEL = "K8s.node.label."
+INSTANCE_TYPES = (f"{_LABEL}node.kubernetes.io/instance-type", f"{_LABEL}beta.kubernetes.io/instance-type")
+PRODUCT_NAMES = (f"{_LABEL}nvidia.com/gpu.machine",)
 
 
 class Detection(Record):
@@ -45,12 +52,13 @@ def readings_by_path(snapshot: Snapshot) -> dict[str, str]:
 
 
 def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None) -> Detection:
-    """The os, osv and kernel from OS, k8s and service from K8s, gpu from GPU; no reading shows an intent.
+    """The os, osv and kernel from OS, k8s and service from K8s, gpu from GPU, machine from labels; no reading shows an intent.
 
-    There is no warning of a field that ``requested`` has.
+    There is no warning of a field that ``requested`` has. Of a node without GPU readings the machine gives the gpu; it is no evidence of
+    the service.
     """
     facts = readings_by_path(snapshot)
-    field_warnings: dict[str, list[str]] = {field: [] for field in READING_PATHS}
+    field_warnings: dict[str, list[str]] = {field: [] for field in (*READING_PATHS, "machine")}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, field_warnings["os"], unknown)
     osv = _version("osv", facts, field_warnings)
@@ -60,8 +68,18 @@ def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None)
     k8s = _version("k8s", facts, field_warnings)
     service = detect_service(facts, catalog.entries.get("service", ()), field_warnings["service"], unknown)
     gpu = _gpu(facts, catalog, field_warnings["gpu"], unknown)
-    query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu)
     overridden = (requested or Query()).fields()
+    fields = {
+        **Query(service=service, gpu=gpu).fields(),
+        **{field: word for field, word in unknown.items() if field == "gpu"},
+        **overridden,
+    }
+    machine = "" if "machine" in overridden else _machine(facts, fields, catalog, field_warnings["machine"])
+    entry = catalog.machine(machine)
+    if entry and "gpu" not in fields:
+        gpu = entry.gpu
+        field_warnings["gpu"] = [f"the snapshot has no GPU model: gpu is {gpu}, that of the machine {machine}"]
+    query = Query(os=os_name, osv=osv, kernel=kernel, service=service, k8s=k8s, gpu=gpu, machine=machine)
     warnings = list(
         _missing(snapshot, {field for field in READING_PATHS if field not in {*query.fields(), *overridden} and not field_warnings[field]})
     )
@@ -191,6 +209,29 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     subject = f"GPU.smi.gpu.model is {text}" if len(kinds) == 1 else f"the node has {together}"
     reason = "for which no recipe of a complete GPU holds" if text.endswith("(vGPU)") else "which is not in the catalog"
     warnings.append(f"{subject}, {reason if len(kinds) == 1 else f'most of them {text}, {reason}'}: gpu stays unset")
+    return ""
+
+
+def _machine(facts: dict[str, str], fields: dict[str, str], catalog: Catalog, warnings: list[str]) -> str:
+    """The machine that the node names, unless ``fields``, which are better known, contradict it.
+
+    Without a warning stay a server that the catalog does not have, and a type that is the name of the service, as k3s writes it.
+    """
+    for path in (*INSTANCE_TYPES, *PRODUCT_NAMES):
+        name = facts.get(path, "")
+        machine = match_machine(name, catalog)
+        if machine is None:
+            is_service = any(entry.answers_to(name) for entry in catalog.entries.get("service", ()))
+            if name and path in INSTANCE_TYPES and not is_service and "gpu" in fields:
+                warnings.append(f"{path} is {name!r}, which is not in the catalog: machine stays unset")
+                return ""
+            continue
+        contrary = catalog.contradicts_machine({**fields, "machine": machine.name})
+        if contrary is None:
+            return machine.name
+        field, value = contrary
+        warnings.append(f"{path} is {name!r}, which has {field} {value}, but {field} is {fields[field]}: machine stays unset")
+        return ""
     return ""
 
 

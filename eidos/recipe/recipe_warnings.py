@@ -39,7 +39,7 @@ def find_warnings(
     """A sentence for each limit of a recipe, whose query has the fields and words of ``requested``."""
     named = {field for layer in layers for field in layer.key.fields()}
     for field in dict.fromkeys((*SPECIFIC, *NAMES)):
-        if field in requested and field not in named:
+        if field in requested and field not in named and (field, requested[field]) != ("platform", "none"):
             yield _generic(requested, field, store)
     if PAIR in find_generic(requested, layers) and named.issuperset(SPECIFIC):
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)

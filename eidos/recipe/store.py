@@ -12,10 +12,12 @@ from eidos import formats
 from eidos.files import resources
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
-from eidos.recipe.catalog import read_catalog
+from eidos.recipe.catalog import IMPLIED, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
 from eidos.recipe.layer import lazy_layer, read_layer
+from eidos.recipe.machines import NAME as MACHINES
+from eidos.recipe.machines import machine_layer, read_machines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +49,9 @@ class Store(Record):
     cuda: tuple[tuple[str, str], ...] = ()
 
     def matching(self, query: Query) -> tuple[Layer, ...]:
-        """The overlays that apply to ``query``, in order."""
-        return tuple(layer for layer in self.overlays if query.matches(layer.key))
+        """The overlays that apply to ``query``, in order, and what its machine brings."""
+        machine = self.catalog.machine(query.machine)
+        return (*(layer for layer in self.overlays if query.matches(layer.key)), *([machine_layer(machine)] if machine else []))
 
     def timestamp(self) -> str:
         """When the data was last extended: the newest date among its sources, RFC 3339, or "" when none is dated."""
@@ -85,12 +88,20 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
 
 
 def in_order(overlays: list[Layer]) -> tuple[Layer, ...]:
-    """Fewer fields first, ties by name; sorting is stable, so within one file the position decides."""
-    return tuple(sorted(overlays, key=lambda layer: (len(layer.key.fields()), layer.name.partition("[")[0])))
+    """Fewer fields first, ties by name; sorting is stable, so within one file the position decides.
+
+    A machine counts for what it implies, too.
+    """
+
+    def rank(layer: Layer) -> tuple[int, str]:
+        fields = layer.key.fields()
+        return len({*fields, *IMPLIED} if "machine" in fields else fields), layer.name.partition("[")[0]
+
+    return tuple(sorted(overlays, key=rank))
 
 
 def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = read_layer) -> Store:
-    """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml``).
+    """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml`` …).
 
     ``read`` makes a layer of a tree and a name. Raises InvalidData with file and path.
     """
@@ -98,7 +109,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
     return Store(
         base=read_layer(files.get("base.yaml"), "base.yaml", base=True),
         overlays=in_order(overlays),
-        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml"),
+        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES), MACHINES)),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),

@@ -10,7 +10,7 @@ import json
 
 from eidos import __version__
 from eidos.files import resources
-from eidos.model.query import FIELDS, NAMES
+from eidos.model.query import FIELDS, NAMES, PURPOSE
 from eidos.server.error_responses import CODES, JSON, PROBLEM, STATUSES
 from eidos.server.parameters import CHOICE, LIST, NAME, SWITCH
 from eidos.server.request_document import aliases_of
@@ -66,7 +66,7 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     schemas["Code"] = {"enum": list(CODES)}
     fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}
     schemas["Query"]["properties"] = fields
-    schemas["Intent"] = fields["intent"]
+    schemas.update({field.title(): fields[field] for field in PURPOSE})
     schemas["Component"]["properties"]["id"] = {"enum": sorted(recipe_data.charts)}
     return {
         "openapi": "3.1.0",

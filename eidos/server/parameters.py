@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from eidos.http_wire.messages import HttpError
 from eidos.model.query import NAMES
 from eidos.model.record import Record
-from eidos.recipe.catalog import InvalidQuery
+from eidos.recipe.catalog import ContradictingQuery, InvalidQuery
 from eidos.wording import nearest, shorten
 
 TYPE_CHECKING = False
@@ -151,6 +151,8 @@ def parse_query(values: Mapping[str, str], names: Mapping[str, str], recipe_data
         query = recipe_data.store.catalog.parse_query(values, names)
     except InvalidQuery as fault:
         name = names.get(fault.field, fault.field)
+        if isinstance(fault, ContradictingQuery):  # both words are the catalog's
+            raise HttpError(400, fault.message, fault.hint, details={"parameter": name}) from None
         if fault.field in NAMES:
             valid = recipe_data.allowed_names(fault.field)
             raise _invalid_value(name, str(fault.value), valid, recipe_data.words(fault.field)) from None

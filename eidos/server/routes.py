@@ -73,7 +73,10 @@ class Route(Record):
 
 _CONTEXT = Parameter("context", "add the reason to each value", kind=SWITCH, example="true")
 _EXPLAIN = Parameter("explain", "add the layers that set each value, and their sources", kind=SWITCH, example="true")
-_INTENT = Parameter("intent", "what the nodes are used for", example="training")
+_PURPOSE = (
+    Parameter("intent", "what the nodes are used for", example="training"),
+    Parameter("platform", "what runs the workloads", example="kubeflow"),
+)
 
 QUERY = (
     Parameter("os", "operating system of the nodes", example="ubuntu"),
@@ -82,7 +85,8 @@ QUERY = (
     Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks"),
     Parameter("k8s", "Kubernetes version", kind=VERSION, example="1.33"),
     Parameter("gpu", "GPU of the nodes", example="h100"),
-    _INTENT,
+    *_PURPOSE,
+    Parameter("machine", "type of the nodes, which implies their GPU and service", example="p5.48xlarge"),
     _CONTEXT,
     _EXPLAIN,
 )
@@ -115,7 +119,7 @@ OPERATIONS = (
     Operation(
         *("POST", "/v1/recipe", recipe.post_recipe, "postRecipe"),
         "The recipe for a query document, or for the node that a snapshot describes",
-        parameters=(_INTENT, _CONTEXT, _EXPLAIN),
+        parameters=(*_PURPOSE, _CONTEXT, _EXPLAIN),
         is_strict=True,
         documents=("Query", "Snapshot"),
         schema="Recipe",

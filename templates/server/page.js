@@ -269,7 +269,8 @@ async function start() {
     complain(error, () => { fault.replaceChildren(); start(); });
     return;
   }
-  $("choices").replaceChildren(...["gpu", "service", "os", "intent"].map(chips));
+  $("choices").replaceChildren(...Object.keys(NAMED).map(chips));
+  $("machine-known").replaceChildren(...(catalog.machine || []).map((entry) => make("option", { value: entry.name }, entry.hardware)));
   $("legend").hidden = !Object.values(catalog).some((entries) => entries.some((entry) => entry.layers === 0));
   const first = parseAddress();
   fillForm(first.choice);

@@ -2,7 +2,7 @@
    Knows fragments, queries and the words of the catalog; must not know the document.
 
    #gpu=h100&intent=training&without=kai-scheduler&compare=gpu%3Dh200 */
-const FIELDS = ["os", "osv", "kernel", "service", "k8s", "gpu", "intent"];
+const FIELDS = ["os", "osv", "kernel", "service", "k8s", "gpu", "intent", "platform", "machine"];
 const FIELD_ALIASES = { env: "service", osversion: "osv" };
 const RESERVED = ["without", "compare", "context", "explain"];
 let catalog = {}, urls = {};

@@ -1,10 +1,11 @@
 /* Elements, words and numbered sources, from which the parts of the page are made.
    Knows how one is written; must not know recipes as documents. */
-const NAMED = { gpu: "GPU", service: "Kubernetes service", os: "Operating system", intent: "Intent" };
+const NAMED = { gpu: "GPU", service: "Kubernetes service", os: "Operating system", intent: "Intent", platform: "Platform" };
 const TYPES = { K8s: "Kubernetes", SystemD: "systemd", OS: "Operating system", GPU: "GPU" };
 const SHORT = {
   eks: "EKS", gke: "GKE", aks: "AKS", oke: "OKE", "self-managed": "Self-managed", cos: "COS", rhel: "RHEL", rocky: "Rocky", amazonlinux: "Amazon Linux",
-  training: "Training", inference: "Inference", "rtx-pro-6000": "RTX PRO 6000",
+  training: "Training", inference: "Inference", "rtx-pro-6000": "RTX PRO 6000", kubeflow: "Kubeflow", slurm: "Slurm", dynamo: "Dynamo", nim: "NIM", "run-ai": "Run:ai",
+  none: "No platform",
 };
 const $ = (id) => document.getElementById(id);
 
@@ -38,7 +39,7 @@ function face(field, entry) {
 
 /* "H100 · EKS · Ubuntu 24.04 · Training" */
 function nameOf(choice) {
-  const parts = ["gpu", "service", "os", "intent"].map((field) => {
+  const parts = ["gpu", "service", "os", "intent", "platform", "machine"].map((field) => {
     const entry = (catalog[field] || []).find((each) => each.name === choice[field]);
     const name = entry ? face(field, entry) : choice[field];
     return name && [name, field === "os" && choice.osv, field === "service" && choice.k8s].filter(Boolean).join(" ");

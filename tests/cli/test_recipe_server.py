@@ -69,7 +69,7 @@ def test_a_snapshot_is_posted_as_it_is(tmp_path: Path) -> None:
         assert request.headers["content-type"] == "application/yaml"
         done = eidos("recipe", "-f", str(file), "--gpu", "h100", "--server", server.url)
         assert done.status == 2
-        assert "--gpu cannot be combined with a snapshot on a server; only --intent can" in done.err
+        assert "--gpu cannot be combined with a snapshot on a server; only --intent and --platform can" in done.err
         file.write_text("kind: Pod\n")
         assert eidos("recipe", "-f", str(file), "--server", server.url).status == 2
         assert len(server.requests) == 1, "what is no snapshot is not sent"

@@ -50,6 +50,8 @@ WORDS = {
     "k8s": ["1.33", "1.33.5", "v1.33.5-eks-3025e55", "1.34"],
     "gpu": ["h100", "gb200"],
     "intent": ["training", "inference"],
+    "platform": ["kubeflow", "none"],
+    "machine": ["p5.48xlarge", "bm.gpu.h100.8"],
 }
 
 

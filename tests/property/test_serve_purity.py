@@ -35,6 +35,8 @@ WORDS = {
     "k8s": ("1.33", "v1.33.5-eks-3025e55", "1.30"),
     "gpu": ("h100", "gb200", "l40s", "H100", "a100"),
     "intent": ("training", "inference"),
+    "platform": ("kubeflow", "none", "RunAI"),
+    "machine": ("p5.48xlarge", "a3-megagpu-8g"),
     "context": ("true", "false", ""),
 }
 

@@ -109,7 +109,7 @@ def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
     [
         (
             "gpx=h100",
-            "unknown parameter 'gpx'; expected one of os, osv, kernel, service, env, k8s, gpu, intent, context",
+            "unknown parameter 'gpx'; expected one of os, osv, kernel, service, env, k8s, gpu, intent, platform, machine, context",
             {"nearest": "gpu"},
         ),
         ("gpu=h100&gpu=h100", "gpu is set twice", {"parameter": "gpu"}),
@@ -118,6 +118,11 @@ def test_an_intent_in_query_and_body_has_to_agree(ask: Client) -> None:
         ("env=ekss", "env: invalid value; expected one of", {"parameter": "env", "nearest": "eks"}),
         ("osv=24.x", "osv: invalid version", {"parameter": "osv"}),
         ("context=maybe", "context: invalid value; expected true or false", {"valid": ["true", "false"]}),
+        (
+            "machine=p5.48xlarge&gpu=a100",
+            "machine p5.48xlarge has gpu h100, not a100",
+            {"parameter": "gpu", "hint": "remove gpu, or choose another machine"},
+        ),
         ("gpu=%ff", "a parameter is not UTF-8", {}),
         ("gpu=%zz", "an invalid % escape", {}),
         ("gpu=%00", "a NUL character", {}),

@@ -7,6 +7,8 @@ from typing import Any
 
 import schemathesis
 
+from eidos.model.query import PURPOSE
+
 
 @schemathesis.hook
 def filter_case(_: object, case: Any) -> bool:
@@ -15,10 +17,10 @@ def filter_case(_: object, case: Any) -> bool:
 
 
 def contradicts_itself(query: Any, body: Any) -> bool:
-    """The intent of the parameter is not that of the body."""
-    return (
-        isinstance(query, dict) and isinstance(body, dict) and "intent" in query and query["intent"] != body.get("intent", query["intent"])
-    )
+    """A parameter is not what the body has, or a machine stands beside a GPU or a service, which may be those of another one."""
+    parts = [part for part in (query, body) if isinstance(part, dict)]
+    differs = len(parts) == 2 and any(field in query and query[field] != body.get(field, query[field]) for field in PURPOSE)
+    return differs or any(part.get("machine") and (part.keys() & {"gpu", "service", "env"}) for part in parts)
 
 
 def has_exponent(body: Any) -> bool:

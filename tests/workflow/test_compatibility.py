@@ -104,7 +104,8 @@ def documents() -> Iterator[tuple[str, Any]]:
         "Snapshot",
         eidos.Snapshot("2026-11-23T06:00:00Z", "1.2.3", "gpu-07", (eidos.Measurement("OS", (subtype,)),), (outcome,)).to_tree(),
     )
-    query = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "service": "eks", "k8s": "1.33", "gpu": "gb200", "intent": "training"}
+    query = {"os": "ubuntu", "osv": "24.04", "kernel": "6.8", "service": "eks", "k8s": "1.33", "gpu": "gb200"}
+    query |= {"intent": "training", "platform": "kubeflow", "machine": "p6e-gb200.36xlarge"}
     yield "Recipe", eidos.make_recipe(query, explain=True).to_tree(context=True)
     unknown = eidos.parse_snapshot("{measurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu.model: X9}}]}]}")
     yield "Recipe", eidos.make_recipe(snapshot=unknown).to_tree()

@@ -20,7 +20,7 @@ from eidos.files import resources
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.recipe.charts import component_ids
 from eidos.recipe.data_folder import LIMIT, read_file, read_folder
-from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues
+from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
 from eidos.recipe.lint.component_values import ChartSchemas, value_issues
 from eidos.recipe.lint.cross_checks import cross_check
@@ -121,6 +121,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Itera
     store, rules, schemas = data.store, data.rules, ChartSchemas(data.load_values)
     if catalog:
         yield from catalog_issues(store)
+        yield from machine_issues(store)
     yield from component_issues(store)
     yield from key_issues(store, rules)
     yield from layer_issues(store, rules)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.measurement import TYPES
+from eidos.recipe.catalog import IMPLIED
 from eidos.recipe.detection import match_model
+from eidos.recipe.machines import NAME as MACHINES
+from eidos.recipe.machines import match_machine
 from eidos.semver import parse_version
 from eidos.wording import did_you_mean
 
@@ -44,6 +47,21 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
                 if match != entry.name:
                     message = f"a GPU model {pattern!r} is detected as {match or 'none'}"
                     yield LintIssue(ERROR, "wrong-pattern", f"{location}.detect", message)
+
+
+def machine_issues(store: Store) -> Iterator[LintIssue]:
+    """Machines whose GPU or service is not in the catalog, and those that no label would match."""
+    for entry in store.catalog.entries.get("machine", ()):
+        machine = store.catalog.machine(entry.name)
+        for field in IMPLIED if machine else ():
+            word, known = getattr(machine, field), store.catalog.names(field)
+            if word and word not in known:
+                hint = did_you_mean(word, known) or ""
+                yield LintIssue(ERROR, "unknown-word", f"{MACHINES}: {entry.name}.{field}", f"unknown {field} {word!r}", hint)
+        match = match_machine(entry.name, store.catalog)
+        if match is not None and match.name != entry.name:
+            message = f"a node of type {entry.name!r} is detected as {match.name}"
+            yield LintIssue(ERROR, "wrong-pattern", f"{MACHINES}: {entry.name}", message)
 
 
 def component_issues(store: Store) -> Iterator[LintIssue]:

@@ -78,7 +78,8 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
             if both is not None:
                 queries[both] = None
     checked = set()
-    for query in sorted({sample: None for key in queries for sample in samples(key)}, key=lambda query: (len(query.fields()), str(query))):
+    complete = [Query(**store.catalog.with_implied(sample.fields())) for key in queries for sample in samples(key)]
+    for query in sorted(dict.fromkeys(complete), key=lambda query: (len(query.fields()), str(query))):
         layers = (store.base, *store.matching(query))
         names = tuple(layer.name for layer in layers)
         # Queries with the same layers differ only in what limits a version, or in the GPU's host.

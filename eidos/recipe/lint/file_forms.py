@@ -16,12 +16,13 @@ from eidos.model.chart import Chart
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
-from eidos.recipe.catalog import Catalog, read_catalog
+from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
 from eidos.recipe.layer import read_layer
 from eidos.recipe.lint.layer_content import date_issues, latest_date
 from eidos.recipe.lint.rule_tables import LintRules, read_rules
+from eidos.recipe.machines import read_machines
 from eidos.recipe.store import DOCUMENT_FIELDS, DOCUMENT_FORM, OVERLAYS, Store, in_order, layer_trees
 from eidos.semver import InvalidVersion
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-BASE, CATALOG, COMPONENTS, RULES = FILES
+BASE, CATALOG, COMPONENTS, RULES, MACHINES = FILES
 
 #: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems")
@@ -94,10 +95,12 @@ class RecipeFiles:
         for path in sorted(trees):
             if path.startswith(OVERLAYS):
                 overlays += self.layers(trees[path], path)
+        nothing: tuple[Machine, ...] = ()
+        machines = self.attempt(lambda: read_machines(trees.get(MACHINES), MACHINES), MACHINES, nothing)
         store = Store(
             base=self.base(trees.get(BASE), BASE),
             overlays=in_order(overlays),
-            catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG), CATALOG, Catalog({})),
+            catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG, machines), CATALOG, Catalog({})),
             charts=self.attempt(lambda: read_charts(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
         rules = self.attempt(lambda: read_rules(trees.get(RULES), RULES), RULES, LintRules())

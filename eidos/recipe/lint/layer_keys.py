@@ -148,7 +148,7 @@ def intersect_keys(left: Query, right: Query) -> Query | None:
     """The least specific query that matches both keys; None when none does.
 
     >>> intersect_keys(Query(gpu="h100", k8s="1.33"), Query(k8s="1.33.5", os="ubuntu"))
-    Query(os='ubuntu', osv='', kernel='', service='', k8s='1.33.5', gpu='h100', intent='')
+    Query(os='ubuntu', osv='', kernel='', service='', k8s='1.33.5', gpu='h100', intent='', platform='', machine='')
     >>> intersect_keys(Query(gpu="h100"), Query(gpu="h200")) is None
     True
     >>> intersect_keys(Query(k8s=">= 1.33"), Query(k8s="< 1.36")).k8s, intersect_keys(Query(k8s="1.37"), Query(k8s="< 1.36")) is None

@@ -10,6 +10,7 @@ import time
 from eidos import formats, log
 from eidos.errors import InvalidData
 from eidos.http_wire.messages import HttpError
+from eidos.model.query import PURPOSE
 from eidos.model.record import replace
 from eidos.server.handler_call import HandlerResult
 from eidos.server.parameters import check_allowed, parse_query, parse_switch
@@ -45,7 +46,7 @@ def get_recipe(call: HandlerCall) -> HandlerResult:
 
 
 def post_recipe(call: HandlerCall) -> HandlerResult:
-    """The recipe for the body: a query document, or a snapshot with ``?intent=``."""
+    """The recipe for the body: a query document, or a snapshot with ``?intent=`` and ``?platform=``."""
     services = call.services
     context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
     parameters = _query_parameters(call)
@@ -55,14 +56,14 @@ def post_recipe(call: HandlerCall) -> HandlerResult:
         raise HttpError(400, f"{BODY} is neither a query nor a snapshot: expected a mapping")
     if "measurements" not in tree and "kind" not in tree:
         query = parse_query_document(tree, services.recipe_data)
-        recipe = _build(call, _with_intent(query, parameters.intent), explain)
+        recipe = _build(call, _with_purpose(query, parameters), explain)
     else:
         from eidos.model.snapshot import Snapshot
 
         snapshot = Snapshot.from_tree(tree, BODY)
-        # A snapshot has no intent; one that was added to it counts.
-        query = parse_query_document({"intent": tree.get("intent")}, services.recipe_data)
-        recipe = _build(call, _with_intent(query, parameters.intent), explain, snapshot)
+        # A snapshot does not show what its node is for; what was added to it counts.
+        query = parse_query_document({field: tree.get(field) for field in PURPOSE}, services.recipe_data)
+        recipe = _build(call, _with_purpose(query, parameters), explain, snapshot)
         check_allowed(recipe.request, {}, services.recipe_data)
     return HandlerResult(_represent(call, recipe, context, public=False))
 
@@ -72,11 +73,14 @@ def _query_parameters(call: HandlerCall) -> Query:
     return parse_query(values, call.parameters.names, call.services.recipe_data)
 
 
-def _with_intent(query: Query, intent: str) -> Query:
-    if intent and query.intent and intent != query.intent:
-        details = {"parameter": "intent", "value": intent, "body": query.intent}
-        raise HttpError(400, f"intent: the parameter is {intent!r}, but the body has {query.intent!r}", "set it once", details=details)
-    return replace(query, intent=query.intent or intent)
+def _with_purpose(query: Query, parameters: Query) -> Query:
+    """The query of a body and the fields in which parameters may complete it. Raises HttpError where they differ."""
+    ours, theirs = query.fields(), parameters.fields()
+    for field, value in theirs.items():
+        if ours.get(field, value) != value:
+            details = {"parameter": field, "value": value, "body": ours[field]}
+            raise HttpError(400, f"{field}: the parameter is {value!r}, but the body has {ours[field]!r}", "set it once", details=details)
+    return replace(query, **theirs)
 
 
 def _build(call: HandlerCall, query: Query, explain: bool, snapshot: Snapshot | None = None) -> Recipe:
