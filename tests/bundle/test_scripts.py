@@ -94,7 +94,12 @@ def test_all_go_in_in_order_and_out_in_reverse(bundle: Path, cluster: Cluster) -
     done = run(bundle / "install.sh", cluster)
     assert (done.returncode, done.stderr) == (0, "")
     calls = cluster.calls()
-    assert calls[0] == ["kubectl", "get", "--raw", "/version", "--request-timeout=15s"], "the cluster is asked before anything is done"
+    assert calls[0][3:] == ["get", "--raw", "/version", "--request-timeout", "15s"], "the cluster is asked before anything is done"
+    for call in calls:  # no request waits for ever
+        if call[0] == "kubectl" and "--local" not in call:
+            assert call[1:3] == ["--request-timeout", "15m" if {"wait", "--wait"} & set(call) else "60s"], call
+        elif verb(call) in ("upgrade", "uninstall", "rollback"):
+            assert {"--wait", "--timeout"} <= set(call), call
     assert releases(calls, "upgrade") == order(TRAINING)
     names = [entry["id"] for entry in recipe(TRAINING)["components"]]
     assert names.index("cert-manager") < names.index("gpu-operator")

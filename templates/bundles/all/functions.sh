@@ -81,19 +81,27 @@ need_cluster() {
   for tool in kubectl helm; do
     command -v "$tool" >/dev/null || fail "$tool not found in PATH" "install $tool, or add its folder to PATH"
   done
-  cluster kubectl get --raw /version --request-timeout=15s >/dev/null 2>"$work/errors" ||
+  cluster kubectl get --raw /version --request-timeout 15s >/dev/null 2>"$work/errors" ||
     fail "cannot reach the cluster: $(cat "$work/errors")" "run 'kubectl config current-context' to see which cluster is used"
 }
 
-# cluster kubectl|helm ARGUMENT…
+# cluster kubectl|helm ARGUMENT…: a request to the cluster ends after a minute, one that waits for objects with the wait. Helm has no option
+# for its single requests.
 cluster() {
   if [ "$1" = helm ]; then
     shift
     helm ${context:+--kube-context} ${context:+"$context"} "$@"
   else
     shift
-    kubectl ${context:+--context} ${context:+"$context"} "$@"
+    kubectl ${context:+--context} ${context:+"$context"} --request-timeout "$(request_timeout "$@")" "$@"
   fi
+}
+
+request_timeout() {
+  for argument in "$@"; do
+    case "$argument" in wait | --wait) echo "$timeout" && return ;; esac
+  done
+  echo 60s
 }
 
 # The same for what changes the cluster: with --dry-run the command is printed.
@@ -107,6 +115,7 @@ change() {
     if [ "$1" = helm ]; then printf ' --kube-context '; else printf ' --context '; fi
     quote "$context"
   fi
+  [ "$1" = helm ] || printf ' --request-timeout %s' "$(request_timeout "$@")"
   shift
   for argument in "$@"; do printf ' ' && quote "$argument"; done
   printf '\n'
