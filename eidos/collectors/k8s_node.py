@@ -62,7 +62,7 @@ MANAGED_SERVICES = {
 OPENSHIFT_LABEL = "node.openshift.io/"
 
 #: Domains and prefixes of labels that are read: features found by NVIDIA's operators and Node Feature Discovery, and the topology
-#: (Kubernetes, "Well-Known Labels, Annotations and Taints"; GKE names its racks in the last).
+#: (Kubernetes, "Well-Known Labels, Annotations and Taints"; GKE names its accelerators, their network and its racks in the last ones).
 LABEL_DOMAINS = (
     "nvidia.com",
     "feature.node.kubernetes.io",
@@ -71,7 +71,13 @@ LABEL_DOMAINS = (
     "beta.kubernetes.io",
     "failure-domain.beta.kubernetes.io",
 )
-_LABEL_PREFIXES = ("topology.", "cloud.google.com/gce-topology-")
+_LABEL_PREFIXES = (
+    "topology.",
+    "cloud.google.com/gce-topology-",
+    "cloud.google.com/gke-accelerator",
+    "cloud.google.com/gke-networking-dra-driver",
+    "gke.networks.io/accelerator-",
+)
 
 
 def is_relevant_label(label: str) -> bool:
