@@ -31,7 +31,7 @@ BATCH = 20
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what tests compare with, instead of comparing")
-    parser.addoption("--effort", choices=sorted(effort.EFFORTS), default="normal", help="see tests/support/effort.py [normal]")
+    parser.addoption("--effort", choices=sorted(effort.EFFORTS), default="thorough", help="see tests/support/effort.py [thorough]")
     parser.addoption("--seed", type=int, help="draws the sample of what is marked exhaustive [from the commit]")
 
 

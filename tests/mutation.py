@@ -170,7 +170,7 @@ def start(tree: Path, mutant: Mutant, final: bool, cpu_s: int) -> Run:
         status = 1
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-            status = run_tests(tree, tests if final else tests[:2], "normal" if final else "fast")
+            status = run_tests(tree, tests if final else tests[:2], "thorough" if final else "fast")
         finally:  # nothing of this process's own must be undone
             sys.stdout.flush()
             os._exit(status)

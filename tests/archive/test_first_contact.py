@@ -158,6 +158,7 @@ def test_a_build_without_a_network_says_so(tree: Path) -> None:
     assert done.stderr.count("\n") == 2, "pip was not even started"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("recipe", "--gpu", "h100", "-t", "json"), ("snapshot",), ("recipe", "--gpuu", "h100"), ("serve",)])
 @pytest.mark.parametrize("which", ["pyz", "slim"])
 def test_a_python_without_parts_of_its_library_gets_a_sentence(which: str, words: tuple[str, ...], request: pytest.FixtureRequest) -> None:

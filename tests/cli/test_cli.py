@@ -429,18 +429,19 @@ def test_a_hangup_that_was_ignored_for_us_stays_ignored(mute_bus: Bus) -> None:
     assert process.returncode == 1
 
 
-#: Runs the program, and interrupts it when so many functions were called.
+#: Runs the program, and interrupts it, not a child, when so many functions were called.
 INTERRUPT = """
-import signal, sys
+import os, signal, sys
 from eidos.cli import program
-left = int(sys.argv.pop(1))
+left, parent = int(sys.argv.pop(1)), os.getpid()
 def count(frame, event, argument):
     global left
     left -= event == "call"
     if left == 0:
         left = -1
         sys.setprofile(None)
-        signal.raise_signal(signal.SIGINT)
+        if os.getpid() == parent:
+            signal.raise_signal(signal.SIGINT)
 sys.setprofile(count)
 program()
 """

@@ -366,6 +366,7 @@ def test_the_time_left_is_never_longer_than_the_timeouts(
     assert done or seconds(last + since + 2) <= seconds(last + since), "it moves without an answer"
 
 
+@pytest.mark.slow
 def test_on_macos_the_verbs_work_that_need_no_linux(tmp_path: Path) -> None:
     for words in (
         ("version",),

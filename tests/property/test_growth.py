@@ -60,6 +60,7 @@ FAILED_ONCE = (
 )
 
 
+@pytest.mark.exhaustive(sample=40)
 @pytest.mark.parametrize("name", PARSERS)
 def test_work_grows_with_the_text(name: str) -> None:
     parser = PARSERS[name]

@@ -694,8 +694,10 @@ def test_a_sysctl_that_no_kernel_has_is_doubted(tmp_path: Path) -> None:
 )
 def test_a_file_of_values_that_no_bundle_reads_is_an_error(name: str) -> None:
     path = f"values/gpu-operator/{name}"
-    assert ("unknown-file", path, ERROR) in {(issue.rule, issue.location, issue.severity) for issue in lint_files({path: b"{}"}, "data")}
-    assert not [issue for issue in lint_files({"values/gpu-operator/v1.keys.yaml": b"{}"}, "data") if issue.severity == ERROR]
+    issues = lint_files({path: b"{}", "values/gpu-operator/v1.keys.yaml": b"{}"}, "data")
+    errors = {(issue.rule, issue.location) for issue in issues if issue.severity == ERROR}
+    assert ("unknown-file", path) in errors
+    assert not [location for _, location in errors if "v1.keys" in location]
 
 
 def test_the_shipped_files_of_values_are_checked_too() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidData, NotFound, Unavailable
@@ -26,6 +26,7 @@ from eidos.recipe.lint import lint_path
 from eidos.recipe.recipe_warnings import find_generic, nearest, strict_problems
 from eidos.recipe.resolver import Contradiction, resolve
 from eidos.recipe.store import from_document, from_folder, open_store, shipped_store
+from tests.support.effort import examples
 
 SHARED = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures"
 GO_DATA = SHARED / "recipes" / "data-v1.yaml"
@@ -348,6 +349,7 @@ _READINGS = st.sampled_from(
 )
 
 
+@settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from(["GPU.smi.driver", "GPU.smi.cuda-version", "K8s.server.version", "OS.release.ID"]), _READINGS))
 def test_strict_finds_each_constraint_that_does_not_hold_or_cannot_be_judged(h100_on_eks: Recipe, facts: dict[str, str]) -> None:
     recipe = h100_on_eks

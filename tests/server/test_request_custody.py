@@ -170,6 +170,7 @@ def test_tickets_are_used_again_and_again(queues: Queues) -> None:
     assert queues.adopted() == [b"%d" % number for number in range(3 * TICKETS - 50, 3 * TICKETS)]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_two_hundred_workers(queues: Queues) -> None:
     """Each keeps three requests, begins one, and is killed."""
     before = descriptors()

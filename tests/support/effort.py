@@ -2,15 +2,16 @@
 
 Knows the marks ``slow`` and ``exhaustive`` and hypothesis's profiles; must not know any test.
 
-======  =========================  ===========================  ==================
-effort  slow tests                 cases marked ``exhaustive``  examples of a law
-======  =========================  ===========================  ==================
-fast    left out                   one, drawn by the seed       a tenth
-normal  run                        a sample, drawn by the seed  as written
-all     run                        run                          ten times as many
-======  =========================  ===========================  ==================
+========  ============================  ===========================  ====================  ==================
+effort    slow tests                    cases marked ``exhaustive``  cases of other tests  examples of a law
+========  ============================  ===========================  ====================  ==================
+fast      none, nor the built file's    one                          one                   a tenth
+normal    none                          a sample                     all                   as written
+thorough  all                           a sample                     all                   as written
+all       all                           all                          all                   ten times as many
+========  ============================  ===========================  ====================  ==================
 
-Slow is what is marked so, and what runs the built file: its build alone takes longer than most tests.
+The seed draws the sample and the cases. The build of the file alone takes longer than most tests.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hypothesis import HealthCheck, settings
 #: Fixtures that build the file, or run it under each interpreter.
 BUILT = {"pyz", "slim", "python"}
 
-EFFORTS = {"fast": 0.1, "normal": 1.0, "all": 10.0}
+EFFORTS = {"fast": 0.1, "normal": 1.0, "thorough": 1.0, "all": 10.0}
 
 _factor = 1.0
 
@@ -60,16 +61,19 @@ def default_seed(root: Path) -> int:
 def left_out(items: list[pytest.Item], effort: str, seed: int) -> set[pytest.Item]:
     """Those that are not run at this effort."""
     out: set[pytest.Item] = set()
-    grids: dict[str, list[pytest.Item]] = defaultdict(list)
+    grids: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if effort == "fast" and (item.get_closest_marker("slow") or BUILT & set(getattr(item, "fixturenames", ()))):
+        slow = item.get_closest_marker("slow") is not None
+        if (slow and effort in ("fast", "normal")) or (effort == "fast" and BUILT & set(getattr(item, "fixturenames", ()))):
             out.add(item)
+            continue
         mark = item.get_closest_marker("exhaustive")
-        if mark:
-            grids[mark.kwargs.get("group") or item.nodeid.partition("[")[0]].append(item)
-    if effort != "all":
-        for name, grid in grids.items():
-            mark = grid[0].get_closest_marker("exhaustive")
-            size = int(mark.kwargs["sample"]) if mark and effort == "normal" else 1
-            out.update(set(grid) - set(random.Random(f"{seed} {name}").sample(grid, min(size, len(grid)))))
+        test = item.nodeid.partition("[")[0]
+        if mark and effort != "all":
+            size = 1 if effort == "fast" else int(mark.kwargs["sample"])
+            grids[mark.kwargs.get("group") or test, size].append(item)
+        elif effort == "fast":
+            grids[test, 1].append(item)
+    for (name, size), grid in grids.items():
+        out.update(set(grid) - set(random.Random(f"{seed} {name}").sample(grid, min(size, len(grid)))))
     return out
