@@ -18,7 +18,7 @@ from eidos.model.recipe import overlay_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.templates.placeholder import ABSENT
-from eidos.templates.text_template import fill_text
+from eidos.templates.text_template import Markdown, fill_text
 from eidos.templates.tree_template import fill_documents, placeholders
 
 TYPE_CHECKING = False
@@ -60,7 +60,8 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     """The files of one component. Raises InvalidInput for a fault of the options, InvalidData for one of templates or recipe."""
     chart = context.charts[component.id]
     service = context.variables.get("query.service", "")
-    template_set = template_sets.read_template_set(context.templates, component.id, component.version, service)
+    otherwise = template_sets.FETCHED if chart.manifests and not component.chart else template_sets.EVERY
+    template_set = template_sets.read_template_set(context.templates, component.id, component.version, service, otherwise)
     title = chart.title or component.id
     variables = template_variables.component_variables(context.variables, component, title, template_set.settings, context.options)
     warnings: list[str] = []
@@ -90,10 +91,14 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     crds_name = f"{component.id}/{component.version}.crds"
     crds = context.load_chart_data(crds_name)
     variables.update(template_variables.cluster_variables(chart, crds, f"recipes/values/{crds_name}.yaml", values))
-    variables["manifests"] = [file.target for file in templates.values() if file.is_applied and file.target in files]
+    variables["manifests"] = [manifest.words for manifest in chart.manifests]
+    variables["component.fetched"] = Markdown("".join(f"- `{manifest.url}`\n" for manifest in chart.manifests))
+    variables["manifests"] += [file.target for file in templates.values() if file.is_applied and file.target in files]
     for file in templates.values():
         if file.kind == template_sets.TEXT and is_required(file, variables):
             files[file.target] = fill_text_file(file, variables, context.templates)
+    if chart.manifests and context.options.registry:
+        warnings.append(f"{component.id}: its manifests are fetched when it is installed, and name their own registries, not the mirror")
     warnings += _unused_placements(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)

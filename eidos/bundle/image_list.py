@@ -36,7 +36,8 @@ def format_image_list(made: Iterable[tuple[Component, Variables]], charts: Mappi
     for component, variables in made:
         chart = charts[component.id]
         lines += ["", f"# {component.id}" + (f", chart {component.chart} {component.version}" if component.chart else "")]
-        references = chart.images.get(component.version if component.chart else "", chart.images.get("", ()))
+        version = component.version if component.chart else ""
+        references = chart.images.get(version, chart.images.get("", ()))
         for reference in references:
             text = _fill_reference(reference, variables)
             if text is None:
@@ -45,7 +46,9 @@ def format_image_list(made: Iterable[tuple[Component, Variables]], charts: Mappi
                 lines += _image_lines(text, mirror, listed)
         for text in variables["images"]:  # of manifests, the examples among them
             lines += _image_lines(text, mirror, listed)
-        if not references and component.chart:
+        if version in chart.images and not references:
+            lines.append("# none")
+        elif not references and component.chart:
             lines.append(f"# not known: the images of chart {component.chart} {component.version}")
         elif not references and not chart.images_unknown:
             lines.append("" if variables["images"] else "# not known: whether its manifests have images")

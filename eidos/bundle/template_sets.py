@@ -1,8 +1,8 @@
 """Which templates a component has.
 
 Knows ``bundle.yaml`` and how folders of templates extend one another; must not know what a template says. Every folder below
-``templates/bundles/`` is a set: ``every`` is for any component without its own, ``all`` is for the top of a bundle, any other is named
-after its component. A user's folder replaces single files of the shipped ones.
+``templates/bundles/`` is a set: ``every`` is for any component without its own, ``fetched`` for one of them that is manifests of others,
+``all`` is for the top of a bundle, any other is named after its component. A user's folder replaces single files of the shipped ones.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     #: Text, or the documents of YAML that is already parsed.
     Content = Union[str, list[Any]]
 
-EVERY, ALL, INDEX = "every", "all", "bundle.yaml"
-RESERVED = (EVERY, ALL)
+EVERY, FETCHED, ALL, INDEX = "every", "fetched", "all", "bundle.yaml"
+RESERVED = (EVERY, FETCHED, ALL)
 
 #: The file with a component's values.
 VALUES = "values.yaml"
@@ -161,8 +161,8 @@ class TemplateSet(Record):
     settings: dict[str, Any] = {}
 
 
-def read_template_set(templates: Templates, id: str, chart_version: str = "", service: str = "") -> TemplateSet:
-    """The set of a component; one without a folder has the set ``every``. Raises InvalidData with file and path.
+def read_template_set(templates: Templates, id: str, chart_version: str = "", service: str = "", otherwise: str = EVERY) -> TemplateSet:
+    """The set of a component; one without a folder has the set ``otherwise``. Raises InvalidData with file and path.
 
     Settings of its index under ``services`` and ``versions`` win for this service, and this version of the chart.
     """
@@ -170,7 +170,7 @@ def read_template_set(templates: Templates, id: str, chart_version: str = "", se
     if index_path not in templates.contents:
         if any(path.startswith(f"{id}/") for path in templates.contents):
             raise InvalidData(f"{templates.name(index_path)}: no such file", "add this index to the folder of templates")
-        index_path = f"{EVERY}/{INDEX}"
+        index_path = f"{otherwise}/{INDEX}"
     index = _index(templates, index_path)
     settings: dict[str, Any] = {}
     files: dict[str, TemplateFile] = {}

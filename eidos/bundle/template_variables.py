@@ -14,6 +14,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``recipe.X``                 timestamp, version, digest, title
 ``component.X``              id, title, release, chart, chart-ref, repository, version, namespace, why, depends
 ``component.served-by``      what shows that others do its work; ``component.parts`` the same for parts of the chart that are on
+``component.fetched``        the addresses of manifests that are fetched when the component is installed, a list in Markdown
 ``component.crds``           the chart's custom resource definitions, each with the objects of its own; ``component.crds-unknown``
 ``setting.X``                the settings of the set of templates, from its index
 ``values.PATH``              the component's values, for its other files

@@ -12,6 +12,7 @@ from eidos.wording import did_you_mean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 
 class Probe(Record):
@@ -44,6 +45,22 @@ class Probe(Record):
         return f"{self.resource} port={self.port}" if self.port else self.resource
 
 
+class RemoteManifest(Record):
+    """A file of Kubernetes objects that a project publishes: its ``url`` names one revision, and its content has this SHA-256.
+
+    >>> RemoteManifest("https://example.com/v1/crds.yaml", "ab12").words
+    'https://example.com/v1/crds.yaml#sha256=ab12'
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def words(self) -> str:
+        """As the scripts of bundles take it."""
+        return f"{self.url}#sha256={self.sha256}"
+
+
 class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
@@ -52,7 +69,9 @@ class Chart(Record):
     ``images`` maps a version of the chart to references, which may hold placeholders of templates;
     ``images_unknown`` is a sentence on what is unknown of them. ``served_by`` and ``parts`` find others that do the work of the component,
     or of a part of its chart. ``service`` makes an entry a choice: service → the id of the entry that
-    it stands for there.
+    it stands for there. ``kubernetes`` is an expression of the releases of Kubernetes that it supports, "" where none is stated.
+    ``manifests`` are applied in their order, after the chart if there is one. ``sets`` are values of the charts of other components that
+    are installed together with it: id → values.
     """
 
     id: str
@@ -70,6 +89,9 @@ class Chart(Record):
     parts: tuple[Probe, ...] = ()
     service: dict[str, str] = {}
     readings: dict[str, tuple[str, ...]] = {}
+    kubernetes: str = ""
+    manifests: tuple[RemoteManifest, ...] = ()
+    sets: dict[str, dict[str, Any]] = {}
 
 
 def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]], skip: Iterable[str] = ()) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ import os
 
 from eidos.errors import NotFound
 from eidos.files import resources
-from eidos.model.chart import Chart, Probe, in_dependency_order
+from eidos.model.chart import Chart, Probe, RemoteManifest, in_dependency_order
+from eidos.model.constraint import parse_expression
+from eidos.model.recipe import copy_tree, overlay_tree
 from eidos.model.tree_reader import QUOTED, TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 NAME = "components.yaml"
 
@@ -32,8 +35,10 @@ def read_charts(tree: object, name: str) -> dict[str, Chart]:
 
 
 def _read_chart(tree: TreeReader) -> Chart:
-    images, services, readings = tree.mapping("images"), tree.mapping("service"), tree.mapping("readings")
-    texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace")}
+    images, services, readings, sets = (tree.mapping(field) for field in ("images", "service", "readings", "sets"))
+    texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace", "kubernetes")}
+    if texts["kubernetes"]:
+        tree.parsed("kubernetes", parse_expression)
     return Chart(
         id=tree.name("id"),
         depends=tree.names("depends"),
@@ -45,6 +50,8 @@ def _read_chart(tree: TreeReader) -> Chart:
         parts=tuple(map(_read_probe, tree.mappings("parts"))),
         service={service: services.name(service) for service in services.tree},
         readings={field: readings.names(field) for field in readings.tree},
+        manifests=tuple(map(_read_manifest, tree.mappings("manifests"))),
+        sets={id: copy_tree(sets.mapping(id).tree) for id in sets.tree},
         **texts,
     )
 
@@ -53,6 +60,28 @@ def _read_probe(tree: TreeReader) -> Probe:
     tree.expect_only(("resource", "labels", "name", "driver", "port", "part"))
     texts = {field: tree.text(field) for field in ("name", "driver", "part")}
     return Probe(tree.name("resource"), tree.text_map("labels"), port=int(tree.number("port")), **texts)
+
+
+def _read_manifest(tree: TreeReader) -> RemoteManifest:
+    """A manifest whose content cannot change unnoticed. Raises InvalidData for another URL than https, or a digest that is none."""
+    tree.expect_only(RemoteManifest._fields)
+    url, sha256 = tree.name("url"), tree.name("sha256")
+    if not url.startswith("https://") or "#" in url or not url.isprintable() or " " in url:
+        raise tree.error(f"invalid URL {url[:80]!r}", "write one that begins with https:// and names one revision", "url")
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise tree.error(f"invalid SHA-256 {sha256[:80]!r}", "write the 64 hexadecimal digits that sha256sum prints", "sha256")
+    return RemoteManifest(url, sha256)
+
+
+def values_for_others(ids: Iterable[str], charts: dict[str, Chart]) -> dict[str, dict[str, Any]]:
+    """The values that components which are installed together set for each other's charts, by the id of the chart's component."""
+    present = tuple(ids)
+    values: dict[str, dict[str, Any]] = {}
+    for id in present:
+        for other, tree in charts[id].sets.items():
+            if other in present:
+                overlay_tree(values.setdefault(other, {}), tree)
+    return values
 
 
 def with_dependencies(ids: Iterable[str], charts: dict[str, Chart]) -> tuple[str, ...]:

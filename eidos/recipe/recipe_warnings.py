@@ -6,6 +6,7 @@ takes them out; must not know how layers are merged, nor where the sentences are
 
 from __future__ import annotations
 
+from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
 from eidos.model.query import NAMES, READING_PATHS, VERSIONS
 from eidos.model.recipe import PAIR
@@ -52,6 +53,11 @@ def find_warnings(
                 limit = f"{constraint.name} {constraint.value}"
                 why = f" ({constraint.why.rstrip('.')})" if constraint.why else ""
                 yield f"the recipe does not cover {field} {requested[field]!r}: it requires {limit}{why}"
+    if "k8s" in requested:
+        for component in components:
+            supported = store.charts[component.id].kubernetes
+            if supported and not parse_expression(supported).allows(requested["k8s"]):
+                yield f"the recipe does not cover k8s {requested['k8s']!r}: {component.id} supports {supported}"
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:

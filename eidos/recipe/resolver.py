@@ -12,7 +12,7 @@ from eidos.model.agreement import disagreements
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, overlay_tree
-from eidos.recipe.charts import with_dependencies
+from eidos.recipe.charts import values_for_others, with_dependencies
 from eidos.recipe.provenance import history
 from eidos.recipe.recipe_warnings import find_generic, find_warnings
 from eidos.wording import did_you_mean
@@ -140,9 +140,11 @@ def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Co
     # In the order of components.yaml: that of the mappings in layers means nothing.
     enabled = [id for id in charts if id in choices and choices[id][-1].enabled]
     components = []
-    for id in with_dependencies(enabled, charts):
+    ids = with_dependencies(enabled, charts)
+    shared_values = values_for_others(ids, charts)
+    for id in ids:
         chosen = choices.get(id, [])
-        values: dict[str, Any] = {}
+        values = shared_values.get(id, {})
         for choice in chosen:
             overlay_tree(values, choice.values)
         version = next((choice.version for choice in reversed(chosen) if choice.version), charts[id].version)

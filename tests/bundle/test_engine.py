@@ -70,12 +70,12 @@ def test_a_recipe_of_the_go_program() -> None:
 
 
 def test_images_that_nothing_deploys_are_named_with_the_component_that_would() -> None:
-    images = {"gpu-operator": "v25.3.3", "network-operator": "v26.4.1", "node-feature-discovery": "v0.17.3", "mpi-operator": "0.6"}
+    images = {"gpu-operator": "v25.3.3", "network-operator": "v26.4.1", "node-feature-discovery": "v0.17.3", "ray-operator": "0.6"}
     subtypes = [{"subtype": "image", "data": images}, {"subtype": "config", "data": {"cdi": True, "rdma": True}}]
     recipe = from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]})
     (warning,) = [warning for warning in build(recipe).warnings if warning.startswith("no component")]
     assert warning == (
-        "no component of this bundle deploys network-operator v26.4.1, mpi-operator 0.6; "
+        "no component of this bundle deploys network-operator v26.4.1, ray-operator 0.6; "
         "add --bundlers cert-manager,kube-prometheus-stack,gpu-operator,network-operator for network-operator"
     )
     more = build(recipe, components=("gpu-operator", "network-operator"))

@@ -167,6 +167,8 @@ def _kubectl(call: list[str], state: dict[str, Any]) -> int:
         if objects.get(f"file/{file}") != "eidos":
             print("diff -u -N /tmp/LIVE-1/v1.Any..x /tmp/MERGED-1/v1.Any..x\n+spec: 1")
             return 1
+    elif command == "label" and "--local" in call:
+        sys.stdout.write(Path(file).read_text())
     elif command == "create":
         objects[f"namespace/{call[call.index('create') + 2]}"] = "namespace"
     elif command == "apply":

@@ -69,7 +69,8 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
     for id, chart in store.charts.items():
         location = f"{COMPONENTS}: {id}"
         # Without any of these it is manifests alone, or an alias of another entry.
-        fields = ("chart", "version", "namespace") if chart.chart or chart.repository or chart.version else ("namespace",)
+        has_chart = chart.chart or chart.repository or (chart.version and not chart.manifests)
+        fields = ("chart", "version", "namespace") if has_chart else ("namespace",)
         for field in () if chart.service else fields:
             if not getattr(chart, field):
                 yield LintIssue(ERROR, f"no-{field}", location, f"the component has no {field}")
@@ -94,6 +95,10 @@ def component_issues(store: Store) -> Iterator[LintIssue]:
             if other not in store.charts:
                 message = f"it comes after {other!r}, which is not in components.yaml"
                 yield LintIssue(ERROR, "unknown-component", f"{location}.after", message, did_you_mean(other, store.charts) or "")
+        for other in chart.sets:
+            if other not in store.charts:
+                message = f"it sets values of {other!r}, which is not in components.yaml"
+                yield LintIssue(ERROR, "unknown-component", f"{location}.sets", message, did_you_mean(other, store.charts) or "")
         for path in chart.requires:
             if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
                 yield LintIssue(ERROR, "path", f"{location}.requires", f"invalid path {path!r}", "write a path as Type.subtype.key")

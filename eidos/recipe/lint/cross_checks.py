@@ -7,7 +7,7 @@ names in locations.
 from __future__ import annotations
 
 from eidos.model.agreement import CUDA, DRIVERS, agrees, agrees_with_branch, disagreements, field_of
-from eidos.model.constraint import Expression, Term
+from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
 from eidos.recipe.lint.rule_tables import path_matches
@@ -31,6 +31,7 @@ def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Cha
     yield from _pairs(merged, rules)
     yield from _cuda(merged, rules)
     yield from _needs(merged, rules)
+    yield from _kubernetes(merged, charts)
     yield from _ended(merged, rules, today or rules.date())
     yield from _unbuilt(merged, rules)
     yield from _moved(merged, rules)
@@ -161,6 +162,17 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             for _, other in released(apart.right, apart.other_releases):
                 message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
                 yield LintIssue(ERROR, "apart", merged.location(path), message, source=rules.cite(apart.source))
+
+
+def _kubernetes(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """Components of which no supported release of Kubernetes is left, by their entries in components.yaml."""
+    versions_left = merged.versions.get(READING_PATHS["k8s"])
+    for component in merged.recipe.components:
+        supported = charts[component.id].kubernetes if component.id in charts else ""
+        if supported and versions_left is not None and versions_left.intersect(parse_expression(supported)) is None:
+            message = f"{component.id} supports Kubernetes {supported}, but the layer is for {versions_left}{merged.suffix()}"
+            hint = "disable it in a layer whose key has k8s, or add a constraint"
+            yield LintIssue(ERROR, "unsupported", merged.location(f"components.{component.id}"), message, hint)
 
 
 def _ended(merged: MergedRecipe, rules: LintRules, today: str) -> Iterator[LintIssue]:

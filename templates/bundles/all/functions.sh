@@ -388,6 +388,30 @@ drift() {
     END { flush() }' "$work/ignored" "$work/diff"
 }
 
+# manifest_file NAME: the path of a manifest. One with a URL is fetched, unless manifests/ has a file of its name, is compared with its
+# SHA-256, and gets our mark.
+manifest_file() {
+  case "$1" in
+    https://*) ;;
+    *) printf '%s\n' "$here/$id/$1" && return ;;
+  esac
+  url=${1%%#*} expected=${1##*#sha256=}
+  marked="$work/$id-$expected.yaml" file="$here/$id/manifests/${url##*/}"
+  if [ ! -f "$marked" ]; then
+    if [ ! -f "$file" ]; then
+      command -v curl >/dev/null || fail "curl not found in PATH" "install curl, or save $url as $file"
+      file="$work/fetched"
+      curl --fail --silent --show-error --location --proto =https --output "$file" "$url" 2>"$work/errors" ||
+        fail "cannot fetch $url: $(cat "$work/errors")" "on a machine without access to it, save it as $here/$id/manifests/${url##*/}"
+    fi
+    found=$({ sha256sum "$file" 2>/dev/null || shasum -a 256 "$file"; } | cut -d ' ' -f 1)
+    [ "$found" = "$expected" ] || fail "$url was modified: its SHA-256 is $found, expected $expected"
+    kubectl label --local --overwrite --filename "$file" "$mark" --output yaml >"$marked" 2>"$work/errors" ||
+      fail "cannot read $url: $(cat "$work/errors")"
+  fi
+  printf '%s\n' "$marked"
+}
+
 # foreign_objects FILE: the objects of a manifest that exist and do not have our mark, as kind/name.
 foreign_objects() {
   one="{{.kind}}/{{.metadata.name}}{{\"\\t\"}}$manager_template{{\"\\n\"}}"

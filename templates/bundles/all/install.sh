@@ -238,7 +238,8 @@ apply_manifests() {
     [ -n "$found" ] || change kubectl create namespace "$namespace" || exit 1
   fi
   for file in $(list manifests); do
-    apply_manifest "$here/$id/$file" || exit 1
+    path=$(manifest_file "$file") || exit 1
+    apply_manifest "$path" || exit 1
   done
   if [ -n "$default_class" ]; then set_default_class; fi
 }
