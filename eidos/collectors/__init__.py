@@ -69,6 +69,15 @@ DEFAULT_UNITS = (
     "nvidia-imex.service",
     "nvidia-dcgm.service",
     "dcgm.service",
+    "nvidia-cdi-refresh.service",
+    "openibd.service",
+    "chrony.service",
+    "chronyd.service",
+    "systemd-timesyncd.service",
+    "ntpd.service",
+    "tuned.service",
+    "irqbalance.service",
+    "unattended-upgrades.service",
 )
 
 #: The slowest collectors, which start first, so that the others run beside them.

@@ -130,14 +130,36 @@ class Host:
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> bytes:
         """The complete content of a regular file; a file larger than ``limit`` bytes is FileUnreadable."""
+        fd = self.open_file(path)
+        try:
+            return _read_checked(fd, path, limit)
+        except OSError as fault:
+            raise translate_os_error(fault, path) from fault
+
+    def open_file(self, path: str) -> int:
+        """A descriptor of a regular file, for reading parts of one that is larger than the limit; the caller closes it."""
         try:
             if self._root_fd < 0:
                 # stat(2) first: opening a device can have effects (a watchdog starts, a tape rewinds).
                 _require_regular_file(path, os.stat(path))
-                return _read_checked(os.open(path, _READ_FLAGS), path, limit)
+                return os.open(path, _READ_FLAGS)
             with self._walk(path) as walk:
                 _require_regular_file(path, walk.stat())
-                return _read_checked(walk.open(_READ_FLAGS), path, limit)
+                return walk.open(_READ_FLAGS)
+        except OSError as fault:
+            raise translate_os_error(fault, path) from fault
+
+    def file_system_status(self, path: str) -> os.statvfs_result:
+        """What statvfs(3) tells of the file system that ``path`` is on; one on a server that is gone blocks for ever."""
+        try:
+            if self._root_fd < 0:
+                return os.statvfs(path)
+            with self._walk(path) as walk:
+                fd = walk.open(_DIRECTORY_FLAGS)
+            try:
+                return os.statvfs(fd)
+            finally:
+                os.close(fd)
         except OSError as fault:
             raise translate_os_error(fault, path) from fault
 

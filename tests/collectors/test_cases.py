@@ -59,8 +59,12 @@ def collect(collector: str, source: Path, folder: Path) -> object:
         file.parent.mkdir(parents=True)
         file.write_bytes(source.read_bytes())
     parts = list(load_collector(collector)(Sources(Host(str(source if source.is_dir() else folder)))))
+    subtypes: dict[str, dict[str, object]] = {}
+    for part in parts:
+        if isinstance(part, Subtype):
+            subtypes.setdefault(part.name, {}).update(part.data)
     return {
-        "subtypes": {part.name: {**part.data} for part in parts if isinstance(part, Subtype)},
+        "subtypes": subtypes,
         "gaps": {part.what: part.why for part in parts if not isinstance(part, Subtype)},
     }
 

@@ -130,8 +130,14 @@ def test_the_host_is_read_only_and_nothing_is_shared_unasked(name: str) -> None:
 def test_usual_mounts_are_those_of_the_usual_facts() -> None:
     pod = next(templates(agent_manifests(AGENTS["plain"])))
     paths = {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume}
-    assert paths == {"/proc", "/sys", "/etc/os-release", "/run/dbus", "/run/systemd"}
-    pod = next(templates(agent_manifests(replace(AGENTS["plain"], without=("systemd", "os.release", "gpu")))))
+    assert paths == {"/proc", "/sys", "/lib", "/etc/os-release", "/run/dbus", "/run/systemd"}
+    pod = next(
+        templates(
+            agent_manifests(
+                replace(AGENTS["plain"], without=("systemd", "os.release", "os.modules", "os.net", "os.rdma", "os.storage", "gpu"))
+            )
+        )
+    )
     assert {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume} == {"/proc"}
     assert "--skip=os.release,systemd,gpu" in pod["spec"]["containers"][0]["args"]
     assert "runtimeClassName" not in pod["spec"]
@@ -371,9 +377,13 @@ def test_agents_of_two_namespaces_that_write_into_one_keep_their_rights() -> Non
 def test_the_explanation_matches_the_manifests() -> None:
     rows = explain_privileges(AGENTS["plain"])
     assert {row["fact"] for row in rows} == {*read_template("agent")["facts"], "the document"}
-    flags = {row["flag"] for row in rows if not row["given"]}
+    flags = {row["flag"] for row in rows if not row["given"]} - {""}
     assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--gpu cdi", "--gpu driver-root"}
-    assert not [row for row in explain_privileges(AGENTS["rights"]) if not row["given"] and not row["flag"].startswith("--gpu")]
+    unmounted = {row["fact"] for row in rows if not row["given"] and not row["flag"]}
+    assert unmounted == {"os.storage", "os.packages", "os.runtime", "os.kubelet"}, "no flag mounts the folders that hold keys"
+    assert not [
+        row for row in explain_privileges(AGENTS["rights"]) if not row["given"] and row["flag"] and not row["flag"].startswith("--gpu")
+    ]
     assert not any(row["given"] for row in explain_privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
     left_out = [row for row in explain_privileges(replace(AGENTS["plain"], without=("systemd",))) if row["fact"] == "systemd"]
     assert left_out and not [row for row in left_out if row["given"] or row["flag"]]

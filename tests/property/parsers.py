@@ -18,12 +18,27 @@ from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
 from eidos.cli import recipe as recipe_verb
 from eidos.cli import snapshot as snapshot_verb
-from eidos.collectors import Sources, k8s_image, k8s_node, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import (
+    Sources,
+    _rpm_database,
+    _settings,
+    k8s_image,
+    k8s_node,
+    os_grub,
+    os_kmod,
+    os_modules,
+    os_net,
+    os_packages,
+    os_rdma,
+    os_release,
+    os_storage,
+    os_sysctl,
+)
 from eidos.dbus import marshalling, message, sasl, signature, unmarshalling
 from eidos.errors import EidosError, NotApplicable
-from eidos.files import host
+from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, results
-from eidos.formats import block_yaml, json_reader, plain_scalars, table, yaml_reader, yaml_writer
+from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
@@ -193,6 +208,23 @@ PARSERS: dict[str, Parser] = {
     "os-release": _of_text(os_release.parse_os_release, "A=b\n", "A='b'\n", '"', "\\"),
     "os-release value": _of_text(os_release.unquote, "\\", '"', "'", "a"),
     "sysctl": _of_text(lambda text: os_sysctl.parse_sysctl("/proc/sys/a", text), "a b\n", "\t", "\n"),
+    "port state": _of_text(os_rdma.parse_state, "4: ACTIVE", ":", "1"),
+    "port rate": _of_text(os_rdma.parse_rate, "400", " Gb/sec (4X NDR)", "e", "."),
+    "OFED version": _of_text(os_rdma.parse_ofed_version, "MLNX_OFED_LINUX-23.10", "echo ", '"', "\n"),
+    "uevent": _of_text(os_net.parse_uevent, "A=b\n", "="),
+    "VLANs": _of_text(os_net.parse_vlans, "bond0.1 | 1 | bond0\n", "|", "1"),
+    "IPv6 addresses": _of_text(os_net.count_ipv6_addresses, "fe80 02 40 20 80 eth0\n", " "),
+    "mounts": _of_text(os_storage.parse_mountinfo, "36 35 98:0 / /a rw - ext3 /dev/x rw\n", " ", "-", "\\040"),
+    "options of a mount": _of_text(os_storage.shown_options, "rw,", "password=x,", "="),
+    "module dependencies": _of_bytes(lambda data: os_modules.parse_dependencies(data, {"nvidia"}), "a/nvidia.ko.zst: b\n", "/", ":"),
+    "driver parameters": _of_text(os_modules.parse_driver_parameters, "A: 1\n", ":", '"'),
+    "dpkg status": _of_bytes(os_packages.parse_dpkg_status, "Package: kubelet\n", "Status: hold ok installed\n", "Version: 1\n", "\n"),
+    "rpm holds": _of_text(os_packages.parse_rpm_holds, "kubelet-0:1.3.*\n", "#", "!", ":", "-"),
+    "rpm header": _of_bytes(_rpm_database.parse_header, "\0\0\0\1", "\0\0\3\xe8", "\0"),
+    "build information of Go": _of_bytes(go_binary.parse_build_information, "\0", "a"),
+    "version of a Go program": _of_text(go_binary.program_version, "mod\ta\tv1\n", "build\t-ldflags=", "-X a.Version=v1 ", '"'),
+    "TOML": _of_text(toml_reader.parse_toml, "a = 1\n", "[a]\n", "[[a]]\n", "{", "[", ",", '"', "'''", ".", "a.", "#", "x = [\n"),
+    "settings": _of_text(lambda text: list(_settings.find_settings({text: {text: text}}, ("*", "**")))),
     "text of a file": _of_bytes(host.decode_text),
     "module version": _of_text(driver_files.parse_module_version, "1.2", " "),
     "library version": _of_text(driver_files.library_version, ".so.", "."),

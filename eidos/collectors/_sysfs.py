@@ -1,0 +1,171 @@
+"""Small files of sysfs and procfs as readings of one subtype: what is there becomes a reading, what cannot be read a gap.
+
+Knows how the kernel reports that a device has no value, and which right is missing; must not know what any file means.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from eidos.errors import NotApplicable, NotFound
+from eidos.files.host import FileMissing, FileUnreadable
+from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part, Reading, Readings
+
+#: Size limit of one such file in bytes: a page is what sysfs gives (Documentation/filesystems/sysfs.rst).
+LINE_LIMIT = 4096
+
+#: Devices, interfaces or folders of one kind that are read; more are a gap.
+ITEM_LIMIT = 1024
+
+#: How a driver answers that it has no value: of a speed while the link is down, of a counter that the hardware lacks.
+_NO_VALUE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENODATA)
+
+
+class Facts:
+    """Readings of the subtype ``name``, in the order in which they are found, and gaps."""
+
+    def __init__(self, sources: Sources, name: str) -> None:
+        self.name = name
+        self.host = sources.host
+        self.with_volatile = sources.volatile
+        self.data: Readings = {}
+        self.volatile: Readings = {}
+        self.gaps: list[Gap] = []
+
+    def put(self, key: str, value: Reading | None) -> None:
+        """Add a reading, unless the value is None or empty."""
+        if value is not None and value != "":
+            self.data[key] = value
+
+    def put_volatile(self, key: str, value: Reading | None) -> None:
+        """Add a reading that changes on its own."""
+        if value is not None and value != "":
+            self.volatile[key] = value
+
+    def gap(self, kind: str, what: str, why: str) -> None:
+        """Add a gap."""
+        self.gaps.append(Gap(kind, what, why))
+
+    def unreadable(self, fault: FileUnreadable) -> None:
+        """Add a gap for a file that exists and cannot be read, with the right that would show it."""
+        self.gap(UNREADABLE, fault.path, unreadable_reason(fault))
+
+    def line(self, path: str, limit: int = LINE_LIMIT) -> str | None:
+        """The text of a small file without the blanks around it; None when there is no such file or no value."""
+        try:
+            return self.host.read_text(path, limit).strip()
+        except FileMissing:
+            return None
+        except FileUnreadable as fault:
+            if fault.errno in _NO_VALUE:
+                self.gap(ABSENT, path, "no value")
+            else:
+                self.unreadable(fault)
+            return None
+
+    def number(self, path: str) -> int | None:
+        """The number in a small file; None when there is none. Anything else is a gap."""
+        text = self.line(path)
+        if not text:
+            return None
+        try:
+            return int(text, 0)
+        except ValueError:
+            pass
+        try:
+            return int(text)  # leading zeros
+        except ValueError:
+            self.gap(UNREADABLE, path, "not a number")
+            return None
+
+    def put_numa_node(self, key: str, path: str) -> None:
+        """Add the NUMA node of a device; the kernel writes -1 where the platform names none."""
+        node = self.number(path)
+        self.put(key, node if node is not None and node >= 0 else None)
+
+    def link_name(self, path: str) -> str | None:
+        """The last component of a link's target; None when there is no such link."""
+        try:
+            return self.host.read_link(path).rstrip("/").rpartition("/")[2] or None
+        except FileMissing:
+            return None
+        except FileUnreadable as fault:
+            if fault.reason != "not a link":
+                self.unreadable(fault)
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """Names in a folder, sorted, at most ITEM_LIMIT of them; none when there is no such folder."""
+        try:
+            names = self.host.list_directory(path)
+        except FileMissing:
+            return []
+        except FileUnreadable as fault:
+            self.unreadable(fault)
+            return []
+        if len(names) > ITEM_LIMIT:
+            self.gap(UNREADABLE, path, f"more than {ITEM_LIMIT} entries")
+        return names[:ITEM_LIMIT]
+
+    def exists(self, path: str) -> bool:
+        """Whether a file of any kind exists; what the kernel does not tell is a gap."""
+        try:
+            return self.host.exists(path)
+        except FileUnreadable as fault:
+            self.unreadable(fault)
+            return False
+
+    def require_folders(self, reason: str, *folders: str) -> None:
+        """Raise NotApplicable with ``reason``, unless a folder that every host has is missing: then it is not mounted here, a gap."""
+        missing = [folder for folder in folders if not self.exists(folder)] if self.is_partial_host else []
+        if not missing:
+            raise NotApplicable(reason)
+        for folder in missing:
+            self.gap(UNREADABLE, folder, f"not mounted here; mount it read-only below {self.host.root}")
+
+    @property
+    def is_partial_host(self) -> bool:
+        """Whether only some of the host's folders may be there: below another root than / of the running system."""
+        return self.host.is_running_system and self.host.root != "/"
+
+    def put_lines(self, prefix: str, folder: str, files: Mapping[str, str]) -> None:
+        """Add the text of each of ``files`` (key → name in ``folder``) that is there."""
+        for key, name in files.items():
+            self.put(f"{prefix}{key}", self.line(f"{folder}/{name}"))
+
+    def put_counters(self, prefix: str, folder: str, names: tuple[str, ...]) -> None:
+        """Add the counters that are there as volatile readings, when such are wanted; ``_`` becomes a dash in keys."""
+        if self.with_volatile:
+            for name in names:
+                self.put_volatile(f"{prefix}{name.replace('_', '-')}", self.number(f"{folder}/{name}"))
+
+    def parts(self) -> Iterator[Part]:
+        """The gaps, then the subtype and the volatile one, each when it has readings."""
+        yield from self.gaps
+        if self.data:
+            yield Subtype(self.name, self.data)
+        if self.with_volatile and self.volatile:
+            yield Subtype(self.name + VOLATILE, self.volatile)
+
+
+def unreadable_reason(fault: FileUnreadable) -> str:
+    """The reason of a fault, with the right that is missing."""
+    return f"{fault.reason}; needs root" if fault.errno in (errno.EACCES, errno.EPERM) else fault.reason
+
+
+def has_folder(facts: Facts, path: str) -> bool:
+    """Whether a folder can be listed or at least exists."""
+    try:
+        facts.host.open_directory(path).close()
+    except NotFound:
+        return False
+    except FileUnreadable:
+        pass
+    return True

@@ -1,0 +1,161 @@
+"""The kubelet's configuration file and the version of its program.
+
+Knows where distributions put the file, and which of its fields matter (KubeletConfiguration, kubelet.config.k8s.io/v1beta1); must not know
+which value is right. One subtype, ``kubelet``, with the names of the fields as keys, components joined by dots. The flags of a kubelet win
+over its file; they are in ``SystemD.kubelet.service.ExecStart``. Fields that are not on the list are not read. Real input::
+
+    kind: KubeletConfiguration
+    cpuManagerPolicy: static
+    topologyManagerPolicy: restricted
+
+The program is not run: its version is read from its file.
+"""
+
+from __future__ import annotations
+
+from eidos.collectors._settings import drop_ins, merge_trees, put_setting, put_settings, put_version, read_tree
+from eidos.collectors._sysfs import Facts
+from eidos.model.measurement import UNREADABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from eidos.collectors import Sources
+    from eidos.model.measurement import Part
+
+KIND = "KubeletConfiguration"
+
+#: Where the file is: kubeadm; EKS, old and new; OpenShift; AKS; GKE; MicroK8s; Bottlerocket; Talos.
+FILES = (
+    "/var/lib/kubelet/config.yaml",
+    "/etc/kubernetes/kubelet/config.json",
+    "/etc/kubernetes/kubelet/kubelet-config.json",
+    "/etc/kubernetes/kubelet.yaml",
+    "/etc/default/kubeletconfig.json",
+    "/home/kubernetes/kubelet-config.yaml",
+    "/etc/kubernetes/kubelet/config",
+    "/etc/kubernetes/kubelet.conf",
+)
+
+#: Folders of files that are merged over it (kubelet --config-dir): the documented one, EKS, K3s and RKE2.
+DROP_IN_FOLDERS = (
+    "/etc/kubernetes/kubelet.conf.d",
+    "/etc/kubernetes/kubelet/config.json.d",
+    "/var/lib/rancher/rke2/agent/etc/kubelet.conf.d",
+    "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d",
+)
+
+PROGRAMS = (
+    "/usr/bin/kubelet",
+    "/usr/local/bin/kubelet",
+    "/opt/bin/kubelet",
+    "/home/kubernetes/bin/kubelet",
+    "/var/lib/rancher/rke2/bin/kubelet",
+)
+
+#: Fields whose value is a scalar or a list of scalars.
+FIELDS = (
+    "allowedUnsafeSysctls",
+    "cgroupDriver",
+    "cgroupsPerQOS",
+    "containerLogMaxFiles",
+    "containerLogMaxSize",
+    "containerRuntimeEndpoint",
+    "cpuCFSQuota",
+    "cpuManagerPolicy",
+    "cpuManagerReconcilePeriod",
+    "enforceNodeAllocatable",
+    "evictionMaxPodGracePeriod",
+    "evictionPressureTransitionPeriod",
+    "failCgroupV1",
+    "failSwapOn",
+    "imageGCHighThresholdPercent",
+    "imageGCLowThresholdPercent",
+    "kubeReservedCgroup",
+    "localStorageCapacityIsolation",
+    "maxOpenFiles",
+    "maxParallelImagePulls",
+    "maxPods",
+    "memoryManagerPolicy",
+    "memoryThrottlingFactor",
+    "nodeStatusReportFrequency",
+    "nodeStatusUpdateFrequency",
+    "podPidsLimit",
+    "podsPerCore",
+    "protectKernelDefaults",
+    "registerNode",
+    "reservedSystemCPUs",
+    "rotateCertificates",
+    "runtimeRequestTimeout",
+    "seccompDefault",
+    "serializeImagePulls",
+    "shutdownGracePeriod",
+    "shutdownGracePeriodCriticalPods",
+    "singleProcessOOMKill",
+    "systemReservedCgroup",
+    "topologyManagerPolicy",
+    "topologyManagerScope",
+)
+
+#: Fields that are mappings of names of resources, features and options to scalars.
+MAPPINGS = (
+    "cpuManagerPolicyOptions",
+    "evictionHard",
+    "evictionMinimumReclaim",
+    "evictionSoft",
+    "evictionSoftGracePeriod",
+    "featureGates",
+    "kubeReserved",
+    "memorySwap",
+    "systemReserved",
+    "topologyManagerPolicyOptions",
+)
+
+SETTINGS = (*(((field,), field) for field in FIELDS), *(((field, "**"), f"{field}.") for field in MAPPINGS))
+
+
+def reserved_memory(value: Any) -> dict[str, str]:
+    """``NODE.LIMIT`` → amount, of the field ``reservedMemory``.
+
+    >>> reserved_memory([{"numaNode": 0, "limits": {"memory": "1Gi"}}])
+    {'0.memory': '1Gi'}
+    """
+    amounts: dict[str, str] = {}
+    for each in value if isinstance(value, list) else ():
+        limits = each.get("limits") if isinstance(each, dict) else None
+        if isinstance(limits, dict):
+            amounts.update((f"{each.get('numaNode', 0)}.{name}", str(amount)) for name, amount in limits.items())
+    return amounts
+
+
+def collect(sources: Sources) -> Iterator[Part]:
+    """Yield ``kubelet``. Raises NotApplicable on a host without a kubelet."""
+    facts = Facts(sources, "kubelet")
+    put_version(facts, "", PROGRAMS)
+    files = []
+    tree: dict[str, Any] = {}
+    for path in FILES:
+        above = read_tree(facts, path)
+        if above is not None and above.get("kind") == KIND:  # kubeadm has a kubeconfig at OpenShift's path
+            files.append(path)
+            tree = above
+            break
+    for folder in DROP_IN_FOLDERS:
+        for path in drop_ins(facts, folder, ".conf", ".yaml", ".json"):
+            above = read_tree(facts, path)
+            if above is not None:
+                files.append(path)
+                tree = merge_trees(tree, above)
+    if not files and not facts.data and not facts.gaps:
+        facts.require_folders("no kubelet: neither its program nor its configuration file exists", "/etc", "/var/lib")
+    facts.put("config", " ".join(files))
+    if not files and not facts.gaps:
+        facts.gap(UNREADABLE, FILES[0], "no configuration file at the usual paths; its flags are in SystemD.kubelet.service")
+    put_settings(facts, tree, SETTINGS)
+    for key, amount in reserved_memory(tree.get("reservedMemory")).items():
+        put_setting(facts, f"reservedMemory.{key}", amount)
+    taints = tree.get("registerWithTaints")
+    facts.put("registerWithTaints", len(taints) if isinstance(taints, list) else None)
+    yield from facts.parts()
