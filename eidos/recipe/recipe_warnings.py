@@ -10,6 +10,7 @@ from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
 from eidos.model.query import NAMES, READING_PATHS, VERSIONS
 from eidos.model.recipe import PAIR
+from eidos.recipe.catalog import Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def find_warnings(
     if PAIR in find_generic(requested, layers) and named.issuperset(SPECIFIC):
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
         near = nearest(requested, SPECIFIC, store)
-        yield f"no layer covers {pair} together: the recipe combines what is known of each" + near
+        yield f"no layer covers {pair} together: the recipe combines what is known of each" + _without_machine(requested, store) + near
     yield from _impossible(requested, store)
     for field in VERSIONS:
         for constraint in constraints:
@@ -147,6 +148,13 @@ def _impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
     os_name, service = requested.get("os", ""), store.catalog.entry("service", requested.get("service", ""))
     if service and service.systems and os_name not in service.systems and store.catalog.entry("os", os_name):
         yield f"no such node is possible: {service.name} offers {' and '.join(service.systems)}, not {os_name}"
+
+
+def _without_machine(requested: dict[str, str], store: Store) -> str:
+    """The end of a sentence when the catalog has machines of the service, and none of them has the GPU."""
+    gpu, service = (requested[field] for field in SPECIFIC)
+    gpus = {entry.gpu for entry in store.catalog.entries.get("machine", ()) if isinstance(entry, Machine) and entry.service == service}
+    return f"; no machine of {service} with {gpu} is known" if gpus and gpu not in gpus else ""
 
 
 def _shared(key: Query, requested: dict[str, str], catalog: Catalog) -> int:

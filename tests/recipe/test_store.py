@@ -318,6 +318,7 @@ def test_limits_of_a_recipe_are_warned_of() -> None:
     pair = "no layer covers gpu 'a100' and service 'oke' together: the recipe combines what is known of each"
     assert warnings(gpu="a100", service="oke") == pair and "together" not in warnings(gpu="gb200", service="oke")
     assert warnings(gpu="a100") == warnings(service="oke") == ""
+    assert "of each; no machine of gke with l40 is known" in warnings(gpu="l40", service="gke")
 
 
 def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog() -> None:
