@@ -92,6 +92,9 @@ def recipe_variables(recipe: Recipe, options: BundleOptions) -> Variables:
     if recipe.generic:
         missing = " or ".join(_GENERIC.get(name, name) for name in recipe.generic)
         variables["generic"] = f"This bundle is generic: no recipe is made for {missing}. Review its values before you install it."
+    if recipe.impossible:
+        impossible = f"No such node is possible: {'; '.join(recipe.impossible)}."
+        variables["generic"] = f"{impossible} {variables.get('generic', '')}".strip()
     for kind, selector, tolerations in (
         ("accelerated", options.accelerated_node_selector, options.accelerated_tolerations),
         ("system", options.system_node_selector, options.system_tolerations),

@@ -172,6 +172,9 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         log.warn(sentence)
     if tree is not None and not source and recipe.generic:
         log.warn(f"the server's recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}")
+    if tree is not None and not source:
+        for sentence in recipe.impossible:
+            log.warn(f"no such node is possible: {sentence}")
     fmt = document_locations.choose_format(values["format"], values["output"])
     with telemetry.step("serialise"):
         if fmt == "table":

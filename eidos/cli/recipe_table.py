@@ -78,6 +78,7 @@ def _header(recipe: Recipe, width: int, source: str, colour: bool) -> Iterator[s
     facts = [("Query", str(recipe.request)), ("Recipe data", f"{source} {data}".strip())]
     facts += [("Layers" if number == 0 else "", rule) for number, rule in enumerate(recipe.rules)]
     facts += [("Generic", ", ".join(recipe.generic))] if recipe.generic else []
+    facts += [("Impossible", "; ".join(recipe.impossible))] if recipe.impossible else []
     facts += [("Warning", warning) for warning in recipe.warnings]
     for (name, _), lines in zip(facts, aligned_rows(facts, width, "")):
         yield from (paint(line.rstrip(), YELLOW, colour and name == "Warning") for line in lines)

@@ -62,7 +62,7 @@ class Recipe(Record):
     """Readings, constraints and components for one query; ``history``, when requested, has the layers that set each line.
 
     ``generic`` are those of gpu, service and gpu+service that were requested and that no layer is made for; None when a document does not
-    have the list.
+    have the list. ``impossible`` has a sentence for each part of the request that no node can be: a system that the service does not offer.
     """
 
     timestamp: str
@@ -74,6 +74,7 @@ class Recipe(Record):
     constraints: tuple[Constraint, ...] = ()
     components: tuple[Component, ...] = ()
     generic: tuple[str, ...] | None = None
+    impossible: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     history: dict[str, tuple[Step, ...]] = {}
 
@@ -102,6 +103,8 @@ class Recipe(Record):
                     component.pop("why", None)
         if self.generic is not None:
             tree["generic"] = list(self.generic)
+        if self.impossible:
+            tree["impossible"] = list(self.impossible)
         if self.history:
             limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in self.constraints}
             tree["explanation"] = [_explanation(path, steps, limits.get(path)) for path, steps in self.history.items()]
@@ -143,6 +146,7 @@ class Recipe(Record):
             constraints=tuple(map(read_constraint, root.mappings("constraints"))),
             components=tuple(map(_read_component, root.mappings("components"))),
             generic=generic,
+            impossible=root.texts("impossible") if "impossible" in root else (),
         )
 
 

@@ -47,7 +47,8 @@ def find_warnings(
         pair = " and ".join(f"{field} {requested[field]!r}" for field in SPECIFIC)
         near = nearest(requested, SPECIFIC, store)
         yield f"no layer covers {pair} together: the recipe combines what is known of each" + _without_machine(requested, store) + near
-    yield from _impossible(requested, store)
+    for sentence in find_impossible(requested, store):
+        yield f"no such node is possible: {sentence}"
     for field in VERSIONS:
         for constraint in constraints:
             if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
@@ -99,7 +100,8 @@ def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str
         yield "the recipe does not say whether it is generic"
     elif recipe.generic:
         yield f"the recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}"
-    yield from _impossible(recipe.request.fields(), store)
+    for sentence in recipe.impossible or find_impossible(recipe.request.fields(), store):  # a server may be older
+        yield f"no such node is possible: {sentence}"
     versions = {READING_PATHS[field]: text for field, text in recipe.request.fields().items() if field in VERSIONS and field in flags}
     for constraint in recipe.constraints:
         limit, version = f"{constraint.name} {constraint.value}", versions.get(constraint.name)
@@ -143,11 +145,12 @@ def _generic(requested: dict[str, str], field: str, store: Store) -> str:
     return f"nothing specific to {field} {requested[field]!r} {state}{nearest(requested, (field,), store)}"
 
 
-def _impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
+def find_impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
     """A sentence when the service has no nodes with that system."""
     os_name, service = requested.get("os", ""), store.catalog.entry("service", requested.get("service", ""))
     if service and service.systems and os_name not in service.systems and store.catalog.entry("os", os_name):
-        yield f"no such node is possible: {service.name} offers {' and '.join(service.systems)}, not {os_name}"
+        offered = " and ".join(filter(None, (", ".join(service.systems[:-1]), service.systems[-1])))
+        yield f"{service.name} offers {offered}, not {os_name}"
 
 
 def _without_machine(requested: dict[str, str], store: Store) -> str:

@@ -14,7 +14,7 @@ from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.recipe import Component, Recipe, overlay_tree
 from eidos.recipe.charts import values_for_others, with_dependencies
 from eidos.recipe.provenance import history
-from eidos.recipe.recipe_warnings import find_generic, find_warnings
+from eidos.recipe.recipe_warnings import find_generic, find_impossible, find_warnings
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
@@ -54,6 +54,7 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
         constraints=constraints,
         components=components,
         generic=find_generic(requested, layers),
+        impossible=tuple(find_impossible(requested, store)),
         warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
         history=history(layers) if explain else {},
     )

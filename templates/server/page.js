@@ -136,6 +136,9 @@ function show() {
   else {
     const citations = citationsOf(recipe);
     status.textContent = [count(countLines(readings), "reading"), count(countLines(constraints), "constraint"), count(components.length, "component")].join(", ");
+    if (recipe.impossible && recipe.impossible.length) {
+      blocks.push(make("div", { class: "notice warn" }, make("strong", {}, "No such node is possible. "), make("span", {}, `${recipe.impossible.join("; ")}.`)));
+    }
     if (recipe.generic && recipe.generic.length) {
       const words = { gpu: "this GPU", service: "this service", "gpu+service": "this GPU on this service" };
       const names = recipe.generic.map((name) => words[name] || name).join(" or to ");

@@ -261,6 +261,8 @@ def test_strict_judges_versions_of_flags_before_the_snapshot(pyz: Path, tmp_path
     [
         (["--gpu", "l40s", "--service", "oke"], "the recipe is generic: no layer is made for the requested gpu+service"),
         (["--os", "rhel", "--service", "gke"], "no such node is possible: gke offers cos and ubuntu, not rhel"),
+        (["--os", "cos", "--service", "eks"], "no such node is possible: eks offers amazonlinux, bottlerocket, rhel and ubuntu, not cos"),
+        (["--os", "rhel", "--service", "oke"], "no such node is possible: oke offers oraclelinux and ubuntu, not rhel"),
         (["--os", "amazonlinux", "--service", "aks"], "no such node is possible: aks offers ubuntu, not amazonlinux"),
     ],
 )
@@ -269,6 +271,9 @@ def test_strict_objects_to_what_is_generic_or_impossible(pyz: Path, words: list[
     assert status == 4 and out.startswith("kind: Recipe")
     assert f"error: --strict: {expected}\n" in errors
     assert (f"warning: {expected}\n" in errors) == ("possible" in expected)
+    assert [f"no such node is possible: {each}" for each in yaml.safe_load(out).get("impossible", [])] == [expected] * (
+        "possible" in expected
+    )
 
 
 def test_every_pair_without_a_layer_is_generic(pyz: Path) -> None:
