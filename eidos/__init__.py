@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.bundle.bundle_options import Assignment, BundleOptions, ComponentValues, parse_assignment
     from eidos.bundle.verification import BundleProblem
+    from eidos.check.judge import CheckOptions
     from eidos.collectors import ClusterSelection
     from eidos.errors import (
         DBusError,
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from eidos.formats import to_json, to_yaml
     from eidos.kube.labels import parse_toleration
     from eidos.model.bundle import Bundle
+    from eidos.model.check_report import CheckReport
     from eidos.model.constraint import Constraint
+    from eidos.model.finding import Finding, Remedy, RemedyStep
     from eidos.model.measurement import Measurement, Outcome, Subtype
     from eidos.model.query import Query
     from eidos.model.recipe import Component, Recipe
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from eidos.recipe.store import open_store
     from eidos.workflow import (
         SnapshotOptions,
+        check_node,
         make_bundle,
         make_recipe,
         pack_bundle,
@@ -66,12 +70,15 @@ __all__ = [
     "Bundle",
     "BundleOptions",
     "BundleProblem",
+    "CheckOptions",
+    "CheckReport",
     "ClusterSelection",
     "Component",
     "ComponentValues",
     "Constraint",
     "DBusError",
     "EidosError",
+    "Finding",
     "IntegrityError",
     "InvalidData",
     "InvalidInput",
@@ -84,11 +91,14 @@ __all__ = [
     "Query",
     "RateLimited",
     "Recipe",
+    "Remedy",
+    "RemedyStep",
     "Snapshot",
     "SnapshotOptions",
     "Subtype",
     "Timeout",
     "Unavailable",
+    "check_node",
     "make_bundle",
     "make_recipe",
     "open_store",
@@ -108,6 +118,7 @@ __all__ = [
 _PUBLIC_NAMES = {
     "eidos.bundle.bundle_options": ("Assignment", "BundleOptions", "ComponentValues", "parse_assignment"),
     "eidos.bundle.verification": ("BundleProblem",),
+    "eidos.check.judge": ("CheckOptions",),
     "eidos.collectors": ("ClusterSelection",),
     "eidos.errors": (
         *("DBusError", "EidosError", "IntegrityError", "InvalidData", "InvalidInput", "KubeError", "NotFound", "NvmlError"),
@@ -116,15 +127,17 @@ _PUBLIC_NAMES = {
     "eidos.formats": ("to_json", "to_yaml"),
     "eidos.kube.labels": ("parse_toleration",),
     "eidos.model.bundle": ("Bundle",),
+    "eidos.model.check_report": ("CheckReport",),
     "eidos.model.constraint": ("Constraint",),
+    "eidos.model.finding": ("Finding", "Remedy", "RemedyStep"),
     "eidos.model.measurement": ("Measurement", "Outcome", "Subtype"),
     "eidos.model.query": ("Query",),
     "eidos.model.recipe": ("Component", "Recipe"),
     "eidos.model.snapshot": ("Snapshot",),
     "eidos.recipe.store": ("open_store",),
     "eidos.workflow": (
-        *("SnapshotOptions", "make_bundle", "make_recipe", "pack_bundle", "parse_recipe", "parse_snapshot", "take_snapshot"),
-        *("verify_bundle", "write_bundle"),
+        *("SnapshotOptions", "check_node", "make_bundle", "make_recipe", "pack_bundle", "parse_recipe", "parse_snapshot"),
+        *("take_snapshot", "verify_bundle", "write_bundle"),
     ),
 }
 

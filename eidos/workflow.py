@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.verification import BundleProblem
+    from eidos.check.judge import CheckOptions
     from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
+    from eidos.model.check_report import CheckReport
     from eidos.model.measurement import Measurement
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
@@ -43,7 +45,8 @@ class SnapshotOptions(Record):
     ``units`` are full names of systemd units; ``volatile`` adds readings that change on their own; ``timeout_s`` is in seconds, for all
     collectors together; ``fail_fast`` raises the first failure and stops the rest; ``cluster`` selects a Kubernetes cluster (default: the
     one that kubectl would use, or a pod's own); ``inapplicable`` are collectors that are known to find nothing, each with the reason;
-    ``reveal`` are names of values to show although they may be secrets; with ``digest_key``, outcomes have digests of withheld values.
+    ``reveal`` are names of values to show although they may be secrets; with ``digest_key``, outcomes have digests of withheld values;
+    ``smi`` is what ``nvidia-smi -q -x`` printed on the host, or the line it printed instead: the GPUs are read from that.
     """
 
     root: str = "/"
@@ -56,6 +59,7 @@ class SnapshotOptions(Record):
     inapplicable: Mapping[str, str] = {}
     reveal: tuple[str, ...] = ()
     digest_key: bytes = b""
+    smi: bytes = b""
 
 
 def take_snapshot(
@@ -93,7 +97,9 @@ def take_snapshot(
     deadline = time.monotonic() + options.timeout_s
     host = Host(options.root)
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
-    sources = Sources(host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key)
+    sources = Sources(
+        host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi
+    )
     collectors.preload_harmless_names()
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there.
@@ -207,6 +213,41 @@ def parse_recipe(document: bytes | str, name: str = "recipe") -> Recipe:
     from eidos.model.recipe import Recipe
 
     return Recipe.from_tree(from_text(document, name), name)
+
+
+def check_node(
+    snapshot: Snapshot,
+    recipe: Recipe | None = None,
+    *,
+    query: Query | Mapping[str, str] | None = None,
+    store: Store | None = None,
+    options: CheckOptions | None = None,
+) -> CheckReport:
+    """Judge a node by a recipe and by expert checks: what is wrong with it, why that matters, and what mends it.
+
+    Without ``recipe`` it is the one for what the snapshot shows and ``query`` says (see :func:`make_recipe`); ``store`` holds the data of
+    recipes and checks (default: the built-in data). The report is ordered, worst first. Raises InvalidInput when both ``recipe`` and
+    ``query`` are there, and what :func:`make_recipe` raises.
+
+    >>> snapshot = parse_snapshot("{measurements: [{type: OS, subtypes: [{subtype: kmod, data: {nouveau: true, nvidia: true}}]}]}")
+    >>> [finding.id for finding in check_node(snapshot).findings if finding.status == "fail" and finding.severity == "error"]
+    ['nouveau-loaded']
+    """
+    from eidos.check.judge import CheckOptions, judge, read_check_data
+    from eidos.model.query import Query
+    from eidos.recipe.detection import detect
+    from eidos.recipe.store import shipped_store
+
+    store = store or shipped_store()
+    if recipe is None:
+        recipe = make_recipe(query, snapshot=snapshot, store=store, explain=True)
+        known = recipe.request
+    elif query:
+        raise InvalidInput("a recipe and a query cannot be used together", "leave out one of the two")
+    else:
+        detected = detect(snapshot, store.catalog, recipe.request).query
+        known = Query(**{**detected.fields(), **recipe.request.fields()})
+    return judge(snapshot, recipe, known, read_check_data(store.check_data), options or CheckOptions())
 
 
 def make_bundle(

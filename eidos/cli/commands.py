@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "snapshot": ("eidos.cli.snapshot", "record what this node is: OS, systemd, GPU, Kubernetes"),
     "recipe": ("eidos.cli.recipe", "recommend what a node should be: settings, limits, components"),
+    "check": ("eidos.cli.check", "report what is wrong with a node, and what to do about it"),
+    "explain": ("eidos.cli.explain", "explain a check: what it looks for, why, and what to do"),
     "bundle": ("eidos.cli.bundle", "build deployment files from a recipe: values, manifests, scripts"),
     "fleet": ("eidos.cli.fleet", "find the nodes that differ from the others"),
     "verify": ("eidos.cli.verify", "check that a bundle is unchanged"),

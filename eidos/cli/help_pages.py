@@ -17,7 +17,7 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
 GROUPS = {
-    INPUT: "file data today templates server fallback root ignore timeout",
+    INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout",
     SELECTION: (
         "os osv kernel service k8s gpu intent platform machine only skip require units volatile cluster-only bundlers set values namespace "
         "registry "
@@ -34,8 +34,8 @@ GROUPS = {
     ),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
-        "output format archive force context explain strict exit-code fail-fast serial all list reveal list-withheld digest-withheld "
-        "metrics-file"
+        "output format archive force context explain strict exit-code fail-on allow-unknown fail-fast serial all list write-waivers reveal "
+        "list-withheld digest-withheld metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",

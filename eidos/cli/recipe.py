@@ -51,6 +51,19 @@ def parse_date(value: str) -> str:
         raise InvalidInput(f"invalid date {value!r}", "write a date like 2026-11-29") from None
 
 
+#: The fields of a query.
+QUERY_OPTIONS = (
+    Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
+    Option("osv", "operating system version: 24.04", "VERSION"),
+    Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
+    Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
+    Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
+    Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
+    Option("intent", "intent: training, inference", "NAME"),
+    Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
+    Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
+)
+
 VERB = Verb(
     "recipe",
     (
@@ -69,15 +82,7 @@ VERB = Verb(
             convert=parse_path,
             completion="file",
         ),
-        Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
-        Option("osv", "operating system version: 24.04", "VERSION"),
-        Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
-        Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
-        Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
-        Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
-        Option("intent", "intent: training, inference", "NAME"),
-        Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
-        Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
+        *QUERY_OPTIONS,
         Option("context", "add the reason for each value"),
         Option("explain", "show which layer set each value, and what it replaced"),
         Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
@@ -154,7 +159,7 @@ def _list(values: Values) -> int:
 
 
 def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
-    words = _query_words(values)
+    words = query_words(values)
     store = None
     if values["server"] is not None:
         client = _connect_server(values, words)
@@ -289,12 +294,12 @@ def _build(values: Values, telemetry: RunTelemetry, store: Store, snapshot: Snap
 
     began = time.perf_counter()
     with telemetry.step("build"):
-        query = store.catalog.parse_query(_query_words(values), values.origins)
+        query = store.catalog.parse_query(query_words(values), values.origins)
         recipe = make_recipe(query, snapshot=snapshot, store=store, explain=values["explain"])
     telemetry.record_recipe(recipe, time.perf_counter() - began)
     return recipe
 
 
-def _query_words(values: Values) -> dict[str, str]:
+def query_words(values: Values) -> dict[str, str]:
     """The words of the query, by field."""
     return {field: values[field] for field in FIELDS if values[field] is not None}

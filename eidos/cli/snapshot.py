@@ -7,21 +7,20 @@ collected or how a document is laid out.
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from eidos import collectors, log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import INCOMPLETE
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
+from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
-from eidos.errors import EidosError, InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
+from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
 from eidos.model.record import replace
 from eidos.model.snapshot import digest_line
-from eidos.model.systemd_unit import unit_name
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -106,8 +105,9 @@ VERB = Verb(
         _collector_option("only", "collect only these collectors or groups of collectors"),
         _collector_option("skip", "do not collect these"),
         _collector_option("require", "exit 3 when one of these is not ok; the snapshot is still written"),
-        Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True),
-        Option("root", "read the host whose file system is mounted at this folder", "FOLDER", None, "/", parse_path, completion="folder"),
+        UNITS,
+        ROOT,
+        SMI,
         Option("cluster-only", "collect only the cluster, not this host"),
         *CLUSTER,
         Option(
@@ -162,29 +162,15 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     if values["list"]:
         return _list(values, selected)
 
-    if sys.platform != "linux":
-        raise Unavailable(f"eidos snapshot needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
-
-    from eidos.workflow import SnapshotOptions, take_snapshot
-
-    if values["root"] != "/":
-        _check_root(values["root"], deadline)
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Timeout("timed out before anything was read", "use a longer --timeout")
-    options = SnapshotOptions(
-        root=values["root"],
-        collectors=tuple(selected),
-        units=values["units"] or collectors.DEFAULT_UNITS,
+    snapshot = read_host(
+        "snapshot",
+        values,
+        selected,
+        deadline,
         volatile=values["volatile"],
-        timeout_s=left,
-        fail_fast=values["fail-fast"],
-        cluster=collectors.ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"], values["allow-stale"]),
-        inapplicable=_without_cluster(values, selected),
-        reveal=tuple(values["reveal"]),
+        load_collector=telemetry.collector_loader(selected),
         digest_key=_read_key() if values["digest-withheld"] else b"",
     )
-    snapshot = take_snapshot(options, load_collector=telemetry.collector_loader(selected))
     telemetry.record_outcomes(snapshot.collectors)
     if values["list-withheld"]:
         _list_withheld(values, snapshot)
@@ -233,25 +219,6 @@ def _select(values: Values) -> tuple[list[str], list[str]]:
                 raise InvalidInput(f"--require: {name!r} is excluded by {flags.format('or')}")
             required.append(name)
     return selected, [name for name in selected if name in required]
-
-
-def _without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
-    """The collectors that need a cluster, each with the reason why there is none; empty when there may be one.
-
-    Most hosts have none, and a process for each of these collectors, only to find that out, would cost a quarter of the run.
-    """
-    names = [name for name in selected if name.startswith("k8s.")]
-    if not names:
-        return {}
-    from eidos.cli.user_config import is_on_network_filesystem
-    from eidos.kube.cluster_config import missing_cluster_reason, read_pipes
-
-    read_pipes(os.environ, values["kubeconfig"])
-    if values["kubeconfig"] or values["kube-context"]:
-        return {}
-
-    reason = missing_cluster_reason(os.environ, lambda path: is_on_network_filesystem(path) or os.path.lexists(path))
-    return dict.fromkeys(names, reason) if reason else {}
 
 
 def _emitter(values: Values) -> Callable[[Snapshot], str]:
@@ -322,26 +289,6 @@ def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> 
         work()
     else:
         document_locations.access_path("--output", location, work, deadline)
-
-
-def _check_root(root: str, deadline: float) -> None:
-    """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything."""
-    reason = document_locations.access_path("--root", root, lambda: _unreadable_reason(root), deadline)
-    if reason:
-        raise Unavailable(f"--root: cannot read {root!r}: {reason}", "run as another user")
-    if reason is None:
-        raise NotFound(f"--root: no such folder: {root!r}", "name the folder where the host's file system is mounted")
-
-
-def _unreadable_reason(root: str) -> str | None:
-    """Why ``root`` cannot be read: "" when it can, None when it is no folder."""
-    try:
-        os.stat(os.path.join(root, "."))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as fault:
-        return os_error_reason(fault)
-    return ""
 
 
 def _has_no_system(snapshot: Snapshot) -> bool:

@@ -136,7 +136,8 @@ class Sources(Record):
 
     ``host`` is the only way to files; ``units`` are full names of systemd units; ``volatile`` says whether to yield readings that change
     on their own; ``deadline`` is a time of ``time.monotonic()``; ``environ`` are the environment variables; ``reveal`` are names whose
-    values are shown although they would be withheld; with ``digest_key``, digests of withheld values are yielded as well.
+    values are shown although they would be withheld; with ``digest_key``, digests of withheld values are yielded as well; ``smi`` is what
+    nvidia-smi printed on the host, in place of the driver.
     """
 
     host: Host
@@ -147,6 +148,7 @@ class Sources(Record):
     cluster: ClusterSelection = DEFAULT_CLUSTER
     reveal: tuple[str, ...] = ()
     digest_key: bytes = b""
+    smi: bytes = b""
 
     def digests(self, subtype: str, values: Mapping[str, object], shown: Mapping[str, object]) -> Iterator[Gap]:
         """A gap with the digest of each of ``values`` that is not as it is ``shown``; none without a key.

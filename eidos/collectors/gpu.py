@@ -34,11 +34,17 @@ if TYPE_CHECKING:
     from eidos.collectors import Sources
     from eidos.model.measurement import Part
     from eidos.nvidia.gpu_values import GpuValue
+    from eidos.nvidia.nvidia_smi import NvidiaSmiLog
     from eidos.nvidia.nvml import Nvml
     from eidos.nvidia.nvml_readings import ReadingSource
 
 #: Seconds before the deadline at which nvidia-smi is given up, to leave time to report it.
 _MARGIN_S = 0.3
+
+_SMI_HINT = "add --smi FILE with the output of 'nvidia-smi -q -x' on that machine"
+
+#: What nvidia-smi prints in place of its document when the driver has no GPU.
+_NO_DEVICES = b"No devices were found"
 
 
 def collect(sources: Sources) -> Iterator[Part]:
@@ -48,11 +54,14 @@ def collect(sources: Sources) -> Iterator[Part]:
     """
     host = sources.host
     installed = driver_files.find_driver(host)
+    if sources.smi:
+        yield from _from_document(sources, installed, _parse_printed(sources.smi))
+        return
     if not installed.is_loaded and not installed.libraries:
         raise _no_driver(sources, "no NVIDIA driver")
     if not host.is_running_system:
         version = installed.version or "version unknown"
-        raise NotApplicable(f"captured tree with driver {version}; NVML reads only the running kernel's driver")
+        raise NotApplicable(f"captured tree with driver {version}; NVML reads only the running kernel's driver", _SMI_HINT)
     try:
         nvml = _open_nvml(sources, installed)
     except NvmlError as fault:
@@ -176,7 +185,7 @@ def _no_reading(fault: NvmlError) -> NoReading:
 
 def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: NvmlError) -> Iterator[Part]:
     """The same from nvidia-smi; ``fault`` says why NVML could not be used."""
-    from eidos.nvidia import nvidia_smi, nvidia_smi_readings, nvml_readings
+    from eidos.nvidia import nvidia_smi
     from eidos.nvidia.nvml import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND
 
     try:
@@ -190,6 +199,25 @@ def _from_smi(sources: Sources, installed: driver_files.InstalledDriver, fault: 
             raise _no_driver(sources, "no NVIDIA driver loaded") from other
         raise NvmlError(f"{fault.message}; {other.message}", fault.hint, fault.status) from other
     yield Gap(UNREADABLE, "NVML", fault.message)
+    yield from _from_document(sources, installed, document)
+
+
+def _parse_printed(printed: bytes) -> NvidiaSmiLog:
+    """What nvidia-smi printed on another machine; NvmlError with the line that it printed instead of its document."""
+    from eidos.nvidia import nvidia_smi
+    from eidos.redact.secrets_in_text import redact_output
+
+    if b"<nvidia_smi_log" in printed:
+        return nvidia_smi.parse_log(printed)
+    if _NO_DEVICES in printed:
+        return nvidia_smi.NvidiaSmiLog({"attached_gpus": "0"}, ())
+    line = " ".join(redact_output(printed[:4096]).split())[:200]
+    raise NvmlError(f"nvidia-smi printed: {line}")
+
+
+def _from_document(sources: Sources, installed: driver_files.InstalledDriver, document: NvidiaSmiLog) -> Iterator[Part]:
+    from eidos.nvidia import nvidia_smi_readings, nvml_readings
+
     top = {
         "driver": nvidia_smi_readings.driver_version(document),
         "cuda-version": nvidia_smi_readings.cuda_version(document),

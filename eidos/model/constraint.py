@@ -4,13 +4,18 @@ Knows how expressions are written, evaluated and combined; must not know which r
 
 Grammar: terms separated by commas, all of which must hold::
 
-    expression = term *( "," term )
-    term       = ( ">=" / ">" / "<=" / "<" / "==" / "!=" ) operand / "in" "(" operand *( "," operand ) ")" / operand
+    expression = all *( "or" all )
+    all        = factor *( ( "," / "and" ) factor )
+    factor     = [ "not" ] ( "(" expression ")" / term )
+    term       = ( ">=" / ">" / "<=" / "<" ) quantity / [ "==" / "!=" ] operand / "in" list / "matches" "/" pattern "/"
+               / "present" / "absent"
+    list       = "(" operand *( "," operand ) ")" / "[" operand *( "," operand ) "]"
 
 An operand that is a version is compared as one, and only in the numbers that it has: ``<= 1.33`` holds for 1.33.5, ``> 1.33`` does
-not. Every version term is then a union of half-open intervals over three numbers, so the intersection of two expressions is exact,
-and it is known when it is empty. An operand that is no version is a word, compared letter by letter, with ``==``, ``!=`` and ``in``
-only.
+not. One with a unit (``80 GiB``, ``700W``, ``50us``) is that number of bytes, watts or seconds. Every term of them is then a union of
+half-open intervals over three numbers, so the intersection of two expressions is exact, and it is known when it is empty. Any other
+operand is a word, compared letter by letter, with ``==``, ``!=`` and ``in`` only; one with blanks or signs stands in double quotes. A
+pattern (:mod:`eidos.model.pattern`) may match anywhere in the text. ``not`` is carried to the terms when an expression is read.
 
 >>> expression = parse_expression(">= 1.30, < 1.36, != 1.33.2")
 >>> [expression.holds(reading) for reading in ("v1.33.5-eks-3025e55", "1.36", "1.33.2", "unknown")]
@@ -19,31 +24,30 @@ only.
 '>= 1.32.4'
 >>> parse_expression("< 1.30").intersect(parse_expression(">= 1.32.4")) is None
 True
+>>> str(parse_expression("not (>= 1.30 and < 1.36) or matches /-gke/"))
+'< 1.30 or >= 1.36 or matches /-gke/'
+>>> parse_expression("absent").holds(None), parse_expression(">= 64GiB").holds("128 GiB")
+(True, True)
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.number_format import format_scalar
+from eidos.model.expression import ABSENT, MATCHES, OPERATORS, PRESENT, Alternatives, Expression, Term, is_number
+from eidos.model.pattern import InvalidPattern, parse_pattern
+from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
-from eidos.semver import parse_version, try_parse_version
+from eidos.semver import try_parse_version
 from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Union
-
-    from eidos.model.measurement import Reading
     from eidos.model.tree_reader import TreeReader
 
-    Key = tuple[float, ...]
-    Intervals = tuple[tuple[Key, Key], ...]
-    Words = tuple[bool, Union[frozenset[str], None], frozenset[str]]
+__all__ = ["Constraint", "Expression", "InvalidExpression", "Term", "parse_expression", "read_constraint"]
 
-_OPERATORS = (">=", "<=", "==", "!=", ">", "<")
-_LOWEST: tuple[float, ...] = (0, 0, 0)
-_HIGHEST: tuple[float, ...] = (float("inf"),)
+#: Levels of parentheses.
+_DEPTH = 20
 
 
 class InvalidExpression(InvalidInput):
@@ -58,92 +62,6 @@ class InvalidExpression(InvalidInput):
         )
 
 
-class Term(Record):
-    """One comparison: ``operator`` (``in`` for a list), ``operands`` as written."""
-
-    operator: str
-    operands: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"in ({', '.join(self.operands)})" if self.operator == "in" else f"{self.operator} {self.operands[0]}"
-
-
-class Expression(Record):
-    """Terms that must all hold.
-
-    A reading that is a version is compared with the operands that are versions, any other one with the operands that are words.
-    """
-
-    terms: tuple[Term, ...]
-
-    def holds(self, reading: Reading) -> bool | None:
-        """Whether ``reading`` satisfies every term; None when it fails none and one is undecidable (a word against a version)."""
-        text = format_scalar(reading)
-        version = try_parse_version(text)
-        if version is not None:
-            return any(low <= version.key < high for low, high in self._intervals())
-        undecided, allowed, denied = self._words()
-        if text in denied or (allowed is not None and text not in allowed):
-            return False
-        return None if undecided else True
-
-    def allows(self, version: str) -> bool:
-        """Whether any version that ``version`` stands for satisfies it; InvalidVersion when it is none.
-
-        >>> parse_expression(">= 1.33.4").allows("1.33"), parse_expression(">= 1.33.4").allows("1.32")
-        (True, False)
-        """
-        return bool(_intersect(self._intervals(), (_span(version),)))
-
-    def intersect(self, other: Expression) -> Expression | None:
-        """What satisfies both, without redundant terms; None when nothing does."""
-        terms = [*self.terms]
-        terms += [term for term in other.terms if term not in terms]
-        both = Expression(tuple(terms))
-        if both.is_empty():
-            return None
-        for term in terms[:]:
-            rest = Expression(tuple(t for t in terms if t is not term))
-            if rest.terms and rest.is_equivalent(both):
-                terms.remove(term)
-        # Lower limits are read first.
-        return Expression(tuple(sorted(terms, key=lambda term: term.operator not in (">=", ">"))))
-
-    def is_empty(self) -> bool:
-        """Whether nothing at all can satisfy it."""
-        undecided, allowed, _ = self._words()
-        return not self._intervals() and (undecided or allowed == frozenset())
-
-    def is_equivalent(self, other: Expression) -> bool:
-        """Whether both give the same answer for every reading."""
-        return self._intervals() == other._intervals() and self._words() == other._words()
-
-    def _words(self) -> Words:
-        """Whether some term has no words to compare with, which words are allowed (None: all others) and which denied."""
-        undecided = False
-        allowed: frozenset[str] | None = None
-        denied: frozenset[str] = frozenset()
-        for term in self.terms:
-            words = frozenset(operand for operand in term.operands if try_parse_version(operand) is None)
-            if not words:
-                undecided = True
-            elif term.operator == "!=":
-                denied |= words
-            else:
-                allowed = words if allowed is None else allowed & words
-        return (undecided, None, denied) if allowed is None else (undecided, allowed - denied, frozenset())
-
-    def _intervals(self) -> Intervals:
-        """The versions that are allowed: half-open intervals, in order, none touching another."""
-        result: Intervals = ((_LOWEST, _HIGHEST),)
-        for term in self.terms:
-            result = _intersect(result, _term_intervals(term))
-        return result
-
-    def __str__(self) -> str:
-        return ", ".join(map(str, self.terms))
-
-
 class Constraint(Record):
     """A reading's path (``K8s.server.version``), what it must be, why, and the id of its source, which a merged one does not have."""
 
@@ -155,15 +73,12 @@ class Constraint(Record):
 
 def parse_expression(text: str) -> Expression:
     """The expression in ``text``; InvalidExpression that points at what is wrong when there is none."""
-    terms: list[Term] = []
-    position = 0
-    while True:
-        term, position = _term(text, position)
-        terms.append(term)
-        if position >= len(text):
-            break
-        position += 1
-    return Expression(tuple(terms))
+    parser = _Parser(text)
+    expression = parser.alternatives(_DEPTH)
+    if parser.position < len(text):
+        mark = text[parser.position]
+        raise parser.error(f"{mark!r} is not allowed here" if mark in ")]" else "expected a comma or the end")
+    return expression
 
 
 def read_constraint(tree: TreeReader) -> Constraint:
@@ -171,77 +86,150 @@ def read_constraint(tree: TreeReader) -> Constraint:
     return Constraint(tree.name("name"), tree.parsed("value", parse_expression), tree.text("why"), tree.text("source"))
 
 
-def _term(text: str, position: int) -> tuple[Term, int]:
-    """The term that begins at ``position``, and the position of the comma behind it (or the end)."""
-    position = _skip(text, position)
-    operator = next((o for o in _OPERATORS if text.startswith(o, position)), "")
-    start = _skip(text, position + len(operator))
-    if not operator and text[start : start + 2] == "in" and text[_skip(text, start + 2) : _skip(text, start + 2) + 1] == "(":
-        opening = _skip(text, start + 2)
-        closing = text.find(")", opening)
-        if closing < 0:
-            raise InvalidExpression(text, opening, "this parenthesis is not closed")
-        operands = tuple(part.strip() for part in text[opening + 1 : closing].split(","))
-        if not all(operands):
-            raise InvalidExpression(text, opening, "an item of the list is empty")
-        end = _skip(text, closing + 1)
-        if end < len(text) and text[end] != ",":
-            raise InvalidExpression(text, end, "expected a comma or the end")
-        return Term("in", operands), end
-    end = text.find(",", start)
-    end = len(text) if end < 0 else end
-    operand = text[start:end].strip()
-    if not operand:
-        raise InvalidExpression(text, start, "missing value")
-    for index, character in enumerate(operand):
-        if character in "<>=!()" or character.isspace():
-            raise InvalidExpression(text, start + index, f"{character!r} is not allowed in a value")
-    if operator in (">=", ">", "<=", "<") and try_parse_version(operand) is None:
-        raise InvalidExpression(text, start, f"{operator} needs a version or a number, not {operand[:30]!r}")
-    return Term(operator or "==", (operand,)), end
+class _Parser:
+    """A text, and how far it was read; blanks in front of the position are skipped."""
 
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.skip()
 
-def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t":
-        position += 1
-    return position
+    def error(self, why: str, position: int | None = None) -> InvalidExpression:
+        return InvalidExpression(self.text, self.position if position is None else position, why)
 
+    def skip(self) -> None:
+        while self.position < len(self.text) and self.text[self.position] in " \t\n":
+            self.position += 1
 
-def _term_intervals(term: Term) -> Intervals:
-    spans = sorted(_span(operand) for operand in term.operands if try_parse_version(operand))
-    if not spans:  # words alone: no version is among them
-        return ((_LOWEST, _HIGHEST),) if term.operator == "!=" else ()
-    low, high = spans[0]
-    if term.operator == ">=":
-        return ((low, _HIGHEST),)
-    if term.operator == ">":
-        return ((high, _HIGHEST),)
-    if term.operator == "<":
-        return ((_LOWEST, low),) if low > _LOWEST else ()
-    if term.operator == "<=":
-        return ((_LOWEST, high),)
-    if term.operator == "!=":
-        return tuple(span for span in ((_LOWEST, low), (high, _HIGHEST)) if span[0] < span[1])
-    return _merged_spans(spans)
+    def take(self, mark: str) -> bool:
+        """Whether ``mark`` comes next, which is then read; a word must end there."""
+        end = self.position + len(mark)
+        if not self.text.startswith(mark, self.position) or (
+            mark.isalpha() and self.text[end : end + 1] not in ("", " ", "\t", "\n", *"()[,/")
+        ):
+            return False
+        self.position = end
+        self.skip()
+        return True
 
+    def alternatives(self, depth: int) -> Expression:
+        each = [self.conjunction(depth)]
+        while self.take("or"):
+            each.append(self.conjunction(depth))
+        if len(each) == 1:
+            return each[0]
+        flat: list[Expression] = []
+        for one in each:
+            only = one.terms[0]
+            flat += only.expressions if len(one.terms) == 1 and isinstance(only, Alternatives) else [one]
+        return Expression((Alternatives(tuple(flat)),))
 
-def _span(operand: str) -> tuple[Key, Key]:
-    """The first version that ``operand`` stands for, and the first beyond them all."""
-    version = parse_version(operand)
-    end = (*version.numbers[:-1], version.numbers[-1] + 1)
-    return version.key, end + (0,) * (3 - len(end))
+    def conjunction(self, depth: int) -> Expression:
+        terms = [*self.factor(depth).terms]
+        while self.take(",") or self.take("and"):
+            terms += self.factor(depth).terms
+        return Expression(tuple(terms))
 
-
-def _merged_spans(spans: Iterable[tuple[Key, Key]]) -> Intervals:
-    result: list[tuple[Key, Key]] = []
-    for low, high in spans:
-        if result and low <= result[-1][1]:
-            result[-1] = (result[-1][0], max(result[-1][1], high))
+    def factor(self, depth: int) -> Expression:
+        is_negative = False
+        while self.take("not"):
+            is_negative = not is_negative
+        start = self.position
+        if self.take("("):
+            if not depth:
+                raise self.error(f"more than {_DEPTH} levels of parentheses", start)
+            result = self.alternatives(depth - 1)
+            if not self.take(")"):
+                raise self.error("this parenthesis is not closed", start)
         else:
-            result.append((low, high))
-    return tuple(result)
+            result = Expression((self.term(),))
+        return result.negated() if is_negative else result
 
+    def term(self) -> Term:
+        start = self.position
+        for word in (PRESENT, ABSENT):
+            if self.take(word):
+                return Term(word)
+        if self.text.startswith(f"{MATCHES} ", start) or self.text.startswith(f"{MATCHES}/", start):
+            self.take(MATCHES)
+            return Term(MATCHES, (self.pattern(),))
+        if self.take("in"):
+            if self.text[self.position : self.position + 1] in ("(", "["):
+                return Term("in", self.items())
+            self.position = start
+        operator = next((mark for mark in OPERATORS if self.take(mark)), "")
+        begin = self.position
+        operand = self.operand(",()[]")
+        if operator in (">=", ">", "<=", "<") and not is_number(operand):
+            raise self.error(f"{operator} needs a version or a number, not {operand[:30]!r}", begin)
+        return Term(operator or "==", (operand,))
 
-def _intersect(left: Sequence[tuple[Key, Key]], right: Sequence[tuple[Key, Key]]) -> Intervals:
-    pairs = ((max(a, c), min(b, d)) for a, b in left for c, d in right)
-    return tuple(sorted(span for span in pairs if span[0] < span[1]))
+    def items(self) -> tuple[str, ...]:
+        start = self.position
+        closing = ")" if self.text[start] == "(" else "]"
+        self.take(self.text[start])
+        operands: list[str] = []
+        while True:
+            if self.text[self.position : self.position + 1] in (",", closing):
+                raise self.error("an item of the list is empty", start)
+            if self.position == len(self.text):
+                raise self.error("this parenthesis is not closed", start)
+            operands.append(self.operand(f",{closing}"))
+            if self.take(closing):
+                return tuple(operands)
+            if not self.take(","):
+                raise self.error("this parenthesis is not closed" if self.position == len(self.text) else "expected a comma", start)
+
+    def operand(self, ends: str) -> str:
+        text, start = self.text, self.position
+        if text.startswith('"', start):
+            end = text.find('"', start + 1)
+            if end < 0:
+                raise self.error("this quote is not closed")
+            if end == start + 1:
+                raise self.error("missing value")
+            self.position = end + 1
+            self.skip()
+            return text[start + 1 : end]
+        end = start
+        while end < len(text) and text[end] not in " \t\n" and text[end] not in ends:
+            if text[end] in '<>=!()[]"':
+                raise self.error(f"{text[end]!r} is not allowed in a value", end)
+            end += 1
+        if end == start:
+            if start < len(text) and text[start] != ",":
+                raise self.error(f"{text[start]!r} is not allowed in a value")
+            raise self.error("missing value")
+        self.position = end
+        self.skip()
+        operand = text[start:end]
+        unit = self.position
+        while unit < len(text) and text[unit] not in " \t\n" and text[unit] not in ends:
+            unit += 1
+        word = text[self.position : unit]
+        if word and parse_quantity(operand + word) is not None and try_parse_version(operand) is not None:
+            self.position = unit
+            self.skip()
+            return operand + word
+        if word and end < self.position and word not in ("and", "or"):
+            raise self.error("' ' is not allowed in a value", end)
+        return operand
+
+    def pattern(self) -> str:
+        """The pattern between two slashes; a backslash in front of one takes its meaning away."""
+        start = self.position
+        if not self.text.startswith("/", start):
+            raise self.error("expected a pattern, as in matches /^5[78]0[.]/")
+        end = start + 1
+        while end < len(self.text) and self.text[end] != "/":
+            end += 2 if self.text[end] == "\\" else 1
+        if end >= len(self.text):
+            raise self.error("this pattern is not closed")
+        pattern = self.text[start + 1 : end]
+        try:
+            parse_pattern(pattern)
+        except InvalidPattern as fault:
+            raise self.error(fault.why, start + 1 + fault.position) from fault
+        self.position = end + 1
+        self.skip()
+        return pattern

@@ -27,8 +27,8 @@ MAXIMUM_FILES = 10_000
 DEPTH = 20
 
 #: The files that recipes are made of, and the folders of more of them.
-FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml")
-FOLDERS = ("overlays/", "values/")
+FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml", "comparisons.yaml")
+FOLDERS = ("overlays/", "values/", "checks/")
 
 #: How their names end.
 ENDINGS = (".yaml", ".yml", ".json")

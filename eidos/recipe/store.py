@@ -38,7 +38,8 @@ DOCUMENT_FORM = "expected a mapping with base and overlays"
 class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
-    ``cuda`` are branches of the driver, each with the CUDA version that it reports.
+    ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
+    by path.
     """
 
     base: Layer
@@ -47,6 +48,7 @@ class Store(Record):
     charts: dict[str, Chart]
     digest: str = ""
     cuda: tuple[tuple[str, str], ...] = ()
+    check_data: Mapping[str, object] = {}
 
     def matching(self, query: Query) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, and what its machine brings."""
@@ -113,6 +115,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[o
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),
+        check_data={path: tree for path, tree in files.items() if path in ("rules.yaml", "comparisons.yaml") or path.startswith("checks/")},
     )
 
 
@@ -135,7 +138,7 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     overlays = [read_layer(item, part) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
     base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)
     # Without charts and releases of CUDA: the Go program's own data has a driver and a CUDA version that do not go together.
-    return Store(base, in_order(overlays), shipped.catalog, {}, digest)
+    return Store(base, in_order(overlays), shipped.catalog, {}, digest, check_data=shipped.check_data)
 
 
 def layer_trees(tree: object, name: str) -> Iterator[tuple[object, str]]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-BASE, CATALOG, COMPONENTS, RULES, MACHINES = FILES
+BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS = FILES
 
 #: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems")

@@ -1,0 +1,179 @@
+"""Judges one expert check on one node.
+
+Knows the order in which a check is judged: what it needs, whether it applies, what must hold; must not know any check. A check is never
+passed by what could not be read, nor by the lack of what it is about.
+"""
+
+from __future__ import annotations
+
+from eidos.model.condition import Judgement, Unread
+from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, UNKNOWN, Finding, Remedy, RemedyStep
+from eidos.model.record import Record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Callable
+
+    from eidos.check.definitions import CheckDefinition
+    from eidos.check.node_readings import NodeReadings
+
+    Rule = Callable[["RuleContext"], "RuleResult"]
+
+#: How many readings ``actual`` shows.
+SHOWN_READINGS = 4
+
+
+class RuleContext(Record):
+    """What a rule may read: the node, the tree of ``rules.yaml``, and the day (``2026-11-29``) on which it is judged."""
+
+    node: NodeReadings
+    facts: Mapping[str, Any]
+    today: str
+
+
+class RuleResult(Record):
+    """What a rule found: a judgement, and the texts that an expression would give.
+
+    ``not_applicable`` is the reason why it does not apply; ``reason``, ``title`` and ``expected`` replace those of its entry when they are
+    not empty.
+    """
+
+    judgement: Judgement = Judgement(None)
+    not_applicable: str = ""
+    expected: str = ""
+    actual: str = ""
+    reason: str = ""
+    title: str = ""
+
+
+def load_rule(name: str) -> Rule:
+    """The function of ``eidos/check/rules/<name>.py``."""
+    rule: Rule = __import__(f"eidos.check.rules.{name.replace('-', '_')}", fromlist=["judge"]).judge
+    return rule
+
+
+def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
+    """The finding of one check; pure."""
+    node = context.node
+    blank = Finding(check.id, check.title, PASS, check.severity, check.domain, check.path, _expected(check), "", check.reason, check.source)
+    unread: dict[str, str] = {}
+    for path in check.needs:
+        try:
+            if not _exists(node, path):
+                return not_applicable(blank, f"{path}: {node.absence(path) or 'not set'}")
+        except Unread as fault:
+            unread[path] = fault.why
+    if unread:
+        return unknown(blank, unread, node)
+    if check.applies:
+        applies = check.applies.evaluate(node)
+        if applies.value is None:
+            return unknown(blank, applies.unread, node)
+        if not applies.value:
+            return not_applicable(blank, f"only for {check.applies_to}" if check.applies_to else f"only where {check.applies}")
+    if check.expect:
+        return judged(blank, check, RuleResult(check.expect.evaluate(node)), node)
+    return judged(blank, check, load_rule(check.rule)(context), node)
+
+
+def judged(blank: Finding, check: CheckDefinition, result: RuleResult, node: NodeReadings) -> Finding:
+    """The finding of what a condition or a rule says."""
+    judgement = result.judgement
+    if result.not_applicable:
+        return not_applicable(blank, result.not_applicable)
+    finding = replace(
+        blank,
+        expected=result.expected or blank.expected,
+        actual=result.actual or shown_readings(judgement.evidence),
+        reason=result.reason or blank.reason,
+        evidence=judgement.evidence,
+    )
+    if judgement.value is None:
+        return unknown(finding, judgement.unread, node)
+    if judgement.value:
+        if not judgement.evidence and not result.actual:
+            return not_applicable(blank, "nothing of that kind on this host")
+        return finding
+    return replace(finding, status=FAIL, title=result.title or blank.title, remedy=choose_remedy(check, node))
+
+
+def choose_remedy(check: CheckDefinition, node: NodeReadings) -> Remedy | None:
+    """The first remedy whose condition holds on this node."""
+    for each in check.remedies:
+        if each.when is None or each.when.evaluate(node).value:
+            return each.remedy
+    return None
+
+
+def not_applicable(finding: Finding, reason: str) -> Finding:
+    """The finding of a host to which a check does not apply."""
+    return replace(finding, status=NOT_APPLICABLE, reason=reason, actual="", evidence={})
+
+
+def unknown(finding: Finding, unread: Mapping[str, str], node: NodeReadings) -> Finding:
+    """The finding of what could not be read: what, why, and which right or flag would show it."""
+    paths: dict[str, list[str]] = {}
+    for path, why in unread.items():
+        paths.setdefault(why, []).append(path)
+    reason = "; ".join(f"could not read {_listed(each)}: {why}" for why, each in paths.items()) or "could not be judged"
+    hints = dict.fromkeys(hint for path, why in unread.items() if (hint := reading_hint(path, why, node)))
+    remedy = Remedy(tuple(RemedyStep(DO, hint) for hint in hints)) if hints else None
+    return replace(finding, status=UNKNOWN, reason=reason, remedy=remedy, actual="", evidence=dict(finding.evidence))
+
+
+#: Part of why something could not be read → what would show it.
+_HINTS = (
+    ("--volatile", "take the snapshot with --volatile, or run 'eidos check' on the node"),
+    ("--reveal", ""),
+    ("captured tree", "add --smi FILE with what 'nvidia-smi -q -x' printed on that machine"),
+    ("permission denied", "run as root"),
+    ("hostNetwork", "run in the host's network namespace (--host-network)"),
+    ("hostIPC", "run in the host's IPC namespace (--host-ipc)"),
+    ("hostPID", "run in the host's PID namespace (--host-pid)"),
+    ("does not say what was looked at", "take the snapshot with this version of eidos"),
+)
+
+
+def reading_hint(path: str, why: str, node: NodeReadings) -> str:
+    """What to do to read a path, as an imperative sentence; "" when nothing is known."""
+    for part, hint in _HINTS:
+        if part in why:
+            return hint
+    return node.hint(path) or ("take the snapshot without --only and --skip, with this version of eidos" if why == "not collected" else "")
+
+
+def shown_readings(evidence: Mapping[str, str]) -> str:
+    """The readings that decided, as one text: the value where there is one, else ``path value`` of the first ones."""
+    if len(evidence) == 1:
+        return _shown(next(iter(evidence.values())))
+    if len(set(evidence.values())) == 1 and len({path.partition(".")[2].partition(".")[2] for path in evidence}) == 1:
+        instances = [path.split(".")[1] for path in evidence]
+        return f"{_shown(next(iter(evidence.values())))} ({_listed(instances)})"
+    return ", ".join(f"{path} {_shown(text)}" for path, text in list(evidence.items())[:SHOWN_READINGS]) + (
+        f" and {len(evidence) - SHOWN_READINGS} more" if len(evidence) > SHOWN_READINGS else ""
+    )
+
+
+def _shown(text: str) -> str:
+    return text.replace("\t", " ") or "not set"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:SHOWN_READINGS])
+    return shown + (f" and {len(names) - SHOWN_READINGS} more" if len(names) > SHOWN_READINGS else "")
+
+
+def _expected(check: CheckDefinition) -> str:
+    return check.expected or (str(check.expect) if check.expect else "")
+
+
+def _exists(node: NodeReadings, path: str) -> bool:
+    if "*" not in path:
+        return node.read(path) is not None
+    prefix, _, suffix = path.partition("*")
+    if any(True for _ in node.instances(prefix, suffix)):
+        return True
+    if why := node.unread_instances(prefix):
+        raise Unread(why)
+    return False

@@ -1,0 +1,180 @@
+"""The readings of one node as conditions look them up: what is there, what is known to be absent, what could not be read and why.
+
+Knows which collector a path belongs to and what its outcome means for a reading that is missing; must not know any check. Reading less
+never makes a reading absent: it is absent only where a collector that looked for it completed, or the source says that it has none.
+
+>>> from eidos.model.measurement import Measurement, Outcome, Subtype
+>>> from eidos.model.snapshot import Snapshot
+>>> kmod = Measurement("OS", (Subtype("kmod", {"nvidia": True}),))
+>>> node = NodeReadings(Snapshot("", "", "gpu-07", (kmod,), (Outcome("os.kmod", "ok", 1.0),)))
+>>> node.read("OS.kmod.nvidia"), node.read("OS.kmod.nouveau")
+('true', None)
+>>> node.read("OS.sysctl./proc/sys/vm/swappiness")
+Traceback (most recent call last):
+eidos.model.condition_nodes.Unread: not collected
+"""
+
+from __future__ import annotations
+
+from eidos.model.condition import Unread, matching_instances
+from eidos.model.measurement import FAILED, PARTIAL, SKIPPED, TYPES, VOLATILE, WITHHELD
+from eidos.model.number_format import format_scalar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eidos.model.measurement import Outcome
+    from eidos.model.snapshot import Snapshot
+
+_COLLECTOR_TYPES = {wire: key for key, wire in TYPES.items()}
+
+#: Subtypes that list everything of their kind, so that what is not in them is absent, also in documents that have no outcomes.
+_COMPLETE = ("OS.grub", "OS.kmod")
+
+#: What a collector of GPUs reports of a host that has none.
+_NO_GPU = ("no NVIDIA driver", "no NVIDIA driver loaded")
+
+#: How the paths of all GPUs begin.
+GPUS = "GPU.gpu-"
+
+NOT_COLLECTED, NOT_VOLATILE = "not collected", "taken without --volatile"
+
+
+class NodeReadings:
+    """A lookup of conditions; ``derived`` are names that are no readings: ``query.gpu``, ``node.…``.
+
+    ``readings`` are all readings as text, by path.
+    """
+
+    def __init__(self, snapshot: Snapshot, derived: Mapping[str, str] | None = None) -> None:
+        self.snapshot = snapshot
+        self.derived = dict(derived or {})
+        self.outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
+        self.subtypes = {f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes}
+        self.readings = {
+            f"{m.type}.{s.name}.{key}": format_scalar(value)
+            for m in snapshot.measurements
+            for s in m.subtypes
+            for key, value in s.data.items()
+        }
+        self._absences: dict[str, str] = {}
+
+    def read(self, path: str) -> str | None:
+        """The text of a reading; None when it is known to be absent (:meth:`absence` says why), Unread when it is not known."""
+        text = self.readings.get(path)
+        if text is None:
+            root = path.partition(".")[0]
+            if root not in _COLLECTOR_TYPES:
+                return self.derived.get(path)
+            self._absences[path] = self._absence(path)
+        elif text == WITHHELD:
+            raise Unread(f"withheld, because it may be a secret; show it with --reveal {path.rpartition('.')[2]}")
+        return text
+
+    def absence(self, path: str) -> str:
+        """Why a reading is absent, as a phrase, once it was read; "" when nothing says so."""
+        return self._absences.get(path, "")
+
+    def instances(self, prefix: str, suffix: str) -> Iterable[str]:
+        """The texts for which there is a reading, and those of subtypes that could not be read (``gpu-3``)."""
+        texts = dict.fromkeys(matching_instances(self.readings, prefix, suffix))
+        kind, _, start = prefix.partition(".")
+        for outcome in self._outcomes_of(f"{prefix}x{suffix}", kind):
+            for what in outcome.unreadable:
+                name, _, key = what.partition("/")
+                if start and name.startswith(start) and len(name) > len(start) and (not key or f".{key}" == suffix):
+                    texts[name[len(start) :]] = None
+        return texts
+
+    def unread_instances(self, prefix: str) -> str:
+        """Why there may be more instances than there are readings of; "" when all of them were read."""
+        owners = self._outcomes_of(prefix, prefix.partition(".")[0])
+        for outcome in owners:
+            if outcome.outcome == FAILED or (outcome.outcome == PARTIAL and outcome.reason):
+                return _phrase(outcome)
+            if outcome.outcome == SKIPPED and outcome.hint and outcome.reason not in _NO_GPU:
+                return _phrase(outcome)
+        if prefix == GPUS:
+            count, shown = (
+                self.readings.get("GPU.smi.gpu-count", ""),
+                sum(name.startswith(GPUS) and "." not in name[len(GPUS) :] for name in self.subtypes),
+            )
+            if count.isdigit() and int(count) > shown:
+                return f"readings of {shown} of {count} GPUs"
+        return "" if owners or any(name.startswith(prefix) for name in self.subtypes) else NOT_COLLECTED
+
+    def _absence(self, path: str) -> str:
+        """Why a reading is known to be absent; raises Unread when it is not."""
+        kind, _, rest = path.partition(".")
+        if VOLATILE + "." in rest and not any(
+            rest.startswith(f"{name.partition('.')[2]}.") for name in self.subtypes if name.endswith(VOLATILE)
+        ):
+            raise Unread(NOT_VOLATILE)
+        if not self.outcomes:
+            if any(path.startswith(f"{name}.") for name in _COMPLETE if name in self.subtypes):
+                return "not set"
+            raise Unread("the snapshot does not say what was looked at")
+        owners = self._outcomes_of(path, kind)
+        if not owners:
+            raise Unread(NOT_COLLECTED)
+        absent = ""
+        for outcome in owners:
+            for what, why in outcome.unreadable.items():
+                if _covers(what, rest):
+                    raise Unread(why)
+        for outcome in owners:
+            explicit = next((why for what, why in outcome.absent.items() if _covers(what, rest)), "")
+            if explicit:
+                return explicit
+            if outcome.outcome == FAILED or (outcome.outcome == PARTIAL and outcome.reason):
+                raise Unread(_phrase(outcome))
+            if outcome.outcome == SKIPPED:
+                if outcome.hint and outcome.reason not in _NO_GPU:
+                    raise Unread(_phrase(outcome))
+                absent = outcome.reason or "no such source"
+            elif outcome.unreadable and "./" not in rest:
+                # A source that was not read, and nothing says which readings it has; keys that are paths name theirs.
+                what, why = next(iter(outcome.unreadable.items()))
+                raise Unread(f"{what}: {why}")
+        return absent or "not set"
+
+    def hint(self, path: str) -> str:
+        """What the collector of a path suggests to do about what it did not read; "" when nothing."""
+        return next((outcome.hint for outcome in self._outcomes_of(path, path.partition(".")[0]) if outcome.hint), "")
+
+    def _outcomes_of(self, path: str, kind: str) -> list[Outcome]:
+        """The outcome of the collector that a path belongs to; of all of its type where no name fits and its subtype is there."""
+        group = _COLLECTOR_TYPES.get(kind, "")
+        rest = path.partition(".")[2]
+        if group in self.outcomes:
+            return [self.outcomes[group]]
+        best = ""
+        for name in self.outcomes:
+            own, _, subject = name.partition(".")
+            if own == group and len(name) > len(best) and rest.startswith(subject) and rest[len(subject) : len(subject) + 1] in (".", "-"):
+                best = name
+        if best:
+            return [self.outcomes[best]]
+        if any(path.startswith(f"{name}.") for name in self.subtypes):
+            return [outcome for name, outcome in self.outcomes.items() if name.partition(".")[0] == group]
+        return []
+
+
+def _phrase(outcome: Outcome) -> str:
+    return f"{outcome.name} {outcome.outcome}: {outcome.reason}" if outcome.reason else f"{outcome.name} {outcome.outcome}"
+
+
+def _covers(what: str, rest: str) -> bool:
+    """Whether a gap is about a reading, whose path is ``rest`` behind the type.
+
+    A gap names a subtype and a key (``gpu-0/ecc.current``), a subtype, a key, a folder of keys or with a ``*`` the beginning of keys.
+    """
+    subtype, slash, key = what.partition("/")
+    if slash and subtype and (rest == f"{subtype}.{key}" or rest.startswith(f"{subtype}.{key}.")):
+        return True
+    if rest.startswith(f"{what}."):
+        return True
+    if what.endswith("*"):
+        return f".{what[:-1]}" in rest or rest.startswith(what[:-1])
+    return rest.endswith(f".{what}") or f".{what}/" in rest

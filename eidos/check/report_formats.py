@@ -1,0 +1,42 @@
+"""The forms in which reports are written, by name.
+
+Knows which module writes each form; must not know what is in one. One report is one document, several are a list of them.
+
+>>> from eidos.model.check_report import CheckReport
+>>> render((CheckReport("", "", "gpu-07"),), "yaml").splitlines()[0]
+'kind: CheckReport'
+"""
+
+from __future__ import annotations
+
+from eidos.errors import InvalidInput
+from eidos.formats import serialize
+from eidos.model.check_report import report_list_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.model.check_report import CheckReport
+
+#: Form → its module, which has ``render(reports) -> str``, and what it is for; yaml and json are written here.
+FORMATS: dict[str, tuple[str, str]] = {
+    "yaml": ("", "for programs and people"),
+    "json": ("", "for programs"),
+}
+
+
+def reports_tree(reports: tuple[CheckReport, ...]) -> dict[str, Any]:
+    """The document of one report, or of several."""
+    return reports[0].to_tree() if len(reports) == 1 else report_list_tree(reports)
+
+
+def render(reports: tuple[CheckReport, ...], form: str) -> str:
+    """The reports in a form of :data:`FORMATS`; InvalidInput for another."""
+    if form not in FORMATS:
+        raise InvalidInput(f"invalid format {form!r}; expected one of {', '.join(FORMATS)}")
+    module = FORMATS[form][0]
+    if not module:
+        return serialize(reports_tree(reports), form)
+    text: str = __import__(module, fromlist=["render"]).render(reports)
+    return text

@@ -1,0 +1,48 @@
+"""Whether every NVIDIA GPU on the PCI bus is one that the driver shows: seven of eight.
+
+Knows how the collector of GPUs reports a device that is missing; must not know the bus. A device that is passed through to a virtual
+machine is none of the host's, and the collector says so.
+"""
+
+from __future__ import annotations
+
+from eidos.check.evaluation import RuleContext, RuleResult
+from eidos.model.condition import Judgement, Unread
+from eidos.model.measurement import SKIPPED
+
+PATH = "GPU.smi.gpu-count"
+
+#: The gap for a bus that could not be read, or on which more devices are than the driver has.
+_BUS = "/sys/bus/pci/devices"
+
+
+def judge(context: RuleContext) -> RuleResult:
+    """Fails with the address of each missing device."""
+    node = context.node
+    outcome = node.outcomes.get("gpu")
+    if outcome is None:
+        why = "the snapshot does not say what was looked at" if not node.outcomes else "not collected"
+        return RuleResult(Judgement(None, unread={"the devices on the PCI bus": why}))
+    missing = {what: why for what, why in outcome.unreadable.items() if _is_bus_id(what) or (what == _BUS and " on the PCI bus" in why)}
+    if outcome.outcome == SKIPPED and outcome.reason and " on the PCI bus" in outcome.reason:
+        missing = {_BUS: outcome.reason}
+    if missing:
+        evidence = {f"snapshot.gpu {what}": why for what, why in missing.items()}
+        return RuleResult(Judgement(False, evidence), actual="; ".join(f"{what}: {why}" for what, why in missing.items()))
+    if _BUS in outcome.absent:
+        return RuleResult(Judgement(None, unread={_BUS: outcome.absent[_BUS]}))
+    if _BUS in outcome.unreadable:
+        return RuleResult(Judgement(None, unread={_BUS: outcome.unreadable[_BUS]}))
+    try:
+        count = node.read(PATH)
+    except Unread as fault:
+        return RuleResult(Judgement(None, unread={PATH: fault.why}))
+    if count is None:
+        return RuleResult(not_applicable=node.absence(PATH) or "no GPUs")
+    return RuleResult(Judgement(True, {PATH: count}))
+
+
+def _is_bus_id(text: str) -> bool:
+    """``0000:04:00.0``, with a domain of four or eight digits."""
+    parts = text.replace(".", ":").split(":")
+    return len(parts) == 4 and len(parts[0]) in (4, 8) and all(part and set(part.lower()) <= set("0123456789abcdef") for part in parts)

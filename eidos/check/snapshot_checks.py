@@ -1,0 +1,116 @@
+"""Whether a snapshot is fit to be judged: its age, its node, and what it lacks.
+
+Knows what makes readings doubtful as such; must not know what they mean. A snapshot in the future is as doubtful as an old one.
+"""
+
+from __future__ import annotations
+
+from eidos.check.evaluation import not_applicable
+from eidos.model.finding import DO, FAIL, INFO, PASS, UNKNOWN, WARNING, Finding, FindingSource, Remedy, RemedyStep
+from eidos.model.measurement import FAILED, PARTIAL
+from eidos.model.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.check.node_readings import NodeReadings
+
+DOMAIN = "snapshot"
+
+#: How far a clock may be ahead, in seconds.
+AHEAD_S = 300
+
+
+def snapshot_findings(node: NodeReadings, now: float, maximum_age_s: float) -> Iterator[Finding]:
+    """The findings about the snapshot itself; ``now`` is in seconds since the epoch."""
+    yield _age(node, now, maximum_age_s)
+    yield _own_node(node)
+    yield _complete(node)
+
+
+def _age(node: NodeReadings, now: float, maximum_age_s: float) -> Finding:
+    text = node.snapshot.timestamp
+    blank = _blank("snapshot-age", "the snapshot is old", WARNING, f"at most {_duration(maximum_age_s)} old")
+    blank = replace(blank, reason="What was read then may have changed since.", evidence={"snapshot.timestamp": text})
+    taken = parse_timestamp(text)
+    if taken is None:
+        return replace(blank, status=UNKNOWN, reason=f"the snapshot has no time that can be read: {text!r}", evidence={})
+    age = now - taken
+    if age < -AHEAD_S:
+        return replace(
+            blank, status=FAIL, title="the snapshot is from the future", actual=text, remedy=_do("check the clocks of both machines")
+        )
+    actual = f"{_duration(max(age, 0))} old"
+    return replace(
+        blank, status=PASS if age <= maximum_age_s else FAIL, actual=actual, remedy=_do("take a new one") if age > maximum_age_s else None
+    )
+
+
+def _own_node(node: NodeReadings) -> Finding:
+    """The name in the metadata against that in the cluster's part."""
+    blank = _blank("snapshot-node", "the snapshot mixes two nodes", WARNING, node.snapshot.node)
+    blank = replace(blank, path="K8s.node.source-node", reason="The readings of the cluster are those of another node than the host's.")
+    other = node.readings.get("K8s.node.source-node", "")
+    if not other or not node.snapshot.node:
+        return not_applicable(blank, "the snapshot names its node once" if node.snapshot.node or other else "the snapshot names no node")
+    evidence = {"K8s.node.source-node": other, "snapshot.node": node.snapshot.node}
+    return replace(
+        blank,
+        status=PASS if other == node.snapshot.node else FAIL,
+        actual=other,
+        evidence=evidence,
+        remedy=None if other == node.snapshot.node else _do("set NODE_NAME to the name of the node, and take a new one"),
+    )
+
+
+def _complete(node: NodeReadings) -> Finding:
+    blank = _blank("snapshot-complete", "the snapshot is incomplete", INFO, "every collector is ok or does not apply")
+    blank = replace(blank, reason="What depends on the missing readings is unknown.")
+    if not node.outcomes:
+        return replace(
+            blank, status=UNKNOWN, reason="the snapshot does not say what was looked at", remedy=_do("take one with this version of eidos")
+        )
+    lost = {name: outcome.reason or "" for name, outcome in node.outcomes.items() if outcome.outcome in (FAILED, PARTIAL)}
+    if not lost:
+        return replace(blank, actual="complete", evidence={f"snapshot.{name}": outcome.outcome for name, outcome in node.outcomes.items()})
+    evidence = {f"snapshot.{name}": f"{node.outcomes[name].outcome}{why and f': {why}'}" for name, why in lost.items()}
+    return replace(blank, status=FAIL, actual=", ".join(f"{name} is {node.outcomes[name].outcome}" for name in lost), evidence=evidence)
+
+
+def _blank(id: str, title: str, severity: str, expected: str) -> Finding:
+    return Finding(id, title, PASS, severity, DOMAIN, expected=expected, source=FindingSource(check=id))
+
+
+def _do(text: str) -> Remedy:
+    return Remedy((RemedyStep(DO, text),))
+
+
+def parse_timestamp(text: str) -> float | None:
+    """Seconds since the epoch of an RFC 3339 time in UTC, or with an offset; None for anything else.
+
+    >>> parse_timestamp("1970-01-02T00:00:00Z"), parse_timestamp("1970-01-01T02:00:00+02:00"), parse_timestamp("soon")
+    (86400.0, 0.0, None)
+    """
+    import time
+    from calendar import timegm
+
+    date, offset = text[:19], text[19:]
+    if offset.startswith("."):
+        offset = offset[1:].lstrip("0123456789")
+    try:
+        seconds = float(timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%S")))
+        if offset == "Z":
+            return seconds
+        sign = {"+": -1, "-": 1}[offset[0]]
+        hours, minutes = offset[1:].split(":")
+        return seconds + sign * (int(hours) * 3600 + int(minutes) * 60)
+    except (ValueError, KeyError, IndexError, OverflowError):
+        return None
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length or (seconds >= length and unit == "minute"):
+            return f"{int(seconds // length)} {unit}s"
+    return f"{int(seconds)} seconds"

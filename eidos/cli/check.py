@@ -1,0 +1,248 @@
+"""``eidos check``: what is wrong with this node, and what to do about it.
+
+Knows the flags of the verb, where snapshots and recipes come from, and the exit status; must not know any check, nor how one is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from eidos import collectors, log
+from eidos.check.report_formats import FORMATS
+from eidos.cli import document_locations
+from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
+from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
+from eidos.cli.recipe import QUERY_OPTIONS, open_store, query_words
+from eidos.cli.snapshot import collector_choices, select_collectors
+from eidos.errors import InvalidInput, NotFound
+from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
+from eidos.model.measurement import OK
+from eidos.model.query import FIELDS
+from eidos.model.record import replace
+from eidos.wording import count_of, list_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eidos.check.judge import CheckOptions
+    from eidos.check.profile import Profile
+    from eidos.cli.options import Values
+    from eidos.model.check_report import CheckReport
+    from eidos.model.snapshot import Snapshot
+    from eidos.recipe.store import Store
+
+TABLE, NEVER = "table", "never"
+
+#: Extensions of the snapshots in a folder.
+_EXTENSIONS = (".yaml", ".yml", ".json")
+
+_FORMATS = {TABLE: "for people", **{name: purpose for name, (_, purpose) in FORMATS.items()}}
+_FAIL_ON = {**{severity: f"a finding that is {severity} or worse" for severity in SEVERITIES}, NEVER: "no finding"}
+
+
+VERB = Verb(
+    "check",
+    (
+        (
+            "Judge this node, or a saved snapshot, by a recipe and by expert checks: report what is wrong, worst first, why it matters, "
+            "and what to do about it. Nothing on the node is changed."
+        ),
+        "The recipe is that of the detected hardware, system and service, unless --recipe or query flags name another.",
+    ),
+    (
+        Option(
+            "file",
+            "judge a saved snapshot, - for standard input, or all in a folder" + OR_IN_CLUSTER,
+            "FILE",
+            "f",
+            convert=parse_path,
+            completion="file",
+        ),
+        Option("recipe", "judge by this recipe instead of the detected one", "FILE", "r", convert=parse_path, completion="file"),
+        *QUERY_OPTIONS,
+        ROOT,
+        SMI,
+        UNITS,
+        Option("only", "judge only these checks, domains or severities", "NAMES", multiple=True),
+        Option("skip", "do not judge these", "NAMES", multiple=True),
+        Option("profile", "read severities and selection from a file", "FILE", convert=parse_path, completion="file"),
+        Option("waivers", "read accepted findings from a file", "FILE", convert=parse_path, completion="file"),
+        Option(
+            "write-waivers", "write a file that accepts the present findings", "FILE", convert=parse_path, completion="file", flag_only=True
+        ),
+        Option("fail-on", "exit 4 from this severity on", "SEVERITY", None, "error", choices=_FAIL_ON),
+        Option("allow-unknown", "exit 0 although something could not be judged"),
+        Option("require", "exit 3 when one of these collectors is not ok", "NAMES", choices=collector_choices, multiple=True),
+        Option("max-age", "report a snapshot that is older", "DURATION", None, "24h", parse_timeout),
+        Option("data", "add recipes and checks from a folder", "PATH", convert=parse_path, completion="file"),
+        Option("timeout", "time limit for reading this node", "DURATION", None, "10s", parse_timeout),
+        *CLUSTER,
+        Option("all", "show what passed and what does not apply, too", flag_only=True),
+        Option("list", "list the checks; judge nothing", flag_only=True),
+        replace(OUTPUT, help=OUTPUT.help + OR_IN_CLUSTER),
+        Option("format", "set the output format (default: table)", "FORMAT", FORMAT.short, None, choices=_FORMATS),
+        *LOGGING,
+        HELP,
+    ),
+    examples=(
+        ("eidos check", "this node"),
+        ("eidos check --intent training", "with the settings for training"),
+        ("eidos check -f node.yaml", "a saved snapshot"),
+        ("eidos check -f node.yaml -r recipe.yaml -t json", "by a recipe, for programs"),
+        ("eidos check --only gpu,driver --fail-on warning", "some domains, strictly"),
+        ("eidos check --write-waivers waivers.yaml", "accept what is so today"),
+        ("eidos explain nouveau-loaded", "what a check looks for, and why"),
+    ),
+    notes=(
+        (
+            "A limit of the recipe that does not hold is an error, a recommended value that differs a warning. What could not be read is "
+            "unknown, never passed. Without --intent or --recipe, settings for training and inference are not judged."
+        ),
+        (
+            "Exit status: 0 nothing found; 2 wrong usage or invalid input; 3 something could not be judged, or --require is not met; "
+            "4 a finding at or above --fail-on."
+        ),
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Judge, and write the reports."""
+    document_locations.check_writable(values["output"], values)
+    if values["list"]:
+        return _list(values)
+    if values["recipe"] is not None:
+        others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
+        if others:
+            raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
+    store = open_store(values["data"])
+    recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
+    query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
+    options = _options(values, store)
+    from eidos.workflow import check_node
+
+    reports: list[CheckReport] = []
+    snapshots: list[Snapshot] = []
+    for snapshot in _snapshots(values):
+        reports.append(check_node(snapshot, recipe, query=query, store=store, options=options))
+        snapshots.append(snapshot)
+    _write(values, tuple(reports))
+    if values["write-waivers"] is not None:
+        _write_waivers(values, reports)
+    return _exit_status(values, reports, snapshots)
+
+
+def _snapshots(values: Values) -> Iterator[Snapshot]:
+    """The snapshot of this host, of a file, or all of a folder, by name."""
+    location = values["file"]
+    if location is None:
+        yield read_host("check", values, collectors.list_collectors(), time.monotonic() + values["timeout"], volatile=True)
+        return
+    flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
+    if flags:
+        raise InvalidInput(f"{', '.join(flags)} cannot be used with --file", "remove one of the two")
+    if document_locations.is_in_cluster(location) or not os.path.isdir(location):
+        yield document_locations.read_snapshot(location, values)[0]
+        return
+    names = [name for name in sorted(os.listdir(location)) if name.endswith(_EXTENSIONS) and not name.startswith(".")]
+    if not names:
+        raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
+    for name in names:
+        yield document_locations.read_snapshot(os.path.join(location, name), values)[0]
+
+
+def _options(values: Values, store: Store) -> CheckOptions:
+    from eidos.check.judge import CheckOptions, known_words, read_check_data
+    from eidos.check.profile import Profile, read_profile
+    from eidos.check.waivers import read_waivers
+
+    profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
+    only, skip = tuple(values["only"]), tuple(values["skip"])
+    if only or skip:
+        _check_words((*only, *skip), known_words(read_check_data(store.check_data)), values)
+    waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
+    profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
+    return CheckOptions(profile, waivers, time.time(), values["max-age"])
+
+
+def _check_words(words: Sequence[str], known: Sequence[str], values: Values) -> None:
+    """Refuse a word that selects nothing that there can be; a path may be one of a recipe."""
+    from eidos.wording import did_you_mean
+
+    for word in words:
+        if word not in known and "." not in word and "*" not in word:
+            flag = "only" if word in values["only"] else "skip"
+            hint = did_you_mean(word, known, "run 'eidos check --list' for all checks")
+            raise InvalidInput(f"--{flag}: unknown check, domain or severity {word!r}", hint)
+
+
+def _read_tree(location: str, values: Values) -> tuple[object, str]:
+    from eidos.formats import from_text
+
+    return from_text(document_locations.read_document(location, values=values), location), location
+
+
+def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
+    fmt = document_locations.choose_format(values["format"], values["output"], TABLE)
+    if fmt == TABLE:
+        from eidos.cli.check_table import check_table
+
+        text = document_locations.fit_table(values["output"], lambda width, colour: check_table(reports, width, colour, values["all"]))
+    else:
+        from eidos.check.report_formats import render
+
+        text = render(reports, fmt)
+    document_locations.write_document(values["output"], text, values, "report")
+
+
+def _write_waivers(values: Values, reports: Sequence[CheckReport]) -> None:
+    from eidos.check.waivers import DAYS, waivers_of
+    from eidos.formats import to_yaml
+
+    tree = waivers_of(reports, reports[0].timestamp[:10])
+    document_locations.write_document(values["write-waivers"], to_yaml(tree), values, "waivers")
+    log.warn(
+        f"{values['write-waivers']}: {count_of(len(tree['waivers']), 'waiver')} for {DAYS} days",
+        hint="write the reason of each into the file",
+    )
+
+
+def _exit_status(values: Values, reports: Sequence[CheckReport], snapshots: Sequence[Snapshot]) -> int:
+    from eidos.check.judge import findings_at_or_above
+
+    findings = [finding for report in reports for finding in report.findings]
+    if values["fail-on"] != NEVER and findings_at_or_above(findings, FAIL, values["fail-on"]):
+        return FINDINGS
+    missing: list[str] = []
+    for snapshot in snapshots:
+        outcomes = {outcome.name: outcome.outcome for outcome in snapshot.collectors}
+        for word in values["require"]:
+            names = select_collectors([word], list(outcomes)) or [word]
+            missing += [f"{name} is {outcomes.get(name, 'not collected')}" for name in names if outcomes.get(name) != OK]
+    if missing:
+        log.error(f"--require is not met: {list_words(missing)}")
+        return INCOMPLETE
+    if values["fail-on"] == NEVER or values["allow-unknown"]:
+        return 0
+    return INCOMPLETE if findings_at_or_above(findings, UNKNOWN, values["fail-on"]) else 0
+
+
+def _list(values: Values) -> int:
+    """Print the checks: as a tree when a format is requested, else by domain."""
+    from eidos.check.judge import read_check_data
+    from eidos.formats import serialize
+
+    checks = read_check_data(open_store(values["data"]).check_data).checks
+    fmt = document_locations.choose_format(values["format"], values["output"], TABLE)
+    if fmt in ("yaml", "json"):
+        text = serialize([{"id": c.id, "severity": c.severity, "domain": c.domain, "title": c.title} for c in checks], fmt)
+    else:
+        from eidos.cli.check_table import list_table
+
+        text = document_locations.fit_table(values["output"], lambda width, colour: list_table(checks, width, colour))
+    document_locations.write_document(values["output"], text, values, "checks")
+    return 0

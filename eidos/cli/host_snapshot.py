@@ -1,0 +1,136 @@
+"""The snapshot of this host, for every verb that takes one.
+
+Knows the flags that say what is read of the host and from where, and which collectors are known to find nothing; must not know what a verb
+does with the snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from eidos import collectors
+from eidos.cli import document_locations
+from eidos.cli.options import Option, parse_path
+from eidos.errors import InvalidInput, NotFound, Timeout, Unavailable, os_error_reason
+from eidos.model.systemd_unit import unit_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eidos.cli.options import Values
+    from eidos.collectors import CollectFunction
+    from eidos.model.snapshot import Snapshot
+
+#: Bytes of what nvidia-smi printed.
+SMI_LIMIT_BYTES = 16 << 20
+
+UNITS = Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True)
+ROOT = Option("root", "read the host whose file system is mounted at this folder", "FOLDER", None, "/", parse_path, completion="folder")
+SMI = Option(
+    "smi", "read the GPUs from FILE, what 'nvidia-smi -q -x' printed on the host of --root", "FILE", convert=parse_path, completion="file"
+)
+ALLOWED_AGE = "allow-stale"
+
+
+def read_host(
+    verb: str,
+    values: Values,
+    selected: Sequence[str],
+    deadline: float,
+    *,
+    volatile: bool,
+    load_collector: Callable[[str], CollectFunction] | None = None,
+    digest_key: bytes = b"",
+) -> Snapshot:
+    """The snapshot that the flags ask for, by ``deadline`` (on ``time.monotonic``); what is not among ``values`` has its default.
+
+    Raises Unavailable on another system than Linux, NotFound or Unavailable when --root or --smi cannot be read, Timeout when no time is
+    left, and what :func:`eidos.workflow.take_snapshot` raises.
+    """
+    if sys.platform != "linux":
+        raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
+    from eidos.workflow import SnapshotOptions, take_snapshot
+
+    if values["root"] != "/":
+        check_root(values["root"], deadline)
+    smi = read_smi(values, deadline)
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise Timeout("timed out before anything was read", "use a longer --timeout")
+    options = SnapshotOptions(
+        root=values["root"],
+        collectors=tuple(selected),
+        units=values["units"] or collectors.DEFAULT_UNITS,
+        volatile=volatile,
+        timeout_s=left,
+        fail_fast=values.get("fail-fast", False),
+        cluster=collectors.ClusterSelection(
+            values["kubeconfig"], values["kube-context"], values["kube-namespace"], values.get(ALLOWED_AGE)
+        ),
+        inapplicable=without_cluster(values, selected),
+        reveal=tuple(values.get("reveal", ())),
+        digest_key=digest_key,
+        smi=smi,
+    )
+    return take_snapshot(options, load_collector=load_collector)
+
+
+def read_smi(values: Values, deadline: float) -> bytes:
+    """The bytes of --smi; empty without it. InvalidInput for an empty file: what nvidia-smi printed is never empty."""
+    location = values["smi"]
+    if location is None:
+        return b""
+    data: bytes = (
+        document_locations.read_document(location, SMI_LIMIT_BYTES)
+        if location == document_locations.STDOUT
+        else document_locations.access_path(
+            "--smi", location, lambda: document_locations.read_document(location, SMI_LIMIT_BYTES), deadline
+        )
+    )
+    if not data.strip():
+        raise InvalidInput(
+            f"--smi: {location} is empty", "write the output of 'nvidia-smi -q -x' to it, or the line that was printed instead"
+        )
+    return data
+
+
+def without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
+    """The collectors that need a cluster, each with the reason why there is none; empty when there may be one.
+
+    Most hosts have none, and a process for each of these collectors, only to find that out, would cost a quarter of the run.
+    """
+    names = [name for name in selected if name.startswith("k8s.")]
+    if not names:
+        return {}
+    from eidos.cli.user_config import is_on_network_filesystem
+    from eidos.kube.cluster_config import missing_cluster_reason, read_pipes
+
+    read_pipes(os.environ, values["kubeconfig"])
+    if values["kubeconfig"] or values["kube-context"]:
+        return {}
+
+    reason = missing_cluster_reason(os.environ, lambda path: is_on_network_filesystem(path) or os.path.lexists(path))
+    return dict.fromkeys(names, reason) if reason else {}
+
+
+def check_root(root: str, deadline: float) -> None:
+    """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything."""
+    reason = document_locations.access_path("--root", root, lambda: _unreadable_reason(root), deadline)
+    if reason:
+        raise Unavailable(f"--root: cannot read {root!r}: {reason}", "run as another user")
+    if reason is None:
+        raise NotFound(f"--root: no such folder: {root!r}", "name the folder where the host's file system is mounted")
+
+
+def _unreadable_reason(root: str) -> str | None:
+    """Why ``root`` cannot be read: "" when it can, None when it is no folder."""
+    try:
+        os.stat(os.path.join(root, "."))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        return os_error_reason(fault)
+    return ""
