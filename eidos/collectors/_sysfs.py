@@ -1,4 +1,4 @@
-"""Small files of sysfs and procfs as readings of one subtype: what is there becomes a reading, what cannot be read a gap.
+"""Small files of sysfs, procfs and /etc as readings of one subtype: what is there becomes a reading, what cannot be read a gap.
 
 Knows how the kernel reports that a device has no value, and which right is missing; must not know what any file means.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 import errno
 
 from eidos.errors import NotApplicable, NotFound
-from eidos.files.host import FileMissing, FileUnreadable
+from eidos.files.host import NOT_TEXT, FileMissing, FileUnreadable, decode_text
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from eidos.collectors import Sources
+    from eidos.files.host import Directory
     from eidos.model.measurement import Part, Reading, Readings
 
 #: Size limit of one such file in bytes: a page is what sysfs gives (Documentation/filesystems/sysfs.rst).
@@ -60,19 +61,30 @@ class Facts:
     def line(self, path: str, limit: int = LINE_LIMIT) -> str | None:
         """The text of a small file without the blanks around it; None when there is no such file or no value."""
         try:
-            return self.host.read_text(path, limit).strip()
-        except FileMissing:
-            return None
-        except FileUnreadable as fault:
-            if fault.errno in _NO_VALUE:
+            return self.decode(path, self.host.read_bytes(path, limit))
+        except (FileMissing, FileUnreadable) as fault:
+            return self.decode(path, fault)
+
+    def decode(self, path: str, content: bytes | FileMissing | FileUnreadable) -> str | None:
+        """What :meth:`line` returns, of a file whose content, or the error in its place, is known."""
+        if isinstance(content, bytes):
+            text, is_utf8 = decode_text(content)
+            if not is_utf8:
+                self.gap(UNREADABLE, path, NOT_TEXT)
+            return text.strip(" \t\r\n\0")
+        if isinstance(content, FileUnreadable):
+            if content.errno in _NO_VALUE:
                 self.gap(ABSENT, path, "no value")
             else:
-                self.unreadable(fault)
-            return None
+                self.unreadable(content)
+        return None
 
     def number(self, path: str) -> int | None:
         """The number in a small file; None when there is none. Anything else is a gap."""
-        text = self.line(path)
+        return self.parse_number(path, self.line(path))
+
+    def parse_number(self, path: str, text: str | None) -> int | None:
+        """The number that is the text of a small file."""
         if not text:
             return None
         try:
@@ -84,6 +96,25 @@ class Facts:
         except ValueError:
             self.gap(UNREADABLE, path, "not a number")
             return None
+
+    def open_folder(self, path: str, inside: Directory | None = None) -> Directory | None:
+        """An open folder, to be closed: the fast way to many files; None when there is none. ``path`` is relative if ``inside`` one."""
+        try:
+            return self.host.open_directory(path) if inside is None else inside.open_directory(path)
+        except FileMissing:
+            return None
+        except FileUnreadable as fault:
+            self.unreadable(fault)
+            return None
+
+    def lines(self, folder: Directory, names: Iterable[str], limit: int = LINE_LIMIT) -> dict[str, str]:
+        """The texts of those of ``names`` in an open folder that are there."""
+        result: dict[str, str] = {}
+        for name, content in folder.read_regular_files(names, limit, is_checked=False):
+            text = self.decode(f"{folder.path}/{name}", content)
+            if text is not None:
+                result[name] = text
+        return result
 
     def put_numa_node(self, key: str, path: str) -> None:
         """Add the NUMA node of a device; the kernel writes -1 where the platform names none."""
@@ -169,3 +200,24 @@ def has_folder(facts: Facts, path: str) -> bool:
     except FileUnreadable:
         pass
     return True
+
+
+def selected_word(text: str) -> str:
+    """The word in brackets of a choice as the kernel writes it; the text if there is none.
+
+    >>> selected_word("always [madvise] never"), selected_word("performance")
+    ('madvise', 'performance')
+    """
+    _, bracket, rest = text.partition("[")
+    word, closing, _ = rest.partition("]")
+    return word if bracket and closing else text
+
+
+def numbered(names: Iterable[str], prefix: str) -> list[int]:
+    """The numbers of those of ``names`` that are ``prefix`` and a number, in order.
+
+    >>> numbered(["node10", "node2", "node", "nodes", "possible"], "node")
+    [2, 10]
+    """
+    size = len(prefix)
+    return sorted(int(name[size:]) for name in names if name.startswith(prefix) and name[size:].isdecimal() and len(name) < size + 10)

@@ -289,21 +289,26 @@ class Directory:
         return regular, directories, others
 
     def open_directory(self, name: str) -> Directory:
-        """A directory in it; a link to one is FileMissing."""
-        path = f"{self.path}/{name}"
-        try:
-            fd = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=self._fd)
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
+        """A directory in it, or further down (``a/b``); a link on the way is FileMissing."""
+        path, fd = self.path, self._fd
+        for part in name.split("/"):
+            path, above = f"{path}/{part}", fd
+            try:
+                fd = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=above)
+            except OSError as fault:
+                raise translate_os_error(fault, path) from fault
+            finally:
+                if above != self._fd:
+                    os.close(above)
         return Directory(self._host, path, fd)
 
     def read_regular_files(
-        self, names: Iterable[str], limit: int = FILE_LIMIT
+        self, names: Iterable[str], limit: int = FILE_LIMIT, is_checked: bool = True
     ) -> Iterator[tuple[str, bytes | FileMissing | FileUnreadable]]:
         """Each of ``names`` with its content as :meth:`Host.read_bytes` returns it, or with the error that this would raise.
 
-        The names are those that :meth:`scan` reported as regular files: their type is not checked again. An ``open``, a ``read`` and a
-        ``close`` are all that a short file costs.
+        The names are those that :meth:`scan` reported as regular files: their type is not checked again, unless ``is_checked`` is False.
+        An ``open``, a ``read`` and a ``close`` are all that a short file costs. Links are not followed: they are unreadable.
         """
         flags, folder = _READ_FLAGS | os.O_NOFOLLOW, self._fd
         open_file, read, close = os.open, os.read, os.close
@@ -311,6 +316,8 @@ class Directory:
             try:
                 fd = open_file(name, flags, dir_fd=folder)
                 try:
+                    if not is_checked:
+                        _require_regular_file(f"{self.path}/{name}", os.fstat(fd))
                     data = read(fd, _FIRST_READ)
                     size = len(data)
                     is_complete = (size < _SHORT_READ and data[-1:] == b"\n") or (size < _FIRST_READ and not read(fd, _FIRST_READ))
@@ -328,6 +335,26 @@ class Directory:
     def read_following_links(self, name: str, limit: int = FILE_LIMIT) -> bytes:
         """As :meth:`Host.read_bytes`, of anything in it; links are followed inside the root."""
         return self._host.read_bytes(f"{self.path}/{name}", limit)
+
+    def read_link(self, name: str) -> str:
+        """As :meth:`Host.read_link`, of a link in it."""
+        try:
+            return os.readlink(name, dir_fd=self._fd)
+        except OSError as fault:
+            raise translate_os_error(fault, f"{self.path}/{name}") from fault
+
+    def read_at(self, name: str, offset: int, length: int) -> bytes:
+        """``length`` bytes of a regular file, fewer at its end."""
+        path = f"{self.path}/{name}"
+        try:
+            fd = os.open(name, _READ_FLAGS | os.O_NOFOLLOW, dir_fd=self._fd)
+            try:
+                _require_regular_file(path, os.fstat(fd))
+                return os.pread(fd, length, offset)
+            finally:
+                os.close(fd)
+        except OSError as fault:
+            raise translate_os_error(fault, path) from fault
 
     def is_readable(self, name: str) -> bool:
         """Whether the file's mode has a read bit for anybody."""

@@ -131,15 +131,11 @@ def test_usual_mounts_are_those_of_the_usual_facts() -> None:
     pod = next(templates(agent_manifests(AGENTS["plain"])))
     paths = {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume}
     assert paths == {"/proc", "/sys", "/lib", "/etc/os-release", "/run/dbus", "/run/systemd"}
-    pod = next(
-        templates(
-            agent_manifests(
-                replace(AGENTS["plain"], without=("systemd", "os.release", "os.modules", "os.net", "os.rdma", "os.storage", "gpu"))
-            )
-        )
-    )
+    facts = read_template("agent")["facts"]
+    others = tuple(name for name in facts if not name.startswith("k8s.") and set(facts[name].get("mounts", ())) - {"proc"})
+    pod = next(templates(agent_manifests(replace(AGENTS["plain"], without=others))))
     assert {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume} == {"/proc"}
-    assert "--skip=os.release,systemd,gpu" in pod["spec"]["containers"][0]["args"]
+    assert f"--skip={','.join(others)}" in pod["spec"]["containers"][0]["args"]
     assert "runtimeClassName" not in pod["spec"]
 
 
@@ -378,12 +374,11 @@ def test_the_explanation_matches_the_manifests() -> None:
     rows = explain_privileges(AGENTS["plain"])
     assert {row["fact"] for row in rows} == {*read_template("agent")["facts"], "the document"}
     flags = {row["flag"] for row in rows if not row["given"]} - {""}
-    assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--gpu cdi", "--gpu driver-root"}
+    assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--privileged", "--gpu cdi", "--gpu driver-root"}
     unmounted = {row["fact"] for row in rows if not row["given"] and not row["flag"]}
     assert unmounted == {"os.storage", "os.packages", "os.runtime", "os.kubelet"}, "no flag mounts the folders that hold keys"
-    assert not [
-        row for row in explain_privileges(AGENTS["rights"]) if not row["given"] and row["flag"] and not row["flag"].startswith("--gpu")
-    ]
+    missing = {row["flag"] for row in explain_privileges(AGENTS["rights"]) if not row["given"]} - {""}
+    assert missing == {"--privileged", "--gpu cdi", "--gpu driver-root"}
     assert not any(row["given"] for row in explain_privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
     left_out = [row for row in explain_privileges(replace(AGENTS["plain"], without=("systemd",))) if row["fact"] == "systemd"]
     assert left_out and not [row for row in left_out if row["given"] or row["flag"]]
