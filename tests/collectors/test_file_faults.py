@@ -7,6 +7,7 @@ collector yields readings and gaps or ends with one of its documented errors; an
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,8 +58,8 @@ def empty(path: Path) -> None:
 #: Parts of the captured host that need not be tried.
 NOT_READ = dict.fromkeys(("os.grub", "os.kmod", "os.release", "os.sysctl"), ("sys/devices", "sys/kernel/mm", "proc/sys/net"))
 
-#: Files of which only a few bytes at fixed places are read, so that no size is too large.
-READ_IN_PART = {"config"}
+#: Files of which only a few bytes at fixed places are read, so that no size is too large; files of which only the names are read.
+READ_IN_PART, NAMED = re.compile(r"/config$|/bin/[^/]+$"), re.compile(r"\.so[.0-9]*$")
 
 #: Fault → whether the file cannot be read then, so that a gap has to name it.
 FAULTS: dict[Callable[[Path], None], bool] = {
@@ -111,7 +112,11 @@ def faulty_trees(collector: str, copy: Path) -> Iterator[tuple[Path, str, bool]]
                 if fault is folder and collector == "os.sysctl":  # a folder among its files is one more folder
                     continue
                 fault(path)
-                yield path, fault.__name__, is_unreadable and not (fault is huge and path.name in READ_IN_PART)
+                yield (
+                    path,
+                    fault.__name__,
+                    is_unreadable and not ((fault is huge and READ_IN_PART.search(str(path))) or NAMED.search(path.name)),
+                )
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
                 path.write_bytes(content)
         shutil.rmtree(copy)
