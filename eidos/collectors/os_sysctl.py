@@ -193,7 +193,7 @@ class _Walk:
 
     def _follow(self, folder: Directory, name: str) -> bytes | FileMissing | FileUnreadable:
         try:
-            return folder.read_following_links(name, SYSCTL_LIMIT)
+            return self._host.read_bytes(f"{folder.path}/{name}", SYSCTL_LIMIT)
         except (FileMissing, FileUnreadable) as fault:
             return fault
 

@@ -82,6 +82,20 @@ class FileUnreadable(Unavailable):
         self.errno = errno
 
 
+class _Translation:
+    """Within it an OSError becomes one of this module's errors."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(fault, OSError):
+            raise translate_os_error(fault, self._path) from fault
+
+
 class Host:
     """The files below ``root``; paths are absolute and as the host itself names them.
 
@@ -100,11 +114,9 @@ class Host:
         if self._opened_root_fd is None:
             fd = -1
             if self.root != "/":
-                try:
+                with _Translation(self.root):
                     fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                     is_slash = os.path.samestat(os.fstat(fd), os.stat("/"))
-                except OSError as fault:
-                    raise translate_os_error(fault, self.root) from fault
                 if is_slash:
                     os.close(fd)
                     fd, self.root = -1, "/"
@@ -131,14 +143,12 @@ class Host:
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> bytes:
         """The complete content of a regular file; a file larger than ``limit`` bytes is FileUnreadable."""
         fd = self.open_file(path)
-        try:
+        with _Translation(path):
             return _read_checked(fd, path, limit)
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
 
     def open_file(self, path: str) -> int:
         """A descriptor of a regular file, for reading parts of one that is larger than the limit; the caller closes it."""
-        try:
+        with _Translation(path):
             if self._root_fd < 0:
                 # stat(2) first: opening a device can have effects (a watchdog starts, a tape rewinds).
                 _require_regular_file(path, os.stat(path))
@@ -146,8 +156,6 @@ class Host:
             with self._walk(path) as walk:
                 _require_regular_file(path, walk.stat())
                 return walk.open(_READ_FLAGS)
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
 
     def file_system_status(self, path: str) -> os.statvfs_result:
         """What statvfs(3) tells of the file system that ``path`` is on; one on a server that is gone blocks for ever."""
@@ -170,13 +178,11 @@ class Host:
 
     def open_directory(self, path: str) -> Directory:
         """An open directory: the fast way to read many of its files."""
-        try:
+        with _Translation(path):
             if self._root_fd < 0:
                 return Directory(self, path, os.open(path, _DIRECTORY_FLAGS))
             with self._walk(path) as walk:
                 return Directory(self, path, walk.open(_DIRECTORY_FLAGS))
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
 
     def exists(self, path: str) -> bool:
         """Whether a file of any kind exists; False for a dangling link. Raises FileUnreadable when the kernel does not tell."""
@@ -209,14 +215,12 @@ class Host:
         Links are resolved inside the root. The host may put a link in their place before the result is used: use it for sockets of
         system services, not for reading.
         """
-        try:
+        with _Translation(path):
             if self._root_fd < 0:
                 os.stat(path)
                 return os.path.realpath(path)
             with self._walk(path) as walk:
                 return os.path.join(self.root, *walk.components)
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
 
     @property
     def is_running_system(self) -> bool:
@@ -256,36 +260,31 @@ class Directory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def list_names(self) -> list[str]:
         """Names in it, unsorted."""
-        try:
+        with _Translation(self.path):
             return os.listdir(self._fd)
-        except OSError as fault:
-            raise translate_os_error(fault, self.path) from fault
 
     def scan(self) -> tuple[list[str], list[str], list[str]]:
         """Names of regular files, of directories, and of everything else (links included), each unsorted."""
         regular: list[str] = []
         directories: list[str] = []
         others: list[str] = []
-        try:
-            with os.scandir(self._fd) as entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        regular.append(entry.name)
-                    else:
-                        (directories if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
-        except OSError as fault:
-            raise translate_os_error(fault, self.path) from fault
+        with _Translation(self.path), os.scandir(self._fd) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    regular.append(entry.name)
+                else:
+                    (directories if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
         return regular, directories, others
 
     def open_directory(self, name: str) -> Directory:
@@ -294,9 +293,8 @@ class Directory:
         for part in name.split("/"):
             path, above = f"{path}/{part}", fd
             try:
-                fd = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=above)
-            except OSError as fault:
-                raise translate_os_error(fault, path) from fault
+                with _Translation(path):
+                    fd = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=above)
             finally:
                 if above != self._fd:
                     os.close(above)
@@ -332,36 +330,26 @@ class Directory:
             else:
                 yield name, data
 
-    def read_following_links(self, name: str, limit: int = FILE_LIMIT) -> bytes:
-        """As :meth:`Host.read_bytes`, of anything in it; links are followed inside the root."""
-        return self._host.read_bytes(f"{self.path}/{name}", limit)
-
     def read_link(self, name: str) -> str:
         """As :meth:`Host.read_link`, of a link in it."""
-        try:
+        with _Translation(f"{self.path}/{name}"):
             return os.readlink(name, dir_fd=self._fd)
-        except OSError as fault:
-            raise translate_os_error(fault, f"{self.path}/{name}") from fault
 
     def read_at(self, name: str, offset: int, length: int) -> bytes:
         """``length`` bytes of a regular file, fewer at its end."""
         path = f"{self.path}/{name}"
-        try:
+        with _Translation(path):
             fd = os.open(name, _READ_FLAGS | os.O_NOFOLLOW, dir_fd=self._fd)
             try:
                 _require_regular_file(path, os.fstat(fd))
                 return os.pread(fd, length, offset)
             finally:
                 os.close(fd)
-        except OSError as fault:
-            raise translate_os_error(fault, path) from fault
 
     def is_readable(self, name: str) -> bool:
         """Whether the file's mode has a read bit for anybody."""
-        try:
+        with _Translation(f"{self.path}/{name}"):
             return os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode & 0o444 != 0
-        except OSError as fault:
-            raise translate_os_error(fault, f"{self.path}/{name}") from fault
 
 
 def translate_os_error(fault: OSError, path: str) -> FileMissing | FileUnreadable:
@@ -408,7 +396,5 @@ def _read_to_end(fd: int, path: str, limit: int) -> bytes:
 
 
 def _too_large_reason(limit: int) -> str:
-    for shift, unit in ((20, "MiB"), (10, "KiB")):
-        if limit >> shift:
-            return f"larger than {limit >> shift} {unit}"
-    return f"larger than {limit} bytes"
+    unit = next(((1 << shift, name) for shift, name in ((20, "MiB"), (10, "KiB")) if limit >> shift), (1, "bytes"))
+    return f"larger than {limit // unit[0]} {unit[1]}"

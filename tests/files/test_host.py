@@ -367,9 +367,11 @@ def test_entries_part_files_folders_and_the_rest(root: Path) -> None:
     with Host(str(root)).open_directory("/etc") as folder:
         regular, folders, others = folder.scan()
         assert (regular, folders, sorted(others)) == (["inside"], ["folder"], ["fifo", "link"])
-        assert folder.read_following_links("link") == b"inside"
-        with pytest.raises(FileUnreadable, match="fifo"):
-            folder.read_following_links("fifo")
+        assert folder.read_link("link") == "inside"
+        results = dict(folder.read_regular_files(["inside", "link", "fifo", "none"], is_checked=False))
+        assert results.pop("inside") == b"inside" and isinstance(results.pop("none"), FileMissing)
+        assert all(isinstance(result, FileUnreadable) for result in results.values())
+        assert (folder.read_at("inside", 2, 3), folder.read_at("inside", 4, 9)) == (b"sid", b"de")
         with pytest.raises((FileMissing, FileUnreadable)):
             folder.open_directory("link")
 
