@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 #: The largest value of --parallel.
 MAX_PARALLEL = 512
 
+#: The largest number of hosts without --max-hosts, the largest value of that flag, and the number from which on the time is announced.
+MAX_HOSTS, HOSTS_LIMIT, MANY_HOSTS = 5000, 100_000, 500
+
+#: Seconds between two lines about the progress where no terminal is.
+REPORT_INTERVAL_S = 60.0
+
 #: Seconds that a node has by default: where it only has to run a program, and where it may have to pull an image first.
 SSH_TIMEOUT_S, JOB_TIMEOUT_S = 60.0, 300.0
 
@@ -53,6 +59,13 @@ def parse_parallel(value: str) -> int:
     """A number of nodes; InvalidInput for 0, and for more than :data:`MAX_PARALLEL`."""
     if not (value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) <= MAX_PARALLEL):
         raise InvalidInput(f"invalid number {value!r}: expected 1 to {MAX_PARALLEL}")
+    return int(value)
+
+
+def parse_max_hosts(value: str) -> int:
+    """A number of hosts; InvalidInput for 0, and for more than :data:`HOSTS_LIMIT`."""
+    if not (value.isascii() and value.isdigit() and len(value) < 8 and 0 < int(value) <= HOSTS_LIMIT):
+        raise InvalidInput(f"invalid number {value!r}: expected 1 to {HOSTS_LIMIT:,}")
     return int(value)
 
 
@@ -83,6 +96,7 @@ VERB = Verb(
             split_commas=False,
             multiple=True,
         ),
+        Option("max-hosts", "refuse a list of more hosts", "NUMBER", None, str(MAX_HOSTS), parse_max_hosts),
         Option("via", "reach nodes with this command instead of ssh: 'srun -w {host}'", "COMMAND"),
         Option("python", "run this Python on the nodes", "PYTHON", None, "python3", parse_interpreter),
         Option("program", "send this eidos.pyz (default: this file)", "FILE", convert=parse_path, completion="file"),
@@ -235,6 +249,9 @@ def _collect_over_ssh(values: Values) -> tuple[list[str], Answers]:
         if values.origins.get(name) == f"--{name}":
             raise InvalidInput(f"--{name} needs --kubernetes")
     nodes = _hosts(values["hosts"], values.origins.get("hosts", "--hosts"))
+    if len(nodes) > values["max-hosts"]:
+        hint = f"check the list, or use --max-hosts {len(nodes)}"
+        raise InvalidInput(f"{count_of(len(nodes), 'host')}; expected at most {values['max-hosts']:,}", hint)
     timeout = values["timeout"]
     command = ssh.leading_command(values["via"], timeout)
     key = os.urandom(KEY_BYTES).hex().encode()
@@ -299,24 +316,31 @@ def time_left(done: int, total: int, last_s: float, now_s: float, parallel: int,
 
 
 class Progress:
-    """A progress line on a terminal, redrawn every second; nothing on a pipe, or when only failures are logged."""
+    """A progress line on a terminal, redrawn every second; elsewhere a line of the log every minute, and a warning for very many nodes."""
 
-    def __init__(self, total: int, parallel: int, timeout_s: float, interval_s: float = 1.0) -> None:
+    def __init__(
+        self, total: int, parallel: int, timeout_s: float, interval_s: float = 1.0, report_interval_s: float = REPORT_INTERVAL_S
+    ) -> None:
         import threading
 
         try:
             self._shown = log.shows("warn") and sys.stderr is not None and sys.stderr.isatty()
         except ValueError:  # closed
             self._shown = False
+        self._report_interval_s = report_interval_s
         self._total, self._parallel, self._timeout_s, self._interval_s = total, parallel, timeout_s, interval_s
-        self._began = time.monotonic()
+        self._is_reported = not self._shown and log.shows("info")
+        self._began = self._reported = time.monotonic()
         self._answered = self._failed = 0
         self._last_s = 0.0
         self._lock, self._ended = threading.Lock(), threading.Event()
 
     def __enter__(self) -> Self:
         self._redraw()
-        if self._shown:
+        if not self._shown and self._total > MANY_HOSTS:
+            bound = time_left(0, self._total, 0.0, 0.0, self._parallel, self._timeout_s)
+            log.warn(f"{count_of(self._total, 'node')}, {self._parallel} at a time: {bound}")
+        if self._shown or self._is_reported:
             from eidos.process.thread_pool import start_thread
 
             try:
@@ -354,6 +378,10 @@ class Progress:
                 now_s = time.monotonic() - self._began
                 text += f", {time_left(done, self._total, self._last_s, now_s, self._parallel, self._timeout_s)}"
             self._write(text)
+            now = time.monotonic()
+            if self._is_reported and now - self._reported >= self._report_interval_s:
+                self._reported = now
+                log.info(text)
 
     def _write(self, text: str) -> None:
         if self._shown:

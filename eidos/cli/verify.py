@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: What checksums cannot tell.
 LIMITS = "(checksums show that nothing changed, not who made the bundle: check a signature for that)"
 
+#: Problems that are shown to people; programs get all.
+SHOWN_PROBLEMS = 100
+
 VERB = Verb(
     "verify",
     (
@@ -70,7 +73,9 @@ def run(values: Values) -> int:
         }
         text = serialize(tree, values["format"])
     else:
-        text = "".join(f"{printable(str(problem))}\n" for problem in problems) or f"{printable(path)}: OK\n{LIMITS}\n"
+        text = "".join(f"{printable(str(problem))}\n" for problem in problems[:SHOWN_PROBLEMS]) or f"{printable(path)}: OK\n{LIMITS}\n"
+        hidden = len(problems) - SHOWN_PROBLEMS
+        text += f"and {hidden:,} more; run with --format json for all\n" if hidden > 0 else ""
         text = fit_locale(text)
     write_document(STDOUT, text)
     if inspection.ignored:

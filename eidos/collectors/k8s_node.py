@@ -28,6 +28,8 @@ Conditions, heartbeats, the resource version and the list of images change on th
 
 from __future__ import annotations
 
+import time
+
 from eidos.collectors._cluster_source import collect_from_cluster
 from eidos.errors import EidosError, KubeError, NotApplicable, NotFound, Timeout
 from eidos.files.node_name import find_node_name, node_name_from_environment
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from eidos.files.host import Host
     from eidos.kube.api_client import KubeClient
     from eidos.model.measurement import Part, Readings
+
+#: What a search for a similar name may take: nodes that are looked at, and the share of the time that is left.
+SEARCHED_NODES, SEARCH_SHARE = 5000, 0.5
 
 #: Key → field of ``status.nodeInfo`` (Kubernetes API, NodeSystemInfo).
 NODE_INFO_FIELDS = {"kernel-version": "kernelVersion", "operating-system": "operatingSystem", "os-image": "osImage"}
@@ -175,13 +180,20 @@ def _get_node(client: KubeClient, names: Iterable[str]) -> dict[str, Any] | None
 
 
 def _similar_nodes(client: KubeClient, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Nodes whose name, or whose host's, has the same first part as one of the names; none when they cannot be listed."""
+    """Nodes whose name, or whose host's, has the same first part as one of the names: those that the search finds before its limits."""
     parts = {name.lower().partition(".")[0] for name in names}
+    now = time.monotonic()
+    until = now + (client.deadline - now) * SEARCH_SHARE
+    similar: list[dict[str, Any]] = []
     try:
-        nodes = client.list_objects("/api/v1/nodes") if parts else iter(())
-        return [node for node in nodes if not parts.isdisjoint(name.partition(".")[0] for name in _host_names(node["metadata"]))]
+        for number, node in enumerate(client.list_objects("/api/v1/nodes") if parts else ()):
+            if number == SEARCHED_NODES or time.monotonic() > until:
+                break
+            if not parts.isdisjoint(name.partition(".")[0] for name in _host_names(node["metadata"])):
+                similar.append(node)
     except (KubeError, Timeout):  # no node has the exact name, whatever becomes of this search
-        return []
+        pass
+    return similar
 
 
 def _node_info(node: dict[str, Any]) -> dict[str, Any]:

@@ -170,10 +170,10 @@ def cut_cloud_config(line: str) -> tuple[str, list[str]]:
 
 
 def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[list[Parameter], list[str]]:
-    """The parameters as they may be shown, and the name of each that is withheld, in whole or in part.
+    """The parameters as they may be shown, and the name of each that is withheld, in whole or in part, once for each part.
 
     >>> redact_parameters([("quiet", None), ("bmcpass", "correct"), ("horse", None), ("ro", None)], NameList("ro quiet"))
-    ([('quiet', None), ('bmcpass', '<withheld>'), ('ro', None)], ['bmcpass'])
+    ([('quiet', None), ('bmcpass', '<withheld>'), ('ro', None)], ['bmcpass', 'bmcpass'])
     """
     shown: list[Parameter] = []
     withheld: list[str] = []
@@ -181,7 +181,8 @@ def redact_parameters(parameters: list[Parameter], names: NameList) -> tuple[lis
     for name, value in parameters:
         is_listed = names.section(name) is not None
         if value is None and is_continued and not is_listed:
-            continue  # a value without quotes that has blanks in it
+            withheld.append(shown[-1][0])  # a part of a value without quotes that has blanks in it
+            continue
         if not is_listed and not _is_name(name, has_value=value is not None):
             name, value = WITHHELD, value and WITHHELD
             count = 1

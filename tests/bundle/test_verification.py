@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from eidos.bundle.zip_archive import pack_zip
 from eidos.errors import IntegrityError
 from eidos.workflow import make_recipe
 from tests.support.bundle_files import build
-from tests.support.program import ROOT
+from tests.support.program import ROOT, eidos
 
 FILES = build(make_recipe({"gpu": "h100", "service": "eks"}), components=("gpu-operator",)).files
 
@@ -161,3 +162,12 @@ def test_overlapping_entries_of_a_zip_are_refused() -> None:
     data[second + 42 : second + 46] = data[first + 42 : first + 46]
     with pytest.raises(IntegrityError):
         inspect_archive(io.BytesIO(bytes(data)), "x.zip")
+
+
+def test_of_very_many_problems_people_see_the_first_and_programs_all(folder: Path) -> None:
+    for number in range(130):
+        (folder / f"new-{number:03}").write_text("x")
+    shown = eidos("verify", str(folder))
+    assert shown.status == 5 and shown.out.splitlines()[-1] == "and 30 more; run with --format json for all"
+    assert len(shown.out.splitlines()) == 101 and "130 problems" in shown.err
+    assert len(json.loads(eidos("verify", str(folder), "-t", "json").out)["faults"]) == 130

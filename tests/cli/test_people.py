@@ -351,6 +351,27 @@ def test_progress_moves_when_no_node_answers(monkeypatch: pytest.MonkeyPatch) ->
     os.close(main)
 
 
+def test_progress_off_a_terminal_is_a_line_of_the_log_now_and_then(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = ResultsFolder(str(tmp_path / "results"), ["a", "b"], shipped_rules())
+    for level, interval_s, lines in (("info", 0.0, 2), ("info", 60.0, 0), ("warn", 0.0, 0)):
+        log.configure(level)
+        with Progress(2, 1, 60.0, interval_s=60.0, report_interval_s=interval_s) as progress:
+            progress.show(folder)
+        log.configure()
+        shown = capfd.readouterr().err.splitlines()
+        assert len(shown) == lines and all("0 of 2 snapshots, at most " in line for line in shown), (level, shown)
+    with Progress(6000, 10, 60.0):
+        assert "warning: 6,000 nodes, 10 at a time: at most 600m00s left\n" in capfd.readouterr().err
+
+
+def test_a_list_of_very_many_hosts_is_refused_unless_it_is_meant() -> None:
+    refused = eidos("fleet", "--hosts", "gpu-[1-5001]")
+    assert refused.status == 2
+    assert refused.err == "error: 5,001 hosts; expected at most 5,000\nhint: check the list, or use --max-hosts 5001\n"
+    assert "expected 1 to 100,000" in eidos("fleet", "--hosts", "a", "--max-hosts", "0").err
+    assert "2 hosts; expected at most 1\n" in eidos("fleet", "--hosts", "a,b", "--max-hosts", "1").err
+
+
 @given(st.integers(0, 99), st.integers(1, 100), st.floats(0, 1000), st.floats(0, 1000), st.integers(1, 512), st.floats(1, 600))
 def test_the_time_left_is_never_longer_than_the_timeouts(
     done: int, more: int, last: float, since: float, parallel: int, timeout: float

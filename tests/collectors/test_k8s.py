@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
@@ -13,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.collectors import is_cluster_wide, k8s_image, k8s_node, k8s_policy, k8s_server, k8s_topology, list_collectors, start_order
+from eidos.errors import Timeout
 from eidos.model.measurement import Gap, Subtype
 from eidos.model.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from eidos.kube.api_client import KubeClient
 
 Tree = dict[str, Any]
 
@@ -202,3 +207,23 @@ def test_policies_are_flattened_as_the_go_program_did(shared: Path) -> None:
     assert not [each for each in nic if isinstance(each, Gap)]
     assert isinstance(nic[0], Subtype)
     assert nic[0].data["nicclusterpolicy/nic-cluster-policy/ibKubernetes.ufmSecret"] == "ufm-secret"
+
+
+class ManyNodes:
+    """A cluster of a million nodes, in which every tenth has the name that is looked for, as far as its time allows."""
+
+    def __init__(self, seconds: float, *, fails_at: int = 0) -> None:
+        self.deadline, self.count, self.fails_at = time.monotonic() + seconds, 0, fails_at
+
+    def list_objects(self, path: str) -> Iterator[dict[str, Any]]:
+        for number in range(1_000_000):
+            self.count += 1
+            if self.count == self.fails_at:
+                raise Timeout("too late")
+            yield {"metadata": {"name": f"gpu-7.{number}.example.com" if number % 10 == 0 else f"a-{number}"}}
+
+
+def test_the_search_for_a_similar_name_is_bounded_and_keeps_what_it_has() -> None:
+    for cluster, count, similar in ((ManyNodes(60.0), 5001, 500), (ManyNodes(-1.0), 1, 0), (ManyNodes(60.0, fails_at=102), 102, 11)):
+        assert len(k8s_node._similar_nodes(cast("KubeClient", cluster), ["GPU-7"])) == similar
+        assert cluster.count == count

@@ -552,6 +552,13 @@ def test_the_dates_of_entries_and_rules_are_checked_too() -> None:
     }
 
 
+def test_today_decides_which_dates_are_in_the_future() -> None:
+    charts = [chart("one"), {**chart("two"), "source": {"document": "d", "version": "1", "date": "2150-06"}}]
+    trees = {**carried(), "components.yaml": {"components": charts}}
+    for today, issues in (("2150-06-01", 0), ("2150-05-31", 1), ("", 1)):
+        assert sum(issue.rule == "date" for issue in lint_trees(trees, today=today)) == issues, today
+
+
 def test_a_clock_that_is_behind_makes_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert latest_date() == max(source.date for source in RULES.sources.values())

@@ -47,7 +47,8 @@ __all__ = ["ERROR", "WARNING", "LintIssue", "lint", "lint_document", "lint_files
 def lint(store: Store, rules: LintRules | None = None, today: str = "") -> list[LintIssue]:
     """The issues of a store, by location; ``rules`` default to the shipped ones. The store is not changed.
 
-    ``today``, such as 2026-11-29, decides which releases have ended; by default it is the date of the rules' newest source.
+    ``today``, such as 2026-11-29, decides which releases have ended, by default the date of the rules' newest source, and which dates
+    of sources are in the future, by default those after tomorrow.
     """
     return deduplicated(_issues(ParsedRecipes(store, shipped_rules() if rules is None else rules, []), today=today))
 
@@ -57,14 +58,14 @@ def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = (), to
 
     ``values_files`` are the paths of the files below ``values/``, which are not among the trees.
     """
-    data = read_trees(trees)
+    data = read_trees(trees, today)
     return _all(data, values_file_issues(values_files, data.store.charts), today=today)
 
 
 def lint_files(texts: Mapping[str, bytes], folder: str = "", today: str = "") -> list[LintIssue]:
     """The issues of files laid over the shipped ones, name by name; ``folder`` is where people find them."""
     below, syntax_issues = _shipped_trees()
-    data = read_texts(texts, below, folder)
+    data = read_texts(texts, below, folder, today)
     return _all(data, [*syntax_issues, *values_file_issues(texts, data.store.charts)], today=today)
 
 
@@ -124,7 +125,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Itera
         yield from machine_issues(store)
     yield from component_issues(store)
     yield from key_issues(store, rules)
-    yield from layer_issues(store, rules)
+    yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)
     for item in combinations(store, rules):
         if isinstance(item, LintIssue):

@@ -60,10 +60,10 @@ class ParsedRecipes(Record):
 class RecipeFiles:
     """Trees by file, and the issues of those that were read so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, today: str = "") -> None:
         self.issues: list[LintIssue] = []
         self.trees: dict[str, object] = {}
-        self.latest = latest_date()
+        self.latest = latest_date(today)
 
     def text(self, content: bytes | str, name: str, shown: str) -> None:
         """Read one file's text; ``shown`` is its name for people."""
@@ -146,16 +146,16 @@ class RecipeFiles:
                 self.issues += date_issues(source["date"], f"{location}[{i}].source", self.latest)
 
 
-def read_trees(trees: Mapping[str, object]) -> ParsedRecipes:
-    """What these trees make (path below the folder → tree)."""
-    files = RecipeFiles()
+def read_trees(trees: Mapping[str, object], today: str = "") -> ParsedRecipes:
+    """What these trees make (path below the folder → tree); ``today`` is the last day that a source can be of, by default by the clock."""
+    files = RecipeFiles(today)
     files.trees.update(trees)
     return files.read()
 
 
-def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "") -> ParsedRecipes:
+def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "", today: str = "") -> ParsedRecipes:
     """As :func:`read_trees`, of files laid over the trees ``below``, name by name; ``folder`` is where the files lie."""
-    files = RecipeFiles()
+    files = RecipeFiles(today)
     files.trees.update(below)
     for name in sorted(texts):
         if name.endswith(ENDINGS):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _NETWORK = "/proc/sys/net/"
 
 
-def layer_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
-    """Issues of each layer alone, and of all of them together."""
-    latest = latest_date()
+def layer_issues(store: Store, rules: LintRules, today: str = "") -> Iterator[LintIssue]:
+    """Issues of each layer alone, and of all of them together; ``today`` as in :func:`latest_date`."""
+    latest = latest_date(today)
     for layer in (store.base, *store.overlays):
         yield from _reasons(layer)
         yield from _sources(layer, latest)
@@ -85,12 +85,16 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "no-reason", location, "no reason given", "add 'why'")
 
 
-def latest_date() -> str:
-    """The last day that a source can be of: tomorrow, because days begin at different times; a clock behind the shipped rules is wrong."""
-    import time
+def latest_date(today: str = "") -> str:
+    """The last day that a source can be of: ``today``, or by the clock tomorrow, because days begin at different times.
 
-    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
-    return max([tomorrow, *(source.date for source in shipped_rules().sources.values())])
+    Neither is before the newest source of the shipped rules: a clock behind them is wrong.
+    """
+    if not today:
+        import time
+
+        today = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
+    return max([today, *(source.date for source in shipped_rules().sources.values())])
 
 
 def date_issues(date: str, location: str, latest: str) -> Iterator[LintIssue]:
