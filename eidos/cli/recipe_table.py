@@ -8,6 +8,7 @@ from __future__ import annotations
 from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_value_rows, line_width, wrap
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
+from eidos.model.query import written_fields
 from eidos.recipe.recipe_warnings import needed_by
 from eidos.terminal import BOLD, YELLOW, paint
 from eidos.wording import count_of
@@ -129,6 +130,6 @@ def _entry(entry: dict[str, Any]) -> str:
 
 
 def _layer(layer: dict[str, Any]) -> str:
-    key = ", ".join(f"{field}={value}" for field, value in layer["key"].items()) or "always"
+    key = written_fields(layer["key"]) or "always"
     counts = {"reading": layer["readings"], "constraint": layer["constraints"], "component": len(layer["components"])}
     return f"{key}: {', '.join(count_of(number, noun) for noun, number in counts.items())}"

@@ -10,7 +10,7 @@ True
 >>> Query(k8s="1.33").matches(Query(gpu="h100"))
 False
 
-A version of a key may be an expression; that of a query is one version.
+A field of a key may be a list, and a version an expression; those of a query are one word and one version.
 
 >>> Query(k8s="1.37").matches(Query(k8s=">= 1.36")), Query(osv="10.1").matches(Query(osv="in (8.10, 10.0)"))
 (True, False)
@@ -21,6 +21,10 @@ from __future__ import annotations
 from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.record import Record
 from eidos.semver import parse_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Fields that name an entry of the catalog, and fields that are versions.
 NAMES = ("os", "service", "gpu", "intent", "platform", "machine")
@@ -68,30 +72,72 @@ class Query(Record):
         return {field: values[field] for field in FIELDS if values[field] and values[field] != ANY}
 
     def matches(self, key: Query) -> bool:
-        """Whether a layer with this ``key`` applies; versions of both sides parse. An expression matches one that contains it."""
-        values = self.fields()
-        for field, required in key.fields().items():
-            value = values.get(field)
-            if value is None:
-                return False
-            if field in VERSIONS:
-                if is_expression(required) or is_expression(value):
-                    if not _contains(required, value):
-                        return False
-                elif not parse_version(value).matches(parse_version(required)):
-                    return False
-            elif value != required:
-                return False
-        return True
+        """Whether a layer with this ``key`` applies; versions of both sides parse. A list or an expression matches what it contains."""
+        return is_met(key.fields(), self.fields())
 
     def to_tree(self) -> dict[str, str]:
         """The fields that are not open, under their names in documents, which are those of the Go program."""
         return self.fields()
 
     def __str__(self) -> str:
-        return (
-            ", ".join(f"{field} {value}" if is_expression(value) else f"{field}={value}" for field, value in self.fields().items()) or ANY
-        )
+        return written_fields(self.fields()) or ANY
+
+
+class LayerKey(Query):
+    """When a layer applies: what a query must have, where a field may be a list, ``in (h100, h200)``, and a version an expression.
+
+    ``releases`` are ids of components, each with an expression that its version must satisfy.
+    """
+
+    releases: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return written_fields({**self.fields(), **dict(self.releases)}) or ANY
+
+
+def is_met(required: dict[str, str], values: dict[str, str]) -> bool:
+    """Whether fields of a query have what a key requires.
+
+    >>> is_met({"gpu": "in (h100, h200)", "k8s": ">= 1.33"}, {"gpu": "h200", "k8s": "1.34.1", "os": "ubuntu"})
+    True
+    """
+    for field, text in required.items():
+        value = values.get(field)
+        if value is None:
+            return False
+        if field in VERSIONS:
+            if is_expression(text) or is_expression(value):
+                if not _contains(text, value):
+                    return False
+            elif not parse_version(value).matches(parse_version(text)):
+                return False
+        elif value != text and not set(words_of(value)) <= set(words_of(text)):
+            return False
+    return True
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words that a field of a key allows: one, or those of a list.
+
+    >>> words_of("h100"), words_of("in (h100, h200)")
+    (('h100',), ('h100', 'h200'))
+    """
+    return tuple(word.strip() for word in text[4:-1].split(",")) if text.startswith("in (") and text.endswith(")") else (text,)
+
+
+def list_text(words: Iterable[str]) -> str:
+    """A field of a key that allows each of these words."""
+    distinct = tuple(dict.fromkeys(words))
+    return distinct[0] if len(distinct) == 1 else f"in ({', '.join(distinct)})"
+
+
+def written_fields(fields: dict[str, str]) -> str:
+    """Fields and values of a query or of a key, for people.
+
+    >>> written_fields({"gpu": "h100", "k8s": ">= 1.33"})
+    'gpu=h100, k8s >= 1.33'
+    """
+    return ", ".join(f"{field} {value}" if is_expression(value) else f"{field}={value}" for field, value in fields.items())
 
 
 def is_expression(text: str) -> bool:

@@ -14,10 +14,11 @@ from eidos.model.chart import Chart, Probe, RemoteManifest, in_dependency_order
 from eidos.model.constraint import parse_expression
 from eidos.model.recipe import copy_tree, overlay_tree
 from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.recipe.lazy_parts import LazyMapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 NAME = "components.yaml"
@@ -73,7 +74,7 @@ def _read_manifest(tree: TreeReader) -> RemoteManifest:
     return RemoteManifest(url, sha256)
 
 
-def values_for_others(ids: Iterable[str], charts: dict[str, Chart]) -> dict[str, dict[str, Any]]:
+def values_for_others(ids: Iterable[str], charts: Mapping[str, Chart]) -> dict[str, dict[str, Any]]:
     """The values that components which are installed together set for each other's charts, by the id of the chart's component."""
     present = tuple(ids)
     values: dict[str, dict[str, Any]] = {}
@@ -84,10 +85,10 @@ def values_for_others(ids: Iterable[str], charts: dict[str, Chart]) -> dict[str,
     return values
 
 
-def with_dependencies(ids: Iterable[str], charts: dict[str, Chart]) -> tuple[str, ...]:
+def with_dependencies(ids: Iterable[str], charts: Mapping[str, Chart]) -> tuple[str, ...]:
     """These ids and all that they depend on, in the order in which they are installed."""
-    present = in_dependency_order(ids, {id: chart.depends for id, chart in charts.items()})
-    after = {id: (*chart.depends, *(other for other in chart.after if other in present)) for id, chart in charts.items()}
+    present = in_dependency_order(ids, LazyMapping(charts, lambda id: charts[id].depends))
+    after = {id: (*charts[id].depends, *(other for other in charts[id].after if other in present)) for id in present}
     return in_dependency_order(present, after)
 
 

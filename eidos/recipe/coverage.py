@@ -5,7 +5,7 @@ Knows the keys of layers, the entries of the catalog and the versions that const
 
 from __future__ import annotations
 
-from eidos.model.query import READING_PATHS, version_expression
+from eidos.model.query import READING_PATHS, version_expression, words_of
 from eidos.recipe.catalog import Machine
 from eidos.semver import parse_version
 
@@ -29,7 +29,7 @@ def covered(store: Store) -> dict[str, Any]:
                 "title": entry.title,
                 "aliases": list(entry.aliases),
                 **({"versions": list(entry.versions)} if entry.versions else {}),
-                "layers": sum(layer.key.fields().get(field) == entry.name for layer in store.overlays) + isinstance(entry, Machine),
+                "layers": sum(entry.name in words_of(getattr(key, field)) for key in store.overlays.keys) + isinstance(entry, Machine),
                 **({"hardware": entry.facts()} if isinstance(entry, Machine) else {}),
             }
             for entry in entries
@@ -37,7 +37,7 @@ def covered(store: Store) -> dict[str, Any]:
     layers = [
         {
             "name": layer.name,
-            "key": layer.key.fields(),
+            "key": {**layer.key.fields(), **dict(layer.key.releases)},
             "readings": len(layer.values),
             "constraints": len(layer.constraints),
             "components": [choice.id for choice in layer.choices],

@@ -3,28 +3,42 @@
 Knows the form of a layer and reports exactly where a tree departs from it; must not know which values make sense: ``lint`` does. A layer
 is a mapping::
 
-    key:           {gpu: h100, k8s: ">= 1.34"}         what a query must have for it to apply; the base has none
-    source:        [{id: …, document: …, version: …, date: …, url: …}]
+    key:           {gpu: [h100, h200], k8s: ">= 1.34", gpu-operator: ">= 26.7"}
+    source:        [operator-26.7, {id: …, document: …, version: …, date: …, url: …}]
     measurements:  [{type: OS, subtypes: [{subtype: grub, data: {iommu: pt}, context: {iommu: one sentence}}]}]
     constraints:   [{name: K8s.server.version, value: ">= 1.32.4", why: one sentence, source: id}]
     components:    {gpu-operator: {version: v26.3.3, values: {…}, why: one sentence}}
 
-``types`` is read as ``measurements``: the one-file form of the Go program calls them so.
+The key is what a query must have for it to apply, and in which range the recipe's releases of components must be; the base has none. A
+source is one of its own, or the id of one in ``sources.yaml``. ``types`` is read as ``measurements``: the one-file form of the Go program
+calls them so.
 """
 
 from __future__ import annotations
 
+from eidos.errors import InvalidInput
 from eidos.model.constraint import Constraint, read_constraint
 from eidos.model.measurement import TYPES, read_subtype, read_type
-from eidos.model.query import ANY, FIELD_ALIASES, FIELDS, VERSIONS, Query, version_expression
+from eidos.model.query import (
+    ANY,
+    FIELD_ALIASES,
+    FIELDS,
+    VERSIONS,
+    LayerKey,
+    is_expression,
+    list_text,
+    version_expression,
+    words_of,
+)
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
+from eidos.semver import parse_version
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from eidos.model.measurement import Reading
@@ -73,49 +87,21 @@ class Layer(Record):
     """Everything that one layer adds; ``name`` is its file, with the position in it when it is not the only one."""
 
     name: str
-    key: Query
+    key: LayerKey
     sources: tuple[Source, ...]
     values: tuple[Value, ...]
     constraints: tuple[Constraint, ...]
     choices: tuple[Choice, ...]
 
-    def dates(self) -> list[str]:
-        """The dates of its sources; a source may be dated by its month or its year alone."""
-        return [source.date for source in self.sources]
 
+def read_layer(tree: object, name: str, sources: Mapping[str, Source] = {}, *, base: bool = False) -> Layer:
+    """The layer that ``tree`` describes; InvalidData with the path of what is wrong in it. A ``base`` has no key.
 
-class _LazyLayer(Layer):
-    """A layer of which all but name and key is read once it is used."""
-
-    def __init__(self, tree: object, name: str) -> None:
-        root = TreeReader(tree, name)
-        self.__dict__.update(name=name, key=_read_key(root.mapping("key")), _tree=root)
-
-    def __getattr__(self, part: str) -> Any:
-        if part not in Layer._fields:
-            raise AttributeError(part)
-        self.__dict__.update(_read(self._tree).__dict__)
-        return self.__dict__[part]
-
-    def dates(self) -> list[str]:
-        """Without reading more of it than that."""
-        return [source.text("date") for source in self._tree.mappings("source", or_one=True)]
-
-
-def lazy_layer(tree: object, name: str) -> Layer:
-    """The layer that ``tree`` describes, for a tree that was read before: a start needs one in five of the shipped ones."""
-    return _LazyLayer(tree, name)
-
-
-def read_layer(tree: object, name: str, *, base: bool = False) -> Layer:
-    """The layer that ``tree`` describes; InvalidData with the path of what is wrong in it. A ``base`` has no key."""
+    ``sources`` are those that layers share, by id.
+    """
     root = TreeReader(tree, name)
     if base and "key" in root:
         raise root.error("the base applies to every query and takes no key")
-    return _read(root)
-
-
-def _read(root: TreeReader) -> Layer:
     if "apiVersion" in root:
         from eidos.model import foreign_documents
 
@@ -126,30 +112,111 @@ def _read(root: TreeReader) -> Layer:
     return Layer(
         name=root.document,
         key=_read_key(root.mapping("key")),
-        sources=tuple(_read_source(tree, str(i)) for i, tree in enumerate(root.mappings("source", or_one=True))),
+        sources=tuple(_read_sources(root, sources)),
         values=tuple(value for measurement in root.mappings("measurements") for value in _read_values(measurement)),
         constraints=tuple(map(_read_constraint, root.mappings("constraints"))),
         choices=tuple(_read_choice(id, tree) for id, tree in root.mapping("components").fields()),
     )
 
 
-def _read_key(tree: TreeReader) -> Query:
+def read_key(tree: object, name: str) -> LayerKey:
+    """The key alone of the layer that ``tree`` describes; fails as :func:`read_layer` does."""
+    return _read_key(TreeReader(tree, name).mapping("key"))
+
+
+def _read_key(tree: TreeReader) -> LayerKey:
     tree = tree.renamed(_KEY_ALIASES)
-    tree.expect_only(FIELDS)
     fields: dict[str, str] = {}
+    releases: dict[str, str] = {}
     for field in tree.tree:
-        text = tree.text(field).strip()
-        if field not in VERSIONS or text.lower() == ANY:
-            text = text.lower()
-        elif text:
-            tree.parsed(field, lambda version: version_expression(version.strip()))
-        fields[field] = text
-    return Query(**fields)
+        items = tree.texts(field) if isinstance(tree.tree[field], (list, tuple)) else (tree.text(field),)
+        texts = [text.strip() for text in items]
+        if field not in FIELDS:
+            # What is no field of a query is a component, with a range of its releases.
+            if len(texts) != 1 or not is_expression(texts[0]):
+                tree.expect_only(FIELDS)
+            tree.parsed(field, _parse_versions)
+            releases[field] = texts[0]
+        elif [text.lower() for text in texts] in ([""], [ANY]):
+            continue
+        elif not texts:
+            raise tree.error("the list is empty", f"leave {field} out where any is meant", field)
+        elif field in VERSIONS:
+            if isinstance(tree.tree[field], (list, tuple)):
+                _read_versions(tree, field, texts)
+            else:
+                tree.parsed(field, _parse_versions)
+            fields[field] = list_text(texts)
+        else:
+            words = [word for text in texts for word in words_of(text.lower())]
+            if not all(words) or ANY in words:
+                raise tree.error("a name of the list is empty or 'any'", f"leave {field} out where any is meant", field)
+            fields[field] = list_text(words)
+    return LayerKey(**fields, releases=tuple(releases.items()))
 
 
-def _read_source(tree: TreeReader, id: str) -> Source:
+def _parse_versions(text: str) -> None:
+    """Raise InvalidInput for what is neither a version nor an expression of versions."""
+    for term in version_expression(text.strip()).terms:
+        for operand in term.operands:
+            parse_version(operand)
+
+
+def _read_versions(tree: TreeReader, field: str, texts: list[str]) -> None:
+    """Check each version of a list, which are versions and not ranges."""
+    for i, text in enumerate(texts):
+        try:
+            parse_version(text)
+        except InvalidInput as cause:
+            raise tree.error(cause.message, cause.hint or 'write a range alone: ">= 1.33, < 1.36"', f"{field}[{i}]") from cause
+
+
+def _read_sources(root: TreeReader, shared: Mapping[str, Source]) -> Iterator[Source]:
+    """The sources of a layer, in order: a mapping is one of its own, a text the id of one that layers share."""
+    written = root.tree.get("source")
+    items = [written] if isinstance(written, (dict, str)) else root.items("source")
+    for i, item in enumerate(items):
+        if isinstance(item, str):
+            if item not in shared:
+                hint = did_you_mean(item, shared, "add it to sources.yaml, or write a mapping with document, version and date")
+                raise root.error(f"unknown source {item!r}", hint, f"source[{i}]")
+            yield shared[item]
+        else:
+            yield read_source(TreeReader(item, root.document, f"source[{i}]", root.text_types), str(i))
+
+
+def read_source(tree: TreeReader, id: str) -> Source:
+    """The source in a mapping; ``id`` is its id where it has none."""
     tree.expect_only(Source._fields)
     return Source(**{"id": id, "document": "", **{name: tree.text(name) for name in tree.tree}})
+
+
+def read_shared_sources(tree: object, name: str) -> dict[str, Source]:
+    """The sources of a file by id; InvalidData for an id that two have."""
+    sources: dict[str, Source] = {}
+    for row in TreeReader(tree if tree is not None else {}, name).mappings("sources"):
+        source = read_source(row, row.name("id"))
+        if source.id in sources:
+            raise row.error(f"duplicate source {source.id!r}")
+        sources[source.id] = source
+    return sources
+
+
+def source_dates(tree: object, shared: Mapping[str, Source]) -> Iterator[str]:
+    """The dates of a layer's sources, without reading more of it than that."""
+    written = tree.get("source") if isinstance(tree, dict) else None
+    for item in written if isinstance(written, list) else [written]:
+        date = shared[item].date if isinstance(item, str) and item in shared else item.get("date") if isinstance(item, dict) else ""
+        yield date if isinstance(date, str) else ""
+
+
+def newest_date(dates: Iterable[str]) -> str:
+    """The newest of some dates, which may be a month or a year alone; "" when there is none.
+
+    >>> newest_date(["2026-02", "2025", "2026-01-31", "as read", ""])
+    '2026-02-01'
+    """
+    return max((f"{date}-01-01"[:10] for date in dates if date[:4].isdigit()), default="")
 
 
 def _read_values(tree: TreeReader) -> Iterator[Value]:

@@ -7,10 +7,10 @@ particular machine.
 from __future__ import annotations
 
 from eidos.model.constraint import Constraint, parse_expression
-from eidos.model.query import Query
+from eidos.model.query import LayerKey
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.recipe.catalog import Machine
-from eidos.recipe.layer import Layer, Source
+from eidos.recipe.layer import Layer, Source, read_shared_sources
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
@@ -29,10 +29,7 @@ def read_machines(tree: object, name: str) -> tuple[Machine, ...]:
     """The machines of a file, in its order; InvalidData with the path of what is wrong in it."""
     root = TreeReader(tree, name, text_types=QUOTED)
     root.expect_only(("sources", "machines"))
-    sources: dict[str, Source] = {}
-    for row in root.mappings("sources"):
-        row.expect_only(Source._fields)
-        sources[row.name("id")] = Source(**{"document": "", **{field: row.text(field) for field in row.tree}})
+    sources = read_shared_sources({"sources": root.tree.get("sources")}, name)
     machines = tuple(_read_machine(row, sources) for row in root.mappings("machines"))
     words = [word for machine in machines for word in (machine.name, *machine.aliases)]
     twice = next((word for word in words if words.count(word) > 1), None)
@@ -65,7 +62,7 @@ def machine_layer(machine: Machine) -> Layer:
     count = str(machine.gpu_count)
     why = f"{machine.title} has {count} GPU{'' if count == '1' else 's'}: one that is missing has failed, or is not passed through."
     limit = Constraint("GPU.smi.gpu-count", parse_expression(f"== {count}"), why, machine.source.id)
-    return Layer(NAME, Query(machine=machine.name), (machine.source,), (), (limit,) if machine.gpu_count else (), ())
+    return Layer(NAME, LayerKey(machine=machine.name), (machine.source,), (), (limit,) if machine.gpu_count else (), ())
 
 
 def match_machine(text: str, catalog: Catalog) -> Machine | None:

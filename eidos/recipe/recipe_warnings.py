@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
-from eidos.model.query import NAMES, READING_PATHS, VERSIONS
+from eidos.model.query import NAMES, READING_PATHS, VERSIONS, words_of
 from eidos.model.recipe import PAIR
 from eidos.recipe.catalog import Machine
 
@@ -133,14 +133,14 @@ def nearest(requested: dict[str, str], fields: tuple[str, ...], store: Store) ->
 
     A key for a GPU of another architecture, or in another kind of host, is not near, and neither is one that has nothing in common.
     """
-    keys = [layer.key for layer in store.overlays if all(field in layer.key.fields() for field in fields)]
+    keys = [key for key in store.overlays.keys if all(getattr(key, field) for field in fields)]
     scores = [(_shared(key, requested, store.catalog), -len(key.fields()), key) for key in keys]
     best = max((score for score in scores if score[0] > 0), key=lambda score: score[:2], default=None)
     return f"; the nearest covered query is {best[2]}" if best else ""
 
 
 def _generic(requested: dict[str, str], field: str, store: Store) -> str:
-    same = any(layer.key.fields().get(field) == requested[field] for layer in store.overlays)
+    same = any(requested[field] in words_of(getattr(key, field)) for key in store.overlays.keys)
     state = "applies to this query" if same else "is known"
     return f"nothing specific to {field} {requested[field]!r} {state}{nearest(requested, (field,), store)}"
 
@@ -163,9 +163,9 @@ def _without_machine(requested: dict[str, str], store: Store) -> str:
 def _shared(key: Query, requested: dict[str, str], catalog: Catalog) -> int:
     """How much a key has in common with what is requested; 0 when it is for a GPU that is unlike the one requested."""
     fields = key.fields()
-    score = 2 * sum(requested.get(field) == value for field, value in fields.items())
-    if "gpu" in fields and "gpu" in requested and fields["gpu"] != requested["gpu"]:
-        ours, theirs = catalog.entry("gpu", requested["gpu"]), catalog.entry("gpu", fields["gpu"])
+    score = 2 * sum(requested.get(field) in words_of(value) for field, value in fields.items())
+    if "gpu" in fields and "gpu" in requested and requested["gpu"] not in words_of(fields["gpu"]):
+        ours, theirs = catalog.entry("gpu", requested["gpu"]), catalog.entry("gpu", words_of(fields["gpu"])[0])
         is_alike = ours and theirs and ours.architecture and (ours.architecture, ours.cpu) == (theirs.architecture, theirs.cpu)
         return score + 1 if is_alike else 0
     return score

@@ -131,7 +131,7 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
     return tuple(merged[name] for name in sorted(merged))
 
 
-def _components(layers: tuple[Layer, ...], charts: dict[str, Chart]) -> tuple[Component, ...]:
+def _components(layers: tuple[Layer, ...], charts: Mapping[str, Chart]) -> tuple[Component, ...]:
     choices: dict[str, list[Choice]] = {}
     for layer in layers:
         for choice in layer.choices:

@@ -10,25 +10,27 @@ import os
 
 from eidos import formats
 from eidos.files import resources
+from eidos.model.query import NAMES, version_expression, words_of
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import IMPLIED, read_catalog
-from eidos.recipe.charts import read_charts
+from eidos.recipe.charts import read_charts, with_dependencies
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
-from eidos.recipe.layer import lazy_layer, read_layer
+from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, source_dates
+from eidos.recipe.lazy_parts import Head, Overlays, loaded
 from eidos.recipe.machines import NAME as MACHINES
 from eidos.recipe.machines import machine_layer, read_machines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.recipe.catalog import Catalog
-    from eidos.recipe.layer import Layer
+    from eidos.recipe.layer import Layer, Source
 
-OVERLAYS = "overlays/"
+OVERLAYS, SOURCES = "overlays/", "sources.yaml"
 
 #: The fields of the one-file form, and what is missing in a document of another one.
 DOCUMENT_FIELDS = ("base", "overlays")
@@ -39,31 +41,59 @@ class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
     ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
-    by path.
+    by path; ``newest`` is the date of the newest source.
     """
 
     base: Layer
-    overlays: tuple[Layer, ...]
+    overlays: Overlays
     catalog: Catalog
-    charts: dict[str, Chart]
+    charts: Mapping[str, Chart]
     digest: str = ""
     cuda: tuple[tuple[str, str], ...] = ()
     check_data: Mapping[str, object] = {}
+    newest: str = ""
 
     def matching(self, query: Query) -> tuple[Layer, ...]:
-        """The overlays that apply to ``query``, in order, and what its machine brings."""
+        """The overlays that apply to ``query``, in order, and what its machine brings.
+
+        A key that names releases of components is judged by those that the base and the overlays without such a key choose.
+        """
+        layers = self.overlays.matching(query)
+        if any(layer.key.releases for layer in layers):
+            versions = chosen_versions((self.base, *(layer for layer in layers if not layer.key.releases)), self.charts)
+            layers = [layer for layer in layers if _has_releases(versions, layer.key.releases)]
         machine = self.catalog.machine(query.machine)
-        return (*(layer for layer in self.overlays if query.matches(layer.key)), *([machine_layer(machine)] if machine else []))
+        return (*layers, *([machine_layer(machine)] if machine else []))
 
     def timestamp(self) -> str:
         """When the data was last extended: the newest date among its sources, RFC 3339, or "" when none is dated."""
-        dates = [date for layer in (self.base, *self.overlays) for date in layer.dates() if date[:4].isdigit()]
-        return f"{max(f'{date}-01-01'[:10] for date in dates)}T00:00:00Z" if dates else ""
+        return f"{self.newest}T00:00:00Z" if self.newest else ""
+
+    def preload(self) -> None:
+        """Read all parts now: for a process whose threads share the store, or that outlives the file it was started from."""
+        for parts in (self.overlays, self.charts.values(), self.catalog.entries.values()):
+            for _ in parts:
+                pass
 
 
-def shipped_store(lazy: bool = True) -> Store:
-    """The shipped store; ``lazy`` reads each of its layers once it is needed."""
-    return from_folder(resources.load_recipes(), resources.data_digest(), lazy_layer if lazy else read_layer)
+def chosen_versions(layers: Iterable[Layer], charts: Mapping[str, Chart]) -> dict[str, str]:
+    """The version of each component that these layers choose, by id; an unknown one is the resolver's to report."""
+    enabled: dict[str, bool] = {}
+    versions: dict[str, str] = {}
+    for choice in (choice for layer in layers for choice in layer.choices if choice.id in charts):
+        enabled[choice.id] = choice.enabled
+        if choice.version:
+            versions[choice.id] = choice.version
+    return {id: versions.get(id) or charts[id].version for id in with_dependencies([id for id in enabled if enabled[id]], charts)}
+
+
+def _has_releases(versions: Mapping[str, str], releases: Iterable[tuple[str, str]]) -> bool:
+    return all(id in versions and version_expression(text).holds(versions[id]) is True for id, text in releases)
+
+
+def shipped_store() -> Store:
+    """The shipped store, whose overlays are read when they are needed."""
+    return from_folder(resources.load_recipes(), resources.data_digest(), lazy=True)
 
 
 def open_store(path: str) -> Store:
@@ -89,34 +119,46 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def in_order(overlays: list[Layer]) -> tuple[Layer, ...]:
-    """Fewer fields first, ties by name; sorting is stable, so within one file the position decides.
+def in_order(heads: Iterable[Head]) -> Overlays:
+    """Fewer fields first, then longer lists, ties by name; sorting is stable, so within one file the position decides.
 
     A machine counts for what it implies, too.
     """
 
-    def rank(layer: Layer) -> tuple[int, str]:
-        fields = layer.key.fields()
-        return len({*fields, *IMPLIED} if "machine" in fields else fields), layer.name.partition("[")[0]
+    def rank(head: Head) -> tuple[int, int, str]:
+        fields = head.key.fields()
+        number = len({*fields, *IMPLIED} if "machine" in fields else fields) + len(head.key.releases)
+        return number, -sum(len(words_of(fields[field])) - 1 for field in NAMES if field in fields), head.name.partition("[")[0]
 
-    return tuple(sorted(overlays, key=rank))
+    return Overlays(sorted(heads, key=rank))
 
 
-def from_folder(files: Mapping[str, object], digest: str = "", read: Callable[[object, str], Layer] = read_layer) -> Store:
+def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = False) -> Store:
     """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml`` …).
 
-    ``read`` makes a layer of a tree and a name. Raises InvalidData with file and path.
+    Raises InvalidData with file and path; with ``lazy``, of an overlay only once it is used.
     """
-    overlays = [read(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
+    sources = read_shared_sources(files.get(SOURCES), SOURCES)
+    trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
+    heads = [
+        Head(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources))
+        for tree, name in trees
+    ]
+    dates = [date for tree in (files.get("base.yaml"), *(tree for tree, _ in trees)) for date in source_dates(tree, sources)]
     return Store(
-        base=read_layer(files.get("base.yaml"), "base.yaml", base=True),
-        overlays=in_order(overlays),
+        base=read_layer(files.get("base.yaml"), "base.yaml", sources, base=True),
+        overlays=in_order(heads),
         catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES), MACHINES)),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),
         check_data={path: tree for path, tree in files.items() if path in ("rules.yaml", "comparisons.yaml") or path.startswith("checks/")},
+        newest=newest_date(dates),
     )
+
+
+def _reader(tree: object, name: str, sources: Mapping[str, Source]) -> Callable[[], Layer]:
+    return lambda: read_layer(tree, name, sources)
 
 
 def _cuda_releases(rules: object) -> tuple[tuple[str, str], ...]:
@@ -135,10 +177,11 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     if "base" not in root:
         raise root.error(DOCUMENT_FORM, "name a folder of recipes, or one file with base and overlays")
     root.expect_only(DOCUMENT_FIELDS)
-    overlays = [read_layer(item, part) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
+    overlays = [loaded(read_layer(item, part)) for item, part in layer_trees(root.items("overlays"), f"{name}:overlays")]
     base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)
     # Without charts and releases of CUDA: the Go program's own data has a driver and a CUDA version that do not go together.
-    return Store(base, in_order(overlays), shipped.catalog, {}, digest, check_data=shipped.check_data)
+    dates = [source.date for head in overlays for source in head.read().sources]
+    return Store(base, in_order(overlays), shipped.catalog, {}, digest, check_data=shipped.check_data, newest=newest_date(dates))
 
 
 def layer_trees(tree: object, name: str) -> Iterator[tuple[object, str]]:

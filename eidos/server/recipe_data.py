@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 
 from eidos.errors import InvalidInput
+from eidos.model.query import Query, words_of
 from eidos.model.recipe import copy_tree
 from eidos.model.record import Record, replace
+from eidos.recipe.lazy_parts import Overlays, loaded
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.model.chart import Chart
-    from eidos.model.query import Query
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
     from eidos.server.server_settings import Settings
@@ -54,7 +55,11 @@ class RecipeData(Record):
 
     def layer_names(self) -> tuple[str, ...]:
         """The names of all layers, as recipes list them, for metrics."""
-        return tuple(f"{layer.name}: {layer.key}" for layer in (self.store.base, *self.store.overlays))
+        return tuple(f"{part.name}: {part.key}" for part in (loaded(self.store.base), *self.store.overlays.heads))
+
+    def _allows_machine(self, name: str) -> bool:
+        """Whether what a machine implies is allowed."""
+        return self.disallowed_field(Query(**self.store.catalog.with_implied({"machine": name}))) is None
 
     def coverage(self) -> dict[str, Any]:
         """What ``eidos recipe list`` shows, as far as it is allowed."""
@@ -64,10 +69,13 @@ class RecipeData(Record):
         for field, names in self.allowed.items():
             if field in tree["catalog"]:
                 tree["catalog"][field] = [entry for entry in tree["catalog"][field] if entry["name"] in names]
-        limits = self.allowed.items()
         tree["layers"] = [
-            layer for layer in tree["layers"] if all(field not in layer["key"] or layer["key"][field] in names for field, names in limits)
+            layer
+            for layer in tree["layers"]
+            if all(field not in layer["key"] or set(words_of(layer["key"][field])) & set(names) for field, names in self.allowed.items())
         ]
+        if "machine" in tree["catalog"]:
+            tree["catalog"]["machine"] = [entry for entry in tree["catalog"]["machine"] if self._allows_machine(entry["name"])]
         cited = {source for layer in tree["layers"] for source in layer["sources"]}
         tree["urls"] = {citation: url for citation, url in tree["urls"].items() if citation in cited}
         return tree
@@ -90,13 +98,14 @@ def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> Rec
     from eidos.recipe.charts import load_charts
     from eidos.recipe.store import open_store, shipped_store
 
-    store = shipped_store(lazy=False) if data is None else _without_folder(open_store(data), data)
+    store = shipped_store() if data is None else _without_folder(open_store(data), data)
     charts, values = load_charts(None)
     own: dict[str, object] = {}
     if data is not None and os.path.isdir(data):
         charts, get = load_charts(data)
         files = resources.walk_files(os.path.join(data, "values"))
         own = {name: get(name) for name in (path[: -len(".yaml")] for path, _ in files if path.endswith(".yaml"))}
+    store.preload()
     resources.preload()
     paths = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
@@ -113,7 +122,7 @@ def _without_folder(store: Store, data: str) -> Store:
     def short(layer: Layer) -> Layer:
         return replace(layer, name=os.path.basename(data) + layer.name[len(data) :]) if layer.name.startswith(data) else layer
 
-    return replace(store, base=short(store.base), overlays=tuple(map(short, store.overlays)))
+    return replace(store, base=short(store.base), overlays=Overlays(loaded(short(layer)) for layer in store.overlays))
 
 
 def _canonical_name(store: Store, field: str, word: str, origin: str) -> str:

@@ -16,6 +16,7 @@ from eidos.model.constraint import parse_expression
 from eidos.model.query import Query
 from eidos.recipe.charts import load_charts, read_charts
 from eidos.recipe.layer import read_layer
+from eidos.recipe.lazy_parts import Overlays, loaded
 from eidos.recipe.lint import ERROR, lint_trees
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, shipped_store
@@ -35,7 +36,7 @@ def with_component(*ids: str, **key: str) -> Store:
     rdma = [{"type": "K8s", "subtypes": [{"subtype": "config", "data": {"rdma": True}}]}] if "network-operator" in ids else []
     tree = {"key": {"intent": "any"}, "components": {id: {"why": "A test."} for id in ids}, "measurements": rdma}
     layer = read_layer(tree, "overlays/test.yaml")
-    return Store(store.base, (*store.overlays, layer), store.catalog, store.charts, store.digest, store.cuda)
+    return Store(store.base, Overlays((*store.overlays.heads, loaded(layer))), store.catalog, store.charts, store.digest, store.cuda)
 
 
 def files_with(*ids: str, **options: Any) -> dict[str, bytes]:
@@ -103,7 +104,7 @@ def test_what_a_component_does_is_off_in_the_charts_that_do_it_too(ids: tuple[st
 def test_a_layer_wins_over_what_a_component_sets() -> None:
     store = with_component("nfd")
     layer = read_layer({"key": {"gpu": "any"}, "components": {"gpu-operator": {"values": {"nfd": {"enabled": True}}}}}, "overlays/z.yaml")
-    store = Store(store.base, (*store.overlays, layer), store.catalog, store.charts)
+    store = Store(store.base, Overlays((*store.overlays.heads, loaded(layer))), store.catalog, store.charts)
     (operator,) = [component for component in resolve(Query(), store).components if component.id == "gpu-operator"]
     assert operator.values["nfd"] == {"enabled": True}
 
@@ -154,11 +155,11 @@ def fetched_bundle(tmp_path: Path, sha256: str) -> Path:
     chart = Chart("mine", "Mine", "", "", "", "mine", manifests=(RemoteManifest("https://manifests.example.com/v1/mine.yaml", sha256),))
     store = with_component()
     layer = read_layer({"key": {"intent": "any"}, "components": {"mine": {"why": "A test."}}}, "overlays/test.yaml")
-    store = Store(store.base, (layer,), store.catalog, {**store.charts, "mine": chart})
+    store = Store(store.base, Overlays([loaded(layer)]), store.catalog, {**store.charts, "mine": chart})
     from eidos.bundle.engine import prepare_bundle
 
     options = BundleOptions(components=("mine",), fail_fast=True)
-    build = prepare_bundle(resolve(Query(), store), options, store.charts, resources.load_chart_values)
+    build = prepare_bundle(resolve(Query(), store), options, dict(store.charts), resources.load_chart_values)
     bundle = build.assemble([build.make_component(component) for component in build.components], 0.0)
     return written({name: (content, 0o755 if name.endswith(".sh") else 0o644) for name, content in bundle.files.items()}, tmp_path / "b")
 

@@ -15,6 +15,7 @@ from eidos.errors import InvalidInput
 from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.coverage import covered
+from eidos.recipe.lazy_parts import Overlays, loaded
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
@@ -172,7 +173,7 @@ def test_what_is_reported_is_what_was_applied() -> None:
         used = {step.layer for steps in recipe.history.values() for step in steps}
         assert used <= set(reported)
         # And a layer that was not reported changes nothing when it is gone.
-        fewer = Store(data.base, data.matching(query), data.catalog, data.charts, data.digest)
+        fewer = Store(data.base, Overlays(map(loaded, data.matching(query))), data.catalog, data.charts, data.digest)
         assert readings(resolve(query, fewer, explain=True)) == readings(recipe)
         assert resolve(query, fewer, explain=True).components == recipe.components
 

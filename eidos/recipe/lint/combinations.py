@@ -10,7 +10,7 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import READING_PATHS, VERSIONS, Query, is_expression, version_expression
+from eidos.model.query import NAMES, READING_PATHS, VERSIONS, Query, is_expression, version_expression, words_of
 from eidos.model.record import Record, replace
 from eidos.recipe.lint.layer_keys import intersect_keys
 from eidos.recipe.resolver import Contradiction, resolve
@@ -68,18 +68,26 @@ class MergedRecipe(Record):
 
 def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | LintIssue]:
     """The recipes to check, by growing number of fields, and an issue for each that cannot be made."""
-    keys = [layer.key for layer in store.overlays]
+    keys = [Query(**key.fields()) for key in store.overlays.keys]
     extra = [Query(gpu=host.gpu) for host in rules.hosts] + [Query(os=kernel.os, osv=kernel.osv) for kernel in rules.kernels]
     extra += [Query(k8s=text) for text in _beyond(rules)]
-    queries = {Query(): None, **dict.fromkeys(keys), **dict.fromkeys(extra)}
+    queries: dict[Query, None] = {Query(): None, **dict.fromkeys(keys), **dict.fromkeys(extra)}
     for i, key in enumerate(keys):
         for other in (*keys[i + 1 :], *extra):
             both = intersect_keys(key, other)
             if both is not None:
                 queries[both] = None
     checked = set()
-    complete = [Query(**store.catalog.with_implied(sample.fields())) for key in queries for sample in samples(key)]
-    for query in sorted(dict.fromkeys(complete), key=lambda query: (len(query.fields()), str(query))):
+
+    def complete(key: Query) -> list[Query]:
+        return [Query(**store.catalog.with_implied(sample.fields())) for sample in samples(key)]
+
+    owners: dict[Query, list[Layer]] = {}
+    for key, layer in zip(keys, store.overlays):
+        for query in complete(key):
+            owners.setdefault(query, []).append(layer)
+    tried = dict.fromkeys(query for key in queries for query in complete(key))
+    for query in sorted(tried, key=lambda query: (len(query.fields()), str(query))):
         layers = (store.base, *store.matching(query))
         names = tuple(layer.name for layer in layers)
         # Queries with the same layers differ only in what limits a version, or in the GPU's host.
@@ -95,9 +103,8 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
             continue  # components that are unknown or depend on one another in a circle: catalog_checks reports them
         else:
             yield MergedRecipe(recipe, layers, _versions(recipe, rules))
-            for layer in store.overlays:
-                if query in samples(layer.key):
-                    yield from _unsatisfied(layer, recipe)
+            for layer in owners.get(query, ()):
+                yield from _unsatisfied(layer, recipe)
 
 
 def _beyond(rules: LintRules) -> list[str]:
@@ -119,12 +126,12 @@ def _next(version: str, step: int = 1) -> str:
 
 
 def samples(key: Query) -> tuple[Query, ...]:
-    """Queries that match ``key``: the key itself, or one for each version that its expressions name, or that is next to one.
+    """Queries that match ``key``: one for each word of its lists, and each version that its expressions name, or that is next to one.
 
     >>> [query.k8s for query in samples(Query(k8s=">= 1.33, < 1.36"))], [query.osv for query in samples(Query(osv="in (22.04, 24.04)"))]
     (['1.33', '1.34', '1.35'], ['22.04', '24.04'])
     """
-    queries: tuple[Query, ...] = (key,)
+    queries: tuple[Query, ...] = (Query(**key.fields()),)
     for field, text in key.fields().items():
         if field in VERSIONS and is_expression(text):
             expression = version_expression(text)
@@ -138,6 +145,8 @@ def samples(key: Query) -> tuple[Query, ...]:
                 (version for version in {**named, **near} if expression.holds(version)), key=lambda text: parse_version(text).key
             )
             queries = tuple(replace(query, **{field: version}) for query in queries for version in versions)
+        elif field in NAMES and len(words_of(text)) > 1:
+            queries = tuple(replace(query, **{field: word}) for query in queries for word in words_of(text))
     return queries
 
 

@@ -19,7 +19,8 @@ from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
 from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
-from eidos.recipe.layer import read_layer
+from eidos.recipe.layer import read_layer, read_shared_sources
+from eidos.recipe.lazy_parts import loaded
 from eidos.recipe.lint.layer_content import date_issues, latest_date
 from eidos.recipe.lint.rule_tables import LintRules, read_rules
 from eidos.recipe.machines import read_machines
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeVar
 
-    from eidos.recipe.layer import Layer
+    from eidos.recipe.layer import Layer, Source
 
     T = TypeVar("T")
 
-BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS = FILES
+BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS, SOURCES = FILES
 
 #: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems")
@@ -64,6 +65,7 @@ class RecipeFiles:
         self.issues: list[LintIssue] = []
         self.trees: dict[str, object] = {}
         self.latest = latest_date(today)
+        self.sources: dict[str, Source] = {}
 
     def text(self, content: bytes | str, name: str, shown: str) -> None:
         """Read one file's text; ``shown`` is its name for people."""
@@ -91,6 +93,8 @@ class RecipeFiles:
         """What the readable files make."""
         trees = self.trees
         self._check_names()
+        none: dict[str, Source] = {}
+        self.sources = self.attempt(lambda: read_shared_sources(trees.get(SOURCES), SOURCES), SOURCES, none)
         overlays: list[Layer] = []
         for path in sorted(trees):
             if path.startswith(OVERLAYS):
@@ -99,7 +103,7 @@ class RecipeFiles:
         machines = self.attempt(lambda: read_machines(trees.get(MACHINES), MACHINES), MACHINES, nothing)
         store = Store(
             base=self.base(trees.get(BASE), BASE),
-            overlays=in_order(overlays),
+            overlays=in_order(map(loaded, overlays)),
             catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG, machines), CATALOG, Catalog({})),
             charts=self.attempt(lambda: read_charts(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
@@ -113,12 +117,12 @@ class RecipeFiles:
 
     def base(self, tree: object, name: str) -> Layer:
         """The base, empty when it cannot be read."""
-        return self.attempt(lambda: read_layer(tree, name, base=True), name, read_layer({}, name, base=True))
+        return self.attempt(lambda: read_layer(tree, name, self.sources, base=True), name, read_layer({}, name, base=True))
 
     def layers(self, tree: object, name: str) -> Iterator[Layer]:
         """The readable layers of one file of overlays, or of the list in a one-file form."""
         for item, part in layer_trees(tree, name):
-            layer = self.attempt(partial(read_layer, item, part), part, None)
+            layer = self.attempt(partial(read_layer, item, part, self.sources), part, None)
             if layer is not None:
                 yield layer
 
@@ -174,4 +178,4 @@ def read_document(tree: object, name: str, catalog: Catalog, rules: LintRules) -
     nothing: Sequence[object] = ()
     overlays = files.attempt(lambda: root.items("overlays"), name, nothing)
     base = files.base({"measurements": root.tree.get("base")}, f"{name}:base")
-    return ParsedRecipes(Store(base, in_order(list(files.layers(overlays, f"{name}:overlays"))), catalog, {}), rules, files.issues)
+    return ParsedRecipes(Store(base, in_order(map(loaded, files.layers(overlays, f"{name}:overlays"))), catalog, {}), rules, files.issues)

@@ -8,7 +8,17 @@ from __future__ import annotations
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query, is_expression, version_expression
+from eidos.model.query import (
+    FIELDS,
+    NAMES,
+    READING_PATHS,
+    VERSIONS,
+    Query,
+    is_expression,
+    list_text,
+    version_expression,
+    words_of,
+)
 from eidos.semver import parse_version, try_parse_version
 from eidos.wording import did_you_mean
 
@@ -32,8 +42,9 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         for path, text in _releases(layer):
             yield from _version_form(text, fields.get("os", ""), f"{layer.name}: {path}", store)
         yield from _versions(layer, store, rules)
+        yield from _releases_of_components(layer, store)
         for systems in rules.systems:
-            if fields.get("service") == systems.service and fields.get("os", systems.os[0]) not in systems.os:
+            if fields.get("service") == systems.service and not set(words_of(fields.get("os", systems.os[0]))) & set(systems.os):
                 message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query matches this key"
                 yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(systems.source))
         for later in store.overlays[i + 1 :]:
@@ -41,9 +52,10 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
 
 
 def _words(layer: Layer, store: Store) -> Iterator[LintIssue]:
-    for field, word in layer.key.fields().items():
+    words = [(field, word) for field, text in layer.key.fields().items() if field in NAMES for word in words_of(text)]
+    for field, word in words:
         entries = store.catalog.entries.get(field)
-        if field not in NAMES or not entries:
+        if not entries:
             continue
         name = store.catalog.find(field, word)
         location = f"{layer.name}: key.{field}"
@@ -72,12 +84,13 @@ def _versions(layer: Layer, store: Store, rules: LintRules) -> Iterator[LintIssu
 def _one_version(layer: Layer, text: str, location: str, store: Store, rules: LintRules) -> Iterator[LintIssue]:
     """Issues of a version of the key's system, and of the kernel that the key names with it."""
     fields, key = layer.key.fields(), parse_version(text)
-    entry = next((entry for entry in store.catalog.entries.get("os", ()) if entry.name == fields["os"]), None)
-    listed = [text for text in (entry.versions if entry else ()) if try_parse_version(text) is not None]
+    systems = words_of(fields["os"])
+    entries = [entry for entry in store.catalog.entries.get("os", ()) if entry.name in systems]
+    listed = [text for entry in entries for text in entry.versions if try_parse_version(text) is not None]
     if listed and not any(parse_version(text).matches(key) or key.matches(parse_version(text)) for text in listed):
         yield LintIssue(WARNING, "unknown-version", location, f"unknown version {fields['os']} {text}; the catalog has {', '.join(listed)}")
     for kernel in rules.kernels:
-        if "kernel" not in fields or kernel.os != fields["os"] or not key.matches(parse_version(kernel.osv)):
+        if "kernel" not in fields or kernel.os not in systems or not key.matches(parse_version(kernel.osv)):
             continue
         lowest = Expression((Term("<", (kernel.lowest,)),))
         named = version_expression(fields["kernel"])
@@ -85,6 +98,18 @@ def _one_version(layer: Layer, text: str, location: str, store: Store, rules: Li
         if (both := named.intersect(lowest)) is not None and both.is_equivalent(named):
             message = f"{kernel.os} {kernel.osv} was released with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
             yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
+
+
+def _releases_of_components(layer: Layer, store: Store) -> Iterator[LintIssue]:
+    """Components of the key that are unknown, or whose release the layer changes itself."""
+    for id, _ in layer.key.releases:
+        location = f"{layer.name}: key.{id}"
+        if id not in store.charts:
+            hint = did_you_mean(id, [*store.charts, *FIELDS]) or ""
+            yield LintIssue(ERROR, "unknown-component", location, f"unknown component {id!r}: no recipe matches this key", hint)
+        elif any(choice.id == id and choice.version for choice in layer.choices):
+            message = f"the layer applies to some releases of {id} and chooses another one"
+            yield LintIssue(ERROR, "own-release", location, message, f"remove {id} from the key, or its version from the components")
 
 
 def _releases(layer: Layer) -> Iterator[tuple[str, str]]:
@@ -105,7 +130,7 @@ def _releases(layer: Layer) -> Iterator[tuple[str, str]]:
 def _version_form(text: str, os: str, location: str, store: Store) -> Iterator[LintIssue]:
     """An error for the version of a system in another form than its own: 24.4 for 24.04, 9.06 for 9.6."""
     for entry in store.catalog.entries.get("os", ()):
-        if os not in ("", entry.name):
+        if os and entry.name not in words_of(os):
             continue
         for listed in entry.versions:
             if not os and listed.partition(".")[0] != text.partition(".")[0]:
@@ -151,17 +176,24 @@ def intersect_keys(left: Query, right: Query) -> Query | None:
     Query(os='ubuntu', osv='', kernel='', service='', k8s='1.33.5', gpu='h100', intent='', platform='', machine='')
     >>> intersect_keys(Query(gpu="h100"), Query(gpu="h200")) is None
     True
+    >>> intersect_keys(Query(gpu="in (h100, h200, b200)"), Query(gpu="in (b200, h100)")).gpu
+    'in (h100, b200)'
     >>> intersect_keys(Query(k8s=">= 1.33"), Query(k8s="< 1.36")).k8s, intersect_keys(Query(k8s="1.37"), Query(k8s="< 1.36")) is None
     ('>= 1.33, < 1.36', True)
     """
     fields = left.fields()
     for field, value in right.fields().items():
         other = fields.get(field, value)
-        both = _intersect_versions(other, value) if field in VERSIONS else other if other == value else None
+        both = _intersect_versions(other, value) if field in VERSIONS else _intersect_words(other, value)
         if both is None:
             return None
         fields[field] = both
     return Query(**fields)
+
+
+def _intersect_words(left: str, right: str) -> str | None:
+    common = [word for word in words_of(left) if word in words_of(right)]
+    return list_text(common) if common else None
 
 
 def _intersect_versions(left: str, right: str) -> str | None:
