@@ -56,7 +56,7 @@ def _with_values(verb: str, option: Option) -> Option:
         from eidos.recipe.store import shipped_store
 
         entries = shipped_store().catalog.entries[CATALOG_FIELDS[verb][option.name]]
-        return replace(option, choices={entry.name: entry.title for entry in entries})
+        return replace(option, choices={entry.name: entry.title for entry in entries if not entry.excluded})
     if verb == "recipe" and option.name in VERSIONS:
         from eidos.recipe.coverage import known_versions
         from eidos.recipe.store import shipped_store

@@ -22,6 +22,7 @@ class CatalogEntry(Record):
     """One word: ``name``, other words for it, and the patterns by which a host shows it; ``recipes/catalog.yaml`` says what each means.
 
     ``architecture`` is a GPU's, ``cpu`` that of its host; ``systems`` are all that nodes of a service can run, or none when any may be.
+    ``excluded`` is why no recipe is made for what is known and out of scope; ``is_undetectable`` when the data says that no host shows it.
     """
 
     name: str
@@ -36,6 +37,8 @@ class CatalogEntry(Record):
     architecture: str = ""
     cpu: str = ""
     systems: tuple[str, ...] = ()
+    excluded: str = ""
+    is_undetectable: bool = False
 
     @property
     def is_managed(self) -> bool:
@@ -80,8 +83,8 @@ class Catalog(Record):
     entries: dict[str, tuple[CatalogEntry, ...]]
 
     def names(self, field: str) -> tuple[str, ...]:
-        """The words of one field, in the order of the data."""
-        return tuple(entry.name for entry in self.entries.get(field, ()))
+        """The valid words of one field, in the order of the data."""
+        return tuple(entry.name for entry in self.entries.get(field, ()) if not entry.excluded)
 
     def entry(self, field: str, name: str) -> CatalogEntry | None:
         """The entry of this name."""
@@ -158,6 +161,9 @@ class Catalog(Record):
                     if services:
                         hint = f"name the Kubernetes service on {text}: {' or '.join(services)}"
                     raise InvalidQuery(field, value, f"{name}: invalid value {shown}; expected one of {valid}", hint)
+                entry = self.entry(field, match)
+                if entry and entry.excluded:
+                    raise InvalidQuery(field, value, f"{name}: {entry.title} is not supported: {entry.excluded}", f"remove {name}")
                 fields[field] = match
             else:
                 fields[field] = text.lower()
@@ -212,5 +218,7 @@ def _read_entry(tree: TreeReader) -> CatalogEntry:
         architecture=tree.text("architecture"),
         cpu=tree.text("cpu"),
         systems=tree.names("systems"),
+        excluded=tree.text("excluded"),
+        is_undetectable=tree.tree.get("detect") == [],
         **patterns,
     )

@@ -33,6 +33,7 @@ def covered(store: Store) -> dict[str, Any]:
                 **({"hardware": entry.facts()} if isinstance(entry, Machine) else {}),
             }
             for entry in entries
+            if not entry.excluded
         ]
     layers = [
         {

@@ -186,9 +186,13 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     if lost > 0:
         warnings.append(f"GPU.smi.gpu-count is {number}, but {count_of(lost, 'GPU')} {'has' if lost == 1 else 'have'} no model")
     kinds: dict[str, list[str]] = {}  # by the catalog's name, or by the model in quotes
+    reasons: dict[str, str] = {}  # by the model in quotes
     for path, model in models.items():
         is_virtual = is_virtual_gpu(model) or facts.get(f"{path}.virtualization-mode", "").upper() == "VGPU"
         name = None if is_virtual else match_model(model, catalog)
+        entry = catalog.entry("gpu", name) if name else None
+        if entry and entry.excluded:
+            name, reasons[repr(model)] = None, f"which is not supported ({entry.excluded})"
         kinds.setdefault(name or repr(model), []).append(f"{model!r}, a virtual GPU (vGPU)" if is_virtual else repr(model))
     most = max(map(len, kinds.values()))
     leaders = sorted(kind for kind, each in kinds.items() if len(each) == most)
@@ -207,7 +211,8 @@ def _gpu(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknown: 
     text = kinds[leaders[0]][0]
     unknown["gpu"] = next(model for model in models.values() if repr(model) == leaders[0])
     subject = f"GPU.smi.gpu.model is {text}" if len(kinds) == 1 else f"the node has {together}"
-    reason = "for which no recipe of a complete GPU holds" if text.endswith("(vGPU)") else "which is not in the catalog"
+    reason = reasons.get(leaders[0], "which is not in the catalog")
+    reason = "for which no recipe of a complete GPU holds" if text.endswith("(vGPU)") else reason
     warnings.append(f"{subject}, {reason if len(kinds) == 1 else f'most of them {text}, {reason}'}: gpu stays unset")
     return ""
 

@@ -196,7 +196,7 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos version -t te") == {"text"}
     assert offered("eidos snapshot --only ") == set(collector_choices())
     assert offered("eidos snapshot --only k8s,sys") == {"k8s,systemd"}
-    assert offered("eidos recipe --gpu gb") == {"gb200", "gb300"}
+    assert offered("eidos recipe --gpu gb") == {"gb200", "gb200-nvl4", "gb300"}
     assert offered("eidos recipe --service e") == {"eks"}
     assert offered("eidos recipe --os ub") == {"ubuntu"}
     assert offered("eidos recipe --intent tr") == {"training"}

@@ -440,16 +440,16 @@ def test_a_version_in_a_snapshot_that_does_not_parse_is_a_warning(pyz: Path, tmp
 
 def test_a_node_with_an_unknown_gpu_is_not_covered(pyz: Path, tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
-    file.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H20"))
+    file.write_text(SNAPSHOT.replace("NVIDIA H100 80GB HBM3", "NVIDIA H25"))
     status, out, errors = recipe(pyz, "-f", str(file), "--strict")
     assert status == 4
     tree = yaml.safe_load(out)
     assert tree["metadata"]["recipe-uncovered"] == "gpu"
     assert tree["generic"] == ["gpu", "gpu+service"]
     # Of what architecture it is nobody knows, so nothing is near.
-    assert "nothing specific to gpu 'NVIDIA H20' is known\n" in errors
+    assert "nothing specific to gpu 'NVIDIA H25' is known\n" in errors
     status, out, errors = recipe(pyz, "-f", str(file), "--gpu", "h200")
-    assert status == 0 and "H20'" not in errors
+    assert status == 0 and "H25'" not in errors
     assert yaml.safe_load(out)["generic"] == ["gpu+service"]
 
 

@@ -16,7 +16,7 @@ def layer_count(store: Store, **query: str) -> int:
 def coverage_table(*, intents: bool = False) -> str:
     """A Markdown table: a row for each GPU, a column for each service that has a layer; with ``intents`` a cell holds no intent / each."""
     store = shipped_store()
-    words = {field: [entry.name for entry in entries] for field, entries in store.catalog.entries.items()}
+    words = {field: store.catalog.names(field) for field in store.catalog.entries}
     services = [service for service in words["service"] if any(layer.key.service == service for layer in store.overlays)]
     lines = [["GPU", *services], ["---"] * (1 + len(services))]
     for gpu in words["gpu"]:

@@ -158,6 +158,45 @@ def test_openshift_is_known_by_its_system() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("id", "os"),
+    [
+        ("ol", "oraclelinux"), ("sles", "sles"), ("rhcos", "rhcos"), ("talos", "talos"), ("bottlerocket", "bottlerocket"),
+        ("flatcar", "flatcar"), ("azurelinux", "azurelinux"), ("mariner", "azurelinux"), ("amzn", "amazonlinux"),
+    ],
+)  # fmt: skip
+def test_the_system_is_known_by_its_id(id: str, os: str) -> None:
+    detection = detect(snapshot(OS_release={"ID": id, "VERSION_ID": "9.1"}), CATALOG)
+    assert (detection.query.os, detection.unknown) == (os, {})
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [
+        ("Tesla T4", "t4"), ("NVIDIA L4", "l4"), ("NVIDIA L40", "l40"), ("NVIDIA L20", "l20"), ("NVIDIA A10", "a10"),
+        ("NVIDIA A10G", "a10"),
+        ("NVIDIA A30", "a30"), ("NVIDIA A40", "a40"), ("NVIDIA A16", "a16"), ("NVIDIA A2", "a2"), ("NVIDIA H20", "h20"),
+        ("NVIDIA H20-3e", "h20"), ("NVIDIA H800", "h800"), ("NVIDIA A800-SXM4-80GB", "a800"), ("NVIDIA H200 NVL", "h200"),
+        ("Tesla V100-SXM2-16GB", "v100"), ("Tesla P100-PCIE-16GB", "p100"), ("Tesla P40", "p40"), ("Tesla P4", "p4"),
+        ("NVIDIA B300 SXM6 AC", "b300"), ("NVIDIA GB200", "gb200"), ("NVIDIA Graphics Device", ""), ("NVIDIA A100X", ""),
+    ],
+)  # fmt: skip
+def test_the_model_names_the_gpu(model: str, gpu: str) -> None:
+    assert gpus(model).query.gpu == gpu
+
+
+@pytest.mark.parametrize("model", ["Orin (nvgpu)", "NVIDIA Thor"])
+def test_what_is_out_of_scope_is_named_and_never_recommended_for(model: str) -> None:
+    detection = gpus(model)
+    assert (detection.query.gpu, detection.unknown) == ("", {"gpu": model})
+    (warning,) = gpu_warnings(detection)
+    assert "which is not supported (GPU Operator supports discrete GPUs only" in warning and warning.endswith("gpu stays unset")
+    with pytest.raises(InvalidInput) as caught:
+        CATALOG.parse_query({"gpu": "jetson"}, {"gpu": "--gpu"})
+    assert (caught.value.hint, "NVIDIA Jetson is not supported" in caught.value.message) == ("remove --gpu", True)
+    assert "jetson" not in CATALOG.names("gpu")
+
+
 def test_the_collector_and_the_catalog_agree_on_labels_and_clouds() -> None:
     shown = {entry.clouds[0]: (entry.name, entry.labels) for entry in CATALOG.entries["service"] if entry.is_managed}
     assert shown == k8s_node.MANAGED_SERVICES
@@ -213,7 +252,7 @@ def test_an_unknown_system_is_not_taken_for_its_kin() -> None:
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx-pro-6000"),
         ("NVIDIA GeForce RTX 4090", None),
         ("NVIDIA RTX 6000 Ada Generation", None),
-        ("Tesla T4", None),
+        ("Tesla T40", None),
         ("NVIDIA H1000", None),
     ],
 )

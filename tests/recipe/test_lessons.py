@@ -21,6 +21,7 @@ from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder, shipped_store
 from eidos.semver import parse_version
+from eidos.wording import list_words
 from eidos.workflow import make_recipe
 
 CATALOG = {
@@ -270,7 +271,7 @@ def test_no_shipped_layer_loosens_what_another_one_asks_for() -> None:
 def test_a_wrong_word_is_answered_with_the_valid_ones_and_the_nearest(field: str, word: str, nearest: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         shipped_store().catalog.parse_query({field: word}, {field: f"--{field}"})
-    assert caught.value.message == f"--{field}: invalid value {word!r}; expected one of {', '.join(shipped_store().catalog.names(field))}"
+    assert caught.value.message == f"--{field}: invalid value {word!r}; expected one of {list_words(shipped_store().catalog.names(field))}"
     assert caught.value.hint == f"did you mean {nearest!r}?"
     assert caught.value.__cause__ is None
 

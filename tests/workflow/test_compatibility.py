@@ -75,7 +75,7 @@ def list_ids() -> Iterator[str]:
     store = shipped_store()
     yield from (f"component {name}" for name in store.charts)
     for field, entries in store.catalog.entries.items():
-        yield from (f"query {field}={word}" for entry in entries for word in (entry.name, *entry.aliases))
+        yield from (f"query {field}={word}" for entry in entries if not entry.excluded for word in (entry.name, *entry.aliases))
 
 
 def list_api() -> Iterator[str]:

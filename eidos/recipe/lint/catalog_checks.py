@@ -36,7 +36,7 @@ def catalog_issues(store: Store) -> Iterator[LintIssue]:
             for version in entry.versions:
                 yield from _version(version, f"{location}.versions")
             signs = {"suffix": entry.suffixes, "label": entry.labels, "image": entry.images}
-            if field in _DETECTED and not entry.detect and not any(signs.values()):
+            if field in _DETECTED and not entry.detect and not any(signs.values()) and not entry.is_undetectable:
                 yield LintIssue(WARNING, "no-pattern", location, "it has no pattern, so no snapshot can match it")
             for pattern in (*entry.detect, *(f"{kind} {sign}" for kind, group in signs.items() for sign in group)):
                 owner = owners.setdefault(pattern.lower(), entry.name)
