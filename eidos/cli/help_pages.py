@@ -24,7 +24,7 @@ GROUPS = {
         "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
         "allowed-gpus allowed-services allowed-intents allowed-os"
     ),
-    NODES: "hosts via python parallel kubernetes selector keep clean start-timeout per nodes groups node-selector",
+    NODES: "hosts max-hosts via python parallel kubernetes selector keep clean start-timeout per nodes groups node-selector",
     CLUSTER: "kubeconfig kube-context kube-namespace allow-stale create-namespace",
     JOB: "delivery program image memory kubernetes-version toleration schedule",
     RIGHTS: "host-network host-ipc host-pid unconfined privileged without explain-privileges",
