@@ -59,6 +59,7 @@ class NodeReadings:
             for key, value in s.data.items()
         }
         self._absences: dict[str, str] = {}
+        self._by_prefix: dict[str, list[str]] = {}
 
     def read(self, path: str) -> str | None:
         """The text of a reading; None when it is known to be absent (:meth:`absence` says why), Unread when it is not known."""
@@ -78,7 +79,9 @@ class NodeReadings:
 
     def instances(self, prefix: str, suffix: str) -> Iterable[str]:
         """The texts for which there is a reading, and those of subtypes that could not be read (``gpu-3``)."""
-        texts = dict.fromkeys(matching_instances(self.readings, prefix, suffix))
+        if prefix not in self._by_prefix:
+            self._by_prefix[prefix] = [path for path in self.readings if path.startswith(prefix)]
+        texts = dict.fromkeys(matching_instances(self._by_prefix[prefix], prefix, suffix))
         kind, _, start = prefix.partition(".")
         for outcome in self._outcomes_of(f"{prefix}x{suffix}", kind):
             for what in outcome.unreadable:

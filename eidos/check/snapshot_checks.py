@@ -89,24 +89,29 @@ def _do(text: str) -> Remedy:
 def parse_timestamp(text: str) -> float | None:
     """Seconds since the epoch of an RFC 3339 time in UTC, or with an offset; None for anything else.
 
+    Not by ``time.strptime``: it would import ``re``, ``locale`` and ``calendar``, which takes longer than judging a node.
+
     >>> parse_timestamp("1970-01-02T00:00:00Z"), parse_timestamp("1970-01-01T02:00:00+02:00"), parse_timestamp("soon")
     (86400.0, 0.0, None)
     """
-    import time
-    from calendar import timegm
-
     date, offset = text[:19], text[19:]
     if offset.startswith("."):
         offset = offset[1:].lstrip("0123456789")
-    try:
-        seconds = float(timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%S")))
-        if offset == "Z":
-            return seconds
-        sign = {"+": -1, "-": 1}[offset[0]]
-        hours, minutes = offset[1:].split(":")
-        return seconds + sign * (int(hours) * 3600 + int(minutes) * 60)
-    except (ValueError, KeyError, IndexError, OverflowError):
+    shape = "".join("0" if "0" <= char <= "9" else char for char in date + offset)
+    if shape not in ("0000-00-00T00:00:00Z", "0000-00-00T00:00:00+00:00", "0000-00-00T00:00:00-00:00"):
         return None
+    year, month, day = int(date[:4]), int(date[5:7]), int(date[8:10])
+    hour, minute, second = int(date[11:13]), int(date[14:16]), int(date[17:19])
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        return None
+    # The days since the epoch, in years that begin with March (Fliegel and van Flandern).
+    shifted = year - (month < 3)
+    days = 365 * shifted + shifted // 4 - shifted // 100 + shifted // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 1 - 719468
+    seconds = float(days * 86400 + hour * 3600 + minute * 60 + second)
+    if offset == "Z":
+        return seconds
+    shift = int(offset[1:3]) * 3600 + int(offset[4:6]) * 60
+    return seconds - shift if offset[0] == "+" else seconds + shift
 
 
 def _duration(seconds: float) -> str:
