@@ -135,7 +135,7 @@ MAIN_BYTECODE_TAG = "cpython-312"
 UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+"
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
-NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
+NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/check/check_lint\.py|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
 
 PROBE = """\
 import sys

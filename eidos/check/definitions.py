@@ -103,18 +103,25 @@ def read_checks(trees: Mapping[str, object]) -> tuple[CheckDefinition, ...]:
 
 def read_file_of_checks(tree: object, name: str) -> Iterator[tuple[TreeReader, CheckDefinition]]:
     """Each check of one file with the mapping that it was read from."""
+    root, sources = read_sources(tree, name)
+    domain = name.rpartition("/")[2].partition(".")[0]
+    for entry in root.mappings("checks"):
+        yield entry, read_check(entry, domain, sources)
+
+
+def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[str, str]]]:
+    """One file, and its sources by id."""
     root = TreeReader(tree, name)
     root.expect_only(("source", "checks"))
     sources = {}
     for entry in root.mappings("source", or_one=True):
         entry.expect_only(_SOURCE)
         sources[entry.name("id")] = {field: entry.text(field) for field in _SOURCE[1:]}
-    domain = name.rpartition("/")[2].partition(".")[0]
-    for entry in root.mappings("checks"):
-        yield entry, _read_check(entry, domain, sources)
+    return root, sources
 
 
-def _read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]]) -> CheckDefinition:
+def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]]) -> CheckDefinition:
+    """The check in one entry of a file with these sources."""
     tree.expect_only(_FIELDS)
     id = tree.name("id")
     if not set(id) <= _ID or id.strip("-") != id:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
 
+#: All names below ``node.``.
+NAMES = ("node.gpus", "node.has-gpu", "node.is-guest", "node.driver-owner")
+
 #: Field of the policy that says whether the operator installs the driver (ClusterPolicy spec.driver.enabled).
 _POLICY_DRIVER = ("K8s.policy.driver.enabled",)
 

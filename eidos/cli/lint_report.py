@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 def lint_recipe_data(values: Values) -> int:
     """Check the shipped recipe data, or that of ``--data``, and report every issue."""
+    from eidos.check.check_lint import lint_checks
     from eidos.recipe.lint import lint_path
+    from eidos.recipe.store import check_trees
 
-    return _write_report(lint_path(values["data"], values["today"] or ""), values["format"], values["output"])
+    issues = [*lint_path(values["data"], values["today"] or ""), *lint_checks(check_trees(values["data"]))]
+    return _write_report(issues, values["format"], values["output"])
 
 
 def lint_templates(values: Values) -> int:

@@ -190,8 +190,25 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         else:
             text = serialize(recipe.to_tree(context=values["context"]) if tree is None else tree, fmt)
     document_locations.write_document(values["output"], text, values, "recipe")
+    if snapshot is not None:
+        _report_constraints(recipe, snapshot, values["file"])
     # A server does not send its catalog: the one here has the systems of services, too.
     return _report_problems(recipe, words, snapshot, store or open_store(values["data"])) if values["strict"] else 0
+
+
+def _report_constraints(recipe: Recipe, snapshot: Snapshot, location: str) -> None:
+    """Log how many constraints hold for the node, and where to see which."""
+    from eidos.recipe.detection import readings_by_path
+    from eidos.recipe.recipe_warnings import constraint_tally
+    from eidos.wording import count_of
+
+    holding, broken, unknown = constraint_tally(recipe, readings_by_path(snapshot))
+    total = count_of(len(recipe.constraints), "constraint")
+    parts = [f"{holding} hold" + ("s" if holding == 1 else "")]
+    parts += [f"{broken} {'does' if broken == 1 else 'do'} not hold"] if broken else []
+    parts += [f"{unknown} could not be judged"] if unknown else []
+    emit = log.warn if broken or unknown else log.info
+    emit(f"{total} for this node: {', '.join(parts)}", hint=f"run 'eidos check -f {location}' to see which" if broken or unknown else None)
 
 
 def _report_problems(recipe: Recipe, flags: dict[str, str], snapshot: Snapshot | None, store: Store) -> int:

@@ -118,6 +118,15 @@ def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str
                 yield f"the recipe requires {limit}, not {reading}"
 
 
+def constraint_tally(recipe: Recipe, facts: dict[str, str]) -> tuple[int, int, int]:
+    """How many constraints hold for the readings of a node (path → text), do not hold, and cannot be judged."""
+    answers = [
+        None if facts.get(constraint.name, WITHHELD) == WITHHELD else constraint.value.holds(facts[constraint.name])
+        for constraint in recipe.constraints
+    ]
+    return answers.count(True), answers.count(False), answers.count(None)
+
+
 def needed_by(id: str, components: tuple[Component, ...]) -> str:
     """The components that depend on ``id``, as part of a sentence.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from eidos import formats
+from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.query import NAMES, version_expression, words_of
 from eidos.model.record import Record
@@ -110,6 +111,27 @@ def open_store(path: str) -> Store:
     return from_document(formats.from_text(content, path, LIMIT), path, shipped_store(), _digest("", {"": content}))
 
 
+def check_trees(path: str | None = None) -> dict[str, object]:
+    """The trees that checks are read from: the shipped ones and, over them, those of a folder that can be read at all."""
+    trees = _check_trees(resources.load_recipes())
+    for name, content in read_folder(path).items() if path is not None and os.path.isdir(path) else ():
+        if is_check_data(canonical(name)):
+            try:
+                trees[canonical(name)] = formats.from_text(content, name, LIMIT)
+            except InvalidData:  # lint of recipes reports the syntax of every file
+                trees.pop(canonical(name), None)
+    return trees
+
+
+def is_check_data(name: str) -> bool:
+    """Whether checks are read from a file of recipes: from the entries, the comparisons, and the facts of lint."""
+    return name in ("rules.yaml", "comparisons.yaml") or name.startswith("checks/")
+
+
+def _check_trees(files: Mapping[str, object]) -> dict[str, object]:
+    return {path: tree for path, tree in files.items() if is_check_data(path)}
+
+
 def _digest(below: str, files: Mapping[str, bytes]) -> str:
     import hashlib
 
@@ -152,7 +174,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),
-        check_data={path: tree for path, tree in files.items() if path in ("rules.yaml", "comparisons.yaml") or path.startswith("checks/")},
+        check_data=_check_trees(files),
         newest=newest_date(dates),
     )
 

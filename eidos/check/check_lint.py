@@ -1,0 +1,116 @@
+"""Issues of the data of checks: ``recipes/checks/*.yaml`` and ``comparisons.yaml``.
+
+Knows what makes an entry malformed, unsourced, without effect or impossible to judge; must not know any check, nor how a node is judged. It
+never refuses: each malformed entry is an issue, and the rest is read.
+
+>>> trees = {"checks/x.yaml": {"checks": [{"id": "a", "title": "b", "severity": "info", "expect": "OS.kmod.x absentt"}]}}
+>>> [str(issue) for issue in lint_checks(trees)]
+["checks/x.yaml: checks[0].expect: error: invalid condition 'OS.kmod.x absentt': expected an operator: == != >= <= > < in matches present \
+absent [form]"]
+"""
+
+from __future__ import annotations
+
+from eidos.check.definitions import check_files, read_check, read_sources
+from eidos.check.owners import NAMES
+from eidos.check.value_comparison import NAME as COMPARISONS
+from eidos.check.value_comparison import path_fits, read_comparisons
+from eidos.errors import EidosError
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
+from eidos.model.query import FIELDS
+from eidos.model.tree_reader import TreeReader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eidos.check.definitions import CheckDefinition
+
+
+def lint_checks(trees: Mapping[str, object]) -> list[LintIssue]:
+    """The issues of the files among ``trees`` (path below the recipes → tree), by location."""
+    return deduplicated([*_checks(trees), *_comparisons(trees.get(COMPARISONS))])
+
+
+def _checks(trees: Mapping[str, object]) -> Iterator[LintIssue]:
+    files: dict[str, str] = {}
+    for name in check_files(trees):
+        try:
+            root, sources = read_sources(trees[name], name)
+            entries = list(root.mappings("checks"))
+        except EidosError as fault:
+            yield _form(fault, name)
+            continue
+        used = set()
+        domain = name.rpartition("/")[2].partition(".")[0]
+        for entry in entries:
+            used.add(entry.tree.get("source"))
+            location = f"{name}: {entry.path}"
+            try:
+                check = read_check(entry, domain, sources)
+            except EidosError as fault:
+                yield _form(fault, name)
+                continue
+            if check.id in files:
+                yield LintIssue(ERROR, "duplicate-check", f"{location}.id", f"check {check.id!r} is in {files[check.id]} too")
+            files.setdefault(check.id, name)
+            yield from _check(check, location)
+        for number, id in enumerate(sources):
+            if id not in used:
+                yield LintIssue(WARNING, "unused-source", f"{name}: source[{number}]", f"no check names the source {id!r}")
+
+
+def _check(check: CheckDefinition, location: str) -> Iterator[LintIssue]:
+    if not check.source.document:
+        yield LintIssue(ERROR, "unsourced-check", location, f"check {check.id!r} has no source", "name a source of the file")
+    if not check.reason.endswith("."):
+        yield LintIssue(ERROR, "no-reason", location, f"check {check.id!r} needs one sentence that says why it matters", "add reason: …")
+    if not check.remedies:
+        yield LintIssue(WARNING, "no-remedy", location, f"check {check.id!r} does not say what to do", "add remedy: …")
+    if check.remedies and any(each.when is None for each in check.remedies[:-1]):
+        yield LintIssue(ERROR, "unused-remedy", f"{location}.remedy", "a remedy without a condition must be the last one")
+    if check.applies and not check.applies_to:
+        yield LintIssue(
+            WARNING, "no-words", f"{location}.applies", "people read applies-to, and it is empty", "add applies-to: hosts with …"
+        )
+    if check.rule:
+        from eidos.check.evaluation import load_rule
+
+        try:
+            load_rule(check.rule)
+        except (ImportError, AttributeError):
+            module = f"eidos/check/rules/{check.rule.replace('-', '_')}.py"
+            yield LintIssue(ERROR, "unknown-rule", f"{location}.rule", f"no function judge in {module}")
+    known = {**{f"query.{field}": "" for field in FIELDS}, **dict.fromkeys(NAMES, "")}
+    for path in check.paths():
+        if path.startswith(("query.", "node.")) and path not in known:
+            yield LintIssue(ERROR, "unknown-name", location, f"unknown name {path!r}", f"known names: {', '.join(known)}")
+
+
+def _comparisons(tree: object) -> Iterator[LintIssue]:
+    try:
+        rules = read_comparisons(tree).rules
+        sources = {entry.text("id") for entry in TreeReader(tree, COMPARISONS).mappings("sources")}
+    except EidosError as fault:
+        yield _form(fault, COMPARISONS)
+        return
+    for number, rule in enumerate(rules):
+        location = f"{COMPARISONS}: comparisons[{number}]"
+        if rule.source and rule.source not in sources:
+            yield LintIssue(ERROR, "unknown-source", f"{location}.source", f"unknown source {rule.source!r}")
+        for later in rules[number + 1 :]:
+            # A path with a * stands for itself here: what a later pattern has of it, that one has of all that it stands for.
+            if path_fits(later.path, rule.path):
+                yield LintIssue(
+                    ERROR, "unused-comparison", f"{location}.path", f"a later rule, {later.path}, replaces it", "put it behind that"
+                )
+                break
+
+
+def _form(fault: EidosError, name: str) -> LintIssue:
+    """The issue of what has not the form of an entry; its location is the path that the message begins with."""
+    file, _, rest = fault.message.partition(": ")
+    path, colon, reason = rest.partition(": ")
+    if file != name or not colon or " " in path:
+        return LintIssue(ERROR, "form", name, rest if file == name else fault.message, fault.hint or "")
+    return LintIssue(ERROR, "form", f"{name}: {path}", reason, fault.hint or "")
