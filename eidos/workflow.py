@@ -170,14 +170,16 @@ def make_recipe(
     snapshot: Snapshot | None = None,
     store: Store | None = None,
     explain: bool = False,
+    today: str = "",
 ) -> Recipe:
     """Build the recipe for a query, for the node that a snapshot describes, or for both.
 
     ``query`` maps fields (os, osv, kernel, service, k8s, gpu, intent, platform, machine) to words of the catalog or to versions, or is a
     :class:`Query` that the catalog parsed; a field of it wins over what ``snapshot`` shows. ``store`` holds the recipe data (default: the
-    built-in data; :func:`open_store` reads others); ``explain`` fills the history, which layer set what. Raises InvalidInput for a word
-    that the catalog does not have, a version that does not parse or a field that contradicts the machine, and InvalidData when the data
-    contradicts itself.
+    built-in data; :func:`open_store` reads others); ``explain`` fills the history, which layer set what. With ``today``, such as
+    2026-11-29, there are warnings of what gets no fixes 90 days later, and of upgrades that need steps between. Raises InvalidInput for a
+    word that the catalog does not have, a version that does not parse or a field that contradicts the machine, and InvalidData when the
+    data contradicts itself.
 
     >>> recipe = make_recipe({"gpu": "H100", "intent": "training"})
     >>> recipe.request.to_tree(), [component.id for component in recipe.components][:2]
@@ -185,20 +187,36 @@ def make_recipe(
     """
     from eidos.model.query import Query
     from eidos.model.record import replace
-    from eidos.recipe.detection import detect, readings_by_path
-    from eidos.recipe.recipe_warnings import second_driver
     from eidos.recipe.resolver import resolve
     from eidos.recipe.store import shipped_store
 
     store = store or shipped_store()
     if not isinstance(query, Query):
         query = store.catalog.parse_query(query or {})
+    facts: dict[str, str] = {}
     if snapshot is None:
-        return resolve(query, store, explain=explain)
+        recipe = resolve(query, store, explain=explain)
+    else:
+        recipe, facts = _recipe_of_node(query, snapshot, store, explain)
+    if today:
+        from eidos.recipe.life_cycles import life_cycle_warnings
+
+        recipe = replace(recipe, warnings=(*recipe.warnings, *life_cycle_warnings(recipe, facts, store, today)))
+    return recipe
+
+
+def _recipe_of_node(query: Query, snapshot: Snapshot, store: Store, explain: bool) -> tuple[Recipe, dict[str, str]]:
+    """The recipe for the node of a snapshot, and its readings by path."""
+    from eidos.model.record import replace
+    from eidos.recipe.detection import detect, readings_by_path
+    from eidos.recipe.recipe_warnings import second_driver
+    from eidos.recipe.resolver import resolve
+
     detected = detect(snapshot, store.catalog, query)
     recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain)
-    drivers = second_driver(readings_by_path(snapshot), recipe.components)
-    return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers))
+    facts = readings_by_path(snapshot)
+    drivers = second_driver(facts, recipe.components)
+    return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers)), facts
 
 
 def parse_recipe(document: bytes | str, name: str = "recipe") -> Recipe:

@@ -90,7 +90,7 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     image_variables["images"] = images
     crds_name = f"{component.id}/{component.version}.crds"
     crds = context.load_chart_data(crds_name)
-    variables.update(template_variables.cluster_variables(chart, crds, f"recipes/values/{crds_name}.yaml", values))
+    variables.update(template_variables.cluster_variables(chart, crds, f"recipes/values/{crds_name}.yaml", values, component.version))
     variables["manifests"] = [manifest.words for manifest in chart.manifests]
     variables["component.fetched"] = Markdown("".join(f"- `{manifest.url}`\n" for manifest in chart.manifests))
     variables["manifests"] += [file.target for file in templates.values() if file.is_applied and file.target in files]

@@ -44,7 +44,7 @@ _SHARED = (
 _COMPONENT = (
     "manifests",
     *(f"component.{n}" for n in ("id", "title", "release", "chart", "chart-ref", "repository", "version", "namespace", "why", "depends")),
-    *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown", "fetched")),
+    *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown", "fetched", "upgrades")),
 )
 _BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
 

@@ -14,6 +14,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``recipe.X``                 timestamp, version, digest, title
 ``component.X``              id, title, release, chart, chart-ref, repository, version, namespace, why, depends
 ``component.served-by``      what shows that others do its work; ``component.parts`` the same for parts of the chart that are on
+``component.upgrades``       the releases from which the chart can be upgraded to this version; empty where it is not known to matter
 ``component.fetched``        the addresses of manifests that are fetched when the component is installed, a list in Markdown
 ``component.crds``           the chart's custom resource definitions, each with the objects of its own; ``component.crds-unknown``
 ``setting.X``                the settings of the set of templates, from its index
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.bundle.registry_mirror import mirror_repository
+from eidos.model.agreement import agrees_with_branch
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe import PAIR
 from eidos.model.tree_reader import TreeReader
@@ -150,11 +152,12 @@ def component_variables(
     return variables
 
 
-def cluster_variables(chart: Chart, crds: object, name: str, values: Mapping[str, Any]) -> Variables:
-    """What scripts know of a cluster with this component: probes and custom resource definitions, without those of parts that are off.
+def cluster_variables(chart: Chart, crds: object, name: str, values: Mapping[str, Any], version: str = "") -> Variables:
+    """What scripts know of a cluster with this ``version`` of a component.
 
-    ``crds`` is the tree of the file ``name``, None if there is none. Items of ``component.parts`` are a value and a probe, those of
-    ``component.crds`` a name and, behind ``=``, names of objects, ``*`` being all in the namespace of the release.
+    Probes, the releases that can be upgraded to it, and custom resource definitions, without those of parts that are off. ``crds`` is the
+    tree of the file ``name``, None if there is none. Items of ``component.parts`` are a value and a probe, those of ``component.crds`` a
+    name and, behind ``=``, names of objects, ``*`` being all in the namespace of the release.
     """
     tree = TreeReader(crds, name) if crds is not None else None
     defaults = tree.scalars("parts") if tree else {}
@@ -173,6 +176,7 @@ def cluster_variables(chart: Chart, crds: object, name: str, values: Mapping[str
     return {
         "component.served-by": [probe.words for probe in chart.served_by],
         "component.parts": [f"{probe.part} {probe.words}" for probe in chart.parts if is_on(probe.part)],
+        "component.upgrades": next((list(chart.upgrades[to]) for to in chart.upgrades if agrees_with_branch(version, to)), []),
         "component.crds": definitions,
         "component.crds-unknown": "yes" if chart.chart and tree is None else "",
     }

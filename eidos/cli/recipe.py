@@ -93,7 +93,7 @@ VERB = Verb(
             convert=parse_path,
             completion="file",
         ),
-        Option("today", "with lint: report what has ended by this date [date of the data]", "DATE", convert=parse_date),
+        Option("today", "date for support that ends within 90 days [today; lint: of the data]", "DATE", convert=parse_date),
         Option("server", "query this server instead: https://eidos.example.com", "URL"),
         Option("fallback", "use the built-in data when the server does not respond"),
         Option("timeout", "time limit for the server or the cluster, including retries", "DURATION", None, "30s", parse_timeout),
@@ -312,7 +312,9 @@ def _build(values: Values, telemetry: RunTelemetry, store: Store, snapshot: Snap
     began = time.perf_counter()
     with telemetry.step("build"):
         query = store.catalog.parse_query(query_words(values), values.origins)
-        recipe = make_recipe(query, snapshot=snapshot, store=store, explain=values["explain"])
+        recipe = make_recipe(
+            query, snapshot=snapshot, store=store, explain=values["explain"], today=values["today"] or time.strftime("%Y-%m-%d")
+        )
     telemetry.record_recipe(recipe, time.perf_counter() - began)
     return recipe
 

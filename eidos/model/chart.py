@@ -71,7 +71,7 @@ class Chart(Record):
     or of a part of its chart. ``service`` makes an entry a choice: service → the id of the entry that
     it stands for there. ``kubernetes`` is an expression of the releases of Kubernetes that it supports, "" where none is stated.
     ``manifests`` are applied in their order, after the chart if there is one. ``sets`` are values of the charts of other components that
-    are installed together with it: id → values.
+    are installed together with it: id → values. ``upgrades`` maps releases to those that can be upgraded to them.
     """
 
     id: str
@@ -92,6 +92,7 @@ class Chart(Record):
     kubernetes: str = ""
     manifests: tuple[RemoteManifest, ...] = ()
     sets: dict[str, dict[str, Any]] = {}
+    upgrades: dict[str, tuple[str, ...]] = {}
 
 
 def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]], skip: Iterable[str] = ()) -> tuple[str, ...]:

@@ -13,15 +13,17 @@ from eidos.files import resources
 from eidos.model.chart import Chart, Probe, RemoteManifest, in_dependency_order
 from eidos.model.constraint import parse_expression
 from eidos.model.recipe import copy_tree, overlay_tree
+from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.recipe.lazy_parts import LazyMapping
+from eidos.recipe.life_cycles import read_upgrades
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-NAME = "components.yaml"
+NAME, RULES = "components.yaml", "rules.yaml"
 
 
 def read_charts(tree: object, name: str) -> dict[str, Chart]:
@@ -37,8 +39,8 @@ def read_charts(tree: object, name: str) -> dict[str, Chart]:
 
 def _read_chart(tree: TreeReader) -> Chart:
     images, services, readings, sets = (tree.mapping(field) for field in ("images", "service", "readings", "sets"))
-    texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace", "kubernetes")}
-    if texts["kubernetes"]:
+    texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace")}
+    if tree.text("kubernetes"):
         tree.parsed("kubernetes", parse_expression)
     return Chart(
         id=tree.name("id"),
@@ -51,8 +53,10 @@ def _read_chart(tree: TreeReader) -> Chart:
         parts=tuple(map(_read_probe, tree.mappings("parts"))),
         service={service: services.name(service) for service in services.tree},
         readings={field: readings.names(field) for field in readings.tree},
+        kubernetes=tree.text("kubernetes"),
         manifests=tuple(map(_read_manifest, tree.mappings("manifests"))),
         sets={id: copy_tree(sets.mapping(id).tree) for id in sets.tree},
+        upgrades={},
         **texts,
     )
 
@@ -98,9 +102,10 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
     ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. Raises NotFound
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
-    charts = read_charts(resources.load_recipes().get(NAME), NAME)
+    trees = resources.load_recipes()
+    charts = read_charts(trees.get(NAME), NAME)
     if data is None:
-        return charts, resources.load_chart_values
+        return _with_upgrades(charts, trees.get(RULES)), resources.load_chart_values
     if not os.path.isdir(data):
         raise NotFound(f"{data}: no such folder", "name a folder that has a components.yaml")
 
@@ -116,7 +121,18 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
 
     path = os.path.join(data, NAME)
     own = read_charts(read(path), path) if os.path.isfile(path) else {}
-    return {**charts, **own}, knowledge
+    rules_path = os.path.join(data, RULES)
+    rules = read(rules_path) if os.path.isfile(rules_path) else trees.get(RULES)
+    return _with_upgrades({**charts, **own}, rules), knowledge
+
+
+def _with_upgrades(charts: dict[str, Chart], rules: object) -> dict[str, Chart]:
+    """The charts with the upgrades of each that the table of the rules allows."""
+    for step in read_upgrades(rules):
+        if step.product in charts:
+            chart = charts[step.product]
+            charts[step.product] = replace(chart, upgrades={**chart.upgrades, step.to: step.after})
+    return charts
 
 
 def component_ids(data: str | None = None) -> tuple[str, ...]:

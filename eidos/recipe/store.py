@@ -54,6 +54,11 @@ class Store(Record):
     check_data: Mapping[str, object] = {}
     newest: str = ""
 
+    @property
+    def rules(self) -> object:
+        """The tree of rules.yaml; None for data that has none."""
+        return self.check_data.get("rules.yaml")
+
     def matching(self, query: Query) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, and what its machine brings.
 

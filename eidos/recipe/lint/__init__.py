@@ -28,6 +28,7 @@ from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_documen
 from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
 from eidos.recipe.lint.layer_keys import key_issues
+from eidos.recipe.lint.life_cycle import ended_charts, table_issues
 from eidos.recipe.lint.reading_paths import path_issues
 from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.lint.setting_values import clash_issues, order_issues
@@ -124,6 +125,8 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Itera
         yield from catalog_issues(store)
         yield from machine_issues(store)
     yield from component_issues(store)
+    yield from ended_charts(store, rules, today or rules.date())
+    yield from table_issues(store, rules)
     yield from key_issues(store, rules)
     yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)

@@ -10,6 +10,7 @@ from eidos.model.agreement import CUDA, DRIVERS, agrees, agrees_with_branch, dis
 from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
+from eidos.recipe.lint.life_cycle import ended_issues
 from eidos.recipe.lint.rule_tables import path_matches
 from eidos.semver import parse_version, try_parse_version
 
@@ -32,7 +33,7 @@ def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Cha
     yield from _cuda(merged, rules)
     yield from _needs(merged, rules)
     yield from _kubernetes(merged, charts)
-    yield from _ended(merged, rules, today or rules.date())
+    yield from ended_issues(merged, rules, today or rules.date())
     yield from _unbuilt(merged, rules)
     yield from _moved(merged, rules)
     yield from _taken_out(merged)
@@ -173,17 +174,6 @@ def _kubernetes(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[L
             message = f"{component.id} supports Kubernetes {supported}, but the layer is for {versions_left}{merged.suffix()}"
             hint = "disable it in a layer whose key has k8s, or add a constraint"
             yield LintIssue(ERROR, "unsupported", merged.location(f"components.{component.id}"), message, hint)
-
-
-def _ended(merged: MergedRecipe, rules: LintRules, today: str) -> Iterator[LintIssue]:
-    """Components and drivers whose release gets no fixes any more."""
-    versions = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
-    versions += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
-    for row in rules.ends:
-        for product, path, version in versions:
-            if product == row.product and version and row.end < today[: len(row.end)] and row.releases.holds(version):
-                message = f"{product} {version} has had no fixes since {row.end}{merged.suffix()}"
-                yield LintIssue(ERROR, "ended", merged.location(path), message, source=rules.cite(row.source))
 
 
 def _unbuilt(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:

@@ -99,7 +99,7 @@ def latest_date(today: str = "") -> str:
 
 def date_issues(date: str, location: str, latest: str) -> Iterator[LintIssue]:
     """An issue for the date of a source that is none, or that is after ``latest``."""
-    if not _is_date(date):
+    if not is_date(date):
         yield LintIssue(ERROR, "date", location, f"invalid date {date!r}", "write it like 2026-07-01, 2026-07 or 2026")
     elif date > latest[: len(date)]:
         message = f"the date {date} is in the future"
@@ -128,7 +128,8 @@ def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
             yield LintIssue(ERROR, "unknown-source", f"{layer.name}: {path}", f"the layer has no source {id!r}", hint)
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether a text is a day, a month or a year, written as 2026-07-01, 2026-07 or 2026."""
     parts = text.split("-")
     if not all(part.isascii() and part.isdigit() for part in parts) or [len(part) for part in parts] != [4, 2, 2][: len(parts)]:
         return False

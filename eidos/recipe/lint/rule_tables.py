@@ -138,8 +138,20 @@ class EndOfLife(Record):
     product: str
     version: str
     end: str
+    service: str = ""
+    extended: str = ""
     source: str = ""
     releases: Expression = Expression(())
+
+
+class AllowedUpgrade(Record):
+    """Releases of a product that can be upgraded to ``to``: those of ``after``; see :mod:`eidos.recipe.life_cycles`."""
+
+    product: str
+    to: str
+    after: tuple[str, ...]
+    why: str = ""
+    source: str = ""
 
 
 class UnbuiltDriver(Record):
@@ -233,6 +245,7 @@ class LintRules(Record):
     incompatible: tuple[Incompatibility, ...] = ()
     systems: tuple[SystemsOfService, ...] = ()
     ends: tuple[EndOfLife, ...] = ()
+    upgrades: tuple[AllowedUpgrade, ...] = ()
     unbuilt: tuple[UnbuiltDriver, ...] = ()
     moved: tuple[MovedChart, ...] = ()
     readings: tuple[KnownReadings, ...] = ()
@@ -270,6 +283,7 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "apart": ("incompatible", Incompatibility),
     "only": ("systems", SystemsOfService),
     "ends": ("ends", EndOfLife),
+    "upgrades": ("upgrades", AllowedUpgrade),
     "unbuilt": ("unbuilt", UnbuiltDriver),
     "moved": ("moved", MovedChart),
     "readings": ("readings", KnownReadings),
@@ -279,7 +293,7 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
 }
 
 #: Fields that hold a version, which must parse.
-_VERSIONS = ("osv", "lowest", "since", "driver", "cuda")
+_VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "to")
 
 #: Fields that are parsed from the text of another one.
 _PARSED = {"expression": "value", "releases": "version", "other_releases": "other"}

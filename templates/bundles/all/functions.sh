@@ -12,7 +12,7 @@ tab=$(printf '\t')
 mark=app.kubernetes.io/managed-by=eidos
 
 namespace_option='' context='' timeout=15m plain_http='' ca_file=''
-dry_run=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
+dry_run=false any_upgrade=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
 components=''
 # Of the component at hand.
 id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
@@ -59,6 +59,7 @@ read_options() {
         case "$flags" in *" $1 "*) ;; *) wrong_usage "unknown argument $1" ;; esac
         case "$1" in
           --dry-run) dry_run=true ;;
+          --any-upgrade) any_upgrade=true ;;
           --recover) recover=true ;;
           --adopt) adopt=true ;;
           --use-existing) use_existing=true ;;

@@ -26,6 +26,8 @@ list() {
     parts) set -- @{component.parts} ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- @{component.crds} ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set -- @{component.upgrades} ;;
     # Other components that its values name, and by which text.
     bound_to) set -- @{setting.bound-to} ;;
     # Fields that programs of the component change in the cluster.

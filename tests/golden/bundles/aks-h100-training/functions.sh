@@ -12,7 +12,7 @@ tab=$(printf '\t')
 mark=app.kubernetes.io/managed-by=eidos
 
 namespace_option='' context='' timeout=15m plain_http='' ca_file=''
-dry_run=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
+dry_run=false any_upgrade=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
 components=''
 # Of the component at hand.
 id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
@@ -59,6 +59,7 @@ read_options() {
         case "$flags" in *" $1 "*) ;; *) wrong_usage "unknown argument $1" ;; esac
         case "$1" in
           --dry-run) dry_run=true ;;
+          --any-upgrade) any_upgrade=true ;;
           --recover) recover=true ;;
           --adopt) adopt=true ;;
           --use-existing) use_existing=true ;;
@@ -386,6 +387,30 @@ drift() {
       lines[++count] = $0
     }
     END { flush() }' "$work/ignored" "$work/diff"
+}
+
+# manifest_file NAME: the path of a manifest. One with a URL is fetched, unless manifests/ has a file of its name, is compared with its
+# SHA-256, and gets our mark.
+manifest_file() {
+  case "$1" in
+    https://*) ;;
+    *) printf '%s\n' "$here/$id/$1" && return ;;
+  esac
+  url=${1%%#*} expected=${1##*#sha256=}
+  marked="$work/$id-$expected.yaml" file="$here/$id/manifests/${url##*/}"
+  if [ ! -f "$marked" ]; then
+    if [ ! -f "$file" ]; then
+      command -v curl >/dev/null || fail "curl not found in PATH" "install curl, or save $url as $file"
+      file="$work/fetched"
+      curl --fail --silent --show-error --location --proto =https --output "$file" "$url" 2>"$work/errors" ||
+        fail "cannot fetch $url: $(cat "$work/errors")" "on a machine without access to it, save it as $here/$id/manifests/${url##*/}"
+    fi
+    found=$({ sha256sum "$file" 2>/dev/null || shasum -a 256 "$file"; } | cut -d ' ' -f 1)
+    [ "$found" = "$expected" ] || fail "$url was modified: its SHA-256 is $found, expected $expected"
+    kubectl label --local --overwrite --filename "$file" "$mark" --output yaml >"$marked" 2>"$work/errors" ||
+      fail "cannot read $url: $(cat "$work/errors")"
+  fi
+  printf '%s\n' "$marked"
 }
 
 # foreign_objects FILE: the objects of a manifest that exist and do not have our mark, as kind/name.

@@ -99,7 +99,10 @@ uninstall_component() {
 
 # The last one applied goes first. A kind that the cluster no longer knows has no objects left.
 delete_manifest() {
-  foreign=$(foreign_objects "$here/$id/$1") || exit 1
+  path=$(manifest_file "$1") || exit 1
+  case "$1" in https://*) path=$(without_definitions "$path") ;; esac
+  [ -n "$path" ] || return 0
+  foreign=$(foreign_objects "$path") || exit 1
   if [ -n "$foreign" ]; then
     left=$(printf '%s' "$foreign" | tr '\n' ' ')
     say "left alone: $left: not installed by eidos"
@@ -107,8 +110,20 @@ delete_manifest() {
   fi
   [ -s "$work/live-objects" ] || return 0
   say "$1"
-  change kubectl delete --ignore-not-found --namespace "$namespace" --filename "$here/$id/$1" --wait --timeout "$timeout" || exit 1
+  change kubectl delete --ignore-not-found --namespace "$namespace" --filename "$path" --wait --timeout "$timeout" || exit 1
   removed=true
+}
+
+# without_definitions FILE: a copy without custom resource definitions, whose objects may be of others; nothing if there is nothing else.
+without_definitions() {
+  awk '
+    function flush() { if (!definition) printf "%s", document; document = ""; definition = 0 }
+    /^---/ { flush() }
+    { document = document $0 "\n" }
+    /^kind: CustomResourceDefinition/ { definition = 1 }
+    END { flush() }' "$1" >"$1.objects"
+  if cmp -s "$1" "$1.objects"; then :; else say 'custom resource definitions of its manifests are kept' >&2; fi
+  if grep -q '^kind:' "$1.objects"; then printf '%s\n' "$1.objects"; fi
 }
 
 delete_definitions() {

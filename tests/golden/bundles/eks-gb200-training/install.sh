@@ -17,6 +17,7 @@ Installs the named components, or all of them.
   --adopt            take over releases and objects that eidos did not install
   --use-existing     leave releases of the same name as they are, and go on
   --force-conflicts  overwrite changes that were made by hand
+  --any-upgrade      upgrade from releases that the project does not upgrade from
   --recover          undo an interrupted run (roll back or uninstall), then install
   --namespace NAME   install every component to this one namespace
   --context NAME     use this context of the kubeconfig
@@ -114,6 +115,10 @@ decide_existing() {
     fail "release $release has version $live_version, and this bundle the older $version" \
       "build a bundle with version $live_version or newer, or use --use-existing if the release is not of eidos"
   fi
+  if ! "$any_upgrade" && ! upgradable "$live_version"; then
+    fail "release $release has version $live_version, which cannot be upgraded to $version" \
+      "upgrade it to a release of $(list upgrades | head -1) first, or use --any-upgrade"
+  fi
   if ! "$ours" && ! "$adopt"; then
     if [ -z "$changes" ] && [ "$state" = deployed ]; then
       action=leave why="release $release of another owner has the same chart and values"
@@ -140,6 +145,15 @@ decide_existing() {
   else
     action=none
   fi
+}
+
+# upgradable VERSION: whether its project upgrades that version to the one of the bundle.
+upgradable() {
+  [ -n "$(list upgrades)" ] || return 0
+  for branch in $(list upgrades); do
+    case "${1#v}." in "$branch".*) return 0 ;; esac
+  done
+  return 1
 }
 
 # install_component ID: as it was decided.
@@ -238,7 +252,8 @@ apply_manifests() {
     [ -n "$found" ] || change kubectl create namespace "$namespace" || exit 1
   fi
   for file in $(list manifests); do
-    apply_manifest "$here/$id/$file" || exit 1
+    path=$(manifest_file "$file") || exit 1
+    apply_manifest "$path" || exit 1
   done
   if [ -n "$default_class" ]; then set_default_class; fi
 }
@@ -292,7 +307,7 @@ set_default_class() {
   fi
 }
 
-read_options '--recover --adopt --use-existing --force-conflicts --plain-http' "$@"
+read_options '--any-upgrade --recover --adopt --use-existing --force-conflicts --plain-http' "$@"
 need_cluster
 chosen=$(order | if [ -n "$components" ]; then printf '%s' "$components" >"$work/chosen" && grep -Fx -f "$work/chosen"; else cat; fi)
 

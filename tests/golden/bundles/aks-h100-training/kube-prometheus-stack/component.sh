@@ -26,6 +26,8 @@ list() {
     parts) set -- 'nodeExporter.enabled daemonsets port=9100' ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'alertmanagerconfigs.monitoring.coreos.com' 'alertmanagers.monitoring.coreos.com' 'podmonitors.monitoring.coreos.com' 'probes.monitoring.coreos.com' 'prometheusagents.monitoring.coreos.com' 'prometheuses.monitoring.coreos.com' 'prometheusrules.monitoring.coreos.com' 'scrapeconfigs.monitoring.coreos.com' 'servicemonitors.monitoring.coreos.com' 'thanosrulers.monitoring.coreos.com' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.

@@ -26,6 +26,8 @@ list() {
     parts) set -- 'nfd.enabled deployments --selector=app.kubernetes.io/name=node-feature-discovery' 'nfd.enabled deployments --selector=app=nfd' ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'clusterpolicies.nvidia.com' 'gpuclusters.nvidia.com' 'nvidiadrivers.nvidia.com' 'computedomaincliques.resource.nvidia.com=*' 'computedomains.resource.nvidia.com' 'nodefeatures.nfd.k8s-sigs.io=*' 'nodefeaturegroups.nfd.k8s-sigs.io' 'nodefeaturerules.nfd.k8s-sigs.io' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set -- '26.3' '26.7' ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.

@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'nemocustomizers.apps.nvidia.com' 'nemodatastores.apps.nvidia.com' 'nemoentitystores.apps.nvidia.com' 'nemoevaluators.apps.nvidia.com' 'nemoguardrails.apps.nvidia.com' 'nimbuilds.apps.nvidia.com' 'nimcaches.apps.nvidia.com' 'nimpipelines.apps.nvidia.com' 'nimservices.apps.nvidia.com' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.

@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set --  ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set -- 'kube-prometheus-stack kube-prometheus-stack-prometheus' ;;
     # Fields that programs of the component change in the cluster.

@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'certificaterequests.cert-manager.io' 'certificates.cert-manager.io' 'challenges.acme.cert-manager.io' 'clusterissuers.cert-manager.io' 'issuers.cert-manager.io' 'orders.acme.cert-manager.io' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set -- '1.20' '1.21' ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.

@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'configs.kai.scheduler=kai-config' 'schedulingshards.kai.scheduler=default' 'topologies.kai.scheduler' 'bindrequests.scheduling.run.ai=*' 'podgroups.scheduling.run.ai' 'queues.scheduling.run.ai=default-parent-queue,default-queue' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.

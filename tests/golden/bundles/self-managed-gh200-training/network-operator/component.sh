@@ -26,6 +26,8 @@ list() {
     parts) set --  ;;
     # Custom resource definitions of the chart, and the objects of each that the component makes itself.
     crds) set -- 'network-attachment-definitions.k8s.cni.cncf.io' 'hostdevicenetworks.mellanox.com' 'ipoibnetworks.mellanox.com' 'macvlannetworks.mellanox.com' 'nicclusterpolicies.mellanox.com' ;;
+    # Releases that can be upgraded to this one; none: any older one, as far as is known.
+    upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
     # Fields that programs of the component change in the cluster.
