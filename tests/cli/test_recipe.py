@@ -41,7 +41,8 @@ measurements:
 
 
 def recipe(pyz: Path, *words: str, stdin: bytes | None = None, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **(env or {})}
+    # A day on which nothing of the snapshots has ended.
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "EIDOS_TODAY": "2025-12-01", **(env or {})}
     done = subprocess.run(
         [sys.executable, "-I", str(pyz), "recipe", *words],
         input=stdin or b"",

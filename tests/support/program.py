@@ -23,8 +23,12 @@ class Result(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """An environment in which nothing of the caller's shows: no HOME that exists, no configuration, no EIDOS_ variable."""
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **more}
+    """An environment in which nothing of the caller's shows: no HOME that exists, no configuration, no EIDOS_ variable but the day.
+
+    On that day, nothing that tests recommend or observe has ended.
+    """
+    fixed = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "EIDOS_TODAY": "2025-12-01"}
+    return {**fixed, **more}
 
 
 def eidos(
