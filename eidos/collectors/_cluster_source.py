@@ -20,10 +20,33 @@ if TYPE_CHECKING:
     from eidos.errors import EidosError
     from eidos.kube.api_client import KubeClient
     from eidos.kube.fallback_cache import FallbackCache
-    from eidos.model.measurement import Part
+    from eidos.model.measurement import Part, Readings
 
 #: Seconds before the deadline at which a request is given up, to leave time to report it; a fifth of the time when that is less.
 MARGIN_S = 0.5
+
+#: The condition that is true on a healthy node; all others say what is wrong (Kubernetes, "Node Status"; Node Problem Detector).
+HEALTHY_CONDITION = "Ready"
+
+
+def condition_readings(
+    conditions: Iterable[dict[str, Any]], prefix: str = "condition.", healthy: Iterable[str] = (HEALTHY_CONDITION,)
+) -> Readings:
+    """The status of each condition (Kubernetes API, Condition), and the reason of each that is not as it is on a ``healthy`` object.
+
+    >>> condition_readings([{"type": "Ready", "status": "True", "reason": "x"}, {"type": "DiskPressure", "status": "True", "reason": "y"}])
+    {'condition.Ready': 'True', 'condition.DiskPressure': 'True', 'condition.DiskPressure.reason': 'y'}
+    """
+    data: Readings = {}
+    for each in sorted(conditions, key=lambda condition: str(condition.get("type")) not in healthy):
+        name, status = str(each.get("type") or ""), str(each.get("status") or "Unknown")
+        if not name:
+            continue
+        data[f"{prefix}{name}"] = status
+        reason = each.get("reason")
+        if status != ("True" if name in healthy else "False") and isinstance(reason, str) and reason.isidentifier():
+            data[f"{prefix}{name}.reason"] = reason
+    return data
 
 
 def collect_from_cluster(sources: Sources, name: str, read: Callable[[KubeClient], Iterable[Part]], subject: str = "") -> Iterator[Part]:

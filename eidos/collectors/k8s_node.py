@@ -1,4 +1,4 @@
-"""This node as its cluster knows it: provider, container runtime, labels, taints, resources.
+"""This node as its cluster knows it: provider, versions, runtimes, labels, taints, conditions, resources.
 
 Knows the fields of a node object and which labels are relevant; must not know the other nodes.
 
@@ -8,7 +8,12 @@ Real input is the response to ``GET /api/v1/nodes/NAME`` (Kubernetes API, Node):
 >>> node = {
 ...     "metadata": {"name": "gpu-07", "labels": {"nvidia.com/gpu.count": "8", "kubernetes.io/os": "linux", "team": "x"}},
 ...     "spec": {"providerID": "aws:///us-west-2a/i-0a1b", "taints": [taint]},
-...     "status": {"nodeInfo": {"containerRuntimeVersion": "containerd://1.7.24"}, "allocatable": {"nvidia.com/gpu": "7"}},
+...     "status": {
+...         "nodeInfo": {"containerRuntimeVersion": "containerd://1.7.24", "kubeletVersion": "v1.34.1"},
+...         "conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "…"}],
+...         "runtimeHandlers": [{"name": "nvidia"}, {"name": ""}],
+...         "allocatable": {"nvidia.com/gpu": "7"},
+...     },
 ... }
 >>> for key, value in node_readings(node)[0].items():
 ...     print(key, value)
@@ -18,19 +23,24 @@ provider-id aws:///us-west-2a/i-0a1b
 container-runtime-id containerd://1.7.24
 container-runtime-name containerd
 container-runtime-version 1.7.24
+kubelet-version v1.34.1
+runtime-handlers (default) nvidia
+condition.Ready False
+condition.Ready.reason KubeletNotReady
 label.nvidia.com/gpu.count 8
 label.kubernetes.io/os linux
 taint.nvidia.com/gpu:NoSchedule present
 allocatable.nvidia.com/gpu 7
 
-Conditions, heartbeats, the resource version and the list of images change on their own, and are left out.
+A condition is a state, like that of a unit; its heartbeat and its message are left out, and so are the resource version and the list of
+images, which change on their own. The reason is there when the condition is not as on a healthy node.
 """
 
 from __future__ import annotations
 
 import time
 
-from eidos.collectors._cluster_source import collect_from_cluster
+from eidos.collectors._cluster_source import collect_from_cluster, condition_readings
 from eidos.errors import EidosError, KubeError, NotApplicable, NotFound, Timeout
 from eidos.files.node_name import find_node_name, node_name_from_environment
 from eidos.kube.labels import provider_of
@@ -52,7 +62,12 @@ if TYPE_CHECKING:
 SEARCHED_NODES, SEARCH_SHARE = 5000, 0.5
 
 #: Key → field of ``status.nodeInfo`` (Kubernetes API, NodeSystemInfo).
-NODE_INFO_FIELDS = {"kernel-version": "kernelVersion", "operating-system": "operatingSystem", "os-image": "osImage"}
+NODE_INFO_FIELDS = {
+    "kernel-version": "kernelVersion",
+    "kubelet-version": "kubeletVersion",
+    "operating-system": "operatingSystem",
+    "os-image": "osImage",
+}
 
 #: Scheme of a provider id → the managed Kubernetes of that provider, and prefixes of labels that only its nodes have. Without such a
 #: label the cluster is self-managed on the provider's machines, and the provider is the scheme.
@@ -124,6 +139,10 @@ def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
         name, _, version = runtime.partition("://")
         data.update({"container-runtime-id": runtime, "container-runtime-name": name, "container-runtime-version": version})
     data.update((key, info[field]) for key, field in NODE_INFO_FIELDS.items() if info.get(field))
+    handlers = sorted(str(each.get("name") or "(default)") for each in status.get("runtimeHandlers") or ())
+    data.update({"runtime-handlers": " ".join(handlers)} if handlers else {})
+    data.update({"unschedulable": True} if spec.get("unschedulable") is True else {})
+    data.update(condition_readings(status.get("conditions") or ()))
     data.update((f"label.{label}", value) for label, value in labels.items() if is_relevant_label(label) and label not in VOLATILE_LABELS)
     for taint in spec.get("taints") or ():
         data[f"taint.{taint['key']}:{taint['effect']}"] = taint.get("value") or ""

@@ -1,6 +1,6 @@
-"""Policies of NVIDIA's operators: the specs of ClusterPolicy, GPUCluster, NVIDIADriver and NicClusterPolicy objects.
+"""Policies of NVIDIA's operators: spec and status of ClusterPolicy, GPUCluster, NVIDIADriver and NicClusterPolicy objects.
 
-Knows which kinds exist and how a spec becomes readings; must not know what the fields mean.
+Knows which kinds exist and how a spec and a status become readings; must not know what the fields mean.
 
 A spec is flattened as the Go program did: a key for each leaf, components joined by dots, scalars as text, lists as JSON; empty values are
 left out. The keys of the ClusterPolicy that the operator follows have no prefix; those of every other object are prefixed by its kind
@@ -11,6 +11,12 @@ and name, so that none overwrites another. (Of several ClusterPolicies the opera
 >>> flatten_spec({"driver": {"env": [{"name": "NGC_API_KEY", "value": "nvapi-1"}]}})
 ({'driver.env': '[{"name":"NGC_API_KEY","value":"<withheld>"}]'}, ('driver.env',))
 
+What an operator reports of its work is under ``status.``: its state, its conditions, and the states of the parts of a NicClusterPolicy.
+
+>>> status = {"state": "notReady", "conditions": [{"type": "Ready", "status": "False", "reason": "OperandNotReady"}]}
+>>> status_readings(status)
+{'status.state': 'notReady', 'status.condition.Ready': 'False', 'status.condition.Ready.reason': 'OperandNotReady'}
+
 Values are shown by the lists of fields, variables and options in ``templates/harmless/``. A field named after a secret holds the name of a
 Secret in these kinds, and is on the list of fields.
 """
@@ -18,7 +24,7 @@ Secret in these kinds, and is on the list of fields.
 from __future__ import annotations
 
 from eidos.collectors import harmless_names
-from eidos.collectors._cluster_source import collect_from_cluster, is_unreachable
+from eidos.collectors._cluster_source import collect_from_cluster, condition_readings, is_unreachable
 from eidos.errors import EidosError, KubeError, NotFound, Timeout
 from eidos.model.measurement import ABSENT, REVEALED, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.model.record import Record
@@ -101,9 +107,19 @@ def policy_parts(objects: Iterable[dict[str, Any]], kind: PolicyKind, names: Nam
     for number, each in enumerate(ordered):
         prefix = "" if kind.name == _UNPREFIXED and number == 0 else f"{kind.name.lower()}/{_name(each)}/"
         data, redacted = flatten_spec(each.get("spec") or {}, prefix, names)
+        data.update(status_readings(each.get("status") or {}, prefix))
         for key in redacted:
             yield Gap(SECRET, key, "a secret")
         yield Subtype("policy", data)
+
+
+def status_readings(status: dict[str, Any], prefix: str = "") -> Readings:
+    """The state, the conditions and the states of parts that an operator reports; messages are left out."""
+    data: Readings = {f"{prefix}status.state": str(status["state"])} if status.get("state") else {}
+    data.update(condition_readings(status.get("conditions") or (), f"{prefix}status.condition."))
+    for part in status.get("appliedStates") or ():
+        data[f"{prefix}status.applied-state.{part.get('name')}"] = str(part.get("state"))
+    return data
 
 
 def _name(each: dict[str, Any]) -> str:
@@ -162,7 +178,7 @@ def _strip_object(each: dict[str, Any]) -> dict[str, Any]:
     return {
         "metadata": {name: each["metadata"].get(name) for name in ("name", "creationTimestamp")},
         "spec": each.get("spec"),
-        "status": {"state": _state(each)},
+        "status": {name: (each.get("status") or {}).get(name) for name in ("state", "conditions", "appliedStates")},
     }
 
 
