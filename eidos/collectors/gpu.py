@@ -20,6 +20,7 @@ NVML is not shut down: the process exits after this, and that call can hang like
 
 from __future__ import annotations
 
+from eidos.collectors._fabric_files import fabric_parts
 from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.nvidia import driver_files, pci_bus
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from eidos.nvidia.nvidia_smi import NvidiaSmiLog
     from eidos.nvidia.nvml import Nvml
     from eidos.nvidia.nvml_readings import ReadingSource
+
+#: GPUs up to which each pair is asked for.
+_MATRIX_LIMIT = 16
 
 #: Seconds before the deadline at which nvidia-smi is given up, to leave time to report it.
 _MARGIN_S = 0.3
@@ -62,6 +66,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     if not host.is_running_system:
         version = installed.version or "version unknown"
         raise NotApplicable(f"captured tree with driver {version}; NVML reads only the running kernel's driver", _SMI_HINT)
+    yield from fabric_parts(sources)
     try:
         nvml = _open_nvml(sources, installed)
     except NvmlError as fault:
@@ -127,14 +132,22 @@ def _open_nvml(sources: Sources, installed: driver_files.InstalledDriver) -> Nvm
 
 
 def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: Nvml) -> Iterator[Part]:
-    from eidos.nvidia import nvml_readings
+    from eidos.nvidia import nvlink_readings, nvml_readings
 
     top: dict[str, GpuValue] = {}
-    for key, ask in (("driver", nvml_readings.driver_version), ("cuda-version", nvml_readings.cuda_version)):
+    for key, ask in (
+        ("driver", nvml_readings.driver_version),
+        ("cuda-version", nvml_readings.cuda_version),
+        ("driver-branch", nvlink_readings.driver_branch),
+    ):
         try:
             top[key] = ask(nvml)
         except NvmlError as fault:
             top[key] = _no_reading(fault)
+    try:
+        top.update(nvlink_readings.confidential_compute(nvml))
+    except NvmlError as fault:
+        top["confidential-compute.state"] = _no_reading(fault)
     try:
         count = int(nvml.call("nvmlDeviceGetCount"))
         top["gpu-count"] = count
@@ -145,6 +158,7 @@ def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: 
     # The driver's readings are yielded before any GPU is queried: a GPU that hangs does not cost them.
     yield from subtype_parts("smi", top)
     bus_ids: list[str | None] = []
+    gpus: dict[int, Any] = {}
     for index in range(count):
         name = f"gpu-{index}"
         try:
@@ -155,6 +169,7 @@ def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: 
             yield Gap(UNREADABLE, name, fault.message)
             bus_ids.append(None)
             continue
+        gpus[index] = gpu
         answers = _read_answers(nvml, gpu, nvml_readings.CONFIGURATION)
         if index == 0:
             yield from subtype_parts("smi", {key: answers[own] for own, key in FIRST_GPU_KEYS.items()})
@@ -163,6 +178,8 @@ def _from_nvml(sources: Sources, installed: driver_files.InstalledDriver, nvml: 
         yield from subtype_parts(name, answers)
         if sources.volatile:
             yield from subtype_parts(name + VOLATILE, _read_answers(nvml, gpu, nvml_readings.VOLATILE))
+    for index in gpus if 1 < len(gpus) <= _MATRIX_LIMIT else ():
+        yield from subtype_parts(f"gpu-{index}", nvlink_readings.reach(nvml, gpus, index))
     if not isinstance(top["gpu-count"], NoReading):
         yield from _check_against_bus(sources, bus_ids, "NVML")
 

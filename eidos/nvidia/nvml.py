@@ -115,8 +115,8 @@ class Nvml:
         location = getattr(type(structure), field)
         return bytes(structure)[location.offset : location.offset + location.size]
 
-    def field_value(self, gpu: Any, number: int) -> int | float:
-        """Return one value of nvmlDeviceGetFieldValues, by the number of its field (NVML_FI_*)."""
+    def field_value(self, gpu: Any, number: int | tuple[int, int]) -> int | float:
+        """Return one value of nvmlDeviceGetFieldValues, by the number of its field (NVML_FI_*), or by that and a scope, such as a link."""
         value = self.call("nvmlDeviceGetFieldValues", gpu, [number])[0]
         if value.nvmlReturn:
             raise nvml_error(value.nvmlReturn)
@@ -143,6 +143,12 @@ class Nvml:
         info = self._pynvml.c_nvmlPlatformInfo_v2_t()
         self.call("nvmlDeviceGetPlatformInfo", gpu, self._pynvml.byref(info))
         return info
+
+    def power_profiles(self, gpu: Any) -> Any:
+        """Return nvmlWorkloadPowerProfileCurrentProfiles_v1_t."""
+        profiles = self._pynvml.c_nvmlWorkloadPowerProfileCurrentProfiles_v1_t()
+        self.call("nvmlDeviceWorkloadPowerProfileGetCurrentProfiles", gpu, self._pynvml.byref(profiles))
+        return profiles
 
     def count_nvlinks(self, gpu: Any) -> tuple[int, int]:
         """Return how many NVLinks are up, and how many the GPU has."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from eidos.errors import NvmlError
 from eidos.model.record import Record
+from eidos.nvidia import nvlink_readings
 from eidos.nvidia.gpu_values import (
     ADDRESSING_MODES,
     ARCHITECTURES,
@@ -99,8 +100,9 @@ def calls(name: str, convert: Callable[[Any], GpuValue]) -> Read:
 
 
 def field(number_of_field: int, convert: Callable[[Any], GpuValue]) -> Read:
-    """Read one field value."""
-    return lambda nvml, gpu: (convert(nvml.field_value(gpu, number_of_field)),)
+    """Read one field value; one that this driver does not know is absent."""
+    read = nvlink_readings.optional_field(number_of_field)
+    return lambda nvml, gpu: tuple(value if isinstance(value, NoReading) else convert(value) for value in read(nvml, gpu))
 
 
 def member(name: str, member_name: str, convert: Callable[[Any], GpuValue], *args: int) -> Read:
@@ -201,11 +203,13 @@ CONFIGURATION: tuple[ReadingSource, ...] = (
     ReadingSource(("virtualization-mode",), call("nvmlDeviceGetVirtualizationMode", one_of(VIRTUALIZATION_MODES))),
     ReadingSource(("addressing-mode",), call("nvmlDeviceGetAddressingMode", one_of(ADDRESSING_MODES))),
     ReadingSource(("c2c.mode",), member("nvmlDeviceGetC2cModeInfoV", "isC2cEnabled", one_of(STATES))),
+    ReadingSource(("c2c.links",), nvlink_readings.optional_field(nvlink_readings.C2C_LINKS)),
     ReadingSource(("numa-node",), call("nvmlDeviceGetNumaNodeId", number)),
     ReadingSource(("power.requested-limit-watts",), call("nvmlDeviceGetPowerManagementLimit", watts)),
     ReadingSource(("power.enforced-limit-watts",), call("nvmlDeviceGetEnforcedPowerLimit", watts)),
     ReadingSource(("power.default-limit-watts",), call("nvmlDeviceGetPowerManagementDefaultLimit", watts)),
     ReadingSource(("power.minimum-limit-watts", "power.maximum-limit-watts"), calls("nvmlDeviceGetPowerManagementLimitConstraints", watts)),
+    ReadingSource(("power.profiles-requested", "power.profiles-enforced"), nvlink_readings.power_profiles),
     ReadingSource(("clocks.maximum-graphics-mhz",), call("nvmlDeviceGetMaxClockInfo", number, 0)),
     ReadingSource(("clocks.maximum-sm-mhz",), call("nvmlDeviceGetMaxClockInfo", number, 1)),
     ReadingSource(("clocks.maximum-memory-mhz",), call("nvmlDeviceGetMaxClockInfo", number, 2)),
@@ -213,6 +217,9 @@ CONFIGURATION: tuple[ReadingSource, ...] = (
     ReadingSource(("clocks.application-graphics-mhz",), call("nvmlDeviceGetApplicationsClock", number, 0)),
     ReadingSource(("clocks.application-memory-mhz",), call("nvmlDeviceGetApplicationsClock", number, 2)),
     ReadingSource(("nvlink.links-up", "nvlink.links"), lambda nvml, gpu: nvml.count_nvlinks(gpu)),
+    ReadingSource(("nvlink.peers",), nvlink_readings.peers),
+    ReadingSource(("nvlink.version",), call("nvmlDeviceGetNvLinkVersion", number, 0)),
+    ReadingSource(("nvlink.link-speed-mbps",), nvlink_readings.optional_field(nvlink_readings.LINK_SPEED)),
     ReadingSource(
         (
             "fabric.state",
@@ -265,6 +272,9 @@ VOLATILE: tuple[ReadingSource, ...] = (
     ReadingSource(("clocks.event-reasons",), _clock_events),
     ReadingSource(("pcie.generation-current",), call("nvmlDeviceGetCurrPcieLinkGeneration", number)),
     ReadingSource(("pcie.replay-counter",), call("nvmlDeviceGetPcieReplayCounter", number)),
+    ReadingSource((*nvlink_readings.ERROR_COUNTERS, "nvlink.links-with-errors"), nvlink_readings.error_counters),
+    ReadingSource(tuple(nvlink_readings.ERROR_FIELDS), nvlink_readings.error_fields),
+    ReadingSource(tuple(nvlink_readings.C2C_ERRORS), nvlink_readings.c2c_errors),
     ReadingSource(("ecc.corrected-since-load",), lambda nvml, gpu: (nvml.call("nvmlDeviceGetTotalEccErrors", gpu, 0, 0),)),
     ReadingSource(("ecc.uncorrected-since-load",), lambda nvml, gpu: (nvml.call("nvmlDeviceGetTotalEccErrors", gpu, 1, 0),)),
     ReadingSource(("ecc.corrected-lifetime",), lambda nvml, gpu: (nvml.call("nvmlDeviceGetTotalEccErrors", gpu, 0, 1),)),

@@ -61,6 +61,20 @@ def node(root: Path, library: Path, count: int = 8) -> Path:
     return pci(write(root, {"/sys/module/nvidia/version": "570.86.15\n"}), count)
 
 
+#: What the driver reports of itself before any GPU is read.
+DRIVER = {
+    "driver": "570.86.15",
+    "cuda-version": "12.8",
+    "driver-branch": "r570_00",
+    "confidential-compute.state": "Disabled",
+    "confidential-compute.environment": "production",
+    "confidential-compute.development-tools": "Disabled",
+}
+
+#: Readings of a GPU about each of the others.
+REACH_KEYS = {"p2p.read", "p2p.write", "p2p.nvlink", "p2p.atomics", "topology"}
+
+
 def reported_keys(run: dict[str, Any], name: str) -> set[str]:
     """Every key of a subtype that has a value or a gap."""
     gaps = [*run["absent"], *run["unreadable"]]
@@ -76,8 +90,7 @@ def test_eight_gpus(library: Path) -> None:
     run = fake.run(library=library)
     assert run["order"] == ["smi", *(f"gpu-{index}" for index in range(8))]
     assert run["subtypes"]["smi"] == {
-        "driver": "570.86.15",
-        "cuda-version": "12.8",
+        **DRIVER,
         "gpu-count": 8,
         "gpu.model": "NVIDIA H100 80GB HBM3",
         "gpu.product-architecture": "Hopper",
@@ -89,7 +102,7 @@ def test_eight_gpus(library: Path) -> None:
         "gpu.gsp-firmware-version": "570.86.15",
     }
     for index in range(8):
-        assert reported_keys(run, f"gpu-{index}") == set(KEYS)
+        assert reported_keys(run, f"gpu-{index}") == set(KEYS) | REACH_KEYS
     assert run["subtypes"]["gpu-3"]["nvlink.links-up"] == 17
     assert run["subtypes"]["gpu-4"]["nvlink.links-up"] == 18
     assert run["subtypes"]["gpu-3"]["nvlink.links"] == 18
@@ -125,6 +138,51 @@ def test_a_slot_without_a_chassis_is_absent(library: Path) -> None:
     assert "platform.module-id" in run["subtypes"]["gpu-0"]
 
 
+def test_links_of_eight_gpus(library: Path) -> None:
+    run = fake.run(library=library, volatile=True)
+    fourth = run["subtypes"]["gpu-3"]
+    assert fourth["nvlink.links-up"] == 17
+    assert fourth["nvlink.peers"] == "switch 0000:06:00.0 x9, switch 0000:07:00.0 x8"
+    assert (fourth["nvlink.version"], fourth["nvlink.link-speed-mbps"]) == (6, 26562)
+    assert fourth["p2p.nvlink"] == "ok: 0 1 2 4 5 6 7"
+    assert fourth["topology"] == "NUMA node: 0 1 2; across NUMA nodes: 4 5 6 7"
+    assert fourth["power.profiles-requested"] == fourth["power.profiles-enforced"] == "balanced llm-training"
+    third = run["subtypes"]["gpu-2.volatile"]
+    assert (third["nvlink.errors.recovery"], third["nvlink.errors.replay"], third["nvlink.links-with-errors"]) == (3, 0, "5")
+    assert run["subtypes"]["gpu-0.volatile"]["nvlink.links-with-errors"] == "none"
+    assert run["absent"]["gpu-0.volatile/nvlink.errors.symbol"].startswith("invalid argument"), "a field of later GPUs"
+    assert run["absent"]["gpu-0.volatile/c2c.errors.replay"] == "no C2C links"
+
+
+def test_links_of_cards_without_any(library: Path) -> None:
+    run = fake.run("mixed", "gpus=4", library=library, volatile=True)
+    assert run["subtypes"]["gpu-0"]["p2p.nvlink"] == "not supported: 1 3; ok: 2"
+    assert run["absent"]["gpu-1/nvlink.peers"] == "no link is up"
+    assert run["absent"]["gpu-1.volatile/nvlink.errors.replay"] == "no link is up"
+
+
+def test_a_matrix_that_a_lost_gpu_cuts_off_is_unreadable(library: Path) -> None:
+    run = fake.run("gpus=3", "fail=nvmlDeviceGetP2PStatus@1:15", library=library)
+    assert run["unreadable"]["gpu-1/p2p.read"] == "the GPU is lost (NVML status 15)"
+    assert run["subtypes"]["gpu-0"]["p2p.read"] == "ok: 1 2"
+
+
+def test_files_of_the_fabric(library: Path, tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "host",
+        {
+            "/usr/share/nvidia/nvswitch/fabricmanager.cfg": "# x\nFABRIC_MODE=1\nFABRIC_MODE_RESTART=0\nUNLISTED=hunter2\n",
+            "/etc/nvidia-imex/config.cfg": "SERVER_PORT=50000\nIMEX_ENABLE_AUTH_ENCRYPTION=1\nIMEX_SERVER_KEY=/x\n",
+            "/etc/nvidia-imex/nodes_config.cfg": "192.0.2.1\n192.0.2.2\n# x\n",
+            "/dev/nvidia-caps-imex-channels/channel0": "",
+            "/sys/module/nvidia/version": "570.86.15\n",
+        },
+    )
+    run = fake.run("gpus=1", library=library, root=root)
+    assert run["subtypes"]["fabric-manager"] == {"FABRIC_MODE": "1", "FABRIC_MODE_RESTART": "0"}
+    assert run["subtypes"]["imex"] == {"IMEX_ENABLE_AUTH_ENCRYPTION": "1", "SERVER_PORT": "50000", "nodes": 2, "channels": 1}
+
+
 def test_mig(library: Path) -> None:
     run = fake.run("mig", "gpus=1", library=library)
     assert run["subtypes"]["gpu-0"]["mig.current"] == "Enabled"
@@ -133,7 +191,7 @@ def test_mig(library: Path) -> None:
 
 def test_no_gpu_but_a_driver(library: Path) -> None:
     run = fake.run("gpus=0", library=library)
-    assert run["subtypes"] == {"smi": {"driver": "570.86.15", "cuda-version": "12.8", "gpu-count": 0}}
+    assert run["subtypes"] == {"smi": {**DRIVER, "gpu-count": 0}}
 
 
 def test_a_driver_that_lacks_calls(old_library: Path) -> None:
@@ -166,7 +224,7 @@ def test_a_gpu_that_is_lost_while_it_is_read_keeps_what_was_read(library: Path) 
 
 def test_the_first_gpu_is_lost(library: Path) -> None:
     run = fake.run("fail=*@0:15", "gpus=2", library=library)
-    assert run["subtypes"]["smi"] == {"driver": "570.86.15", "cuda-version": "12.8", "gpu-count": 2}
+    assert run["subtypes"]["smi"] == {**DRIVER, "gpu-count": 2}
     assert run["unreadable"]["smi/gpu.model"] == "the GPU is lost (NVML status 15)"
     assert run["order"] == ["smi", "gpu-1"]
 
@@ -174,7 +232,7 @@ def test_the_first_gpu_is_lost(library: Path) -> None:
 @pytest.mark.parametrize("word", ["absurd", "latin", "empty"])
 def test_answers_that_make_no_sense(library: Path, word: str) -> None:
     run = fake.run(word, "gpus=2", library=library, volatile=True)
-    assert reported_keys(run, "gpu-1") == set(KEYS)
+    assert reported_keys(run, "gpu-1") == set(KEYS) | REACH_KEYS
     assert reported_keys(run, "gpu-1.volatile") == set(VOLATILE_KEYS)
     first = run["subtypes"]["gpu-0"]
     if word == "latin":
@@ -199,7 +257,7 @@ def test_a_call_that_never_returns_keeps_the_gpus_before_it(library: Path) -> No
 def test_a_first_gpu_that_hangs_does_not_take_the_driver_along(library: Path) -> None:
     run = fake.run("hang=nvmlDeviceGetEccMode@0", library=library, seconds=1.5, how="snapshot")
     assert run["outcome"] == "partial"
-    assert run["subtypes"] == {"smi": {"driver": "570.86.15", "cuda-version": "12.8", "gpu-count": 8}}
+    assert run["subtypes"] == {"smi": {**DRIVER, "gpu-count": 8}}
 
 
 def test_an_initialisation_that_never_returns(library: Path) -> None:

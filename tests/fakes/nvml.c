@@ -274,6 +274,29 @@ GPU(nvmlDeviceGetNvLinkState, unsigned link, unsigned *out) {
     *out = !(gpu->index == 3 && link == 17); /* one link of the fourth GPU is down */
     return 0;
 }
+GPU(nvmlDeviceGetNvLinkRemoteDeviceType, unsigned link, unsigned *out) { ENTER(gpu->index); (void)link; *out = number(2); return 0; }
+GPU(nvmlDeviceGetNvLinkRemotePciInfo_v2, unsigned link, nvmlPciInfo_t *out) {
+    ENTER(gpu->index);
+    memset(out, 0, sizeof *out);
+    write_text(out->busId, sizeof out->busId, link < 9 ? "00000000:06:00.0" : "00000000:07:00.0");
+    return 0;
+}
+GPU(nvmlDeviceGetNvLinkVersion, unsigned link, unsigned *out) { ENTER(gpu->index); UNLESS_SMALL; (void)link; *out = number(6); return 0; }
+GPU(nvmlDeviceGetNvLinkErrorCounter, unsigned link, int kind, unsigned long long *out) {
+    ENTER(gpu->index);
+    *out = gpu->index == 2 && link == 5 && kind == 1 ? 3 : large(0); /* a link of the third GPU recovered three times */
+    return 0;
+}
+GPU(nvmlDeviceGetP2PStatus, nvmlDevice_t other, int index, unsigned *out) {
+    ENTER(gpu->index);
+    *out = index == 2 && (small(gpu) || small(other)) ? 5 : number(0);
+    return 0;
+}
+GPU(nvmlDeviceGetTopologyCommonAncestor, nvmlDevice_t other, unsigned *out) {
+    ENTER(gpu->index);
+    *out = gpu->index / 4 == other->index / 4 ? 40 : 50;
+    return 0;
+}
 GPU(nvmlDeviceGetRemappedRows, unsigned *corr, unsigned *unc, unsigned *pending, unsigned *failed) {
     ENTER(gpu->index);
     UNLESS_SMALL;
@@ -296,6 +319,7 @@ GPU(nvmlDeviceGetFieldValues, int n, nvmlFieldValue_t *values) {
         values[i].valueType = is_told("absurd") ? 77 : 1;
         switch (values[i].fieldId) {
             case 82: values[i].value.ui = 40; break;
+            case 90: values[i].value.ui = 26562; if (small(gpu)) values[i].nvmlReturn = 3; break;
             case 91: values[i].value.ui = 18; if (small(gpu)) values[i].nvmlReturn = 3; break;
 #ifndef OLD
             case 230: values[i].value.ui = 0; break;
@@ -309,6 +333,30 @@ GPU(nvmlDeviceGetFieldValues, int n, nvmlFieldValue_t *values) {
 #ifdef OLD
 GPU(nvmlDeviceGetCurrentClocksThrottleReasons, unsigned long long *out) { ENTER(gpu->index); *out = 1; return 0; }
 #else
+typedef struct { unsigned version; char branch[80]; } nvmlSystemDriverBranchInfo_v1_t;
+typedef struct { unsigned environment, ccFeature, devToolsMode; } nvmlConfComputeSystemState_t;
+typedef struct { unsigned version, perf[8], requested[8], enforced[8]; } nvmlWorkloadPowerProfileCurrentProfiles_v1_t;
+_Static_assert(sizeof(nvmlSystemDriverBranchInfo_v1_t) == 0x54, "nvmlSystemDriverBranchInfo_v1_t");
+_Static_assert(sizeof(nvmlWorkloadPowerProfileCurrentProfiles_v1_t) == 0x64, "nvmlWorkloadPowerProfileCurrentProfiles_v1_t");
+nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_v1_t *out, unsigned size) {
+    (void)size;
+    ENTER(-1);
+    write_text(out->branch, sizeof out->branch, "r570_00");
+    return 0;
+}
+nvmlReturn_t nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *out) {
+    ENTER(-1);
+    out->environment = number(2);
+    out->ccFeature = out->devToolsMode = number(0);
+    return 0;
+}
+GPU(nvmlDeviceWorkloadPowerProfileGetCurrentProfiles, nvmlWorkloadPowerProfileCurrentProfiles_v1_t *out) {
+    ENTER(gpu->index);
+    if (out->version != 0x1000064) return 25;
+    UNLESS_SMALL;
+    out->requested[0] = out->enforced[0] = number(1 << 5 | 1 << 7);
+    return 0;
+}
 GPU(nvmlDeviceGetCurrentClocksEventReasons, unsigned long long *out) { ENTER(gpu->index); *out = large(0x1); return 0; }
 NUMBER(nvmlDeviceGetGpuMaxPcieLinkGeneration, 5)
 GPU(nvmlDeviceGetAddressingMode, nvmlDeviceAddressingMode_t *out) {
