@@ -11,6 +11,7 @@ import time
 
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
+from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
@@ -23,12 +24,13 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from typing_extensions import Self
 
     from eidos.cli.options import Values
     from eidos.fleet.comparison_rules import ComparisonRules
+    from eidos.fleet.pseudonyms import Pseudonyms
     from eidos.fleet.results import NodeAnswer, ResultsFolder
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
@@ -119,6 +121,7 @@ VERB = Verb(
         ),
         replace(FORMAT, help="print the summary in this format (default: table)"),
         Option("exit-code", "exit 4 when a node differs"),
+        *ANONYMOUS,
         Option("only", "collect only these collectors or groups of collectors", "NAMES", choices=collector_choices, multiple=True),
         Option("skip", "do not collect these", "NAMES", choices=collector_choices, multiple=True),
         Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True),
@@ -167,6 +170,7 @@ def run(values: Values) -> int:
             raise InvalidInput("--hosts and --clean cannot be used together", "remove --hosts; over ssh nothing is left on hosts")
         return clean_cluster(values)
     rules = comparison_rules.shipped_rules()
+    pseudonyms = make_pseudonyms(values)
     location, new = _output_folder(values["output"])
     values["timeout"] = values["timeout"] or (JOB_TIMEOUT_S if values["kubernetes"] else SSH_TIMEOUT_S)
     cluster_jobs: ClusterJobs | None = None
@@ -182,12 +186,16 @@ def run(values: Values) -> int:
         nodes, answers = cluster_jobs.nodes, cluster_jobs.run()
     else:
         nodes, answers = _collect_over_ssh(values)
-    folder = ResultsFolder(location, nodes, rules, new)
+    shown: Callable[[str], str] = str
+    if pseudonyms is not None:
+        pseudonyms.add_nodes(nodes)
+        shown, answers = pseudonyms.node_name, _without_identities(pseudonyms, answers)
+    folder = ResultsFolder(location, [shown(node) for node in nodes], rules, new)
     # Closing the answers ends what still runs, whatever happens in between.
     try:
         cluster = cluster_jobs.take_cluster_snapshot() if cluster_jobs else None
         if cluster is not None:
-            folder.write(CLUSTER, cluster.to_tree())
+            folder.write(CLUSTER, (pseudonyms.anonymize(cluster) if pseudonyms else cluster).to_tree())
         with closing(answers), Progress(len(nodes), values["parallel"], values["timeout"]) as progress:
             for node, answer in answers:
                 folder.add(node, answer)
@@ -202,6 +210,21 @@ def run(values: Values) -> int:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
     return _report(folder, rules, values)
+
+
+def _without_identities(pseudonyms: Pseudonyms, answers: Answers) -> Answers:
+    """The answers with pseudonyms in the place of nodes' names and other identities."""
+    from eidos.fleet.summary import NoAnswer
+
+    try:
+        for node, answer in answers:
+            if isinstance(answer, NoAnswer):
+                hint = answer.hint and pseudonyms.clean(answer.hint)
+                yield pseudonyms.node_name(node), NoAnswer(pseudonyms.clean(answer.why), hint, answer.reason)
+            else:
+                yield pseudonyms.node_name(node), pseudonyms.anonymize(answer, node)
+    finally:
+        answers.close()
 
 
 def _output_folder(path: str | None) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ import time
 
 from eidos import collectors, log
 from eidos.cli import document_locations
+from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
@@ -127,6 +128,7 @@ VERB = Verb(
         ),
         Option("digest-withheld", "read a key from standard input, print digests of withheld values after the snapshot", flag_only=True),
         Option("list-withheld", "print the names of withheld values instead of the snapshot", flag_only=True),
+        *ANONYMOUS,
         Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
         Option("list", "list the collectors; collect nothing", flag_only=True),
@@ -143,6 +145,7 @@ VERB = Verb(
         ("eidos snapshot --root /host", "from a container with the host's files at /host"),
         ("eidos snapshot --cluster-only --kube-context prod", "only the cluster, from any machine"),
         ("eidos snapshot --list-withheld", "names of the values that may be secrets"),
+        ("eidos snapshot --anonymous -o node.yaml", "without names, addresses and serial numbers"),
     ),
     notes=NOTES,
 )
@@ -159,6 +162,7 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     _with_deadline(output, lambda: document_locations.check_writable(output, values), deadline)
     selected, required = _select(values)
     emit = _emitter(values)
+    pseudonyms = make_pseudonyms(values)
     if values["list"]:
         return _list(values, selected)
 
@@ -176,6 +180,9 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         _list_withheld(values, snapshot)
         return _exit_status(snapshot, required)
     _warn_of_unrevealed(snapshot, values["reveal"])
+    if pseudonyms is not None:
+        with telemetry.step("anonymise"):
+            snapshot = pseudonyms.anonymize(snapshot)
     began = time.perf_counter()
     with telemetry.step("serialise"):
         text = emit(snapshot)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NAME = "templates/fleet.yaml"
 
 #: The lists of paths that do not count.
-EXCLUDED_LISTS = ("identity", "volatile", "cluster")
+EXCLUDED_LISTS = ("identity", "location", "volatile", "cluster")
 
 #: Replaces what does not count in a value.
 ELLIPSIS = "…"
@@ -70,14 +70,14 @@ class ComparisonRules:
         import re
 
         root = TreeReader(tree, where, text_types=QUOTED)
-        self._excluded = _path_pattern([path for name in EXCLUDED_LISTS for path in root.names(name)])
-        self._approximate = _path_pattern(root.names("approximate"))
+        self._excluded = path_pattern([path for name in EXCLUDED_LISTS for path in root.names(name)])
+        self._approximate = path_pattern(root.names("approximate"))
         try:
-            self._masked = [(_path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
+            self._masked = [(path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
         except re.error as fault:
             raise root.error(str(fault), name="masked") from fault
         self.phrases = [
-            Phrase(row.name("path"), row.name("as"), _path_pattern(row.names("with"), "[^.]*")) for row in root.mappings("phrases")
+            Phrase(row.name("path"), row.name("as"), path_pattern(row.names("with"), "[^.]*")) for row in root.mappings("phrases")
         ]
         self._treatments: dict[ReadingPath, Treatment] = {}
 
@@ -121,7 +121,7 @@ class ComparisonRules:
         return treatment
 
 
-def _path_pattern(paths: Iterable[str], star: str = ".*") -> Any:
+def path_pattern(paths: Iterable[str], star: str = ".*") -> Any:
     """Return one regular expression for all these paths; a * in them matches anything, or what ``star`` matches."""
     import re
 
