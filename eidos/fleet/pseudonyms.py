@@ -21,10 +21,11 @@ True
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from eidos.fleet.comparison_rules import NAME, path_pattern
+from eidos.model.measurement import Measurement, Subtype
 from eidos.model.record import replace
-from eidos.model.snapshot import Measurement, Subtype
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.redact.harmless_forms import WORDS
 
@@ -139,10 +140,11 @@ class Pseudonyms:
         if self._node_pattern is not None:
             text = self._node_pattern.sub(lambda match: self._nodes[match[0].lower()], text)
         for kind, pattern in self._patterns:
-            text = pattern.sub(lambda match, kind=kind: self._replace(kind, match[0]), text)
+            text = pattern.sub(partial(self._replace, kind), text)
         return text
 
-    def _replace(self, kind: str, text: str) -> str:
+    def _replace(self, kind: str, match: Any) -> str:
+        text: str = match[0]
         if kind == "address":
             import ipaddress
 
@@ -202,7 +204,7 @@ def _host_names(snapshot: Snapshot) -> list[str]:
 
 def _identities(key: str, value: str) -> list[tuple[str, str]]:
     """The texts in an identifying value that are looked for elsewhere, each with its kind."""
-    scheme, separator, rest = value.partition("://")
+    _, separator, rest = value.partition("://")
     parts = [(value, _kind_of(key))] if not separator else [(rest.strip("/"), "cloud"), (rest.rpartition("/")[2], "cloud")]
     return [
         (text, kind)

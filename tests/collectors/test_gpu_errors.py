@@ -87,11 +87,14 @@ def test_every_call_fails_in_turn_with_every_error(tmp_path: Path) -> None:
         expected = ABSENT if is_absent else UNREADABLE
         assert {kind for gap, kind in new.items() if gap != "0000:10:00.0"} <= {expected}, (case, new)
     silent = set(calls) - touched - {"nvmlInitWithFlags", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2"}
-    # These fail into a second way to the same reading, or are absent on this GPU anyway, or are asked while MIG is on only.
+    # These fail into a second way to the same reading, or are absent on this GPU anyway, or are asked while MIG is on or of
+    # a second GPU only.
     assert silent == {
         "nvmlDeviceGetMaxMigDeviceCount",
         "nvmlDeviceGetMigDeviceHandleByIndex",
         "nvmlDeviceGetNumaNodeId",
+        "nvmlDeviceGetP2PStatus",
+        "nvmlDeviceGetTopologyCommonAncestor",
         "nvmlDeviceGetRetiredPages",
         "nvmlDeviceGetRetiredPagesPendingStatus",
     }
