@@ -12,8 +12,13 @@ from eidos.errors import InvalidInput, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from eidos.cli.options import Values
     from eidos.fleet.pseudonyms import Pseudonyms
+    from eidos.fleet.results import NodeAnswer
+
+    Answers = Generator[tuple[str, NodeAnswer], None, None]
 
 #: Bytes of a random key, and those that a file must and may have.
 KEY_BYTES, MINIMUM_BYTES, LIMIT_BYTES = 32, 16, 4096
@@ -59,3 +64,18 @@ def _read_key(path: str) -> bytes:
             f"create it: head -c {KEY_BYTES} /dev/urandom > {path}",
         )
     return key
+
+
+def anonymize_answers(pseudonyms: Pseudonyms, answers: Answers) -> Answers:
+    """The answers with pseudonyms in the place of nodes' names and other identities."""
+    from eidos.fleet.summary import NoAnswer
+
+    try:
+        for node, answer in answers:
+            if isinstance(answer, NoAnswer):
+                hint = answer.hint and pseudonyms.clean(answer.hint)
+                yield pseudonyms.node_name(node), NoAnswer(pseudonyms.clean(answer.why), hint, answer.reason)
+            else:
+                yield pseudonyms.node_name(node), pseudonyms.anonymize(answer, node)
+    finally:
+        answers.close()

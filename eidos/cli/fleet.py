@@ -11,7 +11,7 @@ import time
 
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
-from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
+from eidos.cli.anonymous import ANONYMOUS, anonymize_answers, make_pseudonyms
 from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from eidos.cli.options import Values
     from eidos.fleet.comparison_rules import ComparisonRules
-    from eidos.fleet.pseudonyms import Pseudonyms
     from eidos.fleet.results import NodeAnswer, ResultsFolder
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
@@ -189,7 +188,7 @@ def run(values: Values) -> int:
     shown: Callable[[str], str] = str
     if pseudonyms is not None:
         pseudonyms.add_nodes(nodes)
-        shown, answers = pseudonyms.node_name, _without_identities(pseudonyms, answers)
+        shown, answers = pseudonyms.node_name, anonymize_answers(pseudonyms, answers)
     folder = ResultsFolder(location, [shown(node) for node in nodes], rules, new)
     # Closing the answers ends what still runs, whatever happens in between.
     try:
@@ -210,21 +209,6 @@ def run(values: Values) -> int:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
     return _report(folder, rules, values)
-
-
-def _without_identities(pseudonyms: Pseudonyms, answers: Answers) -> Answers:
-    """The answers with pseudonyms in the place of nodes' names and other identities."""
-    from eidos.fleet.summary import NoAnswer
-
-    try:
-        for node, answer in answers:
-            if isinstance(answer, NoAnswer):
-                hint = answer.hint and pseudonyms.clean(answer.hint)
-                yield pseudonyms.node_name(node), NoAnswer(pseudonyms.clean(answer.why), hint, answer.reason)
-            else:
-                yield pseudonyms.node_name(node), pseudonyms.anonymize(answer, node)
-    finally:
-        answers.close()
 
 
 def _output_folder(path: str | None) -> tuple[str, bool]:

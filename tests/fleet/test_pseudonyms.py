@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,39 @@ def test_a_key_file_that_is_none(tmp_path: Path, content: bytes | None, words: t
         key.write_bytes(content)
     result = eidos("snapshot", "--only", "os.kmod", *words, "--anonymous-key", str(key))
     assert result.status in (1, 2) and message in result.err and not result.out
+
+
+@pytest.mark.slow
+def test_a_fleet_is_anonymous_as_a_whole(pyz: Path, tmp_path: Path) -> None:
+    """Files, summary and reasons have pseudonyms, and equal nodes are equal."""
+    for node in ("gpu-01", "gpu-02", "gpu-03"):
+        folder = tmp_path / node / "proc"
+        folder.mkdir(parents=True)
+        (folder / "cmdline").write_text(f"quiet ip=192.0.2.{node[-1]} root=UUID=0b1c2d3e-0000-0000-0000-00000000000{node[-1]}\n")
+        (tmp_path / node / "etc").mkdir()
+        (tmp_path / node / "etc" / "hostname").write_text(f"{node}\n")
+    via = tmp_path / "via"
+    via.write_text(f'#!/bin/sh\ntest "$1" != gpu-04 || exit 7\nexport EIDOS_ROOT="{tmp_path}/$1"; shift; exec "$@"\n')
+    via.chmod(0o755)
+    program = [sys.executable, "-I", "-S", str(pyz), "fleet"]
+    words = (
+        "--hosts",
+        "gpu-[01-04]",
+        "--via",
+        f"{via} {{host}}",
+        "--python",
+        sys.executable,
+        "--only",
+        "os.grub",
+        "-o",
+        str(tmp_path / "out"),
+    )
+    result = eidos(*words, "--anonymous", "--quiet", "-t", "yaml", program=program, cwd=tmp_path)
+    assert result.status == 3, result.err
+    written = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert len(written) == 4
+    for text in (*written, *written.values(), result.out.replace(str(tmp_path), "")):
+        assert not re.search(r"gpu-0\d|192\.0\.2\.|0b1c2d3e", text), text
+    summary = yaml.safe_load(result.out)
+    assert [one["kind"] for one in summary["classes"]] == ["equal"]
+    assert len(summary["unanswered"]) == 1 and summary["unanswered"][0]["node"].startswith("node-")
