@@ -120,14 +120,14 @@ class Pseudonyms:
             path = f"{kind}.{subtype.name.removesuffix('.volatile')}.{key}"
             shown: Reading = value
             if self._identity.fullmatch(path) and value not in ("", 0, "0"):
-                shown = self._whole_value(key, str(value))
+                shown = self._value_pseudonym(key, str(value))
             elif isinstance(value, str):
                 shown = value if self._exempt.fullmatch(path) else texts.clean(value)
             data[texts.clean(key)] = shown
         context = {texts.clean(key): texts.clean(text) for key, text in subtype.context.items()}
         return Subtype(texts.clean(subtype.name), data, context)
 
-    def _whole_value(self, key: str, value: str) -> str:
+    def _value_pseudonym(self, key: str, value: str) -> str:
         if value.lower() in self._nodes:
             return self._nodes[value.lower()]
         scheme, separator, rest = value.partition("://")
