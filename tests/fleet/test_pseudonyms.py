@@ -94,7 +94,7 @@ def test_an_identity_is_nowhere(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_identifies_nobody_stays(text: str) -> None:
+def test_harmless_texts_stay(text: str) -> None:
     data = {"x": text, "y": f"({text})"}
     assert anonymous(shot(data)).measurements[0].subtypes[0].data == data
 
@@ -230,7 +230,7 @@ def test_a_key_file_that_is_none(tmp_path: Path, content: bytes | None, words: t
 
 
 @pytest.mark.slow
-def test_a_fleet_is_anonymous_as_a_whole(pyz: Path, tmp_path: Path) -> None:
+def test_all_files_of_a_fleet_are_anonymous(pyz: Path, tmp_path: Path) -> None:
     """Files, summary and reasons have pseudonyms, and equal nodes are equal."""
     for node in ("gpu-01", "gpu-02", "gpu-03"):
         folder = tmp_path / node / "proc"
