@@ -16,7 +16,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Callable
 
     from eidos.bundle.bundle_options import BundleOptions
@@ -171,15 +171,16 @@ def make_recipe(
     store: Store | None = None,
     explain: bool = False,
     today: str = "",
+    components: Iterable[str] = (),
 ) -> Recipe:
     """Build the recipe for a query, for the node that a snapshot describes, or for both.
 
     ``query`` maps fields (os, osv, kernel, service, k8s, gpu, intent, platform, machine) to words of the catalog or to versions, or is a
     :class:`Query` that the catalog parsed; a field of it wins over what ``snapshot`` shows. ``store`` holds the recipe data (default: the
-    built-in data; :func:`open_store` reads others); ``explain`` fills the history, which layer set what. With ``today``, such as
-    2026-11-29, there are warnings of what gets no fixes 90 days later, and of upgrades that need steps between. Raises InvalidInput for a
-    word that the catalog does not have, a version that does not parse or a field that contradicts the machine, and InvalidData when the
-    data contradicts itself.
+    built-in data; :func:`open_store` reads others); ``explain`` fills the history, which layer set what; ``components`` are ids of
+    components to have besides. With ``today``, such as 2026-11-29, there are warnings of what gets no fixes 90 days later, and of upgrades
+    that need steps between. Raises InvalidInput for a word that the catalog does not have, a version that does not parse or a field that
+    contradicts the machine, and InvalidData when the data contradicts itself.
 
     >>> recipe = make_recipe({"gpu": "H100", "intent": "training"})
     >>> recipe.request.to_tree(), [component.id for component in recipe.components][:2]
@@ -195,9 +196,9 @@ def make_recipe(
         query = store.catalog.parse_query(query or {})
     facts: dict[str, str] = {}
     if snapshot is None:
-        recipe = resolve(query, store, explain=explain)
+        recipe = resolve(query, store, explain=explain, extra=components)
     else:
-        recipe, facts = _recipe_of_node(query, snapshot, store, explain)
+        recipe, facts = _recipe_of_node(query, snapshot, store, explain, components)
     if today:
         from eidos.recipe.life_cycles import life_cycle_warnings
 
@@ -205,7 +206,9 @@ def make_recipe(
     return recipe
 
 
-def _recipe_of_node(query: Query, snapshot: Snapshot, store: Store, explain: bool) -> tuple[Recipe, dict[str, str]]:
+def _recipe_of_node(
+    query: Query, snapshot: Snapshot, store: Store, explain: bool, components: Iterable[str]
+) -> tuple[Recipe, dict[str, str]]:
     """The recipe for the node of a snapshot, and its readings by path."""
     from eidos.model.record import replace
     from eidos.recipe.detection import detect, readings_by_path
@@ -213,7 +216,7 @@ def _recipe_of_node(query: Query, snapshot: Snapshot, store: Store, explain: boo
     from eidos.recipe.resolver import resolve
 
     detected = detect(snapshot, store.catalog, query)
-    recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain)
+    recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain, extra=components)
     facts = readings_by_path(snapshot)
     drivers = second_driver(facts, recipe.components)
     return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers)), facts

@@ -19,8 +19,8 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 GROUPS = {
     INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout",
     SELECTION: (
-        "os osv kernel service k8s gpu intent platform machine only skip require units volatile cluster-only bundlers set values namespace "
-        "registry "
+        "os osv kernel service k8s gpu intent platform machine with only skip require units volatile cluster-only bundlers set values "
+        "namespace registry "
         "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
         "allowed-gpus allowed-services allowed-intents allowed-os"
     ),
@@ -34,8 +34,8 @@ GROUPS = {
     ),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
-        "output format archive force context explain strict exit-code fail-on allow-unknown fail-fast serial all list write-waivers reveal "
-        "list-withheld digest-withheld metrics-file"
+        "output format archive force matrix context explain strict exit-code fail-on allow-unknown fail-fast serial all list write-waivers "
+        "reveal list-withheld digest-withheld metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",

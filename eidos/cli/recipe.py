@@ -12,12 +12,13 @@ from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FINDINGS
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
 from eidos.model.query import FIELDS, PURPOSE
 from eidos.model.record import replace
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
     from eidos.recipe.store import Store
     from eidos.server_client import ServerClient
 
-LIST, LINT = "list", "lint"
+LIST, LINT, EXPLAIN, NEW = "list", "lint", "explain", "new"
+
+#: The format that only the matrix has.
+MARKDOWN = "markdown"
+
+#: Flag → the actions that take it (None: writing a recipe); what is not here goes with all of them.
+FLAGS_OF_ACTIONS: dict[str, tuple[str | None, ...]] = {
+    **dict.fromkeys(FIELDS, (None, EXPLAIN, NEW)),
+    **dict.fromkeys(("file", "with"), (None, EXPLAIN)),
+    **dict.fromkeys(("context", "explain", "strict", "server", "fallback"), (None,)),
+    "matrix": (LIST,),
+    "today": (None, LINT),
+}
 
 #: The field of the metadata that names a recipe's source when that is not the server, and its value then.
 SOURCE, BUILT_IN = "recipe-source", "built-in"
@@ -85,6 +98,10 @@ VERB = Verb(
         *QUERY_OPTIONS,
         Option("context", "add the reason for each value"),
         Option("explain", "show which layer set each value, and what it replaced"),
+        Option(
+            "with", "add these components and what they need; 'eidos recipe list' names those that no recipe has", "NAMES", multiple=True
+        ),
+        Option("matrix", "with list: show for which GPU on which service there is advice of its own"),
         Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
         Option(
             "data",
@@ -100,17 +117,33 @@ VERB = Verb(
         *CLUSTER,
         METRICS_FILE,
         replace(OUTPUT, help=OUTPUT.help + OR_IN_CLUSTER),
-        FORMAT,
+        replace(FORMAT, choices={**FORMATS, MARKDOWN: "for documents, with list --matrix"}),
         *LOGGING,
         HELP,
     ),
-    (Operand("action", "run another action", {LIST: "show what is covered", LINT: "check the data"}, required=False),),
+    (
+        Operand(
+            "action",
+            "run another action",
+            {
+                LIST: "show what is covered",
+                LINT: "check the data",
+                EXPLAIN: "show the history of one value",
+                NEW: "write a layer to fill in",
+            },
+            required=False,
+        ),
+        Operand("path", "with explain, the path of a value: GPU.smi.driver, components.gpu-operator", required=False),
+    ),
     examples=(
         ("eidos recipe --gpu h100 --service eks --intent training", "for a query"),
         ("eidos recipe -f node.yaml --intent inference", "for the node of a snapshot"),
         ("eidos recipe --gpu gb200 --explain -t table", "show which layer set each value"),
         ("eidos recipe --gpu h100 --server https://eidos.example.com", "from a server"),
+        ("eidos recipe explain GPU.smi.driver --gpu h100", "show which layers set one value, and why"),
         ("eidos recipe list", "show what is covered"),
+        ("eidos recipe list --matrix", "show where there is advice of its own"),
+        ("eidos recipe new --gpu h100 --service eks -o mine.yaml", "write a layer to fill in"),
         ("eidos recipe lint --data my-recipes", "check your own recipes"),
     ),
     notes=(
@@ -128,34 +161,44 @@ VERB = Verb(
 
 
 def run(values: Values) -> int:
-    """Write the recipe, the list of what is covered, or what lint found."""
+    """Write the recipe, or what another action asks for."""
     document_locations.check_writable(values["output"], values)
     action = values.get("action")
-    if action:
-        # Only flags count: a query in the environment or the configuration file is meant for recipes.
-        flags = [flag for name in (*FIELDS, "file", "server", "fallback") if (flag := values.origins.get(name, "")).startswith("--")]
-        if flags:
-            raise InvalidInput(f"eidos recipe {action} does not take {', '.join(flags)}")
+    _check_flags(values, action)
     if action == LINT:
         from eidos.cli.lint_report import lint_recipe_data
 
         return lint_recipe_data(values)
-    return _list(values) if action == LIST else run_with_telemetry("recipe", values, _write_recipe)
+    if action is None:
+        return run_with_telemetry("recipe", values, _write_recipe)
+    from eidos.cli import recipe_actions
+
+    store = open_store(values["data"])
+    if action == LIST:
+        return recipe_actions.write_list(values, store)
+    if action == NEW:
+        return recipe_actions.write_layer(values, store, query_words(values))
+    snapshot = document_locations.read_snapshot(values["file"], values)[0] if values["file"] is not None else None
+    return recipe_actions.write_history(values, _make(values, store, snapshot, explain=True))
 
 
-def _list(values: Values) -> int:
-    from eidos.recipe.coverage import covered
+def _check_flags(values: Values, action: str | None) -> None:
+    """Raise InvalidInput for flags, and for an operand, that the action does not take.
 
-    tree = covered(open_store(values["data"]))
-    fmt = document_locations.choose_format(values["format"], values["output"], "table")
-    if fmt == "table":
-        from eidos.cli.recipe_table import list_table
-
-        text = document_locations.fit_table(values["output"], lambda width, colour: list_table(tree, width, colour))
-    else:
-        text = serialize(tree, fmt)
-    document_locations.write_document(values["output"], text, values, "recipe")
-    return 0
+    Only flags count: a query in the environment or the configuration file is meant for recipes.
+    """
+    refused = [name for name, actions in FLAGS_OF_ACTIONS.items() if action not in actions]
+    flags = [flag for name in refused if (flag := values.origins.get(name, "")).startswith("--")]
+    if flags:
+        verb = f"eidos recipe {action}" if action else "eidos recipe without an action"
+        hint = next((f"use it with 'eidos recipe {first}'" for name in refused for first in FLAGS_OF_ACTIONS[name] if first), None)
+        raise InvalidInput(f"{verb} does not take {', '.join(flags)}", None if action else hint)
+    if action == EXPLAIN and values.get("path") is None:
+        raise InvalidInput(
+            "eidos recipe explain needs a path", "name a value of the recipe, such as GPU.smi.driver or components.gpu-operator"
+        )
+    if action != EXPLAIN and values.get("path") is not None:
+        raise InvalidInput(f"eidos recipe {action}: unexpected argument {values['path']!r}", "run 'eidos recipe --help' for its arguments")
 
 
 def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
@@ -181,6 +224,10 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         for sentence in recipe.impossible:
             log.warn(f"no such node is possible: {sentence}")
     fmt = document_locations.choose_format(values["format"], values["output"])
+    if fmt == MARKDOWN:
+        from eidos.cli.recipe_actions import check_format
+
+        check_format(fmt)
     with telemetry.step("serialise"):
         if fmt == "table":
             from eidos.cli.recipe_table import recipe_table
@@ -264,6 +311,8 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
     from eidos.server_client import ServerClient
 
     origins = values.origins
+    if values["with"]:
+        raise InvalidInput(f"{origins['with']} cannot be used with {origins['server']}", f"remove {origins['server']}")
     if values["explain"]:
         raise InvalidInput(f"{origins['explain']} cannot be used with {origins['server']}", f"remove {origins['server']}")
     if values["data"] is not None and not values["fallback"]:
@@ -307,16 +356,25 @@ def open_store(data: str | None) -> Store:
 
 
 def _build(values: Values, telemetry: RunTelemetry, store: Store, snapshot: Snapshot | None) -> Recipe:
-    from eidos.workflow import make_recipe
-
     began = time.perf_counter()
     with telemetry.step("build"):
-        query = store.catalog.parse_query(query_words(values), values.origins)
-        recipe = make_recipe(
-            query, snapshot=snapshot, store=store, explain=values["explain"], today=values["today"] or time.strftime("%Y-%m-%d")
-        )
+        recipe = _make(values, store, snapshot, explain=values["explain"], today=values["today"] or time.strftime("%Y-%m-%d"))
     telemetry.record_recipe(recipe, time.perf_counter() - began)
     return recipe
+
+
+def _make(values: Values, store: Store, snapshot: Snapshot | None, *, explain: bool, today: str = "") -> Recipe:
+    """The recipe for the query of the flags, or of the snapshot, and the components of ``--with``."""
+    from eidos.workflow import make_recipe
+
+    query = store.catalog.parse_query(query_words(values), values.origins)
+    for id in values["with"] or ():
+        if id not in store.charts:
+            raise InvalidInput(
+                f"{values.origins['with']}: unknown component {id!r}", did_you_mean(id, store.charts, "run 'eidos recipe list'")
+            )
+    components = values["with"] or ()
+    return make_recipe(query, snapshot=snapshot, store=store, explain=explain, today=today, components=components)
 
 
 def query_words(values: Values) -> dict[str, str]:

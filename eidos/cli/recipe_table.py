@@ -71,7 +71,58 @@ def list_table(tree: dict[str, Any], width: int = 0, colour: bool = False) -> st
     lines = [heading("Layers, in order of application", str(len(layers)), width, bold)]
     lines += key_value_rows([(layer["name"], _layer(layer)) for layer in layers], width)
     blocks.append(lines)
+    if tree["available"]:
+        lines = [heading("Components that no recipe has, for --with", str(len(tree["available"])), width, bold)]
+        lines += key_value_rows([(each["id"], f"{each['title']} {each['version']}".strip()) for each in tree["available"]], width)
+        blocks.append(lines)
     return join_blocks(blocks)
+
+
+def history_table(histories: list[dict[str, Any]], width: int = 0, colour: bool = False) -> str:
+    """The documents of :func:`eidos.recipe.provenance.line_history`: for each line what holds, then its layers, the first one first."""
+    width, bold = line_width(width), BOLD if colour else ""
+    blocks = []
+    for entry in histories:
+        lines = [heading(entry["path"], "", width, bold)]
+        lines += key_value_rows([("value", _scalar(entry["value"]))], width)
+        for number, layer in enumerate(entry["layers"], 1):
+            state = ", replaced" if layer["replaced"] else ""
+            lines += key_value_rows(
+                [(f"{number}.", f"{_scalar(layer['value'])}  set by {layer['layer']} ({layer.get('key') or 'always'}){state}")], width
+            )
+            for text in (layer.get("why", ""), *(f"source: {source}" for source in layer["sources"])):
+                lines += _aside(text, width)
+        blocks.append(lines)
+    return join_blocks(blocks)
+
+
+def _scalar(value: Any) -> str:
+    """A value on one line; a list or a mapping as JSON."""
+    if isinstance(value, (dict, list)):
+        import json
+
+        return json.dumps(value, sort_keys=True)
+    return format_scalar(value) or '""'
+
+
+def matrix_table(cells: list[dict[str, str]]) -> str:
+    """The advice for each GPU on each service, a letter for each intent, then what the letters mean and how many there are of each."""
+    from eidos.recipe.matrix import legend, summary, table_rows
+
+    rows = list(table_rows(cells))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    counts = ", ".join(f"{number} {kind}" for kind, number in summary(cells).items() if number)
+    return "".join(f"{line}\n" for line in (*lines, "", *wrap(legend(cells), 80), *wrap(f"{len(cells)} combinations: {counts}", 80)))
+
+
+def matrix_markdown(cells: list[dict[str, str]]) -> str:
+    """The same as a table of Markdown."""
+    from eidos.recipe.matrix import legend, table_rows
+
+    head, *rows = table_rows(cells)
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "".join(f"{line}\n" for line in wrap(legend(cells), 80))
 
 
 def _header(recipe: Recipe, width: int, source: str, colour: bool) -> Iterator[str]:

@@ -29,11 +29,12 @@ PAIR = "gpu+service"
 
 
 class Step(Record):
-    """One layer's part in one line: ``layer`` is its name, ``value`` what it set, ``sources`` the documents behind it."""
+    """One layer's part in one line: ``layer`` is its name, ``value`` what it set, ``sources`` the documents behind it, ``why`` a reason."""
 
     layer: str
     value: Any
     sources: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Component(Record):

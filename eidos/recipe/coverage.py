@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eidos.model.query import READING_PATHS, version_expression, words_of
 from eidos.recipe.catalog import Machine
+from eidos.recipe.charts import with_dependencies
 from eidos.semver import parse_version
 
 TYPE_CHECKING = False
@@ -47,7 +48,18 @@ def covered(store: Store) -> dict[str, Any]:
         for layer in (store.base, *store.overlays)
     ]
     urls = {source.citation(): source.url for layer in (store.base, *store.overlays) for source in layer.sources if source.url}
-    return {"digest": store.digest, "catalog": fields, "layers": layers, "urls": dict(sorted(urls.items()))}
+    tree = {"digest": store.digest, "catalog": fields, "layers": layers, "available": available_components(store)}
+    return {**tree, "urls": dict(sorted(urls.items()))}
+
+
+def available_components(store: Store) -> list[dict[str, str]]:
+    """The components that no recipe has unless they are requested: no layer chooses them, and none that a layer chooses needs them."""
+    chosen = [choice.id for layer in (store.base, *store.overlays) for choice in layer.choices if choice.id in store.charts]
+    present = {*with_dependencies(dict.fromkeys(chosen), store.charts)}
+    for chart in store.charts.values():  # one that stands for others, by service, and those
+        if chart.service:
+            present |= {chart.id, *chart.service.values()}
+    return [{"id": id, "title": chart.title or id, "version": chart.version} for id, chart in store.charts.items() if id not in present]
 
 
 def known_versions(store: Store, field: str) -> list[str]:

@@ -30,7 +30,7 @@ FIRST_GPU, INTEGRATED_GPU = "GPU.gpu-0", "OS.kmod.nvgpu"
 #: in which GPU Feature Discovery writes the product name of the firmware.
 _LABEL = "K8s.node.label."
 INSTANCE_TYPES = (f"{_LABEL}node.kubernetes.io/instance-type", f"{_LABEL}beta.kubernetes.io/instance-type")
-PRODUCT_NAMES = (f"{_LABEL}nvidia.com/gpu.machine",)
+PRODUCT_NAMES = (f"{_LABEL}nvidia.com/gpu.machine", "OS.machine.product-name")
 
 
 class Detection(Record):

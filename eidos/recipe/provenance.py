@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from eidos.model.recipe import Recipe
     from eidos.recipe.layer import Layer
 
 
@@ -21,25 +22,59 @@ def history(layers: tuple[Layer, ...]) -> dict[str, tuple[Step, ...]]:
     steps: dict[str, list[Step]] = {}
     for layer in layers:
         citations = {source.id: source.citation() for source in layer.sources}
-        for path, value, source in _lines(layer):
+        for path, value, source, why in lines(layer):
             cited = (citations[source],) if source in citations else tuple(citations.values())
-            steps.setdefault(path, []).append(Step(layer.name, value, cited))
+            steps.setdefault(path, []).append(Step(layer.name, value, cited, why))
     return {path: tuple(steps[path]) for path in sorted(steps)}
 
 
-def _lines(layer: Layer) -> Iterator[tuple[str, Any, str]]:
-    """Path, value and the id of its source; "" where all sources of the layer stand behind it."""
+def lines(layer: Layer) -> Iterator[tuple[str, Any, str, str]]:
+    """Path, value, the id of its source ("" where all sources of the layer stand behind it), and the reason, of each line."""
     for value in layer.values:
-        yield f"{value.type}.{value.subtype}.{value.key}", value.reading, ""
+        yield f"{value.type}.{value.subtype}.{value.key}", value.reading, "", value.why
     for constraint in layer.constraints:
-        yield f"constraints.{constraint.name}", str(constraint.value), constraint.source
+        yield f"constraints.{constraint.name}", str(constraint.value), constraint.source, constraint.why
     for choice in layer.choices:
         path = f"components.{choice.id}"
-        yield f"{path}.enabled", choice.enabled, choice.source
+        yield f"{path}.enabled", choice.enabled, choice.source, choice.why
         if choice.version:
-            yield f"{path}.version", choice.version, choice.source
+            yield f"{path}.version", choice.version, choice.source, choice.why
         for leaf, value in _leaves(f"{path}.values", choice.values):
-            yield leaf, value, choice.source
+            yield leaf, value, choice.source, choice.why
+
+
+def find_lines(recipe: Recipe, path: str) -> tuple[str, ...]:
+    """The paths of the lines that ``path`` means: itself and the constraint on it, or all below it, or all that end with it.
+
+    Raises NotFound, with the nearest path, when there is none. The recipe has its history.
+    """
+    history, wanted = recipe.history, path.strip()
+    exact = [line for line in (wanted, f"constraints.{wanted}") if line in history]
+    below = [line for line in history if line.startswith((f"{wanted}.", f"constraints.{wanted}."))]
+    ending = [line for line in history if wanted and line.endswith((f".{wanted}", f"/{wanted}", f".{wanted}.version"))]
+    found = exact or below or ending
+    if not found:
+        from eidos.errors import NotFound
+        from eidos.wording import did_you_mean
+
+        hint = did_you_mean(wanted, history, "run 'eidos recipe --explain -t table' with the same flags for all paths")
+        raise NotFound(f"the recipe has nothing at {wanted!r}", hint)
+    return tuple(found)
+
+
+def line_history(recipe: Recipe, path: str) -> dict[str, Any]:
+    """The history of one line as a document: what holds, and each layer in order, with key, value, reason, sources, and if it was replaced.
+
+    All layers of a constraint count: what holds is what satisfies each of them.
+    """
+    steps, keys = recipe.history[path], dict(rule.rpartition(": ")[::2] for rule in recipe.rules)
+    limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in recipe.constraints}
+    entries = []
+    for number, step in enumerate(steps, 1):
+        entry = {"layer": step.layer, "key": keys.get(step.layer, ""), "value": copy_tree(step.value), "why": step.why}
+        is_replaced = path not in limits and number < len(steps)
+        entries.append({**{k: v for k, v in entry.items() if v != ""}, "sources": list(step.sources), "replaced": is_replaced})
+    return {"path": path, "value": limits.get(path, copy_tree(steps[-1].value)), "layers": entries}
 
 
 def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:

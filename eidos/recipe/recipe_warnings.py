@@ -165,8 +165,13 @@ def find_impossible(requested: dict[str, str], store: Store) -> Iterator[str]:
 def _without_machine(requested: dict[str, str], store: Store) -> str:
     """The end of a sentence when the catalog has machines of the service, and none of them has the GPU."""
     gpu, service = (requested[field] for field in SPECIFIC)
-    gpus = {entry.gpu for entry in store.catalog.entries.get("machine", ()) if isinstance(entry, Machine) and entry.service == service}
-    return f"; no machine of {service} with {gpu} is known" if gpus and gpu not in gpus else ""
+    return "" if may_have_gpu(service, gpu, store.catalog) else f"; no machine of {service} with {gpu} is known"
+
+
+def may_have_gpu(service: str, gpu: str, catalog: Catalog) -> bool:
+    """Whether a machine of the service has that GPU, as far as the catalog has machines of it."""
+    gpus = {entry.gpu for entry in catalog.entries.get("machine", ()) if isinstance(entry, Machine) and entry.service == service}
+    return not gpus or gpu in gpus
 
 
 def _shared(key: Query, requested: dict[str, str], catalog: Catalog) -> int:

@@ -11,21 +11,23 @@ from eidos.errors import InvalidData
 from eidos.model.agreement import disagreements
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
+from eidos.model.query import LayerKey
 from eidos.model.recipe import Component, Recipe, overlay_tree
 from eidos.recipe.charts import values_for_others, with_dependencies
+from eidos.recipe.layer import Choice, Layer
 from eidos.recipe.provenance import history
 from eidos.recipe.recipe_warnings import find_generic, find_impossible, find_warnings
 from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.model.recipe import Step
-    from eidos.recipe.layer import Choice, Layer, Value
+    from eidos.recipe.layer import Value
     from eidos.recipe.store import Store
 
 
@@ -33,15 +35,22 @@ class Contradiction(InvalidData):
     """Two layers state one fact differently: constraints that nothing satisfies, or two places that must agree and do not."""
 
 
-def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = None, explain: bool = False, check: bool = True) -> Recipe:
+def resolve(
+    query: Query,
+    store: Store,
+    *,
+    unknown: Mapping[str, str] | None = None,
+    explain: bool = False,
+    check: bool = True,
+    extra: Iterable[str] = (),
+) -> Recipe:
     """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
-    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and there is a warning.
-    ``check`` looks for facts that are stated in two places and differ. Raises Contradiction naming both layers, or InvalidData for
-    components that are unknown or depend on one another in a circle.
+    ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and there is a warning. ``extra``
+    are ids of components to have besides. ``check`` looks for facts that are stated in two places and differ. Raises Contradiction naming
+    both layers, or InvalidData for components that are unknown or depend on one another in a circle.
     """
-    overlays = store.matching(query)
-    layers = (store.base, *overlays)
+    layers = (store.base, *store.matching(query, _requested(tuple(extra))))
     requested = {**query.fields(), **(unknown or {})}
     constraints, components = _constraints(layers), _components(layers, store.charts)
     recipe = Recipe(
@@ -61,6 +70,12 @@ def resolve(query: Query, store: Store, *, unknown: Mapping[str, str] | None = N
     if check:
         _check(recipe, layers, store)
     return recipe
+
+
+def _requested(ids: tuple[str, ...]) -> tuple[Layer, ...]:
+    """The layer of the components that the caller requests, if there are any."""
+    choices = tuple(Choice(id, why="It was requested.") for id in dict.fromkeys(ids))
+    return (Layer(f"--with {','.join(ids)}", LayerKey(), (), (), (), choices),) if ids else ()
 
 
 def _check(recipe: Recipe, layers: tuple[Layer, ...], store: Store) -> None:

@@ -59,17 +59,17 @@ class Store(Record):
         """The tree of rules.yaml; None for data that has none."""
         return self.check_data.get("rules.yaml")
 
-    def matching(self, query: Query) -> tuple[Layer, ...]:
-        """The overlays that apply to ``query``, in order, and what its machine brings.
+    def matching(self, query: Query, more: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
+        """The overlays that apply to ``query``, in order, what its machine brings, and ``more``.
 
         A key that names releases of components is judged by those that the base and the overlays without such a key choose.
         """
         layers = self.overlays.matching(query)
         if any(layer.key.releases for layer in layers):
-            versions = chosen_versions((self.base, *(layer for layer in layers if not layer.key.releases)), self.charts)
+            versions = chosen_versions((self.base, *(layer for layer in layers if not layer.key.releases), *more), self.charts)
             layers = [layer for layer in layers if _has_releases(versions, layer.key.releases)]
         machine = self.catalog.machine(query.machine)
-        return (*layers, *([machine_layer(machine)] if machine else []))
+        return (*layers, *([machine_layer(machine)] if machine else []), *more)
 
     def timestamp(self) -> str:
         """When the data was last extended: the newest date among its sources, RFC 3339, or "" when none is dated."""

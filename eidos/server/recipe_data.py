@@ -64,6 +64,7 @@ class RecipeData(Record):
     def coverage(self) -> dict[str, Any]:
         """What ``eidos recipe list`` shows, as far as it is allowed."""
         from eidos.recipe.coverage import covered
+        from eidos.recipe.matrix import advice_matrix
 
         tree = covered(self.store)
         for field, names in self.allowed.items():
@@ -76,6 +77,8 @@ class RecipeData(Record):
         ]
         if "machine" in tree["catalog"]:
             tree["catalog"]["machine"] = [entry for entry in tree["catalog"]["machine"] if self._allows_machine(entry["name"])]
+        matrix = advice_matrix(self.store)
+        tree["matrix"] = [cell for cell in matrix if all(cell[field] in names for field, names in self.allowed.items() if field in cell)]
         cited = {source for layer in tree["layers"] for source in layer["sources"]}
         tree["urls"] = {citation: url for citation, url in tree["urls"].items() if citation in cited}
         return tree

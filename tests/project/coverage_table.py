@@ -1,10 +1,11 @@
-"""Which GPUs are covered on which clouds, as the tables of the README and of the manual, computed from the recipe data.
+"""Which GPUs are covered on which clouds, as the table of the README, computed from the recipe data.
 
-Knows how the tables are laid out; must not know any GPU, cloud or layer.
+Knows how the table is laid out; must not know any GPU, cloud or layer.
 """
 
 from __future__ import annotations
 
+from eidos.model.query import words_of
 from eidos.recipe.store import Store, shipped_store
 
 
@@ -13,17 +14,11 @@ def layer_count(store: Store, **query: str) -> int:
     return len(store.matching(store.catalog.parse_query(query, {})))
 
 
-def coverage_table(*, intents: bool = False) -> str:
-    """A Markdown table: a row for each GPU, a column for each service that has a layer; with ``intents`` a cell holds no intent / each."""
+def coverage_table() -> str:
+    """A Markdown table: a row for each GPU, a column for each service that has a layer."""
     store = shipped_store()
     words = {field: store.catalog.names(field) for field in store.catalog.entries}
-    services = [service for service in words["service"] if any(layer.key.service == service for layer in store.overlays)]
+    services = [service for service in words["service"] if any(service in words_of(key.service) for key in store.overlays.keys)]
     lines = [["GPU", *services], ["---"] * (1 + len(services))]
-    for gpu in words["gpu"]:
-        cells = []
-        for service in services:
-            counts = [layer_count(store, gpu=gpu, service=service)]
-            counts += [layer_count(store, gpu=gpu, service=service, intent=intent) for intent in words["intent"] if intents]
-            cells.append(" / ".join(map(str, counts)))
-        lines.append([gpu, *cells])
+    lines += [[gpu, *(str(layer_count(store, gpu=gpu, service=service)) for service in services)] for gpu in words["gpu"]]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
+from eidos.cli.recipe_table import matrix_markdown
 from eidos.files.resources import read_text
+from eidos.recipe.matrix import advice_matrix
+from eidos.recipe.store import shipped_store
 from tests.project.coverage_table import coverage_table
 from tests.project.source_tree import ROOT
 
 
-@pytest.mark.parametrize(("file", "intents"), [("README.md", False), ("templates/help/recipes.md", True)])
-def test_the_table_of_coverage_is_printed_from_the_data(file: str, intents: bool, update_golden: bool) -> None:
-    table, path = coverage_table(intents=intents), ROOT / file
+def advice_table() -> str:
+    return matrix_markdown(advice_matrix(shipped_store())).partition("\n\n")[0] + "\n"
+
+
+@pytest.mark.parametrize(("file", "make_table"), [("README.md", coverage_table), ("templates/help/recipes.md", advice_table)])
+def test_the_table_of_coverage_is_printed_from_the_data(file: str, make_table: Callable[[], str], update_golden: bool) -> None:
+    table, path = make_table(), ROOT / file
     if update_golden:
         path.write_text(re.sub(r"\| GPU \|.*\n(\|.*\n)+", table, path.read_text(encoding="utf-8"), count=1), encoding="utf-8")
     assert table in path.read_text(encoding="utf-8")

@@ -1,0 +1,84 @@
+"""``eidos recipe list``, ``explain`` and ``new``: what the data covers, the history of one value, and a new layer to fill in.
+
+Knows which flags belong to which action, and how each is shown; must not know how layers match or merge.
+"""
+
+from __future__ import annotations
+
+from eidos.cli import document_locations
+from eidos.errors import InvalidInput
+from eidos.formats import serialize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from eidos.cli.options import Values
+    from eidos.model.recipe import Recipe
+    from eidos.recipe.store import Store
+
+
+#: The format that only the matrix has.
+MARKDOWN = "markdown"
+
+
+def check_format(fmt: str) -> None:
+    """Raise InvalidInput for Markdown, which only the matrix has."""
+    if fmt == MARKDOWN:
+        raise InvalidInput("--format markdown is for 'eidos recipe list --matrix'", "choose yaml, json or table")
+
+
+def write_list(values: Values, store: Store) -> int:
+    """Write what is covered, or with ``--matrix`` the advice for each GPU on each service."""
+    fmt = document_locations.choose_format(values["format"], values["output"], "table")
+    if values["matrix"]:
+        from eidos.recipe.matrix import advice_matrix, summary
+
+        cells = advice_matrix(store)
+        if fmt in (MARKDOWN, "table"):
+            from eidos.cli.recipe_table import matrix_markdown, matrix_table
+
+            show = matrix_markdown if fmt == MARKDOWN else matrix_table
+            return _write(values, show(cells))
+        return _write(values, serialize({"digest": store.digest, "summary": summary(cells), "matrix": cells}, fmt))
+    check_format(fmt)
+    from eidos.recipe.coverage import covered
+
+    tree = covered(store)
+    if fmt == "table":
+        from eidos.cli.recipe_table import list_table
+
+        return _write(values, document_locations.fit_table(values["output"], lambda width, colour: list_table(tree, width, colour)))
+    return _write(values, serialize(tree, fmt))
+
+
+def write_history(values: Values, recipe: Recipe) -> int:
+    """Write the history of the lines at a path: what holds, and which layers set it, in order."""
+    from eidos.recipe.provenance import find_lines, line_history
+
+    fmt = document_locations.choose_format(values["format"], values["output"], "table")
+    check_format(fmt)
+    histories = [line_history(recipe, line) for line in find_lines(recipe, values["path"])]
+    if fmt == "table":
+        from eidos.cli.recipe_table import history_table
+
+        return _write(values, document_locations.fit_table(values["output"], lambda width, colour: history_table(histories, width, colour)))
+    tree: dict[str, Any] = {"request": recipe.request.to_tree(), "recipe-data": recipe.digest, "history": histories}
+    return _write(values, serialize(tree, fmt))
+
+
+def write_layer(values: Values, store: Store, words: dict[str, str]) -> int:
+    """Write a layer for the query, to be filled in."""
+    if values["format"] not in (None, "yaml"):
+        raise InvalidInput(f"{values.origins['format']} {values['format']} cannot be used with 'eidos recipe new', which writes YAML")
+    query = store.catalog.parse_query(words, values.origins)
+    if not query.fields():
+        raise InvalidInput("eidos recipe new needs a query", "add flags such as --gpu h100 --service eks")
+    from eidos.recipe.layer_skeleton import layer_skeleton
+
+    return _write(values, layer_skeleton(query))
+
+
+def _write(values: Values, text: str) -> int:
+    document_locations.write_document(values["output"], text, values, "recipe")
+    return 0

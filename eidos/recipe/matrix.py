@@ -1,0 +1,113 @@
+"""What advice there is for each GPU on each service, for each intent.
+
+Knows how the layers of a recipe make its advice: of its own, by GPU, by service, or generic; must not know how it is shown.
+
+A combination has advice of its own when a layer for the GPU and the service together, with a source, adds or changes a line of the recipe,
+for the nodes of one system at least.
+"""
+
+from __future__ import annotations
+
+from eidos.model.query import words_of
+from eidos.recipe.catalog import IMPLIED
+from eidos.recipe.layer import newest_date
+from eidos.recipe.provenance import lines
+from eidos.recipe.recipe_warnings import may_have_gpu
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from eidos.recipe.layer import Layer
+    from eidos.recipe.store import Store
+
+#: Kinds of advice, best first, and what stands for a GPU that no known machine of the service has.
+OWN, BY_GPU, BY_SERVICE, GENERIC, NONE = "own", "gpu", "service", "generic", "no-machine"
+
+KINDS = {
+    OWN: "advice of its own",
+    BY_GPU: "by GPU",
+    BY_SERVICE: "by service",
+    GENERIC: "generic",
+    NONE: "no such machine known",
+}
+
+
+def advice_matrix(store: Store) -> list[dict[str, str]]:
+    """For each GPU, service and intent of the catalog: the kind of advice, and the date of the newest source behind it."""
+    names = {field: store.catalog.names(field) for field in ("gpu", "service", "intent")}
+    content = {layer.name: {path: value for path, value, *_ in lines(layer)} for layer in (store.base, *store.overlays)}
+    cells = []
+    for gpu in names["gpu"]:
+        for service in names["service"]:
+            for intent in names["intent"]:
+                kind, layers = _advice({"gpu": gpu, "service": service, "intent": intent}, store, content)
+                newest = newest_date(source.date for layer in layers for source in layer.sources)
+                cells.append({"gpu": gpu, "service": service, "intent": intent, "advice": kind, "newest": newest})
+    return cells
+
+
+def summary(cells: Iterable[dict[str, str]]) -> dict[str, int]:
+    """How many combinations have each kind of advice."""
+    counts = dict.fromkeys(KINDS, 0)
+    for cell in cells:
+        counts[cell["advice"]] += 1
+    return counts
+
+
+def _advice(query: dict[str, str], store: Store, content: dict[str, dict[str, Any]]) -> tuple[str, list[Layer]]:
+    """The kind of advice for a query, and the layers that it comes from."""
+    if not may_have_gpu(query["service"], query["gpu"], store.catalog):
+        return NONE, []
+    own: list[Layer] = []
+    named: dict[str, list[Layer]] = {BY_GPU: [], BY_SERVICE: []}
+    others: dict[str, Any] = dict(content[store.base.name])
+    for layer in store.overlays:
+        # What other fields a key names (the system, versions) is open here: there are nodes for which it holds.
+        fields = _fields(layer, query, store)
+        if any(value != query[field] for field, value in fields.items()):
+            continue
+        if layer.sources and fields.keys() >= {"gpu", "service"}:
+            own.append(layer)
+            continue
+        others.update(content[layer.name])
+        for field in (BY_GPU, BY_SERVICE):
+            if field in fields:
+                named[field].append(layer)
+    changing = [layer for layer in own if any(others.get(path, ...) != value for path, value in content[layer.name].items())]
+    if changing:
+        return OWN, changing
+    return next(((kind, layers) for kind, layers in named.items() if layers), (GENERIC, [store.base]))
+
+
+def _fields(layer: Layer, query: dict[str, str], store: Store) -> dict[str, str]:
+    """What the key of a layer says of the fields of a query: the query's own word where its list has that, else another one."""
+    key = layer.key
+    if key.machine:
+        implied = [store.catalog.with_implied({"machine": name}) for name in words_of(key.machine)]
+        match = next((each for each in implied if all(each.get(field) == query[field] for field in IMPLIED)), implied[0])
+        return {field: match.get(field, "") for field in IMPLIED}
+    texts = {field: getattr(key, field) for field in query if getattr(key, field)}
+    return {field: query[field] if query[field] in words_of(text) else text for field, text in texts.items()}
+
+
+def table_rows(cells: list[dict[str, str]]) -> Iterator[tuple[str, ...]]:
+    """A row for each GPU: its name, for each service a letter for each intent, and the date of the newest source; first the heads."""
+    services = list(dict.fromkeys(cell["service"] for cell in cells))
+    yield ("GPU", *services, "newest source")
+    for gpu in dict.fromkeys(cell["gpu"] for cell in cells):
+        row = [cell for cell in cells if cell["gpu"] == gpu]
+        letters = ["".join(LETTERS[cell["advice"]] for cell in row if cell["service"] == service) for service in services]
+        yield (gpu, *letters, max(cell["newest"] for cell in row))
+
+
+#: The letter of a kind in a table.
+LETTERS = {OWN: "O", BY_GPU: "G", BY_SERVICE: "S", GENERIC: ".", NONE: "-"}
+
+
+def legend(cells: list[dict[str, str]]) -> str:
+    """What the letters of a table mean, and in which order the intents are."""
+    meanings = ", ".join(f"{LETTERS[kind]} {meaning}" for kind, meaning in KINDS.items())
+    intents = ", ".join(dict.fromkeys(cell["intent"] for cell in cells))
+    return f"{meanings}; one letter for each intent: {intents}"
