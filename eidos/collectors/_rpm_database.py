@@ -90,7 +90,7 @@ def read_sqlite(fd: int, is_wanted: Callable[[str], bool]) -> Iterator[RpmPackag
                 )
                 for (blob,) in rows:
                     if not isinstance(blob, bytes):
-                        raise InvalidData("rpm header that is no blob")
+                        raise InvalidData("invalid rpm header: not a blob")
                     yield parse_header(blob)
         finally:
             connection.close()

@@ -90,7 +90,7 @@ class _Reader:
             if isinstance(value, list) and value and id(value) not in self._closed:
                 value = value[-1]
             if not isinstance(value, dict) or (id(value) in self._closed and id(value) in self._dotted):
-                raise self._error(f"{name} is no table")
+                raise self._error(f"invalid table {name}: it has another value")
             table = value
         return table
 

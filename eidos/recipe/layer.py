@@ -168,7 +168,7 @@ def _read_versions(tree: TreeReader, field: str, texts: list[str]) -> None:
         try:
             parse_version(text)
         except InvalidInput as cause:
-            raise tree.error(cause.message, cause.hint or 'write a range alone: ">= 1.33, < 1.36"', f"{field}[{i}]") from cause
+            raise tree.error(cause.message, cause.hint or 'write only a range: ">= 1.33, < 1.36"', f"{field}[{i}]") from cause
 
 
 def _read_sources(root: TreeReader, shared: Mapping[str, Source]) -> Iterator[Source]:

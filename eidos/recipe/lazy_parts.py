@@ -46,7 +46,7 @@ class LazyMapping(Mapping[str, "V"]):
         return len(self._names)
 
 
-class Head(Record):
+class LayerHead(Record):
     """An overlay before it is read: its ``name``, when it applies, and what reads it."""
 
     name: str
@@ -54,15 +54,15 @@ class Head(Record):
     read: Callable[[], Layer]
 
 
-def loaded(layer: Layer) -> Head:
+def loaded(layer: Layer) -> LayerHead:
     """The head of a layer that was read already."""
-    return Head(layer.name, layer.key, lambda: layer)
+    return LayerHead(layer.name, layer.key, lambda: layer)
 
 
 class Overlays(Sequence["Layer"]):
     """Overlays in the order in which they are applied."""
 
-    def __init__(self, heads: Iterable[Head]) -> None:
+    def __init__(self, heads: Iterable[LayerHead]) -> None:
         self.heads = tuple(heads)
         self._fields = [head.key.fields() for head in self.heads]
         self._layers: dict[int, Layer] = {}

@@ -18,7 +18,7 @@ from eidos.recipe.catalog import IMPLIED, read_catalog
 from eidos.recipe.charts import read_charts, with_dependencies
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
 from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, source_dates
-from eidos.recipe.lazy_parts import Head, Overlays, loaded
+from eidos.recipe.lazy_parts import LayerHead, Overlays, loaded
 from eidos.recipe.machines import NAME as MACHINES
 from eidos.recipe.machines import machine_layer, read_machines
 
@@ -146,13 +146,13 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def in_order(heads: Iterable[Head]) -> Overlays:
+def in_order(heads: Iterable[LayerHead]) -> Overlays:
     """Fewer fields first, then longer lists, ties by name; sorting is stable, so within one file the position decides.
 
     A machine counts for what it implies, too.
     """
 
-    def rank(head: Head) -> tuple[int, int, str]:
+    def rank(head: LayerHead) -> tuple[int, int, str]:
         fields = head.key.fields()
         number = len({*fields, *IMPLIED} if "machine" in fields else fields) + len(head.key.releases)
         return number, -sum(len(words_of(fields[field])) - 1 for field in NAMES if field in fields), head.name.partition("[")[0]
@@ -168,7 +168,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     sources = read_shared_sources(files.get(SOURCES), SOURCES)
     trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
     heads = [
-        Head(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources))
+        LayerHead(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources))
         for tree, name in trees
     ]
     dates = [date for tree in (files.get("base.yaml"), *(tree for tree, _ in trees)) for date in source_dates(tree, sources)]

@@ -129,7 +129,7 @@ def test_a_result_is_named_with_the_command_that_makes_ours(read: Any, header: d
         read(to_yaml({**RESULT, **header}), "result.yaml")
     expected = "a recipe" if read is parse_recipe else "a snapshot"
     assert raised.value.message == f"result.yaml: {name}, not {expected} of eidos"
-    command = "eidos recipe --gpu h100 --service eks --intent training"
+    command = "eidos recipe --gpu h100 --service eks --intent training --platform kubeflow"
     assert raised.value.hint == f"run '{command}' to make a recipe for the same criteria"
     assert make_recipe({"gpu": "h100", "service": "eks", "intent": "training"}).components
 
