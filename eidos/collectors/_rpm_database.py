@@ -149,6 +149,8 @@ def _hash_values(fd: int, page: bytes, order: str) -> Iterable[bytes]:
             yield _overflow_value(fd, struct.unpack_from(f"{order}I", page, at + 4)[0], len(page), order)
         elif at < key <= len(page) and page[at] == _ON_PAGE:
             yield page[at + 1 : key]  # entries are laid down from the end of the page
+        else:
+            raise InvalidData("Berkeley DB page with an unknown entry")
 
 
 def _overflow_value(fd: int, number: int, size: int, order: str) -> bytes:
