@@ -121,7 +121,7 @@ def test_a_containers_own_interfaces_are_never_the_hosts() -> None:
     assert kind == UNREADABLE and "container's network namespace" in why and "hostNetwork: true" in why
 
 
-def test_the_hosts_sysfs_is_read_from_another_network_namespace_but_no_driver_is_asked() -> None:
+def test_the_hosts_sysfs_is_read_from_another_network_namespace_without_its_drivers() -> None:
     data, gaps = collect_in_namespace("os.net", "-n", "true", how="container")
     assert set(data) <= {"net", "net.volatile"}
     assert not [key for key in data.get("net", {}) if key.endswith((".firmware", ".rx-ring", ".ipv4-addresses"))]
@@ -146,7 +146,7 @@ def test_a_file_system_on_a_loop_device(tmp_path: Path) -> None:
     assert not any(key.startswith("disk.loop") for key in storage)
 
 
-def test_a_file_system_in_another_process_is_named_and_not_touched(tmp_path: Path) -> None:
+def test_a_dead_file_server_is_listed_by_type_and_not_touched(tmp_path: Path) -> None:
     """A root in which a dead FUSE server is mounted at /var: the collector ends, and the type is there."""
     from tests.fakes.stuck_mount import stuck_mount
 
