@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
-from eidos.model.query import NAMES, READING_PATHS, VERSIONS, words_of
+from eidos.model.query import NAMES, READING_PATHS, VERSIONS, Query, words_of
 from eidos.model.recipe import PAIR
 from eidos.recipe.catalog import Machine
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from eidos.model.constraint import Constraint
-    from eidos.model.query import Query
     from eidos.model.recipe import Component, Recipe
     from eidos.recipe.catalog import Catalog
     from eidos.recipe.layer import Layer
@@ -142,7 +141,7 @@ def nearest(requested: dict[str, str], fields: tuple[str, ...], store: Store) ->
 
     A key for a GPU of another architecture, or in another kind of host, is not near, and neither is one that has nothing in common.
     """
-    keys = [key for key in store.overlays.keys if all(getattr(key, field) for field in fields)]
+    keys = [_narrowed(key, requested, store.catalog) for key in store.overlays.keys if all(getattr(key, field) for field in fields)]
     scores = [(_shared(key, requested, store.catalog), -len(key.fields()), key) for key in keys]
     best = max((score for score in scores if score[0] > 0), key=lambda score: score[:2], default=None)
     return f"; the nearest covered query is {best[2]}" if best else ""
@@ -174,12 +173,28 @@ def may_have_gpu(service: str, gpu: str, catalog: Catalog) -> bool:
     return not gpus or gpu in gpus
 
 
+def _narrowed(key: Query, requested: dict[str, str], catalog: Catalog) -> Query:
+    """The key with one word of each list: the requested one if it is there, or else a GPU like that one, or else the first."""
+    fields = key.fields()
+    for field in NAMES:
+        words, wanted = words_of(fields.get(field, "")), requested.get(field, "")
+        alike = (word for word in words if field == "gpu" and _is_alike(wanted, word, catalog))
+        fields[field] = wanted if wanted in words else next(alike, words[0])
+    return Query(**fields)
+
+
 def _shared(key: Query, requested: dict[str, str], catalog: Catalog) -> int:
     """How much a key has in common with what is requested; 0 when it is for a GPU that is unlike the one requested."""
     fields = key.fields()
-    score = 2 * sum(requested.get(field) in words_of(value) for field, value in fields.items())
-    if "gpu" in fields and "gpu" in requested and requested["gpu"] not in words_of(fields["gpu"]):
-        ours, theirs = catalog.entry("gpu", requested["gpu"]), catalog.entry("gpu", words_of(fields["gpu"])[0])
-        is_alike = ours and theirs and ours.architecture and (ours.architecture, ours.cpu) == (theirs.architecture, theirs.cpu)
-        return score + 1 if is_alike else 0
+    score = 2 * sum(requested.get(field) == value for field, value in fields.items())
+    if "gpu" in fields and "gpu" in requested and requested["gpu"] != fields["gpu"]:
+        return score + 1 if _is_alike(requested["gpu"], fields["gpu"], catalog) else 0
     return score
+
+
+def _is_alike(gpu: str, other: str, catalog: Catalog) -> bool:
+    """Whether two GPUs are of one architecture, in hosts of one."""
+    ours, theirs = catalog.entry("gpu", gpu), catalog.entry("gpu", other)
+    if ours is None or theirs is None or not ours.architecture:
+        return False
+    return (ours.architecture, ours.cpu) == (theirs.architecture, theirs.cpu)

@@ -272,7 +272,7 @@ def test_an_answer_in_time_counts_and_a_late_one_does_not() -> None:
 
 
 def test_strict_judges_what_the_server_sent() -> None:
-    generic = make_recipe({"gpu": "l40s", "service": "oke"}).to_tree()
+    generic = make_recipe({"gpu": "l40", "service": "gke"}).to_tree()
     older = {name: part for name, part in generic.items() if name != "generic"}
     for tree, warns, words in (
         (make_recipe({"gpu": "h100", "service": "eks"}).to_tree(), False, ""),

@@ -72,7 +72,7 @@ def test_words_are_read_like_those_of_the_command_line(ask: Client) -> None:
 def test_a_recipe_tells_which_fields_no_layer_is_specific_to(ask: Client) -> None:
     tree = json.loads(ask.get("/v1/recipe?os=debian").body)
     assert "recipe-uncovered" not in tree["metadata"] and tree["generic"] == []
-    assert json.loads(ask.get("/v1/recipe?gpu=l40s&service=oke").body)["generic"] == ["gpu+service"]
+    assert json.loads(ask.get("/v1/recipe?gpu=l40&service=gke").body)["generic"] == ["gpu+service"]
     snapshot = {"kind": "Snapshot", "measurements": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"gpu.model": "NVIDIA Z9"}}]}]}
     tree = json.loads(ask.post("/v1/recipe", json.dumps(snapshot).encode()).body)
     assert tree["metadata"]["recipe-uncovered"] == "gpu" and tree["generic"] == ["gpu"]

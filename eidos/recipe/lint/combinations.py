@@ -102,7 +102,7 @@ def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | Lint
         except InvalidData:
             continue  # components that are unknown or depend on one another in a circle: catalog_checks reports them
         else:
-            yield MergedRecipe(recipe, layers, _versions(recipe, rules))
+            yield MergedRecipe(recipe, layers, version_limits(recipe, rules))
             for layer in owners.get(query, ()):
                 yield from _unsatisfied(layer, recipe)
 
@@ -156,7 +156,7 @@ def _contradicting(fault: Contradiction, layers: tuple[str, ...]) -> str:
     return f"{max(layers, key=lambda layer: fault.message.rfind(f'({layer})'))}: constraints.{name}"
 
 
-def _versions(recipe: Recipe, rules: LintRules) -> dict[str, Expression | None]:
+def version_limits(recipe: Recipe, rules: LintRules) -> dict[str, Expression | None]:
     """What limits a version, by its path: the query's field, the constraint, the oldest kernel of the system."""
     limits: dict[str, Expression | None] = {constraint.name: constraint.value for constraint in recipe.constraints}
 

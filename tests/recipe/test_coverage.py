@@ -1,0 +1,50 @@
+"""Coverage of the shipped data: how much of the grid has advice of its own, and that every recipe of the grid holds together."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from eidos.model.lint_issue import ERROR
+from eidos.model.query import Query
+from eidos.recipe.charts import load_charts
+from eidos.recipe.lint.combinations import MergedRecipe, version_limits
+from eidos.recipe.lint.cross_checks import cross_check
+from eidos.recipe.lint.rule_tables import shipped_rules
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import Store, shipped_store
+from eidos.workflow import make_bundle
+from tests.support.recipe_grid import grid, is_generic
+
+#: The greatest part of the grid that may be generic.
+LIMIT = 0.42
+
+
+@functools.cache
+def store() -> Store:
+    return shipped_store()
+
+
+def test_the_grid_has_638_combinations() -> None:
+    assert len(set(grid())) == 638
+
+
+def test_no_more_of_the_grid_is_generic_than_the_limit() -> None:
+    generic = [query for query in grid() if is_generic(query, store())]
+    assert len(generic) <= LIMIT * 638, f"{len(generic)} of 638; python -m tests.support.recipe_grid prints them by service and GPU"
+
+
+@pytest.mark.exhaustive(sample=20, group="grid")
+@pytest.mark.parametrize("query", list(grid()), ids=lambda query: "-".join(query.fields().values()))
+def test_a_recipe_of_the_grid_holds_together(query: Query) -> None:
+    recipe = resolve(query, store(), explain=True)
+    merged = MergedRecipe(recipe, (store().base, *store().matching(query)), version_limits(recipe, shipped_rules()))
+    assert [issue for issue in cross_check(merged, shipped_rules(), store().charts) if issue.severity == ERROR] == []
+    bundle = make_bundle(recipe, chart_data=load_charts(None))
+    assert not bundle.errors and "gpu-operator" in {component.id for component in bundle.components}
+    assert not any("is not checked" in warning for warning in bundle.warnings)
+    # NVIDIA builds images with drivers for these systems only; for others there is no tag that could be listed.
+    unknown = [line for line in bundle.files["images.txt"].decode().splitlines() if line.startswith("# not known: the tag")]
+    assert unknown == [] or query.os not in ("ubuntu", "rhel", "rocky")
+    assert all("os.tag" in line for line in unknown)
