@@ -155,11 +155,15 @@ class Facts:
 
     def require_folders(self, reason: str, *folders: str) -> None:
         """Raise NotApplicable with ``reason``, unless a folder that every host has is missing: then it is not mounted here, a gap."""
-        missing = [folder for folder in folders if not self.exists(folder)] if self.is_partial_host else []
-        if not missing:
+        if not self.note_unmounted(*folders):
             raise NotApplicable(reason)
+
+    def note_unmounted(self, *folders: str) -> bool:
+        """Add a gap for each folder that every host has and that is not mounted here; whether there was one."""
+        missing = [folder for folder in folders if not self.exists(folder)] if self.is_partial_host else []
         for folder in missing:
             self.gap(UNREADABLE, folder, f"not mounted here; mount it read-only below {self.host.root}")
+        return bool(missing)
 
     @property
     def is_partial_host(self) -> bool:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 
 from eidos.collectors._sysfs import Facts, numbered
-from eidos.errors import NotApplicable
 from eidos.model.measurement import UNREADABLE, Subtype
 
 TYPE_CHECKING = False
@@ -137,12 +136,12 @@ def collect(sources: Sources) -> Iterator[Part]:
     data.update(_numa(facts))
     if data and sources.host.is_running_system:
         data["page-size"] = os.sysconf("SC_PAGE_SIZE")
+    if not data and not facts.gaps:
+        facts.require_folders(f"neither {CPUS} nor {CPUINFO} exists", "/proc", "/sys")
     yield from facts.gaps
     if data:
         of_one = "of one processor" if "idle.states" in data else ""
         yield Subtype("cpu", data, {key: of_one for key in ("idle.states", "idle.disabled") if of_one})
-    elif not facts.gaps:
-        raise NotApplicable(f"neither {CPUS} nor {CPUINFO} exists")
 
 
 def parse_cpuinfo(text: str) -> Readings:

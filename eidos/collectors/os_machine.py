@@ -18,7 +18,6 @@ serial number), so a text with an assignment or an address is withheld. On a DGX
 from __future__ import annotations
 
 from eidos.collectors._sysfs import Facts
-from eidos.errors import NotApplicable
 from eidos.model.measurement import ABSENT, REVEALED, SECRET, WITHHELD, Gap, Subtype
 
 TYPE_CHECKING = False
@@ -118,6 +117,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     if model:
         texts["device-tree-model"] = model
     texts.update(_dgx_release(facts))
+    if not texts and not facts.gaps:
+        facts.require_folders(f"neither {DMI} nor {DEVICE_TREE_MODEL} exists", "/sys")
     yield from facts.gaps
     data: Readings = {}
     for key, text in texts.items():
@@ -130,8 +131,6 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield from sources.digests("machine", texts, data)
     if data:
         yield Subtype("machine", data)
-    elif not facts.gaps:
-        raise NotApplicable(f"neither {DMI} nor {DEVICE_TREE_MODEL} exists")
 
 
 def _dgx_release(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,6 @@ What changes on its own (free pages, use of swap, error counters) is volatile::
 from __future__ import annotations
 
 from eidos.collectors._sysfs import Facts, numbered, selected_word
-from eidos.errors import NotApplicable
 from eidos.model.measurement import SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.redact.harmless_forms import is_path
 
@@ -71,14 +70,14 @@ def collect(sources: Sources) -> Iterator[Part]:
     memory.read_nodes()
     memory.read_swaps()
     memory.read_edac()
+    if not memory.data and not memory.facts.gaps:
+        memory.facts.require_folders(f"{MEMINFO} does not exist", "/proc", "/sys")
     yield from memory.facts.gaps
     yield from memory.withheld
     if memory.data:
         yield Subtype("memory", memory.data)
         if sources.volatile:
             yield Subtype("memory" + VOLATILE, memory.volatile)
-    elif not memory.facts.gaps:
-        raise NotApplicable(f"{MEMINFO} does not exist")
 
 
 class _Memory:

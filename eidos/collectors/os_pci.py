@@ -28,7 +28,6 @@ from __future__ import annotations
 import errno
 
 from eidos.collectors._sysfs import Facts
-from eidos.errors import NotApplicable
 from eidos.files.host import FileMissing, FileUnreadable
 from eidos.model.measurement import UNREADABLE, VOLATILE, Gap, Subtype
 
@@ -126,8 +125,10 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         with sources.host.open_directory(DEVICES) as folder:
             paths = _paths(facts, folder)
-    except FileMissing as fault:
-        raise NotApplicable("no PCI bus") from fault
+    except FileMissing:
+        facts.require_folders("no PCI bus", "/sys")
+        yield from facts.gaps
+        return
     except FileUnreadable as fault:
         yield Gap(UNREADABLE, DEVICES, fault.reason)
         return

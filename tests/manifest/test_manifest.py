@@ -376,7 +376,7 @@ def test_the_explanation_matches_the_manifests() -> None:
     flags = {row["flag"] for row in rows if not row["given"]} - {""}
     assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--privileged", "--gpu cdi", "--gpu driver-root"}
     unmounted = {row["fact"] for row in rows if not row["given"] and not row["flag"]}
-    assert unmounted == {"os.storage", "os.packages", "os.runtime", "os.kubelet"}, "no flag mounts the folders that hold keys"
+    assert unmounted == {"os.boot", "os.storage", "os.packages", "os.runtime", "os.kubelet"}, "no flag mounts the folders that hold keys"
     missing = {row["flag"] for row in explain_privileges(AGENTS["rights"]) if not row["given"]} - {""}
     assert missing == {"--privileged", "--gpu cdi", "--gpu driver-root"}
     assert not any(row["given"] for row in explain_privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
