@@ -21,8 +21,8 @@ of names as those of the running kernel.
 from __future__ import annotations
 
 from eidos.collectors import harmless_names
+from eidos.collectors._kernel_command_line import command_line_readings, cut_cloud_config
 from eidos.collectors._sysfs import Facts
-from eidos.collectors.os_grub import command_line_readings, cut_cloud_config
 from eidos.errors import NotApplicable
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, WITHHELD, Gap, Subtype
 from eidos.redact.harmless_forms import is_path
@@ -314,7 +314,7 @@ class _Boot:
         """Whether a word looks like a name; else it is not shown, not even as a key."""
         if 0 < len(name) <= 128 and all(c.isalnum() or c in "._-*[]/" for c in name) and is_wordy(name.replace("*", "x").replace("/", ".")):
             return True
-        self._facts.gap(UNREADABLE, path, "a line that is no setting")
+        self._facts.gap(UNREADABLE, path, "invalid name")
         return False
 
     def _limited(self, data: Readings, what: str) -> Readings:

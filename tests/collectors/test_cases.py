@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eidos.collectors import Sources, list_collectors, load_collector, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, _kernel_command_line, list_collectors, load_collector, os_kmod, os_release, os_sysctl
 from eidos.errors import EidosError
 from eidos.files.host import Host
 from eidos.model.measurement import Subtype
@@ -28,7 +28,7 @@ OTHER_FORMS = {"gpu": "tests/nvidia/test_smi.py"}
 
 
 def grub(text: str) -> object:
-    data, context = os_grub.parameter_readings(*os_grub.parse_command_line(text))
+    data, context = _kernel_command_line.parameter_readings(*_kernel_command_line.parse_command_line(text))
     return {"data": data, "context": context}
 
 

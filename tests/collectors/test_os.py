@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.collectors import Sources, load_collector, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, _kernel_command_line, load_collector, os_kmod, os_release, os_sysctl
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
@@ -390,7 +390,7 @@ def test_secrets_on_the_kernels_command_line(tree: Path, line: str, data: dict[s
 
 def test_the_command_line_of_this_kernel() -> None:
     subtypes, _ = ask("os.grub")
-    parameters, _ = os_grub.parse_command_line(Path("/proc/cmdline").read_text())
+    parameters, _ = _kernel_command_line.parse_command_line(Path("/proc/cmdline").read_text())
     assert {name for name, value in parameters if value is None and "://" not in name} <= set(subtypes["grub"].data)
 
 

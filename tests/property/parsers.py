@@ -20,6 +20,7 @@ from eidos.cli import recipe as recipe_verb
 from eidos.cli import snapshot as snapshot_verb
 from eidos.collectors import (
     Sources,
+    _kernel_command_line,
     _rpm_database,
     _settings,
     k8s_image,
@@ -101,8 +102,8 @@ def _boot_line(data: bytes) -> object:
 
 
 def _grub(text: str) -> object:
-    words, rest = os_grub.parse_command_line(text)
-    return os_grub.parameter_readings(words, rest)
+    words, rest = _kernel_command_line.parse_command_line(text)
+    return _kernel_command_line.parameter_readings(words, rest)
 
 
 def _smi(data: bytes) -> object:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eidos.collectors import Sources, load_collector, os_grub, os_kmod, os_release, os_sysctl
+from eidos.collectors import Sources, _kernel_command_line, load_collector, os_kmod, os_release, os_sysctl
 from eidos.errors import InvalidData
 from eidos.files.host import Host
 from eidos.model.measurement import Gap, Subtype
@@ -48,7 +48,7 @@ def unparse(data: dict[str, str], context: dict[str, str]) -> tuple[list[Paramet
 
 
 def words(line: str) -> list[Parameter]:
-    return os_grub.parse_command_line(line)[0]
+    return _kernel_command_line.parse_command_line(line)[0]
 
 
 @given(lists, st.none() | st.sampled_from(["", "single", "-- x"]))
@@ -56,7 +56,7 @@ def words(line: str) -> list[Parameter]:
 @example([("--", ""), ("--", "x")], "y")
 @example([("a#1", None), ("a", "1"), ("a", "")], None)
 def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | None) -> None:
-    data, context = os_grub.parameter_readings(parameters, rest)
+    data, context = _kernel_command_line.parameter_readings(parameters, rest)
     once, repeated, after = unparse({key: str(value) for key, value in data.items()}, context)
     assert after == rest
     unrepeated = [pair for pair in parameters if pair not in once]
@@ -68,12 +68,14 @@ def test_a_command_line_loses_nothing(parameters: list[Parameter], rest: str | N
 
 @given(texts | grub_texts)
 def test_any_command_line_is_read(line: str) -> None:
-    parameters, rest = os_grub.parse_command_line(line)
-    data, _ = os_grub.parameter_readings(parameters, rest)
+    parameters, rest = _kernel_command_line.parse_command_line(line)
+    data, _ = _kernel_command_line.parameter_readings(parameters, rest)
     assert all(isinstance(value, str) for value in data.values())
-    letters = [c for c in line if c not in os_grub.BLANKS + '"=-']
+    letters = [c for c in line if c not in _kernel_command_line.BLANKS + '"=-']
     text = "".join(name + (value or "") for name, value in parameters) + (rest or "")
-    assert [c for c in text if c not in os_grub.BLANKS + '"=-'] == letters, "only blanks, quotes and signs of equality part things"
+    assert [c for c in text if c not in _kernel_command_line.BLANKS + '"=-'] == letters, (
+        "only blanks, quotes and signs of equality part things"
+    )
 
 
 @given(

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.collectors import harmless_names, os_grub
+from eidos.collectors import _kernel_command_line, harmless_names
 from eidos.collectors.k8s_policy import flatten_spec
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_script, redact_tree, show_argument
@@ -48,7 +48,7 @@ def test_no_secret_comes_through(name: str, secret: str) -> None:
         redact_command_line(["x", f"https://example.com/?a=b&{name}={secret}", f"/srv/{secret}/x", f'{{"{name}": "{secret}"}}'], UNIT)[0],
         show_value("rootflags", f"a=b,{name}={secret},c", BOOT)[0] if has_credential_word(name) else "",
         [show_value(each, f"https://u:{secret}@example.com/?k={secret}", BOOT)[0] for each in ("inst.ks", "root", name)],
-        os_grub.command_line_readings(*os_grub.cut_cloud_config(line), BOOT),
+        _kernel_command_line.command_line_readings(*_kernel_command_line.cut_cloud_config(line), BOOT),
         redact_unit_property("Environment", [f"{name}={secret}", f"{name}=a={secret}", f"X=--{name} {secret}"], UNIT),
         redact_unit_property("ExecStart", [("/bin/x", ["/bin/x", f"--{name}", secret], False, 1)], UNIT),
         redact_unit_property("StatusText", f"{name}: {secret}", UNIT),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eidos.collectors import harmless_names, os_grub
+from eidos.collectors import _kernel_command_line, harmless_names
 from eidos.collectors.k8s_policy import flatten_spec
 from eidos.collectors.systemd import parse_unit_properties
 from eidos.dbus.signature import Variant
@@ -20,8 +20,8 @@ BOOT_NAMES = harmless_names("boot-parameters")
 
 
 def boot_line(text: str) -> tuple[Any, int]:
-    line, configs = os_grub.cut_cloud_config(text)
-    readings, withheld = os_grub.command_line_readings(line, configs, BOOT_NAMES)
+    line, configs = _kernel_command_line.cut_cloud_config(text)
+    readings, withheld = _kernel_command_line.command_line_readings(line, configs, BOOT_NAMES)
     return readings, len(withheld)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eidos.collectors import harmless_names, os_grub, os_release
+from eidos.collectors import _kernel_command_line, harmless_names, os_release
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_tree, show_argument
 from eidos.redact.harmless_names import show_value
@@ -116,9 +116,9 @@ VARIABLES = (
 
 
 def boot_values(line: str) -> Iterator[tuple[str, int]]:
-    parameters, _ = os_grub.parse_command_line(line)
+    parameters, _ = _kernel_command_line.parse_command_line(line)
     for parameter in parameters:
-        _, withheld = os_grub.redact_parameters([parameter], BOOT)
+        _, withheld = _kernel_command_line.redact_parameters([parameter], BOOT)
         yield f"{parameter[0]}={parameter[1]}", len(withheld)
 
 
@@ -199,7 +199,7 @@ def test_no_path_that_a_recipe_names_is_withheld() -> None:
         for value in values:
             assert show_value(name, value, BOOT) == (value, 0)
     for line in captured_lines():
-        shown, withheld = os_grub.redact_parameters(os_grub.parse_command_line(line)[0], BOOT)
+        shown, withheld = _kernel_command_line.redact_parameters(_kernel_command_line.parse_command_line(line)[0], BOOT)
         assert not set(withheld) & set(paths)
         assert all(value != WITHHELD for name, value in shown if name in paths)
 
