@@ -77,7 +77,7 @@ def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckDa
     clock = time.gmtime(now)
     today = time.strftime("%Y-%m-%d", clock)
     node = NodeReadings(snapshot)
-    node.derived.update(derive(node, query, recipe))
+    derive(node, query, recipe)
     context = RuleContext(node, data.facts, today)
     findings = [*snapshot_findings(node, now, options.maximum_age_s)]
     if recipe is not None and data.comparisons is not None:

@@ -44,12 +44,13 @@ NOT_COLLECTED, NOT_VOLATILE = "not collected", "taken without --volatile"
 class NodeReadings:
     """A lookup of conditions; ``derived`` are names that are no readings: ``query.gpu``, ``node.…``.
 
-    ``readings`` are all readings as text, by path.
+    ``underived`` says of those that are not known why not; any other is absent. ``readings`` are all readings as text, by path.
     """
 
     def __init__(self, snapshot: Snapshot, derived: Mapping[str, str] | None = None) -> None:
         self.snapshot = snapshot
         self.derived = dict(derived or {})
+        self.underived: dict[str, str] = {}
         self.outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
         self.subtypes = {f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes}
         self.readings = {
@@ -67,6 +68,8 @@ class NodeReadings:
         if text is None:
             root = path.partition(".")[0]
             if root not in _COLLECTOR_TYPES:
+                if path in self.underived:
+                    raise Unread(self.underived[path])
                 return self.derived.get(path)
             self._absences[path] = self._absence(path)
         elif text == WITHHELD:
@@ -136,11 +139,16 @@ class NodeReadings:
                 if outcome.hint and outcome.reason not in _NO_GPU:
                     raise Unread(_phrase(outcome))
                 absent = outcome.reason or "no such source"
-            elif outcome.unreadable and "./" not in rest:
-                # A source that was not read, and nothing says which readings it has; keys that are paths name theirs.
-                what, why = next(iter(outcome.unreadable.items()))
-                raise Unread(f"{what}: {why}")
+            elif "./" not in rest:  # keys that are paths name theirs
+                sources = {what: why for what, why in outcome.unreadable.items() if not self._names_a_reading(what, kind)}
+                for what, why in sources.items():
+                    raise Unread(f"{what}: {why}")
         return absent or "not set"
+
+    def _names_a_reading(self, what: str, kind: str) -> bool:
+        """Whether a gap is about one subtype or one reading (``gpu-0/ecc.current``), and not about a source that may have had any."""
+        subtype, slash, _ = what.partition("/")
+        return bool(subtype and slash) and (f"{kind}.{subtype}" in self.subtypes or subtype.partition("-")[2].isdecimal())
 
     def hint(self, path: str) -> str:
         """What the collector of a path suggests to do about what it did not read; "" when nothing."""

@@ -15,15 +15,19 @@ Knows the names below ``query.`` and ``node.`` and what they are derived from; m
 >>> from eidos.model.query import Query
 >>> from eidos.check.node_readings import NodeReadings
 >>> from eidos.model.snapshot import Snapshot
->>> derive(NodeReadings(Snapshot("", "", "")), Query(service="gke", os="cos"), None)["node.driver-owner"]
-'managed-service'
+>>> node = NodeReadings(Snapshot("", "", ""))
+>>> derive(node, Query(gpu="h100"), None)
+>>> node.derived, node.underived["node.driver-owner"]
+({'query.gpu': 'h100'}, 'the snapshot does not say what was looked at')
 """
 
 from __future__ import annotations
 
+from eidos.model.condition import Unread
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from eidos.check.node_readings import NodeReadings
     from eidos.model.query import Query
@@ -33,63 +37,70 @@ if TYPE_CHECKING:
 NAMES = ("node.gpus", "node.pci-gpus", "node.has-gpu", "node.is-guest", "node.driver-owner")
 
 #: What the firmware of a virtual machine says it is (systemd-detect-virt(1), src/basic/virt.c, has the same words).
-_VIRTUAL_VENDORS = (
-    "QEMU",
-    "KVM",
-    "VMware, Inc.",
-    "VMW",
-    "innotek GmbH",
-    "Xen",
-    "Bochs",
-    "Parallels",
-    "BHYVE",
-    "Google",
-    "OpenStack Foundation",
-)
-_VIRTUAL_PRODUCTS = ("Virtual Machine", "KVM", "Google Compute Engine", "OpenStack Compute", "VirtualBox", "Compute Instance")
+_VIRTUAL = {
+    *("QEMU", "KVM", "VMware, Inc.", "VMW", "innotek GmbH", "Xen", "Bochs", "Parallels", "BHYVE", "Google", "OpenStack Foundation"),
+    *("Virtual Machine", "Google Compute Engine", "OpenStack Compute", "VirtualBox", "Compute Instance"),
+}
 
 #: Field of the policy that says whether the operator installs the driver (ClusterPolicy spec.driver.enabled).
-_POLICY_DRIVER = ("K8s.policy.driver.enabled",)
+_POLICY_DRIVER = "K8s.policy.driver.enabled"
+
+#: Images that only a driver container brings.
+_DRIVER_IMAGES = ("K8s.image.driver", "K8s.image.gpu-driver")
 
 #: Services whose images bring the driver, by system: there the driver is the service's.
 _SERVICE_DRIVERS = {("gke", "cos"), ("gke", "ubuntu"), ("eks", "amazonlinux"), ("eks", "bottlerocket"), ("oke", "oraclelinux")}
 
 
-def derive(node: NodeReadings, query: Query, recipe: Recipe | None) -> dict[str, str]:
-    """The names and their texts."""
+def derive(node: NodeReadings, query: Query, recipe: Recipe | None) -> None:
+    """Add the names to a node, and why those are not known that depend on what could not be read."""
     names = {f"query.{field}": text for field, text in query.fields().items()}
-    readings = node.readings
-    count = readings.get("GPU.smi.gpu-count", "")
-    if count:
-        names["node.gpus"] = count
-    devices = sum(path.startswith("OS.pci.") and path.endswith(".kind") and text == "gpu" for path, text in readings.items())
-    if any(path.startswith("OS.pci.") for path in readings):
-        names["node.pci-gpus"] = str(devices)
-    if devices or count not in ("", "0") or "OS.kmod.nvidia" in readings:
-        names["node.has-gpu"] = "true"
-    guest = _is_guest(readings)
-    if guest is not None:
-        names["node.is-guest"] = "true" if guest else "false"
-    names["node.driver-owner"] = driver_owner(node, query)
     if recipe is not None:
         names.update({f"recipe.components.{component.id}": component.version for component in recipe.components})
-    return names
+    derivations: dict[str, Callable[[], str | None]] = {
+        "node.gpus": lambda: node.read("GPU.smi.gpu-count"),
+        "node.pci-gpus": lambda: _pci_gpus(node),
+        "node.has-gpu": lambda: _has_gpu(node),
+        "node.is-guest": lambda: _is_guest(node),
+        "node.driver-owner": lambda: driver_owner(node, query),
+    }
+    for name, find in derivations.items():
+        try:
+            text = find()
+        except Unread as fault:
+            node.underived[name] = fault.why
+        else:
+            names.update({} if text is None else {name: text})
+    node.derived.update(names)
 
 
-def _is_guest(readings: Mapping[str, str]) -> bool | None:
+def _pci_gpus(node: NodeReadings) -> str | None:
+    kinds = [node.read(f"OS.pci.{address}.kind") for address in node.instances("OS.pci.", ".kind")]
+    if not kinds:
+        node.read("OS.pci.devices")  # raises when the bus was not read
+        return None if node.absence("OS.pci.devices") != "not set" else "0"
+    return str(kinds.count("gpu"))
+
+
+def _has_gpu(node: NodeReadings) -> str:
+    """True by any trace of one; false where the bus has none."""
+    if node.readings.get("GPU.smi.gpu-count", "0") != "0" or "OS.kmod.nvidia" in node.readings:
+        return "true"
+    return "true" if _pci_gpus(node) not in (None, "0") else "false"
+
+
+def _is_guest(node: NodeReadings) -> str | None:
     """Whether firmware names a virtual machine; None when it names nothing. Of EC2 the instance type decides: metal is not one."""
-    vendor, product = readings.get("OS.machine.sys-vendor", ""), readings.get("OS.machine.product-name", "")
-    if not vendor and not product:
+    vendor, product = node.read("OS.machine.sys-vendor"), node.read("OS.machine.product-name")
+    if vendor is None and product is None:
         return None
-    if vendor == "Amazon EC2":
-        return ".metal" not in product
-    return vendor in _VIRTUAL_VENDORS or product in _VIRTUAL_PRODUCTS
+    is_metal = ".metal" in (product or "") if vendor == "Amazon EC2" else not {vendor, product} & _VIRTUAL
+    return "false" if is_metal else "true"
 
 
 def driver_owner(node: NodeReadings, query: Query) -> str:
     """Whose the driver is: a driver container's, the managed service's, or the host's."""
-    readings = node.readings
-    policy = next((readings[path] for path in _POLICY_DRIVER if path in readings), "")
-    if policy == "true" or (not policy and any(path in readings for path in ("K8s.image.driver", "K8s.image.gpu-driver"))):
+    policy = node.read(_POLICY_DRIVER)
+    if policy == "true" or (policy is None and any(node.read(path) is not None for path in _DRIVER_IMAGES)):
         return "driver-container"
     return "managed-service" if (query.service, query.os) in _SERVICE_DRIVERS else "host"

@@ -137,12 +137,20 @@ class Comparison(Record):
             return Judgement(None, evidence, unread)
         text = values[0]
         if not self.other:
-            return Judgement(self.term.holds(None if text is None else with_unit_of(self.path, text)), evidence)
+            holds = self.term.holds(None if text is None else with_unit_of(self.path, text))
+            return Judgement(holds, evidence) if holds is not None else _incomparable(evidence, str(self.term))
         other = values[1]
         operator = self.term.terms[0].operator
         if other is None or text is None:
             return Judgement((text == other) == (operator == "==") if operator in ("==", "!=") else False, evidence)
-        return Judgement(Term(operator, (other,)).holds(text), evidence)
+        holds = Term(operator, (other,)).holds(text)
+        return Judgement(holds, evidence) if holds is not None else _incomparable(evidence, other)
+
+
+def _incomparable(evidence: dict[str, str], expected: str) -> Judgement:
+    """What a word against a number gives: unknown, because nothing says what the word means."""
+    path, text = next(iter(evidence.items()))
+    return Judgement(None, evidence, {path: f"{text!r} cannot be compared with {expected}"})
 
 
 class Negation(Record):

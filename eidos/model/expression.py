@@ -64,6 +64,8 @@ class Term(Record):
         if operator.endswith(MATCHES):
             return parse_pattern(self.operands[0]).is_found_in(text) != is_negative
         key = _key(text)
+        if operator[0] in "<>" and (key is None or _key(self.operands[0]) is None):
+            return None  # a word has no place among numbers
         if key is not None:
             return any(low <= key < high for low, high in _term_intervals(self))
         words = [operand for operand in self.operands if _key(operand) is None]

@@ -1,0 +1,133 @@
+"""Captured hosts: nothing is wrong with those that were built to be right, and reading less turns nothing into a pass.
+
+``pytest --update-golden`` writes ``golden/checks/``; read the difference before it is kept.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.check.judge import CheckData, CheckOptions, judge, read_check_data
+from eidos.model.check_report import CheckReport
+from eidos.model.finding import FAIL, PASS, UNKNOWN
+from eidos.model.measurement import FAILED
+from eidos.model.recipe import Recipe
+from eidos.model.snapshot import Snapshot
+from eidos.recipe.store import Store, shipped_store
+from eidos.workflow import check_node, make_recipe, parse_snapshot
+from tests.support.node_snapshots import HOSTS, NOW, tree_snapshot, without_collector, without_reading
+
+NAMES = sorted(path.name for path in HOSTS.iterdir() if path.is_dir())
+#: Trees with GPUs to which no driver is bound, as their README files say.
+WITHOUT_DRIVER = ("rhel-9", "ubuntu-24.04-arm64-64k")
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "checks"
+
+
+@lru_cache
+def host(name: str) -> Snapshot:
+    return tree_snapshot(HOSTS / name)
+
+
+@lru_cache
+def store() -> Store:
+    return shipped_store()
+
+
+@lru_cache
+def recipe_of(name: str) -> Recipe:
+    return make_recipe({"gpu": "h100", "intent": "training"}, snapshot=host(name), store=store(), explain=True)
+
+
+@lru_cache
+def data() -> CheckData:
+    return read_check_data(store().check_data)
+
+
+def statuses(report: CheckReport) -> dict[str, str]:
+    return {finding.id: finding.status for finding in report.findings}
+
+
+def summary(report: CheckReport) -> str:
+    """What a golden has: all but what passed, a line each."""
+    lines = [
+        f"{finding.status} {finding.severity} {finding.id}" + (f": {finding.actual}" if finding.actual else "")
+        for finding in report.findings
+        if finding.status in (FAIL, UNKNOWN)
+    ]
+    counts = report.summary()
+    return "\n".join([*lines, f"passed {counts['passed']}, not applicable {counts['not-applicable']}"]) + "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden(name: str, update_golden: bool) -> None:
+    report = check_node(host(name), store=store(), query={"gpu": "h100", "intent": "training"}, options=CheckOptions(now=NOW))
+    path = GOLDEN / f"{name}.txt"
+    if update_golden:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(summary(report), encoding="utf-8")
+    assert summary(report) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.shared
+def test_the_reference_snapshot(shared: Path, update_golden: bool) -> None:
+    snapshot = parse_snapshot((shared / "snapshots" / "h100-eks.yaml").read_bytes())
+    report = check_node(snapshot, store=store(), options=CheckOptions(now=NOW))
+    path = GOLDEN / "reference.txt"
+    lines = "".join(f"{f.status} {f.severity} {f.id}\n" for f in report.findings if f.status in (FAIL, UNKNOWN))
+    if update_golden:
+        path.write_text(lines, encoding="utf-8")
+    assert lines == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_gpu_and_a_query_no_check_alarms(name: str) -> None:
+    """None of these trees has a fault that is not the recipe's, but that no driver is bound to the GPUs of two."""
+    report = check_node(host(name), store=store(), options=CheckOptions(now=NOW))
+    ids = {check.id for check in data().checks}
+    failed = [finding.id for finding in report.findings if finding.id in ids and finding.status == FAIL]
+    assert failed == (["gpu-not-in-driver"] if name in WITHOUT_DRIVER else [])
+
+
+def judged(name: str, snapshot: Snapshot) -> dict[str, str]:
+    recipe = recipe_of(name)
+    return statuses(judge(snapshot, recipe, recipe.request, data(), CheckOptions(now=NOW)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("outcome", ["", FAILED], ids=["not collected", "failed"])
+def test_a_collector_less_turns_its_findings_to_unknown(name: str, outcome: str) -> None:
+    before = judged(name, host(name))
+    changed: set[str] = set()
+    for collector in (each.name for each in host(name).collectors):
+        after = judged(name, without_collector(host(name), collector, outcome))
+        assert after.keys() == before.keys()
+        for id, status in after.items():
+            if id == "snapshot-complete":
+                continue
+            assert status in (before[id], UNKNOWN), (collector, id, before[id], status)
+            changed.update({id} if status != before[id] else ())
+        if collector == "os.sysctl":
+            assert all(after[id] == UNKNOWN for id in after if id.startswith("OS.sysctl."))
+    assert changed
+
+
+@given(st.sampled_from(NAMES), st.data())
+def test_a_reading_less_turns_exactly_its_findings_to_unknown(name: str, draw: st.DataObject) -> None:
+    recipe = recipe_of(name)
+    report = judge(host(name), recipe, recipe.request, data(), CheckOptions(now=NOW))
+    evidence = {f.id: set(f.evidence) for f in report.findings if f.status in (PASS, FAIL) and not f.id.startswith("snapshot-")}
+    paths = sorted({path for each in evidence.values() for path in each if not path.startswith(("query.", "node."))})
+    readings = [f"{m.type}.{s.name}.{key}" for m in host(name).measurements for s in m.subtypes for key in s.data]
+    path = draw.draw(st.sampled_from([path for path in paths if path in readings]))
+    after = judged(name, without_reading(host(name), path))
+    before = statuses(report)
+    assert {id for id in after if after[id] != before[id] and not id.startswith("snapshot-")} == {
+        id for id, each in evidence.items() if path in each
+    }
+    assert all(after[id] == UNKNOWN for id, each in evidence.items() if path in each)
