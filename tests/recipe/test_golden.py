@@ -37,6 +37,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "eks-a100": {"os": "amazonlinux", "osv": "2023", "service": "eks", "gpu": "a100"},
     "eks-rtx-pro-6000-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "rtx-pro-6000", "intent": "training"},
     "eks-gb300-efa": {"machine": "p6e-gb300.36xlarge", "os": "ubuntu", "osv": "24.04", "intent": "training"},
+    "eks-g5-amazonlinux": {"machine": "g5.12xlarge", "os": "amazonlinux", "osv": "2023"},
     "eks-b200-training": {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "b200", "intent": "training"},
     "eks-b300-amazonlinux": {"os": "amazonlinux", "service": "eks", "gpu": "b300", "intent": "inference"},
     "eks-gb200-inference": {"os": "ubuntu", "osv": "24.04", "service": "eks", "k8s": "1.34.2", "gpu": "gb200", "intent": "inference"},
