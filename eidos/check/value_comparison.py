@@ -89,7 +89,7 @@ class ComparisonRule(Record):
     def describe(self, expected: str) -> str:
         """What is expected, as an expression."""
         shown = expected.replace("\t", " ")
-        signs = {AT_LEAST: ">= {}", AT_MOST: "<= {}", ONE_OF: "one of {}", PRESENT: "present", ABSENT: "absent", CONTAINS: "contains {}"}
+        signs = {AT_LEAST: ">= {}", AT_MOST: "<= {}", ONE_OF: "one of {}", PRESENT: "present", ABSENT: "absent", CONTAINS: "a list with {}"}
         return signs.get(self.way, "{}").format(shown)
 
     def _is_equal(self, expected: str, actual: str) -> bool:
