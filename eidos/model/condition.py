@@ -182,7 +182,11 @@ class _Parser:
         position, depth, text = begin, 0, self.text
         while position < len(text):
             char = text[position]
-            if char in '"/' and (char == '"' or text[max(begin, position - 20) : position].rstrip().endswith(" matches") or text[begin:position].strip() == "matches"):
+            if char in '"/' and (
+                char == '"'
+                or text[max(begin, position - 20) : position].rstrip().endswith(" matches")
+                or text[begin:position].strip() == "matches"
+            ):
                 closing = position + 1
                 while closing < len(text) and text[closing] != char:
                     closing += 2 if text[closing] == "\\" else 1

@@ -113,6 +113,41 @@ PRIVILEGE = "  - fact: os.cpu\n    needs: /proc, read-only\n    mounts: [proc]\n
 
 SOURCE = 'source: {document: "An example", version: "1", date: "2026-05"}'
 
+CHECK = """\
+source: {{id: example, document: An example, version: "1", date: "2026-05"}}
+checks:
+  - id: floppy-loaded
+    title: the floppy driver is loaded
+    severity: info
+    {judge}
+    expected: not loaded
+    reason: Probing a drive that is not there delays the boot.
+    source: example
+    remedy: {{steps: [{{run: rmmod floppy}}]}}
+"""
+
+RULE = '''\
+"""Whether the floppy driver is loaded.
+
+Knows its name; must not know what loads it.
+"""
+
+from __future__ import annotations
+
+from eidos.check.evaluation import RuleContext, RuleResult
+from eidos.model.condition import Judgement, Unread
+
+PATH = "OS.kmod.floppy"
+
+
+def judge(context: RuleContext) -> RuleResult:
+    """Fails when it is."""
+    try:
+        return RuleResult(Judgement(context.node.read(PATH) is None, {PATH: context.node.read(PATH) or ""}))
+    except Unread as fault:
+        return RuleResult(Judgement(None, unread={PATH: fault.why}))
+'''
+
 #: Laws that code is held to, and the tests that look at all of the recipe data.
 LAWS = ("tests/project/test_architecture.py", "tests/project/test_names.py")
 README_ROWS = "tests/project/test_readme.py::test_the_tables_are_those_of_the_program_and_its_data"
@@ -123,6 +158,7 @@ INVENTORY = f"{COMPATIBILITY}::test_nothing_that_is_promised_disappears"
 #: What the table calls them.
 NAMES = {COVERAGE: "the tables of coverage", INVENTORY: "the inventory"}
 
+CHECK_TESTS = ("tests/check/test_judge.py::test_the_shipped_checks_have_no_issue",)
 RECIPE_TESTS = (
     COMPATIBILITY,
     "tests/project/test_manual.py",
@@ -202,6 +238,20 @@ ADDITIONS = {
         prints="0 errors",
         tests=(*RECIPE_TESTS, "tests/bundle/test_engine.py", "tests/bundle/test_lint.py", "tests/bundle/test_charts.py"),
         complaints=(INVENTORY,),
+    ),
+    "a check that an expression can say": Addition(
+        write={"recipes/checks/example.yaml": CHECK.format(judge="expect: OS.kmod.floppy absent")},
+        edit=[],
+        command=("-m", "eidos", "check", "--list"),
+        prints=r"floppy-loaded +info +the floppy driver is loaded",
+        tests=CHECK_TESTS,
+    ),
+    "a check that needs code": Addition(
+        write={"eidos/check/rules/floppy.py": RULE, "recipes/checks/example.yaml": CHECK.format(judge="rule: floppy")},
+        edit=[],
+        command=("-m", "eidos", "explain", "floppy-loaded"),
+        prints=r"code: eidos/check/rules/floppy\.py",
+        tests=(*LAWS, *CHECK_TESTS),
     ),
     "a command": Addition(
         write={"eidos/cli/hello.py": VERB},

@@ -21,6 +21,7 @@ from eidos.cli.options import Operand, Option
 from eidos.collectors import list_collectors
 from eidos.fleet.comparison import ODD, Difference, NodeClass
 from eidos.fleet.summary import FleetSummary, NoAnswer
+from eidos.model.finding import STEP_KINDS, WRITE, FindingSource
 from eidos.model.record import Record
 from eidos.recipe.store import shipped_store
 from eidos.server.error_responses import STATUSES
@@ -30,7 +31,7 @@ from tests.support.program import eidos as run
 GOLDEN = ROOT / "tests" / "golden" / "compatibility"
 
 #: Fields whose content is data of a host, a chart or a layer, in any form.
-OPEN_FIELDS = {"urls", "data", "context", "unreadable", "absent", "values", "value", "unread", "key"}
+OPEN_FIELDS = {"urls", "data", "context", "unreadable", "absent", "values", "value", "unread", "key", "evidence"}
 
 
 def list_flags() -> Iterator[str]:
@@ -109,6 +110,13 @@ def documents() -> Iterator[tuple[str, Any]]:
     yield "Recipe", eidos.make_recipe(query, explain=True).to_tree(context=True)
     unknown = eidos.parse_snapshot("{measurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu.model: X9}}]}]}")
     yield "Recipe", eidos.make_recipe(snapshot=unknown).to_tree()
+    steps = tuple(eidos.RemedyStep(kind, "why", "/etc/a" if kind == WRITE else "") for kind in STEP_KINDS)
+    remedy = eidos.Remedy(steps, "reboot", "host", is_reversible=False)
+    source = FindingSource("gpu-h100.yaml", "a-check", "a document", "1.0", "2026-11-29", "https://example.com")
+    texts = ("a-check", "a title", "fail", "error", "gpu", "OS.kmod.a", "x", "y", "why")
+    finding = eidos.Finding(*texts, source, remedy, {"OS.kmod.a": "y"}, "why", is_new=True)
+    time = "2026-11-29T06:00:00Z"
+    yield "CheckReport", eidos.CheckReport(time, "1.2.3", "gpu-07", time, "0f", ("why",), (finding,)).to_tree()
     different = NodeClass(ODD, ("b",), (Difference("OS.kmod.a", "x", "y", "why"),), 1, {"OS.kmod": "why"})
     yield "FleetSummary", FleetSummary((different,), {"c": NoAnswer("why", "hint", "reason")}).to_tree()
 
