@@ -122,10 +122,10 @@ def collect(sources: Sources) -> Iterator[Part]:
 
 def _is_own_namespace(facts: Facts, interfaces: list[str]) -> bool:
     """Whether sysfs shows the interfaces of this process's own namespace: a mounted one shows those of the namespace it was mounted in."""
-    import socket
+    import _socket
 
     try:
-        own = {name: index for index, name in socket.if_nameindex()}
+        own = {name: index for index, name in _socket.if_nameindex()}
     except OSError:
         return True
     shown = {name for name in interfaces if facts.exists(f"{CLASS}/{name}/ifindex")}

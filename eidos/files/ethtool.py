@@ -6,10 +6,10 @@ without privilege (net/ethtool/ioctl.c, dev_ethtool); none changes anything. The
 
 from __future__ import annotations
 
+import _socket  # what socket wraps: that imports selectors and enum, which take longer than all of this
 import array
 import errno
 import fcntl
-import socket
 import struct
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ class InterfaceSocket:
     """A socket for requests; ``failed`` has interfaces whose driver refused one, and why. Raises OSError when none can be opened."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         self.failed: dict[str, str] = {}
 
     def __enter__(self) -> Self:
