@@ -78,7 +78,13 @@ VERB = Verb(
         Option("allow-unknown", "exit 0 although something could not be judged"),
         Option("require", "exit 3 when one of these collectors is not ok", "NAMES", choices=collector_choices, multiple=True),
         Option("max-age", "report a snapshot that is older", "DURATION", None, "24h", parse_timeout),
-        Option("data", "add recipes and checks from a folder", "PATH", convert=parse_path, completion="file"),
+        Option(
+            *("data", "add recipes and checks from a folder or cm://NAMESPACE/NAME; repeat it to stack several", "PATH"),
+            convert=parse_path,
+            multiple=True,
+            split_commas=False,
+            completion="file",
+        ),
         Option("timeout", "time limit for reading this node", "DURATION", None, "10s", parse_timeout),
         *CLUSTER,
         Option("all", "show what passed and what does not apply, too", flag_only=True),
@@ -119,7 +125,7 @@ def run(values: Values) -> int:
         others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
         if others:
             raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
-    store = open_store(values["data"])
+    store = open_store(values["data"], values)
     recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
     query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
     options = _options(values, store)
@@ -236,7 +242,7 @@ def _list(values: Values) -> int:
     from eidos.check.judge import read_check_data
     from eidos.formats import serialize
 
-    checks = read_check_data(open_store(values["data"]).check_data).checks
+    checks = read_check_data(open_store(values["data"], values).check_data).checks
     fmt = document_locations.choose_format(values["format"], values["output"], TABLE)
     if fmt in ("yaml", "json"):
         text = serialize([{"id": c.id, "severity": c.severity, "domain": c.domain, "title": c.title} for c in checks], fmt)

@@ -17,13 +17,14 @@ from eidos.files.atomic_write import Unwritable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from eidos.cli.options import Values
     from eidos.kube.stored_object import ObjectReference
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
+    from eidos.recipe.data_stack import DataPart
 
 STDOUT = "-"
 
@@ -155,6 +156,35 @@ def _read_from_cluster(location: str, limit: int, values: Values | None) -> byte
         return document_store.read_document(client, target, limit)
     finally:
         client.close()
+
+
+def read_data(locations: Sequence[str], values: Values | None) -> tuple[DataPart, ...]:
+    """The recipe data of folders and of objects in a cluster, in order; none for a single file, which replaces the shipped data."""
+    from eidos.recipe.data_stack import part_of_keys, read_parts
+
+    if len(locations) == 1 and not is_in_cluster(locations[0]) and not os.path.isdir(locations[0]):
+        return ()
+    parts: list[DataPart] = []
+    for location in locations:
+        parts += [part_of_keys(location, _read_keys(location, values))] if is_in_cluster(location) else read_parts([location])
+    return tuple(parts)
+
+
+def _read_keys(location: str, values: Values | None) -> dict[str, bytes]:
+    """The values of a ConfigMap or a Secret by key. Raises NotFound, InvalidInput, and what the client raises."""
+    from eidos.cli import cluster_options
+    from eidos.kube.stored_object import StoredObject
+
+    selection, target = _cluster_object(location, values, "reads files and folders")
+    client = cluster_options.connect(selection, time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
+    try:
+        stored = StoredObject.get(client, target)
+    finally:
+        client.close()
+    if stored is None:
+        raise NotFound(f"{location}: no such object", "create it with 'kubectl create configmap NAME --from-file=FOLDER'")
+    keys = stored.keys()
+    return {key: content for key in keys if (content := stored.value(key)) is not None}
 
 
 def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot, bytes]:

@@ -24,7 +24,13 @@ VERB = Verb(
     "explain",
     ("Explain a check: what it looks for, when it applies, why it matters, its source, and what to do when it fails.",),
     (
-        Option("data", "add recipes and checks from a folder", "PATH", convert=parse_path, completion="file"),
+        Option(
+            *("data", "add recipes and checks from a folder; repeat it to stack several", "PATH"),
+            convert=parse_path,
+            multiple=True,
+            split_commas=False,
+            completion="file",
+        ),
         OUTPUT,
         FORMAT,
         *LOGGING,
@@ -41,7 +47,7 @@ def run(values: Values) -> int:
     from eidos.check.judge import read_check_data
 
     document_locations.check_writable(values["output"])
-    checks = {check.id: check for check in read_check_data(open_store(values["data"]).check_data).checks}
+    checks = {check.id: check for check in read_check_data(open_store(values["data"], values).check_data).checks}
     id = values["check"]
     if id not in checks:
         is_path = "." in id

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 def lint_recipe_data(values: Values) -> int:
     """Check the shipped recipe data, or that of ``--data``, and report every issue."""
     from eidos.check.check_lint import lint_checks
-    from eidos.recipe.lint import lint_path
+    from eidos.recipe.lint import lint_path, lint_stack
     from eidos.recipe.store import check_trees
 
-    issues = [*lint_path(values["data"], values["today"] or ""), *lint_checks(check_trees(values["data"]))]
+    data, today = values["data"] or (), values["today"] or ""
+    parts = document_locations.read_data(data, values) if data else ()
+    issues = lint_stack(parts, today) if parts else lint_path(data[0] if data else None, today)
+    issues += lint_checks(check_trees(parts))
     return _write_report(issues, values["format"], values["output"])
 
 

@@ -22,7 +22,7 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from eidos.cli.options import Values
@@ -105,9 +105,11 @@ VERB = Verb(
         Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
         Option(
             "data",
-            "add recipes from a folder, or use one file instead of the built-in data",
+            "add recipes from a folder or cm://NAMESPACE/NAME; repeat it to stack several; one file replaces the built-in data",
             "PATH",
             convert=parse_path,
+            multiple=True,
+            split_commas=False,
             completion="file",
         ),
         Option("today", "date for support that ends within 90 days [today; lint: of the data]", "DATE", convert=parse_date),
@@ -173,7 +175,7 @@ def run(values: Values) -> int:
         return run_with_telemetry("recipe", values, _write_recipe)
     from eidos.cli import recipe_actions
 
-    store = open_store(values["data"])
+    store = open_store(values["data"], values)
     if action == LIST:
         return recipe_actions.write_list(values, store)
     if action == NEW:
@@ -209,11 +211,11 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
         snapshot, data = document_locations.read_snapshot(values["file"], values) if values["file"] is not None else (None, None)
 
         def build() -> Recipe:
-            return _build(values, telemetry, open_store(values["data"]), snapshot)
+            return _build(values, telemetry, open_store(values["data"], values), snapshot)
 
         recipe, tree, source = _request_recipe(client, values, words, data, telemetry, build)
     else:
-        store = open_store(values["data"])
+        store = open_store(values["data"], values)
         snapshot = document_locations.read_snapshot(values["file"], values)[0] if values["file"] is not None else None
         recipe, tree, source = _build(values, telemetry, store, snapshot), None, ""
     for sentence in recipe.warnings:
@@ -240,7 +242,7 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
     if snapshot is not None:
         _report_constraints(recipe, snapshot, values["file"])
     # A server does not send its catalog: the one here has the systems of services, too.
-    return _report_problems(recipe, words, snapshot, store or open_store(values["data"])) if values["strict"] else 0
+    return _report_problems(recipe, words, snapshot, store or open_store(values["data"], values)) if values["strict"] else 0
 
 
 def _report_constraints(recipe: Recipe, snapshot: Snapshot, location: str) -> None:
@@ -334,23 +336,27 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
         raise invalid_value(fault, origins["server"], (values["server"],)) from None
 
 
-def open_store(data: str | None) -> Store:
-    """The shipped recipe data, or that of ``--data``, whose lint issues are a warning."""
+def open_store(data: Sequence[str] | None, values: Values | None = None) -> Store:
+    """The shipped recipe data, with that of ``--data`` laid over it in order, whose lint issues are a warning.
+
+    ``values`` select the cluster of a place in one.
+    """
     from eidos.recipe import store
 
-    if data is None:
+    if not data:
         return store.shipped_store()
-    opened = store.open_store(data)
-    from eidos.recipe.lint import ERROR, lint_path
+    from eidos.recipe.lint import ERROR, lint_path, lint_stack
 
-    faults = lint_path(data)
+    parts = document_locations.read_data(data, values)
+    opened = store.stack_store(parts) if parts else store.open_store(data)
+    faults = lint_stack(parts) if parts else lint_path(data[0])
     if faults:
         from eidos.wording import count_of
 
         worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
+        flags = " ".join(f"--data {location}" for location in data)
         log.warn(
-            f"--data {data}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}",
-            hint=f"run 'eidos recipe lint --data {data}' to see all",
+            f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=f"run 'eidos recipe lint {flags}' to see all"
         )
     return opened
 

@@ -47,16 +47,22 @@ class LazyMapping(Mapping[str, "V"]):
 
 
 class LayerHead(Record):
-    """An overlay before it is read: its ``name``, when it applies, and what reads it."""
+    """An overlay before it is read: its ``name``, when it applies, what reads it, and the position of its place, 0 for what is shipped."""
 
     name: str
     key: LayerKey
     read: Callable[[], Layer]
+    rank: int = 0
 
 
-def loaded(layer: Layer) -> LayerHead:
-    """The head of a layer that was read already."""
-    return LayerHead(layer.name, layer.key, lambda: layer)
+def loaded(layer: Layer, ranks: Mapping[str, int] = {}) -> LayerHead:
+    """The head of a layer that was read already; ``ranks`` are positions of files."""
+    return LayerHead(layer.name, layer.key, lambda: layer, ranks.get(file_of(layer.name), 0))
+
+
+def file_of(name: str) -> str:
+    """The file of the layer of that name, which has the layer's position in it behind."""
+    return name.partition("[")[0]
 
 
 class Overlays(Sequence["Layer"]):

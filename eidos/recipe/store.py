@@ -16,15 +16,16 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import IMPLIED, read_catalog
 from eidos.recipe.charts import read_charts, with_dependencies
-from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
+from eidos.recipe.data_folder import LIMIT, canonical, read_file
+from eidos.recipe.data_stack import DataPart, read_parts, stack
 from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, source_dates
-from eidos.recipe.lazy_parts import LayerHead, Overlays, loaded
+from eidos.recipe.lazy_parts import LayerHead, Overlays, file_of, loaded
 from eidos.recipe.machines import NAME as MACHINES
 from eidos.recipe.machines import machine_layer, read_machines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from eidos.model.chart import Chart
     from eidos.model.query import Query
@@ -102,29 +103,37 @@ def shipped_store() -> Store:
     return from_folder(resources.load_recipes(), resources.data_digest(), lazy=True)
 
 
-def open_store(path: str) -> Store:
-    """The store at ``path``: a folder is laid over the shipped files, name by name; one file replaces base and overlays.
+def open_store(path: str | Sequence[str]) -> Store:
+    """The store at ``path``: folders are laid over the shipped files, in order; one file replaces base and overlays.
 
-    Raises NotFound, Unavailable (see ``data_folder``), or InvalidData with file and path.
+    Raises NotFound, Unavailable (see ``data_folder``), InvalidData with file and path, or InvalidInput for a file beside others.
     """
-    if os.path.isdir(path):
-        files = read_folder(path)
-        trees = resources.load_recipes()
-        trees.update({canonical(name): formats.from_text(content, os.path.join(path, name), LIMIT) for name, content in files.items()})
-        return from_folder(trees, _digest(resources.data_digest(), files))
-    content = read_file(path)
-    return from_document(formats.from_text(content, path, LIMIT), path, shipped_store(), _digest("", {"": content}))
+    paths = [path] if isinstance(path, str) else list(path)
+    if len(paths) == 1 and not os.path.isdir(paths[0]):
+        content = read_file(paths[0])
+        return from_document(formats.from_text(content, paths[0], LIMIT), paths[0], shipped_store(), _digest("", {"": content}))
+    return stack_store(read_parts(paths))
 
 
-def check_trees(path: str | None = None) -> dict[str, object]:
-    """The trees that checks are read from: the shipped ones and, over them, those of a folder that can be read at all."""
+def stack_store(parts: Sequence[DataPart]) -> Store:
+    """The store of the shipped files with these places laid over them, in order."""
+    trees, ranks = stack(resources.load_recipes(), parts)
+    digest = resources.data_digest()
+    for part in parts:
+        digest = _digest(digest, part.files)
+    return from_folder(trees, digest, ranks=ranks)
+
+
+def check_trees(parts: Sequence[DataPart] = ()) -> dict[str, object]:
+    """The trees that checks are read from: the shipped ones and, over them, those of each place that can be read at all."""
     trees = _check_trees(resources.load_recipes())
-    for name, content in read_folder(path).items() if path is not None and os.path.isdir(path) else ():
-        if is_check_data(canonical(name)):
-            try:
-                trees[canonical(name)] = formats.from_text(content, name, LIMIT)
-            except InvalidData:  # lint of recipes reports the syntax of every file
-                trees.pop(canonical(name), None)
+    for part in parts:
+        for name, content in part.files.items():
+            if is_check_data(canonical(name)):
+                try:
+                    trees[canonical(name)] = formats.from_text(content, name, LIMIT)
+                except InvalidData:  # lint of recipes reports the syntax of every file
+                    trees.pop(canonical(name), None)
     return trees
 
 
@@ -147,28 +156,30 @@ def _digest(below: str, files: Mapping[str, bytes]) -> str:
 
 
 def in_order(heads: Iterable[LayerHead]) -> Overlays:
-    """Fewer fields first, then longer lists, ties by name; sorting is stable, so within one file the position decides.
+    """Fewer fields first, then longer lists, then the position of its place, ties by name; within one file the position in it decides.
 
     A machine counts for what it implies, too.
     """
 
-    def rank(head: LayerHead) -> tuple[int, int, str]:
+    def rank(head: LayerHead) -> tuple[int, int, int, str]:
         fields = head.key.fields()
         number = len({*fields, *IMPLIED} if "machine" in fields else fields) + len(head.key.releases)
-        return number, -sum(len(words_of(fields[field])) - 1 for field in NAMES if field in fields), head.name.partition("[")[0]
+        words = sum(len(words_of(fields[field])) - 1 for field in NAMES if field in fields)
+        return number, -words, head.rank, file_of(head.name)
 
     return Overlays(sorted(heads, key=rank))
 
 
-def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = False) -> Store:
+def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = False, ranks: Mapping[str, int] = {}) -> Store:
     """The store of a folder: path below it → tree (``base.yaml``, ``catalog.yaml``, ``components.yaml``, ``overlays/*.yaml`` …).
 
-    Raises InvalidData with file and path; with ``lazy``, of an overlay only once it is used.
+    ``ranks`` are positions of files: of layers with keys as specific as each other, those of a file further up win. Raises InvalidData
+    with file and path; with ``lazy``, of an overlay only once it is used.
     """
     sources = read_shared_sources(files.get(SOURCES), SOURCES)
     trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
     heads = [
-        LayerHead(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources))
+        LayerHead(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources), ranks)
         for tree, name in trees
     ]
     dates = [date for tree in (files.get("base.yaml"), *(tree for tree, _ in trees)) for date in source_dates(tree, sources)]

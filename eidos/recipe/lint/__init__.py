@@ -19,12 +19,13 @@ from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.recipe.charts import component_ids
-from eidos.recipe.data_folder import LIMIT, read_file, read_folder
+from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
+from eidos.recipe.data_stack import OVERLAYS, DataPart
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
 from eidos.recipe.lint.component_values import ChartSchemas, value_issues
 from eidos.recipe.lint.cross_checks import cross_check
-from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_document, read_texts, read_trees, syntax_issue
+from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_document, read_stack, read_trees, syntax_issue
 from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
 from eidos.recipe.lint.layer_keys import key_issues
@@ -37,7 +38,7 @@ from eidos.recipe.store import shipped_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eidos.recipe.lint.rule_tables import LintRules
     from eidos.recipe.store import Store
@@ -64,10 +65,18 @@ def lint_trees(trees: Mapping[str, object], values_files: Iterable[str] = (), to
 
 
 def lint_files(texts: Mapping[str, bytes], folder: str = "", today: str = "") -> list[LintIssue]:
-    """The issues of files laid over the shipped ones, name by name; ``folder`` is where people find them."""
+    """The issues of files laid over the shipped ones; ``folder`` is where people find them."""
+    return lint_stack((DataPart(folder, dict(texts)),), today)
+
+
+def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
+    """The issues of places laid over the shipped files, in order."""
     below, syntax_issues = _shipped_trees()
-    data = read_texts(texts, below, folder, today)
-    return _all(data, [*syntax_issues, *values_file_issues(texts, data.store.charts)], today=today)
+    data = read_stack(parts, below, today)
+    values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
+    # A file of another kind may change every recipe.
+    own = all(canonical(name).startswith(OVERLAYS) for part in parts for name in part.files)
+    return _all(data, [*syntax_issues, *values], today=today, own=own)
 
 
 def lint_document(content: bytes | str, name: str, today: str = "") -> list[LintIssue]:
@@ -107,19 +116,21 @@ def _shipped_trees() -> tuple[dict[str, object], list[LintIssue]]:
         return {}, [syntax_issue(fault)]
 
 
-def _all(data: ParsedRecipes, more: Iterable[LintIssue] = (), *, catalog: bool = True, today: str = "") -> list[LintIssue]:
+def _all(
+    data: ParsedRecipes, more: Iterable[LintIssue] = (), *, catalog: bool = True, today: str = "", own: bool = False
+) -> list[LintIssue]:
     issues = [*more, *data.issues]
     unread = [
         issue.location.partition(", line")[0].partition(":")[0] for issue in issues if issue.rule in ("form", "syntax", "duplicate-key")
     ]
-    found = _issues(data, catalog, today)
+    found = _issues(data, catalog, today, own)
     if any(path.endswith(COMPONENTS) for path in unread):
         # A file of components that cannot be read names none, and those who choose them are not to blame.
         found = (issue for issue in found if issue.rule != "unknown-component")
     return deduplicated([*issues, *found])
 
 
-def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Iterator[LintIssue]:
+def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: bool = False) -> Iterator[LintIssue]:
     store, rules, schemas = data.store, data.rules, ChartSchemas(data.load_values)
     if catalog:
         yield from catalog_issues(store)
@@ -130,7 +141,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "") -> Itera
     yield from key_issues(store, rules)
     yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)
-    for item in combinations(store, rules):
+    for item in combinations(store, rules, own):
         if isinstance(item, LintIssue):
             yield item
         else:

@@ -66,14 +66,23 @@ class MergedRecipe(Record):
         return f" (for {self.recipe.request})" if self.recipe.request.fields() else ""
 
 
-def combinations(store: Store, rules: LintRules) -> Iterator[MergedRecipe | LintIssue]:
-    """The recipes to check, by growing number of fields, and an issue for each that cannot be made."""
+def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[MergedRecipe | LintIssue]:
+    """The recipes to check, by growing number of fields, and an issue for each that cannot be made.
+
+    ``own`` leaves out those without a layer of a place that is laid over the shipped data.
+    """
     keys = [Query(**key.fields()) for key in store.overlays.keys]
+    is_own = [head.rank > 0 for head in store.overlays.heads]
     extra = [Query(gpu=host.gpu) for host in rules.hosts] + [Query(os=kernel.os, osv=kernel.osv) for kernel in rules.kernels]
     extra += [Query(k8s=text) for text in _beyond(rules)]
-    queries: dict[Query, None] = {Query(): None, **dict.fromkeys(keys), **dict.fromkeys(extra)}
+    queries: dict[Query, None] = {} if own else {Query(): None, **dict.fromkeys(extra)}
     for i, key in enumerate(keys):
-        for other in (*keys[i + 1 :], *extra):
+        if own and not is_own[i]:
+            continue
+        queries[key] = None
+        # Of two own keys both orders would be the same.
+        others = [other for j, other in enumerate(keys) if j > i or (own and not is_own[j])]
+        for other in (*others, *extra):
             both = intersect_keys(key, other)
             if both is not None:
                 queries[both] = None

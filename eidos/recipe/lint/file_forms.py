@@ -18,7 +18,8 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
-from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, canonical, is_recipe
+from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, is_recipe
+from eidos.recipe.data_stack import lay_over, places
 from eidos.recipe.layer import read_layer, read_shared_sources
 from eidos.recipe.lazy_parts import loaded
 from eidos.recipe.lint.layer_content import date_issues, latest_date
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeVar
 
+    from eidos.recipe.data_stack import DataPart
     from eidos.recipe.layer import Layer, Source
 
     T = TypeVar("T")
@@ -66,11 +68,12 @@ class RecipeFiles:
         self.trees: dict[str, object] = {}
         self.latest = latest_date(today)
         self.sources: dict[str, Source] = {}
+        self.ranks: dict[str, int] = {}
 
     def text(self, content: bytes | str, name: str, shown: str) -> None:
         """Read one file's text; ``shown`` is its name for people."""
         try:
-            self.trees[name] = formats.from_text(content, shown, LIMIT)
+            lay_over(self.trees, name, formats.from_text(content, shown, LIMIT))
         except InvalidData as fault:
             self.issues.append(syntax_issue(fault))
 
@@ -103,7 +106,7 @@ class RecipeFiles:
         machines = self.attempt(lambda: read_machines(trees.get(MACHINES), MACHINES), MACHINES, nothing)
         store = Store(
             base=self.base(trees.get(BASE), BASE),
-            overlays=in_order(map(loaded, overlays)),
+            overlays=in_order(loaded(layer, self.ranks) for layer in overlays),
             catalog=self.attempt(lambda: read_catalog(trees.get(CATALOG), CATALOG, machines), CATALOG, Catalog({})),
             charts=self.attempt(lambda: read_charts(trees.get(COMPONENTS), COMPONENTS), COMPONENTS, {}),
         )
@@ -157,13 +160,15 @@ def read_trees(trees: Mapping[str, object], today: str = "") -> ParsedRecipes:
     return files.read()
 
 
-def read_texts(texts: Mapping[str, bytes], below: Mapping[str, object], folder: str = "", today: str = "") -> ParsedRecipes:
-    """As :func:`read_trees`, of files laid over the trees ``below``, name by name; ``folder`` is where the files lie."""
+def read_stack(parts: Sequence[DataPart], below: Mapping[str, object], today: str = "") -> ParsedRecipes:
+    """As :func:`read_trees`, of places laid over the trees ``below``, in order."""
     files = RecipeFiles(today)
     files.trees.update(below)
-    for name in sorted(texts):
-        if name.endswith(ENDINGS):
-            files.text(texts[name], canonical(name), f"{folder.rstrip('/')}/{name}" if folder else name)
+    for number, (part, paths) in enumerate(zip(parts, places(parts, below)), 1):
+        for name in sorted(part.files):
+            if name.endswith(ENDINGS):
+                files.text(part.files[name], paths[name], part.shown(name) if part.name else name)
+                files.ranks[paths[name]] = number
     return files.read()
 
 

@@ -47,8 +47,10 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
             if fields.get("service") == systems.service and not set(words_of(fields.get("os", systems.os[0]))) & set(systems.os):
                 message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query matches this key"
                 yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(systems.source))
-        for later in store.overlays[i + 1 :]:
-            yield from _shadowed(layer, later)
+        rank = store.overlays.heads[i].rank
+        for later, head in zip(store.overlays[i + 1 :], store.overlays.heads[i + 1 :]):
+            if head.rank == rank:  # what another place lays over it is meant to
+                yield from _shadowed(layer, later)
 
 
 def _words(layer: Layer, store: Store) -> Iterator[LintIssue]:
