@@ -174,6 +174,6 @@ def _exists(node: NodeReadings, path: str) -> bool:
     prefix, _, suffix = path.partition("*")
     if any(True for _ in node.instances(prefix, suffix)):
         return True
-    if why := node.unread_instances(prefix):
+    if why := node.unread_instances(path):
         raise Unread(why)
     return False

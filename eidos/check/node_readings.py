@@ -59,6 +59,7 @@ class NodeReadings:
             for s in m.subtypes
             for key, value in s.data.items()
         }
+        self._volatile = [name for name in self.subtypes if name.endswith(VOLATILE)]
         self._absences: dict[str, str] = {}
         self._by_prefix: dict[str, list[str]] = {}
 
@@ -93,14 +94,17 @@ class NodeReadings:
                     texts[name[len(start) :]] = None
         return texts
 
-    def unread_instances(self, prefix: str) -> str:
-        """Why there may be more instances than there are readings of; "" when all of them were read."""
+    def unread_instances(self, pattern: str) -> str:
+        """Why there may be more of what ``*`` stands for in a path than there are readings of; "" when all of them were read."""
+        prefix, _, suffix = pattern.partition("*")
         owners = self._outcomes_of(prefix, prefix.partition(".")[0])
         for outcome in owners:
             if outcome.outcome == FAILED or (outcome.outcome == PARTIAL and outcome.reason):
                 return _phrase(outcome)
-            if outcome.outcome == SKIPPED and outcome.hint and outcome.reason not in _NO_GPU:
-                return _phrase(outcome)
+            if outcome.outcome == SKIPPED:
+                return "" if _is_inapplicable(outcome) else _phrase(outcome)
+        if VOLATILE + "." in prefix + suffix and not any(name.startswith(prefix.partition(VOLATILE)[0]) for name in self._volatile):
+            return NOT_VOLATILE
         if prefix == GPUS:
             count, shown = (
                 self.readings.get("GPU.smi.gpu-count", ""),
@@ -113,10 +117,6 @@ class NodeReadings:
     def _absence(self, path: str) -> str:
         """Why a reading is known to be absent; raises Unread when it is not."""
         kind, _, rest = path.partition(".")
-        if VOLATILE + "." in rest and not any(
-            rest.startswith(f"{name.partition('.')[2]}.") for name in self.subtypes if name.endswith(VOLATILE)
-        ):
-            raise Unread(NOT_VOLATILE)
         if not self.outcomes:
             if any(path.startswith(f"{name}.") for name in _COMPLETE if name in self.subtypes):
                 return "not set"
@@ -136,13 +136,15 @@ class NodeReadings:
             if outcome.outcome == FAILED or (outcome.outcome == PARTIAL and outcome.reason):
                 raise Unread(_phrase(outcome))
             if outcome.outcome == SKIPPED:
-                if outcome.hint and outcome.reason not in _NO_GPU:
+                if not _is_inapplicable(outcome):
                     raise Unread(_phrase(outcome))
                 absent = outcome.reason or "no such source"
             elif "./" not in rest:  # keys that are paths name theirs
                 sources = {what: why for what, why in outcome.unreadable.items() if not self._names_a_reading(what, kind)}
                 for what, why in sources.items():
                     raise Unread(f"{what}: {why}")
+        if not absent and VOLATILE + "." in path and not any(path.startswith(f"{name}.") for name in self._volatile):
+            raise Unread(NOT_VOLATILE)
         return absent or "not set"
 
     def _names_a_reading(self, what: str, kind: str) -> bool:
@@ -170,6 +172,11 @@ class NodeReadings:
         if any(path.startswith(f"{name}.") for name in self.subtypes):
             return [outcome for name, outcome in self.outcomes.items() if name.partition(".")[0] == group]
         return []
+
+
+def _is_inapplicable(outcome: Outcome) -> bool:
+    """Whether a collector was skipped because this host has no such thing; a hint says that it may have one all the same."""
+    return not outcome.hint or outcome.reason in _NO_GPU
 
 
 def _phrase(outcome: Outcome) -> str:

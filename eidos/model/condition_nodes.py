@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         def instances(self, prefix: str, suffix: str) -> Iterable[str]:
             """The texts for which ``prefix + text + suffix`` is a reading, or should be one and could not be read."""
 
-        def unread_instances(self, prefix: str) -> str:
-            """Why there may be more instances than those; "" when there are not."""
+        def unread_instances(self, pattern: str) -> str:
+            """Why there may be more of what ``*`` stands for in a path than those; "" when there is not."""
 
 
 ALL, ANY, NONE, SAME = "all", "any", "none", "same"
@@ -71,7 +71,7 @@ class DictLookup:
         """In the order of the mapping."""
         return matching_instances(self.readings, prefix, suffix)
 
-    def unread_instances(self, _prefix: str) -> str:
+    def unread_instances(self, _pattern: str) -> str:
         """None: what is missing is absent."""
         return ""
 
@@ -240,7 +240,7 @@ def _instances(paths: Iterable[str], lookup: Lookup) -> tuple[list[str], dict[st
         if "*" in path:
             prefix, _, suffix = path.partition("*")
             texts.update(dict.fromkeys(lookup.instances(prefix, suffix)))
-            why = lookup.unread_instances(prefix)
+            why = lookup.unread_instances(path)
             unread.update({path: why} if why else {})
     return sorted(texts, key=lambda text: (len(text), text)), unread
 

@@ -13,10 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.check.judge import CheckData, CheckOptions, judge, read_check_data
+from eidos.check.node_readings import NOT_VOLATILE, NodeReadings
+from eidos.collectors import Sources, list_collectors, load_collector
+from eidos.errors import EidosError, NotApplicable
+from eidos.files.host import Host
 from eidos.model.check_report import CheckReport
+from eidos.model.condition import Unread
 from eidos.model.finding import FAIL, PASS, UNKNOWN
-from eidos.model.measurement import FAILED
+from eidos.model.measurement import FAILED, TYPES, Outcome, Subtype
 from eidos.model.recipe import Recipe
+from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.store import Store, shipped_store
 from eidos.workflow import check_node, make_recipe, parse_snapshot
@@ -131,3 +137,31 @@ def test_a_reading_less_turns_exactly_its_findings_to_unknown(name: str, draw: s
         id for id, each in evidence.items() if path in each
     }
     assert all(after[id] == UNKNOWN for id, each in evidence.items() if path in each)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reading_belongs_to_the_collector_that_read_it(name: str) -> None:
+    """A collector of another name would make what it did not read absent, or what is absent unread."""
+    node = NodeReadings(host(name))
+    for collector in list_collectors():
+        sources = Sources(host=Host(str(HOSTS / name)), volatile=True)
+        if collector.startswith("k8s."):
+            continue
+        try:
+            subtypes = [part.name for part in load_collector(collector)(sources) if isinstance(part, Subtype)]
+        except (NotApplicable, EidosError):
+            continue
+        wire = TYPES[collector.partition(".")[0]]
+        for subtype in subtypes:
+            assert [outcome.name for outcome in node._outcomes_of(f"{wire}.{subtype}.x", wire)] == [collector], subtype
+
+
+def test_what_is_volatile_was_not_read_or_does_not_apply() -> None:
+    """``taken without --volatile`` is for a host that has the thing."""
+    node = NodeReadings(host("ubuntu-22.04"))
+    with pytest.raises(Unread, match="taken without --volatile"):
+        node.read("OS.sysctl.volatile./proc/sys/kernel/random/uuid")
+    assert node.unread_instances("OS.memory.volatile.*-kib") == NOT_VOLATILE
+    without = NodeReadings(replace(host("debian-12"), collectors=(Outcome("gpu", "skipped", 0.0, "no NVIDIA driver", "install it"),)))
+    assert without.read("GPU.gpu-0.volatile.power.draw-watts") is None
+    assert without.unread_instances("GPU.gpu-*.volatile.power.draw-watts") == ""
