@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.verification import BundleProblem
-    from eidos.check.judge import CheckOptions
+    from eidos.check.judge import CheckData, CheckOptions
     from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
@@ -243,12 +243,13 @@ def check_node(
     query: Query | Mapping[str, str] | None = None,
     store: Store | None = None,
     options: CheckOptions | None = None,
+    data: CheckData | None = None,
 ) -> CheckReport:
     """Judge a node by a recipe and by expert checks: what is wrong with it, why that matters, and what mends it.
 
     Without ``recipe`` it is the one for what the snapshot shows and ``query`` says (see :func:`make_recipe`); ``store`` holds the data of
-    recipes and checks (default: the built-in data). The report is ordered, worst first. Raises InvalidInput when both ``recipe`` and
-    ``query`` are there, and what :func:`make_recipe` raises.
+    recipes and checks (default: the built-in data), ``data`` its checks if they were read already. The report is ordered, worst first.
+    Raises InvalidInput when both ``recipe`` and ``query`` are there, and what :func:`make_recipe` raises.
 
     >>> snapshot = parse_snapshot("{measurements: [{type: OS, subtypes: [{subtype: kmod, data: {nouveau: true, nvidia: true}}]}]}")
     >>> [finding.id for finding in check_node(snapshot).findings if finding.status == "fail" and finding.severity == "error"]
@@ -268,7 +269,7 @@ def check_node(
     else:
         detected = detect(snapshot, store.catalog, recipe.request).query
         known = Query(**{**detected.fields(), **recipe.request.fields()})
-    return judge(snapshot, recipe, known, read_check_data(store.check_data), options or CheckOptions())
+    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions())
 
 
 def make_bundle(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: Seconds after which a saved snapshot is old.
 MAXIMUM_AGE_S = 86400.0
 
-NO_INTENT = "training and inference settings were not judged: name one with --intent"
+NO_INTENT = "training and inference settings were not judged (choose with --intent)"
 
 
 class CheckData(Record):

@@ -28,12 +28,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.check.judge import CheckOptions
+    from eidos.check.judge import CheckData, CheckOptions
     from eidos.check.profile import Profile
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
-    from eidos.recipe.store import Store
 
 TABLE, NEVER = "table", "never"
 
@@ -128,13 +127,16 @@ def run(values: Values) -> int:
     store = open_store(values["data"], values)
     recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
     query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
-    options = _options(values, store)
+    from eidos.check.judge import read_check_data
     from eidos.workflow import check_node
+
+    data = read_check_data(store.check_data)
+    options = _options(values, data)
 
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
     for snapshot in _snapshots(values):
-        reports.append(check_node(snapshot, recipe, query=query, store=store, options=options))
+        reports.append(check_node(snapshot, recipe, query=query, store=store, options=options, data=data))
         snapshots.append(snapshot)
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:
@@ -161,15 +163,15 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
         yield document_locations.read_snapshot(os.path.join(location, name), values)[0]
 
 
-def _options(values: Values, store: Store) -> CheckOptions:
-    from eidos.check.judge import CheckOptions, known_words, read_check_data
+def _options(values: Values, data: CheckData) -> CheckOptions:
+    from eidos.check.judge import CheckOptions, known_words
     from eidos.check.profile import Profile, read_profile
     from eidos.check.waivers import read_waivers
 
     profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
     only, skip = tuple(values["only"]), tuple(values["skip"])
     if only or skip:
-        _check_words((*only, *skip), known_words(read_check_data(store.check_data)), values)
+        _check_words((*only, *skip), known_words(data), values)
     waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
     profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
     return CheckOptions(profile, waivers, time.time(), values["max-age"])

@@ -40,7 +40,7 @@ def check_table(reports: Sequence[CheckReport], width: int, colour: bool, show_a
 
 
 def _report(report: CheckReport, width: int, colour: bool, show_all: bool) -> Iterator[list[str]]:
-    yield [*_verdict(report, width, colour), *(line for note in report.notes for line in wrap(printable(note), width, 9))]
+    yield _verdict(report, width, colour)
     shown = [f for f in report.findings if f.status == FAIL or (show_all and f.status in (PASS, NOT_APPLICABLE))]
     domains = dict.fromkeys(finding.domain for finding in shown)
     for domain in domains:
@@ -58,8 +58,8 @@ def _report(report: CheckReport, width: int, colour: bool, show_all: bool) -> It
 def _verdict(report: CheckReport, width: int, colour: bool) -> list[str]:
     failed = [finding.severity for finding in report.findings if finding.status == FAIL]
     shade = next((_COLOURS[severity] for severity in (CRITICAL, ERROR, WARNING, INFO) if severity in failed), GREEN)
-    lines = wrap(printable(f"{report.node or 'unknown node'}: {report.verdict()}"), width, 9)
-    return [paint(line, shade, colour) for line in lines]
+    text = "; ".join((f"{report.node or 'unknown node'}: {report.verdict()}", *report.notes))
+    return [paint(line, shade, colour) for line in wrap(printable(text), width, 9)]
 
 
 def _tally(group: Sequence[Finding]) -> str:

@@ -43,13 +43,13 @@ def test_a_finding_has_three_lines_and_the_verdict_one(tmp_path: Path) -> None:
     assert (status, err) == (4, "")
     lines = out.splitlines()
     assert lines[0].startswith("gpu-07: 1 error, ")
-    assert lines[1] == "training and inference settings were not judged: name one with --intent"
-    assert lines[3].startswith("driver ─")
-    assert lines[3].endswith(" 1 error")
-    assert lines[4] == "error     the nouveau driver is loaded [nouveau-loaded]"
-    assert lines[5].startswith("          expected not loaded, found true. nouveau and NVIDIA's driver claim the same GPUs")
-    assert lines[6].startswith("          do: write /etc/modprobe.d/eidos-nouveau.conf: blacklist nouveau; ")
-    assert lines[8].endswith("systemctl reboot (reboots the node)")
+    assert lines[0].endswith("; training and inference settings were not judged (choose with --intent)")
+    assert lines[2].startswith("driver ─")
+    assert lines[2].endswith(" 1 error")
+    assert lines[3] == "error     the nouveau driver is loaded [nouveau-loaded]"
+    assert lines[4].startswith("          expected not loaded, found true. nouveau and NVIDIA's driver claim the same GPUs")
+    assert lines[5].startswith("          do: write /etc/modprobe.d/eidos-nouveau.conf: blacklist nouveau; ")
+    assert lines[7].endswith("systemctl reboot (reboots the node)")
 
 
 @pytest.mark.parametrize(
