@@ -6,12 +6,14 @@ both of one path are one finding; must not know any path, nor how values compare
 
 from __future__ import annotations
 
-from eidos.check.evaluation import not_applicable, unknown
+from eidos.check.evaluation import not_applicable, shown_readings, unknown
 from eidos.check.setting_remedies import setting_remedy
 from eidos.check.value_comparison import FAILS, IGNORE
 from eidos.model.condition import Unread
+from eidos.model.condition_nodes import ALL, Comparison, Quantified
 from eidos.model.finding import ERROR, FAIL, PASS, Finding, FindingSource
 from eidos.model.number_format import format_scalar
+from eidos.model.quantity import with_unit_of
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -78,6 +80,8 @@ def _judge_path(
     expected = described["limit"] or described["value"] or ""
     reason = _sentence(limit.why if limit else "") or _context(recipe, path)
     blank = Finding(path, describe_path(path), PASS, severity, domain_of(path), path, expected, reason=reason, source=_source(recipe, path))
+    if "*" in path:
+        return _judge_instances(blank, limit, node) if limit else None
     try:
         actual = node.read(path)
     except Unread as fault:
@@ -90,7 +94,7 @@ def _judge_path(
     texts = [actual] if actual is not None else others or [None]
     blank = replace(blank, actual=", ".join((text or "not set").replace("\t", " ") for text in texts), evidence={path: actual or ""})
     if limit and actual is not None:
-        holds = limit.value.holds(actual)
+        holds = limit.value.holds(with_unit_of(path, actual))
         if holds is None:
             return unknown(blank, {path: f"{actual!r} cannot be compared with {limit.value}"}, node)
         if not holds:
@@ -99,6 +103,17 @@ def _judge_path(
         finding = replace(blank, status=FAIL, severity=rule.severity, expected=rule.describe(value))
         return replace(finding, reason=_context(recipe, path) or reason, remedy=setting_remedy(path, value, node))
     return replace(blank, expected=expected)
+
+
+def _judge_instances(blank: Finding, limit: Constraint, node: NodeReadings) -> Finding:
+    """A limit on a path with a ``*``: on each GPU."""
+    judgement = Quantified(ALL, Comparison(blank.path, limit.value)).evaluate(node, "")
+    if judgement.value is None:
+        return unknown(blank, judgement.unread, node)
+    if not judgement.evidence:
+        return not_applicable(blank, "nothing of that kind on this host")
+    status = PASS if judgement.value else FAIL
+    return replace(blank, status=status, actual=shown_readings(judgement.evidence), evidence=judgement.evidence)
 
 
 def _repeated(node: NodeReadings, path: str) -> list[str | None]:

@@ -17,6 +17,7 @@ from eidos.check.judge import CheckOptions, merge_paths
 from eidos.check.node_readings import NodeReadings
 from eidos.check.profile import Profile, read_profile
 from eidos.check.report_formats import render
+from eidos.check.value_comparison import read_comparisons
 from eidos.check.waivers import read_waivers, waivers_of
 from eidos.errors import InvalidData, InvalidInput
 from eidos.formats import from_text
@@ -485,3 +486,78 @@ def test_a_recipe_finds_nothing_wrong_with_its_own_values(query: dict[str, str])
     node = Snapshot(TIME, "0.1.0", "gpu-07", recipe.measurements, tuple(Outcome(name, "ok", 1.0) for name in names))
     report = check_node(node, recipe, options=OPTIONS)
     assert [(f.id, f.expected, f.actual) for f in report.findings if f.status == "fail" and not f.id.startswith("snapshot-")] == []
+
+
+# Any tree is a document or is refused.
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | words
+    | st.sampled_from(["a", "fail", "error", "OS.a.b present", "2026-11-29"])
+)
+names = st.sampled_from(
+    [
+        "kind",
+        "findings",
+        "metadata",
+        "id",
+        "status",
+        "severity",
+        "remedy",
+        "steps",
+        "run",
+        "write",
+        "waivers",
+        "reason",
+        "only",
+        "checks",
+        "title",
+        "expect",
+        "source",
+        "comparisons",
+        "path",
+        "how",
+        "when",
+        "evidence",
+        "needs",
+        "applies",
+    ]
+)
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | words, inner, max_size=4), max_leaves=12)
+
+
+@given(trees | st.dictionaries(st.sampled_from(["findings", "waivers", "checks", "comparisons", "severity"]), trees, min_size=1))
+def test_any_tree_is_a_document_or_is_refused(tree: Any) -> None:
+    readers: dict[str, Any] = {
+        "report": lambda: CheckReport.from_tree(tree, "x"),
+        "profile": lambda: read_profile(tree, "x"),
+        "waivers": lambda: read_waivers(tree, "x"),
+        "checks": lambda: read_checks({"checks/x.yaml": tree}),
+        "comparisons": lambda: read_comparisons(tree),
+    }
+    for read in readers.values():
+        try:
+            read()
+        except InvalidData:
+            continue
+    assert all(issue.message for issue in lint_checks({"checks/x.yaml": tree, "comparisons.yaml": tree}))
+
+
+def test_a_constraint_on_every_gpu_names_those_that_break_it() -> None:
+    gpus = {"GPU.gpu-0": {**GPU, "memory.total-mib": 81559}, "GPU.gpu-1": {**GPU, "memory.total-mib": 40960}}
+    recipe = Recipe.from_tree(
+        {
+            "measurements": [{"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"driver": "580.95.05"}}]}],
+            "constraints": [{"name": "GPU.gpu-*.memory.total-mib", "value": ">= 79 GiB"}],
+        },
+        "recipe.yaml",
+    )
+    finding = by_id(check_node(snapshot({**OK_NODE, **gpus}), recipe, options=OPTIONS))["GPU.gpu-*.memory.total-mib"]
+    assert (finding.status, finding.severity, finding.actual) == ("fail", "error", "40960")
+    assert finding.evidence == {"GPU.gpu-1.memory.total-mib": "40960"}
+    lost = Outcome("gpu", "failed", 1.0, "no answer before the deadline")
+    assert by_id(check_node(snapshot(UBUNTU, gpu=lost), recipe, options=OPTIONS))["GPU.gpu-*.memory.total-mib"].status == "unknown"
+    assert by_id(check_node(snapshot(UBUNTU), recipe, options=OPTIONS))["GPU.gpu-*.memory.total-mib"].status == "not-applicable"

@@ -13,6 +13,7 @@ from typing import Any, Callable, NamedTuple
 
 from eidos import duration, formats, log, semver, wording, workflow
 from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, zip_archive
+from eidos.check import snapshot_checks
 from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
@@ -44,7 +45,7 @@ from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
-from eidos.model import constraint, snapshot, systemd_unit, values_schema
+from eidos.model import condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
@@ -288,7 +289,15 @@ PARSERS: dict[str, Parser] = {
     "line of a log": _of_text(log.printable, "\x1b", "é"),
     # Words
     "version": _of_text(_version, "1", ".", "-", "+", "v"),
-    "expression": _of_text(constraint.parse_expression, ">= 1.2", ", ", "in (", ")", "!= 1.3", "a", " "),
+    "expression": _of_text(
+        constraint.parse_expression, ">= 1.2", ", ", "in (", ")", "!= 1.3", "a", " ", "not ", " or ", "matches /", "/", "(", '"'
+    ),
+    "condition": _of_text(
+        condition.parse_condition, "OS.a.b ", "all(", "GPU.gpu-*.x", ")", " and ", "not ", "(", "matches /a", "/", '"', ">= 1 "
+    ),
+    "pattern": _of_text(pattern.parse_pattern, "a", "(", ")", "|", "*", "+", "[a-z]", "\\d", "[", "^"),
+    "quantity": _of_text(quantity.parse_quantity, "1", ".", " ", "GiB", "s"),
+    "timestamp": _of_text(snapshot_checks.parse_timestamp, "2026-11-29T06:00:00", ".1", "Z", "+01:00"),
     "duration": _of_text(duration.parse_duration, "1h", "1", ".", "s", "m"),
     "host list": _of_text(lambda text: hostlist.parse_hostlist(text, "x"), "a,", "a[1-2],", "[", "]", ",", "1-9", "a\n", "#"),
     "host and port": _of_text(hostlist.split_port, "a", ":", "1", "[", "]"),
