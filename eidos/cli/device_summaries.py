@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     Facts = dict[str, dict[str, str]]
 
 
+#: Kinds of one sort of device that are shown.
+SHOWN_KINDS = 3
+
+
+def device_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+    """The rows of all of them; of many kinds the first ones, and how many more there are."""
+    for name, lines in (("Cards", network_cards(facts)), ("RDMA", rdma_ports(facts)), ("Disks", disks(facts))):
+        kinds = list(lines)
+        for number, line in enumerate(kinds[:SHOWN_KINDS]):
+            yield "" if number else name, line
+        if len(kinds) > SHOWN_KINDS:
+            yield "", f"and {len(kinds) - SHOWN_KINDS} more kinds"
+    yield from runtimes(facts)
+
+
 def network_cards(facts: Facts) -> Iterator[str]:
     """The network cards: ``8 x mlx5_core, 400 Gb/s, MTU 9000, up``."""
     devices = _devices(facts.get("OS.net", {}), "", ".kind")

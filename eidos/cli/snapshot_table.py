@@ -6,7 +6,7 @@ table has a block of keys and values for each subtype; the outcomes of the colle
 
 from __future__ import annotations
 
-from eidos.cli.device_summaries import disks, network_cards, rdma_ports, runtimes
+from eidos.cli.device_summaries import device_rows
 from eidos.formats.table import (
     GAP,
     INDENT,
@@ -124,10 +124,7 @@ def snapshot_summary(snapshot: Snapshot, width: int, colour: bool = False) -> st
         "Not read": list(_unread(snapshot.collectors)),
         "System": list(_system(snapshot, facts)),
         "GPU": list(_gpus(facts)),
-        "Network": [("" if number else "Cards", text, "") for number, text in enumerate(network_cards(facts))]
-        + [("" if number else "RDMA", text, "") for number, text in enumerate(rdma_ports(facts))],
-        "Storage": [("" if number else "Disks", text, "") for number, text in enumerate(disks(facts))],
-        "Software": [(name, text, "") for name, text in runtimes(facts)],
+        "Devices and runtimes": [(name, text, "") for name, text in device_rows(facts)],
         "Cluster": list(_cluster(facts)),
         "Units": list(_units(facts)),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eidos.cli.device_summaries import disks, network_cards, rdma_ports, runtimes
+from eidos.cli.device_summaries import device_rows, disks, network_cards, rdma_ports, runtimes
 from eidos.cli.snapshot_table import snapshot_summary
 from eidos.collectors import Sources, load_collector
 from eidos.files.host import Host
@@ -53,6 +53,16 @@ def test_equal_devices_share_a_line_and_a_different_one_stands_out(facts: dict[s
     ]
 
 
+def test_many_kinds_are_counted() -> None:
+    facts = {"OS.storage": {f"disk.sd{c}.model": f"Model {c}" for c in "abcdef"}}
+    assert list(device_rows(facts)) == [
+        ("Disks", "1 x Model a"),
+        ("", "1 x Model b"),
+        ("", "1 x Model c"),
+        ("", "and 3 more kinds"),
+    ]
+
+
 def test_a_port_that_is_down_and_an_unknown_speed() -> None:
     facts = {
         "OS.net": {"eth0.kind": "card", "eth0.state": "down"},
@@ -72,10 +82,10 @@ def test_missing_host_paths_of_a_specification_are_counted() -> None:
 def test_it_is_on_the_screen(subtypes: tuple[Subtype, ...], width: int) -> None:
     shot = Snapshot("2026-11-29T06:00:00Z", "1", "gpu-07", (Measurement("OS", subtypes),))
     text = snapshot_summary(shot, width)
-    assert "Network" in text and "Storage" in text and "Software" in text
+    assert "Devices and runtimes" in text and "Cards" in text and "RDMA" in text and "Disks" in text and "kubelet" in text
     assert all(len(line) <= width for line in text.splitlines()) or not width
 
 
 def test_a_node_without_any_has_no_such_sections() -> None:
     text = snapshot_summary(Snapshot("", "", "n", (Measurement("OS", (Subtype("release", {"ID": "x"}),)),)), 80)
-    assert "Network" not in text and "Storage" not in text and "Software" not in text
+    assert "Devices" not in text
