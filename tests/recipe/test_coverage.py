@@ -8,6 +8,7 @@ import pytest
 
 from eidos.model.lint_issue import ERROR
 from eidos.model.query import Query
+from eidos.recipe.catalog import Machine
 from eidos.recipe.charts import load_charts
 from eidos.recipe.lint.combinations import MergedRecipe, version_limits
 from eidos.recipe.lint.cross_checks import cross_check
@@ -33,6 +34,28 @@ def test_the_grid_has_638_combinations() -> None:
 def test_no_more_of_the_grid_is_generic_than_the_limit() -> None:
     generic = [query for query in grid() if is_generic(query, store())]
     assert len(generic) <= LIMIT * 638, f"{len(generic)} of 638; python -m tests.support.recipe_grid prints them by service and GPU"
+
+
+#: By service and network of a machine: the component through which training pods get that network. Others have it without one.
+NETWORKS = {
+    ("eks", "efa"): "aws-efa",
+    ("eks", "roce"): "aws-net-dra",
+    ("gke", "tcpx"): "gke-nccl-tcpx",
+    ("gke", "tcpxo"): "gke-nccl-tcpxo",
+    ("gke", "roce"): "gke-nccl-gib",
+    ("aks", "infiniband"): "network-operator",
+}
+
+
+@pytest.mark.parametrize("machine", [m for m in store().catalog.entries["machine"] if isinstance(m, Machine)], ids=lambda m: m.name)
+def test_training_on_a_machine_has_the_component_of_its_network_and_no_other(machine: Machine) -> None:
+    recipe = resolve(store().catalog.parse_query({"machine": machine.name, "intent": "training"}), store())
+    own = NETWORKS.get((machine.service, machine.fabric), "")
+    if machine.service == "gke" and machine.gpu in ("gb200", "gb300"):  # for Arm; A4X Max needs none
+        own = "gke-nccl-gib-arm64" if machine.gpu == "gb200" else ""
+    all_networks = {*NETWORKS.values(), "gke-nccl-gib-arm64"}
+    present = {component.id for component in recipe.components} & all_networks
+    assert present == ({own} - {""} if machine.service else present)
 
 
 @pytest.mark.exhaustive(sample=20, group="grid")
