@@ -150,8 +150,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     """Yield what the next boot would set, one subtype for each kind of setting."""
     facts = Facts(sources, "boot")
     facts.note_unmounted("/etc", "/usr/lib", "/boot")
-    names = harmless_names("boot-parameters", revealed=sources.reveal)
-    boot = _Boot(facts, names)
+    boot = _Boot(facts, sources)
     subtypes = [
         ("boot", boot.grub()),
         ("boot-cmdline", boot.command_line()),
@@ -164,7 +163,7 @@ def collect(sources: Sources) -> Iterator[Part]:
     if not any(data for _, (data, _) in subtypes) and not facts.gaps:
         raise NotApplicable("no settings of a boot loader, of sysctls or of modules")
     yield from facts.gaps
-    for name in names.revealed:
+    for name in boot.revealed():
         yield Gap(REVEALED, name, "requested")
     for name, (data, paths) in subtypes:
         if data:
@@ -174,12 +173,23 @@ def collect(sources: Sources) -> Iterator[Part]:
 class _Boot:
     """The files of one host, and which values may be shown."""
 
-    def __init__(self, facts: Facts, names: NameList) -> None:
+    def __init__(self, facts: Facts, sources: Sources) -> None:
         self._facts = facts
-        self._names = names
+        self._sources = sources
+        self._list: NameList | None = None
         self._grub: dict[str, str] = {}
         self._grub_paths: dict[str, str] = {}
         self.command_line_source = ""
+
+    @property
+    def _names(self) -> NameList:
+        if self._list is None:  # it is long, and few hosts have a value that needs it
+            self._list = harmless_names("boot-parameters", revealed=self._sources.reveal)
+        return self._list
+
+    def revealed(self) -> tuple[str, ...]:
+        """Names whose values are shown because that was requested."""
+        return tuple(self._list.revealed) if self._list else ()
 
     def grub(self) -> Settings:
         """GRUB's own settings; command lines are shown as parameters, in :meth:`command_line`."""

@@ -191,13 +191,13 @@ def _unpack(data: bytes) -> str | None:
 def _read_time(facts: Facts) -> None:
     if facts.exists(TIMESYNC_DONE):
         facts.put("time.timesyncd-synchronized", True)
-    if facts.host.is_running_system:
+    if facts.with_volatile and facts.host.is_running_system:
         state = _adjtimex()
         if state is None:
             facts.gap(UNREADABLE, "adjtimex", "this C library has no such function")
             return
         is_synchronized, offset_us, maximum_error_us, estimated_error_us = state
-        facts.put("time.synchronized", is_synchronized)
+        facts.put_volatile("time.synchronized", is_synchronized)
         facts.put_volatile("time.offset-us", offset_us)
         facts.put_volatile("time.maximum-error-us", maximum_error_us)
         facts.put_volatile("time.estimated-error-us", estimated_error_us)
@@ -205,7 +205,7 @@ def _read_time(facts: Facts) -> None:
 
 def _adjtimex() -> tuple[bool, int, int, int] | None:
     """Whether the clock is synchronized, then offset, maximum error and estimated error in microseconds; reading needs no right."""
-    import ctypes
+    import ctypes  # takes longer than all else here, so only on request
 
     class Timex(ctypes.Structure):
         _fields_ = (

@@ -216,6 +216,7 @@ def _run(produce: Produce, out: int, foreign: list[int]) -> None:
     try:
         os.setpgid(0, 0)
         _default_signals()
+        __import__("gc").disable()  # it would copy the parent's memory, and the child does not live long enough to need it
         for fd in foreign:
             if fd >= 0:
                 os.close(fd)
