@@ -173,6 +173,37 @@ def _system(snapshot: Snapshot, facts: Facts) -> Iterable[Row]:
     yield "Time", snapshot.timestamp or "unknown", ""
     yield "OS", name or "unknown", ""
     yield "Kernel", kernel or "unknown", ""
+    yield from _hardware(facts)
+
+
+def _hardware(facts: Facts) -> Iterable[Row]:
+    """Rows about the machine: what it is called, its processors, its memory, and the devices on its PCI bus."""
+    firmware, pci, cpu, memory = (facts.get(f"OS.{name}", {}) for name in ("machine", "pci", "cpu", "memory"))
+    if firmware or pci:
+        yield from _machine(firmware, pci)
+    if cpu.get("model"):
+        sockets = f"{cpu['sockets']} x " if cpu.get("sockets", "1") != "1" else ""
+        counts = [f"{cpu[key]} {key}" for key in ("cores", "threads") if key in cpu]
+        nodes = [f"{cpu['numa.nodes']} NUMA nodes"] if cpu.get("numa.nodes", "1") != "1" else []
+        yield "CPU", ", ".join((sockets + cpu["model"], *counts, *nodes)), ""
+    if memory.get("total-kib", "").isdecimal():
+        yield "Memory", f"{int(memory['total-kib']) / (1 << 20):,.0f} GiB", ""
+
+
+def _machine(firmware: dict[str, str], pci: dict[str, str]) -> Iterable[Row]:
+    from eidos.recipe.machine_hardware import describe_gpus, device_ids, find_machines
+    from eidos.recipe.store import shipped_store
+
+    names = " or ".join(machine.title for machine in find_machines(firmware, pci, shipped_store().catalog))
+    vendor, product = firmware.get("sys-vendor", ""), firmware.get("product-name", firmware.get("device-tree-model", ""))
+    shown = product if product.startswith(vendor) else vendor if product == names else f"{vendor} {product}".strip()
+    if names or shown:
+        yield "Machine", f"{names} ({shown})" if names and shown else names or shown, ""
+    kinds = {"nvswitch": "NVSwitch", "nic": "network card", "nvme": "NVMe disk"}
+    counts = [count_of(len(device_ids(pci, kind)), word) for kind, word in kinds.items() if device_ids(pci, kind)]
+    devices = ", ".join(filter(None, (describe_gpus(pci), *counts)))
+    if devices:
+        yield "Devices", devices.replace("NVSwitchs", "NVSwitches"), ""
 
 
 def _gpus(facts: Facts) -> Iterable[Row]:

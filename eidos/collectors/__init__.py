@@ -84,7 +84,7 @@ DEFAULT_UNITS = (
 SLOWEST = ("os.sysctl", "gpu", "systemd")
 
 #: Collectors that read nothing but /proc and /sys, which hardly ever block; a disk or a file server may.
-KERNEL_FILES = frozenset(("os.cpu", "os.grub", "os.kmod", "os.memory", "os.net", "os.pci", "os.rdma", "os.sysctl"))
+KERNEL_FILES = frozenset(("os.cpu", "os.grub", "os.kmod", "os.memory", "os.net", "os.pci", "os.sysctl"))
 
 
 def is_cluster_wide(name: str) -> bool:
