@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_socket = __import__("_socket")  # ``socket`` itself would import ``selectors`` and ``enum``, which takes longer than all requests
-
 _SIOCETHTOOL, _SIOCGIFCONF = 0x8946, 0x8912
 _GDRVINFO, _GRINGPARAM, _GTSO, _GFLAGS, _GGSO, _GGRO, _GCHANNELS = 0x03, 0x10, 0x1E, 0x25, 0x23, 0x2B, 0x3C
 _LRO = 1 << 15  # ETH_FLAG_LRO
