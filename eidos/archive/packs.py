@@ -42,8 +42,8 @@ def pack_of(name: str) -> str:
 
     >>> pack_of("eidos/cli/help.py"), pack_of("pynvml.py")
     ('packs/eidos', 'packs/pynvml')
-    >>> pack_of("eidos/_data/recipes/base.yaml"), pack_of("eidos/_data/templates/bundles/all/README.md")
-    ('packs/recipes', 'packs/templates-bundles')
+    >>> pack_of("eidos/_data/templates/fleet.yaml"), pack_of("eidos/_data/templates/bundles/all/README.md")
+    ('packs/templates', 'packs/templates-bundles')
     """
     if name.startswith(DATA):
         return "packs/" + "-".join(name[len(DATA) :].split("/")[:-1][:2])

@@ -207,8 +207,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     sources = [
         (f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py") and name[:6] != "build/"
     ]
-    for data in ("recipes", "templates"):
-        sources += [(f"eidos/_data/{data}/{name}", path) for name, path in resources.walk_files(str(ROOT / data))]
+    sources += [(f"eidos/_data/templates/{name}", path) for name, path in resources.walk_files(str(ROOT / "templates"))]
     files = {name: Path(path).read_bytes() for name, path in sources}
     for name, tree in parsed_data().items():
         files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
@@ -222,7 +221,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
 
 
 def parsed_data() -> dict[str, Any]:
-    """File below ``eidos/_data`` → tree: the data once more, already parsed where JSON represents it exactly, so that a start need not."""
+    """File below ``eidos/_data`` → tree: the recipes, and again the templates where JSON represents them exactly: no start parses them."""
     from eidos import formats
     from eidos.bundle.template_sets import split_documents
     from eidos.files import resources

@@ -2,8 +2,8 @@
 
 Knows where the data is in the archive, in an installed package and in a checkout; must not know what the data means.
 
-A path is relative to the project, with slashes: ``recipes/catalog.yaml``. In the archive and in an installed package it is
-below ``eidos/_data/``; the archive also has it as a few JSON files there, because reading YAML takes far longer.
+A path is relative to the project, with slashes: ``templates/fleet.yaml``. In the archive and in an installed package it is
+below ``eidos/_data/``; the archive has recipes as a few JSON files there, because reading YAML takes far longer.
 """
 
 from __future__ import annotations
