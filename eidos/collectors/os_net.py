@@ -104,18 +104,20 @@ def collect(sources: Sources) -> Iterator[Part]:
         yield from facts.gaps
         return
     hardware: list[str] = []
+    kinds: set[str] = set()
     for interface in interfaces:
         folder = f"{CLASS}/{interface}"
         kind = _kind(facts, folder)
         if kind and not facts.exists(f"{folder}/device/physfn"):
             hardware.append(interface)
+            kinds.add(kind)
             _read_interface(facts, interface, kind)
     if not host.is_running_system:
         facts.gap(ABSENT, "driver", "captured tree: firmware, rings, offloads and addresses come from the running kernel's drivers")
     elif foreign:
         facts.gap(UNREADABLE, "driver", f"firmware, rings, offloads and addresses would be of {_FOREIGN}; needs {foreign}")
     elif hardware:
-        _ask_drivers(facts, hardware)
+        _ask_drivers(facts, hardware, has_vlans="vlan" in kinds)
     facts.put("interfaces", " ".join(hardware))
     yield from facts.parts()
 
@@ -182,13 +184,13 @@ def _read_card(facts: Facts, folder: str, prefix: str) -> None:
     facts.put(f"{prefix}sriov.maximum", facts.number(f"{folder}/device/sriov_totalvfs"))
 
 
-def _ask_drivers(facts: Facts, interfaces: list[str]) -> None:
+def _ask_drivers(facts: Facts, interfaces: list[str], has_vlans: bool) -> None:
     from eidos.collectors import Sources
     from eidos.files.ethtool import InterfaceSocket
     from eidos.files.host import Host
 
     running = Facts(Sources(Host()), facts.name)  # /proc/net is the reader's, whichever procfs it is read from
-    vlans = parse_vlans(running.line(VLANS, _TABLE_LIMIT) or "")
+    vlans = parse_vlans(running.line(VLANS, _TABLE_LIMIT) or "") if has_vlans else {}
     ipv6 = count_ipv6_addresses(running.line(IPV6_ADDRESSES, _TABLE_LIMIT) or "")
     facts.gaps += running.gaps
     try:
