@@ -13,12 +13,16 @@ from eidos.model.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 ERROR, WARNING = "error", "warning"
 
 
 class LintIssue(Record):
-    """``rule`` is a short, stable name; ``location`` a file and the path in it; ``source`` the document that says otherwise."""
+    """``rule`` is a short, stable name; ``location`` a file and the path in it; ``source`` the document that says otherwise.
+
+    ``line`` is that of the file, 0 where it is not known.
+    """
 
     severity: str
     rule: str
@@ -26,13 +30,18 @@ class LintIssue(Record):
     message: str
     hint: str = ""
     source: str = ""
+    line: int = 0
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.severity}: {self.message} [{self.rule}]"
+        file, colon, path = self.location.partition(": ")
+        location = f"{file}:{self.line}{colon}{path}" if self.line else self.location
+        return f"{location}: {self.severity}: {self.message} [{self.rule}]"
 
-    def to_tree(self) -> dict[str, str]:
+    def to_tree(self) -> dict[str, Any]:
         """Its fields, without the empty ones."""
-        tree = {"severity": self.severity, "rule": self.rule, "place": self.location, "message": self.message}
+        tree: dict[str, Any] = {"severity": self.severity, "rule": self.rule, "place": self.location, "message": self.message}
+        if self.line:
+            tree["line"] = self.line
         return {**tree, **{name: text for name, text in (("hint", self.hint), ("source", self.source)) if text}}
 
 

@@ -195,7 +195,6 @@ SMALL = {path: tree for path, tree in resources.load_recipes().items() if not pa
             "write it like 26.3",
         ),
         ("upgrades", {"product": "kueue", "to": "0.19", "after": ["0.19"]}, "no-source", "upgrades[{}]", ""),
-        ("upgrades", {"product": "quay", "to": "0.19", "after": ["0.19"], "source": "dra-api"}, "unknown-component", "upgrades[{}]", None),
     ],
 )
 def test_lint_checks_the_tables(table: str, row: dict[str, Any], rule: str, location: str, hint: str | None) -> None:

@@ -277,6 +277,9 @@ def carried() -> dict[str, object]:
     }
 
 
+ACCEPTS = "write what the chart accepts, or remove it"
+
+
 def chart_issues(values: dict[str, Any], key: dict[str, str] | None = None, version: str = "", **parts: Any) -> list[LintIssue]:
     """What lint finds when an overlay for EKS, or for ``key``, chooses these values for the GPU operator."""
     tree = layer(key or {"service": "eks"}, **parts)
@@ -300,14 +303,14 @@ def chart_issues(values: dict[str, Any], key: dict[str, str] | None = None, vers
             "invalid value 'opened'; expected one of auto, open",
             "did you mean 'open'?",
         ),
-        ({"mig": {"strategy": "several"}}, "mig.strategy", "invalid value 'several'; expected one of none, single, mixed", ""),
+        ({"mig": {"strategy": "several"}}, "mig.strategy", "invalid value 'several'; expected one of none, single, mixed", ACCEPTS),
         (
             {"daemonsets": {"updateStrategy": "Rolling"}},
             "daemonsets.updateStrategy",
             "invalid value 'Rolling'",
             "did you mean 'RollingUpdate'?",
         ),
-        ({"gdrcopy": {"enabled": "yes"}}, "gdrcopy.enabled", "the chart expects a boolean, not 'yes'", ""),
+        ({"gdrcopy": {"enabled": "yes"}}, "gdrcopy.enabled", "the chart expects a boolean, not 'yes'", ACCEPTS),
         ({"drivr": {"enabled": True}}, "drivr.enabled", "the chart has no value drivr.enabled", "did you mean driver.enabled?"),
     ],
 )
@@ -346,7 +349,7 @@ def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
     found = lint_files({name: text.encode() for name, text in texts.items()}, "data")
     assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == [
         ("components.mine.values.colr", "did you mean color?"),
-        ("components.mine.values.size", ""),
+        ("components.mine.values.size", ACCEPTS),
     ]
     texts["values/mine/1.0.keys.yaml"] = "color: colour\n"
     assert [(issue.rule, issue.location) for issue in lint_files({name: text.encode() for name, text in texts.items()}, "data")] == [

@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 
 from eidos import formats
-from eidos.errors import InvalidData
+from eidos.errors import InvalidData, NotFound
 from eidos.files import resources
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.recipe.charts import component_ids
 from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
-from eidos.recipe.data_stack import OVERLAYS, DataPart
+from eidos.recipe.data_stack import OVERLAYS, DataPart, places
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
 from eidos.recipe.lint.component_values import ChartSchemas, value_issues
@@ -30,9 +30,11 @@ from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
 from eidos.recipe.lint.layer_keys import key_issues
 from eidos.recipe.lint.life_cycle import ended_charts, table_issues
+from eidos.recipe.lint.line_numbers import with_lines
 from eidos.recipe.lint.reading_paths import path_issues
 from eidos.recipe.lint.rule_tables import shipped_rules
 from eidos.recipe.lint.setting_values import clash_issues, order_issues
+from eidos.recipe.lint.support_tables import floor_issues
 from eidos.recipe.lint.values_files import values_file_issues
 from eidos.recipe.store import shipped_store
 
@@ -76,7 +78,14 @@ def lint_stack(parts: Sequence[DataPart], today: str = "") -> list[LintIssue]:
     values = [issue for part in parts for issue in values_file_issues(part.files, data.store.charts)]
     # A file of another kind may change every recipe.
     own = all(canonical(name).startswith(OVERLAYS) for part in parts for name in part.files)
-    return _all(data, [*syntax_issues, *values], today=today, own=own)
+    issues = _all(data, [*syntax_issues, *values], today=today, own=own)
+    paths = places(parts, below)
+    texts = {paths[number][name]: content for number, part in enumerate(parts) for name, content in part.files.items()}
+
+    def load_text(name: str) -> str | None:
+        return texts[name].decode(errors="replace") if name in texts else _shipped_text(name)
+
+    return with_lines(issues, load_text)
 
 
 def lint_document(content: bytes | str, name: str, today: str = "") -> list[LintIssue]:
@@ -96,7 +105,7 @@ def lint_path(path: str | None = None, today: str = "") -> list[LintIssue]:
     """
     if path is None:
         trees, syntax_issues = _shipped_trees()
-        return syntax_issues or lint_trees(trees, resources.chart_values_files(), today)
+        return syntax_issues or with_lines(lint_trees(trees, resources.chart_values_files(), today), _shipped_text)
     if os.path.isdir(path):
         return lint_files(read_folder(path), path, today)
     return lint_document(read_file(path), path, today)
@@ -106,6 +115,14 @@ def lint_values_files(data: str | None = None) -> list[LintIssue]:
     """The issues of the names of the files below ``values/``, of the shipped recipes or of those in the folder ``data``."""
     names = resources.chart_values_files() if data is None else sorted(read_folder(data))
     return list(values_file_issues(names, component_ids(data)))
+
+
+def _shipped_text(name: str) -> str | None:
+    """The text of a shipped file; None in an archive, which has the trees alone."""
+    try:
+        return resources.read_text(f"recipes/{name}")
+    except NotFound:
+        return None
 
 
 def _shipped_trees() -> tuple[dict[str, object], list[LintIssue]]:
@@ -141,6 +158,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: boo
     yield from key_issues(store, rules)
     yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)
+    yield from floor_issues(store, rules)
     for item in combinations(store, rules, own):
         if isinstance(item, LintIssue):
             yield item

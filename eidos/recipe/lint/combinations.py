@@ -192,4 +192,4 @@ def _unsatisfied(layer: Layer, recipe: Recipe) -> Iterator[LintIssue]:
         constraint = next((constraint for constraint in recipe.constraints if constraint.name == path), None)
         if version and constraint and constraint.value.intersect(version_expression(version)) is None:
             message = f"the layer is for {version}, but its recipe requires {path} {constraint.value}: no node can satisfy both"
-            yield LintIssue(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message)
+            yield LintIssue(ERROR, "never-satisfied", f"{layer.name}: key.{field}", message, "change the key, or the constraint")

@@ -64,4 +64,5 @@ def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[st
             except InvalidInput as fault:
                 message, hint = fault.message, fault.hint or ""
             if message:
+                hint = hint or "write what the chart accepts, or remove it"
                 yield LintIssue(ERROR, "chart-value", merged.location(place), f"{message} ({chart})", hint)

@@ -7,11 +7,12 @@ names in locations.
 from __future__ import annotations
 
 from eidos.model.agreement import CUDA, DRIVERS, agrees, agrees_with_branch, disagreements, field_of
-from eidos.model.constraint import Expression, Term, parse_expression
+from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
 from eidos.recipe.lint.life_cycle import ended_issues
 from eidos.recipe.lint.rule_tables import path_matches
+from eidos.recipe.lint.support_tables import support_issues
 from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False
@@ -31,8 +32,7 @@ def cross_check(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Cha
     yield from _removed(merged, rules)
     yield from _pairs(merged, rules)
     yield from _cuda(merged, rules)
-    yield from _needs(merged, rules)
-    yield from _kubernetes(merged, charts)
+    yield from support_issues(merged, rules, charts)
     yield from ended_issues(merged, rules, today or rules.date())
     yield from _unbuilt(merged, rules)
     yield from _moved(merged, rules)
@@ -50,7 +50,8 @@ def _constraints(merged: MergedRecipe) -> Iterator[LintIssue]:
             yield LintIssue(WARNING, "incomparable", merged.location(constraint.name), message)
         elif not holds:
             message = f"{text} is recommended, but a constraint requires {constraint.value}{merged.suffix()}"
-            yield LintIssue(ERROR, "breaks-constraint", merged.location(constraint.name), message)
+            hint = f"recommend a value that is {constraint.value}"
+            yield LintIssue(ERROR, "breaks-constraint", merged.location(constraint.name), message, hint)
 
 
 def _two_places(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
@@ -112,7 +113,7 @@ def _pairs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         versions = [version for version in map(try_parse_version, filter(None, (left, right))) if version]
         if len(versions) == 2 and versions[0] != versions[1]:  # layer_content reports what is no version
             message = f"it is {left}, but {pair.right} is {right}: both must be the same version{merged.suffix()}"
-            yield LintIssue(ERROR, "two-versions", merged.location(pair.left), message, source=rules.cite(pair.source))
+            yield LintIssue(ERROR, "two-versions", merged.location(pair.left), message, "write the same in both", rules.cite(pair.source))
 
 
 def _twice(merged: MergedRecipe, left: str, right: str, agree: bool, cite: str) -> Iterator[LintIssue]:
@@ -130,50 +131,7 @@ def _cuda(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     for reports in rules.cuda:
         if branch.matches(parse_version(reports.driver)) and not release.matches(parse_version(reports.cuda)):
             message = f"driver {driver} reports CUDA {reports.cuda}, not {cuda}{merged.suffix()}"
-            yield LintIssue(ERROR, "cuda", merged.location(CUDA), message, source=rules.cite(reports.source))
-
-
-def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
-    versions = {f"components.{component.id}": component.version for component in merged.recipe.components}
-    versions.update({path: text for path in merged.recipe.history if path.startswith("K8s.image.") and (text := merged.text(path))})
-
-    def released(component: str, releases: Expression) -> Iterator[tuple[str, str]]:
-        for path in (f"components.{component}", f"K8s.image.{component}"):
-            if path in versions and releases.holds(versions[path]):
-                yield path, versions[path]
-
-    for need in rules.requirements:
-        for path, version in released(need.component, need.releases):
-            reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
-            if reading is not None and need.expression.holds(reading) is False:
-                message = f"{need.component} {version} requires {need.name} {need.value}, but {reading} is recommended{merged.suffix()}"
-            elif versions_left is not None and versions_left.intersect(need.expression) is None:
-                message = (
-                    f"{need.component} {version} requires {need.name} {need.value}, but the layer is for {versions_left}{merged.suffix()}"
-                )
-            else:
-                continue
-            # Where no key names the version, the recipe covers more than the component does.
-            field = next((field for field, name in READING_PATHS.items() if name == need.name), "")
-            is_stated = reading is not None or any(field in layer.key.fields() for layer in merged.layers)
-            severity, hint = (ERROR, "") if is_stated else (WARNING, f"disable it in a layer whose key has {field}, or add a constraint")
-            yield LintIssue(severity, "unsupported", merged.location(path), message, hint, rules.cite(need.source))
-    for apart in rules.incompatible:
-        for path, version in released(apart.left, apart.releases):
-            for _, other in released(apart.right, apart.other_releases):
-                message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
-                yield LintIssue(ERROR, "apart", merged.location(path), message, source=rules.cite(apart.source))
-
-
-def _kubernetes(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
-    """Components of which no supported release of Kubernetes is left, by their entries in components.yaml."""
-    versions_left = merged.versions.get(READING_PATHS["k8s"])
-    for component in merged.recipe.components:
-        supported = charts[component.id].kubernetes if component.id in charts else ""
-        if supported and versions_left is not None and versions_left.intersect(parse_expression(supported)) is None:
-            message = f"{component.id} supports Kubernetes {supported}, but the layer is for {versions_left}{merged.suffix()}"
-            hint = "disable it in a layer whose key has k8s, or add a constraint"
-            yield LintIssue(ERROR, "unsupported", merged.location(f"components.{component.id}"), message, hint)
+            yield LintIssue(ERROR, "cuda", merged.location(CUDA), message, f"write {reports.cuda}", rules.cite(reports.source))
 
 
 def _unbuilt(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:

@@ -44,7 +44,7 @@ def huge_page_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIss
             elif size(word) not in possible:
                 names = ", ".join(dict.fromkeys(text for pages in kernels for text in pages.huge))
                 message = f"{what} has huge pages of {names}, not of {word}{merged.suffix()}"
-                yield LintIssue(ERROR, "huge-page-size", merged.location(path), message, source=cite)
+                yield LintIssue(ERROR, "huge-page-size", merged.location(path), message, f"write one of {names}", cite)
     yield from _counted_twice(merged, kernels, rules)
 
 

@@ -54,19 +54,20 @@ def _value(layer: Layer, value: Value, rules: LintRules) -> Iterator[LintIssue]:
                 yield LintIssue(ERROR, "version", location, fault.message, fault.hint or "")
     for remark in rules.observed:
         if path_matches(remark.path, path):
-            yield LintIssue(
-                ERROR, "observed", location, f"{_short(text)} cannot be a recommendation: {remark.why}", source=rules.cite(remark.source)
-            )
+            message = f"{_short(text)} cannot be a recommendation: {remark.why}"
+            yield LintIssue(ERROR, "observed", location, message, "remove it, or write a constraint", rules.cite(remark.source))
     for remark in rules.readonly:
         if path_matches(remark.path, path):
-            yield LintIssue(ERROR, "read-only", location, f"read-only: {remark.why}", source=rules.cite(remark.source))
+            yield LintIssue(ERROR, "read-only", location, f"read-only: {remark.why}", "remove it", rules.cite(remark.source))
     for remark in rules.unwanted:
         if path_matches(remark.path, path) and text in remark.values:
-            yield LintIssue(ERROR, "unwanted", location, f"{text} is the wrong value: {remark.why}", source=rules.cite(remark.source))
+            yield LintIssue(
+                ERROR, "unwanted", location, f"{text} is the wrong value: {remark.why}", "write another value", rules.cite(remark.source)
+            )
     for subject in rules.subjects:
         if subject.key == value.key and value.why and subject.name.lower() not in value.why.lower():
             message = f"the reason {_short(value.why)!r} does not fit: {value.key} belongs to {subject.name}"
-            yield LintIssue(ERROR, "misnamed", location, message, source=rules.cite(subject.source))
+            yield LintIssue(ERROR, "misnamed", location, message, f"say what {subject.name} does", rules.cite(subject.source))
 
 
 def _reasons(layer: Layer) -> Iterator[LintIssue]:

@@ -46,7 +46,9 @@ def key_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
         for systems in rules.systems:
             if fields.get("service") == systems.service and not set(words_of(fields.get("os", systems.os[0]))) & set(systems.os):
                 message = f"nodes of {systems.service} run {' or '.join(systems.os)}, never {fields['os']}: no query matches this key"
-                yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.os", message, source=rules.cite(systems.source))
+                yield LintIssue(
+                    ERROR, "never-matches", f"{layer.name}: key.os", message, "change os or service", rules.cite(systems.source)
+                )
         rank = store.overlays.heads[i].rank
         for later, head in zip(store.overlays[i + 1 :], store.overlays.heads[i + 1 :]):
             if head.rank == rank:  # what another place lays over it is meant to
@@ -99,7 +101,9 @@ def _one_version(layer: Layer, text: str, location: str, store: Store, rules: Li
         # 6 stands for all of 6.x: a kernel that is older has an older release among those that it stands for, and none that is not.
         if (both := named.intersect(lowest)) is not None and both.is_equivalent(named):
             message = f"{kernel.os} {kernel.osv} was released with kernel {kernel.lowest}, so no node of it runs {fields['kernel']}"
-            yield LintIssue(ERROR, "never-matches", f"{layer.name}: key.kernel", message, source=rules.cite(kernel.source))
+            yield LintIssue(
+                ERROR, "never-matches", f"{layer.name}: key.kernel", message, f"write {kernel.lowest} or newer", rules.cite(kernel.source)
+            )
 
 
 def _releases_of_components(layer: Layer, store: Store) -> Iterator[LintIssue]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from eidos.model.agreement import CUDA, DRIVERS
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.recipe import life_cycles
+from eidos.recipe.lint.reading_paths import misspelt
 from eidos.semver import parse_version, try_parse_version
-from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def ended_issues(merged: MergedRecipe, rules: LintRules, today: str) -> Iterator
 
 
 def ended_charts(store: Store, rules: LintRules, today: str) -> Iterator[LintIssue]:
-    """The same for the versions in components.yaml, whether a layer chooses the component or not."""
-    for id, chart in store.charts.items():
+    """The same for the versions in components.yaml, but of components for which layers choose others."""
+    pinned = {choice.id for layer in (store.base, *store.overlays) for choice in layer.choices if choice.version}
+    for id, chart in ((id, chart) for id, chart in store.charts.items() if id not in pinned):
         for message, source in _ended(id, chart.version, rules, today):
             yield LintIssue(ERROR, "ended", f"components.yaml: {id}.version", message, _newest(id, rules, today), source)
 
@@ -61,8 +62,10 @@ def table_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
     names = [(f"ends[{i}]", end.product) for i, end in enumerate(rules.ends)]
     names += [(f"upgrades[{i}]", step.product) for i, step in enumerate(rules.upgrades)]
     for place, product in names:
-        if product not in products:
-            hint = did_you_mean(product, products) or ""
+        # Data with fewer components may have these rules all the same.
+        match = misspelt(product, products) if product not in products else None
+        if match:
+            hint = f"did you mean {match!r}?"
             yield LintIssue(ERROR, "unknown-component", f"rules.yaml: {place}", f"unknown product {product!r}", hint)
     for i, end in enumerate(rules.ends):
         for name in ("end", "extended"):

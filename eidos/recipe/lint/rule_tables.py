@@ -108,12 +108,16 @@ class CudaRelease(Record):
 
 
 class Requirement(Record):
-    """What releases of a component require of the reading ``name``: ``version`` and ``value`` are expressions."""
+    """What releases of a component require of the reading ``name``: ``version`` and ``value`` are expressions.
+
+    Only where ``when`` holds, which is written as that of a :class:`Clash`.
+    """
 
     component: str
     version: str
     name: str
     value: str
+    when: dict[str, str] = {}
     source: str = ""
     releases: Expression = Expression(())
     expression: Expression = Expression(())
@@ -151,6 +155,24 @@ class AllowedUpgrade(Record):
     to: str
     after: tuple[str, ...]
     why: str = ""
+    source: str = ""
+
+
+class GpuFloor(Record):
+    """The lowest version of the reading ``name`` with which a GPU works as it should; ``why`` says what begins with it."""
+
+    gpu: tuple[str, ...]
+    name: str
+    lowest: str
+    why: str
+    source: str = ""
+
+
+class KnownReleases(Record):
+    """Releases of a product, or of a branch of it, that sources name, oldest first."""
+
+    product: str
+    versions: tuple[str, ...]
     source: str = ""
 
 
@@ -246,6 +268,8 @@ class LintRules(Record):
     systems: tuple[SystemsOfService, ...] = ()
     ends: tuple[EndOfLife, ...] = ()
     upgrades: tuple[AllowedUpgrade, ...] = ()
+    floors: tuple[GpuFloor, ...] = ()
+    releases: tuple[KnownReleases, ...] = ()
     unbuilt: tuple[UnbuiltDriver, ...] = ()
     moved: tuple[MovedChart, ...] = ()
     readings: tuple[KnownReadings, ...] = ()
@@ -284,6 +308,8 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "only": ("systems", SystemsOfService),
     "ends": ("ends", EndOfLife),
     "upgrades": ("upgrades", AllowedUpgrade),
+    "floors": ("floors", GpuFloor),
+    "releases": ("releases", KnownReleases),
     "unbuilt": ("unbuilt", UnbuiltDriver),
     "moved": ("moved", MovedChart),
     "readings": ("readings", KnownReadings),

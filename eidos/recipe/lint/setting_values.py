@@ -14,14 +14,14 @@ from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from eidos.recipe.layer import Layer
     from eidos.recipe.lint.combinations import MergedRecipe
     from eidos.recipe.lint.rule_tables import LintRules, ValueRange
 
-#: The word of a rule for a path without a value.
-_UNSET = "unset"
+#: The words of a rule for a path without a value, and for one with any.
+_UNSET, _SET = "unset", "set"
 
 
 def range_issues(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
@@ -32,7 +32,8 @@ def range_issues(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
             if path_matches(row.path, path):
                 message = _out_of_range(format_scalar(value.reading), row)
                 if message:
-                    yield LintIssue(ERROR, "out-of-range", f"{layer.name}: {path}", message, source=rules.cite(row.source))
+                    hint = "write a value that the kernel accepts, or remove it"
+                    yield LintIssue(ERROR, "out-of-range", f"{layer.name}: {path}", message, hint, rules.cite(row.source))
     for constraint in layer.constraints:
         for row in rules.ranges:
             if path_matches(row.path, constraint.name) and not row.count:
@@ -79,14 +80,14 @@ def order_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
         if left is not None and right is not None and (left > right if pair.equal else left >= right):
             path, other = sorted((pair.left, pair.right), key=merged.rank)[::-1]
             message = f"it is {merged.text(path)}, but {other} is {merged.text(other)} ({merged.owner(other)}): {pair.why}{merged.suffix()}"
-            yield LintIssue(ERROR, "order", merged.location(path), message, source=rules.cite(pair.source))
+            yield LintIssue(ERROR, "order", merged.location(path), message, f"change {path} or {other}", rules.cite(pair.source))
 
 
 def clash_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     """An issue for a setting of one recipe that another of its settings, or its GPU, rules out."""
     for row in rules.clashes:
-        reasons = [(path, _text(merged, path)) for path in row.when]
-        if not all(text in [word.strip() for word in row.when[path].split(",")] for path, text in reasons):
+        reasons = conditions_met(merged, row.when)
+        if reasons is None:
             continue
         text = _text(merged, row.path)
         is_present = not row.path.startswith("components.") or any(c.id == row.path.split(".")[1] for c in merged.recipe.components)
@@ -97,7 +98,20 @@ def clash_issues(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             location = merged.location(max(places, key=lambda place: (merged.rank(place), place == row.path)))
             because = "".join(f" and {path} is {word}{_owned(merged, path)}" for path, word in stated)
             message = f"{row.path} is {text}{_owned(merged, row.path)}{because}: {row.why}{merged.suffix()}"
-            yield LintIssue(ERROR, "clash", location, message, f"write {' or '.join(row.only)}" if row.only else "", rules.cite(row.source))
+            valid = [word for word in row.only if word != _UNSET]
+            others = [path for path, _ in stated if not path.startswith("query.")]
+            hint = f"write {' or '.join(valid)}" if valid else f"remove {' or '.join([row.path, *others])}"
+            yield LintIssue(ERROR, "clash", location, message, hint, rules.cite(row.source))
+
+
+def conditions_met(merged: MergedRecipe, when: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    """What a recipe has at each path of a condition, as rules write it; None when the condition does not hold."""
+    reasons = [(path, _text(merged, path)) for path in when]
+    for path, text in reasons:
+        words = [word.strip() for word in when[path].split(",")]
+        if text not in words and not (_SET in words and text != _UNSET):
+            return None
+    return reasons
 
 
 def _owned(merged: MergedRecipe, path: str) -> str:

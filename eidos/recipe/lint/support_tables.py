@@ -1,0 +1,149 @@
+"""Versions that the tables of support rule out: of components, Kubernetes, systems, drivers and GPUs together.
+
+Knows how a row of a table is compared with a recipe; must not know any version: the rules do.
+"""
+
+from __future__ import annotations
+
+from eidos.model.agreement import DRIVERS, agrees_with_branch, field_of
+from eidos.model.constraint import Expression, Term, parse_expression
+from eidos.model.lint_issue import ERROR, WARNING, LintIssue
+from eidos.model.query import READING_PATHS, words_of
+from eidos.recipe.lint.setting_values import conditions_met
+from eidos.semver import parse_version, try_parse_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eidos.model.chart import Chart
+    from eidos.recipe.lint.combinations import MergedRecipe
+    from eidos.recipe.lint.rule_tables import LintRules
+    from eidos.recipe.store import Store
+
+
+def support_issues(merged: MergedRecipe, rules: LintRules, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """Issues of one recipe."""
+    yield from _needs(merged, rules)
+    yield from _apart(merged, rules)
+    yield from _kubernetes(merged, charts)
+    yield from _below_floor(merged, rules)
+    yield from _releases(merged, rules)
+
+
+def floor_issues(store: Store, rules: LintRules) -> Iterator[LintIssue]:
+    """An issue for each constraint of a layer for a GPU whose lower limit is below what the GPU needs."""
+    for layer in store.overlays:
+        gpus = words_of(layer.key.gpu) if layer.key.gpu else ()
+        for constraint in layer.constraints:
+            lower = [term for term in constraint.value.terms if term.operator in (">=", ">", "==", "in")]
+            for row in rules.floors:
+                below = Expression((Term("<", (row.lowest,)),))
+                is_for_all = bool(gpus) and set(gpus) <= set(row.gpu)
+                if is_for_all and row.name == constraint.name and lower and constraint.value.intersect(below) is not None:
+                    message = f"{constraint.value} allows versions below {row.lowest}: {row.why}"
+                    location = f"{layer.name}: constraints.{constraint.name}"
+                    yield LintIssue(ERROR, "floor", location, message, f"write >= {row.lowest}", rules.cite(row.source))
+
+
+def _versions(merged: MergedRecipe) -> dict[str, str]:
+    """The versions that a recipe has of components and images, by path."""
+    versions = {f"components.{component.id}": component.version for component in merged.recipe.components}
+    versions.update({path: text for path in merged.recipe.history if path.startswith("K8s.image.") and (text := merged.text(path))})
+    return versions
+
+
+def _released(component: str, releases: Expression, versions: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Path and version of each place where the component has one of these releases."""
+    for path in (f"components.{component}", f"K8s.image.{component}"):
+        if path in versions and releases.holds(versions[path]):
+            yield path, versions[path]
+
+
+def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    versions = _versions(merged)
+    for need in rules.requirements:
+        if need.when and conditions_met(merged, need.when) is None:
+            continue
+        for path, version in _released(need.component, need.releases, versions):
+            reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
+            subject = f"{need.component} {version} requires {need.name} {need.value}"
+            if need.when:
+                subject += f" where {' and '.join(f'{place} is {words}' for place, words in need.when.items())}"
+            place = max((path, *(p for p in need.when if not p.startswith("query."))), key=merged.rank)
+            if reading is not None and need.expression.holds(reading) is False:
+                message = f"{subject}, but {reading} is recommended{merged.suffix()}"
+                place = place if need.name in READING_PATHS.values() else max((place, need.name), key=merged.rank)
+            elif versions_left is not None and versions_left.intersect(need.expression) is None:
+                message = f"{subject}, but the layer is for {versions_left}{merged.suffix()}"
+            else:
+                continue
+            # Where no key names the version, the recipe covers more than the component does.
+            field = next((field for field, name in READING_PATHS.items() if name == need.name), "")
+            is_stated = reading is not None or any(field in layer.key.fields() for layer in merged.layers)
+            hint = f"choose a release of {need.component} that supports it, or another {need.name}"
+            if not is_stated:
+                hint = f"disable it in a layer whose key has {field}, or add a constraint"
+            yield LintIssue(ERROR if is_stated else WARNING, "unsupported", merged.location(place), message, hint, rules.cite(need.source))
+
+
+def _apart(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    versions = _versions(merged)
+    for apart in rules.incompatible:
+        for path, version in _released(apart.left, apart.releases, versions):
+            for _, other in _released(apart.right, apart.other_releases, versions):
+                message = f"{apart.left} {version} is not compatible with {apart.right} {other}: {apart.why}{merged.suffix()}"
+                hint = f"choose another release of {apart.left} or {apart.right}, or disable one of the two"
+                yield LintIssue(ERROR, "apart", merged.location(path), message, hint, rules.cite(apart.source))
+
+
+def _kubernetes(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[LintIssue]:
+    """Components of which no supported release of Kubernetes is left, by their entries in components.yaml."""
+    versions_left = merged.versions.get(READING_PATHS["k8s"])
+    for component in merged.recipe.components:
+        supported = charts[component.id].kubernetes if component.id in charts else ""
+        if supported and versions_left is not None and versions_left.intersect(parse_expression(supported)) is None:
+            message = f"{component.id} supports Kubernetes {supported}, but the layer is for {versions_left}{merged.suffix()}"
+            hint = "disable it in a layer whose key has k8s, or add a constraint"
+            yield LintIssue(ERROR, "unsupported", merged.location(f"components.{component.id}"), message, hint)
+
+
+def _below_floor(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    for row in rules.floors:
+        text = merged.text(row.name) if merged.recipe.request.gpu in row.gpu else None
+        version = try_parse_version(text or "")
+        if version is not None and version < parse_version(row.lowest):
+            message = f"{text} is below {row.lowest}: {row.why}{merged.suffix()}"
+            yield LintIssue(ERROR, "floor", merged.location(row.name), message, f"write {row.lowest} or newer", rules.cite(row.source))
+
+
+def _releases(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
+    """Versions that look like a slip of a release that there is, and drivers that a newer patch of their branch replaces."""
+    operator = next((component for component in merged.recipe.components if component.id == "gpu-operator"), None)
+    is_installed = operator is not None and field_of(operator, "values.driver.enabled") is not False
+    places = [(component.id, f"components.{component.id}", component.version) for component in merged.recipe.components]
+    places += [("driver", path, text) for path in DRIVERS if (text := merged.text(path)) is not None]
+    for product, path, version in places:
+        for row in rules.releases:
+            if row.product != product or version in row.versions or not version:
+                continue
+            slips = [other for other in row.versions if _is_one_digit_apart(version, other)]
+            if slips:
+                message = f"no source names {product} {version}{merged.suffix()}"
+                hint = f"did you mean {slips[-1]}?"
+                yield LintIssue(WARNING, "unknown-release", merged.location(path), message, hint, rules.cite(row.source))
+        for row in rules.releases if product == "driver" and is_installed else ():
+            newest, current = row.versions[-1], try_parse_version(version)
+            is_same_branch = row.product == product and agrees_with_branch(version, newest.partition(".")[0])
+            if is_same_branch and current and current < parse_version(newest):
+                message = f"{newest} is the patch of this branch that driver containers are built of, not {version}{merged.suffix()}"
+                yield LintIssue(WARNING, "superseded", merged.location(path), message, f"recommend {newest}", rules.cite(row.source))
+
+
+def _is_one_digit_apart(text: str, other: str) -> bool:
+    """Whether two versions differ in exactly one digit.
+
+    >>> _is_one_digit_apart("595.91.97", "595.91.07"), _is_one_digit_apart("595.91.07", "595.91.07")
+    (True, False)
+    """
+    return len(text) == len(other) and sum(a != b for a, b in zip(text, other)) == 1 and text.strip("v.0123456789") == ""
