@@ -132,7 +132,7 @@ if __name__ == "__main__":
 MAIN_BYTECODE_TAG = "cpython-312"
 
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
-UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.json|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+"
+UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+"
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
 NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/check/check_lint\.py|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
@@ -202,6 +202,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     sys_path = list(sys.path)
     sys.path[:0] = map(str, wheel_paths)  # PyYAML, which reads the recipes, is imported from its wheel
     from eidos import collectors
+    from eidos.build.recipe_packer import pack_recipes
     from eidos.files import resources
 
     sources = [
@@ -211,6 +212,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     files = {name: Path(path).read_bytes() for name, path in sources}
     for name, tree in parsed_data().items():
         files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
+    files[f"eidos/_data/{resources.RECIPES_JSON}"] = pack_recipes(resources.load_recipes())
     # Parsed, and not imported: whoever runs this with -OO has no docstrings.
     trees = {name: ast.parse(files[f"eidos/collectors/{name.replace('.', '_', 1)}.py"]) for name in collectors.list_collectors()}
     summaries = {name: (ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in trees.items()}
@@ -239,7 +241,7 @@ def parsed_data() -> dict[str, Any]:
     templates = {"files": files, "splits": {text: split_text(text) for text in texts}}
     charts = [path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
     values = {name: resources.load_chart_values(name) for name in charts}
-    return {resources.RECIPES_JSON: recipes, resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
+    return {resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 
 
 def commit() -> str:

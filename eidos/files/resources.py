@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     __loader__: FileLoader
 
-#: The recipes in the archive: path below ``recipes/`` → tree.
-RECIPES_JSON = "recipes.json"
+#: The recipes in the archive: a line of JSON that says where each part is, then a line for each.
+RECIPES_JSON = "recipes.jsonl"
 
 #: The folder below ``recipes/`` with the values of charts.
 VALUES_FOLDER = "values/"
@@ -92,22 +92,59 @@ def read_bytes(path: str) -> bytes:
     raise NotFound(f"no data file {path!r} in eidos")
 
 
+class RecipeParts:
+    """The recipes of the archive, of which each part is parsed when it is read.
+
+    ``index`` says where they are: of each file (``files``) the first and the last position of its JSON, or ``{"list": […]}`` or
+    ``{"map": {…}}`` of such; what else is in it is the packer's.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        head, _, self._body = content.partition(b"\n")
+        self.index: dict[str, Any] = _parse_json(head.decode())
+        self.parsed_bytes, self.size = 0, len(self._body)
+
+    def read(self, place: Any) -> Any:
+        """The tree at a place, which belongs to the caller."""
+        if isinstance(place, list):
+            self.parsed_bytes += place[1] - place[0]
+            return _parse_json(self._body[place[0] : place[1]].decode())
+        if "list" in place:
+            return [self.read(each) for each in place["list"]]
+        return {key: self.read(each) for key, each in place["map"].items()}
+
+
+def recipe_parts() -> RecipeParts | None:
+    """The recipes of the archive; None elsewhere."""
+    try:
+        return RecipeParts(_load(os.path.join(_PACKAGED, RECIPES_JSON)))
+    except OSError:
+        return None
+
+
 def load_recipes() -> dict[str, object]:
     """All recipe documents: path below ``recipes/`` → tree. Raises InvalidData when one is malformed, Unavailable when there are none.
 
     >>> "catalog.yaml" in load_recipes()
     True
     """
-    try:
-        text = _load(os.path.join(_PACKAGED, RECIPES_JSON))
-    except OSError:
-        from eidos.formats import from_text
+    parts = recipe_parts()
+    if parts is not None:
+        return {path: parts.read(place) for path, place in parts.index["files"].items()}
+    from eidos.formats import from_text
 
-        names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith(VALUES_FOLDER)]
-        if not names:
-            raise Unavailable("cannot read the built-in recipes", f"check that {_CHECKOUT} is complete and was not moved") from None
-        return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in names}
-    return _parse_json(text.decode())
+    names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith(VALUES_FOLDER)]
+    if not names:
+        raise Unavailable("cannot read the built-in recipes", f"check that {_CHECKOUT} is complete and was not moved")
+    return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in names}
+
+
+def load_recipe_file(name: str) -> object:
+    """One recipe document; None when there is no such file. Fails as :func:`load_recipes` does."""
+    parts = recipe_parts()
+    if parts is not None:
+        return parts.read(parts.index["files"][name]) if name in parts.index["files"] else None
+    return load_recipes().get(name)
 
 
 def load_chart_values(path: str) -> object:
@@ -154,9 +191,11 @@ def load_bundle_templates() -> dict[str, Any]:
     for each text with placeholders; elsewhere it is empty.
     """
     if _templates_cache:
-        return _parse_json(_templates_cache[0])
+        cached: dict[str, Any] = _parse_json(_templates_cache[0])
+        return cached
     try:
-        return _parse_json(_load(os.path.join(_PACKAGED, TEMPLATES_JSON)).decode())
+        templates: dict[str, Any] = _parse_json(_load(os.path.join(_PACKAGED, TEMPLATES_JSON)).decode())
+        return templates
     except OSError:
         folder = os.path.join(_PACKAGED, "templates", "bundles")
         folder = folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "templates", "bundles")
@@ -185,14 +224,14 @@ class _JsonContext:
     parse_constant = float
 
 
-def _parse_json(text: str) -> dict[str, Any]:
+def _parse_json(text: str) -> Any:
     """``json.loads`` for a document of our own, by its C scanner alone: ``json`` imports ``re``, which takes longer than this."""
     try:
         make_scanner = __import__("_json").make_scanner
     except (ImportError, AttributeError):  # an interpreter without that extension
         import json
 
-        trees: dict[str, Any] = json.loads(text)
+        trees = json.loads(text)
     else:
         trees, _ = make_scanner(_JsonContext)(text, 0)
     return trees

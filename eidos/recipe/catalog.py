@@ -80,7 +80,7 @@ _PATTERNS = {"detect": "provider", "suffixes": "suffix", "labels": "label", "ima
 class Catalog(Record):
     """Entries by field of the query; a field without entries takes any word."""
 
-    entries: dict[str, tuple[CatalogEntry, ...]]
+    entries: Mapping[str, tuple[CatalogEntry, ...]]
 
     def names(self, field: str) -> tuple[str, ...]:
         """The valid words of one field, in the order of the data."""
@@ -193,14 +193,18 @@ def read_catalog(tree: object, name: str, machines: tuple[Machine, ...] = ()) ->
     """The catalog that ``tree`` describes, with ``machines``; InvalidData with the path of what is wrong in it."""
     root = TreeReader(tree, name, text_types=QUOTED)
     root.expect_only([field for field in NAMES if field != "machine"])
-    entries: dict[str, tuple[CatalogEntry, ...]] = {}
-    for field in root.tree:
-        entries[field] = tuple(map(_read_entry, root.mappings(field)))
-        words = [word for entry in entries[field] for word in (entry.name, *entry.aliases)]
-        twice = next((word for word in words if words.count(word) > 1), None)
-        if twice:
-            raise root.error(f"{twice!r} is used by two entries", name=field)
+    entries = {field: read_field(root, field) for field in root.tree}
     return Catalog({**entries, "machine": machines} if machines else entries)
+
+
+def read_field(root: TreeReader, field: str) -> tuple[CatalogEntry, ...]:
+    """The entries of one field; InvalidData for a word that two have."""
+    entries = tuple(map(_read_entry, root.mappings(field)))
+    words = [word for entry in entries for word in (entry.name, *entry.aliases)]
+    twice = next((word for word in words if words.count(word) > 1), None)
+    if twice:
+        raise root.error(f"{twice!r} is used by two entries", name=field)
+    return entries
 
 
 def _read_entry(tree: TreeReader) -> CatalogEntry:

@@ -30,14 +30,15 @@ def read_charts(tree: object, name: str) -> dict[str, Chart]:
     """Entries by id, in the order of the file; InvalidData with the path of what is wrong in it."""
     charts: dict[str, Chart] = {}
     for entry in TreeReader(tree, name, text_types=QUOTED).mappings("components"):
-        chart = _read_chart(entry)
+        chart = read_chart(entry)
         if chart.id in charts:
             raise entry.error(f"duplicate component {chart.id!r}")
         charts[chart.id] = chart
     return charts
 
 
-def _read_chart(tree: TreeReader) -> Chart:
+def read_chart(tree: TreeReader) -> Chart:
+    """One entry; InvalidData with the path of what is wrong in it."""
     images, services, readings, sets = (tree.mapping(field) for field in ("images", "service", "readings", "sets"))
     texts = {field: tree.text(field) for field in ("title", "chart", "repository", "version", "namespace")}
     if tree.text("kubernetes"):
@@ -102,10 +103,9 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
     ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. Raises NotFound
     when there is no such folder, and InvalidData for what in it is not well-formed.
     """
-    trees = resources.load_recipes()
-    charts = read_charts(trees.get(NAME), NAME)
+    charts = read_charts(resources.load_recipe_file(NAME), NAME)
     if data is None:
-        return _with_upgrades(charts, trees.get(RULES)), resources.load_chart_values
+        return _with_upgrades(charts, resources.load_recipe_file(RULES)), resources.load_chart_values
     if not os.path.isdir(data):
         raise NotFound(f"{data}: no such folder", "name a folder that has a components.yaml")
 
@@ -122,7 +122,7 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
     path = os.path.join(data, NAME)
     own = read_charts(read(path), path) if os.path.isfile(path) else {}
     rules_path = os.path.join(data, RULES)
-    rules = read(rules_path) if os.path.isfile(rules_path) else trees.get(RULES)
+    rules = read(rules_path) if os.path.isfile(rules_path) else resources.load_recipe_file(RULES)
     return _with_upgrades({**charts, **own}, rules), knowledge
 
 

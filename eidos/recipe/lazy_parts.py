@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from eidos.model.query import LayerKey, Query, is_met
-from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,18 +45,34 @@ class LazyMapping(Mapping[str, "V"]):
         return len(self._names)
 
 
-class LayerHead(Record):
-    """An overlay before it is read: its ``name``, when it applies, what reads it, and the position of its place, 0 for what is shipped."""
+class LayerHead:
+    """An overlay before it is read: its ``name``, the ``fields`` and ``releases`` of its key, what reads it, and the ``rank`` of its place.
 
-    name: str
-    key: LayerKey
-    read: Callable[[], Layer]
-    rank: int = 0
+    That is 0 for what is shipped. There are hundreds, and a recipe needs a few, so this is no record, whose constructor takes ten times as
+    long.
+    """
+
+    __slots__ = ("fields", "name", "rank", "read", "releases")
+
+    def __init__(
+        self, name: str, fields: dict[str, str], releases: tuple[tuple[str, str], ...], read: Callable[[], Layer], rank: int = 0
+    ) -> None:
+        self.name = name
+        self.fields = fields
+        self.releases = releases
+        self.read = read
+        self.rank = rank
+
+    @property
+    def key(self) -> LayerKey:
+        """When it applies."""
+        fields: dict[str, Any] = self.fields
+        return LayerKey(**fields, releases=self.releases)
 
 
 def loaded(layer: Layer, ranks: Mapping[str, int] = {}) -> LayerHead:
     """The head of a layer that was read already; ``ranks`` are positions of files."""
-    return LayerHead(layer.name, layer.key, lambda: layer, ranks.get(file_of(layer.name), 0))
+    return LayerHead(layer.name, layer.key.fields(), layer.key.releases, lambda: layer, ranks.get(file_of(layer.name), 0))
 
 
 def file_of(name: str) -> str:
@@ -70,13 +85,12 @@ class Overlays(Sequence["Layer"]):
 
     def __init__(self, heads: Iterable[LayerHead]) -> None:
         self.heads = tuple(heads)
-        self._fields = [head.key.fields() for head in self.heads]
         self._layers: dict[int, Layer] = {}
 
     def matching(self, query: Query) -> list[Layer]:
         """The overlays whose key matches, in order."""
         values = query.fields()
-        return [self._at(i) for i, fields in enumerate(self._fields) if is_met(fields, values)]
+        return [self._at(i) for i, head in enumerate(self.heads) if is_met(head.fields, values)]
 
     @property
     def keys(self) -> list[LayerKey]:

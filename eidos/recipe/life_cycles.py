@@ -15,6 +15,7 @@ import time
 from eidos.model.constraint import parse_expression
 from eidos.model.query import READING_PATHS
 from eidos.model.record import Record
+from eidos.recipe.lazy_parts import LazyMapping
 from eidos.semver import try_parse_version
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ def read_upgrades(rules: object) -> tuple[UpgradeStep, ...]:
 
 
 def _rows(rules: object, table: str, required: tuple[str, ...]) -> list[dict[str, Any]]:
-    rows = rules.get(table) if isinstance(rules, dict) else None
+    rows = rules.get(table) if isinstance(rules, (dict, LazyMapping)) else None
     return [
         row
         for row in (rows if isinstance(rows, list) else ())

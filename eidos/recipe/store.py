@@ -13,23 +13,25 @@ from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.query import NAMES, version_expression, words_of
 from eidos.model.record import Record
-from eidos.model.tree_reader import TreeReader
-from eidos.recipe.catalog import IMPLIED, read_catalog
-from eidos.recipe.charts import read_charts, with_dependencies
+from eidos.model.tree_reader import QUOTED, TreeReader
+from eidos.recipe.catalog import IMPLIED, Catalog, read_catalog, read_field
+from eidos.recipe.charts import read_chart, read_charts, with_dependencies
 from eidos.recipe.data_folder import LIMIT, canonical, read_file
 from eidos.recipe.data_stack import DataPart, read_parts, stack
-from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, source_dates
-from eidos.recipe.lazy_parts import LayerHead, Overlays, file_of, loaded
+from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, read_source, source_dates
+from eidos.recipe.lazy_parts import LayerHead, LazyMapping, Overlays, file_of, loaded
 from eidos.recipe.machines import NAME as MACHINES
 from eidos.recipe.machines import machine_layer, read_machines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
+    from eidos.files.resources import RecipeParts
     from eidos.model.chart import Chart
     from eidos.model.query import Query
-    from eidos.recipe.catalog import Catalog
+    from eidos.recipe.catalog import CatalogEntry
     from eidos.recipe.layer import Layer, Source
 
 OVERLAYS, SOURCES = "overlays/", "sources.yaml"
@@ -43,7 +45,7 @@ class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
     ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
-    by path; ``newest`` is the date of the newest source.
+    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml.
     """
 
     base: Layer
@@ -54,11 +56,7 @@ class Store(Record):
     cuda: tuple[tuple[str, str], ...] = ()
     check_data: Mapping[str, object] = {}
     newest: str = ""
-
-    @property
-    def rules(self) -> object:
-        """The tree of rules.yaml; None for data that has none."""
-        return self.check_data.get("rules.yaml")
+    rules: Mapping[str, object] = {}
 
     def matching(self, query: Query, more: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, what its machine brings, and ``more``.
@@ -78,7 +76,7 @@ class Store(Record):
 
     def preload(self) -> None:
         """Read all parts now: for a process whose threads share the store, or that outlives the file it was started from."""
-        for parts in (self.overlays, self.charts.values(), self.catalog.entries.values()):
+        for parts in (self.overlays, self.charts.values(), self.catalog.entries.values(), self.check_data.values(), self.rules.values()):
             for _ in parts:
                 pass
 
@@ -100,7 +98,48 @@ def _has_releases(versions: Mapping[str, str], releases: Iterable[tuple[str, str
 
 def shipped_store() -> Store:
     """The shipped store, whose overlays are read when they are needed."""
+    parts = resources.recipe_parts()
+    if parts is not None:
+        return packed_store(parts, resources.data_digest())
     return from_folder(resources.load_recipes(), resources.data_digest(), lazy=True)
+
+
+def packed_store(parts: RecipeParts, digest: str) -> Store:
+    """The store whose parts ``eidos.build.recipe_packer`` has written, each parsed when it is used.
+
+    Their form was checked when the archive was built: a recipe parses the layers that match its query, and the charts that these choose.
+    """
+    index, files = parts.index["store"], parts.index["files"]
+
+    def source(id: str) -> Source:
+        return read_source(TreeReader(parts.read(index["sources"][id]), SOURCES), id)
+
+    def chart(id: str) -> Chart:
+        return read_chart(TreeReader(parts.read(index["charts"][id]), "components.yaml", text_types=QUOTED))
+
+    def field(name: str) -> tuple[CatalogEntry, ...]:
+        if name == "machine":
+            return read_machines(parts.read(files[MACHINES]), MACHINES)
+        return read_field(TreeReader({name: parts.read(files["catalog.yaml"]["map"][name])}, "catalog.yaml", text_types=QUOTED), name)
+
+    sources: Mapping[str, Source] = LazyMapping(index["sources"], source)
+
+    def layer(name: str, place: Any, *, base: bool = False) -> Callable[[], Layer]:
+        return lambda: read_layer(parts.read(place), name, sources, base=base)
+
+    heads = (LayerHead(name, fields, tuple(map(tuple, releases)), layer(name, place)) for name, fields, releases, place in index["layers"])
+    tables = files["rules.yaml"]["map"]
+    return Store(
+        base=layer("base.yaml", files["base.yaml"], base=True)(),
+        overlays=Overlays(heads),
+        catalog=Catalog(LazyMapping((*files["catalog.yaml"]["map"], "machine"), field)),
+        charts=LazyMapping(index["charts"], chart),
+        digest=digest,
+        cuda=tuple(map(tuple, index["cuda"])),
+        check_data=LazyMapping(filter(is_check_data, files), lambda path: parts.read(files[path])),
+        newest=index["newest"],
+        rules=LazyMapping(tables, lambda table: parts.read(tables[table])),
+    )
 
 
 def open_store(path: str | Sequence[str]) -> Store:
@@ -162,8 +201,8 @@ def in_order(heads: Iterable[LayerHead]) -> Overlays:
     """
 
     def rank(head: LayerHead) -> tuple[int, int, int, str]:
-        fields = head.key.fields()
-        number = len({*fields, *IMPLIED} if "machine" in fields else fields) + len(head.key.releases)
+        fields = head.fields
+        number = len({*fields, *IMPLIED} if "machine" in fields else fields) + len(head.releases)
         words = sum(len(words_of(fields[field])) - 1 for field in NAMES if field in fields)
         return number, -words, head.rank, file_of(head.name)
 
@@ -178,10 +217,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     """
     sources = read_shared_sources(files.get(SOURCES), SOURCES)
     trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
-    heads = [
-        LayerHead(name, read_key(tree, name), _reader(tree, name, sources)) if lazy else loaded(read_layer(tree, name, sources), ranks)
-        for tree, name in trees
-    ]
+    heads = [_head(tree, name, sources) if lazy else loaded(read_layer(tree, name, sources), ranks) for tree, name in trees]
     dates = [date for tree in (files.get("base.yaml"), *(tree for tree, _ in trees)) for date in source_dates(tree, sources)]
     return Store(
         base=read_layer(files.get("base.yaml"), "base.yaml", sources, base=True),
@@ -192,11 +228,17 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
         cuda=_cuda_releases(files.get("rules.yaml")),
         check_data=_check_trees(files),
         newest=newest_date(dates),
+        rules=_mapping(files.get("rules.yaml")),
     )
 
 
-def _reader(tree: object, name: str, sources: Mapping[str, Source]) -> Callable[[], Layer]:
-    return lambda: read_layer(tree, name, sources)
+def _mapping(tree: object) -> dict[str, object]:
+    return tree if isinstance(tree, dict) else {}
+
+
+def _head(tree: object, name: str, sources: Mapping[str, Source]) -> LayerHead:
+    key = read_key(tree, name)
+    return LayerHead(name, key.fields(), key.releases, lambda: read_layer(tree, name, sources))
 
 
 def _cuda_releases(rules: object) -> tuple[tuple[str, str], ...]:
@@ -219,7 +261,9 @@ def from_document(tree: object, name: str, shipped: Store, digest: str = "") -> 
     base = read_layer({"measurements": root.tree["base"]}, f"{name}:base", base=True)
     # Without charts and releases of CUDA: the Go program's own data has a driver and a CUDA version that do not go together.
     dates = [source.date for head in overlays for source in head.read().sources]
-    return Store(base, in_order(overlays), shipped.catalog, {}, digest, check_data=shipped.check_data, newest=newest_date(dates))
+    return Store(
+        base, in_order(overlays), shipped.catalog, {}, digest, check_data=shipped.check_data, newest=newest_date(dates), rules=shipped.rules
+    )
 
 
 def layer_trees(tree: object, name: str) -> Iterator[tuple[object, str]]:

@@ -21,6 +21,7 @@ import pytest
 from eidos import collectors, formats
 from eidos.build import zipapp_builder
 from eidos.files import resources
+from eidos.files.resources import RecipeParts
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -202,7 +203,7 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     data = [path for path in (ROOT / "templates").rglob("*") if path.is_file() and not path.name.startswith(".")]
     own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
-    made = {"eidos/_build.py", *(f"eidos/_data/{name}.json" for name in ("recipes", "templates", "values"))}
+    made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.jsonl", "templates.json", "values.json"))}
     assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
     for wheel in zipapp_builder.WHEELS:
         with zipfile.ZipFile(zipapp_builder.WHEEL_CACHE / wheel.file) as archive:
@@ -212,7 +213,8 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
         assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
     values = json.loads(files["eidos/_data/values.json"])
-    recipes = json.loads(files["eidos/_data/recipes.json"])
+    parts = RecipeParts(files["eidos/_data/recipes.jsonl"])
+    recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
     known = ROOT / "recipes" / "values"
     assert recipes == {
@@ -476,7 +478,7 @@ def test_files_in_packs_can_be_read(which: str, python: str, request: pytest.Fix
 
 
 def test_unreadable_data_is_an_error(pyz: Path, tmp_path: Path, python: str) -> None:
-    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.json": None})
+    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.jsonl": None})
     done = run(python, copy, "recipe", "--gpu=h100")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: cannot read the built-in recipes\n" in done.stderr

@@ -34,6 +34,12 @@ for _ in range(300):
     resolve(query, store)
     times.append((time.perf_counter() - began) * 1000)
 print(statistics.median(times))
+from eidos.files import resources
+from eidos.recipe.store import packed_store
+parts = resources.recipe_parts()
+fresh = packed_store(parts, "")
+recipe = resolve(fresh.catalog.parse_query(dict(word.split("=") for word in sys.argv[2:])), fresh)
+print(parts.parsed_bytes, parts.size, len(recipe.rules) - 1, len(fresh.overlays))
 """
 
 
@@ -49,11 +55,12 @@ def report(pyz: Path | None, runs: int) -> None:
             figures = alternate(commands, runs)
             floor, run = figures["empty"].median, figures["recipe"]
             words = [f"{field}={value}" for field, value in QUERY.items()]
-            engine = [
-                float(subprocess.run([*start, "-c", ENGINE, str(built), *words], stdout=subprocess.PIPE, check=True).stdout)
-                for _ in range(3)
-            ]
+            command = [*start, "-c", ENGINE, str(built), *words]
+            outputs = [subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout for _ in range(3)]
+            engine = [float(output.split()[0]) for output in outputs]
+            parsed, size, layers, overlays = map(int, outputs[0].split()[1:])
             print(
                 f"CPython {version}: recipe {run.median / floor:.2f}x (budget {BUDGET[0]}x), {run.kibibytes / 1024:.1f} MiB "
-                f"(budget {BUDGET[1]} MiB), {run.median * 1000:.1f} ms; the engine alone {statistics.median(engine):.2f} ms (budget 1 ms)"
+                f"(budget {BUDGET[1]} MiB), {run.median * 1000:.1f} ms; the engine alone {statistics.median(engine):.2f} ms (budget 1 ms), "
+                f"{parsed:,} of {size:,} bytes and {layers} of {overlays} overlays parsed"
             )

@@ -327,7 +327,7 @@ _PARSED = {"expression": "value", "releases": "version", "other_releases": "othe
 
 def shipped_rules() -> LintRules:
     """The rules that eidos carries; fails as ``resources.load_recipes`` does."""
-    return read_rules(resources.load_recipes().get(NAME), NAME)
+    return read_rules(resources.load_recipe_file(NAME), NAME)
 
 
 def read_rules(tree: object, name: str) -> LintRules:

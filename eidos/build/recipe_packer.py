@@ -1,0 +1,64 @@
+"""The recipes as the archive has them: one line of JSON for each part, and before them one that says where each is.
+
+Knows which parts of a file a start may need by themselves; must not know what they mean. ``eidos.files.resources`` reads them back, and
+``eidos.recipe.packed_store`` makes a store of them.
+"""
+
+from __future__ import annotations
+
+import json
+
+from eidos.recipe.store import OVERLAYS, SOURCES, from_folder, layer_trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+#: Files of which each entry of a list is a part, and those of which each field is one.
+_ENTRIES = ("components.yaml", SOURCES)
+_FIELDS = ("catalog.yaml", "rules.yaml")
+
+
+def pack_recipes(files: Mapping[str, object]) -> bytes:
+    """The bytes of the recipes whose trees these are, by path; their form is checked here. Raises InvalidData."""
+    body = bytearray()
+
+    def add(tree: object) -> list[int]:
+        text, start = _dump(tree), len(body)
+        body.extend(text + b"\n")
+        return [start, start + len(text)]
+
+    def entries(rows: object) -> Any:
+        return {"list": [add(row) for row in rows]} if isinstance(rows, list) else add(rows)
+
+    places: dict[str, Any] = {}
+    layers: dict[str, Any] = {}
+    for path, tree in files.items():
+        if path.startswith(OVERLAYS):
+            named = [(name, add(item)) for item, name in layer_trees(tree, path)]
+            layers.update(named)
+            places[path] = {"list": [place for _, place in named]} if isinstance(tree, list) else named[0][1]
+        elif path in (*_ENTRIES, *_FIELDS) and isinstance(tree, dict):
+            places[path] = {"map": {key: entries(value) if path in _ENTRIES else add(value) for key, value in tree.items()}}
+        else:
+            places[path] = add(tree)
+    store = from_folder(files)
+    heads = [[head.name, head.fields, head.releases, layers[head.name]] for head in store.overlays.heads]
+    index = {
+        "layers": heads,
+        "charts": dict(zip(store.charts, places["components.yaml"]["map"]["components"]["list"])),
+        "sources": _sources(files.get(SOURCES), places.get(SOURCES)),
+        "cuda": store.cuda,
+        "newest": store.newest,
+    }
+    return _dump({"files": places, "store": index}) + b"\n" + bytes(body)
+
+
+def _sources(tree: object, place: Any) -> dict[str, Any]:
+    rows = tree.get("sources") if isinstance(tree, dict) else None
+    return {row["id"]: at for row, at in zip(rows, place["map"]["sources"]["list"])} if rows else {}
+
+
+def _dump(tree: object) -> bytes:
+    return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,100 @@
+"""The recipes of the archive: the same as those of the checkout, of which a recipe parses what it needs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.build.recipe_packer import pack_recipes
+from eidos.errors import InvalidData
+from eidos.files.resources import RecipeParts, load_recipes
+from eidos.model.query import Query
+from eidos.recipe.matrix import advice_matrix
+from eidos.recipe.resolver import resolve
+from eidos.recipe.store import Store, from_folder, packed_store
+
+TREES = load_recipes()
+PACKED = pack_recipes(TREES)
+PLAIN = from_folder(TREES, "digest")
+
+
+def fresh() -> tuple[RecipeParts, Store]:
+    parts = RecipeParts(PACKED)
+    return parts, packed_store(parts, "digest")
+
+
+def test_the_parts_make_the_trees() -> None:
+    parts, _ = fresh()
+    assert {path: parts.read(place) for path, place in parts.index["files"].items()} == json.loads(json.dumps(TREES))
+
+
+def test_the_store_is_that_of_the_checkout() -> None:
+    _, packed = fresh()
+    assert list(packed.overlays) == list(PLAIN.overlays)
+    assert packed.overlays.keys == PLAIN.overlays.keys
+    assert packed.base == PLAIN.base
+    assert dict(packed.charts) == dict(PLAIN.charts)
+    assert list(packed.charts) == list(PLAIN.charts)
+    assert dict(packed.catalog.entries) == dict(PLAIN.catalog.entries)
+    assert (packed.cuda, packed.newest, packed.digest) == (PLAIN.cuda, PLAIN.newest, PLAIN.digest)
+    assert dict(packed.check_data) == dict(PLAIN.check_data)
+    assert dict(packed.rules) == dict(PLAIN.rules)
+    assert advice_matrix(packed) == advice_matrix(PLAIN)
+
+
+words = {field: st.sampled_from(["", *PLAIN.catalog.names(field)]) for field in ("os", "service", "gpu", "intent", "platform")}
+versions = {"osv": ["", "24.04", "22.04", "9.6"], "k8s": ["", "1.33", "1.34.2", "1.36"]}
+
+
+@given(st.fixed_dictionaries({**words, **{field: st.sampled_from(texts) for field, texts in versions.items()}}))
+def test_every_recipe_is_the_same(fields: dict[str, str]) -> None:
+    query = Query(**fields)
+    assert resolve(query, SHARED, explain=True, check=False) == resolve(query, PLAIN, explain=True, check=False)
+
+
+SHARED = fresh()[1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"gpu": "h100"},
+        {"gpu": "gb200", "service": "eks", "os": "ubuntu", "osv": "24.04", "k8s": "1.34", "intent": "training"},
+        {"machine": "p5.48xlarge", "platform": "kubeflow"},
+    ],
+)
+def test_a_recipe_parses_the_layers_that_match_and_little_else(fields: dict[str, str]) -> None:
+    parts, store = fresh()
+    unread = parts.parsed_bytes
+    query = store.catalog.parse_query(fields)
+    recipe = resolve(query, store)
+    index = parts.index["store"]
+    names = {rule.rpartition(": ")[0] for rule in recipe.rules}
+    layers = [end - start for name, _, _, (start, end) in index["layers"] if name in names]
+    charts = [end - start for start, end in index["charts"].values()]
+    fields_of_catalog = sum(end - start for start, end in parts.index["files"]["catalog.yaml"]["map"].values())
+    machines = parts.index["files"]["machines.yaml"]
+    allowed = sum(layers) + sum(sorted(charts)[-3 * len(recipe.components) :]) + fields_of_catalog + machines[1] - machines[0]
+    sources = sum(end - start for start, end in index["sources"].values())
+    assert parts.parsed_bytes - unread <= allowed + sources
+    assert parts.parsed_bytes < parts.size / 2
+
+
+def test_work_grows_with_what_matches_and_not_with_the_data() -> None:
+    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/gpu-h100.yaml"], "key": {"gpu": f"x{i}"}} for i in range(300)}  # type: ignore[dict-item]  # a mapping
+    counts = []
+    for content in (PACKED, pack_recipes({**TREES, **more})):
+        parts = RecipeParts(content)
+        store = packed_store(parts, "digest")
+        resolve(Query(gpu="h100"), store)
+        counts.append((parts.parsed_bytes, parts.size))
+    assert counts[0][0] == counts[1][0]
+    assert counts[1][1] > counts[0][1] * 1.5
+
+
+def test_data_that_is_no_recipe_is_not_packed() -> None:
+    with pytest.raises(InvalidData, match="unknown field"):
+        pack_recipes({**TREES, "overlays/x.yaml": {"keys": {}}})
