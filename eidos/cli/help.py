@@ -31,6 +31,7 @@ TOPICS = {
     "cluster": "read a cluster, run Jobs on its nodes, store documents in it",
     "serve": "run the HTTP API: routes, limits, proxy, Kubernetes",
     "recipes": "what is covered, and your own recipe data",
+    "checks": "judge a node: profiles, waivers, your own checks",
     "bundles": "deploy a recipe, change values, verify",
     "air-gap": "use, build and mirror without a network",
     "secrets": "what is withheld from documents",

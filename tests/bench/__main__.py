@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import bundle, documents, fleet, kube, recipe, serve, snapshot
+from tests.bench import bundle, check, documents, fleet, kube, recipe, serve, snapshot
 
 VERBS = {
     "snapshot": snapshot.report,
     "recipe": recipe.report,
+    "check": check.report,
     "bundle": bundle.report,
     "documents": documents.report,
     "serve": serve.report,
