@@ -76,6 +76,7 @@ MANAGED_SERVICES = {
     "gce": ("gke", ("cloud.google.com/gke-",)),
     "azure": ("aks", ("kubernetes.azure.com/",)),
     "oci": ("oke", ("oke.oraclecloud.com/",)),
+    "linode": ("lke", ("lke.linode.com/",)),
 }
 
 #: What the machine-config operator of OpenShift sets on every node, whoever owns its machine.
@@ -118,6 +119,8 @@ def detect_provider(provider_id: str, labels: dict[str, str]) -> str:
     ('gke', 'oci')
     >>> detect_provider("aws:///us-west-2a/i-0a1b", {"node.openshift.io/os_id": "rhcos"}), detect_provider("cn-hangzhou.i-bp1abc1", {})
     ('openshift', '')
+    >>> detect_provider("linode://1234", {"lke.linode.com/pool-id": "1"}), detect_provider("linode://1234", {})
+    ('lke', 'linode')
     """
     scheme = provider_of(provider_id)
     for service, signs in (("openshift", OPENSHIFT_LABEL), MANAGED_SERVICES.get(scheme, ("", ()))):

@@ -68,6 +68,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "gpu-l40": {"gpu": "l40"},
     "gpu-rtx-pro-6000": {"gpu": "rtx-pro-6000", "intent": "inference"},
     "oke-gb200": {"service": "oke", "gpu": "gb200"},
+    "lke-rtx-pro-6000": {"os": "ubuntu", "osv": "24.04", "service": "lke", "gpu": "rtx-pro-6000", "intent": "inference"},
     "oke-gb200-infiniband": {"machine": "BM.GPU.GB200.4", "os": "ubuntu", "osv": "24.04"},
     "oke-gb300": {"os": "ubuntu", "osv": "24.04", "service": "oke", "gpu": "gb300", "intent": "training"},
     "oke-l40s": {"service": "oke", "gpu": "l40s"},
