@@ -32,6 +32,9 @@ pytestmark = pytest.mark.slow
 #: Seconds that every run here is given.
 DEADLINE = 2.0
 
+#: Collectors that the stage has a source for.
+SOURCES = {"os.grub", "os.kmod", "os.release", "os.sysctl"}
+
 GOOD_RELEASE = 'NAME="Example"\nID=example\nVERSION_ID="1"\n'
 
 
@@ -237,8 +240,13 @@ def smi_hangs(stage: Stage) -> Iterator[None]:
 
 def no_driver(stage: Stage) -> Iterator[None]:
     for address in ("0000:0f:00.0", "0000:10:00.0"):
-        stage.file(f"sys/bus/pci/devices/{address}/vendor", "0x10de\n")
-        stage.file(f"sys/bus/pci/devices/{address}/class", "0x030200\n")
+        folder = f"sys/devices/pci{address[:7]}/{address}"
+        stage.file(f"{folder}/vendor", "0x10de\n")
+        stage.file(f"{folder}/class", "0x030200\n")
+        stage.file(f"{folder}/uevent", "PCI_CLASS=30200\nPCI_ID=10DE:2330\n")
+        link = stage.root / "sys/bus/pci/devices" / address
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"../../../devices/pci{address[:7]}/{address}")
     yield
 
 
@@ -317,9 +325,14 @@ def test_fault(pyz: Path, stage: Stage, fault: str, cause: Fault, hit: str, outc
         assert word.lower() in describe(result).lower(), result
     assert "outside" not in json.dumps(document)
     assert seconds < AMPLE_S
-    others = [o for o in document["collectors"] if o["name"] not in (hit, "systemd", "gpu") and not o["name"].startswith("k8s.")]
-    if cause is not no_proc and cause is not stuck_etc:
-        assert all(o["outcome"] == "ok" for o in others), others
+    others = [o for o in document["collectors"] if o["name"] != hit and o["name"].startswith("os.")]
+    if cause is not no_proc and cause is not stuck_etc and "/" not in stage.arguments:
+        assert {o["name"] for o in others if o["outcome"] == "ok"} >= SOURCES - {hit}, others
+        # The stage names a module, and no kernel that has it.
+        assert all(o["outcome"] in ("ok", "skipped") or o["name"] == "os.modules" for o in others), others
+    if cause is stuck_etc:
+        assert outcome_of(document, "os.sysctl")["outcome"] == outcome_of(document, "os.kmod")["outcome"] == "ok"
+        assert not any("not started" in o.get("reason", "") for o in others), "each has its try"
 
 
 def run_unprivileged(pyz: Path, stage: Stage) -> tuple[int, dict[str, Any], str, float]:

@@ -109,7 +109,7 @@ def test_pages_of_two_sizes_stay_paired() -> None:
 def test_secrets_of_an_installer_do_not_leave_the_host() -> None:
     parts = collect_all("rhel-9")["os.grub"]
     assert parts["grub"]["inst.ks"] == f"https://{WITHHELD}@images.example.com/ks.cfg?{WITHHELD}"
-    assert "not-a-real" not in json.dumps(collect_all("rhel-9"))
+    assert "not-a-real" not in json.dumps(collect_all("rhel-9")).lower()
 
 
 @pytest.mark.parametrize("name", HOSTS)

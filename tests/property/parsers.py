@@ -26,8 +26,14 @@ from eidos.collectors import (
     _settings,
     k8s_image,
     k8s_node,
+    os_boot,
+    os_cpu,
     os_grub,
+    os_kernel,
     os_kmod,
+    os_kmsg,
+    os_limits,
+    os_memory,
     os_modules,
     os_net,
     os_packages,
@@ -100,6 +106,13 @@ class _Tree(host.Host):
 
 def _boot_line(data: bytes) -> object:
     return list(os_grub.collect(Sources(host=_Tree(data))))
+
+
+def _cpu_list(text: str) -> object:
+    try:
+        return os_cpu.format_cpu_list(os_cpu.parse_cpu_list(text))
+    except ValueError:
+        return None
 
 
 def _grub(text: str) -> object:
@@ -207,6 +220,18 @@ PARSERS: dict[str, Parser] = {
     "boot parameters": _of_text(_grub, "a=b", " ", '"', "="),
     "boot line, collected": _of_bytes(_boot_line, "a=b", " ", '"', "=", "/", "//", "--", "password=", "cc: "),
     "kernel modules": _of_text(os_kmod.parse_modules, "nvidia 1 2 - Live 0x0\n", " "),
+    "shell assignments": _of_text(os_boot.parse_shell_assignments, "GRUB_A=", "A", '"', "'", "$A", "${A}", "\\", "$(", "`", "\n"),
+    "GRUB's environment": _of_text(os_boot.parse_environment, "saved_entry=", "#", "\n"),
+    "name of a sysctl": _of_text(os_boot.sysctl_key, "net.", "/", "-", "."),
+    "list of processors": _of_text(_cpu_list, "0-3", ",", "-", "7"),
+    "/proc/cpuinfo": _of_text(os_cpu.parse_cpuinfo, "processor\t: ", "0", "\n", "microcode\t: 0x1\n", "CPU part\t: 0xd4f\n"),
+    "kernel configuration": _of_text(os_kernel.parse_config, "CONFIG_NUMA=y\n", "# CONFIG_HZ is not set\n", "CONFIG_"),
+    "kernel message": _of_text(os_kmsg.parse_record, "4,1,93018130,-;", "x\n", " ", ","),
+    "Xid": _of_text(os_kmsg.parse_xid, "NVRM: Xid (PCI:", "0000:3b:00", "): ", "79,"),
+    "SXid": _of_text(os_kmsg.parse_sxid, "SXid (PCI:", "0000:05:00.0", "): ", "12028, ", "Fatal, "),
+    "events of a message": _of_text(os_kmsg.event_keys, "AER: Corrected error", ": Link down", " blocked for more than "),
+    "limits of sessions": _of_text(os_limits.parse_limits, "* soft memlock unlimited\n", "-", "#", " "),
+    "/proc/meminfo": _of_text(os_memory.parse_meminfo, "MemTotal: ", "1 kB\n", ":"),
     "os-release": _of_text(os_release.parse_os_release, "A=b\n", "A='b'\n", '"', "\\"),
     "os-release value": _of_text(os_release.unquote, "\\", '"', "'", "a"),
     "sysctl": _of_text(lambda text: os_sysctl.parse_sysctl("/proc/sys/a", text), "a b\n", "\t", "\n"),
