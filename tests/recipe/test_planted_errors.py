@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eidos.files import resources
 from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_trees
@@ -93,6 +95,12 @@ PLANTED: dict[str, Row] = {
     "DRA that looks for the driver elsewhere": (H100, "nvidia-dra-driver-gpu nvidiaDriverRoot=/", (), "clash"),
     "NVSentinel that waits for a driver pod": (AKS, "nvsentinel labeler.assumeDriverInstalled=false", ("service-aks",), "clash"),
     "both forms of the operator": ('k8s: "1.35"', "gpu-operator gpuCluster.deployCR=true", (), "clash"),
+    "NRI with an older CRI-O": (
+        H100,
+        "gpu-operator cdi.nriPluginEnabled=true + K8s.node.container-runtime-name: cri-o + K8s.node.container-runtime-version: 1.33.2",
+        (),
+        "unsupported",
+    ),
     "peermem beside EFA": (EKS, "gpu-operator driver.rdma.enabled=true", (), "clash"),
     "storage with a precompiled driver": (H100, "gpu-operator gds.enabled=true + gpu-operator driver.usePrecompiled=true", (), "clash"),
     "two feature discoveries": (H100, "nfd@0.19.0 + gpu-operator nfd.enabled=true", (), "clash"),
@@ -232,3 +240,15 @@ components:
     indented = "".join(f"  {row}\n" for row in text.splitlines())
     assert line_of("- x: 1\n-\n" + indented, f"{file}[1]", path) == line + 2
     assert line_of("a: [", file, path) == 0
+
+
+@given(
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(["data", "- ", ": ", "\n", " ", "a", "[", "{", "]", "}", "&x ", "*x", "'"])).map("".join)
+)
+def test_any_text_has_a_line_or_none(text: str) -> None:
+    assert 0 <= line_of(text, "overlays/a.yaml[1]", "data.a.data[0].a") <= text.count("\n") + 2
+
+
+def test_a_text_of_many_levels_costs_no_stack() -> None:
+    assert line_of("data: " * 1 + "{data: " * 3000 + "1" + "}" * 3000, "overlays/a.yaml", "a.b") == 1

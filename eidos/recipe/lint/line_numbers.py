@@ -25,10 +25,13 @@ _NAMES = ("id", "name", "type", "subtype", "path")
 #: Fields that hold what paths name, and are not part of them.
 _UNNAMED = ("measurements", "types", "subtypes", "data", "components")
 
+#: No file of recipes has more levels.
+_MAXIMUM_DEPTH = 100
+
 
 def with_lines(issues: Iterable[LintIssue], load_text: Callable[[str], str | None]) -> list[LintIssue]:
     """The issues with the lines that could be found; ``load_text`` returns the text of a file by its name, None when there is none."""
-    trees: dict[str, Any] = {}
+    trees: dict[str, _Node | None] = {}
     numbered = []
     for issue in issues:
         file, _, path = issue.location.partition(": ")
@@ -36,7 +39,8 @@ def with_lines(issues: Iterable[LintIssue], load_text: Callable[[str], str | Non
         if name not in trees:
             text = load_text(name)
             trees[name] = None if text is None else _compose(text)
-        line = _line(trees[name], file, path) if trees[name] is not None else 0
+        root = trees[name]
+        line = 0 if root is None else _line(root, file, path)
         numbered.append(replace(issue, line=line) if line else issue)
     return numbered
 
@@ -47,49 +51,88 @@ def line_of(text: str, file: str, path: str) -> int:
     return 0 if root is None else _line(root, file, path)
 
 
-def _compose(text: str) -> Any:
-    import yaml
+class _Node:
+    """A value of a YAML text: ``value`` is a text, the items of a list, or pairs of nodes; ``line`` that on which it begins."""
 
+    def __init__(self, kind: str, line: int, value: Any) -> None:
+        self.kind = kind
+        self.line = line
+        self.value = value
+
+
+def _compose(text: str) -> _Node | None:
+    """The first document of a text; None when it is no YAML. An alias is an empty text."""
+    from yaml import events
+    from yaml.error import YAMLError
+    from yaml.parser import Parser
+    from yaml.reader import Reader
+    from yaml.scanner import Scanner
+
+    class Events(Reader, Scanner, Parser):
+        def __init__(self) -> None:
+            Reader.__init__(self, text)
+            Scanner.__init__(self)
+            Parser.__init__(self)
+
+    roots: list[_Node] = []
+    stack: list[list[_Node]] = [roots]
+    open_nodes: list[_Node] = []
     try:
-        return yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError, ValueError):
+        parser: Any = Events()
+        while parser.check_event():
+            event: Any = parser.get_event()
+            line: int = event.start_mark.line + 1
+            if isinstance(event, (events.SequenceStartEvent, events.MappingStartEvent)):
+                kind = "mapping" if isinstance(event, events.MappingStartEvent) else "sequence"
+                node = _Node(kind, line, [])
+                stack[-1].append(node)
+                open_nodes.append(node)
+                stack.append([])
+            elif isinstance(event, (events.SequenceEndEvent, events.MappingEndEvent)):
+                items, node = stack.pop(), open_nodes.pop()
+                node.value = list(zip(items[::2], items[1::2])) if node.kind == "mapping" else items
+            elif isinstance(event, (events.ScalarEvent, events.AliasEvent)):
+                stack[-1].append(_Node("scalar", line, getattr(event, "value", "")))
+    except (YAMLError, ValueError):
         return None
+    return roots[0] if roots else None
 
 
-def _line(root: Any, file: str, path: str) -> int:
+def _line(root: _Node, file: str, path: str) -> int:
     node = root
     position = file.partition("[")[2].rstrip("]")
     if position.isdigit():
         node = _item(node, int(position)) or node
-    line: int = _deepest(node, path)[1] or node.start_mark.line + 1
-    return line
+    return _deepest(node, path)[1] or node.line
 
 
-def _deepest(node: Any, path: str) -> tuple[int, int]:
+def _deepest(node: _Node, path: str, depth: int = 0) -> tuple[int, int]:
     """How much of a path lies below a node, and the line of the last key of it; of several ways the longest.
 
     Readings lie in lists that paths do not name.
     """
-    if node.id == "sequence" and path.startswith("["):
+    if depth > _MAXIMUM_DEPTH:
+        return 0, 0
+    if node.kind == "sequence" and path.startswith("["):
         index, _, rest = path[1:].partition("]")
         item = _item(node, int(index)) if index.isdigit() else None
         if item is None:
             return 0, 0
-        length, line = _deepest(item, rest.lstrip("."))
-        return len(index) + 2 + length, line or item.start_mark.line + 1
-    if node.id == "sequence":
-        children = [(name, item, item.start_mark.line + 1) for item in node.value if (name := _name(item))]
+        length, line = _deepest(item, rest.lstrip("."), depth + 1)
+        return len(index) + 2 + length, line or item.line
+    if node.kind == "sequence":
+        children = [(name, item, item.line) for item in node.value if (name := _name(item))]
     else:
-        pairs = node.value if node.id == "mapping" else ()
-        children = [(str(key.value), value, key.start_mark.line + 1) for key, value in pairs if key.id == "scalar"]
+        pairs = node.value if node.kind == "mapping" else ()
+        children = [(str(key.value), value, key.line) for key, value in pairs if key.kind == "scalar"]
     best = (0, 0)
     for key, value, line in children:
         written = _written(path, key)
         if _begins(path, written):
-            length, inner = _deepest(value, path[len(written) :].lstrip("."))
+            length, inner = _deepest(value, path[len(written) :].lstrip("."), depth + 1)
             best = max(best, (len(written) + length, inner or line), key=lambda item: item[0])
-        elif node.id == "mapping" and key in _UNNAMED:
-            best = max(best, _deepest(value, path), key=lambda item: item[0])
+        elif node.kind == "mapping" and key in _UNNAMED:
+            best = max(best, _deepest(value, path, depth + 1), key=lambda item: item[0])
     return best
 
 
@@ -103,19 +146,19 @@ def _written(path: str, key: str) -> str:
     return escaped if path.startswith(escaped) else key
 
 
-def _name(item: Any) -> str:
+def _name(item: _Node) -> str:
     for field in _NAMES:
         found = _value(item, field)
-        if found is not None and found[0].id == "scalar":
+        if found is not None and found[0].kind == "scalar":
             return str(found[0].value)
     return ""
 
 
-def _value(node: Any, key: str) -> tuple[Any, int] | None:
+def _value(node: _Node, key: str) -> tuple[_Node, int] | None:
     """The value of a key of a mapping, and its line."""
-    pairs = node.value if node.id == "mapping" else ()
-    return next(((value, name.start_mark.line + 1) for name, value in pairs if name.value == key), None)
+    pairs = node.value if node.kind == "mapping" else ()
+    return next(((value, name.line) for name, value in pairs if name.value == key), None)
 
 
-def _item(node: Any, index: int) -> Any:
-    return node.value[index] if node.id == "sequence" and index < len(node.value) else None
+def _item(node: _Node, index: int) -> _Node | None:
+    return node.value[index] if node.kind == "sequence" and index < len(node.value) else None
