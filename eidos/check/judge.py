@@ -15,8 +15,7 @@ from eidos.check.node_readings import NodeReadings
 from eidos.check.owners import derive
 from eidos.check.profile import Profile
 from eidos.check.recipe_findings import RECIPE_DOMAINS, recipe_findings
-from eidos.check.snapshot_checks import DOMAIN as SNAPSHOT_DOMAIN
-from eidos.check.snapshot_checks import snapshot_findings
+from eidos.check.snapshot_checks import DEFINITIONS, snapshot_findings
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import read_comparisons
 from eidos.check.waivers import apply_waivers
@@ -98,9 +97,13 @@ def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckDa
 
 def known_words(data: CheckData) -> list[str]:
     """What can select checks: ids, domains and severities."""
-    ids = ["snapshot-age", "snapshot-node", "snapshot-complete", *(check.id for check in data.checks)]
-    domains = [SNAPSHOT_DOMAIN, *RECIPE_DOMAINS, *(check.domain for check in data.checks)]
-    return list(dict.fromkeys([*ids, *domains, *SEVERITIES]))
+    checks = all_checks(data)
+    return list(dict.fromkeys([*(check.id for check in checks), *RECIPE_DOMAINS, *(check.domain for check in checks), *SEVERITIES]))
+
+
+def all_checks(data: CheckData) -> tuple[CheckDefinition, ...]:
+    """Every check that there is: those of the data, and those of the snapshot itself."""
+    return (*data.checks, *DEFINITIONS)
 
 
 def merge_paths(findings: Iterable[Finding]) -> list[Finding]:

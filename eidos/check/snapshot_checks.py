@@ -5,6 +5,7 @@ Knows what makes readings doubtful as such; must not know what they mean. A snap
 
 from __future__ import annotations
 
+from eidos.check.definitions import CheckDefinition
 from eidos.check.evaluation import not_applicable
 from eidos.model.finding import DO, FAIL, INFO, PASS, UNKNOWN, WARNING, Finding, FindingSource, Remedy, RemedyStep
 from eidos.model.measurement import FAILED, PARTIAL
@@ -17,6 +18,24 @@ if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
 
 DOMAIN = "snapshot"
+
+_REASONS = {
+    "snapshot-age": ("the snapshot is old", WARNING, "What was read then may have changed since.", "at most --max-age old"),
+    "snapshot-node": (
+        *("the snapshot mixes two nodes", WARNING, "The readings of the cluster are those of another node than the host's."),
+        "one name in the metadata and in K8s.node.source-node",
+    ),
+    "snapshot-complete": (
+        *("the snapshot is incomplete", INFO, "What depends on the missing readings is unknown."),
+        "every collector is ok or does not apply",
+    ),
+}
+
+#: The same as checks, for those who list and explain them.
+DEFINITIONS = tuple(
+    CheckDefinition(id, title, severity, DOMAIN, "", (), None, "", None, "", expected, reason, FindingSource(check=id), ())
+    for id, (title, severity, reason, expected) in _REASONS.items()
+)
 
 #: How far a clock may be ahead, in seconds.
 AHEAD_S = 300
@@ -31,8 +50,7 @@ def snapshot_findings(node: NodeReadings, now: float, maximum_age_s: float) -> I
 
 def _age(node: NodeReadings, now: float, maximum_age_s: float) -> Finding:
     text = node.snapshot.timestamp
-    blank = _blank("snapshot-age", "the snapshot is old", WARNING, f"at most {_duration(maximum_age_s)} old")
-    blank = replace(blank, reason="What was read then may have changed since.", evidence={"snapshot.timestamp": text})
+    blank = replace(_blank("snapshot-age"), expected=f"at most {_duration(maximum_age_s)} old", evidence={"snapshot.timestamp": text})
     taken = parse_timestamp(text)
     if taken is None:
         return replace(blank, status=UNKNOWN, reason=f"the snapshot has no time that can be read: {text!r}", evidence={})
@@ -49,8 +67,7 @@ def _age(node: NodeReadings, now: float, maximum_age_s: float) -> Finding:
 
 def _own_node(node: NodeReadings) -> Finding:
     """The name in the metadata against that in the cluster's part."""
-    blank = _blank("snapshot-node", "the snapshot mixes two nodes", WARNING, node.snapshot.node)
-    blank = replace(blank, path="K8s.node.source-node", reason="The readings of the cluster are those of another node than the host's.")
+    blank = replace(_blank("snapshot-node"), expected=node.snapshot.node, path="K8s.node.source-node")
     other = node.readings.get("K8s.node.source-node", "")
     if not other or not node.snapshot.node:
         return not_applicable(blank, "the snapshot names its node once" if node.snapshot.node or other else "the snapshot names no node")
@@ -65,8 +82,7 @@ def _own_node(node: NodeReadings) -> Finding:
 
 
 def _complete(node: NodeReadings) -> Finding:
-    blank = _blank("snapshot-complete", "the snapshot is incomplete", INFO, "every collector is ok or does not apply")
-    blank = replace(blank, reason="What depends on the missing readings is unknown.")
+    blank = _blank("snapshot-complete")
     if not node.outcomes:
         return replace(
             blank, status=UNKNOWN, reason="the snapshot does not say what was looked at", remedy=_do("take one with this version of eidos")
@@ -78,8 +94,9 @@ def _complete(node: NodeReadings) -> Finding:
     return replace(blank, status=FAIL, actual=", ".join(f"{name} is {node.outcomes[name].outcome}" for name in lost), evidence=evidence)
 
 
-def _blank(id: str, title: str, severity: str, expected: str) -> Finding:
-    return Finding(id, title, PASS, severity, DOMAIN, expected=expected, source=FindingSource(check=id))
+def _blank(id: str) -> Finding:
+    title, severity, reason, expected = _REASONS[id]
+    return Finding(id, title, PASS, severity, DOMAIN, expected=expected, reason=reason, source=FindingSource(check=id))
 
 
 def _do(text: str) -> Remedy:

@@ -241,10 +241,10 @@ def _exit_status(values: Values, reports: Sequence[CheckReport], snapshots: Sequ
 
 def _list(values: Values) -> int:
     """Print the checks: as a tree when a format is requested, else by domain."""
-    from eidos.check.judge import read_check_data
+    from eidos.check.judge import all_checks, read_check_data
     from eidos.formats import serialize
 
-    checks = read_check_data(open_store(values["data"], values).check_data).checks
+    checks = all_checks(read_check_data(open_store(values["data"], values).check_data))
     fmt = document_locations.choose_format(values["format"], values["output"], TABLE)
     if fmt in ("yaml", "json"):
         text = serialize([{"id": c.id, "severity": c.severity, "domain": c.domain, "title": c.title} for c in checks], fmt)

@@ -44,10 +44,10 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Write the explanation."""
-    from eidos.check.judge import read_check_data
+    from eidos.check.judge import all_checks, read_check_data
 
     document_locations.check_writable(values["output"])
-    checks = {check.id: check for check in read_check_data(open_store(values["data"], values).check_data).checks}
+    checks = {check.id: check for check in all_checks(read_check_data(open_store(values["data"], values).check_data))}
     id = values["check"]
     if id not in checks:
         is_path = "." in id
@@ -65,7 +65,8 @@ def run(values: Values) -> int:
 def _rows(check: CheckDefinition) -> Iterator[tuple[str, str]]:
     yield "Check", check.id
     yield "Finding", f"{check.title} ({check.severity}, {check.domain})"
-    yield "Expects", str(check.expect) if check.expect else f"{check.expected} (code: eidos/check/rules/{check.rule.replace('-', '_')}.py)"
+    code = f" (code: eidos/check/rules/{check.rule.replace('-', '_')}.py)" if check.rule else ""
+    yield "Expects", str(check.expect) if check.expect else f"{check.expected}{code}"
     if check.applies:
         yield "Applies to", check.applies_to or str(check.applies)
     if check.needs:

@@ -207,5 +207,6 @@ def test_checks_are_listed_and_explained() -> None:
     for part in ("OS.kmod.nouveau absent", "claim the same GPUs", "Driver Installation Guide", "update-initramfs -u", "dracut --force"):
         assert part in explained.out
     assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "driver-end-of-life"
+    assert "may have changed since" in eidos("explain", "snapshot-age").out
     unknown = eidos("explain", "nouveau")
     assert (unknown.status, unknown.err) == (2, "error: no check 'nouveau'\nhint: did you mean 'nouveau-loaded'?\n")
