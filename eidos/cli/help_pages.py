@@ -34,8 +34,8 @@ GROUPS = {
     ),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
-        "output format archive force matrix context explain strict exit-code fail-on allow-unknown fail-fast serial all list write-waivers "
-        "reveal list-withheld digest-withheld metrics-file"
+        "output format archive force matrix changes-since context explain strict exit-code fail-on allow-unknown fail-fast serial "
+        "all list write-waivers reveal list-withheld digest-withheld metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",

@@ -42,7 +42,7 @@ FLAGS_OF_ACTIONS: dict[str, tuple[str | None, ...]] = {
     **dict.fromkeys(FIELDS, (None, EXPLAIN, NEW)),
     **dict.fromkeys(("file", "with"), (None, EXPLAIN)),
     **dict.fromkeys(("context", "explain", "strict", "server", "fallback"), (None,)),
-    "matrix": (LIST,),
+    **dict.fromkeys(("matrix", "changes-since"), (LIST,)),
     "today": (None, LINT),
 }
 
@@ -102,6 +102,7 @@ VERB = Verb(
             "with", "add these components and what they need; 'eidos recipe list' names those that no recipe has", "NAMES", multiple=True
         ),
         Option("matrix", "with list: show for which GPU on which service there is advice of its own"),
+        Option("changes-since", "with list: show which recipes have changed since this version of eidos, and what in them", "VERSION"),
         Option("strict", "exit 4 if the recipe is generic or a constraint does not hold"),
         Option(
             "data",

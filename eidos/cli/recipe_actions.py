@@ -42,6 +42,8 @@ def write_list(values: Values, store: Store) -> int:
             return _write(values, show(cells))
         return _write(values, serialize({"digest": store.digest, "summary": summary(cells), "matrix": cells}, fmt))
     check_format(fmt)
+    if values["changes-since"] is not None:
+        return _write_changes(values, store, fmt)
     from eidos.recipe.coverage import covered
 
     tree = covered(store)
@@ -49,6 +51,20 @@ def write_list(values: Values, store: Store) -> int:
         from eidos.cli.recipe_table import list_table
 
         return _write(values, document_locations.fit_table(values["output"], lambda width, colour: list_table(tree, width, colour)))
+    return _write(values, serialize(tree, fmt))
+
+
+def _write_changes(values: Values, store: Store, fmt: str) -> int:
+    """Write what has changed in the recipes since a released version."""
+    from eidos.files.resources import load_recipe_file
+    from eidos.recipe.release_notes import NAME, changes, read_release
+
+    before = read_release(load_recipe_file(NAME), values["changes-since"])
+    tree = {"since": values["changes-since"], "data-then": before["data"], "data-now": store.digest, "changes": changes(before, store)}
+    if fmt == "table":
+        from eidos.cli.recipe_table import changes_table
+
+        return _write(values, document_locations.fit_table(values["output"], lambda width, colour: changes_table(tree, width, colour)))
     return _write(values, serialize(tree, fmt))
 
 

@@ -105,6 +105,27 @@ def _scalar(value: Any) -> str:
     return format_scalar(value) or '""'
 
 
+def changes_table(tree: dict[str, Any], width: int = 0, colour: bool = False) -> str:
+    """What has changed in the recipes since a version: a block for each change, and below it the queries for which it is so."""
+    from eidos.recipe.release_notes import queries_in_words
+
+    width, bold = line_width(width), BOLD if colour else ""
+    data = f"{tree['data-then'][:12]} -> {tree['data-now'][:12]}"
+    blocks = [[heading(f"Changes since {tree['since']}", data, width, bold)]]
+    for change in tree["changes"]:
+        rows = [(id, f"{version} (new)") for id, version in change.get("added", {}).items()]
+        rows += [(id, versions) for id, versions in change.get("changed", {}).items()]
+        rows += [(id, f"{version} (removed)") for id, version in change.get("removed", {}).items()]
+        rows += [(part, "changed") for part in change.get("parts", ())]
+        rows += [("query", {"new": "new", "gone": "removed"}[change["is"]])] if "is" in change else []
+        title = heading(count_of(len(change["queries"]), "recipe"), "", width, bold)
+        words = [line for text in queries_in_words(change["queries"]) for line in _aside(text, width)]
+        blocks.append([title, *key_value_rows(rows, width), *words])
+    if not tree["changes"]:
+        blocks.append(["No recipe has changed."])
+    return join_blocks(blocks)
+
+
 def matrix_table(cells: list[dict[str, str]]) -> str:
     """The advice for each GPU on each service, a letter for each intent, then what the letters mean and how many there are of each."""
     from eidos.recipe.matrix import legend, summary, table_rows

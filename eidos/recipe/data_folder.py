@@ -27,7 +27,7 @@ MAXIMUM_FILES = 10_000
 DEPTH = 20
 
 #: The files that recipes are made of, and the folders of more of them.
-FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml", "comparisons.yaml", "sources.yaml")
+FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml", "comparisons.yaml", "sources.yaml", "releases.yaml")
 FOLDERS = ("overlays/", "values/", "checks/")
 
 #: How their names end.

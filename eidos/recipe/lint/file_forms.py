@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS, SOURCES = FILES
+BASE, CATALOG, COMPONENTS, RULES, MACHINES, COMPARISONS, SOURCES, _RELEASES = FILES
 
 #: Keys of entries of the catalog and of the components.
 _ENTRY = ("name", "title", "aliases", "detect", "versions", "source", "architecture", "kernel-module", "cpu", "systems", "excluded")
