@@ -170,6 +170,15 @@ class Facts:
         """Whether only some of the host's folders may be there: below another root than / of the running system."""
         return self.host.is_running_system and self.host.root != "/"
 
+    def is_of_container(self, path: str) -> bool:
+        """Whether a file shows this container's share of the host, which is then a gap."""
+        from eidos.files.namespaces import is_overlaid
+
+        is_overlaid_here = self.host.root == "/" and is_overlaid(path)
+        if is_overlaid_here:
+            self.gap(UNREADABLE, path, "shows this container's share instead of the host's (lxcfs); mount the host's /proc and /sys")
+        return is_overlaid_here
+
     def put_lines(self, prefix: str, folder: str, files: Mapping[str, str]) -> None:
         """Add the text of each of ``files`` (key → name in ``folder``) that is there."""
         for key, name in files.items():

@@ -170,11 +170,13 @@ def parse_cpuinfo(text: str) -> Readings:
 
 
 def _cpuinfo(facts: Facts) -> Readings:
-    return parse_cpuinfo(facts.line(CPUINFO, CPUINFO_LIMIT) or "")
+    return {} if facts.is_of_container(CPUINFO) else parse_cpuinfo(facts.line(CPUINFO, CPUINFO_LIMIT) or "")
 
 
 def _texts(facts: Facts) -> Iterator[tuple[str, str]]:
     for name, key in TEXTS.items():
+        if name == "online" and facts.is_of_container(f"{CPUS}/{name}"):
+            continue
         text = facts.line(f"{CPUS}/{name}")
         if text is not None and (text or key != "offline"):
             yield key, "" if text == "(null)" else text

@@ -177,6 +177,7 @@ def _read_config(facts: Facts) -> None:
         for option, value in options.items():
             facts.put(f"config.{option}", value)
         return
+    facts.note_unmounted("/boot")
 
 
 def _unpack(data: bytes) -> str | None:

@@ -34,6 +34,9 @@ EDAC = "/sys/devices/system/edac/mc"
 #: NUMA nodes, memory controllers and DIMMs, swap devices, page sizes: of each at most so many.
 COUNT_LIMIT = 1024
 
+#: Size limit of /proc/meminfo and /proc/swaps in bytes.
+SWAPS_LIMIT = 1 << 16
+
 #: Field of /proc/meminfo → key of a volatile reading, in KiB.
 VOLATILE_MEMINFO = {"MemAvailable": "available-kib", "SwapFree": "swap-free-kib"}
 
@@ -92,7 +95,7 @@ class _Memory:
 
     def read_meminfo(self) -> None:
         """The size of the memory, and how much is available."""
-        text = self.facts.line(MEMINFO)
+        text = None if self.facts.is_of_container(MEMINFO) else self.facts.line(MEMINFO, SWAPS_LIMIT)
         if text is None:
             return
         fields = parse_meminfo(text)
@@ -136,7 +139,7 @@ class _Memory:
 
     def read_swaps(self) -> None:
         """The swap devices; a file's name is shown when it looks like a path."""
-        text = self.facts.line(SWAPS)
+        text = None if self.facts.is_of_container(SWAPS) else self.facts.line(SWAPS, SWAPS_LIMIT)
         if text is None:
             return
         lines = [line.split() for line in text.splitlines()[1:] if line.strip()]

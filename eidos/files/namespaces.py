@@ -1,4 +1,4 @@
-"""Linux namespaces in which this process is not the host's own.
+"""Linux namespaces in which this process is not the host's own, and files that show it less than the host has.
 
 Knows the initial namespaces' inode numbers and the pod setting that joins each; must not know which readings a namespace affects.
 """
@@ -42,3 +42,12 @@ def foreign_namespaces(exists: Callable[[str], bool]) -> dict[str, str]:
             continue
         foreign[kind] = setting
     return foreign
+
+
+def is_overlaid(path: str) -> bool:
+    """Whether another file system lies over a file of the running system's /proc or /sys, as lxcfs does to show a container its share."""
+    top = "/" + path.split("/", 2)[1]
+    try:
+        return os.stat(path).st_dev != os.stat(top).st_dev
+    except OSError:
+        return False

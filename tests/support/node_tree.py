@@ -199,7 +199,7 @@ def write_node_tree(root: Path, machine: Machine, with_each_cpu: bool = False) -
     _link(root / "sys/class/dmi/id", "../../devices/virtual/dmi/id")
     _write_cpus(root, machine, with_each_cpu)
     for slot in machine.slots:
-        _write_slot(root, slot)
+        write_slot(root, slot)
 
 
 def _write_cpus(root: Path, machine: Machine, with_each_cpu: bool) -> None:
@@ -254,7 +254,8 @@ def _write_cpus(root: Path, machine: Machine, with_each_cpu: bool) -> None:
             _write(root / f"sys/kernel/mm/hugepages/hugepages-{size}kB/{name}", "0")
 
 
-def _write_slot(root: Path, slot: Slot) -> None:
+def write_slot(root: Path, slot: Slot) -> None:
+    """Write a device, and the bridges that it is behind."""
     path = root / "sys/devices"
     for name in slot.behind:
         path /= name
