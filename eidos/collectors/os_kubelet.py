@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 KIND = "KubeletConfiguration"
 
+#: OpenShift's path of the file, at which kubeadm has a kubeconfig.
+KUBECONFIG = "/etc/kubernetes/kubelet.conf"
+
 #: Where the file is: kubeadm; EKS, old and new; OpenShift; AKS; GKE; MicroK8s; Bottlerocket; Talos.
 FILES = (
     "/var/lib/kubelet/config.yaml",
@@ -36,7 +39,7 @@ FILES = (
     "/etc/default/kubeletconfig.json",
     "/home/kubernetes/kubelet-config.yaml",
     "/etc/kubernetes/kubelet/config",
-    "/etc/kubernetes/kubelet.conf",
+    KUBECONFIG,
 )
 
 #: Folders of files that are merged over it (kubelet --config-dir): the documented one, EKS, K3s and RKE2.
@@ -138,10 +141,12 @@ def collect(sources: Sources) -> Iterator[Part]:
     tree: dict[str, Any] = {}
     for path in FILES:
         above = read_tree(facts, path)
-        if above is not None and above.get("kind") == KIND:  # kubeadm has a kubeconfig at OpenShift's path
+        if above is not None and above.get("kind") == KIND:
             files.append(path)
             tree = above
             break
+        if above is not None and path != KUBECONFIG:
+            facts.gap(UNREADABLE, path, f"not a {KIND}")
     for folder in DROP_IN_FOLDERS:
         for path in drop_ins(facts, folder, ".conf", ".yaml", ".json"):
             above = read_tree(facts, path)

@@ -132,9 +132,29 @@ def test_any_sysctl_is_read(text: str) -> None:
         assert data["/p"] == text.removesuffix("\n")
 
 
+@pytest.mark.exhaustive(sample=6, group="any bytes of a collector")
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("os.grub", "proc/cmdline"), ("os.kmod", "proc/modules"), ("os.release", "etc/os-release"), ("os.sysctl", "proc/sys/vm/x")],
+    [
+        ("os.grub", "proc/cmdline"),
+        ("os.kmod", "proc/modules"),
+        ("os.release", "etc/os-release"),
+        ("os.sysctl", "proc/sys/vm/x"),
+        ("os.net", "sys/class/net/bond0/bonding/mode"),
+        ("os.rdma", "sys/class/infiniband/mlx5_0/ports/1/rate"),
+        ("os.storage", "proc/self/mountinfo"),
+        ("os.modules", "lib/modules/6.1/modules.dep"),
+        ("os.modules", "sys/module/nvidia/parameters/x"),
+        ("os.packages", "var/lib/dpkg/status"),
+        ("os.packages", "var/lib/rpm/Packages"),
+        ("os.packages", "usr/lib/sysimage/rpm/Packages.db"),
+        ("os.packages", "var/lib/rpm/rpmdb.sqlite"),
+        ("os.runtime", "etc/containerd/config.toml"),
+        ("os.runtime", "etc/docker/daemon.json"),
+        ("os.runtime", "etc/cdi/a.yaml"),
+        ("os.runtime", "usr/bin/containerd"),
+        ("os.kubelet", "var/lib/kubelet/config.yaml"),
+    ],
 )
 @given(content=st.binary(max_size=300))
 def test_any_bytes_become_a_document(name: str, path: str, content: bytes) -> None:
