@@ -1,4 +1,4 @@
-"""This node as its cluster knows it: provider, versions, runtimes, labels, taints, conditions, resources.
+"""This node in its cluster: versions, labels, conditions, resources.
 
 Knows the fields of a node object and which labels are relevant; must not know the other nodes.
 

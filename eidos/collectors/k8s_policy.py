@@ -1,4 +1,4 @@
-"""Policies of NVIDIA's operators: spec and status of ClusterPolicy, GPUCluster, NVIDIADriver and NicClusterPolicy objects.
+"""Policies of NVIDIA's operators: their specs and their status.
 
 Knows which kinds exist and how a spec and a status become readings; must not know what the fields mean.
 

@@ -1,4 +1,4 @@
-"""The kubelet's configuration file and the version of its program.
+"""Settings of the kubelet, and the version of its program.
 
 Knows where distributions put the file, and which of its fields matter (KubeletConfiguration, kubelet.config.k8s.io/v1beta1); must not know
 which value is right. One subtype, ``kubelet``, with the names of the fields as keys, components joined by dots. The flags of a kubelet win

@@ -1,4 +1,4 @@
-r"""Kernel modules of GPUs and their network: version, parameters, taint, and which file provides each for every installed kernel.
+r"""Modules of GPUs and networks, and which kernels have them.
 
 Knows the files of /sys/module (the kernel's Documentation/ABI/stable/sysfs-module), the form of modules.dep (depmod(8)) and which modules
 matter; must not know which version is right. One subtype, ``modules``. A loaded module has ``MODULE.loaded``; the file that provides it for

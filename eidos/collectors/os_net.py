@@ -1,4 +1,4 @@
-r"""Network cards, bonds and VLANs: driver, firmware, speed, MTU, rings, queues and offloads, from sysfs and the driver.
+r"""Network cards, bonds and VLANs: driver, speed, MTU, queues.
 
 Knows the files of /sys/class/net (the kernel's Documentation/ABI/testing/sysfs-class-net and -bonding) and which interfaces are hardware;
 must not know which speed or MTU is wanted. Addresses are counted, not listed; there are no routes. One subtype, ``net``, keys by interface;

@@ -1,4 +1,4 @@
-r"""Packages of the driver, the kernel, the container runtime and the network, from dpkg's and rpm's own databases, with their holds.
+r"""Packages of driver, kernel, runtime and network, and holds.
 
 Knows where the databases are, the form of dpkg's, and which packages matter; must not know which version is right, nor rpm's formats
 (:mod:`eidos.collectors._rpm_database`). One subtype, ``packages``: name → version, several versions of one name with blanks between them,

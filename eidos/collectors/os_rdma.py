@@ -1,4 +1,4 @@
-"""InfiniBand, RoCE and EFA adapters: type, firmware, ports and their state, from sysfs.
+"""InfiniBand, RoCE and EFA adapters: type, firmware, ports.
 
 Knows the files of /sys/class/infiniband (the kernel's Documentation/ABI/stable/sysfs-class-infiniband) and where a vendor's stack leaves
 its version; must not know which state is wanted. One subtype, ``rdma``, keys by device and port; GUIDs identify a node. Real input, of a

@@ -1,4 +1,4 @@
-"""Container runtimes: containerd, CRI-O, Docker and NVIDIA's, their runtimes, CDI, and the CDI specifications on the host.
+"""Container runtimes, their settings and CDI specifications.
 
 Knows where each program has its settings, which of them matter, and the form of a CDI specification; must not know which runtime a cluster
 wants. One subtype, ``runtime``. Settings are those on the lists below, and nothing else of a file: logins of registries are never read.

@@ -1,4 +1,4 @@
-r"""Disks, and the file systems that a GPU node depends on: model, firmware, scheduler; type, options, size.
+r"""Disks and file systems: model, firmware, type, options, size.
 
 Knows the files of /sys/block (the kernel's Documentation/ABI/stable/sysfs-block), the form of /proc/self/mountinfo (proc(5)) and which
 paths matter; must not know how full is too full. One subtype, ``storage``: ``disk.NAME.…``, ``mount.PATH.…`` for the file system that
