@@ -40,6 +40,9 @@ CLOCK = "/sys/devices/system/clocksource/clocksource0"
 REBOOT_REQUIRED = "/run/reboot-required"
 TIMESYNC_DONE = "/run/systemd/timesync/synchronized"
 
+#: What a program that sets the clock leaves in /run while it runs → its name.
+CLOCK_DAEMONS = {"/run/chrony/chronyd.pid": "chronyd", "/run/ntpd.pid": "ntpd", "/run/systemd/timesync": "systemd-timesyncd"}
+
 #: Size limit of the kernel's configuration in bytes (that of Ubuntu has 290,000), and of what its packed form holds.
 CONFIG_LIMIT = 2 << 20
 
@@ -190,6 +193,7 @@ def _unpack(data: bytes) -> str | None:
 
 
 def _read_time(facts: Facts) -> None:
+    facts.put("time.daemons", " ".join(sorted({name for path, name in CLOCK_DAEMONS.items() if facts.exists(path)})))
     if facts.exists(TIMESYNC_DONE):
         facts.put("time.timesyncd-synchronized", True)
     if facts.with_volatile and facts.host.is_running_system:

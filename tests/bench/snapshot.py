@@ -12,14 +12,18 @@ import sys
 from pathlib import Path
 
 from tests.bench.measure import alternate, empty_zipapp, interpreters, peak, percentile, scratch
+from tests.support.node_tree import MACHINES, write_node_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
 #: verb → (times an empty zipapp, MiB)
-BUDGETS = {"--version": (1.35, 14), "snapshot": (4.2, 24)}
+BUDGETS = {"--version": (1.35, 14), "snapshot": (4.2, 24), "snapshot of the first collectors": (3.0, 22), "snapshot of a DGX": (8.0, 24)}
 
 #: collector → milliseconds of the first design
 FIRST_DESIGN = {"systemd": "5-20", "gpu": "10-30", "os.grub": "1-5", "os.sysctl": "1-5", "serialise": "1-10", "all": "p99 < 100"}
+
+#: The collectors of the first design.
+FIRST_COLLECTORS = "os.grub,os.kmod,os.release,os.sysctl,systemd,gpu"
 
 #: What a host without a GPU and without a cluster does.
 PLAIN = ("snapshot", "-o", "-", "--quiet", "--skip", "k8s")
@@ -49,13 +53,18 @@ def ratios(version: str, python: str, pyz: Path, folder: Path, runs: int) -> Non
     commands = {"empty": [*start, str(empty_zipapp(python, folder))]}
     commands["--version"] = [*start, str(pyz), "--version"]
     commands["snapshot"] = [*start, str(pyz), *PLAIN]
+    commands["snapshot of the first collectors"] = [*start, str(pyz), "snapshot", "-o", "-", "--quiet", "--only", FIRST_COLLECTORS]
+    tree = folder / "dgx"
+    if not tree.exists():
+        write_node_tree(tree, MACHINES["NVIDIA DGX H100"], with_each_cpu=True)
+    commands["snapshot of a DGX"] = [*start, str(pyz), *PLAIN, "--root", str(tree)]
     figures = alternate(commands, runs)
     floor = figures["empty"].median
     print(f"\nCPython {version}: an empty zipapp takes {floor * 1000:.1f} ms and {figures['empty'].kibibytes / 1024:.1f} MiB")
     for verb, (times, mebibytes) in BUDGETS.items():
         figure = figures[verb]
         print(
-            f"  {verb:<12} {figure.median / floor:5.2f}x (budget {times:.2f}x)   "
+            f"  {verb:<32} {figure.median / floor:5.2f}x (budget {times:.2f}x)   "
             f"{figure.kibibytes / 1024:5.1f} MiB (budget {mebibytes} MiB)   {figure.median * 1000:6.1f} ms"
         )
 
