@@ -35,7 +35,7 @@ GROUPS = {
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
         "output format archive force matrix changes-since context explain strict exit-code fail-on allow-unknown fail-fast serial "
-        "all list write-waivers reveal list-withheld digest-withheld metrics-file"
+        "all list write-waivers reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",

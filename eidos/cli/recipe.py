@@ -318,7 +318,7 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
         raise InvalidInput(f"{origins['with']} cannot be used with {origins['server']}", f"remove {origins['server']}")
     if values["explain"]:
         raise InvalidInput(f"{origins['explain']} cannot be used with {origins['server']}", f"remove {origins['server']}")
-    if values["data"] is not None and not values["fallback"]:
+    if values["data"] and not values["fallback"]:
         raise InvalidInput(
             f"{origins['data']} cannot be used with {origins['server']}, which has its own data",
             f"remove {origins['server']}, or add --fallback",

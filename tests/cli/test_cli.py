@@ -471,7 +471,7 @@ def test_a_fault_of_our_own_is_one_line() -> None:
     assert err.count("\n") == 2
     status, err = run("--debug", "snapshot")
     assert status == 1
-    assert "debug: Traceback (most recent call last):\n" in err
+    assert 'debug:   File "<string>", line 1, in <module>\n' in err
 
 
 # -- the built file --

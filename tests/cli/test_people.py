@@ -105,7 +105,7 @@ def test_all_shows_every_reading() -> None:
     assert (short.status, long.status) == (0, 0)
     assert "PRETTY_NAME" not in short.out
     assert "  PRETTY_NAME         Ubuntu 22.04.5 LTS\n" in long.out
-    assert len(short.out.splitlines()) <= 24
+    assert len(short.out.splitlines()) <= 30
 
 
 def test_colours_have_a_meaning() -> None:
@@ -236,7 +236,7 @@ def test_messages_on_a_terminal_have_colours_with_a_meaning() -> None:
     ("words", "shades"),
     [
         (("recipe", "--gpu", "h100", "-t", "table", "--explain"), {"OS": "1", "Constraints": "1", "Sources": "1"}),
-        (("recipe", "--gpu", "rtx-pro-6000", "--service", "gke", "-t", "table"), {"Warning": "33"}),
+        (("recipe", "--gpu", "a30", "--service", "gke", "-t", "table"), {"Warning": "33"}),
         (("recipe", "list"), {"--gpu": "1", "Layers,": "1"}),
         (("manifest", "agent", "--explain-privileges"), {"FACT": "1"}),
     ],
