@@ -6,13 +6,15 @@ passed by what could not be read, nor by the lack of what it is about.
 
 from __future__ import annotations
 
+from eidos.check.node_readings import GPUS
 from eidos.model.condition import Judgement, Unread
 from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, UNKNOWN, Finding, Remedy, RemedyStep
+from eidos.model.measurement import VOLATILE
 from eidos.model.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Callable
 
     from eidos.check.definitions import CheckDefinition
@@ -25,11 +27,16 @@ SHOWN_READINGS = 4
 
 
 class RuleContext(Record):
-    """What a rule may read: the node, the tree of ``rules.yaml``, and the day (``2026-11-29``) on which it is judged."""
+    """What a rule may read: the node, the tree of ``rules.yaml``, the day (``2026-11-29``) on which it is judged, and its entry.
+
+    Several entries may name one rule; the path of the entry says what is judged.
+    """
 
     node: NodeReadings
     facts: Mapping[str, Any]
     today: str
+    path: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class RuleResult(Record):
@@ -74,7 +81,42 @@ def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
             return not_applicable(blank, f"only for {check.applies_to}" if check.applies_to else f"only where {check.applies}")
     if check.expect:
         return judged(blank, check, RuleResult(check.expect.evaluate(node)), node)
-    return judged(blank, check, load_rule(check.rule)(context), node)
+    return judged(blank, check, load_rule(check.rule)(replace(context, path=check.path, needs=check.needs)), node)
+
+
+def read_each(node: NodeReadings, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The readings that are there, by path, and why others are not known."""
+    values: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    for path in paths:
+        try:
+            value = node.read(path)
+        except Unread as fault:
+            unread[path] = fault.why
+        else:
+            values.update({} if value is None else {path: value})
+    return values, unread
+
+
+def read_instances(
+    node: NodeReadings, prefix: str, suffix: str = "", sources: tuple[str, ...] = ()
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The readings that begin and end so, by what is between, and why there may be others.
+
+    ``sources`` are parts of names of files or folders: one of those that could not be read may have had such a reading.
+    """
+    texts = list(node.instances(prefix, suffix))
+    values, unread = read_each(node, [f"{prefix}{text}{suffix}" for text in texts] or [f"{prefix}*{suffix}"])
+    for what, why in node.unread_sources(prefix).items():
+        if any(part in what for part in sources):
+            unread[what] = why
+    end = -len(suffix) or None
+    return {path[len(prefix) : end]: value for path, value in values.items()}, unread
+
+
+def unknown_because(unread: Mapping[str, str], evidence: Mapping[str, str] | None = None) -> RuleResult:
+    """What a rule returns that could not read what decides."""
+    return RuleResult(Judgement(None, dict(evidence or {}), dict(unread)))
 
 
 def judged(blank: Finding, check: CheckDefinition, result: RuleResult, node: NodeReadings) -> Finding:
@@ -176,4 +218,5 @@ def _exists(node: NodeReadings, path: str) -> bool:
         return True
     if why := node.unread_instances(path):
         raise Unread(why)
-    return False
+    # Of GPUs each gap names its GPU; of anything else a source that could not be read may have had one.
+    return (prefix != GPUS or VOLATILE in suffix) and node.read(path) is not None

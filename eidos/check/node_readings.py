@@ -152,6 +152,12 @@ class NodeReadings:
         subtype, slash, _ = what.partition("/")
         return bool(subtype and slash) and (f"{kind}.{subtype}" in self.subtypes or subtype.partition("-")[2].isdecimal())
 
+    def unread_sources(self, path: str) -> dict[str, str]:
+        """What the collector of a path could not read that is no reading by name, such as a file or a folder, and why."""
+        kind = path.partition(".")[0]
+        gaps = {what: why for outcome in self._outcomes_of(path, kind) for what, why in outcome.unreadable.items()}
+        return {what: why for what, why in gaps.items() if not self._names_a_reading(what, kind)}
+
     def hint(self, path: str) -> str:
         """What the collector of a path suggests to do about what it did not read; "" when nothing."""
         return next((outcome.hint for outcome in self._outcomes_of(path, path.partition(".")[0]) if outcome.hint), "")

@@ -1,0 +1,55 @@
+"""Whether ports of RDMA adapters of one board are alike: up, of one speed, with one firmware.
+
+Knows that adapters of one board serve one purpose, so that one which differs is at fault; must not know which speed is right. A board of
+which no port is up is not in use, and none of its ports is reported. The path of the entry says what is compared.
+"""
+
+from __future__ import annotations
+
+from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
+from eidos.model.condition import Judgement
+
+_PREFIX = "OS.rdma."
+_ACTIVE, _DOWN = "ACTIVE", "DOWN"
+
+
+def judge(context: RuleContext) -> RuleResult:
+    """Fails with the ports, or the adapters, that differ from most of their board."""
+    node = context.node
+    key = context.path.rpartition(".")[2]
+    values, unread = read_instances(node, _PREFIX, f".{key}", ("infiniband",))
+    if unread and not values:
+        return unknown_because(unread)
+    paths = {where: f"{_PREFIX}{where.partition('.')[0]}.board-id" for where in values}
+    boards, gaps = read_each(node, paths.values())
+    states, more = read_each(node, [f"{_PREFIX}{where}.state" for where in values]) if key == "width-and-speed" else ({}, {})
+    groups: dict[str, dict[str, str]] = {}
+    for where, value in values.items():
+        if key != "width-and-speed" or states.get(f"{_PREFIX}{where}.state") == _ACTIVE:
+            groups.setdefault(boards.get(paths[where], ""), {})[f"{_PREFIX}{where}.{key}"] = value
+    different = {path: value for group in groups.values() for path, value in _odd(group, key).items()}
+    if different:
+        actual = ", ".join(f"{path[len(_PREFIX) : -len(key) - 1]} {value}" for path, value in sorted(different.items()))
+        return RuleResult(Judgement(False, different), actual=actual)
+    unread = {**unread, **gaps, **more}
+    alike = {path: value for group in groups.values() if len(group) > 1 for path, value in group.items()}
+    if unread:
+        return unknown_because(unread, alike)
+    if not alike:
+        return RuleResult(not_applicable=node.absence(f"{_PREFIX}*.{key}") or "no board with several ports")
+    return RuleResult(Judgement(True, alike))
+
+
+def _odd(group: dict[str, str], key: str) -> dict[str, str]:
+    """The readings of one board that differ from the most frequent one; of states those that are down beside one that is up.
+
+    >>> _odd({"a": "4X NDR", "b": "4X NDR", "c": "2X NDR"}, "width-and-speed")
+    {'c': '2X NDR'}
+    >>> _odd({"a": "DOWN", "b": "DOWN"}, "state"), _odd({"a": "ACTIVE", "b": "DOWN"}, "state")
+    ({}, {'b': 'DOWN'})
+    """
+    texts = list(group.values())
+    if key == "state":
+        return {path: text for path, text in group.items() if text == _DOWN} if _ACTIVE in texts else {}
+    usual = max(texts, key=lambda text: (texts.count(text), text), default="")
+    return {path: text for path, text in group.items() if text != usual}
