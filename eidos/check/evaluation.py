@@ -1,6 +1,6 @@
 """Judges one expert check on one node.
 
-Knows the order in which a check is judged: what it needs, whether it applies, what must hold; must not know any check. A check is never
+Knows the order in which a check is judged: whether it applies, what it needs, what must hold; must not know any check. A check is never
 passed by what could not be read, nor by the lack of what it is about.
 """
 
@@ -64,6 +64,9 @@ def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
     """The finding of one check; pure."""
     node = context.node
     blank = Finding(check.id, check.title, PASS, check.severity, check.domain, check.path, _expected(check), "", check.reason, check.source)
+    applies = check.applies.evaluate(node) if check.applies else Judgement(True)
+    if applies.value is False:
+        return not_applicable(blank, f"only for {check.applies_to}" if check.applies_to else f"only where {check.applies}")
     unread: dict[str, str] = {}
     for path in check.needs:
         try:
@@ -73,12 +76,8 @@ def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
             unread[path] = fault.why
     if unread:
         return unknown(blank, unread, node)
-    if check.applies:
-        applies = check.applies.evaluate(node)
-        if applies.value is None:
-            return unknown(blank, applies.unread, node)
-        if not applies.value:
-            return not_applicable(blank, f"only for {check.applies_to}" if check.applies_to else f"only where {check.applies}")
+    if applies.value is None:
+        return unknown(blank, applies.unread, node)
     if check.expect:
         return judged(blank, check, RuleResult(check.expect.evaluate(node)), node)
     return judged(blank, check, load_rule(check.rule)(replace(context, path=check.path, needs=check.needs)), node)
@@ -108,7 +107,7 @@ def read_instances(
     texts = list(node.instances(prefix, suffix))
     values, unread = read_each(node, [f"{prefix}{text}{suffix}" for text in texts] or [f"{prefix}*{suffix}"])
     for what, why in node.unread_sources(prefix).items():
-        if any(part in what for part in sources):
+        if (what.startswith(prefix) and what.endswith(suffix)) or (what[:1] == "/" and any(part in what for part in sources)):
             unread[what] = why
     end = -len(suffix) or None
     return {path[len(prefix) : end]: value for path, value in values.items()}, unread

@@ -90,7 +90,9 @@ class NodeReadings:
         for outcome in self._outcomes_of(f"{prefix}x{suffix}", kind):
             for what in outcome.unreadable:
                 name, _, key = what.partition("/")
-                if start and name.startswith(start) and len(name) > len(start) and (not key or f".{key}" == suffix):
+                if key and (path := f"{kind}.{name}.{key}").startswith(prefix) and path.endswith(suffix):
+                    texts[path[len(prefix) : len(path) - len(suffix)]] = None
+                elif start and name.startswith(start) and len(name) > len(start) and (not key or f".{key}" == suffix):
                     texts[name[len(start) :]] = None
         return texts
 
@@ -153,10 +155,10 @@ class NodeReadings:
         return bool(subtype and slash) and (f"{kind}.{subtype}" in self.subtypes or subtype.partition("-")[2].isdecimal())
 
     def unread_sources(self, path: str) -> dict[str, str]:
-        """What the collector of a path could not read that is no reading by name, such as a file or a folder, and why."""
+        """What the collector of a path could not read, and why: the path of a reading, or a file or folder that may have had some."""
         kind = path.partition(".")[0]
         gaps = {what: why for outcome in self._outcomes_of(path, kind) for what, why in outcome.unreadable.items()}
-        return {what: why for what, why in gaps.items() if not self._names_a_reading(what, kind)}
+        return {f"{kind}.{what.replace('/', '.', 1)}" if self._names_a_reading(what, kind) else what: why for what, why in gaps.items()}
 
     def hint(self, path: str) -> str:
         """What the collector of a path suggests to do about what it did not read; "" when nothing."""

@@ -1,6 +1,6 @@
 """Whether the kernel has the huge pages that it was booted with: their size, and their number.
 
-Knows that ``hugepages`` counts pages of the ``hugepagesz`` before it, or of the default size (Documentation/admin-guide/mm/hugetlbpage.rst);
+Knows that ``hugepages`` counts pages of the ``hugepagesz`` before it, or of the default size (the kernel's admin-guide/mm/hugetlbpage);
 must not know which size is good. A size that the processor or the kernel does not have is ignored at boot.
 
 >>> requested_pages({"hugepagesz#1": "2M", "hugepages#2": "8", "hugepagesz#3": "1G", "hugepages#4": "0:1,1:1"})
@@ -22,39 +22,49 @@ _UNITS = {"K": 1, "M": 1 << 10, "G": 1 << 20}
 def judge(context: RuleContext) -> RuleResult:
     """Fails with each size that is not there, or each pool that is smaller; the path of the entry says which is judged."""
     node = context.node
-    parameters = {path[len(_GRUB) :]: text for path, text in node.readings.items() if path.startswith(_GRUB)}
-    parameters = {name: text for name, text in parameters.items() if name.partition("#")[0] in (SIZE, COUNT, DEFAULT)}
-    _, unread = read_each(node, [f"{_GRUB}{name}" for name in parameters] or [f"{_GRUB}{SIZE}"])
+    all_parameters, unread = read_instances(node, _GRUB, "", ("cmdline",))
+    parameters = {name: text for name, text in all_parameters.items() if name.partition("#")[0] in (SIZE, COUNT, DEFAULT)}
+    kinds = (SIZE, DEFAULT) if context.path.endswith(SIZE) else (SIZE, COUNT, DEFAULT)
+    unread = {path: why for path, why in unread.items() if path[len(_GRUB) :].partition("#")[0] in kinds or path[:1] == "/" or "*" in path}
     if unread:
         return unknown_because(unread)
     pools, gaps = read_instances(node, _POOL, "kB.total", ("hugepages",))
-    sizes = {f"{_GRUB}{name}": text for name, text in parameters.items() if name.partition("#")[0] != COUNT}
+    given = {f"{_GRUB}{name}": text for name, text in parameters.items()}
     if context.path.endswith(SIZE):
-        if not sizes:
-            return RuleResult(not_applicable="no size of huge pages among the boot parameters")
-        if not pools:
-            return unknown_because(gaps or {f"{_POOL}*": "no huge pages were read"})
-        missing = {path: text for path, text in sizes.items() if str(size_kib(text)) not in pools}
-        return RuleResult(Judgement(not missing, missing or sizes), actual=", ".join(dict.fromkeys((missing or sizes).values())))
+        return _judge_sizes({path: text for path, text in given.items() if COUNT not in path.partition("#")[0].split(".")}, pools, gaps)
     wanted = requested_pages(parameters)
     if not wanted:
         return RuleResult(not_applicable="no number of huge pages among the boot parameters")
-    pools.pop("*", None)
-    evidence: dict[str, str] = {}
-    fewer: dict[str, str] = {}
-    default, unread = read_each(node, ["OS.memory.hugepages.default-size-kib"])
-    for name, size, count in wanted:
+    default, unread = read_each(node, ["OS.memory.hugepages.default-size-kib"]) if not all(size for _, size, _ in wanted) else ({}, {})
+    if unread:
+        return unknown_because(unread)
+    evidence = {**given, **default}
+    fewer: list[str] = []
+    for _, size, count in wanted:
         size = size or int(next(iter(default.values()), "0"))
         total = pools.get(str(size))
         if total is not None:
-            pair = {f"{_GRUB}{name}": parameters[name], f"{_POOL}{size}kB.total": total}
-            (evidence if int(total) >= count else fewer).update(pair)
+            evidence[f"{_POOL}{size}kB.total"] = total
+            if int(total) < count:
+                fewer.append(f"{total} of {count} pages of {size} KiB")
     if fewer:
-        shown = ", ".join(f"{text} of {path[len(_POOL) : -len('.total')]}" for path, text in fewer.items() if path.startswith(_POOL))
-        return RuleResult(Judgement(False, fewer), actual=shown)
-    if evidence and not gaps:
-        return RuleResult(Judgement(True, evidence))
-    return unknown_because(gaps, evidence) if gaps or not pools else RuleResult(not_applicable="the kernel has no pages of these sizes")
+        return RuleResult(Judgement(False, evidence), actual=", ".join(fewer))
+    gaps = {path: why for path, why in gaps.items() if path[:1] == "/" or path in {f"{_POOL}{size}kB.total" for _, size, _ in wanted}}
+    if gaps:
+        return unknown_because(gaps, evidence)
+    if not pools:
+        return RuleResult(not_applicable=node.absence(f"{_POOL}*kB.total") or "the kernel has no huge pages")
+    return RuleResult(Judgement(True, evidence), actual=", ".join(f"{count} pages of {size or 'default'} KiB" for _, size, count in wanted))
+
+
+def _judge_sizes(sizes: dict[str, str], pools: dict[str, str], gaps: dict[str, str]) -> RuleResult:
+    if not sizes:
+        return RuleResult(not_applicable="no size of huge pages among the boot parameters")
+    missing = {path: text for path, text in sizes.items() if str(size_kib(text)) not in pools}
+    if gaps or not pools:
+        return unknown_because(gaps or {f"{_POOL}*": "no huge pages were read"}, sizes)
+    evidence = {**sizes, **{f"{_POOL}{size}kB.total": total for size, total in pools.items()}}
+    return RuleResult(Judgement(not missing, evidence), actual=", ".join(dict.fromkeys((missing or sizes).values())))
 
 
 def size_kib(text: str) -> int:

@@ -17,25 +17,31 @@ _MODULE, _LOADED, _OWNER = "OS.modules.kernel.", "OS.modules.nvidia.loaded", "no
 def judge(context: RuleContext) -> RuleResult:
     """Fails where another kernel has a module and this one has none; the entry's path says which kernel is judged."""
     node = context.node
-    values, unread = read_each(node, [_OWNER, RUNNING, INSTALLED, _LOADED])
+    values, unread = read_each(node, [_OWNER, context.path])
+    if not unread and values.get(_OWNER) != "host":
+        return RuleResult(not_applicable="the driver is not the host's own")
+    if unread:
+        return unknown_because(unread)
+    if context.path not in values:
+        return RuleResult(not_applicable=node.absence(context.path) or "no kernels are installed here")
+    kernel = values[RUNNING] if context.path == RUNNING else newest(values[INSTALLED].split())
+    own, unread = read_each(node, [f"{_MODULE}{kernel}.nvidia"])
     modules, gaps = read_instances(node, _MODULE, ".nvidia", ("/modules/", "modules.dep"))
+    evidence = {context.path: values[context.path], **own}
+    if own:
+        return RuleResult(Judgement(True, evidence), actual=kernel)
     if unread or gaps:
         return unknown_because({**unread, **gaps})
-    if values.get(_OWNER) == "driver-container":
-        return RuleResult(not_applicable="the driver is the driver container's, which builds its module for the running kernel")
     if not modules:
         return RuleResult(not_applicable="no installed kernel has a module of the driver")
-    if RUNNING not in values or INSTALLED not in values:
-        return RuleResult(not_applicable=node.absence(INSTALLED) or "no kernels are installed here")
-    kernel = values[RUNNING] if context.path == RUNNING else newest(values[INSTALLED].split())
-    if context.path == INSTALLED and kernel == values[RUNNING]:
-        return RuleResult(Judgement(True, {INSTALLED: values[INSTALLED], RUNNING: kernel}), actual=f"{kernel}, which runs")
-    evidence = {context.path: values[context.path], **({f"{_MODULE}{kernel}.nvidia": modules[kernel]} if kernel in modules else {})}
-    # A module that is loaded was found, if not where modules of this kernel are.
-    has_module = kernel in modules or (context.path == RUNNING and _LOADED in values)
-    if kernel not in modules and has_module:
-        evidence[_LOADED] = values[_LOADED]
-    return RuleResult(Judgement(has_module, evidence), actual=f"{kernel}{'' if has_module else f', modules only for {_list(modules)}'}")
+    # A module that is loaded was found, if not where modules of this kernel are; the kernel that runs is judged by the other entry.
+    other, unread = read_each(node, [_LOADED if context.path == RUNNING else RUNNING])
+    if unread:
+        return unknown_because(unread)
+    if _LOADED in other or kernel in other.values():
+        return RuleResult(Judgement(True, {**evidence, **other}), actual=kernel)
+    evidence.update({**other, **{f"{_MODULE}{each}.nvidia": file for each, file in modules.items()}})
+    return RuleResult(Judgement(False, evidence), actual=f"{kernel}, modules only for {', '.join(sorted(modules)[:3])}")
 
 
 def newest(kernels: list[str]) -> str:
@@ -51,7 +57,3 @@ def _order(kernel: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     version = try_parse_version(kernel)
     numbers = tuple(int(word) for word in kernel.replace("-", ".").split(".") if word.isdecimal() and len(word) < 10)
     return (version.numbers if version else ()), numbers
-
-
-def _list(kernels: dict[str, str]) -> str:
-    return ", ".join(sorted(kernels)[:3])

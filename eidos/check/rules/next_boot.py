@@ -71,7 +71,13 @@ def _parameters(context: RuleContext) -> RuleResult:
     evidence: dict[str, str] = {}
     different: dict[str, str] = {}
     for name in [*following, *(name for name in present if name not in following and name.partition("#")[0].startswith(_TUNING))]:
-        if "#" in name or name in _LOADERS or WITHHELD in (present.get(name), following.get(name)):
+        if (
+            "#" in name
+            or name in _LOADERS
+            or (name.startswith("rd.") and name not in _TUNING)
+            or f"{name}#1" in present
+            or WITHHELD in (present.get(name), following.get(name))
+        ):
             continue
         pair = {f"{_NEXT_LINE}{name}": following.get(name, ""), f"{_LINE}{name}": present.get(name, "")}
         if present.get(name) != following.get(name):

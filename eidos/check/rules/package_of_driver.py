@@ -15,16 +15,17 @@ _DRIVER, _OWNER, _ALL = "OS.modules.driver-module-version", "node.driver-owner",
 def judge(context: RuleContext) -> RuleResult:
     """Fails where packages of that name are installed, and none is of the version of the loaded driver."""
     name = context.path[len(_ALL) :]
-    values, unread = read_each(context.node, [_DRIVER, _OWNER])
-    packages, gaps = read_instances(context.node, _ALL, "", ("/",))
+    packages, unread = read_instances(context.node, context.path, "", ("/",))
+    values, gaps = read_each(context.node, [context.path])
+    own = {**values, **{f"{context.path}{each}": text for each, text in packages.items() if each[:1] == "-" and each[1:].isdecimal()}}
+    unread.update(gaps)
+    if not own:
+        return unknown_because(unread) if unread else RuleResult(not_applicable=f"{name} is not installed")
+    values, gaps = read_each(context.node, [_DRIVER, _OWNER])
     if unread or gaps:
         return unknown_because({**unread, **gaps})
-    own = {f"{_ALL}{each}": version for each, version in packages.items() if each == name or each[len(name) + 1 :].isdecimal()}
-    own = {path: version for path, version in own.items() if path.startswith(context.path)}
     if values.get(_OWNER) == "driver-container":
         return RuleResult(not_applicable="the driver container brings its own")
-    if not own:
-        return RuleResult(not_applicable=f"{name} is not installed")
     if _DRIVER not in values:
         return RuleResult(not_applicable="the driver is not loaded")
     versions = [upstream_version(word) for text in own.values() for word in text.split()]

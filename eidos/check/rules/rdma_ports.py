@@ -17,27 +17,27 @@ def judge(context: RuleContext) -> RuleResult:
     """Fails with the ports, or the adapters, that differ from most of their board."""
     node = context.node
     key = context.path.rpartition(".")[2]
-    values, unread = read_instances(node, _PREFIX, f".{key}", ("infiniband",))
-    if unread and not values:
-        return unknown_because(unread)
-    paths = {where: f"{_PREFIX}{where.partition('.')[0]}.board-id" for where in values}
-    boards, gaps = read_each(node, paths.values())
-    states, more = read_each(node, [f"{_PREFIX}{where}.state" for where in values]) if key == "width-and-speed" else ({}, {})
+    # Each port has a link layer, and each adapter a driver: one of which the key was not read is not left out.
+    anchor = "driver" if key == "firmware" else "link-layer"
+    known, unread = read_instances(node, _PREFIX, f".{anchor}", ("infiniband",))
+    found, gaps = read_each(node, [f"{_PREFIX}{where}.{key}" for where in known])
+    boards, more = read_each(node, [f"{_PREFIX}{where.partition('.')[0]}.board-id" for where in known])
+    states, most = read_each(node, [f"{_PREFIX}{where}.state" for where in known]) if key == "width-and-speed" else ({}, {})
+    unread = {**unread, **gaps, **more, **most}
     groups: dict[str, dict[str, str]] = {}
-    for where, value in values.items():
-        if key != "width-and-speed" or states.get(f"{_PREFIX}{where}.state") == _ACTIVE:
-            groups.setdefault(boards.get(paths[where], ""), {})[f"{_PREFIX}{where}.{key}"] = value
+    for where in known:
+        path = f"{_PREFIX}{where}.{key}"
+        if path in found and (key != "width-and-speed" or states.get(f"{_PREFIX}{where}.state") == _ACTIVE):
+            groups.setdefault(boards.get(f"{_PREFIX}{where.partition('.')[0]}.board-id", ""), {})[path] = found[path]
     different = {path: value for group in groups.values() for path, value in _odd(group, key).items()}
-    if different:
-        actual = ", ".join(f"{path[len(_PREFIX) : -len(key) - 1]} {value}" for path, value in sorted(different.items()))
-        return RuleResult(Judgement(False, different), actual=actual)
-    unread = {**unread, **gaps, **more}
     alike = {path: value for group in groups.values() if len(group) > 1 for path, value in group.items()}
-    if unread:
-        return unknown_because(unread, alike)
+    actual = ", ".join(f"{path[len(_PREFIX) : -len(key) - 1]} {value}" for path, value in sorted((different or alike).items()))
     if not alike:
-        return RuleResult(not_applicable=node.absence(f"{_PREFIX}*.{key}") or "no board with several ports")
-    return RuleResult(Judgement(True, alike))
+        return unknown_because(unread) if unread else RuleResult(not_applicable="no board with several ports in use")
+    evidence = {**{f"{_PREFIX}{where}.{anchor}": text for where, text in known.items()}, **boards, **states, **found}
+    if different:
+        return RuleResult(Judgement(False, evidence), actual=actual)
+    return unknown_because(unread, evidence) if unread else RuleResult(Judgement(True, evidence), actual=actual)
 
 
 def _odd(group: dict[str, str], key: str) -> dict[str, str]:
