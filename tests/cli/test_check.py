@@ -56,9 +56,9 @@ def test_a_finding_has_three_lines_and_the_verdict_one(tmp_path: Path) -> None:
     ("flags", "status"),
     [
         ((), 4),
-        (("--fail-on", "critical"), 0),
+        (("--fail-on", "critical", "--allow-unknown"), 0),
         (("--fail-on", "never"), 0),
-        (("--skip", "driver,gpu,pcie,kubernetes,kernel,boot,system,modules,services,snapshot"), 0),
+        (("--skip", "driver,gpu,fabric,pcie,network,memory,log,runtime,kubernetes,kernel,boot,system,modules,services,snapshot"), 0),
         (("--only", "nouveau-loaded", "--fail-on", "warning"), 4),
         (("--only", "critical", "--allow-unknown"), 0),
         (("--skip", "nouveau-loaded", "--allow-unknown", "--require", "os.kmod"), 0),
@@ -206,7 +206,7 @@ def test_checks_are_listed_and_explained() -> None:
     assert explained.status == 0
     for part in ("OS.kmod.nouveau absent", "claim the same GPUs", "Driver Installation Guide", "update-initramfs -u", "dracut --force"):
         assert part in explained.out
-    assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "driver-end-of-life"
+    assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "life-cycle"
     assert "may have changed since" in eidos("explain", "snapshot-age").out
     unknown = eidos("explain", "nouveau")
     assert (unknown.status, unknown.err) == (2, "error: no check 'nouveau'\nhint: did you mean 'nouveau-loaded'?\n")

@@ -63,7 +63,8 @@ def without_reading(snapshot: Snapshot, path: str, why: str = "permission denied
         measurements.append(Measurement(measurement.type, tuple(parts)))
     group = next(key for key, wire in TYPES.items() if wire == kind)
     names = [outcome.name for outcome in snapshot.collectors]
-    collector = group if group in names else f"{group}.{owner}"
+    # A collector may have several subtypes: os.boot has boot-sysctl, too.
+    collector = group if group in names else max((n for n in names if f"{group}.{owner}-".startswith(f"{n}-")), key=len, default="")
     what = f"{owner}/{rest[len(owner) + 1 :]}" if not rest[len(owner) + 1 :].startswith("/") else rest[len(owner) + 1 :]
     outcomes = tuple(
         replace(o, outcome=PARTIAL, unreadable={**o.unreadable, what: why}) if o.name == collector else o for o in snapshot.collectors

@@ -49,7 +49,11 @@ def judge(context: RuleContext) -> RuleResult:
                 fewer.append(f"{total} of {count} pages of {size} KiB")
     if fewer:
         return RuleResult(Judgement(False, evidence), actual=", ".join(fewer))
-    gaps = {path: why for path, why in gaps.items() if path[:1] == "/" or path in {f"{_POOL}{size}kB.total" for _, size, _ in wanted}}
+    gaps = {
+        path: why
+        for path, why in gaps.items()
+        if path[:1] == "/" or "*" in path or path in {f"{_POOL}{size}kB.total" for _, size, _ in wanted}
+    }
     if gaps:
         return unknown_because(gaps, evidence)
     if not pools:
