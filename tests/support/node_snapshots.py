@@ -65,7 +65,8 @@ def without_reading(snapshot: Snapshot, path: str, why: str = "permission denied
     names = [outcome.name for outcome in snapshot.collectors]
     # A collector may have several subtypes: os.boot has boot-sysctl, too.
     collector = group if group in names else max((n for n in names if f"{group}.{owner}-".startswith(f"{n}-")), key=len, default="")
-    what = f"{owner}/{rest[len(owner) + 1 :]}" if not rest[len(owner) + 1 :].startswith("/") else rest[len(owner) + 1 :]
+    key = rest[len(owner) + 1 :]
+    what = key if owner == "sysctl" else f"{owner}/{key}"
     outcomes = tuple(
         replace(o, outcome=PARTIAL, unreadable={**o.unreadable, what: why}) if o.name == collector else o for o in snapshot.collectors
     )

@@ -63,9 +63,10 @@ def _parameters(context: RuleContext) -> RuleResult:
     node = context.node
     following, gaps = read_instances(node, _NEXT_LINE, "", ("grub", "loader"))
     present = {path[len(_LINE) :]: text for path, text in node.readings.items() if path.startswith(_LINE)}
-    _, unread = read_each(node, [f"{_LINE}quiet"]) if not present else ({}, {})
-    if gaps or unread:
-        return unknown_because({**gaps, **unread})
+    _, unread = read_each(node, [f"{_LINE}{name}" for name in following if following[name] != WITHHELD and present.get(name) != WITHHELD])
+    gaps.update({path: why for path, why in unread.items() if "#" not in path and path[len(_LINE) :] not in _LOADERS})
+    if gaps:
+        return unknown_because(gaps)
     if not following:
         return RuleResult(not_applicable=node.absence(f"{_NEXT_LINE}*") or "nothing says what the next boot sets")
     evidence: dict[str, str] = {}
