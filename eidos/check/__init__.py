@@ -10,7 +10,7 @@ is the domain. ``eidos recipe lint`` reads every entry, and a test asks for a ca
 **A check that needs code** is such an entry with ``rule: name`` instead of ``expect``, and ``eidos/check/rules/name.py`` with
 ``judge(context: RuleContext) -> RuleResult``. A rule reads through ``context.node.read(path)``, which gives a text, None where the reading
 is known to be absent, and raises :class:`~eidos.model.condition.Unread` where it is not known; a rule lets that pass into
-``RuleResult(Judgement(None, unread=…))``, as ``eidos.check.rules.life_cycle`` does.
+``RuleResult(Judgement(None, unread=…))``, as ``eidos.check.rules.end_of_life`` does.
 
 **Remedies** of an entry stand in it, one for each distribution and owner, the first whose ``when`` holds is taken
 (``evaluation.choose_remedy``). Those of settings that a recipe recommends come from ``setting_remedies.setting_remedy(path, value, node)``.

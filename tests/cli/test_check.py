@@ -206,7 +206,7 @@ def test_checks_are_listed_and_explained() -> None:
     assert explained.status == 0
     for part in ("OS.kmod.nouveau absent", "claim the same GPUs", "Driver Installation Guide", "update-initramfs -u", "dracut --force"):
         assert part in explained.out
-    assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "life-cycle"
+    assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "end-of-life"
     assert "may have changed since" in eidos("explain", "snapshot-age").out
     unknown = eidos("explain", "nouveau")
     assert (unknown.status, unknown.err) == (2, "error: no check 'nouveau'\nhint: did you mean 'nouveau-loaded'?\n")

@@ -68,7 +68,7 @@ def _parameters(context: RuleContext) -> RuleResult:
     if gaps:
         return unknown_because(gaps)
     if not following:
-        return RuleResult(not_applicable=node.absence(f"{_NEXT_LINE}*") or "nothing says what the next boot sets")
+        return RuleResult(not_applicable=node.absence(f"{_NEXT_LINE}*") or "the settings of the boot loader are unknown")
     evidence: dict[str, str] = {}
     different: dict[str, str] = {}
     for name in [*following, *(name for name in present if name not in following and name.partition("#")[0].startswith(_TUNING))]:

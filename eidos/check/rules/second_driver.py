@@ -1,6 +1,6 @@
 """Whether the host has packages of a driver although the GPU Operator installs one.
 
-Knows the beginnings of names of packages that bring the driver's modules, and that the operator labels a node whose driver it leaves alone
+Knows the beginnings of names of packages that bring the driver's modules, and that the operator labels a node whose own driver it uses
 ``nvidia.com/gpu.deploy.driver: pre-installed``; must not know how the operator works otherwise.
 """
 
@@ -24,7 +24,7 @@ def judge(context: RuleContext) -> RuleResult:
     if values.get(_POLICY) != "true":
         return RuleResult(not_applicable=node.absence(_POLICY) or "the operator installs no driver")
     if values.get(_LABEL) == "pre-installed":
-        return RuleResult(Judgement(True, values), actual="the operator leaves the host's driver alone")
+        return RuleResult(Judgement(True, values), actual="the operator uses the host's driver")
     packages, gaps = read_instances(node, _PACKAGES, "", ("/",))
     found = {f"{_PACKAGES}{name}": version for name, version in packages.items() if name.startswith(_NAMES)}
     if found:
@@ -32,4 +32,4 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(Judgement(False, {**values, **found}), actual=f"packages {names}, and driver.enabled in the policy")
     if gaps:
         return unknown_because(gaps)
-    return RuleResult(Judgement(True, values), actual="the operator's alone")
+    return RuleResult(Judgement(True, values), actual="only the operator's")
