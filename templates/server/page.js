@@ -157,6 +157,7 @@ function show() {
     bibliography.register(readings, citations);
     blocks.push(bibliography.card());
     blocks.push(card("Layers", "merged in this order; later ones win", make("ol", { class: "tags" }, ...recipe.matchedRules.map((rule) => make("li", {}, layerName(rule))))));
+    blocks.push(coverageCard());
   }
   body.replaceChildren(...blocks.filter(Boolean));
   showSwitches();
@@ -266,6 +267,7 @@ async function start() {
     const tree = await (await request("/v1/catalog", { headers: { Accept: "application/json" } })).json();
     catalog = tree.catalog;
     urls = tree.urls;
+    matrix = tree.matrix || [];
   } catch (error) {
     main.setAttribute("aria-busy", "false");
     $("choices").replaceChildren();

@@ -5,7 +5,7 @@
 const FIELDS = ["os", "osv", "kernel", "service", "k8s", "gpu", "intent", "platform", "machine"];
 const FIELD_ALIASES = { env: "service", osversion: "osv" };
 const RESERVED = ["without", "compare", "context", "explain"];
-let catalog = {}, urls = {};
+let catalog = {}, urls = {}, matrix = [];
 
 const search = (choice, more) => new URLSearchParams({ ...choice, ...more }).toString();
 

@@ -48,6 +48,26 @@ function recipeTable(label, columns, groups, hasTitles, citations, bibliography)
   ]);
 }
 
+/* For each GPU the services on which there is advice of its own, and those on which it is by GPU, by service, or generic; closed at first. */
+function coverageCard() {
+  if (!matrix.length) return null;
+  const services = (cells) => [...new Set(cells.map((cell) => cell.service))].map((service) => {
+    const entry = catalog.service.find((each) => each.name === service), of = cells.filter((cell) => cell.service === service);
+    return face("service", entry || { name: service, title: service }) + (of.length < catalog.intent.length ? ` (${of.map((cell) => cell.intent).join(", ")})` : "");
+  }).join(", ");
+  const lines = (catalog.gpu || []).map((entry) => {
+    const cells = matrix.filter((cell) => cell.gpu === entry.name);
+    const others = { gpu: "by GPU", service: "by service", generic: "generic" };
+    const rest = Object.entries(others).map(([kind, word]) => [word, services(cells.filter((cell) => cell.advice === kind))]).filter(([, names]) => names);
+    const newest = cells.map((cell) => cell.newest).sort().pop() || "";
+    return { key: face("gpu", entry), own: services(cells.filter((cell) => cell.advice === "own")), rest: rest.map((each) => each.join(": ")).join("; "), newest };
+  });
+  const content = table("Coverage", ["GPU", "Advice of its own on", "Otherwise", "Newest source"], [{ title: "", lines }], false, (line) => [
+    make("td", {}, line.own || "none"), make("td", {}, line.rest || "none"), make("td", {}, line.newest),
+  ]);
+  return make("details", { class: "card", id: "coverage", "aria-labelledby": "coverage-title" }, make("summary", { id: "coverage-title" }, "What is covered: GPUs by service"), content);
+}
+
 /* A card with a table that can be filtered; ``extra`` stands beside the filter, and ``select`` chooses lines besides. */
 class FilteredCard {
   constructor(title, groups, makeTable, { text = "", extra = null, select = (all) => all, onChange, noun = "line" }) {
