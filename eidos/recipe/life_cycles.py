@@ -116,7 +116,8 @@ def life_cycle_warnings(recipe: Recipe, facts: Mapping[str, str], store: Store, 
     """
     service = recipe.request.fields().get("service", "")
     horizon = days_after(today, NOTICE_DAYS)
-    ends = [row for row in read_ends(store.rules) if last_day(row.end) <= horizon]
+    rows = read_ends(store.rules)
+    ends = [row for row in rows if last_day(row.end) <= horizon]
     recommended, observed = _recommended(recipe), _observed(recipe, facts, store)
     reported: set[tuple[str, str]] = set()
     drivers = {
@@ -129,9 +130,8 @@ def life_cycle_warnings(recipe: Recipe, facts: Mapping[str, str], store: Store, 
             if (product, version) in reported:
                 continue
             reported.add((product, version))
-            for row in _of_service(
-                [row for row in ends if row.product == product and _is_of(row.version, version)], service, store, version
-            ):
+            due = [row for row in ends if row.product == product and _is_of(row.version, version)]
+            for row in _of_service(due, rows, service, version) if due else ():
                 yield _sentence(row, version, today, subject)
     yield from _upgrades(recipe, dict(observed), store)
 
@@ -163,16 +163,14 @@ def _observed(recipe: Recipe, facts: Mapping[str, str], store: Store) -> list[tu
 
 def _is_of(expression: str, version: str) -> bool:
     """Whether a version is one of an expression; a branch, as ``1.34``, counts for all its releases."""
-    return parse_expression(expression).allows(version)
+    return _belongs(version, expression) if expression[0].isdigit() else parse_expression(expression).allows(version)
 
 
-def _of_service(rows: list[SupportEnd], service: str, store: Store, version: str) -> list[SupportEnd]:
+def _of_service(due: list[SupportEnd], rows: Sequence[SupportEnd], service: str, version: str) -> list[SupportEnd]:
     """Those of the service; what ends elsewhere is no end there, if the service has an end of its own for this version."""
-    own = [row for row in rows if row.service == service and service]
-    if own:
-        return own
-    has_own = service and any(row.service == service and _is_of(row.version, version) for row in read_ends(store.rules) if row.service)
-    return [] if has_own else [row for row in rows if not row.service]
+    own = [row for row in due if row.service == service and service]
+    has_own = any(row.product == due[0].product and _is_of(row.version, version) for row in rows if service and row.service == service)
+    return own if own or has_own else [row for row in due if not row.service]
 
 
 def _sentence(row: SupportEnd, version: str, today: str, subject: str) -> str:
