@@ -43,6 +43,9 @@ DIGEST_BYTES = 8
 #: Characters of the shortest value that is looked for outside of its own reading.
 _SHORTEST = 4
 
+#: A word that may have the name of a node in it, and what parts it; separators are parts, too.
+_NAME, _SEPARATOR = re.compile(r"[0-9A-Za-z_.-]+"), re.compile(r"([._-])")
+
 #: Names of machines that say nothing.
 _NO_NAMES = frozenset(("localhost", "localhost.localdomain", "(none)", "none", "unknown", "not specified", "to be filled by o.e.m."))
 
@@ -69,7 +72,7 @@ class Pseudonyms:
         except re.error as fault:
             raise root.error(str(fault), name="identifiers") from fault
         self._nodes: dict[str, str] = {}
-        self._node_pattern: Any = None
+        self._most_parts = 0
 
     def add_nodes(self, names: Iterable[str]) -> None:
         """Replace these names of nodes in everything that follows."""
@@ -78,7 +81,7 @@ class Pseudonyms:
             for form in (bare, bare.partition(".")[0] if not bare.replace(".", "").isdigit() else bare):
                 if len(form) > 1 and form.lower() not in WORDS and form.lower() not in _NO_NAMES and not form.isdigit():
                     self._nodes[form.lower()] = self.node_name(name)
-        self._node_pattern = _words_pattern(self._nodes)
+        self._most_parts = max((len(_SEPARATOR.split(name)) for name in self._nodes), default=0)
 
     def node_name(self, name: str) -> str:
         """The pseudonym of a node; its name alone and with its domain are the same node."""
@@ -137,11 +140,28 @@ class Pseudonyms:
 
     def clean(self, text: str) -> str:
         """A text without names of nodes and identifiers."""
-        if self._node_pattern is not None:
-            text = self._node_pattern.sub(lambda match: self._nodes[match[0].lower()], text)
+        if self._nodes:
+            text = _NAME.sub(self._replace_nodes, text)
         for kind, pattern in self._patterns:
             text = pattern.sub(partial(self._replace, kind), text)
         return text
+
+    def _replace_nodes(self, match: Any) -> str:
+        """A word in which the names of nodes are replaced; a fleet may have thousands, so parts of the word are looked up."""
+        parts = _SEPARATOR.split(match[0])
+        shown: list[str] = []
+        at = 0
+        while at < len(parts):
+            for end in range(min(len(parts), at + self._most_parts), at, -1):
+                pseudonym = self._nodes.get("".join(parts[at:end]).lower())
+                if pseudonym:
+                    shown.append(pseudonym)
+                    at = end
+                    break
+            else:
+                shown.append(parts[at])
+                at += 1
+        return "".join(shown)
 
     def _replace(self, kind: str, match: Any) -> str:
         text: str = match[0]
@@ -228,4 +248,4 @@ def _words_pattern(words: dict[str, str]) -> Any:
     if not words:
         return None
     longest = sorted(words, key=lambda word: (-len(word), word))
-    return re.compile(rf"(?i)(?<![0-9a-z_])(?:{'|'.join(map(re.escape, longest))})(?![0-9a-z_])")
+    return re.compile(rf"(?i)(?<![0-9a-z])(?:{'|'.join(map(re.escape, longest))})(?![0-9a-z])")

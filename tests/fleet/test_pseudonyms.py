@@ -128,6 +128,18 @@ def test_a_name_and_its_fully_qualified_form_are_one_node_in_all_snapshots() -> 
     assert name != other.node
 
 
+def test_the_names_of_a_large_fleet_are_replaced_in_every_text() -> None:
+    pseudonyms = shipped_pseudonyms(KEY)
+    pseudonyms.add_nodes([f"gpu-{number:04}.example.com" for number in range(5000)])
+    node = pseudonyms.node_name("gpu-0042")
+    assert (
+        pseudonyms.clean("of gpu-0042, GPU-0042.example.com:10250 and kubelet-gpu-0042-x.")
+        == f"of {node}, {node}:10250 and kubelet-{node}-x."
+    )
+    assert pseudonyms.clean("gpu-00421 xgpu-0042 gpu_0042 gpu-0042_x") == f"gpu-00421 xgpu-0042 gpu_0042 {node}_x"
+    assert not re.search(r"gpu-\d", pseudonyms.clean(" ".join(f"gpu-{number:04}" for number in range(5000))))
+
+
 def test_spellings_of_one_address_have_one_pseudonym_and_keys_make_others() -> None:
     data = anonymous(shot({"x": "94:6d:ae:00:00:01", "y": "94-6D-AE-00-00-01", "z": "94:6d:ae:00:00:02"})).measurements[0].subtypes[0].data
     assert data["x"] == data["y"] != data["z"]

@@ -45,7 +45,7 @@ from eidos.collectors import (
 from eidos.dbus import marshalling, message, sasl, signature, unmarshalling
 from eidos.errors import EidosError, NotApplicable
 from eidos.files import go_binary, host
-from eidos.fleet import bootstrap, hostlist, results
+from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, request_body, request_head, request_parser, retry
@@ -250,6 +250,20 @@ PARSERS: dict[str, Parser] = {
     "rpm header": _of_bytes(_rpm_database.parse_header, "\0\0\0\1", "\0\0\3\xe8", "\0"),
     "build information of Go": _of_bytes(go_binary.parse_build_information, "\0", "a"),
     "version of a Go program": _of_text(go_binary.program_version, "mod\ta\tv1\n", "build\t-ldflags=", "-X a.Version=v1 ", '"'),
+    "text without identities": _of_text(
+        pseudonyms.shipped_pseudonyms(b"0123456789abcdef").clean,
+        "a:",
+        "::",
+        "1.",
+        "-",
+        "00:",
+        "0000:",
+        "ip-1-",
+        "/by-id/",
+        "i-",
+        "UUID=",
+        "0x",
+    ),
     "TOML": _of_text(toml_reader.parse_toml, "a = 1\n", "[a]\n", "[[a]]\n", "{", "[", ",", '"', "'''", ".", "a.", "#", "x = [\n"),
     "settings": _of_text(lambda text: list(_settings.find_settings({text: {text: text}}, ("*", "**")))),
     "text of a file": _of_bytes(host.decode_text),
