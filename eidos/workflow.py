@@ -101,6 +101,7 @@ def take_snapshot(
         host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi
     )
     collectors.preload_harmless_names()
+    collectors.import_shared_modules(names)
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there.
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])

@@ -100,14 +100,13 @@ def shares_child(name: str) -> bool:
 def batches(names: Iterable[str]) -> list[list[str]]:
     """The collectors that run in one process each, in the order in which they start and, inside a batch, in which they run.
 
-    Those that wait for a cluster are last, so that a silent cluster leaves no reading of the host undone.
+    Batches of several are first, because they take longest; those that wait for a cluster are last, so that a silent cluster leaves no
+    reading of the host undone.
     """
     ordered = sorted(names, key=start_order)
     kernel = [name for name in ordered if shares_child(name) and name in KERNEL_FILES]
     disk = [name for name in ordered if shares_child(name) and name not in KERNEL_FILES]
-    shared = [batch for batch in (kernel, disk) if batch]
-    alone = [[name] for name in ordered if not shares_child(name)]
-    return sorted(shared + alone, key=lambda batch: start_order(batch[0]))
+    return [*filter(None, (kernel, disk)), *([name] for name in ordered if not shares_child(name))]
 
 
 def start_order(name: str) -> int:
@@ -195,6 +194,17 @@ def preload_harmless_names() -> None:
     for each in HARMLESS_LISTS:
         if each not in _harmless_texts:
             _harmless_texts[each] = read_text(f"templates/harmless/{each}.txt")
+
+
+#: Modules that most collectors of a host import.
+_SHARED_MODULES = ("eidos.collectors._sysfs", "eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
+
+
+def import_shared_modules(names: Iterable[str]) -> None:
+    """Import once, before the children are forked, what most of the collectors ``names`` need: each child would do it for itself."""
+    if sum(name.startswith(("os.", "systemd")) for name in names) > 2:
+        for module in _SHARED_MODULES:
+            __import__(module)
 
 
 def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
