@@ -68,7 +68,7 @@ PLANTED: dict[str, Row] = {
     "a driver below the floor of GB300": (
         "gpu: gb300, service: gke, intent: training",
         "GPU.smi.driver: 580.82.07",
-        ("gpu-gb300",),
+        ("gke-networks",),
         "breaks-constraint",
     ),
     "CUDA that B300 is too new for": ("gpu: b300, intent: training", 'GPU.smi.cuda-version: "12.8"', ("gpu-b300",), "breaks-constraint"),
