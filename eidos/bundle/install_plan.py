@@ -49,6 +49,8 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
         if id not in charts:
             raise InvalidData(f"the recipe's component {id!r} is not in components.yaml", did_you_mean(id, charts))
     names = options.components
+    if names is None and not specified and recipe.digest:
+        raise InvalidInput("the recipe has no components", "read the recipe's warnings, or name components with --bundlers")
     if names is None:
         names = tuple(specified) or tuple(id for id in DEFAULT_COMPONENTS if id in charts)
     for id in names:

@@ -111,7 +111,7 @@ def is_met(required: dict[str, str], values: dict[str, str]) -> bool:
                     return False
             elif not parse_version(value).matches(parse_version(text)):
                 return False
-        elif value != text and not set(words_of(value)) <= set(words_of(text)):
+        elif value != text and (text[:4] != "in (" or not set(words_of(value)) <= set(words_of(text))):
             return False
     return True
 

@@ -59,6 +59,13 @@ def find_warnings(
             supported = store.charts[component.id].kubernetes
             if supported and not parse_expression(supported).allows(requested["k8s"]):
                 yield f"the recipe does not cover k8s {requested['k8s']!r}: {component.id} supports {supported}"
+    present = {component.id for component in components}
+    last = {choice.id: choice for layer in layers for choice in layer.choices}
+    yield from (
+        f"{id} is left out: {choice.why.rstrip('.')}"
+        for id, choice in sorted(last.items())
+        if not choice.enabled and choice.why and id not in present
+    )
     for component in components:
         choices = [(layer.name, choice) for layer in layers for choice in layer.choices if choice.id == component.id]
         if choices and not choices[-1][1].enabled:

@@ -26,11 +26,20 @@ def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
     facts.update({f"constraints.{constraint.name}": str(constraint.value) for constraint in recipe.constraints})
     for component in recipe.components:
         facts[component.id] = f"{component.repository} {component.chart} {component.version}"
-        for path in ("driver.enabled", "toolkit.enabled", "devicePlugin.enabled", "nvidiaDriverRoot", "resources.gpus.enabled"):
+        for path in (
+            "driver.enabled",
+            "driver.version",
+            "gds.enabled",
+            "gdrcopy.enabled",
+            "toolkit.enabled",
+            "devicePlugin.enabled",
+            "nvidiaDriverRoot",
+            "resources.gpus.enabled",
+        ):
             value = field_of(component, f"values.{path}")
             if value is not None:
                 facts[f"{component.id}.{path}"] = value
-        for entry in component.values.get("toolkit", {}).get("env", ()):
+        for entry in (*component.values.get("toolkit", {}).get("env", ()), *component.values.get("devicePlugin", {}).get("env", ())):
             facts[f"{component.id}.{entry['name']}"] = entry["value"]
     return {**facts, "warnings": " ".join(recipe.warnings)}
 
@@ -76,6 +85,57 @@ def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
         ({**EKS, **UBUNTU, "gpu": "gb200"}, {"OS.grub.acpi_power_meter.force_cap_on": None, "OS.sysctl./proc/sys/vm/max_map_count": None}),
         ({**OWN, **UBUNTU, "gpu": "gb200"}, {"OS.grub.acpi_power_meter.force_cap_on": "y", "OS.sysctl./proc/sys/vm/max_map_count": None}),
         ({**OWN, "os": "ubuntu", "osv": "22.04", "gpu": "gb200"}, {"OS.sysctl./proc/sys/vm/max_map_count": "262144"}),
+        ({"gpu": "gb300"}, {"constraints.GPU.smi.driver": ">= 580", "OS.sysctl./proc/sys/vm/overcommit_memory": "1"}),
+        ({"gpu": "gb200-nvl4"}, {"nvidia-dra-driver-gpu": None, "K8s.config.useOpenKernelModule": True}),
+        ({"gpu": "t4"}, {"K8s.config.useOpenKernelModule": True, "constraints.GPU.smi.cuda-version": ">= 10.0"}),
+        ({"gpu": "l40s"}, {"K8s.config.useOpenKernelModule": True, "K8s.config.mig": False}),
+        ({"gpu": "h20"}, {"constraints.GPU.smi.driver": ">= 535.161.07"}),
+        ({"gpu": "a30"}, {"constraints.GPU.smi.driver": ">= 460.73.01"}),
+        ({"gpu": "v100"}, {"constraints.GPU.smi.driver": "<= 580", "K8s.config.useOpenKernelModule": False}),
+        ({**OWN, **UBUNTU, "gpu": "v100"}, {"GPU.smi.driver": "580.178.04", "constraints.OS.release.VERSION_ID": "in (22.04, 24.04)"}),
+        ({**EKS, **UBUNTU, "gpu": "v100"}, {"GPU.smi.driver": "580.178.04", "gpu-operator.driver.version": "580.178.04"}),
+        ({**EKS, "os": "amazonlinux", "gpu": "v100"}, {"GPU.smi.driver": "580.159.03", "gpu-operator.driver.version": None}),
+        ({**OWN, **UBUNTU, "gpu": "h200"}, {"OS.grub.iommu": "pt", "OS.sysctl./proc/sys/net/ipv4/tcp_congestion_control": "bbr"}),
+        ({**OWN, "os": "rhel", "osv": "9.6", "gpu": "h100"}, {"OS.grub.init_on_alloc": "0", "OS.grub.iommu": "pt"}),
+        ({**OWN, "os": "rhel", "osv": "8.10", "gpu": "h100"}, {"OS.grub.init_on_alloc": None, "OS.grub.iommu": "pt"}),
+        ({**OWN, "os": "debian", "osv": "11", "gpu": "h100"}, {"OS.grub.init_on_alloc": None, "gpu-operator.driver.enabled": False}),
+        ({**OWN, "gpu": "b200"}, {"OS.kmod.ib_umad": True, "OS.kmod.mlx5_core": True}),
+        ({**OWN, "gpu": "h100"}, {"OS.kmod.ib_umad": None}),
+        (
+            {**OWN, **UBUNTU, "gpu": "gb300", "intent": "training"},
+            {"gpu-operator.MOFED_ENABLED": "false", "K8s.config.rdma": True, "OS.sysctl./proc/sys/net/core/rmem_max": None},
+        ),
+        (
+            {"service": "rke2"},
+            {"gpu-operator.CONTAINERD_SOCKET": "/run/k3s/containerd/containerd.sock", "gpu-operator.CONTAINERD_CONFIG": None},
+        ),
+        ({"service": "k3s"}, {"constraints.K8s.server.version": ">= 1.33, <= 1.36"}),
+        ({"service": "microk8s"}, {"constraints.K8s.server.version": ">= 1.33, <= 1.35"}),
+        ({"service": "k0s"}, {"gpu-operator.CONTAINERD_CONFIG": "/etc/k0s/containerd.d/nvidia.toml"}),
+        ({"service": "rke2", "gpu": "gb200"}, {"SystemD.containerd.service.LimitSTACK": None}),
+        ({**OWN, "gpu": "gb200"}, {"SystemD.containerd.service.LimitSTACK": 67108864}),
+        ({"service": "rke2", "os": "sles", "osv": "15.7"}, {"gpu-operator.driver.version": "595"}),
+        (
+            {"service": "bcm", **UBUNTU, "gpu": "h100", "intent": "training"},
+            {"gpu-operator.gds.enabled": True, "gpu-operator.gdrcopy.enabled": True},
+        ),
+        ({"service": "kind"}, {"gpu-operator.driver.enabled": False, "gpu-operator.toolkit.enabled": True}),
+        ({"service": "talos", "os": "talos", "osv": "1.13"}, {"gpu-operator.driver.enabled": False, "gpu-operator.toolkit.enabled": False}),
+        ({"service": "talos", "os": "talos", "osv": "1.15"}, {"gpu-operator.driver.enabled": False, "gpu-operator.toolkit.enabled": None}),
+        ({"service": "openshift", "intent": "inference"}, {"gpu-operator": None, "nim-operator": None, "prometheus-adapter": None}),
+        (
+            {"service": "rke2", "os": "ubuntu", "osv": "26.04", "gpu": "vr200", "intent": "inference"},
+            {
+                "constraints.K8s.server.version": ">= 1.34.1, < 1.36",
+                "SystemD.nvidia-imex.service.UnitFileState": "masked",
+                "gpu-operator.driver.enabled": False,
+                "nvidia-dra-driver-gpu.nvidiaDriverRoot": "/",
+            },
+        ),
+        (
+            {"service": "oke", **UBUNTU, "gpu": "gb300", "kernel": "6.8.0-1029-oracle"},
+            {"OS.grub.iommu.passthrough": "0"},
+        ),
         (
             {**EKS, **UBUNTU, "gpu": "h100"},
             {"OS.sysctl./proc/sys/kernel/osrelease": None, "constraints.OS.sysctl./proc/sys/kernel/osrelease": ">= 6.8"},
@@ -117,6 +177,12 @@ def test_rhel_9_has_no_driver_container_for_arm(gpu: str) -> None:
     assert recipe_facts({**OWN, "gpu": "h100", "os": "rhel", "osv": "9.6"})["constraints.OS.release.VERSION_ID"].startswith(
         "in (8.8, 8.10, 9.2"
     )
+
+
+def test_why_a_component_is_left_out_is_stated() -> None:
+    warnings = recipe_facts({"service": "openshift"})["warnings"]
+    assert "gpu-operator is left out: OpenShift installs the certified operator from its own catalog (OLM)" in warnings
+    assert "left out" not in recipe_facts({**OWN, "intent": "training"})["warnings"]
 
 
 def test_nothing_shipped_ends_before_the_date_of_the_data_and_all_of_it_some_day() -> None:

@@ -76,12 +76,15 @@ SERVICES = [
     ("aws", "", "", ("K8s.server.version is unknown: service stays unset",)),
     ("gce", "", "", ("K8s.server.version is unknown: service stays unset",)),
     # A distribution's version is better evidence than whose machines they are.
-    ("aws", "v1.33.5+rke2r1", "self-managed", ()),
-    ("azure", "v1.33.5+k3s1", "self-managed", ()),
-    ("k3s", "v1.33.5+k3s1", "self-managed", ()),
-    ("gce", "v1.33.5+k0s.0", "self-managed", ()),
-    ("eks", "v1.33.5+rke2r1", "self-managed", ("'v1.33.5+rke2r1' means self-managed", "'eks' means eks: using the former")),
-    ("", "v1.33.5+k3s1", "self-managed", ()),
+    ("aws", "v1.33.5+rke2r1", "rke2", ()),
+    ("rke2", "v1.33.5+rke2r1", "rke2", ()),
+    ("azure", "v1.33.5+k3s1", "k3s", ()),
+    ("k3s", "v1.33.5+k3s1", "k3s", ()),
+    ("k3s", "", "k3s", ()),
+    ("gce", "v1.33.5+k0s.0", "k0s", ()),
+    ("kind", "v1.33.5", "kind", ()),
+    ("eks", "v1.33.5+rke2r1", "rke2", ("'v1.33.5+rke2r1' means rke2", "'eks' means eks: using the former")),
+    ("", "v1.33.5+k3s1", "k3s", ()),
     # Builds of a cloud's service elsewhere.
     ("tinkerbell", "v1.33.4-eks-1-33-10", "self-managed", ()),
     ("tinkerbell", "v1.33.4-eks-3025e55", "self-managed", ()),
@@ -137,6 +140,7 @@ def test_the_scheme_of_a_providers_id_stands_for_the_provider(id: str, service: 
         ("lke.linode.com/pool-id", "linode", "lke"),
         ("node.openshift.io/os_id", "aws", "openshift"),
         ("node.openshift.io/os_id", "", "openshift"),
+        ("microk8s.io/cluster", "aws", "microk8s"),
         ("anywhere.eks.amazonaws.com/x", "aws", "self-managed"),
         ("topology.kubernetes.io/zone", "azure", "self-managed"),
     ],
@@ -158,6 +162,11 @@ def test_openshift_is_known_by_its_system() -> None:
         detect(snapshot(OS_release={"ID": "rhel", "PRETTY_NAME": image}, K8s_node={"provider": "aws"}), CATALOG).query.service
         == "openshift"
     )
+
+
+def test_talos_is_known_by_its_system() -> None:
+    detection = node("aws", "v1.34.1", **{"os-image": "Talos (v1.13.2)"})
+    assert (detection.query.service, [w for w in detection.warnings if "service" in w]) == ("talos", [])
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,12 @@ def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[
             if both is not None:
                 queries[both] = None
     checked = set()
+    known: dict[tuple[str, str], tuple[object, ...]] = {}
+
+    def named(field: str, word: str) -> tuple[object, ...]:
+        if (field, word) not in known:
+            known[field, word] = rules_of(rules, field, word)
+        return known[field, word]
 
     def complete(key: Query) -> list[Query]:
         return [Query(**store.catalog.with_implied(sample.fields())) for sample in samples(key)]
@@ -97,10 +103,13 @@ def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[
             owners.setdefault(query, []).append(layer)
     tried = dict.fromkeys(query for key in queries for query in complete(key))
     for query in sorted(tried, key=lambda query: (len(query.fields()), str(query))):
+        service = store.catalog.entry("service", query.service)
+        if service and service.systems and query.os and query.os not in service.systems:
+            continue  # no such node is possible
         layers = (store.base, *store.matching(query))
         names = tuple(layer.name for layer in layers)
-        # Queries with the same layers differ only in what limits a version, or in the GPU's host.
-        fingerprint = (names, query.gpu, query.os, query.osv, query.kernel, query.k8s)
+        # Queries with the same layers differ only in what limits a version, and in what rules say of their words.
+        fingerprint = (names, query.osv, query.kernel, query.k8s, *(named(field, getattr(query, field)) for field in NAMES))
         if fingerprint in checked:
             continue
         checked.add(fingerprint)
@@ -114,6 +123,16 @@ def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[
             yield MergedRecipe(recipe, layers, version_limits(recipe, rules))
             for layer in owners.get(query, ()):
                 yield from _unsatisfied(layer, recipe)
+
+
+def rules_of(rules: LintRules, field: str, word: str) -> tuple[object, ...]:
+    """The rules that name ``word`` as a ``field`` of the query: words of the same layers and the same rules need one recipe for all."""
+    path = f"query.{field}"
+    clashes = (i for i, row in enumerate(rules.clashes) if word in row.when.get(path, "").replace(",", " ").split())
+    hosts = ((host.architecture, host.page) for host in rules.hosts if field == "gpu" and host.gpu == word)
+    kernels = (row for row in rules.kernels if field == "os" and row.os == word)
+    unbuilt = (row for row in rules.unbuilt if field == "os" and row.os == word)
+    return (*clashes, *hosts, *kernels, *unbuilt)
 
 
 def _beyond(rules: LintRules) -> list[str]:
@@ -135,12 +154,18 @@ def _next(version: str, step: int = 1) -> str:
 
 
 def samples(key: Query) -> tuple[Query, ...]:
-    """Queries that match ``key``: one for each word of its lists, and each version that its expressions name, or that is next to one.
+    """Queries that match ``key``: each word of its lists is in one, as is each version that its expressions name, or that is next to one.
+
+    Not each word of one list with each of another: what holds for two words together has a key of its own.
 
     >>> [query.k8s for query in samples(Query(k8s=">= 1.33, < 1.36"))], [query.osv for query in samples(Query(osv="in (22.04, 24.04)"))]
     (['1.33', '1.34', '1.35'], ['22.04', '24.04'])
+    >>> [f"{query.service} {query.gpu}" for query in samples(Query(service="in (eks, gke)", gpu="in (a100, h100, l4)"))]
+    ['eks a100', 'gke h100', 'eks l4']
     """
-    queries: tuple[Query, ...] = (Query(**key.fields()),)
+    lists = {field: words for field, text in key.fields().items() if field in NAMES and len(words := words_of(text)) > 1}
+    rows = range(max(map(len, lists.values()), default=1))
+    queries = tuple(Query(**{**key.fields(), **{field: words[row % len(words)] for field, words in lists.items()}}) for row in rows)
     for field, text in key.fields().items():
         if field in VERSIONS and is_expression(text):
             expression = version_expression(text)
@@ -154,8 +179,6 @@ def samples(key: Query) -> tuple[Query, ...]:
                 (version for version in {**named, **near} if expression.holds(version)), key=lambda text: parse_version(text).key
             )
             queries = tuple(replace(query, **{field: version}) for query in queries for version in versions)
-        elif field in NAMES and len(words_of(text)) > 1:
-            queries = tuple(replace(query, **{field: word}) for query in queries for word in words_of(text))
     return queries
 
 
