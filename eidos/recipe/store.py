@@ -16,12 +16,8 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.recipe.catalog import IMPLIED, Catalog, read_catalog, read_field
 from eidos.recipe.charts import read_chart, read_charts, with_dependencies
-from eidos.recipe.data_folder import LIMIT, canonical, read_file
-from eidos.recipe.data_stack import DataPart, read_parts, stack
 from eidos.recipe.layer import newest_date, read_key, read_layer, read_shared_sources, read_source, source_dates
 from eidos.recipe.lazy_parts import LayerHead, LazyMapping, Overlays, file_of, loaded
-from eidos.recipe.machines import NAME as MACHINES
-from eidos.recipe.machines import machine_layer, read_machines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +28,7 @@ if TYPE_CHECKING:
     from eidos.model.chart import Chart
     from eidos.model.query import Query
     from eidos.recipe.catalog import CatalogEntry
+    from eidos.recipe.data_stack import DataPart
     from eidos.recipe.layer import Layer, Source
 
 OVERLAYS, SOURCES = "overlays/", "sources.yaml"
@@ -68,7 +65,11 @@ class Store(Record):
             versions = chosen_versions((self.base, *(layer for layer in layers if not layer.key.releases), *more), self.charts)
             layers = [layer for layer in layers if _has_releases(versions, layer.key.releases)]
         machine = self.catalog.machine(query.machine)
-        return (*layers, *([machine_layer(machine)] if machine else []), *more)
+        if machine is None:
+            return (*layers, *more)
+        from eidos.recipe.machines import machine_layer
+
+        return (*layers, machine_layer(machine), *more)
 
     def timestamp(self) -> str:
         """When the data was last extended: the newest date among its sources, RFC 3339, or "" when none is dated."""
@@ -119,7 +120,9 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
 
     def field(name: str) -> tuple[CatalogEntry, ...]:
         if name == "machine":
-            return read_machines(parts.read(files[MACHINES]), MACHINES)
+            from eidos.recipe.machines import NAME, read_machines
+
+            return read_machines(parts.read(files[NAME]), NAME)
         return read_field(TreeReader({name: parts.read(files["catalog.yaml"]["map"][name])}, "catalog.yaml", text_types=QUOTED), name)
 
     sources: Mapping[str, Source] = LazyMapping(index["sources"], source)
@@ -147,6 +150,9 @@ def open_store(path: str | Sequence[str]) -> Store:
 
     Raises NotFound, Unavailable (see ``data_folder``), InvalidData with file and path, or InvalidInput for a file beside others.
     """
+    from eidos.recipe.data_folder import LIMIT, read_file
+    from eidos.recipe.data_stack import read_parts
+
     paths = [path] if isinstance(path, str) else list(path)
     if len(paths) == 1 and not os.path.isdir(paths[0]):
         content = read_file(paths[0])
@@ -156,6 +162,8 @@ def open_store(path: str | Sequence[str]) -> Store:
 
 def stack_store(parts: Sequence[DataPart]) -> Store:
     """The store of the shipped files with these places laid over them, in order."""
+    from eidos.recipe.data_stack import stack
+
     trees, ranks = stack(resources.load_recipes(), parts)
     digest = resources.data_digest()
     for part in parts:
@@ -165,6 +173,8 @@ def stack_store(parts: Sequence[DataPart]) -> Store:
 
 def check_trees(parts: Sequence[DataPart] = ()) -> dict[str, object]:
     """The trees that checks are read from: the shipped ones and, over them, those of each place that can be read at all."""
+    from eidos.recipe.data_folder import LIMIT, canonical
+
     trees = _check_trees(resources.load_recipes())
     for part in parts:
         for name, content in part.files.items():
@@ -215,6 +225,8 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     ``ranks`` are positions of files: of layers with keys as specific as each other, those of a file further up win. Raises InvalidData
     with file and path; with ``lazy``, of an overlay only once it is used.
     """
+    from eidos.recipe.machines import NAME, read_machines
+
     sources = read_shared_sources(files.get(SOURCES), SOURCES)
     trees = [(item, name) for path in sorted(files) if path.startswith(OVERLAYS) for item, name in layer_trees(files[path], path)]
     heads = [_head(tree, name, sources) if lazy else loaded(read_layer(tree, name, sources), ranks) for tree, name in trees]
@@ -222,7 +234,7 @@ def from_folder(files: Mapping[str, object], digest: str = "", *, lazy: bool = F
     return Store(
         base=read_layer(files.get("base.yaml"), "base.yaml", sources, base=True),
         overlays=in_order(heads),
-        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(MACHINES), MACHINES)),
+        catalog=read_catalog(files.get("catalog.yaml"), "catalog.yaml", read_machines(files.get(NAME), NAME)),
         charts=read_charts(files.get("components.yaml"), "components.yaml"),
         digest=digest,
         cuda=_cuda_releases(files.get("rules.yaml")),
