@@ -10,13 +10,14 @@ at any time.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
 
 from eidos import log
 from eidos.collectors import batches, shares_child
-from eidos.errors import EidosError, NotApplicable, Outdated, Unavailable
+from eidos.errors import EidosError, NotApplicable, Outdated, Unavailable, os_error_reason
 from eidos.model.measurement import (
     ABSENT,
     DIGEST,
@@ -52,6 +53,9 @@ STUCK_S, STUCK_PART = 0.5, 0.05
 
 #: Seconds after the deadline in which what was sent before it is still read.
 GRACE_S = 0.1
+
+#: The system has no descriptor or no memory left.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 DEADLINE_HINT = "use a longer --timeout, or exclude it with --skip"
 
@@ -246,7 +250,10 @@ def _collector_frames(name: str, sources: Sources, load_collector: Callable[[str
     except EidosError as fault:
         end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
     except Exception as fault:  # a bug in a collector costs its outcome, not the document
-        end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
+        if isinstance(fault, OSError) and fault.errno in _EXHAUSTED:  # not even the modules that describe a bug can be read
+            end = ("end", FAILED, os_error_reason(fault), "raise the limits of memory and of open files (ulimit -n)", None)
+        else:
+            end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
     yield from lines
     yield ("time", (time.monotonic() - began) * 1000)
     yield end
