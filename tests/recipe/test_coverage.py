@@ -19,7 +19,7 @@ from eidos.workflow import make_bundle
 from tests.support.recipe_grid import grid, is_generic
 
 #: The greatest part of the grid that may be generic.
-LIMIT = 0.42
+LIMIT = 0.35
 
 
 @functools.cache
