@@ -40,13 +40,20 @@ def judge(context: RuleContext) -> RuleResult:
     if path not in values:
         return RuleResult(not_applicable=context.node.absence(path) or "not set")
     version = values[path]
-    for row in context.facts.get("ends") or ():
-        if row.get("product") == product and row.get("service", "") == service and _is_about(row, version):
+    rows = [row for row in context.facts.get("ends") or () if row.get("product") == product and row.get("service", "") == service]
+    for row in rows:
+        if _is_about(row, version):
             end = str(row.get("extended") or row.get("end") or "")
             is_supported = context.today[: len(end)] <= end
             state = "supported until" if is_supported else "without fixes since"
             return RuleResult(Judgement(is_supported, values), actual=f"{version}, {state} {end}")
+    if all(_is_about({"version": f"> {_number(row)}"}, version) for row in rows):
+        return RuleResult(not_applicable=f"no end is known yet of {product} {version}{service and f' on {service}'}")
     return unknown_because({f"the life cycle of {product} {version}": "the recipe data has no such branch"}, values)
+
+
+def _number(row: Mapping[str, Any]) -> str:
+    return str(row.get("version", "")).lstrip("<>= ")
 
 
 def _is_about(row: Mapping[str, Any], version: str) -> bool:

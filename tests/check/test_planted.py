@@ -1,0 +1,88 @@
+"""Each fault of the table is found, with what is to be done, and nothing else; hosts that are right have no finding."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from eidos.check.definitions import read_checks
+from eidos.check.judge import CheckOptions, judge, read_check_data
+from eidos.model.finding import FAIL, UNKNOWN
+from eidos.model.query import Query
+from eidos.recipe.store import Store, shipped_store
+from tests.check.planted import FAULTS, Fault, failures, plant, report_of
+from tests.check.right_hosts import RIGHT, snapshot_of
+from tests.support.node_snapshots import HOSTS, NOW, tree_snapshot
+
+
+@lru_cache
+def store() -> Store:
+    return shipped_store()
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_host_that_is_right_has_no_finding(name: str) -> None:
+    """Nothing fails, and as everything was read, nothing is unknown."""
+    report = report_of(snapshot_of(*RIGHT[name]), store())
+    assert failures(report) == set()
+    assert [finding.id for finding in report.findings if finding.status == UNKNOWN] == []
+
+
+@pytest.mark.exhaustive(sample=25)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.what}")
+def test_a_planted_fault_is_found_with_its_remedy_and_nothing_else(fault: Fault) -> None:
+    report = report_of(plant(fault), store())
+    assert failures(report) == {fault.check}
+    (finding,) = [finding for finding in report.findings if finding.id == fault.check]
+    assert finding.remedy is not None
+    assert finding.remedy.steps
+    assert finding.actual
+    assert finding.evidence
+
+
+def test_each_check_has_a_fault_and_at_least_eighty_are_planted() -> None:
+    assert {fault.check for fault in FAULTS} == {check.id for check in read_checks(store().check_data)}
+    assert len(FAULTS) >= 80
+
+
+# Planted into the files of captured hosts.
+
+
+def append(name: str, text: str) -> Callable[[Path], None]:
+    """An edit that adds a line to a file."""
+
+    def edit(root: Path) -> None:
+        path = root / name
+        path.write_text((path.read_text(encoding="utf-8") if path.exists() else "").rstrip("\n") + text, encoding="utf-8")
+
+    return edit
+
+
+TREES = [
+    ("nouveau-loaded", "rhel-9", append("proc/modules", "\nnouveau 2400256 0 - Live 0x0000000000000000\n")),
+    ("numa-balancing-two-ways", "ubuntu-22.04", append("proc/cmdline", " numa_balancing=disable\n")),
+    ("huge-page-size-unsupported", "ubuntu-24.04-arm64-64k", append("proc/cmdline", " hugepagesz=1G\n")),
+    ("swap-with-kubelet", "amazon-linux-2023", append("proc/swaps", "\n/dev/dm-1 partition 4001788 0 -2\n")),
+    (
+        "xid-reboot",
+        "ubuntu-22.04",
+        append("dev/kmsg", "\n4,1201,93018130,-;NVRM: Xid (PCI:0000:07:00): 79, pid=1, GPU has fallen off the bus.\n"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "name", "edit"), TREES, ids=[check for check, _, _ in TREES])
+def test_a_fault_in_the_files_of_a_host_is_found(check: str, name: str, edit: Callable[[Path], None], tmp_path: Path) -> None:
+    def failed(root: Path) -> set[str]:
+        report = judge(tree_snapshot(root), None, Query(), read_check_data(store().check_data), CheckOptions(now=NOW))
+        return {finding.id for finding in report.findings if finding.status == FAIL}
+
+    root = tmp_path / name
+    shutil.copytree(HOSTS / name, root, symlinks=True)
+    before = failed(root)
+    edit(root)
+    assert failed(root) - before - {"boot-parameters-next-boot"} == {check}
