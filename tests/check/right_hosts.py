@@ -372,6 +372,9 @@ GB300_GPU = gpu(
     c2c__mode="Enabled",
     nvlink__links_up=18,
 )
+_BOOT_64K: dict[str, Any] = dict.fromkeys(
+    ("OS_grub", "OS_boot-cmdline"), {"hugepagesz": "512M", "hugepages": "4", "iommu": None, "iommu.passthrough": "1"}
+)
 GB300 = node(
     4,
     GB300_GPU,
@@ -379,8 +382,7 @@ GB300 = node(
     OS_pci=without(pci(4, 0, 4, iommu="DMA-FQ"), "0000:10:01", "0000:11:01", "0000:12:01", "0000:13:01"),
     OS_rdma=adapters(4),
     OS_kernel={"clock-source": "arch_sys_counter"},
-    OS_grub={"hugepagesz": "512M", "hugepages": "4", "iommu": None, "iommu.passthrough": "1"},
-    **{"OS_boot-cmdline": {"hugepagesz": "512M", "hugepages": "4", "iommu": None, "iommu.passthrough": "1"}},
+    **_BOOT_64K,
     OS_memory={"hugepages.default-size-kib": 524288, "hugepages.524288kB.total": 4, "hugepages.1048576kB.total": None},
     OS_kmod={"nvidia_peermem": None},
     **_NO_FABRIC,
