@@ -126,7 +126,7 @@ def judged(blank: Finding, check: CheckDefinition, result: RuleResult, node: Nod
     finding = replace(
         blank,
         expected=result.expected or blank.expected,
-        actual=result.actual or shown_readings(judgement.evidence),
+        actual=result.actual or shown_readings(judgement.evidence) or ("none" if judgement.value is False else ""),
         reason=result.reason or blank.reason,
         evidence=judgement.evidence,
     )

@@ -42,6 +42,9 @@ _VIRTUAL = {
     *("Virtual Machine", "Google Compute Engine", "OpenStack Compute", "VirtualBox", "Compute Instance"),
 }
 
+#: Services whose nodes are virtual machines, and GPUs that one of them has in metal, too (g4dn.metal, a4x-maxgpu-4g-metal).
+_GUEST_SERVICES, _METAL_GPUS = ("eks", "gke", "aks"), ("t4", "gb300")
+
 #: Field of the policy that says whether the operator installs the driver (ClusterPolicy spec.driver.enabled).
 _POLICY_DRIVER = "K8s.policy.driver.enabled"
 
@@ -61,7 +64,7 @@ def derive(node: NodeReadings, query: Query, recipe: Recipe | None) -> None:
         "node.gpus": lambda: node.read("GPU.smi.gpu-count"),
         "node.pci-gpus": lambda: _pci_gpus(node),
         "node.has-gpu": lambda: _has_gpu(node),
-        "node.is-guest": lambda: _is_guest(node),
+        "node.is-guest": lambda: _is_guest(node, query),
         "node.driver-owner": lambda: driver_owner(node, query),
     }
     for name, find in derivations.items():
@@ -89,9 +92,18 @@ def _has_gpu(node: NodeReadings) -> str:
     return "true" if _pci_gpus(node) not in (None, "0") else "false"
 
 
-def _is_guest(node: NodeReadings) -> str | None:
-    """Whether firmware names a virtual machine; None when it names nothing. Of EC2 the instance type decides: metal is not one."""
-    vendor, product = node.read("OS.machine.sys-vendor"), node.read("OS.machine.product-name")
+def _is_guest(node: NodeReadings, query: Query) -> str | None:
+    """Whether firmware names a virtual machine; None when it names nothing. Of EC2 the instance type decides: metal is not one.
+
+    Where firmware was not read, the type of a managed service's machine decides, or that the service has no metal with this GPU.
+    """
+    try:
+        vendor, product = node.read("OS.machine.sys-vendor"), node.read("OS.machine.product-name")
+    except Unread:
+        machine = query.machine or node.readings.get("K8s.node.label.node.kubernetes.io/instance-type", "")
+        if query.service not in _GUEST_SERVICES or not (machine or query.gpu) or (not machine and query.gpu in _METAL_GPUS):
+            raise
+        return "false" if "metal" in machine else "true"
     if vendor is None and product is None:
         return None
     is_metal = ".metal" in (product or "") if vendor == "Amazon EC2" else not {vendor, product} & _VIRTUAL

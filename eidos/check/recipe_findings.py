@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from eidos.check.evaluation import not_applicable, shown_readings, unknown
 from eidos.check.setting_remedies import setting_remedy
-from eidos.check.value_comparison import FAILS, IGNORE
-from eidos.model.condition import Unread
+from eidos.check.value_comparison import FAILS, IGNORE, PRESENT
+from eidos.model.condition import Judgement, Unread
 from eidos.model.condition_nodes import ALL, Comparison, Quantified
 from eidos.model.finding import ERROR, FAIL, PASS, Finding, FindingSource
 from eidos.model.number_format import format_scalar
@@ -100,6 +100,13 @@ def _judge_path(
         if not holds:
             return replace(blank, status=FAIL, remedy=setting_remedy(path, value, node))
     if value is not None and not any(rule.is_satisfied(value, text) for text in texts):
+        if rule.way == PRESENT and value == "false":
+            return not_applicable(blank, f"{describe_path(path)}: not for this kind of node")
+        applies = rule.applies.evaluate(node) if rule.applies else Judgement(True)
+        if applies.value is False:
+            return not_applicable(blank, f"only for {rule.applies_to}")
+        if applies.value is None:
+            return unknown(blank, applies.unread, node)
         finding = replace(blank, status=FAIL, severity=rule.severity, expected=rule.describe(value))
         return replace(finding, reason=_context(recipe, path) or reason, remedy=setting_remedy(path, value, node))
     return replace(blank, expected=expected)

@@ -21,7 +21,7 @@ Knows the ways to compare and how ``recipes/comparisons.yaml`` chooses one by pa
 
 from __future__ import annotations
 
-from eidos.model.condition import matching_instances
+from eidos.model.condition import matching_instances, parse_condition
 from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -30,6 +30,8 @@ from eidos.semver import try_parse_version
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
+
+    from eidos.model.condition import Condition
 
     Comparable = Union[list[float], tuple[float, ...]]
 
@@ -55,7 +57,8 @@ FAILS, NOT_APPLICABLE = "fail", "not-applicable"
 class ComparisonRule(Record):
     """How readings whose path is ``path`` (a ``*`` stands for anything) compare; ``why`` is the reason, ``source`` the id of its source.
 
-    ``kind`` is one of :data:`KINDS` or "", ``absent`` what it means that there is no such reading.
+    ``kind`` is one of :data:`KINDS` or "", ``absent`` what it means that there is no such reading. Where ``applies`` does not hold, the
+    recommendation is not for this host; ``applies_to`` says so in words.
     """
 
     path: str
@@ -65,6 +68,8 @@ class ComparisonRule(Record):
     severity: str = "warning"
     why: str = ""
     source: str = ""
+    applies: Condition | None = None
+    applies_to: str = ""
 
     def is_satisfied(self, expected: str, actual: str | None) -> bool:
         """Whether an actual value is as good as the recommended one; None is absent."""
@@ -162,7 +167,7 @@ def read_comparisons(tree: object, name: str = NAME) -> Comparisons:
 
 
 def _read_rule(tree: TreeReader) -> ComparisonRule:
-    tree.expect_only(("path", "how", "as", "absent", "severity", "why", "source"))
+    tree.expect_only(("path", "how", "as", "absent", "severity", "why", "source", "applies", "applies-to"))
     path = tree.name("path")
     if path.count("*") > 1:
         raise tree.error("a path can have one *", name="path")
@@ -174,4 +179,6 @@ def _read_rule(tree: TreeReader) -> ComparisonRule:
         tree.choice("severity", ("error", "warning", "info")) if "severity" in tree else "warning",
         tree.text("why"),
         tree.text("source"),
+        tree.parsed("applies", parse_condition) if "applies" in tree else None,
+        tree.text("applies-to"),
     )

@@ -372,9 +372,8 @@ GB300_GPU = gpu(
     c2c__mode="Enabled",
     nvlink__links_up=18,
 )
-_BOOT_64K: dict[str, Any] = dict.fromkeys(
-    ("OS_grub", "OS_boot-cmdline"), {"hugepagesz": "512M", "hugepages": "4", "iommu": None, "iommu.passthrough": "1"}
-)
+_LINE_64K = {"hugepagesz": "512M", "hugepages": "4", "iommu": None, "iommu.passthrough": "1"}
+_BOOT_64K: dict[str, Any] = {"OS_grub": _LINE_64K, "OS_boot-cmdline": _LINE_64K}
 GB300 = node(
     4,
     GB300_GPU,

@@ -11,11 +11,15 @@ import pytest
 
 from eidos.check.definitions import read_checks
 from eidos.check.judge import CheckOptions, judge, read_check_data
-from eidos.model.finding import FAIL, UNKNOWN
+from eidos.model.finding import FAIL, NOT_APPLICABLE, UNKNOWN
+from eidos.model.measurement import Measurement, Subtype
 from eidos.model.query import Query
+from eidos.model.recipe import Recipe
+from eidos.model.record import replace
 from eidos.recipe.store import Store, shipped_store
+from eidos.workflow import check_node
 from tests.check.planted import FAULTS, Fault, failures, plant, report_of
-from tests.check.right_hosts import RIGHT, snapshot_of
+from tests.check.right_hosts import EKS, HGX, RIGHT, apply_changes, snapshot_of
 from tests.support.node_snapshots import HOSTS, NOW, tree_snapshot
 
 
@@ -41,7 +45,7 @@ def test_a_planted_fault_is_found_with_its_remedy_and_nothing_else(fault: Fault)
     assert finding.remedy is not None
     assert finding.remedy.steps
     assert finding.actual
-    assert finding.evidence
+    assert finding.evidence or finding.actual == "none"
 
 
 def test_each_check_has_a_fault_and_at_least_eighty_are_planted() -> None:
@@ -86,3 +90,54 @@ def test_a_fault_in_the_files_of_a_host_is_found(check: str, name: str, edit: Ca
     before = failed(root)
     edit(root)
     assert failed(root) - before - {"boot-parameters-next-boot"} == {check}
+
+
+# Advice that cannot hold for a host.
+
+BARE_METAL_ONLY = ("OS.grub.iommu", "OS.grub.pci")
+
+
+@pytest.mark.parametrize("name", [name for name in RIGHT if name.startswith(("EKS", "AKS", "guest"))])
+def test_boot_parameters_for_bare_metal_are_not_for_guests(name: str) -> None:
+    report = check_node(snapshot_of(*RIGHT[name]), query={"intent": "training"}, store=store(), options=CheckOptions(now=NOW))
+    statuses = {finding.id: (finding.status, finding.reason) for finding in report.findings}
+    assert {statuses[path] for path in BARE_METAL_ONLY} == {(NOT_APPLICABLE, "only for bare metal")}
+
+
+def test_boot_parameters_for_bare_metal_are_for_bare_metal() -> None:
+    report = check_node(snapshot_of(HGX), query={"intent": "training"}, store=store(), options=CheckOptions(now=NOW))
+    assert {finding.id: finding.status for finding in report.findings}["OS.grub.pci"] == FAIL
+
+
+def recommending(subtype: str, readings: dict[str, str | bool]) -> Recipe:
+    return Recipe("", "", "", Query(), (), (Measurement("OS", (Subtype(subtype, {**readings}),)),))
+
+
+@pytest.mark.parametrize(
+    ("id", "efa", "bus", "status"),
+    [
+        ("no adapter", True, "8086:1533", NOT_APPLICABLE),
+        ("an adapter", True, "1d0f:efa2", FAIL),
+        ("not recommended", False, "1d0f:efa2", NOT_APPLICABLE),
+    ],
+)
+def test_efa_is_for_machines_with_efa(id: str, efa: bool, bus: str, status: str) -> None:
+    recipe = recommending("kmod", {"efa": efa})
+    node = snapshot_of(apply_changes(EKS, {"OS.pci": {"0000:40:00.0.kind": "nic", "0000:40:00.0.id": bus}}))
+    report = check_node(node, recipe, store=store(), options=CheckOptions(now=NOW))
+    assert {finding.id: finding.status for finding in report.findings}["OS.kmod.efa"] == status, id
+
+
+@pytest.mark.parametrize(
+    ("labels", "status"),
+    [({}, NOT_APPLICABLE), ({"label.node.kubernetes.io/instance-type": "g4dn.metal"}, FAIL)],
+    ids=["type unknown", "metal"],
+)
+def test_a_node_of_a_service_is_a_guest_unless_its_type_is_metal(labels: dict[str, str], status: str) -> None:
+    """Also where firmware was not read."""
+    readings = apply_changes(EKS, {"OS.machine": None, "K8s.node": {"label.node.kubernetes.io/instance-type": None, **labels}})
+    snapshot = snapshot_of(readings)
+    snapshot = replace(snapshot, collectors=tuple(each for each in snapshot.collectors if each.name != "os.machine"))
+    recipe = recommending("grub", {"iommu": "pt"})
+    report = check_node(snapshot, recipe, store=store(), options=CheckOptions(now=NOW))
+    assert {finding.id: finding.status for finding in report.findings}["OS.grub.iommu"] == status
