@@ -294,7 +294,7 @@ def test_every_pair_without_a_layer_is_generic(pyz: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "near"),
     [
-        (["--gpu", "l40", "--service", "gke"], "service=oke, gpu=l40s"),
+        (["--gpu", "l40", "--service", "gke"], "service=self-managed, gpu=l40"),
         (["--gpu", "a100", "--service", "aks"], "service=aks, gpu=a100, intent=training"),
         (["--gpu", "b200", "--service", "aks"], "service=aks, gpu=rtx-pro-6000"),  # not GB200, whose hosts have another architecture
         (["--gpu", "gh200", "--service", "eks"], "service=self-managed, gpu=gh200"),
