@@ -2,7 +2,8 @@
 
 Knows the pack format, which pack holds which files, and the import protocol; must not know what any module or file is about.
 Compressed one by one, the sources take a quarter more and the data half as much again, and each file 150 bytes of the zip
-directory; so all but what every start reads lies in ``packs/``. A pack is a zlib stream (RFC 1950) of::
+directory; so all but what every start reads lies in ``packs/``. A pack is a zlib stream (RFC 1950), or for code an xz stream, a
+quarter smaller and slower to read, of::
 
     <length in bytes> <path below the archive's root>    a line for each file, sorted by path
                                                          an empty line
@@ -30,6 +31,9 @@ else:
 
 #: Data lies in a pack for each folder and its folders, so that no start decompresses what another needs; code in one for each package.
 DATA = "eidos/_data/"
+
+#: How an xz stream begins.
+XZ = b"\xfd7zXZ\0"
 
 
 def install(archive: Archive, root: str) -> None:
@@ -60,9 +64,8 @@ class Pack:
     """
 
     def __init__(self, data: bytes) -> None:
-        from zlib import decompress
-
-        self._content = decompress(data)
+        # Some builds of Python lack the module lzma; interpreters that the archive has bytecode for read hardly any code here.
+        self._content: bytes = __import__("lzma" if data.startswith(XZ) else "zlib").decompress(data)
         end = 1 + self._content.index(b"\n\n")
         self._spans: dict[str, tuple[int, int]] = {}
         offset = end + 1

@@ -13,7 +13,7 @@ import sys
 from typing import NoReturn
 
 #: A module of each part of the standard library that distributions package separately.
-STANDARD_LIBRARY = ("concurrent.futures", "html", "json", "shutil", "zlib")
+STANDARD_LIBRARY = ("concurrent.futures", "html", "json", "lzma", "shutil", "zlib")
 
 #: Word of ID or ID_LIKE in os-release(5) → the command that installs packages, and how its packages for Python begin.
 INSTALL_COMMANDS = {

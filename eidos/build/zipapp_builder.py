@@ -16,7 +16,7 @@ The archive holds:
     bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
     licenses/             of everything inside
 
-One commit gives the same bytes on the same interpreters and the same zlib, whatever the time zone, umask, locale, hash seed, file
+One commit gives the same bytes on the same interpreters, zlib and liblzma, whatever the time zone, umask, locale, hash seed, file
 times or folder: names are sorted, dates and modes fixed, and interpreters compile with nothing in their environment but a hash seed.
 It prints ``path:``, ``bytecode:``, ``size:`` (bytes) and ``sha256:``, a line each, or exits with 1, and the reason on stderr.
 """
@@ -29,6 +29,7 @@ import glob
 import hashlib
 import io
 import json
+import lzma
 import marshal
 import os
 import re
@@ -124,6 +125,9 @@ try:
     from eidos.cli import program
 except KeyboardInterrupt:
     sys.exit(130)
+except ModuleNotFoundError as fault:
+    sys.stderr.write("error: %s has no module %r: a part of Python's standard library is not installed\\n" % (sys.executable, fault.name))
+    sys.exit("hint: install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'")
 if __name__ == "__main__":
     program()
 """
@@ -363,7 +367,14 @@ def make_packs(files: Mapping[str, bytes]) -> dict[str, bytes]:
         pack = pack_of(name)
         heads[pack] = heads.get(pack, "") + f"{len(files[name])} {name}\n"
         bodies[pack] = bodies.get(pack, b"") + files[name]
-    return {pack: zlib.compress(f"{head}\n".encode() + bodies[pack], 9) for pack, head in heads.items()}
+    contents = {pack: f"{head}\n".encode() + bodies[pack] for pack, head in heads.items()}
+    return {pack: _compress_code(text) if b".py\n" in text[:200] else zlib.compress(text, 9) for pack, text in contents.items()}
+
+
+def _compress_code(text: bytes) -> bytes:
+    """An xz stream that is read with 4 MiB of memory; the default would take 64."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 4 << 20}]
+    return lzma.compress(text, lzma.FORMAT_XZ, filters=filters)
 
 
 def zip_archive(entries: Mapping[str, bytes]) -> bytes:

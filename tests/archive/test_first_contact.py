@@ -17,7 +17,7 @@ from tests.archive.test_zipapp import old_interpreters, run
 from tests.conftest import ROOT
 
 #: What Debian leaves out of python3-minimal, as far as eidos or its build import it.
-NOT_IN_MINIMAL = ("concurrent", "ctypes", "difflib", "html", "http", "json", "shlex", "shutil", "socketserver", "uuid")
+NOT_IN_MINIMAL = ("concurrent", "ctypes", "difflib", "html", "http", "json", "lzma", "shlex", "shutil", "socketserver", "uuid")
 
 # Runs a script as an interpreter without some modules would.
 WITHOUT_MODULES = """
@@ -166,12 +166,21 @@ def test_a_python_without_parts_of_its_library_gets_a_sentence(which: str, words
     done = run(sys.executable, "-S", "-c", WITHOUT_MODULES, ",".join(NOT_IN_MINIMAL), file, *words)
     assert "Traceback" not in done.stderr
     assert "fault of eidos" not in done.stderr
-    if "--gpuu" in words:
+    if "--gpuu" in words and which == "pyz":  # without bytecode nothing runs there
         assert (done.returncode, "'--gpuu'" in done.stderr) == (2, True), "a suggestion is not worth the message"
     elif done.returncode == 1:
         assert "a part of Python's standard library is not installed\nhint: install " in done.stderr
     else:
         assert done.returncode in (0, 2)
+
+
+@pytest.mark.slow
+def test_code_in_a_compressed_pack_needs_the_module_for_it(slim: Path) -> None:
+    done = run(sys.executable, "-S", "-c", WITHOUT_MODULES, "lzma", slim, "--version")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        f"error: {sys.executable} has no module 'lzma': a part of Python's standard library is not installed\nhint: "
+    )
 
 
 def test_so_does_its_build(tree: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 import glob
 import hashlib
 import json
+import lzma
 import os
 import random
 import re
@@ -82,7 +83,8 @@ def archive_files(pyz: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(pyz) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     for pack in [name for name in files if name.startswith("packs/")]:
-        head, _, rest = zlib.decompress(files.pop(pack)).partition(b"\n\n")
+        data = files.pop(pack)
+        head, _, rest = (lzma.decompress if data[1:4] == b"7zX" else zlib.decompress)(data).partition(b"\n\n")
         for line in head.decode().split("\n"):
             length, _, name = line.partition(" ")
             assert name not in files
