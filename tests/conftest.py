@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eidos.build import zipapp_builder
+from eidos.build.interpreters import select_interpreters
 from tests.fakes import nvml
 from tests.support import effort
 from tests.support.shared_build import build_once
@@ -104,7 +104,7 @@ def tools(pytestconfig: pytest.Config) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def interpreters() -> dict[str, str]:
     """Minor version → path of every CPython from 3.9 on that this machine has."""
-    return {each.version.rpartition(".")[0]: each.path for each in zipapp_builder.select_interpreters(["auto"])}
+    return {each.version.rpartition(".")[0]: each.path for each in select_interpreters(["auto"])}
 
 
 @pytest.fixture(scope="session", params=MINORS)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import glob
 import hashlib
 import io
 import json
@@ -33,7 +32,6 @@ import lzma
 import marshal
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,13 +42,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eidos import _PUBLIC_NAMES
+from eidos.build.interpreters import Interpreter, select_interpreters
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Where fetched wheels stay between builds.
 WHEEL_CACHE = ROOT / ".wheels"
-#: The oldest interpreter that eidos runs on, as sys.hexversion.
-MINIMUM_HEXVERSION = 0x03090000
 #: What of the project is shipped; the commit counts as dirty when these differ from it.
 SHIPPED = ("eidos", "recipes", "templates", "build_zipapp.py", "LICENSE")
 
@@ -140,20 +137,6 @@ UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eido
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
 NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/check/check_lint\.py|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
-
-PROBE = """\
-import sys
-print(sys.implementation.name, "%d.%d.%d" % sys.version_info[:3], sys.hexversion, sys.implementation.cache_tag, sys.executable)
-"""
-
-
-class Interpreter(NamedTuple):
-    """A CPython to compile for."""
-
-    path: str
-    version: str
-    hexversion: int
-    cache_tag: str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -287,47 +270,6 @@ def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:
         mismatch = f"{path} is not the wheel that is pinned: its SHA-256 is {digest}, not {wheel.sha256}"
         fail(mismatch, "remove it, and find out who changed it")
     return path
-
-
-def select_interpreters(words: Sequence[str]) -> list[Interpreter]:
-    """The interpreters that ``--bytecode`` names: of each minor version the newest, and of equal ones the first."""
-    if words == ["none"]:
-        return []
-    automatic = words == ["auto"]
-    newest: dict[str, Interpreter] = {}
-    for word in candidates() if automatic else words:
-        interpreter = probe_interpreter(word)
-        if interpreter is None and not automatic:
-            fail(f"--bytecode: {word!r} does not run, or is not CPython 3.9 or newer", "use auto, none, or names or paths of interpreters")
-        if interpreter and (interpreter.cache_tag not in newest or interpreter.hexversion > newest[interpreter.cache_tag].hexversion):
-            newest[interpreter.cache_tag] = interpreter
-    return sorted(newest.values(), key=lambda interpreter: interpreter.hexversion)
-
-
-def candidates() -> list[str]:
-    """Paths that may be interpreters: the running one, those on PATH, and those that pyenv installed."""
-    pyenv = glob.escape(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))
-    paths = [sys.executable]
-    for folder in [*os.get_exec_path(), *sorted(glob.glob(os.path.join(pyenv, "versions", "*", "bin")))]:
-        names = glob.glob(os.path.join(glob.escape(folder), "python3*"))
-        paths += sorted(path for path in names if re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)))
-    return list(dict.fromkeys(os.path.abspath(path) for path in paths if path))
-
-
-def probe_interpreter(word: str) -> Interpreter | None:
-    """The interpreter at a path or of a name on PATH; None when it does not run, is too old or is not CPython."""
-    path = shutil.which(word)
-    if path is None:
-        return None
-    try:
-        null, command = subprocess.DEVNULL, [path, "-I", "-S", "-c", PROBE]
-        done = subprocess.run(command, stdin=null, stdout=subprocess.PIPE, stderr=null, timeout=30, check=True)
-        name, version, hexversion, tag, executable = os.fsdecode(done.stdout).rstrip("\n").split(" ", 4)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    if name != "cpython" or int(hexversion) < MINIMUM_HEXVERSION or not re.fullmatch(r"cpython-\d+", tag):
-        return None
-    return Interpreter(executable, version, int(hexversion), tag)  # ``path`` may be a script that runs another interpreter
 
 
 def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:

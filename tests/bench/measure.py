@@ -103,9 +103,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def interpreters() -> dict[str, str]:
     """Version → path of every CPython from 3.9 on that ``build_zipapp.py`` would find here."""
-    from eidos.build import zipapp_builder
+    from eidos.build.interpreters import select_interpreters
 
-    return {interpreter.version: interpreter.path for interpreter in zipapp_builder.select_interpreters(["auto"])}
+    return {interpreter.version: interpreter.path for interpreter in select_interpreters(["auto"])}
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
