@@ -84,7 +84,7 @@ def test_a_recipe_parses_the_layers_that_match_and_little_else(fields: dict[str,
 
 
 def test_work_grows_with_what_matches_and_not_with_the_data() -> None:
-    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/gpu-h100.yaml"], "key": {"gpu": f"x{i}"}} for i in range(300)}  # type: ignore[dict-item]  # a mapping
+    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/kubernetes-1.32.yaml"], "key": {"gpu": f"x{i}"}} for i in range(900)}  # type: ignore[dict-item]  # a mapping
     counts = []
     for content in (PACKED, pack_recipes({**TREES, **more})):
         parts = RecipeParts(content)

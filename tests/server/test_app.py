@@ -62,9 +62,9 @@ def test_words_are_read_like_those_of_the_command_line(ask: Client) -> None:
     plain = ask.get("/v1/recipe?service=self-managed&gpu=h100").body
     for target in (
         "env=on-prem&gpu=H100",
-        "gpu=h100&env=k3s&os=any&intent=",
+        "gpu=h100&env=kubeadm&os=any&intent=",
         "&gpu=%68100&&service=self%2Dmanaged",
-        "gpu=+h100+&service=rke2",
+        "gpu=+h100+&service=bare-metal",
     ):
         assert ask.get(f"/v1/recipe?{target}").body == plain
 
@@ -540,7 +540,7 @@ def test_answers_are_made_once(ask: Client) -> None:
     assert "eidos_recipe_cache_misses_total 1\n" in text
     assert "eidos_recipe_cache_hits_total 3\n" in text
     assert "eidos_recipe_built_duration_seconds_count 1\n" in text
-    assert 'eidos_recipe_rule_match_total{rule="overlays/gpu-h100.yaml: gpu=h100"} 1\n' in text
+    assert 'eidos_recipe_rule_match_total{rule="overlays/boot-parameters.yaml[0]: os=ubuntu, gpu=h100"} 1\n' in text
     assert ask.app.answer_at_once(request("HEAD", "/v1/recipe?gpu=h100&os=ubuntu")) is not None
 
 
