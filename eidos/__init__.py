@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from eidos.model.bundle import Bundle
     from eidos.model.check_report import CheckReport
     from eidos.model.constraint import Constraint
+    from eidos.model.diff import Change, Diff
     from eidos.model.finding import Finding, Remedy, RemedyStep
     from eidos.model.measurement import Measurement, Outcome, Subtype
     from eidos.model.query import Query
@@ -55,11 +56,13 @@ if TYPE_CHECKING:
     from eidos.workflow import (
         SnapshotOptions,
         check_node,
+        compare,
         make_bundle,
         make_recipe,
         pack_bundle,
         parse_recipe,
         parse_snapshot,
+        read_bundle,
         take_snapshot,
         verify_bundle,
         write_bundle,
@@ -70,6 +73,7 @@ __all__ = [
     "Bundle",
     "BundleOptions",
     "BundleProblem",
+    "Change",
     "CheckOptions",
     "CheckReport",
     "ClusterSelection",
@@ -77,6 +81,7 @@ __all__ = [
     "ComponentValues",
     "Constraint",
     "DBusError",
+    "Diff",
     "EidosError",
     "Finding",
     "IntegrityError",
@@ -99,6 +104,7 @@ __all__ = [
     "Timeout",
     "Unavailable",
     "check_node",
+    "compare",
     "make_bundle",
     "make_recipe",
     "open_store",
@@ -107,6 +113,7 @@ __all__ = [
     "parse_recipe",
     "parse_snapshot",
     "parse_toleration",
+    "read_bundle",
     "take_snapshot",
     "to_json",
     "to_yaml",
@@ -129,6 +136,7 @@ _PUBLIC_NAMES = {
     "eidos.model.bundle": ("Bundle",),
     "eidos.model.check_report": ("CheckReport",),
     "eidos.model.constraint": ("Constraint",),
+    "eidos.model.diff": ("Change", "Diff"),
     "eidos.model.finding": ("Finding", "Remedy", "RemedyStep"),
     "eidos.model.measurement": ("Measurement", "Outcome", "Subtype"),
     "eidos.model.query": ("Query",),
@@ -136,8 +144,8 @@ _PUBLIC_NAMES = {
     "eidos.model.snapshot": ("Snapshot",),
     "eidos.recipe.store": ("open_store",),
     "eidos.workflow": (
-        *("SnapshotOptions", "check_node", "make_bundle", "make_recipe", "pack_bundle", "parse_recipe", "parse_snapshot"),
-        *("take_snapshot", "verify_bundle", "write_bundle"),
+        *("SnapshotOptions", "check_node", "compare", "make_bundle", "make_recipe", "pack_bundle", "parse_recipe", "parse_snapshot"),
+        *("read_bundle", "take_snapshot", "verify_bundle", "write_bundle"),
     ),
 }
 

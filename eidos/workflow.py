@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eidos.model.bundle import Bundle
     from eidos.model.chart import Chart
     from eidos.model.check_report import CheckReport
+    from eidos.model.diff import Diff
     from eidos.model.measurement import Measurement
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
@@ -273,6 +274,32 @@ def check_node(
     return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions())
 
 
+def compare(
+    old: Snapshot | Recipe | CheckReport | Bundle,
+    new: Snapshot | Recipe | CheckReport | Bundle,
+    *,
+    include: Iterable[str] = (),
+    names: tuple[str, str] = ("", ""),
+) -> Diff:
+    """What differs between two documents of one kind, by meaning, and the patch that makes the one mean what the other means.
+
+    Order, timestamps and durations make no difference. What identifies a node (``identity``), where a node or a device is (``location``)
+    and what changes on its own (``volatile``) counts when ``include`` names it. A reading that one side could not read, and a value that
+    is withheld, is neither equal nor different. ``names`` are what messages call the two. Raises InvalidInput for two kinds of documents.
+
+    >>> old, new = (
+    ...     parse_snapshot(f"{{measurements: [{{type: GPU, subtypes: [{{subtype: smi, data: {{driver: {driver}}}}}]}}]}}")
+    ...     for driver in ("580.82.07", "580.126.20")
+    ... )
+    >>> compare(old, new).sentence
+    'driver 580.82.07 → 580.126.20'
+    """
+    from eidos.comparison_rules import shipped_rules
+    from eidos.diff.documents import compare_documents
+
+    return compare_documents(old, new, shipped_rules(tuple(include)), names)
+
+
 def make_bundle(
     recipe: Recipe,
     options: BundleOptions | None = None,
@@ -332,6 +359,18 @@ def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
     from eidos.bundle import verification
 
     return verification.verify_bundle(path)
+
+
+def read_bundle(path: str) -> Bundle:
+    """The bundle in a folder, a tar.gz or a zip archive, to compare it; :func:`verify_bundle` says whether it is unchanged.
+
+    Nothing is unpacked or written, no link is followed, and sizes are bounded. Raises NotFound, InvalidInput or Unavailable for a path that
+    cannot be read, IntegrityError for what is no bundle.
+    """
+    from eidos.bundle.verification import read_files
+    from eidos.model.bundle import Bundle
+
+    return Bundle(read_files(path), ())
 
 
 def write_bundle(bundle: Bundle, folder: str, *, force: bool = False) -> None:

@@ -18,7 +18,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from typing import BinaryIO
 
 #: The folder that contains all files, so that unpacking adds one entry to the current folder.
@@ -92,7 +92,7 @@ def is_gzip(data: bytes) -> bool:
     return data[:2] == _GZIP[:2]
 
 
-def read_members(file: BinaryIO, name: str, keep: frozenset[str] = frozenset()) -> Iterator[Member]:
+def read_members(file: BinaryIO, name: str, keep: Container[str] = frozenset()) -> Iterator[Member]:
     """The entries of an archive, in its order; files at paths in ``keep`` with their content.
 
     Raises IntegrityError for data in another format, or truncated, or above the limits. Memory is that of a few pieces.

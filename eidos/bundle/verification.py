@@ -17,13 +17,16 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Container, Iterable, Iterator
     from typing import BinaryIO
 
     from eidos.bundle.tar_archive import Member
 
 #: Limits of what is read: bytes of one file, and number of files.
 MAX_FILE_BYTES, MAX_FILES = tar_archive.MAX_FILE_BYTES, checksums.MAX_FILES
+
+#: The largest bundle whose content is read into memory.
+MAX_TOTAL_BYTES = 64 << 20
 
 #: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
 _ORIGINS = {"README.md": b"Built by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
@@ -94,6 +97,67 @@ def inspect_bundle(path: str, ignore: Collection[str] = ()) -> Inspection:
         raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
 
 
+class _EveryPath:
+    """Contains every path."""
+
+    def __contains__(self, path: object) -> bool:
+        return True
+
+
+def read_files(path: str) -> dict[str, bytes]:
+    """The files of the bundle in a folder, a tar.gz or a zip archive, by path; a link is none.
+
+    Raises NotFound, InvalidInput or Unavailable for a path that cannot be read, IntegrityError for what has no checksums or is too large.
+    """
+    try:
+        files = _folder_files(path) if os.path.isdir(path) else _archive_files(path)
+    except FileNotFoundError as fault:
+        raise NotFound(f"{path}: no such file or directory") from fault
+    except OSError as fault:
+        raise Unavailable(f"{path}: {os_error_reason(fault)}") from fault
+    if CHECKSUMS not in files:
+        raise IntegrityError(f"{path}: not a bundle, or incomplete: no {CHECKSUMS}", "name the folder that holds install.sh")
+    return files
+
+
+def _archive_files(path: str) -> dict[str, bytes]:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise InvalidInput(f"{path}: not a folder or a file", "name the folder of a bundle or its archive")
+    files: dict[str, bytes] = {}
+    size = 0
+    with open(path, "rb") as file:
+        for member in _read_members(file, path, _EveryPath()):
+            name = tar_archive.relative_path(member.path)
+            if name is not None and not member.kind:
+                files[name] = member.content
+                size += len(member.content)
+                _check_size(path, size, len(files))
+    return files
+
+
+def _folder_files(root: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    size, remaining = 0, [""]
+    while remaining:
+        folder = remaining.pop()
+        for entry in os.scandir(os.path.join(root, folder)):
+            if entry.is_dir(follow_symlinks=False):
+                remaining.append(f"{folder}{entry.name}/")
+                _check_size(root, size, len(remaining))
+            elif entry.is_file(follow_symlinks=False):
+                files[f"{folder}{entry.name}"] = content = read_regular_file(entry.path)
+                size += len(content)
+                _check_size(root, size, len(files))
+    return files
+
+
+def _check_size(path: str, size: int, count: int) -> None:
+    if size > MAX_TOTAL_BYTES:
+        raise IntegrityError(f"{path}: larger than {MAX_TOTAL_BYTES >> 20} MiB", "check that this is a bundle")
+    if count > MAX_FILES:
+        raise IntegrityError(f"{path}: more than {MAX_FILES:,} files", "check that this is a bundle")
+
+
 def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
     """The bundle in a folder. Raises IntegrityError when it has no checksums, OSError when it cannot be read."""
     checksums_path = os.path.join(root, CHECKSUMS)
@@ -149,7 +213,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
     problems: list[BundleProblem] = []
     folders: set[str] = set()
     contents: dict[str, bytes] = {}
-    for member in _read_members(file, name):
+    for member in _read_members(file, name, frozenset(tar_archive.ROOT + path for path in _CONTENT_NEEDED)):
         path = tar_archive.relative_path(member.path)
         if path is None:
             problems.append(BundleProblem(OTHER, member.path[:200], "the path leads out of the bundle"))
@@ -179,10 +243,9 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
     return Inspection(_compare(listed, actual, problems, is_ours), tuple(sorted(observed)), is_ours)
 
 
-def _read_members(file: BinaryIO, name: str) -> Iterator[Member]:
+def _read_members(file: BinaryIO, name: str, keep: Container[str]) -> Iterator[Member]:
     begin = file.read(4)
     file.seek(0)
-    keep = frozenset(tar_archive.ROOT + path for path in _CONTENT_NEEDED)
     if zip_archive.is_zip(begin):
         return zip_archive.read_zip_members(file, name, keep)
     if not tar_archive.is_gzip(begin):

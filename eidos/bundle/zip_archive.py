@@ -17,7 +17,7 @@ from eidos.model.bundle import file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from typing import BinaryIO
 
 #: Made on Unix (so that modes count) for version 2.0, which has folders and deflate; names are UTF-8 (bit 11).
@@ -83,7 +83,7 @@ def is_zip(data: bytes) -> bool:
     return data[:4] == b"PK\3\4"
 
 
-def read_zip_members(file: BinaryIO, name: str, keep: frozenset[str] = frozenset()) -> Iterator[Member]:
+def read_zip_members(file: BinaryIO, name: str, keep: Container[str] = frozenset()) -> Iterator[Member]:
     """The entries of a zip file, in the order of its directory; files at paths in ``keep`` with their content.
 
     Raises IntegrityError for data in another format, or truncated, or above the limits of a tar archive. Memory is that of the directory

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from eidos.cli.options import Values
-    from eidos.fleet.comparison_rules import ComparisonRules
+    from eidos.comparison_rules import ComparisonRules
     from eidos.fleet.results import NodeAnswer, ResultsFolder
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
@@ -157,7 +157,7 @@ def run(values: Values) -> int:
     """Take snapshots of all nodes, write them into a folder, and print how they compare."""
     from contextlib import closing
 
-    from eidos.fleet import comparison_rules
+    from eidos import comparison_rules
     from eidos.fleet.results import CLUSTER, ResultsFolder, require_empty
 
     if values["hosts"] and values["kubernetes"]:

@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eidos.comparison_rules import Phrase
     from eidos.fleet.comparison import Difference, NodeClass
-    from eidos.fleet.comparison_rules import Phrase
     from eidos.fleet.summary import FleetSummary
 
 #: Lines that a list of nodes may take.

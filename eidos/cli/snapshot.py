@@ -129,6 +129,7 @@ VERB = Verb(
         Option("digest-withheld", "read a key from standard input, print digests of withheld values after the snapshot", flag_only=True),
         Option("list-withheld", "print the names of withheld values instead of the snapshot", flag_only=True),
         *ANONYMOUS,
+        Option("remember", "also keep the snapshot for 'eidos diff --last', the last ten of each node"),
         Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
         Option("list", "list the collectors; collect nothing", flag_only=True),
@@ -192,6 +193,10 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
     write_timeout_s = CLUSTER_TIMEOUT_S if document_locations.is_in_cluster(output) else FILE_TIMEOUT_S
     write_by = max(deadline, time.monotonic() + write_timeout_s)
     _with_deadline(output, lambda: document_locations.write_document(output, text, values, "snapshot", write_by), write_by)
+    if values["remember"]:
+        from eidos.cli.snapshot_history import remember
+
+        remember(snapshot, os.environ)
     if _has_no_system(snapshot):
         log.warn(f"no operating system found below {values['root']!r}", hint="check that the host's file system is mounted there")
     if values["cluster-only"] and all(outcome.outcome == SKIPPED for outcome in snapshot.collectors):

@@ -11,7 +11,8 @@ read on both sides differs, but not the same was read).
 
 from __future__ import annotations
 
-from eidos.model.measurement import FAILED, PARTIAL, TYPES, WITHHELD
+from eidos.model.measurement import TYPES, WITHHELD
+from eidos.model.reading_gaps import is_hidden, is_of, unread_parts
 from eidos.model.record import Record
 from eidos.model.snapshot import natural_key
 from eidos.wording import count_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    from eidos.fleet.comparison_rules import ReadingPath, Readings
+    from eidos.comparison_rules import ReadingPath, Readings
     from eidos.model.snapshot import Snapshot
 
     SelectReadings = Callable[..., Readings]
@@ -109,7 +110,7 @@ class FleetComparison:
     """Takes the snapshots of a fleet, and compares them."""
 
     def __init__(self, select_readings: SelectReadings) -> None:
-        """``select_readings`` is :meth:`eidos.fleet.comparison_rules.ComparisonRules.select_readings`."""
+        """``select_readings`` is :meth:`eidos.comparison_rules.ComparisonRules.select_readings`."""
         self._select_readings = select_readings
         self._groups: dict[bytes, _Group] = {}
         #: Paths whose values are withheld on a node, without a digest by which they could be compared.
@@ -127,7 +128,7 @@ class FleetComparison:
                     readings[path] = f"{text}{_DIGEST_MARK}{digests[path]}"
                 else:
                     self.not_compared.add(".".join(path))
-        unread, notes = _gaps(snapshot)
+        unread, notes = unread_parts(snapshot)
         digest = blake2b(digest_size=16)
         for part in (*((*path, text) for path, text in readings.items()), *((what,) for what in unread)):
             digest.update("".join(f"{len(word)}:{word}" for word in (*part, "\n")).encode("utf-8", "surrogatepass"))
@@ -146,19 +147,6 @@ class FleetComparison:
         return [_compare(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
 
 
-def _gaps(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what was not read, and why; and the notes of collectors that read nothing, by name."""
-    unread: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    for outcome in snapshot.collectors:
-        unread.update({f"{outcome.name}: {what}": why for what, why in outcome.unreadable.items()})
-        if outcome.outcome == FAILED or (outcome.outcome == PARTIAL and outcome.reason):
-            unread[outcome.name] = outcome.reason or outcome.outcome
-        elif outcome.reason:
-            notes[outcome.name] = f"{outcome.outcome}: {outcome.reason}"
-    return dict(sorted(unread.items())), notes
-
-
 def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
     nodes = tuple(sorted(group.nodes, key=natural_key))
     readings, unread, notes, version = own
@@ -169,8 +157,8 @@ def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
         path
         for path in readings.keys() | expected.keys()
         if readings.get(path) != expected.get(path)
-        and (path in readings or not _is_hidden(path, unread))
-        and (path in expected or not _is_hidden(path, unread_there))
+        and (path in readings or not is_hidden(path, unread))
+        and (path in expected or not is_hidden(path, unread_there))
     }
     differences = list(_take_missing(differing, readings, expected, notes, lambda count: (None, count)))
     differences += _take_missing(differing, expected, readings, notes_there, lambda count: (count, None))
@@ -211,33 +199,6 @@ def _take_missing(
             missing = {path for path in there if path[:size] == head}
             if missing <= differing:
                 differing -= missing
-                own = sorted({note for name, note in notes.items() if any(_is_of(name, path) for path in missing)})
+                own = sorted({note for name, note in notes.items() if any(is_of(name, path) for path in missing)})
                 count = count_of(len(missing), "reading")
                 yield Difference(".".join(head), *sides(count), why="; ".join(own) or None)
-
-
-def _is_of(collector: str, path: ReadingPath) -> bool:
-    """Return whether a collector yields the reading at ``path``."""
-    kind, _, subtype = collector.partition(".")
-    return TYPES.get(kind) == path[0] and subtype in ("", path[1])
-
-
-def _is_hidden(path: ReadingPath, unread: Mapping[str, str]) -> bool:
-    """Return whether the reading at ``path`` may exist and was not read.
-
-    A gap is named by the path of a file or a folder, by a subtype, or by ``subtype/key``; what a collector of a single subtype could not
-    read may be any key of that.
-    """
-    _, subtype, key = path
-    for what in unread:
-        collector, _, gap = what.partition(": ")
-        if not _is_of(collector, path):
-            continue
-        if not gap:
-            return True
-        if key.startswith("/"):
-            if key == gap or key.startswith(gap.rstrip("/") + "/"):
-                return True
-        elif "." in collector or gap in (subtype, f"{subtype}/{key}"):
-            return True
-    return False

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from eidos.fleet.comparison_rules import NAME, path_pattern
+from eidos.comparison_rules import NAME, path_pattern
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Union
 
-    from eidos.fleet.comparison_rules import ComparisonRules
+    from eidos.comparison_rules import ComparisonRules
     from eidos.formats import Tree
     from eidos.model.snapshot import Snapshot
 

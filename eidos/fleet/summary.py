@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from eidos.fleet.comparison_rules import Phrase
+    from eidos.comparison_rules import Phrase
 
 #: Differences of a class, and classes, that the sentence names.
 MAX_DIFFERENCES, MAX_CLASSES = 3, 8

@@ -16,7 +16,7 @@ from eidos import log
 from eidos.cli.fleet import Progress, time_left
 from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
-from eidos.fleet.comparison_rules import shipped_rules
+from eidos.comparison_rules import shipped_rules
 from eidos.fleet.results import ResultsFolder
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.formats.table import MIN_WIDTH, aligned_rows, display_width

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from eidos.collectors import Sources, list_collectors, load_collector
+from eidos.comparison_rules import shipped_rules
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.fleet.comparison import FleetComparison, NodeClass
-from eidos.fleet.comparison_rules import shipped_rules
 from eidos.fleet.pseudonyms import shipped_pseudonyms
 from eidos.model.measurement import VOLATILE, Measurement, Subtype
 from eidos.model.snapshot import Snapshot

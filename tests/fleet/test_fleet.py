@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from eidos import formats
+from eidos import comparison_rules, formats
 from eidos.errors import InvalidData, InvalidInput, Unavailable
-from eidos.fleet import comparison_rules, ssh
+from eidos.fleet import ssh
 from eidos.fleet.bootstrap import RemoteProgram, build_program, exit_status, extract_output
 from eidos.fleet.comparison import DIFFERENCE_LIMIT, Difference, FleetComparison, NodeClass
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist

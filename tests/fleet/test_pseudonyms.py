@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidos.comparison_rules import shipped_rules
 from eidos.errors import InvalidData
-from eidos.fleet.comparison_rules import shipped_rules
 from eidos.fleet.pseudonyms import Pseudonyms, shipped_pseudonyms
 from eidos.model.measurement import OK, WITHHELD, Measurement, Outcome, Subtype
 from eidos.model.snapshot import Snapshot

@@ -11,11 +11,10 @@ from subprocess import PIPE
 
 import pytest
 
-from eidos import formats
+from eidos import comparison_rules, formats
 from eidos.collectors import Sources
 from eidos.errors import InvalidData
 from eidos.files.host import Host
-from eidos.fleet import comparison_rules
 from eidos.fleet.bootstrap import build_program
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.results import parse_snapshot

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidos import comparison_rules
 from eidos.errors import InvalidInput
-from eidos.fleet import comparison_rules
 from eidos.fleet.comparison import FleetComparison
 from eidos.fleet.hostlist import assign_file_names, fold_hostlist, parse_hostlist, split_port
 from eidos.fleet.ssh import explain_failure

@@ -21,6 +21,7 @@ from eidos.cli.options import Operand, Option
 from eidos.collectors import list_collectors
 from eidos.fleet.comparison import ODD, Difference, NodeClass
 from eidos.fleet.summary import FleetSummary, NoAnswer
+from eidos.model.diff import ComparedDocument
 from eidos.model.finding import STEP_KINDS, WRITE, FindingSource
 from eidos.model.record import Record
 from eidos.recipe.store import shipped_store
@@ -31,7 +32,7 @@ from tests.support.program import eidos as run
 GOLDEN = ROOT / "tests" / "golden" / "compatibility"
 
 #: Fields whose content is data of a host, a chart or a layer, in any form.
-OPEN_FIELDS = {"urls", "data", "context", "unreadable", "absent", "values", "value", "unread", "key", "evidence"}
+OPEN_FIELDS = {"urls", "data", "context", "unreadable", "absent", "values", "value", "unread", "key", "evidence", "from", "to"}
 
 
 def list_flags() -> Iterator[str]:
@@ -117,6 +118,9 @@ def documents() -> Iterator[tuple[str, Any]]:
     finding = eidos.Finding(*texts, source, remedy, {"OS.kmod.a": "y"}, "why", is_new=True)
     time = "2026-11-29T06:00:00Z"
     yield "CheckReport", eidos.CheckReport(time, "1.2.3", "gpu-07", time, "0f", ("why",), (finding,)).to_tree()
+    change = eidos.Change("OS.kmod.a", "changed", "OS.kmod", "x", "y", "why")
+    side = ComparedDocument("a.yaml", "gpu-07", time)
+    yield "Diff", eidos.Diff("Snapshot", "1.2.3", side, side, (change,), (change,), ("OS.grub.a",), "a sentence").to_tree()
     different = NodeClass(ODD, ("b",), (Difference("OS.kmod.a", "x", "y", "why"),), 1, {"OS.kmod": "why"})
     yield "FleetSummary", FleetSummary((different,), {"c": NoAnswer("why", "hint", "reason")}).to_tree()
 

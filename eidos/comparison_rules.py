@@ -1,7 +1,8 @@
 r"""Selects the readings that make the configuration of a node, by the rules in ``templates/fleet.yaml``.
 
 Knows that some readings identify a node, change on their own, belong to the whole cluster, or count in part only; must not know which:
-that is data. What remains of a snapshot maps paths (type, subtype, key) to text, and is the same for nodes that are set up alike.
+that is data. Two trades compare by them: ``fleet`` many nodes, ``diff`` two documents. What remains of a snapshot maps paths (type,
+subtype, key) to text, and is the same for nodes that are set up alike.
 
 >>> from eidos.model.snapshot import Measurement, Snapshot, Subtype
 >>> rules = ComparisonRules({"identity": ["OS.release.ID"], "masked": [{"path": "OS.grub.*", "pattern": "[0-9]+"}]}, "fleet.yaml")
@@ -22,7 +23,7 @@ from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any, Callable, Optional
 
     from eidos.model.snapshot import Snapshot
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 
 NAME = "templates/fleet.yaml"
 
+IDENTITY, LOCATION, CHANGING, CLUSTER = "identity", "location", "volatile", "cluster"
+
 #: The lists of paths that do not count.
-EXCLUDED_LISTS = ("identity", "location", "volatile", "cluster")
+EXCLUDED_LISTS = (IDENTITY, LOCATION, CHANGING, CLUSTER)
 
 #: Replaces what does not count in a value.
 ELLIPSIS = "…"
@@ -48,36 +51,53 @@ CACHE_LIMIT = 50_000
 
 
 class Phrase(Record):
-    """The words for a difference at ``path``; differences at paths that match ``implied`` need no words of their own."""
+    """The words for a difference at ``path``; differences at paths that match ``implied`` need no words of their own.
+
+    ``form`` is for a node that differs from others, ``change`` for what changed on one node; ``unit`` is what a number there counts.
+    """
 
     path: str
     form: str
     implied: Any
+    change: str = ""
+    unit: str = ""
 
 
-def shipped_rules() -> ComparisonRules:
-    """Return the rules that eidos ships."""
+#: The shipped rules that were read, by what they include.
+_SHIPPED: dict[tuple[str, ...], ComparisonRules] = {}
+
+
+def shipped_rules(include: Collection[str] = ()) -> ComparisonRules:
+    """Return the rules that eidos ships; ``include`` are lists of :data:`EXCLUDED_LISTS` that count."""
     from eidos import formats
     from eidos.files import resources
 
-    return ComparisonRules(formats.from_text(resources.read_bytes(NAME), NAME), NAME)
+    key = tuple(sorted(include))
+    if key not in _SHIPPED:
+        _SHIPPED[key] = ComparisonRules(formats.from_text(resources.read_bytes(NAME), NAME), NAME, include)
+    return _SHIPPED[key]
 
 
 class ComparisonRules:
-    """Which readings count. Raises InvalidData for a tree that is not such rules."""
+    """Which readings count; ``include`` are those of :data:`EXCLUDED_LISTS` that do. InvalidData for a tree that is not such rules."""
 
-    def __init__(self, tree: Any, where: str) -> None:
+    def __init__(self, tree: Any, where: str, include: Collection[str] = ()) -> None:
         import re
 
         root = TreeReader(tree, where, text_types=QUOTED)
-        self._excluded = path_pattern([path for name in EXCLUDED_LISTS for path in root.names(name)])
-        self._approximate = path_pattern(root.names("approximate"))
+        lists = [name for name in EXCLUDED_LISTS if name not in include]
+        documents = root.mapping("documents")
+        self._excluded = path_pattern([path for name in lists for path in (*root.names(name), *documents.names(name))])
+        self._ignores_changing, self._ignores_identity = CHANGING in lists, IDENTITY in lists
+        self._approximate = path_pattern(root.names("approximate") if self._ignores_changing else ())
+        masked = [row for row in root.mappings("masked") if (row.text("of") or IDENTITY) in lists]
         try:
-            self._masked = [(path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in root.mappings("masked")]
+            self._masked = [(path_pattern([row.name("path")]), re.compile(row.name("pattern"))) for row in masked]
         except re.error as fault:
             raise root.error(str(fault), name="masked") from fault
         self.phrases = [
-            Phrase(row.name("path"), row.name("as"), path_pattern(row.names("with"), "[^.]*")) for row in root.mappings("phrases")
+            Phrase(row.name("path"), row.name("as"), path_pattern(row.names("with"), "[^.]*"), row.text("change"), row.text("counts"))
+            for row in root.mappings("phrases")
         ]
         self._treatments: dict[ReadingPath, Treatment] = {}
 
@@ -94,20 +114,30 @@ class ComparisonRules:
                     treatment = self._treatments[path] if path in self._treatments else self._treatment(path)
                     if treatment is None:
                         continue
-                    text = format_scalar(value)
-                    if own is not None:
-                        text = own.sub(ELLIPSIS, text)
-                    for change in treatment:
-                        text = change(text)
-                    readings[path] = text
+                    readings[path] = _treated(value, treatment, own)
         return readings
+
+    def names_pattern(self, *names: str) -> Any:
+        """What matches the names of a node, for :meth:`reading_text`; None when none may be told from a word, or identities count."""
+        return _own_names(names) if self._ignores_identity else None
+
+    def reading_text(self, path: ReadingPath, value: Any, own: Any = None) -> str | None:
+        """What counts of one reading, as text; None when it does not count. ``own`` is from :meth:`names_pattern`."""
+        if self._ignores_changing and path[1].endswith(VOLATILE):
+            return None
+        treatment = self._treatments[path] if path in self._treatments else self._treatment(path)
+        return None if treatment is None else _treated(value, treatment, own)
+
+    def counts(self, path: str) -> bool:
+        """Whether what stands at the dotted path of a document counts."""
+        return not self._excluded.fullmatch(path)
 
     def _treatment(self, path: ReadingPath) -> Treatment:
         kind, _, key = path
         dotted = ".".join(path)
         volatile = is_volatile_sysctl(key) if key.startswith("/proc/sys/") else kind == "SystemD" and key in VOLATILE_UNIT_PROPERTIES
         treatment: Treatment = None
-        if not volatile and not self._excluded.fullmatch(dotted):
+        if not (volatile and self._ignores_changing) and not self._excluded.fullmatch(dotted):
             masks: list[Callable[[str], str]] = [
                 partial(pattern.sub, ELLIPSIS) for paths, pattern in self._masked if paths.fullmatch(dotted)
             ]
@@ -119,6 +149,15 @@ class ComparisonRules:
         if len(self._treatments) < CACHE_LIMIT:
             self._treatments[path] = treatment
         return treatment
+
+
+def _treated(value: Any, treatment: Iterable[Callable[[str], str]], own: Any) -> str:
+    text = format_scalar(value)
+    if own is not None:
+        text = own.sub(ELLIPSIS, text)
+    for change in treatment:
+        text = change(text)
+    return text
 
 
 def path_pattern(paths: Iterable[str], star: str = ".*") -> Any:

@@ -1,0 +1,191 @@
+"""Compares two documents of one kind: snapshots, recipes, bundles or check reports.
+
+Knows which parts of each kind count and how they are grouped; must not know when two values are the same, nor how a difference is shown.
+Reasons, evidence, explanations and durations say how a value came about, and do not count.
+"""
+
+from __future__ import annotations
+
+from eidos import __version__
+from eidos.diff.judgement import PlainJudgement, ReadingJudgement, plain_text
+from eidos.diff.sentence import describe_changes
+from eidos.diff.tree_comparison import ANYTHING, MISSING, NOT_COMPARED, Part, TreeComparison
+from eidos.errors import InvalidInput
+from eidos.model.bundle import Bundle
+from eidos.model.check_report import CheckReport
+from eidos.model.diff import UNREAD, Change, ComparedDocument, Diff
+from eidos.model.finding import FAIL, NOT_APPLICABLE, PASS
+from eidos.model.measurement import TYPES
+from eidos.model.recipe import Recipe
+from eidos.model.snapshot import Snapshot, natural_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Union
+
+    from eidos.comparison_rules import ComparisonRules
+    from eidos.diff.tree_comparison import Address
+
+    Comparable = Union[Snapshot, Recipe, CheckReport, Bundle]
+
+SNAPSHOT, RECIPE, REPORT, BUNDLE = "Snapshot", "Recipe", "CheckReport", "Bundle"
+
+#: Groups of the findings of two reports.
+NEW, RESOLVED, OTHER = "New", "Resolved", "Changed"
+
+#: The group of files of two bundles that are compared as a whole.
+FILES = "Files"
+
+
+def _finding_essence(finding: Any) -> Any:
+    """What counts of a finding; None of one that says that all is well, or that it does not apply."""
+    if finding.get("status") in (PASS, NOT_APPLICABLE):
+        return None
+    return tuple(finding.get(name) for name in ("status", "severity", "expected", "actual"))
+
+
+#: A list whose order says nothing.
+_SET = Part(is_set=True)
+_MEASUREMENTS = Part(
+    keys=("type",),
+    is_named=False,
+    item=Part({"subtypes": Part(keys=("subtype",), is_named=False, item=Part({"data": Part(is_named=False)}))}),
+)
+_METADATA = {"metadata": ANYTHING}
+_COMPONENT = Part({**dict.fromkeys(("chart", "repository", "version", "namespace", "values"), ANYTHING), "depends": _SET})
+
+_PARTS = {
+    SNAPSHOT: Part({**_METADATA, "measurements": _MEASUREMENTS}),
+    RECIPE: Part(
+        {
+            **_METADATA,
+            "request": ANYTHING,
+            "matchedRules": _SET,
+            "measurements": _MEASUREMENTS,
+            "constraints": Part(keys=("name",), item=Part({"value": Part(is_named=False)})),
+            "components": Part(keys=("id",), item=_COMPONENT),
+            "generic": _SET,
+            "impossible": _SET,
+        }
+    ),
+    REPORT: Part(
+        {
+            **_METADATA,
+            "notes": _SET,
+            "findings": Part(keys=("id",), item=Part(is_leaf=True, essence=_finding_essence)),
+        }
+    ),
+}
+
+
+def document_kind(document: Comparable) -> str:
+    """The kind of a document, in a word."""
+    return type(document).__name__
+
+
+def document_tree(document: Snapshot | Recipe | CheckReport) -> dict[str, Any]:
+    """The tree that is compared, and to which a patch applies."""
+    return document.to_tree(context=True) if isinstance(document, Recipe) else document.to_tree()
+
+
+def compare_documents(old: Comparable, new: Comparable, rules: ComparisonRules, names: tuple[str, str] = ("", "")) -> Diff:
+    """What differs between two documents of one kind; ``names`` are what the user calls them. Raises InvalidInput for two kinds."""
+    kind = document_kind(old)
+    _require_one_kind(kind, document_kind(new), names)
+    comparison = TreeComparison(PlainJudgement(rules, 1 if kind == BUNDLE else 0))
+    if isinstance(old, Bundle) and isinstance(new, Bundle):
+        from eidos.diff.bundle_content import bundle_trees
+
+        trees = bundle_trees(old.files, new.files)
+        comparison.compare(Part({path: _file_part(path, *trees) for path in sorted({**trees[0], **trees[1]})}), *trees)
+    elif isinstance(old, Snapshot) and isinstance(new, Snapshot):
+        comparison = TreeComparison(ReadingJudgement(rules, old, new))
+        comparison.compare(_PARTS[kind], old.to_tree(), new.to_tree())
+    elif not isinstance(old, Bundle) and not isinstance(new, Bundle):
+        comparison.compare(_PARTS[kind], document_tree(old), document_tree(new))
+    changes: list[tuple[Any, Change]] = []
+    unread: list[tuple[Any, Change]] = []
+    not_compared: list[str] = []
+    for _, address, difference, why, before, after in comparison.leaves:
+        if difference == NOT_COMPARED:
+            not_compared.append(_path(kind, address))
+            continue
+        change = _change(kind, address, difference, why, before, after)
+        (unread if difference == UNREAD else changes).append((_order(kind, change, address), change))
+    listed, unlisted = ([change for _, change in sorted(rows, key=lambda row: row[0])] for rows in (changes, unread))
+    return Diff(
+        kind=kind,
+        version=__version__,
+        old=_describe(old, names[0]),
+        new=_describe(new, names[1]),
+        changes=tuple(listed),
+        unread=tuple(unlisted),
+        not_compared=tuple(sorted(not_compared, key=natural_key)),
+        sentence=describe_changes(kind, listed, len(unlisted), len(not_compared), rules.phrases),
+        patch=tuple(comparison.patch()),
+    )
+
+
+def _file_part(path: str, old: dict[str, Any], new: dict[str, Any]) -> Part:
+    """How a file of a bundle is compared: as a whole when one side does not have it."""
+    if path not in old or path not in new:
+        return Part(is_leaf=True)
+    is_recipe = all(isinstance(side[path], dict) and side[path].get("kind") == RECIPE for side in (old, new))
+    return _PARTS[RECIPE] if is_recipe else ANYTHING
+
+
+def _require_one_kind(old: str, new: str, names: tuple[str, str]) -> None:
+    if old == new:
+        return
+    hint = "run 'eidos check -f SNAPSHOT -r RECIPE' to judge a node by a recipe" if {old, new} == {SNAPSHOT, RECIPE} else None
+    first, second = (f"{name} is a {kind}" if name else f"a {kind}" for name, kind in zip(names, (old, new)))
+    raise InvalidInput(f"cannot compare documents of two kinds: {first}, {second}", hint)
+
+
+def _describe(document: Comparable, name: str) -> ComparedDocument:
+    node = "" if not isinstance(document, (Snapshot, CheckReport)) else document.node
+    time = document.timestamp if isinstance(document, (Snapshot, Recipe, CheckReport)) else ""
+    return ComparedDocument(name, node, time)
+
+
+def _path(kind: str, address: Address) -> str:
+    if kind == BUNDLE:
+        return ": ".join(filter(None, (address[0], ".".join(address[1:]))))
+    return ".".join(address[1:] if address[0] == "findings" else address)
+
+
+def _change(kind: str, address: Address, difference: str, why: str, old: Any, new: Any) -> Change:
+    if kind == REPORT and address[0] == "findings":
+        return _finding_change(address, difference, old, new)
+    before, after = (None if value is MISSING else "null" if value is None else value for value in (old, new))
+    return Change(_path(kind, address), difference, _group(kind, address), before, after, why)
+
+
+def _group(kind: str, address: Address) -> str:
+    if kind == BUNDLE:
+        return address[0] if len(address) > 1 else FILES
+    return ".".join(address[:2]) if address[0] in (*TYPES.values(), "components") else address[0]
+
+
+def _finding_change(address: Address, difference: str, old: Any, new: Any) -> Change:
+    """What became of a finding: it is new when it fails now and did not before."""
+    before, after = (finding.get("status") if isinstance(finding, dict) else None for finding in (old, new))
+    # What is unknown or was not judged is not known to be mended.
+    group = NEW if after == FAIL != before else RESOLVED if before == FAIL and after in (PASS, NOT_APPLICABLE) else OTHER
+    texts = [None if finding is MISSING else _finding_text(finding) for finding in (old, new)]
+    return Change(_path(REPORT, address), difference, group, texts[0], texts[1], str((old if new is MISSING else new).get("title", "")))
+
+
+def _finding_text(finding: Any) -> str:
+    """A finding in a few words: status, severity and what is there instead of what is expected."""
+    status, severity, expected, actual = (plain_text(finding.get(name, "")) for name in ("status", "severity", "expected", "actual"))
+    if status != FAIL:
+        return str(status)
+    comparison = f"expected {expected}, found {actual or 'not set'}" if expected else str(actual)
+    return f"{severity}: {comparison}" if comparison else str(severity)
+
+
+def _order(kind: str, change: Change, address: Address) -> tuple[Any, ...]:
+    heads = {REPORT: (NEW, RESOLVED, OTHER)}.get(kind, ("metadata", "request", *TYPES.values()))
+    head = change.group if kind == REPORT else address[0]
+    return heads.index(head) if head in heads else len(heads), natural_key(change.group), natural_key(change.path), change.kind
