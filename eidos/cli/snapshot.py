@@ -129,7 +129,7 @@ VERB = Verb(
         Option("digest-withheld", "read a key from standard input, print digests of withheld values after the snapshot", flag_only=True),
         Option("list-withheld", "print the names of withheld values instead of the snapshot", flag_only=True),
         *ANONYMOUS,
-        Option("remember", "also keep the snapshot for 'eidos diff --last', the last ten of each node"),
+        Option("remember", "keep it for 'eidos diff --last' (ten per node)"),
         Option("fail-fast", "stop at the first failure; write nothing"),
         Option("all", "show every reading with --format table, not one screen", flag_only=True),
         Option("list", "list the collectors; collect nothing", flag_only=True),
