@@ -79,8 +79,14 @@ def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
     if applies.value is None:
         return unknown(blank, applies.unread, node)
     if check.expect:
-        return judged(blank, check, RuleResult(check.expect.evaluate(node)), node)
-    return judged(blank, check, load_rule(check.rule)(replace(context, path=check.path, needs=check.needs)), node)
+        finding = judged(blank, check, RuleResult(check.expect.evaluate(node)), node)
+    else:
+        finding = judged(blank, check, load_rule(check.rule)(replace(context, path=check.path, needs=check.needs)), node)
+    if finding.status not in (PASS, FAIL):
+        return finding
+    # What made it apply was looked at, too.
+    needed = {path: node.readings[path] for path in check.needs if path in node.readings}
+    return replace(finding, evidence={**applies.evidence, **needed, **finding.evidence})
 
 
 def read_each(node: NodeReadings, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -8,10 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eidos.check.definitions import read_checks
 from eidos.check.judge import CheckOptions, judge, read_check_data
-from eidos.model.finding import FAIL, NOT_APPLICABLE, UNKNOWN
+from eidos.model.finding import FAIL, NOT_APPLICABLE, PASS, UNKNOWN
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
@@ -20,7 +22,11 @@ from eidos.recipe.store import Store, shipped_store
 from eidos.workflow import check_node
 from tests.check.planted import FAULTS, Fault, failures, plant, report_of
 from tests.check.right_hosts import EKS, HGX, RIGHT, apply_changes, snapshot_of
-from tests.support.node_snapshots import HOSTS, NOW, tree_snapshot
+from tests.support.effort import examples
+from tests.support.node_snapshots import HOSTS, NOW, tree_snapshot, without_reading
+
+#: Hosts of which less is read.
+LESS = ("HGX H100, bare metal, InfiniBand", "EKS p5.48xlarge, driver container", "GB300 idle, no IMEX daemon, 64k pages")
 
 
 @lru_cache
@@ -34,6 +40,25 @@ def test_a_host_that_is_right_has_no_finding(name: str) -> None:
     report = report_of(snapshot_of(*RIGHT[name]), store())
     assert failures(report) == set()
     assert [finding.id for finding in report.findings if finding.status == UNKNOWN] == []
+
+
+EVIDENCE = {
+    name: sorted(path for finding in report_of(snapshot_of(*RIGHT[name]), store()).findings for path in finding.evidence) for name in LESS
+}
+
+
+@settings(max_examples=examples(40))
+@given(st.sampled_from(sorted(EVIDENCE)), st.data())
+def test_nothing_passes_or_fails_by_reading_less(name: str, draw: st.DataObject) -> None:
+    """What passed passes by other readings or is unknown; what did not apply is unknown at most."""
+    path = draw.draw(st.sampled_from([path for path in EVIDENCE[name] if not path.startswith(("query.", "node.", "snapshot"))]))
+    right = snapshot_of(*RIGHT[name])
+    before = {finding.id: finding for finding in report_of(right, store()).findings}
+    for finding in report_of(without_reading(right, path), store()).findings:
+        was = before[finding.id]
+        assert finding.status in (was.status, UNKNOWN) or finding.id.startswith("snapshot-"), (path, finding.id, was.status, finding.status)
+        if finding.status == PASS:
+            assert path not in finding.evidence
 
 
 @pytest.mark.exhaustive(sample=25)

@@ -7,7 +7,7 @@ from pathlib import Path
 from eidos.collectors import Sources, list_collectors, load_collector
 from eidos.errors import EidosError, NotApplicable
 from eidos.files.host import Host
-from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SKIPPED, TYPES, UNREADABLE, Gap, Measurement, Outcome, Subtype
+from eidos.model.measurement import ABSENT, FAILED, OK, PARTIAL, SKIPPED, TYPES, UNREADABLE, VOLATILE, Gap, Measurement, Outcome, Subtype
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 
@@ -64,7 +64,11 @@ def without_reading(snapshot: Snapshot, path: str, why: str = "permission denied
     group = next(key for key, wire in TYPES.items() if wire == kind)
     names = [outcome.name for outcome in snapshot.collectors]
     # A collector may have several subtypes: os.boot has boot-sysctl, too.
-    collector = group if group in names else max((n for n in names if f"{group}.{owner}-".startswith(f"{n}-")), key=len, default="")
+    collector = (
+        group
+        if group in names
+        else max((n for n in names if f"{group}.{owner.partition(VOLATILE)[0]}-".startswith(f"{n}-")), key=len, default="")
+    )
     key = rest[len(owner) + 1 :]
     what = key if owner == "sysctl" else f"{owner}/{key}"
     outcomes = tuple(

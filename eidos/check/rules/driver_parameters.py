@@ -16,6 +16,9 @@ _OWNER = "node.driver-owner"
 def judge(context: RuleContext) -> RuleResult:
     """Fails with each parameter that is set to one value and runs with another."""
     node = context.node
+    options, gaps = read_instances(node, _OPTIONS, "", ("modprobe.d", "driver/nvidia/params"))
+    if not options:
+        return unknown_because(gaps) if gaps else RuleResult(not_applicable="modprobe.d sets no parameter of the driver")
     state, unread = read_each(node, [_LOADED, _OWNER])
     if unread:
         return unknown_because(unread)
@@ -23,7 +26,6 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(not_applicable="the driver is not loaded")
     if state.get(_OWNER) == "driver-container":
         return RuleResult(not_applicable="a driver container does not read the host's modprobe.d")
-    options, gaps = read_instances(node, _OPTIONS, "", ("modprobe.d", "driver/nvidia/params"))
     running, unread = read_each(node, [f"{_RUNNING}{name}" for name in options])
     evidence: dict[str, str] = {}
     different: dict[str, str] = {}
@@ -36,7 +38,11 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(Judgement(False, different), actual=", ".join(f"{path.rpartition('.')[2]} {v}" for path, v in different.items()))
     if gaps or unread:
         return unknown_because({**gaps, **unread}, evidence)
-    return RuleResult(Judgement(True, evidence)) if evidence else RuleResult(not_applicable="modprobe.d sets no parameter of the driver")
+    if not evidence:
+        return RuleResult(not_applicable="the driver does not list these parameters")
+    return RuleResult(
+        Judgement(True, {_LOADED: state[_LOADED], **evidence}), actual=", ".join(f"{name} {text}" for name, text in options.items())
+    )
 
 
 def _number(text: str) -> int | str:
