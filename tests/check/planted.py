@@ -7,9 +7,10 @@ thread of a public repository; where there is none, it is the document that the 
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Any
 
-from eidos.check.judge import CheckOptions, judge, read_check_data
+from eidos.check.judge import CheckData, CheckOptions, judge, read_check_data
 from eidos.model.check_report import CheckReport
 from eidos.model.finding import FAIL
 from eidos.model.measurement import FAILED, PARTIAL
@@ -500,10 +501,22 @@ def plant(fault: Fault) -> Snapshot:
     return replace(snapshot, collectors=tuple(replace(each, **outcome) if each.name == "gpu" else each for each in snapshot.collectors))
 
 
-def report_of(snapshot: Snapshot, store: Store) -> CheckReport:
+@lru_cache
+def store() -> Store:
+    """The built-in data, read once."""
+    return shipped_store()
+
+
+@lru_cache
+def check_data() -> CheckData:
+    """The checks, read once."""
+    return read_check_data(store().check_data)
+
+
+def report_of(snapshot: Snapshot) -> CheckReport:
     """What expert checks say of it."""
-    query = detect(snapshot, store.catalog, Query()).query
-    return judge(snapshot, None, query, read_check_data(store.check_data), CheckOptions(now=NOW))
+    query = detect(snapshot, store().catalog, Query()).query
+    return judge(snapshot, None, query, check_data(), CheckOptions(now=NOW))
 
 
 def failures(report: CheckReport) -> set[str]:
@@ -513,10 +526,9 @@ def failures(report: CheckReport) -> set[str]:
 
 def main() -> int:
     """Print the table: what was planted, what was found, what is to be done; 1 if one was not found alone."""
-    store = shipped_store()
     missed = 0
     for fault in FAULTS:
-        report = report_of(plant(fault), store)
+        report = report_of(plant(fault))
         found = failures(report)
         missed += found != {fault.check}
         (finding,) = [finding for finding in report.findings if finding.id == fault.check]

@@ -40,9 +40,8 @@ def judge(context: RuleContext) -> RuleResult:
         return unknown_because({**gaps, **unread}, evidence)
     if not evidence:
         return RuleResult(not_applicable="the driver does not list these parameters")
-    return RuleResult(
-        Judgement(True, {_LOADED: state[_LOADED], **evidence}), actual=", ".join(f"{name} {text}" for name, text in options.items())
-    )
+    actual = ", ".join(f"{name} {text}" for name, text in options.items())
+    return RuleResult(Judgement(True, {_LOADED: state[_LOADED], **evidence}), actual=actual)
 
 
 def _number(text: str) -> int | str:
