@@ -44,7 +44,9 @@ def test_definitions_are_well_formed(path: Path) -> None:
 def test_every_pinned_version_has_its_definitions() -> None:
     charts, load = load_charts(None)
     versions = {(chart.id, chart.version) for chart in charts.values() if chart.chart}
-    versions |= {(entry["id"], str(entry["version"])) for path in RECIPES for entry in recipe(path)["components"] if entry.get("chart")}
+    versions |= {
+        (entry["id"], str(entry["version"])) for path in RECIPES for entry in recipe(path).get("components", ()) if entry.get("chart")
+    }
     assert {id for id, version in versions if load(f"{id}/{version}.crds") is None} == UNKNOWN
 
 
