@@ -11,8 +11,6 @@ and a number that ``str`` would not give back remembers how it was written (``24
 
 from __future__ import annotations
 
-import re
-
 from eidos.model.number_format import FloatLiteral, IntLiteral
 
 TYPE_CHECKING = False
@@ -35,9 +33,9 @@ _WORDS: dict[str, Scalar] = {
 
 #: What yaml.v3 looks at before it takes a scalar for a string.
 _HINTS = frozenset("+-0123456789.yYnNtTfFoO~")
-_INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_BASES = (16, 2, 8, 10)
+_DECIMAL = frozenset("0123456789")
+#: The marks behind a zero of integers that are not decimal, their base and their digits.
+_BASES = (("xX", 16, frozenset("0123456789abcdefABCDEF")), ("bB", 2, frozenset("01")), ("oO", 8, frozenset("01234567")))
 
 #: The longest number; a longer one is beyond a float, and reading it takes time with the square of its length.
 _DIGITS = 300
@@ -57,16 +55,46 @@ def resolve_scalar(text: str) -> Scalar:
 
 def resolve_number(digits: str, text: str) -> str | int | float:
     """The number in ``digits``, which remembers ``text``; ``text`` itself when there is none."""
-    match = _INTEGER.match(digits)
-    if match:
-        sign, *forms = match.groups()
-        value, base = next((form, base) for form, base in zip(forms, _BASES) if form is not None)
-        integer = int(sign + value, base)
-        if base == 10 or -(1 << 63) <= integer < 1 << 64:
-            return integer if str(integer) == text else IntLiteral(integer, text)
+    integer = _integer(digits)
+    if integer is not None:
+        value, base = integer
+        if base == 10 or -(1 << 63) <= value < 1 << 64:
+            return value if str(value) == text else IntLiteral(value, text)
         return text
-    if _FLOAT.match(digits):
+    if _is_float(digits):
         real = float(digits)
         if real - real == 0:  # beyond the range of a float it is a string to yaml.v3 as well
             return real if repr(real) == text else FloatLiteral(real, text)
     return text
+
+
+def _integer(digits: str) -> tuple[int, int] | None:
+    """An integer and its base: decimal without zeros in front, ``0x…``, ``0b…``, ``0o…`` or octal behind a zero."""
+    body = digits[1:] if digits[:1] in ("+", "-") else digits
+    if body[:1] != "0" or body == "0":
+        return (int(digits), 10) if body and _DECIMAL.issuperset(body) else None
+    base, rest, allowed = 8, body[1:], _BASES[-1][2]
+    for marks, number, numerals in _BASES:
+        if rest[0] in marks:
+            base, rest, allowed = number, rest[1:], numerals
+            break
+    if not rest or not allowed.issuperset(rest):
+        return None
+    value = int(rest, base)
+    return (-value if digits[0] == "-" else value), base
+
+
+def _is_float(digits: str) -> bool:
+    """Whether it is a decimal number with digits before or behind the point, perhaps with an exponent."""
+    body = digits[1:] if digits[:1] in ("+", "-") else digits
+    mantissa, mark, exponent = body.replace("E", "e").partition("e")
+    if mark and not _is_decimal(exponent[1:] if exponent[:1] in ("+", "-") else exponent):
+        return False
+    integer, _, fraction = mantissa.partition(".")
+    if not integer:
+        return _is_decimal(fraction)
+    return _is_decimal(integer) and (not fraction or _is_decimal(fraction))
+
+
+def _is_decimal(text: str) -> bool:
+    return bool(text) and _DECIMAL.issuperset(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, to_json, to_yaml, yaml_reader
-from eidos.formats.plain_scalars import resolve_scalar
+from eidos.formats.plain_scalars import resolve_number, resolve_scalar
 from eidos.formats.source_text import DocumentSyntaxError
 from tests.fakes.go_reader import GoReader, Time, why_missing
 from tests.support.effort import examples
@@ -123,6 +124,18 @@ numberlike = st.one_of(
     st.from_regex(r"\A[-+]?0[xXoObB][0-9a-fA-F_]{1,8}\Z"),
     st.from_regex(r"\A[-+]?[0-9_]{1,12}(\.[0-9_]{0,4})?([eE][-+]?[0-9]{1,3})?\Z"),
 )
+
+
+#: Numbers in resolve.go of yaml.v3, without underscores.
+INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z", re.ASCII)
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z", re.ASCII)
+
+
+@given(st.text(st.sampled_from("0127.eE+-xXbBoOf\u0663"), min_size=1, max_size=8))
+def test_a_plain_number_is_what_its_form_says(text: str) -> None:
+    value = resolve_number(text, text)
+    expected = int if INTEGER.match(text) else float if FLOAT.match(text) else str
+    assert isinstance(value, (expected, str) if expected is float else expected)  # a float that is too large stays text
 
 
 @given(numberlike)
