@@ -120,6 +120,9 @@ ENDING_SIGNALS = {1: "hung up", 2: "interrupted", 15: "terminated"}
 #: Exit status when the reader of the output is gone: that of a process that SIGPIPE (13) ended, in a shell.
 CLOSED_PIPE = 128 + 13
 
+#: Containers that are allocated before the cycle collector looks at the youngest: most commands end before there is any garbage for it.
+GC_ALLOCATIONS = 20_000
+
 #: What to do about a Python without parts of its standard library, such as Debian's python3-minimal.
 COMPLETE_PYTHON = "install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'"
 
@@ -140,6 +143,7 @@ def program() -> NoReturn:
     """
     sys.excepthook = _exit_on_exception
     sys.unraisablehook = _exit_on_lost_interrupt
+    __import__("gc").set_threshold(GC_ALLOCATIONS)
     signal = __import__("_signal")  # ``signal`` itself would import ``enum``
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup ignores SIGHUP on our behalf

@@ -53,21 +53,26 @@ class Record:
     """
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    _names: ClassVar[frozenset[str]] = frozenset()
     __signature__ = _Signature()
 
     def __init_subclass__(cls) -> None:
         own = tuple(name for name in cls.__dict__.get("__annotations__", None) or cls.__annotations__ if name not in cls._fields)
         cls._fields = cls._fields + tuple(name for name in own if not name.startswith("_"))
+        cls._names = frozenset(cls._fields)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         fields, cls, values = self._fields, type(self), self.__dict__
         if len(args) > len(fields):
             raise TypeError(f"{cls.__name__} takes {len(fields)} values, not {len(args)}")
         values.update(zip(fields, args))
-        for name, value in kwargs.items():
-            if name not in fields or name in values:
+        if kwargs:
+            if not self._names.issuperset(kwargs) or not values.keys().isdisjoint(kwargs):
+                name = next(name for name in kwargs if name not in self._names or name in values)
                 raise TypeError(f"{cls.__name__} has no field {name!r}, or has it twice")
-            values[name] = value
+            values.update(kwargs)
+        if len(values) == len(fields):
+            return
         for name in fields:
             if name not in values:
                 try:

@@ -6,18 +6,18 @@ in ten, and a few of the charts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from eidos.model.query import LayerKey, Query, is_met
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, TypeVar, overload
 
     from eidos.recipe.layer import Layer
 
     V = TypeVar("V")
+else:
+    from _collections_abc import Mapping, Sequence  # what collections.abc has; the package collections costs a tenth of an empty start
 
 
 class LazyMapping(Mapping[str, "V"]):
@@ -70,9 +70,9 @@ class LayerHead:
         return LayerKey(**fields, releases=self.releases)
 
 
-def loaded(layer: Layer, ranks: Mapping[str, int] = {}) -> LayerHead:
+def loaded(layer: Layer, ranks: Mapping[str, int] | None = None) -> LayerHead:
     """The head of a layer that was read already; ``ranks`` are positions of files."""
-    return LayerHead(layer.name, layer.key.fields(), layer.key.releases, lambda: layer, ranks.get(file_of(layer.name), 0))
+    return LayerHead(layer.name, layer.key.fields(), layer.key.releases, lambda: layer, (ranks or {}).get(file_of(layer.name), 0))
 
 
 def file_of(name: str) -> str:
