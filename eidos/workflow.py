@@ -271,7 +271,7 @@ def check_node(
     else:
         detected = detect(snapshot, store.catalog, recipe.request).query
         known = Query(**{**detected.fields(), **recipe.request.fields()})
-    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions())
+    return judge(snapshot, recipe, known, data or read_check_data(store.check_data, is_proven=store.is_proven), options or CheckOptions())
 
 
 def compare(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from eidos.check.definitions import read_checks
 from eidos.recipe.store import OVERLAYS, SOURCES, from_folder, layer_trees
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
         else:
             places[path] = add(tree)
     store = from_folder(files)
+    read_checks(files)
     heads = [[head.name, head.fields, head.releases, layers[head.name]] for head in store.overlays.heads]
     index = {
         "layers": heads,

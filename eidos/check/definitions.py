@@ -29,7 +29,7 @@ Knows the form of ``recipes/checks/<domain>.yaml``; must not know any check, nor
 
 from __future__ import annotations
 
-from eidos.model.condition import parse_condition
+from eidos.model.condition import parse_condition, postponed_condition
 from eidos.model.finding import SEVERITIES, FindingSource, read_remedy
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -37,10 +37,13 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from eidos.model.condition import Condition
     from eidos.model.finding import Remedy
+else:
+    from _collections_abc import Sequence  # without the package collections
 
 FOLDER = "checks/"
 
@@ -72,7 +75,7 @@ class CheckDefinition(Record):
     expected: str
     reason: str
     source: FindingSource
-    remedies: tuple[ConditionalRemedy, ...]
+    remedies: Sequence[ConditionalRemedy]
 
     def paths(self) -> tuple[str, ...]:
         """All paths that it reads, of the remedies' conditions too."""
@@ -86,27 +89,48 @@ def check_files(trees: Mapping[str, object]) -> list[str]:
     return sorted(path for path in trees if path.startswith(FOLDER))
 
 
-def read_checks(trees: Mapping[str, object]) -> tuple[CheckDefinition, ...]:
+class _Remedies(Sequence["ConditionalRemedy"]):
+    """Remedies that are read when they are first looked at: only a check that fails needs them."""
+
+    def __init__(self, read: Callable[[], tuple[ConditionalRemedy, ...]]) -> None:
+        self._read = read
+        self._items: tuple[ConditionalRemedy, ...] | None = None
+
+    def _all(self) -> tuple[ConditionalRemedy, ...]:
+        if self._items is None:
+            self._items = self._read()
+        return self._items
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._all()[i]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+def read_checks(trees: Mapping[str, object], *, is_proven: bool = False) -> tuple[CheckDefinition, ...]:
     """The checks in the files among ``trees`` (path below the recipes → tree), by file and position.
+
+    What is proven was read without a fault before, so its conditions and remedies are parsed when they are first needed.
 
     Raises InvalidData with file and path for what is malformed, for a condition with a caret under its mistake, and for an id that two
     checks have.
     """
     checks: dict[str, CheckDefinition] = {}
     for path in check_files(trees):
-        for tree, check in read_file_of_checks(trees[path], path):
+        for tree, check in read_file_of_checks(trees[path], path, is_proven):
             if check.id in checks:
                 raise tree.error(f"check {check.id!r} is in {FOLDER}{checks[check.id].domain}.yaml too", name="id")
             checks[check.id] = check
     return tuple(checks.values())
 
 
-def read_file_of_checks(tree: object, name: str) -> Iterator[tuple[TreeReader, CheckDefinition]]:
+def read_file_of_checks(tree: object, name: str, is_proven: bool = False) -> Iterator[tuple[TreeReader, CheckDefinition]]:
     """Each check of one file with the mapping that it was read from."""
     root, sources = read_sources(tree, name)
     domain = name.rpartition("/")[2].partition(".")[0]
     for entry in root.mappings("checks"):
-        yield entry, read_check(entry, domain, sources)
+        yield entry, read_check(entry, domain, sources, is_proven)
 
 
 def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[str, str]]]:
@@ -120,21 +144,26 @@ def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[st
     return root, sources
 
 
-def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]]) -> CheckDefinition:
+def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]], is_proven: bool = False) -> CheckDefinition:
     """The check in one entry of a file with these sources."""
+    parse = postponed_condition if is_proven else parse_condition
     tree.expect_only(_FIELDS)
     id = tree.name("id")
     if not set(id) <= _ID or id.strip("-") != id:
         raise tree.error(f"invalid id {id!r}", "use lower case letters, digits and dashes", "id")
     if ("expect" in tree) == ("rule" in tree):
         raise tree.error("expected either expect or rule")
-    expect = tree.parsed("expect", parse_condition) if "expect" in tree else None
+    expect = tree.parsed("expect", parse) if "expect" in tree else None
     source = tree.text("source")
     if source and source not in sources:
         raise tree.error(
             f"unknown source {source!r}", did_you_mean(source, sources, f"sources of the file: {', '.join(sources)}"), "source"
         )
     path = tree.text("path") or (expect.paths()[0] if expect else "")
+
+    def remedies() -> tuple[ConditionalRemedy, ...]:
+        return tuple(map(_read_remedy, tree.mappings("remedy", or_one=True)))
+
     return CheckDefinition(
         id=id,
         title=tree.name("title"),
@@ -142,14 +171,14 @@ def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str,
         domain=domain,
         path=path,
         needs=tree.names("needs"),
-        applies=tree.parsed("applies", parse_condition) if "applies" in tree else None,
+        applies=tree.parsed("applies", parse) if "applies" in tree else None,
         applies_to=tree.text("applies-to"),
         expect=expect,
         rule=tree.text("rule"),
         expected=tree.text("expected"),
         reason=tree.text("reason"),
         source=FindingSource(check=id, **sources.get(source, {})),
-        remedies=tuple(map(_read_remedy, tree.mappings("remedy", or_one=True))),
+        remedies=_Remedies(remedies) if is_proven else remedies(),
     )
 
 

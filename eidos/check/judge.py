@@ -63,11 +63,14 @@ class CheckOptions(Record):
     maximum_age_s: float = MAXIMUM_AGE_S
 
 
-def read_check_data(trees: Mapping[str, object]) -> CheckData:
-    """The data among the trees of recipes (path below the folder → tree); InvalidData with file and path for what is malformed."""
+def read_check_data(trees: Mapping[str, object], *, is_proven: bool = False) -> CheckData:
+    """The data among the trees of recipes (path below the folder → tree); InvalidData with file and path for what is malformed.
+
+    With ``is_proven``, what was read without a fault before, conditions and remedies are parsed when they are first needed.
+    """
     facts = trees.get("rules.yaml")
     comparisons = read_comparisons(trees.get(COMPARISONS))
-    return CheckData(read_checks(trees), comparisons, facts if isinstance(facts, dict) else {})
+    return CheckData(read_checks(trees, is_proven=is_proven), comparisons, facts if isinstance(facts, dict) else {})
 
 
 def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckData, options: CheckOptions) -> CheckReport:

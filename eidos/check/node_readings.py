@@ -53,12 +53,16 @@ class NodeReadings:
         self.underived: dict[str, str] = {}
         self.outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
         self.subtypes = {f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes}
-        self.readings = {
-            f"{m.type}.{s.name}.{key}": format_scalar(value)
-            for m in snapshot.measurements
-            for s in m.subtypes
-            for key, value in s.data.items()
-        }
+        self.readings: dict[str, str] = {}
+        # By what they begin with, because conditions over instances look through one subtype or a few.
+        self._by_subtype: dict[str, list[str]] = {}
+        for m in snapshot.measurements:
+            for s in m.subtypes:
+                start = f"{m.type}.{s.name}."
+                texts = {start + key: value if type(value) is str else format_scalar(value) for key, value in s.data.items()}
+                self.readings.update(texts)
+                self._by_subtype.setdefault(start, []).extend(texts)
+        self._starts = tuple(self._by_subtype)
         self._volatile = [name for name in self.subtypes if name.endswith(VOLATILE)]
         self._absences: dict[str, str] = {}
         self._by_prefix: dict[str, list[str]] = {}
@@ -81,11 +85,21 @@ class NodeReadings:
         """Why a reading is absent, as a phrase, once it was read; "" when nothing says so."""
         return self._absences.get(path, "")
 
+    def paths(self, prefix: str) -> list[str]:
+        """The paths of readings that begin so, in order."""
+        if prefix not in self._by_prefix:
+            self._by_prefix[prefix] = [
+                path
+                for start, paths in self._by_subtype.items()
+                if start.startswith(prefix) or prefix.startswith(start)
+                for path in paths
+                if path.startswith(prefix)
+            ]
+        return self._by_prefix[prefix]
+
     def instances(self, prefix: str, suffix: str) -> Iterable[str]:
         """The texts for which there is a reading, and those of subtypes that could not be read (``gpu-3``)."""
-        if prefix not in self._by_prefix:
-            self._by_prefix[prefix] = [path for path in self.readings if path.startswith(prefix)]
-        texts = dict.fromkeys(matching_instances(self._by_prefix[prefix], prefix, suffix))
+        texts = dict.fromkeys(matching_instances(self.paths(prefix), prefix, suffix))
         kind, _, start = prefix.partition(".")
         for outcome in self._outcomes_of(f"{prefix}x{suffix}", kind):
             for what in outcome.unreadable:
@@ -177,7 +191,7 @@ class NodeReadings:
                 best = name
         if best:
             return [self.outcomes[best]]
-        if any(path.startswith(f"{name}.") for name in self.subtypes):
+        if path.startswith(self._starts):
             return [outcome for name, outcome in self.outcomes.items() if name.partition(".")[0] == group]
         return []
 

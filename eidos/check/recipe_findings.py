@@ -125,8 +125,7 @@ def _judge_instances(blank: Finding, limit: Constraint, node: NodeReadings) -> F
 
 def _repeated(node: NodeReadings, path: str) -> list[str | None]:
     """The values of a boot parameter that is given several times: ``hugepages#2``."""
-    prefix = f"{path}#"
-    return [node.readings[other] for other in node.readings if other.startswith(prefix)]
+    return [node.readings[other] for other in node.paths(f"{path}#")]
 
 
 def _context(recipe: Recipe, path: str) -> str:

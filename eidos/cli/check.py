@@ -130,7 +130,7 @@ def run(values: Values) -> int:
     from eidos.check.judge import read_check_data
     from eidos.workflow import check_node
 
-    data = read_check_data(store.check_data)
+    data = read_check_data(store.check_data, is_proven=store.is_proven)
     options = _options(values, data)
 
     reports: list[CheckReport] = []

@@ -45,13 +45,23 @@ from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Callable
 
-    from eidos.model.condition_nodes import Node
+    from eidos.model.condition_nodes import Lookup, Node
 
     _Reader = Callable[[], Node]
 
-__all__ = ["Condition", "DictLookup", "InvalidCondition", "Judgement", "Unread", "matching_instances", "parse_condition"]
+__all__ = [
+    "Condition",
+    "DictLookup",
+    "InvalidCondition",
+    "Judgement",
+    "Unread",
+    "matching_instances",
+    "parse_condition",
+    "postponed_condition",
+]
 
 #: Levels of parentheses and of ``not``.
 _DEPTH = 20
@@ -77,10 +87,37 @@ def parse_condition(text: str) -> Condition:
     return Condition(text, root)
 
 
+def postponed_condition(text: str) -> Condition:
+    """The condition in ``text``, which is known to be one and is parsed when it is first evaluated."""
+    return Condition(text, _Postponed(text))
+
+
+class _Postponed:
+    """A node that is not parsed yet."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._root: Node | None = None
+
+    def _node(self) -> Node:
+        if self._root is None:
+            self._root = parse_condition(self._text).root
+        return self._root
+
+    def paths(self) -> Iterator[str]:
+        """Those of the condition."""
+        return self._node().paths()
+
+    def evaluate(self, lookup: Lookup, instance: str) -> Judgement:
+        """Whether it holds."""
+        return self._node().evaluate(lookup, instance)
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        self.peeked = -1, ""
         self.skip()
 
     def error(self, why: str, position: int | None = None) -> InvalidCondition:
@@ -92,10 +129,14 @@ class _Parser:
 
     def peek(self) -> str:
         """The word that begins here: up to a blank, a parenthesis, a comma or an operator."""
-        end = self.position
-        while end < len(self.text) and self.text[end] not in " \t\n()<>=!,":
-            end += 1
-        return self.text[self.position : end]
+        position, word = self.peeked
+        if position != self.position:
+            position = end = self.position
+            while end < len(self.text) and self.text[end] not in " \t\n()<>=!,":
+                end += 1
+            word = self.text[position:end]
+            self.peeked = position, word
+        return word
 
     def take(self, mark: str) -> bool:
         if (self.peek() == mark) if mark.isalpha() else self.text.startswith(mark, self.position):

@@ -16,11 +16,18 @@ from eidos.model.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Protocol, Union
+    from typing import Protocol
 
     from eidos.model.expression import Expression
 
-    Node = Union["Comparison", "Group", "Negation", "Quantified", "Uniform"]
+    class Node(Protocol):
+        """One of the kinds below."""
+
+        def paths(self) -> Iterator[str]:
+            """All paths in it."""
+
+        def evaluate(self, lookup: Lookup, instance: str) -> Judgement:
+            """Whether it holds for an instance, which takes the place of ``*``; "" where there is none."""
 
     class Lookup(Protocol):
         """Where a condition reads from."""
@@ -82,10 +89,10 @@ def matching_instances(paths: Iterable[str], prefix: str, suffix: str) -> Iterat
     >>> list(matching_instances(["GPU.gpu-0.model", "GPU.gpu-1.model", "GPU.smi.driver"], "GPU.gpu-", ".model"))
     ['0', '1']
     """
-    least = len(prefix) + len(suffix)
+    before, behind = len(prefix), len(suffix)
     for path in paths:
-        if len(path) > least and path.startswith(prefix) and path.endswith(suffix):
-            yield path[len(prefix) : len(path) - len(suffix)]
+        if path.endswith(suffix) and path.startswith(prefix) and len(path) > before + behind:
+            yield path[before : len(path) - behind]
 
 
 class Condition(Record):

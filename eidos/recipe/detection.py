@@ -47,7 +47,10 @@ class Detection(Record):
 def readings_by_path(snapshot: Snapshot) -> dict[str, str]:
     """All readings as text, by their path: ``K8s.server.version``."""
     return {
-        f"{m.type}.{s.name}.{key}": format_scalar(value) for m in snapshot.measurements for s in m.subtypes for key, value in s.data.items()
+        f"{m.type}.{s.name}.{key}": value if type(value) is str else format_scalar(value)
+        for m in snapshot.measurements
+        for s in m.subtypes
+        for key, value in s.data.items()
     }
 
 
@@ -244,9 +247,10 @@ def _gpu_models(facts: dict[str, str]) -> dict[str, str]:
     """The model of each GPU by the path of its subtype; ``smi`` has that of the first."""
     models = {}
     for path, value in facts.items():
-        subtype, _, key = path.rpartition(".")
-        if key == "model" and subtype.startswith("GPU.gpu-") and subtype[8:].isdecimal() and value:
-            models[subtype] = value
+        if path.endswith(".model"):
+            subtype = path[:-6]
+            if subtype.startswith("GPU.gpu-") and subtype[8:].isdecimal() and value:
+                models[subtype] = value
     first = facts.get("GPU.smi.gpu.model", "")
     return {**({FIRST_GPU: first} if first else {}), **models}
 

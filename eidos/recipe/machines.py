@@ -71,6 +71,8 @@ def match_machine(text: str, catalog: Catalog) -> Machine | None:
     Case and punctuation do not count, because firmware, labels and people write them differently.
     """
     words = {_folded(text), _folded(text.partition(" ")[0])} - {""}
+    if not words:
+        return None
     for entry in catalog.entries.get("machine", ()):
         if isinstance(entry, Machine) and not words.isdisjoint(map(_folded, (entry.name, *entry.aliases))):
             return entry
@@ -78,4 +80,4 @@ def match_machine(text: str, catalog: Catalog) -> Machine | None:
 
 
 def _folded(text: str) -> str:
-    return "".join(character for character in text.lower() if character.isalnum())
+    return "".join(filter(str.isalnum, text.lower()))

@@ -70,9 +70,8 @@ def _evidence(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], provi
         if not is_elsewhere or (named and named.is_managed):
             yield entry, f"{VERSION} {facts[VERSION]!r}"
     for path in facts:
-        prefix = next((prefix for prefix in _LABELS if path.startswith(prefix)), None)
-        if prefix:
-            label = path[len(prefix) :]
+        if path.startswith(_LABELS):
+            label = path.partition(".label.")[2]
             yield from ((entry, f"the label {label.partition('=')[0]}") for entry in entries if label.startswith(entry.labels))
     image = facts.get(IMAGE) or facts.get("OS.release.PRETTY_NAME", "")
     yield from ((entry, f"the system {image!r}") for entry in entries if image.startswith(entry.images))

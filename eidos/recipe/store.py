@@ -42,7 +42,8 @@ class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
     ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
-    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml.
+    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml; ``is_proven`` says that all of it was read
+    without a fault when the archive was built.
     """
 
     base: Layer
@@ -54,6 +55,7 @@ class Store(Record):
     check_data: Mapping[str, object] = {}
     newest: str = ""
     rules: Mapping[str, object] = {}
+    is_proven: bool = False
 
     def matching(self, query: Query, more: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, what its machine brings, and ``more``.
@@ -142,6 +144,7 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
         check_data=LazyMapping(filter(is_check_data, files), lambda path: parts.read(files[path])),
         newest=index["newest"],
         rules=LazyMapping(tables, lambda table: parts.read(tables[table])),
+        is_proven=True,
     )
 
 

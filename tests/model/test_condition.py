@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eidos.model.condition import DictLookup, InvalidCondition, parse_condition
+from eidos.model.condition import DictLookup, InvalidCondition, parse_condition, postponed_condition
 from eidos.model.constraint import parse_expression
 
 NODE = {
@@ -58,6 +58,8 @@ def test_conditions_are_judged(text: str, value: bool, evidence: list[str] | Non
     judgement = condition.evaluate(DictLookup(NODE))
     assert judgement.value is value
     assert list(judgement.evidence) == evidence
+    assert postponed_condition(text).evaluate(DictLookup(NODE)) == judgement
+    assert postponed_condition(text).paths() == condition.paths()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.build.recipe_packer import pack_recipes
+from eidos.check.definitions import read_checks
 from eidos.errors import InvalidData
 from eidos.files.resources import RecipeParts, load_recipes
 from eidos.model.query import Query
@@ -43,6 +44,21 @@ def test_the_store_is_that_of_the_checkout() -> None:
     assert dict(packed.check_data) == dict(PLAIN.check_data)
     assert dict(packed.rules) == dict(PLAIN.rules)
     assert advice_matrix(packed) == advice_matrix(PLAIN)
+
+
+def test_checks_that_were_read_before_are_parsed_when_they_are_needed() -> None:
+    postponed, parsed = (read_checks(PLAIN.check_data, is_proven=is_proven) for is_proven in (True, False))
+    for late, check in zip(postponed, parsed):
+        assert tuple(late.remedies) == check.remedies
+        assert (late.id, late.path, late.paths(), str(late.expect)) == (check.id, check.path, check.paths(), str(check.expect))
+    assert fresh()[1].is_proven
+    assert not PLAIN.is_proven
+
+
+def test_a_check_that_is_malformed_is_not_packed() -> None:
+    check = {"id": "x", "title": "x", "severity": "info", "path": "OS.kmod.x", "expect": "OS.kmod.x ==="}
+    with pytest.raises(InvalidData, match="invalid condition"):
+        pack_recipes({**TREES, "checks/x.yaml": {"checks": [check]}})
 
 
 words = {field: st.sampled_from(["", *PLAIN.catalog.names(field)]) for field in ("os", "service", "gpu", "intent", "platform")}
