@@ -49,8 +49,12 @@ def resolve_scalar(text: str) -> Scalar:
         return _WORDS[text]
     if text[0] not in "+-.0123456789" or len(text) > _DIGITS:
         return text
-    # yaml.v3 drops underscores anywhere in a number that begins with a digit or a sign.
-    return text if text[0] == "." and "_" in text else resolve_number(text.replace("_", ""), text)
+    # yaml.v3 drops underscores anywhere in a number that begins with a digit or a sign; ParseFloat takes them between digits.
+    if text[0] == "." and "_" in text:
+        parts = text.split("_")
+        if not all(_is_decimal(left[-1:]) and _is_decimal(right[:1]) for left, right in zip(parts, parts[1:])):
+            return text
+    return resolve_number(text.replace("_", ""), text)
 
 
 def resolve_number(digits: str, text: str) -> str | int | float:
