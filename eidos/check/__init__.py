@@ -13,7 +13,8 @@ is known to be absent, and raises :class:`~eidos.model.condition.Unread` where i
 ``RuleResult(Judgement(None, unread=…))``, as ``eidos.check.rules.end_of_life`` does.
 
 **Remedies** of an entry stand in it, one for each distribution and owner, the first whose ``when`` holds is taken
-(``evaluation.choose_remedy``). Those of settings that a recipe recommends come from ``setting_remedies.setting_remedy(path, value, node)``.
+(``evaluation.choose_remedy``). Those of settings that a recipe recommends come from ``setting_remedies.setting_remedy(path, value, node)``,
+which takes the form of each setting from :mod:`eidos.host_settings`.
 Both are :class:`~eidos.model.finding.Remedy` records: what writes a script from them, or applies them, needs nothing else.
 
 **A renderer** is a module with ``render(reports: tuple[CheckReport, ...]) -> str`` and one row in ``report_formats.FORMATS``; the command

@@ -183,5 +183,5 @@ def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str,
 
 
 def _read_remedy(tree: TreeReader) -> ConditionalRemedy:
-    tree.expect_only(("when", "steps", "cost", "owner", "reversible"))
+    tree.expect_only(("when", "steps", "cost", "owner", "reversible", "revert"))
     return ConditionalRemedy(tree.parsed("when", parse_condition) if "when" in tree else None, read_remedy(tree))

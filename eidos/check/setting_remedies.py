@@ -1,44 +1,75 @@
 r"""What brings a setting of a node to the value that the recipe recommends.
 
-Knows which form a setting has by its path; must not know any recipe, nor what a value means. A path whose thing has no owner that is
-known here gets no remedy: a wrong command is worse than none.
+Knows which facts of a node decide the form of a setting, and how a form becomes the steps of a remedy; must not know any recipe, what a
+value means, nor any form: :mod:`eidos.host_settings` does. A reading that nobody sets directly gets no remedy, a system that is not known
+neither: a wrong command is worse than none. What a service lets nobody set is said.
 
 >>> from eidos.check.node_readings import NodeReadings
 >>> from eidos.model.snapshot import Snapshot
 >>> remedy = setting_remedy("OS.sysctl./proc/sys/vm/swappiness", "1", NodeReadings(Snapshot("", "", "")))
->>> remedy.steps[0].to_tree() if remedy else None
-{'write': '/etc/sysctl.d/95-eidos.conf', 'content': 'vm.swappiness = 1\n'}
+>>> [step.to_tree() for step in remedy.steps][0]
+{'write': '/etc/sysctl.d/95-eidos-vm.swappiness.conf', 'content': 'vm.swappiness = 1\n'}
+>>> [step.text for step in remedy.revert]
+['rm /etc/sysctl.d/95-eidos-vm.swappiness.conf', 'sysctl --system']
 """
 
 from __future__ import annotations
 
-from eidos.model.finding import RUN, WRITE, Remedy, RemedyStep
+from eidos.host_settings.delivery import deliver
+from eidos.host_settings.setting import BOOT, SYSCTL, HostFacts, Unsettable, setting_of
+from eidos.host_settings.system_files import dotted
+from eidos.model.finding import DO, RUN, WRITE, Remedy, RemedyStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
+    from eidos.host_settings.setting import Delivery, Setting
 
-#: The file of our sysctl lines: late in the order of sysctl.d(5), before 99-sysctl.conf, which is the administrator's own.
-SYSCTL_FILE = "/etc/sysctl.d/95-eidos.conf"
-
-#: Systems whose files of settings are not written by hand.
-_IMMUTABLE = ("cos", "bottlerocket", "talos", "flatcar", "rhcos")
-
-_SYSCTL, _MODULE = "OS.sysctl./proc/sys/", "OS.kmod."
+#: Where the parameters of the next boot come from, by the collector of boot settings.
+_BOOT_SOURCE = "OS.boot.command-line-source"
 
 
 def setting_remedy(path: str, value: str | None, node: NodeReadings) -> Remedy | None:
     """The remedy for a setting that should be ``value``; None without one."""
-    if value is None or node.derived.get("query.os") in _IMMUTABLE:
+    setting = None if value is None else setting_of(path, value)
+    if setting is None:
         return None
-    if path.startswith(_SYSCTL):
-        # sysctl.d(5) takes both separators; dots inside a name (of an interface) make the one with slashes unambiguous.
-        name = path[len(_SYSCTL) :]
-        line = f"{name if '.' in name else name.replace('/', '.')} = {value}".replace("\t", " ")
-        return Remedy((RemedyStep(WRITE, f"{line}\n", SYSCTL_FILE), RemedyStep(RUN, f"sysctl -p {SYSCTL_FILE}")), "reload", "host")
-    if path.startswith(_MODULE):
-        name = path[len(_MODULE) :]
-        # modules-load.d(5): loaded at each boot.
-        file = RemedyStep(WRITE, f"{name}\n", f"/etc/modules-load.d/eidos-{name}.conf")
-        return Remedy((file, RemedyStep(RUN, f"modprobe {name}")), "reload", "host")
-    return None
+    host = host_facts(node)
+    try:
+        delivery = deliver(setting, host)
+    except Unsettable as fault:
+        if host.service not in ("aks", "gke") or setting.kind != BOOT:
+            return None
+        what = RemedyStep(DO, f"{fault}: accept the finding with a waiver, or run such nodes elsewhere")
+        return Remedy((what,), owner="managed-service")
+    return remedy_of(delivery, _live_values(setting, node.readings.get(path)))
+
+
+def host_facts(node: NodeReadings) -> HostFacts:
+    """The facts of a node that decide how settings reach it."""
+    names = node.derived
+    # Pop!_OS is none of the systems of a query, and has a boot loader of its own.
+    system = "pop" if node.readings.get("OS.release.ID") == "pop" else names.get("query.os", "")
+    source = node.readings.get(_BOOT_SOURCE, "")
+    loader = "" if not source else "grub" if "grub" in source else "bls"
+    return HostFacts(system, names.get("query.osv", ""), names.get("query.service", ""), loader, names.get("node.driver-owner", ""))
+
+
+def remedy_of(delivery: Delivery, live: tuple[str, ...] = ()) -> Remedy:
+    """The steps of a delivery: files, commands, then what a person does. ``live`` are commands that give back the values of now."""
+    steps = [RemedyStep(WRITE, file.text, file.path) for file in delivery.files]
+    steps += [RemedyStep(RUN, command) for command in delivery.commands]
+    steps += [RemedyStep(DO, delivery.instruction)] if delivery.instruction else []
+    own = [file.path for file in delivery.files if file.path.startswith("/")]
+    undone = [f"rm {path}" for path in own] + list(live or delivery.revert) if own or delivery.commands else []
+    revert = tuple(RemedyStep(RUN, command) for command in undone)
+    return Remedy(tuple(steps), delivery.cost, delivery.owner, delivery.is_reversible, revert)
+
+
+def _live_values(setting: Setting, actual: str | None) -> tuple[str, ...]:
+    """What gives a sysctl the value back that it has now; "" where that is not known, or could not be written safely."""
+    if setting.kind != SYSCTL or not actual or not set(actual) <= set("0123456789 \t-abcdefghijklmnopqrstuvwxyz_"):
+        return ()
+    value = actual.replace("\t", " ")
+    word = f"{dotted(setting.name)}={value}"
+    return (f"sysctl -w '{word}'" if " " in word else f"sysctl -w {word}",)

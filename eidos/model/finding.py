@@ -53,17 +53,23 @@ class RemedyStep(Record):
 
 
 class Remedy(Record):
-    """Steps in order, what they cost (:data:`COSTS`), who owns what they change (:data:`OWNERS`), whether they can be taken back."""
+    """Steps in order, what they cost (:data:`COSTS`), who owns what they change (:data:`OWNERS`), whether they can be taken back.
+
+    ``revert`` are the steps that take them back, in order, where they are known.
+    """
 
     steps: tuple[RemedyStep, ...]
     cost: str = ""
     owner: str = ""
     is_reversible: bool = True
+    revert: tuple[RemedyStep, ...] = ()
 
     def to_tree(self) -> dict[str, Any]:
         """Its fields, without the empty ones; ``reversible`` only when it is false."""
         tree: dict[str, Any] = {"steps": [step.to_tree() for step in self.steps]}
         tree.update({name: text for name, text in (("cost", self.cost), ("owner", self.owner)) if text})
+        if self.revert:
+            tree["revert"] = [step.to_tree() for step in self.revert]
         return tree if self.is_reversible else {**tree, "reversible": False}
 
 
@@ -146,7 +152,8 @@ def read_finding(tree: TreeReader) -> Finding:
 def read_remedy(tree: TreeReader) -> Remedy:
     """The remedy in a mapping of a document."""
     cost, owner = (tree.choice(name, names) if name in tree else "" for name, names in (("cost", COSTS[1:]), ("owner", OWNERS[1:])))
-    return Remedy(tuple(map(_read_step, tree.mappings("steps"))), cost, owner, tree.flag("reversible", True))
+    steps, revert = (tuple(map(_read_step, tree.mappings(name))) for name in ("steps", "revert"))
+    return Remedy(steps, cost, owner, tree.flag("reversible", True), revert)
 
 
 def _read_step(tree: TreeReader) -> RemedyStep:

@@ -79,11 +79,12 @@ def test_a_limit_is_an_error_and_a_recommendation_a_warning_and_both_are_one_fin
     assert swappiness.remedy is not None
     assert swappiness.remedy.to_tree() == {
         "steps": [
-            {"write": "/etc/sysctl.d/95-eidos.conf", "content": "vm.swappiness = 1\n"},
-            {"run": "sysctl -p /etc/sysctl.d/95-eidos.conf"},
+            {"write": "/etc/sysctl.d/95-eidos-vm.swappiness.conf", "content": "vm.swappiness = 1\n"},
+            {"run": "sysctl -p /etc/sysctl.d/95-eidos-vm.swappiness.conf"},
         ],
         "cost": "reload",
         "owner": "host",
+        "revert": [{"run": "rm /etc/sysctl.d/95-eidos-vm.swappiness.conf"}, {"run": "sysctl -w vm.swappiness=60"}],
     }
     assert [finding.path for finding in report.findings].count("OS.sysctl./proc/sys/vm/swappiness") == 1
 
@@ -346,7 +347,14 @@ steps = st.builds(
     words.filter(bool),
     words.filter(bool),
 )
-remedies = st.builds(Remedy, st.lists(steps, max_size=3).map(tuple), st.sampled_from(COSTS), st.sampled_from(OWNERS), st.booleans())
+remedies = st.builds(
+    Remedy,
+    st.lists(steps, max_size=3).map(tuple),
+    st.sampled_from(COSTS),
+    st.sampled_from(OWNERS),
+    st.booleans(),
+    st.lists(steps, max_size=2).map(tuple),
+)
 findings = st.builds(
     Finding,
     id=words.filter(bool),

@@ -1,0 +1,88 @@
+r"""Boot parameters of the kernel, by the tool that the host's boot loader is set with.
+
+Knows GRUB's drop-ins, grubby, kernelstub and rpm-ostree, and what each does with a value; must not know what a parameter means. The kernel
+takes the last of several values of most parameters, so that a new one is put behind those that are there.
+
+Sources: GNU GRUB Manual 2.12, Simple configuration (GRUB_CMDLINE_LINUX_DEFAULT comes after GRUB_CMDLINE_LINUX); Debian's and Ubuntu's
+/etc/default/grub (files ``/etc/default/grub.d/*.cfg`` are read after it; update-grub); Red Hat, Managing, monitoring, and updating the
+kernel, Configuring kernel command-line parameters (grubby for all boot entries; also Oracle Linux, Rocky and Amazon Linux 2023); pop-os/
+kernelstub README (``-a``, ``-d``); Fedora CoreOS documentation, Modifying Kernel Arguments (rpm-ostree kargs); SUSE Linux Enterprise Server
+15 SP6, The boot loader GRUB 2 (/etc/default/grub, then grub2-mkconfig).
+
+>>> delivery = boot_parameter(Setting("boot", "iommu", "pt"), HostFacts("ubuntu", boot_loader="grub"))
+>>> delivery.files[0]
+SettingFile(path='/etc/default/grub.d/95-eidos-iommu.cfg', text='GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT iommu=pt"\n')
+>>> delivery.commands, delivery.cost
+(('update-grub',), 'reboot')
+>>> boot_parameter(Setting("boot", "iommu", "pt"), HostFacts("rhel", boot_loader="bls")).commands
+('grubby --update-kernel=ALL --args=iommu=pt',)
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from eidos.host_settings.setting import PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
+
+REBOOT = "drain the node and reboot it"
+
+_DROP_INS = ("ubuntu", "debian")
+_GRUBBY = ("rhel", "rocky", "oraclelinux", "amazonlinux")
+
+#: Characters that neither a shell nor GRUB's scripts nor the kernel gives a meaning.
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:=/@+%-")
+
+#: What a value may have besides, in single quotes of GRUB: separators of its scripts. Quotes, ``$`` and the like are refused.
+_QUOTABLE = frozenset(";&|<>(){}[]*?!~#^")
+
+#: Program → files that it changes, as patterns of the shell: who takes its change back restores these.
+CHANGED_FILES = {
+    "grubby": ("/etc/default/grub", "/etc/kernel/cmdline", "/boot/grub2/grubenv", "/boot/loader/entries/*.conf"),
+    "update-grub": ("/boot/grub/grub.cfg",),
+    "kernelstub": ("/etc/kernelstub/configuration", "/boot/efi/loader/entries/*.conf"),
+}
+
+
+def parameter(setting: Setting) -> str:
+    """``name=value``, or the name alone. Raises Unsettable for a character that some reader on the way gives a meaning.
+
+    >>> parameter(Setting("boot", "pci", "config_acs=x@0:1;0:2")), parameter(Setting("boot", "quiet"))
+    ('pci=config_acs=x@0:1;0:2', 'quiet')
+    """
+    name = safe_name(setting.name, "boot parameter")
+    if not set(setting.value) <= _PLAIN | _QUOTABLE:
+        raise Unsettable(f"the value of the boot parameter {name} has a character that boot loaders interpret")
+    return f"{name}={setting.value}" if setting.value else name
+
+
+def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
+    """The form for this host; by hand where its boot loader has no tool that adds one parameter."""
+    word = parameter(setting)
+    if host.os == "pop":
+        return _by_command("kernelstub", f"kernelstub --add-options {quote(word)}", f"kernelstub --delete-options {quote(word)}")
+    if host.os in _GRUBBY:
+        args = [f"grubby --update-kernel=ALL --{option}={quote(word)}" for option in ("args", "remove-args")]
+        return _by_command("grubby", *args)
+    if host.os in ("fedora-coreos", "fedora"):
+        args = [f"rpm-ostree kargs --{option}={quote(word)}" for option in ("append-if-missing", "delete-if-present")]
+        return _by_command("rpm-ostree", *args)
+    if host.os in _DROP_INS and host.boot_loader in ("", "grub"):
+        return Delivery("grub drop-in", (grub_drop_in(setting),), ("update-grub",), ("update-grub",), REBOOT, "reboot")
+    if host.os == "sles":
+        instruction = f"append {word} to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, run 'grub2-mkconfig -o /boot/grub2/grub.cfg'"
+        return Delivery("grub2-mkconfig", instruction=f"{instruction}, then {REBOOT}", cost="reboot")
+    instruction = f"append {word} to the kernel's parameters in the settings of the boot loader, then {REBOOT}"
+    return Delivery("by hand", instruction=instruction, cost="reboot")
+
+
+def grub_drop_in(setting: Setting) -> SettingFile:
+    """A file that appends the parameter. A shell reads it, and GRUB reads the value that it has then."""
+    word = parameter(setting)
+    if not set(word) <= _PLAIN:
+        word = f"'{word}'"
+    text = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {word}"\n'
+    return SettingFile(f"/etc/default/grub.d/{PREFIX}{setting.name}.cfg", text)
+
+
+def _by_command(form: str, command: str, revert: str) -> Delivery:
+    return Delivery(form, (), (command,), (revert,), REBOOT, "reboot")

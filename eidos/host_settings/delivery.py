@@ -1,0 +1,78 @@
+r"""The form in which a setting reaches one host.
+
+Knows which form each system and service takes; must not know what the form looks like. A system that is not known gets none: a wrong
+command is worse than none.
+
+>>> deliver(Setting(SYSCTL, "vm/swappiness", "1"), HostFacts("ubuntu", service="eks")).form
+'sysctl.d'
+>>> deliver(Setting(SYSCTL, "vm/swappiness", "1"), HostFacts("ubuntu", service="aks")).form
+'AKS node configuration'
+>>> deliver(Setting(SYSCTL, "vm/swappiness", "1"), HostFacts("plan9"))
+Traceback (most recent call last):
+eidos.host_settings.setting.Unsettable: the system plan9 is not known
+"""
+
+from __future__ import annotations
+
+from eidos.host_settings.setting import BOOT, CHART, MODULE, MODULE_OPTION, SYSCTL, Delivery, HostFacts, Setting, Unsettable
+from eidos.host_settings.system_files import FORMS
+from eidos.model.record import replace
+
+#: Systems whose /etc an administrator writes.
+_WRITABLE = (
+    *("ubuntu", "debian", "pop", "rhel", "rocky", "oraclelinux", "amazonlinux", "azurelinux", "sles"),
+    *("flatcar", "fedora", "fedora-coreos"),
+)
+
+#: Services whose nodes are made from a template: what is set on a node is lost with it.
+_USER_DATA = {
+    "eks": "the launch template of the node group",
+    "oke": "the cloud-init script of the node pool",
+}
+
+
+def deliver(setting: Setting, host: HostFacts) -> Delivery:
+    """The form of a setting for a host. Raises Unsettable with the reason where there is none."""
+    # Each host needs one of these modules.
+    if host.os in ("bottlerocket", "talos", "rhcos"):
+        from eidos.host_settings import declared_systems
+    if setting.kind in (CHART, MODULE_OPTION) or host.service in ("aks", "gke"):
+        from eidos.host_settings import node_pools
+    if setting.kind == CHART:
+        return node_pools.chart_value(setting)
+    if setting.kind == MODULE_OPTION and host.driver_owner == "driver-container" and setting.name.startswith("nvidia"):
+        return node_pools.driver_option(setting)
+    if host.os == "bottlerocket":
+        return declared_systems.bottlerocket(setting)
+    if host.os == "talos":
+        return declared_systems.talos(setting)
+    if host.os == "rhcos":
+        return declared_systems.machine_config(setting)
+    if host.service == "gke":
+        return node_pools.gke(setting)
+    if host.service == "aks":
+        return node_pools.aks(setting)
+    if host.os == "cos":
+        raise Unsettable("the root file system of Container-Optimized OS is made anew at each boot")
+    if host.os and host.os not in _WRITABLE:
+        raise Unsettable(f"the system {host.os} is not known")
+    if setting.kind == BOOT:
+        delivery = _boot_parameter(setting, host)
+    elif not host.os and setting.kind not in (SYSCTL, MODULE):
+        raise Unsettable("the system of the host is not known")
+    else:
+        delivery = FORMS[setting.kind](setting, host)
+    if host.service not in _USER_DATA:
+        return delivery
+    lasting = f"add the same to the user data in {_USER_DATA[host.service]}: new nodes do not have it"
+    return replace(delivery, instruction=f"{delivery.instruction}; {lasting}" if delivery.instruction else lasting)
+
+
+def _boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
+    if host.os == "flatcar":
+        from eidos.host_settings.declared_systems import butane
+
+        return butane(setting)
+    from eidos.host_settings.boot_parameters import boot_parameter
+
+    return boot_parameter(setting, host)

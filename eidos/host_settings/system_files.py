@@ -1,0 +1,130 @@
+r"""Settings in files that a system reads at boot: sysctls, modules and their options, limits of sessions and of units.
+
+Knows sysctl.d(5), modprobe.d(5), modules-load.d(5), limits.conf(5) and drop-ins of systemd.unit(5); must not know when a system has none
+of these folders to write to. Each setting has a file of its own, so that each can be taken back alone.
+
+Sources: systemd 257, sysctl.d(5) (dots or slashes separate; a name that has a dot itself is written with slashes), modules-load.d(5),
+systemd.unit(5) (drop-ins, ``%`` begins a specifier), systemd.exec(5) (Limit… set both the soft and the hard limit); kmod,
+modprobe.d(5) (a value with spaces is quoted by double quotes, which the kernel removes); Linux-PAM, limits.conf(5).
+
+>>> host = HostFacts("ubuntu", "24.04")
+>>> sysctl(Setting(SYSCTL, "vm/swappiness", "1"), host).files[0]
+SettingFile(path='/etc/sysctl.d/95-eidos-vm.swappiness.conf', text='vm.swappiness = 1\n')
+>>> unit(Setting(UNIT, "containerd.service.LimitSTACK", "67108864"), host).files[0].text
+'[Service]\nLimitSTACK=67108864\n'
+"""
+
+from __future__ import annotations
+
+from eidos.host_settings.setting import (
+    LIMIT,
+    MODULE,
+    MODULE_OPTION,
+    PREFIX,
+    SYSCTL,
+    UNIT,
+    Delivery,
+    HostFacts,
+    Setting,
+    SettingFile,
+    Unsettable,
+    file_word,
+    one_line,
+    safe_name,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+
+def sysctl_line(setting: Setting) -> str:
+    """The line of sysctl.d(5); a list of numbers is separated by spaces.
+
+    >>> sysctl_line(Setting(SYSCTL, "net/ipv4/conf/eth0.100/rp_filter", "2"))
+    'net/ipv4/conf/eth0.100/rp_filter = 2'
+    """
+    name = safe_name(setting.name, "sysctl", "/:@")
+    value = one_line(setting.value, f"the sysctl {name}")
+    if not value:
+        raise Unsettable(f"the sysctl {name} has an empty value")
+    return f"{dotted(name)} = {value}"
+
+
+def dotted(name: str) -> str:
+    """The name of a sysctl with dots, but for one that has a dot itself."""
+    return name if "." in name else name.replace("/", ".")
+
+
+def sysctl(setting: Setting, host: HostFacts) -> Delivery:
+    """A file of sysctl.d, loaded at once. Taken back, the old value is that of the other files, where one of them has it."""
+    line = sysctl_line(setting)
+    path = f"/etc/sysctl.d/{PREFIX}{file_word(setting.name)}.conf"
+    return Delivery("sysctl.d", (SettingFile(path, f"{line}\n"),), (f"sysctl -p {path}",), ("sysctl --system",))
+
+
+def module(setting: Setting, host: HostFacts) -> Delivery:
+    """A file of modules-load.d, and the module loaded at once."""
+    name = safe_name(setting.name, "module")
+    file = SettingFile(f"/etc/modules-load.d/{PREFIX}{name}.conf", f"{name}\n")
+    return Delivery("modules-load.d", (file,), (f"modprobe {name}",), (f"modprobe -r {name}",))
+
+
+def module_option(setting: Setting, host: HostFacts) -> Delivery:
+    r"""A file of modprobe.d, and a new initramfs, since modules are loaded from there too; the option holds from the next boot on.
+
+    >>> module_option(Setting(MODULE_OPTION, "nvidia.NVreg_RegistryDwords", "a=1; b=2"), HostFacts("ubuntu")).files[0].text
+    'options nvidia NVreg_RegistryDwords="a=1; b=2"\n'
+    """
+    name, _, option = setting.name.partition(".")
+    safe_name(name, "module"), safe_name(option, "module option")
+    value = one_line(setting.value, setting.name)
+    if not set(value).isdisjoint("\"\\'"):
+        raise Unsettable(f"the value of {setting.name} has a quote or a backslash")
+    if not value or not set(value).isdisjoint(" #"):
+        value = f'"{value}"'
+    file = SettingFile(f"/etc/modprobe.d/{PREFIX}{name}-{option}.conf", f"options {name} {option}={value}\n")
+    commands = _INITRAMFS.get(host.os, ())
+    return Delivery("modprobe.d", (file,), commands, commands, "drain the node and reboot it", "reboot")
+
+
+#: What rebuilds the initial RAM disk: update-initramfs(8) of Debian, dracut(8) of the others.
+_INITRAMFS = {
+    **dict.fromkeys(("ubuntu", "debian", "pop"), ("update-initramfs -u",)),
+    **dict.fromkeys(("rhel", "rocky", "oraclelinux", "amazonlinux", "sles", "azurelinux"), ("dracut --force",)),
+}
+
+
+def limit(setting: Setting, host: HostFacts) -> Delivery:
+    """A file of limits.d for all users but root, for which ``*`` does not stand, and for root; sessions that begin later have it."""
+    item = safe_name(setting.name, "limit")
+    value = one_line(setting.value, f"the limit {item}")
+    if value not in ("unlimited", "infinity", "-1") and not value.isdecimal():
+        raise Unsettable(f"{value!r} is no value of a limit")
+    text = "".join(f"{domain} - {item} {value}\n" for domain in ("*", "root"))
+    file = SettingFile(f"/etc/security/limits.d/{PREFIX}{item}.conf", text)
+    return Delivery("limits.d", (file,), instruction="log in again: sessions that are open keep their limits")
+
+
+def unit(setting: Setting, host: HostFacts) -> Delivery:
+    """A drop-in of a unit, and the unit restarted."""
+    name, _, directive = setting.name.rpartition(".")
+    safe_name(name, "unit", "@:\\"), safe_name(directive, "directive")
+    if "\\" in name or not name.endswith(".service"):
+        raise Unsettable(f"{name} is no service")
+    value = one_line(setting.value, setting.name).replace("%", "%%")
+    if not value:
+        raise Unsettable(f"{setting.name} has an empty value")
+    file = SettingFile(f"/etc/systemd/system/{name}.d/{PREFIX}{directive}.conf", f"[Service]\n{directive}={value}\n")
+    commands = ("systemctl daemon-reload", f"systemctl restart {name}")
+    return Delivery("unit drop-in", (file,), commands, commands, cost="restart")
+
+
+#: Kind → its form on a system whose /etc is written by hand.
+FORMS: dict[str, Callable[[Setting, HostFacts], Delivery]] = {
+    SYSCTL: sysctl,
+    MODULE: module,
+    MODULE_OPTION: module_option,
+    LIMIT: limit,
+    UNIT: unit,
+}
