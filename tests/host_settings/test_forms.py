@@ -87,7 +87,7 @@ def test_each_host_has_its_form(host: HostFacts, setting: Setting, form: str, co
         (HostFacts(), STACK, "not known"),
     ],
 )
-def test_what_cannot_be_set_is_said(host: HostFacts, setting: Setting, why: str) -> None:
+def test_a_setting_without_a_form_has_a_reason(host: HostFacts, setting: Setting, why: str) -> None:
     with pytest.raises(Unsettable, match=why):
         deliver(setting, host)
 
@@ -213,5 +213,5 @@ def test_user_data_has_files_and_commands_once() -> None:
         ("OS", "", None),
     ],
 )
-def test_a_reading_is_a_setting_or_nobody_sets_it(path: str, value: str, setting: Setting | None) -> None:
+def test_a_reading_is_a_setting_or_has_none(path: str, value: str, setting: Setting | None) -> None:
     assert read_setting(path, value) == setting
