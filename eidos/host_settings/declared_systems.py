@@ -133,7 +133,7 @@ def machine_config(setting: Setting, role: str = "worker") -> Delivery:
 def _files(setting: Setting) -> tuple[SettingFile, ...]:
     form = FORMS.get(setting.kind)
     if form is None:
-        raise Unsettable("it is no setting of a host")
+        raise Unsettable("it is not a setting of a host")
     return form(setting, HostFacts()).files
 
 

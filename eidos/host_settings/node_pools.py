@@ -23,7 +23,7 @@ linuxConfig:
     net.ipv4.tcp_rmem: "4096 87380 6291456"
 >>> gke(Setting(BOOT, "iommu", "pt"))
 Traceback (most recent call last):
-eidos.host_settings.setting.Unsettable: GKE lets nobody set boot parameters of its nodes
+eidos.host_settings.setting.Unsettable: GKE has no setting for boot parameters of its nodes
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _OWNER = "managed-service"
 def aks(setting: Setting) -> Delivery:
     """The linux-os-config of a new node pool; what that does not accept, by a DaemonSet."""
     if setting.kind == BOOT:
-        raise Unsettable("AKS lets nobody set boot parameters of its nodes")
+        raise Unsettable("AKS has no setting for boot parameters of its nodes")
     name, least, greatest = AKS_SYSCTLS.get(dotted(setting.name), ("", 0, 0)) if setting.kind == SYSCTL else ("", 0, 0)
     if not (name and setting.value.isdecimal() and setting.value.isascii() and least <= int(setting.value[:20]) <= greatest):
         return _daemon_set(setting, "AKS")
@@ -108,7 +108,7 @@ def aks(setting: Setting) -> Delivery:
 def gke(setting: Setting) -> Delivery:
     """The node system configuration of a node pool; what that does not accept, by a DaemonSet."""
     if setting.kind == BOOT:
-        raise Unsettable("GKE lets nobody set boot parameters of its nodes")
+        raise Unsettable("GKE has no setting for boot parameters of its nodes")
     folder, _, name = dotted(setting.name).rpartition(".")
     if setting.kind != SYSCTL or name not in GKE_SYSCTLS.get(folder, "").split():
         return _daemon_set(setting, "GKE")

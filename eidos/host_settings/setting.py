@@ -106,7 +106,7 @@ def setting_of(path: str, value: str) -> Setting | None:
 def safe_name(text: str, what: str, extra: str = "") -> str:
     """The text of a name that stands unquoted in a file or a path."""
     if not text or not set(text) <= _NAME | set(extra) or text.startswith("-") or ".." in text:
-        raise Unsettable(f"{text!r} is no name of a {what}")
+        raise Unsettable(f"invalid name of a {what}: {text!r}")
     return text
 
 

@@ -100,7 +100,7 @@ def limit(setting: Setting, host: HostFacts) -> Delivery:
     item = safe_name(setting.name, "limit")
     value = one_line(setting.value, f"the limit {item}")
     if value not in ("unlimited", "infinity", "-1") and not value.isdecimal():
-        raise Unsettable(f"{value!r} is no value of a limit")
+        raise Unsettable(f"invalid value of a limit: {value!r}")
     text = "".join(f"{domain} - {item} {value}\n" for domain in ("*", "root"))
     file = SettingFile(f"/etc/security/limits.d/{PREFIX}{item}.conf", text)
     return Delivery("limits.d", (file,), instruction="log in again: sessions that are open keep their limits")
@@ -111,7 +111,7 @@ def unit(setting: Setting, host: HostFacts) -> Delivery:
     name, _, directive = setting.name.rpartition(".")
     safe_name(name, "unit", "@:\\"), safe_name(directive, "directive")
     if "\\" in name or not name.endswith(".service"):
-        raise Unsettable(f"{name} is no service")
+        raise Unsettable(f"{name} is not a service")
     value = one_line(setting.value, setting.name).replace("%", "%%")
     if not value:
         raise Unsettable(f"{setting.name} has an empty value")

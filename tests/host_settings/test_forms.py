@@ -78,8 +78,8 @@ def test_each_host_has_its_form(host: HostFacts, setting: Setting, form: str, co
 @pytest.mark.parametrize(
     ("host", "setting", "why"),
     [
-        (HostFacts("cos", service="gke"), IOMMU, "GKE lets nobody set boot parameters"),
-        (HostFacts("ubuntu", service="aks"), IOMMU, "AKS lets nobody set boot parameters"),
+        (HostFacts("cos", service="gke"), IOMMU, "GKE has no setting for boot parameters"),
+        (HostFacts("ubuntu", service="aks"), IOMMU, "AKS has no setting for boot parameters"),
         (HostFacts("cos"), SWAPPINESS, "made anew at each boot"),
         (HostFacts("talos"), STACK, "Talos has no setting"),
         (HostFacts("bottlerocket"), MEMLOCK, "Bottlerocket has no setting"),
