@@ -8,9 +8,9 @@ form, :mod:`eidos.model.condition` the language, ``owners`` the names beside rea
 is the domain. ``eidos recipe lint`` reads every entry, and a test asks for a case in which it passes, fails and is unknown.
 
 **A check that needs code** is such an entry with ``rule: name`` instead of ``expect``, and ``eidos/check/rules/name.py`` with
-``judge(context: RuleContext) -> RuleResult``. A rule reads through ``context.node.read(path)``, which gives a text, None where the reading
-is known to be absent, and raises :class:`~eidos.model.condition.Unread` where it is not known; a rule lets that pass into
-``RuleResult(Judgement(None, unread=…))``, as ``eidos.check.rules.end_of_life`` does.
+``judge(context: RuleContext) -> RuleResult``. Several entries may name one rule; ``context.path`` is that of the entry. A rule reads
+through ``evaluation.read_each`` and ``read_instances``, which give the readings that are there and why others are not known; what is not
+known goes into ``unknown_because``, unless what is known decides, as ``eidos.check.rules.end_of_life`` does.
 
 **Remedies** of an entry stand in it, one for each distribution and owner, the first whose ``when`` holds is taken
 (``evaluation.choose_remedy``). Those of settings that a recipe recommends come from ``setting_remedies.setting_remedy(path, value, node)``,
