@@ -38,7 +38,7 @@ def judge(context: RuleContext) -> RuleResult:
     if unread:
         return unknown_because(unread)
     if path not in values:
-        return RuleResult(not_applicable=context.node.absence(path) or "not set")
+        return RuleResult(not_applicable=f"{path}: {context.node.absence(path) or 'not set'}")
     version = values[path]
     rows = [row for row in context.facts.get("ends") or () if row.get("product") == product and row.get("service", "") == service]
     for row in rows:
