@@ -493,6 +493,15 @@ RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
         {name: values for name, values in HGX.items() if not name.startswith("K8s.")},
         ("k8s.node", "k8s.image", "k8s.policy", "k8s.server"),
     ),
+    "RKE2 beside Docker's containerd": (
+        update(
+            HGX,
+            K8s_node={"container-runtime-version": "2.1.4-k3s2", "kubelet-version": "v1.35.2+rke2r1"},
+            K8s_server={"version": "v1.35.2+rke2r1"},
+            OS_kubelet={"version": "v1.35.2+rke2r1"},
+        ),
+        (),
+    ),
     "HGX with an unused storage adapter": (
         update(
             HGX,
