@@ -20,13 +20,13 @@ SHOWN_WORDS = 10
 def count_of(number: int, noun: str) -> str:
     """A number with its noun, in the singular or the plural.
 
-    >>> count_of(1, "file"), count_of(0, "file"), count_of(1200, "file"), count_of(2, "query"), count_of(2, "key")
-    ('1 file', '0 files', '1,200 files', '2 queries', '2 keys')
+    >>> count_of(1, "file"), count_of(0, "file"), count_of(1200, "file"), count_of(2, "query"), count_of(2, "class")
+    ('1 file', '0 files', '1,200 files', '2 queries', '2 classes')
     """
     if number == 1:
         return f"1 {noun}"
     is_irregular = noun.endswith("y") and noun[-2:-1] not in "aeiou"
-    return f"{number:,} {noun[:-1]}ies" if is_irregular else f"{number:,} {noun}s"
+    return f"{number:,} {noun[:-1]}ies" if is_irregular else f"{number:,} {noun}{'es' if noun.endswith('ss') else 's'}"
 
 
 def list_words(words: Iterable[str], see: str = "") -> str:

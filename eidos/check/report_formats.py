@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 FORMATS: dict[str, tuple[str, str]] = {
     "yaml": ("", "for programs and people"),
     "json": ("", "for programs"),
+    "junit": ("eidos.check.junit_report", "for continuous integration"),
+    "sarif": ("eidos.check.sarif_report", "for code scanning"),
+    "markdown": ("eidos.check.markdown_report", "for a pull request or a chat"),
+    "html": ("eidos.check.html_report", "one page, without network"),
+    "prometheus": ("eidos.check.prometheus_report", "for the textfile collector of node_exporter"),
 }
 
 

@@ -39,6 +39,9 @@ TABLE, NEVER = "table", "never"
 #: Extensions of the snapshots in a folder.
 _EXTENSIONS = (".yaml", ".yml", ".json")
 
+#: Format by the extension of --output, besides those of every document.
+_BY_EXTENSION = {".html": "html", ".md": "markdown", ".prom": "prometheus", ".sarif": "sarif", ".xml": "junit"}
+
 _FORMATS = {TABLE: "for people", **{name: purpose for name, (_, purpose) in FORMATS.items()}}
 _FAIL_ON = {**{severity: f"a finding that is {severity} or worse" for severity in SEVERITIES}, NEVER: "no finding"}
 
@@ -99,6 +102,7 @@ VERB = Verb(
         ("eidos check -f node.yaml", "a saved snapshot"),
         ("eidos check -f node.yaml -r recipe.yaml -t json", "by a recipe, for programs"),
         ("eidos check --only gpu,driver --fail-on warning", "some domains, strictly"),
+        ("eidos check -f snapshots/ -o report.html", "many nodes on one page"),
         ("eidos check --write-waivers waivers.yaml", "accept what is so today"),
         ("eidos explain nouveau-loaded", "what a check looks for, and why"),
     ),
@@ -195,7 +199,8 @@ def _read_tree(location: str, values: Values) -> tuple[object, str]:
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
-    fmt = document_locations.choose_format(values["format"], values["output"], TABLE)
+    by_extension = _BY_EXTENSION.get(os.path.splitext(values["output"])[1].lower(), TABLE)
+    fmt = document_locations.choose_format(values["format"], values["output"], by_extension)
     if fmt == TABLE:
         from eidos.cli.check_table import check_table
 
@@ -204,7 +209,9 @@ def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
         from eidos.check.report_formats import render
 
         text = render(reports, fmt)
-    document_locations.write_document(values["output"], text, values, "report")
+    # node_exporter runs as a user of its own, and metrics have no readings.
+    mode = 0o644 if fmt == "prometheus" else 0o600
+    document_locations.write_document(values["output"], text, values, "report", mode=mode)
 
 
 def _write_waivers(values: Values, reports: Sequence[CheckReport]) -> None:

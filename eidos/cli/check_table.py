@@ -5,9 +5,10 @@ Knows what people look for in a report and in which order; must not know any che
 
 from __future__ import annotations
 
+from eidos.check.report_groups import comparison_text, remedy_lines
 from eidos.formats.table import INDENT, heading, join_blocks, line_width, wrap
 from eidos.log import printable
-from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, SET, UNKNOWN, WAIVED, WARNING, WRITE
+from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED, WARNING
 from eidos.terminal import BOLD, CYAN, GREEN, RED, YELLOW, paint
 from eidos.wording import count_of
 
@@ -17,21 +18,13 @@ if TYPE_CHECKING:
 
     from eidos.check.definitions import CheckDefinition
     from eidos.model.check_report import CheckReport
-    from eidos.model.finding import Finding, Remedy
+    from eidos.model.finding import Finding
 
 _COLOURS = {CRITICAL: RED, ERROR: RED, WARNING: YELLOW, INFO: CYAN}
 _STATUS_COLOURS = {PASS: GREEN, UNKNOWN: YELLOW}
 
 #: Width of the column in front of a finding: the longest severity.
 _COLUMN = 10
-
-_COSTS = {
-    "": "",
-    "reload": " (no interruption)",
-    "restart": " (restarts a service)",
-    "drain": " (drain the node)",
-    "reboot": " (reboots the node)",
-}
 
 
 def check_table(reports: Sequence[CheckReport], width: int, colour: bool, show_all: bool = False) -> str:
@@ -80,7 +73,7 @@ def _finding(finding: Finding, width: int, colour: bool) -> Iterator[str]:
     if finding.status == NOT_APPLICABLE:
         yield from _aside(finding.reason, width)
         return
-    comparison = f"expected {finding.expected or 'otherwise'}, found {finding.actual or 'not set'}"
+    comparison = comparison_text(finding)
     if finding.status == PASS:
         yield from _aside(comparison, width)
         return
@@ -90,16 +83,6 @@ def _finding(finding: Finding, width: int, colour: bool) -> Iterator[str]:
     if finding.remedy:
         for line in remedy_lines(finding.remedy):
             yield from _aside(line, width)
-
-
-def remedy_lines(remedy: Remedy) -> Iterator[str]:
-    """A remedy as lines that begin with ``do:``, one for each step; the first says what it costs."""
-    for number, step in enumerate(remedy.steps):
-        if step.kind == WRITE:
-            text = f"write {step.file}: {'; '.join(step.text.splitlines())}"
-        else:
-            text = f"set {step.text}" if step.kind == SET else step.text
-        yield f"{'do:' if number == 0 else '   '} {text}{_COSTS.get(remedy.cost, '') if number == len(remedy.steps) - 1 else ''}"
 
 
 def _unknown(findings: Sequence[Finding], width: int, colour: bool) -> Iterator[str]:

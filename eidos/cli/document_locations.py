@@ -87,12 +87,17 @@ def access_path(flag: str, path: str, work: Callable[[], Any], deadline: float) 
 
 
 def write_document(
-    location: str, text: str, values: Values | None = None, component: str = "document", deadline: float | None = None
+    location: str,
+    text: str,
+    values: Values | None = None,
+    component: str = "document",
+    deadline: float | None = None,
+    mode: int = 0o600,
 ) -> None:
     """Write ``text``; raises an EidosError when the location is full, gone or not permitted.
 
     ``component`` and ``deadline`` (on ``time.monotonic``) are for a cluster: the label that says what the document is, and when to
-    give up.
+    give up; ``mode`` is that of a new file.
     """
     from eidos.files import atomic_write
 
@@ -104,13 +109,13 @@ def write_document(
         fmt = choose_format(selection["format"], location)
         client = cluster_options.connect(selection, deadline or time.monotonic() + selection.get("timeout", CLUSTER_TIMEOUT_S))
         try:
-            document_store.write_document(client, target, text.encode(), form="txt" if fmt == "table" else fmt, component=component)
+            document_store.write_document(client, target, text.encode(), form={"table": "txt"}.get(fmt, fmt), component=component)
         finally:
             client.close()
     elif location == STDOUT:
         atomic_write.write_stdout(text.encode())
     else:
-        atomic_write.write_file(location, text.encode())
+        atomic_write.write_file(location, text.encode(), mode)
 
 
 def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, ObjectReference]:

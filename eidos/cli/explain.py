@@ -77,7 +77,7 @@ def _rows(check: CheckDefinition) -> Iterator[tuple[str, str]]:
 
 
 def _text(check: CheckDefinition, width: int) -> str:
-    from eidos.cli.check_table import remedy_lines
+    from eidos.check.report_groups import remedy_lines
     from eidos.formats.table import key_value_rows, line_width
 
     width = line_width(width)

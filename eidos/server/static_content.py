@@ -16,7 +16,7 @@ from eidos.server import openapi
 from eidos.server.representation import make_representation
 from eidos.server.routes import DOCUMENT, HTML, JSON, OPERATIONS, YAML
 from eidos.server.server_settings import SERVICE_NAME
-from eidos.templates.text_template import fill_text, parse_template
+from eidos.templates.text_template import Html, fill_text, parse_template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _page() -> Representation:
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    page = fill_text("page.html", parse_template(page), {"style": style, "script": script, "version": __version__})
+    page = fill_text("page.html", parse_template(page), {"style": Html(style), "script": Html(script), "version": __version__})
     headers = [("Content-Security-Policy", policy), ("Referrer-Policy", "no-referrer"), ("Cross-Origin-Opener-Policy", "same-origin")]
     return make_representation("text/html; charset=utf-8", page.encode(), public=True, headers=headers)
 

@@ -2,7 +2,8 @@ r"""Templates that are text: scripts for bash and pages of Markdown.
 
 Knows how a value is quoted where it will be read; must not know what the values are. In a script every placeholder becomes one word,
 whatever its value holds, and a list one word for each item: write ``version=@{component.version}``, without quotes around it. In Markdown
-it becomes text in which nothing is markup; in code it stays code, on one line. Anywhere else values stand as they are.
+it becomes text in which nothing is markup; in code it stays code, on one line. In a page of HTML it becomes text, in an element and in a
+quoted attribute. Anywhere else values stand as they are.
 
 >>> fill_text("a.sh", parse_template("name=@{name}; set -- @{words}"), {"name": "it's $HOME", "words": ["a b", "c"]})
 'name=\'it\'"\'"\'s $HOME\'; set -- \'a b\' \'c\''
@@ -25,11 +26,21 @@ if TYPE_CHECKING:
 
 _MARKUP = {ord(char): "\\" + char for char in "\\`*_[]<>|&~#!$"}
 _LINE_BREAKS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
+_HTML = {
+    **dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0x7F, 0xA0)), "\ufffd"),
+    **{ord(char): f"&#{ord(char)};" for char in "&<>\"'"},
+}
 _PLAIN_CODE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=+@,%")
 
 
 class Markdown(str):
     """Text that is Markdown already, and is not escaped again."""
+
+    __slots__ = ()
+
+
+class Html(str):
+    """Text that is HTML already, and is not escaped again."""
 
     __slots__ = ()
 
@@ -47,7 +58,7 @@ def fill_text(path: str, parts: Sequence[Part], values: Mapping[str, Any]) -> st
 
     Values are inserted as they are, and never searched for placeholders. Raises InvalidData with the line of a required name without one.
     """
-    quote = _shell_words if path.endswith(".sh") else _markdown if path.endswith(".md") else _plain
+    quote = _QUOTES.get(path[path.rfind(".") :], _plain)
     filled: list[str] = []
     for part in parts:
         if isinstance(part, str):
@@ -77,10 +88,36 @@ def _shell_words(value: Any, _: str) -> str:
 def _markdown(value: Any, context: str) -> str:
     if isinstance(value, Markdown):
         return str(value)
-    text = _plain(value, "").translate(_LINE_BREAKS)
+    text = _plain(value, "")
+    if not context:
+        return escape_markdown(text)
+    text = text.translate(_LINE_BREAKS)
     if context == "fence":
         return text if text and set(text) <= _PLAIN_CODE else shell_word(text)
-    return text.replace("`", "'") if context else text.translate(_MARKUP)
+    return text.replace("`", "'")
+
+
+def _html(value: Any, _: str) -> str:
+    return str(value) if isinstance(value, Html) else _encodable(_plain(value, "")).translate(_HTML)
+
+
+_QUOTES = {".sh": _shell_words, ".md": _markdown, ".html": _html}
+
+
+def _encodable(text: str) -> str:
+    """The text with a question mark for each lone surrogate."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def escape_markdown(text: str) -> str:
+    """A text on one line of Markdown in which nothing is markup."""
+    return _encodable(text).translate(_LINE_BREAKS).translate(_MARKUP)
+
+
+def markdown_code(text: str) -> str:
+    """A code span of Markdown on one line."""
+    flat = " ".join(_encodable(text).translate(_LINE_BREAKS).replace("`", "'").split())
+    return f"`{flat or ' '}`"
 
 
 def shell_word(text: str) -> str:

@@ -134,10 +134,10 @@ def test_no_modules_import_one_another() -> None:
 def test_every_module_is_part_of_the_program() -> None:
     """What only tests use does not ship; what only the build uses lies in eidos/build.
 
-    Verbs, collectors and rules of checks are imported by name, the archive's modules by its start.
+    Verbs, collectors, rules of checks and forms of reports are imported by name, the archive's modules by its start.
     """
     graph = import_graph()
-    start = [name for name in graph if re.match(r"eidos($|\.__main__|\.cli|\.collectors|\.check\.rules|\.archive)", name)]
+    start = [name for name in graph if re.match(r"eidos($|\.__main__|\.cli|\.collectors|\.check\.(rules|\w+_report$)|\.archive)", name)]
     used = {*start, *reached(graph, start)}
     faces = {name.rpartition(".")[0] for name in used}
     built = {name for name in graph if name.startswith("eidos.build")}
