@@ -69,15 +69,15 @@ def _rule(finding: Finding) -> dict[str, Any]:
 
 def _result(finding: Finding, node: str) -> dict[str, Any]:
     is_fault = finding.status in (FAIL, WAIVED)
-    said = [finding.title]
+    sentences = [finding.title]
     if is_fault or finding.status == PASS:
-        said.append(comparison_text(finding))
-    said += [finding.reason, _remedy(finding) if finding.status in (FAIL, UNKNOWN) else ""]
+        sentences.append(comparison_text(finding))
+    sentences += [finding.reason, _remedy(finding) if finding.status in (FAIL, UNKNOWN) else ""]
     place = {"fullyQualifiedName": f"{node}/{finding.path or finding.id}", "kind": "member"}
     result: dict[str, Any] = {
         "kind": _KINDS[finding.status],
         "level": _LEVELS[finding.severity] if is_fault else "none",
-        "message": {"text": ". ".join(filter(None, said))},
+        "message": {"text": ". ".join(filter(None, sentences))},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(node)}}, "logicalLocations": [place]}],
         "partialFingerprints": {"finding/v1": f"{node}/{finding.id}"},
     }

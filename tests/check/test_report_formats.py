@@ -238,7 +238,7 @@ def test_markdown_of_many_nodes_has_each_finding_once_and_fits_a_comment() -> No
 def test_a_page_says_everything_about_one_node() -> None:
     page = Page(render((REPORT,), "html"))
     words = " ".join(page.words)
-    for said in (
+    for phrase in (
         "gpu-07: 1 error",
         "not loaded",
         "Two drivers claim",
@@ -247,7 +247,7 @@ def test_a_page_says_everything_about_one_node() -> None:
         "permission denied",
         "OS.memory.swap",
     ):
-        assert said in words
+        assert phrase in words
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert links == ["https://docs.example.com/a?b=1&c=2"]
     sections = [attributes for tag, attributes in page.tags if tag == "details" and attributes.get("class") == "section"]
