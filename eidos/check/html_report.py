@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from eidos.check.report_groups import FindingGroup, NodeClass
+    from eidos.check.report_groups import EqualNodes, FindingGroup
     from eidos.model.check_report import CheckReport
     from eidos.model.finding import Finding
 
@@ -163,7 +163,7 @@ class _Page:
             matrix = Html(f"{matrix}\n{self._matrix(classes, True)}")
         return Html(f"{self._fill('fleet', classes=self._each('class', rows), matrix=matrix)}\n")
 
-    def _matrix(self, classes: Sequence[NodeClass], is_by_node: bool) -> Html:
+    def _matrix(self, classes: Sequence[EqualNodes], is_by_node: bool) -> Html:
         """Findings by class, or by node, the nodes of one class side by side."""
         shown = classes[:MOST_COLUMNS]
         columns = [(item, name) for item in shown for name in (item.nodes if is_by_node else (count_of(len(item.nodes), "node"),))]

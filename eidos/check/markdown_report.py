@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.check.report_groups import FindingGroup, NodeClass
+    from eidos.check.report_groups import EqualNodes, FindingGroup
     from eidos.model.check_report import CheckReport
 
 #: Characters: GitHub refuses a comment of more than 65,536.
@@ -61,7 +61,7 @@ def _fleet(reports: Sequence[CheckReport]) -> Iterator[str]:
     yield from (f"\n{escape_markdown(note)}\n" for note in notes)
 
 
-def _row(item: NodeClass) -> str:
+def _row(item: EqualNodes) -> str:
     return f"| {len(item.nodes):,} | {escape_markdown(shorten_names(item.nodes))} | {escape_markdown(item.report.verdict())} |\n"
 
 

@@ -35,7 +35,7 @@ class FindingGroup(Record):
     nodes: tuple[str, ...]
 
 
-class NodeClass(Record):
+class EqualNodes(Record):
     """Nodes whose findings have the same statuses: its name (A, B, …, Z, AA, …) and the nodes; ``report`` is that of the first one."""
 
     name: str
@@ -61,14 +61,14 @@ def group_findings(reports: Iterable[CheckReport]) -> list[FindingGroup]:
     return sorted(found, key=lambda group: (*group.finding.sort_key()[:2], -len(group.nodes), *group.finding.sort_key()[2:]))
 
 
-def node_classes(reports: Iterable[CheckReport]) -> list[NodeClass]:
+def node_classes(reports: Iterable[CheckReport]) -> list[EqualNodes]:
     """Classes of equal nodes, the largest first; nodes keep their order."""
     classes: dict[tuple[object, ...], list[CheckReport]] = {}
     for report in reports:
         statuses = tuple(sorted((f.id, f.status, f.severity if f.status == FAIL else "") for f in report.findings if f.status != PASS))
         classes.setdefault(statuses, []).append(report)
     largest = sorted(classes.values(), key=lambda members: -len(members))
-    return [NodeClass(_letters(number), tuple(map(node_name, members)), members[0]) for number, members in enumerate(largest)]
+    return [EqualNodes(_letters(number), tuple(map(node_name, members)), members[0]) for number, members in enumerate(largest)]
 
 
 def _letters(number: int) -> str:
