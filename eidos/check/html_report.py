@@ -65,7 +65,7 @@ class _Page:
         marks = dict.fromkeys(_mark(group.finding) for group in self._groups)
         domains = sorted({group.finding.domain for group in self._groups if group.finding.domain})
         options = self._each("option", ({"text": name} for name in self._numbers), "")
-        heading = f"{len(reports):,} nodes" if self._is_fleet else f"{node_name(first)}: {first.verdict()}"
+        heading = count_of(len(reports), "node") if self._is_fleet else f"{node_name(first)}: {first.verdict()}"
         values = {
             "policy": f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
             "title": f"eidos check: {node_name(first) if not self._is_fleet else heading}",
