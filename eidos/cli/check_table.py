@@ -89,7 +89,7 @@ def _unknown(findings: Sequence[Finding], width: int, colour: bool) -> Iterator[
     """What could not be judged, together by what would show it: each reason once."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        why = finding.reason.rpartition(": ")[2] if finding.reason.startswith("could not read") else finding.reason
+        why = unknown_reason(finding)
         hint = "; ".join(step.text for step in finding.remedy.steps) if finding.remedy else ""
         groups.setdefault((why, hint), []).append(finding)
     for (why, hint), group in groups.items():
@@ -98,6 +98,11 @@ def _unknown(findings: Sequence[Finding], width: int, colour: bool) -> Iterator[
         yield from _aside(", ".join(names), width)
         if hint:
             yield from _aside(f"do: {hint}", width)
+
+
+def unknown_reason(finding: Finding) -> str:
+    """Why a finding is unknown, without the path of its own that no other shares."""
+    return finding.reason.rpartition(": ")[2] if finding.reason.startswith("could not read") else finding.reason
 
 
 def _hanging(text: str, width: int, paint_from: str = "") -> Iterator[str]:

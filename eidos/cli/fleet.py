@@ -13,7 +13,9 @@ from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
 from eidos.cli.anonymous import ANONYMOUS, anonymize_answers, make_pseudonyms
 from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.fleet_check import CHECK_OPTIONS, FleetMeasure, is_failed, is_unknown, saved_cluster, saved_snapshots
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
+from eidos.cli.fleet_progress import Progress
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
 from eidos.cli.snapshot import apply_only_and_skip, collector_choices
 from eidos.errors import InvalidInput
@@ -26,22 +28,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from typing_extensions import Self
-
     from eidos.cli.options import Values
     from eidos.comparison_rules import ComparisonRules
-    from eidos.fleet.results import NodeAnswer, ResultsFolder
+    from eidos.fleet.results import NodeAnswer
+    from eidos.fleet.summary import FleetSummary
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
 
 #: The largest value of --parallel.
 MAX_PARALLEL = 512
 
-#: The largest number of hosts without --max-hosts, the largest value of that flag, and the number from which on the time is announced.
-MAX_HOSTS, HOSTS_LIMIT, MANY_HOSTS = 5000, 100_000, 500
-
-#: Seconds between two lines about the progress where no terminal is.
-REPORT_INTERVAL_S = 60.0
+#: The largest number of hosts without --max-hosts, and the largest value of that flag.
+MAX_HOSTS, HOSTS_LIMIT = 5000, 100_000
 
 #: Seconds that a node has by default: where it only has to run a program, and where it may have to pull an image first.
 SSH_TIMEOUT_S, JOB_TIMEOUT_S = 60.0, 300.0
@@ -51,6 +49,12 @@ MAX_LIST_BYTES, LIST_EXTENSIONS = 16 << 20, (".txt", ".list", ".lst", ".csv", ".
 
 #: Bytes of the key under which nodes digest withheld values, drawn for each run.
 KEY_BYTES = 32
+
+#: Flags that say how nodes are read or where their snapshots go.
+_NOT_WITH_FROM = (
+    *("via", "python", "program", "selector", "keep", "parallel", "timeout", "start-timeout", "output", "anonymous", "anonymous-key"),
+    *("only", "skip", "units", *(option.name for option in JOB_OPTIONS)),
+)
 
 #: Seconds that the collectors on a node have, unless that is more than half of the node's time.
 COLLECTORS_TIMEOUT_S = 10.0
@@ -120,6 +124,7 @@ VERB = Verb(
         ),
         replace(FORMAT, help="print the summary in this format (default: table)"),
         Option("exit-code", "exit 4 when a node differs"),
+        *CHECK_OPTIONS,
         *ANONYMOUS,
         Option("only", "collect only these collectors or groups of collectors", "NAMES", choices=collector_choices, multiple=True),
         Option("skip", "do not collect these", "NAMES", choices=collector_choices, multiple=True),
@@ -137,6 +142,9 @@ VERB = Verb(
         ("eidos fleet --kubernetes --create-namespace", "the GPU nodes of a cluster"),
         ("eidos fleet --kubernetes --selector '*' --gpu none", "all nodes of a cluster"),
         ("eidos fleet --clean", "remove what killed runs left"),
+        ("eidos fleet --hosts 'gpu-[01-64]' --check --intent training", "what is wrong, and on which nodes"),
+        ("eidos fleet --from today --check -t json", "the same of saved snapshots, for programs"),
+        ("eidos fleet --from today --against golden.yaml", "compare with one node"),
     ),
     notes=(
         (
@@ -146,7 +154,8 @@ VERB = Verb(
         ),
         "--via is split into words like in a shell, but not run by one; the command that starts Python is appended.",
         (
-            "Exit status: 0 a snapshot of every node; 1 failed; 2 wrong usage; 3 no snapshot of a node; 4 a node differs (--exit-code). "
+            "Exit status: 0 a snapshot of every node; 1 failed; 2 wrong usage; 3 no snapshot of a node, or something could not be judged "
+            "(--check); 4 a node differs (--exit-code), or a finding at or above --fail-on (--check). "
             "Values that a node could not read are reported as unknown, neither equal nor different."
         ),
     ),
@@ -160,14 +169,20 @@ def run(values: Values) -> int:
     from eidos import comparison_rules
     from eidos.fleet.results import CLUSTER, ResultsFolder, require_empty
 
-    if values["hosts"] and values["kubernetes"]:
-        raise InvalidInput("--hosts and --kubernetes cannot be used together", "use one of the two")
+    sources = [f"--{name}" for name in ("hosts", "kubernetes", "from") if values[name]]
+    if len(sources) > 1:
+        raise InvalidInput(f"{' and '.join(sources)} cannot be used together", "use one of them")
     if values["clean"]:
         from eidos.cli.fleet_jobs import clean_cluster
 
-        if values["hosts"]:
-            raise InvalidInput("--hosts and --clean cannot be used together", "remove --hosts; over ssh nothing is left on hosts")
+        if values["hosts"] or values["from"]:
+            raise InvalidInput(
+                f"{sources[0]} and --clean cannot be used together", f"remove {sources[0]}; over ssh nothing is left on hosts"
+            )
         return clean_cluster(values)
+    measure = FleetMeasure(values)
+    if values["from"]:
+        return _compare_saved(values, measure)
     rules = comparison_rules.shipped_rules()
     pseudonyms = make_pseudonyms(values)
     location, new = _output_folder(values["output"])
@@ -189,12 +204,13 @@ def run(values: Values) -> int:
     if pseudonyms is not None:
         pseudonyms.add_nodes(nodes)
         shown, answers = pseudonyms.node_name, anonymize_answers(pseudonyms, answers)
-    folder = ResultsFolder(location, [shown(node) for node in nodes], rules, new)
+    folder = ResultsFolder(location, [shown(node) for node in nodes], rules, new, measure.judge)
     # Closing the answers ends what still runs, whatever happens in between.
     try:
         cluster = cluster_jobs.take_cluster_snapshot() if cluster_jobs else None
         if cluster is not None:
-            folder.write(CLUSTER, (pseudonyms.anonymize(cluster) if pseudonyms else cluster).to_tree())
+            folder.cluster = pseudonyms.anonymize(cluster) if pseudonyms else cluster
+            folder.write(CLUSTER, folder.cluster.to_tree())
         with closing(answers), Progress(len(nodes), values["parallel"], values["timeout"]) as progress:
             for node, answer in answers:
                 folder.add(node, answer)
@@ -208,7 +224,29 @@ def run(values: Values) -> int:
         if remains:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
-    return _report(folder, rules, values)
+    summary = folder.write_summary(measure.golden, measure.golden_name)
+    return _report(summary, rules, values, folder.path)
+
+
+def _compare_saved(values: Values, measure: FleetMeasure) -> int:
+    """Compare and judge the snapshots in a folder; print the summary."""
+    from contextlib import closing
+
+    from eidos import comparison_rules
+    from eidos.fleet.results import FleetResults
+
+    used = [flag for name in _NOT_WITH_FROM if (flag := values.origins.get(name, "")).startswith("--")]
+    if used:
+        raise InvalidInput(f"{', '.join(used)} cannot be used with --from", "remove it; no node is read, and nothing is written")
+    files, answers = saved_snapshots(values["from"])
+    rules = comparison_rules.shipped_rules()
+    results = FleetResults(rules, measure.judge)
+    results.cluster = saved_cluster(values["from"])
+    with closing(answers), Progress(len(files), 1, 1.0) as progress:
+        for node, answer in answers:
+            results.add(node, answer)
+            progress.show(results)
+    return _report(results.summarize(measure.golden, measure.golden_name), rules, values)
 
 
 def _output_folder(path: str | None) -> tuple[str, bool]:
@@ -220,24 +258,29 @@ def _output_folder(path: str | None) -> tuple[str, bool]:
     return path, False
 
 
-def _report(folder: ResultsFolder, rules: ComparisonRules, values: Values) -> int:
+def _report(summary: FleetSummary, rules: ComparisonRules, values: Values, folder: str = "") -> int:
     """Print the summary; the exit status."""
-    summary = folder.write_summary()
     fmt = values["format"] or "table"
     if fmt == "table":
         from eidos.cli.fleet_table import fleet_table
 
         text = document_locations.fit_table(
-            document_locations.STDOUT, lambda width, colour: fleet_table(summary, rules.phrases, width, folder.path, colour)
+            document_locations.STDOUT, lambda width, colour: fleet_table(summary, rules.phrases, width, folder, colour)
         )
     else:
-        text = serialize({**summary.to_tree(), "folder": folder.path}, fmt)
+        text = serialize({**summary.to_tree(), **({"folder": folder} if folder else {})}, fmt)
     document_locations.write_document(document_locations.STDOUT, text)
+    findings = summary.findings
+    if findings is not None and is_failed(findings, values):
+        return FINDINGS
+    if summary.odd and values["exit-code"]:
+        return FINDINGS
     if summary.unanswered:
         total = len(summary.unanswered) + summary.answered
-        log.error(f"no snapshot of {len(summary.unanswered)} of {total} nodes", hint=f"see {folder.path}/summary.yaml for the reasons")
+        hint = f"see {folder}/summary.yaml for the reasons" if folder else None
+        log.error(f"no snapshot of {len(summary.unanswered)} of {total} nodes", hint=hint)
         return INCOMPLETE
-    return FINDINGS if summary.odd and values["exit-code"] else 0
+    return INCOMPLETE if findings is not None and is_unknown(findings, values) else 0
 
 
 def _selected(values: Values) -> list[str]:
@@ -273,7 +316,9 @@ def _hosts(words: tuple[str, ...], origin: str) -> list[str]:
     from eidos.fleet.hostlist import parse_hostlist
 
     if not words:
-        raise InvalidInput("eidos fleet needs --hosts or --kubernetes", "use --hosts gpu-01,gpu-02, or --hosts FILE with one host per line")
+        raise InvalidInput(
+            "eidos fleet needs --hosts, --kubernetes or --from", "use --hosts gpu-01,gpu-02, or --hosts FILE with one host per line"
+        )
     names: dict[str, None] = {}
     for word in words:
         if word == document_locations.STDOUT or "/" in word or word.endswith(LIST_EXTENSIONS) or os.path.isfile(word):
@@ -302,99 +347,6 @@ def _remote_arguments(values: Values) -> list[str]:
     if not own:
         raise InvalidInput("--only and --skip leave no collector that reads the node itself")
     words = ["snapshot", "--output=-", "--format=json", "--log-level=error", "--log-format=text", f"--only={','.join(own)}"]
+    words += ["--volatile"] if values["check"] else []
     words += [f"--timeout={min(COLLECTORS_TIMEOUT_S, values['timeout'] / 2):g}s"]
     return [*words, f"--units={','.join(values['units'])}"] if values["units"] else words
-
-
-def time_left(done: int, total: int, last_s: float, now_s: float, parallel: int, timeout_s: float) -> str:
-    """The time until all nodes are done, in words; ``last_s`` is when a node was done last, and ``now_s`` is now, both since the start.
-
-    About as long as if the others take as long as those before, and at most until all reach their timeout: that is all that is known
-    before the first is done, or when the others take longer.
-
-    >>> time_left(32, 64, 10.0, 12.0, 32, 60.0), time_left(0, 64, 0.0, 5.0, 32, 60.0), time_left(32, 64, 1.0, 31.0, 32, 60.0)
-    ('about 0m08s left', 'at most 1m55s left', 'at most 0m30s left')
-    """
-    remaining, since_s = total - done, now_s - last_s
-    bound_s = -(-remaining // parallel) * timeout_s - since_s
-    estimate_s = last_s / done * remaining - since_s if done else 0.0
-    left_s = max(0.0, min(estimate_s, bound_s) if estimate_s > 0 else bound_s)
-    return f"{'about' if 0 < estimate_s <= bound_s else 'at most'} {int(left_s // 60)}m{int(left_s % 60):02}s left"
-
-
-class Progress:
-    """A progress line on a terminal, redrawn every second; elsewhere a line of the log every minute, and a warning for very many nodes."""
-
-    def __init__(
-        self, total: int, parallel: int, timeout_s: float, interval_s: float = 1.0, report_interval_s: float = REPORT_INTERVAL_S
-    ) -> None:
-        import threading
-
-        try:
-            self._shown = log.shows("warn") and sys.stderr is not None and sys.stderr.isatty()
-        except ValueError:  # closed
-            self._shown = False
-        self._report_interval_s = report_interval_s
-        self._total, self._parallel, self._timeout_s, self._interval_s = total, parallel, timeout_s, interval_s
-        self._is_reported = not self._shown and log.shows("info")
-        self._began = self._reported = time.monotonic()
-        self._answered = self._failed = 0
-        self._last_s = 0.0
-        self._lock, self._ended = threading.Lock(), threading.Event()
-
-    def __enter__(self) -> Self:
-        self._redraw()
-        if not self._shown and self._total > MANY_HOSTS:
-            bound = time_left(0, self._total, 0.0, 0.0, self._parallel, self._timeout_s)
-            log.warn(f"{count_of(self._total, 'node')}, {self._parallel} at a time: {bound}")
-        if self._shown or self._is_reported:
-            from eidos.process.thread_pool import start_thread
-
-            try:
-                start_thread(self._tick, "progress")
-            except RuntimeError:  # no thread is left: it moves with the answers alone
-                pass
-        return self
-
-    def show(self, folder: ResultsFolder, message: str = "", hint: str | None = None) -> None:
-        """Update the line; ``message`` is logged above it."""
-        with self._lock:
-            self._answered, self._failed = folder.answered, len(folder.unanswered)
-            self._last_s = time.monotonic() - self._began
-            if message:
-                if log.shows("info"):
-                    self._write("")
-                log.info(message, hint=hint)
-        self._redraw()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        with self._lock:
-            self._write("")
-            self._shown = False
-
-    def _tick(self) -> None:
-        while not self._ended.wait(self._interval_s):
-            self._redraw()
-
-    def _redraw(self) -> None:
-        with self._lock:
-            done = self._answered + self._failed
-            text = f"{self._answered} of {count_of(self._total, 'snapshot')}" + (f", {self._failed} failed" if self._failed else "")
-            if done < self._total:
-                now_s = time.monotonic() - self._began
-                text += f", {time_left(done, self._total, self._last_s, now_s, self._parallel, self._timeout_s)}"
-            self._write(text)
-            now = time.monotonic()
-            if self._is_reported and now - self._reported >= self._report_interval_s:
-                self._reported = now
-                log.info(text)
-
-    def _write(self, text: str) -> None:
-        if self._shown:
-            try:
-                width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-                sys.stderr.write(f"\r{text if width < 1 else text[:width]}\x1b[K")  # a line that wraps is not erased
-                sys.stderr.flush()
-            except (OSError, ValueError):  # the terminal is gone
-                self._shown = False

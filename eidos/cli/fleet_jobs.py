@@ -250,6 +250,7 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
         gpu=values["gpu"],
         rights=tuple(name for name in RIGHTS if values[name]),
         without=tuple(name for name in names if name not in selected),
+        volatile=values["check"],
         timeout_s=min(COLLECTORS_TIMEOUT_S, max(1, int(values["timeout"] / 2))),
         deadline_s=int(values["timeout"]) + SLACK_S,
     )

@@ -17,7 +17,7 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
 GROUPS = {
-    INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout last include",
+    INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout last include from against",
     SELECTION: (
         "os osv kernel service k8s gpu intent platform machine with only skip require units volatile cluster-only bundlers set values "
         "namespace registry "
@@ -34,7 +34,7 @@ GROUPS = {
     ),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
-        "output format archive force matrix changes-since context explain strict exit-code fail-on allow-unknown fail-fast serial "
+        "output format archive force matrix changes-since context explain check strict exit-code fail-on allow-unknown fail-fast serial "
         "all list remember write-waivers reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",

@@ -19,7 +19,7 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from eidos.comparison_rules import ReadingPath, Readings
@@ -120,6 +120,19 @@ class FleetComparison:
         """Add the snapshot of the node that the caller calls ``name``."""
         from hashlib import blake2b
 
+        content = self._content(name, snapshot)
+        readings, unread = content[:2]
+        digest = blake2b(digest_size=16)
+        for part in (*((*path, text) for path, text in readings.items()), *((what,) for what in unread)):
+            digest.update("".join(f"{len(word)}:{word}" for word in (*part, "\n")).encode("utf-8", "surrogatepass"))
+        key = digest.digest()
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(len(unread))
+        group.add(name, content)
+
+    def _content(self, name: str, snapshot: Snapshot) -> _Content:
+        """What is compared of a snapshot; notes which values cannot be."""
         readings = dict(sorted(self._select_readings(snapshot, name).items()))
         digests = _withheld_digests(snapshot)
         for path, text in readings.items():
@@ -128,23 +141,32 @@ class FleetComparison:
                     readings[path] = f"{text}{_DIGEST_MARK}{digests[path]}"
                 else:
                     self.not_compared.add(".".join(path))
-        unread, notes = unread_parts(snapshot)
-        digest = blake2b(digest_size=16)
-        for part in (*((*path, text) for path, text in readings.items()), *((what,) for what in unread)):
-            digest.update("".join(f"{len(word)}:{word}" for word in (*part, "\n")).encode("utf-8", "surrogatepass"))
-        key = digest.digest()
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(len(unread))
-        group.add(name, (readings, unread, notes, snapshot.version))
+        return readings, *unread_parts(snapshot), snapshot.version
 
-    def classes(self) -> list[NodeClass]:
-        """Return the classes: the largest first, those of equal size by the name of their first node."""
+    def classes(self, golden: Snapshot | None = None) -> list[NodeClass]:
+        """Return the classes: the largest first, those of equal size by the name of their first node.
+
+        With ``golden`` they are compared with that snapshot instead of the largest, and those that equal it come first.
+        """
         groups = sorted(self._groups.values(), key=lambda group: (-len(group.nodes), group.size, group.first))
         if not groups:
             return []
+        if golden is not None:
+            expected = self._content(golden.node, golden)
+            classes = [_compare(group, expected if _is_equal(own, expected) else own, expected) for group, own in _contents(groups)]
+            return sorted(classes, key=lambda node_class: node_class.kind != EQUAL)
         reference = groups[0].readings()
         return [_compare(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
+
+
+def _is_equal(one: _Content, other: _Content) -> bool:
+    """Whether the same was read, and the same was not."""
+    return one[0] == other[0] and one[1].keys() == other[1].keys()
+
+
+def _contents(groups: Iterable[_Group]) -> Iterator[tuple[_Group, _Content]]:
+    for group in groups:  # one at a time in memory
+        yield group, group.readings()
 
 
 def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:

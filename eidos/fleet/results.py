@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from eidos.errors import InvalidInput, os_error_reason
+from eidos.errors import InvalidData, InvalidInput, os_error_reason
 from eidos.files.atomic_write import Unwritable, write_file
 from eidos.fleet.comparison import FleetComparison
+from eidos.fleet.findings import FindingGroups
 from eidos.fleet.hostlist import assign_file_names
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.snapshot import natural_key
@@ -19,37 +20,72 @@ from eidos.wording import count_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Union
+    from typing import Callable, Union
 
     from eidos.comparison_rules import ComparisonRules
     from eidos.formats import Tree
+    from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
 
     NodeAnswer = Union[Snapshot, NoAnswer]
+    JudgeNode = Callable[[Snapshot], CheckReport]
 
 #: Files that do not belong to a node.
 SUMMARY, CLUSTER = "summary", "cluster"
 
 
-class ResultsFolder:
-    """The folder to which the snapshots of ``nodes`` are written."""
+class FleetResults:
+    """The answers of a fleet: how nodes compare, what is wrong with them, and which did not answer."""
 
-    def __init__(self, path: str, nodes: Sequence[str], rules: ComparisonRules, new: bool = False) -> None:
-        """Make the folder, as :func:`make_folder` does."""
-        self.path = make_folder(path, new)
-        self._files = assign_file_names(nodes, (SUMMARY, CLUSTER))
+    def __init__(self, rules: ComparisonRules, judge: JudgeNode | None = None) -> None:
+        """With ``judge`` each snapshot is judged, too."""
         self._comparison = FleetComparison(rules.select_readings)
+        self._judge = judge
+        self._findings = FindingGroups()
         self.unanswered: dict[str, NoAnswer] = {}
         self.answered = 0
+        #: The readings of the cluster, which are read once and belong to each of its nodes.
+        self.cluster: Snapshot | None = None
 
     def add(self, node: str, answer: NodeAnswer) -> None:
-        """Write a node's snapshot and compare it, or note why there is none."""
+        """Compare and judge a node's snapshot, or note why there is none."""
         if isinstance(answer, NoAnswer):
             self.unanswered[node] = answer
             return
-        self.write(self._files[node], answer.to_tree())
         self._comparison.add(node, answer)
         self.answered += 1
+        if self._judge is None:
+            return
+        try:
+            self._findings.add(node, self._judge(with_cluster(answer, self.cluster) if self.cluster else answer))
+        except (InvalidInput, InvalidData) as fault:  # no recipe for this node
+            self._findings.not_judged[node] = fault.message
+
+    def summarize(self, golden: Snapshot | None = None, golden_name: str = "") -> FleetSummary:
+        """Compare the nodes with each other, or with ``golden``."""
+        return FleetSummary(
+            tuple(self._comparison.classes(golden)),
+            dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0]))),
+            tuple(sorted(self._comparison.not_compared)),
+            golden_name if golden is not None else "",
+            self._findings.findings() if self._judge is not None else None,
+        )
+
+
+class ResultsFolder(FleetResults):
+    """The folder to which the snapshots of ``nodes`` are written."""
+
+    def __init__(self, path: str, nodes: Sequence[str], rules: ComparisonRules, new: bool = False, judge: JudgeNode | None = None) -> None:
+        """Make the folder, as :func:`make_folder` does."""
+        super().__init__(rules, judge)
+        self.path = make_folder(path, new)
+        self._files = assign_file_names(nodes, (SUMMARY, CLUSTER))
+
+    def add(self, node: str, answer: NodeAnswer) -> None:
+        """Write a node's snapshot, compare and judge it, or note why there is none."""
+        if not isinstance(answer, NoAnswer):
+            self.write(self._files[node], answer.to_tree())
+        super().add(node, answer)
 
     def write(self, name: str, tree: Tree) -> None:
         """Write a document of the folder; Unwritable when it cannot be written."""
@@ -72,15 +108,26 @@ class ResultsFolder:
             return f"{self.path} holds {count} of {node_count} snapshots and no summary"
         return None
 
-    def write_summary(self) -> FleetSummary:
+    def write_summary(self, golden: Snapshot | None = None, golden_name: str = "") -> FleetSummary:
         """Compare the nodes, write the summary into the folder and return it."""
-        summary = FleetSummary(
-            tuple(self._comparison.classes()),
-            dict(sorted(self.unanswered.items(), key=lambda item: natural_key(item[0]))),
-            tuple(sorted(self._comparison.not_compared)),
-        )
+        summary = self.summarize(golden, golden_name)
         self.write(SUMMARY, summary.to_tree())
         return summary
+
+
+def with_cluster(snapshot: Snapshot, cluster: Snapshot) -> Snapshot:
+    """The snapshot of a node with the readings of its cluster that it does not have itself, and their outcomes."""
+    from eidos.model.measurement import Measurement
+    from eidos.model.record import replace
+
+    parts = {measurement.type: list(measurement.subtypes) for measurement in snapshot.measurements}
+    for measurement in cluster.measurements:
+        own = {subtype.name for subtype in parts.setdefault(measurement.type, [])}
+        parts[measurement.type] += (subtype for subtype in measurement.subtypes if subtype.name not in own)
+    names = {outcome.name for outcome in cluster.collectors}
+    outcomes = (*(outcome for outcome in snapshot.collectors if outcome.name not in names), *cluster.collectors)
+    measurements = tuple(Measurement(kind, tuple(subtypes)) for kind, subtypes in parts.items())
+    return replace(snapshot, measurements=measurements, collectors=outcomes)
 
 
 def require_empty(path: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.comparison_rules import Phrase
+    from eidos.fleet.findings import FleetFindings
 
 #: Differences of a class, and classes, that the sentence names.
 MAX_DIFFERENCES, MAX_CLASSES = 3, 8
@@ -42,12 +43,15 @@ class NoAnswer(Record):
 class FleetSummary(Record):
     """``classes`` come from :meth:`eidos.fleet.comparison.FleetComparison.classes`; ``unanswered`` are nodes without a snapshot.
 
-    ``not_compared`` are paths of withheld values that could not be compared.
+    ``not_compared`` are paths of withheld values that could not be compared. ``golden`` is what the user calls the snapshot that nodes are
+    compared with instead of the largest class. ``findings`` are None where nodes were not checked.
     """
 
     classes: tuple[NodeClass, ...]
     unanswered: dict[str, NoAnswer] = {}
     not_compared: tuple[str, ...] = ()
+    golden: str = ""
+    findings: FleetFindings | None = None
 
     @property
     def odd(self) -> list[NodeClass]:
@@ -72,15 +76,21 @@ class FleetSummary(Record):
             "classes": [node_class.to_tree() for node_class in self.classes],
             "unanswered": unanswered,
             **({"not-compared": list(self.not_compared)} if self.not_compared else {}),
+            **({"golden": self.golden} if self.golden else {}),
+            **(self.findings.to_tree() if self.findings else {}),
         }
 
     def sentence(self, phrases: Sequence[Phrase]) -> str:
         """Return the comparison in one sentence."""
         parts = [self._describe_largest(node_class) for node_class in self.classes if node_class.kind == EQUAL] or [
-            f"no snapshot of {count_of(len(self.unanswered), 'node')}"
+            f"none of {self.answered} equal to {self.golden}"
+            if self.classes
+            else f"no snapshot of {count_of(len(self.unanswered), 'node')}"
         ]
         others = [node_class for node_class in self.classes if node_class.kind != EQUAL]
-        parts += [f"{fold_hostlist(node_class.nodes)}: {describe_class(node_class, phrases)}" for node_class in others[:MAX_CLASSES]]
+        parts += [
+            f"{fold_hostlist(node_class.nodes)}: {describe_class(node_class, phrases, self.others)}" for node_class in others[:MAX_CLASSES]
+        ]
         if len(others) > MAX_CLASSES:
             parts.append(f"{len(others) - MAX_CLASSES} more groups")
         groups = self.group_unanswered()
@@ -101,8 +111,15 @@ class FleetSummary(Record):
             groups.setdefault(NoAnswer(_without_name(no_answer.why, name), hint, no_answer.reason), []).append(node)
         return [(nodes, shared if len(nodes) > 1 else self.unanswered[nodes[0]]) for shared, nodes in groups.items()]
 
+    @property
+    def others(self) -> str:
+        """What nodes are compared with, in a word."""
+        return "golden" if self.golden else "others"
+
     def _describe_largest(self, largest: NodeClass) -> str:
         count = len(largest.nodes)
+        if self.golden:
+            return f"{count} of {self.answered} equal to {self.golden}" + _unread(", not read: ", largest)
         ties = any(len(node_class.nodes) == count for node_class in self.classes if node_class is not largest)
         if ties and count == 1:
             text = f"no 2 of {self.answered} known to be equal; compared with {largest.nodes[0]}"
@@ -111,8 +128,8 @@ class FleetSummary(Record):
         return text + _unread(", not read: ", largest)
 
 
-def describe_class(node_class: NodeClass, phrases: Sequence[Phrase]) -> str:
-    """Return how a class differs, in a few words."""
+def describe_class(node_class: NodeClass, phrases: Sequence[Phrase], others: str = "others") -> str:
+    """Return how a class differs, in a few words; ``others`` is what it is compared with."""
     if node_class.kind == UNKNOWN:
         return f"unknown{_unread(', not read: ', node_class) or ': the other nodes could not read the same values'}"
     order = {row.path: number for number, row in enumerate(phrases)}
@@ -120,7 +137,7 @@ def describe_class(node_class: NodeClass, phrases: Sequence[Phrase]) -> str:
     implying = [phrases[order[d.path]] for d in differences if d.path in order and None not in (d.value, d.expected)]
     differences = [d for d in differences if not any(row.implied.fullmatch(d.path) for row in implying)]
     parts = [
-        _describe_difference(difference, phrases[order[difference.path]].form if difference.path in order else "")
+        _describe_difference(difference, phrases[order[difference.path]].form if difference.path in order else "", others)
         for difference in differences[:MAX_DIFFERENCES]
     ]
     more = len(differences) - MAX_DIFFERENCES + node_class.more
@@ -137,14 +154,14 @@ def _unread(lead: str, node_class: NodeClass) -> str:
     return lead + ", ".join(name + (" (partly)" if part else "") for name, part in parts.items()) if parts else ""
 
 
-def _describe_difference(difference: Difference, form: str) -> str:
+def _describe_difference(difference: Difference, form: str, others: str) -> str:
     value, expected = difference.value, difference.expected
     if value is None:
         return f"{difference.path}: " + (
-            f"no data ({_short(difference.why)})" if difference.why else f"unset (others: {_short(expected or '')})"
+            f"no data ({_short(difference.why)})" if difference.why else f"unset ({others}: {_short(expected or '')})"
         )
     if expected is None:
-        return f"{difference.path}: {_short(value) or '(empty)'} (others: unset)"
+        return f"{difference.path}: {_short(value) or '(empty)'} ({others}: unset)"
     if form:
         return form.replace("{expected}", _short(expected)).replace("{}", _short(value))
     return f"{difference.path} {_short(value) or '(empty)'}, not {_short(expected) or '(empty)'}"

@@ -38,7 +38,8 @@ class AgentOptions(Record):
 
     ``output`` is ``cm://NAMESPACE/NAME`` or ``secret://NAMESPACE/NAME``, ``{node}`` in it the node's name; "" for the default. ``gpu`` is
     how GPUs are reached, with its argument; ``rights`` are opt-ins (``host-network``, …); ``without`` are facts that are not read:
-    collectors, by name or group. ``timeout_s`` limits the snapshot, ``deadline_s`` the whole Job.
+    collectors, by name or group; ``volatile`` adds readings that change on their own. ``timeout_s`` limits the snapshot, ``deadline_s`` the
+    whole Job.
 
     ``run`` makes every name and the output unique to this run, so that runs at the same time do not meet. ``kubernetes_minor`` is the
     oldest minor version that must accept the manifests, as 1.x.
@@ -58,6 +59,7 @@ class AgentOptions(Record):
     gpu: tuple[str, str] = ("runtime-class", "nvidia")
     rights: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    volatile: bool = False
     timeout_s: int = 60
     deadline_s: int = 600
     memory: str = ""

@@ -192,7 +192,7 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
         "output.resource": resource,
         "rules": list(_rules(facts.values())),
         "root": ["--root=/host"] if mounts else [],
-        "skip": [f"--skip={','.join(skipped)}"] if skipped else [],
+        "skip": [*([f"--skip={','.join(skipped)}"] if skipped else []), *(["--volatile"] if options.volatile else [])],
         "timeout": options.timeout_s,
         "deadline": options.deadline_s,
         "schedule": options.schedule,

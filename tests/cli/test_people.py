@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos import log
-from eidos.cli.fleet import Progress, time_left
+from eidos.cli.fleet_progress import Progress, time_left
 from eidos.cli.fleet_table import fleet_table
 from eidos.cli.snapshot_table import snapshot_summary, snapshot_table
 from eidos.comparison_rules import shipped_rules
