@@ -36,6 +36,9 @@ _PYTHON: dict[str, tuple[type, ...]] = {
     NUMBER: (int, float),
 }
 
+#: What makes a path more than keys with dots between them: an escaped character, an index.
+_MARKS = frozenset("\\[]")
+
 #: The largest index of a list, so that a typing error makes no list of a million items.
 MAX_INDEX = 10_000
 
@@ -48,8 +51,16 @@ class ValuesSchema:
         self.words = words or {}
         self._parents: set[str] = set()
         for text in types:
-            parts = [escape_key(str(part)) for part in parse_path(text)]
-            self._parents.update(".".join(parts[:end]) for end in range(1, len(parts)))
+            path = parse_path(text)
+            if _MARKS.isdisjoint(text):
+                for _ in path[1:]:
+                    text = text.rpartition(".")[0]
+                    if text in self._parents:
+                        break
+                    self._parents.add(text)
+            else:
+                parts = [escape_key(str(part)) for part in path]
+                self._parents.update(".".join(parts[:end]) for end in range(1, len(parts)))
 
     def type_of(self, path: Path) -> str:
         """The type of the value at a path. Raises InvalidInput with the nearest path when the chart has none there."""
@@ -159,6 +170,10 @@ def parse_path(text: str) -> Path:
     >>> parse_path(r"a.b\.c[0][1].d")
     ('a', 'b.c', 0, 1, 'd')
     """
+    if _MARKS.isdisjoint(text):
+        keys = text.split(".")
+        if all(keys):
+            return tuple(keys)
     path: list[str | int] = []
     key = ""
     at = 0

@@ -98,12 +98,16 @@ def preload(splits: Mapping[str, Sequence[Any]]) -> None:
     _splits.update(splits)
 
 
+#: Blanks of ASCII, and marks of the syntax.
+_NOT_IN_NAMES = frozenset(" \t\n\v\f\r\x1c\x1d\x1e\x1f{}?@\"'")
+
+
 def _parse_placeholder(inner: str | None, line: int, context: str) -> Placeholder:
     name, bar, word = (inner or "").partition("|")
     name = name.strip()
     is_optional = name.endswith("?")
     name = name[:-1] if is_optional else name
-    if not name or not name.isascii() or any(char.isspace() or char in "{}?@\"'" for char in name) or (bar and is_optional):
+    if not name or not name.isascii() or not _NOT_IN_NAMES.isdisjoint(name) or (bar and is_optional):
         fault = MalformedPlaceholder(f"invalid placeholder '@{{{inner}}}'", "write @{name}, @{name?} or @{name | default}")
         if inner is None:
             fault = MalformedPlaceholder("unclosed placeholder '@{'", "write @@{ for the characters @{")
