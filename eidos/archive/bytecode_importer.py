@@ -58,7 +58,7 @@ class BytecodeImporter(Loader):
             return self._source_spec(name) if name.startswith("eidos.") else None
         file, is_package = self.get_filename(name), self._index[name][0]
         spec = ModuleSpec(name, self, origin=file, is_package=is_package)
-        spec.has_location = True
+        # Without has_location: the import system would work out where bytecode of that file could be cached.
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(file[: -len("/__init__.py")])
         return spec
@@ -69,6 +69,7 @@ class BytecodeImporter(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code in its namespace."""
+        module.__file__ = self.get_filename(module.__name__)
         exec(self.get_code(module.__name__), module.__dict__)
 
     def get_code(self, name: str) -> CodeType:

@@ -176,7 +176,7 @@ def list_collectors() -> tuple[str, ...]:
 
 def load_collector(name: str) -> CollectFunction:
     """The ``collect`` function of the collector ``name``; NotFound when there is none."""
-    if name not in list_collectors():
+    if name not in _names():
         raise NotFound(f"unknown collector {name!r}", hint=f"use one of {list_words(list_collectors())}")
     collect: CollectFunction = _import(name).collect
     return collect

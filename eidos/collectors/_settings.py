@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 
 from eidos.errors import EidosError, InvalidData
-from eidos.files.go_binary import program_version, read_build_information
 from eidos.files.host import FileMissing, FileUnreadable
 from eidos.model.measurement import ABSENT, SECRET, UNREADABLE
 from eidos.redact.harmless_names import is_not_random
@@ -125,6 +124,8 @@ def put_version(facts: Facts, prefix: str, paths: Iterable[str]) -> None:
             facts.unreadable(fault)
             return
         facts.put(f"{prefix}program", path)
+        from eidos.files.go_binary import program_version, read_build_information  # most hosts have no such program
+
         try:
             version = program_version(read_build_information(fd))
             why = "no version in its build information"

@@ -20,7 +20,6 @@ NVML is not shut down: the process exits after this, and that call can hang like
 
 from __future__ import annotations
 
-from eidos.collectors._fabric_files import fabric_parts
 from eidos.errors import EidosError, NotApplicable, NotFound, NvmlError
 from eidos.model.measurement import ABSENT, UNREADABLE, VOLATILE, Gap, Subtype
 from eidos.nvidia import driver_files, pci_bus
@@ -66,6 +65,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     if not host.is_running_system:
         version = installed.version or "version unknown"
         raise NotApplicable(f"captured tree with driver {version}; NVML reads only the running kernel's driver", _SMI_HINT)
+    from eidos.collectors._fabric_files import fabric_parts  # most hosts have no driver
+
     yield from fabric_parts(sources)
     try:
         nvml = _open_nvml(sources, installed)

@@ -90,6 +90,10 @@ NAMES = word_set(
     "docker kernel kernel-core kernel-uek rdma-core runc crun cri-tools ibacm infiniband-diags libfabric opensm perftest kata- containers"
 )
 
+#: How dpkg begins a paragraph, and one of a package that may matter: a quick look at all others.
+_FIRST_FIELD = b"Package: "
+_RELEVANT = tuple(_FIRST_FIELD + word.encode() for word in (*PREFIXES, *NAMES))
+
 #: States of dpkg in which a package's files are there (dpkg(1)).
 _INSTALLED = (b"installed", b"triggers-awaited", b"triggers-pending", b"unpacked", b"half-configured")
 
@@ -108,6 +112,8 @@ def parse_dpkg_status(data: bytes) -> tuple[dict[str, list[str]], list[str]]:
     packages: dict[str, list[str]] = {}
     held: list[str] = []
     for paragraph in data.split(b"\n\n"):
+        if paragraph[:9] == _FIRST_FIELD and not paragraph.startswith(_RELEVANT) and not paragraph[9:10].isspace():
+            continue
         start = paragraph.lstrip(b"\n")
         if not start.startswith(b"Package:"):
             continue

@@ -107,7 +107,9 @@ class _Emitter:
         """A string as a scalar, remembered: most keys come again, and many values do."""
         if not isinstance(text, str):
             raise TypeError(f"a document's keys are strings, not {type(text).__name__}: {text!r}")
-        shown = self.quoted_strings[text] = quote_string(text)
+        # As quote_string does, without a call for the half that is plain.
+        is_plain = not text.strip(_PLAIN) and text and text[0] in _FIRST and text.lower() not in _WORDS
+        shown = self.quoted_strings[text] = text if is_plain else quote_string(text)
         return shown
 
     def scalar(self, value: object) -> str:
