@@ -147,7 +147,8 @@ def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[st
 def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]], is_proven: bool = False) -> CheckDefinition:
     """The check in one entry of a file with these sources."""
     parse = postponed_condition if is_proven else parse_condition
-    tree.expect_only(_FIELDS)
+    if not is_proven:
+        tree.expect_only(_FIELDS)
     id = tree.name("id")
     if not set(id) <= _ID or id.strip("-") != id:
         raise tree.error(f"invalid id {id!r}", "use lower case letters, digits and dashes", "id")

@@ -63,6 +63,7 @@ class NodeReadings:
                 self.readings.update(texts)
                 self._by_subtype.setdefault(start, []).extend(texts)
         self._starts = tuple(self._by_subtype)
+        self._compound_names = [name for name in self.outcomes if name.count(".") > 1 or "-" in name]
         self._volatile = [name for name in self.subtypes if name.endswith(VOLATILE)]
         self._absences: dict[str, str] = {}
         self._by_prefix: dict[str, list[str]] = {}
@@ -184,8 +185,9 @@ class NodeReadings:
         rest = path.partition(".")[2]
         if group in self.outcomes:
             return [self.outcomes[group]]
-        best = ""
-        for name in self.outcomes:
+        segment = rest.partition(".")[0].partition("-")[0]
+        best = f"{group}.{segment}" if len(segment) < len(rest) and f"{group}.{segment}" in self.outcomes else ""
+        for name in self._compound_names:
             own, _, subject = name.partition(".")
             if own == group and len(name) > len(best) and rest.startswith(subject) and rest[len(subject) : len(subject) + 1] in (".", "-"):
                 best = name

@@ -21,7 +21,7 @@ Knows the ways to compare and how ``recipes/comparisons.yaml`` chooses one by pa
 
 from __future__ import annotations
 
-from eidos.model.condition import matching_instances, parse_condition
+from eidos.model.condition import parse_condition
 from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -156,7 +156,7 @@ def path_fits(pattern: str, path: str) -> bool:
     if "*" not in pattern:
         return pattern == path
     prefix, _, suffix = pattern.partition("*")
-    return any(True for _ in matching_instances((path,), prefix, suffix))
+    return path.startswith(prefix) and path.endswith(suffix) and len(path) > len(prefix) + len(suffix)
 
 
 def read_comparisons(tree: object, name: str = NAME) -> Comparisons:

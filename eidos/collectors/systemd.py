@@ -72,9 +72,9 @@ def collect(sources: Sources) -> Iterator[Part]:
     Raises NotApplicable where no systemd is, DBusError or Timeout where it does not answer as it should.
     """
     left = sources.deadline - time.monotonic()
-    names = harmless_names("variables", "options", revealed=sources.reveal)
     bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
     try:
+        names = harmless_names("variables", "options", revealed=sources.reveal)
         units = {unit_object_path(unit): unit for unit in sources.units}
         refusals: list[tuple[str, ErrorReply]] = []
         for path, answer in bus.get_all(SERVICE, list(units)):

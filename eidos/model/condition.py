@@ -158,6 +158,9 @@ class _Parser:
         start = self.position
         if not depth:
             raise self.error(f"more than {_DEPTH} levels")
+        word = self.peek()
+        if word and word not in _KEYWORDS:
+            return self.comparison(is_inside)
         if self.take("not"):
             return Negation(self.unary(depth - 1, is_inside))
         for quantifier in (ANY, ALL, NONE):
@@ -268,6 +271,9 @@ class _Parser:
             raise self.error(why, start + path.index("*"))
         return path
 
+
+#: What may stand before a condition or its parenthesis.
+_KEYWORDS = frozenset(("not", ANY, ALL, NONE, SAME))
 
 #: First words of paths: the types of measurements, and what is derived from them.
 _ROOTS = ("K8s", "SystemD", "OS", "GPU", "query", "node", "recipe", "snapshot")
