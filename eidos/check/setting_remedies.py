@@ -18,7 +18,7 @@ from __future__ import annotations
 from eidos.host_settings.delivery import deliver
 from eidos.host_settings.setting import BOOT, SYSCTL, HostFacts, Unsettable, setting_of
 from eidos.host_settings.system_files import dotted
-from eidos.model.finding import DO, RUN, WRITE, Remedy, RemedyStep
+from eidos.model.finding import DO, RUN, SET, WRITE, Remedy, RemedyStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 #: Where the parameters of the next boot come from, by the collector of boot settings.
 _BOOT_SOURCE = "OS.boot.command-line-source"
 
+#: Readings of what the GPU Operator installs → the value of its chart that decides them.
+_CHART_VALUES = {"GPU.smi.driver": "driver.version"}
+
 
 def setting_remedy(path: str, value: str | None, node: NodeReadings) -> Remedy | None:
     """The remedy for a setting that should be ``value``; None without one."""
+    host = host_facts(node)
+    if value and path in _CHART_VALUES and host.driver_owner == "driver-container":
+        return Remedy((RemedyStep(SET, f"gpu-operator:{_CHART_VALUES[path]}={value}"),), "drain", "driver-container")
     setting = None if value is None else setting_of(path, value)
     if setting is None:
         return None
-    host = host_facts(node)
     try:
         delivery = deliver(setting, host)
     except Unsettable as fault:

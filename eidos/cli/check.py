@@ -76,6 +76,7 @@ VERB = Verb(
         Option(
             "write-waivers", "write a file that accepts the present findings", "FILE", convert=parse_path, completion="file", flag_only=True
         ),
+        Option("script", "write a script with the remedies, - for stdout", "FILE", convert=parse_path, completion="file", flag_only=True),
         Option("fail-on", "exit 4 from this severity on", "SEVERITY", None, "error", choices=_FAIL_ON),
         Option("allow-unknown", "exit 0 although something could not be judged"),
         Option("require", "exit 3 when one of these collectors is not ok", "NAMES", choices=collector_choices, multiple=True),
@@ -104,6 +105,7 @@ VERB = Verb(
         ("eidos check --only gpu,driver --fail-on warning", "some domains, strictly"),
         ("eidos check -f snapshots/ -o report.html", "many nodes on one page"),
         ("eidos check --write-waivers waivers.yaml", "accept what is so today"),
+        ("eidos check --script fix.sh", "the remedies of this host as a script"),
         ("eidos explain nouveau-loaded", "what a check looks for, and why"),
     ),
     notes=(
@@ -121,7 +123,9 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Judge, and write the reports."""
-    document_locations.check_writable(values["output"], values)
+    for location in (values["output"], values["script"]):
+        if location is not None:
+            document_locations.check_writable(location, values)
     if values["list"]:
         return _list(values)
     if values["recipe"] is not None:
@@ -145,6 +149,8 @@ def run(values: Values) -> int:
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:
         _write_waivers(values, reports)
+    if values["script"] is not None:
+        _write_script(values, reports)
     return _exit_status(values, reports, snapshots)
 
 
@@ -224,6 +230,21 @@ def _write_waivers(values: Values, reports: Sequence[CheckReport]) -> None:
         f"{values['write-waivers']}: {count_of(len(tree['waivers']), 'waiver')} for {DAYS} days",
         hint="write the reason of each into the file",
     )
+
+
+def _write_script(values: Values, reports: Sequence[CheckReport]) -> None:
+    from eidos.check.fix_script import FUNCTIONS, fix_script, plan_remedies
+    from eidos.files.resources import read_text
+
+    if len(reports) != 1:
+        raise InvalidInput(f"--script is for one node, and there are {len(reports)} snapshots", "name one snapshot with --file")
+    planned, others = plan_remedies(reports[0].findings)
+    document_locations.write_document(values["script"], fix_script(reports[0], read_text(FUNCTIONS)), values, "script")
+    if values["script"] != document_locations.STDOUT:
+        log.warn(
+            f"{values['script']}: {count_of(len(planned), 'remedy')} to carry out, {len(others)} by hand",
+            hint=f"run 'sh {values['script']}' to see what it would change",
+        )
 
 
 def _exit_status(values: Values, reports: Sequence[CheckReport], snapshots: Sequence[Snapshot]) -> int:

@@ -172,6 +172,17 @@ def test_mistakes_are_refused(tmp_path: Path, flags: tuple[str, ...], message: s
     assert message in result.err
 
 
+def test_remedies_become_a_script_of_one_node(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "a.yaml", **{"OS.grub": {"quiet": True}})
+    done = check("-f", tmp_path / "a.yaml", "--gpu", "h100", "--script", tmp_path / "fix.sh", "--fail-on", "never", "--max-age", "90000h")
+    assert done[0] == 0, done[2]
+    assert (tmp_path / "fix.sh").read_text(encoding="utf-8").startswith("#!/bin/sh\n# Remedies for gpu-07. ")
+    assert "to carry out" in done[2]
+    write_snapshot(tmp_path / "b.yaml", "gpu-08")
+    done = check("-f", tmp_path, "--script", "-", "--fail-on", "never")
+    assert (done[0], "--script is for one node" in done[2]) == (2, True)
+
+
 SMI = """\
 <nvidia_smi_log><driver_version>580.95.05</driver_version><cuda_version>13.0</cuda_version><attached_gpus>1</attached_gpus>
 <gpu id="00000000:1B:00.0"><product_name>NVIDIA H100 80GB HBM3</product_name>
