@@ -32,8 +32,8 @@ FORMS = {
 }
 
 
-def failed(id: str, remedy: Remedy | None, **texts: str) -> Finding:
-    return Finding(id, texts.pop("title", id), "fail", "warning", "kernel", id, remedy=remedy, **texts)
+def failed(id: str, remedy: Remedy | None, title: str = "", reason: str = "", expected: str = "", actual: str = "") -> Finding:
+    return Finding(id, title or id, "fail", "warning", "kernel", id, expected, actual, reason, remedy=remedy)
 
 
 def script(*findings: Finding) -> str:
@@ -147,7 +147,7 @@ def test_an_interrupted_apply_is_completed_or_reverted(root: Path) -> None:
     assert tree(root) == before
 
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30) | st.sampled_from(
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ["'", "'\"'\"'", "$(touch /tmp/x)", "`id`", "\\", "a\n", "\n\n", "a\r\n", "EOF\n", '"$HOME"', "%s%n", "-n", "x\n# y", "\x1b[31m"]
 )
 

@@ -173,7 +173,7 @@ def test_mistakes_are_refused(tmp_path: Path, flags: tuple[str, ...], message: s
 
 
 def test_remedies_become_a_script_of_one_node(tmp_path: Path) -> None:
-    write_snapshot(tmp_path / "a.yaml", **{"OS.grub": {"quiet": True}})
+    write_snapshot(tmp_path / "a.yaml")
     done = check("-f", tmp_path / "a.yaml", "--gpu", "h100", "--script", tmp_path / "fix.sh", "--fail-on", "never", "--max-age", "90000h")
     assert done[0] == 0, done[2]
     assert (tmp_path / "fix.sh").read_text(encoding="utf-8").startswith("#!/bin/sh\n# Remedies for gpu-07. ")
