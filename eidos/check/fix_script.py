@@ -93,7 +93,7 @@ def plan_remedies(findings: Iterable[Finding]) -> tuple[list[PlannedRemedy], lis
 def why_by_hand(remedy: Remedy | None) -> str:
     """Why a script does not carry a remedy out; "" when it does."""
     if remedy is None:
-        return "there is no remedy"
+        return "no remedy is known"
     acting, following = split_steps(remedy)
     if remedy.owner not in ("", "host"):
         return f"it belongs to the {remedy.owner.replace('-', ' ')}"

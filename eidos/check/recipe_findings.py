@@ -7,7 +7,6 @@ both of one path are one finding; must not know any path, nor how values compare
 from __future__ import annotations
 
 from eidos.check.evaluation import not_applicable, shown_readings, unknown
-from eidos.check.setting_remedies import setting_remedy
 from eidos.check.value_comparison import FAILS, IGNORE, PRESENT
 from eidos.model.condition import Judgement, Unread
 from eidos.model.condition_nodes import ALL, Comparison, Quantified
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
     from eidos.check.value_comparison import Comparisons
     from eidos.model.constraint import Constraint
+    from eidos.model.finding import Remedy
     from eidos.model.recipe import Recipe
 
 #: Beginning of a path → the domain of its finding.
@@ -98,7 +98,7 @@ def _judge_path(
         if holds is None:
             return unknown(blank, {path: f"{actual!r} cannot be compared with {limit.value}"}, node)
         if not holds:
-            return replace(blank, status=FAIL, remedy=setting_remedy(path, value, node))
+            return replace(blank, status=FAIL, remedy=_remedy(path, value, node))
     if value is not None and not any(rule.is_satisfied(value, text) for text in texts):
         if rule.way == PRESENT and value == "false":
             return not_applicable(blank, f"{describe_path(path)}: not for this kind of node")
@@ -108,8 +108,15 @@ def _judge_path(
         if applies.value is None:
             return unknown(blank, applies.unread, node)
         finding = replace(blank, status=FAIL, severity=rule.severity, expected=rule.describe(value))
-        return replace(finding, reason=_context(recipe, path) or reason, remedy=setting_remedy(path, value, node))
+        return replace(finding, reason=_context(recipe, path) or reason, remedy=_remedy(path, value, node))
     return replace(blank, expected=expected)
+
+
+def _remedy(path: str, value: str | None, node: NodeReadings) -> Remedy | None:
+    # Most nodes of a fleet need none.
+    from eidos.check.setting_remedies import setting_remedy
+
+    return setting_remedy(path, value, node)
 
 
 def _judge_instances(blank: Finding, limit: Constraint, node: NodeReadings) -> Finding:

@@ -66,7 +66,7 @@ exists() {
   [ -e "$1" ] || [ -L "$1" ]
 }
 
-# keep PATH LIST: copy the file, or note that there is none, once.
+# keep PATH LIST: copy the file, or note that it does not exist, once.
 keep() {
   if exists "$STATE/before$1" || [ -e "$STATE/absent$1" ]; then
     return 0
@@ -240,7 +240,7 @@ revert() {
     say 'nothing to revert'
     return 0
   fi
-  # What somebody changed since is left alone; files that commands write are compared before those run.
+  # What was changed since is left alone; files that commands write are compared before those run.
   : >"$STATE/unchanged"
   while IFS= read -r path; do
     if is_same "$ROOT$path" "$STATE/after$path"; then

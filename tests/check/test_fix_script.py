@@ -169,7 +169,7 @@ def test_a_file_has_the_text_whatever_it_holds(tmp_path_factory: pytest.TempPath
 def test_what_a_script_cannot_do_is_a_comment() -> None:
     file = RemedyStep(WRITE, "a\n", "/etc/sysctl.d/a.conf")
     cases = {
-        "there is no remedy": None,
+        "no remedy is known": None,
         "driver container": Remedy((file,), owner="driver-container"),
         "cannot be reverted": Remedy((file,), is_reversible=False),
         "a person does": Remedy((RemedyStep(DO, "drain"), file)),
