@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RED, YELLOW, GREEN, CYAN, BOLD = "31", "33", "32", "36", "1"
 
 #: Characters of tables → the ASCII character that stands for each, of the same width.
-_ASCII = {ord("─"): "-", ord("·"): "-"}
+_ASCII = {ord("─"): "-", ord("·"): "-", ord("→"): "->"}
 
 #: Values of LC_CTYPE that Python sets for itself in the C locale (PEP 538), whatever the terminal shows.
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")

@@ -271,15 +271,16 @@ def _report(summary: FleetSummary, rules: ComparisonRules, values: Values, folde
         text = serialize({**summary.to_tree(), **({"folder": folder} if folder else {})}, fmt)
     document_locations.write_document(document_locations.STDOUT, text)
     findings = summary.findings
-    if findings is not None and is_failed(findings, values):
-        return FINDINGS
-    if summary.odd and values["exit-code"]:
-        return FINDINGS
     if summary.unanswered:
         total = len(summary.unanswered) + summary.answered
         hint = f"see {folder}/summary.yaml for the reasons" if folder else None
         log.error(f"no snapshot of {len(summary.unanswered)} of {total} nodes", hint=hint)
+    if findings is not None and is_failed(findings, values):
+        return FINDINGS
+    if summary.unanswered:
         return INCOMPLETE
+    if summary.odd and values["exit-code"]:
+        return FINDINGS
     return INCOMPLETE if findings is not None and is_unknown(findings, values) else 0
 
 

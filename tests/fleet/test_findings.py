@@ -107,6 +107,8 @@ def test_exit_statuses_of_check(folder: Path, capfd: pytest.CaptureFixture[str])
     (folder / "broken.yaml").write_text("{")
     status, out, error = fleet(capfd, "--from", "nodes")
     assert (status, "broken" in out, "no snapshot of 1 of 4 nodes" in error) == (3, True, True)
+    assert fleet(capfd, "--from", "nodes", "--exit-code")[0] == 3  # as ever
+    assert fleet(capfd, "--from", "nodes", "--check", "--fail-on", "info")[0] == 4
 
 
 def test_a_golden_node_is_the_measure_even_against_the_majority(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
