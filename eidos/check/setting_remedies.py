@@ -16,14 +16,14 @@ neither: a wrong command is worse than none. What a service lets nobody set is s
 from __future__ import annotations
 
 from eidos.host_settings.delivery import deliver
-from eidos.host_settings.setting import BOOT, SYSCTL, HostFacts, Unsettable, setting_of
+from eidos.host_settings.setting import BOOT, SYSCTL, HostFacts, Setting, Unsettable, setting_of
 from eidos.host_settings.system_files import dotted
 from eidos.model.finding import DO, RUN, SET, WRITE, Remedy, RemedyStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
-    from eidos.host_settings.setting import Delivery, Setting
+    from eidos.host_settings.setting import Delivery
 
 #: Where the parameters of the next boot come from, by the collector of boot settings.
 _BOOT_SOURCE = "OS.boot.command-line-source"
@@ -47,7 +47,8 @@ def setting_remedy(path: str, value: str | None, node: NodeReadings) -> Remedy |
             return None
         what = RemedyStep(DO, f"{fault}: accept the finding with a waiver, or run such nodes elsewhere")
         return Remedy((what,), owner="managed-service")
-    return remedy_of(delivery, _live_values(setting, node.readings.get(path)))
+    actual = node.readings.get(path)
+    return remedy_of(delivery, _old_parameter(setting, actual, host) or _live_values(setting, actual))
 
 
 def host_facts(node: NodeReadings) -> HostFacts:
@@ -69,6 +70,17 @@ def remedy_of(delivery: Delivery, live: tuple[str, ...] = ()) -> Remedy:
     undone = [f"rm {path}" for path in own] + list(live or delivery.revert) if own or delivery.commands else []
     revert = tuple(RemedyStep(RUN, command) for command in undone)
     return Remedy(tuple(steps), delivery.cost, delivery.owner, delivery.is_reversible, revert)
+
+
+def _old_parameter(setting: Setting, actual: str | None, host: HostFacts) -> tuple[str, ...]:
+    """What gives a boot parameter the value back that a tool replaces (grubby), instead of removing it."""
+    if setting.kind != BOOT or not actual or actual == setting.value:
+        return ()
+    try:
+        delivery = deliver(Setting(BOOT, setting.name, actual), host)
+    except Unsettable:
+        return ()
+    return delivery.commands if delivery.form == "grubby" else ()
 
 
 def _live_values(setting: Setting, actual: str | None) -> tuple[str, ...]:

@@ -260,6 +260,19 @@ def test_commands_run_once_in_order_and_what_they_wrote_is_restored(tmp_path: Pa
     assert [tree(folder) for folder in folders] == before
 
 
+def test_a_boot_parameter_that_a_tool_replaces_gets_its_value_back() -> None:
+    for system, old, revert in (
+        ("rhel", "off", "grubby --update-kernel=ALL --args=iommu=off"),
+        ("rhel", None, "grubby --update-kernel=ALL --remove-args=iommu=pt"),
+        ("ubuntu", "off", "update-grub"),
+    ):
+        readings = NodeReadings(snapshot({"OS.grub": {"iommu": old} if old else {"quiet": True}}))
+        readings.derived["query.os"] = system
+        remedy = setting_remedy("OS.grub.iommu", "pt", readings)
+        assert remedy is not None
+        assert remedy.revert[-1].text == revert
+
+
 def test_a_driver_of_the_operator_is_a_value_of_its_chart() -> None:
     readings = NodeReadings(Snapshot("", "", ""))
     readings.derived["node.driver-owner"] = "driver-container"
