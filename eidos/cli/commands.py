@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": ("eidos.cli.verify", "check that a bundle is unchanged"),
     "manifest": ("eidos.cli.manifest", "print Kubernetes manifests that run eidos in a cluster"),
     "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
+    "schema": ("eidos.cli.schema", "print the JSON Schema of a document"),
     "completion": ("eidos.cli.completion", "print a shell completion script"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, a command, or a topic of the manual"),

@@ -1,7 +1,7 @@
 """The interface as an OpenAPI 3.1 document, made from the route table.
 
 Knows how OpenAPI describes a row of the table (https://spec.openapis.org/oas/v3.1.0); must not know routes of its own, which would be
-wrong sooner or later. Schemas of documents are data, ``templates/server/schemas.json``.
+wrong sooner or later. Schemas of documents are data, ``templates/schemas.json``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ _PUBLIC = ("ETag", "Cache-Control")
 
 def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
-    schemas: dict[str, Any] = json.loads(resources.read_text("templates/server/schemas.json"))
+    schemas: dict[str, Any] = json.loads(resources.read_text("templates/schemas.json"))
+    for name in ("CheckReportList", "Diff", "Change"):  # no operation returns one
+        del schemas[name]
     schemas["Code"] = {"enum": list(CODES)}
     fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}
     schemas["Query"]["properties"] = fields
@@ -84,6 +86,7 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
         "tags": [
             {"name": "recipes", "description": "The recommended configuration of nodes"},
             {"name": "bundles", "description": "Files that deploy a recipe"},
+            {"name": "checks", "description": "What is wrong with a node"},
             {"name": "system", "description": "State of the server"},
         ],
         "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES.values()},

@@ -7,7 +7,7 @@ that the two cannot disagree; must not know how a response is made: the handlers
 from __future__ import annotations
 
 from eidos.model.record import Record
-from eidos.server.handlers import bundle, recipe, system
+from eidos.server.handlers import bundle, check, recipe, system
 from eidos.server.parameters import LIST, SWITCH, VERSION, Parameter
 
 TYPE_CHECKING = False
@@ -77,12 +77,13 @@ _PURPOSE = (
     Parameter("intent", "what the nodes are used for", example="training"),
     Parameter("platform", "what runs the workloads", example="kubeflow"),
 )
+_SERVICE_OF_CLUSTER = Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks")
 
 QUERY = (
     Parameter("os", "operating system of the nodes", example="ubuntu"),
     Parameter("osv", "version of the operating system", kind=VERSION, example="24.04"),
     Parameter("kernel", "kernel version", kind=VERSION, example="6.8"),
-    Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks"),
+    _SERVICE_OF_CLUSTER,
     Parameter("k8s", "Kubernetes version", kind=VERSION, example="1.33"),
     Parameter("gpu", "GPU of the nodes", example="h100"),
     *_PURPOSE,
@@ -131,6 +132,15 @@ OPERATIONS = (
         (BUNDLERS, bundle.ARCHIVE),
         documents=("Recipe",),
         tag="bundles",
+    ),
+    Operation(
+        *("POST", "/v1/check", check.post_check, "postCheck"),
+        "What is wrong with the node that a snapshot describes, and what to do about it",
+        parameters=(_SERVICE_OF_CLUSTER, *_PURPOSE),
+        is_strict=True,
+        documents=("Snapshot",),
+        schema="CheckReport",
+        tag="checks",
     ),
     Operation(
         *("GET", "/v1/catalog", system.get_catalog, "getCatalog", "The supported GPUs, services and operating systems"),

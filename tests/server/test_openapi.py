@@ -145,10 +145,16 @@ def test_every_operation_answers_as_it_says(ask: Client, path: str, method: str)
         check(again, path, method)
 
 
+def request_body(path: str, method: str) -> bytes:
+    """What the operation takes."""
+    bodies = {"/v1/bundle": RECIPE, "/v1/check": SNAPSHOT}
+    return bodies.get(path, b"gpu: h100") if method == "post" else b""
+
+
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_every_parameter_is_taken_and_no_other(ask: Client, path: str, method: str) -> None:
     operation = DOCUMENT["paths"][path][method]
-    body = RECIPE if path == "/v1/bundle" else b"gpu: h100" if method == "post" else b""
+    body = request_body(path, method)
     taken = operation.get("parameters", [])
     for parameter in taken:
         schema, name = parameter["schema"], parameter["name"]
@@ -173,7 +179,7 @@ def test_a_request_with_all_examples_is_answered(ask: Client) -> None:
         parameters = DOCUMENT["paths"][path][method].get("parameters", [])
         examples = ((each["name"], each["example"]) for each in parameters)
         query = "&".join(f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in examples)
-        body = RECIPE if path == "/v1/bundle" else b"gpu: h100" if method == "post" else b""
+        body = request_body(path, method)
         assert ask(method.upper(), f"{path}?{query}", body).status == 200
 
 
@@ -232,7 +238,7 @@ def test_refusals_are_described(path: str, method: str) -> None:
     limited = "429" in DOCUMENT["paths"][path][method]["responses"]
     assert (429 in codes) == limited
     assert (406 in codes) == limited
-    assert (503 in codes) == path.startswith(("/ready", "/v1/recipe"))
+    assert (503 in codes) == path.startswith(("/ready", "/v1/recipe", "/v1/check"))
 
 
 def test_the_words_are_those_that_are_answered_for() -> None:

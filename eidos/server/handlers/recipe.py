@@ -20,6 +20,7 @@ from eidos.server.request_document import BODY, parse_document, parse_query_docu
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from typing import Any
 
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
@@ -35,40 +36,41 @@ def get_recipe(call: HandlerCall) -> HandlerResult:
     """The recipe for the parameters."""
     services = call.services
     context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
-    query = _query_parameters(call)
+    query = query_parameters(call)
     key: Hashable = (*query.fields().items(), context, explain, call.media_type)
     cached = services.cache.get(key)
     if cached is not None:
         services.metrics.cache_hits.increment()
         return HandlerResult(cached, key)
     services.metrics.cache_misses.increment()
-    return HandlerResult(_represent(call, _build(call, query, explain), context, public=True), key)
+    return HandlerResult(represent_tree(call, build_recipe(call, query, explain).to_tree(context=context), public=True), key)
 
 
 def post_recipe(call: HandlerCall) -> HandlerResult:
     """The recipe for the body: a query document, or a snapshot with ``?intent=`` and ``?platform=``."""
     services = call.services
     context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
-    parameters = _query_parameters(call)
+    parameters = query_parameters(call)
     tree = parse_document(call.context, services.max_body)
     call.context.deadline.check()
     if not isinstance(tree, dict):
         raise HttpError(400, f"{BODY} is neither a query nor a snapshot: expected a mapping")
     if "measurements" not in tree and "kind" not in tree:
         query = parse_query_document(tree, services.recipe_data)
-        recipe = _build(call, _with_purpose(query, parameters), explain)
+        recipe = build_recipe(call, _with_purpose(query, parameters), explain)
     else:
         from eidos.model.snapshot import Snapshot
 
         snapshot = Snapshot.from_tree(tree, BODY)
         # A snapshot does not show what its node is for; what was added to it counts.
         query = parse_query_document({field: tree.get(field) for field in PURPOSE}, services.recipe_data)
-        recipe = _build(call, _with_purpose(query, parameters), explain, snapshot)
+        recipe = build_recipe(call, _with_purpose(query, parameters), explain, snapshot)
         check_allowed(recipe.request, {}, services.recipe_data)
-    return HandlerResult(_represent(call, recipe, context, public=False))
+    return HandlerResult(represent_tree(call, recipe.to_tree(context=context), public=False))
 
 
-def _query_parameters(call: HandlerCall) -> Query:
+def query_parameters(call: HandlerCall) -> Query:
+    """The query in the parameters."""
     values = {name: value for name, value in call.parameters.values.items() if name not in _SWITCHES}
     return parse_query(values, call.parameters.names, call.services.recipe_data)
 
@@ -83,7 +85,8 @@ def _with_purpose(query: Query, parameters: Query) -> Query:
     return replace(query, **theirs)
 
 
-def _build(call: HandlerCall, query: Query, explain: bool, snapshot: Snapshot | None = None) -> Recipe:
+def build_recipe(call: HandlerCall, query: Query, explain: bool, snapshot: Snapshot | None = None) -> Recipe:
+    """The recipe for a query, or for the node of a snapshot; what it took is counted."""
     from eidos.workflow import make_recipe
 
     started = time.perf_counter()
@@ -98,9 +101,8 @@ def _build(call: HandlerCall, query: Query, explain: bool, snapshot: Snapshot | 
     return recipe
 
 
-def _represent(call: HandlerCall, recipe: Recipe, context: bool, public: bool) -> Representation:
-    """The document, as ``eidos recipe`` writes it."""
+def represent_tree(call: HandlerCall, tree: dict[str, Any], public: bool = False) -> Representation:
+    """A document in the media type of the response."""
     with call.context.span.start_child("serialise"):
-        tree = recipe.to_tree(context=context)
         text = formats.to_yaml(tree) if "yaml" in call.media_type else formats.to_json(tree)
         return make_representation(call.media_type, text.encode(), public=public)
