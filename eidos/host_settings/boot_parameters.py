@@ -20,8 +20,6 @@ SettingFile(path='/etc/default/grub.d/95-eidos-iommu.cfg', text='GRUB_CMDLINE_LI
 
 from __future__ import annotations
 
-from shlex import quote
-
 from eidos.host_settings.setting import PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
 
 REBOOT = "drain the node and reboot it"
@@ -43,6 +41,17 @@ CHANGED_FILES = {
 }
 
 
+def shell_word(text: str) -> str:
+    """A text as one word of a shell, as ``shlex.quote`` writes it, whose import costs a third of an empty start.
+
+    >>> shell_word("iommu=pt"), shell_word("a b")
+    ('iommu=pt', "'a b'")
+    """
+    if text and _PLAIN.issuperset(text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
 def parameter(setting: Setting) -> str:
     """``name=value``, or the name alone. Raises Unsettable for a character that some reader on the way gives a meaning.
 
@@ -59,12 +68,12 @@ def boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
     """The form for this host; by hand where its boot loader has no tool that adds one parameter."""
     word = parameter(setting)
     if host.os == "pop":
-        return _by_command("kernelstub", f"kernelstub --add-options {quote(word)}", f"kernelstub --delete-options {quote(word)}")
+        return _by_command("kernelstub", f"kernelstub --add-options {shell_word(word)}", f"kernelstub --delete-options {shell_word(word)}")
     if host.os in _GRUBBY:
-        args = [f"grubby --update-kernel=ALL --{option}={quote(word)}" for option in ("args", "remove-args")]
+        args = [f"grubby --update-kernel=ALL --{option}={shell_word(word)}" for option in ("args", "remove-args")]
         return _by_command("grubby", *args)
     if host.os in ("fedora-coreos", "fedora"):
-        args = [f"rpm-ostree kargs --{option}={quote(word)}" for option in ("append-if-missing", "delete-if-present")]
+        args = [f"rpm-ostree kargs --{option}={shell_word(word)}" for option in ("append-if-missing", "delete-if-present")]
         return _by_command("rpm-ostree", *args)
     if host.os in _DROP_INS and host.boot_loader in ("", "grub"):
         return Delivery("grub drop-in", (grub_drop_in(setting),), ("update-grub",), ("update-grub",), REBOOT, "reboot")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eidos.formats import from_text
 from eidos.formats.toml_reader import parse_toml
-from eidos.host_settings.boot_parameters import grub_drop_in, parameter
+from eidos.host_settings.boot_parameters import grub_drop_in, parameter, shell_word
 from eidos.host_settings.declared_systems import data_url
 from eidos.host_settings.delivery import deliver
 from eidos.host_settings.node_pools import AKS_SYSCTLS, GKE_SYSCTLS, cloud_config, eks_user_data
@@ -215,3 +215,8 @@ def test_user_data_has_files_and_commands_once() -> None:
 )
 def test_a_reading_is_a_setting_or_has_none(path: str, value: str, setting: Setting | None) -> None:
     assert read_setting(path, value) == setting
+
+
+@pytest.mark.parametrize("text", ["", "iommu=pt", "a b", "it's", "pci=0:0,x", "é", "$(x)", "-", "a\nb", "~"])
+def test_a_word_of_a_shell_is_quoted_as_the_standard_library_does(text: str) -> None:
+    assert shell_word(text) == shlex.quote(text)
