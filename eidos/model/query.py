@@ -111,9 +111,23 @@ def is_met(required: dict[str, str], values: dict[str, str]) -> bool:
                     return False
             elif not parse_version(value).matches(parse_version(text)):
                 return False
-        elif value != text and (text[:4] != "in (" or not set(words_of(value)) <= set(words_of(text))):
+        elif value != text and (text[:4] != "in (" or not _is_among(value, text)):
             return False
     return True
+
+
+#: The words of each list that a key has; there are as many as layers have, each of which is asked for by every query.
+_lists: dict[str, frozenset[str]] = {}
+
+
+def _is_among(value: str, text: str) -> bool:
+    """Whether the word or list ``value`` has no other words than the list ``text``."""
+    words = _lists.get(text)
+    if words is None:
+        words = frozenset(words_of(text))
+        if len(_lists) < 4096:
+            _lists[text] = words
+    return value in words or (value[:4] == "in (" and words.issuperset(words_of(value)))
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -47,8 +47,9 @@ def resolve(
     """The recipe for ``query``: a pure function of both; the result shares nothing with the store. ``explain`` fills its history.
 
     ``unknown`` are words of a node, by field, that the catalog does not have: no layer is made for them, and there is a warning. ``extra``
-    are ids of components to have besides. ``check`` looks for facts that are stated in two places and differ. Raises Contradiction naming
-    both layers, or InvalidData for components that are unknown or depend on one another in a circle.
+    are ids of components to have besides. ``check`` looks for facts that are stated in two places and differ, and for what a reader should
+    know: what is generic, impossible, or calls for a warning. Raises Contradiction naming both layers, or InvalidData for components that
+    are unknown or depend on one another in a circle.
     """
     layers = (store.base, *store.matching(query, _requested(tuple(extra))))
     requested = {**query.fields(), **(unknown or {})}
@@ -62,9 +63,9 @@ def resolve(
         measurements=_readings(layers),
         constraints=constraints,
         components=components,
-        generic=find_generic(requested, layers),
-        impossible=tuple(find_impossible(requested, store)),
-        warnings=tuple(find_warnings(requested, store, layers, constraints, components)),
+        generic=find_generic(requested, layers) if check else (),
+        impossible=tuple(find_impossible(requested, store)) if check else (),
+        warnings=tuple(find_warnings(requested, store, layers, constraints, components)) if check else (),
         history=history(layers) if explain else {},
     )
     if check:

@@ -16,7 +16,7 @@ from eidos.files import resources
 from eidos.model.values_schema import load_schema
 from eidos.nvidia import nvidia_smi_readings, nvml_readings
 from eidos.nvidia.gpu_values import FIRST_GPU_KEYS
-from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_files, lint_path, lint_trees
+from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_files, lint_trees
 from eidos.recipe.lint.layer_content import latest_date
 from eidos.recipe.lint.layer_keys import other_form
 from eidos.recipe.lint.reading_paths import misspelt
@@ -565,4 +565,4 @@ def test_today_decides_which_dates_are_in_the_future() -> None:
 def test_a_clock_that_is_behind_makes_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert latest_date() == max(source.date for source in RULES.sources.values())
-    assert [issue for issue in lint_path() if issue.rule == "date"] == []
+    assert [issue for issue in lint_trees(carried()) if issue.rule == "date"] == []
