@@ -133,7 +133,7 @@ def test_help_shows_each_page_of_the_manual(topic: str) -> None:
     assert page.startswith("# ")
     assert page.isascii()
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
-    assert max(map(len, prose.splitlines())) < 80
+    assert max(len(line) for line in prose.splitlines() if not line.startswith("|")) <= 80
     assert re.search(rf"^  {topic} +\S", eidos("help").out.partition("\nManual ")[2], re.MULTILINE)
 
 

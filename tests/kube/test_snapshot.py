@@ -133,6 +133,8 @@ def test_a_cluster_from_a_laptop(server: ApiServer, take: Take) -> None:
         "driver.enabled": "true",
         "clusterpolicy/another/driver.version": "570.86.15",
         "clusterpolicy/another/driver.enabled": "true",
+        "clusterpolicy/another/status.state": "ignored",
+        "status.state": "ready",
         "nicclusterpolicy/nic/ofedDriver.version": "doca3.1.0",
     }
     assert shot.outcomes["k8s.policy"]["absent"] == {

@@ -161,7 +161,7 @@ def test_explained_as_a_table_or_a_tree() -> None:
     rows = json.loads(eidos("manifest", "agent", "--explain-privileges", "--host-pid", "-t", "json").out)
     assert table.status == 0 and table.out.splitlines()[0].split() == ["FACT", "NEEDS", "GIVEN", "LOST", "WITHOUT"]
     assert all(row["fact"] in table.out for row in rows)
-    assert [row["given"] for row in rows if row["flag"] == "--host-pid"] == [True]
+    assert {row["given"] for row in rows if row["flag"] == "--host-pid"} == {True}
 
 
 #: What somebody might put where a text is taken, to get out of it.

@@ -21,6 +21,7 @@ from eidos.cli import recipe as recipe_verb
 from eidos.cli import snapshot as snapshot_verb
 from eidos.collectors import (
     Sources,
+    _fabric_files,
     _kernel_command_line,
     _rpm_database,
     _settings,
@@ -226,6 +227,7 @@ PARSERS: dict[str, Parser] = {
     "list of processors": _of_text(_cpu_list, "0-3", ",", "-", "7"),
     "/proc/cpuinfo": _of_text(os_cpu.parse_cpuinfo, "processor\t: ", "0", "\n", "microcode\t: 0x1\n", "CPU part\t: 0xd4f\n"),
     "kernel configuration": _of_text(os_kernel.parse_config, "CONFIG_NUMA=y\n", "# CONFIG_HZ is not set\n", "CONFIG_"),
+    "settings of a fabric": _of_text(_fabric_files.parse_assignments, "A=1\n", "=", " ", "#", "a.b=\n"),
     "kernel message": _of_text(os_kmsg.parse_record, "4,1,93018130,-;", "x\n", " ", ","),
     "Xid": _of_text(os_kmsg.parse_xid, "NVRM: Xid (PCI:", "0000:3b:00", "): ", "79,"),
     "SXid": _of_text(os_kmsg.parse_sxid, "SXid (PCI:", "0000:05:00.0", "): ", "12028, ", "Fatal, "),
