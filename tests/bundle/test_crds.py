@@ -23,7 +23,18 @@ pytestmark = pytest.mark.slow
 DEFINITIONS = {"gpu-operator": "gpu-operator/{}", "network-operator": "network-operator/v{}", "nim-operator": "k8s-nim-operator/v{}"}
 
 #: Kinds that every cluster knows; they have no definition to validate against.
-BUILT_IN = {"ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "Pod", "Role", "RoleBinding", "ServiceAccount", "StorageClass"}
+BUILT_IN = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "Deployment",
+    "DeviceClass",
+    "Pod",
+    "Role",
+    "RoleBinding",
+    "ServiceAccount",
+    "StorageClass",
+}
 
 
 def closed(schema: Any) -> Any:

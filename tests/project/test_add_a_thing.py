@@ -44,12 +44,12 @@ class Addition(NamedTuple):
 
 
 COLLECTOR = '''\
-"""Processors that the kernel uses, from /proc/cpuinfo.
+"""Ciphers that the kernel has, from /proc/crypto.
 
-Knows the form of that file; must not know any processor. It has a paragraph for each::
+Knows the form of that file; must not know any cipher. It has a paragraph for each::
 
-    processor	: 0
-    model name	: Intel(R) Xeon(R) Platinum 8480+
+    name         : aes
+    driver       : aes-generic
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from eidos.collectors import Sources
     from eidos.model.measurement import Part
 
-PATH = "/proc/cpuinfo"
+PATH = "/proc/crypto"
 
 
 def collect(sources: Sources) -> Iterator[Part]:
@@ -73,8 +73,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     try:
         text = sources.host.read_bytes(PATH).decode()
     except FileMissing as error:
-        raise NotApplicable(f"no processors: there is no {PATH}") from error
-    yield Subtype("cpu", {"processors": sum(line.startswith("processor") for line in text.split("\\n"))})
+        raise NotApplicable(f"no ciphers: there is no {PATH}") from error
+    yield Subtype("crypto", {"ciphers": sum(line.startswith("name") for line in text.split("\\n"))})
 '''
 
 VERB = '''\
@@ -109,7 +109,7 @@ def get_hello(call: HandlerCall) -> HandlerResult:
     return HandlerResult(make_representation("text/plain", b"hello\\n"))
 '''
 
-PRIVILEGE = "  - fact: os.cpu\n    needs: /proc, read-only\n    mounts: [proc]\n    without: the processors\n"
+PRIVILEGE = "  - fact: os.crypto\n    needs: /proc, read-only\n    mounts: [proc]\n    without: the ciphers\n"
 
 SOURCE = 'source: {document: "An example", version: "1", date: "2026-05"}'
 
@@ -174,17 +174,17 @@ def golden_question(name: str, query: str) -> Edit:
 ADDITIONS = {
     "a collector": Addition(
         write={
-            "eidos/collectors/os_cpu.py": COLLECTOR,
-            "tests/cases/os.cpu/two.in": "processor\t: 0\n\nprocessor\t: 1\n",
-            "tests/cases/os.cpu/two.out": '{"subtypes": {"cpu": {"processors": 2}}, "gaps": {}}\n',
+            "eidos/collectors/os_crypto.py": COLLECTOR,
+            "tests/cases/os.crypto/two.in": "name : aes\n\nname : sha1\n",
+            "tests/cases/os.crypto/two.out": '{"subtypes": {"crypto": {"ciphers": 2}}, "gaps": {}}\n',
         },
         edit=[],
         command=("-m", "eidos", "snapshot", "--list"),
-        prints=r"os\.cpu +Processors that the kernel uses",
+        prints=r"os\.crypto +Ciphers that the kernel has",
         tests=(*LAWS, "tests/collectors/test_cases.py", "tests/cli/test_cli.py", "tests/manifest/test_manifest.py", COMPATIBILITY),
         complaints=("tests/manifest/test_manifest.py::test_facts_are_the_collectors", INVENTORY),
         more=(
-            Edit("templates/kubernetes/agent.yaml", "  os.kmod: {", "  os.cpu: {mounts: [proc]}\n"),
+            Edit("templates/kubernetes/agent.yaml", "  os.kmod: {", "  os.crypto: {mounts: [proc]}\n"),
             Edit("templates/kubernetes/agent.yaml", "  - fact: os.kmod\n", PRIVILEGE),
         ),
     ),
@@ -194,14 +194,14 @@ ADDITIONS = {
             Edit(
                 "recipes/catalog.yaml",
                 "  - name: l40\n",
-                f"  - name: l4\n    title: NVIDIA L4\n    architecture: Ada\n    detect: [L4]\n    {SOURCE}\n",
+                f"  - name: rtx-6000-ada\n    title: NVIDIA RTX 6000 Ada\n    architecture: Ada\n    detect: [RTX 6000 Ada]\n    {SOURCE}\n",
             )
         ],
-        command=("-m", "eidos", "recipe", "--gpu", "l4"),
-        prints=r"\n  gpu: l4\n",
+        command=("-m", "eidos", "recipe", "--gpu", "rtx-6000-ada"),
+        prints=r"\n  gpu: rtx-6000-ada\n",
         tests=RECIPE_TESTS,
         complaints=("tests/recipe/test_golden.py::test_each_word_of_the_catalog_has_a_golden", COVERAGE, INVENTORY),
-        more=(golden_question("gpu-l4", '{"gpu": "l4"}'),),
+        more=(golden_question("gpu-rtx-6000-ada", '{"gpu": "rtx-6000-ada"}'),),
     ),
     "an overlay": Addition(
         write={
