@@ -28,6 +28,7 @@ BUILT_IN = {
     "ClusterRoleBinding",
     "ConfigMap",
     "Deployment",
+    "DaemonSet",
     "DeviceClass",
     "Pod",
     "Role",

@@ -194,7 +194,7 @@ ADDITIONS = {
             Edit(
                 "recipes/catalog.yaml",
                 "  - name: l40\n",
-                f"  - name: rtx-6000-ada\n    title: NVIDIA RTX 6000 Ada\n    architecture: Ada\n    detect: [RTX 6000 Ada]\n    {SOURCE}\n",
+                f"  - name: rtx-6000-ada\n    title: RTX 6000\n    architecture: Ada\n    detect: [RTX 6000 Ada]\n    {SOURCE}\n",
             )
         ],
         command=("-m", "eidos", "recipe", "--gpu", "rtx-6000-ada"),
@@ -311,7 +311,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--effort=fast", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--effort=normal", *arguments]
     return subprocess.run(command, cwd=tree, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
 
 
