@@ -493,7 +493,9 @@ def test_the_built_file_says_the_same_under_every_interpreter(pyz: Path, python:
     assert both().out.startswith(f"eidos {__version__} - ")
     assert both("snapsot").err.endswith("hint: did you mean 'snapshot'?\n")
     assert both("snapshot", "--list").err == ""
-    assert both("completion", "bash").out.endswith("complete -F _eidos eidos eidos.pyz\n")
+    # A checkout needs PyYAML for the words of the catalog, which the interpreters here may not have.
+    built = eidos("completion", "bash", program=bare, cwd=Path("/"), env=env)
+    assert built.out.endswith("complete -F _eidos eidos eidos.pyz\n")
     assert both("snapshot", "-t", "yml", "--log-level", "info").status == 2
 
     version = eidos("--version", program=bare, cwd=Path("/"), env=env)

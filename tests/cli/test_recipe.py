@@ -468,6 +468,7 @@ def test_a_wrong_word_is_reported_with_its_origin(pyz: Path, tmp_path: Path) -> 
 
 def test_a_query_of_the_environment_does_not_stand_in_the_way_of_the_list(pyz: Path, tmp_path: Path) -> None:
     (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "none.yaml").write_text("[]\n")
     for words in (["list"], ["lint", "--data", str(tmp_path)]):  # lint of all takes its time
         assert recipe(pyz, *words, env={"EIDOS_GPU": "h100", "EIDOS_FILE": "/nonexistent"})[0] == 0
         assert recipe(pyz, *words, "--gpu", "h100")[0] == 2
@@ -475,6 +476,7 @@ def test_a_query_of_the_environment_does_not_stand_in_the_way_of_the_list(pyz: P
 
 def test_the_name_of_the_file_decides_the_format_of_each_action(pyz: Path, tmp_path: Path) -> None:
     (tmp_path / "data" / "overlays").mkdir(parents=True)
+    (tmp_path / "data" / "overlays" / "none.yaml").write_text("[]\n")
     for words in ([], ["list"], ["lint", "--data", str(tmp_path / "data")]):  # lint of all takes its time
         assert recipe(pyz, *words, "-o", str(tmp_path / "out.json"))[0] == 0
         assert isinstance(json.loads((tmp_path / "out.json").read_text()), dict)
