@@ -1,8 +1,8 @@
 r"""What brings a setting of a node to the value that the recipe recommends.
 
 Knows which facts of a node decide the form of a setting, and how a form becomes the steps of a remedy; must not know any recipe, what a
-value means, nor any form: :mod:`eidos.host_settings` does. A reading that nobody sets directly gets no remedy, a system that is not known
-neither: a wrong command is worse than none. What a service lets nobody set is said.
+value means, nor any form: :mod:`eidos.host_settings` does. A reading that cannot be set directly and a system that is not known get no
+remedy: a wrong command is worse than none. A setting that a service does not allow is reported.
 
 >>> from eidos.check.node_readings import NodeReadings
 >>> from eidos.model.snapshot import Snapshot
@@ -54,7 +54,7 @@ def setting_remedy(path: str, value: str | None, node: NodeReadings) -> Remedy |
 def host_facts(node: NodeReadings) -> HostFacts:
     """The facts of a node that decide how settings reach it."""
     names = node.derived
-    # Pop!_OS is none of the systems of a query, and has a boot loader of its own.
+    # The catalog does not have Pop!_OS, which has its own boot loader.
     system = "pop" if node.readings.get("OS.release.ID") == "pop" else names.get("query.os", "")
     source = node.readings.get(_BOOT_SOURCE, "")
     loader = "" if not source else "grub" if "grub" in source else "bls"

@@ -11,7 +11,7 @@ Knows the ways to compare and how ``recipes/comparisons.yaml`` chooses one by pa
 ``absent``     not set
 ``contains``   every item of the recommended list, which commas separate, is in the actual one
 ``range``      between the two recommended numbers
-``ignore``     not judged: it is no reading of a node
+``ignore``     not judged: it is not a reading of a node
 =============  =====================================================================================================
 
 >>> rule = ComparisonRule("OS.sysctl./proc/sys/net/ipv4/tcp_rmem", "at-least")
@@ -57,7 +57,7 @@ FAILS, NOT_APPLICABLE = "fail", "not-applicable"
 class ComparisonRule(Record):
     """How readings whose path is ``path`` (a ``*`` stands for anything) compare; ``why`` is the reason, ``source`` the id of its source.
 
-    ``kind`` is one of :data:`KINDS` or "", ``absent`` what it means that there is no such reading. Where ``applies`` does not hold, the
+    ``kind`` is one of :data:`KINDS` or "", ``absent`` the meaning of a missing reading. Where ``applies`` does not hold, the
     recommendation is not for this host; ``applies_to`` says so in words.
     """
 

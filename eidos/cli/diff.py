@@ -143,7 +143,7 @@ def _name(location: str) -> str:
 
 
 def _read_document(location: str, values: Values) -> tuple[Document, Any]:
-    """The document at a location, and the tree in its file (None for a bundle); InvalidData for what is no document of eidos."""
+    """The document at a location, and the tree in its file (None for a bundle); InvalidData for anything but a document of eidos."""
     from eidos.formats import from_text
     from eidos.model.check_report import KIND as REPORT
     from eidos.model.check_report import CheckReport

@@ -126,7 +126,7 @@ def check_root(root: str, deadline: float) -> None:
 
 
 def _unreadable_reason(root: str) -> str | None:
-    """Why ``root`` cannot be read: "" when it can, None when it is no folder."""
+    """Why ``root`` cannot be read: "" when it can, None when it is not a folder."""
     try:
         os.stat(os.path.join(root, "."))
     except (FileNotFoundError, NotADirectoryError):

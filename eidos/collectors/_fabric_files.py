@@ -42,7 +42,7 @@ IMEX_NODES, IMEX_CHANNELS = "/etc/nvidia-imex/nodes_config.cfg", "/dev/nvidia-ca
 
 
 def parse_assignments(text: str) -> dict[str, str]:
-    """The assignments of a file, one a line; what is no assignment is a comment."""
+    """The assignments of a file, one a line; other lines are comments."""
     pairs = (line.partition("=") for line in text.splitlines())
     return {name.strip(): value.strip() for name, equals, value in pairs if equals and name.strip().isidentifier()}
 

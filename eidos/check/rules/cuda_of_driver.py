@@ -20,8 +20,10 @@ def judge(context: RuleContext) -> RuleResult:
     if len(values) < 2:
         return RuleResult(not_applicable=context.node.absence(DRIVER) or context.node.absence(CUDA) or "no driver")
     driver, reported = try_parse_version(values[DRIVER]), try_parse_version(values[CUDA])
+    if not (driver and reported):
+        return unknown_because({path: f"{text!r} is not a version" for path, text in values.items() if not try_parse_version(text)})
     for row in context.facts.get("cuda") or ():
         branch, cuda = try_parse_version(str(row.get("driver", ""))), try_parse_version(str(row.get("cuda", "")))
-        if driver and reported and branch and cuda and driver.matches(branch):
+        if branch and cuda and driver.matches(branch):
             return RuleResult(Judgement(reported.matches(cuda), values), expected=f"{cuda}, that of driver {branch}", actual=values[CUDA])
     return RuleResult(not_applicable=f"the recipe data has no CUDA version for driver {values[DRIVER]}")

@@ -1,7 +1,7 @@
 """Whether every NVIDIA GPU on the PCI bus is one that the driver shows: seven of eight.
 
 Knows how the collector of GPUs reports a device that is missing; must not know the bus. A device that is passed through to a virtual
-machine is none of the host's, and the collector says so.
+machine does not belong to the host, and the collector reports that.
 """
 
 from __future__ import annotations
