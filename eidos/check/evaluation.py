@@ -124,6 +124,17 @@ def unknown_because(unread: Mapping[str, str], evidence: Mapping[str, str] | Non
     return RuleResult(Judgement(None, dict(evidence or {}), dict(unread)))
 
 
+def unknown_versions(values: Mapping[str, str]) -> RuleResult:
+    """What a rule returns that compares versions, for the readings among ``values`` that have no version of the form it needs."""
+    from eidos.semver import try_parse_version
+
+    def is_version(text: str) -> bool:
+        version = try_parse_version(text)
+        return version is not None and len(version.numbers) > 1
+
+    return unknown_because({path: f"{text!r} is not a version" for path, text in values.items() if not is_version(text)})
+
+
 def judged(blank: Finding, check: CheckDefinition, result: RuleResult, node: NodeReadings) -> Finding:
     """The finding of what a condition or a rule says."""
     judgement = result.judgement

@@ -239,6 +239,15 @@ def test_a_driver_ends_with_its_branch(today: str, driver: str, status: str) -> 
     assert evaluate(check, RuleContext(node, rules, today)).status == status
 
 
+@pytest.mark.parametrize(
+    ("driver", "cuda", "status"), [("580.178.04", "13.0", "pass"), ("580.178.04", "12.8", "fail"), ("580.178.04", "N/A", "unknown")]
+)
+def test_a_version_that_cannot_be_parsed_is_unknown(driver: str, cuda: str, status: str) -> None:
+    found = expert(snapshot({**OK_NODE, "GPU.smi": {**SMI, "driver": driver, "cuda-version": cuda}}))["cuda-not-of-driver"]
+    assert found.status == status
+    assert (status == "unknown") == ("'N/A' is not a version" in str(found.to_tree()))
+
+
 def test_a_library_that_does_not_fit_and_a_gpu_that_is_missing_are_found() -> None:
     failed = Outcome("gpu", "failed", 1.0, "NVML: driver/library version mismatch: kernel module 535.161, library 535.183 (/usr/lib/x)")
     findings = expert(snapshot(UBUNTU, gpu=failed))

@@ -134,3 +134,13 @@ def test_a_new_layer_is_read_and_has_the_key_of_the_query(tmp_path: Path) -> Non
 def test_components_are_the_callers_to_request() -> None:
     with pytest.raises(InvalidInput):
         eidos.make_recipe({"gpu": "h1"}, components=["kueue"])
+
+
+@pytest.mark.parametrize(("version", "words"), [("v1.34.1", "1 holds"), ("v1.20.0", "1 does not hold")])
+def test_a_recipe_for_a_snapshot_counts_the_constraints_that_hold(version: str, words: str, tmp_path: Path) -> None:
+    node = {"measurements": [{"type": "K8s", "subtypes": [{"subtype": "server", "data": {"version": version}}]}]}
+    (tmp_path / "node.yaml").write_text(eidos.to_yaml(node))
+    done = run("recipe", "-f", str(tmp_path / "node.yaml"), "--log-level", "info", "-o", str(tmp_path / "recipe.yaml"))
+    assert done.status == 0
+    assert "for this node: " in done.err and words in done.err
+    assert ("eidos check -f" in done.err) == ("not hold" in done.err or "could not" in done.err)

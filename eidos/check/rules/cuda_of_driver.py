@@ -5,7 +5,7 @@ Knows the table ``cuda`` of ``rules.yaml``; must not know any version. A branch 
 
 from __future__ import annotations
 
-from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because
+from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because, unknown_versions
 from eidos.model.condition import Judgement
 from eidos.semver import try_parse_version
 
@@ -20,8 +20,8 @@ def judge(context: RuleContext) -> RuleResult:
     if len(values) < 2:
         return RuleResult(not_applicable=context.node.absence(DRIVER) or context.node.absence(CUDA) or "no driver")
     driver, reported = try_parse_version(values[DRIVER]), try_parse_version(values[CUDA])
-    if not (driver and reported):
-        return unknown_because({path: f"{text!r} is not a version" for path, text in values.items() if not try_parse_version(text)})
+    if not (driver and reported and len(driver.numbers) > 1 and len(reported.numbers) > 1):
+        return unknown_versions(values)
     for row in context.facts.get("cuda") or ():
         branch, cuda = try_parse_version(str(row.get("driver", ""))), try_parse_version(str(row.get("cuda", "")))
         if branch and cuda and driver.matches(branch):

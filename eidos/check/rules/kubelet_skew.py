@@ -6,7 +6,7 @@ Knows Kubernetes' Version Skew Policy: a kubelet is never newer than its API ser
 
 from __future__ import annotations
 
-from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because
+from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because, unknown_versions
 from eidos.model.condition import Judgement
 from eidos.semver import try_parse_version
 
@@ -22,7 +22,7 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(not_applicable=context.node.absence(_SERVER) or context.node.absence(_KUBELET) or "no cluster")
     server, kubelet = try_parse_version(values[_SERVER]), try_parse_version(values[_KUBELET])
     if not (server and kubelet and len(server.numbers) > 1 and len(kubelet.numbers) > 1):
-        return unknown_because({path: f"{text!r} is not a version" for path, text in values.items()})
+        return unknown_versions(values)
     older = server.numbers[1] - kubelet.numbers[1]
     allowed = 3 if server.numbers[1] >= 28 else 2
     is_right = server.numbers[0] == kubelet.numbers[0] and 0 <= older <= allowed
