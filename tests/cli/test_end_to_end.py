@@ -75,10 +75,11 @@ def test_an_idle_host_gives_the_same_bytes_but_for_time_and_duration(pyz: Path) 
 def test_volatile_readings_stand_apart(pyz: Path) -> None:
     plain = subtypes(json.loads(take(sys.executable, pyz, "-t", "json", "--only", "os")[1]))
     volatile = subtypes(json.loads(take(sys.executable, pyz, "-t", "json", "--only", "os", "--volatile")[1]))
-    assert set(volatile) - set(plain) == {"OS.sysctl.volatile"}
+    apart = set(volatile) - set(plain)
+    assert {"OS.sysctl.volatile", "OS.memory.volatile"} <= apart and all(name.endswith(".volatile") for name in apart)
     assert {name: data for name, data in volatile.items() if name in plain} == plain
+    assert not [name for name in apart if set(volatile[name]) & set(plain.get(name.removesuffix(".volatile"), {}))]
     assert "/proc/sys/kernel/random/boot_id" in volatile["OS.sysctl.volatile"]
-    assert not set(volatile["OS.sysctl.volatile"]) & set(plain["OS.sysctl"])
 
 
 def test_what_go_reads_of_it(pyz: Path, tmp_path: Path) -> None:
