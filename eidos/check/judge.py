@@ -81,7 +81,7 @@ def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckDa
     node = NodeReadings(snapshot)
     derive(node, query, recipe)
     context = RuleContext(node, data.facts, today)
-    findings = [*snapshot_findings(node, now, options.maximum_age_s)]
+    findings = [*snapshot_findings(node, query.gpu, now, options.maximum_age_s)]
     if recipe is not None and data.comparisons is not None:
         findings += recipe_findings(recipe, node, data.comparisons)
     findings += (evaluate(check, context) for check in data.checks)

@@ -1,4 +1,4 @@
-"""Whether a snapshot is fit to be judged: its age, its node, and what it lacks.
+"""Whether a snapshot is fit to be judged: its age, its node, the GPU that it is judged for, and what it lacks.
 
 Knows what makes readings doubtful as such; must not know what they mean. A snapshot in the future is as doubtful as an old one.
 """
@@ -6,8 +6,8 @@ Knows what makes readings doubtful as such; must not know what they mean. A snap
 from __future__ import annotations
 
 from eidos.check.definitions import CheckDefinition
-from eidos.check.evaluation import not_applicable
-from eidos.model.finding import DO, FAIL, INFO, PASS, UNKNOWN, WARNING, Finding, FindingSource, Remedy, RemedyStep
+from eidos.check.evaluation import not_applicable, read_each, unknown
+from eidos.model.finding import DO, ERROR, FAIL, INFO, PASS, UNKNOWN, WARNING, Finding, FindingSource, Remedy, RemedyStep
 from eidos.model.measurement import FAILED, PARTIAL
 from eidos.model.record import replace
 
@@ -25,6 +25,14 @@ _REASONS = {
         *("the snapshot mixes two nodes", WARNING, "The readings of the cluster are those of another node than the host's."),
         "one name in the metadata and in K8s.node.source-node",
     ),
+    "gpu-not-found": (
+        *(
+            "the GPU that the node is judged for is not there",
+            ERROR,
+            "What depends on a GPU does not apply without one, and is not judged.",
+        ),
+        "a GPU that the driver shows",
+    ),
     "snapshot-complete": (
         *("the snapshot is incomplete", INFO, "What depends on the missing readings is unknown."),
         "every collector is ok or does not apply",
@@ -37,14 +45,18 @@ DEFINITIONS = tuple(
     for id, (title, severity, reason, expected) in _REASONS.items()
 )
 
+#: There is one wherever a driver answers.
+_GPUS = "GPU.smi.gpu-count"
+
 #: How far a clock may be ahead, in seconds.
 AHEAD_S = 300
 
 
-def snapshot_findings(node: NodeReadings, now: float, maximum_age_s: float) -> Iterator[Finding]:
-    """The findings about the snapshot itself; ``now`` is in seconds since the epoch."""
+def snapshot_findings(node: NodeReadings, gpu: str, now: float, maximum_age_s: float) -> Iterator[Finding]:
+    """The findings about the snapshot itself; ``gpu`` is the one it is judged for, ``now`` is in seconds since the epoch."""
     yield _age(node, now, maximum_age_s)
     yield _own_node(node)
+    yield _gpu(node, gpu)
     yield _complete(node)
 
 
@@ -78,6 +90,26 @@ def _own_node(node: NodeReadings) -> Finding:
         actual=other,
         evidence=evidence,
         remedy=None if other == node.snapshot.node else _do("set NODE_NAME to the name of the node, and take a new one"),
+    )
+
+
+def _gpu(node: NodeReadings, gpu: str) -> Finding:
+    """Whether a GPU is there at all; which one it is, other checks say."""
+    blank = replace(_blank("gpu-not-found"), path=_GPUS, expected=gpu or "a GPU")
+    if not gpu:
+        return not_applicable(blank, "no GPU was detected or requested")
+    shown = [_GPUS] if _GPUS in node.readings else node.paths("GPU.")[:1]
+    values, unread = read_each(node, shown or [_GPUS])
+    if values:
+        return replace(blank, actual=next(iter(values.values())), evidence=values)
+    if unread:
+        return unknown(blank, unread, node)
+    why = node.absence(_GPUS) or "no GPU readings"
+    return replace(
+        blank,
+        status=FAIL,
+        actual=why,
+        remedy=_do("check that the node has the GPU, and that its driver is loaded; else choose without --gpu"),
     )
 
 

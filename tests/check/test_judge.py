@@ -240,6 +240,21 @@ def test_a_driver_ends_with_its_branch(today: str, driver: str, status: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome("gpu", "skipped", 1.0, "no NVIDIA driver"), "fail"),
+        (Outcome("gpu", "failed", 1.0, "NVML: timeout"), "unknown"),
+        (Outcome("gpu", "ok", 1.0), "pass"),
+    ],
+)
+def test_a_gpu_that_was_requested_and_is_not_there_is_found(outcome: Outcome, status: str) -> None:
+    readings = OK_NODE if status == "pass" else UBUNTU
+    report = check_node(snapshot(readings, gpu=outcome), query={"gpu": "h100"})
+    assert by_id(report)["gpu-not-found"].status == status
+    assert by_id(check_node(snapshot(UBUNTU, gpu=outcome)))["gpu-not-found"].status == "not-applicable"
+
+
+@pytest.mark.parametrize(
     ("driver", "cuda", "status"), [("580.178.04", "13.0", "pass"), ("580.178.04", "12.8", "fail"), ("580.178.04", "N/A", "unknown")]
 )
 def test_a_version_that_cannot_be_parsed_is_unknown(driver: str, cuda: str, status: str) -> None:
