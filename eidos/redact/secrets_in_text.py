@@ -50,6 +50,7 @@ _FOLLOWERS = word_set(
     " unauthenticated found available set unset given provided used authentication authorization authenticator provider plugin"
     " plugins helper source cache request requests response responses service server endpoint review reviews rotation refresh"
     " exchange audience issuer ring management manager store storage policy based login prompt stdin and/or usage id ids pair pairs chain"
+    " verification validation retrieval lookup negotiation generation creation decryption encryption fingerprint algorithm algorithms"
     " agent bits data exists exist before after when while because until into"
 )
 _ADJECTIVES = ("ed", "ing", "able", "ible", "valid")

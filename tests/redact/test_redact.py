@@ -361,6 +361,8 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("the password was rejected", "the password was rejected"),
         ("the password is x", f"the password is {WITHHELD}"),
         ("using key swordfish", f"using key {WITHHELD}"),
+        ("Host key verification failed.", "Host key verification failed."),
+        ("Token retrieval failed, API key lookup failed", "Token retrieval failed, API key lookup failed"),
         ("password is hunter", f"password is {WITHHELD}"),
         ("logged in with secret swordfish and token abc", f"logged in with secret {WITHHELD} and token {WITHHELD}"),
         ("the key pair was rejected, the token exchange failed", "the key pair was rejected, the token exchange failed"),
