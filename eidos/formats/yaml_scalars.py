@@ -308,7 +308,7 @@ def fold_plain(lines: list[str], at: int, begin: str, indent: int) -> tuple[str,
         raise Unsupported
     while not lines[before].strip(" "):
         before -= 1
-    if not lines[before].rstrip(" \t").endswith(text):
+    if not lines[before].rstrip(" \t").endswith(text) or lines[before].lstrip(" \t")[:1] == "#":
         raise Unsupported  # a comment or a tab stands between
     pieces, breaks = [text], at - 1 - before
     while at < len(lines):

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 EMULATOR = "qemu-aarch64-static"
 
 #: Debian's packages that make an interpreter; "{}" is its minor version, of which each release of Debian has one.
-PACKAGES = ("python3.{}-minimal", "libpython3.{}-minimal", "libpython3.{}-stdlib", "libc6", "zlib1g", "libexpat1", "libffi8")
+PACKAGES = ("python3.{}-minimal", "libpython3.{}-minimal", "libpython3.{}-stdlib", "libc6", "zlib1g", "liblzma5", "libexpat1", "libffi8")
 MINOR_VERSIONS = (11, 13, 12, 14)
 
 HOST = ROOT / "tests" / "hosts" / "ubuntu-24.04-arm64-64k"

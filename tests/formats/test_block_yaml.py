@@ -163,7 +163,7 @@ def test_legal_blanks_marks_and_endings_are_read(text: str, expected: object) ->
     assert from_text(text, "x") == expected
 
 
-@pytest.mark.parametrize("text", ["\ta: b\n", "a:\n\t- b\n", "a: 1\n---\nb: 2\n", "-\t- a\n"])
+@pytest.mark.parametrize("text", ["\ta: b\n", "a:\n\t- b\n", "a: 1\n---\nb: 2\n", "-\t- a\n", " x\n# x\na\n"])
 def test_what_no_reader_takes_is_refused(text: str) -> None:
     with pytest.raises(InvalidData):
         from_text(text, "x")
