@@ -1,6 +1,6 @@
 """``eidos check``: what is wrong with this node, and what to do about it.
 
-Knows the flags of the verb, where snapshots and recipes come from, and the exit status; must not know any check, nor how one is judged.
+Knows the flags of the verb, where snapshots come from, and what is written; must not know any check, nor how one is judged.
 """
 
 from __future__ import annotations
@@ -12,29 +12,24 @@ from eidos import collectors, log
 from eidos.check.report_formats import FORMATS
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
+from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
-from eidos.cli.recipe import QUERY_OPTIONS, open_store, query_words
-from eidos.cli.snapshot import collector_choices, select_collectors
+from eidos.cli.recipe import open_store
+from eidos.cli.snapshot import collector_choices
 from eidos.errors import InvalidInput, NotFound
-from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
-from eidos.model.measurement import OK
-from eidos.model.query import FIELDS
 from eidos.model.record import replace
-from eidos.wording import count_of, list_words
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eidos.check.judge import CheckData, CheckOptions
-    from eidos.check.profile import Profile
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
 
-TABLE, NEVER = "table", "never"
+TABLE = "table"
 
 #: Extensions of the snapshots in a folder.
 _EXTENSIONS = (".yaml", ".yml", ".json")
@@ -43,7 +38,6 @@ _EXTENSIONS = (".yaml", ".yml", ".json")
 _BY_EXTENSION = {".html": "html", ".md": "markdown", ".prom": "prometheus", ".sarif": "sarif", ".xml": "junit"}
 
 _FORMATS = {TABLE: "for people", **{name: purpose for name, (_, purpose) in FORMATS.items()}}
-_FAIL_ON = {**{severity: f"a finding that is {severity} or worse" for severity in SEVERITIES}, NEVER: "no finding"}
 
 
 VERB = Verb(
@@ -64,30 +58,20 @@ VERB = Verb(
             convert=parse_path,
             completion="file",
         ),
-        Option("recipe", "judge by this recipe instead of the detected one", "FILE", "r", convert=parse_path, completion="file"),
-        *QUERY_OPTIONS,
+        *RECIPE_OPTIONS,
         ROOT,
         SMI,
         UNITS,
-        Option("only", "judge only these checks, domains or severities", "NAMES", multiple=True),
-        Option("skip", "do not judge these", "NAMES", multiple=True),
-        Option("profile", "read severities and selection from a file", "FILE", convert=parse_path, completion="file"),
-        Option("waivers", "read accepted findings from a file", "FILE", convert=parse_path, completion="file"),
+        *SELECTION_OPTIONS,
         Option(
             "write-waivers", "write a file that accepts the present findings", "FILE", convert=parse_path, completion="file", flag_only=True
         ),
         Option("script", "write a script with the remedies, - for stdout", "FILE", convert=parse_path, completion="file", flag_only=True),
-        Option("fail-on", "exit 4 from this severity on", "SEVERITY", None, "error", choices=_FAIL_ON),
-        Option("allow-unknown", "exit 0 although something could not be judged"),
+        FAIL_ON,
+        ALLOW_UNKNOWN,
         Option("require", "exit 3 when one of these collectors is not ok", "NAMES", choices=collector_choices, multiple=True),
         Option("max-age", "report a snapshot that is older", "DURATION", None, "24h", parse_timeout),
-        Option(
-            *("data", "add recipes and checks from a folder or cm://NAMESPACE/NAME; repeat it to stack several", "PATH"),
-            convert=parse_path,
-            multiple=True,
-            split_commas=False,
-            completion="file",
-        ),
+        DATA,
         Option("timeout", "time limit for reading this node", "DURATION", None, "10s", parse_timeout),
         *CLUSTER,
         Option("all", "show what passed and what does not apply, too", flag_only=True),
@@ -128,30 +112,18 @@ def run(values: Values) -> int:
             document_locations.check_writable(location, values)
     if values["list"]:
         return _list(values)
-    if values["recipe"] is not None:
-        others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
-        if others:
-            raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
-    store = open_store(values["data"], values)
-    recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
-    query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
-    from eidos.check.judge import read_check_data
-    from eidos.workflow import check_node
-
-    data = read_check_data(store.check_data, is_proven=store.is_proven)
-    options = _options(values, data)
-
+    judge = prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
     for snapshot in _snapshots(values):
-        reports.append(check_node(snapshot, recipe, query=query, store=store, options=options, data=data))
+        reports.append(judge(snapshot))
         snapshots.append(snapshot)
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:
         _write_waivers(values, reports)
     if values["script"] is not None:
         _write_script(values, reports)
-    return _exit_status(values, reports, snapshots)
+    return exit_status(values, reports, snapshots)
 
 
 def _snapshots(values: Values) -> Iterator[Snapshot]:
@@ -171,37 +143,6 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
         raise NotFound(f"{location}: no snapshots in this folder", "name a folder of files that end in .yaml or .json")
     for name in names:
         yield document_locations.read_snapshot(os.path.join(location, name), values)[0]
-
-
-def _options(values: Values, data: CheckData) -> CheckOptions:
-    from eidos.check.judge import CheckOptions, known_words
-    from eidos.check.profile import Profile, read_profile
-    from eidos.check.waivers import read_waivers
-
-    profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
-    only, skip = tuple(values["only"]), tuple(values["skip"])
-    if only or skip:
-        _check_words((*only, *skip), known_words(data), values)
-    waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
-    profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
-    return CheckOptions(profile, waivers, time.time(), values["max-age"])
-
-
-def _check_words(words: Sequence[str], known: Sequence[str], values: Values) -> None:
-    """Refuse a word that selects nothing that there can be; a path may be one of a recipe."""
-    from eidos.wording import did_you_mean
-
-    for word in words:
-        if word not in known and "." not in word and "*" not in word:
-            flag = "only" if word in values["only"] else "skip"
-            hint = did_you_mean(word, known, "run 'eidos check --list' for all checks")
-            raise InvalidInput(f"--{flag}: unknown check, domain or severity {word!r}", hint)
-
-
-def _read_tree(location: str, values: Values) -> tuple[object, str]:
-    from eidos.formats import from_text
-
-    return from_text(document_locations.read_document(location, values=values), location), location
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
@@ -245,26 +186,6 @@ def _write_script(values: Values, reports: Sequence[CheckReport]) -> None:
             f"{values['script']}: {count_of(len(planned), 'remedy')} to carry out, {len(others)} by hand",
             hint=f"run 'sh {values['script']}' to see what it would change",
         )
-
-
-def _exit_status(values: Values, reports: Sequence[CheckReport], snapshots: Sequence[Snapshot]) -> int:
-    from eidos.check.judge import findings_at_or_above
-
-    findings = [finding for report in reports for finding in report.findings]
-    if values["fail-on"] != NEVER and findings_at_or_above(findings, FAIL, values["fail-on"]):
-        return FINDINGS
-    missing: list[str] = []
-    for snapshot in snapshots:
-        outcomes = {outcome.name: outcome.outcome for outcome in snapshot.collectors}
-        for word in values["require"]:
-            names = select_collectors([word], list(outcomes)) or [word]
-            missing += [f"{name} is {outcomes.get(name, 'not collected')}" for name in names if outcomes.get(name) != OK]
-    if missing:
-        log.error(f"--require is not met: {list_words(missing)}")
-        return INCOMPLETE
-    if values["fail-on"] == NEVER or values["allow-unknown"]:
-        return 0
-    return INCOMPLETE if findings_at_or_above(findings, UNKNOWN, values["fail-on"]) else 0
 
 
 def _list(values: Values) -> int:

@@ -1,0 +1,134 @@
+"""By what a node is judged: the flags of every verb that judges one, and the exit status of what was found.
+
+Knows the flags for recipe, query, selection, profile, waivers and data, and what they become; must not know where a snapshot comes from,
+nor how a report is shown.
+"""
+
+from __future__ import annotations
+
+from eidos import log
+from eidos.cli import document_locations
+from eidos.cli.commands import FINDINGS, INCOMPLETE
+from eidos.cli.options import Option, parse_path
+from eidos.cli.recipe import QUERY_OPTIONS, open_store, query_words
+from eidos.cli.snapshot import select_collectors
+from eidos.errors import InvalidInput
+from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
+from eidos.model.measurement import OK
+from eidos.model.query import FIELDS
+from eidos.model.record import replace
+from eidos.wording import list_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eidos.check.judge import CheckData, CheckOptions
+    from eidos.check.profile import Profile
+    from eidos.cli.options import Values
+    from eidos.model.check_report import CheckReport
+    from eidos.model.snapshot import Snapshot
+
+NEVER = "never"
+
+_FAIL_ON = {**{severity: f"a finding that is {severity} or worse" for severity in SEVERITIES}, NEVER: "no finding"}
+
+#: The recipe by which a node is judged.
+RECIPE_OPTIONS = (
+    Option("recipe", "judge by this recipe instead of the detected one", "FILE", "r", convert=parse_path, completion="file"),
+    *QUERY_OPTIONS,
+)
+
+#: Which checks are judged, and what is accepted.
+SELECTION_OPTIONS = (
+    Option("only", "judge only these checks, domains or severities", "NAMES", multiple=True),
+    Option("skip", "do not judge these", "NAMES", multiple=True),
+    Option("profile", "read severities and selection from a file", "FILE", convert=parse_path, completion="file"),
+    Option("waivers", "read accepted findings from a file", "FILE", convert=parse_path, completion="file"),
+)
+
+FAIL_ON = Option("fail-on", "exit 4 from this severity on", "SEVERITY", None, "error", choices=_FAIL_ON)
+ALLOW_UNKNOWN = Option("allow-unknown", "exit 0 although something could not be judged")
+
+DATA = Option(
+    *("data", "add recipes and checks from a folder or cm://NAMESPACE/NAME; repeat it to stack several", "PATH"),
+    convert=parse_path,
+    multiple=True,
+    split_commas=False,
+    completion="file",
+)
+
+
+def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: float | None = None) -> Callable[[Snapshot], CheckReport]:
+    """The function that judges a snapshot by what the flags name; what they name is read once.
+
+    ``now`` is in seconds since the epoch (None: the clock, each time). Raises InvalidInput for flags that exclude one another, and what
+    reading recipe, data, profile and waivers raises.
+    """
+    if values["recipe"] is not None:
+        others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
+        if others:
+            raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
+    store = open_store(values["data"], values)
+    recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
+    query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
+    from eidos.check.judge import read_check_data
+    from eidos.workflow import check_node
+
+    data = read_check_data(store.check_data, is_proven=store.is_proven)
+    options = replace(_options(values, data), now=now)
+    if maximum_age_s is not None:
+        options = replace(options, maximum_age_s=maximum_age_s)
+    return lambda snapshot: check_node(snapshot, recipe, query=query, store=store, options=options, data=data)
+
+
+def _options(values: Values, data: CheckData) -> CheckOptions:
+    from eidos.check.judge import CheckOptions, known_words
+    from eidos.check.profile import Profile, read_profile
+    from eidos.check.waivers import read_waivers
+
+    profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
+    only, skip = tuple(values["only"]), tuple(values["skip"])
+    if only or skip:
+        _check_words((*only, *skip), known_words(data), values)
+    waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
+    profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
+    return CheckOptions(profile, waivers)
+
+
+def _check_words(words: Sequence[str], known: Sequence[str], values: Values) -> None:
+    """Refuse a word that selects nothing that there can be; a path may be one of a recipe."""
+    from eidos.wording import did_you_mean
+
+    for word in words:
+        if word not in known and "." not in word and "*" not in word:
+            flag = "only" if word in values["only"] else "skip"
+            hint = did_you_mean(word, known, "run 'eidos check --list' for all checks")
+            raise InvalidInput(f"--{flag}: unknown check, domain or severity {word!r}", hint)
+
+
+def _read_tree(location: str, values: Values) -> tuple[object, str]:
+    from eidos.formats import from_text
+
+    return from_text(document_locations.read_document(location, values=values), location), location
+
+
+def exit_status(values: Values, reports: Sequence[CheckReport], snapshots: Sequence[Snapshot] = ()) -> int:
+    """The exit status of findings; ``snapshots`` are what --require is about, for a verb that has it."""
+    from eidos.check.judge import findings_at_or_above
+
+    findings = [finding for report in reports for finding in report.findings]
+    if values["fail-on"] != NEVER and findings_at_or_above(findings, FAIL, values["fail-on"]):
+        return FINDINGS
+    missing: list[str] = []
+    for snapshot in snapshots:
+        outcomes = {outcome.name: outcome.outcome for outcome in snapshot.collectors}
+        for word in values["require"]:
+            names = select_collectors([word], list(outcomes)) or [word]
+            missing += [f"{name} is {outcomes.get(name, 'not collected')}" for name in names if outcomes.get(name) != OK]
+    if missing:
+        log.error(f"--require is not met: {list_words(missing)}")
+        return INCOMPLETE
+    if values["fail-on"] == NEVER or values["allow-unknown"]:
+        return 0
+    return INCOMPLETE if findings_at_or_above(findings, UNKNOWN, values["fail-on"]) else 0
