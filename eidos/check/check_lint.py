@@ -16,6 +16,8 @@ from eidos.check.owners import NAMES
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import path_fits, read_comparisons
 from eidos.errors import EidosError
+from eidos.host_settings.setting import setting_of
+from eidos.model.finding import SETTING
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue, deduplicated
 from eidos.model.query import FIELDS
 from eidos.model.tree_reader import TreeReader
@@ -67,8 +69,13 @@ def _check(check: CheckDefinition, location: str) -> Iterator[LintIssue]:
         yield LintIssue(ERROR, "no-reason", location, f"check {check.id!r} needs one sentence that says why it matters", "add reason: …")
     if not check.remedies:
         yield LintIssue(WARNING, "no-remedy", location, f"check {check.id!r} does not say what to do", "add remedy: …")
-    if check.remedies and any(each.when is None for each in check.remedies[:-1]):
+    settings = [[(step.file, step.text) for step in each.remedy.steps if step.kind == SETTING] for each in check.remedies]
+    # A setting is a condition, too: a host may have no form for it.
+    if any(each.when is None and not paths for each, paths in [*zip(check.remedies, settings)][:-1]):
         yield LintIssue(ERROR, "unused-remedy", f"{location}.remedy", "a remedy without a condition must be the last one")
+    for path, value in [pair for pairs in settings for pair in pairs]:
+        if setting_of(path, value) is None:
+            yield LintIssue(ERROR, "unknown-setting", f"{location}.remedy", f"no form sets {path} to {value!r}", "use run, write or do")
     if check.applies and not check.applies_to:
         yield LintIssue(
             WARNING, "no-words", f"{location}.applies", "people read applies-to, and it is empty", "add applies-to: hosts with …"

@@ -16,11 +16,10 @@ Knows the form of ``recipes/checks/<domain>.yaml``; must not know any check, nor
         expected: not loaded                      # optional: expect in words
         reason: Both drivers claim the GPUs.      # why it matters, one sentence
         source: blog
-        remedy:                                   # the first whose condition `when` holds
-          - when: query.os in (ubuntu, debian)
-            steps: [{run: modprobe -r nouveau}]
-            cost: reboot
-            owner: host
+        remedy:                                   # the first whose condition `when` holds, and whose settings the host can have
+          - when: node.driver-owner == host
+            steps: [{setting: OS.boot-modprobe.blacklist.nouveau, value: "true"}]   # in the form of the host, with cost and owner
+          - {steps: [{do: unload nouveau}], cost: reboot, owner: host}
 
 >>> checks = read_checks({"checks/modules.yaml": {"checks": [{"id": "a", "title": "b", "severity": "info", "expect": "OS.kmod.x absent"}]}})
 >>> checks[0].domain, checks[0].path, str(checks[0].expect)
@@ -30,7 +29,7 @@ Knows the form of ``recipes/checks/<domain>.yaml``; must not know any check, nor
 from __future__ import annotations
 
 from eidos.model.condition import parse_condition, postponed_condition
-from eidos.model.finding import SEVERITIES, FindingSource, read_remedy
+from eidos.model.finding import SETTING, SEVERITIES, STEP_KINDS, FindingSource, read_remedy
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.wording import did_you_mean
@@ -50,6 +49,10 @@ FOLDER = "checks/"
 _FIELDS = ("id", "title", "severity", "path", "needs", "applies", "applies-to", "expect", "rule", "expected", "reason", "source", "remedy")
 _SOURCE = ("id", "document", "version", "date", "url")
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+#: A remedy of a check names settings: what they take depends on the host.
+_STEP_KINDS = (*STEP_KINDS, SETTING)
 
 
 class ConditionalRemedy(Record):
@@ -185,4 +188,4 @@ def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str,
 
 def _read_remedy(tree: TreeReader) -> ConditionalRemedy:
     tree.expect_only(("when", "steps", "cost", "owner", "reversible", "revert"))
-    return ConditionalRemedy(tree.parsed("when", parse_condition) if "when" in tree else None, read_remedy(tree))
+    return ConditionalRemedy(tree.parsed("when", parse_condition) if "when" in tree else None, read_remedy(tree, _STEP_KINDS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.check.node_readings import GPUS
 from eidos.model.condition import Judgement, Unread
-from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, UNKNOWN, Finding, Remedy, RemedyStep
+from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, SETTING, UNKNOWN, Finding, Remedy, RemedyStep
 from eidos.model.measurement import VOLATILE
 from eidos.model.record import Record, replace
 
@@ -42,8 +42,8 @@ class RuleContext(Record):
 class RuleResult(Record):
     """What a rule found: a judgement, and the texts that an expression would give.
 
-    ``not_applicable`` is the reason why it does not apply; ``reason``, ``title`` and ``expected`` replace those of its entry when they are
-    not empty.
+    ``not_applicable`` is the reason why it does not apply; ``reason``, ``title``, ``expected`` and ``remedy`` replace those of its entry
+    when they are not empty.
     """
 
     judgement: Judgement = Judgement(None)
@@ -52,6 +52,7 @@ class RuleResult(Record):
     actual: str = ""
     reason: str = ""
     title: str = ""
+    remedy: Remedy | None = None
 
 
 def load_rule(name: str) -> Rule:
@@ -153,14 +154,21 @@ def judged(blank: Finding, check: CheckDefinition, result: RuleResult, node: Nod
         if not judgement.evidence and not result.actual:
             return not_applicable(blank, "nothing of that kind on this host")
         return finding
-    return replace(finding, status=FAIL, title=result.title or blank.title, remedy=choose_remedy(check, node))
+    return replace(finding, status=FAIL, title=result.title or blank.title, remedy=result.remedy or choose_remedy(check, node))
 
 
 def choose_remedy(check: CheckDefinition, node: NodeReadings) -> Remedy | None:
-    """The first remedy whose condition holds on this node."""
+    """The first remedy whose condition holds on this node, and whose settings have a form on it."""
     for each in check.remedies:
         if each.when is None or each.when.evaluate(node).value:
-            return each.remedy
+            remedy: Remedy | None = each.remedy
+            if any(step.kind == SETTING for step in each.remedy.steps):
+                # Most nodes of a fleet need none.
+                from eidos.check.setting_remedies import with_forms
+
+                remedy = with_forms(each.remedy, node)
+            if remedy is not None:
+                return remedy
     return None
 
 

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 FUNCTIONS = "templates/report/fix.sh"
 
-_SYSCTLS = "/etc/sysctl.d/"
+_SYSCTLS, _SYSCTL = "/etc/sysctl.d/", "sysctl -w "
 
 #: How commands begin that only load what files say: run again after the files are restored, they take themselves back.
 _LOADING = (
     *("sysctl -p ", "sysctl --system", "systemctl daemon-reload", "systemctl restart ", "systemctl reload ", "udevadm control --reload"),
     *("update-initramfs ", "update-grub", "dracut ", "grub2-mkconfig ", "modprobe "),
 )
+
+#: How commands begin that install packages: what they replaced is not known.
+_INSTALLING = ("apt-get ", "dnf ", "yum ", "zypper ")
 
 #: Programs that end the session of the script, or the node.
 _NEVER = ("reboot", "shutdown", "poweroff", "systemctl reboot", "systemctl poweroff", "kexec")
@@ -106,7 +109,9 @@ def why_by_hand(remedy: Remedy | None) -> str:
     commands = [step.text for step in acting if step.kind == RUN]
     if any("\0" in step.text for step in acting):
         return "a shell cannot take its text"
-    if not remedy.revert and not all(command.startswith(_LOADING) for command in commands):
+    if any(command.startswith(_INSTALLING) for command in commands) or (
+        not remedy.revert and not all(command.startswith(_LOADING) for command in commands)
+    ):
         return "its commands have no known way back"
     if any(step.kind != RUN for step in remedy.revert) or not (remedy.revert or any(step.kind == WRITE for step in acting)):
         return "it has no known way back"
@@ -136,10 +141,8 @@ def _body(planned: Sequence[PlannedRemedy]) -> Iterator[str]:
             yield f"  # {_comment(finding.reason)}"
         yield f"  # Cost: {each.remedy.cost or 'none'}."
         yield f"  remedy {each.number} {shell_word('; '.join(_comment(f.title) for f in each.findings))}"
-        for step in each.remedy.steps:
-            if step.kind == WRITE:
-                yield from (f"  keep_live {shell_word(name)}" for name in _sysctls(step.file, step.text))
-                yield f"  put {shell_word(step.file)} {shell_word(step.text)}"
+        yield from (f"  keep_live {shell_word(name)}" for name in _sysctls(each.remedy))
+        yield from (f"  put {shell_word(step.file)} {shell_word(step.text)}" for step in each.remedy.steps if step.kind == WRITE)
     yield "}\n\nrun_commands() {\n  :"
     for command, numbers in _commands(planned).items():
         if patterns := CHANGED_FILES.get(command.split(" ")[0]):
@@ -152,9 +155,7 @@ def _body(planned: Sequence[PlannedRemedy]) -> Iterator[str]:
     for command in _undo_commands(planned):
         yield f"  undo {shell_word(command)}"
     for each in planned:
-        for step in each.remedy.steps:
-            if step.kind == WRITE:
-                yield from (f"  restore_live {shell_word(name)}" for name in _sysctls(step.file, step.text))
+        yield from (f"  restore_live {shell_word(name)}" for name in _sysctls(each.remedy))
     yield "}"
 
 
@@ -182,11 +183,11 @@ def _undo_commands(planned: Sequence[PlannedRemedy]) -> list[str]:
     return list(undone)
 
 
-def _sysctls(path: str, text: str) -> list[str]:
-    """The sysctls that a file sets, as paths below /proc/sys."""
-    if not path.startswith(_SYSCTLS):
-        return []
-    names = [line.partition("=")[0].strip().lstrip("-") for line in text.splitlines() if "=" in line and line[:1] not in "#;"]
+def _sysctls(remedy: Remedy) -> list[str]:
+    """The sysctls that a remedy sets, in a file or by a command, as paths below /proc/sys."""
+    lines = [line for step in remedy.steps if step.file.startswith(_SYSCTLS) for line in step.text.splitlines()]
+    lines += [step.text[len(_SYSCTL) :].strip("'") for step in remedy.steps if step.kind == RUN and step.text.startswith(_SYSCTL)]
+    names = [line.partition("=")[0].strip().lstrip("-") for line in lines if "=" in line and line[:1] not in "#;"]
     paths = (name if "/" in name else name.replace(".", "/") for name in names)
     return [name for name in paths if "/" in name and ".." not in name and not set(name) & set("*?[ ")]
 

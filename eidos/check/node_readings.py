@@ -86,6 +86,15 @@ class NodeReadings:
         """Why a reading is absent, as a phrase, once it was read; "" when nothing says so."""
         return self._absences.get(path, "")
 
+    def context(self, path: str) -> str:
+        """The sentence beside a reading in its document; "" for none."""
+        for m in self.snapshot.measurements:
+            for s in m.subtypes:
+                prefix = f"{m.type}.{s.name}."
+                if path.startswith(prefix) and path[len(prefix) :] in s.context:
+                    return s.context[path[len(prefix) :]]
+        return ""
+
     def paths(self, prefix: str) -> list[str]:
         """The paths of readings that begin so, in order."""
         if prefix not in self._by_prefix:

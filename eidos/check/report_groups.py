@@ -9,7 +9,7 @@ Knows when two findings say the same and when two nodes are equal; must not know
 
 from __future__ import annotations
 
-from eidos.model.finding import FAIL, PASS, SET, WRITE
+from eidos.model.finding import FAIL, PASS, SET, SETTING, WRITE
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -90,7 +90,13 @@ def remedy_steps(remedy: Remedy | None) -> list[str]:
     """The steps of a remedy, one line each unless a file has more; nothing for none."""
     steps = remedy.steps if remedy else ()
     return [
-        f"write {step.file}:\n{step.text.rstrip()}" if step.kind == WRITE else f"set {step.text}" if step.kind == SET else step.text
+        f"write {step.file}:\n{step.text.rstrip()}"
+        if step.kind == WRITE
+        else f"set {step.file} to {step.text}, in the form that the host takes"
+        if step.kind == SETTING
+        else f"set {step.text}"
+        if step.kind == SET
+        else step.text
         for step in steps
     ]
 

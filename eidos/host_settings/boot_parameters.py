@@ -37,6 +37,7 @@ _QUOTABLE = frozenset(";&|<>(){}[]*?!~#^")
 CHANGED_FILES = {
     "grubby": ("/etc/default/grub", "/etc/kernel/cmdline", "/boot/grub2/grubenv", "/boot/loader/entries/*.conf"),
     "update-grub": ("/boot/grub/grub.cfg",),
+    "nvidia-ctk": ("/etc/nvidia-container-runtime/config.toml",),
     "kernelstub": ("/etc/kernelstub/configuration", "/boot/efi/loader/entries/*.conf"),
 }
 

@@ -29,6 +29,7 @@ from eidos.host_settings.setting import (
     MODULE_OPTION,
     PREFIX,
     SYSCTL,
+    UNIT_STATE,
     Delivery,
     HostFacts,
     Setting,
@@ -117,6 +118,9 @@ def machine_config(setting: Setting, role: str = "worker") -> Delivery:
     spec: dict[str, Any] = {"config": {"ignition": {"version": "3.2.0"}}}
     if setting.kind == BOOT:
         spec = {"kernelArguments": [parameter(setting)]}
+    elif setting.kind == UNIT_STATE:
+        state = {"mask": True} if setting.value == "masked" else {"enabled": setting.value == "enabled"}
+        spec["config"]["systemd"] = {"units": [{"name": safe_name(setting.name, "unit", "@:"), **state}]}
     else:
         spec["config"]["storage"] = {"files": [_ignition_file(file) for file in _files(setting)]}
     tree = {

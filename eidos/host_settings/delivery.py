@@ -14,7 +14,20 @@ eidos.host_settings.setting.Unsettable: the system plan9 is not known
 
 from __future__ import annotations
 
-from eidos.host_settings.setting import BOOT, CHART, MODULE, MODULE_OPTION, SYSCTL, Delivery, HostFacts, Setting, Unsettable
+from eidos.host_settings.setting import (
+    BLACKLIST,
+    BOOT,
+    CHART,
+    MODULE,
+    MODULE_OPTION,
+    SYSCTL,
+    TOOLKIT,
+    Delivery,
+    HostFacts,
+    Setting,
+    Unsettable,
+    safe_name,
+)
 from eidos.host_settings.system_files import FORMS
 from eidos.model.record import replace
 
@@ -33,6 +46,11 @@ _USER_DATA = {
 
 def deliver(setting: Setting, host: HostFacts) -> Delivery:
     """The form of a setting for a host. Raises Unsettable with the reason where there is none."""
+    if host.os == "bottlerocket" and setting.kind == TOOLKIT:
+        return FORMS[TOOLKIT](setting, host)
+    if host.os in ("bottlerocket", "talos") and setting.kind == BLACKLIST:
+        # Neither has a list of its own.
+        setting = Setting(BOOT, "module_blacklist", safe_name(setting.name, "module"))
     # Each host needs one of these modules.
     if host.os in ("bottlerocket", "talos", "rhcos"):
         from eidos.host_settings import declared_systems

@@ -29,7 +29,19 @@ eidos.host_settings.setting.Unsettable: GKE has no setting for boot parameters o
 from __future__ import annotations
 
 from eidos.formats import to_json, to_yaml
-from eidos.host_settings.setting import BOOT, MODULE, SYSCTL, Delivery, Setting, SettingFile, Unsettable, one_line, safe_name
+from eidos.host_settings.setting import (
+    BLACKLIST,
+    BOOT,
+    MODULE,
+    SYSCTL,
+    SYSFS,
+    Delivery,
+    Setting,
+    SettingFile,
+    Unsettable,
+    one_line,
+    safe_name,
+)
 from eidos.host_settings.system_files import dotted, sysctl_line
 
 TYPE_CHECKING = False
@@ -125,10 +137,11 @@ def gke(setting: Setting) -> Delivery:
 def _daemon_set(setting: Setting, service: str) -> Delivery:
     if setting.kind == SYSCTL:
         what = f"set {sysctl_line(setting)}"
-    elif setting.kind == MODULE:
-        what = f"load the kernel module {safe_name(setting.name, 'module')}"
+    elif setting.kind in (MODULE, BLACKLIST):
+        what = f"{'load' if setting.kind == MODULE else 'blacklist'} the kernel module {safe_name(setting.name, 'module')}"
     else:
-        what = f"set {safe_name(setting.name, setting.kind, '@')}{f' to {one_line(setting.value, setting.name)}' if setting.value else ''}"
+        name = f"/sys/{setting.name}" if setting.kind == SYSFS else setting.name
+        what = f"set {safe_name(name, setting.kind, '@/*')}{f' to {one_line(setting.value, setting.name)}' if setting.value else ''}"
     return Delivery(
         "DaemonSet", instruction=f"{what} by a privileged DaemonSet: the node pools of {service} have no such setting", owner=_OWNER
     )

@@ -5,7 +5,8 @@ of these folders to write to. Each setting has a file of its own, so that each c
 
 Sources: systemd 257, sysctl.d(5) (dots or slashes separate; a name that has a dot itself is written with slashes), modules-load.d(5),
 systemd.unit(5) (drop-ins, ``%`` begins a specifier), systemd.exec(5) (Limit… set both the soft and the hard limit); kmod,
-modprobe.d(5) (a value with spaces is quoted by double quotes, which the kernel removes); Linux-PAM, limits.conf(5).
+modprobe.d(5) (a value with spaces is quoted by double quotes, which the kernel removes; options of several files are joined in the order
+of the files' names, and the kernel takes the last); Linux-PAM, limits.conf(5).
 
 >>> host = HostFacts("ubuntu", "24.04")
 >>> sysctl(Setting(SYSCTL, "vm/swappiness", "1"), host).files[0]
@@ -16,13 +17,20 @@ SettingFile(path='/etc/sysctl.d/95-eidos-vm.swappiness.conf', text='vm.swappines
 
 from __future__ import annotations
 
+from eidos.host_settings.service_settings import crio, sysfs, toolkit, unit_state
 from eidos.host_settings.setting import (
+    BLACKLIST,
+    CRIO,
+    LAST_PREFIX,
     LIMIT,
     MODULE,
     MODULE_OPTION,
     PREFIX,
     SYSCTL,
+    SYSFS,
+    TOOLKIT,
     UNIT,
+    UNIT_STATE,
     Delivery,
     HostFacts,
     Setting,
@@ -83,7 +91,17 @@ def module_option(setting: Setting, host: HostFacts) -> Delivery:
         raise Unsettable(f"the value of {setting.name} has a quote or a backslash")
     if not value or not set(value).isdisjoint(" #"):
         value = f'"{value}"'
-    file = SettingFile(f"/etc/modprobe.d/{PREFIX}{name}-{option}.conf", f"options {name} {option}={value}\n")
+    return _modprobe(f"{name}-{option}", f"options {name} {option}={value}\n", host)
+
+
+def blacklist(setting: Setting, host: HostFacts) -> Delivery:
+    """A file of modprobe.d that keeps a module from being loaded for its devices, and a new initramfs; it holds from the next boot on."""
+    name = safe_name(setting.name, "module")
+    return _modprobe(f"blacklist-{name}", f"blacklist {name}\n", host)
+
+
+def _modprobe(word: str, text: str, host: HostFacts) -> Delivery:
+    file = SettingFile(f"/etc/modprobe.d/{LAST_PREFIX}{word}.conf", text)
     commands = _INITRAMFS.get(host.os, ())
     return Delivery("modprobe.d", (file,), commands, commands, "drain the node and reboot it", "reboot")
 
@@ -127,4 +145,9 @@ FORMS: dict[str, Callable[[Setting, HostFacts], Delivery]] = {
     MODULE_OPTION: module_option,
     LIMIT: limit,
     UNIT: unit,
+    BLACKLIST: blacklist,
+    UNIT_STATE: unit_state,
+    SYSFS: sysfs,
+    CRIO: crio,
+    TOOLKIT: toolkit,
 }

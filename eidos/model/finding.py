@@ -30,6 +30,13 @@ SEVERITIES = (CRITICAL, ERROR, WARNING, INFO)
 RUN, WRITE, SET, DO = "run", "write", "set", "do"
 STEP_KINDS = (RUN, WRITE, SET, DO)
 
+#: In checks only: a setting of the host (``file`` is the path of its reading, ``text`` its value). On a node it becomes the steps of the
+#: form in which the setting reaches that host.
+SETTING = "setting"
+
+#: The field that a step of a kind has besides.
+_SECOND_FIELDS = {WRITE: "content", SETTING: "value"}
+
 #: What a remedy costs, cheapest first: "" is nothing at all.
 COSTS = ("", "reload", "restart", "drain", "reboot")
 
@@ -40,7 +47,7 @@ OWNERS = ("", "host", "driver-container", "managed-service")
 class RemedyStep(Record):
     """One step of a remedy: ``kind`` is one of :data:`STEP_KINDS`, ``text`` what to run, to write, to set or to do.
 
-    ``file`` is the path of a step that writes.
+    ``file`` is the path of a step that writes. In a check ``kind`` may be :data:`SETTING`, too.
     """
 
     kind: str
@@ -49,7 +56,8 @@ class RemedyStep(Record):
 
     def to_tree(self) -> dict[str, str]:
         """``{run: command}``, ``{write: path, content: text}``, ``{set: value}`` or ``{do: sentence}``."""
-        return {WRITE: self.file, "content": self.text} if self.kind == WRITE else {self.kind: self.text}
+        second = _SECOND_FIELDS.get(self.kind)
+        return {self.kind: self.file, second: self.text} if second else {self.kind: self.text}
 
 
 class Remedy(Record):
@@ -149,17 +157,18 @@ def read_finding(tree: TreeReader) -> Finding:
     )
 
 
-def read_remedy(tree: TreeReader) -> Remedy:
+def read_remedy(tree: TreeReader, step_kinds: tuple[str, ...] = STEP_KINDS) -> Remedy:
     """The remedy in a mapping of a document."""
     cost, owner = (tree.choice(name, names) if name in tree else "" for name, names in (("cost", COSTS[1:]), ("owner", OWNERS[1:])))
-    steps, revert = (tuple(map(_read_step, tree.mappings(name))) for name in ("steps", "revert"))
+    steps, revert = (tuple(_read_step(step, step_kinds) for step in tree.mappings(name)) for name in ("steps", "revert"))
     return Remedy(steps, cost, owner, tree.flag("reversible", True), revert)
 
 
-def _read_step(tree: TreeReader) -> RemedyStep:
-    kinds = [kind for kind in STEP_KINDS if kind in tree]
+def _read_step(tree: TreeReader, step_kinds: tuple[str, ...]) -> RemedyStep:
+    kinds = [kind for kind in step_kinds if kind in tree]
     if len(kinds) != 1:
-        raise tree.error(f"expected one of {', '.join(STEP_KINDS)}")
-    tree.expect_only((*kinds, "content") if kinds == [WRITE] else kinds)
+        raise tree.error(f"expected one of {', '.join(step_kinds)}")
+    second = _SECOND_FIELDS.get(kinds[0])
+    tree.expect_only((*kinds, second) if second else kinds)
     text = tree.name(kinds[0])
-    return RemedyStep(WRITE, tree.text("content"), text) if kinds == [WRITE] else RemedyStep(kinds[0], text)
+    return RemedyStep(kinds[0], tree.text(second), text) if second else RemedyStep(kinds[0], text)

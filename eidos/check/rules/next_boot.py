@@ -105,7 +105,11 @@ def _sysctls(context: RuleContext) -> RuleResult:
         shown = ", ".join(
             f"{name[10:].replace('/', '.')} is {pairs[name][1]}, {paths[name]} sets {pairs[name][0]}" for name in different[:3]
         )
-        return RuleResult(Judgement(False, evidence), actual=shown.replace("\t", " "))
+        # Most nodes of a fleet need none.
+        from eidos.check.setting_remedies import live_sysctls
+
+        remedy = live_sysctls({name.removeprefix("/proc/sys/"): pairs[name][0] for name in different}, node)
+        return RuleResult(Judgement(False, evidence), actual=shown.replace("\t", " "), remedy=remedy)
     if gaps or unread:
         return unknown_because({**gaps, **unread}, evidence)
     return RuleResult(Judgement(True, evidence)) if evidence else RuleResult(not_applicable="no file in /etc sets a sysctl of interest")
