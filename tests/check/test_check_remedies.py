@@ -37,7 +37,7 @@ def node(readings: dict[str, dict[str, str]], **derived: str) -> NodeReadings:
     subtypes: dict[str, list[Subtype]] = {}
     for name, data in readings.items():
         kind, _, subtype = name.partition(".")
-        subtypes.setdefault(kind, []).append(Subtype(subtype, data))
+        subtypes.setdefault(kind, []).append(Subtype(subtype, {**data}))
     result = NodeReadings(Snapshot("", "", "", tuple(Measurement(kind, tuple(each)) for kind, each in subtypes.items())))
     result.derived.update({"node.driver-owner": "host", **{name.replace("_", "."): text for name, text in derived.items()}})
     return result
@@ -61,7 +61,7 @@ def test_no_check_writes_a_setting_by_hand() -> None:
 
 
 def test_lint_finds_settings_that_no_form_sets() -> None:
-    def codes(*remedies: dict[str, object]) -> list[str]:
+    def codes(*remedies: object) -> list[str]:
         entry = {"id": "a", "title": "b", "severity": "info", "expect": "OS.kmod.x absent", "reason": "c.", "remedy": list(remedies)}
         return [issue.rule for issue in lint_checks({"checks/x.yaml": {"checks": [entry]}}) if issue.rule != "unsourced-check"]
 
