@@ -210,9 +210,10 @@ def reading_hint(path: str, why: str, node: NodeReadings) -> str:
 
 
 def shown_readings(evidence: Mapping[str, str]) -> str:
-    """The readings that decided, as one text: the value where there is one, else ``path value`` of the first ones."""
+    """The readings that decided, as one text: the value where there is one (and of which GPU), else ``path value`` of the first ones."""
     if len(evidence) == 1:
-        return _shown(next(iter(evidence.values())))
+        (path, text) = next(iter(evidence.items()))
+        return f"{_shown(text)} ({path.split('.')[1]})" if path.startswith(GPUS) else _shown(text)
     if len(set(evidence.values())) == 1 and len({path.partition(".")[2].partition(".")[2] for path in evidence}) == 1:
         instances = [path.split(".")[1] for path in evidence]
         return f"{_shown(next(iter(evidence.values())))} ({_listed(instances)})"

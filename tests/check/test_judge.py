@@ -588,7 +588,7 @@ def test_a_constraint_on_every_gpu_names_those_that_break_it() -> None:
         "recipe.yaml",
     )
     finding = by_id(check_node(snapshot({**OK_NODE, **gpus}), recipe, options=OPTIONS))["GPU.gpu-*.memory.total-mib"]
-    assert (finding.status, finding.severity, finding.actual) == ("fail", "error", "40960")
+    assert (finding.status, finding.severity, finding.actual) == ("fail", "error", "40960 (gpu-1)")
     assert finding.evidence == {"GPU.gpu-1.memory.total-mib": "40960"}
     lost = Outcome("gpu", "failed", 1.0, "no answer before the deadline")
     assert by_id(check_node(snapshot(UBUNTU, gpu=lost), recipe, options=OPTIONS))["GPU.gpu-*.memory.total-mib"].status == "unknown"

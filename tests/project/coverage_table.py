@@ -1,24 +1,17 @@
-"""Which GPUs are covered on which clouds, as the table of the README, computed from the recipe data.
+"""What recipes are for, as the table of the README, from the catalog of the recipe data.
 
-Knows how the table is laid out; must not know any GPU, cloud or layer.
+Knows how the table is laid out; must not know any GPU, service or operating system.
 """
 
 from __future__ import annotations
 
-from eidos.model.query import words_of
-from eidos.recipe.store import Store, shipped_store
+from eidos.recipe.store import shipped_store
 
-
-def layer_count(store: Store, **query: str) -> int:
-    """How many layers match a query, beside the base."""
-    return len(store.matching(store.catalog.parse_query(query, {})))
+_ROWS = {"gpu": "GPUs", "service": "services", "os": "operating systems"}
 
 
 def coverage_table() -> str:
-    """A Markdown table: a row for each GPU, a column for each service that has a layer."""
-    store = shipped_store()
-    words = {field: store.catalog.names(field) for field in store.catalog.entries}
-    services = [service for service in words["service"] if any(service in words_of(key.service) for key in store.overlays.keys)]
-    lines = [["GPU", *services], ["---"] * (1 + len(services))]
-    lines += [[gpu, *(str(layer_count(store, gpu=gpu, service=service)) for service in services)] for gpu in words["gpu"]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    """A Markdown table: a row for each field of a query, with the words of the catalog."""
+    catalog = shipped_store().catalog
+    rows = [f"| {title} | {', '.join(catalog.names(field))} |\n" for field, title in _ROWS.items()]
+    return f"| recipes for | |\n|---|---|\n{''.join(rows)}"

@@ -24,6 +24,7 @@ from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
 from tests.manifest.test_kubectl import OF_PROJECTS
 from tests.project.documents import DOCUMENTS, all_commands, differing_output, prose_words
+from tests.support.smi_output import smi_output
 from tests.support.tools import find_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,11 +37,20 @@ CLUSTER_WORDS = re.compile(r"kubectl |cm://| --kubernetes\b")
 #: A captured host, which gives the same output everywhere.
 CAPTURED = ROOT / "tests" / "hosts" / "ubuntu-22.04"
 
-#: The fleet whose odd node the README shows; its screen has a test of its own.
+#: The check whose finding the README shows, and the fleet whose odd node; their screens have tests of their own.
+FIRST_CHECK = "eidos check --intent training"
 ODD_FLEET = "eidos fleet --hosts 'gpu-[01-08]' -o today"
+
+#: Runs the built file on the day of the README's screen: what is judged by dates is then judged as it was.
+ON_THAT_DAY = (
+    "import runpy, sys, time; time.time = lambda: 1795932000.0; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 #: What the README says of releases, until there is one.
 RELEASES = re.compile(r"https://eidos\.example\.com/releases/[0-9.]+")
+
+#: A row of its memory waits for a reset to be remapped.
+PENDING_ROW = {"remapped_row_pending": "Yes"}
 
 SSHD = "/usr/sbin/sshd"
 
@@ -155,7 +165,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
 
 def test_the_first_commands_are_those_of_a_stranger() -> None:
     written = [shown.command for shown in COMMANDS if shown.document == "README.md"]
-    assert written[0] == ODD_FLEET
+    assert written[0] == FIRST_CHECK
     assert "python3 build_zipapp.py" in written
     assert "`python3 -m tests`" in README
 
@@ -176,6 +186,27 @@ def test_the_tables_are_those_of_the_program_and_its_data() -> None:
     rows += [f"| {status} | {meaning} |" for status, meaning in commands.EXIT_STATUS_HELP.items()]
     rows += [f"| [{topic}](templates/help/{topic}.md) | {subject} |" for topic, subject in TOPICS.items()]
     assert not [row for row in rows if f"\n{row}\n" not in README]
+
+
+def test_the_first_screen_is_a_check_with_a_finding_and_its_remedy(pyz: Path, tmp_path: Path) -> None:
+    """What the built file prints of a captured host, one of whose GPUs waits for a reset; in one screen of a terminal."""
+    (tmp_path / "smi.xml").write_text(smi_output(CAPTURED, "NVIDIA A100-SXM4-80GB", "Ampere", "535.54.03", "12.2", {6: PENDING_ROW}))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ON_THAT_DAY, str(pyz), *shlex.split(FIRST_CHECK)[1:], "--root", str(CAPTURED), "--smi", "smi.xml"],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "80", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    (shown,) = (shown.output for shown in COMMANDS if shown.command == FIRST_CHECK and shown.document == "README.md")
+    assert not differing_output(shown, done.stdout), done.stdout
+    assert re.match(r"gpu-01\.example\.com: 1 error, ", shown)
+    assert len(re.findall(r"^ +do: ", shown, re.MULTILINE)) == len(re.findall(r"^(?:critical|error|warning) ", shown, re.MULTILINE)) > 1
+    assert README.index("```console") < README.index("\n## ")
+    assert shown.count("\n") <= 35
 
 
 def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: Path) -> None:
@@ -261,7 +292,7 @@ def every_command_works(
     skipped = []
     for shown in COMMANDS:
         command = shown.command
-        if command == ODD_FLEET:
+        if command in (FIRST_CHECK, ODD_FLEET):
             continue
         if re.match(r"(ssh|scp) |.* fleet --hosts", command) and isinstance(remote, str):
             skipped.append(f"{command}: {remote}")
