@@ -246,11 +246,13 @@ def check_node(
     store: Store | None = None,
     options: CheckOptions | None = None,
     data: CheckData | None = None,
+    without_recipe: bool = False,
 ) -> CheckReport:
     """Judge a node by a recipe and by expert checks: what is wrong with it, why that matters, and what mends it.
 
-    Without ``recipe`` it is the one for what the snapshot shows and ``query`` says (see :func:`make_recipe`); ``store`` holds the data of
-    recipes and checks (default: the built-in data), ``data`` its checks if they were read already. The report is ordered, worst first.
+    Without ``recipe`` it is the one for what the snapshot shows and ``query`` says (see :func:`make_recipe`), or with ``without_recipe``
+    there is none, and checks alone judge; ``store`` holds the data of recipes and checks (default: the built-in data), ``data`` its checks
+    if they were read already. The report is ordered, worst first.
     Raises InvalidInput when both ``recipe`` and ``query`` are there, and what :func:`make_recipe` raises.
 
     >>> snapshot = parse_snapshot("{measurements: [{type: OS, subtypes: [{subtype: kmod, data: {nouveau: true, nvidia: true}}]}]}")
@@ -263,7 +265,9 @@ def check_node(
     from eidos.recipe.store import shipped_store
 
     store = store or shipped_store()
-    if recipe is None:
+    if recipe is None and without_recipe:
+        known = detect(snapshot, store.catalog, store.catalog.parse_query({})).query
+    elif recipe is None:
         recipe = make_recipe(query, snapshot=snapshot, store=store, explain=True)
         known = recipe.request
     elif query:

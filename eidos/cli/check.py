@@ -13,7 +13,7 @@ from eidos.check.report_formats import FORMATS
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
-from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
+from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, QUICK, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe import open_store
 from eidos.cli.snapshot import collector_choices
@@ -62,6 +62,7 @@ VERB = Verb(
         ROOT,
         SMI,
         UNITS,
+        QUICK,
         *SELECTION_OPTIONS,
         Option(
             "write-waivers", "write a file that accepts the present findings", "FILE", convert=parse_path, completion="file", flag_only=True
@@ -90,6 +91,7 @@ VERB = Verb(
         ("eidos check -f snapshots/ -o report.html", "many nodes on one page"),
         ("eidos check --write-waivers waivers.yaml", "accept what is so today"),
         ("eidos check --script fix.sh", "the remedies of this host as a script"),
+        ("eidos check --quick", "health check of a scheduler: one line, exit status"),
         ("eidos explain nouveau-loaded", "what a check looks for, and why"),
     ),
     notes=(
@@ -130,7 +132,12 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
     """The snapshot of this host, of a file, or all of a folder, by name."""
     location = values["file"]
     if location is None:
-        yield read_host("check", values, collectors.list_collectors(), time.monotonic() + values["timeout"], volatile=True)
+        selected: Sequence[str] = collectors.list_collectors()
+        if values["quick"]:
+            from eidos.check.quick_check import COLLECTORS
+
+            selected = COLLECTORS
+        yield read_host("check", values, selected, time.monotonic() + values["timeout"], volatile=True)
         return
     flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
     if flags:
@@ -148,7 +155,11 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
     by_extension = _BY_EXTENSION.get(os.path.splitext(values["output"])[1].lower(), TABLE)
     fmt = document_locations.choose_format(values["format"], values["output"], by_extension)
-    if fmt == TABLE:
+    if fmt == TABLE and values["quick"]:
+        from eidos.check.quick_check import quick_line
+
+        text = quick_line(reports, values["fail-on"])
+    elif fmt == TABLE:
         from eidos.cli.check_table import check_table
 
         text = document_locations.fit_table(values["output"], lambda width, colour: check_table(reports, width, colour, values["all"]))

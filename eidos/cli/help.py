@@ -32,6 +32,7 @@ TOPICS = {
     "serve": "run the HTTP API: routes, limits, proxy, Kubernetes",
     "recipes": "what is covered, and your own recipe data",
     "checks": "judge a node: profiles, waivers, your own checks",
+    "slurm": "drain nodes that have findings: health check, prolog",
     "bundles": "deploy a recipe, change values, verify",
     "air-gap": "use, build and mirror without a network",
     "secrets": "what is withheld from documents",

@@ -19,8 +19,8 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 GROUPS = {
     INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout last include from against",
     SELECTION: (
-        "os osv kernel service k8s gpu intent platform machine with only skip require units volatile cluster-only bundlers set values "
-        "namespace registry "
+        "os osv kernel service k8s gpu intent platform machine with quick only skip require units volatile cluster-only bundlers set "
+        "values namespace registry "
         "accelerated-node-selector accelerated-toleration system-node-selector system-toleration "
         "allowed-gpus allowed-services allowed-intents allowed-os"
     ),

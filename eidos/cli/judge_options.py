@@ -47,6 +47,8 @@ SELECTION_OPTIONS = (
     Option("waivers", "read accepted findings from a file", "FILE", convert=parse_path, completion="file"),
 )
 
+QUICK = Option("quick", "run only fast checks, without a recipe; print one line", flag_only=True)
+
 FAIL_ON = Option("fail-on", "exit 4 from this severity on", "SEVERITY", None, "error", choices=_FAIL_ON)
 ALLOW_UNKNOWN = Option("allow-unknown", "exit 0 although something could not be judged")
 
@@ -65,6 +67,9 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     ``now`` is in seconds since the epoch (None: the clock, each time). Raises InvalidInput for flags that exclude one another, and what
     reading recipe, data, profile and waivers raises.
     """
+    is_quick = values.get("quick", False)
+    if is_quick:
+        _require_quick(values)
     if values["recipe"] is not None:
         others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
         if others:
@@ -77,9 +82,18 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
 
     data = read_check_data(store.check_data, is_proven=store.is_proven)
     options = replace(_options(values, data), now=now)
+    if is_quick:
+        data = replace(data, checks=tuple(check for check in data.checks if check.id in options.profile.only))
     if maximum_age_s is not None:
         options = replace(options, maximum_age_s=maximum_age_s)
-    return lambda snapshot: check_node(snapshot, recipe, query=query, store=store, options=options, data=data)
+    return lambda snapshot: check_node(snapshot, recipe, query=query, store=store, options=options, data=data, without_recipe=is_quick)
+
+
+def _require_quick(values: Values) -> None:
+    """Raise InvalidInput for what a quick check has no use of: it needs no recipe and selects its checks itself."""
+    others = [flag for name in ("recipe", "only", *FIELDS) if (flag := values.origins.get(name, "")).startswith("--")]
+    if others:
+        raise InvalidInput(f"--quick cannot be used with {', '.join(others)}", "remove one of the two")
 
 
 def _options(values: Values, data: CheckData) -> CheckOptions:
@@ -91,6 +105,10 @@ def _options(values: Values, data: CheckData) -> CheckOptions:
     only, skip = tuple(values["only"]), tuple(values["skip"])
     if only or skip:
         _check_words((*only, *skip), known_words(data), values)
+    if values.get("quick", False):
+        from eidos.check.quick_check import CHECKS
+
+        only = tuple(CHECKS)
     waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
     profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
     return CheckOptions(profile, waivers)

@@ -214,7 +214,8 @@ def _read_file_systems(facts: Facts, mounts: Sequence[Mount]) -> None:
         if mount is not None and mount.kind != "autofs":
             _read_mount(facts, f"mount.{path}.", mount)
     if mounts and not facts.host.is_running_system:
-        facts.gap(ABSENT, "mount.*.size-bytes", "captured tree")
+        for key in ("size-bytes", "used-percent", "inodes-used-percent"):
+            facts.gap(ABSENT, f"mount.*.{key}", "captured tree")
     remote = sorted(path for path, mount in at.items() if mount.is_remote and path not in PATHS and not path.startswith(_PER_POD))
     for path in remote[:_NETWORK_LIMIT]:
         _put_type(facts, f"network.{path}.", at[path])

@@ -488,6 +488,11 @@ FAULTS = (
         },
         "eks",
     ),
+    Fault(
+        *("file-system-full", "the disk of the system is full", {"OS.storage.volatile": {"mount./.used-percent": 100.0}}),
+        source="nebius/soperator#1392",
+    ),
+    Fault("file-system-full", "no inode is left", {"OS.storage.volatile": {"mount./tmp.inodes-used-percent": 99.2}}),
     Fault("gpu-operator-end-of-life", "GPU Operator 25.3", {"K8s.image": {"gpu-operator": "v25.3.4"}}),
 )
 

@@ -26,7 +26,7 @@ KERNEL = "6.8.0-60-generic"
 def snapshot_of(readings: Readings, absent: tuple[str, ...] = ()) -> Snapshot:
     """A snapshot with ``{"OS.kmod": {…}}``; every collector is ok but ``absent`` ones, which found nothing of their kind."""
     types: dict[str, list[Subtype]] = {wire: [] for wire in TYPES.values()}
-    for name, values in readings.items():
+    for name, values in {"OS.storage.volatile": FILE_SYSTEMS, **readings}.items():
         kind, _, subtype = name.partition(".")
         context = dict.fromkeys(values, "set in /etc/sysctl.d/90-site.conf") if subtype == "boot-sysctl" else {}
         types[kind].append(Subtype(subtype, dict(values), context))
@@ -82,6 +82,17 @@ VOLATILE = {
     "pcie.generation-current": 1,
     "ecc.uncorrected-since-load": 0,
     "nvlink.errors.link-recovery-failed": 0,
+}
+
+
+#: Read-only images and small boot partitions are full by their making.
+FILE_SYSTEMS = {
+    "mount./.used-percent": 61.4,
+    "mount./.inodes-used-percent": 12.0,
+    "mount./usr.used-percent": 100.0,
+    "mount./boot.used-percent": 99.6,
+    "mount./dev/shm.used-percent": 0.0,
+    "mount./tmp.used-percent": 98.9,
 }
 
 

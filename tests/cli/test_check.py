@@ -58,7 +58,10 @@ def test_a_finding_has_three_lines_and_the_verdict_one(tmp_path: Path) -> None:
         ((), 4),
         (("--fail-on", "critical", "--allow-unknown"), 0),
         (("--fail-on", "never"), 0),
-        (("--skip", "driver,gpu,fabric,pcie,network,memory,log,runtime,kubernetes,kernel,boot,system,modules,services,snapshot"), 0),
+        (
+            ("--skip", "driver,gpu,fabric,pcie,network,memory,storage,log,runtime,kubernetes,kernel,boot,system,modules,services,snapshot"),
+            0,
+        ),
         (("--only", "nouveau-loaded", "--fail-on", "warning"), 4),
         (("--only", "critical", "--allow-unknown"), 0),
         (("--skip", "nouveau-loaded", "--allow-unknown", "--require", "os.kmod"), 0),
