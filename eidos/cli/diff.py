@@ -14,7 +14,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FINDINGS
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
-from eidos.errors import InvalidData, InvalidInput
+from eidos.errors import InvalidInput
 from eidos.model.record import replace
 
 TYPE_CHECKING = False
@@ -144,12 +144,8 @@ def _name(location: str) -> str:
 
 def _read_document(location: str, values: Values) -> tuple[Document, Any]:
     """The document at a location, and the tree in its file (None for a bundle); InvalidData for anything but a document of eidos."""
+    from eidos.diff.documents import parse_document
     from eidos.formats import from_text
-    from eidos.model.check_report import KIND as REPORT
-    from eidos.model.check_report import CheckReport
-    from eidos.model.recipe import KIND as RECIPE
-    from eidos.model.recipe import Recipe
-    from eidos.model.snapshot import Snapshot
 
     is_file = not document_locations.is_in_cluster(location) and location != document_locations.STDOUT
     if is_file and os.path.isdir(location):
@@ -159,17 +155,7 @@ def _read_document(location: str, values: Values) -> tuple[Document, Any]:
     if is_file and data[:2] in (b"\x1f\x8b", b"PK"):
         return _read_bundle(location), None
     tree = from_text(data, name)
-    kind = tree.get("kind") if isinstance(tree, dict) else None
-    if kind == REPORT:
-        return CheckReport.from_tree(tree, name), tree
-    if kind == RECIPE or (isinstance(tree, dict) and kind is None and "request" in tree):
-        return Recipe.from_tree(tree, name), tree
-    if not isinstance(tree, dict) or "measurements" not in tree:
-        found = f"a {kind}" if kind and isinstance(kind, str) else "no document of eidos"
-        raise InvalidData(
-            f"{name}: {found}; expected a snapshot, a recipe, a bundle or a check report", "check that this is the right file"
-        )
-    return Snapshot.from_tree(tree, name), tree
+    return parse_document(tree, name), tree
 
 
 def _read_bundle(location: str) -> Bundle:

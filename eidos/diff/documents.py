@@ -10,7 +10,7 @@ from eidos import __version__
 from eidos.diff.judgement import PlainJudgement, ReadingJudgement, plain_text
 from eidos.diff.sentence import describe_changes
 from eidos.diff.tree_comparison import ANYTHING, MISSING, NOT_COMPARED, Part, TreeComparison
-from eidos.errors import InvalidInput
+from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import Bundle
 from eidos.model.check_report import CheckReport
 from eidos.model.diff import UNREAD, Change, ComparedDocument, Diff
@@ -76,6 +76,22 @@ _PARTS = {
         }
     ),
 }
+
+
+def parse_document(tree: Any, name: str) -> Snapshot | Recipe | CheckReport:
+    """The document in a tree, by its kind, or by its form where it names none; InvalidData for anything but a document of eidos."""
+    fields = tree if isinstance(tree, dict) else {}
+    kind = fields.get("kind", RECIPE if "request" in fields else SNAPSHOT if "measurements" in fields else "")
+    if kind == REPORT:
+        return CheckReport.from_tree(tree, name)
+    if kind == RECIPE:
+        return Recipe.from_tree(tree, name)
+    if kind == SNAPSHOT and "measurements" in fields:
+        return Snapshot.from_tree(tree, name)
+    from eidos.redact.harmless_forms import is_speaking
+
+    found = f"a {kind}" if kind and isinstance(kind, str) and is_speaking(kind) else "no document of eidos"
+    raise InvalidData(f"{name}: {found}; expected a snapshot, a recipe, a bundle or a check report", "check that this is the right file")
 
 
 def document_kind(document: Comparable) -> str:

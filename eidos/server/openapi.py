@@ -63,8 +63,7 @@ _PUBLIC = ("ETag", "Cache-Control")
 def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
     schemas: dict[str, Any] = json.loads(resources.read_text("templates/schemas.json"))
-    for name in ("CheckReportList", "Diff", "Change"):  # no operation returns one
-        del schemas[name]
+    del schemas["CheckReportList"]  # no operation returns one
     schemas["Code"] = {"enum": list(CODES)}
     fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}
     schemas["Query"]["properties"] = fields
@@ -86,7 +85,7 @@ def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
         "tags": [
             {"name": "recipes", "description": "The recommended configuration of nodes"},
             {"name": "bundles", "description": "Files that deploy a recipe"},
-            {"name": "checks", "description": "What is wrong with a node"},
+            {"name": "checks", "description": "What is wrong with a node, and what changed"},
             {"name": "system", "description": "State of the server"},
         ],
         "paths": {route.path: _path(route, recipe_data, max_body) for route in ROUTES.values()},
@@ -196,7 +195,7 @@ def _parameter(parameter: Parameter, recipe_data: RecipeData) -> dict[str, Any]:
         schema["enum"] = list(parameter.choices)
         schema["default"] = parameter.choices[0]
     elif parameter.kind == LIST:
-        schema = {"type": "array", "items": {"enum": sorted(recipe_data.charts)}}
+        schema = {"type": "array", "items": {"enum": list(parameter.choices) or sorted(recipe_data.charts)}}
     else:
         schema["pattern"] = VERSION_PATTERN
     tree: dict[str, Any] = {"name": parameter.name, "in": "query", "description": parameter.summary, "schema": schema}

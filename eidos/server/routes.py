@@ -7,7 +7,7 @@ that the two cannot disagree; must not know how a response is made: the handlers
 from __future__ import annotations
 
 from eidos.model.record import Record
-from eidos.server.handlers import bundle, check, recipe, system
+from eidos.server.handlers import bundle, check, diff, recipe, system
 from eidos.server.parameters import LIST, SWITCH, VERSION, Parameter
 
 TYPE_CHECKING = False
@@ -140,6 +140,14 @@ OPERATIONS = (
         is_strict=True,
         documents=("Snapshot",),
         schema="CheckReport",
+        tag="checks",
+    ),
+    Operation(
+        *("POST", "/v1/diff", diff.post_diff, "postDiff", "What differs between two documents, or changed on a node"),
+        parameters=(diff.INCLUDE,),
+        is_strict=True,
+        documents=("Comparison",),
+        schema="Diff",
         tag="checks",
     ),
     Operation(

@@ -1,4 +1,4 @@
-"""``POST /v1/check``: the report of the command line, and what is refused."""
+"""``POST /v1/check`` and ``POST /v1/diff``: the documents of the command line, and what is refused."""
 
 from __future__ import annotations
 
@@ -45,9 +45,43 @@ def test_a_report_is_what_the_command_line_writes(ask: Client, tmp_path: Path) -
         assert ("notes" in report) is not bool(flags)
 
 
+def changed(value: str, **more: Any) -> dict[str, Any]:
+    """The snapshot with another driver, and more changes of its fields."""
+    gpu = {"type": "GPU", "subtypes": [{"subtype": "smi", "data": {"driver": value}}]}
+    return {**SNAPSHOT, "measurements": [SNAPSHOT["measurements"][0], gpu], **more}
+
+
+@pytest.mark.parametrize("kind", ["Snapshot", "Recipe", "CheckReport"])
+def test_differences_are_those_of_the_command_line(ask: Client, tmp_path: Path, kind: str) -> None:
+    make = {
+        "Snapshot": lambda old: SNAPSHOT if old else changed("580.126.20", metadata={"source-node": "gpu-08"}),
+        "Recipe": lambda old: json.loads(ask.get(f"/v1/recipe?gpu={'h100' if old else 'h200'}&service=eks").body),
+        "CheckReport": lambda old: json.loads(ask.post("/v1/check", json.dumps(SNAPSHOT if old else changed("595.91.07")).encode()).body),
+    }[kind]
+    documents = {"from": make(True), "to": make(False)}
+    for field, tree in documents.items():
+        (tmp_path / field).write_text(json.dumps(tree), encoding="utf-8")
+    for query, flags in (("", ()), ("?include=identity,volatile", ("--include", "identity,volatile"))):
+        for form, accept in (("json", "application/json"), ("yaml", "application/yaml")):
+            response = ask("POST", f"/v1/diff{query}", json.dumps(documents).encode(), accept=accept)
+            result = eidos("diff", "from", "to", "-t", form, *flags, cwd=tmp_path)
+            assert (response.status, result.status) == (200, 0)
+            assert response.body.decode() == result.out
+    assert json.loads(ask.post("/v1/diff", json.dumps({"from": documents["to"], "to": documents["to"]}).encode()).body)["changes"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
+        ("/v1/diff", [], "the body is not a comparison: expected a mapping"),
+        ("/v1/diff", {}, "the body: from and to missing"),
+        ("/v1/diff", {"from": SNAPSHOT}, "the body: to missing"),
+        ("/v1/diff", {"from": SNAPSHOT, "to": SNAPSHOT, "and": 1}, "the body: a field besides"),
+        ("/v1/diff", {"from": SNAPSHOT, "to": 1}, "the body: to: no document of eidos; expected a snapshot"),
+        ("/v1/diff", {"from": SNAPSHOT, "to": {"kind": "Deployment"}}, "the body: to: a Deployment; expected a snapshot"),
+        ("/v1/diff", {"from": SNAPSHOT, "to": {"kind": None, "measurements": []}}, "the body: to: no document of eidos"),
+        ("/v1/diff", {"from": {"measurements": 1}, "to": SNAPSHOT}, "the body: from"),
+        ("/v1/diff", {"from": {"kind": "CheckReport"}, "to": SNAPSHOT}, "the body: from"),
         ("/v1/check", [], "the body is not a snapshot: expected a mapping"),
         ("/v1/check", {"kind": "Recipe"}, "Snapshot"),
         ("/v1/check", {}, "not a snapshot"),
