@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FOLDER = "templates/server/"
 
 #: The parts of the page's script, in the order in which they need one another.
-_SCRIPTS = ("page_address", "page_elements", "page_components", "page_tables", "page_comparison", "page")
+_SCRIPTS = ("page_address", "page_elements", "page_components", "page_tables", "page_comparison", "page", "page_check")
 
 
 def static_representations(recipe_data: RecipeData, max_body: int) -> dict[tuple[str, str], Representation]:

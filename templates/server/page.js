@@ -322,5 +322,5 @@ $("yaml").addEventListener("click", (event) => {
 $("copy").addEventListener("click", copy);
 $("cli-tab").addEventListener("click", () => { command = "eidos"; showCommand(); });
 $("curl-tab").addEventListener("click", () => { command = "curl"; showCommand(); });
-form.hidden = false;  /* without this script it would do nothing */
+form.hidden = $("drop").hidden = false;  /* without this script they would do nothing */
 start();

@@ -53,11 +53,12 @@ def changed(value: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["Snapshot", "Recipe", "CheckReport"])
 def test_differences_are_those_of_the_command_line(ask: Client, tmp_path: Path, kind: str) -> None:
-    make = {
-        "Snapshot": lambda old: SNAPSHOT if old else changed("580.126.20", metadata={"source-node": "gpu-08"}),
-        "Recipe": lambda old: json.loads(ask.get(f"/v1/recipe?gpu={'h100' if old else 'h200'}&service=eks").body),
-        "CheckReport": lambda old: json.loads(ask.post("/v1/check", json.dumps(SNAPSHOT if old else changed("595.91.07")).encode()).body),
-    }[kind]
+    def make(is_old: bool) -> Any:
+        if kind == "Recipe":
+            return json.loads(ask.get(f"/v1/recipe?gpu={'h100' if is_old else 'h200'}&service=eks").body)
+        snapshot = SNAPSHOT if is_old else changed("580.126.20", metadata={"source-node": "gpu-08"})
+        return snapshot if kind == "Snapshot" else json.loads(ask.post("/v1/check", json.dumps(snapshot).encode()).body)
+
     documents = {"from": make(True), "to": make(False)}
     for field, tree in documents.items():
         (tmp_path / field).write_text(json.dumps(tree), encoding="utf-8")

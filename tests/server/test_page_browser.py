@@ -19,8 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eidos import formats
 from eidos.files import resources
 from eidos.server.server_settings import Settings
+from eidos.wording import count_of
 from tests.server.test_page import TEXT
 from tests.support import browser as browsers
 from tests.support.browser import Browser
@@ -631,10 +633,169 @@ def test_without_its_script_the_page_offers_nothing_that_does_not_work(browser: 
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
+# ---- snapshots ----
+
+GPUS = {"subtype": "smi", "data": {"driver": "580.95.05", "gpu.model": "NVIDIA H100 80GB HBM3"}}
+BAD = "<img src=x onerror=alert(1)>"
+
+
+def write_snapshot(path: Path, node: str, **modules: bool) -> Path:
+    """A snapshot as eidos writes it, in YAML or JSON."""
+    kmod = {"subtype": "kmod", "data": {"nvidia": True, BAD: True, **modules}}
+    tree = {
+        "kind": "Snapshot",
+        "apiVersion": "snapshot.dgxc.io/v1",
+        "metadata": {"source-node": node, "snapshot-timestamp": "2026-11-29T06:00:00Z"},
+        "measurements": [{"type": "OS", "subtypes": [kmod]}, {"type": "GPU", "subtypes": [GPUS]}],
+    }
+    path.write_text(formats.to_json(tree) if path.suffix == ".json" else formats.to_yaml(tree), encoding="utf-8")
+    return path
+
+
+def choose_files(browser: Browser, *paths: Path) -> None:
+    """What the dialog of the browser does."""
+    root = browser.call("DOM.getDocument")["root"]["nodeId"]
+    node = browser.call("DOM.querySelector", nodeId=root, selector="#snapshots")["nodeId"]
+    browser.call("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
+
+
+def drop_file(browser: Browser, path: Path) -> None:
+    content = json.dumps([path.read_text(encoding="utf-8"), path.name])
+    browser.run(
+        f"{{ const [text, name] = {content}, data = new DataTransfer(); data.items.add(new File([text], name));"
+        " for (const kind of ['dragover', 'drop'])"
+        " document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true})) }"
+    )
+
+
+def wait_for_cards(browser: Browser, number: int) -> list[str]:
+    is_idle = "!document.getElementById('checked').hasAttribute('aria-busy')"
+    browser.wait(f"document.querySelectorAll('#checked > .card').length === {number} && {is_idle}")
+    cards: list[str] = browser.run("[...document.querySelectorAll('#checked > .card')].map((each) => each.textContent)")
+    return cards
+
+
+def test_a_snapshot_is_chosen_and_its_findings_are_read(browser: Browser, url: str, tmp_path: Path) -> None:
+    visit(browser, f"{url}/#intent=training")
+    browser.events.clear()
+    choose_files(browser, write_snapshot(tmp_path / "node.yaml", "gpu-07", nouveau=True))
+    (card,) = wait_for_cards(browser, 1)
+    report = json.loads(Client(application()).post("/v1/check?intent=training", (tmp_path / "node.yaml").read_bytes()).body)
+    failed = [finding for finding in report["findings"] if finding["status"] == "fail"]
+    assert "nouveau-loaded" in {finding["id"] for finding in failed}
+    for finding in failed:
+        assert all(str(finding[field]) in card for field in ("title", "id", "expected", "reason"))
+        steps = finding.get("remedy", {}).get("steps", [])
+        assert all(next(iter(step.values())) in card for step in steps)
+    shown = browser.run("[...document.querySelectorAll('#checked .findings > li > p > code')].map((code) => code.textContent)")
+    assert shown[: len(failed)] == [finding["id"] for finding in failed], "worst first, as in the report"
+    assert card.startswith("gpu-07")
+    assert "training and inference settings" not in card.lower()
+    assert text(browser, "status") == f"node.yaml: {count_of(len(failed), 'finding')}"
+    requests = [event["params"]["request"]["url"] for event in browser.events if event.get("method") == "Network.requestWillBeSent"]
+    assert requests == [f"{url}/v1/check?intent=training"]
+    assert browser.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
+    assert browser.run("document.querySelectorAll('img').length") == 0
+    assert browser.run("location.hash") == "#intent=training"
+    assert browser.console == []
+
+
+def test_a_second_snapshot_is_compared_with_the_first(browser: Browser, url: str, tmp_path: Path) -> None:
+    visit(browser, url)
+    drop_file(browser, write_snapshot(tmp_path / "one.yaml", "gpu-07"))
+    wait_for_cards(browser, 1)
+    drop_file(browser, write_snapshot(tmp_path / "two.json", "gpu-08", nouveau=True))
+    first, second, differences = wait_for_cards(browser, 3)
+    assert (first[:6], second[:6]) == ("gpu-07", "gpu-08")
+    assert "OS.kmod.nouveau" in differences
+    assert cells(browser, "Differences") == [["OS.kmod.nouveau", "not set", "true"]]
+    drop_file(browser, write_snapshot(tmp_path / "three.yaml", "gpu-09"))
+    (third,) = wait_for_cards(browser, 1)
+    assert third.startswith("gpu-09"), "a third one begins anew"
+    browser.run("document.getElementById('forget').click()")
+    assert wait_for_cards(browser, 0) == []
+    assert browser.run("document.activeElement.id") == "snapshots"
+    assert browser.run("document.getElementById('forget').hidden")
+    assert browser.console == []
+
+
+def test_the_choice_of_a_snapshot_needs_no_mouse(browser: Browser, url: str) -> None:
+    visit(browser, url)
+    browser.run("document.getElementById('copy').focus()")
+    for _ in range(3):
+        browser.key("Tab")
+        if browser.run("document.activeElement.id") == "snapshots":
+            break
+    assert browser.run("document.activeElement.type") == "file"
+    assert browser.run("getComputedStyle(document.querySelector('label[for=snapshots]')).outlineStyle") == "solid"
+    browser.call("Page.setInterceptFileChooserDialog", enabled=True)
+    browser.events.clear()
+    browser.key("Enter", "\r")
+    browser.wait("true")
+    until = time.monotonic() + 20
+    while not any(event.get("method") == "Page.fileChooserOpened" for event in browser.events) and time.monotonic() < until:
+        browser.run("new Promise((done) => setTimeout(done, 50))")
+    browser.call("Page.setInterceptFileChooserDialog", enabled=False)
+    assert any(event.get("method") == "Page.fileChooserOpened" for event in browser.events)
+
+
+def test_what_is_no_snapshot_is_reported_and_the_last_one_stays(browser: Browser, url: str, tmp_path: Path) -> None:
+    visit(browser, url)
+    choose_files(browser, write_snapshot(tmp_path / "node.yaml", "gpu-07"))
+    wait_for_cards(browser, 1)
+    (tmp_path / "page.json").write_text('{"kind": "Recipe"}')
+    choose_files(browser, tmp_path / "page.json")
+    browser.wait("document.getElementById('check-fault').textContent.startsWith('page.json: ')")
+    assert wait_for_cards(browser, 1)[0].startswith("gpu-07")
+    choose_files(browser, write_snapshot(tmp_path / "other.yaml", "gpu-08"))
+    wait_for_cards(browser, 3)
+    assert text(browser, "check-fault") == ""
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_findings_are_accessible(browser: Browser, url: str, axe: str, width: int, scheme: str, tmp_path: Path) -> None:
+    visit(browser, url)
+    browser.size(width, 900, scheme)
+    choose_files(
+        browser, *(write_snapshot(tmp_path / name, "gpu-07", **more) for name, more in (("a.yaml", {"nouveau": True}), ("b.yaml", {})))
+    )
+    wait_for_cards(browser, 3)
+    browser.run("for (const each of document.querySelectorAll('#checked details')) each.open = true")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    browser.run(f"{axe}; true")
+    found = browser.run(
+        f"axe.run(document, {json.dumps(AXE_OPTIONS)}).then((result) => result.violations.map((each) =>"
+        " [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary)]))"
+    )
+    assert found == []
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text("aé: #'\"-|>\n\t\\%&*!{}[],`@", max_size=12)
+TREES = st.dictionaries(
+    st.text("ab-./ #:'", min_size=1, max_size=8), st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(trees=st.lists(st.tuples(TREES, st.booleans()), min_size=1, max_size=20))
+def test_two_documents_are_sent_as_what_each_of_them_is(trees: list[tuple[dict[str, Any], bool]]) -> None:
+    """YAML below a key means what it meant at the left margin."""
+    if browsers.find() is None:
+        pytest.skip("no chromium here")
+    source = resources.read_text("templates/server/page_check.js")
+    function = source[source.index("function embedded") :].partition("\n}\n")[0] + "\n}\n"
+    texts = [formats.to_yaml(tree) if is_yaml else formats.to_json(tree) for tree, is_yaml in trees]
+    bodies = _shared_browser().run(
+        f"(() => {{ {function} return {json.dumps(texts)}.map((text) => embedded('from', text) + embedded('to', '---\\n' + text)) }})()"
+    )
+    for (tree, _), body in zip(trees, bodies):
+        assert formats.from_text(body, "body") == {"from": tree, "to": tree}
+
+
 PICTURE = ROOT / ".github" / "page.png"
 
 #: The choices and the components, which is what the picture shows; whatever the fonts are.
-ON_SCREEN = """[...document.querySelectorAll('form, #body .card')].slice(0, 3).map(element => element.textContent).join('\\n')"""
+ON_SCREEN = """[...document.querySelectorAll('form, #drop, #body .card')].slice(0, 4).map(element => element.textContent).join('\\n')"""
 
 
 def with_text(png: bytes, text: str) -> bytes:
