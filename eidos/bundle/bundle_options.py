@@ -42,7 +42,8 @@ class BundleOptions(Record):
     ``component:enabled=false`` leaves a component out; ``values`` are laid below them. ``namespaces`` are by component, "" being all.
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
-    whose ``components.yaml`` adds components and whose ``values/`` describes their charts.
+    whose ``components.yaml`` adds components and whose ``values/`` describes their charts. ``node_agent`` adds a DaemonSet that brings the
+    settings of the host.
 
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
@@ -64,6 +65,7 @@ class BundleOptions(Record):
     system_tolerations: tuple[dict[str, str], ...] = ()
     templates: str | None = None
     data: str | None = None
+    node_agent: bool = False
     fail_fast: bool = False
     parallel: bool | None = None
 

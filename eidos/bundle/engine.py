@@ -13,7 +13,7 @@ from eidos.bundle import component_files, template_sets, template_variables
 from eidos.bundle.bundle_options import check_options
 from eidos.bundle.checksums import format_checksums
 from eidos.bundle.image_list import NOT_A_REFERENCE, format_image_list
-from eidos.bundle.install_plan import plan_installation
+from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
 from eidos.model.record import Record
@@ -46,12 +46,21 @@ def prepare_bundle(
     if options.templates is not None:
         templates = template_sets.overlay_folder(templates, options.templates)
     variables = template_variables.recipe_variables(recipe, plan.options)
+    node = None
+    if plan.has_node:
+        from eidos.bundle.node_tuning import make_node_part
+
+        began = time.perf_counter()
+        part = make_node_part(recipe, plan.components, variables)
+        variables.update(part.variables)
+        names = tuple(path.partition("/")[2] for path in part.files)
+        node = part.files and NodeResult(part.files, ComponentResult(NODE_TUNING, names, sum(map(len, part.files.values())), _since(began)))
     context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data)
     changed = plan.options.changed_components()
     for component in plan.components:
         if component.id in changed:
             _refuse(component, context)
-    return BundleBuild(plan.components, context, plan.warnings, before_component)
+    return BundleBuild(plan.components, context, plan.warnings, before_component, node or None)
 
 
 def _refuse(component: Component, context: BundleContext) -> None:
@@ -64,6 +73,13 @@ def _refuse(component: Component, context: BundleContext) -> None:
         pass  # a failure of the component, not of the options: it costs no more than this component
 
 
+class NodeResult(Record):
+    """The files of the node's part by their path in the bundle, and their report."""
+
+    files: dict[str, bytes]
+    report: ComponentResult
+
+
 class BundleBuild(Record):
     """The components to make, in the order of their installation, and what they share."""
 
@@ -71,6 +87,7 @@ class BundleBuild(Record):
     context: BundleContext
     warnings: tuple[str, ...] = ()
     before_component: Callable[[], object] | None = None
+    node: NodeResult | None = None
 
     def make_component(self, component: Component) -> Step:
         """The files of one component, or why it failed; with ``fail_fast`` that is raised."""
@@ -97,19 +114,26 @@ class BundleBuild(Record):
         """The bundle of all components, begun at ``time.perf_counter()``; it has no files when every component failed."""
         made = [(component, result) for component, _, result in steps if result is not None]
         failed = {component.id: report.error for component, report, _ in steps if report.error}
-        files = _assemble_files(made, failed, self.context) if made else {}
+        node_files = self.node.files if self.node else {}
+        files = _assemble_files(made, failed, self.context, node_files) if made or node_files else {}
         warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
         image_lines = files.get("images.txt", b"").decode().splitlines()
         warnings += [f"images.txt: {line[2:]}" for line in image_lines if line.startswith(NOT_A_REFERENCE)]
-        return Bundle(files, tuple(report for _, report, _ in steps), _since(began), tuple(dict.fromkeys(warnings)))
+        reports = [report for _, report, _ in steps]
+        if self.node:
+            reports.insert(0, self.node.report)
+        return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)))
 
 
-def _assemble_files(made: list[tuple[Component, ComponentFiles]], failed: Mapping[str, str], context: BundleContext) -> dict[str, bytes]:
+def _assemble_files(
+    made: list[tuple[Component, ComponentFiles]], failed: Mapping[str, str], context: BundleContext, node_files: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Every file by path, in the order of paths.
 
     ``incomplete.txt`` names the components that failed, so that the others do not pass for the whole bundle.
     """
     files = {f"{component.id}/{path}": content for component, result in made for path, content in result.files.items()}
+    files.update(node_files)
     titles = [(component, context.charts[component.id].title or component.id) for component, _ in made]
     variables = template_variables.bundle_variables(context.variables, titles, context.recipe)
     for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:

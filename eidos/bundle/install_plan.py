@@ -27,15 +27,22 @@ if TYPE_CHECKING:
 #: The components of a recipe that names none.
 DEFAULT_COMPONENTS = ("gpu-operator",)
 
+#: The settings of the host, which are no chart, and the component that brings them by a DaemonSet.
+NODE_TUNING, NODE_AGENT = "node-tuning", "node-agent"
+
 _SCHEMES = ("https://", "http://", "oci://")
 
 
 class InstallPlan(Record):
-    """The components in the order of their installation; ``options`` are those that apply to them."""
+    """The components in the order of their installation; ``options`` are those that apply to them.
+
+    With ``has_node`` the bundle has the settings of the host too.
+    """
 
     components: tuple[Component, ...]
     options: BundleOptions
     warnings: tuple[str, ...] = ()
+    has_node: bool = False
 
 
 def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: BundleOptions) -> InstallPlan:
@@ -48,11 +55,14 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     for id in specified:
         if id not in charts:
             raise InvalidData(f"the recipe's component {id!r} is not in components.yaml", did_you_mean(id, charts))
+    options, has_node = _select_node(options, charts)
     names = options.components
     if names is None and not specified and recipe.digest:
         raise InvalidInput("the recipe has no components", "read the recipe's warnings, or name components with --bundlers")
     if names is None:
         names = tuple(specified) or tuple(id for id in DEFAULT_COMPONENTS if id in charts)
+        if options.node_agent:
+            names = tuple(dict.fromkeys((NODE_AGENT, *names)))
     for id in names:
         if id not in charts:
             raise InvalidInput(f"unknown component {id!r}; expected one of {list_words(sorted(charts))}", did_you_mean(id, charts))
@@ -77,7 +87,7 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     order = in_dependency_order(
         required, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, excluded
     )
-    if not order:
+    if not order and not has_node:
         raise InvalidInput("no component selected", "omit --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, specified.get(id), charts[id], recipe, options, depends[id]) for id in order)
     for item in disagreements(replace(recipe, components=components), charts):
@@ -94,7 +104,28 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
     missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in excluded]
     needless = [f"{id} is disabled, but was not part of this bundle" for id in redundant]
     unbuilt = _unbuilt_images(recipe, (*order, *excluded), charts) if options.components is None else []
-    return InstallPlan(components, options, (*missing, *needless, *unbuilt))
+    return InstallPlan(components, options, (*missing, *needless, *unbuilt), has_node)
+
+
+def _select_node(options: BundleOptions, charts: Mapping[str, Chart]) -> tuple[BundleOptions, bool]:
+    """The options without the node's part, which is no chart, and whether the bundle has it; with its agent, that is a component."""
+    names = options.components
+    has_node = names is None or NODE_TUNING in names or options.node_agent or NODE_AGENT in names
+    assignments = []
+    for assignment in options.assignments:
+        if assignment.component != NODE_TUNING:
+            assignments.append(assignment)
+        elif assignment.path != "enabled" or assignment.value not in ("true", "false"):
+            raise InvalidInput(f"--set {assignment}: {NODE_TUNING} has no values", f"omit it with --set {NODE_TUNING}:enabled=false")
+        else:
+            has_node = assignment.value == "true"
+    if not has_node and options.node_agent:
+        raise InvalidInput(f"--node-agent needs {NODE_TUNING}, which is disabled", f"omit --set {NODE_TUNING}:enabled=false")
+    if names is not None:
+        names = tuple(name for name in names if name != NODE_TUNING)
+        if options.node_agent and NODE_AGENT in charts:
+            names = tuple(dict.fromkeys((NODE_AGENT, *names)))
+    return replace(options, components=names, assignments=tuple(assignments)), has_node
 
 
 def _unbuilt_images(recipe: Recipe, ids: tuple[str, ...], charts: Mapping[str, Chart]) -> list[str]:

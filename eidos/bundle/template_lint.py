@@ -44,9 +44,10 @@ _SHARED = (
 _COMPONENT = (
     "manifests",
     *(f"component.{n}" for n in ("id", "title", "release", "chart", "chart-ref", "repository", "version", "namespace", "why", "depends")),
+    *(f"host.{n}" for n in ("files", "items", "digest", "affinity", "expressions", "package", "package.interrupt")),
     *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown", "fetched", "upgrades")),
 )
-_BUNDLE = ("order", "order.reverse", "components-table", "readings-table")
+_BUNDLE = ("order", "order.reverse", "components-table", "readings-table", "host.summary", "host.not-covered")
 
 #: Subtypes of readings; their keys depend on the recipe.
 _READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub.", "kmod.", "release.", "sysctl.")

@@ -84,6 +84,7 @@ VERB = Verb(
             convert=parse_path,
             completion="folder",
         ),
+        Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
         Option("fail-fast", "stop at the first component that fails; write nothing"),
         Option("serial", "build one component at a time, also with a free-threaded Python"),
         Option("timeout", "give up reading from or writing to a cluster after this time", "DURATION", None, "30s", parse_timeout),
@@ -160,6 +161,7 @@ def _options(values: Values) -> BundleOptions:
         system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
         templates=values["templates"],
         data=values["data"],
+        node_agent=values["node-agent"],
         fail_fast=values["fail-fast"],
         parallel=False if values["serial"] else None,
     )

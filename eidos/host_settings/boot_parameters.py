@@ -20,7 +20,13 @@ SettingFile(path='/etc/default/grub.d/95-eidos-iommu.cfg', text='GRUB_CMDLINE_LI
 
 from __future__ import annotations
 
-from eidos.host_settings.setting import PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
+from eidos.host_settings.setting import BOOT, PREFIX, Delivery, HostFacts, Setting, SettingFile, Unsettable, safe_name
+from eidos.host_settings.system_files import FOLDER_FILE
+from eidos.model.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 REBOOT = "drain the node and reboot it"
 
@@ -92,6 +98,44 @@ def grub_drop_in(setting: Setting) -> SettingFile:
         word = f"'{word}'"
     text = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {word}"\n'
     return SettingFile(f"/etc/default/grub.d/{PREFIX}{setting.name}.cfg", text)
+
+
+def in_boot_order(settings: Iterable[Setting]) -> list[Setting]:
+    """Boot parameters in the order that the kernel needs: the size of huge pages before their number.
+
+    Without it ``hugepages=`` counts pages of the default size, which is 512 MiB on kernels with 64 KiB pages
+    (Documentation/admin-guide/kernel-parameters.txt).
+
+    >>> [setting.name for setting in in_boot_order([Setting("boot", "hugepages", "8"), Setting("boot", "hugepagesz", "2M")])]
+    ['hugepagesz', 'hugepages']
+    """
+    return sorted((setting for setting in settings if setting.kind == BOOT), key=lambda setting: not setting.name.endswith("hugepagesz"))
+
+
+def grub_file(settings: Sequence[Setting]) -> SettingFile:
+    """A drop-in of GRUB that appends all parameters."""
+    text = "".join(grub_drop_in(setting).text for setting in in_boot_order(settings))
+    return SettingFile(f"/etc/default/grub.d/{FOLDER_FILE}.cfg", text)
+
+
+def boot_parameters(settings: Sequence[Setting], host: HostFacts) -> Delivery:
+    """The form of all parameters for this host, with one command where each alone would have its own."""
+    ordered = in_boot_order(settings)
+    single = [boot_parameter(setting, host) for setting in ordered]
+    if single[0].form == "grub drop-in":
+        return replace(single[0], files=(grub_file(ordered),))
+    if not single[0].commands:
+        return single[0]
+    words = [parameter(setting) for setting in ordered]
+    both = []
+    for commands in (single[0].commands[0], single[0].revert[0]):
+        if single[0].form == "rpm-ostree":
+            option = commands.split(" ")[2].partition("=")[0]
+            both.append("rpm-ostree kargs " + " ".join(f"{option}={shell_word(word)}" for word in words))
+        else:
+            head = commands[: -len(shell_word(words[0]))]
+            both.append(head + shell_word(" ".join(words)))
+    return replace(single[0], commands=(both[0],), revert=(both[1],))
 
 
 def _by_command(form: str, command: str, revert: str) -> Delivery:

@@ -44,13 +44,18 @@ _USER_DATA = {
 }
 
 
+def with_parameter(setting: Setting, host: HostFacts) -> Setting:
+    """The boot parameter that stands for a blacklisted module on a system without a list of its own; any other setting as it is."""
+    if host.os in ("bottlerocket", "talos") and setting.kind == BLACKLIST:
+        return Setting(BOOT, "module_blacklist", safe_name(setting.name, "module"))
+    return setting
+
+
 def deliver(setting: Setting, host: HostFacts) -> Delivery:
     """The form of a setting for a host. Raises Unsettable with the reason where there is none."""
     if host.os == "bottlerocket" and setting.kind == TOOLKIT:
         return FORMS[TOOLKIT](setting, host)
-    if host.os in ("bottlerocket", "talos") and setting.kind == BLACKLIST:
-        # Neither has a list of its own.
-        setting = Setting(BOOT, "module_blacklist", safe_name(setting.name, "module"))
+    setting = with_parameter(setting, host)
     # Each host needs one of these modules.
     if host.os in ("bottlerocket", "talos", "rhcos"):
         from eidos.host_settings import declared_systems

@@ -102,14 +102,17 @@ GKE_SYSCTLS = {
 _OWNER = "managed-service"
 
 
-def aks(setting: Setting) -> Delivery:
-    """The linux-os-config of a new node pool; what that does not accept, by a DaemonSet."""
-    if setting.kind == BOOT:
-        raise Unsettable("AKS has no setting for boot parameters of its nodes")
-    name, least, greatest = AKS_SYSCTLS.get(dotted(setting.name), ("", 0, 0)) if setting.kind == SYSCTL else ("", 0, 0)
-    if not (name and setting.value.isdecimal() and setting.value.isascii() and least <= int(setting.value[:20]) <= greatest):
-        return _daemon_set(setting, "AKS")
-    file = SettingFile("linuxosconfig.json", to_json({"sysctls": {name: int(setting.value)}}))
+def aks(*settings: Setting) -> Delivery:
+    """The linux-os-config of a new node pool; what that does not accept, by a DaemonSet: one such setting makes it the form of all."""
+    sysctls: dict[str, int] = {}
+    for setting in settings:
+        if setting.kind == BOOT:
+            raise Unsettable("AKS has no setting for boot parameters of its nodes")
+        name, least, greatest = AKS_SYSCTLS.get(dotted(setting.name), ("", 0, 0)) if setting.kind == SYSCTL else ("", 0, 0)
+        if not (name and setting.value.isdecimal() and setting.value.isascii() and least <= int(setting.value[:20]) <= greatest):
+            return _daemon_set(setting, "AKS")
+        sysctls[name] = int(setting.value)
+    file = SettingFile("linuxosconfig.json", to_json({"sysctls": sysctls}))
     what = (
         "add a node pool with 'az aks nodepool add --linux-os-config linuxosconfig.json' and its other flags, and move the workload to it: "
         "AKS takes these settings for new node pools only"
@@ -117,15 +120,18 @@ def aks(setting: Setting) -> Delivery:
     return Delivery("AKS node configuration", (file,), instruction=what, cost="drain", owner=_OWNER)
 
 
-def gke(setting: Setting) -> Delivery:
-    """The node system configuration of a node pool; what that does not accept, by a DaemonSet."""
-    if setting.kind == BOOT:
-        raise Unsettable("GKE has no setting for boot parameters of its nodes")
-    folder, _, name = dotted(setting.name).rpartition(".")
-    if setting.kind != SYSCTL or name not in GKE_SYSCTLS.get(folder, "").split():
-        return _daemon_set(setting, "GKE")
-    sysctl_line(setting)
-    tree = {"linuxConfig": {"sysctl": {dotted(setting.name): one_line(setting.value, setting.name)}}}
+def gke(*settings: Setting) -> Delivery:
+    """The node system configuration of a node pool; what that does not accept, by a DaemonSet, as :func:`aks` does."""
+    sysctls: dict[str, str] = {}
+    for setting in settings:
+        if setting.kind == BOOT:
+            raise Unsettable("GKE has no setting for boot parameters of its nodes")
+        folder, _, name = dotted(setting.name).rpartition(".")
+        if setting.kind != SYSCTL or name not in GKE_SYSCTLS.get(folder, "").split():
+            return _daemon_set(setting, "GKE")
+        sysctl_line(setting)
+        sysctls[dotted(setting.name)] = one_line(setting.value, setting.name)
+    tree = {"linuxConfig": {"sysctl": sysctls}}
     what = (
         "run 'gcloud container node-pools update' for the node pool with --system-config-from-file=node-system-config.yaml: "
         "GKE makes its nodes anew"
@@ -147,17 +153,22 @@ def _daemon_set(setting: Setting, service: str) -> Delivery:
     )
 
 
-def cloud_config(deliveries: Sequence[Delivery]) -> str:
-    """User data for cloud-init that writes the files of deliveries at the first boot, and runs their commands."""
+def cloud_config(deliveries: Sequence[Delivery], before: Sequence[str] = (), reboots: bool = False) -> str:
+    """User data for cloud-init that writes the files of deliveries at the first boot, and runs their commands.
+
+    ``before`` are commands that run first; with ``reboots`` the machine is rebooted once, when all of it is done, where it has to be.
+    """
     files = [{"path": file.path, "permissions": "0644", "content": file.text} for each in deliveries for file in each.files]
-    commands = list(dict.fromkeys(command for each in deliveries for command in each.commands))
+    commands = list(dict.fromkeys([*before, *(command for each in deliveries for command in each.commands)]))
     tree: dict[str, Any] = {"write_files": files, "runcmd": commands}
+    if reboots and any(each.cost == "reboot" for each in deliveries):
+        tree["power_state"] = {"mode": "reboot", "message": "boot parameters were set"}
     return "#cloud-config\n" + to_yaml({name: part for name, part in tree.items() if part})
 
 
-def eks_user_data(deliveries: Sequence[Delivery], boundary: str = "EIDOS") -> str:
+def eks_user_data(deliveries: Sequence[Delivery], boundary: str = "EIDOS", reboots: bool = False) -> str:
     """User data of an EKS node: a MIME part for cloud-init. The service adds that of nodeadm; where it does not, add one."""
-    part = cloud_config(deliveries)
+    part = cloud_config(deliveries, reboots=reboots)
     head = f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n'
     return f'{head}\n--{boundary}\nContent-Type: text/cloud-config; charset="us-ascii"\n\n{part}\n--{boundary}--\n'
 

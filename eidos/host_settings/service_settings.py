@@ -71,16 +71,24 @@ def crio(setting: Setting, host: HostFacts) -> Delivery:
     return Delivery("CRI-O drop-in", (file,), commands, commands, cost="restart")
 
 
-def toolkit(setting: Setting, host: HostFacts) -> Delivery:
-    """A switch of the container toolkit: by its own tool, or in the settings of Bottlerocket. Containers that start later have it."""
+def bottlerocket_switch(setting: Setting) -> str:
+    """The line of Bottlerocket's table ``settings.nvidia-container-runtime`` for a switch of the container toolkit."""
     key = safe_name(setting.name, "setting")
     if setting.value not in _OPPOSITES:
         raise Unsettable(f"invalid value of {key}: {setting.value!r}")
-    if host.os != "bottlerocket":
-        command, revert = (f"nvidia-ctk config --set {key}={value} --in-place" for value in (setting.value, _OPPOSITES[setting.value]))
-        return Delivery("nvidia-ctk", (), (command,), (revert,))
     if key not in _BOTTLEROCKET:
         raise Unsettable("Bottlerocket has no setting for it")
-    file = SettingFile("eidos.toml", f"[settings.nvidia-container-runtime]\n{_BOTTLEROCKET[key]} = {setting.value}\n")
+    return f"{_BOTTLEROCKET[key]} = {setting.value}\n"
+
+
+def toolkit(setting: Setting, host: HostFacts) -> Delivery:
+    """A switch of the container toolkit: by its own tool, or in the settings of Bottlerocket. Containers that start later have it."""
+    key = safe_name(setting.name, "setting")
+    if host.os != "bottlerocket":
+        if setting.value not in _OPPOSITES:
+            raise Unsettable(f"invalid value of {key}: {setting.value!r}")
+        command, revert = (f"nvidia-ctk config --set {key}={value} --in-place" for value in (setting.value, _OPPOSITES[setting.value]))
+        return Delivery("nvidia-ctk", (), (command,), (revert,))
+    file = SettingFile("eidos.toml", f"[settings.nvidia-container-runtime]\n{bottlerocket_switch(setting)}")
     what = "add eidos.toml to the user data of the node group, and run 'apiclient apply < eidos.toml' in the node's control container"
     return Delivery("Bottlerocket settings", (file,), instruction=what, owner="managed-service")

@@ -1,7 +1,8 @@
 r"""Settings in files that a system reads at boot: sysctls, modules and their options, limits of sessions and of units.
 
 Knows sysctl.d(5), modprobe.d(5), modules-load.d(5), limits.conf(5) and drop-ins of systemd.unit(5); must not know when a system has none
-of these folders to write to. Each setting has a file of its own, so that each can be taken back alone.
+of these folders to write to. Each setting has a file of its own, so that each can be taken back alone; :func:`folder_files` has all
+settings of a folder in one file, for who brings them all.
 
 Sources: systemd 257, sysctl.d(5) (dots or slashes separate; a name that has a dot itself is written with slashes), modules-load.d(5),
 systemd.unit(5) (drop-ins, ``%`` begins a specifier), systemd.exec(5) (Limit… set both the soft and the hard limit); kmod,
@@ -43,7 +44,17 @@ from eidos.host_settings.setting import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Callable
+
+
+#: The name of a file with all settings of its folder, without its ending: before those of one setting each, which a person chose.
+FOLDER_FILE, LAST_FILE = "90-eidos", f"{LAST_PREFIX}all"
+
+_SERVICE = "[Service]\n"
+
+#: How files of one table begin: the second setting does not begin it again.
+_HEADS = (_SERVICE, "[crio.runtime]\n")
 
 
 def sysctl_line(setting: Setting) -> str:
@@ -133,7 +144,7 @@ def unit(setting: Setting, host: HostFacts) -> Delivery:
     value = one_line(setting.value, setting.name).replace("%", "%%")
     if not value:
         raise Unsettable(f"{setting.name} has an empty value")
-    file = SettingFile(f"/etc/systemd/system/{name}.d/{PREFIX}{directive}.conf", f"[Service]\n{directive}={value}\n")
+    file = SettingFile(f"/etc/systemd/system/{name}.d/{PREFIX}{directive}.conf", f"{_SERVICE}{directive}={value}\n")
     commands = ("systemctl daemon-reload", f"systemctl restart {name}")
     return Delivery("unit drop-in", (file,), commands, commands, cost="restart")
 
@@ -151,3 +162,20 @@ FORMS: dict[str, Callable[[Setting, HostFacts], Delivery]] = {
     CRIO: crio,
     TOOLKIT: toolkit,
 }
+
+
+def folder_files(settings: Iterable[Setting]) -> tuple[SettingFile, ...]:
+    r"""All settings in one file for each folder, and for each unit, in the order of :data:`FORMS`; boot parameters have none here.
+
+    >>> [(file.path, file.text) for file in folder_files([Setting(SYSCTL, "vm/swappiness", "1"), Setting(SYSCTL, "fs/nr_open", "8")])]
+    [('/etc/sysctl.d/90-eidos.conf', 'vm.swappiness = 1\nfs.nr_open = 8\n')]
+    """
+    texts: dict[str, str] = {}
+    order = list(FORMS)
+    for setting in sorted((each for each in settings if each.kind in FORMS), key=lambda each: order.index(each.kind)):
+        for file in FORMS[setting.kind](setting, HostFacts()).files:
+            folder = file.path.rpartition("/")[0]
+            path = f"{folder}/{LAST_FILE if folder.endswith('/modprobe.d') else FOLDER_FILE}.conf"
+            head = next((head for head in _HEADS if file.text.startswith(head)), "")
+            texts[path] = texts[path] + file.text[len(head) :] if path in texts else file.text
+    return tuple(SettingFile(path, text) for path, text in texts.items())

@@ -7,6 +7,8 @@ ROOT=${ROOT:-}
 ROOT=${ROOT%/}
 CHANGED=' '
 MODE=show
+# How the script is called to change something.
+APPLY=' --apply'
 
 say() {
   printf '%s\n' "$1"
@@ -39,16 +41,20 @@ open_state() {
     fi
   done
   mkdir -m 700 "$STATE"
-  # Another script may take the place of this one: this is the one that takes back what it changed.
-  if [ -f "$0" ]; then
-    cp "$0" "$STATE/fix.sh"
-  fi
+  keep_script
   : >"$STATE/paths"
   : >"$STATE/generated"
   : >"$STATE/folders"
   for folder in $made; do
     printf '%s\n' "$folder" >>"$STATE/folders"
   done
+}
+
+# Another script may take the place of this one: this is the one that takes back what it changed.
+keep_script() {
+  if [ -f "$0" ]; then
+    cp "$0" "$STATE/fix.sh"
+  fi
 }
 
 make_folder() {
@@ -171,7 +177,7 @@ run() {
     say "not run in another root: $2"
   else
     say "running: $2"
-    sh -c "$2" || fail "command failed: $2" "correct the cause and run 'sh $0 --apply' again, or run 'sh $0 --revert'"
+    sh -c "$2" || fail "command failed: $2" "correct the cause and run 'sh $0$APPLY' again, or run 'sh $0 --revert'"
   fi
 }
 
@@ -220,7 +226,7 @@ apply() {
     return 0
   fi
   if [ "$MODE" = show ]; then
-    say "nothing was changed; run 'sh $0 --apply' to change it"
+    say "nothing was changed; run 'sh $0$APPLY' to change it"
     return 0
   fi
   while IFS= read -r path; do
@@ -282,8 +288,26 @@ $folders"
   say 'reverted'
 }
 
+# begin NAME: what MODE says; replaced files are kept under this name.
+begin() {
+  STATE="$ROOT/var/lib/eidos/$1"
+  if [ -n "$ROOT" ] && [ ! -d "$ROOT" ]; then
+    fail "$ROOT is not a folder" 'set ROOT to the folder of another root'
+  fi
+  if [ "$MODE" != show ] && [ -z "$ROOT" ] && [ "$(id -u)" != 0 ]; then
+    if [ "$MODE" = revert ]; then
+      APPLY=' --revert'
+    fi
+    fail "$MODE needs root" "run 'sudo sh $0$APPLY'"
+  fi
+  if [ "$MODE" = revert ]; then
+    revert
+  else
+    apply
+  fi
+}
+
 main() {
-  STATE="$ROOT/var/lib/eidos/fix-$PLAN"
   case ${1:-} in
   '') ;;
   --apply) MODE=apply ;;
@@ -301,15 +325,5 @@ main() {
     usage >&2
     exit 2
   fi
-  if [ -n "$ROOT" ] && [ ! -d "$ROOT" ]; then
-    fail "$ROOT is not a folder" 'set ROOT to the folder of another root'
-  fi
-  if [ "$MODE" != show ] && [ -z "$ROOT" ] && [ "$(id -u)" != 0 ]; then
-    fail "$MODE needs root" "run 'sudo sh $0 --$MODE'"
-  fi
-  if [ "$MODE" = revert ]; then
-    revert
-  else
-    apply
-  fi
+  begin "fix-$PLAN"
 }

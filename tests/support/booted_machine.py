@@ -57,8 +57,10 @@ class Machine:
 
 
 @contextmanager
-def booted(folder: Path, files: Mapping[str, str]) -> Iterator[Machine]:
+def booted(folder: Path, files: Mapping[str, str], *options: str) -> Iterator[Machine]:
     """Boot a machine that has ``files`` (path without its leading slash -> content) beside this machine's; skips where it cannot.
+
+    ``options`` are more of systemd-nspawn: with ``--private-network`` it may write its own ``/proc/sys/net``.
 
     ``folder`` is an empty one to work in. It boots to basic.target and has a message bus with systemd on it.
     """
@@ -84,6 +86,7 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[Machine]:
         "--console=pipe",
         *binds,
         f"--machine=eidos-{os.getpid()}",
+        *options,
     ]
     command = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, "sh", str(overlay), str(upper), *flags]
     with (folder / "log").open("w+b") as log:

@@ -14,7 +14,9 @@ import yaml
 from eidos.bundle.bundle_options import BundleOptions, ComponentValues, parse_assignment
 from eidos.kube.labels import parse_toleration
 from eidos.model.bundle import Bundle, file_mode
+from eidos.model.chart import Chart
 from eidos.model.recipe import Recipe
+from eidos.recipe.charts import load_charts
 from eidos.workflow import make_bundle
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -79,7 +81,10 @@ def build(
     system_tolerations: Sequence[str] = (),
     **options: Any,
 ) -> Bundle:
-    """A bundle made with options, those that have a form of their own as people write them."""
+    """A bundle made with options, those that have a form of their own as people write them.
+
+    The shipped charts are read once: a checkout parses them each time.
+    """
     return make_bundle(
         recipe,
         BundleOptions(
@@ -89,7 +94,13 @@ def build(
             system_tolerations=tuple(map(parse_toleration, system_tolerations)),
             **options,
         ),
+        chart_data=None if options.get("data") else _charts(),
     )
+
+
+@functools.cache
+def _charts() -> tuple[dict[str, Chart], Callable[[str], object]]:
+    return load_charts(None)
 
 
 def files_of(path: Path, **options: Any) -> dict[str, tuple[bytes, int]]:
