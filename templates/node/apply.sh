@@ -1,5 +1,5 @@
 #!/bin/sh
-# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2153,SC2154
 # Brings the settings of this folder to this host, and back. Running it again changes nothing.
 #
 # Every file that is replaced is kept in /var/lib/eidos/node-tuning, with a copy of this folder. Functions are in functions.sh.

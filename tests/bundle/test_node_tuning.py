@@ -376,6 +376,33 @@ def test_no_tool_for_the_boot_loader_is_said(tmp_path: Path) -> None:
     assert "Exit status" in apply(folder, tmp_path / "root", "--help").stdout
 
 
+def test_every_kind_of_setting_has_its_file(tmp_path: Path) -> None:
+    subtypes = [
+        {"subtype": "boot-modprobe", "data": {"options.nouveau.modeset": "0", "blacklist.nouveau": "true"}},
+        {"subtype": "cpu", "data": {"governor": "performance"}},
+        {"subtype": "runtime", "data": {"crio.cgroup-manager": "systemd", "nvidia.cli.no-cgroups": False}},
+    ]
+    units = [{"subtype": "nvidia-imex.service", "data": {"UnitFileState": "masked"}}]
+    document = {"request": {"os": "ubuntu"}, "measurements": [{"type": "OS", "subtypes": subtypes}, {"type": "SystemD", "subtypes": units}]}
+    made = build(Recipe.from_tree(document, "recipe.yaml"), components=("node-tuning",)).files
+    files = {path[len("node/") :]: content.decode() for path, content in made.items() if path.startswith("node/")}
+    assert files["modprobe.d/zz-eidos-all.conf"] == "options nouveau modeset=0\nblacklist nouveau\n"
+    assert files["tmpfiles.d/90-eidos.conf"].startswith("w /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor ")
+    assert files["crio.conf.d/90-eidos.conf"] == '[crio.runtime]\ncgroup_manager = "systemd"\n'
+    assert files["unit-states"] == "masked nvidia-imex.service\n"
+    assert "- toolkit `nvidia-container-cli.no-cgroups=false`: it is not in a file of /etc: run 'nvidia-ctk config" in files["README.md"]
+    commands = load_yaml(files["cloud-init.yaml"])["runcmd"]
+    assert "systemctl mask --now nvidia-imex.service" in commands and "update-initramfs -u" in commands
+    folder = written(files, tmp_path / "node")
+    root = make_root(tmp_path / "root", "debian")
+    before = tree(root)
+    done = apply(folder, root, "--restart")
+    for command in ("systemctl mask --now nvidia-imex.service", "systemctl try-restart crio kubelet", "systemd-tmpfiles --create "):
+        assert f"not run in another root: {command}" in done.stdout
+    reverted = apply(folder, root, "--revert")
+    assert reverted.returncode == 0 and tree(root) == before, reverted.stderr
+
+
 def boot(root: Path) -> None:
     """What the next boot makes of the files of a root: sysctl.d in its order, GRUB's parameters, modules."""
     folders = ("etc/sysctl.d", "usr/lib/sysctl.d")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2153,SC2154
 # Brings the settings of this folder to this host, and back. Running it again changes nothing.
 #
 # Every file that is replaced is kept in /var/lib/eidos/node-tuning, with a copy of this folder. Functions are in functions.sh.
@@ -7,7 +7,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/functions.sh"
 MODE=apply APPLY='' RESTART=false INCOMPLETE=false PLACED=' ' PERSISTENCED=''
-OWN=90-eidos
+OWN=90-eidos LAST=zz-eidos-all
 NEW_LINE='
 '
 
@@ -101,6 +101,9 @@ write_files() {
   folder 3 'options of kernel modules' modprobe.d /etc/modprobe.d
   folder 4 'limits of sessions' limits.d /etc/security/limits.d
   folder 5 'limits of units' units /etc/systemd/system
+  folder 8 'files of /sys' tmpfiles.d /etc/tmpfiles.d
+  folder 9 'settings of CRI-O' crio.conf.d /etc/crio/crio.conf.d
+  if [ -f "$here/unit-states" ]; then remedy 10 'states of units'; fi
   boot_parameters
   persistence_mode
   drop_stale
@@ -118,6 +121,7 @@ drop_stale() {
         /etc/sysctl.d/*) changed 1 ;;
         /etc/systemd/*) changed 5 ;;
         /etc/default/*) changed 6 ;;
+        /etc/crio/*) changed 9 ;;
       esac
     fi
   done <"$STATE/paths"
@@ -202,6 +206,9 @@ run_commands() {
     run 5 'systemctl daemon-reload'
     for unit in $(units); do ! "$RESTART" || run 5 "systemctl try-restart $unit"; done
   fi
+  if [ -d "$here/tmpfiles.d" ]; then run 8 "systemd-tmpfiles --create /etc/tmpfiles.d/$OWN.conf"; fi
+  if "$RESTART" && [ -d "$here/crio.conf.d" ]; then run 9 'systemctl try-restart crio kubelet'; fi
+  set_unit_states
   if [ -f "$here/boot-parameters" ]; then set_boot_parameters; fi
   if [ -n "$PERSISTENCED" ]; then
     if [ "$MODE" = apply ] && [ -z "$ROOT" ] && [ ! -e "$STATE/persistenced" ]; then
@@ -224,6 +231,25 @@ load_sysctls() {
       if printf '%s\n' "$value" >"/proc/sys/$name"; then say "set $name: $now -> $value"; fi 2>/dev/null
     fi
   done
+}
+
+# States as systemctl names them: enabled, disabled or masked, and a unit on each line.
+set_unit_states() {
+  [ -f "$here/unit-states" ] || return 0
+  while read -r state unit; do
+    now=''
+    if [ -z "$ROOT" ]; then now=$(systemctl is-enabled "$unit" 2>/dev/null) || :; fi
+    if [ "$now" = "$state" ]; then continue; fi
+    changed 10
+    if [ "$MODE" = apply ] && ! grep -qs " $unit\$" "$STATE/unit-states"; then
+      printf '%s %s\n' "${now:-unknown}" "$unit" >>"$STATE/unit-states"
+    fi
+    run 10 "systemctl $(verb "$state") --now $unit"
+  done <"$here/unit-states"
+}
+
+verb() {
+  case $1 in enabled) echo enable ;; masked) echo mask ;; *) echo disable ;; esac
 }
 
 load_module() {
@@ -264,6 +290,7 @@ show_next_steps() {
   for unit in $(units); do
     "$RESTART" || afterwards 5 "restart: run 'systemctl restart $unit', or this script with --restart; until then its processes keep their limits"
   done
+  "$RESTART" || afterwards 9 "restart: run 'systemctl restart crio kubelet', or this script with --restart"
   afterwards 4 'log in again: sessions that are open keep their limits'
   afterwards 3 'drain and reboot: the options of modules hold from the next boot on'
   afterwards 6 'drain and reboot: boot parameters hold from the next boot on'
@@ -285,6 +312,20 @@ undo_commands() {
       rpm-ostree) undo "rpm-ostree kargs$(printf " --delete-if-present='%s'" $parameters)" ;;
     esac
     say 'then: drain and reboot: the old boot parameters hold from the next boot on'
+  fi
+  if [ -f "$STATE/unit-states" ]; then
+    while read -r state unit; do
+      case $state in
+        enabled | disabled)
+          undo "systemctl unmask $unit"
+          undo "systemctl $(verb "$state") --now $unit"
+          ;;
+        masked) undo "systemctl mask --now $unit" ;;
+      esac
+    done <"$STATE/unit-states"
+  fi
+  if grep -q '^/etc/tmpfiles.d/' "$STATE/paths"; then
+    say 'then: reboot: files of /sys have their old values from the next boot on'
   fi
   case $(cat "$STATE/persistenced" 2>/dev/null) in disabled) undo 'systemctl disable --now nvidia-persistenced.service' ;; esac
 }
@@ -331,7 +372,7 @@ report_overrides() {
 # verify: compares what is effective with what this folder says.
 verify() {
   report_overrides "$here/sysctl.d/$OWN.conf" /etc/sysctl.d /run/sysctl.d /usr/local/lib/sysctl.d /usr/lib/sysctl.d /lib/sysctl.d
-  report_overrides "$here/modprobe.d/$OWN.conf" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d
+  report_overrides "$here/modprobe.d/$LAST.conf" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d
   for unit in $(units); do
     report_overrides "$here/units/$unit.d/$OWN.conf" "/etc/systemd/system/$unit.d" "/run/systemd/system/$unit.d" \
       "/usr/lib/systemd/system/$unit.d" "/lib/systemd/system/$unit.d"
