@@ -9,8 +9,7 @@ and update_settings.sh (ee15aaf).
 
 from __future__ import annotations
 
-import hashlib
-
+from eidos.bundle.checksums import sha256
 from eidos.bundle.install_plan import NODE_AGENT, NODE_TUNING
 from eidos.errors import InvalidData
 from eidos.files import resources
@@ -162,8 +161,9 @@ def _node_part(
     added: Variables = {
         "host.summary": Markdown(_summary(len(reasons) + persists, found.documents, bool(agent_files))),
         "host.not-covered": Markdown(f"## Not covered by this bundle\n\n{_uncovered_list(uncovered)}" if uncovered else ""),
-        **_agent_variables(agent_files),
     }
+    if any(component.id == NODE_AGENT for component in components):
+        added.update(_agent_variables(agent_files))
     if "node-selector.accelerated" not in variables:
         terms = [{"matchExpressions": [expression]} for expression in _GPU_NODES]
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
@@ -229,7 +229,7 @@ def _agent_variables(files: Mapping[str, bytes]) -> Variables:
     if not files:
         return {}
     keys = {path: "".join(char if char in _KEY else "-" for char in path.replace("/", ".")) for path in sorted(files)}
-    digest = hashlib.sha256(b"".join(path.encode() + b"\0" + files[path] + b"\0" for path in keys)).hexdigest()
+    digest = sha256(b"".join(path.encode() + b"\0" + files[path] + b"\0" for path in keys))
     items = [{"key": key, "path": path} for path, key in keys.items()]
     return {"host.files": {key: files[path].decode() for path, key in keys.items()}, "host.items": items, "host.digest": digest}
 
