@@ -1,7 +1,8 @@
 """The node's part of a bundle: what the recipe says of the host, and the folder ``node/`` that brings it there.
 
-Knows which readings of a recipe are settings of a host, which of them another component of the bundle sets, and what the folder holds; must
-not know the form of a setting: :mod:`eidos.host_settings` does. ``apply.sh`` is the same in every bundle and reads the files beside it.
+Knows which readings of a recipe are settings of a host, which of them another component of the bundle sets, and what the folder holds;
+must not know the form of a setting: :mod:`eidos.host_settings` does. ``apply.sh`` is the same in every bundle and reads the files beside
+it.
 
 Source of what the NodeWright package ``tuning`` takes, and of the programs it needs: NVIDIA/nodewright-packages, tuning/README.md (953809e)
 and update_settings.sh (ee15aaf).

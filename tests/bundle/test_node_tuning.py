@@ -28,7 +28,7 @@ from tests.support.booted_machine import booted
 from tests.support.bundle_files import build, load_documents, load_yaml
 from tests.support.node_snapshots import tree_snapshot
 
-SHELLCHECK = shutil.which("shellcheck")
+SHELLCHECK = shutil.which("shellcheck") or ""
 
 H100 = {"gpu": "h100", "intent": "training"}
 UBUNTU = {**H100, "os": "ubuntu", "osv": "24.04", "service": "self-managed"}
@@ -202,7 +202,7 @@ def test_user_data_of_eks() -> None:
     assert ubuntu["amiFamily"] == "Custom" and "power_state" in ubuntu["userData"] and len(ubuntu["userData"]) < 16384
 
 
-def test_services_of_managed_nodes_say_what_they_let_nobody_set() -> None:
+def test_what_managed_nodes_do_not_accept_is_listed_with_the_reason() -> None:
     files = node_files({**H100, "service": "gke", "os": "cos"})
     pool = load_yaml(files["node-system-config.yaml"])["linuxConfig"]["sysctl"]
     assert pool["net.core.rmem_max"] == "536870912"
@@ -214,7 +214,7 @@ def test_services_of_managed_nodes_say_what_they_let_nobody_set() -> None:
     assert found.uncovered == ((settings[1], "AKS has no setting for boot parameters of its nodes"),)
 
 
-def test_start_of_oke_nodes_is_kept() -> None:
+def test_nodes_of_oke_start_as_the_service_needs() -> None:
     document = platform_documents([Setting(SYSCTL, "vm/swappiness", "1")], HostFacts("oraclelinux", service="oke")).documents[0]
     commands = load_yaml(document.files[0].text)["runcmd"]
     assert "oke_init_script" in commands[0] and commands[1] == "bash /var/run/oke-init.sh"
@@ -353,8 +353,8 @@ def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == "vm.swappiness = 1\n"
     # The copy that was kept takes it back, without the bundle.
     shutil.rmtree(folder)
-    kept = root / "var/lib/eidos/node-tuning/bundle"
-    assert apply(kept, root, "--revert").returncode == 0 and tree(root) == before
+    copy = root / "var/lib/eidos/node-tuning/bundle"
+    assert apply(copy, root, "--revert").returncode == 0 and tree(root) == before
 
 
 def test_what_a_person_changed_since_is_left_alone(tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_what_a_person_changed_since_is_left_alone(tmp_path: Path) -> None:
     assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == "mine\n"
 
 
-def test_no_tool_for_the_boot_loader_is_said(tmp_path: Path) -> None:
+def test_a_boot_loader_without_a_tool_is_reported(tmp_path: Path) -> None:
     folder = written(node_files(UBUNTU), tmp_path / "node")
     (tmp_path / "root").mkdir()
     done = apply(folder, tmp_path / "root")
@@ -456,11 +456,11 @@ def test_check_passes_after_apply_and_a_boot(overridden: bool, tmp_path: Path) -
     assert failed == ({"OS.sysctl./proc/sys/net/core/rmem_max"} if overridden else set()), "the script and the check agree"
 
 
-@pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed")
+@pytest.mark.skipif(not SHELLCHECK, reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_say(tmp_path: Path) -> None:
     folder = written(node_files(UBUNTU), tmp_path / "node")
     command = [SHELLCHECK, "--external-sources", str(folder / "apply.sh"), str(folder / "functions.sh")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # type: ignore[arg-type]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
