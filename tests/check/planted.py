@@ -6,6 +6,7 @@ thread of a public repository; where there is none, it is the document that the 
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache
 from typing import Any
@@ -139,6 +140,7 @@ FAULTS = (
                 "nvidia.loaded": None,
             }
         },
+        source="negativo17/nvidia-driver#56",
     ),
     Fault(
         "driver-module-missing-next-boot",
@@ -160,12 +162,19 @@ FAULTS = (
         "gb300",
         "Start9Labs/start-technologies#3693",
     ),
-    Fault("driver-needs-proprietary-modules", "open modules on V100", {"OS.modules": {"nvidia.taint": "OE"}}, "v100"),
+    Fault(
+        "driver-needs-proprietary-modules",
+        "open modules on V100",
+        {"OS.modules": {"nvidia.taint": "OE"}},
+        "v100",
+        source="negativo17/nvidia-driver#158",
+    ),
     Fault(
         "driver-dropped-gpu",
         "driver 595 on V100",
         both(driver("595.91.07", "13.2", 4, "manager"), {"OS.packages": {"manager": "dpkg"}}, each({"gsp.firmware-version": None}, 4)),
         "v100",
+        source="NixOS/nixos-hardware#1880",
     ),
     Fault(
         "cuda-not-of-driver",
@@ -173,7 +182,12 @@ FAULTS = (
         {"GPU.smi": {"cuda-version": "12.4"}},
         source="gpustack/gpustack#1254",
     ),
-    Fault("gsp-firmware-off", "NVreg_EnableGpuFirmware=0 since a fault of the firmware", both(each({"gsp.mode": "Disabled"}))),
+    Fault(
+        "gsp-firmware-off",
+        "NVreg_EnableGpuFirmware=0 since a fault of the firmware",
+        both(each({"gsp.mode": "Disabled"})),
+        source="leptonai/gpud#1074",
+    ),
     Fault("gsp-firmware-version", "firmware of the driver before", one("gsp.firmware-version", "570.148.08")),
     Fault(
         "driver-parameters-not-in-effect",
@@ -184,6 +198,7 @@ FAULTS = (
         "driver-gsp-option-with-open-modules",
         "the GSP turned off for the open modules",
         {"OS.boot-modprobe": {"options.nvidia.NVreg_EnableGpuFirmware": "0"}},
+        source="NVIDIA/open-gpu-kernel-modules#820",
     ),
     Fault(
         "driver-topology-option-removed",
@@ -207,30 +222,43 @@ FAULTS = (
         "NVIDIA/gpu-operator#126",
     ),
     Fault("driver-not-of-policy", "a node that the upgrade left out", {"K8s.policy": {"driver.version": "580.126.20"}}, "eks"),
-    Fault("driver-blacklisted", "a left-over of prime-select", {"OS.boot-modprobe": {"blacklist.nvidia": True}}),
+    Fault(
+        "driver-blacklisted",
+        "a left-over of prime-select",
+        {"OS.boot-modprobe": {"blacklist.nvidia": True}},
+        source="Bumblebee-Project/Bumblebee#1093",
+    ),
     Fault(
         "gds-needs-open-modules",
         "nvidia-fs 2.29 with proprietary modules",
         {"OS.modules": {"nvidia.taint": "POE", "nvidia_fs.version": "2.29.4"}},
+        source="NVIDIA/gds-nvidia-fs#41",
     ),
-    Fault("driver-not-signed", "secure boot, and the key not enrolled", {"OS.kernel": {"secure-boot": "on"}, "OS.kmod": {"nvidia": None}}),
+    Fault(
+        "driver-not-signed",
+        "secure boot, and the key not enrolled",
+        {"OS.kernel": {"secure-boot": "on"}, "OS.kmod": {"nvidia": None}},
+        source="sebastiaanfranken/systemd-boot-conversion#2",
+    ),
     # GPUs.
     Fault("gpu-ecc-pending", "ECC switched without a reset", one("ecc.pending", "Disabled")),
-    Fault("gpu-mig-pending", "MIG switched without a reset", one("mig.pending", "Enabled")),
-    Fault("gpu-row-remap-pending", "a row waits", one("remapped-rows.pending", True)),
-    Fault("gpu-row-remap-failure", "no spare row", one("remapped-rows.failure", True)),
+    Fault("gpu-mig-pending", "MIG switched without a reset", one("mig.pending", "Enabled"), source="NVIDIA/gpu-operator#668"),
+    Fault("gpu-row-remap-pending", "a row waits", one("remapped-rows.pending", True), source="leptonai/gpud#80"),
+    Fault("gpu-row-remap-failure", "no spare row", one("remapped-rows.failure", True), source="aws/eks-node-monitoring-agent#245"),
     Fault("gpu-retired-pages-pending", "a page waits on V100", one("retired-pages.pending", True), "v100"),
     Fault("gpu-recovery-action", "the driver asks for a drain", one("recovery-action", "Drain and Reset")),
     Fault("gpu-recovery-action", "the driver asks for a reboot", one("recovery-action", "Reboot")),
     Fault("gpu-power-limit", "one card at 350 W", one("power.enforced-limit-watts", 350.0)),
-    Fault("gpu-persistence-mode", "persistenced does not run", each({"persistence-mode": "Disabled"})),
+    Fault(
+        "gpu-persistence-mode", "persistenced does not run", each({"persistence-mode": "Disabled"}), source="NVIDIA/nvidia-persistenced#2"
+    ),
     Fault("gpu-mixed-vbios", "a replaced card", one("vbios-version", "96.00.74.00.01")),
     Fault("gpu-mixed-inforom", "a replaced card", one("inforom.image", "G520.0200.00.03")),
     Fault("gpu-mixed-ecc", "ECC off on one card", both(one("ecc.current", "Disabled"), one("ecc.pending", "Disabled"))),
     Fault("gpu-ecc-off", "ECC off on all cards", each({"ecc.current": "Disabled", "ecc.pending": "Disabled"})),
     Fault("gpu-hardware-slowdown", "a thermal slowdown", volatile("clocks.event-reasons", "hw-slowdown hw-thermal-slowdown")),
     Fault("gpu-hardware-slowdown", "a power brake", volatile("clocks.event-reasons", "hw-power-brake-slowdown")),
-    Fault("gpu-uncorrected-errors", "two double bit errors", volatile("ecc.uncorrected-since-load", 2)),
+    Fault("gpu-uncorrected-errors", "two double bit errors", volatile("ecc.uncorrected-since-load", 2), source="NVIDIA/gpu-operator#1146"),
     Fault("gpu-compute-prohibited", "compute mode Prohibited", one("compute-mode", "Prohibited")),
     Fault("gpu-c2c-off", "NVLink-C2C is off", one("c2c.mode", "Disabled", 1), "gb300"),
     # PCI Express.
@@ -238,7 +266,7 @@ FAULTS = (
     Fault("pcie-width", "a GPU with one lane", one("pcie.width-current", 1), "a100"),
     Fault("pcie-width-bus", "an adapter with 8 of 16 lanes", {"OS.pci": {"0000:41:00.0.width": 8}}),
     Fault("pcie-width-bus", "an NVSwitch with one of two lanes", {"OS.pci": {"0000:61:00.0.width": 1}}),
-    Fault("iommu-translation", "no iommu=pt", {"OS.pci": {"0000:10:00.0.iommu": "DMA-FQ"}}),
+    Fault("iommu-translation", "no iommu=pt", {"OS.pci": {"0000:10:00.0.iommu": "DMA-FQ"}}, source="NVIDIA/nccl-tests#115"),
     Fault(
         "acs-redirect",
         "ACS on at a switch",
@@ -248,8 +276,8 @@ FAULTS = (
     Fault("acs-redirect", "ACS on, NCCL hangs", {"OS.pci": {"0000:12:01.0.acs": "ReqRedir"}}, "a100", "NVIDIA/nccl#2079"),
     # Fabric.
     Fault("nvlink-count", "17 of 18 NVLinks", one("nvlink.links-up", 17)),
-    Fault("nvlink-count", "no NVLink after a failed training", one("nvlink.links-up", 0)),
-    Fault("nvlink-count", "10 of 12 NVLinks on A100", one("nvlink.links-up", 10), "a100"),
+    Fault("nvlink-count", "no NVLink after a failed training", one("nvlink.links-up", 0), source="NVIDIA/open-gpu-kernel-modules#1150"),
+    Fault("nvlink-count", "10 of 12 NVLinks on A100", one("nvlink.links-up", 10), "a100", source="Azure/azhpc-diagnostics#73"),
     Fault("nvlink-recovery-failed", "a link did not come back", volatile("nvlink.errors.link-recovery-failed", 1)),
     Fault(
         "fabric-not-ready",
@@ -303,7 +331,7 @@ FAULTS = (
     ),
     Fault("fabric-without-umad", "no ib_umad on B200", {"OS.kmod": {"ib_umad": None}}, "b200", "NVIDIA/gpu-operator#2781"),
     # Network.
-    Fault("rdma-port-down", "a cable without light", {"OS.rdma": {"mlx5_3.port-1.state": "DOWN"}}),
+    Fault("rdma-port-down", "a cable without light", {"OS.rdma": {"mlx5_3.port-1.state": "DOWN"}}, source="ROCm/rccl#1423"),
     Fault("rdma-slower-port", "a link at half width", {"OS.rdma": {"mlx5_3.port-1.width-and-speed": "2X NDR"}}),
     Fault("rdma-slower-port", "a link at HDR", {"OS.rdma": {"mlx5_5.port-1.width-and-speed": "4X HDR"}}, "aks"),
     Fault("rdma-mixed-firmware", "a replaced adapter", {"OS.rdma": {"mlx5_3.firmware": "28.39.1002"}}),
@@ -313,6 +341,7 @@ FAULTS = (
         "gpudirect-module-missing",
         "neither peermem nor DMA-BUF",
         {"OS.kmod": {"nvidia_peermem": None}, "OS.modules": {"nvidia.taint": "POE"}},
+        source="NVIDIA/nccl#1412",
     ),
     Fault(
         "gpudirect-module-missing",
@@ -322,7 +351,12 @@ FAULTS = (
         "NVIDIA/gpu-operator#2868",
     ),
     Fault("peermem-twice", "nv_peer_mem of an old installation", {"OS.kmod": {"nv_peer_mem": True}}),
-    Fault("rdma-memory-limit", "the default memory limit", {"OS.limits": {"process.containerd.memlock": "8388608"}}),
+    Fault(
+        "rdma-memory-limit",
+        "the default memory limit",
+        {"OS.limits": {"process.containerd.memlock": "8388608"}},
+        source="NVIDIA/nccl-tests#206",
+    ),
     Fault("bond-link-down", "one of two links", {"OS.net": {"eth1.state": "down"}}),
     # Memory.
     Fault(
@@ -338,7 +372,7 @@ FAULTS = (
     # Kernel and boot.
     Fault("numa-balancing-two-ways", "tuned sets what the boot parameter forbids", {"OS.sysctl": {"/proc/sys/kernel/numa_balancing": "1"}}),
     Fault("kernel-taint-fault", "a machine check", {"OS.kernel": {"taint.flags": "out-of-tree-module machine-check"}}),
-    Fault("clock-source-slow", "the TSC was marked unstable", {"OS.kernel": {"clock-source": "hpet"}}),
+    Fault("clock-source-slow", "the TSC was marked unstable", {"OS.kernel": {"clock-source": "hpet"}}, source="sozu-proxy/sozu#500"),
     Fault("cpu-governor", "powersave", {"OS.cpu": {"governor": "powersave"}}),
     Fault("boot-parameters-next-boot", "grub was changed, the node not rebooted", {"OS.boot-cmdline": {"init_on_alloc": "0"}}),
     Fault(
@@ -355,23 +389,33 @@ FAULTS = (
     Fault("xid-hardware", "Xid 54, auxiliary power", xid(54, "hardware")),
     Fault("xid-support", "an Xid for support", xid(140, "support")),
     Fault("xid-software", "Xid 78", xid(78, "software")),
-    Fault("xid-workflow", "Xid 48, double bit error", xid(48, "workflow")),
-    Fault("xid-application", "Xid 31, page fault", xid(31, "application")),
-    Fault("sxid-fatal", "an NVSwitch error", {"OS.kmsg": {"sxid.0000:05:00.0.20034": "fatal"}}),
+    Fault("xid-workflow", "Xid 48, double bit error", xid(48, "workflow"), source="NVIDIA/gpu-operator#1146"),
+    Fault("xid-application", "Xid 31, page fault", xid(31, "application"), source="akash-network/support#244"),
+    Fault("sxid-fatal", "an NVSwitch error", {"OS.kmsg": {"sxid.0000:05:00.0.20034": "fatal"}}, source="leptonai/gpud#338"),
     Fault("driver-probe-failed", "probe routine failed", log("nvrm-probe-failed"), source="NVIDIA/aicr#1858"),
     Fault("driver-init-failed", "RmInitAdapter failed", log("nvrm-init-failed"), source="NVIDIA/open-gpu-kernel-modules#246"),
-    Fault("pcie-fatal-error", "AER fatal", log("aer-fatal")),
-    Fault("pcie-non-fatal-error", "AER non-fatal", log("aer-non-fatal")),
-    Fault("machine-check", "a machine check", log("mce")),
+    Fault("pcie-fatal-error", "AER fatal", log("aer-fatal"), source="wilicc/gpu-burn#1"),
+    Fault("pcie-non-fatal-error", "AER non-fatal", log("aer-non-fatal"), source="NVIDIA/open-gpu-kernel-modules#1229"),
+    Fault("machine-check", "a machine check", log("mce"), source="radiasoft/devops#134"),
     Fault("hung-task", "nvidia-smi in state D", log("hung-task"), source="NVIDIA/open-gpu-kernel-modules#971"),
-    Fault("soft-lockup", "a soft lockup", log("soft-lockup")),
-    Fault("hard-lockup", "a hard lockup", log("hard-lockup")),
-    Fault("out-of-memory", "the kernel killed a process", log("oom")),
+    Fault("soft-lockup", "a soft lockup", log("soft-lockup"), source="deepspeedai/DeepSpeed#925"),
+    Fault("hard-lockup", "a hard lockup", log("hard-lockup"), source="iron-fish/ironfish#701"),
+    Fault("out-of-memory", "the kernel killed a process", log("oom"), source="k3s-io/k3s#838"),
     # Services.
-    Fault("unit-failed", "persistenced failed", {"SystemD.nvidia-persistenced.service": {"ActiveState": "failed"}}),
+    Fault(
+        "unit-failed",
+        "persistenced failed",
+        {"SystemD.nvidia-persistenced.service": {"ActiveState": "failed"}},
+        source="NVIDIA/ansible-role-nvidia-driver#3",
+    ),
     Fault("unit-needs-reload", "containerd's unit was changed", {"SystemD.containerd.service": {"NeedDaemonReload": True}}),
     Fault("time-not-synchronized", "the clock runs free", {"OS.kernel": {"time.synchronized": False}}),
-    Fault("two-time-services", "timesyncd beside chrony", {"SystemD.systemd-timesyncd.service": {"ActiveState": "active"}}),
+    Fault(
+        "two-time-services",
+        "timesyncd beside chrony",
+        {"SystemD.systemd-timesyncd.service": {"ActiveState": "active"}},
+        source="systemd/systemd#7104",
+    ),
     # Container runtimes.
     Fault(
         "containerd-end-of-life",
@@ -397,7 +441,12 @@ FAULTS = (
         "NVIDIA/nvidia-container-toolkit#48",
     ),
     Fault("cgroup-driver-crio", "CRI-O with cgroupfs", {"OS.runtime": {"crio.cgroup-manager": "cgroupfs"}}, source="google/gvisor#193"),
-    Fault("cgroup-version-1", "a host with cgroup version 1", {"OS.limits": {"cgroup.version": 1}}),
+    Fault(
+        "cgroup-version-1",
+        "a host with cgroup version 1",
+        {"OS.limits": {"cgroup.version": 1}},
+        source="NVIDIA/OpenShell#360, k0sproject/k0s#7398",
+    ),
     Fault(
         "cdi-of-other-driver",
         "the specification is of the old driver",
@@ -410,7 +459,12 @@ FAULTS = (
         {"OS.runtime": {"cdi.nvidia.yaml.host-paths-missing": 4}},
         source="containers/podman#26233",
     ),
-    Fault("toolkit-no-cgroups", "no-cgroups for a rootless trial", {"OS.runtime": {"nvidia.cli.no-cgroups": True}}),
+    Fault(
+        "toolkit-no-cgroups",
+        "no-cgroups for a rootless trial",
+        {"OS.runtime": {"nvidia.cli.no-cgroups": True}},
+        source="NVIDIA/nvidia-container-toolkit#381",
+    ),
     Fault(
         "toolkit-devices-unprivileged",
         "the default of the toolkit",
@@ -426,20 +480,36 @@ FAULTS = (
     ),
     # The node in its cluster.
     Fault("node-not-ready", "the kubelet stopped", condition("Ready", "Unknown")),
-    Fault("node-memory-pressure", "memory pressure", condition("MemoryPressure", "True")),
-    Fault("node-disk-pressure", "disk pressure", condition("DiskPressure", "True")),
-    Fault("node-pid-pressure", "pid pressure", condition("PIDPressure", "True")),
-    Fault("node-network-unavailable", "no network plugin", condition("NetworkUnavailable", "True")),
+    Fault("node-memory-pressure", "memory pressure", condition("MemoryPressure", "True"), source="kubernetes/kubernetes#52386"),
+    Fault("node-disk-pressure", "disk pressure", condition("DiskPressure", "True"), source="akash-network/support#226"),
+    Fault("node-pid-pressure", "pid pressure", condition("PIDPressure", "True"), source="kubernetes/kubernetes#78930"),
+    Fault("node-network-unavailable", "no network plugin", condition("NetworkUnavailable", "True"), source="kubernetes/kubernetes#44254"),
     Fault("node-cordoned", "left cordoned", {"K8s.node": {"unschedulable": True}}),
-    Fault("gpu-not-advertised", "no device plugin", {"K8s.node": {"allocatable.nvidia.com/gpu": None, "capacity.nvidia.com/gpu": None}}),
-    Fault("gpu-unhealthy-in-cluster", "one GPU unhealthy", {"K8s.node": {"allocatable.nvidia.com/gpu": "7"}}, "eks"),
+    Fault(
+        "gpu-not-advertised",
+        "no device plugin",
+        {"K8s.node": {"allocatable.nvidia.com/gpu": None, "capacity.nvidia.com/gpu": None}},
+        source="NVIDIA/k8s-device-plugin#834",
+    ),
+    Fault(
+        "gpu-unhealthy-in-cluster",
+        "one GPU unhealthy",
+        {"K8s.node": {"allocatable.nvidia.com/gpu": "7"}},
+        "eks",
+        source="NVIDIA/k8s-device-plugin#1014",
+    ),
     Fault(
         "gpu-count-in-cluster",
         "the plugin started before the eighth GPU",
         {"K8s.node": {"allocatable.nvidia.com/gpu": "7", "capacity.nvidia.com/gpu": "7"}},
         source="NVIDIA/aicr#1858",
     ),
-    Fault("label-gpu-product", "the label of the GPU before", {"K8s.node": {f"{_LABEL}.product": "NVIDIA-A100-SXM4-80GB"}}),
+    Fault(
+        "label-gpu-product",
+        "the label of the GPU before",
+        {"K8s.node": {f"{_LABEL}.product": "NVIDIA-A100-SXM4-80GB"}},
+        source="NVIDIA/k8s-device-plugin#731",
+    ),
     Fault("label-gpu-count", "the label counts seven", {"K8s.node": {f"{_LABEL}.count": "7"}}),
     Fault(
         "label-driver-version", "the label of the driver before", {"K8s.node": {"label.nvidia.com/cuda.driver-version.full": "570.148.08"}}
@@ -449,14 +519,26 @@ FAULTS = (
         "the label of the kernel before",
         {"K8s.node": {"label.feature.node.kubernetes.io/kernel-version.full": "6.8.0-41-generic"}},
     ),
-    Fault("policy-not-ready", "an operand is not ready", {"K8s.policy": {"status.state": "notReady"}}),
+    Fault("policy-not-ready", "an operand is not ready", {"K8s.policy": {"status.state": "notReady"}}, source="NVIDIA/gpu-operator#667"),
     Fault(
         "network-policy-not-ready",
         "the OFED driver is not ready",
         {"K8s.policy": {"nicclusterpolicy/nic-cluster-policy/status.state": "notReady"}},
+        source="Mellanox/network-operator#720",
     ),
-    Fault("policy-and-gpucluster", "both policies", {"K8s.policy": {"gpucluster/gpu-cluster/status.state": "ready"}}),
-    Fault("operator-driver-unsupported", "the operator's driver on COS", {"K8s.policy": {"driver.enabled": "true"}}, "gke"),
+    Fault(
+        "policy-and-gpucluster",
+        "both policies",
+        {"K8s.policy": {"gpucluster/gpu-cluster/status.state": "ready"}},
+        source="NVIDIA/gpu-operator#2696",
+    ),
+    Fault(
+        "operator-driver-unsupported",
+        "the operator's driver on COS",
+        {"K8s.policy": {"driver.enabled": "true"}},
+        "gke",
+        source="NVIDIA/gpu-operator#1623",
+    ),
     Fault(
         "operator-rdma-without-adapter",
         "driver.rdma.enabled with EFA",
@@ -495,6 +577,11 @@ FAULTS = (
     Fault("file-system-full", "no inode is left", {"OS.storage.volatile": {"mount./tmp.inodes-used-percent": 99.2}}),
     Fault("gpu-operator-end-of-life", "GPU Operator 25.3", {"K8s.image": {"gpu-operator": "v25.3.4"}}),
 )
+
+
+def is_reported(fault: Fault) -> bool:
+    """Whether somebody met the fault and reported it: a thread of a public repository, or a bulletin of the vendor."""
+    return re.match(r"[\w.-]+/[\w.-]+#\d+|CVE-\d+-\d+$", fault.source) is not None
 
 
 def plant(fault: Fault) -> Snapshot:
@@ -541,7 +628,8 @@ def main() -> int:
         verdict = "found" if found == {fault.check} else f"expected it alone, found {', '.join(sorted(found)) or 'nothing'}"
         source = fault.source or finding.source.document
         print(f"{fault.check}\n  {fault.host}: {fault.what}\n  {verdict}: {finding.actual}\n  {steps}\n  {source}")
-    print(f"{len(FAULTS)} faults of {len({fault.check for fault in FAULTS})} checks, {len(FAULTS) - missed} found alone")
+    counts = f"{len(FAULTS)} faults of {len({fault.check for fault in FAULTS})} checks, {sum(map(is_reported, FAULTS))} reported in public"
+    print(f"{counts}, {len(FAULTS) - missed} found alone")
     return 1 if missed else 0
 
 
