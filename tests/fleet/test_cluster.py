@@ -666,3 +666,17 @@ def test_what_events_and_jobs_say() -> None:
     failed = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}]}}
     assert job_failure({}) is None
     assert job_failure(failed) is not None
+
+
+def test_nodes_of_a_cluster_are_judged(program: list[str], tmp_path: Path) -> None:
+    """With what the API server says of the cluster, so that nothing of it is unknown, and nothing is left there."""
+    names = ["gpu-01", "gpu-02"]
+    with ApiServer() as server, controller.JobController(server, tmp_path, roots(tmp_path, names, {})):
+        add_nodes(server, names)
+        done, summary = run(program, server, tmp_path, "--check")
+        assert left(server) == []
+    assert done.status == 4, done.err
+    findings = {each["id"]: each for each in summary["findings"]}
+    assert findings["cdi-of-other-driver"]["nodes"] == names
+    assert "2 nodes checked: 1 error on all nodes, " in done.out
+    assert "not collected" not in done.out, done.out

@@ -394,3 +394,15 @@ def test_a_checkout_has_no_program_to_send(tmp_path: Path) -> None:
     done = eidos("fleet", "--hosts", "a", cwd=tmp_path)
     assert done.status == 1
     assert "cannot send the program" in done.err
+
+
+def test_nodes_that_are_read_are_judged(program: list[str], fleet: sshd.Sshd, tmp_path: Path) -> None:
+    """Each finding once, with the nodes that have it; one that does not answer is not judged and not passed."""
+    done, summary = run(program, fleet, tmp_path, "--hosts", "gpu-[01-03],dead", "--check", "--timeout", "30s")
+    assert done.status == 4, done.err
+    assert done.out.splitlines()[1].startswith("3 nodes checked: 1 error on all nodes, "), done.out
+    assert "error: a CDI specification names libraries of another driver [cdi-of-other-driver]\n    3 nodes: gpu-[01-03]\n" in done.out
+    assert summary["nodes"]["answered"] == 3
+    findings = {each["id"]: each for each in summary["findings"]}
+    assert findings["cdi-of-other-driver"]["nodes"] == ["gpu-01", "gpu-02", "gpu-03"]
+    assert not any("dead" in each["nodes"] for each in summary["findings"])
