@@ -431,6 +431,20 @@ A100 = node(
     8, gpu("NVIDIA A100-SXM4-80GB", "Ampere", nvlink__links_up=12, nvlink__links=12), system(), OS_pci=pci(8, 6, 8), OS_rdma=adapters(8)
 )
 
+#: A driver that the service's image brings, instead of the operator's.
+_IMAGE_DRIVER: dict[str, Any] = {
+    "K8s_policy": {"driver.enabled": "false"},
+    "K8s_node": {"label.nvidia.com/gpu.deploy.driver": "pre-installed"},
+    "OS_modules": {f"kernel.{KERNEL}.nvidia": "kernel/nvidia.ko", "driver-library-version": DRIVER},
+    "SystemD_nvidia-persistenced.service": unit(),
+}
+
+
+def _of_version(version: str) -> Readings:
+    """A node of a distribution of Kubernetes that versions of its programs name."""
+    return update(HGX, K8s_node={"kubelet-version": version}, K8s_server={"version": version}, OS_kubelet={"version": version})
+
+
 #: Name → readings, and collectors that have nothing to read there.
 RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
     "HGX H100, bare metal, InfiniBand": (HGX, ()),
@@ -504,13 +518,33 @@ RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
         {name: values for name, values in HGX.items() if not name.startswith("K8s.")},
         ("k8s.node", "k8s.image", "k8s.policy", "k8s.server"),
     ),
-    "RKE2 beside Docker's containerd": (
+    "OpenShift, CRI-O and driver container": (
         update(
             HGX,
-            K8s_node={"container-runtime-version": "2.1.4-k3s2", "kubelet-version": "v1.35.2+rke2r1"},
-            K8s_server={"version": "v1.35.2+rke2r1"},
-            OS_kubelet={"version": "v1.35.2+rke2r1"},
+            OS_release={"ID": "rhcos", "VERSION_ID": "4.20"},
+            K8s_node={"container-runtime-name": "cri-o", "container-runtime-version": "1.35.2", "label.node.openshift.io/os_id": "rhel"},
+            OS_runtime={"crio.cgroup-manager": "systemd", "containerd.version": None},
+            **_OPERATOR_DRIVER,
+            **{"SystemD_crio.service": unit(), "SystemD_containerd.service": unit("inactive")},
         ),
+        (),
+    ),
+    "Talos Linux, driver in the image": (
+        update(HGX, OS_release={"ID": "talos", "VERSION_ID": "1.13.0"}, K8s_node={"os-image": "Talos (v1.13.0)"}),
+        ("os.packages", "os.boot"),
+    ),
+    "Bottlerocket on EKS": (update(EKS, OS_release={"ID": "bottlerocket", "VERSION_ID": "1.57.0"}, **_IMAGE_DRIVER), ("os.rdma", "os.net")),
+    "Linode Kubernetes Engine": (
+        service(2, _WORKSTATION, {"label.lke.linode.com/pool-id": "7"}, "Akamai", "Compute Instance", **_NO_FABRIC),
+        ("os.rdma", "os.net"),
+    ),
+    "K3s": (update(HGX, K8s_node={"provider": "k3s", "container-runtime-version": "2.1.4-k3s2"}), ()),
+    "k0s": (_of_version("v1.35.2+k0s"), ()),
+    "MicroK8s": (update(HGX, K8s_node={"label.microk8s.io/cluster": "true"}), ()),
+    "kind": (update(HGX, K8s_node={"provider": "kind"}), ()),
+    "self-managed on vSphere": (update(HGX, K8s_node={"provider": "vsphere"}), ()),
+    "RKE2 beside Docker's containerd": (
+        update(_of_version("v1.35.2+rke2r1"), K8s_node={"container-runtime-version": "2.1.4-k3s2"}),
         (),
     ),
     "HGX with an unused storage adapter": (

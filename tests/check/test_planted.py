@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from eidos.check.definitions import read_checks
 from eidos.check.judge import CheckOptions, judge
+from eidos.check.node_readings import NodeReadings
 from eidos.model.finding import FAIL, NOT_APPLICABLE, PASS, UNKNOWN
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
 from eidos.model.record import replace
+from eidos.recipe.detection import detect
 from eidos.workflow import check_node
 from tests.check.planted import FAULTS, Fault, check_data, failures, is_reported, plant, report_of, store
 from tests.check.right_hosts import EKS, HGX, RIGHT, apply_changes, snapshot_of
@@ -34,6 +36,39 @@ def test_a_host_that_is_right_has_no_finding(name: str) -> None:
     report = report_of(snapshot_of(*RIGHT[name]))
     assert failures(report) == set()
     assert [finding.id for finding in report.findings if finding.status == UNKNOWN] == []
+
+
+def test_there_is_a_host_that_is_right_on_each_service() -> None:
+    """But for the one that no reading shows."""
+    catalog = store().catalog
+    services = {detect(snapshot_of(*each), catalog, Query()).query.service for each in RIGHT.values()}
+    assert services >= {entry.name for entry in catalog.entries["service"]} - {"bcm"}
+
+
+#: What a check could mistake for a fault → the hosts that have it, and a reading that shows it.
+PECULIAR = {
+    "MIG node": ("MIG node", "GPU.gpu-0.mig.current", "Enabled"),
+    "vGPU guest": ("vGPU guest", "GPU.gpu-0.virtualization-mode", "VGPU"),
+    "PCIe card without NVLink": ("H100 PCIe without NVLink", "GPU.gpu-0.nvlink.links-up", "0"),
+    "no IMEX daemon": ("GB300 idle, no IMEX daemon, 64k pages", "SystemD.nvidia-imex.service.ActiveState", "inactive"),
+    "64k pages": ("GB300 idle, no IMEX daemon, 64k pages", "OS.memory.hugepages.default-size-kib", "524288"),
+    "ECC off": ("workstation card without ECC", "GPU.gpu-0.ecc.current", "Disabled"),
+    "PCIe generation 1 at idle": ("HGX H100, bare metal, InfiniBand", "GPU.gpu-0.volatile.pcie.generation-current", "1"),
+    "no driver": ("CPU node without a driver", "OS.kmod.nvidia", None),
+}
+
+
+@pytest.mark.parametrize("peculiarity", PECULIAR)
+def test_what_looks_like_a_fault_is_among_the_hosts_that_are_right(peculiarity: str) -> None:
+    name, path, value = PECULIAR[peculiarity]
+    assert NodeReadings(snapshot_of(*RIGHT[name])).readings.get(path) == value
+
+
+def test_no_check_reads_devices_that_only_a_subnet_manager_needs() -> None:
+    """Of ``/dev/infiniband/issm*`` a node that runs none has none, and that is no fault."""
+    named = [path for check in check_data().checks for path in (*check.paths(), check.path)]
+    assert not [path for path in named if "issm" in path]
+    assert not [path for path in NodeReadings(snapshot_of(HGX)).readings if "issm" in path]
 
 
 @lru_cache
