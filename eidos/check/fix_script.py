@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from eidos.host_settings.boot_parameters import CHANGED_FILES
 from eidos.model.finding import DO, FAIL, RUN, WRITE
-from eidos.model.record import Record
+from eidos.model.record import Record, replace
 from eidos.templates.text_template import shell_word
 from eidos.wording import shorten
 
@@ -75,6 +75,11 @@ def plan_remedies(findings: Iterable[Finding]) -> tuple[list[PlannedRemedy], lis
     planned: list[PlannedRemedy] = []
     others: list[tuple[Finding, str]] = []
     files: dict[str, str] = {}
+    findings = [*findings]
+    lasting: dict[str, str] = {}
+    for finding in findings:
+        if finding.status == FAIL and finding.remedy:
+            lasting.update(_sysctls(replace(finding.remedy, steps=tuple(s for s in finding.remedy.steps if s.kind == WRITE))))
     for finding in findings:
         if finding.status != FAIL:
             continue
@@ -82,6 +87,8 @@ def plan_remedies(findings: Iterable[Finding]) -> tuple[list[PlannedRemedy], lis
         texts = {step.file: step.text for step in finding.remedy.steps if step.kind == WRITE} if finding.remedy else {}
         if not why and any(files.get(path, text) != text for path, text in texts.items()):
             why = "it writes other text into a file of another remedy"
+        if not why and finding.remedy and any(lasting.get(name, value) != value for name, value in _sysctls(finding.remedy).items()):
+            why = "a file of another remedy sets another value"
         same = next((at for at, each in enumerate(planned) if each.remedy == finding.remedy), None)
         if why or finding.remedy is None:
             others.append((finding, why))
@@ -145,7 +152,12 @@ def _body(planned: Sequence[PlannedRemedy]) -> Iterator[str]:
         yield from (f"  put {shell_word(step.file)} {shell_word(step.text)}" for step in each.remedy.steps if step.kind == WRITE)
     yield "}\n\nrun_commands() {\n  :"
     for command, numbers in _commands(planned).items():
-        if patterns := CHANGED_FILES.get(command.split(" ")[0]):
+        program, *words = command.split(" ")
+        patterns = CHANGED_FILES.get(program, ())
+        if program == "systemctl" and words[0] in ("enable", "disable", "mask"):
+            # Links that somebody made by hand go too, and nothing but these says that they were there.
+            patterns = tuple(f"/etc/systemd/system/{folder}{shell_word(words[-1])}" for folder in ("*.wants/", "*.requires/", ""))
+        if patterns:
             yield f"  generated {shell_word(numbers)} {' '.join(patterns)}"
         yield f"  run {shell_word(numbers)} {shell_word(command)}"
     yield "}\n\nshow_next_steps() {\n  :"
@@ -183,13 +195,14 @@ def _undo_commands(planned: Sequence[PlannedRemedy]) -> list[str]:
     return list(undone)
 
 
-def _sysctls(remedy: Remedy) -> list[str]:
-    """The sysctls that a remedy sets, in a file or by a command, as paths below /proc/sys."""
+def _sysctls(remedy: Remedy) -> dict[str, str]:
+    """The sysctls that a remedy sets, in a file or by a command: path below /proc/sys → value."""
     lines = [line for step in remedy.steps if step.file.startswith(_SYSCTLS) for line in step.text.splitlines()]
     lines += [step.text[len(_SYSCTL) :].strip("'") for step in remedy.steps if step.kind == RUN and step.text.startswith(_SYSCTL)]
-    names = [line.partition("=")[0].strip().lstrip("-") for line in lines if "=" in line and line[:1] not in "#;"]
-    paths = (name if "/" in name else name.replace(".", "/") for name in names)
-    return [name for name in paths if "/" in name and ".." not in name and not set(name) & set("*?[ ")]
+    pairs = [line.partition("=") for line in lines if "=" in line and line[:1] not in "#;"]
+    values = {name.strip().lstrip("-"): " ".join(value.split()) for name, _, value in pairs}
+    paths = {name if "/" in name else name.replace(".", "/"): value for name, value in values.items()}
+    return {name: value for name, value in paths.items() if "/" in name and ".." not in name and not set(name) & set("*?[ ")}
 
 
 def _by_hand(finding: Finding, why: str) -> Iterator[str]:

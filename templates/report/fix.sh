@@ -160,7 +160,7 @@ generated() {
     return 0
   fi
   for file in "$@"; do
-    if [ -f "$file" ]; then
+    if [ -f "$file" ] || [ -L "$file" ]; then
       keep "$file" generated
     fi
   done
@@ -201,7 +201,11 @@ undo() {
 }
 
 is_same() {
-  [ -f "$1" ] && [ ! -L "$1" ] && cmp -s "$1" "$2"
+  if [ -L "$1" ] || [ -L "$2" ]; then
+    [ -L "$1" ] && [ -L "$2" ] && [ "$(readlink "$1")" = "$(readlink "$2")" ]
+  else
+    [ -f "$1" ] && cmp -s "$1" "$2"
+  fi
 }
 
 restore() {
@@ -209,6 +213,8 @@ restore() {
     rm -f "$ROOT$1"
     say "   removed $1"
   else
+    # The folder of a link may have gone with its last one.
+    mkdir -p "$ROOT${1%/*}"
     cp -pP "$STATE/before$1" "$ROOT$1.eidos-new"
     mv -f "$ROOT$1.eidos-new" "$ROOT$1"
     say "   restored $1"
@@ -231,7 +237,9 @@ apply() {
   fi
   while IFS= read -r path; do
     mkdir -p "$STATE/after${path%/*}"
-    cp -pP "$path" "$STATE/after$path"
+    if exists "$path"; then
+      cp -pP "$path" "$STATE/after$path"
+    fi
   done <"$STATE/generated"
   for number in $CHANGED; do
     : >"$STATE/done.$number"
@@ -249,7 +257,7 @@ revert() {
   # What was changed since is left alone; files that commands write are compared before those run.
   : >"$STATE/unchanged"
   while IFS= read -r path; do
-    if is_same "$ROOT$path" "$STATE/after$path"; then
+    if is_same "$ROOT$path" "$STATE/after$path" || { ! exists "$ROOT$path" && ! exists "$STATE/after$path"; }; then
       printf '%s\n' "$path" >>"$STATE/unchanged"
     fi
   done <"$STATE/generated"

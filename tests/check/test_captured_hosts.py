@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -141,6 +142,27 @@ def test_a_reading_less_turns_exactly_its_findings_to_unknown(name: str, draw: s
         id for id, each in evidence.items() if path in each
     }
     assert all(after[id] == UNKNOWN for id, each in evidence.items() if path in each)
+
+
+SOURCES = [
+    (name, str(path.relative_to(HOSTS / name)))
+    for name in NAMES
+    for path in sorted((HOSTS / name).rglob("*"))
+    if path.is_file() and not path.is_symlink()
+]
+
+
+@pytest.mark.exhaustive(sample=5)
+@pytest.mark.parametrize(("name", "source"), SOURCES)
+def test_a_file_that_cannot_be_read_turns_nothing_into_a_pass_or_a_fault(name: str, source: str, tmp_path: Path) -> None:
+    """A link to itself in its place, which not even root can read."""
+    root = tmp_path / name
+    shutil.copytree(HOSTS / name, root, symlinks=True)
+    before = judged(name, tree_snapshot(root))
+    (root / source).unlink()
+    (root / source).symlink_to(Path(source).name)
+    for id, status in judged(name, tree_snapshot(root)).items():
+        assert status in (before[id], UNKNOWN) or id.startswith("snapshot-"), (id, before[id], status)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -190,6 +190,19 @@ def test_what_a_script_cannot_do_is_a_comment() -> None:
     assert [(finding.id, why) for finding, why in others] == [("c", "it writes other text into a file of another remedy")]
 
 
+def test_a_value_of_now_gives_way_to_one_that_lasts() -> None:
+    """Whichever comes first."""
+    now = failed(
+        "sysctl-next-boot", Remedy((RemedyStep(RUN, "sysctl -w vm.swappiness=60"),), revert=(RemedyStep(RUN, "sysctl -w vm.swappiness=1"),))
+    )
+    lasting = failed("OS.sysctl./proc/sys/vm/swappiness", setting_remedy("OS.sysctl./proc/sys/vm/swappiness", "1", node()))
+    for findings in ((now, lasting), (lasting, now)):
+        planned, others = plan_remedies(findings)
+        assert [each.findings[0].id for each in planned] == [lasting.id]
+        assert [(finding.id, why) for finding, why in others] == [(now.id, "a file of another remedy sets another value")]
+    assert [each.findings[0].id for each in plan_remedies([now])[0]] == [now.id]
+
+
 def test_a_reboot_is_left_to_a_person() -> None:
     remedy = Remedy((RemedyStep(WRITE, "a\n", "/etc/a"), RemedyStep(DO, "drain the node"), RemedyStep(RUN, "systemctl reboot")), "reboot")
     text = script(failed("a", remedy))
