@@ -140,11 +140,16 @@ def load_recipes() -> dict[str, object]:
 
 
 def load_recipe_file(name: str) -> object:
-    """One recipe document; None when there is no such file. Fails as :func:`load_recipes` does."""
+    """One recipe document; None when there is no such file. Raises InvalidData when it is malformed."""
     parts = recipe_parts()
     if parts is not None:
         return parts.read(parts.index["files"][name]) if name in parts.index["files"] else None
-    return load_recipes().get(name)
+    from eidos.formats import from_text
+
+    try:
+        return from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}")
+    except NotFound:
+        return None
 
 
 def load_chart_values(path: str) -> object:

@@ -161,6 +161,10 @@ class Expression(Record):
         # Lower limits are read first.
         return Expression(tuple(sorted(terms, key=lambda term: term.operator not in (">=", ">"))))
 
+    def excludes(self, other: Expression) -> bool:
+        """Whether nothing satisfies both."""
+        return Expression((*self.terms, *other.terms)).is_empty()
+
     def is_empty(self) -> bool:
         """Whether nothing at all can satisfy it; alternatives and patterns are taken for something that can be."""
         plain = Expression(tuple(term for term in self.terms if term.operator in _PLAIN))
@@ -239,9 +243,23 @@ def _key(text: str) -> Key | None:
     return None if quantity is None else (quantity, 0, 0)
 
 
+#: The intervals of terms by what they are made of: lint asks for those of a few hundred a million times.
+_intervals_of: dict[tuple[str, tuple[str, ...]], Intervals] = {}
+
+
 def _term_intervals(term: Term | Alternatives) -> Intervals:
     if isinstance(term, Alternatives):
         return _merged_spans(sorted(span for expression in term.expressions for span in expression._intervals()))
+    parts = term.operator, term.operands
+    intervals = _intervals_of.get(parts)
+    if intervals is None:
+        intervals = _plain_intervals(term)
+        if len(_intervals_of) < 4096:
+            _intervals_of[parts] = intervals
+    return intervals
+
+
+def _plain_intervals(term: Term) -> Intervals:
     spans = sorted(_span(operand) for operand in term.operands if not term.operator.endswith(MATCHES) and _key(operand) is not None)
     if not spans:  # words alone: no version is among them
         return () if term.operator in ("==", "in", ABSENT) else _EVERYTHING
@@ -286,5 +304,7 @@ def _merged_spans(spans: Iterable[tuple[Key, Key]]) -> Intervals:
 
 
 def _intersect(left: Sequence[tuple[Key, Key]], right: Sequence[tuple[Key, Key]]) -> Intervals:
-    pairs = ((max(a, c), min(b, d)) for a, b in left for c, d in right)
+    if left == _EVERYTHING:
+        return tuple(right)
+    pairs = [(max(a, c), min(b, d)) for a, b in left for c, d in right]
     return tuple(sorted(span for span in pairs if span[0] < span[1]))

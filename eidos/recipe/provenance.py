@@ -10,7 +10,7 @@ from eidos.model.recipe import Step, copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from eidos.model.recipe import Recipe
@@ -19,12 +19,23 @@ if TYPE_CHECKING:
 
 def history(layers: tuple[Layer, ...]) -> dict[str, tuple[Step, ...]]:
     """Steps of each line, by its path in alphabetical order; the layers come in the order in which they are applied."""
+    return merge_steps(map(layer_steps, layers))
+
+
+def layer_steps(layer: Layer) -> Iterator[tuple[str, Step]]:
+    """The step of one layer at each line that it sets."""
+    citations = {source.id: source.citation() for source in layer.sources}
+    for path, value, source, why in lines(layer):
+        cited = (citations[source],) if source in citations else tuple(citations.values())
+        yield path, Step(layer.name, value, cited, why)
+
+
+def merge_steps(layers: Iterable[Iterable[tuple[str, Step]]]) -> dict[str, tuple[Step, ...]]:
+    """The history of a recipe of these layers, whose steps are in the order in which they are applied."""
     steps: dict[str, list[Step]] = {}
     for layer in layers:
-        citations = {source.id: source.citation() for source in layer.sources}
-        for path, value, source, why in lines(layer):
-            cited = (citations[source],) if source in citations else tuple(citations.values())
-            steps.setdefault(path, []).append(Step(layer.name, value, cited, why))
+        for path, step in layer:
+            steps.setdefault(path, []).append(step)
     return {path: tuple(steps[path]) for path in sorted(steps)}
 
 
@@ -39,7 +50,7 @@ def lines(layer: Layer) -> Iterator[tuple[str, Any, str, str]]:
         yield f"{path}.enabled", choice.enabled, choice.source, choice.why
         if choice.version:
             yield f"{path}.version", choice.version, choice.source, choice.why
-        for leaf, value in _leaves(f"{path}.values", choice.values):
+        for leaf, value in leaves(f"{path}.values", choice.values):
             yield leaf, value, choice.source, choice.why
 
 
@@ -77,10 +88,10 @@ def line_history(recipe: Recipe, path: str) -> dict[str, Any]:
     return {"path": path, "value": limits.get(path, copy_tree(steps[-1].value)), "layers": entries}
 
 
-def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
+def leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
     """The scalars and lists of chart values; a list is one word, because a later layer replaces it as one."""
     if isinstance(tree, dict) and tree:
         for key in sorted(tree):
-            yield from _leaves(f"{path}.{key}", tree[key])
+            yield from leaves(f"{path}.{key}", tree[key])
     elif path.count(".") > 2:
         yield path, copy_tree(tree)

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.files import resources
-from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_trees
+from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_trees, merged_issues
+from eidos.recipe.lint.combinations import combinations
+from eidos.recipe.lint.file_forms import read_trees
 from eidos.recipe.lint.line_numbers import line_of, with_lines
 from eidos.recipe.lint.rule_tables import shipped_rules
 
@@ -196,6 +198,33 @@ def test_each_error_is_found_when_planted(name: str) -> None:
         assert issue.severity == (WARNING if issue.rule in ("unknown-release", "superseded") else issue.severity)
         assert issue.line in marked, (issue, text)
         assert issue.hint, issue
+
+
+def compare_with_every_recipe(trees: dict[str, Any]) -> int:
+    """Check that the recipes that are checked have the issues of all, by rule and location; how many were left out."""
+    data = read_trees(trees)
+    found, counts = [], []
+    for every in (False, True):
+        items = list(combinations(data.store, data.rules, every=every))
+        counts.append(len(items))
+        found.append({(issue.severity, issue.rule, issue.location) for issue in merged_issues(data, items)})
+    assert found[0] == found[1]
+    return counts[1] - counts[0]
+
+
+@pytest.mark.exhaustive(sample=5)
+@pytest.mark.parametrize("name", PLANTED)
+def test_recipes_without_anything_new_have_no_other_error(name: str) -> None:
+    key, content, overlays, _ = PLANTED[name]
+    names = {f"overlays/{name}.yaml" for name in (*overlays, "gpu-generations")}
+    trees = {path: tree for path, tree in CARRIED.items() if not path.startswith(("overlays/", "checks/")) or path in names}
+    assert compare_with_every_recipe({**trees, "overlays/x.yaml": yaml.safe_load(planted_text(key, content))}) > 0
+
+
+@pytest.mark.slow
+def test_all_errors_at_once_are_found_without_the_recipes_that_have_nothing_new() -> None:
+    planted = {f"overlays/x{i}.yaml": yaml.safe_load(planted_text(row[0], row[1])) for i, row in enumerate(PLANTED.values())}
+    assert compare_with_every_recipe({**CARRIED, **planted}) > 1000
 
 
 def test_at_least_forty_kinds_are_planted() -> None:

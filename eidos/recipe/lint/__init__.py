@@ -42,6 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from eidos.recipe.lint.combinations import MergedRecipe
     from eidos.recipe.lint.rule_tables import LintRules
     from eidos.recipe.store import Store
 
@@ -148,7 +149,7 @@ def _all(
 
 
 def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: bool = False) -> Iterator[LintIssue]:
-    store, rules, schemas = data.store, data.rules, ChartSchemas(data.load_values)
+    store, rules = data.store, data.rules
     if catalog:
         yield from catalog_issues(store)
         yield from machine_issues(store)
@@ -159,13 +160,19 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: boo
     yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)
     yield from floor_issues(store, rules)
-    for item in combinations(store, rules, own):
+    yield from merged_issues(data, combinations(store, rules, own), today)
+
+
+def merged_issues(data: ParsedRecipes, items: Iterable[MergedRecipe | LintIssue], today: str = "") -> Iterator[LintIssue]:
+    """The issues of recipes that these data make; what is one already stays as it is."""
+    rules, charts, schemas = data.rules, data.store.charts, ChartSchemas(data.load_values)
+    for item in items:
         if isinstance(item, LintIssue):
             yield item
         else:
-            yield from cross_check(item, rules, store.charts, today)
+            yield from cross_check(item, rules, charts, today)
             yield from huge_page_issues(item, rules)
             yield from order_issues(item, rules)
             yield from clash_issues(item, rules)
-            yield from value_issues(item, schemas, store.charts)
+            yield from value_issues(item, schemas, charts)
     yield from schemas.issues

@@ -10,15 +10,19 @@ from eidos.errors import InvalidData
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import NAMES, READING_PATHS, VERSIONS, Query, is_expression, version_expression, words_of
+from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query, is_expression, is_met, version_expression, words_of
 from eidos.model.record import Record, replace
+from eidos.recipe.lazy_parts import Overlays
 from eidos.recipe.lint.layer_keys import intersect_keys
+from eidos.recipe.lint.topics import CheckedTopics
+from eidos.recipe.machines import machine_layer
+from eidos.recipe.provenance import layer_steps, merge_steps
 from eidos.recipe.resolver import Contradiction, resolve
 from eidos.semver import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from eidos.model.recipe import Recipe, Step
     from eidos.recipe.layer import Layer
@@ -66,11 +70,36 @@ class MergedRecipe(Record):
         return f" (for {self.recipe.request})" if self.recipe.request.fields() else ""
 
 
-def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[MergedRecipe | LintIssue]:
+class IndexedOverlays(Overlays):
+    """Overlays for thousands of queries with few words: which ones the words of one field leave is decided once for each word."""
+
+    def __init__(self, overlays: Overlays) -> None:
+        super().__init__(overlays.heads)
+        self._bits: dict[tuple[str, str | None], int] = {}
+
+    def matching(self, query: Query) -> list[Layer]:
+        """The overlays whose key matches, in order."""
+        values, bits = query.fields(), (1 << len(self.heads)) - 1
+        for field in FIELDS:
+            bits &= self._leaves(field, values.get(field))
+        return [self._at(i) for i in range(len(self.heads)) if bits >> i & 1]
+
+    def _leaves(self, field: str, value: str | None) -> int:
+        bits = self._bits.get((field, value))
+        if bits is None:
+            values = {} if value is None else {field: value}
+            required = [{field: head.fields[field]} if field in head.fields else {} for head in self.heads]
+            bits = self._bits[field, value] = sum(1 << i for i, fields in enumerate(required) if is_met(fields, values))
+        return bits
+
+
+def combinations(store: Store, rules: LintRules, own: bool = False, every: bool = False) -> Iterator[MergedRecipe | LintIssue]:
     """The recipes to check, by growing number of fields, and an issue for each that cannot be made.
 
-    ``own`` leaves out those without a layer of a place that is laid over the shipped data.
+    ``own`` leaves out those without a layer of a place that is laid over the shipped data, and only with ``every`` there are those too
+    of which each part was in one before (see ``topics``).
     """
+    store = replace(store, overlays=IndexedOverlays(store.overlays))
     keys = [Query(**key.fields()) for key in store.overlays.keys]
     is_own = [head.rank > 0 for head in store.overlays.heads]
     extra = [Query(gpu=host.gpu) for host in rules.hosts] + [Query(os=kernel.os, osv=kernel.osv) for kernel in rules.kernels]
@@ -86,13 +115,7 @@ def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[
             both = intersect_keys(key, other)
             if both is not None:
                 queries[both] = None
-    checked = set()
-    known: dict[tuple[str, str], tuple[object, ...]] = {}
-
-    def named(field: str, word: str) -> tuple[object, ...]:
-        if (field, word) not in known:
-            known[field, word] = rules_of(rules, field, word)
-        return known[field, word]
+    steps: dict[tuple[str, str], list[tuple[str, Step]]] = {}
 
     def complete(key: Query) -> list[Query]:
         return [Query(**store.catalog.with_implied(sample.fields())) for sample in samples(key)]
@@ -102,37 +125,35 @@ def combinations(store: Store, rules: LintRules, own: bool = False) -> Iterator[
         for query in complete(key):
             owners.setdefault(query, []).append(layer)
     tried = dict.fromkeys(query for key in queries for query in complete(key))
+    machines = [machine for name in dict.fromkeys(query.machine for query in tried) if (machine := store.catalog.machine(name))]
+    checked = CheckedTopics((store.base, *store.overlays, *map(machine_layer, machines)), store.charts, rules)
     for query in sorted(tried, key=lambda query: (len(query.fields()), str(query))):
         service = store.catalog.entry("service", query.service)
         if service and service.systems and query.os and query.os not in service.systems:
             continue  # no such node is possible
+        if store.catalog.contradicts_machine(query.fields()):
+            continue  # nor such a machine
         layers = (store.base, *store.matching(query))
-        names = tuple(layer.name for layer in layers)
-        # Queries with the same layers differ only in what limits a version, and in what rules say of their words.
-        fingerprint = (names, query.osv, query.kernel, query.k8s, *(named(field, getattr(query, field)) for field in NAMES))
-        if fingerprint in checked:
+        parts = checked.new_parts(query, layers)
+        if not parts and not every:
             continue
-        checked.add(fingerprint)
         try:
-            recipe = resolve(query, store, explain=True, check=False)
+            recipe = resolve(query, store, check=False)
         except Contradiction as fault:
-            yield LintIssue(ERROR, "contradiction", _contradicting(fault, names), f"{fault.message} (for {query})", fault.hint or "")
+            yield LintIssue(ERROR, "contradiction", _contradicting(fault, layers), f"{fault.message} (for {query})", fault.hint or "")
         except InvalidData:
             continue  # components that are unknown or depend on one another in a circle: catalog_checks reports them
         else:
+            for seen, part in parts:
+                seen.add(part)
+            names = [(layer.name, layer.key.machine) for layer in layers]
+            for name, layer in zip(names, layers):
+                if name not in steps:
+                    steps[name] = list(layer_steps(layer))
+            recipe = replace(recipe, history=merge_steps(steps[name] for name in names))
             yield MergedRecipe(recipe, layers, version_limits(recipe, rules))
             for layer in owners.get(query, ()):
                 yield from _unsatisfied(layer, recipe)
-
-
-def rules_of(rules: LintRules, field: str, word: str) -> tuple[object, ...]:
-    """The rules that name ``word`` as a ``field`` of the query: words of the same layers and the same rules need one recipe for all."""
-    path = f"query.{field}"
-    clashes = (i for i, row in enumerate(rules.clashes) if word in row.when.get(path, "").replace(",", " ").split())
-    hosts = ((host.architecture, host.page) for host in rules.hosts if field == "gpu" and host.gpu == word)
-    kernels = (row for row in rules.kernels if field == "os" and row.os == word)
-    unbuilt = (row for row in rules.unbuilt if field == "os" and row.os == word)
-    return (*clashes, *hosts, *kernels, *unbuilt)
 
 
 def _beyond(rules: LintRules) -> list[str]:
@@ -182,10 +203,10 @@ def samples(key: Query) -> tuple[Query, ...]:
     return queries
 
 
-def _contradicting(fault: Contradiction, layers: tuple[str, ...]) -> str:
+def _contradicting(fault: Contradiction, layers: Iterable[Layer]) -> str:
     """The later one of the two layers, which is the one that the message names last."""
     name = fault.message.partition(": ")[0]
-    return f"{max(layers, key=lambda layer: fault.message.rfind(f'({layer})'))}: constraints.{name}"
+    return f"{max((layer.name for layer in layers), key=lambda layer: fault.message.rfind(f'({layer})'))}: constraints.{name}"
 
 
 def version_limits(recipe: Recipe, rules: LintRules) -> dict[str, Expression | None]:

@@ -97,7 +97,7 @@ def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             if kernels is None:
                 message = f"removed in kernel {removed.since}, and the key names no older kernel"
                 yield LintIssue(WARNING, "removed", merged.location(path), message, "remove it, or name the kernel in the key", cite)
-            elif kernels.intersect(before) is None:
+            elif kernels.excludes(before):
                 message = f"removed in kernel {removed.since}, but the layer is for {kernels}{merged.suffix()}"
                 yield LintIssue(ERROR, "removed", merged.location(path), message, "remove it", cite)
 

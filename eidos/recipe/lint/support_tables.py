@@ -62,10 +62,14 @@ def _released(component: str, releases: Expression, versions: Mapping[str, str])
 
 def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     versions = _versions(merged)
+    named = {path.rpartition(".")[2] for path in versions}
     for need in rules.requirements:
-        if need.when and conditions_met(merged, need.when) is None:
+        if need.component not in named:
             continue
-        for path, version in _released(need.component, need.releases, versions):
+        places = list(_released(need.component, need.releases, versions))
+        if places and need.when and conditions_met(merged, need.when) is None:
+            continue
+        for path, version in places:
             reading, versions_left = merged.text(need.name), merged.versions.get(need.name)
             subject = f"{need.component} {version} requires {need.name} {need.value}"
             if need.when:
@@ -74,7 +78,7 @@ def _needs(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
             if reading is not None and need.expression.holds(reading) is False:
                 message = f"{subject}, but {reading} is recommended{merged.suffix()}"
                 place = place if need.name in READING_PATHS.values() else max((place, need.name), key=merged.rank)
-            elif versions_left is not None and versions_left.intersect(need.expression) is None:
+            elif versions_left is not None and versions_left.excludes(need.expression):
                 message = f"{subject}, but the layer is for {versions_left}{merged.suffix()}"
             else:
                 continue
@@ -102,7 +106,7 @@ def _kubernetes(merged: MergedRecipe, charts: Mapping[str, Chart]) -> Iterator[L
     versions_left = merged.versions.get(READING_PATHS["k8s"])
     for component in merged.recipe.components:
         supported = charts[component.id].kubernetes if component.id in charts else ""
-        if supported and versions_left is not None and versions_left.intersect(parse_expression(supported)) is None:
+        if supported and versions_left is not None and versions_left.excludes(parse_expression(supported)):
             message = f"{component.id} supports Kubernetes {supported}, but the layer is for {versions_left}{merged.suffix()}"
             hint = "disable it in a layer whose key has k8s, or add a constraint"
             yield LintIssue(ERROR, "unsupported", merged.location(f"components.{component.id}"), message, hint)
