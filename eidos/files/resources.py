@@ -140,7 +140,7 @@ def load_recipes() -> dict[str, object]:
 
 
 def load_recipe_file(name: str) -> object:
-    """One recipe document; None when there is no such file. Raises InvalidData when it is malformed."""
+    """One recipe document; None when there is no such file. Raises InvalidData when it is malformed, Unavailable when there are none."""
     parts = recipe_parts()
     if parts is not None:
         return parts.read(parts.index["files"][name]) if name in parts.index["files"] else None
@@ -149,7 +149,7 @@ def load_recipe_file(name: str) -> object:
     try:
         return from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}")
     except NotFound:
-        return None
+        return load_recipes().get(name)  # which fails where there are none at all
 
 
 def load_chart_values(path: str) -> object:
