@@ -57,6 +57,9 @@ GRACE_S = 0.1
 #: The system has no descriptor or no memory left.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
+#: Why a collector failed that was stuck until the deadline, or was still at work.
+NO_ANSWER = "no answer before the deadline"
+
 DEADLINE_HINT = "use a longer --timeout, or exclude it with --skip"
 
 
@@ -213,7 +216,7 @@ class _Run:
         late = [job for job in self._jobs.values() if job.names]
         not_started = [name for job in late for name in job.names[1:]] + [name for batch in self._waiting for name in batch]
         for job in late:
-            job.report.end("no answer before the deadline", DEADLINE_HINT)
+            job.report.end(NO_ANSWER, DEADLINE_HINT)
             yield self._add(job.report.result(self._sources))
         for name in not_started:
             reason, hint = "not started before the deadline", DEADLINE_HINT

@@ -68,12 +68,14 @@ def take_snapshot(
     *,
     load_collector: Callable[[str], CollectFunction] | None = None,
     environ: Mapping[str, str] | None = None,
+    known: Mapping[str, Result] = {},
 ) -> Snapshot:
     """Read a host: a snapshot with the readings of each collector, and its outcome.
 
     A collector that fails or exceeds the deadline costs its own readings only, and the outcome says why. ``load_collector`` gives the
     function of a collector by name; ``environ`` are the variables that name the node and the cluster (default: those of this process). If
-    only cluster-wide collectors are selected, the snapshot has no node unless the environment names one.
+    only cluster-wide collectors are selected, the snapshot has no node unless the environment names one. ``known`` are results, by name,
+    of collectors that need not run again.
 
     Collectors run in forked children, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
     a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
@@ -108,6 +110,7 @@ def take_snapshot(
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in options.inapplicable.items()}
+        results.update((name, result) for name, result in known.items() if name in names)
         collector_runner.log_outcomes(outcome for outcome, _ in results.values())
         to_run = tuple(name for name in names if name not in results)
         results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, [namer] if namer else []))

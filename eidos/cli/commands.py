@@ -19,6 +19,7 @@ COMMANDS = {
     "snapshot": ("eidos.cli.snapshot", "record what this node is: OS, systemd, GPU, Kubernetes"),
     "recipe": ("eidos.cli.recipe", "recommend what a node should be: settings, limits, components"),
     "check": ("eidos.cli.check", "report what is wrong with a node, and what to do about it"),
+    "watch": ("eidos.cli.watch", "judge this node again and again, and tell what changes"),
     "diff": ("eidos.cli.diff", "show what differs between two documents, or changed on a node"),
     "explain": ("eidos.cli.explain", "explain a check: what it looks for, why, and what to do"),
     "bundle": ("eidos.cli.bundle", "build deployment files from a recipe: values, manifests, scripts"),

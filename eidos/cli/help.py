@@ -33,6 +33,7 @@ TOPICS = {
     "recipes": "what is covered, and your own recipe data",
     "checks": "judge a node: profiles, waivers, your own checks",
     "slurm": "drain nodes that have findings: health check, prolog",
+    "watch": "judge a node again and again: lines, metrics, marks, a DaemonSet",
     "bundles": "deploy a recipe, change values, verify",
     "air-gap": "use, build and mirror without a network",
     "secrets": "what is withheld from documents",

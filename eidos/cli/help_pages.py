@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 INPUT, SELECTION, NODES, CLUSTER = "Input", "Selection", "Nodes", "Cluster"
 JOB, RIGHTS, SERVER, LIMITS = "Job", "Rights", "Server", "Limits"
+WATCH, MONITORING = "Watch", "Monitoring"
 OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
@@ -27,11 +28,10 @@ GROUPS = {
     NODES: "hosts max-hosts via python parallel kubernetes selector keep clean start-timeout per nodes groups node-selector",
     CLUSTER: "kubeconfig kube-context kube-namespace allow-stale create-namespace",
     JOB: "delivery program image memory kubernetes-version toleration schedule",
+    WATCH: "watch interval count listen on-change on-change-timeout mark-node",
+    MONITORING: "monitoring monitoring-label",
     RIGHTS: "host-network host-ipc host-pid unconfined privileged without explain-privileges",
-    SERVER: (
-        "host port workers drain-delay trust-proxy user-header monitoring monitoring-label otlp tls-issuer mesh ingress ingress-class "
-        "no-apparmor"
-    ),
+    SERVER: ("host port workers drain-delay trust-proxy user-header otlp tls-issuer mesh ingress ingress-class no-apparmor"),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
         "output format archive force matrix changes-since context explain check strict exit-code fail-on allow-unknown fail-fast serial "
@@ -46,6 +46,7 @@ GROUPS_OF_VERBS = {
     "bundle": {CLUSTER: "timeout"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
+    "watch": {SELECTION: "without"},
 }
 
 

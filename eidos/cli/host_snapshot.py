@@ -18,9 +18,10 @@ from eidos.model.systemd_unit import unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eidos.cli.options import Values
+    from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
     from eidos.model.snapshot import Snapshot
 
@@ -44,8 +45,11 @@ def read_host(
     volatile: bool,
     load_collector: Callable[[str], CollectFunction] | None = None,
     digest_key: bytes = b"",
+    known: Mapping[str, Result] = {},
 ) -> Snapshot:
     """The snapshot that the flags ask for, by ``deadline`` (on ``time.monotonic``); what is not among ``values`` has its default.
+
+    ``known`` are results of collectors that need not run.
 
     Raises Unavailable on another system than Linux, NotFound or Unavailable when --root or --smi cannot be read, Timeout when no time is
     left, and what :func:`eidos.workflow.take_snapshot` raises.
@@ -75,7 +79,7 @@ def read_host(
         digest_key=digest_key,
         smi=smi,
     )
-    return take_snapshot(options, load_collector=load_collector)
+    return take_snapshot(options, load_collector=load_collector, known=known)
 
 
 def read_smi(values: Values, deadline: float) -> bytes:

@@ -24,6 +24,7 @@ DOCUMENTS = {
     "recipe": ("Recipe",),
     "report": ("CheckReport", "CheckReportList"),
     "diff": ("Diff",),
+    "change": ("NodeChange",),
 }
 
 #: How the source refers to a schema, and how a document of its own does.
@@ -34,6 +35,7 @@ _PURPOSES = {
     "recipe": "what eidos recipe writes",
     "report": "what eidos check writes",
     "diff": "what eidos diff writes",
+    "change": "a line of what eidos watch prints",
 }
 _FORMATS = {"json": "JSON Schema, draft 2020-12", "yaml": "the same as YAML"}
 

@@ -43,7 +43,7 @@ import time
 from eidos.collectors._cluster_source import collect_from_cluster, condition_readings
 from eidos.errors import EidosError, KubeError, NotApplicable, NotFound, Timeout
 from eidos.files.node_name import find_node_name, node_name_from_environment
-from eidos.kube.labels import provider_of
+from eidos.kube.labels import FINDINGS_CONDITION, provider_of
 from eidos.model.measurement import VOLATILE, Subtype
 from eidos.model.volatile import VOLATILE_LABELS
 from eidos.wording import list_words
@@ -145,7 +145,8 @@ def node_readings(node: dict[str, Any]) -> tuple[Readings, Readings]:
     handlers = sorted(str(each.get("name") or "(default)") for each in status.get("runtimeHandlers") or ())
     data.update({"runtime-handlers": " ".join(handlers)} if handlers else {})
     data.update({"unschedulable": True} if spec.get("unschedulable") is True else {})
-    data.update(condition_readings(status.get("conditions") or ()))
+    # Not the one that eidos sets: what it found would be a finding then.
+    data.update(condition_readings(each for each in status.get("conditions") or () if each.get("type") != FINDINGS_CONDITION))
     data.update((f"label.{label}", value) for label, value in labels.items() if is_relevant_label(label) and label not in VOLATILE_LABELS)
     for taint in spec.get("taints") or ():
         data[f"taint.{taint['key']}:{taint['effect']}"] = taint.get("value") or ""

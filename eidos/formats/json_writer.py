@@ -28,14 +28,17 @@ _ESCAPED = (*range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *
 _ESCAPES = {code: f"\\u{code:04x}" for code in _ESCAPED}
 
 
-def emit_json(tree: Tree) -> str:
-    """``tree`` as JSON, indented by two, with a line break at the end; TypeError for what is no plain tree."""
+def emit_json(tree: Tree, indent: int | None = 2) -> str:
+    """``tree`` as JSON, indented by two, with a line break at the end; TypeError for what is no plain tree.
+
+    With ``indent`` None it is one line, as JSON Lines has it (https://jsonlines.org).
+    """
     try:
-        text = json.dumps(tree, ensure_ascii=False, indent=2, allow_nan=False)
+        text = json.dumps(tree, ensure_ascii=False, indent=indent, allow_nan=False)
         if not text.isascii():
             text.encode()
     except ValueError:  # UnicodeEncodeError is one
-        text = json.dumps(_representable(tree), ensure_ascii=False, indent=2)
+        text = json.dumps(_representable(tree), ensure_ascii=False, indent=indent)
     if not text.isascii() or "\x7f" in text:
         text = text.translate(_ESCAPES)
     return text + "\n"

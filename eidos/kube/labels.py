@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LOWERCASE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 ALPHANUMERIC = LOWERCASE | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+#: The condition and the label that ``eidos watch`` sets on a node while findings of it fail; the label's value is the worst severity.
+FINDINGS_CONDITION, FINDINGS_LABEL = "EidosFindings", "eidos.dgxc.io/findings"
+
 #: Effects of a taint (Kubernetes documentation, "Taints and Tolerations").
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 

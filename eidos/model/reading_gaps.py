@@ -32,9 +32,13 @@ def unread_parts(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def is_of(collector: str, path: ReadingPath) -> bool:
-    """Return whether a collector yields the reading at ``path``."""
-    kind, _, subtype = collector.partition(".")
-    return TYPES.get(kind) == path[0] and subtype in ("", path[1])
+    """Return whether a collector yields the reading at ``path``: ``os.boot`` has ``boot-cmdline``, too.
+
+    >>> [is_of("os.boot", ("OS", subtype, "x")) for subtype in ("boot", "boot-cmdline", "boot.volatile", "bootstrap", "grub")]
+    [True, True, True, False, False]
+    """
+    kind, _, own = collector.partition(".")
+    return TYPES.get(kind) == path[0] and (own in ("", path[1]) or path[1].startswith((f"{own}-", f"{own}.")))
 
 
 def is_hidden(path: ReadingPath, unread: Mapping[str, str]) -> bool:
@@ -53,6 +57,6 @@ def is_hidden(path: ReadingPath, unread: Mapping[str, str]) -> bool:
         if key.startswith("/"):
             if key == gap or key.startswith(gap.rstrip("/") + "/"):
                 return True
-        elif "." in collector or gap in (subtype, f"{subtype}/{key}"):
+        elif gap in (subtype, f"{subtype}/{key}") or collector.partition(".")[2] == subtype:
             return True
     return False

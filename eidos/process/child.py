@@ -38,6 +38,10 @@ FRAMES_LIMIT_BYTES = 64 << 20
 SLICE_S = 0.1
 
 
+#: Children that were killed and had not ended when they were let go of.
+_lingering: list[Child] = []
+
+
 class ChildDied(Unavailable):
     """A child ended without finishing its work: a crash in a driver's library, the kernel short of memory."""
 
@@ -156,7 +160,10 @@ class Child:
             # Forgotten first: an interrupt in between must not lead to a second close of a number that is somebody else's by then.
             fd, self._out = self._out, -1
             os.close(fd)
-        self.reap()
+            if not self.reap():
+                _lingering.append(self)
+        else:
+            self.reap()
 
     def reap(self) -> bool:
         """Collect the child if it has ended, without waiting; True when nothing of it is left."""
@@ -166,6 +173,21 @@ class Child:
             except OSError:  # somebody else reaped it
                 self._is_reaped = True
         return self._is_reaped
+
+
+def reap_children() -> int:
+    """Collect every child process that has ended, PID 1 those of others, too; the number of killed ones that have not ended yet.
+
+    A child that the kernel does not let go of ends later or never: a program that runs on and on must not start another one each time.
+    Call this while no program of :mod:`eidos.process.run` runs, whose end it would take.
+    """
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:  # there is none
+        pass
+    _lingering[:] = [child for child in _lingering if not child.reap()]
+    return len(_lingering)
 
 
 def run_in_child(function: Callable[[], Frame], deadline: float) -> Frame:

@@ -490,8 +490,11 @@ _UNOWNED = {
 }  # fmt: skip
 
 
+_CONDITIONS = ("status", "conditions")
+
+
 def _leaves(tree: Tree) -> dict[tuple[str, ...], Any]:
-    """Path → value of all that can be owned; a list is one value."""
+    """Path → value of all that can be owned; a list is one value, but for that of conditions (``x-kubernetes-list-map-keys: [type]``)."""
 
     def walk(at: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
         if path in _UNOWNED:
@@ -499,13 +502,23 @@ def _leaves(tree: Tree) -> dict[tuple[str, ...], Any]:
         if isinstance(at, dict) and (at or not path):
             for name, value in at.items():
                 yield from walk(value, (*path, name))
+        elif path == _CONDITIONS and isinstance(at, list) and at:
+            for each in at:
+                yield (*path, f"[type={each['type']}]"), each
         elif path != ("metadata",):
             yield path, at
 
     return dict(walk(tree, ()))
 
 
+def _without_condition(tree: Tree, item: str) -> list[Any]:
+    return [each for each in tree.get("status", {}).get("conditions") or () if f"[type={each['type']}]" != item]
+
+
 def _set(tree: Tree, path: tuple[str, ...], value: Any) -> None:
+    if path[:-1] == _CONDITIONS:
+        tree.setdefault("status", {})["conditions"] = [*_without_condition(tree, path[-1]), copy.deepcopy(value)]
+        return
     for name in path[:-1]:
         if not isinstance(tree.get(name), dict):
             tree[name] = {}
@@ -514,6 +527,9 @@ def _set(tree: Tree, path: tuple[str, ...], value: Any) -> None:
 
 
 def _drop(tree: Tree, path: tuple[str, ...]) -> None:
+    if path[:-1] == _CONDITIONS:
+        tree["status"]["conditions"] = _without_condition(tree, path[-1])
+        return
     for name in path[:-1]:
         tree = tree.get(name, {})
     tree.pop(path[-1], None)

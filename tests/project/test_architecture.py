@@ -31,7 +31,7 @@ FLOORS = {
     **dict.fromkeys(("archive", "files", "formats", "process", "templates"), 1),
     **dict.fromkeys(("comparison_rules", "dbus", "host_settings", "http_wire", "kube", "nvidia", "oci", "telemetry"), 2),
     **dict.fromkeys(("bundle", "check", "collectors", "diff", "fleet", "manifest", "recipe", "server_client", "sign"), 3),
-    **dict.fromkeys(("collector_runner", "workflow"), 4),
+    **dict.fromkeys(("collector_runner", "watch", "workflow"), 4),
     **dict.fromkeys(("cli", "server"), 5),
     "__main__": 6,
 }
@@ -40,6 +40,8 @@ FLOORS = {
 BESIDE = {
     ("cli", "server"): "one verb opens the other door",
     ("workflow", "collector_runner"): "a snapshot is what the collectors brought",
+    ("watch", "collector_runner"): "what a cycle can use again are results of collectors",
+    ("watch", "workflow"): "a cycle ends with a comparison",
     ("kube", "http_wire"): "names are looked up, sockets timed and their faults explained in one place",
     ("files", "formats"): "in a checkout the recipes are YAML",
     ("templates", "formats"): "a placeholder's default is a scalar of YAML",

@@ -23,6 +23,7 @@ from eidos.fleet.comparison import ODD, Difference, NodeClass
 from eidos.fleet.summary import FleetSummary, NoAnswer
 from eidos.model.diff import ComparedDocument
 from eidos.model.finding import STEP_KINDS, WRITE, FindingSource
+from eidos.model.node_change import FindingChange, NodeChange, ReadingCount
 from eidos.model.record import Record
 from eidos.recipe.store import shipped_store
 from eidos.server.error_responses import STATUSES
@@ -121,6 +122,9 @@ def documents() -> Iterator[tuple[str, Any]]:
     change = eidos.Change("OS.kmod.a", "changed", "OS.kmod", "x", "y", "why")
     side = ComparedDocument("a.yaml", "gpu-07", time)
     yield "Diff", eidos.Diff("Snapshot", "1.2.3", side, side, (change,), (change,), ("OS.grub.a",), "a sentence").to_tree()
+    seen = FindingChange("a-check", "appeared", "a title", "error", "fail", "pass", "OS.kmod.a", "x", "y", "why")
+    count = (ReadingCount("OS.kmod", 1, "why"),)
+    yield "NodeChange", NodeChange(time, "gpu-07", "a sentence", {"error": 1}, time, (seen,), (change,), count, count).to_tree()
     different = NodeClass(ODD, ("b",), (Difference("OS.kmod.a", "x", "y", "why"),), 1, {"OS.kmod": "why"})
     yield "FleetSummary", FleetSummary((different,), {"c": NoAnswer("why", "hint", "reason")}).to_tree()
 
