@@ -9,7 +9,7 @@ from __future__ import annotations
 from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.commands import FINDINGS, INCOMPLETE
-from eidos.cli.options import Option, parse_path
+from eidos.cli.options import Option, parse_path, parse_timeout
 from eidos.cli.recipe import QUERY_OPTIONS, open_store, query_words
 from eidos.cli.snapshot import select_collectors
 from eidos.errors import InvalidInput
@@ -32,6 +32,21 @@ if TYPE_CHECKING:
 NEVER = "never"
 
 _FAIL_ON = {**{severity: f"a finding that is {severity} or worse" for severity in SEVERITIES}, NEVER: "no finding"}
+
+#: Seconds between two cycles of a watch, at least.
+MINIMUM_INTERVAL_S = 0.01
+
+#: What a node can be marked with.
+MARKS = {"condition": "the condition EidosFindings", "label": "the label eidos.dgxc.io/findings"}
+
+
+def parse_interval(value: str) -> float:
+    """The time between two cycles, in seconds."""
+    seconds = parse_timeout(value)
+    if seconds < MINIMUM_INTERVAL_S:
+        raise InvalidInput(f"invalid interval {value!r}: shorter than {MINIMUM_INTERVAL_S:g} s", "write an interval like 60s")
+    return seconds
+
 
 #: The recipe by which a node is judged.
 RECIPE_OPTIONS = (

@@ -35,8 +35,9 @@ VERB = Verb(
     "manifest",
     (
         (
-            "Print manifests for kubectl. agent: a Job that reads a node and writes its snapshot to a ConfigMap. server: a Deployment of "
-            "'eidos serve'. No image has to be built: a ConfigMap carries the program. Nothing is applied."
+            "Print manifests for kubectl. agent: a Job that reads a node and writes its snapshot to a ConfigMap, or a DaemonSet that "
+            "watches each node. server: a Deployment of 'eidos serve'. No image has to be built: a ConfigMap carries the program. "
+            "Nothing is applied."
         ),
         (
             "By default the agent drops every capability and shares no namespace with the host; use --explain-privileges to see what each "
@@ -72,6 +73,7 @@ VERB = Verb(
         ("eidos manifest agent --per node --node-selector nvidia.com/gpu.present=true", "a Job for each GPU node"),
         ("eidos manifest agent --schedule '0 3 * * *' --nodes gpu-01,gpu-02 --per node", "every night, two nodes"),
         ("eidos manifest agent --delivery hostpath /opt/eidos/eidos.pyz --host-pid", "run a file that is on the nodes"),
+        ("eidos manifest agent --watch --monitoring", "watch every node, with alerts and a dashboard"),
         ("eidos manifest agent --output 'secret://eidos/eidos-{node}'", "write to Secrets"),
         ("eidos manifest agent --explain-privileges", "list privileges and what they are for"),
         ("eidos manifest server --monitoring --ingress eidos.example.com", "deploy the API with monitoring and an Ingress"),
@@ -139,6 +141,8 @@ def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
         "image": values["image"] or "",
         "memory": values["memory"] or "",
         "kubernetes_minor": values["kubernetes-version"],
+        "monitoring": values["monitoring"],
+        "monitoring_labels": _parse("--monitoring-label", labels.parse_selector, values["monitoring-label"]),
     }
     namespace = values["namespace"] or values["kube-namespace"]
     if namespace:
@@ -196,6 +200,9 @@ def _agent_options(values: Values, targets: Sequence[str], explains: bool) -> Ag
         gpu=values["gpu"],
         rights=tuple(name for name in RIGHTS if values[name]),
         without=tuple(values["without"]),
+        watch=values["watch"],
+        interval_s=values["interval"],
+        marks=tuple(values["mark-node"]),
     )
 
 
@@ -204,8 +211,6 @@ def _server_options(values: Values) -> ServerOptions:
 
     return ServerOptions(
         **_common_fields(values, True),
-        monitoring=values["monitoring"],
-        monitoring_labels=_parse("--monitoring-label", labels.parse_selector, values["monitoring-label"]),
         otlp=values["otlp"] or "",
         issuer=values["tls-issuer"] or ("", ""),
         mesh=values["mesh"] or "",

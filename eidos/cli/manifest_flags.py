@@ -5,6 +5,7 @@ Knows flags and the forms of their values; must not know what a manifest holds.
 
 from __future__ import annotations
 
+from eidos.cli.judge_options import MARKS, parse_interval
 from eidos.cli.options import Option, parse_choice, parse_path, parse_text, parse_timeout
 from eidos.errors import InvalidInput
 from eidos.kube.labels import check_dns_label, check_dns_subdomain, parse_selector
@@ -169,10 +170,15 @@ COMMON_OPTIONS = (
     flag_option("program", "deliver this eidos.pyz (default: this file)", "FILE", convert=parse_path, completion="file"),
     flag_option("image", "use this image with Python 3.9+ (default: a pinned python:slim)", "REF", convert=kubernetes_fields.check_image),
     flag_option("memory", "set the memory limit (default: 256Mi)", "QUANTITY", convert=kubernetes_fields.check_memory),
+    flag_option("monitoring", "add monitors, alerts and a Grafana dashboard; for the server autoscaling, too"),
+    flag_option("monitoring-label", "add this label for Prometheus to select: key=value", "LABEL", multiple=True),
     flag_option("kubernetes-version", "support this Kubernetes version and newer", "VERSION", default="1.30", convert=parse_minor_version),
 )
 
 AGENT_OPTIONS = (
+    flag_option("watch", "print a DaemonSet of 'eidos watch' instead of a Job: it exports the findings of each node"),
+    flag_option("interval", "with --watch: time from one cycle to the next", "DURATION", default="60s", convert=parse_interval),
+    flag_option("mark-node", "with --watch: mark nodes while findings fail; needs rights on nodes", "MARKS", choices=MARKS, multiple=True),
     flag_option("per", "create a Job per node or per group=LABEL of nodes (default: one Job)", "WHAT", convert=parse_per),
     flag_option(
         "nodes",
@@ -195,8 +201,6 @@ AGENT_OPTIONS = (
 )
 
 SERVER_OPTIONS = (
-    flag_option("monitoring", "add ServiceMonitor, PrometheusRule, Grafana dashboard and autoscaling"),
-    flag_option("monitoring-label", "add this label for Prometheus to select: key=value", "LABEL", multiple=True),
     flag_option("otlp", "send traces to this collector", "ENDPOINT", convert=parse_otlp_endpoint),
     flag_option("tls-issuer", "add a Certificate of this cert-manager issuer: NAME or Issuer/NAME", "NAME", convert=parse_issuer),
     flag_option("mesh", "add the resources of this service mesh", "MESH", choices=_mesh_choices),

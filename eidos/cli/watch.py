@@ -17,10 +17,12 @@ from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,
     DATA,
     FAIL_ON,
+    MARKS,
     NEVER,
     RECIPE_OPTIONS,
     SELECTION_OPTIONS,
     exit_status,
+    parse_interval,
     prepare_judge,
 )
 from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_text, parse_timeout
@@ -39,25 +41,14 @@ if TYPE_CHECKING:
     from eidos.watch.node_watch import Cycle, NodeWatch
     from eidos.watch.watch_metrics import WatchMetrics
 
-#: Seconds between two cycles, at least, and between two looks at what else runs while nothing is due.
-MINIMUM_INTERVAL_S, SLICE_S = 0.01, 5.0
+#: Seconds between two looks at what else runs while nothing is due.
+SLICE_S = 5.0
 
 #: Seconds that the API server has to answer when the node is marked.
 MARK_TIMEOUT_S = 10.0
 
 #: Seconds by which a cycle may be late before it counts as stuck.
 PATIENCE_S = 60.0
-
-#: What a node can be marked with.
-MARKS = {"condition": "the condition EidosFindings", "label": "the label eidos.dgxc.io/findings"}
-
-
-def parse_interval(value: str) -> float:
-    """The time between two cycles, in seconds."""
-    seconds = parse_timeout(value)
-    if seconds < MINIMUM_INTERVAL_S:
-        raise InvalidInput(f"invalid interval {value!r}: shorter than {MINIMUM_INTERVAL_S:g} s", "write an interval like 60s")
-    return seconds
 
 
 def parse_count(value: str) -> int:
@@ -94,7 +85,7 @@ VERB = Verb(
         ),
     ),
     (
-        Option("interval", "time from the begin of one cycle to the next", "DURATION", None, "60s", parse_interval),
+        Option("interval", "time from the start of one cycle to the next", "DURATION", None, "60s", parse_interval),
         Option("count", "end after this many cycles, with the exit status of 'eidos check'", "N", convert=parse_count),
         Option("listen", "serve Prometheus metrics at ADDRESS:PORT, or :PORT for all addresses", "ADDRESS", convert=parse_listen_address),
         Option("on-change", "run this program for each change, with the line on its standard input", "PROGRAM", completion="file"),

@@ -33,6 +33,10 @@ class AgentOptions(Record):
     ``delivery`` is ``configmap`` (``program`` is the bytes of the slim file), ``hostpath`` (its path on each node) or ``image`` (a
     reference; its entry point is eidos); ``image`` is where Python comes from in the first two, "" for the default.
 
+    With ``watch`` it is a DaemonSet that judges each node again and again, every ``interval_s`` seconds, and exports its findings instead
+    of writing a snapshot; ``marks`` are those of the node (``condition``, ``label``), ``monitoring`` adds what Prometheus and Grafana read,
+    with ``monitoring_labels`` on it.
+
     With ``nodes`` there is a Job for each, pinned to it; with ``group``, a label and its values, one for each value; else one, which
     runs wherever ``node_selector`` lets it. ``tolerations`` are those of a Pod's spec, None for the default. ``schedule`` makes CronJobs.
 
@@ -65,6 +69,11 @@ class AgentOptions(Record):
     memory: str = ""
     run: str = ""
     kubernetes_minor: int = 30
+    watch: bool = False
+    interval_s: float = 60.0
+    marks: tuple[str, ...] = ()
+    monitoring: bool = False
+    monitoring_labels: dict[str, str] = {}
 
 
 class ServerOptions(Record):

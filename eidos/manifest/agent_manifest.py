@@ -1,4 +1,4 @@
-"""The agent's manifests: one account with few rights, and a Job for each node, for each group of nodes, or for one.
+"""The agent's manifests: one account with few rights, and a Job for each node, for each group of nodes, or for one, or a DaemonSet.
 
 Knows which parts of ``templates/kubernetes/agent.yaml`` an option needs, and the values of its placeholders; must not know clusters:
 the caller names the nodes.
@@ -43,7 +43,7 @@ def agent_manifests(options: AgentOptions) -> list[Tree]:
     template = agent_template(options)
     trees: list[Tree] = []
     for piece in template.order:
-        if piece == "job":
+        if piece == "job" and not options.watch:
             trees += [template.render(piece, values) for values in _job_values(options)]
         elif piece in template and (template.values["rules"] or not piece.startswith("cluster-")):
             trees.append(template.render(piece))
@@ -53,7 +53,10 @@ def agent_manifests(options: AgentOptions) -> list[Tree]:
 def agent_template(options: AgentOptions) -> ManifestTemplate:
     """The agent's template with the parts and values that the options need."""
     facts = selected_facts(options)
-    return ManifestTemplate("agent", required_parts(options, facts), _values(options, facts))
+    template = ManifestTemplate("agent", required_parts(options, facts), _values(options, facts))
+    if options.watch and options.monitoring:
+        template.add_monitoring(f"{template.values['name']}.{options.namespace}.json", options.monitoring_labels)
+    return template
 
 
 def fact_choices() -> dict[str, str]:
@@ -75,7 +78,9 @@ def selected_facts(options: AgentOptions) -> dict[str, Any]:
             from eidos.wording import did_you_mean
 
             raise InvalidInput(f"invalid value {name!r}; expected one of {', '.join(choices)}", did_you_mean(name, choices))
-    everything: dict[str, Any] = read_template("agent")["facts"]
+    everything: dict[str, Any] = {
+        name: needs for name, needs in read_template("agent")["facts"].items() if needs.get("watch", True) or not options.watch
+    }
     selected = {name: needs for name, needs in everything.items() if not _matches(name, options.without)}
     if not selected:
         raise InvalidInput("--without excludes every collector", f"keep at least one of {', '.join(everything)}")
@@ -92,9 +97,11 @@ def explain_privileges(options: AgentOptions) -> list[Tree]:
     rows = []
     for row in read_template("agent")["privileges"]:
         part, fact = row.get("part", ""), row["fact"]
+        if "of" in row and row["of"] not in parts:
+            continue
         granted = (fact in facts or fact not in choices) and part in {"", *parts} and mounts.issuperset(row.get("mounts", ()))
         needs = fill_tree(row["needs"], output)
-        flag = part.replace("gpu-", "gpu ", 1) if fact in facts else ""
+        flag = part.replace("gpu-", "gpu ", 1) if fact in facts else part.replace("mark-", "mark-node ", 1) if "mark-" in part else ""
         rows.append({"fact": fact, "needs": needs, "given": granted, "flag": f"--{flag}" if flag else "", "without": row["without"]})
     return rows
 
@@ -147,6 +154,7 @@ def _check(options: AgentOptions) -> None:
             f"--gpu driver-root: {options.gpu[1]} is a host path that the agent mounts already",
             "set the driver's root, usually /run/nvidia/driver",
         )
+    _check_watch(options)
     jobs = max(len(options.nodes), len(options.group[1]))
     if jobs > 1 and options.output and "{node}" not in options.output:
         raise InvalidInput(
@@ -155,11 +163,28 @@ def _check(options: AgentOptions) -> None:
         )
 
 
+def _check_watch(options: AgentOptions) -> None:
+    jobs = {"--per": options.nodes or options.group[1], "--schedule": options.schedule, "--output": options.output}
+    watch = {"--mark-node": options.marks, "--monitoring": options.monitoring, "--monitoring-label": options.monitoring_labels}
+    for flag, value in (jobs if options.watch else watch).items():
+        if value and options.watch:
+            hint = "remove it; --node-selector chooses nodes" if flag == "--per" else "remove it"
+            raise InvalidInput(f"{flag} is for Jobs, and --watch prints a DaemonSet", hint)
+        if value:
+            raise InvalidInput(f"{flag} needs --watch", "add --watch")
+    if options.monitoring_labels and not options.monitoring:
+        raise InvalidInput("--monitoring-label needs --monitoring", "add --monitoring")
+
+
 def required_parts(options: AgentOptions, facts: Mapping[str, Any]) -> Iterator[str]:
     """The parts of the template that the options need."""
     if options.create_namespace:
         yield "create-namespace"
     yield f"delivery-{options.delivery}"
+    yield "watch" if options.watch else "job"
+    if options.monitoring:
+        yield "monitoring"
+    yield from (f"mark-{mark}" for mark in options.marks)
     if options.nodes:
         yield "node"
     elif options.group[1]:
@@ -190,9 +215,15 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
         "output.shown": output.replace(NODE_VARIABLE, "<node>"),
         "output.namespace": namespace,
         "output.resource": resource,
-        "rules": list(_rules(facts.values())),
+        "rules": list(_rules((*facts.values(), *(template["marks"][mark] for mark in options.marks)))),
         "root": ["--root=/host"] if mounts else [],
-        "skip": [*([f"--skip={','.join(skipped)}"] if skipped else []), *(["--volatile"] if options.volatile else [])],
+        "skip": [
+            *([f"--{'without' if options.watch else 'skip'}={','.join(skipped)}"] if skipped else []),
+            *(["--volatile"] if options.volatile else []),
+        ],
+        "interval": f"{options.interval_s:g}s",
+        "marks": [f"--mark-node={','.join(options.marks)}"] if options.marks else [],
+        "dashboard.uid": kubernetes_fields.fit_name(f"{_name(options)}-{options.namespace}", kubernetes_fields.MAX_DASHBOARD_UID),
         "timeout": options.timeout_s,
         "deadline": options.deadline_s,
         "schedule": options.schedule,
@@ -223,7 +254,8 @@ def program_values(template_name: str, options: AgentOptions | ServerOptions) ->
         values["program.path"] = options.program
     values["program.digest"] = _program_digest(options.program)
     run = getattr(options, "run", "")
-    values["program.name"] = f"eidos-agent-{run or values['program.digest']}"
+    kind = "watch" if getattr(options, "watch", False) else "agent"
+    values["program.name"] = f"eidos-{kind}-{run or values['program.digest']}"
     return values
 
 
@@ -243,7 +275,8 @@ def _volume_mount(name: str, source: Tree, options: AgentOptions) -> Tree:
 
 
 def _name(options: AgentOptions) -> str:
-    return f"eidos-agent-{options.run}" if options.run else "eidos-agent"
+    name = "eidos-watch" if options.watch else "eidos-agent"
+    return f"{name}-{options.run}" if options.run else name
 
 
 def _job_values(options: AgentOptions) -> Iterator[Tree]:

@@ -23,6 +23,9 @@ _DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
+#: The longest uid of a dashboard (Grafana documentation, "Dashboard HTTP API").
+MAX_DASHBOARD_UID = 40
+
 
 def check_ingress_host(text: str) -> str:
     """The name of a host as an Ingress takes it: a DNS subdomain, whose first label may be ``*``.

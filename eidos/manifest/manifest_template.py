@@ -74,6 +74,13 @@ class ManifestTemplate:
         notes = (note for note in self._notes if note.get("when", self._parts[0]) in self._parts and note.get("unless") not in self._parts)
         return [self._fill(note["text"], {}) for note in notes]
 
+    def add_monitoring(self, file: str, labels: Mapping[str, str]) -> None:
+        """Add the values that pieces for Prometheus and Grafana share: the dashboard as ``file``, and ``labels`` besides those of all."""
+        from eidos import formats
+
+        self.values["dashboard.data"] = {file: formats.to_json(self.render("dashboard"))}
+        self.values["monitoring-labels"] = {**self.render("monitoring-labels"), **labels}
+
     def _fill(self, tree: Any, values: Mapping[str, Any]) -> Any:
         lookup = _Values({**self.values, **values}, self._pieces)
         return fill_documents([tree], lookup, _path(self._name), lambda: _source(self._name))[0]

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from eidos.manifest import ServerOptions
     from eidos.manifest.manifest_template import Tree
 
-#: The longest uid of a dashboard (Grafana documentation, "Dashboard HTTP API").
-MAX_DASHBOARD_UID = 40
-
 #: The supported meshes, each with its help.
 MESHES = {"istio": "sidecars of Istio", "linkerd": "sidecars of Linkerd"}
 
@@ -40,8 +37,6 @@ def _check(options: ServerOptions) -> None:
         )
     if options.ingress_class and not options.ingress:
         raise InvalidInput("--ingress-class needs --ingress", "add --ingress HOST")
-    if options.monitoring_labels and not options.monitoring:
-        raise InvalidInput("--monitoring-label needs --monitoring", "add --monitoring")
 
 
 def server_template(options: ServerOptions) -> ManifestTemplate:
@@ -50,10 +45,8 @@ def server_template(options: ServerOptions) -> ManifestTemplate:
     if options.monitoring:
         from eidos import formats
 
-        values = template.values
-        values["adapter.text"] = formats.to_yaml(template.render("adapter"))
-        values["dashboard.data"] = {f"eidos-api-server.{options.namespace}.json": formats.to_json(template.render("dashboard"))}
-        values["monitoring-labels"] = {**template.render("monitoring-labels"), **options.monitoring_labels}
+        template.values["adapter.text"] = formats.to_yaml(template.render("adapter"))
+        template.add_monitoring(f"eidos-api-server.{options.namespace}.json", options.monitoring_labels)
     return template
 
 
@@ -92,7 +85,7 @@ def _values(options: ServerOptions) -> Tree:
         "namespace": options.namespace,
         "host": options.ingress,
         "names": names,
-        "dashboard.uid": kubernetes_fields.fit_name(f"eidos-{options.namespace}", MAX_DASHBOARD_UID),
+        "dashboard.uid": kubernetes_fields.fit_name(f"eidos-{options.namespace}", kubernetes_fields.MAX_DASHBOARD_UID),
         "issuer.kind": kind,
         "issuer.name": name,
     }

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 NVIDIA, NOUVEAU = (f"{name} 1 0 - Live 0x0000000000000000\n" for name in ("nvidia", "nouveau"))
 
 #: One collector, and one check that looks at it.
-QUICK = ("--interval", "20ms", "--timeout", "60s", "--only", "nouveau-loaded", "--without")
+FEW = ("--interval", "20ms", "--timeout", "60s", "--only", "nouveau-loaded", "--without")
 OTHERS = "gpu,systemd,k8s,os.boot,os.cpu,os.kernel,os.kmsg,os.kubelet,os.limits,os.machine,os.memory,os.modules,os.net,os.packages,os.pci"
-QUICK = (*QUICK, f"{OTHERS},os.rdma,os.runtime,os.storage,os.sysctl")
+QUICK = (*FEW, f"{OTHERS},os.rdma,os.runtime,os.storage,os.sysctl")
 
 
 class Watch:
@@ -142,7 +142,7 @@ def test_metrics_follow_the_findings(tmp_path: Path) -> None:
         until(lambda: is_served(watch))
         os.kill(watch.process.pid, signal.SIGKILL)
         watch.process.wait(AMPLE_S)
-        until(lambda: not is_served(watch)), "what is exported would stay as it was for ever"
+        until(lambda: not is_served(watch))  # what is exported would stay as it was for ever
 
 
 def watch_children(watch: Watch) -> list[int]:
@@ -191,7 +191,7 @@ def test_a_signal_within_a_cycle_ends_it_and_what_it_started(tmp_path: Path) -> 
         listener = watch_children(watch)
         assert watch.end(signal.SIGTERM) == 143
         for process in (pid, *listener):
-            until(lambda process=process: not Path(f"/proc/{process}").exists())  # type: ignore[misc]
+            until(lambda process=process: not Path(f"/proc/{process}").exists())
 
 
 @pytest.mark.parametrize(

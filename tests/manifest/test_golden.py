@@ -21,6 +21,8 @@ COMMANDS = {
     "agent-driver-root": "agent --gpu driver-root --privileged --toleration nvidia.com/gpu:NoSchedule --without k8s",
     "agent-old-cluster": "agent --unconfined --gpu cdi --kubernetes-version 1.29",
     "agent-secret": "agent --delivery image registry.example.com/eidos:1.2.3 --output secret://vault/eidos-{node} --gpu none",
+    "agent-watch": "agent --watch --interval 5m --node-selector nvidia.com/gpu.present=true",
+    "agent-watch-monitored": "agent --watch --monitoring --monitoring-label release=prometheus --mark-node condition,label",
     "server": "server",
     "server-monitored": "server --monitoring --monitoring-label release=kube-prometheus-stack --create-namespace",
     "server-istio": "server --mesh istio --monitoring --otlp http://otel.example.com:4318",

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 #: Kinds that the projects bring for which a server's manifests are: version, resource, kind.
 OF_PROJECTS = (
     ("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
+    ("monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
     ("monitoring.coreos.com/v1", "prometheusrules", "PrometheusRule"),
     ("cert-manager.io/v1", "certificates", "Certificate"),
     ("security.istio.io/v1", "peerauthentications", "PeerAuthentication"),
@@ -64,6 +65,7 @@ def kubectl(program: str, cluster: ApiServer, folder: Path, manifests: Path, *ar
 COMMANDS = (
     "agent --per node --nodes gpu-01,gpu-02 --create-namespace --host-pid --unconfined",
     "agent --schedule @daily --per group=nvidia.com/gpu.product --groups NVIDIA-H100 --create-namespace",
+    "agent --watch --monitoring --mark-node condition,label --create-namespace",
     "server --monitoring --ingress eidos.example.com --tls-issuer letsencrypt --mesh istio --create-namespace",
 )
 
@@ -182,6 +184,8 @@ def test_rights_are_exactly_those_that_a_run_uses(options: AgentOptions, cluster
 def test_every_agent_can_do_what_its_job_needs() -> None:
     """Whoever writes elsewhere has the right there; nobody has one that its facts do not need."""
     for options in AGENTS.values():
+        if options.watch:  # tests/manifest/test_watch_manifest.py
+            continue
         trees = agent_manifests(options)
         cluster_wide = {right for right in grants(trees, "x") if not right[3]}
         assert all(right[0] in ("get", "list") for right in cluster_wide)

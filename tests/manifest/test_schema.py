@@ -26,6 +26,7 @@ Pod = dict[str, Any]
 #: Custom resources: kind → apiVersion and the fields of its spec (documentation of the Prometheus Operator, cert-manager and Istio).
 CUSTOM = {
     "ServiceMonitor": ("monitoring.coreos.com/v1", {"selector", "endpoints"}),
+    "PodMonitor": ("monitoring.coreos.com/v1", {"selector", "podMetricsEndpoints"}),
     "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}),
     "Certificate": ("cert-manager.io/v1", {"secretName", "dnsNames", "usages", "privateKey", "issuerRef"}),
     "PeerAuthentication": ("security.istio.io/v1", {"selector", "mtls"}),

@@ -23,6 +23,17 @@ AGENTS = {
     "driver-root": AgentOptions(program=PROGRAM, gpu=("driver-root", "/run/nvidia/driver"), rights=("privileged",)),
     "cdi": AgentOptions(program=PROGRAM, gpu=("cdi", "nvidia.com/gpu=all"), tolerations=({"operator": "Exists"},)),
     "secret": AgentOptions(delivery="image", program="registry.example.com/eidos:1.2.3", output="secret://vault/node-{node}"),
+    "watch": AgentOptions(program=PROGRAM, watch=True, interval_s=300.0),
+    "watch-monitored": AgentOptions(
+        delivery="hostpath",
+        program="/opt/eidos/eidos.pyz",
+        watch=True,
+        monitoring=True,
+        monitoring_labels={"release": "kube-prometheus-stack"},
+        marks=("condition", "label"),
+        create_namespace=True,
+        node_selector={"nvidia.com/gpu.present": "true"},
+    ),
     "fleet": AgentOptions(program=PROGRAM, nodes=("gpu-01", "gpu-02"), run="r1a2b3", without=("k8s",), gpu=("default", ""), memory="512Mi"),
 }
 
@@ -57,7 +68,7 @@ def of_kind(trees: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
 
 def templates(trees: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The templates of Pods: metadata and spec."""
-    for tree in of_kind(trees, "Job", "CronJob", "Deployment"):
+    for tree in of_kind(trees, "Job", "CronJob", "Deployment", "DaemonSet"):
         spec = tree["spec"]["jobTemplate"]["spec"] if tree["kind"] == "CronJob" else tree["spec"]
         yield spec["template"]
 

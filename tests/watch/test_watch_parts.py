@@ -111,7 +111,7 @@ class Marked:
             raise self.failure
         self.applied.append((path, document))
 
-    def update(self, after_s: float = MINIMUM_INTERVAL_S, **statuses: tuple[str, str]) -> list[dict[str, Any]]:
+    def update(self, after_s: float = MINIMUM_INTERVAL_S, /, **statuses: tuple[str, str]) -> list[dict[str, Any]]:
         """What is applied for a report ``after_s`` seconds later."""
         self.now += after_s
         before = len(self.applied)
@@ -151,7 +151,7 @@ def test_a_condition_says_which_findings_and_since_when() -> None:
     assert len(node.update(1, b=(FAIL, WARNING), a=(FAIL, ERROR))) == 1, "a heartbeat"
     assert ["status" in document for document in node.update()] == [False]
     many = {f"f{number:02}": (FAIL, ERROR) for number in range(MAXIMUM_NAMES + 2)}
-    assert node.update(**many)[0]["status"]["conditions"][0]["message"].endswith("f08, f09 and 2 more")
+    assert node.update(MINIMUM_INTERVAL_S, **many)[0]["status"]["conditions"][0]["message"].endswith("f08, f09 and 2 more")
     assert {path for path, _ in node.applied} == {"/api/v1/nodes/gpu-07/status"}
 
 
