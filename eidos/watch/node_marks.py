@@ -50,7 +50,7 @@ class NodeMarks:
         self._failing: dict[str, str] = {}
         self._since = ""
         self._applied: object = None
-        self._asked_at: float | None = None
+        self._applied_at: float | None = None
 
     def update(self, report: CheckReport) -> None:
         """Make the marks those of a report, unless that was done a moment ago: then a later call does it.
@@ -58,14 +58,14 @@ class NodeMarks:
         Raises what ``apply`` raises; the next call tries again.
         """
         self._failing = self._failing_findings(report.findings)
-        wanted = tuple(sorted(self._failing.items()))
+        desired = tuple(sorted(self._failing.items()))
         now = self._clock()
-        age = float("inf") if self._asked_at is None else now - self._asked_at
-        needs_heartbeat = bool(wanted) and CONDITION in self._kinds and age >= HEARTBEAT_S
-        if age < MINIMUM_INTERVAL_S or (wanted == self._applied and not needs_heartbeat):
+        age = float("inf") if self._applied_at is None else now - self._applied_at
+        needs_heartbeat = bool(desired) and CONDITION in self._kinds and age >= HEARTBEAT_S
+        if age < MINIMUM_INTERVAL_S or (desired == self._applied and not needs_heartbeat):
             return
-        self._asked_at = now
-        if not (self._applied and wanted):
+        self._applied_at = now
+        if not (self._applied and desired):
             self._since = report.timestamp
         path = f"/api/v1/nodes/{self._node}"
         for kind in self._kinds:
@@ -74,7 +74,7 @@ class NodeMarks:
                 self._apply(f"{path}/status", {**self._object(), **status})
             else:
                 self._apply(path, self._object(**({"labels": {FINDINGS_LABEL: self._worst()}} if self._failing else {})))
-        self._applied = wanted
+        self._applied = desired
 
     def _failing_findings(self, findings: Iterable[Finding]) -> dict[str, str]:
         """Id → severity of what fails, and of what failed and is unknown now."""

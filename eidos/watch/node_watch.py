@@ -137,13 +137,13 @@ class NodeWatch:
         sentences = [failure or diff.sentence] if findings else []
         readings: tuple[Change, ...] = ()
         lost: list[Change] = []
-        found: list[Change] = []
+        regained: list[Change] = []
         if snapshot is not None:
             if self._snapshot is not None:
                 difference = compare(self._snapshot, snapshot)
                 readings = difference.changes
                 lost = [change for change in difference.unread if change.new is None]
-                found = [change for change in difference.unread if change.old is None]
+                regained = [change for change in difference.unread if change.old is None]
                 if readings:
                     sentences.append(difference.sentence.partition(";")[0])
                 snapshot = carry_over(self._snapshot, snapshot, {change.path for change in lost})
@@ -153,8 +153,8 @@ class NodeWatch:
             lost = newly_lost
         if lost:
             sentences.append(f"{len(lost)} not readable any more")
-        if found:
-            sentences.append(f"{len(found)} readable now")
+        if regained:
+            sentences.append(f"{len(regained)} readable now")
         if not sentences and self._report is not None:
             return None
         return NodeChange(
@@ -166,7 +166,7 @@ class NodeWatch:
             findings=findings,
             readings=readings,
             unreadable=_count(lost),
-            readable=_count(found),
+            readable=_count(regained),
         )
 
 
@@ -221,9 +221,9 @@ def carry_over(old: Snapshot, new: Snapshot, paths: set[str]) -> Snapshot:
     types = dict.fromkeys(m.type for m in (*new.measurements, *old.measurements))
     for m in old.measurements:
         for s in m.subtypes:
-            kept = {key: value for key, value in s.data.items() if f"{m.type}.{s.name}.{key}" in paths}
-            if kept:
+            restored = {key: value for key, value in s.data.items() if f"{m.type}.{s.name}.{key}" in paths}
+            if restored:
                 now = subtypes.get((m.type, s.name), Subtype(s.name, {}))
-                subtypes[m.type, s.name] = replace(now, data={**kept, **now.data})
+                subtypes[m.type, s.name] = replace(now, data={**restored, **now.data})
     measurements = tuple(Measurement(name, tuple(s for (kind, _), s in subtypes.items() if kind == name)) for name in types)
     return replace(new, measurements=measurements)

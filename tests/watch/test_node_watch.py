@@ -116,7 +116,7 @@ def test_findings_appear_change_and_go() -> None:
     assert [(each.id, each.change, each.was, each.status) for each in change.findings] == [("nouveau-loaded", "gone", FAIL, PASS)]
 
 
-def test_a_driver_that_was_replaced_while_nobody_could_read_it_is_a_change() -> None:
+def test_a_driver_that_was_replaced_while_it_could_not_be_read_is_a_change() -> None:
     node = Node()
     node.change(gpu_node("580.82.07"))
     change = node.change(gpu_node(outcome=FAILED, reason="the driver does not answer"))
@@ -145,14 +145,14 @@ def _collectors_with_readings() -> list[str]:
 @pytest.mark.exhaustive(sample=3, group="watch")
 @pytest.mark.parametrize("name", _collectors_with_readings())
 def test_a_collector_that_fails_makes_findings_unknown_and_nothing_else(name: str) -> None:
-    whole = tree_snapshot(HOSTS / "ubuntu-22.04")
+    complete = tree_snapshot(HOSTS / "ubuntu-22.04")
     node = Node()
-    node.change(whole)
-    cycle = node.cycle(without_collector(whole, name))
+    node.change(complete)
+    cycle = node.cycle(without_collector(complete, name))
     if cycle.change is not None:
         assert cycle.change.readings == ()
         assert {each.status for each in cycle.change.findings} <= {UNKNOWN, NOT_APPLICABLE}, "nothing passes by reading less"
-    back = node.cycle(whole).change
+    back = node.cycle(complete).change
     assert back is None or (back.readings, back.unreadable, back.readable) == ((), (), ())
 
 
@@ -173,7 +173,7 @@ def test_a_cycle_that_reads_nothing_makes_every_finding_unknown() -> None:
     assert back.readings == ()
 
 
-def test_as_long_as_nothing_was_read_nothing_is_said() -> None:
+def test_before_the_first_reading_there_is_no_line() -> None:
     node = Node(judge=judge_nothing)
     assert node.cycle(Unavailable("why")) == Cycle(None, None, "why")
     assert node.change(gpu_node("580.95.05")).since == ""
