@@ -101,12 +101,15 @@ SUBCOMMANDS = {
     },
     "manifest": {
         "agent": SubcommandPage(
-            "Print manifests of Jobs that read nodes; each writes its snapshot into a ConfigMap or a Secret. Nothing is applied.",
-            f"{_MANIFEST_FLAGS} per nodes groups node-selector toleration schedule gpu host-network host-ipc host-pid unconfined "
-            f"privileged without explain-privileges timeout {_CLUSTER_FLAGS}",
+            "Print manifests of Jobs that read nodes; each writes its snapshot into a ConfigMap or a Secret. With --watch, those of a "
+            "DaemonSet that judges each node again and again. Nothing is applied.",
+            f"{_MANIFEST_FLAGS} monitoring monitoring-label watch interval mark-node per nodes groups node-selector toleration schedule "
+            "gpu host-network host-ipc host-pid unconfined privileged without explain-privileges timeout "
+            f"{_CLUSTER_FLAGS}",
             (
                 ("eidos manifest agent --create-namespace | kubectl apply --server-side -f -", "read one node, now"),
                 ("eidos manifest agent --per node --node-selector nvidia.com/gpu.present=true", "a Job for each GPU node"),
+                ("eidos manifest agent --watch --monitoring", "watch every node, with alerts and a dashboard"),
                 ("eidos manifest agent --explain-privileges", "the purpose of each right"),
             ),
             "Exit status: 0 printed; 1 cannot reach the cluster, or cannot write; 2 wrong usage.",

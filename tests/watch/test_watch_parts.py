@@ -15,6 +15,7 @@ import pytest
 from eidos import log
 from eidos.cli.cluster_options import CLUSTER, connect
 from eidos.cli.user_config import resolve_options
+from eidos.collectors.k8s_node import node_readings
 from eidos.errors import InvalidInput, KubeError
 from eidos.http_wire.messages import Request
 from eidos.model.check_report import CheckReport
@@ -198,6 +199,13 @@ def test_what_others_set_stays(kind: str, tmp_path: Path) -> None:
         marks.update(report(a=(PASS, ERROR)))
         assert marked() == ({"pool": "gpu"}, ["Ready"])
         assert {(verb, resource) for verb, _, resource, _ in server.used()} == {("patch", "nodes" if kind == "label" else "nodes/status")}
+
+
+def test_the_condition_that_eidos_sets_is_no_reading() -> None:
+    """What it found would be a finding then, and the condition would never go."""
+    conditions = [{"type": name, "status": "True"} for name in ("Ready", "EidosFindings")]
+    data, _ = node_readings({"metadata": {"name": "gpu-07"}, "status": {"conditions": conditions}})
+    assert data == {"source-node": "gpu-07", "condition.Ready": "True"}
 
 
 # ---- metrics ----
