@@ -204,6 +204,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     trees = {name: ast.parse(files[f"eidos/collectors/{name.replace('.', '_', 1)}.py"]) for name in collectors.list_collectors()}
     summaries = {name: (ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in trees.items()}
     constants = f"COMMIT = {commit()!r}\nDATA_DIGEST = {resources.data_digest()!r}\nCOLLECTORS = {summaries!r}\n"
+    constants += f"DEPLOYERS = {resources.list_deployers()!r}\n"
     files["eidos/_build.py"] = f'"""What this build is; written by build_zipapp.py."""\n\n{constants}'.encode()
     sys.path[:] = sys_path
     return files

@@ -43,7 +43,8 @@ class BundleOptions(Record):
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
     whose ``components.yaml`` adds components and whose ``values/`` describes their charts. ``node_agent`` adds a DaemonSet that brings the
-    settings of the host.
+    settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
+    scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git.
 
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
@@ -66,6 +67,10 @@ class BundleOptions(Record):
     templates: str | None = None
     data: str | None = None
     node_agent: bool = False
+    deployer: str = "helm"
+    repo: str = ""
+    path: str = ""
+    revision: str = ""
     fail_fast: bool = False
     parallel: bool | None = None
 
@@ -79,6 +84,10 @@ def check_options(options: BundleOptions) -> BundleOptions:
     for values in options.values:
         if not isinstance(values.tree, dict):
             raise InvalidInput(f"{values.source}: expected a mapping")
+    if options.deployer != "helm" or options.repo or options.path or options.revision:
+        from eidos.bundle.deployers import check_deployer
+
+        check_deployer(options)
     for namespace in options.namespaces.values():
         check_dns_label(namespace, "namespace")
     for selector in (options.accelerated_node_selector, options.system_node_selector):

@@ -16,7 +16,7 @@ from eidos.bundle.image_list import NOT_A_REFERENCE, format_image_list
 from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
-from eidos.model.record import Record
+from eidos.model.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,18 +115,24 @@ class BundleBuild(Record):
         made = [(component, result) for component, _, result in steps if result is not None]
         failed = {component.id: report.error for component, report, _ in steps if report.error}
         node_files = self.node.files if self.node else {}
-        files = _assemble_files(made, failed, self.context, node_files) if made or node_files else {}
         warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
+        files = _assemble_files(made, failed, self.context, node_files, warnings) if made or node_files else {}
         image_lines = files.get("images.txt", b"").decode().splitlines()
         warnings += [f"images.txt: {line[2:]}" for line in image_lines if line.startswith(NOT_A_REFERENCE)]
         reports = [report for _, report, _ in steps]
+        if self.context.options.deployer != "helm":
+            reports = [_present(report, files) for report in reports]
         if self.node:
             reports.insert(0, self.node.report)
         return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)))
 
 
 def _assemble_files(
-    made: list[tuple[Component, ComponentFiles]], failed: Mapping[str, str], context: BundleContext, node_files: Mapping[str, bytes]
+    made: list[tuple[Component, ComponentFiles]],
+    failed: Mapping[str, str],
+    context: BundleContext,
+    node_files: Mapping[str, bytes],
+    warnings: list[str],
 ) -> dict[str, bytes]:
     """Every file by path, in the order of paths.
 
@@ -147,9 +153,20 @@ def _assemble_files(
     if failed:
         lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
         files["incomplete.txt"] = "".join(["These components failed and are missing from this bundle:\n", *lines]).encode()
+    if context.options.deployer != "helm" and made:
+        from eidos.bundle.deployers import arrange_files
+
+        files, more = arrange_files(files, made, context, variables)
+        warnings += more
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
     return dict(sorted(files.items()))
+
+
+def _present(report: ComponentResult, files: Mapping[str, bytes]) -> ComponentResult:
+    """The report of a component with the files that its deployer has."""
+    names = tuple(path[len(report.id) + 1 :] for path in files if path.startswith(f"{report.id}/"))
+    return replace(report, files=names, bytes=sum(len(files[f"{report.id}/{name}"]) for name in names))
 
 
 def _since(began: float) -> float:

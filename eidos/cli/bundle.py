@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 LINT, DEFAULT_FOLDER = "lint", "./bundle"
 
+
+def _deployers() -> dict[str, str]:
+    from eidos.bundle.deployers import list_deployers
+
+    return list_deployers()
+
+
 VERB = Verb(
     "bundle",
     (
@@ -85,6 +92,10 @@ VERB = Verb(
             completion="folder",
         ),
         Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
+        Option("deployer", "set the form in which the bundle reaches a cluster", "NAME", default="helm", choices=_deployers),
+        Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
+        Option("path", "name the folder of the bundle in that repository [its root]", "DIR", flag_only=True),
+        Option("revision", "name the branch, tag or commit of that repository [HEAD]", "REV", flag_only=True),
         Option("fail-fast", "stop at the first component that fails; write nothing"),
         Option("serial", "build one component at a time, also with a free-threaded Python"),
         Option("timeout", "give up reading from or writing to a cluster after this time", "DURATION", None, "30s", parse_timeout),
@@ -100,6 +111,7 @@ VERB = Verb(
         ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "set a chart value"),
         ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "write one archive"),
         ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for air-gapped clusters"),
+        ("eidos bundle -f recipe.yaml --deployer argocd --repo URL --path gpu", "for Argo CD"),
         ("eidos bundle lint --templates my-templates", "check your own templates"),
     ),
     notes=(
@@ -162,6 +174,10 @@ def _options(values: Values) -> BundleOptions:
         templates=values["templates"],
         data=values["data"],
         node_agent=values["node-agent"],
+        deployer=values["deployer"],
+        repo=values["repo"] or "",
+        path=values["path"] or "",
+        revision=values["revision"] or "",
         fail_fast=values["fail-fast"],
         parallel=False if values["serial"] else None,
     )

@@ -207,6 +207,15 @@ def load_bundle_templates() -> dict[str, Any]:
         return {"files": {name: read_text(f"templates/bundles/{name}") for name, _ in walk_files(folder)}, "splits": {}}
 
 
+def list_deployers() -> list[str]:
+    """The names of the folders below ``templates/deployers/``."""
+    try:
+        from eidos import _build
+    except ImportError:
+        return sorted({name.partition("/")[0] for name, _ in walk_files(os.path.join(_CHECKOUT, "templates", "deployers"))})
+    return list(_build.DEPLOYERS)
+
+
 def walk_files(folder: str) -> Iterator[tuple[str, str]]:
     """Path below ``folder`` and path on disk of each regular file in it, sorted, without hidden files and caches."""
     paths = []

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ from tests.support.bundle_files import build, load_documents, load_yaml
 from tests.support.node_snapshots import tree_snapshot
 
 SHELLCHECK = shutil.which("shellcheck") or ""
+
+SCHEMAS = json.loads((Path(__file__).parent.parent / "schemas" / "deployers.json").read_text())
 
 H100 = {"gpu": "h100", "intent": "training"}
 UBUNTU = {**H100, "os": "ubuntu", "osv": "24.04", "service": "self-managed"}
@@ -197,6 +200,9 @@ def test_user_data_of_eks() -> None:
     (limit,) = node_config["spec"]["containerd"]["baseRuntimeSpec"]["process"]["rlimits"]
     assert limit == {"type": "RLIMIT_STACK", "soft": 67108864, "hard": 67108864}
     patch = load_yaml(files["ec2nodeclass-patch.yaml"])
+    fields = SCHEMAS["karpenter.k8s.aws/v1/EC2NodeClass"]["properties"]
+    for name, value in patch["spec"].items():
+        assert not list(jsonschema.Draft202012Validator(fields[name]).iter_errors(value))
     assert patch["spec"] == {"amiFamily": "AL2023", "userData": files["user-data.mime"]}
     ubuntu = load_yaml(node_files({**H100, "service": "eks", "os": "ubuntu"})["ec2nodeclass-patch.yaml"])["spec"]
     assert ubuntu["amiFamily"] == "Custom" and "power_state" in ubuntu["userData"] and len(ubuntu["userData"]) < 16384
@@ -494,6 +500,8 @@ def test_nodewright_has_what_its_package_sets_and_the_folder_leaves_it_out() -> 
     (object,) = load_documents(files["skyhook-operator/manifests/nodewright.yaml"])
     assert (object["apiVersion"], object["kind"]) == ("nodewright.nvidia.com/v1alpha1", "NodeWright")
     package = object["spec"]["packages"]["tuning"]
+    schema = SCHEMAS["skyhook.nvidia.com/v1alpha1/Skyhook"]
+    assert not [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(object["spec"])]
     assert package["interrupt"] == {"type": "reboot"} and object["spec"]["interruptionBudget"] == {"count": 1}
     assert set(package["configMap"]) == {"grub.conf", "service_containerd.conf", "sysctl.conf"}
     assert package["configMap"]["grub.conf"].startswith("hugepagesz=2M\n")

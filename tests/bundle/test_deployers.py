@@ -1,0 +1,298 @@
+"""Bundles for Argo CD, Flux, helmfile and plain manifests: valid objects, in order, pinned as in the recipe, without a credential."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from eidos.bundle.deployers import HELM, list_deployers
+from eidos.bundle.verification import verify_bundle
+from eidos.errors import InvalidInput, Unavailable
+from eidos.model.bundle import Bundle
+from eidos.model.recipe import Recipe
+from eidos.workflow import make_recipe, write_bundle
+from tests.support.bundle_files import RECIPES, build, load_documents, load_yaml
+from tests.support.bundle_files import recipe as recipe_tree
+from tests.support.tools import find_tools
+
+SCHEMAS = json.loads((Path(__file__).parent.parent / "schemas" / "deployers.json").read_text())
+
+REPOSITORY: dict[str, Any] = {"repo": "https://git.example.com/team/clusters.git", "path": "gpu/eks", "revision": "main"}
+
+QUERY = {"os": "ubuntu", "service": "eks", "gpu": "h100", "intent": "training"}
+
+DEPLOYERS = ("argocd", "flux", "helmfile")
+
+
+@cache
+def recipe() -> Recipe:
+    return make_recipe(QUERY)
+
+
+@cache
+def bundle_of(deployer: str) -> Bundle:
+    return build(recipe(), deployer=deployer, **(REPOSITORY if deployer in ("argocd", "flux") else {}))
+
+
+def objects(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Every Kubernetes object of the deployer's own, by its path."""
+    found = {}
+    for path, content in bundle.files.items():
+        if path.startswith(("argocd", "flux/")) and not path.endswith("kustomization.yaml"):
+            (found[path],) = load_documents(content)
+    return found
+
+
+def problems(tree: dict[str, Any]) -> list[str]:
+    """What its definition does not accept of an object."""
+    schema = SCHEMAS[f"{tree['apiVersion']}/{tree['kind']}"]
+    return [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(tree["spec"])]
+
+
+def test_each_folder_is_a_deployer_with_a_title() -> None:
+    names = list_deployers()
+    assert next(iter(names)) == HELM and set(names) == {HELM, *DEPLOYERS, "manifests"}
+    assert all(names.values())
+
+
+@pytest.mark.parametrize("deployer", DEPLOYERS)
+def test_the_scripts_are_those_of_helm_alone(deployer: str, tmp_path: Path) -> None:
+    bundle = bundle_of(deployer)
+    assert not [path for path in bundle.files if path.endswith(("install.sh", "component.sh"))]
+    assert {"README.md", "recipe.yaml", "images.txt", "node/apply.sh", "gpu-operator/values.yaml"} <= set(bundle.files)
+    page = bundle.files["README.md"].decode()
+    assert "install.sh" not in page.replace("`install.sh` does not apply them", "") and "## What the recipe says" in page
+    for result in bundle.components:
+        folder = "node" if result.id == "node-tuning" else result.id
+        assert all(f"{folder}/{path}" in bundle.files for path in result.files)
+    write_bundle(bundle, str(tmp_path / "bundle"))
+    assert verify_bundle(str(tmp_path / "bundle")) == ()
+    assert build(recipe(), deployer=deployer, **(REPOSITORY if deployer != "helmfile" else {})).files == bundle.files
+
+
+@pytest.mark.exhaustive(sample=4)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("deployer", ["argocd", "flux"])
+def test_every_object_is_what_its_definition_accepts(deployer: str, path: Path) -> None:
+    bundle = build(Recipe.from_tree(recipe_tree(path), path.name), deployer=deployer, **REPOSITORY)
+    made = objects(bundle)
+    assert made and not bundle.errors
+    assert not [problem for tree in made.values() for problem in problems(tree)]
+
+
+def test_a_definition_refuses_an_unknown_field() -> None:
+    tree = objects(bundle_of("argocd"))["argocd/gpu-operator.yaml"]
+    assert problems({**tree, "spec": {**tree["spec"], "sorces": []}})
+
+
+def test_applications_take_charts_and_values_by_reference() -> None:
+    made = objects(bundle_of("argocd"))
+    for component in recipe().components:
+        tree = made[f"argocd/{component.id}.yaml"]
+        chart, values = tree["spec"]["sources"]
+        assert chart["targetRevision"] == component.version, "a leading v belongs to the tag"
+        assert chart["repoURL"] == component.repository.removeprefix("oci://") and "oci://" not in chart["repoURL"]
+        assert chart["helm"]["valueFiles"] == [f"${values['ref']}/gpu/eks/{component.id}/values.yaml"]
+        assert (values["repoURL"], values["targetRevision"]) == (REPOSITORY["repo"], "main")
+        assert "path" not in values, "a path beside ref would apply what is there"
+        assert f"{component.id}/values.yaml" in bundle_of("argocd").files
+    waves = {path: int(tree["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", -1)) for path, tree in made.items()}
+    for component in recipe().components:
+        for needed in component.depends:
+            assert waves[f"argocd/{needed}.yaml"] < waves[f"argocd/{component.id}.yaml"]
+    assert waves["argocd/gpu-operator.yaml"] < waves["argocd/gpu-operator-manifests.yaml"]
+    manifests = made["argocd/gpu-operator-manifests.yaml"]["spec"]["source"]
+    resources = load_yaml(bundle_of("argocd").files["gpu-operator/kustomization.yaml"])["resources"]
+    assert manifests["path"] == "gpu/eks/gpu-operator" and resources == ["manifests/clusterpolicy.yaml"]
+    assert made["argocd.yaml"]["spec"]["source"]["path"] == "gpu/eks/argocd"
+
+
+def test_releases_of_flux_depend_on_one_another_and_replace_definitions() -> None:
+    bundle = bundle_of("flux")
+    made = objects(bundle)
+    for component in recipe().components:
+        release, source = made[f"flux/{component.id}.yaml"]["spec"], made[f"flux/{component.id}-source.yaml"]
+        assert release["install"]["crds"] == release["upgrade"]["crds"] == "CreateReplace"
+        assert (release["releaseName"], release["targetNamespace"]) == (component.id, component.namespace)
+        values = load_yaml(bundle.files[f"{component.id}/values.yaml"]) or {}
+        assert release.get("values", {}) == values
+        needed = {item["name"] for item in release.get("dependsOn", ())}
+        assert set(component.depends) & {other.id for other in recipe().components} <= needed
+        if component.repository.startswith("oci://"):
+            assert source["kind"] == "OCIRepository" and release["chartRef"] == {"kind": "OCIRepository", "name": component.id}
+            assert source["spec"]["url"] == f"{component.repository}/{component.chart}"
+            assert source["spec"]["ref"] == {"tag": component.version}
+        else:
+            assert source["kind"] == "HelmRepository" and source["spec"]["url"] == component.repository
+            assert release["chart"]["spec"]["version"] == component.version
+    names = {tree["metadata"]["name"] for tree in made.values() if tree["kind"] == "HelmRelease"}
+    for tree in made.values():
+        assert {item["name"] for item in tree["spec"].get("dependsOn", ())} <= names
+    assert made["flux/bundle-source.yaml"]["spec"]["ref"] == {"branch": "main"}
+    assert made["flux/gpu-operator-manifests.yaml"]["spec"]["path"] == "./gpu/eks/gpu-operator"
+
+
+@pytest.mark.parametrize(
+    ("revision", "ref"),
+    [("v1.2", {"branch": "v1.2"}), ("refs/tags/v1", {"name": "refs/tags/v1"}), ("a" * 40, {"commit": "a" * 40}), ("", {"name": "HEAD"})],
+)
+def test_a_revision_is_a_branch_a_commit_or_a_full_name(revision: str, ref: dict[str, str]) -> None:
+    options = {**REPOSITORY, "repo": "git@git.example.com:team/clusters.git", "revision": revision, "path": ""}
+    made = objects(build(recipe(), components=("gpu-operator",), deployer="flux", **options))
+    source = made["flux/bundle-source.yaml"]
+    assert source["spec"]["url"] == "ssh://git@git.example.com/team/clusters.git" and source["spec"]["ref"] == ref
+    assert made["flux/gpu-operator-manifests.yaml"]["spec"]["path"] == "./gpu-operator"
+    assert not problems(source)
+
+
+def test_releases_of_helmfile_need_one_another() -> None:
+    tree = load_yaml(bundle_of("helmfile").files["helmfile.yaml"])
+    releases = {f"{release['namespace']}/{release['name']}": release for release in tree["releases"]}
+    assert len(releases) == len(tree["releases"])
+    repositories = {repository["name"]: repository["url"] for repository in tree["repositories"]}
+    for component in recipe().components:
+        release = releases[f"{component.namespace}/{component.id}"]
+        assert release["version"] == component.version and release["values"] == [f"{component.id}/values.yaml"]
+        if component.repository.startswith("oci://"):
+            assert release["chart"] == f"{component.repository}/{component.chart}"
+        else:
+            repository, _, chart = release["chart"].partition("/")
+            assert (repositories[repository], chart) == (component.repository, component.chart)
+    for name, release in releases.items():
+        assert set(release.get("needs", ())) <= set(releases), name
+    assert releases["gpu-operator/gpu-operator-manifests"]["chart"] == "./gpu-operator"
+
+
+def test_a_mirror_is_the_source_of_charts_too() -> None:
+    bundle = build(recipe(), components=("kai-scheduler",), deployer="argocd", registry="mirror.example.com/x", **REPOSITORY)
+    chart = objects(bundle)["argocd/gpu-operator.yaml"]["spec"]["sources"][0]
+    assert (chart["repoURL"], chart["chart"]) == ("mirror.example.com/x/nvidia", "gpu-operator")
+
+
+def test_manifests_of_others_are_named_with_their_address() -> None:
+    bundle = build(recipe(), components=("gateway-api",), deployer="flux", **REPOSITORY)
+    resources = load_yaml(bundle.files["gateway-api/kustomization.yaml"])["resources"]
+    assert all(url.startswith("https://") for url in resources)
+    assert any("compares no digest" in warning for warning in bundle.warnings)
+    assert "targetNamespace" not in objects(bundle)["flux/gateway-api-manifests.yaml"]["spec"]
+
+
+# ---- nothing that is a secret ----
+
+
+@pytest.mark.parametrize("deployer", DEPLOYERS)
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"grafana": {"adminPassword": "hunter2-Sesame"}}, "grafana.adminPassword"),
+        ({"grafana": {"env": [{"name": "API_TOKEN", "value": "Zm9vYmFy-q1"}]}}, r"grafana.env\[0\].API_TOKEN"),
+        ({"prometheus": {"url": "https://user:pass-word@metrics.example.com/x"}}, "prometheus.url"),
+    ],
+)
+def test_a_credential_is_refused_and_not_printed(deployer: str, values: dict[str, Any], where: str) -> None:
+    options = REPOSITORY if deployer != "helmfile" else {}
+    with pytest.raises(InvalidInput, match=where) as caught:
+        build(recipe(), components=("kube-prometheus-stack",), values={"kube-prometheus-stack": values}, deployer=deployer, **options)
+    text = str(caught.value.message)
+    assert "hunter2" not in text and "Zm9v" not in text and "pass-word" not in text
+
+
+def test_names_of_secrets_are_no_credentials() -> None:
+    values = {"grafana": {"admin": {"existingSecret": "grafana"}, "image": {"pullSecrets": []}}, "global": {"imagePullSecrets": ["a"]}}
+    built = build(recipe(), components=("kube-prometheus-stack",), values={"kube-prometheus-stack": values}, deployer="flux", **REPOSITORY)
+    assert objects(built)["flux/kube-prometheus-stack.yaml"]["spec"]["values"]["grafana"]["admin"] == {"existingSecret": "grafana"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"deployer": "argocd"}, "needs the git repository"),
+        ({"repo": REPOSITORY["repo"]}, "--repo is for deployers"),
+        ({"deployer": "flux", "repo": "https://me:token@git.example.com/x.git"}, "has a user or a credential"),
+        ({"deployer": "flux", "repo": "file:///srv/x.git"}, "invalid repository"),
+        ({"deployer": "argocd", "repo": REPOSITORY["repo"], "path": "../x"}, "invalid path"),
+        ({"deployer": "argocd", "repo": REPOSITORY["repo"], "revision": "a b"}, "invalid revision"),
+    ],
+)
+def test_a_deployer_without_what_it_needs_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
+        build(recipe(), components=("cert-manager",), **options)
+    assert "token" not in caught.value.message
+
+
+# ---- manifests, rendered by helm ----
+
+
+def test_manifests_are_rendered_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = """---
+# Source: x
+apiVersion: v1
+kind: Secret
+metadata:
+  name: grafana
+data:
+  admin-password: aHVudGVyMg==
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+data: {a: b}
+"""
+    (tmp_path / "output").write_text(output)
+    program = tmp_path / "helm"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\ncat >/dev/null\ncat {tmp_path}/output\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    bundle = build(recipe(), components=("gpu-operator",), deployer="manifests")
+    called = (tmp_path / "called").read_text()
+    assert "template gpu-operator gpu-operator --repo https://helm.ngc.nvidia.com/nvidia --version v26.7.0" in called
+    rendered = [path for path in bundle.files if path.startswith("rendered/")]
+    assert [path.partition("-")[2] for path in rendered][-1] == "gpu-operator.yaml"
+    documents = load_documents(bundle.files[rendered[-1]])
+    assert [document["kind"] for document in documents] == ["Namespace", "ConfigMap", "ClusterPolicy"] or documents[0][
+        "kind"
+    ] == "Namespace"
+    assert not any(b"aHVudGVyMg" in content for content in bundle.files.values())
+    assert any("the Secrets grafana are left out" in warning for warning in bundle.warnings)
+
+
+def test_without_helm_there_are_no_rendered_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="helm was not found"):
+        build(recipe(), components=("cert-manager",), deployer="manifests")
+
+
+# ---- by the tools themselves ----
+
+
+@pytest.mark.slow
+def test_kustomize_builds_every_folder(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """kubectl has kustomize in it."""
+    kubectl = find_tools(pytestconfig)["kubectl"]
+    folder = tmp_path / "bundle"
+    write_bundle(bundle_of("flux"), str(folder))
+    folders = [path.parent for path in folder.rglob("kustomization.yaml")]
+    assert len(folders) > 2
+    for each in folders:
+        done = subprocess.run([kubectl, "kustomize", str(each)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "kind:" in done.stdout
+
+
+@pytest.mark.slow
+def test_helmfile_reads_the_helmfile(tmp_path: Path) -> None:
+    helmfile = shutil.which("helmfile")
+    if not helmfile:
+        pytest.skip("helmfile is not installed, and is in no registry of packages")
+    write_bundle(bundle_of("helmfile"), str(tmp_path / "bundle"))
+    done = subprocess.run([helmfile, "build"], cwd=tmp_path / "bundle", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
