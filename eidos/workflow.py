@@ -47,7 +47,8 @@ class SnapshotOptions(Record):
     collectors together; ``fail_fast`` raises the first failure and stops the rest; ``cluster`` selects a Kubernetes cluster (default: the
     one that kubectl would use, or a pod's own); ``inapplicable`` are collectors that are known to find nothing, each with the reason;
     ``reveal`` are names of values to show although they may be secrets; with ``digest_key``, outcomes have digests of withheld values;
-    ``smi`` is what ``nvidia-smi -q -x`` printed on the host, or the line it printed instead: the GPUs are read from that.
+    ``smi`` is what ``nvidia-smi -q -x`` (or ``-q``) printed on the host, or the line it printed instead: the GPUs are read from that.
+    With ``known_absent`` the root has a part of a host's files: but for these paths, what is missing there is not known.
     """
 
     root: str = "/"
@@ -61,6 +62,7 @@ class SnapshotOptions(Record):
     reveal: tuple[str, ...] = ()
     digest_key: bytes = b""
     smi: bytes = b""
+    known_absent: frozenset[str] | None = None
 
 
 def take_snapshot(
@@ -98,7 +100,7 @@ def take_snapshot(
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
     began = time.time()
     deadline = time.monotonic() + options.timeout_s
-    host = Host(options.root)
+    host = Host(options.root, options.known_absent)
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(
         host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi

@@ -7,6 +7,7 @@ does with the snapshot.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
+    from eidos.files.host_archive import HostArchive
     from eidos.model.snapshot import Snapshot
 
 #: Bytes of what nvidia-smi printed.
 SMI_LIMIT_BYTES = 16 << 20
 
 UNITS = Option("units", "read these systemd units instead of the default ones", "UNITS", convert=unit_name, multiple=True)
-ROOT = Option("root", "read the host whose file system is mounted at this folder", "FOLDER", None, "/", parse_path, completion="folder")
+ROOT = Option(
+    *("root", "read the host whose file system is mounted here, or a sosreport archive or nvidia-bug-report.log.gz", "FOLDER", None, "/"),
+    parse_path,
+    completion="file",
+)
 SMI = Option(
     "smi", "read the GPUs from FILE, what 'nvidia-smi -q -x' printed on the host of --root", "FILE", convert=parse_path, completion="file"
 )
@@ -56,16 +62,41 @@ def read_host(
     """
     if sys.platform != "linux":
         raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
+    root = values["root"]
+    if root == "/" or not _is_archive(root, deadline):
+        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key)
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    names = [name for name in selected if not name.startswith("k8s.")]
+    required = [word for word in values.get("require", ()) if word.startswith("k8s")]
+    if required or not names:
+        raise InvalidInput(f"{root}: an archive of a host has no cluster", f"remove {required[0] if required else 'k8s'}")
+    folder = mkdtemp(prefix="eidos-")
+    try:
+        archive = _unpack(root, folder, deadline)
+        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, archive)
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def _take_snapshot(
+    values: Values,
+    selected: Sequence[str],
+    deadline: float,
+    volatile: bool,
+    load_collector: Callable[[str], CollectFunction] | None,
+    digest_key: bytes,
+    archive: HostArchive | None = None,
+) -> Snapshot:
     from eidos.workflow import SnapshotOptions, take_snapshot
 
-    if values["root"] != "/":
-        check_root(values["root"], deadline)
-    smi = read_smi(values, deadline)
+    smi = read_smi(values, deadline) or (archive.smi if archive else b"")
     left = deadline - time.monotonic()
     if left <= 0:
         raise Timeout("timed out before anything was read", "use a longer --timeout")
     options = SnapshotOptions(
-        root=values["root"],
+        root=archive.root if archive else values["root"],
         collectors=tuple(selected),
         units=values["units"] or collectors.DEFAULT_UNITS,
         volatile=volatile,
@@ -78,6 +109,7 @@ def read_host(
         reveal=tuple(values.get("reveal", ())),
         digest_key=digest_key,
         smi=smi,
+        known_absent=frozenset(archive.absent) if archive else None,
     )
     return take_snapshot(options, load_collector=load_collector, known=known)
 
@@ -120,21 +152,38 @@ def without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
     return dict.fromkeys(names, reason) if reason else {}
 
 
-def check_root(root: str, deadline: float) -> None:
-    """Raise NotFound or Unavailable when ``root`` cannot be read, rather than report a host without anything."""
-    reason = document_locations.access_path("--root", root, lambda: _unreadable_reason(root), deadline)
+def _is_archive(root: str, deadline: float) -> bool:
+    """Whether ``root`` is a file; raises NotFound or Unavailable when it cannot be read, rather than report a host without anything."""
+    kind, reason = document_locations.access_path("--root", root, lambda: _kind_of(root), deadline)
     if reason:
         raise Unavailable(f"--root: cannot read {root!r}: {reason}", "run as another user")
-    if reason is None:
-        raise NotFound(f"--root: no such folder: {root!r}", "name the folder where the host's file system is mounted")
+    if not kind:
+        raise NotFound(f"--root: no such folder or archive: {root!r}", "name the folder where the host's file system is mounted")
+    return bool(kind == "file")
 
 
-def _unreadable_reason(root: str) -> str | None:
-    """Why ``root`` cannot be read: "" when it can, None when it is not a folder."""
+def _kind_of(root: str) -> tuple[str, str]:
+    """Whether it is a folder or a file (empty: neither, or it does not exist), and why it cannot be read (empty: it can)."""
     try:
-        os.stat(os.path.join(root, "."))
+        status = os.stat(root)
+        if stat.S_ISDIR(status.st_mode):
+            os.stat(os.path.join(root, "."))
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return "", ""
     except OSError as fault:
-        return os_error_reason(fault)
-    return ""
+        return "", os_error_reason(fault)
+    return ("folder" if stat.S_ISDIR(status.st_mode) else "file" if stat.S_ISREG(status.st_mode) else ""), ""
+
+
+def _unpack(path: str, folder: str, deadline: float) -> HostArchive:
+    """The files of an archive, unpacked in a child process, which the deadline ends."""
+    from eidos.files.host_archive import HostArchive, unpack
+
+    def work() -> tuple[str, tuple[str, ...], bytes]:
+        archive = unpack(path, folder)
+        return archive.root, archive.absent, archive.smi
+
+    try:
+        return HostArchive(*document_locations.access_path("--root", path, work, deadline))
+    except Timeout as late:
+        raise Timeout(f"--root: timed out unpacking {path!r}", "use a longer --timeout") from late

@@ -47,6 +47,9 @@ _FILE_TYPES = {
 }
 
 
+#: The reason that is reported for a path of a host of which only a part is there.
+NOT_IN_ARCHIVE = "not in the archive"
+
 #: The reason that is reported for a file with bytes that are not UTF-8; its text is used, with those bytes as ``\\xNN``.
 NOT_TEXT = "not UTF-8"
 
@@ -83,28 +86,31 @@ class FileUnreadable(Unavailable):
 
 
 class _Translation:
-    """Within it an OSError becomes one of this module's errors."""
+    """Within it an OSError becomes one of this module's errors; of a ``host`` that is not complete, what is missing is unreadable."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, host: Host | None = None) -> None:
         self._path = path
+        self._host = host
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(fault, OSError):
-            raise translate_os_error(fault, self._path) from fault
+            raise translate_os_error(fault, self._path, self._host) from fault
 
 
 class Host:
     """The files below ``root``; paths are absolute and as the host itself names them.
 
     Every method raises :class:`FileMissing` or :class:`FileUnreadable`, also when ``root`` is not a directory that can be entered. An
-    instance may be used by one thread at a time, and by forked children.
+    instance may be used by one thread at a time, and by forked children. With ``known_absent`` it is a part of a host, out of an archive:
+    what is missing there, and is not one of these paths, is FileUnreadable.
     """
 
-    def __init__(self, root: str = "/") -> None:
+    def __init__(self, root: str = "/", known_absent: frozenset[str] | None = None) -> None:
         self.root = root
+        self.known_absent = known_absent
         self._is_running_system: bool | None = None
         self._opened_root_fd: int | None = None
 
@@ -143,12 +149,12 @@ class Host:
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> bytes:
         """The complete content of a regular file; a file larger than ``limit`` bytes is FileUnreadable."""
         fd = self.open_file(path)
-        with _Translation(path):
+        with _Translation(path, self):
             return _read_checked(fd, path, limit)
 
     def open_file(self, path: str) -> int:
         """A descriptor of a regular file, for reading parts of one that is larger than the limit; the caller closes it."""
-        with _Translation(path):
+        with _Translation(path, self):
             if self._root_fd < 0:
                 # stat(2) first: opening a device can have effects (a watchdog starts, a tape rewinds).
                 _require_regular_file(path, os.stat(path))
@@ -169,7 +175,7 @@ class Host:
             finally:
                 os.close(fd)
         except OSError as fault:
-            raise translate_os_error(fault, path) from fault
+            raise translate_os_error(fault, path, self) from fault
 
     def list_directory(self, path: str) -> list[str]:
         """Names in a directory, sorted."""
@@ -178,7 +184,7 @@ class Host:
 
     def open_directory(self, path: str) -> Directory:
         """An open directory: the fast way to read many of its files."""
-        with _Translation(path):
+        with _Translation(path, self):
             if self._root_fd < 0:
                 return Directory(self, path, os.open(path, _DIRECTORY_FLAGS))
             with self._walk(path) as walk:
@@ -192,9 +198,9 @@ class Host:
             else:
                 self._walk(path).close()
         except OSError as fault:
-            if fault.errno in _MISSING_ERRNOS:
+            if fault.errno in _MISSING_ERRNOS and (self.known_absent is None or path in self.known_absent):
                 return False
-            raise translate_os_error(fault, path) from fault
+            raise translate_os_error(fault, path, self) from fault
         return True
 
     def read_link(self, path: str) -> str:
@@ -207,7 +213,7 @@ class Host:
         except OSError as fault:
             if fault.errno == errno.EINVAL:
                 raise FileUnreadable(path, "not a link", fault.errno) from fault
-            raise translate_os_error(fault, path) from fault
+            raise translate_os_error(fault, path, self) from fault
 
     def real_path(self, path: str) -> str:
         """The path by which the running system reaches a file of this host, for connecting to a socket.
@@ -215,7 +221,7 @@ class Host:
         Links are resolved inside the root. The host may put a link in their place before the result is used: use it for sockets of
         system services, not for reading.
         """
-        with _Translation(path):
+        with _Translation(path, self):
             if self._root_fd < 0:
                 os.stat(path)
                 return os.path.realpath(path)
@@ -271,7 +277,7 @@ class Directory:
 
     def list_names(self) -> list[str]:
         """Names in it, unsorted."""
-        with _Translation(self.path):
+        with _Translation(self.path, self._host):
             return os.listdir(self._fd)
 
     def scan(self) -> tuple[list[str], list[str], list[str]]:
@@ -279,7 +285,7 @@ class Directory:
         regular: list[str] = []
         directories: list[str] = []
         others: list[str] = []
-        with _Translation(self.path), os.scandir(self._fd) as entries:
+        with _Translation(self.path, self._host), os.scandir(self._fd) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     regular.append(entry.name)
@@ -293,7 +299,7 @@ class Directory:
         for part in name.split("/"):
             path, above = f"{path}/{part}", fd
             try:
-                with _Translation(path):
+                with _Translation(path, self._host):
                     fd = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=above)
             finally:
                 if above != self._fd:
@@ -324,7 +330,7 @@ class Directory:
                 if not is_complete:
                     data = _read_to_end(open_file(name, flags, dir_fd=folder), f"{self.path}/{name}", limit)
             except OSError as fault:
-                yield name, translate_os_error(fault, f"{self.path}/{name}")
+                yield name, translate_os_error(fault, f"{self.path}/{name}", self._host)
             except FileUnreadable as fault:
                 yield name, fault
             else:
@@ -332,13 +338,13 @@ class Directory:
 
     def read_link(self, name: str) -> str:
         """As :meth:`Host.read_link`, of a link in it."""
-        with _Translation(f"{self.path}/{name}"):
+        with _Translation(f"{self.path}/{name}", self._host):
             return os.readlink(name, dir_fd=self._fd)
 
     def read_at(self, name: str, offset: int, length: int) -> bytes:
         """``length`` bytes of a regular file, fewer at its end."""
         path = f"{self.path}/{name}"
-        with _Translation(path):
+        with _Translation(path, self._host):
             fd = os.open(name, _READ_FLAGS | os.O_NOFOLLOW, dir_fd=self._fd)
             try:
                 _require_regular_file(path, os.fstat(fd))
@@ -348,13 +354,15 @@ class Directory:
 
     def is_readable(self, name: str) -> bool:
         """Whether the file's mode has a read bit for anybody."""
-        with _Translation(f"{self.path}/{name}"):
+        with _Translation(f"{self.path}/{name}", self._host):
             return os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode & 0o444 != 0
 
 
-def translate_os_error(fault: OSError, path: str) -> FileMissing | FileUnreadable:
+def translate_os_error(fault: OSError, path: str, host: Host | None = None) -> FileMissing | FileUnreadable:
     """``fault`` as one of this module's errors, with a phrase of our own for the common ones."""
     if fault.errno in _MISSING_ERRNOS:
+        if host is not None and host.known_absent is not None and path not in host.known_absent:
+            return FileUnreadable(path, NOT_IN_ARCHIVE)
         return FileMissing(path, (fault.strerror or "no such file or directory").lower())
     if fault.errno == errno.EAGAIN:
         return FileUnreadable(path, "no data available without waiting", fault.errno)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.program import eidos
+from tests.support.support_archives import bug_report, sos_report
 
 HOSTS = Path(__file__).parent.parent / "hosts"
 
@@ -224,3 +226,47 @@ def test_checks_are_listed_and_explained() -> None:
     assert "may have changed since" in eidos("explain", "snapshot-age").out
     unknown = eidos("explain", "nouveau")
     assert (unknown.status, unknown.err) == (2, "error: no check 'nouveau'\nhint: did you mean 'nouveau-loaded'?\n")
+
+
+@pytest.mark.parametrize("make", [sos_report, bug_report], ids=["sosreport", "nvidia-bug-report"])
+def test_an_archive_of_a_support_tool_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[..., bytes]) -> None:
+    """By what it holds; what it does not hold is unknown, and nothing of it is left behind."""
+    (tmp_path / "archive").write_bytes(make(HOSTS / "ubuntu-22.04", pending="Yes"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    status, out, err = check("--root", tmp_path / "archive", "-t", "json", "--timeout", "120s")
+    assert status == (4 if make is sos_report else 3), err
+    findings = {finding["id"]: finding for finding in json.loads(out)["findings"]}
+    remap = findings["gpu-row-remap-pending"]
+    assert (remap["status"], remap["actual"]) == ("fail", "true (gpu-6)")
+    assert findings["nouveau-loaded"]["status"] == "pass"
+    assert findings["pcie-width"]["status"] == "pass"
+    assert findings["xid-application"]["status"] in ("pass", "fail")
+    if make is sos_report:
+        assert findings["cdi-of-other-driver"]["status"] == "fail"
+        assert findings["OS.sysctl./proc/sys/vm/swappiness"]["status"] == "fail"
+    for id in ("rdma-port-down", "pcie-width-bus", "unit-failed", "file-system-full", "node-not-ready"):
+        assert findings[id]["status"] == "unknown", findings[id]
+    assert "not in the archive" in findings["rdma-port-down"]["reason"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    fewer = eidos("snapshot", "--root", str(tmp_path / "archive"), "--only", "os.kernel,gpu", "--timeout", "120s")
+    assert fewer.status == 0
+    assert 'model: "NVIDIA A100-SXM4-80GB"' in fewer.out
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "words"),
+    [
+        (b"hello" * 300, (), "not a tar archive"),
+        (b"", (), "truncated"),
+        (None, (), "no such folder or archive"),
+        (b"hello" * 300, ("--require", "k8s.node"), "an archive of a host has no cluster"),
+    ],
+)
+def test_what_is_no_archive_of_a_host_is_refused(tmp_path: Path, content: bytes | None, flags: tuple[str, ...], words: str) -> None:
+    if content is not None:
+        (tmp_path / "archive").write_bytes(content)
+    status, out, err = check("--root", tmp_path / "archive", *flags)
+    assert (status, out) == (2, "")
+    assert words in err.splitlines()[0]

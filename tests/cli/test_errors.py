@@ -73,8 +73,8 @@ def error_of(*words: str | bytes, env: dict[str, str] | None = None) -> str:
         (["snapshot", "extra"], "error: eidos snapshot: unexpected argument 'extra'\n"),
         (["snapshot", "--only", "gpu", "--skip", "gpu"], "error: --only and --skip leave no collector\nhint: collectors are "),
         (["snapshot", "--skip", "gpu", "--require", "gpu"], "error: --require: 'gpu' is excluded by --only or --skip\n"),
-        (["snapshot", "--root", "/no/such"], "error: --root: no such folder: '/no/such'\nhint: "),
-        (["snapshot", "--root", "/dev/null"], "error: --root: no such folder: '/dev/null'\nhint: "),
+        (["snapshot", "--root", "/no/such"], "error: --root: no such folder or archive: '/no/such'\nhint: "),
+        (["snapshot", "--root", "/dev/null"], "error: --root: no such folder or archive: '/dev/null'\nhint: "),
         (["snapshot", "--root", ""], "error: --root: the value is empty\n"),
     ],
 )
