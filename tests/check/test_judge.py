@@ -25,6 +25,7 @@ from eidos.model.check_report import CheckReport
 from eidos.model.condition import Unread
 from eidos.model.finding import COSTS, OWNERS, SEVERITIES, STATUSES, STEP_KINDS, WRITE, Finding, FindingSource, Remedy, RemedyStep
 from eidos.model.measurement import Measurement, Outcome, Subtype
+from eidos.model.query import Query
 from eidos.model.recipe import Recipe
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
@@ -32,6 +33,7 @@ from eidos.recipe.store import Store, shipped_store
 from eidos.workflow import check_node as check_node_of_store
 from eidos.workflow import make_recipe
 from tests.support.node_snapshots import NOW, TIME
+from tests.support.recipe_grid import grid
 
 OPTIONS = CheckOptions(now=NOW)
 
@@ -501,18 +503,10 @@ def test_the_shipped_checks_have_no_issue() -> None:
 
 # The grid.
 
-GRID = [
-    pytest.param({"gpu": gpu, "service": service, "intent": intent, "os": system}, id=f"{gpu}-{service}-{intent}-{system}")
-    for gpu in ("a100", "h100", "h200", "b200", "gb200", "gb300", "l40s", "rtx-pro-6000")
-    for service in ("eks", "gke", "aks", "oke", "self-managed")
-    for intent in ("training", "inference")
-    for system in ("ubuntu", "rhel", "cos", "amazonlinux")
-]
-
 
 @pytest.mark.exhaustive(sample=12)
-@pytest.mark.parametrize("query", GRID)
-def test_a_recipe_finds_nothing_wrong_with_its_own_values(query: dict[str, str]) -> None:
+@pytest.mark.parametrize("query", grid(), ids=lambda query: "-".join(query.fields().values()))
+def test_a_recipe_finds_nothing_wrong_with_its_own_values(query: Query) -> None:
     recipe: Recipe = make_recipe(query, store=store())
     names = ("k8s.image", "k8s.server", "k8s.policy", "k8s.node", "systemd", "os.grub", "os.kmod", "os.release", "os.sysctl", "gpu")
     node = Snapshot(TIME, "0.1.0", "gpu-07", recipe.measurements, tuple(Outcome(name, "ok", 1.0) for name in names))

@@ -50,8 +50,9 @@ def test_a_finding_has_three_lines_and_the_verdict_one(tmp_path: Path) -> None:
     assert lines[2].endswith(" 1 error")
     assert lines[3] == "error     the nouveau driver is loaded [nouveau-loaded]"
     assert lines[4].startswith("          expected not loaded, found true. nouveau and NVIDIA's driver claim the same GPUs")
-    assert lines[5].startswith("          do: write /etc/modprobe.d/eidos-nouveau.conf: blacklist nouveau; ")
-    assert lines[7].endswith("systemctl reboot (reboots the node)")
+    assert lines[5].startswith("          do: write /etc/modprobe.d/")
+    assert lines[5].endswith(": blacklist nouveau")
+    assert lines[8] == "              drain the node and reboot it (reboots the node)"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,12 @@ def test_checks_are_listed_and_explained() -> None:
     assert {"id": "nouveau-loaded", "severity": "error", "domain": "driver", "title": "the nouveau driver is loaded"} in rows
     explained = eidos("explain", "nouveau-loaded")
     assert explained.status == 0
-    for part in ("OS.kmod.nouveau absent", "claim the same GPUs", "Driver Installation Guide", "update-initramfs -u", "dracut --force"):
+    for part in (
+        "OS.kmod.nouveau absent",
+        "claim the same GPUs",
+        "Driver Installation Guide",
+        "OS.boot-modprobe.blacklist.nouveau to true",
+    ):
         assert part in explained.out
     assert json.loads(eidos("explain", "driver-end-of-life", "-t", "json").out)["rule"] == "end-of-life"
     assert "may have changed since" in eidos("explain", "snapshot-age").out
