@@ -64,7 +64,7 @@ def read_host(
         raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
     root = values["root"]
     if root == "/" or not _is_archive(root, deadline):
-        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key)
+        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known)
     from shutil import rmtree
     from tempfile import mkdtemp
 
@@ -72,10 +72,13 @@ def read_host(
     required = [word for word in values.get("require", ()) if word.startswith("k8s")]
     if required or not names:
         raise InvalidInput(f"{root}: an archive of a host has no cluster", f"remove {required[0] if required else 'k8s'}")
-    folder = mkdtemp(prefix="eidos-")
+    try:
+        folder = mkdtemp(prefix="eidos-")
+    except OSError as fault:
+        raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
     try:
         archive = _unpack(root, folder, deadline)
-        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, archive)
+        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, known, archive)
     finally:
         rmtree(folder, ignore_errors=True)
 
@@ -87,6 +90,7 @@ def _take_snapshot(
     volatile: bool,
     load_collector: Callable[[str], CollectFunction] | None,
     digest_key: bytes,
+    known: Mapping[str, Result],
     archive: HostArchive | None = None,
 ) -> Snapshot:
     from eidos.workflow import SnapshotOptions, take_snapshot

@@ -47,9 +47,6 @@ _FILE_TYPES = {
 }
 
 
-#: The reason that is reported for a path of a host of which only a part is there.
-NOT_IN_ARCHIVE = "not in the archive"
-
 #: The reason that is reported for a file with bytes that are not UTF-8; its text is used, with those bytes as ``\\xNN``.
 NOT_TEXT = "not UTF-8"
 
@@ -71,8 +68,7 @@ class FileMissing(NotFound):
 
     def __init__(self, path: str, reason: str = "no such file or directory") -> None:
         super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
 
 
 class FileUnreadable(Unavailable):
@@ -80,17 +76,14 @@ class FileUnreadable(Unavailable):
 
     def __init__(self, path: str, reason: str, errno: int | None = None) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
-        self.errno = errno
+        self.path, self.reason, self.errno = path, reason, errno
 
 
 class _Translation:
     """Within it an OSError becomes one of this module's errors; of a ``host`` that is not complete, what is missing is unreadable."""
 
     def __init__(self, path: str, host: Host | None = None) -> None:
-        self._path = path
-        self._host = host
+        self._path, self._host = path, host
 
     def __enter__(self) -> None:
         pass
@@ -109,8 +102,7 @@ class Host:
     """
 
     def __init__(self, root: str = "/", known_absent: frozenset[str] | None = None) -> None:
-        self.root = root
-        self.known_absent = known_absent
+        self.root, self.known_absent = root, known_absent
         self._is_running_system: bool | None = None
         self._opened_root_fd: int | None = None
 
@@ -362,7 +354,7 @@ def translate_os_error(fault: OSError, path: str, host: Host | None = None) -> F
     """``fault`` as one of this module's errors, with a phrase of our own for the common ones."""
     if fault.errno in _MISSING_ERRNOS:
         if host is not None and host.known_absent is not None and path not in host.known_absent:
-            return FileUnreadable(path, NOT_IN_ARCHIVE)
+            return FileUnreadable(path, "not in the archive")
         return FileMissing(path, (fault.strerror or "no such file or directory").lower())
     if fault.errno == errno.EAGAIN:
         return FileUnreadable(path, "no data available without waiting", fault.errno)

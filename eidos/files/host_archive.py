@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE_LIMIT_BYTES, WRITTEN_LIMIT_BYTES, LOG_LIMIT_BYTES, DEPTH_LIMIT, FILES_LIMIT = 16 << 20, 512 << 20, 256 << 20, 40, 100_000
 
 #: What is written of a report; the rest, logs above all, is nothing that is read.
-_KEPT = (
+_INCLUDED = (
     *("boot/", "dev/", "etc/", "home/kubernetes/", "lib/", "opt/", "proc/", "run/", "sys/", "usr/bin/", "usr/lib/", "usr/local/lib/"),
     *("var/lib/", "sos_commands/kernel/", "sos_commands/nvidia/"),
 )
@@ -200,7 +200,7 @@ def _unpack_sos_report(stream: DecompressedStream, tree: _PrivateTree) -> HostAr
         if top and parts[0] != top:
             raise InvalidData(f"{stream.name}: not a report of sos: files beside the folder {top!r}")
         path = "/".join(parts[1:] if top else parts)
-        if not f"{path}/".startswith(_KEPT) or not path:
+        if not f"{path}/".startswith(_INCLUDED) or not path:
             continue
         is_new = True
         if entry.kind == FOLDER:
@@ -282,7 +282,7 @@ def _unpack_bug_report(head: bytes, stream: DecompressedStream, tree: _PrivateTr
             path = first[5:].decode("utf-8", "surrogateescape")
             if path.endswith(" does not exist"):
                 absent.append("/" + path[: -len(" does not exist")])
-            elif not path.endswith(" is not readable") and rest.startswith(b"*** ls: ") and f"{path}/".startswith(_KEPT):
+            elif not path.endswith(" is not readable") and rest.startswith(b"*** ls: ") and f"{path}/".startswith(_INCLUDED):
                 tree.add_file(path, [rest.partition(b"\n")[2][:FILE_LIMIT_BYTES]])
         elif first.startswith(b"dmesg:"):
             _add_kernel_log(tree, rest)
