@@ -2,15 +2,16 @@
 
 It prints where it listens. ``/small`` is at once, ``/slow?seconds`` takes its time and looks at its deadline, ``/stuck?seconds`` does not
 look, ``/big?bytes`` is large, ``/echo`` and ``/made`` give back what came (at once, and from a thread), ``/worker`` says which process
-answers, ``/jobs`` how many of its requests take time and how many of these wait, ``/raise`` has a fault, ``/break`` a header with a line
-break, ``/cancelled`` counts the requests whose deadline passed. What takes time and has a field ``X-Tell`` is named on standard error when
-it begins. ``stable_s`` is for the supervisor.
+answers, ``/kill`` kills it (with ``?thread`` from a thread), ``/jobs`` how many of its requests take time and how many of these wait,
+``/raise`` has a fault, ``/break`` a header with a line break, ``/cancelled`` counts the requests whose deadline passed. What takes time
+and has a field ``X-Tell`` is named on standard error when it begins. ``stable_s`` is for the supervisor.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -45,6 +46,8 @@ class Stub:
             return self._echo(request)
         if path == "/worker":
             return Response(200, (), str(os.getpid()).encode())
+        if path == "/kill" and not request.query:
+            os.kill(os.getpid(), signal.SIGKILL)
         if path == "/jobs":
             return Response(200, (), b"%d %d" % self.jobs)
         if path == "/break":
@@ -55,7 +58,7 @@ class Stub:
             return Response(204, (), b"")
         if path == "/unchanged":
             return Response(304, (("ETag", '"x"'),), b"not to be sent")
-        if path in ("/slow", "/stuck", "/made", "/big", "/raise"):
+        if path in ("/slow", "/stuck", "/made", "/big", "/raise", "/kill"):
             return None
         return Response(404, (), b"nothing here\n")
 
@@ -72,6 +75,8 @@ class Stub:
         request = context.request
         if "x-tell" in request.headers:
             os.write(2, f"begun {request.id}\n".encode())
+        if request.path == "/kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         if request.path == "/big":
             return Response(200, (), b"b" * int(request.query))
         if request.path == "/raise":

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import time
+from functools import partial
 
 from eidos import log
 from eidos.errors import os_error_reason
@@ -24,6 +25,7 @@ from eidos.server.server_settings import SERVICE_NAME
 from eidos.server.transport.connection import READABLE, Connection
 from eidos.server.transport.peer import RequestIds
 from eidos.server.transport.request_workers import HEAVY_QUEUE_LIMIT, HEAVY_THREADS, RequestJob, RequestWorkers
+from eidos.server.transport.resumable_connection import ResumableConnection, receive_connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from eidos.server.instrumentation import Instrumentation
     from eidos.server.request_context import Application, RequestContext
     from eidos.server.server_settings import Settings
+    from eidos.server.transport.connection_failover import ConnectionFailover
     from eidos.server.transport.listening_sockets import ListeningServer
     from eidos.server.transport.request_custody import Custody
     from eidos.server.transport.shared_state import SharedState
@@ -83,7 +86,8 @@ class EventLoop:
     """The loop of the worker in ``slot``; create it in the worker, after the fork.
 
     ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more. Its requests that
-    wait are kept in ``custodies``, of light and of heavy ones; those of workers that are gone come from ``orphans``.
+    wait are kept in ``custodies``, of light and of heavy ones; ``orphans`` are others'. If there are more workers, ``failover`` is for
+    connections that are open.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class EventLoop:
         on_leaving: Callable[[], None],
         custodies: tuple[Custody, Custody],
         orphans: Custody,
+        failover: ConnectionFailover | None = None,
     ) -> None:
         self.settings = settings = service.settings
         self.application = application = service.application
@@ -105,6 +110,8 @@ class EventLoop:
         self.is_leaving = self._is_draining = self._is_retired = False
         self.body_bytes = 0  # of all incomplete bodies
         self._server, self._shared_state, self._slot, self._on_leaving = service.server, service.shared_state, slot, on_leaving
+        self._failover = failover
+        self._make_connection: Callable[..., Connection] = Connection if failover is None else partial(ResumableConnection, failover)
         self._connections: dict[int, Connection] = {}
         self._max_connections = max(1, -(-settings.max_connections // settings.workers))
         self._jobs: dict[RequestJob, Connection] = {}
@@ -119,10 +126,10 @@ class EventLoop:
         self._workers = RequestWorkers(application.answer, self.wake)
         self._heavy_workers = RequestWorkers(application.answer, self.wake, HEAVY_THREADS, HEAVY_QUEUE_LIMIT)
         self._custodies, self._orphans, self._orphans_fd = custodies, orphans, orphans.receiver.fileno()
+        self._failover_fds = [] if failover is None else [failover.worker_end.fileno()]
         self._poll = select.epoll()
-        self._poll.register(self._wake_fd, select.EPOLLIN)
-        self._poll.register(lifeline, select.EPOLLIN)
-        self._poll.register(self._orphans_fd, select.EPOLLIN)
+        for fd in (self._wake_fd, lifeline, self._orphans_fd, *self._failover_fds):
+            self._poll.register(fd, select.EPOLLIN)
         self._shared_state.set_connections(slot, 0)
         self._start_accepting()
 
@@ -142,10 +149,13 @@ class EventLoop:
                 elif fd == self._wake_fd:
                     self._on_wake(now)
                 elif fd == self._lifeline:
-                    self._poll.unregister(fd)
+                    for end in (fd, *self._failover_fds):
+                        self._poll.unregister(end)
                     self.drain()
                 elif fd == self._orphans_fd:
                     self._adopt(now)
+                elif self._failover is not None and fd in self._failover_fds:
+                    self._take_over(self._failover, now)
                 elif self._is_accepting:
                     self._accept(now)
             for connection in resumed:
@@ -157,6 +167,8 @@ class EventLoop:
                 swept = now
                 self._end_overdue(connections.values(), now)
                 self._check_threads()
+                if self._failover is not None:
+                    self._failover.report_closed()
             elif self._jobs:
                 self._end_overdue(self._jobs.values(), now)
             self._release_at = self.application.end_turn(now)
@@ -193,7 +205,9 @@ class EventLoop:
 
     def _accept(self, now: float, after_pause: bool = False) -> None:
         count = len(self._connections)
-        if count >= self._max_connections and not self._make_room(now):
+        # One worker that took over the connections of another has more than its part.
+        is_full = self._failover is not None and self._shared_state.all_connections() >= self.settings.max_connections
+        if (is_full or count >= self._max_connections) and not self._make_room(now):
             self._pause_accepting(PAUSE_S)
             return
         quota = ACCEPTS_PER_TURN
@@ -212,10 +226,7 @@ class EventLoop:
             except OSError as fault:
                 if fault.errno in _GONE:
                     continue
-                log.error(
-                    f"cannot accept a connection: {os_error_reason(fault)}",
-                    hint="raise the limit of open files (ulimit -n)",
-                )
+                log.error(f"cannot accept a connection: {os_error_reason(fault)}", hint="raise the limit of open files (ulimit -n)")
                 self._make_room(now)
                 self._pause_accepting(PAUSE_S)
                 break
@@ -223,9 +234,8 @@ class EventLoop:
 
     def _accept_one(self, now: float) -> None:
         request, address = self._server.get_request()
-        connection = Connection(request, address, self._server, self, now)
-        self._connections[connection.fd] = connection
-        self._poll.register(connection.fd, READABLE)
+        connection = self._make_connection(request, address, self._server, self, now)
+        self._add(connection)
         connection.on_event(select.EPOLLIN, now)  # with its request, in most cases: what is accepted does not wait
 
     def _adopt(self, now: float) -> None:
@@ -239,11 +249,24 @@ class EventLoop:
         except OSError:  # its client is gone, too
             request.close()
             return
-        connection = Connection(request, address, self._server, self, now)
-        self._connections[connection.fd] = connection
-        self._poll.register(connection.fd, READABLE)
+        connection = self._make_connection(request, address, self._server, self, now)
+        self._add(connection)
         connection.adopt(content, now)
         self._report_connections()
+
+    def _take_over(self, failover: ConnectionFailover, now: float) -> None:
+        """Go on with one connection of a worker that is gone; where there are too many, silent ones make room."""
+        if self._shared_state.all_connections() >= self.settings.max_connections:
+            self._make_room(now)
+        connection = receive_connection(failover, self._server, self, now)
+        if connection is not None:
+            self._add(connection)
+            connection.go_on(now)
+            self._report_connections()
+
+    def _add(self, connection: Connection) -> None:
+        self._connections[connection.fd] = connection
+        self._poll.register(connection.fd, READABLE)
 
     def _make_room(self, now: float) -> bool:
         """Close some of the connections that were silent for longest; whether there were any."""
@@ -337,9 +360,8 @@ class EventLoop:
         for custody in self._custodies:
             custody.remove_withdrawn()
         for job in (*self._workers.finished(), *self._heavy_workers.finished()):
-            connection = self._jobs.pop(job, None)
-            if connection is not None:
-                connection.on_response(job.response, now)
+            if job in self._jobs:
+                self._jobs.pop(job).on_response(job.response, now)
         self._report_jobs()
         if self._is_retired:
             self.drain()

@@ -146,7 +146,7 @@ def raise_fd_limit(settings: Settings) -> None:
             pass
     if soft != resource.RLIM_INFINITY and soft < MIN_FDS:
         raise Unavailable(f"open file limit too low: {soft}, at least {MIN_FDS} required", "raise 'ulimit -n'")
-    needed = -(-settings.max_connections // settings.workers) + SPARE_FDS
+    needed = settings.max_connections + SPARE_FDS  # the supervisor has those of all workers
     if soft != resource.RLIM_INFINITY and soft < needed:
         log.warn(
             f"open file limit too low for --max-connections: {soft}, {needed} required",

@@ -7,12 +7,9 @@ request that was read from it. Memory that both share says which of these still 
 more, is withdrawn there before anything else happens to it: that is one store, and holds even if the worker is killed right after it.
 When a worker is gone, its supervisor passes on what is left in the queue and was not withdrawn, and another worker goes on with it.
 
-What is not kept, and lost when a worker is killed (SIGKILL, out of memory): a request whose connection the worker has accepted, until its
-last byte was read and it was sent here, because bytes that were read are in the worker's memory alone; a request that had begun, because
-nobody knows how far it came; idle connections; and what :meth:`Custody.keep` has no room for. Connections that nobody has accepted yet
-are safe: the kernel holds them in the queue of the socket that all workers share. To close the gap, each connection would have to be sent
-here when it is accepted and only be peeked at (MSG_PEEK) until its request is complete: two more system calls for each connection, one
-for each request, and a place here for each open connection instead of each that waits.
+What is not kept, and lost when a worker is killed (SIGKILL, out of memory): a request that had begun, because nobody knows how far it
+came, and what :meth:`Custody.keep` has no room for. Connections that nobody has accepted yet are safe: the kernel holds them in the queue
+of the socket that all workers share. Other open connections are those of ``connection_failover``, if there is more than one worker.
 """
 
 from __future__ import annotations

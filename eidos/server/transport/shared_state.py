@@ -44,3 +44,7 @@ class SharedState:
     def fewest_connections(self) -> int:
         """Connections of the worker that has the fewest; 0 when none accepts."""
         return min((count for count in self._cells[1:].tolist() if count != VACANT), default=0)
+
+    def all_connections(self) -> int:
+        """Connections of all workers that accept."""
+        return sum(count for count in self._cells[1:].tolist() if count != VACANT)

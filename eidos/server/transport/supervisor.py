@@ -4,8 +4,8 @@ Knows processes, signals and when which of them may end; must not know HTTP. The
 It has one thread, so a worker can be forked at any time.
 
 * A worker that exits unexpectedly is replaced, at once if it had served for :data:`STABLE_S` seconds, else after a delay that doubles.
-* Requests that waited for a thread in a worker that was killed are passed on to the others, or to the one that replaces it; while the
-  service stops, only to others.
+* Requests that waited for a thread in a worker that was killed, and connections of which no request had begun, are passed on to the
+  others, or to the one that replaces it; while the service stops, only to others.
 * A worker that gets SIGTERM accepts no more, reports that to the parent, and is replaced while it finishes.
 * The first SIGTERM, SIGINT or SIGHUP (unless it was ignored from the start, as ``nohup`` does) stops the service: it is not ready any more,
   goes on for ``drain_delay``, then accepts no more and finishes. There is nothing to reload. A second signal stops it at once.
@@ -18,11 +18,14 @@ import gc
 import os
 import select
 import signal
+import socket
 import sys
 import time
+from collections import deque
 
 from eidos import log
 from eidos.errors import os_error_reason
+from eidos.server.transport.connection_failover import ConnectionFailover
 from eidos.server.transport.event_loop import EventLoop
 from eidos.server.transport.request_custody import Custody
 from eidos.wording import count_of
@@ -42,17 +45,21 @@ STABLE_S, FIRST_DELAY_S, MAX_DELAY_S = 5.0, 0.1, 30.0
 #: Objects that are made before the garbage collector looks for cycles.
 GC_ALLOCATIONS = 50_000
 
+#: Milliseconds in which connections of workers gather before they are looked at together, and after which another worker is tried.
+GATHER_MS = 10
+
 #: Seconds beyond ``drain_timeout`` after which a worker that does not exit is killed.
 OVERTIME_S = 5.0
 
 
 class Worker:
-    """One process: its ``slot``, the custodies of what waits in it, when it started, and whether it accepts no more."""
+    """One process: its ``slot``, the custodies of what waits in it, its connections, when it started, and whether it accepts no more."""
 
-    def __init__(self, pid: int, slot: int, custodies: tuple[Custody, Custody]) -> None:
+    def __init__(self, pid: int, slot: int, custodies: tuple[Custody, Custody], failover: ConnectionFailover | None) -> None:
         self.pid = pid
         self.slot = slot
         self.custodies = custodies
+        self.failover = failover
         self.started = time.monotonic()
         self.is_leaving = False
 
@@ -66,6 +73,9 @@ class Supervisor:
         self._workers: dict[int, Worker] = {}
         self._free_slots = list(range(self._shared_state.slots))[::-1]  # who takes one next goes on with its counts
         self._estates: list[Custody] = []  # of workers that are gone, as long as there is something in them
+        self._orphaned: deque[tuple[int, int, bytes]] = deque()  # connections of such workers, as they were suspended
+        # One worker alone has nobody to go on, and of other sockets the kernel does not say how much was sent.
+        self._has_failover = self._settings.workers > 1 and service.server.address_family != socket.AF_UNIX
         self._failures = 0
         self._not_before = 0.0
         self._exit_status: int | None = None  # 0 from the first stop signal on, 128 + n after a second one
@@ -91,21 +101,28 @@ class Supervisor:
         gc.freeze()
         # The tree of a large document would be looked through again and again while it grows, and it has no cycles.
         gc.set_threshold(GC_ALLOCATIONS)
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(self._notices, select.POLLIN)
+        self._poll, gathering = select.poll(), select.poll()
+        self._poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._notices, select.POLLIN)
+        gathering.register(self._wake, select.POLLIN)
         while True:
             now = time.monotonic()
             self._start_missing(now)
             if self._exit_status is not None and self._stop(now):
                 return self._exit_status
+            self._give_orphans()
             waits = [at for at in (self._close_at, self._kill_at, self._not_before) if at is not None and at > now]
-            poll.register(self._orphans.sender, select.POLLOUT if self._estates else 0)
-            poll.poll(max(1.0, (min(waits) - now) * 1000 + 1) if waits else None)
+            if self._orphaned and self._workers:
+                waits.append(now + GATHER_MS / 1000)
+            self._poll.register(self._orphans.sender, select.POLLOUT if self._estates else 0)
+            self._poll.poll(max(1.0, (min(waits) - now) * 1000 + 1) if waits else None)
             _read_available(self._wake)
             self._read_notices()
             self._reap()
             self._pass_on_estates()
+            received = [worker.failover.receive() for worker in self._workers.values() if worker.failover is not None]
+            if any(received):
+                gathering.poll(GATHER_MS)
 
     # ---- workers ----
 
@@ -123,9 +140,10 @@ class Supervisor:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             custodies = Custody(), Custody()
+            failover = ConnectionFailover(2 * self._settings.max_connections) if self._has_failover else None
             pid = os.fork()
             if pid == 0:
-                self._run_worker(slot, custodies)
+                self._run_worker(slot, custodies, failover)
         except OSError as fault:
             log.error(f"cannot start a worker: {os_error_reason(fault)}", hint="raise the limit of processes (ulimit -u)")
             self._free_slots.append(slot)
@@ -135,17 +153,27 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for custody in custodies:
             custody.only_receive()
-        self._workers[pid] = Worker(pid, slot, custodies)
+        if failover is not None:
+            failover.worker_end.close()
+            self._poll.register(failover.supervisor_end, select.POLLIN)
+        self._workers[pid] = Worker(pid, slot, custodies, failover)
 
-    def _run_worker(self, slot: int, custodies: tuple[Custody, Custody]) -> NoReturn:
+    def _run_worker(self, slot: int, custodies: tuple[Custody, Custody], failover: ConnectionFailover | None) -> NoReturn:
         status = 1
         try:
             for fd in (self._lifeline_end, self._notices, self._wake, self._wake_end):
                 os.close(fd)
             for custody in (*self._estates, *(custody for worker in self._workers.values() for custody in worker.custodies)):
                 custody.close()
+            for worker in self._workers.values():
+                if worker.failover is not None:
+                    worker.failover.close()
+            for fd, _, _ in self._orphaned:
+                os.close(fd)
+            if failover is not None:
+                failover.supervisor_end.close()
             self._orphans.only_receive()
-            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving, custodies, self._orphans)
+            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving, custodies, self._orphans, failover)
             signal.set_wakeup_fd(loop.wake_write_fd, warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the parent decides
@@ -195,6 +223,10 @@ class Supervisor:
             self._shared_state.vacate(worker.slot)
             self._free_slots.append(worker.slot)
             self._estates += worker.custodies
+            if worker.failover is not None:
+                self._poll.unregister(worker.failover.supervisor_end)
+                self._orphaned += worker.failover.take_over()
+                worker.failover.close()
             if not worker.is_leaving and not self._exit_status:
                 self._on_unexpected_exit(worker, status)
 
@@ -202,6 +234,13 @@ class Supervisor:
         """Give what waited in workers that are gone to those that are there, or will be."""
         while self._estates and self._estates[0].pass_on(self._orphans):
             self._estates.pop(0).close()
+
+    def _give_orphans(self) -> None:
+        """Give connections of workers that are gone to those that have fewest, as many as they take now."""
+        stay = [worker for worker in self._workers.values() if not worker.is_leaving or self._exit_status is not None]
+        failovers = [worker.failover for worker in stay if worker.failover is not None]
+        while self._orphaned and any(failover.give(*self._orphaned[0]) for failover in sorted(failovers, key=len)):
+            self._orphaned.popleft()
 
     def _on_unexpected_exit(self, worker: Worker, status: int) -> None:
         how = f"on signal {status & 127}" if status & 127 else f"with status {status >> 8}"
