@@ -7,7 +7,7 @@ which only filters. The engine of templates escapes every value; the page's poli
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, shorten_names, source_text
+from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, source_text
 from eidos.files import resources
 from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, SEVERITIES, STATUSES, UNKNOWN, WAIVED, WARNING
 from eidos.templates.text_template import Html, fill_text, parse_template
@@ -131,8 +131,7 @@ class _Page:
     def _body(self, group: FindingGroup) -> Iterator[Html]:
         finding = group.finding
         if self._is_fleet:
-            names = shorten_names(group.nodes, 24)
-            yield self._fill("affected", count=f"{count_of(len(group.nodes), 'node')}:", names=names)
+            yield self._fill("affected", count=f"{count_of(len(group.nodes), 'node')}:", names=self._names(group.nodes))
         if finding.status not in (UNKNOWN, NOT_APPLICABLE):
             yield self._fill("values", expected=finding.expected or "otherwise", actual=finding.actual or "not set")
         if finding.reason:
@@ -155,13 +154,18 @@ class _Page:
     def _fleet(self) -> Html:
         classes = node_classes(self._reports)
         rows = (
-            {"name": item.name, "count": f"{len(item.nodes):,}", "verdict": item.report.verdict(), "names": shorten_names(item.nodes, 24)}
+            {"name": item.name, "count": f"{len(item.nodes):,}", "verdict": item.report.verdict(), "names": self._names(item.nodes)}
             for item in classes
         )
         matrix = self._matrix(classes, False)
         if len(classes) < len(self._reports) <= MOST_COLUMNS:
             matrix = Html(f"{matrix}\n{self._matrix(classes, True)}")
         return Html(f"{self._fill('fleet', classes=self._each('class', rows), matrix=matrix)}\n")
+
+    def _names(self, nodes: Sequence[str]) -> Html:
+        """The first names, none of which is broken in two, and how many more there are."""
+        first = Html(", ".join(self._fill("name", text=name) for name in nodes[:24]))
+        return Html(f"{first} and {len(nodes) - 24:,} more") if len(nodes) > 24 else first
 
     def _matrix(self, classes: Sequence[EqualNodes], is_by_node: bool) -> Html:
         """Findings by class, or by node, the nodes of one class side by side."""

@@ -48,3 +48,12 @@ def test_it_loads_nothing_and_fits_the_screen(page: Browser) -> None:
     assert page.console == []
     requests = [event for event in page.events if event["method"] == "Network.requestWillBeSent"]
     assert all(event["params"]["request"]["url"].startswith("file:") for event in requests)
+
+
+def test_printed_the_matrix_of_all_nodes_fits_a_sheet_of_paper(page: Browser) -> None:
+    """A4 upright, with the margins that browsers leave; what is wider would be cut off or made too small to read."""
+    page.size(718, 1000, "light")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.run("document.querySelectorAll('.matrix').length") == 2
+    assert page.run("document.documentElement.scrollWidth") <= 718
+    page.call("Emulation.setEmulatedMedia", media="")
