@@ -53,7 +53,7 @@ from eidos.http_wire import client, request_body, request_head, request_parser, 
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
-from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
+from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings, nvidia_smi_text
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
@@ -123,6 +123,11 @@ def _grub(text: str) -> object:
 
 def _smi(data: bytes) -> object:
     document = nvidia_smi.parse_log(b'<nvidia_smi_log><gpu id="0">' + data + b"</gpu></nvidia_smi_log>")
+    return [nvidia_smi_readings.configuration(gpu) for gpu in document.gpus]
+
+
+def _smi_text(data: bytes) -> object:
+    document = nvidia_smi_text.parse_text(b"NVSMI LOG\nAttached GPUs : 1\n" + data)
     return [nvidia_smi_readings.configuration(gpu) for gpu in document.gpus]
 
 
@@ -278,6 +283,7 @@ PARSERS: dict[str, Parser] = {
     "nvidia-smi around the document": _of_bytes(
         nvidia_smi.parse_log, "<nvidia_smi_log>", "</nvidia_smi_log>", "<gpu>", "</gpu>", "\n", "<!ENTITY"
     ),
+    "nvidia-smi text": _of_bytes(_smi_text, "GPU 00000000:07:00.0\n", "    ECC Mode\n", "        Current : Enabled\n", " : ", "\n", "    "),
     "nvidia-smi value": _of_text(_smi_value, "0", ".", "-", " ", "[", "A"),
     "systemd unit name": _of_text(systemd_unit.unit_name, ".service", "@", "."),
     # Redaction

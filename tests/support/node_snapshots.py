@@ -19,9 +19,9 @@ TIME = "2026-11-29T06:00:00Z"
 NOW = 1795932000.0
 
 
-def tree_snapshot(folder: Path, smi: bytes = b"", node: str = "gpu-07") -> Snapshot:
+def tree_snapshot(folder: Path, smi: bytes = b"", node: str = "gpu-07", known_absent: frozenset[str] | None = None) -> Snapshot:
     """The snapshot of a tree, as the runner of collectors makes it; collectors of a cluster are skipped."""
-    sources = Sources(host=Host(str(folder)), smi=smi)
+    sources = Sources(host=Host(str(folder), known_absent), smi=smi)
     subtypes: dict[str, dict[str, Subtype]] = {wire: {} for wire in TYPES.values()}
     outcomes = []
     for name in list_collectors():
