@@ -16,11 +16,16 @@ from eidos.recipe.recipe_warnings import may_have_gpu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from eidos.recipe.layer import Layer
     from eidos.recipe.store import Store
+
+    _Alternatives = list[dict[str, tuple[str, ...]]]
+
+#: What a cell of the matrix is for.
+_FIELDS = ("gpu", "service", "intent")
 
 #: Kinds of advice, best first, and what stands for a GPU that no known machine of the service has.
 OWN, BY_GPU, BY_SERVICE, GENERIC, NONE = "own", "gpu", "service", "generic", "no-machine"
@@ -36,13 +41,14 @@ KINDS = {
 
 def advice_matrix(store: Store) -> list[dict[str, str]]:
     """For each GPU, service and intent of the catalog: the kind of advice, and the date of the newest source behind it."""
-    names = {field: store.catalog.names(field) for field in ("gpu", "service", "intent")}
+    names = {field: store.catalog.names(field) for field in _FIELDS}
+    keys = [(layer, _alternatives(layer, store)) for layer in store.overlays]
     content = {layer.name: {path: value for path, value, *_ in lines(layer)} for layer in (store.base, *store.overlays)}
     cells = []
     for gpu in names["gpu"]:
         for service in names["service"]:
             for intent in names["intent"]:
-                kind, layers = _advice({"gpu": gpu, "service": service, "intent": intent}, store, content)
+                kind, layers = _advice({"gpu": gpu, "service": service, "intent": intent}, store, keys, content)
                 newest = newest_date(source.date for layer in layers for source in layer.sources)
                 cells.append({"gpu": gpu, "service": service, "intent": intent, "advice": kind, "newest": newest})
     return cells
@@ -56,19 +62,21 @@ def summary(cells: Iterable[dict[str, str]]) -> dict[str, int]:
     return counts
 
 
-def _advice(query: dict[str, str], store: Store, content: dict[str, dict[str, Any]]) -> tuple[str, list[Layer]]:
+def _advice(
+    query: dict[str, str], store: Store, keys: Sequence[tuple[Layer, _Alternatives]], content: dict[str, dict[str, Any]]
+) -> tuple[str, list[Layer]]:
     """The kind of advice for a query, and the layers that it comes from."""
     if not may_have_gpu(query["service"], query["gpu"], store.catalog):
         return NONE, []
     own: list[Layer] = []
     named: dict[str, list[Layer]] = {BY_GPU: [], BY_SERVICE: []}
     others: dict[str, Any] = dict(content[store.base.name])
-    for layer in store.overlays:
+    for layer, alternatives in keys:
         # What other fields a key names (the system, versions) is open here: there are nodes for which it holds.
-        fields = _fields(layer, query, store)
-        if any(value != query[field] for field, value in fields.items()):
+        if not any(all(query[field] in words for field, words in fields.items()) for fields in alternatives):
             continue
-        if layer.sources and fields.keys() >= {"gpu", "service"}:
+        fields = alternatives[0]
+        if layer.sources and "gpu" in fields and "service" in fields:
             own.append(layer)
             continue
         others.update(content[layer.name])
@@ -81,15 +89,13 @@ def _advice(query: dict[str, str], store: Store, content: dict[str, dict[str, An
     return next(((kind, layers) for kind, layers in named.items() if layers), (GENERIC, [store.base]))
 
 
-def _fields(layer: Layer, query: dict[str, str], store: Store) -> dict[str, str]:
-    """What the key of a layer says of the fields of a query: the query's own word where its list has that, else another one."""
+def _alternatives(layer: Layer, store: Store) -> _Alternatives:
+    """What the key of a layer says of GPU, service and intent: the words of each; one alternative for each of its machines."""
     key = layer.key
     if key.machine:
         implied = [store.catalog.with_implied({"machine": name}) for name in words_of(key.machine)]
-        match = next((each for each in implied if all(each.get(field) == query[field] for field in IMPLIED)), implied[0])
-        return {field: match.get(field, "") for field in IMPLIED}
-    texts = {field: getattr(key, field) for field in query if getattr(key, field)}
-    return {field: query[field] if query[field] in words_of(text) else text for field, text in texts.items()}
+        return [{field: (fields.get(field, ""),) for field in IMPLIED} for fields in implied]
+    return [{field: words_of(text) for field in _FIELDS if (text := getattr(key, field))}]
 
 
 def table_rows(cells: list[dict[str, str]]) -> Iterator[tuple[str, ...]]:

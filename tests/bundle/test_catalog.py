@@ -23,6 +23,7 @@ from eidos.recipe.store import Store, shipped_store
 from eidos.workflow import make_bundle
 from tests.fakes.cluster import Cluster, changes, option, verb
 from tests.support.bundle_files import written
+from tests.support.shipped import shipped_trees
 
 CHARTS = load_charts(None)[0]
 DEPLOYED = [id for id, chart in CHARTS.items() if not chart.service]
@@ -55,7 +56,7 @@ def test_what_sites_run_is_in_the_catalog() -> None:
 
 
 def test_every_entry_says_what_it_is_and_where_that_is_from() -> None:
-    entries = resources.load_recipes()["components.yaml"]["components"]  # type: ignore[index]  # data of the checkout, known to be mappings
+    entries = shipped_trees()["components.yaml"]["components"]
     sources = {entry["id"]: entry["source"] for entry in entries}
     for id in DEPLOYED:
         chart = CHARTS[id]
@@ -114,7 +115,7 @@ def test_a_release_of_kubernetes_that_a_component_does_not_support_is_reported(i
     warnings = " ".join(resolve(Query(k8s=k8s), with_component(id)).warnings)
     assert (f"{id} supports {CHARTS[id].kubernetes}" in warnings) != is_covered
     layer = {"key": {"k8s": k8s}, "components": {id: {"why": "Why."}}}
-    trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/")}
+    trees = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/")}
     found = [issue for issue in lint_trees({**trees, "overlays/x.yaml": layer}) if issue.rule == "unsupported" and id in issue.message]
     assert bool(found) != is_covered
 
@@ -136,9 +137,9 @@ def test_a_manifest_whose_content_could_change_is_refused(manifest: dict[str, st
 
 
 def test_lint_names_an_unknown_component_in_sets() -> None:
-    trees = resources.load_recipes()
+    trees = shipped_trees()
     entry = {"id": "mine", "namespace": "a", "sets": {"gpu-operatr": {"nfd": {"enabled": False}}}, "kubernetes": ">= 1.30"}
-    tree = {"components": [*trees["components.yaml"]["components"], entry]}  # type: ignore[index]  # data of the checkout, known to be mappings
+    tree = {"components": [*trees["components.yaml"]["components"], entry]}
     trees = {path: tree for path, tree in trees.items() if not path.startswith("overlays/")}
     (issue,) = [issue for issue in lint_trees({**trees, "components.yaml": tree}) if issue.severity == ERROR and issue.rule != "no-network"]
     assert (issue.rule, issue.location, issue.hint) == ("unknown-component", "components.yaml: mine.sets", "did you mean 'gpu-operator'?")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from eidos.bundle import template_sets
 from eidos.errors import InvalidData
-from eidos.files import resources
 from eidos.model.agreement import agrees, disagreements, version_from_readings
 from eidos.model.chart import Chart
 from eidos.model.measurement import Measurement, Subtype
@@ -23,8 +22,9 @@ from eidos.recipe.resolver import Contradiction, resolve
 from eidos.recipe.store import from_folder, open_store
 from eidos.semver import parse_version
 from eidos.templates.tree_template import placeholders
+from tests.support.shipped import shipped_trees
 
-CARRIED = resources.load_recipes()
+CARRIED = shipped_trees()
 SOURCE = [{"id": "board", "document": "Our change board", "version": "1", "date": "2026-07-01"}]
 
 

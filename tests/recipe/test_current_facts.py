@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eidos.files import resources
 from eidos.model.agreement import field_of
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import shipped_store
+from tests.support.shipped import shipped_trees
 
 EKS, OKE, GKE, OWN = ({"service": name} for name in ("eks", "oke", "gke", "self-managed"))
 UBUNTU = {"os": "ubuntu", "osv": "24.04"}
@@ -186,7 +186,7 @@ def test_why_a_component_is_left_out_is_stated() -> None:
 
 
 def test_nothing_shipped_ends_before_the_date_of_the_data_and_all_of_it_some_day() -> None:
-    trees = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/") or "service-" in path}
+    trees = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/") or "service-" in path}
     assert [issue for issue in lint_trees(trees) if issue.rule == "ended"] == []
     assert [issue for issue in lint_trees(trees, today="2027-03-31") if issue.rule == "ended"] == []
     ended = [issue for issue in lint_trees(trees, today="2027-04-01") if issue.rule == "ended"]

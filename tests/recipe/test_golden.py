@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from eidos import formats
-from eidos.files import resources
 from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, shipped_store
 from tests.support.effort import examples
+from tests.support.shipped import shipped_trees
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "recipes"
@@ -233,7 +233,7 @@ _SNAPSHOT = {
 
 @pytest.mark.slow
 def test_runs_under_any_hash_seed_and_locale_give_one_digest() -> None:
-    task = json.dumps([resources.load_recipes(), QUESTIONS, _SNAPSHOT])
+    task = json.dumps([shipped_trees(), QUESTIONS, _SNAPSHOT])
     locales = itertools.cycle(["C", "C.UTF-8", "POSIX", "de_DE.UTF-8", "tr_TR.UTF-8", "ja_JP.eucJP"])
     zones = itertools.cycle(["UTC", "Asia/Kathmandu", "America/St_Johns", ""])
 

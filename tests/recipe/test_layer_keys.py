@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
-from eidos.files.resources import load_recipes
 from eidos.model.query import FIELDS, NAMES, Query, list_text, words_of
 from eidos.recipe.layer import read_layer, read_shared_sources
 from eidos.recipe.lint import lint_trees
@@ -17,6 +16,7 @@ from eidos.recipe.lint.combinations import samples
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder
 from tests.property.strategies import WORDS, queries
+from tests.support.shipped import shipped_trees
 
 SHARED = {"sources": [{"id": "operator", "document": "Operator", "version": "26.7", "date": "2026-08-21"}]}
 
@@ -26,7 +26,7 @@ def layer(key: dict[str, Any], value: str = "1", **more: Any) -> dict[str, Any]:
     return {"key": key, "measurements": [{"type": "OS", "subtypes": [data]}], **more}
 
 
-TREES = load_recipes()
+TREES = shipped_trees()
 
 
 def store(*overlays: dict[str, Any], **files: Any) -> Store:

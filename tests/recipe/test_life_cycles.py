@@ -24,6 +24,7 @@ from eidos.recipe.lint.life_cycle import ended_charts, table_issues
 from eidos.recipe.lint.rule_tables import read_rules, shipped_rules
 from eidos.recipe.store import shipped_store
 from eidos.workflow import make_recipe
+from tests.support.shipped import shipped_trees
 
 TODAY = "2026-11-29"
 
@@ -163,7 +164,7 @@ def test_every_shipped_row_has_a_source_and_the_versions_that_recipes_have_can_b
     assert charts["gpu-operator"].upgrades["26.7"] == ("26.3", "26.7") and charts["kueue"].upgrades == {}
 
 
-SMALL = {path: tree for path, tree in resources.load_recipes().items() if not path.startswith("overlays/")}
+SMALL = {path: tree for path, tree in shipped_trees().items() if not path.startswith("overlays/")}
 
 
 @pytest.mark.parametrize(

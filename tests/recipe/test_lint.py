@@ -13,10 +13,11 @@ from eidos.files import resources
 from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint, lint_document, lint_files, lint_path, lint_trees
 from eidos.recipe.lint.rule_tables import path_matches, read_rules, shipped_rules
 from eidos.recipe.store import from_folder
+from tests.support.shipped import shipped_trees
 
 GO_DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "recipes" / "data-v1.yaml"
 
-CARRIED = resources.load_recipes()
+CARRIED = shipped_trees()
 
 SOURCE = [{"id": "doc", "document": "A document", "version": "1", "date": "2026-07-01"}]
 CHART = {"id": "one", "chart": "one", "repository": "https://charts.example.com", "version": "1.0", "namespace": "one"}
@@ -609,7 +610,7 @@ def test_one_file_that_is_no_document_has_one_fault() -> None:
 @pytest.mark.slow
 def test_lint_changes_nothing_and_says_the_same_twice() -> None:
     names = ("catalog", "components", "base", "rules", "sources", "machines", "overlays/service-eks", "overlays/gpu-h100")
-    trees = {path: tree for path, tree in resources.load_recipes().items() if path.removesuffix(".yaml") in names}
+    trees = {path: tree for path, tree in shipped_trees().items() if path.removesuffix(".yaml") in names}
     store, untouched = from_folder(trees), from_folder(trees)
     rules = shipped_rules()
     assert lint(store, rules) == lint(store, rules) == lint(store)

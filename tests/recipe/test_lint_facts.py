@@ -23,6 +23,7 @@ from eidos.recipe.lint.reading_paths import misspelt
 from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
 from tests.recipe.test_lint import BASE, SOURCE, chart, issues_in, layer, rules_of
 from tests.support.effort import examples
+from tests.support.shipped import shipped_trees
 
 H100 = {"gpu": "h100"}
 SYSCTL = "OS.sysctl./proc/sys/"
@@ -272,7 +273,7 @@ def carried() -> dict[str, object]:
     )
     return {
         name: tree
-        for name, tree in resources.load_recipes().items()
+        for name, tree in shipped_trees().items()
         if not name.startswith("overlays/") or name in {f"overlays/{each}.yaml" for each in names}
     }
 
@@ -341,7 +342,7 @@ def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
     overlay = layer({"service": "eks"})
     overlay["components"] = {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
     texts = {
-        "components.yaml": yaml.safe_dump({"components": [*resources.load_recipes()["components.yaml"]["components"], chart("mine")]}),  # type: ignore[index]  # data of the checkout
+        "components.yaml": yaml.safe_dump({"components": [*shipped_trees()["components.yaml"]["components"], chart("mine")]}),
         "overlays/x-mine.yaml": yaml.safe_dump(overlay),
         "values/mine/1.0.keys.yaml": "color: string\nsize: string\n",
         "values/mine/1.0.words.yaml": "size: [small, large]\n",
@@ -543,10 +544,10 @@ def test_a_date_in_the_future_is_an_error(date: str, fine: bool) -> None:
 
 
 def test_the_dates_of_entries_and_rules_are_checked_too() -> None:
-    recipes = resources.load_recipes()
+    recipes = shipped_trees()
     rules = {"sources": [{"id": "x", "document": "d", "version": "1", "date": "2999-01-01"}]}
     charts = [{**chart("two"), "source": {"document": "d", "version": "1", "date": "2999"}}]
-    catalog = {**recipes["catalog.yaml"], "intent": [{"name": "a", "source": {"document": "d", "version": "1", "date": "soon"}}]}  # type: ignore[dict-item]  # data of the checkout
+    catalog = {**recipes["catalog.yaml"], "intent": [{"name": "a", "source": {"document": "d", "version": "1", "date": "soon"}}]}
     issues = issues_in(charts=charts, files={"rules.yaml": rules, "catalog.yaml": catalog})
     assert {issue.location for issue in issues if issue.rule == "date"} == {
         "rules.yaml: sources.x",

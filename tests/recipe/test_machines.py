@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 import eidos
 from eidos.errors import InvalidData, InvalidInput
-from eidos.files.resources import load_recipes
 from eidos.model.query import Query
 from eidos.recipe.catalog import Machine
 from eidos.recipe.detection import detect
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.machines import match_machine, read_machines
-from eidos.recipe.store import shipped_store
+from tests.support.shipped import shared_store, shipped_trees
 
-STORE = shipped_store()
+STORE = shared_store()
 CATALOG = STORE.catalog
 MACHINES = [entry for entry in CATALOG.entries["machine"] if isinstance(entry, Machine)]
 LABEL = "node.kubernetes.io/instance-type"
@@ -173,7 +172,7 @@ def test_a_row_that_is_no_machine_is_named(row: dict[str, Any], message: str) ->
 def test_lint_finds_a_machine_with_an_unknown_gpu_and_two_that_look_alike() -> None:
     row = {"gpu": "h1000", "gpu-count": 8, "source": "a"}
     machines = {"sources": [{"id": "a", "document": "d"}], "machines": [{"name": "x.1", **row}, {"name": "X-1", **row}]}
-    trees = load_recipes()
+    trees = shipped_trees()
     others = {name: trees[name] for name in ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml")}
     issues = [issue for issue in lint_trees({**others, "machines.yaml": machines}) if issue.location.startswith("machines.yaml")]
     assert {(issue.rule, issue.location) for issue in issues} == {

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from eidos.cli.recipe_table import matrix_markdown, matrix_table
-from eidos.files.resources import load_recipes
 from eidos.recipe.matrix import BY_GPU, BY_SERVICE, GENERIC, NONE, OWN, advice_matrix, summary, table_rows
 from eidos.recipe.store import Store, from_folder, shipped_store
+from tests.support.shipped import shipped_trees
 
-TREES = load_recipes()
+TREES = shipped_trees()
 SOURCE = [{"id": "a", "document": "A", "version": "1", "date": "2026-03"}]
 
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from eidos.build.recipe_packer import pack_recipes
 from eidos.check.definitions import read_checks
 from eidos.errors import InvalidData
-from eidos.files.resources import RecipeParts, load_recipes
+from eidos.files.resources import RecipeParts
 from eidos.model.query import Query
 from eidos.recipe.matrix import advice_matrix
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder, packed_store
+from tests.support.shipped import shipped_trees
 
-TREES = load_recipes()
+TREES = shipped_trees()
 PACKED = pack_recipes(TREES)
 PLAIN = from_folder(TREES, "digest")
 
@@ -100,7 +101,7 @@ def test_a_recipe_parses_the_layers_that_match_and_little_else(fields: dict[str,
 
 
 def test_work_grows_with_what_matches_and_not_with_the_data() -> None:
-    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/kubernetes-1.32.yaml"], "key": {"gpu": f"x{i}"}} for i in range(900)}  # type: ignore[dict-item]  # a mapping
+    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/kubernetes-1.32.yaml"], "key": {"gpu": f"x{i}"}} for i in range(900)}
     counts = []
     for content in (PACKED, pack_recipes({**TREES, **more})):
         parts = RecipeParts(content)

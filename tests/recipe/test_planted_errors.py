@@ -13,14 +13,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.files import resources
 from eidos.recipe.lint import ERROR, WARNING, LintIssue, lint_trees, merged_issues
 from eidos.recipe.lint.combinations import combinations
 from eidos.recipe.lint.file_forms import read_trees
 from eidos.recipe.lint.line_numbers import line_of, with_lines
 from eidos.recipe.lint.rule_tables import shipped_rules
+from tests.support.shipped import shipped_trees
 
-CARRIED = resources.load_recipes()
+CARRIED = shipped_trees()
 
 EKS, GKE, OKE, AKS, OWN = "service: eks", "service: gke", "service: oke", "service: aks", "service: self-managed"
 H100, GB200, NOBLE, SYSCTL = "gpu: h100", "gpu: gb200", 'os: ubuntu, osv: "24.04"', "OS.sysctl./proc/sys/"

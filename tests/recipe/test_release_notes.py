@@ -10,13 +10,14 @@ import pytest
 
 import eidos
 from eidos.errors import InvalidData, NotFound
-from eidos.files.resources import load_recipe_file, load_recipes
+from eidos.files.resources import load_recipe_file
 from eidos.recipe.release_notes import NAME, changes, grid, queries_in_words, read_release, record
 from eidos.recipe.store import Store, from_folder
 from tests.conftest import ROOT
 from tests.support.program import eidos as run
+from tests.support.shipped import shipped_trees
 
-TREES = load_recipes()
+TREES = shipped_trees()
 WORDS = {"gpu": [{"name": "h100"}, {"name": "h200"}], "service": [{"name": "eks"}, {"name": "gke", "systems": ["cos"]}]}
 CATALOG = {**WORDS, "intent": [{"name": "training"}], "os": [{"name": "ubuntu"}, {"name": "cos"}]}
 CHARTS = {"components": [{"id": id, "chart": id, "version": "1", "namespace": id} for id in ("a", "b", "c")]}
