@@ -36,14 +36,22 @@ CHECKS = (
     ("tests.project.identifiers",),
 )
 
-#: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
+CPUS = os.cpu_count() or 1
 
-#: Branches that the quick tests reach within their own process; whether they pass was seen before.
-COVERAGE = (
-    ("coverage", "run", "-m", "pytest", "-q", "-p", "no:xdist", "--effort", "fast"),
-    ("coverage", "report"),
-)
+
+def in_parallel(workers: int) -> tuple[str, ...]:
+    """What makes pytest divide the tests among workers."""
+    return "-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"
+
+
+#: Tests wait for processes and sockets besides computing, so there is one worker more than there are processors.
+PARALLEL = in_parallel(CPUS + 1)
+
+#: The quick tests once more, which computes twice as long when it is watched; whether they pass was seen before.
+WATCHED = ("pytest", "-q", "-p", "tests.support.branch_coverage", *in_parallel(CPUS), "--effort", "fast", "--ignore", "tests/project")
+
+#: Branches that they reach within their own processes.
+COVERAGE = (("coverage", "erase"), WATCHED, ("coverage", "combine", "-q"), ("coverage", "report"))
 
 EFFORTS = {"--fast": "fast", "--ci": "thorough", "--all": "all"}
 
@@ -57,7 +65,7 @@ def main(arguments: list[str]) -> int:
         python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
         os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})
     mode = arguments.pop(0) if arguments and arguments[0] in EFFORTS else ""
-    failed = [command for command in commands(mode, arguments) if not holds(command) and command != COVERAGE[0]]
+    failed = [command for command in commands(mode, arguments) if not holds(command) and command != WATCHED]
     for command in failed:
         print(f"failed: {shlex.join(command)}", file=sys.stderr)
     return 1 if failed else 0
