@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -113,3 +113,22 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     below = {name: reached(graph, [name]) for name in graph}
     groups = {tuple(sorted(other for other in below[name] if name in below[other])) for name in graph if name in below[name]}
     return [list(group) for group in sorted(groups)]
+
+
+def for_each(files: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """Makes one test of a test of a file: of thousands, most of the time would be pytest's own. It fails with all files at fault."""
+
+    def decorate(test: Callable[[str], None]) -> Callable[[], None]:
+        def run() -> None:
+            faults = []
+            for file in files:
+                try:
+                    test(file)
+                except AssertionError as fault:
+                    faults.append(f"{file}: {fault}")
+            assert not faults, "\n".join(faults)
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return decorate

@@ -18,12 +18,16 @@ from tests.project.source_tree import (
     PACKAGE_FILES,
     ROOT,
     circles,
+    for_each,
     import_graph,
     imports,
     parse_file,
     reached,
     read_lines,
 )
+
+#: One worker parses all files.
+pytestmark = pytest.mark.xdist_group("source tree")
 
 #: First name below ``eidos`` → floor. A new one chooses its floor here.
 FLOORS = {
@@ -92,7 +96,7 @@ def first(name: str) -> str:
     return name.split(".")[1]
 
 
-@pytest.mark.parametrize("file", PACKAGE_FILES)
+@for_each(PACKAGE_FILES)
 def test_imports_go_down_a_floor_or_stay_in_their_package(file: str) -> None:
     if file == "eidos/__init__.py":
         return
@@ -146,7 +150,7 @@ def test_every_module_is_part_of_the_program() -> None:
     assert not graph.keys() - used - faces - built
 
 
-@pytest.mark.parametrize("file", PACKAGE_FILES)
+@for_each(PACKAGE_FILES)
 def test_a_module_says_what_it_knows(file: str) -> None:
     text = ast.get_docstring(parse_file(file)) or ""
     first_line, _, rest = text.partition("\n")
@@ -155,7 +159,7 @@ def test_a_module_says_what_it_knows(file: str) -> None:
     assert "must not know" in rest.lower()
 
 
-@pytest.mark.parametrize("file", [*PACKAGE_FILES, *BUILD_FILES])
+@for_each([*PACKAGE_FILES, *BUILD_FILES])
 def test_a_module_is_neither_large_nor_tiny(file: str) -> None:
     lines = len(read_lines(file))
     assert lines <= MAXIMUM_LINES, "it wants to be two"
@@ -164,7 +168,7 @@ def test_a_module_is_neither_large_nor_tiny(file: str) -> None:
     assert lines >= MINIMUM_LINES or may_be_small, "it wants to be part of another"
 
 
-@pytest.mark.parametrize("file", [file for file in ALL_FILES if file not in OLD_SYNTAX_FILES and (ROOT / file).stat().st_size])
+@for_each([file for file in ALL_FILES if file not in OLD_SYNTAX_FILES and (ROOT / file).stat().st_size])
 def test_annotations_are_never_evaluated(file: str) -> None:
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in parse_file(file).body)
 
@@ -178,7 +182,7 @@ def test_every_folder_of_modules_is_a_package() -> None:
     assert folders == {Path(file).parent for file in PACKAGE_FILES if file.endswith("__init__.py")}
 
 
-@pytest.mark.parametrize("file", PACKAGE_FILES)
+@for_each(PACKAGE_FILES)
 def test_what_is_caught_is_named(file: str) -> None:
     for node in ast.walk(parse_file(file)):
         if isinstance(node, ast.ExceptHandler):
@@ -229,7 +233,7 @@ def test_only_the_transport_imports_the_standard_server() -> None:
     assert {str(Path(file).parent) for file in files} == {"eidos/server/transport"}
 
 
-@pytest.mark.parametrize("file", PACKAGE_FILES)
+@for_each(PACKAGE_FILES)
 def test_an_assert_only_tells_the_type_of_a_value(file: str) -> None:
     """The bytecode in the built file has none."""
     for node in ast.walk(parse_file(file)):
@@ -251,7 +255,7 @@ def test_no_words_of_one_machine_or_registry() -> None:
         assert not [word for word in WORDS if word in text], path.relative_to(ROOT)
 
 
-@pytest.mark.parametrize("file", ALL_FILES)
+@for_each(ALL_FILES)
 def test_what_silences_a_tool_says_why(file: str) -> None:
     for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), 1):
         for rest in re.findall(r"# (?:type: ignore|noqa)\b(.*)", line):

@@ -7,9 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
-from tests.project.source_tree import ALL_FILES, MODULES, PACKAGE_FILES, parse_file
+from tests.project.source_tree import ALL_FILES, MODULES, PACKAGE_FILES, for_each, parse_file
 
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
 
@@ -20,7 +18,7 @@ VERB_FOLDERS = {"eidos/cli", "eidos/server/handlers", "eidos/model"}
 SHARED_FILE_NAMES: dict[str, str] = {}
 
 
-@pytest.mark.parametrize("file", ALL_FILES)
+@for_each(ALL_FILES)
 def test_a_module_is_named_after_what_it_holds(file: str) -> None:
     path = Path(file)
     assert not {path.stem, *path.parent.parts} & FORBIDDEN
