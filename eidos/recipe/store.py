@@ -99,12 +99,19 @@ def _has_releases(versions: Mapping[str, str], releases: Iterable[tuple[str, str
     return all(id in versions and version_expression(text).holds(versions[id]) is True for id, text in releases)
 
 
+#: The shipped store, once it was opened: nothing changes it.
+_shipped: list[Store] = []
+
+
 def shipped_store() -> Store:
-    """The shipped store, whose overlays are read when they are needed."""
-    parts = resources.recipe_parts()
-    if parts is not None:
-        return packed_store(parts, resources.data_digest())
-    return from_folder(resources.load_recipes(), resources.data_digest(), lazy=True)
+    """The shipped store, opened once in a process; its overlays are read when they are needed."""
+    if not _shipped:
+        parts = resources.recipe_parts()
+        if parts is not None:
+            _shipped.append(packed_store(parts, resources.data_digest()))
+        else:
+            _shipped.append(from_folder(resources.load_recipes(), resources.data_digest(), lazy=True))
+    return _shipped[0]
 
 
 def packed_store(parts: RecipeParts, digest: str) -> Store:

@@ -17,12 +17,12 @@ from eidos.model.query import Query
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.detection import Detection, detect, match_model
 from eidos.recipe.lint.rule_tables import shipped_rules
+from eidos.recipe.store import shipped_store
 from eidos.workflow import make_recipe
-from tests.support.shipped import shared_store
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "fixtures" / "snapshots" / "h100-eks.yaml"
 
-CATALOG = shared_store().catalog
+CATALOG = shipped_store().catalog
 
 
 def snapshot(**facts: Any) -> Snapshot:

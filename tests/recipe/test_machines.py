@@ -15,9 +15,10 @@ from eidos.recipe.catalog import Machine
 from eidos.recipe.detection import detect
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.machines import match_machine, read_machines
-from tests.support.shipped import shared_store, shipped_trees
+from eidos.recipe.store import shipped_store
+from tests.support.shipped import shipped_trees
 
-STORE = shared_store()
+STORE = shipped_store()
 CATALOG = STORE.catalog
 MACHINES = [entry for entry in CATALOG.entries["machine"] if isinstance(entry, Machine)]
 LABEL = "node.kubernetes.io/instance-type"

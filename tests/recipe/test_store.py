@@ -328,12 +328,14 @@ def test_limits_of_a_recipe_are_warned_of() -> None:
     assert "of each; no machine of gke with l40 is known" in warnings(gpu="l40", service="gke")
 
 
-def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog() -> None:
+@pytest.mark.exhaustive(sample=4)
+@pytest.mark.parametrize("gpu", ["", *shipped_store().catalog.names("gpu")])
+def test_what_is_generic_and_what_is_near_for_every_query_of_the_catalog(gpu: str) -> None:
     store = shipped_store()
-    names = {field: ("", *store.catalog.names(field)) for field in ("gpu", "service", "intent")}
+    names = {field: ("", *store.catalog.names(field)) for field in ("service", "intent")}
     names["os"] = ("", "ubuntu", "rhel", "cos")
     hosts = {entry.name: (entry.architecture, entry.cpu) for entry in store.catalog.entries["gpu"]}
-    for gpu, service, intent, os_name in itertools.product(*(names[field] for field in ("gpu", "service", "intent", "os"))):
+    for service, intent, os_name in itertools.product(*names.values()):
         query = Query(gpu=gpu, service=service, intent=intent, os=os_name)
         fields, layers = query.fields(), (store.base, *store.matching(query))
         keys = [set(layer.key.fields()) for layer in layers]

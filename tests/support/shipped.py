@@ -10,7 +10,6 @@ import pickle
 from typing import Any
 
 from eidos.files import resources
-from eidos.recipe.store import Store, shipped_store
 
 
 def shipped_trees() -> dict[str, Any]:
@@ -22,9 +21,3 @@ def shipped_trees() -> dict[str, Any]:
 @functools.cache
 def _pickled() -> bytes:
     return pickle.dumps(resources.load_recipes())
-
-
-@functools.cache
-def shared_store() -> Store:
-    """The shipped store, whose parts are read when they are needed; nobody changes it."""
-    return shipped_store()
