@@ -29,7 +29,7 @@ def statuses(archive: HostArchive) -> dict[str, str]:
     return {finding.id: finding.status for finding in report_of(snapshot).findings if not finding.id.startswith("snapshot-")}
 
 
-@settings(max_examples=examples(8))
+@settings(max_examples=examples(5))
 @given(st.data())
 def test_a_file_less_turns_its_findings_to_unknown(archive: HostArchive, draw: st.DataObject) -> None:
     before = statuses(archive)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import lzma
 import os
 import tarfile
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidData, NotFound, Unavailable
 from eidos.files import host_archive, tar_reader
 from eidos.files.host import FileMissing, FileUnreadable, Host
 from eidos.files.host_archive import unpack
+from tests.support.effort import examples
 from tests.support.support_archives import bug_report, sos_report
 
 HOSTS = Path(__file__).parent.parent / "hosts"
@@ -118,7 +121,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "cut off": (archive([file("sos/etc/a", b"x" * 5000)])[:2000], "truncated"),
     "cut off gzip": (archive([file("sos/etc/a", os.urandom(50_000))], "gz")[:20_000], "truncated"),
     "cut off xz": (archive([file("sos/etc/a", os.urandom(50_000))], "xz")[:20_000], "truncated"),
-    "damaged gzip": (b"\x1f\x8b\x08\0" + os.urandom(500), "damaged"),
+    "damaged gzip": (b"\x1f\x8b\x08\0" + b"\0" * 6 + b"\xff" * 500, "damaged"),
     "damaged xz": (b"\xfd7zXZ\0" + b"\0" * 500, "damaged"),
     "another log": (b"_" * 44 + b"\n\nhello\n" * 200, "neither"),
 }
@@ -127,7 +130,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_is_refused(tmp_path: Path, name: str) -> None:
     data, words = HOSTILE[name]
-    before = sorted(os.listdir("/tmp"))
     if not words:
         _, folder = unpacked(tmp_path, data)
         assert not (folder / "etc/b").exists()
@@ -136,7 +138,6 @@ def test_a_hostile_archive_is_refused(tmp_path: Path, name: str) -> None:
         unpacked(tmp_path, data)
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "folder"}
     assert all(".." not in path.parts for path in (tmp_path / "folder").rglob("*"))
-    assert [name for name in sorted(os.listdir("/tmp")) if name == "x" and name not in before] == []
 
 
 def header(path: bytes, size: bytes, kind: bytes) -> bytes:
@@ -162,11 +163,11 @@ def test_a_header_that_claims_too_much_is_refused(tmp_path: Path, data: bytes, w
 
 
 def test_a_bomb_costs_no_memory_and_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar_reader, "ARCHIVE_LIMIT_BYTES", 8 << 20)
-    monkeypatch.setattr(host_archive, "WRITTEN_LIMIT_BYTES", 2 << 20)
-    inside = archive([file(f"sos/etc/{number}", b"\0" * (1 << 20)) for number in range(4)])
-    outside = archive([file(f"sos/var/log/{number}", b"\0" * (1 << 20)) for number in range(12)])
-    for number, (data, words) in enumerate(((inside, "more than 2 MiB of files"), (outside, "after decompression"))):
+    monkeypatch.setattr(tar_reader, "ARCHIVE_LIMIT_BYTES", 2 << 20)
+    monkeypatch.setattr(host_archive, "WRITTEN_LIMIT_BYTES", 1 << 20)
+    inside = archive([file(f"sos/etc/{number}", b"\0" * (1 << 19)) for number in range(3)])
+    outside = archive([file(f"sos/var/log/{number}", b"\0" * (1 << 19)) for number in range(6)])
+    for number, (data, words) in enumerate(((inside, "more than 1 MiB of files"), (outside, "after decompression"))):
         for form, pack in (("gz", gzip.compress), ("xz", lzma.compress)):
             folder = tmp_path / f"{number}{form}"
             folder.mkdir()
@@ -227,26 +228,23 @@ MEMBERS = st.tuples(
 )
 
 
-def refused_or_read(folder: Path, data: bytes) -> None:
-    (folder / "archive").write_bytes(data)
-    target = folder / "target"
-    target.mkdir(exist_ok=True)
-    outside = sorted(os.listdir(folder))
-    try:
-        unpack(str(folder / "archive"), str(target))
-    except (InvalidData, Unavailable, NotFound):
-        pass
-    assert sorted(os.listdir(folder)) == outside
-    for path in target.rglob("*"):
-        assert path.is_symlink() or path.is_dir() or path.is_file()
-    import shutil
-
-    shutil.rmtree(target)
+def refused_or_read(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "archive").write_bytes(data)
+        target = folder / "target"
+        target.mkdir()
+        with contextlib.suppress(InvalidData, Unavailable, NotFound):
+            unpack(str(folder / "archive"), str(target))
+        assert sorted(os.listdir(folder)) == ["archive", "target"]
+        for path in target.rglob("*"):
+            assert path.is_symlink() or path.is_dir() or path.is_file()
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(MEMBERS, max_size=8), st.sampled_from(["", "gz"]))
-def test_any_archive_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, members: list[Member], form: str) -> None:
-    refused_or_read(tmp_path_factory.mktemp("any"), archive(members, form))
+def test_any_archive_is_read_or_refused(members: list[Member], form: str) -> None:
+    refused_or_read(archive(members, form))
 
 
 GOOD = archive(
@@ -260,18 +258,20 @@ LOG = (
 )
 
 
+@settings(max_examples=examples(40))
 @given(st.data())
-def test_any_change_of_a_byte_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
+def test_any_change_of_a_byte_is_read_or_refused(draw: st.DataObject) -> None:
     make: Callable[[], bytes] = draw.draw(st.sampled_from([lambda: GOOD, lambda: gzip.compress(GOOD), lambda: LOG]))
     data = bytearray(make())
     for _ in range(draw.draw(st.integers(1, 4))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
-    refused_or_read(tmp_path_factory.mktemp("changed"), bytes(data[: draw.draw(st.integers(0, len(data)))]))
+    refused_or_read(bytes(data[: draw.draw(st.integers(0, len(data)))]))
 
 
+@settings(max_examples=examples(40))
 @given(
     st.binary(max_size=400),
     st.lists(st.sampled_from([b"*** /", b"\n", b"_" * 44 + b"\n", b"*** ls: ", b"../", b"etc/x", b"dmesg:\n", b"[ 1.5] a"])),
 )
-def test_any_log_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes, parts: list[bytes]) -> None:
-    refused_or_read(tmp_path_factory.mktemp("log"), LOG + b"".join(parts) + data)
+def test_any_log_is_read_or_refused(data: bytes, parts: list[bytes]) -> None:
+    refused_or_read(LOG + b"".join(parts) + data)
