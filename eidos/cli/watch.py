@@ -12,7 +12,7 @@ import time
 
 from eidos import collectors, log
 from eidos.cli.cluster_options import CLUSTER, connect
-from eidos.cli.host_snapshot import ROOT, UNITS, read_host
+from eidos.cli.host_snapshot import ROOT, UNITS, check_root, read_host
 from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,
     DATA,
@@ -27,7 +27,7 @@ from eidos.cli.judge_options import (
 )
 from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_text, parse_timeout
 from eidos.cli.snapshot import collector_choices, select_collectors
-from eidos.errors import EidosError, InvalidInput
+from eidos.errors import EidosError, InvalidInput, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ def run(values: Values) -> int:
     from eidos.watch.change_program import ChangeProgram, find_program
     from eidos.watch.watch_metrics import WatchMetrics
 
+    if sys.platform != "linux":
+        raise Unavailable(f"eidos watch needs Linux, and this is {sys.platform}", "run it on the node")
+    if values["root"] != "/":
+        check_root(values["root"], time.monotonic() + values["timeout"])
     if sys.stdout is None:
         from eidos.files.atomic_write import Unwritable
 

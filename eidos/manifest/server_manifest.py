@@ -37,6 +37,8 @@ def _check(options: ServerOptions) -> None:
         )
     if options.ingress_class and not options.ingress:
         raise InvalidInput("--ingress-class needs --ingress", "add --ingress HOST")
+    if options.monitoring_labels and not options.monitoring:
+        raise InvalidInput("--monitoring-label needs --monitoring", "add --monitoring")
 
 
 def server_template(options: ServerOptions) -> ManifestTemplate:

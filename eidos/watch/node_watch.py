@@ -1,11 +1,12 @@
 """One cycle after the other: read the node, judge it, and compare with the cycle before.
 
 Knows what is remembered between cycles and what counts as a change; must not know how a node is read or judged, nor where a change is
-written. Three things are remembered besides the last report and snapshot:
+written. Four things are remembered besides the last report and snapshot:
 
 * the answers of the GPUs, which are used again for :data:`REUSE_S` seconds: short intervals must not keep a driver busy;
 * readings that were there and could not be read any more: when they return, they are compared with what they were, so that a driver that
 was replaced while nobody could read it is a change;
+* findings that a recipe has no more because what it is chosen by cannot be read: they are unknown until it can;
 * collectors whose last process is stuck in the kernel: another one would be stuck, too, so they fail until that process has ended.
 
 A cycle that cannot read anything leaves nothing as it was: every finding is unknown then.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from eidos.collector_runner import Result
     from eidos.model.diff import Change
+    from eidos.model.finding import Finding
     from eidos.model.snapshot import Snapshot
 
 #: Seconds for which answers of the GPUs are used again.
@@ -86,6 +88,8 @@ class NodeWatch:
         self._late: set[str] = set()
         #: Paths of readings that were there before and cannot be read now.
         self._lost: set[str] = set()
+        #: Collectors that fail although no finding is missing because of that.
+        self._failing: set[str] = set()
 
     def run_cycle(self) -> Cycle:
         """Read, judge and compare; an EidosError of reading or judging costs this cycle, and is not raised."""
@@ -96,7 +100,7 @@ class NodeWatch:
             began = self._clock()
             snapshot = self._read(self._known_results(began, stuck))
             self._remember_results(snapshot, began)
-            report = self._judge(snapshot)
+            report = self._with_unjudged(self._judge(snapshot), snapshot)
         except EidosError as fault:
             if self._report is None:
                 return Cycle(None, None, fault.message, fault.hint, stuck=stuck)
@@ -129,6 +133,21 @@ class NodeWatch:
                 self._gpu = None if outcome.outcome == FAILED else (outcome, parts)
                 self._gpu_read_at = began
 
+    def _with_unjudged(self, report: CheckReport, snapshot: Snapshot) -> CheckReport:
+        """The report, and as unknown what it has no more, if collectors fail that did not: the recipe may be another one."""
+        failing = {outcome.name for outcome in snapshot.collectors if outcome.outcome == FAILED}
+        names = ", ".join(sorted(failing - self._failing))
+        judged = {finding.id for finding in report.findings if finding.status != NOT_APPLICABLE}
+        before = self._report.findings if self._report and names else ()
+        missing = [finding for finding in before if finding.id not in judged and finding.status != NOT_APPLICABLE]
+        if not missing:
+            self._failing = failing
+            return report
+        unknown = _unknown_findings(missing, f"not judged, because it is for what {names} reads, which failed")
+        ids = {finding.id for finding in missing}
+        others = (finding for finding in report.findings if finding.id not in ids)
+        return replace(report, findings=tuple(sorted((*others, *unknown), key=lambda finding: finding.sort_key())))
+
     def _describe(self, report: CheckReport, snapshot: Snapshot | None, failure: str = "") -> NodeChange | None:
         """What changed; None for nothing. The snapshot becomes the one with which the next is compared."""
         before = self._report or CheckReport("", __version__, report.node)
@@ -160,7 +179,7 @@ class NodeWatch:
         return NodeChange(
             timestamp=report.timestamp,
             node=report.node,
-            sentence=", ".join(sentences) or "no findings",
+            sentence=", ".join(sentences) if self._report else report.verdict(),
             summary=report.summary(),
             since=self._report.timestamp if self._report else "",
             findings=findings,
@@ -173,11 +192,16 @@ class NodeWatch:
 def _unknown_report(report: CheckReport, why: str) -> CheckReport:
     """A report with every finding unknown, because nothing could be read."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    findings = [
+    findings = sorted(_unknown_findings(report.findings, why), key=lambda finding: finding.sort_key())
+    return replace(report, timestamp=now, findings=tuple(findings))
+
+
+def _unknown_findings(findings: Iterable[Finding], why: str) -> list[Finding]:
+    """The findings as unknown, but for those that do not apply."""
+    return [
         finding if finding.status == NOT_APPLICABLE else replace(finding, status=UNKNOWN, actual="", reason=why, remedy=None, evidence={})
-        for finding in report.findings
+        for finding in findings
     ]
-    return replace(report, timestamp=now, findings=tuple(sorted(findings, key=lambda finding: finding.sort_key())))
 
 
 def _finding_changes(changes: Iterable[Change], before: CheckReport, after: CheckReport) -> tuple[FindingChange, ...]:

@@ -102,7 +102,7 @@ def test_changes_are_lines_and_the_program_gets_them(tmp_path: Path) -> None:
     program.write_text(f"#!/bin/sh\ncat >> {tmp_path}/got\necho chatter\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
     with Watch(tmp_path, "--on-change", str(program)) as watch:
-        assert watch.line(0)["sentence"] == "no findings"
+        assert watch.line(0)["sentence"] == "nothing wrong found, 1 passed"
         watch.modules(NVIDIA + NOUVEAU)
         line = watch.line(1)
         assert (line["kind"], line["apiVersion"], line["node"]) == ("NodeChange", "watch.dgxc.io/v1", "gpu-07")
@@ -248,6 +248,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     for flags, status, message in (
+        (("--root", "/no/such/folder"), 2, "--root: no such folder: '/no/such/folder'"),
         (("--interval", "1ms"), 2, "--interval: invalid interval '1ms': shorter than 0.01 s"),
         (("--count", "0"), 2, "--count: invalid number of cycles '0': expected a whole number from 1"),
         (("--on-change", "/no/such/program"), 2, "--on-change: cannot run '/no/such/program': no such program"),

@@ -92,7 +92,7 @@ def test_the_first_line_has_what_fails_and_what_is_unknown() -> None:
 
 def test_the_first_line_is_there_although_all_is_well() -> None:
     change = Node(judge=judge_nothing).change(gpu_node())
-    assert (change.sentence, change.findings) == ("no findings", ())
+    assert (change.sentence, change.findings) == ("nothing wrong found, 0 passed", ())
 
 
 @pytest.mark.parametrize("host", ["ubuntu-22.04", "rhel-9"])
@@ -151,7 +151,8 @@ def test_a_collector_that_fails_makes_findings_unknown_and_nothing_else(name: st
     cycle = node.cycle(without_collector(complete, name))
     if cycle.change is not None:
         assert cycle.change.readings == ()
-        assert {each.status for each in cycle.change.findings} <= {UNKNOWN, NOT_APPLICABLE}, "nothing passes by reading less"
+        statuses = {each.status for each in cycle.change.findings if each.id != "snapshot-complete"}
+        assert statuses <= {UNKNOWN}, "nothing passes by reading less"
     back = node.cycle(complete).change
     assert back is None or (back.readings, back.unreadable, back.readable) == ((), (), ())
 
@@ -171,6 +172,36 @@ def test_a_cycle_that_reads_nothing_makes_every_finding_unknown() -> None:
     back = node.change(gpu_node("580.95.05", nouveau=True))
     assert ("nouveau-loaded", "appeared") in {(each.id, each.change) for each in back.findings}
     assert back.readings == ()
+
+
+def h100_node(driver: str, outcome: str = OK) -> Snapshot:
+    smi = Subtype("smi", {"gpu.model": "NVIDIA H100 80GB HBM3", "driver": driver, "gpu-count": 1})
+    node = gpu_node(outcome=outcome, reason=None if outcome == OK else "the driver does not answer")
+    return replace(node, measurements=(node.measurements[0], Measurement("GPU", (smi,) if outcome == OK else ())))
+
+
+def test_a_limit_of_a_recipe_stays_although_its_gpu_cannot_be_read() -> None:
+    """Without its GPU the node gets another recipe, which has no limit for the driver: that is not known to be mended."""
+    node = Node()
+    assert ("GPU.smi.driver", FAIL) in {(each.id, each.status) for each in node.change(h100_node("450.80.02")).findings}
+    change = node.change(h100_node("", FAILED))
+    assert {each.status for each in change.findings if each.id != "snapshot-complete"} == {UNKNOWN}
+    driver = next(each for each in change.findings if each.id == "GPU.smi.driver")
+    assert (driver.change, driver.was) == ("changed", FAIL)
+    assert driver.reason == "not judged, because it is for what gpu reads, which failed"
+    assert node.cycle(h100_node("", FAILED)).change is None
+    back = node.change(h100_node("580.126.20"))
+    assert ("GPU.smi.driver", UNKNOWN, PASS) in {(each.id, each.was, each.status) for each in back.findings}
+    assert [(each.path, each.old, each.new) for each in back.readings] == [("GPU.smi.driver", "450.80.02", "580.126.20")]
+
+
+def test_what_fails_from_the_start_hides_no_other_recipe() -> None:
+    """A collector that always fails must not keep findings that another recipe does not have."""
+    node = Node()
+    broken = replace(h100_node("450.80.02"), collectors=(*h100_node("").collectors, Outcome("systemd", FAILED, 1.0, "why")))
+    node.change(broken)
+    change = node.change(replace(gpu_node("450.80.02"), collectors=broken.collectors))
+    assert ("GPU.smi.driver", NOT_APPLICABLE) in {(each.id, each.status) for each in change.findings}
 
 
 def test_before_the_first_reading_there_is_no_line() -> None:
