@@ -63,7 +63,7 @@ def read_host(
     if sys.platform != "linux":
         raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
     root = values["root"]
-    if root == "/" or not _is_archive(root, deadline):
+    if root == "/" or not is_archive(root, deadline):
         return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known)
     from shutil import rmtree
     from tempfile import mkdtemp
@@ -156,7 +156,7 @@ def without_cluster(values: Values, selected: Sequence[str]) -> dict[str, str]:
     return dict.fromkeys(names, reason) if reason else {}
 
 
-def _is_archive(root: str, deadline: float) -> bool:
+def is_archive(root: str, deadline: float) -> bool:
     """Whether ``root`` is a file; raises NotFound or Unavailable when it cannot be read, rather than report a host without anything."""
     kind, reason = document_locations.access_path("--root", root, lambda: _kind_of(root), deadline)
     if reason:

@@ -12,7 +12,7 @@ import time
 
 from eidos import collectors, log
 from eidos.cli.cluster_options import CLUSTER, connect
-from eidos.cli.host_snapshot import ROOT, UNITS, check_root, read_host
+from eidos.cli.host_snapshot import ROOT, UNITS, is_archive, read_host
 from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,
     DATA,
@@ -28,6 +28,7 @@ from eidos.cli.judge_options import (
 from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_text, parse_timeout
 from eidos.cli.snapshot import collector_choices, select_collectors
 from eidos.errors import EidosError, InvalidInput, Unavailable
+from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ VERB = Verb(
         Option("mark-node", "mark the node in Kubernetes while findings at or above --fail-on fail", "MARKS", choices=MARKS, multiple=True),
         Option("without", "do not collect these; what needs them is unknown", "NAMES", choices=collector_choices, multiple=True),
         *RECIPE_OPTIONS,
-        ROOT,
+        replace(ROOT, help="read the host whose file system is mounted at this folder", completion="folder"),
         UNITS,
         *SELECTION_OPTIONS,
         FAIL_ON,
@@ -129,8 +130,9 @@ def run(values: Values) -> int:
 
     if sys.platform != "linux":
         raise Unavailable(f"eidos watch needs Linux, and this is {sys.platform}", "run it on the node")
-    if values["root"] != "/":
-        check_root(values["root"], time.monotonic() + values["timeout"])
+    root = values["root"]
+    if root != "/" and is_archive(root, time.monotonic() + values["timeout"]):
+        raise InvalidInput(f"--root: {root} is an archive, which does not change", f"run 'eidos check --root {root}'")
     if sys.stdout is None:
         from eidos.files.atomic_write import Unwritable
 

@@ -218,7 +218,7 @@ def test_a_root_that_is_gone_makes_everything_unknown(tmp_path: Path) -> None:
         watch.line(0)
         watch.root.rename(tmp_path / "away")
         line = watch.line(1)
-        assert line["sentence"] == f"--root: no such folder: '{watch.root}'"
+        assert line["sentence"] == f"--root: no such folder or archive: '{watch.root}'"
         assert {(each["was"], each["status"]) for each in line["findings"]} == {("pass", "unknown")}
         assert f"error: cannot judge this node: {line['sentence']}\nhint: " in watch.errors()
         (tmp_path / "away").rename(watch.root)
@@ -248,7 +248,8 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     for flags, status, message in (
-        (("--root", "/no/such/folder"), 2, "--root: no such folder: '/no/such/folder'"),
+        (("--root", "/no/such/folder"), 2, "--root: no such folder or archive: '/no/such/folder'"),
+        (("--root", __file__), 2, f"--root: {__file__} is an archive, which does not change"),
         (("--interval", "1ms"), 2, "--interval: invalid interval '1ms': shorter than 0.01 s"),
         (("--count", "0"), 2, "--count: invalid number of cycles '0': expected a whole number from 1"),
         (("--on-change", "/no/such/program"), 2, "--on-change: cannot run '/no/such/program': no such program"),
