@@ -53,14 +53,13 @@ def prepare_bundle(
         began = time.perf_counter()
         part = make_node_part(recipe, plan.components, variables)
         variables.update(part.variables)
-        names = tuple(path.partition("/")[2] for path in part.files)
-        node = part.files and NodeResult(part.files, ComponentResult(NODE_TUNING, names, sum(map(len, part.files.values())), _since(began)))
+        node = NodeResult(part.files, ComponentResult(NODE_TUNING, milliseconds=_since(began))) if part.variables else None
     context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data)
     changed = plan.options.changed_components()
     for component in plan.components:
         if component.id in changed:
             _refuse(component, context)
-    return BundleBuild(plan.components, context, plan.warnings, before_component, node or None)
+    return BundleBuild(plan.components, context, plan.warnings, before_component, node)
 
 
 def _refuse(component: Component, context: BundleContext) -> None:
@@ -116,14 +115,14 @@ class BundleBuild(Record):
         failed = {component.id: report.error for component, report, _ in steps if report.error}
         node_files = self.node.files if self.node else {}
         warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
-        files = _assemble_files(made, failed, self.context, node_files, warnings) if made or node_files else {}
+        files = _assemble_files(made, failed, self.context, node_files, warnings) if made or self.node else {}
         image_lines = files.get("images.txt", b"").decode().splitlines()
         warnings += [f"images.txt: {line[2:]}" for line in image_lines if line.startswith(NOT_A_REFERENCE)]
         reports = [report for _, report, _ in steps]
         if self.context.options.deployer != "helm":
-            reports = [_present(report, files) for report in reports]
+            reports = [_present(report, files, f"{report.id}/") for report in reports]
         if self.node:
-            reports.insert(0, self.node.report)
+            reports.insert(0, _present(self.node.report, files, "node/"))
         return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)))
 
 
@@ -163,10 +162,10 @@ def _assemble_files(
     return dict(sorted(files.items()))
 
 
-def _present(report: ComponentResult, files: Mapping[str, bytes]) -> ComponentResult:
-    """The report of a component with the files that its deployer has."""
-    names = tuple(path[len(report.id) + 1 :] for path in files if path.startswith(f"{report.id}/"))
-    return replace(report, files=names, bytes=sum(len(files[f"{report.id}/{name}"]) for name in names))
+def _present(report: ComponentResult, files: Mapping[str, bytes], folder: str) -> ComponentResult:
+    """The report of a component with the files that the bundle has of it."""
+    names = tuple(path[len(folder) :] for path in files if path.startswith(folder))
+    return replace(report, files=names, bytes=sum(len(files[folder + name]) for name in names))
 
 
 def _since(began: float) -> float:

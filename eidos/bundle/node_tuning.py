@@ -35,7 +35,7 @@ from eidos.host_settings.setting import (
 from eidos.host_settings.system_files import FOLDER_FILE, LAST_FILE, folder_files, sysctl_line
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
-from eidos.templates.text_template import Markdown, fill_text, markdown_cell, markdown_code, parse_template
+from eidos.templates.text_template import Markdown, markdown_cell, markdown_code
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -149,17 +149,12 @@ def _node_part(
     for document in found.documents:
         files.update({file.path: file.text.encode() for file in document.files})
     persistence = "" if not persists else "the driver container" if by_driver else "`apply.sh`" if files else "the system's image"
-    page = {
-        "request": variables["request"],
+    added: Variables = {
         "host.settings-table": Markdown(_settings_table(reasons, files, found.documents, package, uncovered, persistence)),
         "host.documents": Markdown(_document_list(found.documents)),
         "host.on-node": Markdown(_on_node_text(files, on_node, recipe.request.service, package)),
         "host.persistence": Markdown(_persistence_text(persists, by_driver, bool(agent_files))),
         "host.uncovered": Markdown(_uncovered_list(uncovered) or "Nothing: every setting above has a way to the node."),
-    }
-    text = resources.read_text("templates/node/README.md")
-    files["README.md"] = fill_text("README.md", parse_template(text), page).encode()
-    added: Variables = {
         "host.summary": Markdown(_summary(len(reasons) + persists, found.documents, bool(agent_files))),
         "host.not-covered": Markdown(f"## Not covered by this bundle\n\n{_uncovered_list(uncovered)}" if uncovered else ""),
     }

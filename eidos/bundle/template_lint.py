@@ -47,7 +47,10 @@ _COMPONENT = (
     *(f"host.{n}" for n in ("files", "items", "digest", "affinity", "expressions", "package", "package.interrupt")),
     *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown", "fetched", "upgrades")),
 )
-_BUNDLE = ("order", "order.reverse", "components-table", "readings-table", "host.summary", "host.not-covered")
+_BUNDLE = (
+    *("order", "order.reverse", "components-table", "readings-table"),
+    *(f"host.{n}" for n in ("settings-table", "documents", "on-node", "persistence", "uncovered", "summary", "not-covered")),
+)
 
 #: Subtypes of readings; their keys depend on the recipe.
 _READINGS = ("image.", "config.", "smi.", "server.", "node.", "policy.", "grub.", "kmod.", "release.", "sysctl.")

@@ -11,7 +11,7 @@ from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FAILED
-from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.formats import from_text, serialize
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 LINT, DEFAULT_FOLDER = "lint", "./bundle"
 
 
-def _deployers() -> dict[str, str]:
+def _parse_deployer(text: str) -> str:
+    """The name of a deployer; what there is besides the default is read only if another is named."""
+    if text == "helm":
+        return text
     from eidos.bundle.deployers import list_deployers
 
-    return list_deployers()
+    return parse_choice(text, list_deployers())
 
 
 VERB = Verb(
@@ -92,7 +95,7 @@ VERB = Verb(
             completion="folder",
         ),
         Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
-        Option("deployer", "set the form in which the bundle reaches a cluster", "NAME", default="helm", choices=_deployers),
+        Option("deployer", "deploy with helm, argocd, flux, helmfile or manifests", "NAME", default="helm", convert=_parse_deployer),
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
         Option("path", "name the folder of the bundle in that repository [its root]", "DIR", flag_only=True),
         Option("revision", "name the branch, tag or commit of that repository [HEAD]", "REV", flag_only=True),

@@ -66,6 +66,10 @@ def _with_values(verb: str, option: Option) -> Option:
         from eidos.recipe.charts import component_ids
 
         return replace(option, choices=dict.fromkeys(component_ids(), ""))
+    if (verb, option.name) == ("bundle", "deployer"):
+        from eidos.bundle.deployers import list_deployers
+
+        return replace(option, choices=list_deployers())
     if verb in ("manifest", "fleet") and option.name in ("gpu", "delivery"):
         return replace(option, choices=dict.fromkeys(GPU if option.name == "gpu" else DELIVERIES, ""))
     return option

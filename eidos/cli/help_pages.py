@@ -35,6 +35,7 @@ GROUPS = {
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
         "output format archive force matrix changes-since context explain check strict exit-code fail-on allow-unknown fail-fast serial "
+        "deployer repo path revision node-agent "
         "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",

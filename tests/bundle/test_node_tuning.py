@@ -470,6 +470,28 @@ def test_shellcheck_has_nothing_to_say(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def run_tool(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What a tool prints; skips where it is not installed."""
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    return subprocess.run([program, *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_ansible_accepts_the_role(tmp_path: Path) -> None:
+    folder = written(node_files(UBUNTU), tmp_path / "node")
+    done = run_tool("ansible-playbook", "--syntax-check", "--inventory", "localhost,", str(folder / "ansible/site.yml"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_cloud_init_accepts_the_user_data(tmp_path: Path) -> None:
+    folder = written(node_files(UBUNTU), tmp_path / "node")
+    done = run_tool("cloud-init", "schema", "--config-file", str(folder / "cloud-init.yaml"))
+    assert done.returncode == 0, done.stderr or done.stdout
+
+
 # ---- on running nodes ----
 
 
