@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from eidos.errors import InvalidData
+from eidos.errors import InvalidData, Unavailable
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -109,8 +109,10 @@ def _decompressor_of(head: bytes) -> tuple[Callable[[], Any] | None, type[Except
     if head[:2] == b"\x1f\x8b":
         return lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), zlib.error
     if head[:6] == b"\xfd7zXZ\0":
-        import lzma
-
+        try:
+            import lzma
+        except ImportError as fault:
+            raise Unavailable("this Python has no module lzma", "unpack the archive with 'xz -d' first") from fault
         return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES), lzma.LZMAError
     return None, zlib.error
 

@@ -505,7 +505,7 @@ def test_the_shipped_checks_have_no_issue() -> None:
 
 
 @pytest.mark.exhaustive(sample=12)
-@pytest.mark.parametrize("query", grid(), ids=lambda query: "-".join(query.fields().values()))
+@pytest.mark.parametrize("query", list(grid()), ids=lambda query: "-".join(query.fields().values()))
 def test_a_recipe_finds_nothing_wrong_with_its_own_values(query: Query) -> None:
     recipe: Recipe = make_recipe(query, store=store())
     names = ("k8s.image", "k8s.server", "k8s.policy", "k8s.node", "systemd", "os.grub", "os.kmod", "os.release", "os.sysctl", "gpu")
