@@ -102,13 +102,13 @@ def test_anything_else_is_withheld(value: str) -> None:
     assert WITHHELD in show_value("x.unheard-of", value, NONE)[0]
 
 
-@pytest.mark.parametrize("name", CREDENTIALS)
 @pytest.mark.parametrize("value", ["true", "1234", "/etc/x", "info", "1.2.3", SECRET])
-def test_no_form_rescues_a_name_with_a_credential_word(name: str, value: str) -> None:
-    assert has_credential_word(name)
-    assert show_value(name, value, NONE) == (WITHHELD, 1)
-    assert show_value(name, value, NameList("*")) == (WITHHELD, 1)
-    assert show_value(name, "", NONE) == ("", 0)
+def test_no_form_rescues_a_name_with_a_credential_word(value: str) -> None:
+    for name in CREDENTIALS:
+        assert has_credential_word(name), name
+        assert show_value(name, value, NONE) == (WITHHELD, 1), name
+        assert show_value(name, value, NameList("*")) == (WITHHELD, 1), name
+        assert show_value(name, "", NONE) == ("", 0), name
 
 
 @pytest.mark.parametrize("name", NO_CREDENTIALS)
