@@ -4,21 +4,24 @@ Knows the block's format and the import protocol; must not know which modules th
 files per interpreter would work with the standard ``zipimport``, and cost more than a third of an empty start: each file is an
 entry of the zip directory, which every start reads completely, and each import opens the archive again.
 
-The block of one interpreter, written by ``build_zipapp.py`` and loaded by the archive's ``__main__.py``::
+The block of one interpreter, written by ``build_zipapp.py`` and loaded by the archive's ``__main__.py``, are two files. The first::
 
     magic number of the interpreter's bytecode      4 bytes
     length, then marshalled code of this module     4 bytes little-endian, …
-    length, then marshalled index                   4 bytes little-endian, …
-    code of each module                             marshalled, then compressed with zlib (RFC 1950)
+    marshalled index
 
-The index maps a module's name to a tuple: whether it is a package, then offset and length of its code. The source lies beside the
-block in packs (``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no block, and
-tracebacks show it.
+The index maps a module's name to a tuple: whether it is a package, then offset and length of its code in the second file, whose name has
+:data:`CODES` added. That has the marshalled code of each module, and for modules that are imported together a marshalled mapping of their
+names to their code, compressed with zlib (RFC 1950). It is more than a megabyte, so only what is imported is read, from the archive that
+was opened at the start: another that takes its place meanwhile makes no difference. The source lies beside the block in packs
+(``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no block, and tracebacks show
+it.
 """
 
 from __future__ import annotations
 
 import marshal
+import os
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -36,21 +39,29 @@ else:
     Loader = object  # importing importlib.abc takes time at every start
 
 
-def install(block: bytes, index_offset: int, archive: Archive, root: str) -> None:
-    """Import from ``block`` before anything else; ``archive`` reads other files below ``root``."""
-    size = int.from_bytes(block[index_offset : index_offset + 4], "little")
-    codes_offset = index_offset + 4 + size
-    index = marshal.loads(block[index_offset + 4 : codes_offset])
-    sys.meta_path.insert(0, BytecodeImporter(block, codes_offset, index, archive, root))
+#: What is added to a block's name for that of its second file.
+CODES = ".codes"
+
+
+def install(block: bytes, index_offset: int, name: str, archive: Archive, root: str) -> None:
+    """Import from the ``block`` called ``name`` before anything else; ``archive`` reads other files below ``root``."""
+    index = marshal.loads(block[index_offset:])
+    sys.meta_path.insert(0, BytecodeImporter(f"{name}{CODES}", index, archive, root))
 
 
 class BytecodeImporter(Loader):
     """Finder and loader of the modules in one block: a MetaPathFinder and a Loader as importlib.abc describes them."""
 
-    def __init__(self, block: bytes, codes_offset: int, index: dict[str, Entry], archive: Archive, root: str) -> None:
-        self._block, self._codes_offset, self._index = block, codes_offset, index
+    def __init__(self, codes: str, index: dict[str, Entry], archive: Archive, root: str) -> None:
+        self._codes, self._index = codes, index
         self._archive, self._root = archive, root
         self._files: ArchiveFiles | None = None
+        self._content: bytes | None = None
+        self._groups: dict[int, dict[str, CodeType]] = {}
+        try:
+            self._fd, self._start = _open_stored_file(archive, codes)
+        except (AttributeError, KeyError, OSError, ValueError):  # the archive was extracted, or is no zip as this Python knows them
+            self.read_ahead()
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """How to load ``name``: from the block, or a module of ours that was not compiled from its source. None when neither has it."""
@@ -74,12 +85,18 @@ class BytecodeImporter(Loader):
 
     def get_code(self, name: str) -> CodeType:
         """The code of the module ``name``. Raises ImportError when it is not in the block."""
-        from zlib import decompress
-
         _, offset, length = self._entry(name)
-        start = self._codes_offset + offset
-        code: CodeType = marshal.loads(decompress(self._block[start : start + length]))
-        return code
+        if offset not in self._groups:
+            from zlib import decompress
+
+            data = os.pread(self._fd, length, self._start + offset) if self._content is None else self._content[offset : offset + length]
+            if len(data) < length:
+                raise ImportError(f"{self._root} was cut off while it ran", name=name)
+            codes: dict[str, CodeType] | CodeType = marshal.loads(decompress(data))
+            if not isinstance(codes, dict):
+                return codes
+            self._groups[offset] = codes
+        return self._groups[offset][name]
 
     def get_source(self, name: str) -> str:
         """The text of the module ``name``, which lies in a pack beside the block."""
@@ -101,6 +118,10 @@ class BytecodeImporter(Loader):
         """Whether the module ``name`` is a package."""
         return self._entry(name)[0]
 
+    def read_ahead(self) -> None:
+        """Read the code of all modules now: for a process that outlives what it was started from."""
+        self._content = self._archive.get_data(self._root + self._codes)
+
     def _packed_files(self) -> ArchiveFiles:
         if self._files is None:
             from eidos.archive.packs import ArchiveFiles
@@ -118,3 +139,18 @@ class BytecodeImporter(Loader):
             return self._index[name]
         except KeyError:
             raise ImportError(f"{name} is not in the archive's bytecode", name=name) from None
+
+
+def _open_stored_file(archive: Archive, name: str) -> tuple[int, int]:
+    """A descriptor of the zip file, and where in it the content of the file ``name`` begins, which is not compressed.
+
+    Raises what there is to raise when the archive is no zip file, or this interpreter keeps its directory elsewhere.
+    """
+    path = archive.archive  # type: ignore[union-attr]
+    _, compression, _, _, offset, *_ = sys.modules["zipimport"]._zip_directory_cache[path][name]
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    header = os.pread(fd, 30, offset)  # APPNOTE.TXT, 4.3.7: the lengths of name and extra field are the last two numbers
+    if compression or header[:4] != b"PK\x03\x04":
+        os.close(fd)
+        raise ValueError(name)
+    return fd, offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")

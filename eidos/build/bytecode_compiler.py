@@ -1,10 +1,10 @@
 """The program that each interpreter runs to compile the modules for its own bytecode.
 
 Knows how source becomes marshalled code that is the same in every build, and which docstrings stay; must not know where the code goes.
-Reads marshalled ``[(file, source, names)]`` from standard input and writes the interpreter's magic number and the marshalled code of
-each file to standard output. Docstrings are dropped, and asserts, which only tell the type checker what a value is: bytecode is a sixth
-smaller and a start a twentieth faster. Of a module with ``names`` its own docstring and those of these classes and functions stay, for
-``help()``.
+Reads marshalled ``[(file, source, names)]`` and groups of files from standard input, and writes to standard output the interpreter's
+magic number, the marshalled code of each file, and for each group the marshalled mapping of its modules to their code. Docstrings are
+dropped, and asserts, which only tell the type checker what a value is: bytecode is a sixth smaller and a start a twentieth faster. Of a
+module with ``names`` its own docstring and those of these classes and functions stay, for ``help()``.
 """
 
 from __future__ import annotations
@@ -16,32 +16,49 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from types import CodeType
+
+#: What ``from __future__ import annotations`` tells the compiler.
+_ANNOTATIONS = annotations.compiler_flag
 
 #: Up to 3.10 the reference flags of marshal's newer versions depend on what the process did before.
 VERSION = 2 if sys.version_info < (3, 11) else marshal.version
 
 
-def compile_module(file: str, source: bytes, names: Collection[str]) -> bytes:
-    """The marshalled code of a module."""
-    if not names:
-        return marshal.dumps(compile(source, file, "exec", 0, True, 2), VERSION)
+def compile_module(file: str, source: bytes, names: Collection[str]) -> CodeType:
+    """The code of a module."""
     tree = ast.parse(source)
+    # A flag says the same as the import, which would import a module at every start.
+    future = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"]
+    tree.body = [statement for statement in tree.body if statement not in future]
+    flags = _ANNOTATIONS if future else 0
+    if not names:
+        optimized: CodeType = compile(tree, file, "exec", flags, True, 2)
+        return optimized
     for definition in tree.body:
         if getattr(definition, "name", None) not in names:
             for node in ast.walk(definition):
                 if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
                     first = node.body[0]
                     node.body[0] = ast.copy_location(ast.Pass(), first)
-    return marshal.dumps(compile(tree, file, "exec", 0, True, 1), VERSION)
+    documented: CodeType = compile(tree, file, "exec", flags, True, 1)
+    return documented
 
 
 def main() -> None:
     """Compile what standard input lists."""
     from _frozen_importlib_external import MAGIC_NUMBER
 
-    modules = marshal.load(sys.stdin.buffer)  # noqa: S302 - from the build
-    codes = [compile_module(f"eidos.pyz/{file}", source, names) for file, source, names in modules]
-    marshal.dump((MAGIC_NUMBER, codes), sys.stdout.buffer, 2)
+    modules, groups = marshal.load(sys.stdin.buffer)  # noqa: S302 - from the build
+    texts = {}
+    for file, source, names in modules:
+        texts[file] = marshal.dumps(compile_module(f"eidos.pyz/{file}", source, names), VERSION)
+    # Read again, so that nothing but the texts decides which objects the modules share.
+    together = [
+        marshal.dumps({name: marshal.loads(texts[file]) for name, file in group}, VERSION)  # noqa: S302 - of a moment ago
+        for group in groups
+    ]
+    marshal.dump((MAGIC_NUMBER, texts, together), sys.stdout.buffer, 2)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eidos import _PUBLIC_NAMES
+from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
+from eidos.build.module_groups import module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -102,8 +104,9 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 try:
     root = __file__.rpartition(__name__)[0]
+    name = "bytecode/%s" % sys.implementation.cache_tag
     try:
-        block = __loader__.get_data("%sbytecode/%s" % (root, sys.implementation.cache_tag))
+        block = __loader__.get_data(root + name)
     except OSError:  # none for this interpreter
         block = b""
     if block[:4] == MAGIC_NUMBER:
@@ -112,7 +115,7 @@ try:
         end = 8 + int.from_bytes(block[4:8], "little")
         importer = {"__name__": "eidos.archive.bytecode_importer"}
         exec(marshal.loads(block[8:end]), importer)
-        importer["install"](block, end, __loader__, root)
+        importer["install"](block, end, name, __loader__, root)
     else:
         path = root + "eidos/archive/packs.py"
         importer = {"__name__": "eidos.archive.packs"}
@@ -162,12 +165,13 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
     files.update(project_files(wheels.values()))
     modules = {name: text for name, text in files.items() if name.endswith(".py") and not re.fullmatch(NOT_COMPILED, name)}
     for interpreter in interpreters:
-        magic, codes = compile_modules(interpreter, modules)
+        magic, codes, groups = compile_modules(interpreter, modules)
         main_code = codes.pop("__main__.py")
         if interpreter.cache_tag == MAIN_BYTECODE_TAG:
             # An unchecked hash: python3 --check-hash-based-pycs=always reads the source instead, for the hash is zero.
             files["__main__.pyc"] = magic + b"\1\0\0\0" + bytes(8) + main_code
-        files[f"bytecode/{interpreter.cache_tag}"] = make_block(magic, codes)
+        name = f"bytecode/{interpreter.cache_tag}"
+        files[name], files[name + CODES] = make_block(magic, codes, groups)
     packed = {name: files.pop(name) for name in list(files) if not re.fullmatch(UNPACKED, name)}
     return zip_archive({**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""})
 
@@ -273,31 +277,39 @@ def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:
     return path
 
 
-def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
-    """The magic number of an interpreter's bytecode, and file → marshalled code of each module."""
+def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes], dict[tuple[str, ...], bytes]]:
+    """The magic number of an interpreter's bytecode, file → marshalled code of each module, and files → that of each group."""
+    files = {module_name(file): file for file in modules}
+    groups = [[(name, files[name]) for name in group if name in files] for group in module_groups()]
     # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
     command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", str(ROOT / "eidos" / "build" / "bytecode_compiler.py")]
     public = {"eidos": ("__getattr__", "__dir__"), "eidos.model.record": ("Record",), **_PUBLIC_NAMES}
     names = {name.replace(".", "/") + end: public[name] for name in public for end in (".py", "/__init__.py")}
-    texts = marshal.dumps([(file, text, names.get(file, ())) for file, text in sorted(modules.items())], 2)
+    texts = marshal.dumps(([(file, text, names.get(file, ())) for file, text in sorted(modules.items())], groups), 2)
     done = subprocess.run(command, input=texts, env={"PYTHONHASHSEED": "0"}, cwd="/", stdout=subprocess.PIPE, check=False)
     if done.returncode:
         fail(f"{interpreter.path} cannot compile the program", "the message above is its own; leave it out with --bytecode")
-    magic, codes = marshal.loads(done.stdout)
-    return magic, dict(zip(sorted(modules), codes))
+    magic, codes, together = marshal.loads(done.stdout)
+    return magic, codes, {tuple(file for _, file in group): code for group, code in zip(groups, together)}
 
 
-def make_block(magic: bytes, codes: Mapping[str, bytes]) -> bytes:
-    """The block of one interpreter, as eidos/archive/bytecode_importer.py reads it, from file → marshalled code."""
+def module_name(file: str) -> str:
+    """The name of the module in a file, such as eidos.cli for eidos/cli/__init__.py."""
+    return re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".")
+
+
+def make_block(magic: bytes, codes: Mapping[str, bytes], groups: Mapping[tuple[str, ...], bytes]) -> tuple[bytes, bytes]:
+    """The two files of one interpreter's block, as eidos/archive/bytecode_importer.py reads them, from code by file and by group."""
     index: dict[str, tuple[bool, int, int]] = {}
     bodies = b""
-    for file, code in codes.items():
+    grouped = {file for files in groups for file in files}
+    for files, code in (*groups.items(), *(((file,), code) for file, code in codes.items() if file not in grouped)):
         body = zlib.compress(code, 9)
-        name, is_package = re.sub(r"(/__init__)?\.py$", "", file).replace("/", "."), file.endswith("/__init__.py")
-        index[name] = (is_package, len(bodies), len(body))
+        for file in files:
+            index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body))
         bodies += body
     importer, table = codes["eidos/archive/bytecode_importer.py"], marshal.dumps(index, 2)
-    return b"".join((magic, len(importer).to_bytes(4, "little"), importer, len(table).to_bytes(4, "little"), table, bodies))
+    return b"".join((magic, len(importer).to_bytes(4, "little"), importer, table)), bodies
 
 
 def make_packs(files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -184,6 +184,7 @@ def preload() -> None:
     """Read now what is otherwise read on demand: for a process that outlives the file it was started from."""
     import json
 
+    getattr(__loader__, "read_ahead", lambda: None)()
     load_chart_values("")
     if not _templates_cache:
         _templates_cache.append(json.dumps(load_bundle_templates()))

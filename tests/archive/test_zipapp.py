@@ -20,7 +20,9 @@ from pathlib import Path
 import pytest
 
 from eidos import collectors, formats
+from eidos.archive.bytecode_importer import CODES
 from eidos.build import zipapp_builder
+from eidos.build.module_groups import module_groups
 from eidos.files import resources
 from eidos.files.resources import RecipeParts
 from tests.conftest import ROOT
@@ -185,7 +187,7 @@ def values_of(module: bytes) -> dict[str, object]:
 def test_sizes(pyz: Path, slim: Path, interpreters: dict[str, str]) -> None:
     assert slim.stat().st_size <= SLIM_LIMIT
     with zipfile.ZipFile(pyz) as archive:
-        blocks = [info.file_size for info in archive.infolist() if info.filename.startswith("bytecode/")]
+        blocks = [info.file_size for info in archive.infolist() if info.filename.startswith("bytecode/") and info.filename.endswith(CODES)]
     assert len(blocks) == len(interpreters)
     assert pyz.stat().st_size + (6 - len(blocks)) * max(blocks) <= LIMIT, f"with six interpreters; {len(blocks)} are here"
 
@@ -421,7 +423,7 @@ def test_source_runs_without_bytecode(slim: Path, python: str) -> None:
 def test_bytecode_of_another_interpreter_is_not_used(pyz: Path, tmp_path: Path, python: str) -> None:
     """A pre-release has the cache tag of its release, and another magic number."""
     with zipfile.ZipFile(pyz) as archive:
-        names = [name for name in archive.namelist() if name.startswith("bytecode/")]
+        names = [name for name in archive.namelist() if name.startswith("bytecode/") and not name.endswith(CODES)]
         blocks: dict[str, bytes | None] = {name: b"\0\0\r\n" + archive.read(name)[4:] for name in names}
     copy = rewritten(pyz, tmp_path / "eidos.pyz", {**blocks, "__main__.pyc": None})
     assert code_location(python, copy)[0] == f"{copy}/eidos/cli/__init__.py"
@@ -439,6 +441,78 @@ def test_it_runs_from_anywhere_and_leaves_nothing_behind(pyz: Path, tmp_path: Pa
     version = run(python, "-c", "import platform; print(platform.python_version())").stdout.strip()
     assert version in done.stdout
     assert os.listdir(folder) + os.listdir(home) == ["renamed"]
+
+
+# Imports a little, then what argv[2] says happens to the file, then the rest is imported.
+IMPORT_LATE = """
+import os, sys
+path, change = sys.argv[1:]
+sys.path.insert(0, path)
+import eidos.cli
+if change == "read ahead, then overwritten":
+    eidos.cli.__loader__.read_ahead()
+    open(path, "r+b").write(b"x" * os.path.getsize(path))
+elif change == "replaced":
+    open(path + "~", "wb").write(b"another")
+    os.replace(path + "~", path)
+else:
+    os.truncate(path, 1000)
+try:
+    import eidos.collectors.os_sysctl
+    print("imported")
+except ImportError as fault:
+    print(type(fault).__name__, "cut off" in str(fault))
+"""
+
+
+@pytest.mark.parametrize("change", ["replaced", "read ahead, then overwritten", "cut off"])
+def test_a_file_that_changes_while_it_runs_gives_its_own_modules_or_an_error(pyz: Path, tmp_path: Path, python: str, change: str) -> None:
+    shutil.copy(pyz, tmp_path / "eidos.pyz")
+    done = run(python, "-I", "-S", "-c", IMPORT_LATE, tmp_path / "eidos.pyz", change)
+    assert done.stdout == ("ImportError True\n" if change == "cut off" else "imported\n"), done.stderr
+
+
+NODE = """\
+kind: Snapshot
+apiVersion: snapshot.dgxc.io/v1
+measurements:
+  - type: OS
+    subtypes:
+      - subtype: kmod
+        data:
+          nvidia: true
+          nouveau: true
+  - type: GPU
+    subtypes:
+      - subtype: smi
+        data:
+          driver: 580.82.07
+          gpu.model: NVIDIA H100 80GB HBM3
+"""
+
+STARTS = (
+    ["--version"],
+    ["snapshot", "--skip", "k8s"],
+    ["recipe", "--gpu", "h100", "--service", "eks"],
+    ["check", "-f", "SNAPSHOT", "--fail-on", "never"],
+    ["diff", "SNAPSHOT", "SNAPSHOT"],
+    ["bundle", "-q", "-f", "RECIPE", "-b", "gpu-operator", "-o", "OUT"],
+)
+
+
+@pytest.mark.parametrize("words", STARTS, ids=lambda words: words[0])
+def test_a_start_reads_no_group_of_modules_for_the_sake_of_a_few(pyz: Path, tmp_path: Path, words: list[str]) -> None:
+    snapshot, recipe = tmp_path / "node.yaml", tmp_path / "recipe.yaml"
+    snapshot.write_text(NODE)
+    recipe.write_bytes(subprocess.run([sys.executable, pyz, *STARTS[2]], stdout=subprocess.PIPE, check=True).stdout)
+    places = {"SNAPSHOT": str(snapshot), "RECIPE": str(recipe), "OUT": str(tmp_path / "out")}
+    command = [sys.executable, "-I", "-S", "-X", "importtime", str(pyz), *(places.get(word, word) for word in words)]
+    lines = run(*command, env={"HOME": str(tmp_path)}).stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert "eidos.errors" in imported
+    for group in module_groups():
+        used = imported.intersection(group)
+        assert not used or len(used) * 2 > len(group), (used, set(group) - used)
 
 
 def test_it_runs_from_memory(pyz: Path, python: str) -> None:
