@@ -64,14 +64,19 @@ DEADLINE_HINT = "use a longer --timeout, or exclude it with --skip"
 
 
 def run_collectors(
-    names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], CollectFunction], fail_fast: bool, siblings: Sequence[Child]
+    names: tuple[str, ...],
+    sources: Sources,
+    load_collector: Callable[[str], CollectFunction],
+    fail_fast: bool,
+    siblings: Sequence[Child],
+    absent: frozenset[str] = frozenset(),
 ) -> dict[str, Result]:
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
-    ``siblings`` are children that were forked before. Warnings are logged last, together. With ``fail_fast`` the first failure is
-    raised as an EidosError, and the rest is stopped.
+    ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own.
+    Warnings are logged last, together. With ``fail_fast`` the first failure is raised as an EidosError, and the rest is stopped.
     """
-    run = _Run(names, sources, load_collector, siblings)
+    run = _Run(names, sources, load_collector, siblings, absent)
     try:
         for outcome in run.outcomes():
             if not _is_warning(outcome):
@@ -104,13 +109,19 @@ class _Run:
     """Batches that wait, children that run, and results."""
 
     def __init__(
-        self, names: tuple[str, ...], sources: Sources, load_collector: Callable[[str], CollectFunction], siblings: Sequence[Child]
+        self,
+        names: tuple[str, ...],
+        sources: Sources,
+        load_collector: Callable[[str], CollectFunction],
+        siblings: Sequence[Child],
+        absent: frozenset[str],
     ) -> None:
         self.results: dict[str, Result] = {}
         self._sources = sources
         self._load_collector = load_collector
         self._siblings = siblings
-        self._waiting = [list(batch) for batch in batches(names)]
+        self._absent = absent
+        self._waiting = batches(names, absent)
         self._jobs: dict[int, _Job] = {}
         self._poll = select.poll()
         self._stuck_s = min(STUCK_S, (sources.deadline - time.monotonic()) * STUCK_PART)
@@ -170,7 +181,7 @@ class _Run:
         return max(min([self._sources.deadline, now + 60.0, *due]) - now, 0.0)
 
     def _may_be_stuck(self, job: _Job) -> bool:
-        return bool(job.names) and not job.is_stuck and shares_child(job.names[0])
+        return bool(job.names) and not job.is_stuck and (shares_child(job.names[0]) or job.names[0] in self._absent)
 
     def _receive(self, fd: int) -> Iterator[Outcome]:
         job = self._jobs[fd]
@@ -239,7 +250,7 @@ def _collector_frames(name: str, sources: Sources, load_collector: Callable[[str
     lines: list[Frame] = []
     log.divert(lambda level, message, fields: lines.append(("log", level, message, _as_texts(fields))))
     began = time.monotonic()
-    end: Frame = ("end", OK, None, None, None)
+    end: Frame = (OK, None, None, None)
     try:
         for part in load_collector(name)(sources):
             yield from lines
@@ -249,17 +260,16 @@ def _collector_frames(name: str, sources: Sources, load_collector: Callable[[str
             else:
                 yield ("subtype", part.name, part.data, part.context)
     except NotApplicable as why:
-        end = ("end", SKIPPED, why.reason, why.hint, None)
+        end = (SKIPPED, why.reason, why.hint, None)
     except EidosError as fault:
-        end = ("end", FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
+        end = (FAILED, fault.message, fault.hint, fault.age if isinstance(fault, Outdated) else None)
     except Exception as fault:  # a bug in a collector costs its outcome, not the document
         if isinstance(fault, OSError) and fault.errno in _EXHAUSTED:  # not even the modules that describe a bug can be read
-            end = ("end", FAILED, os_error_reason(fault), "raise the limits of memory and of open files (ulimit -n)", None)
+            end = (FAILED, os_error_reason(fault), "raise the limits of memory and of open files (ulimit -n)", None)
         else:
-            end = ("end", FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
+            end = (FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
     yield from lines
-    yield ("time", (time.monotonic() - began) * 1000)
-    yield end
+    yield ("end", (time.monotonic() - began) * 1000, *end)
 
 
 def _describe_bug(fault: Exception) -> str:
@@ -301,10 +311,9 @@ class _Report:
             self._gaps.append(Gap(*rest))
         elif kind == "log":
             log.emit(rest[0], rest[1], {"collector": self._name, **rest[2]})
-        elif kind == "time":
-            self._milliseconds = rest[0]
         else:
-            self._end = (rest[0], rest[1], rest[2], rest[3])
+            self._milliseconds, *end = rest
+            self._end = (end[0], end[1], end[2], end[3])
             return True
         return False
 

@@ -35,7 +35,8 @@ The contract of ``collect``:
   is withheld is counted with a ``Gap`` of kind ``SECRET``.
 * Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
 * It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
-  Collectors of ``os`` share children, one after the other: they only read files, and leave the process as it was.
+  Collectors of ``os`` share children, one after the other: they only read files, and leave the process as it was. So do collectors of a
+  service that this machine does not run (:func:`absent_services`).
 """
 
 from __future__ import annotations
@@ -83,8 +84,15 @@ DEFAULT_UNITS = (
 #: The slowest collectors, which start first, so that the others run beside them.
 SLOWEST = ("os.sysctl", "gpu", "systemd")
 
-#: Collectors that read nothing but /proc and /sys, which hardly ever block; a disk or a file server may.
-KERNEL_FILES = frozenset(("os.cpu", "os.grub", "os.kmod", "os.memory", "os.net", "os.pci", "os.sysctl"))
+#: Collectors that read nothing but /proc and /sys, which hardly ever block; a disk or a file server may. ``os.grub`` is not among them
+#: because it shares its list of harmless names with ``os.boot``.
+KERNEL_FILES = frozenset(("os.cpu", "os.kmod", "os.memory", "os.net", "os.pci", "os.sysctl"))
+
+#: Collector of a service → files of which one exists wherever the service runs: NVIDIA's driver (WSL 2 has the last), systemd.
+SERVICE_FILES = {
+    "gpu": ("/sys/module/nvidia", "/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"),
+    "systemd": ("/run/systemd/private", "/run/dbus/system_bus_socket"),
+}
 
 
 def is_cluster_wide(name: str) -> bool:
@@ -97,16 +105,27 @@ def shares_child(name: str) -> bool:
     return name.startswith("os.")
 
 
-def batches(names: Iterable[str]) -> list[list[str]]:
+def absent_services(root: str = "/") -> frozenset[str]:
+    """The collectors of services that the running system does not have: they find that out by looking at files, too.
+
+    Only file systems of the kernel are looked at, and /run, which is in memory, because nothing may block here: of a host that is
+    mounted elsewhere it is known which drivers its kernel has, and not whether systemd runs.
+    """
+    names = SERVICE_FILES if root == "/" else ("gpu",)
+    return frozenset(name for name in names if not any(map(os.path.lexists, SERVICE_FILES[name])))
+
+
+def batches(names: Iterable[str], absent: frozenset[str] = frozenset()) -> list[list[str]]:
     """The collectors that run in one process each, in the order in which they start and, inside a batch, in which they run.
 
     Batches of several are first, because they take longest; those that wait for a cluster are last, so that a silent cluster leaves no
-    reading of the host undone.
+    reading of the host undone. ``absent`` are collectors that need no process of their own (:func:`absent_services`).
     """
     ordered = sorted(names, key=start_order)
-    kernel = [name for name in ordered if shares_child(name) and name in KERNEL_FILES]
-    disk = [name for name in ordered if shares_child(name) and name not in KERNEL_FILES]
-    return [*filter(None, (kernel, disk)), *([name] for name in ordered if not shares_child(name))]
+    shared = [name for name in ordered if shares_child(name)]
+    kernel = [name for name in shared if name in KERNEL_FILES]
+    disk = [name for name in shared if name not in KERNEL_FILES] + [name for name in ordered if name in absent]
+    return [*filter(None, (kernel, disk)), *([name] for name in ordered if not shares_child(name) and name not in absent)]
 
 
 def start_order(name: str) -> int:
@@ -182,19 +201,35 @@ def load_collector(name: str) -> CollectFunction:
     return collect
 
 
-#: The lists of harmless names, and their texts once they were read.
-HARMLESS_LISTS = ("common", "boot-parameters", "os-release", "options", "policy-fields", "variables")
+#: List of harmless names → the collectors that need it; and the texts of lists once they were read.
+HARMLESS_LISTS = {
+    "boot-parameters": ("os.grub", "os.boot"),
+    "os-release": ("os.release",),
+    "variables": ("systemd", "k8s.policy"),
+    "options": ("systemd", "k8s.policy"),
+    "policy-fields": ("k8s.policy",),
+}
 _harmless_texts: dict[str, str] = {}
 
 
-def preload_harmless_names() -> None:
-    """Read the lists now: a collector's child may not find the archive that it was started from, by a relative path for instance."""
-    from eidos.files.resources import read_text
+def preload_harmless_names(names: Iterable[str]) -> None:
+    """Read the lists of these collectors: a child may not find the archive that it was started from, by a relative path for instance."""
+    for each, readers in HARMLESS_LISTS.items():
+        if not set(readers).isdisjoint(names):
+            _harmless_text(each)
+            _harmless_text("common")
 
-    for each in HARMLESS_LISTS:
-        if each not in _harmless_texts:
-            _harmless_texts[each] = read_text(f"templates/harmless/{each}.txt")
 
+def _harmless_text(name: str) -> str:
+    if name not in _harmless_texts:
+        from eidos.files.resources import read_text
+
+        _harmless_texts[name] = read_text(f"templates/harmless/{name}.txt")
+    return _harmless_texts[name]
+
+
+#: Names of lists → the list, of which nothing is revealed.
+_name_lists: dict[tuple[str, ...], NameList] = {}
 
 #: Modules that most collectors of a host import.
 _SHARED_MODULES = ("eidos.collectors._sysfs", "eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
@@ -214,8 +249,12 @@ def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
     """
     from eidos.redact.harmless_names import NameList
 
-    preload_harmless_names()
-    return NameList("\n[any]\n".join(_harmless_texts[each] for each in ("common", *lists)), revealed)
+    names = None if revealed else _name_lists.get(lists)
+    if names is None:
+        names = NameList("\n[any]\n".join(map(_harmless_text, ("common", *lists))), revealed)
+        if not revealed:
+            _name_lists[lists] = names
+    return names
 
 
 def collector_summary(name: str) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from eidos.collectors import Sources, batches, list_collectors, load_collector
+from eidos.collector_runner import run_collectors
+from eidos.collectors import SERVICE_FILES, Sources, absent_services, batches, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput, NotApplicable, NotFound
 from eidos.files.host import Host
 from eidos.files.node_name import find_node_name
@@ -171,6 +172,41 @@ def test_collectors_that_only_read_files_share_two_children() -> None:
     assert len(measurement.subtypes) <= len(names)
     assert len({subtype.name for subtype in measurement.subtypes}) == 2
     assert sorted(name for batch in batches(list_collectors()) for name in batch) == sorted(list_collectors())
+
+
+def test_collectors_of_absent_services_share_the_children_of_those_that_read_files() -> None:
+    names = list_collectors()
+    together = batches(names, frozenset(("gpu", "systemd")))
+    assert sorted(name for batch in together for name in batch) == sorted(names)
+    assert [batch for batch in together if batch[0].startswith("k8s")] == together[2:]
+    assert together[1][-2:] == ["systemd", "gpu"]
+    assert all(["gpu"] in batches(names, absent) for absent in (frozenset[str](), frozenset(("systemd",))))
+
+
+def test_an_absent_service_that_turns_up_holds_nothing_up(tmp_path: Path) -> None:
+    """A driver that is loaded in between: as slow as it may be, its collector is abandoned like any other."""
+    table: dict[str, CollectFunction] = {"gpu": stuck, "os.a": fine, "os.b": crashing, "systemd": late}
+    sources = Sources(Host(str(tmp_path)), deadline=time.monotonic() + 1.5)
+    results = run_collectors(tuple(table), sources, table.__getitem__, False, [], frozenset(("gpu", "systemd")))
+    assert {name: result[0].outcome for name, result in results.items()} == {
+        "gpu": "failed",
+        "os.a": "ok",
+        "os.b": "partial",
+        "systemd": "partial",
+    }
+    assert "deadline" in (results["gpu"][0].reason or "")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICE_FILES))
+def test_a_service_is_absent_only_without_all_of_its_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [str(tmp_path / str(number)) for number in range(3)]
+    monkeypatch.setitem(SERVICE_FILES, name, tuple(files))
+    assert name in absent_services()
+    assert (name in absent_services("/host")) is (name == "gpu")  # whether systemd runs there is not known without looking
+    for file in files:
+        os.symlink("missing", file)
+        assert name not in absent_services()
+        os.unlink(file)
 
 
 def test_each_collector_may_send_as_much_as_a_child() -> None:
