@@ -106,14 +106,19 @@ def taint_flags(mask: int) -> str:
 def parse_config(text: str) -> dict[str, str]:
     """Those of CONFIG_OPTIONS that a configuration of the kernel has; ``n`` for one that is not set."""
     found: dict[str, str] = {}
-    text = f"\n{text}\n"
+    text = f"\n\n\n{text}\n"  # something is before every name, and behind it
     for option in CONFIG_OPTIONS:
-        at = text.find(f"\nCONFIG_{option}=")
-        if at >= 0:
-            value = text[at + len(option) + 9 : text.index("\n", at + 1)]
-            found[option] = value.strip('"')
-        elif f"\n# CONFIG_{option} is not set\n" in text:
-            found[option] = "n"
+        name = f"CONFIG_{option}"
+        at = text.find(name)
+        while at >= 0:  # once, unless another option begins with this one's name
+            end = at + len(name)
+            if text[end] == "=" and text[at - 1] == "\n":
+                found[option] = text[end + 1 : text.index("\n", end)].strip('"')
+                break
+            if text.startswith("\n# ", at - 3) and text.startswith(" is not set\n", end):
+                found[option] = "n"
+                break
+            at = text.find(name, end)
     return dict(sorted(found.items()))
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 
-from eidos.collectors._rpm_database import RpmPackage, read_berkeley_db, read_ndb, read_sqlite
 from eidos.collectors._sysfs import Facts
 from eidos.errors import EidosError
 from eidos.files.host import FileMissing, FileUnreadable
@@ -27,15 +26,16 @@ from eidos.redact.random_words import word_set
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Callable
 
     from eidos.collectors import Sources
+    from eidos.collectors._rpm_database import RpmPackage
     from eidos.model.measurement import Part
 
 DPKG_STATUS, _DPKG_LIMIT = "/var/lib/dpkg/status", 64 << 20
 
-#: File → what reads it, in each of the folders that rpm has used (/usr/lib/sysimage/rpm: Fedora, SUSE, Azure Linux).
+#: The folders that rpm has used (/usr/lib/sysimage/rpm: Fedora, SUSE, Azure Linux), and its database in each: SQLite, ndb, Berkeley DB.
 RPM_FOLDERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
+RPM_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 
 #: Lists of packages that dnf, yum and zypper do not change (dnf-versionlock(8), zypper-addlock(8)).
 RPM_HOLDS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list", "/etc/zypp/locks")
@@ -179,32 +179,34 @@ def collect(sources: Sources) -> Iterator[Part]:
 
 def _read_rpm(facts: Facts, found: dict[str, list[str]]) -> bool:
     """Add the relevant packages of the first database that is there; whether there is one."""
-    for folder in RPM_FOLDERS:
-        for name, read in (
-            ("rpmdb.sqlite", lambda fd: read_sqlite(fd, is_relevant)),
-            ("Packages.db", read_ndb),
-            ("Packages", read_berkeley_db),
-        ):
-            path = f"{folder}/{name}"
-            try:
-                fd = facts.host.open_file(path)
-            except FileMissing:
-                continue
-            except FileUnreadable as fault:
-                facts.unreadable(fault)
-                return False
-            try:
-                return _add_packages(facts, path, fd, read, found)
-            finally:
-                os.close(fd)
+    for path in (f"{folder}/{name}" for folder in RPM_FOLDERS for name in RPM_FILES):
+        try:
+            fd = facts.host.open_file(path)
+        except FileMissing:
+            continue
+        except FileUnreadable as fault:
+            facts.unreadable(fault)
+            return False
+        try:
+            return _add_packages(facts, path, fd, found)
+        finally:
+            os.close(fd)
     return False
 
 
-def _add_packages(facts: Facts, path: str, fd: int, read: Callable[[int], Iterable[RpmPackage]], found: dict[str, list[str]]) -> bool:
+def _read_database(path: str, fd: int) -> Iterable[RpmPackage]:
+    from eidos.collectors._rpm_database import read_berkeley_db, read_ndb, read_sqlite  # most hosts have dpkg, or neither
+
+    if path.endswith(".sqlite"):
+        return read_sqlite(fd, is_relevant)
+    return read_ndb(fd) if path.endswith(".db") else read_berkeley_db(fd)
+
+
+def _add_packages(facts: Facts, path: str, fd: int, found: dict[str, list[str]]) -> bool:
     if path.endswith(".sqlite"):
         _check_log(facts, path + "-wal")
     try:
-        for package in read(fd):
+        for package in _read_database(path, fd):
             if is_relevant(package.name):
                 found.setdefault(package.name, []).append(package.version)
     except OSError as fault:

@@ -35,18 +35,16 @@ import time
 
 from eidos import log
 from eidos.collectors import harmless_names
-from eidos.dbus.bus import Bus, ErrorReply
-from eidos.dbus.property_readings import property_reading
 from eidos.errors import DBusError, EidosError, NotApplicable, NotFound, Timeout
 from eidos.model.measurement import REVEALED, SECRET, UNREADABLE, VOLATILE, WITHHELD, Gap, Subtype
 from eidos.model.volatile import UNORDERED_UNIT_PROPERTIES, VOLATILE_UNIT_PROPERTIES
-from eidos.redact.unit_properties import redact_unit_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eidos.collectors import Sources
+    from eidos.dbus.bus import Bus, ErrorReply
     from eidos.dbus.signature import Variant
     from eidos.files.host import Host
     from eidos.model.measurement import Part, Readings
@@ -73,6 +71,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     """
     left = sources.deadline - time.monotonic()
     bus = _connect(sources, sources.deadline - min(MARGIN_S, left / 10))
+    from eidos.dbus.bus import ErrorReply
+
     try:
         names = harmless_names("variables", "options", revealed=sources.reveal)
         units = {unit_object_path(unit): unit for unit in sources.units}
@@ -94,6 +94,9 @@ def collect(sources: Sources) -> Iterator[Part]:
 
 def parse_unit_properties(properties: dict[str, Variant], names: NameList) -> tuple[Readings, Readings, list[str]]:
     """The readings of a unit, the volatile ones, and the property of each redacted secret."""
+    from eidos.dbus.property_readings import property_reading
+    from eidos.redact.unit_properties import redact_unit_property
+
     unit: Readings = {}
     volatile: Readings = {}
     secrets: list[str] = []
@@ -123,6 +126,8 @@ def _parts(unit: str, properties: dict[str, Variant], sources: Sources, names: N
         properties = {name: value for name, value in properties.items() if name not in VOLATILE_UNIT_PROPERTIES}
     data, volatile, secrets = parse_unit_properties(properties, names)
     yield Subtype(unit, data)
+    from eidos.dbus.property_readings import property_reading
+
     withheld = [name for name, value in data.items() if WITHHELD in str(value)] if secrets else []
     yield from sources.digests(unit, {name: property_reading(*properties[name]) for name in withheld}, data)
     if sources.volatile:
@@ -144,6 +149,8 @@ def _connect(sources: Sources, deadline: float) -> Bus:
         except EidosError as fault:
             faults.append(fault.with_traceback(None))
             continue
+        from eidos.dbus.bus import Bus  # where no systemd runs, none is needed
+
         now = time.monotonic()
         try:
             # A silent socket may take half of the time, so that some is left to try the other.

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype, read_measurement
 from eidos.model.record import Record
-from eidos.model.tree_reader import ANY_SCALAR, TreeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from eidos.model.tree_reader import TreeReader
 
 KIND = "Snapshot"
 API_VERSION = "snapshot.dgxc.io/v1"
@@ -72,6 +73,8 @@ class Snapshot(Record):
         Types are read without regard to case; metadata, subtypes, data, context and collectors may be missing or null; unknown names are
         ignored. Raises InvalidData with the path and what was expected there.
         """
+        from eidos.model.tree_reader import ANY_SCALAR, TreeReader  # one that is taken is not read
+
         root = TreeReader(tree, document, text_types=ANY_SCALAR)
         if tree is None:
             raise root.error("the document is empty", _HINT)

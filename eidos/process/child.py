@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: Bytes that one child may send; more is a fault of its source.
 FRAMES_LIMIT_BYTES = 64 << 20
 
+#: What a pipe holds (pipe(7)): no read returns more.
+PIPE_BYTES = 1 << 16
+
 #: Seconds after which a reader looks whether the child was killed meanwhile.
 SLICE_S = 0.1
 
@@ -108,7 +111,7 @@ class Child:
 
         Raises ChildDied when the child ended early or sent more than :data:`FRAMES_LIMIT_BYTES`.
         """
-        chunk = os.read(self._out, 1 << 18)
+        chunk = os.read(self._out, PIPE_BYTES)
         if not chunk:
             if self.is_finished:
                 return None
