@@ -99,7 +99,16 @@ class ComparisonRules:
             Phrase(row.name("path"), row.name("as"), path_pattern(row.names("with"), "[^.]*"), row.text("change"), row.text("counts"))
             for row in root.mappings("phrases")
         ]
+        self._repeated = [(path_pattern([row.name("path")], "(.*)"), row.name("of")) for row in root.mappings("repeated")]
         self._treatments: dict[ReadingPath, Treatment] = {}
+
+    def repeat_of(self, path: str) -> str | None:
+        """The dotted path of which ``path`` repeats the reading; None when it stands for itself."""
+        for pattern, original in self._repeated:
+            match = pattern.fullmatch(path)
+            if match:
+                return original.replace("*", "".join(match.groups()))
+        return None
 
     def select_readings(self, snapshot: Snapshot, *names: str) -> Readings:
         """Return the readings that count, as path → text; ``names`` are names of the node besides the one in the snapshot."""

@@ -109,9 +109,9 @@ class _Group:
 class FleetComparison:
     """Takes the snapshots of a fleet, and compares them."""
 
-    def __init__(self, select_readings: SelectReadings) -> None:
-        """``select_readings`` is :meth:`eidos.comparison_rules.ComparisonRules.select_readings`."""
-        self._select_readings = select_readings
+    def __init__(self, select_readings: SelectReadings, repeat_of: Callable[[str], str | None] = lambda _: None) -> None:
+        """The two are methods of :class:`eidos.comparison_rules.ComparisonRules`."""
+        self._select_readings, self._repeat_of = select_readings, repeat_of
         self._groups: dict[bytes, _Group] = {}
         #: Paths whose values are withheld on a node, without a digest by which they could be compared.
         self.not_compared: set[str] = set()
@@ -153,10 +153,34 @@ class FleetComparison:
             return []
         if golden is not None:
             expected = self._content(golden.node, golden)
-            classes = [_compare(group, expected if _is_equal(own, expected) else own, expected) for group, own in _contents(groups)]
+            classes = [self._compare(group, expected if _is_equal(own, expected) else own, expected) for group, own in _contents(groups)]
             return sorted(classes, key=lambda node_class: node_class.kind != EQUAL)
         reference = groups[0].readings()
-        return [_compare(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
+        return [self._compare(group, group.readings() if group is not groups[0] else reference, reference) for group in groups]
+
+    def _compare(self, group: _Group, own: _Content, reference: _Content) -> NodeClass:
+        nodes = tuple(sorted(group.nodes, key=natural_key))
+        readings, unread, notes, version = own
+        if own is reference:
+            return NodeClass(EQUAL, nodes, unread=unread)
+        expected, unread_there, notes_there, version_there = reference
+        differing = {
+            path
+            for path in readings.keys() | expected.keys()
+            if readings.get(path) != expected.get(path)
+            and (path in readings or not is_hidden(path, unread))
+            and (path in expected or not is_hidden(path, unread_there))
+        }
+        paths = {".".join(path) for path in differing}
+        differing = {path for path in differing if self._repeat_of(".".join(path)) not in paths}
+        differences = list(_take_missing(differing, readings, expected, notes, lambda count: (None, count)))
+        differences += _take_missing(differing, expected, readings, notes_there, lambda count: (count, None))
+        differences += [_difference(path, readings.get(path), expected.get(path)) for path in differing]
+        if differences and version != version_there:  # another version may read more, or write it differently
+            differences.append(Difference("snapshot-version", version, version_there))
+        differences.sort(key=lambda difference: natural_key(difference.path))
+        listed = tuple(differences[:DIFFERENCE_LIMIT])
+        return NodeClass(ODD if differences else UNKNOWN, nodes, listed, len(differences) - len(listed), unread)
 
 
 def _is_equal(one: _Content, other: _Content) -> bool:
@@ -167,29 +191,6 @@ def _is_equal(one: _Content, other: _Content) -> bool:
 def _contents(groups: Iterable[_Group]) -> Iterator[tuple[_Group, _Content]]:
     for group in groups:  # one at a time in memory
         yield group, group.readings()
-
-
-def _compare(group: _Group, own: _Content, reference: _Content) -> NodeClass:
-    nodes = tuple(sorted(group.nodes, key=natural_key))
-    readings, unread, notes, version = own
-    if own is reference:
-        return NodeClass(EQUAL, nodes, unread=unread)
-    expected, unread_there, notes_there, version_there = reference
-    differing = {
-        path
-        for path in readings.keys() | expected.keys()
-        if readings.get(path) != expected.get(path)
-        and (path in readings or not is_hidden(path, unread))
-        and (path in expected or not is_hidden(path, unread_there))
-    }
-    differences = list(_take_missing(differing, readings, expected, notes, lambda count: (None, count)))
-    differences += _take_missing(differing, expected, readings, notes_there, lambda count: (count, None))
-    differences += [_difference(path, readings.get(path), expected.get(path)) for path in differing]
-    if differences and version != version_there:  # another version may read more, or write it differently
-        differences.append(Difference("snapshot-version", version, version_there))
-    differences.sort(key=lambda difference: natural_key(difference.path))
-    listed = tuple(differences[:DIFFERENCE_LIMIT])
-    return NodeClass(ODD if differences else UNKNOWN, nodes, listed, len(differences) - len(listed), unread)
 
 
 def _difference(path: ReadingPath, value: str | None, expected: str | None) -> Difference:

@@ -39,7 +39,7 @@ class FleetResults:
 
     def __init__(self, rules: ComparisonRules, judge: JudgeNode | None = None) -> None:
         """With ``judge`` each snapshot is judged, too."""
-        self._comparison = FleetComparison(rules.select_readings)
+        self._comparison = FleetComparison(rules.select_readings, rules.repeat_of)
         self._judge = judge
         self._findings = FindingGroups()
         self.unanswered: dict[str, NoAnswer] = {}

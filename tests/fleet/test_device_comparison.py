@@ -111,3 +111,30 @@ def test_a_device_that_differs_is_named(file: str, content: str, path: str, tmp_
     found = classes(first, Snapshot(first.timestamp, "1", "gpu-03", first.measurements), take(other, "gpu-02"))
     assert [each.kind for each in found] == ["equal", "odd"]
     assert path in {difference.path for difference in found[1].differences}
+
+
+def test_a_fact_that_is_read_twice_is_one_difference() -> None:
+    def node(name: str, release: str, module: str, *, reads_sysctls: bool = True) -> Snapshot:
+        sysctl = [Subtype("sysctl", {"/proc/sys/kernel/osrelease": release})] if reads_sysctls else []
+        subtypes = (
+            Subtype("kernel", {"release": release, "taint": 0}),
+            Subtype("kmod", {"nvidia": True, module: True}),
+            Subtype("modules", {"kernel-running": release, "nvidia.loaded": True, f"{module}.loaded": True}),
+        )
+        return Snapshot("2026-11-29T06:00:00Z", "1", name, (Measurement("OS", (*subtypes, *sysctl)),))
+
+    def differences(*snapshots: Snapshot) -> list[str]:
+        comparison = FleetComparison(shipped_rules().select_readings, shipped_rules().repeat_of)
+        for each in snapshots:
+            comparison.add(each.node, each)
+        return [difference.path for difference in comparison.classes()[1].differences]
+
+    equal = [node(name, "6.8.0-60-generic", "nvidia_uvm") for name in ("gpu-01", "gpu-02")]
+    assert differences(*equal, node("gpu-03", "6.8.0-50-generic", "nouveau")) == [
+        "OS.kmod.nouveau",
+        "OS.kmod.nvidia_uvm",
+        "OS.sysctl./proc/sys/kernel/osrelease",
+    ]
+    # Without the one, the other is what shows it.
+    blind = [node(name, "6.8.0-60-generic", "nvidia_uvm", reads_sysctls=False) for name in ("gpu-01", "gpu-02")]
+    assert "OS.kernel.release" in differences(*blind, node("gpu-03", "6.8.0-50-generic", "nvidia_uvm", reads_sysctls=False))
