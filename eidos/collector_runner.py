@@ -15,8 +15,8 @@ import os
 import select
 import time
 
-from eidos import log
-from eidos.collectors import batches, shares_child
+from eidos import collectors, log
+from eidos.collectors import absent_services, batches, shares_child
 from eidos.errors import EidosError, NotApplicable, Outdated, Unavailable, os_error_reason
 from eidos.model.measurement import (
     ABSENT,
@@ -69,13 +69,16 @@ def run_collectors(
     load_collector: Callable[[str], CollectFunction],
     fail_fast: bool,
     siblings: Sequence[Child],
-    absent: frozenset[str] = frozenset(),
+    absent: frozenset[str] | None = None,
 ) -> dict[str, Result]:
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
-    ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own.
+    ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own (default: :func:`absent_services`).
     Warnings are logged last, together. With ``fail_fast`` the first failure is raised as an EidosError, and the rest is stopped.
     """
+    if absent is None:  # of a loader of the caller's it is not known what its collectors do
+        absent = absent_services(sources.host.root) if load_collector is collectors.load_collector else frozenset()
+    collectors.prepare_children([name for name in names if name not in absent])
     run = _Run(names, sources, load_collector, siblings, absent)
     try:
         for outcome in run.outcomes():

@@ -94,7 +94,6 @@ def take_snapshot(
     from eidos.process.child import Child
 
     options = options or SnapshotOptions()
-    is_builtin = load_collector in (None, collectors.load_collector)
     # None in the signature: help() would print every variable.
     environ, load_collector = os.environ if environ is None else environ, load_collector or collectors.load_collector
     if not options.timeout_s > 0:
@@ -106,10 +105,6 @@ def take_snapshot(
     sources = Sources(
         host, tuple(options.units), options.volatile, deadline, environ, options.cluster, options.reveal, options.digest_key, options.smi
     )
-    # Of a loader of the caller's it is not known what its collectors do.
-    absent = collectors.absent_services(host.root) if is_builtin else frozenset[str]()
-    collectors.preload_harmless_names([name for name in names if name not in absent and name not in options.inapplicable])
-    collectors.import_shared_modules(names)
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there.
     namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
@@ -118,9 +113,7 @@ def take_snapshot(
         results.update((name, result) for name, result in known.items() if name in names)
         collector_runner.log_outcomes(outcome for outcome, _ in results.values())
         to_run = tuple(name for name in names if name not in results)
-        results.update(
-            collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, [namer] if namer else [], absent)
-        )
+        results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, [namer] if namer else []))
         node = (
             node_name_from_environment(environ)
             if is_any_node

@@ -146,7 +146,7 @@ def _open_stored_file(archive: Archive, name: str) -> tuple[int, int]:
 
     Raises what there is to raise when the archive is no zip file, or this interpreter keeps its directory elsewhere.
     """
-    path = archive.archive  # type: ignore[union-attr]
+    path = getattr(archive, "archive")  # noqa: B009 - no loader of files has it
     _, compression, _, _, offset, *_ = sys.modules["zipimport"]._zip_directory_cache[path][name]
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     header = os.pread(fd, 30, offset)  # APPNOTE.TXT, 4.3.7: the lengths of name and extra field are the last two numbers

@@ -30,7 +30,7 @@ GROUPS = {
     JOB: "delivery program image memory kubernetes-version toleration schedule",
     WATCH: "watch interval count listen on-change on-change-timeout mark-node",
     MONITORING: "monitoring monitoring-label",
-    RIGHTS: "host-network host-ipc host-pid unconfined privileged without explain-privileges",
+    RIGHTS: "host-network host-ipc host-pid host-files unconfined privileged without explain-privileges",
     SERVER: ("host port workers drain-delay trust-proxy user-header otlp tls-issuer mesh ingress ingress-class no-apparmor"),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
@@ -105,7 +105,7 @@ SUBCOMMANDS = {
             "Print manifests of Jobs that read nodes; each writes its snapshot into a ConfigMap or a Secret. With --watch, those of a "
             "DaemonSet that judges each node again and again. Nothing is applied.",
             f"{_MANIFEST_FLAGS} monitoring monitoring-label watch interval mark-node per nodes groups node-selector toleration schedule "
-            "gpu host-network host-ipc host-pid unconfined privileged without explain-privileges timeout "
+            "gpu host-network host-ipc host-pid host-files unconfined privileged without explain-privileges timeout "
             f"{_CLUSTER_FLAGS}",
             (
                 ("eidos manifest agent --create-namespace | kubectl apply --server-side -f -", "read one node, now"),

@@ -36,6 +36,7 @@ RIGHTS = {
     "host-network": "the host's network namespace: shows /proc/sys/net",
     "host-ipc": "the host's IPC namespace: shows its limits",
     "host-pid": "the host's PID namespace: reads systemd over its private socket",
+    "host-files": "the host's /etc, /usr, /boot and /var/lib, read-only: packages, runtimes, kubelet, next boot",
     "unconfined": "no AppArmor profile, SELinux type spc_t: systemd's units on Ubuntu and where SELinux is enforced",
     "privileged": "a privileged container; --gpu driver-root needs it",
 }

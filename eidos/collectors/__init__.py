@@ -50,7 +50,7 @@ from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import Any, Callable
 
     from eidos.files.host import Host
@@ -212,12 +212,19 @@ HARMLESS_LISTS = {
 _harmless_texts: dict[str, str] = {}
 
 
-def preload_harmless_names(names: Iterable[str]) -> None:
-    """Read the lists of these collectors: a child may not find the archive that it was started from, by a relative path for instance."""
+def prepare_children(names: Collection[str]) -> None:
+    """Read and import now, once, what the children of these collectors need.
+
+    The lists of harmless names, because a child may not find the archive that it was started from, by a relative path for instance; and
+    modules that most of them import.
+    """
     for each, readers in HARMLESS_LISTS.items():
         if not set(readers).isdisjoint(names):
             _harmless_text(each)
             _harmless_text("common")
+    if sum(name.startswith(("os.", "systemd")) for name in names) > 2:
+        for module in _SHARED_MODULES:
+            __import__(module)
 
 
 def _harmless_text(name: str) -> str:
@@ -233,13 +240,6 @@ _name_lists: dict[tuple[str, ...], NameList] = {}
 
 #: Modules that most collectors of a host import.
 _SHARED_MODULES = ("eidos.collectors._sysfs", "eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
-
-
-def import_shared_modules(names: Iterable[str]) -> None:
-    """Import once, before the children are forked, what most of the collectors ``names`` need: each child would do it for itself."""
-    if sum(name.startswith(("os.", "systemd")) for name in names) > 2:
-        for module in _SHARED_MODULES:
-            __import__(module)
 
 
 def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:

@@ -30,6 +30,9 @@ NODE_VARIABLE = "$(NODE_NAME)"
 #: Rights that share a namespace of the node with the agent.
 NAMESPACE_RIGHTS = ("host-network", "host-ipc", "host-pid")
 
+#: The right that mounts folders with keys and volumes in them.
+HOST_FILES = "host-files"
+
 #: Scheme of an output → the resource that stores it.
 RESOURCES = {"cm": "configmaps", "secret": "secrets"}
 
@@ -91,7 +94,7 @@ def explain_privileges(options: AgentOptions) -> list[Tree]:
     """For each fact what it needs, whether these manifests grant it, which flag would ("" for an excluded fact), and what is lost."""
     facts = selected_facts(options)
     parts = set(required_parts(options, facts))
-    mounts = set(_mounts(facts))
+    mounts = set(_mounts(facts, options))
     output = dict(zip(("output.resource", "output.namespace"), _output(options)))
     choices = fact_choices()
     rows = []
@@ -148,7 +151,7 @@ def _check(options: AgentOptions) -> None:
     if options.gpu[0] == "driver-root" and "privileged" not in options.rights:
         hint = "add --privileged, or use --gpu runtime-class or --gpu cdi, which work without it"
         raise InvalidInput("--gpu driver-root: only a privileged container may open the driver's device nodes", hint)
-    mounted = {read_template("agent")["mounts"][mount]["path"] for mount in _mounts(selected_facts(options))}
+    mounted = {read_template("agent")["mounts"][mount]["path"] for mount in _mounts(selected_facts(options), options)}
     if options.gpu[0] == "driver-root" and options.gpu[1] in mounted:
         raise InvalidInput(
             f"--gpu driver-root: {options.gpu[1]} is a host path that the agent mounts already",
@@ -193,7 +196,7 @@ def required_parts(options: AgentOptions, facts: Mapping[str, Any]) -> Iterator[
         yield "schedule"
     if "gpu" in facts:
         yield f"gpu-{options.gpu[0]}"
-    if "dbus" in _mounts(facts):
+    if "dbus" in _mounts(facts, options):
         yield "bus"
     if read_share(options):
         yield "own-namespaces"
@@ -204,7 +207,7 @@ def required_parts(options: AgentOptions, facts: Mapping[str, Any]) -> Iterator[
 def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
     """Values of the placeholders that every manifest shares."""
     template = read_template("agent")
-    mounts = {mount: template["mounts"][mount] for mount in _mounts(facts)}
+    mounts = {mount: template["mounts"][mount] for mount in _mounts(facts, options)}
     skipped = [fact for fact in template["facts"] if fact not in facts]
     resource, namespace, output = _output(options)
     values: Tree = {
@@ -228,7 +231,9 @@ def _values(options: AgentOptions, facts: Mapping[str, Any]) -> Tree:
         "deadline": options.deadline_s,
         "schedule": options.schedule,
         "gpu": options.gpu[1],
-        "host-volumes": [{"name": mount, "hostPath": dict(source)} for mount, source in mounts.items()],
+        "host-volumes": [
+            {"name": mount, "hostPath": {field: source[field] for field in ("path", "type")}} for mount, source in mounts.items()
+        ],
         "host-mounts": [_volume_mount(mount, source, options) for mount, source in mounts.items()],
     }
     optional = {"run": options.run, "node-selector": options.node_selector, "tolerations": list(options.tolerations or ())}
@@ -312,8 +317,12 @@ def _output(options: AgentOptions) -> tuple[str, str, str]:
     return RESOURCES[scheme], namespace, output.replace("{node}", NODE_VARIABLE)
 
 
-def _mounts(facts: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(mount for needs in facts.values() for mount in needs.get("mounts", ())))
+def _mounts(facts: Mapping[str, Any], options: AgentOptions) -> list[str]:
+    """The mounts that these facts need; none is below another."""
+    kinds = ("mounts", HOST_FILES) if HOST_FILES in options.rights else ("mounts",)
+    names = dict.fromkeys(mount for kind in kinds for needs in facts.values() for mount in needs.get(kind, ()))
+    held = {below for name in names for below in read_template("agent")["mounts"][name].get("holds", ())}
+    return [name for name in names if name not in held]
 
 
 def _rules(needs: Iterable[Mapping[str, Any]]) -> Iterator[Tree]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "agent-nodes": "agent --per node --nodes gpu-01,ip-10-0-42-17.us-west-2.compute.internal --create-namespace",
     "agent-groups": "agent --per group=nvidia.com/gpu.product --groups NVIDIA-H100,NVIDIA-H200 --node-selector pool=gpu --memory 512Mi",
     "agent-nightly": "agent --delivery hostpath /opt/eidos/eidos.pyz --image docker.io/library/python:3.13-slim --schedule @daily",
+    "agent-host-files": "agent --host-files",
     "agent-rights": "agent --host-network --host-ipc --host-pid --unconfined --gpu runtime-class=nvidia-cdi",
     "agent-driver-root": "agent --gpu driver-root --privileged --toleration nvidia.com/gpu:NoSchedule --without k8s",
     "agent-old-cluster": "agent --unconfined --gpu cdi --kubernetes-version 1.29",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from eidos.collectors import list_collectors
+from eidos.collectors import Sources, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput
 from eidos.files.host import Host
 from eidos.kube.labels import check_dns_subdomain
@@ -37,8 +38,10 @@ from eidos.manifest.kubernetes_fields import (
     parse_memory,
 )
 from eidos.manifest.manifest_template import ManifestTemplate, merge_pieces, read_template
+from eidos.model.measurement import Subtype
 from eidos.model.record import replace
 from eidos.nvidia import driver_files
+from tests.conftest import ROOT
 from tests.support.manifests import AGENTS, PROGRAM, SERVERS, archive, everything, of_kind, templates
 
 ALL = dict(everything())
@@ -137,6 +140,26 @@ def test_usual_mounts_are_those_of_the_usual_facts() -> None:
     assert {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume} == {"/proc"}
     assert f"--skip={','.join(others)}" in pod["spec"]["containers"][0]["args"]
     assert "runtimeClassName" not in pod["spec"]
+
+
+def test_folders_with_keys_are_mounted_on_request_only_and_show_what_is_configured(tmp_path: Path) -> None:
+    pod = next(templates(agent_manifests(AGENTS["host-files"])))
+    paths = {volume["hostPath"]["path"] for volume in pod["spec"]["volumes"] if "hostPath" in volume}
+    assert paths == {"/proc", "/sys", "/lib", "/run/dbus", "/run/systemd", "/etc", "/usr", "/boot", "/var/lib"}
+    assert not any(one != other and one.startswith(f"{other}/") for one in paths for other in paths), "none is inside another"
+    host = ROOT / "tests/hosts/rhel-9"
+    for path in paths:
+        if (host / path[1:]).exists():
+            shutil.copytree(host / path[1:], tmp_path / path[1:], symlinks=True)
+    for name in ("os.packages", "os.kubelet", "os.boot", "os.release", "os.limits"):
+        mounted, complete = (
+            [part for part in load_collector(name)(Sources(Host(str(root)))) if isinstance(part, Subtype)] for root in (tmp_path, host)
+        )
+        assert mounted == complete != [], name
+    assert any("volumes of all Pods" in note for note in manifest_notes(AGENTS["host-files"]))
+    assert not any("volumes of all Pods" in note for note in manifest_notes(AGENTS["plain"]))
+    only = next(templates(agent_manifests(replace(AGENTS["host-files"], without=("os", "systemd")))))
+    assert {volume["hostPath"]["path"] for volume in only["spec"]["volumes"] if "hostPath" in volume} == {"/proc", "/sys"}
 
 
 def test_a_root_is_named_where_something_is_mounted_below_it() -> None:
@@ -374,15 +397,31 @@ def test_the_explanation_matches_the_manifests() -> None:
     rows = explain_privileges(AGENTS["plain"])
     assert {row["fact"] for row in rows} == {*read_template("agent")["facts"], "the document"}
     flags = {row["flag"] for row in rows if not row["given"]} - {""}
-    assert flags == {"--host-network", "--host-ipc", "--host-pid", "--unconfined", "--privileged", "--gpu cdi", "--gpu driver-root"}
+    assert flags == {
+        "--host-network",
+        "--host-ipc",
+        "--host-pid",
+        "--host-files",
+        "--unconfined",
+        "--privileged",
+        "--gpu cdi",
+        "--gpu driver-root",
+    }
     unmounted = {row["fact"] for row in rows if not row["given"] and not row["flag"]}
-    assert unmounted == {"os.boot", "os.storage", "os.packages", "os.runtime", "os.kubelet"}, "no flag mounts the folders that hold keys"
+    assert unmounted == {"os.storage", "os.runtime"}, "no flag mounts the root or the sockets in /run"
     missing = {row["flag"] for row in explain_privileges(AGENTS["rights"]) if not row["given"]} - {""}
-    assert missing == {"--privileged", "--gpu cdi", "--gpu driver-root"}
+    assert missing == {"--privileged", "--host-files", "--gpu cdi", "--gpu driver-root"}
+    read = {row["fact"] for row in explain_privileges(AGENTS["host-files"]) if row["flag"] == "--host-files" and row["given"]}
+    assert read == {name for name, needs in read_template("agent")["facts"].items() if needs.keys() == {"host-files"}}
     assert not any(row["given"] for row in explain_privileges(AGENTS["fleet"]) if row["fact"].startswith("k8s."))
     left_out = [row for row in explain_privileges(replace(AGENTS["plain"], without=("systemd",))) if row["fact"] == "systemd"]
     assert left_out and not [row for row in left_out if row["given"] or row["flag"]]
-    assert {right for right in read_template("agent")["parts"] if right.startswith("host-")} == {"host-network", "host-ipc", "host-pid"}
+    assert {right for right in read_template("agent")["parts"] if right.startswith("host-")} == {
+        "host-network",
+        "host-ipc",
+        "host-pid",
+        "host-files",
+    }
     assert "get, create, patch secrets in vault" in {row["needs"] for row in explain_privileges(AGENTS["secret"])}
 
 

@@ -19,6 +19,7 @@ AGENTS = {
     "group": AgentOptions(program=PROGRAM, group=("nvidia.com/gpu.product", ("NVIDIA-H100", "NVIDIA-H200")), node_selector={"pool": "gpu"}),
     "nightly": AgentOptions(delivery="hostpath", program="/opt/eidos/eidos.pyz", schedule="0 3 * * *", nodes=("gpu-01",)),
     "rights": AgentOptions(program=PROGRAM, rights=("host-network", "host-ipc", "host-pid", "unconfined")),
+    "host-files": AgentOptions(program=PROGRAM, rights=("host-files",)),
     "old-cluster": AgentOptions(program=PROGRAM, rights=("unconfined",), kubernetes_minor=29),
     "driver-root": AgentOptions(program=PROGRAM, gpu=("driver-root", "/run/nvidia/driver"), rights=("privileged",)),
     "cdi": AgentOptions(program=PROGRAM, gpu=("cdi", "nvidia.com/gpu=all"), tolerations=({"operator": "Exists"},)),
