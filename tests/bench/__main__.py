@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import bundle, check, documents, fleet, kube, recipe, serve, snapshot
+from tests.bench import bundle, check, diff, documents, fleet, kube, recipe, serve, snapshot
 
 VERBS = {
     "snapshot": snapshot.report,
     "recipe": recipe.report,
     "check": check.report,
+    "diff": diff.report,
     "bundle": bundle.report,
     "documents": documents.report,
     "serve": serve.report,
