@@ -73,7 +73,8 @@ def run_collectors(
 ) -> dict[str, Result]:
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
-    ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own (default: :func:`absent_services`).
+    ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own (default:
+    :func:`absent_services`).
     Warnings are logged last, together. With ``fail_fast`` the first failure is raised as an EidosError, and the rest is stopped.
     """
     if absent is None:  # of a loader of the caller's it is not known what its collectors do
