@@ -230,9 +230,11 @@ def parsed_data() -> dict[str, Any]:
         is_exact = documents and formats.to_yaml(json.loads(json.dumps(documents))) == formats.to_yaml(documents)
         files[name] = documents if is_exact else text
         texts += template_strings(documents or text)
+    charts = [path[: -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
+    names = [path.removeprefix(resources.VALUES_FOLDER) for path in charts]
+    values = {name: resources.load_chart_values(name) for name in names}
+    texts += template_strings([tree for name, tree in values.items() if name.startswith(resources.IMAGES_FOLDER)])
     templates = {"files": files, "splits": {text: split_text(text) for text in texts}}
-    charts = [path[len(resources.VALUES_FOLDER) : -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
-    values = {name: resources.load_chart_values(name) for name in charts}
     return {resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.bundle import chart_values, registry_mirror, template_sets, template_variables
+from eidos.bundle.chart_images import ChartImages, read_chart_images
 from eidos.bundle.checksums import format_checksums
-from eidos.bundle.image_list import images_of_manifests
+from eidos.bundle.image_list import ComponentImages, images_of_manifests, list_images
+from eidos.bundle.implied_values import apply_implications
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model import values_schema
 from eidos.model.bundle import CHECKSUMS
@@ -23,7 +25,7 @@ from eidos.templates.tree_template import fill_documents, placeholders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from eidos.bundle.bundle_options import BundleOptions
@@ -33,11 +35,16 @@ if TYPE_CHECKING:
     from eidos.model.recipe import Component, Recipe
 
 
+#: What is known of a component that pulls nothing.
+_NO_IMAGES = ChartImages(())
+
+
 class BundleContext(Record):
     """What all components of one bundle share.
 
     ``load_chart_data`` returns a tree below ``recipes/values/``, by ``<component>/<chart version>.keys``, ``….registries`` or
-    ``….crds``, or None.
+    ``….crds``, or below ``recipes/images/`` by ``images/<component>``, or None. ``requested`` is what the recipe and the caller set of each
+    component, and what the caller alone does.
     """
 
     recipe: Recipe
@@ -46,14 +53,16 @@ class BundleContext(Record):
     variables: Variables
     charts: dict[str, Chart]
     load_chart_data: Callable[[str], object]
+    requested: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
 
 class ComponentFiles(Record):
-    """``files`` by path below the component's folder; ``image_variables`` are those with the registries before a mirror replaced them."""
+    """``files`` by path below the component's folder, its images, and what of it comes from elsewhere in spite of a mirror."""
 
     files: dict[str, bytes]
-    image_variables: Variables
+    images: ComponentImages
     warnings: tuple[str, ...] = ()
+    unmirrored: tuple[str, ...] = ()
 
 
 def make_component(component: Component, context: BundleContext) -> ComponentFiles:
@@ -69,14 +78,15 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     templates = {file.target: file for file in template_set.files}
     values: dict[str, Any] = {}
     mirrored: dict[str, Any] = {}
+    known = read_chart_images(component.id, component.version if component.chart else "", chart.images, context.load_chart_data)
     values_file = templates.pop(template_sets.VALUES, None)
     if values_file is not None and is_required(values_file, variables):
         values = _final_values(component, values_file, variables, context, warnings)
-        mirrored = _mirror_values(values, component, context)
+        mirrored = _mirror_values(values, known.registries if known else {}, component, context)
         files[template_sets.VALUES] = formats.to_yaml(mirrored).encode()
     else:
         _refuse_values(component, context.options)
-    image_variables = template_variables.add_values(variables, values)
+    listed_variables = template_variables.add_values(variables, values)
     variables = template_variables.add_values(variables, mirrored)
     images: list[str] = []
     for file in templates.values():
@@ -87,7 +97,7 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
                 mirror = context.options.registry
                 final = [registry_mirror.mirror_tree(document, mirror) for document in documents] if mirror else documents
                 files[file.target] = "---\n".join(map(formats.to_yaml, final)).encode()
-    image_variables["images"] = images
+    listed = list_images(component, chart, known, listed_variables, values, images)
     crds_name = f"{component.id}/{component.version}.crds"
     crds = context.load_chart_data(crds_name)
     variables.update(template_variables.cluster_variables(chart, crds, f"recipes/values/{crds_name}.yaml", values, component.version))
@@ -97,12 +107,13 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     for file in templates.values():
         if file.kind == template_sets.TEXT and is_required(file, variables):
             files[file.target] = fill_text_file(file, variables, context.templates)
-    if chart.manifests and context.options.registry:
-        warnings.append(f"{component.id}: its manifests are fetched when it is installed, and name their own registries, not the mirror")
+    unmirrored = [*listed.unmirrored()] if context.options.registry else []
+    if chart.manifests and context.options.registry and known != _NO_IMAGES:
+        unmirrored.append(f"{component.id}: its manifests are fetched when it is installed, and name their own registries, not the mirror")
     warnings += _unused_placements(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
-    return ComponentFiles(files, image_variables, tuple(warnings))
+    return ComponentFiles(files, listed, tuple(warnings), tuple(unmirrored))
 
 
 def is_required(file: TemplateFile, variables: Variables) -> bool:
@@ -139,22 +150,28 @@ def _final_values(
         overlay_tree(values, overlay.tree)
     for assignment in assignments:
         chart_values.assign_value(values, assignment, schema)
+    implications = context.charts[component.id].implies
+    if implications:
+        others = {"query": context.recipe.request.fields(), **{id: both for id, (both, _) in context.requested.items()}}
+        caller = context.requested.get(component.id, ({}, {}))[1]
+        warnings += apply_implications(implications, component.id, values, caller, others)
     return values
 
 
-def _mirror_values(values: dict[str, Any], component: Component, context: BundleContext) -> dict[str, Any]:
+def _mirror_values(values: dict[str, Any], registries: Mapping[str, str], component: Component, context: BundleContext) -> dict[str, Any]:
     """Values whose images come from the mirror, if there is one: those that are set, and the chart's own defaults."""
     mirror = context.options.registry
     if not mirror:
         return values
     name = f"{component.id}/{component.version}.registries"
-    defaults = TreeReader(context.load_chart_data(name), f"recipes/values/{name}.yaml").tree
+    defaults = {**TreeReader(context.load_chart_data(name), f"recipes/values/{name}.yaml").tree, **registries}
     mirrored: dict[str, Any] = registry_mirror.mirror_tree(values, mirror)
     for text, default in defaults.items():
         path = values_schema.parse_path(text)
         current = chart_values.get_value(values, path)
         reference = str(default if current in (None, "") else current)
-        chart_values.set_value(mirrored, path, registry_mirror.mirror_image(reference, mirror))
+        if reference:
+            chart_values.set_value(mirrored, path, registry_mirror.mirror_image(reference, mirror))
     return mirrored
 
 

@@ -12,7 +12,8 @@ from eidos import formats, log
 from eidos.bundle import component_files, template_sets, template_variables
 from eidos.bundle.bundle_options import check_options
 from eidos.bundle.checksums import format_checksums
-from eidos.bundle.image_list import NOT_A_REFERENCE, format_image_list
+from eidos.bundle.image_list import format_image_list, image_documents, is_reference, not_a_reference
+from eidos.bundle.implied_values import requested_values
 from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
@@ -41,7 +42,7 @@ def prepare_bundle(
 
     Raises InvalidInput for options that cannot be, InvalidData for a recipe that lacks what its components need.
     """
-    plan = plan_installation(recipe, charts, check_options(options))
+    plan = plan_installation(recipe, charts, check_options(options), load_chart_data)
     templates = template_sets.shipped_templates()
     if options.templates is not None:
         templates = template_sets.overlay_folder(templates, options.templates)
@@ -54,7 +55,8 @@ def prepare_bundle(
         part = make_node_part(recipe, plan.components, variables)
         variables.update(part.variables)
         node = NodeResult(part.files, ComponentResult(NODE_TUNING, milliseconds=_since(began))) if part.variables else None
-    context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data)
+    requested = {component.id: requested_values(component, plan.options) for component in plan.components}
+    context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data, requested)
     changed = plan.options.changed_components()
     for component in plan.components:
         if component.id in changed:
@@ -116,14 +118,18 @@ class BundleBuild(Record):
         node_files = self.node.files if self.node else {}
         warnings = [*self.warnings, *(warning for _, result in made for warning in result.warnings)]
         files = _assemble_files(made, failed, self.context, node_files, warnings) if made or self.node else {}
-        image_lines = files.get("images.txt", b"").decode().splitlines()
-        warnings += [f"images.txt: {line[2:]}" for line in image_lines if line.startswith(NOT_A_REFERENCE)]
+        unmirrored = [sentence for _, result in made for sentence in result.unmirrored]
+        for _, result in made:
+            texts = [image.reference for image in result.images.images if not image.optional and not is_reference(image.reference)]
+            warnings += [f"images.txt: {not_a_reference(text)}" for text in texts]
+            if not self.context.options.registry:  # else it is said of the mirror
+                warnings += [f"{result.images.component.id}: not known: {sentence}" for sentence in result.images.unknown]
         reports = [report for _, report, _ in steps]
         if self.context.options.deployer != "helm":
             reports = [_present(report, files, f"{report.id}/") for report in reports]
         if self.node:
             reports.insert(0, _present(self.node.report, files, "node/"))
-        return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)))
+        return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(unmirrored)))
 
 
 def _assemble_files(
@@ -147,8 +153,9 @@ def _assemble_files(
         if component_files.is_required(file, variables):
             files[file.target] = component_files.fill_text_file(file, variables, context.templates)
     files["recipe.yaml"] = formats.to_yaml(context.recipe.to_tree(context=True)).encode()
-    variables_of_made = ((component, result.image_variables) for component, result in made)
-    files["images.txt"] = format_image_list(variables_of_made, context.charts, context.options.registry).encode()
+    listed = [result.images for _, result in made]
+    files["images.txt"] = format_image_list(listed, context.options.registry).encode()
+    files["images.json"] = formats.to_json(image_documents(listed, context.options.registry)).encode()
     if failed:
         lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
         files["incomplete.txt"] = "".join(["These components failed and are missing from this bundle:\n", *lines]).encode()

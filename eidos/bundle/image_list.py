@@ -1,102 +1,156 @@
-"""Which container images a bundle needs, for those who mirror them.
+"""Which container images a bundle needs, for those who mirror them: ``images.txt`` for people and scripts, ``images.json`` for programs.
 
-Knows what components.yaml says of the images of each version of a chart; must not know any image. What is missing is listed too, in
-comments: a list that looks complete and is not would be discovered in a network without a way out.
+Knows which images of a chart the values of a bundle pull, and which they would pull with a switch; must not know any image. What is missing
+is listed too: a list that looks complete and is not would be discovered in a network without a way out.
 """
 
 from __future__ import annotations
 
 from eidos.bundle.registry_mirror import mirror_image
-from eidos.model.number_format import format_scalar
-from eidos.templates.placeholder import ABSENT, MissingValue, parse_text
-from eidos.templates.tree_template import fill_tree
+from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
+    from eidos.bundle.chart_images import ChartImages
     from eidos.bundle.template_variables import Variables
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component
-    from eidos.templates.placeholder import Part
 
-#: Begins the line of a value that cannot be a reference.
-NOT_A_REFERENCE = "# not an image reference"
+#: What the variables of the system of a node are called.
+_SYSTEM_TAG = "os.tag"
 
 _CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@+")
 
 
-def format_image_list(made: Iterable[tuple[Component, Variables]], charts: Mapping[str, Chart], mirror: str) -> str:
+class ListedImage(Record):
+    """One image of a component: its own reference, ``optional`` what has to be set for it to be pulled, ``missing`` what is not known.
+
+    ``is_fixed``: no value of the chart says where it comes from, so a mirror cannot take its place.
+    """
+
+    reference: str
+    optional: tuple[str, ...] = ()
+    missing: str = ""
+    is_fixed: bool = False
+
+
+class ComponentImages(Record):
+    """The images of one component.
+
+    ``unknown`` are sentences on what is not known of them, ``untagged`` on tags for which the recipe lacks a part, ``notes`` on what has
+    none.
+    """
+
+    component: Component
+    images: tuple[ListedImage, ...]
+    unknown: tuple[str, ...] = ()
+    untagged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def unmirrored(self) -> Iterator[str]:
+        """What of it comes from elsewhere in spite of a mirror."""
+        for image in self.images:
+            if image.is_fixed and not image.optional:
+                yield f"{self.component.id}: the chart has no value for the registry of {image.reference}"
+        for sentence in self.unknown:
+            yield f"{self.component.id}: {sentence}"
+
+
+def list_images(
+    component: Component, chart: Chart, known: ChartImages | None, variables: Variables, values: Mapping[str, Any], manifests: Iterable[str]
+) -> ComponentImages:
+    """The images that a component pulls with these values, and those of its manifests, each once."""
+    pulled: dict[str, ListedImage] = {}
+    optional: dict[str, ListedImage] = {}
+    unknown: list[str] = []
+    untagged: list[str] = []
+    notes: list[str] = []
+    for image in known.images if known else ():
+        text, missing = image.fill(variables)
+        off = image.switched_off(known.switches if known else {}, values)
+        fixed = bool(component.chart) and not image.registry[0]
+        if missing and missing[0].startswith(_SYSTEM_TAG) and variables.get("query.os"):
+            if not off:
+                system = " ".join(filter(None, (variables["query.os"], variables.get("query.osv"))))
+                notes.append(f"no container of {text.partition(':')[0]} for {system}: the node image has to bring it")
+        elif off:
+            optional.setdefault(text, ListedImage(text, off, ", ".join(missing), fixed))
+        elif missing:
+            untagged.append(f"the tag of {text}, because the recipe does not set it")
+        else:
+            pulled.setdefault(text, ListedImage(text, is_fixed=fixed))
+    for text in manifests:  # the examples among them
+        pulled.setdefault(text, ListedImage(text))
+    if known is None and component.chart:
+        unknown.append(f"the images of chart {component.chart} {component.version}")
+    elif known is None and not chart.images_unknown and not pulled:
+        unknown.append("whether its manifests have images")
+    if chart.images_unknown:
+        unknown.append(" ".join(chart.images_unknown.split()))
+    rest = [image for text, image in optional.items() if text not in pulled]
+    return ComponentImages(component, (*pulled.values(), *rest), tuple(unknown), tuple(untagged), tuple(dict.fromkeys(notes)))
+
+
+def format_image_list(listed: Iterable[ComponentImages], mirror: str) -> str:
     """The text of ``images.txt``: one reference a line, each once, grouped by component; lines with ``#`` are for people."""
     lines = ["# Images of this bundle. Lines without # are references."]
     if mirror:
         lines.append(f"# They are pulled from {mirror}; the original of each follows 'from'.")
-    listed: set[str] = set()
-    for component, variables in made:
-        chart = charts[component.id]
+    seen: set[str] = set()
+    for part in listed:
+        component = part.component
         lines += ["", f"# {component.id}" + (f", chart {component.chart} {component.version}" if component.chart else "")]
-        version = component.version if component.chart else ""
-        references = chart.images.get(version, chart.images.get("", ()))
-        for reference in references:
-            text = _fill_reference(reference, variables)
-            if text is None:
-                lines.append(f"# not known: the tag of {_partial(reference, variables)}, because the recipe does not set it")
-            else:
-                lines += _image_lines(text, mirror, listed)
-        for text in variables["images"]:  # of manifests, the examples among them
-            lines += _image_lines(text, mirror, listed)
-        if version in chart.images and not references:
+        for image in part.images:
+            reference = mirror_image(image.reference, mirror)
+            if image.optional:
+                lines.append(f"# optional, with {' and '.join(image.optional)}: {reference}")
+            elif not is_reference(image.reference):  # a value of the user's made it so; the cluster will say the same of it
+                lines.append(f"# {not_a_reference(image.reference)}")
+            elif reference not in seen:
+                seen.add(reference)
+                lines += ([f"# from {image.reference}"] if mirror else []) + [reference]
+        lines += [f"# {sentence}" for sentence in part.notes]
+        lines += [f"# not known: {sentence}" for sentence in (*part.untagged, *part.unknown)]
+        if not any((part.images, part.untagged, part.unknown, part.notes)):
             lines.append("# none")
-        elif not references and component.chart:
-            lines.append(f"# not known: the images of chart {component.chart} {component.version}")
-        elif not references and not chart.images_unknown:
-            lines.append("" if variables["images"] else "# not known: whether its manifests have images")
-        if chart.images_unknown:
-            lines.append(f"# not known: {' '.join(chart.images_unknown.split())}")
     return "\n".join(lines) + "\n"
 
 
-def _image_lines(text: str, mirror: str, listed: set[str]) -> Iterator[str]:
-    """The lines of one image that is not ``listed`` yet, and lists it."""
-    image = mirror_image(text, mirror)
-    if not _is_reference(text):
-        # A value of the user's made it so; the cluster will say the same of it.
-        yield f"{NOT_A_REFERENCE}: {text[:200]!a}"
-    elif image not in listed:
-        listed.add(image)
-        if mirror:
-            yield f"# from {text}"
-        yield image
+def image_documents(listed: Iterable[ComponentImages], mirror: str) -> dict[str, Any]:
+    """The tree of ``images.json``: every image with its component, what is optional, and what is not known."""
+    images: list[dict[str, Any]] = []
+    unknown: list[dict[str, str]] = []
+    for part in listed:
+        component = part.component
+        for image in part.images:
+            if not is_reference(image.reference) or image.missing:
+                continue
+            entry: dict[str, Any] = {"image": mirror_image(image.reference, mirror), "component": component.id}
+            if entry["image"] != image.reference:
+                entry["from"] = image.reference
+            if "@" in image.reference:
+                entry["digest"] = image.reference.rpartition("@")[2]
+            if component.chart:
+                entry.update(chart=component.chart, version=component.version)
+            if image.optional:
+                entry["optional"] = list(image.optional)
+            images.append(entry)
+        unknown += [{"component": component.id, "reason": sentence} for sentence in (*part.untagged, *part.unknown)]
+    return {"images": images, "unknown": unknown}
 
 
-def _is_reference(text: str) -> bool:
+def not_a_reference(text: str) -> str:
+    """What a list and a warning report of a text that cannot be a reference."""
+    return f"not an image reference: {text[:200]!a}"
+
+
+def is_reference(text: str) -> bool:
     """Whether ``text`` has the characters of a reference (distribution/reference, its grammar)."""
     name, colon, tag = text.rpartition("/")[2].partition(":")
     return bool(name) and _CHARACTERS.issuperset(text) and (not colon or tag[:1].isalnum() or tag[:1] == "_")
-
-
-def _fill_reference(reference: str, variables: Variables) -> str | None:
-    """A reference with its tag; None when the recipe lacks a part of it."""
-    try:
-        value = fill_tree(reference, variables)
-    except MissingValue:
-        return None
-    return None if value is ABSENT else format_scalar(value)
-
-
-def _partial(reference: str, variables: Variables) -> str:
-    """A reference as far as it is known, with the names of missing values."""
-    return "".join(_part(part, variables) for part in parse_text(reference))
-
-
-def _part(part: Part, variables: Variables) -> str:
-    if isinstance(part, str):
-        return part
-    try:
-        return format_scalar(part.resolve(variables))
-    except MissingValue:
-        return f"<{part.name}>"
 
 
 def images_of_manifests(trees: Iterable[Any]) -> list[str]:
@@ -109,6 +163,8 @@ def images_of_manifests(trees: Iterable[Any]) -> list[str]:
             image = tree.get("image")
             if isinstance(image, str) and "name" in tree:
                 images[image] = None
+            elif isinstance(image, str) and isinstance(tree.get("repository"), str) and isinstance(tree.get("version"), str):
+                images[f"{tree['repository']}/{image}:{tree['version']}"] = None  # of an operator's resource
             elif isinstance(image, dict) and isinstance(image.get("repository"), str) and isinstance(image.get("tag"), str):
                 images[f"{image['repository']}:{image['tag']}"] = None
             remaining += list(tree.values())[::-1]

@@ -6,6 +6,7 @@ cannot is refused here, before anything is written.
 
 from __future__ import annotations
 
+from eidos.bundle.chart_images import image_names
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.kube.labels import check_dns_label
@@ -18,7 +19,7 @@ from eidos.wording import did_you_mean, list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from eidos.bundle.bundle_options import Assignment, BundleOptions
     from eidos.model.chart import Chart
@@ -45,7 +46,9 @@ class InstallPlan(Record):
     has_node: bool = False
 
 
-def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: BundleOptions) -> InstallPlan:
+def plan_installation(
+    recipe: Recipe, charts: Mapping[str, Chart], options: BundleOptions, load_chart_data: Callable[[str], object]
+) -> InstallPlan:
     """The components to make of ``recipe``: those that the options name and what they depend on, or all.
 
     Raises InvalidInput for an unknown name or when no component is left, InvalidData for a recipe whose components contradict ``charts`` or
@@ -103,7 +106,7 @@ def plan_installation(recipe: Recipe, charts: Mapping[str, Chart], options: Bund
             raise _not_in_bundle(id, flag, order, charts)
     missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in excluded]
     needless = [f"{id} is disabled, but was not part of this bundle" for id in redundant]
-    unbuilt = _unbuilt_images(recipe, (*order, *excluded), charts) if options.components is None else []
+    unbuilt = _unbuilt_images(recipe, (*order, *excluded), charts, load_chart_data) if options.components is None else []
     return InstallPlan(components, options, (*missing, *needless, *unbuilt), has_node)
 
 
@@ -128,13 +131,17 @@ def _select_node(options: BundleOptions, charts: Mapping[str, Chart]) -> tuple[B
     return replace(options, components=names, assignments=tuple(assignments)), has_node
 
 
-def _unbuilt_images(recipe: Recipe, ids: tuple[str, ...], charts: Mapping[str, Chart]) -> list[str]:
+def _unbuilt_images(
+    recipe: Recipe, ids: tuple[str, ...], charts: Mapping[str, Chart], load_chart_data: Callable[[str], object]
+) -> list[str]:
     """A warning for images that the recipe has and no component deploys, with the components that would."""
+    names: dict[str, set[str]] = {}
 
     def deploys(id: str, image: str) -> bool:
         chart = charts[id]
-        names = {reference.rpartition("/")[2].partition(":")[0] for references in chart.images.values() for reference in references}
-        return image in names or image == chart.chart or any(f"K8s.image.{image}" in paths for paths in chart.readings.values())
+        if id not in names:
+            names[id] = image_names(id, chart.images, load_chart_data)
+        return image in names[id] or image == chart.chart or any(f"K8s.image.{image}" in paths for paths in chart.readings.values())
 
     images = dict(item for m in recipe.measurements for s in m.subtypes if (m.type, s.name) == ("K8s", "image") for item in s.data.items())
     unbuilt = [image for image in images if not any(deploys(id, image) for id in ids)]

@@ -32,7 +32,7 @@ VALUES = "values.yaml"
 MANIFESTS, EXAMPLES = "manifests/", "manifests/examples/"
 
 #: Files that the engine writes, and no template may.
-RESERVED_TARGETS = ("checksums.txt", "recipe.yaml", "images.txt", "incomplete.txt")
+RESERVED_TARGETS = ("checksums.txt", "recipe.yaml", "images.txt", "images.json", "incomplete.txt")
 
 KEYS = ("version", "recipe", "extends", "settings", "services", "versions", "files")
 FILE_KEYS = ("template", "target", "kind", "when", "example", "apply")

@@ -8,7 +8,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``driver.version``           ``image.driver``, or else ``smi.driver``
 ``cuda-version``             ``smi.cuda-version``
 ``cuda-version.tag``         the same with three numbers, as tags of images have it
-``os.tag``  ``os.tag.major``   the end of a driver container's tag: ``ubuntu24.04``, ``rocky9``; with the major version of RHEL too
+``os.tag``  ``os.tag.X``     the end of a driver container's tag: ``ubuntu24.04``, ``rocky9``; X: major, full
 ``config.kernel-module-type``  ``open`` or ``proprietary``, as ``config.useOpenKernelModule`` says
 ``query.X``  ``request``     the query of the recipe, and as a sentence
 ``recipe.X``                 timestamp, version, digest, title
@@ -56,16 +56,21 @@ def _system_tags(os: str, osv: str) -> dict[str, str]:
     """The end of the tags of driver containers, for systems that have some.
 
     ``os.tag`` as GPU Operator 26.3 makes it: of Rocky Linux, and of RHEL since 10, the major version alone; ``os.tag.major`` as 26.7
-    does: of every RHEL and Rocky Linux. Source: controllers/state_manager.go of v26.3.3 and v26.7.0.
+    does: of every RHEL and Rocky Linux; ``os.tag.full`` as 25.x does: never. Source: controllers/state_manager.go of v25.3.3, v26.3.3 and
+    v26.7.0.
 
     >>> _system_tags("rhel", "9.6"), _system_tags("debian", "12")
-    ({'os.tag': 'rhel9.6', 'os.tag.major': 'rhel9'}, {})
+    ({'os.tag': 'rhel9.6', 'os.tag.major': 'rhel9', 'os.tag.full': 'rhel9.6'}, {})
     """
     if os not in ("ubuntu", "rhel", "rocky") or not osv:
         return {}
     major = osv.partition(".")[0]
     is_short = os == "rocky" or (os == "rhel" and len(major) > 1)
-    return {"os.tag": f"{os}{major if is_short else osv}", "os.tag.major": f"{os}{osv if os == 'ubuntu' else major}"}
+    return {
+        "os.tag": f"{os}{major if is_short else osv}",
+        "os.tag.major": f"{os}{osv if os == 'ubuntu' else major}",
+        "os.tag.full": f"{os}{osv}",
+    }
 
 
 def recipe_variables(recipe: Recipe, options: BundleOptions) -> Variables:

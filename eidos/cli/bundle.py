@@ -10,7 +10,7 @@ import os
 from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.commands import FAILED
+from eidos.cli.commands import FAILED, FINDINGS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidData, InvalidInput
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.bundle import Bundle
+    from eidos.model.recipe import Recipe
 
 LINT, DEFAULT_FOLDER = "lint", "./bundle"
 
@@ -86,6 +87,7 @@ VERB = Verb(
         Option("system-node-selector", "run all other workloads on nodes with this label: key=value", "LABEL", multiple=True),
         Option("system-toleration", "tolerate this taint of all other nodes: key=value:effect", "TAINT", multiple=True),
         Option("registry", "pull images and charts from this mirror, such as mirror.example.com/x", "MIRROR"),
+        Option("strict", "exit 4 if the recipe is generic, or not everything comes from the mirror of --registry"),
         Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
         Option(
             "data",
@@ -120,7 +122,7 @@ VERB = Verb(
     notes=(
         (
             "Exit status: 0 written; 1 a component failed (the others are written; incomplete.txt lists it) or the output could not be "
-            "written; 2 wrong usage or an invalid or incomplete recipe; 4 lint found an error."
+            "written; 2 wrong usage or an invalid or incomplete recipe; 4 lint found an error, or --strict found a problem."
         ),
     ),
 )
@@ -150,6 +152,8 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     telemetry.record_bundle(bundle)
     for sentence in bundle.warnings:
         log.warn(sentence)
+    for sentence in bundle.unmirrored:
+        log.warn(f"not from the mirror: {sentence}")
     if bundle.files:
         with telemetry.step("serialise"):
             _write_files(bundle, folder, archive, values["force"])
@@ -157,7 +161,17 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     if bundle.errors:
         log.error(f"{len(bundle.errors)} of {len(bundle.components)} components failed: {', '.join(bundle.errors)}")
         return FAILED
-    return 0
+    return _report_strict(recipe, bundle) if values["strict"] else 0
+
+
+def _report_strict(recipe: Recipe, bundle: Bundle) -> int:
+    """Log what ``--strict`` objects to; the exit status."""
+    problems = [f"the recipe is generic: it is not made for the {name}" for name in recipe.generic or ()]
+    if bundle.unmirrored:
+        problems.append(f"the mirror is incomplete: {count_of(len(bundle.unmirrored), 'warning')} above")
+    for problem in problems:
+        log.error(f"--strict: {problem}")
+    return FINDINGS if problems else 0
 
 
 def _options(values: Values) -> BundleOptions:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 #: The recipes in the archive: a line of JSON that says where each part is, then a line for each.
 RECIPES_JSON = "recipes.jsonl"
 
-#: The folder below ``recipes/`` with the values of charts.
-VALUES_FOLDER = "values/"
+#: The folders below ``recipes/`` with the values of charts, and with their images.
+VALUES_FOLDER, IMAGES_FOLDER = "values/", "images/"
 
-#: The values of charts in the archive: path below ``recipes/values/``, without its suffix → tree.
+#: The values and images of charts in the archive: path, as :func:`load_chart_values` takes it → tree.
 VALUES_JSON = "values.json"
 
 #: The bundle templates in the archive, as :func:`load_bundle_templates` returns them.
@@ -133,7 +133,7 @@ def load_recipes() -> dict[str, object]:
         return {path: parts.read(place) for path, place in parts.index["files"].items()}
     from eidos.formats import from_text
 
-    names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith(VALUES_FOLDER)]
+    names = [name for name in _list_recipe_files() if name.endswith(".yaml") and not name.startswith((VALUES_FOLDER, IMAGES_FOLDER))]
     if not names:
         raise Unavailable("cannot read the built-in recipes", f"check that {_CHECKOUT} is complete and was not moved")
     return {name: from_text(read_bytes(f"recipes/{name}"), f"recipes/{name}") for name in names}
@@ -153,7 +153,10 @@ def load_recipe_file(name: str) -> object:
 
 
 def load_chart_values(path: str) -> object:
-    """The tree of ``recipes/values/<path>.yaml``; None when there is no such file. Raises InvalidData when it is malformed."""
+    """The tree of ``recipes/values/<path>.yaml``, or of ``recipes/images/<component>.yaml`` for the path ``images/<component>``.
+
+    None when there is no such file. Raises InvalidData when it is malformed.
+    """
     if not _values_cache:
         try:
             _values_cache.append(_parse_json(_load(os.path.join(_PACKAGED, VALUES_JSON)).decode()))
@@ -164,7 +167,7 @@ def load_chart_values(path: str) -> object:
         return trees.get(path)
     from eidos.formats import from_text
 
-    name = f"recipes/{VALUES_FOLDER}{path}.yaml"
+    name = f"recipes/{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml"
     try:
         return from_text(read_bytes(name), name)
     except NotFound:
@@ -176,8 +179,8 @@ def chart_values_files() -> list[str]:
     load_chart_values("")
     trees = _values_cache[0]
     if trees is None:
-        return [name for name in _list_recipe_files() if name.startswith(VALUES_FOLDER)]
-    return [f"{VALUES_FOLDER}{path}.yaml" for path in trees]
+        return [name for name in _list_recipe_files() if name.startswith((VALUES_FOLDER, IMAGES_FOLDER))]
+    return [f"{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml" for path in trees]
 
 
 def preload() -> None:

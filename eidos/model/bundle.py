@@ -39,12 +39,16 @@ class ComponentResult(Record):
 
 
 class Bundle(Record):
-    """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s."""
+    """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s.
+
+    ``unmirrored`` is what comes from elsewhere although there is a mirror.
+    """
 
     files: dict[str, bytes]
     components: tuple[ComponentResult, ...]
     milliseconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    unmirrored: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -60,6 +64,7 @@ class Bundle(Record):
         """The report, as a plain tree."""
         tree: dict[str, Any] = {"files": len(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
         tree["components"] = [result.to_tree() for result in self.components]
-        if self.warnings:
-            tree["warnings"] = list(self.warnings)
+        for name in ("warnings", "unmirrored"):
+            if getattr(self, name):
+                tree[name] = list(getattr(self, name))
         return tree

@@ -61,6 +61,20 @@ class RemoteManifest(Record):
         return f"{self.url}#sha256={self.sha256}"
 
 
+class Implication(Record):
+    """A value of a chart that follows from others: where ``when`` holds and the value at ``path`` is one of ``was``, it becomes ``to``.
+
+    ``when`` maps values, as ``component.path`` or ``query.field``, to texts, one of which each must be; "unset" is one. Without ``to``
+    (None) there is nothing to set, and only a warning. ``why`` is the reason, a clause.
+    """
+
+    path: str
+    was: tuple[str, ...]
+    to: Any
+    when: dict[str, tuple[str, ...]]
+    why: str
+
+
 class Chart(Record):
     """One entry: ``id`` is our name for it, ``chart`` the chart's, "" where there are manifests alone.
 
@@ -71,7 +85,8 @@ class Chart(Record):
     or of a part of its chart. ``service`` makes an entry a choice: service → the id of the entry that
     it stands for there. ``kubernetes`` is an expression of the releases of Kubernetes that it supports, "" where none is stated.
     ``manifests`` are applied in their order, after the chart if there is one. ``sets`` are values of the charts of other components that
-    are installed together with it: id → values. ``upgrades`` maps releases to those that can be upgraded to them.
+    are installed together with it: id → values. ``upgrades`` maps releases to those that can be upgraded to them. ``implies`` are values
+    that follow from others.
     """
 
     id: str
@@ -93,6 +108,7 @@ class Chart(Record):
     manifests: tuple[RemoteManifest, ...] = ()
     sets: dict[str, dict[str, Any]] = {}
     upgrades: dict[str, tuple[str, ...]] = {}
+    implies: tuple[Implication, ...] = ()
 
 
 def in_dependency_order(ids: Iterable[str], depends: Mapping[str, Sequence[str]], skip: Iterable[str] = ()) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import os
 
 from eidos.errors import NotFound
 from eidos.files import resources
-from eidos.model.chart import Chart, Probe, RemoteManifest, in_dependency_order
+from eidos.model.chart import Chart, Implication, Probe, RemoteManifest, in_dependency_order
 from eidos.model.constraint import parse_expression
 from eidos.model.recipe import copy_tree, overlay_tree
 from eidos.model.record import replace
@@ -58,6 +58,7 @@ def read_chart(tree: TreeReader) -> Chart:
         manifests=tuple(map(_read_manifest, tree.mappings("manifests"))),
         sets={id: copy_tree(sets.mapping(id).tree) for id in sets.tree},
         upgrades={},
+        implies=tuple(map(_read_implication, tree.mappings("implies"))),
         **texts,
     )
 
@@ -66,6 +67,13 @@ def _read_probe(tree: TreeReader) -> Probe:
     tree.expect_only(("resource", "labels", "name", "driver", "port", "part"))
     texts = {field: tree.text(field) for field in ("name", "driver", "part")}
     return Probe(tree.name("resource"), tree.text_map("labels"), port=int(tree.number("port")), **texts)
+
+
+def _read_implication(tree: TreeReader) -> Implication:
+    tree.expect_only(("value", "was", "to", "when", "why"))
+    when = tree.mapping("when")
+    conditions = {path: when.names(path) for path in when.tree}
+    return Implication(tree.name("value"), tree.names("was"), tree.tree.get("to"), conditions, tree.name("why"))
 
 
 def _read_manifest(tree: TreeReader) -> RemoteManifest:
@@ -100,8 +108,8 @@ def with_dependencies(ids: Iterable[str], charts: Mapping[str, Chart]) -> tuple[
 def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
     """The charts by id, and what gives the tree of a chart's values by its path below ``values/`` (None: unknown).
 
-    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` adds what is known of charts. Raises NotFound
-    when there is no such folder, and InvalidData for what in it is not well-formed.
+    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts. Raises
+    NotFound when there is no such folder, and InvalidData for what in it is not well-formed.
     """
     charts = read_charts(resources.load_recipe_file(NAME), NAME)
     if data is None:
@@ -116,7 +124,8 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
         return formats.from_text(read_file(path), path)
 
     def knowledge(name: str) -> object:
-        path = os.path.join(data, "values", *f"{name}.yaml".split("/"))
+        folder = () if name.startswith(resources.IMAGES_FOLDER) else ("values",)
+        path = os.path.join(data, *folder, *f"{name}.yaml".split("/"))
         return read(path) if os.path.isfile(path) else resources.load_chart_values(name)
 
     path = os.path.join(data, NAME)

@@ -28,7 +28,7 @@ DEPTH = 20
 
 #: The files that recipes are made of, and the folders of more of them.
 FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml", "comparisons.yaml", "sources.yaml", "releases.yaml")
-FOLDERS = ("overlays/", "values/", "checks/")
+FOLDERS = ("overlays/", "values/", "images/", "checks/")
 
 #: How their names end.
 ENDINGS = (".yaml", ".yml", ".json")

@@ -1,7 +1,7 @@
 """Values that the charts accept: every generated key is one of the chart's own of that version, with its type.
 
-The charts' own ``values.yaml`` lie beside the repository. From them come also the key paths that eidos carries,
-``recipes/values/<component>/<chart version>.keys.yaml``, and the paths that name registries; ``--update-golden`` writes those.
+The charts' own ``values.yaml`` lie beside the repository. The key paths that eidos carries, ``recipes/values/<component>/<chart
+version>.keys.yaml``, have those and more; ``python -m tests.chart_data`` writes them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from eidos.errors import InvalidInput
 from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, load_yaml, made, recipe
 
 pytestmark = pytest.mark.slow
@@ -79,31 +80,38 @@ def pinned() -> list[tuple[str, str]]:
     return sorted(versions)
 
 
-def registries(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Path → text of each value that says where an image comes from: what begins with a host and a path."""
-    for key, value in values.items():
-        path = f"{above}.{key}" if above else str(key)
-        if isinstance(value, dict):
-            yield from registries(value, path)
-        elif isinstance(value, str) and "/" in value and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", value.partition("/")[0]):
-            yield path, value
+def carried_keys(component: str, version: str) -> dict[str, str]:
+    """Path → type, as eidos carries them."""
+    tree = load_yaml((VALUES / component / f"{version}.keys.yaml").read_text(encoding="utf-8"))
+    assert isinstance(tree, dict)
+    return tree
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("what", ["keys", "registries"])
 @pytest.mark.parametrize(("component", "version"), pinned())
-def test_carried_facts_are_those_of_the_chart(shared: Path, component: str, version: str, what: str, update_golden: bool) -> None:
-    values = chart_values(shared, component, version)
-    facts = dict(sorted((key_types if what == "keys" else registries)(values)))
-    says = {"keys": "are called, and their types", "registries": "say where images come from"}[what]
-    text = f"# What the values of chart {component} {version} {says}, as its own values.yaml has them.\n"
-    text += "".join(f"{key}: {fact}\n" for key, fact in facts.items())
-    assert load_yaml(text) == facts
-    path = VALUES / component / f"{version}.{what}.yaml"
-    if update_golden:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text
+def test_carried_keys_have_those_of_the_chart(shared: Path, component: str, version: str) -> None:
+    """Those of dependencies, and those that templates alone read, are there besides."""
+    carried = carried_keys(component, version)
+    own = dict(key_types(chart_values(shared, component, version)))
+    parents = {".".join(path.split(".")[:count]) for path in carried for count in range(1, path.count(".") + 1)}
+    assert {path: kind for path, kind in own.items() if carried.get(path) != kind and path not in parents} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gpu-operator:operator.version=v26.7.0",
+        "gpu-operator:node-feature-discovery.image.repository=registry.example.com/nfd",
+        "gpu-operator:node-feature-discovery.master.nodeSelector={a: b}",
+        "network-operator:sriov-network-operator.images.operator=registry.example.com/a:1",
+        "network-operator:node-feature-discovery.worker.tolerations=[]",
+    ],
+)
+def test_keys_of_dependencies_and_templates_can_be_set(text: str) -> None:
+    path = next(path for path in RECIPES if path.stem == "self-managed-gh200-training")
+    assert files_of_tree(recipe(path), sets=(text,))
+    with pytest.raises(InvalidInput, match="the chart has no value"):
+        files_of_tree(recipe(path), sets=(text.replace("=", "x=", 1).replace("nodeSelectorx", "nodeSelectr"),))
 
 
 @pytest.mark.shared
@@ -137,7 +145,8 @@ def test_values_are_the_charts_own_with_all_flags(shared: Path, path: Path) -> N
     for entry in recipe(path)["components"]:
         if entry["id"] in CHARTS:
             values = data_of(files, f"{entry['id']}/values.yaml")
-            known = dict(key_types(chart_values(shared, entry["id"], entry["version"])))
+            # With a mirror, values of dependencies are set too.
+            known = {**carried_keys(entry["id"], entry["version"]), **dict(key_types(chart_values(shared, entry["id"], entry["version"])))}
             assert list(strange(values[0], known)) == [], f"{path.name}: {entry['id']}"
 
 

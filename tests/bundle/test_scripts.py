@@ -141,7 +141,7 @@ def test_twice_is_the_same_as_once(bundle: Path, cluster: Cluster) -> None:
 
 def test_a_dry_run_changes_nothing_and_says_all(bundle: Path, cluster: Cluster) -> None:
     before = cluster.state
-    done = run(bundle / "install.sh", cluster, "--dry-run")
+    done = run(bundle / "install.sh", cluster, "--dry-run=server")
     assert (done.returncode, done.stderr) == (0, "")
     assert changes(cluster.calls()) == [] and cluster.state == before
     would = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
@@ -157,6 +157,44 @@ def test_a_dry_run_changes_nothing_and_says_all(bundle: Path, cluster: Cluster) 
     done = run(bundle / "uninstall.sh", cluster, "--dry-run", "--delete-crds")
     assert (done.returncode, done.stderr) == (0, "") and changes(cluster.calls()) == []
     assert done.stdout.splitlines()[-2:] == [f"would be removed: {' '.join(reversed(order(TRAINING)))}", "nothing was changed"]
+
+
+def test_a_dry_run_needs_neither_tools_nor_a_cluster(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for tool in ("sh", "dirname", "mktemp", "rm", "sed", "cat", "awk", "grep"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or "")
+    line = [str(bundle / "install.sh"), "--dry-run"]
+    done = subprocess.run(line, env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    would = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    assert sum(" helm upgrade --install " in line for line in would) == len(order(TRAINING))
+    assert done.stdout.splitlines()[-1].startswith("nothing was changed, and no cluster was looked at")
+
+
+def test_a_dry_run_without_a_cluster_prints_what_a_first_installation_runs(bundle: Path, cluster: Cluster) -> None:
+    lines = [line for line in run(bundle / "install.sh", cluster, "--dry-run").stdout.splitlines() if line.startswith("would run: ")]
+    assert cluster.calls() == []
+    run(bundle / "install.sh", cluster)
+    pasted = [
+        subprocess.run(["bash", "-c", f"printf '%s\\n' {line[11:]}"], capture_output=True, text=True, check=True).stdout.splitlines()
+        for line in lines
+    ]
+    assert [call for call in pasted if verb(call) != "wait"] == changes(cluster.calls())
+
+
+def test_charts_come_from_a_folder(bundle: Path, cluster: Cluster, tmp_path: Path) -> None:
+    charts = tmp_path / "charts"
+    charts.mkdir()
+    done = run(bundle / "install.sh", cluster, "--charts", str(charts))
+    assert done.returncode == 1 and changes(cluster.calls()) == []
+    assert f"error: no chart cert-manager-v1.21.1.tgz in {charts}" in done.stderr and "helm pull cert-manager --repo " in done.stderr
+    for entry in recipe(TRAINING)["components"]:
+        (charts / f"{entry['chart'].rpartition('/')[2]}-{entry['version'].lstrip('v')}.tgz").touch()
+    done = run(bundle / "install.sh", cluster, "--charts", str(charts))
+    assert (done.returncode, done.stderr) == (0, "")
+    upgrades = [call for call in cluster.calls() if verb(call) == "upgrade"]
+    assert upgrades and all(any(word.startswith(str(charts)) for word in call) and "--repo" not in call for call in upgrades)
+    assert run(bundle / "uninstall.sh", cluster, "--charts", str(charts)).returncode == 2
 
 
 def test_manifests_wait_for_their_definitions_and_go_first(bundle: Path, cluster: Cluster) -> None:
@@ -345,7 +383,7 @@ def test_objects_of_others_are_neither_changed_nor_removed(tmp_path: Path, clust
     file = folder / "aks-disk" / "manifests" / "storageclass.yaml"
     for owner in ("", "somebody"):
         cluster.change(objects={f"file/{file}": owner})
-        for script, *arguments in (["install.sh"], ["install.sh", "--dry-run"], ["uninstall.sh"], ["uninstall.sh", "--dry-run"]):
+        for script, *arguments in (["install.sh"], ["install.sh", "--dry-run=server"], ["uninstall.sh"], ["uninstall.sh", "--dry-run"]):
             done = run(folder / script, cluster, *arguments)
             assert done.returncode == 0 and "left alone: aks-disk" in done.stdout and "would run" not in done.stdout
             assert changes(cluster.calls()) == []

@@ -51,13 +51,26 @@ def edit(cluster: HelmCluster) -> None:
     cluster.run(kubectl, "patch", "clusterpolicy", "cluster-policy", "--type=merge", "-p", '{"spec":{"mig":{"strategy":"mixed"}}}')
 
 
+def test_a_diff_shows_what_would_differ_and_no_secret(cluster: HelmCluster, bundle: Path) -> None:
+    fresh = cluster.run(bundle / "install.sh", "--diff").stdout
+    assert "\n+kind: " in fresh and "would be installed: gpu-operator\n" in fresh and cluster.snapshot() == cluster.snapshot()
+    cluster.run(bundle / "install.sh")
+    before = cluster.snapshot()
+    assert "\n+" not in cluster.run(bundle / "install.sh", "--diff").stdout
+    values = bundle / "gpu-operator" / "values.yaml"
+    values.write_text(values.read_text() + "added: Zq7kD02mWx91LpTe\n")
+    changed = cluster.run(bundle / "install.sh", "--diff").stdout
+    assert "--- live/gpu-operator\n+++ bundle/gpu-operator\n" in changed
+    assert cluster.snapshot() == before and changed.endswith("nothing was changed\n")
+
+
 # ---- what somebody else installed ----
 
 
 def test_a_release_of_others_is_compared_and_left(cluster: HelmCluster, bundle: Path) -> None:
     theirs(cluster, driver={"enabled": False}, adminPassword="abc123", extra={"options": "Zq7kD02mWx91LpTe", "size": "500Gi"})
     before = cluster.snapshot()
-    for arguments in ([], ["--dry-run"]):
+    for arguments in ([], ["--dry-run=server"]):
         done = cluster.run(bundle / "install.sh", *arguments, status=1)
         assert re.search(r"  driver\.enabled: false -> (true|the default of the chart)\n", done.stdout + done.stderr)
         assert "adminPassword: (withheld) -> the default of the chart" in done.stdout + done.stderr
@@ -147,7 +160,7 @@ def test_definitions_without_a_controller_serve_no_work(cluster: HelmCluster) ->
     cluster.run(bundle / "install.sh")
     done = cluster.run(bundle / "uninstall.sh")
     assert "custom resource definitions kept: certificates.cert-manager.io\n" in done.stdout, "and no others, which never existed"
-    assert "would be installed: cert-manager\n" in cluster.run(bundle / "install.sh", "--dry-run").stdout
+    assert "would be installed: cert-manager\n" in cluster.run(bundle / "install.sh", "--dry-run=server").stdout
     done = cluster.run(bundle / "install.sh", "--namespace", "other", status=1)
     assert "was left by release cert-manager/cert-manager, which does not exist" in done.stderr and "--adopt" in done.stderr
     assert "installed: cert-manager\n" in cluster.run(bundle / "install.sh", "--namespace", "other", "--adopt").stdout

@@ -11,8 +11,8 @@ tab=$(printf '\t')
 # On helm releases and on objects from manifests/: only what has this label is ours, and only that is changed or removed.
 mark=app.kubernetes.io/managed-by=eidos
 
-namespace_option='' context='' timeout=15m plain_http='' ca_file=''
-dry_run=false any_upgrade=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
+namespace_option='' context='' timeout=15m plain_http='' ca_file='' charts=''
+dry_run=false offline=false show_diff=false any_upgrade=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
 components=''
 # Of the component at hand.
 id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
@@ -40,17 +40,21 @@ wrong_usage() {
 
 # read_options FLAGS ARGUMENT…: the variables above. FLAGS are those of this script, besides those that both have.
 read_options() {
-  flags=" --dry-run $1 "
+  flags=" --dry-run --dry-run=client --dry-run=server $1 "
   shift
   while [ "$#" -gt 0 ]; do
     case "$1" in
-      --namespace | --context | --timeout | --ca-file)
+      --namespace | --context | --timeout | --ca-file | --charts)
+        if [ "$1" = --charts ]; then
+          case "$flags" in *' --charts '*) ;; *) wrong_usage "unknown argument $1" ;; esac
+        fi
         if [ "$#" -lt 2 ] || [ -z "$2" ]; then wrong_usage "$1 needs a value"; fi
         case "$1" in
           --namespace) namespace_option=$2 ;;
           --context) context=$2 ;;
           --timeout) timeout=$2 ;;
           --ca-file) ca_file=$2 ;;
+          --charts) charts=$2 ;;
         esac
         shift
         ;;
@@ -58,7 +62,9 @@ read_options() {
       --*)
         case "$flags" in *" $1 "*) ;; *) wrong_usage "unknown argument $1" ;; esac
         case "$1" in
-          --dry-run) dry_run=true ;;
+          --dry-run | --dry-run=client) dry_run=true offline=true ;;
+          --dry-run=server) dry_run=true offline=false ;;
+          --diff) dry_run=true offline=false show_diff=true ;;
           --any-upgrade) any_upgrade=true ;;
           --recover) recover=true ;;
           --adopt) adopt=true ;;
@@ -162,6 +168,35 @@ load_component() {
     fi
   fi
   chart_name=${chart##*/}
+}
+
+# locate_chart: with --charts, or where the bundle has charts, $chart is the file of this version.
+locate_chart() {
+  if [ -z "$charts" ] && [ -d "$here/charts" ]; then charts=$here/charts; fi
+  if [ -z "$chart" ] || [ -z "$charts" ]; then return 0; fi
+  for file in "$charts/$chart_name-$version.tgz" "$charts/$chart_name-${version#v}.tgz"; do
+    [ ! -f "$file" ] || break
+  done
+  [ -f "$file" ] || fail "no chart $chart_name-$version.tgz in $charts" \
+    "where the repository can be reached, run 'helm pull $chart${repository:+ --repo $repository} --version $version'"
+  chart=$file repository=''
+}
+
+# masked: a manifest from standard input without what may be a secret: Secrets, and values of variables.
+masked() {
+  awk '
+    function flush() {
+      if (is_secret) print "kind: Secret\n  " name " (withheld)"
+      else printf "%s", text
+      text = name = ""; is_secret = in_metadata = 0
+    }
+    /^---/ { flush(); print "---"; next }
+    /^kind: Secret$/ { is_secret = 1 }
+    /^[a-z]/ { in_metadata = /^metadata:/ }
+    in_metadata && /^  name: / { name = $2 }
+    /^ *(- )?value: / { sub(/value: .*/, "value: (withheld)") }
+    { text = text $0 "\n" }
+    END { flush() }'
 }
 
 # read_release: $state is its status ("": no release), $ours whether it has our mark, $live_chart its chart with the version, and

@@ -13,7 +13,9 @@ usage: install.sh [options] [COMPONENT...]
 
 Installs the named components, or all of them.
 
-  --dry-run          print what would be changed, taken over and left alone; change nothing
+  --dry-run          print the commands of a first installation; needs neither cluster nor helm
+  --dry-run=server   print what would be changed, taken over and left alone; change nothing
+  --diff             the same, with what would differ in each object; secrets are withheld
   --adopt            take over releases and objects that eidos did not install
   --use-existing     leave releases of the same name as they are, and go on
   --force-conflicts  overwrite changes that were made by hand
@@ -21,6 +23,7 @@ Installs the named components, or all of them.
   --recover          undo an interrupted run (roll back or uninstall), then install
   --namespace NAME   install every component to this one namespace
   --context NAME     use this context of the kubeconfig
+  --charts DIR       take charts from this folder: NAME-VERSION.tgz, as helm pull writes them
   --timeout TIME     wait this long for each component (default 15m)
   --plain-http       fetch charts over HTTP
   --ca-file FILE     verify the chart repository with these certificates
@@ -32,6 +35,7 @@ END
 # look_at ID: decides what has to be done with the chart, and writes it down: $action and $why. What must not be done is an error.
 look_at() {
   load_component "$1"
+  locate_chart
   mkdir -p "$work/$id"
   decide
   value=''
@@ -159,6 +163,7 @@ upgradable() {
 # install_component ID: as it was decided.
 install_component() {
   load_component "$1"
+  locate_chart
   # shellcheck source=/dev/null
   . "$work/$id/decision"
   if [ "$action" = leave ]; then
@@ -218,6 +223,7 @@ change_release() {
     case "$(helm version --short 2>/dev/null)" in v3.*) ;; *) set -- "$@" --force-conflicts ;; esac
   fi
   say "chart $chart $version as release $release in namespace $namespace"
+  if "$show_diff"; then manifest_differences "$@" ${plain_http:+--plain-http} ${ca_file:+--ca-file} ${ca_file:+"$ca_file"}; fi
   change "$@" ${plain_http:+--plain-http} ${ca_file:+--ca-file} ${ca_file:+"$ca_file"} || failed
   if ! "$dry_run"; then
     differs=$(release_drift) || exit 1
@@ -226,6 +232,37 @@ change_release() {
       printf '%s\n' "$differs"
     fi
   fi
+}
+
+# manifest_differences helm ARGUMENT…: how the objects of the release would differ after this command, by helm's own dry run.
+manifest_differences() {
+  ask "compare release $release with its chart" "$@" --dry-run=server --hide-secret >"$work/planned" || exit 1
+  : >"$work/live.manifest"
+  if [ -n "$state" ]; then
+    ask "read the manifest of release $release" helm get manifest "$release" --namespace "$namespace" >"$work/live.manifest" || exit 1
+  fi
+  masked <"$work/live.manifest" >"$work/live.masked"
+  sed -n '/^MANIFEST:$/,/^NOTES:$/p' "$work/planned" | sed -e '/^MANIFEST:$/d' -e '/^NOTES:$/d' | masked >"$work/planned.masked"
+  diff -u -B "$work/live.masked" "$work/planned.masked" | sed -e "1s|.*|--- live/$release|" -e "2s|.*|+++ bundle/$release|"
+}
+
+# print_steps ID: what a first installation runs, without looking at any cluster.
+print_steps() {
+  load_component "$1"
+  locate_chart
+  action=install state='' take_ownership=false hand_made=''
+  if [ -n "$chart" ]; then
+    change_release
+  elif [ "$namespace" != default ] && [ "$namespace" != kube-system ]; then
+    change kubectl create namespace "$namespace"
+  fi
+  for file in $(list manifests); do
+    case "$file" in https://*) path=${file%%#*} ;; *) path=$here/$id/$file ;; esac
+    for crd in $(list awaits); do
+      change kubectl wait --for=condition=Established "customresourcedefinition/$crd" --timeout "$timeout"
+    done
+    change kubectl apply --server-side --field-manager=eidos --namespace "$namespace" --filename "$path"
+  done
 }
 
 # overwrite OPTION… FILE: makes objects what the file says, whoever changed them.
@@ -307,9 +344,15 @@ set_default_class() {
   fi
 }
 
-read_options '--any-upgrade --recover --adopt --use-existing --force-conflicts --plain-http' "$@"
-need_cluster
+read_options '--any-upgrade --recover --adopt --use-existing --force-conflicts --plain-http --diff --charts' "$@"
 chosen=$(order | if [ -n "$components" ]; then printf '%s' "$components" >"$work/chosen" && grep -Fx -f "$work/chosen"; else cat; fi)
+
+if "$offline"; then
+  for one in $chosen; do (print_steps "$one") || exit 1; done
+  echo 'nothing was changed, and no cluster was looked at; --dry-run=server compares with the cluster'
+  exit 0
+fi
+need_cluster
 
 stopped=''
 for one in $chosen; do
@@ -318,7 +361,7 @@ for one in $chosen; do
   if "$dry_run"; then (id=$one && outcome 'would stop at' 'see its error above'); fi
 done
 [ -z "$stopped" ] || "$dry_run" ||
-  fail "nothing was changed, because of:$stopped" 'fix the errors above and run this again; --dry-run shows everything'
+  fail "nothing was changed, because of:$stopped" 'fix the errors above and run this again; --dry-run=server shows everything'
 for one in $chosen; do
   case "$stopped " in *" $one "*) continue ;; esac
   if (install_component "$one"); then continue; fi
