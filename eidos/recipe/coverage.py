@@ -23,6 +23,7 @@ def covered(store: Store) -> dict[str, Any]:
     A word without a layer of its own (``layers: 0``) is valid, and gets what holds for every node.
     """
     fields: dict[str, list[dict[str, Any]]] = {}
+    keys = store.overlays.keys
     for field, entries in store.catalog.entries.items():
         fields[field] = [
             {
@@ -30,7 +31,7 @@ def covered(store: Store) -> dict[str, Any]:
                 "title": entry.title,
                 "aliases": list(entry.aliases),
                 **({"versions": list(entry.versions)} if entry.versions else {}),
-                "layers": sum(entry.name in words_of(getattr(key, field)) for key in store.overlays.keys) + isinstance(entry, Machine),
+                "layers": sum(entry.name in words_of(getattr(key, field)) for key in keys) + isinstance(entry, Machine),
                 **({"hardware": entry.facts()} if isinstance(entry, Machine) else {}),
             }
             for entry in entries

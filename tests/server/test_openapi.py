@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -28,9 +29,11 @@ from eidos.server.server_settings import Settings
 from tests.support.in_process_server import Client, application, header, listening, request
 from tests.support.program import ROOT
 
-DOCUMENT: dict[str, Any] = json.loads(Client(application()).get("/openapi.json").body)
+APP = application()
 
-RECIPE = Client(application()).get("/v1/recipe?gpu=h100&service=eks&os=ubuntu&intent=training").body
+DOCUMENT: dict[str, Any] = json.loads(Client(APP).get("/openapi.json").body)
+
+RECIPE = Client(APP).get("/v1/recipe?gpu=h100&service=eks&os=ubuntu&intent=training").body
 SNAPSHOT = b"kind: Snapshot\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu.model: NVIDIA H100}}]}]"
 COMPARISON = json.dumps(DOCUMENT["components"]["schemas"]["Comparison"]["examples"][0]).encode()
 BODIES = {"Query": b"gpu: h100", "Snapshot": SNAPSHOT, "Recipe": RECIPE, "Comparison": COMPARISON}
@@ -220,10 +223,16 @@ def test_every_status_that_is_sent_is_described_and_no_other() -> None:
             assert {"408", "413", "417", "431", "500", "503"} <= set(operation["responses"])
 
 
+@functools.cache
+def leaving_client() -> Client:
+    """Asks an application that is about to end."""
+    return Client(application(is_ready=lambda: False))
+
+
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_refusals_are_described(path: str, method: str) -> None:
     busy = Client(application(Settings(rate=0.001, client_rate=0, burst=1)))
-    leaving = Client(application(is_ready=lambda: False))
+    leaving = leaving_client()
     refused = [
         ask(method.upper(), path, body, accept=accept, seconds=seconds)
         for ask, body, accept, seconds in (
@@ -267,9 +276,6 @@ def test_whatever_is_sent_gets_an_answer_of_the_document(body: bytes, operation:
     answer = APP.answer_at_once(context) or APP.answer(context)
     assert answer.status < 500
     check(answer, path, method)
-
-
-APP = application()
 
 
 #: Which readings a recipe needs depends on its components, and what a compared document must hold on its kind; and a body that comes from a
