@@ -58,6 +58,7 @@ def plan_installation(
     for id in specified:
         if id not in charts:
             raise InvalidData(f"the recipe's component {id!r} is not in components.yaml", did_you_mean(id, charts))
+    is_node_named = options.components is not None and NODE_TUNING in options.components
     options, has_node = _select_node(options, charts)
     names = options.components
     if names is None and not specified and recipe.digest:
@@ -90,7 +91,7 @@ def plan_installation(
     order = in_dependency_order(
         required, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, excluded
     )
-    if not order and not has_node:
+    if not order and not is_node_named:
         raise InvalidInput("no component selected", "omit --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, specified.get(id), charts[id], recipe, options, depends[id]) for id in order)
     for item in disagreements(replace(recipe, components=components), charts):
