@@ -121,7 +121,7 @@ ENDING_SIGNALS = {1: "hung up", 2: "interrupted", 15: "terminated"}
 CLOSED_PIPE = 128 + 13
 
 #: Containers that are allocated before the cycle collector looks at the youngest: most commands end before there is any garbage for it.
-GC_ALLOCATIONS = 20_000
+GC_ALLOCATIONS = 100_000
 
 #: What to do about a Python without parts of its standard library, such as Debian's python3-minimal.
 COMPLETE_PYTHON = "install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'"
