@@ -194,6 +194,7 @@ def test_a_signal_within_a_cycle_ends_it_and_what_it_started(tmp_path: Path) -> 
             until(lambda process=process: not Path(f"/proc/{process}").exists())
 
 
+@pytest.mark.exhaustive(sample=2, group="watch-status")
 @pytest.mark.parametrize(
     ("modules", "flags", "status"),
     [
