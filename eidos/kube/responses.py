@@ -6,6 +6,7 @@ what the objects are for.
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from eidos.errors import EidosError, KubeError, NotFound
@@ -34,6 +35,9 @@ TRANSIENT_STATUSES, UNPROCESSED_STATUSES = frozenset({429, 500, 502, 503, 504}),
 
 #: Statuses that other credentials or more rights would change, but a retry does not.
 AUTH_STATUSES = frozenset({401, 403})
+
+
+_CONTROL_CHARACTERS = re.compile(r"([\x00-\x08\x0b-\x1f\x7f-\x9f]+)")
 
 
 class ResourceExpired(KubeError):
@@ -171,11 +175,11 @@ def _decompress(data: bytes, subject: str) -> bytes:
 def error_from_response(response: StreamedResponse, raw: RawBody, request: RequestInfo, server: str, source: str) -> EidosError:
     """The error of a response without success: :class:`ObjectNotFound`, :class:`ResourceExpired` or KubeError."""
     status, status_object = response.status, _parse_status(raw, server)
-    message, reason = _printable_text(status_object.get("message")), _printable_text(status_object.get("reason"))
+    message, reason = _shown_text(status_object.get("message"), request), _shown_text(status_object.get("reason"), request)
     if not message and raw.content_type == "text/plain":
-        message = printable(raw.data[:MESSAGE_LIMIT].decode("utf-8", "replace").strip())
+        message = _shown_text(raw.data[:MESSAGE_LIMIT].decode("utf-8", "replace").strip(), request)
     if 300 <= status < 400:
-        to = printable(response.headers.get("location", "")[:200])
+        to = _shown_text(response.headers.get("location", "")[:200], request)
         return KubeError(
             f"{server}: redirect to {to or 'nowhere'} not followed with credentials", "use the URL of the API server itself",
             status,
@@ -212,8 +216,8 @@ def error_from_event(status_object: Any, request: RequestInfo, server: str) -> K
     status_object = status_object if isinstance(status_object, dict) else {}
     code = status_object.get("code")
     kind = ResourceExpired if code == 410 else KubeError
-    message = f"{server}: cannot {request}: {_printable_text(status_object.get('message')) or 'connection lost'}"
-    return kind(message, None, code if isinstance(code, int) else None, _printable_text(status_object.get("reason")))
+    message = f"{server}: cannot {request}: {_shown_text(status_object.get('message'), request) or 'connection lost'}"
+    return kind(message, None, code if isinstance(code, int) else None, _shown_text(status_object.get("reason"), request))
 
 
 def _parse_status(raw: RawBody, subject: str) -> Tree:
@@ -228,3 +232,16 @@ def _printable_text(value: object) -> str:
     """A string of a Status, printable and shortened."""
     text = printable(value) if isinstance(value, str) else ""
     return shorten(text, MESSAGE_LIMIT)
+
+
+def _shown_text(value: object, request: RequestInfo) -> str:
+    """A string of a server, without what may be a secret; the names of the request stay, because they are the user's own."""
+    from eidos.redact.secrets_in_text import redact_output
+
+    text = value[: 2 * MESSAGE_LIMIT] if isinstance(value, str) else ""
+    parts = _CONTROL_CHARACTERS.split(text)  # each stands between two words
+    shown = [
+        redact_output(part.encode("utf-8", "replace"), request.name, request.namespace) if at % 2 == 0 else part
+        for at, part in enumerate(parts)
+    ]
+    return shorten(printable("".join(shown)), MESSAGE_LIMIT)

@@ -323,7 +323,9 @@ def test_a_right_that_is_missing_is_named(connect: Callable[..., KubeClient]) ->
 
 
 def test_what_a_server_says_is_cleaned_and_bounded(connect: Callable[..., KubeClient]) -> None:
-    body = json.dumps({"kind": "Status", "status": "Failure", "message": "a\x1b[31m\nerror: b" + "c" * 5000, "reason": "\x07", "code": 400})
+    body = json.dumps(
+        {"kind": "Status", "status": "Failure", "message": "a\x1b[31m\nerror: b" + " c" * 2500, "reason": "\x07", "code": 400}
+    )
     with ApiServer() as server:
         server.fault("", "400", 1, body=body.encode())
         client = connect(server)

@@ -271,6 +271,33 @@ def test_a_random_word_comes_out_of_no_verb(tmp_path_factory: pytest.TempPathFac
     assert find_leaks(tmp_path_factory.mktemp("program"), word, thorough=False) == []
 
 
+#: What an admission webhook or a gateway may say.
+STATUS_MESSAGE = 'cannot use key §, password is §; denied by https://bob:§@example.com/?sig=§; secret "§" is invalid: token=§'
+
+
+def test_a_secret_in_an_error_of_the_api_server_comes_out_nowhere(tmp_path: Path) -> None:
+    """It is in no document, log, error, cache or trace."""
+    word, otlp = SECRETS[1], Collector()
+    run = Run(tmp_path, word, PROGRAM, otlp)
+    message = STATUS_MESSAGE.replace("§", word)
+    arguments = ("snapshot", "--cluster-only", "--debug", "--timeout", "5s", "-o", str(tmp_path / "node.yaml"))
+    try:
+        with cluster(tmp_path, word) as server:
+            for kind, more in (
+                ("403", {"message": message}),
+                ("404", {"message": message}),
+                ("redirect", {"to": message.replace(" ", "")}),
+            ):
+                server.calm()
+                server.fault("", kind, -1, **more)
+                result = run(*arguments)
+                assert f"{server.port}: " in result.err + (tmp_path / "node.yaml").read_text(), result
+    finally:
+        otlp.close()
+    run.look_at_files()
+    assert run.leaks == []
+
+
 def test_the_built_file_and_its_server_give_no_secret_away(tmp_path: Path, pyz: Path) -> None:
     word = SECRETS[1]
     assert find_leaks(tmp_path, word, [sys.executable, str(pyz)], thorough=False) == []
