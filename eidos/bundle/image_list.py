@@ -68,10 +68,15 @@ def list_images(
     unknown: list[str] = []
     untagged: list[str] = []
     notes: list[str] = []
+    manifests = list(manifests)
+    completed: set[str] = set()
     for image in known.images if known else ():
         text, missing = image.fill(variables)
+        # A resource of an operator names it, and the operator adds the system of the node.
+        stems = [each for each in manifests if text.startswith(f"{each}-")]
+        completed.update(stems)
         off = image.switched_off(known.switches if known else {}, values)
-        fixed = bool(component.chart) and not image.registry[0]
+        fixed = bool(component.chart) and not image.registry[0] and not stems
         if missing and missing[0].startswith(_SYSTEM_TAG) and variables.get("query.os"):
             if not off:
                 system = " ".join(filter(None, (variables["query.os"], variables.get("query.osv"))))
@@ -83,7 +88,8 @@ def list_images(
         else:
             pulled.setdefault(text, ListedImage(text, is_fixed=fixed))
     for text in manifests:  # the examples among them
-        pulled.setdefault(text, ListedImage(text))
+        if text not in completed:
+            pulled.setdefault(text, ListedImage(text))
     if known is None and component.chart:
         unknown.append(f"the images of chart {component.chart} {component.version}")
     elif known is None and not chart.images_unknown and not pulled:

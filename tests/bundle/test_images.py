@@ -166,6 +166,15 @@ def test_a_mirror_takes_the_place_of_every_registry() -> None:
     assert listed(operator()).unmirrored == ()
 
 
+def test_an_image_that_an_operator_completes_is_listed_once_and_comes_from_the_mirror() -> None:
+    query = {"gpu": "h100", "service": "aks", "intent": "training", "os": "ubuntu", "osv": "24.04"}
+    bundle = build(make_recipe(query), registry=MIRROR)
+    drivers = [line for line in references(bundle) if "/doca-driver:" in line]
+    assert [line.rpartition("-")[2] for line in drivers] == ["amd64", "arm64"] and bundle.unmirrored == ()
+    policy = load_yaml(bundle.files["network-operator/manifests/nicclusterpolicy.yaml"])["spec"]["ofedDriver"]
+    assert all(line.startswith(f"{policy['repository']}/doca-driver:{policy['version']}-") for line in drivers)
+
+
 def test_what_does_not_come_from_the_mirror_is_named() -> None:
     bundle = build(make_recipe({"gpu": "h100"}, components=("nsight-operator", "gateway-api", "mpi-operator")), registry=MIRROR)
     text = "\n".join(bundle.unmirrored)
