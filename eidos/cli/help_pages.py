@@ -35,7 +35,7 @@ GROUPS = {
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     OUTPUT: (
         "output format archive force matrix changes-since context explain check strict exit-code fail-on allow-unknown fail-fast serial "
-        "deployer repo path revision node-agent "
+        "node-agent "
         "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
@@ -44,7 +44,7 @@ GROUPS = {
 
 #: Verb → group → its flags that are elsewhere for other verbs.
 GROUPS_OF_VERBS = {
-    "bundle": {CLUSTER: "timeout"},
+    "bundle": {CLUSTER: "timeout deployer repo path revision"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
     "watch": {SELECTION: "without"},
