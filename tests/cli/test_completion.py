@@ -209,7 +209,9 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos serve --allowed-intents inf") == {"inference"}
     assert offered("eidos snapshot -o fi") == {"file.yaml"}
     assert offered("eidos snapshot --root no") == {"node folder/"}
-    assert offered("eidos snapshot --root fi") == set()
+    assert offered("eidos snapshot --root fi") == {"file.yaml"}
+    assert offered("eidos serve --data no") == {"node folder/"}
+    assert offered("eidos serve --data fi") == set()
 
 
 @needs["bash"]
