@@ -7,7 +7,7 @@ Sources: systemd 257, systemctl(1) (enable, disable and mask with ``--now``) and
 patterns of the shell); CRI-O, crio.conf.d(5); Kubernetes, container runtimes (conmon_cgroup of CRI-O is pod with the driver cgroupfs);
 NVIDIA Container Toolkit, installation (``nvidia-ctk config --set … --in-place``); Bottlerocket, settings.nvidia-container-runtime.
 
->>> unit_state(Setting(UNIT_STATE, "nvidia-imex.service", "masked"), HostFacts("ubuntu")).commands
+>>> unit_state(Setting("unit-state", "nvidia-imex.service", "masked"), HostFacts("ubuntu")).commands
 ('systemctl mask --now nvidia-imex.service',)
 """
 

@@ -63,7 +63,8 @@ _PUBLIC = ("ETag", "Cache-Control")
 def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
     schemas: dict[str, Any] = json.loads(resources.read_text("templates/schemas.json"))
-    del schemas["CheckReportList"]  # no operation returns one
+    for name in ("CheckReportList", "NodeChange", "FindingChange", "ReadingCount"):  # no operation returns one
+        del schemas[name]
     schemas["Code"] = {"enum": list(CODES)}
     fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}
     schemas["Query"]["properties"] = fields
