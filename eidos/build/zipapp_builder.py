@@ -219,6 +219,7 @@ def parsed_data() -> dict[str, Any]:
     from eidos import formats
     from eidos.bundle.template_sets import split_documents
     from eidos.files import resources
+    from eidos.templates.placeholder import split_line
     from eidos.templates.template_syntax import split_text
     from eidos.templates.tree_template import template_strings
 
@@ -233,8 +234,9 @@ def parsed_data() -> dict[str, Any]:
     charts = [path[: -len(".yaml")] for path in resources.chart_values_files() if path.endswith(".yaml")]
     names = [path.removeprefix(resources.VALUES_FOLDER) for path in charts]
     values = {name: resources.load_chart_values(name) for name in names}
-    texts += template_strings([tree for name, tree in values.items() if name.startswith(resources.IMAGES_FOLDER)])
-    templates = {"files": files, "splits": {text: split_text(text) for text in texts}}
+    splits = {text: split_text(text) for text in texts if split_line(text) is None}
+    templates = [[name, content, splits.pop(content, None) if isinstance(content, str) else None] for name, content in files.items()]
+    templates += [["", text, split] for text, split in splits.items()]
     return {resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
 
 

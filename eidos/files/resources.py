@@ -30,7 +30,8 @@ VALUES_FOLDER, IMAGES_FOLDER = "values/", "images/"
 #: The values and images of charts in the archive: path, as :func:`load_chart_values` takes it → tree.
 VALUES_JSON = "values.json"
 
-#: The bundle templates in the archive, as :func:`load_bundle_templates` returns them.
+#: The bundle templates in the archive: lists of path, content and how it is split, side by side because they compress each other; without
+#: a path, a text that is in no file.
 TEMPLATES_JSON = "templates.json"
 
 # An absolute path stays as it is: the archive is known under the path it was started with, such as /a/../eidos.pyz.
@@ -203,8 +204,9 @@ def load_bundle_templates() -> dict[str, Any]:
         cached: dict[str, Any] = _parse_json(_templates_cache[0])
         return cached
     try:
-        templates: dict[str, Any] = _parse_json(_load(os.path.join(_PACKAGED, TEMPLATES_JSON)).decode())
-        return templates
+        entries: list[Any] = _parse_json(_load(os.path.join(_PACKAGED, TEMPLATES_JSON)).decode())
+        files = {name: content for name, content, _ in entries if name}
+        return {"files": files, "splits": {content: split for _, content, split in entries if split}}
     except OSError:
         folder = os.path.join(_PACKAGED, "templates", "bundles")
         folder = folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "templates", "bundles")
