@@ -220,13 +220,15 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     parts = RecipeParts(files["eidos/_data/recipes.jsonl"])
     recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
-    known = ROOT / "recipes" / "values"
+    known, images = ROOT / "recipes" / "values", ROOT / "recipes" / "images"
     assert recipes == {
         str(p.relative_to(ROOT / "recipes")): formats.from_text(p.read_bytes(), p.name)
         for p in (ROOT / "recipes").rglob("*.yaml")
-        if known not in p.parents
+        if known not in p.parents and images not in p.parents
     }
-    assert values == {str(p.relative_to(known))[: -len(".yaml")]: formats.from_text(p.read_bytes(), p.name) for p in known.rglob("*.yaml")}
+    trees = {str(p.relative_to(known))[: -len(".yaml")]: formats.from_text(p.read_bytes(), p.name) for p in known.rglob("*.yaml")}
+    trees.update({f"images/{p.stem}": formats.from_text(p.read_bytes(), p.name) for p in images.glob("*.yaml")})
+    assert values == trees
     assert "Apache License" in licenses["eidos"]
     assert "Permission is hereby granted" in licenses["PyYAML"]
     assert "NVIDIA" in licenses["nvidia-ml-py"]
