@@ -44,7 +44,7 @@ def strange(values: dict[str, Any], known: dict[str, str], above: str = "") -> I
         path = f"{above}.{key}" if above else str(key)
         if path in known:
             expected, actual = known[path], TYPES[type(value)]
-            if expected not in ("any", actual):
+            if value is not None and expected not in ("any", actual):  # helm removes what is null
                 yield f"{path}: the chart has {expected}, the bundle {actual} ({value!r})"
         elif path not in inner:
             yield f"{path}: the chart has no such key"

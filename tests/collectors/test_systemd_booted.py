@@ -57,6 +57,7 @@ import os
 from eidos import log
 from eidos.collectors import Sources
 from eidos.collectors.systemd import collect
+import eidos.dbus.bus, eidos.dbus.property_readings, eidos.redact.unit_properties
 from eidos.files.host import Host
 from eidos.model.measurement import Subtype
 lines = []
