@@ -22,7 +22,7 @@ from __future__ import annotations
 from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 from eidos.model.tree_reader import QUOTED, TreeReader
-from eidos.templates.placeholder import DEFAULT, MissingValue, parse_text
+from eidos.templates.placeholder import DEFAULT, REQUIRED, parse_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,12 +61,11 @@ class ChartImage(Record):
         for part in parse_text(self.text):
             if isinstance(part, str):
                 text += part
-                continue
-            try:
-                text += format_scalar(part.resolve(variables))
-            except MissingValue:
+            elif part.kind == REQUIRED and part.name not in variables:
                 text += f"<{part.name}>"
                 missing.append(part.name)
+            else:
+                text += format_scalar(part.resolve(variables))
         if _SHA256 in text:  # a digest has no system behind it
             name, _, digest = text.partition(_SHA256)
             return f"{name}@sha256:{digest.partition('-')[0]}", ()

@@ -68,7 +68,14 @@ _UNITS = "/etc/systemd/system/"
 
 _PERSISTENCE = "GPU.smi.gpu.persistence-mode"
 _APPLY, _FUNCTIONS = "apply.sh", "functions.sh"
-_ROLE = {"ansible/site.yml": "ansible-site.yml", "ansible/roles/node_tuning/tasks/main.yml": "ansible-tasks.yml"}
+_APPLY_SOURCE, _FUNCTIONS_SOURCE = "templates/node/apply.sh", "templates/report/fix.sh"
+_ROLE = {
+    "ansible/site.yml": "templates/node/ansible-site.yml",
+    "ansible/roles/node_tuning/tasks/main.yml": "templates/node/ansible-tasks.yml",
+}
+
+#: The files of eidos that a node part is made with.
+SOURCES = (_APPLY_SOURCE, _FUNCTIONS_SOURCE, *_ROLE.values())
 
 #: What shows a node with GPUs: a label of the GPU Operator, two of Node Feature Discovery (10de is NVIDIA's vendor ID), and GKE's own.
 _GPU_NODES: tuple[dict[str, Any], ...] = (
@@ -139,11 +146,11 @@ def _node_part(
     if persists and (on_node or host.os not in _DECLARED):
         files["persistence-mode"] = b"Enabled\n"
     if files:
-        files[_APPLY] = resources.read_bytes("templates/node/apply.sh")
-        files[_FUNCTIONS] = b"# shellcheck shell=sh\n" + resources.read_bytes("templates/report/fix.sh")
+        files[_APPLY] = resources.read_bytes(_APPLY_SOURCE)
+        files[_FUNCTIONS] = b"# shellcheck shell=sh\n" + resources.read_bytes(_FUNCTIONS_SOURCE)
         agent_files = dict(files)
         if recipe.request.service not in _POOLS:
-            files.update({name: resources.read_bytes(f"templates/node/{path}") for name, path in _ROLE.items()})
+            files.update({name: resources.read_bytes(path) for name, path in _ROLE.items()})
     else:
         agent_files = {}
     for document in found.documents:

@@ -15,7 +15,7 @@ from eidos.errors import NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from importlib.abc import FileLoader
     from typing import Any
 
@@ -44,6 +44,9 @@ _values_cache: list[dict[str, object] | None] = []
 
 #: The result of :func:`load_bundle_templates`, as JSON, once :func:`preload` was called.
 _templates_cache: list[str] = []
+
+#: Path → content of other files that :func:`preload` has read.
+_files_cache: dict[str, bytes] = {}
 
 
 def build_commit() -> str:
@@ -82,6 +85,8 @@ def read_text(path: str) -> str:
 
 def read_bytes(path: str) -> bytes:
     """The content of a data file; fails as :func:`read_text` does."""
+    if path in _files_cache:
+        return _files_cache[path]
     parts = path.split("/")
     if not {"", ".", ".."}.intersection(parts):
         for root in (_PACKAGED, _CHECKOUT):
@@ -184,14 +189,15 @@ def chart_values_files() -> list[str]:
     return [f"{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml" for path in trees]
 
 
-def preload() -> None:
-    """Read now what is otherwise read on demand: for a process that outlives the file it was started from."""
+def preload(paths: Iterable[str] = ()) -> None:
+    """Read now what is otherwise read on demand, and the files at ``paths``: for a process that outlives the file it was started from."""
     import json
 
     getattr(__loader__, "read_ahead", lambda: None)()
     load_chart_values("")
     if not _templates_cache:
         _templates_cache.append(json.dumps(load_bundle_templates()))
+    _files_cache.update({path: read_bytes(path) for path in paths})
 
 
 def load_bundle_templates() -> dict[str, Any]:

@@ -178,7 +178,7 @@ def _import_what_requests_need() -> None:
     import difflib  # noqa: F401 - for the import alone
 
     from eidos import workflow  # noqa: F401 - for the import alone
-    from eidos.bundle import engine, tar_archive, zip_archive  # noqa: F401 - for the import alone
+    from eidos.bundle import engine, node_tuning, tar_archive, zip_archive  # noqa: F401 - for the import alone
     from eidos.formats import block_yaml, json_reader, json_writer, yaml_reader, yaml_writer  # noqa: F401 - for the import alone
     from eidos.recipe import detection, resolver  # noqa: F401 - for the import alone
 

@@ -97,6 +97,7 @@ def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> Rec
         "gpu": settings.allowed_gpus,
         "intent": settings.allowed_intents,
     }
+    from eidos.bundle.node_tuning import SOURCES
     from eidos.files import resources
     from eidos.recipe.charts import load_charts
     from eidos.recipe.store import open_store, shipped_store
@@ -109,7 +110,7 @@ def load_recipe_data(settings: Settings, origins: Mapping[str, str] = {}) -> Rec
         files = resources.walk_files(os.path.join(data, "values"))
         own = {name: get(name) for name in (path[: -len(".yaml")] for path, _ in files if path.endswith(".yaml"))}
     store.preload()
-    resources.preload()
+    resources.preload(SOURCES)
     paths = () if data is None else tuple(dict.fromkeys((os.path.realpath(data), os.path.abspath(data), data)))
     names = {
         field: tuple(_canonical_name(store, field, word, origins.get(flag, flag)) for word in words)

@@ -55,6 +55,8 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "eidos" / "build", tmp_path / "eidos" / "build", ignore=shutil.ignore_patterns("__pycache__"))
     checkout = (
         "eidos/__init__.py",
+        "eidos/archive/__init__.py",
+        "eidos/archive/bytecode_importer.py",
         "build_zipapp.py",
         "tests/__init__.py",
         "tests/__main__.py",
@@ -62,7 +64,7 @@ def tree(tmp_path: Path) -> Path:
         "tests/requirements.txt",
     )
     for name in checkout:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
