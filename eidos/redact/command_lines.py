@@ -79,9 +79,7 @@ class _ArgumentReader:
         if "=" in word and is_wordy(word.partition("=")[0]):
             self.add(word)
         else:
-            self._put(
-                *((word, 0) if word in ("", WITHHELD) or word in self._names.words or is_path(word) or is_wordy(word) else (WITHHELD, 1))
-            )
+            self._put(*((word, 0) if word in self._names.words or is_path(word) or is_wordy(word) else _withhold(word)))
 
     def add(self, word: str) -> None:
         option, self._option = self._option, ""

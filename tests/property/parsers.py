@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 from eidos import duration, formats, log, semver, wording, workflow
 from eidos.bundle import bundle_options, chart_values, checksums, registry_mirror, tar_archive, template_sets, zip_archive
 from eidos.check import snapshot_checks
-from eidos.cli import arguments, manifest_flags, options, run_telemetry, serve
+from eidos.cli import arguments, judge_options, manifest_flags, options, run_telemetry, serve, watch
 from eidos.cli import fleet as fleet_verb
 from eidos.cli import help as cli_help
 from eidos.cli import recipe as recipe_verb
@@ -62,7 +62,7 @@ from eidos.telemetry import trace_context
 from eidos.templates import placeholder, template_syntax, text_template
 
 #: Modules whose ``parse_…`` functions take the value of one flag.
-FLAG_MODULES = (fleet_verb, manifest_flags, options, recipe_verb, run_telemetry, serve)
+FLAG_MODULES = (fleet_verb, judge_options, manifest_flags, options, recipe_verb, run_telemetry, serve, watch)
 
 
 class Parser(NamedTuple):
@@ -380,6 +380,7 @@ PARSERS: dict[str, Parser] = {
     "value": _of_text(lambda text: chart_values.parse_value(text, "any"), "{", "[", ",", "1"),
     "documents of a template": _of_text(lambda text: template_sets.split_documents(text, "x"), "---\n", "a: b\n"),
     "placeholder": _of_text(_placeholder, "a", " | ", "1", " or ", " "),
+    "line of a template": _of_text(placeholder.split_line, "@{a}", "@{", "}", "`", "a"),
     "template": _of_text(template_syntax.split_text, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
     "template in parts": _of_text(text_template.parse_template, "@{a}", "@@{", "`", "```\n", "\n", "@{"),
     "shell word": _of_text(text_template.shell_word),
