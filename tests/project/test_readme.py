@@ -279,6 +279,7 @@ def release(pyz: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_every_command_works(tree: Path, remote: Path | str, cluster: dict[str, str] | str, release: Path, port: int) -> None:
     with contextlib.ExitStack() as servers:
         every_command_works(tree, remote, cluster, release, port, servers)
@@ -324,7 +325,7 @@ def every_command_works(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         where = f"{shown.document}: {command}"
