@@ -165,7 +165,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         begun = collect(Sources(Host(str(tmp_path)), UNITS))
         assert next(begun) == WANTED[0]
         del begun
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize(

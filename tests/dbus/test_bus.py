@@ -79,7 +79,7 @@ def test_a_path_may_be_longer_than_an_address(tmp_path: Path) -> None:
     with fake_bus(path, OBJECTS):
         before = os.listdir("/proc/self/fd")
         assert ask(path) == OBJECTS
-        assert os.listdir("/proc/self/fd") == before
+        assert set(os.listdir("/proc/self/fd")) <= set(before)
     with pytest.raises(DBusError, match="cannot connect"):
         ask(tmp_path / ("n" * 120) / "bus")
 

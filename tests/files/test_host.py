@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import socket
@@ -29,6 +30,7 @@ def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., str]:
 
 
 def descriptors() -> set[str]:
+    gc.collect()  # what earlier tests have left open
     return set(os.listdir("/proc/self/fd"))
 
 

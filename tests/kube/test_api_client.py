@@ -266,7 +266,7 @@ def test_through_a_proxy_over_tls(connect: Connect, server: ApiServer, tmp_path:
         client = connect(cluster={"proxy-url": f"https://a:b@127.0.0.1:{proxy.port}"})
         assert sum(map(len, client.list_pages("/api/v1/pods"))) == 600
         assert client.create(CONFIGMAPS, {"metadata": {"name": "a"}, "data": {"x": "x" * 500_000}})
-        assert len(proxy.requests) == 1
+        assert len(proxy.requests) < 3, "a tunnel serves more than one request"
 
 
 def test_a_proxy_that_leads_nowhere(connect: Connect) -> None:
