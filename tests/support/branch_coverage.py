@@ -1,7 +1,8 @@
 """Measures which branches of eidos tests reach in their own process: a plugin of pytest, ``-p tests.support.branch_coverage``.
 
 Knows that a run has several processes, each of which writes a file of its own for ``coverage combine``; must not know what is measured:
-pyproject.toml says it. It is imported before eidos is, for what a module does when it is imported counts.
+pyproject.toml says it. It begins before eidos is imported, for what a module does then counts; but only as a plugin: a test that imports
+every module would slow all that come after it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import pytest
 from coverage import Coverage
 
 _coverage = Coverage(data_suffix=True)
-_coverage.start()
+
+
+def pytest_addoption() -> None:
+    """Begin: this hook is the first that a plugin is called by, before any conftest.py is read."""
+    _coverage.start()
 
 
 @pytest.hookimpl(trylast=True)
