@@ -234,15 +234,20 @@ change_release() {
   fi
 }
 
-# manifest_differences helm ARGUMENT…: how the objects of the release would differ after this command, by helm's own dry run.
+# manifest_differences helm upgrade --install ARGUMENT…: how the objects of the release would differ after this command.
+# Of a release that is not installed all objects are new; the cluster may lack what defines some of them, and is not asked.
 manifest_differences() {
-  ask "compare release $release with its chart" "$@" --dry-run=server --hide-secret >"$work/planned" || exit 1
   : >"$work/live.manifest"
   if [ -n "$state" ]; then
+    ask "compare release $release with its chart" "$@" --dry-run=server --hide-secret >"$work/answer" || exit 1
+    sed -n '/^MANIFEST:$/,/^NOTES:$/p' "$work/answer" | sed -e '/^MANIFEST:$/d' -e '/^NOTES:$/d' >"$work/planned"
     ask "read the manifest of release $release" helm get manifest "$release" --namespace "$namespace" >"$work/live.manifest" || exit 1
+  else
+    shift 3
+    ask "render the chart of release $release" helm template "$@" >"$work/planned" || exit 1
   fi
   masked <"$work/live.manifest" >"$work/live.masked"
-  sed -n '/^MANIFEST:$/,/^NOTES:$/p' "$work/planned" | sed -e '/^MANIFEST:$/d' -e '/^NOTES:$/d' | masked >"$work/planned.masked"
+  masked <"$work/planned" >"$work/planned.masked"
   diff -u -B "$work/live.masked" "$work/planned.masked" | sed -e "1s|.*|--- live/$release|" -e "2s|.*|+++ bundle/$release|"
 }
 
