@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shlex
 import shutil
@@ -244,11 +245,12 @@ def test_the_odd_node_of_the_readme_is_what_a_fleet_prints(pyz: Path, tmp_path: 
 
 @pytest.fixture
 def port() -> int:
-    """One that is free, for the README's 8080."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        free: int = sock.getsockname()[1]
-        return free
+    """One that is free, for the README's 8080, and not one of those that the kernel gives to whoever asks for any."""
+    for number in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", number))
+            return number
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager
