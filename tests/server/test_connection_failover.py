@@ -37,8 +37,13 @@ ECHO = b"POST /echo?%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 
 
 def descriptors(pid: int | str = "self") -> int:
-    gc.collect()  # what earlier tests have left open
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@pytest.fixture(autouse=True)
+def _garbage_of_other_tests() -> None:
+    """What they have left open is closed before open files are counted."""
+    gc.collect()
 
 
 # ---- what is noted of a connection ----
@@ -275,7 +280,7 @@ def test_whatever_becomes_of_connections_only_the_suspended_are_left(seed: int) 
     assert sorted(left) == sorted((far.getsockname(), content) for far, content in [*state.values(), *given] if content is not None)
     failover.close()
     pairs.close()
-    assert descriptors() == before - 3, "the ends of its queue, and the socket that listens"
+    assert descriptors() <= before - 3, "the ends of its queue, and the socket that listens; threads of other tests close some of theirs"
 
 
 STREAM = [
