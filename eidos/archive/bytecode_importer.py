@@ -60,7 +60,7 @@ class BytecodeImporter(Loader):
         self._groups: dict[int, dict[str, CodeType]] = {}
         try:
             self._fd, self._start = _open_stored_file(archive, codes)
-        except (AttributeError, KeyError, OSError, ValueError):  # the archive was extracted, or is no zip as this Python knows them
+        except (AttributeError, KeyError, OSError, ValueError):  # extracted, or zipimport differs here
             self.read_ahead()
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -144,7 +144,7 @@ class BytecodeImporter(Loader):
 def _open_stored_file(archive: Archive, name: str) -> tuple[int, int]:
     """A descriptor of the zip file, and where in it the content of the file ``name`` begins, which is not compressed.
 
-    Raises what there is to raise when the archive is no zip file, or this interpreter keeps its directory elsewhere.
+    Raises AttributeError, KeyError, OSError or ValueError if the archive is not a zip file, or zipimport has no directory of it.
     """
     path = getattr(archive, "archive")  # noqa: B009 - no loader of files has it
     _, compression, _, _, offset, *_ = sys.modules["zipimport"]._zip_directory_cache[path][name]

@@ -231,7 +231,7 @@ _REFERENCE_STARTS = ("existing", "imagepull", "image_pull", "automount")
 
 
 def _credentials(tree: Any, path: str = "", key: str = "") -> Iterator[str]:
-    """The paths of values that hold a credential, by their names: text that is no name of a Secret."""
+    """The paths of values whose names say that they hold a credential, except those that name a Secret."""
     if isinstance(tree, dict):
         name = tree.get("name")
         value = tree.get("value")

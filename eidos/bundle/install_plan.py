@@ -112,7 +112,7 @@ def plan_installation(
 
 
 def _select_node(options: BundleOptions, charts: Mapping[str, Chart]) -> tuple[BundleOptions, bool]:
-    """The options without the node's part, which is no chart, and whether the bundle has it; with its agent, that is a component."""
+    """The options without the node part, and whether the bundle has one. It has no chart, and is a component only with its agent."""
     names = options.components
     has_node = names is None or NODE_TUNING in names or options.node_agent or NODE_AGENT in names
     assignments = []

@@ -146,7 +146,7 @@ def load_recipes() -> dict[str, object]:
 
 
 def load_recipe_file(name: str) -> object:
-    """One recipe document; None when there is no such file. Raises InvalidData when it is malformed, Unavailable when there are none."""
+    """One recipe document; None if the file does not exist. Raises InvalidData if it is malformed, Unavailable if no recipe can be read."""
     parts = recipe_parts()
     if parts is not None:
         return parts.read(parts.index["files"][name]) if name in parts.index["files"] else None
@@ -161,7 +161,7 @@ def load_recipe_file(name: str) -> object:
 def load_chart_values(path: str) -> object:
     """The tree of ``recipes/values/<path>.yaml``, or of ``recipes/images/<component>.yaml`` for the path ``images/<component>``.
 
-    None when there is no such file. Raises InvalidData when it is malformed.
+    None if the file does not exist. Raises InvalidData if it is malformed.
     """
     if not _values_cache:
         try:

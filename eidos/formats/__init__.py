@@ -40,14 +40,14 @@ _FLOW_LIMIT = 1 << 20
 
 
 def to_yaml(tree: Tree) -> str:
-    """``tree`` as one YAML document in block style; TypeError for what is no plain tree."""
+    """``tree`` as one YAML document in block style. Raises TypeError for objects that YAML cannot represent."""
     from eidos.formats.yaml_writer import emit_yaml
 
     return emit_yaml(tree)
 
 
 def to_json(tree: Tree) -> str:
-    """``tree`` as JSON, indented by two; TypeError for what is no plain tree."""
+    """``tree`` as JSON, indented by two. Raises TypeError for objects that JSON cannot represent."""
     from eidos.formats.json_writer import emit_json
 
     return emit_json(tree)

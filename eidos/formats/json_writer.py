@@ -29,7 +29,7 @@ _ESCAPES = {code: f"\\u{code:04x}" for code in _ESCAPED}
 
 
 def emit_json(tree: Tree, indent: int | None = 2) -> str:
-    """``tree`` as JSON, indented by two, with a line break at the end; TypeError for what is no plain tree.
+    """``tree`` as JSON, indented by two, with a line break at the end. Raises TypeError for objects that JSON cannot represent.
 
     With ``indent`` None it is one line, as JSON Lines has it (https://jsonlines.org).
     """

@@ -46,7 +46,7 @@ _ESCAPES = {
 
 
 def emit_yaml(tree: Tree) -> str:
-    """``tree`` as one YAML document; TypeError for what is no plain tree."""
+    """``tree`` as one YAML document. Raises TypeError for objects that YAML cannot represent."""
     out: list[str] = []
     _Emitter(out).node(tree, "", "", "")
     return "".join(out)

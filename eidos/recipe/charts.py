@@ -108,8 +108,8 @@ def with_dependencies(ids: Iterable[str], charts: Mapping[str, Chart]) -> tuple[
 def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], object]]:
     """The charts by id, and what gives the tree of a chart's values by its path below ``values/`` (None: unknown).
 
-    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts. Raises
-    NotFound when there is no such folder, and InvalidData for what in it is not well-formed.
+    ``data`` is a folder whose ``components.yaml`` adds entries and whose ``values/`` and ``images/`` add what is known of charts.
+    Raises NotFound if the folder does not exist, and InvalidData for a malformed file in it.
     """
     charts = read_charts(resources.load_recipe_file(NAME), NAME)
     if data is None:
