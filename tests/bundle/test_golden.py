@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from eidos import __version__
+from tests.conftest import ROOT
 from tests.support.bundle_files import RECIPES, made
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "bundles"
@@ -18,17 +19,20 @@ SHOWN = ("aks-h100-training", "eks-gb200-training", "gke-l40s-inference", "self-
 @pytest.mark.parametrize("name", SHOWN)
 def test_bundle_is_as_reviewed(name: str, update_golden: bool) -> None:
     files = made(next(path for path in RECIPES if path.stem == name))
-    # Scripts are the same but for the order of components, and the digests follow from the rest; one of each is enough. Functions of the
-    # node's script are those of remedies.
+    # Scripts are the same but for the order of components, and the digests follow from the rest; one of each is enough. The node's script
+    # is a template as it stands, and its functions are those of remedies.
+    assert files["node/apply.sh"][0] == (ROOT / "templates" / "node" / "apply.sh").read_bytes()
     shown = {
         path: content.decode().replace(f"eidos {__version__} ", "eidos (some version) ")
         for path, (content, _) in files.items()
-        if not path.endswith(("checksums.txt", "recipe.yaml", "node/functions.sh"))
+        if not path.endswith(("checksums.txt", "recipe.yaml", "node/functions.sh", "node/apply.sh"))
         and ("/scripts/" not in path or path.startswith("gpu-operator/"))
     }
     if name != SHOWN[0]:
-        same = ("functions.sh", "uninstall.sh", "node/apply.sh")
+        same = ("functions.sh", "uninstall.sh")
         shown = {path: text for path, text in shown.items() if path not in same and "/scripts/" not in path and "/ansible/" not in path}
+        shown["install.sh"] = "".join(line for line in shown["install.sh"].splitlines(True) if line.startswith("order()"))
+        assert shown["install.sh"].count("\n") == 1
     folder = GOLDEN / name
     if update_golden:
         for old in sorted(folder.rglob("*"), reverse=True):
