@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from eidos.server.access_log import SYSTEM_ROUTES
 from eidos.server.app import PATHS
 from eidos.server.request_metrics import ServerMetrics
 from tests.support.manifests import SERVERS, of_kind
+from tests.support.promtool import check_rules, expressions, promtool
 
 TREES = server_manifests(SERVERS["monitored"])
 GROUPS: list[dict[str, Any]] = of_kind(TREES, "PrometheusRule")[0]["spec"]["groups"]
@@ -31,23 +30,8 @@ FOREIGN = {"up", "container_memory_working_set_bytes", "kube_pod_container_resou
 OWN = 'namespace="eidos-server",job="eidos-api-server"'
 
 
-def promtool(tmp_path: Path, *arguments: str) -> None:
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip("no promtool here (Debian package prometheus)")
-    done = subprocess.run([tool, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def expressions() -> list[str]:
-    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    return [*(rule["expr"] for rule in RULES), *(expression.replace("$__rate_interval", "5m") for expression in panels)]
-
-
 def test_promtool_takes_the_rules_and_the_queries_of_the_dashboard(tmp_path: Path) -> None:
-    queries = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(expressions())]
-    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [*GROUPS, {"name": "panels", "rules": queries}]}), encoding="utf-8")
-    promtool(tmp_path, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
+    check_rules(tmp_path, GROUPS, DASHBOARD)
 
 
 def counted() -> str:
@@ -62,7 +46,7 @@ def test_every_metric_is_one_of_the_server() -> None:
     metrics_text = counted()
     known = set(re.findall(r"^# TYPE (\S+)", metrics_text, re.MULTILINE))
     recorded = {rule["record"] for rule in RULES if "record" in rule}
-    for expression in expressions():
+    for expression in expressions(GROUPS, DASHBOARD):
         plain = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|without) \([^)]*\)", " ", expression)
         for name in re.findall(r"\b[a-z_][a-z0-9_:]*\b(?!\s*\()", plain):
             if name not in ("or", "and", "vector"):
@@ -70,7 +54,7 @@ def test_every_metric_is_one_of_the_server() -> None:
 
 
 def test_labels_are_those_of_the_server() -> None:
-    for expression in expressions():
+    for expression in expressions(GROUPS, DASHBOARD):
         for route in re.findall(r'route!~"([^"]*)"', expression):
             assert route == "|".join(SYSTEM_ROUTES)
     assert 'eidos_http_requests_total{method="GET",route="/v1/recipe",status="200"} 1' in counted()

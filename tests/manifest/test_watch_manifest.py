@@ -22,9 +22,9 @@ from eidos.model.record import replace
 from eidos.watch.node_watch import Cycle
 from eidos.watch.watch_metrics import WatchMetrics
 from tests.manifest.test_kubectl import grants
-from tests.manifest.test_rules import promtool
 from tests.support.manifests import AGENTS, of_kind, templates
 from tests.support.program import eidos
+from tests.support.promtool import check_rules, expressions, promtool
 
 PLAIN, MONITORED = AGENTS["watch"], AGENTS["watch-monitored"]
 TREES = agent_manifests(MONITORED)
@@ -129,15 +129,8 @@ def test_intervals_are_checked() -> None:
 # ---- alerts and dashboard ----
 
 
-def expressions() -> list[str]:
-    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    return [*(rule["expr"] for rule in RULES), *(expression.replace("$__rate_interval", "5m") for expression in panels)]
-
-
 def test_promtool_takes_the_rules_and_the_queries_of_the_dashboard(tmp_path: Path) -> None:
-    queries = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(expressions())]
-    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [*GROUPS, {"name": "panels", "rules": queries}]}), encoding="utf-8")
-    promtool(tmp_path, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
+    check_rules(tmp_path, GROUPS, DASHBOARD)
 
 
 def test_every_metric_is_one_of_a_watch() -> None:
@@ -145,7 +138,7 @@ def test_every_metric_is_one_of_a_watch() -> None:
     report = CheckReport("2026-11-29T06:00:00Z", "1.2.3", "gpu-07", findings=(Finding("a", "a", FAIL, "error", "gpu"),))
     metrics.record_cycle(Cycle(report, outcomes=(Outcome("gpu", OK, 1.0),)), 1.0)
     known = set(re.findall(r"^# TYPE (\S+)", metrics.text(), re.MULTILINE))
-    for expression in expressions():
+    for expression in expressions(GROUPS, DASHBOARD):
         plain = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|without) \([^)]*\)|offset \w+", " ", expression)
         for name in re.findall(r"\b[a-z_][a-z0-9_:]*\b(?!\s*\()", plain):
             if name not in ("or", "and"):

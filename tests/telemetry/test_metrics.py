@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from eidos.server.request_metrics import METHODS, ServerMetrics
 from eidos.telemetry.metrics import DURATION_BUCKETS_S, MetricRegistry
 from eidos.workflow import make_recipe
 from tests.support.program import ROOT, eidos
+from tests.support.promtool import check_metrics
 
 ROUTES = {"/v1/recipe": ("GET", "POST"), "/v1/bundle": ("POST",), "/health": ("GET",), "/metrics": ("GET",)}
 ID = "0b0e7f4e-7f3c-4a8e-9c53-0d6f4f4f8b1a"
@@ -64,14 +63,6 @@ def in_child(work: Callable[[], object]) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def check(text: str) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool here (Debian package prometheus)")
-    done = subprocess.run([promtool, "check", "metrics"], input=text.encode(), capture_output=True, check=False, timeout=30)
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
 # ---- the text ----
 
 
@@ -84,7 +75,7 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics.bundle.record_bundle(
         Bundle({"a": b"x"}, (ComponentResult("gpu-operator", ("a",), 1, 2.0), ComponentResult("of-my-own", error="no")))
     )
-    check(metrics.text())
+    check_metrics(metrics.text())
 
 
 def test_every_name_is_there() -> None:
@@ -153,7 +144,7 @@ def test_what_stands_in_a_label_is_escaped() -> None:
     metrics.allocate_slots()
     text = metrics.render_text()
     assert text == '# HELP a_total Back\\\\slash\\nline.\n# TYPE a_total counter\na_total{kind="q\\"u\\\\o\\nte"} 0\n'
-    check(text)
+    check_metrics(text)
 
 
 def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
@@ -237,7 +228,7 @@ def test_a_file_for_node_exporter(tmp_path: Path) -> None:
     file, recipe = tmp_path / "eidos.prom", str(tmp_path / "recipe.yaml")
     assert eidos("snapshot", "--only", "os,gpu", "--root", str(HOST), "--metrics-file", str(file)).status == 0
     text = file.read_text()
-    check(text)
+    check_metrics(text)
     assert {value(text, f'eidos_collector_success{{collector="os.{name}"}}') for name in ("grub", "kmod", "release")} == {1}
     assert value(text, 'eidos_collector_duration_seconds{collector="os.sysctl"}') >= 0
     assert value(text, 'eidos_command_success{command="snapshot"}') == 1
@@ -246,13 +237,13 @@ def test_a_file_for_node_exporter(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["eidos.prom"]
     assert eidos("recipe", "--gpu", "h100", "-o", recipe, env={"EIDOS_METRICS_FILE": str(file)}).status == 0
     text = file.read_text()
-    check(text)
+    check_metrics(text)
     assert value(text, "eidos_recipe_built_duration_seconds_count") == 1
     assert value(text, 'eidos_recipe_rule_match_total{rule="base.yaml: any"}') == 1
     done = eidos("bundle", "-f", recipe, "-o", str(tmp_path / "bundle"), "-b", "cert-manager", "--metrics-file", str(file))
     assert done.status == 0, done.err
     text = file.read_text()
-    check(text)
+    check_metrics(text)
     assert value(text, 'bundler_make_total{bundler_type="cert-manager",result="success"}') == 1
     assert value(text, "bundler_files_generated_total") == sum(len(files) for _, _, files in os.walk(tmp_path / "bundle"))
 
