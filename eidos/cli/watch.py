@@ -235,9 +235,9 @@ class _Loop:
                 self._metrics.record_skipped(skipped)
                 log.info(f"the cycle took longer than the interval; {skipped} skipped")
             self._metrics.expect_cycle(due - time.monotonic())
-            wait_until(due, time.monotonic, time.sleep, self._check_listener, SLICE_S)
+            wait_until(due, time.monotonic, time.sleep, self._check_others, SLICE_S)
             began = time.monotonic()
-            self._check_listener()
+            self._check_others()
 
     def _run_cycle(self, began: float) -> Cycle:
         cycle = self._with_fewer_lines(self._watch.run_cycle)
@@ -277,7 +277,11 @@ class _Loop:
         self._lines = {(level, message) for level, message, _ in lines}
         return cycle
 
-    def _check_listener(self) -> None:
+    def _check_others(self) -> None:
+        """Whether somebody still reads the lines, and the metrics can be read."""
+        from eidos.files.atomic_write import check_stdout
+
+        check_stdout()
         if self._listener is None:
             return
         try:

@@ -88,6 +88,18 @@ def write_stdout(data: bytes) -> None:
         raise _translate_os_error(name, cause) from cause
 
 
+def check_stdout() -> None:
+    """Raises Unwritable when standard output is a pipe whose reader has gone: for a program that may not write for a long time."""
+    import select
+
+    poll = select.poll()
+    poll.register(1, 0)
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        _redirect_to_null(1)
+        cause = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        raise _translate_os_error("standard output", cause) from cause
+
+
 def _redirect_to_null(descriptor: int) -> None:
     try:
         null = os.open(os.devnull, os.O_WRONLY)

@@ -238,6 +238,17 @@ def test_a_reader_that_is_gone_ends_the_watch_silently(tmp_path: Path) -> None:
         assert process.wait(AMPLE_S) == 141
 
 
+def test_a_reader_that_goes_later_ends_the_watch_although_nothing_changes(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    command = [*PROGRAM, "watch", "--root", str(tmp_path), *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith(b"{")
+        process.stdout.close()
+        assert process.wait(AMPLE_S) == 141
+        assert process.stderr.read() == b""
+
+
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     full = os.open("/dev/full", os.O_WRONLY)
