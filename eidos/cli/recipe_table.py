@@ -9,6 +9,7 @@ from eidos.formats.table import INDENT, aligned_rows, heading, join_blocks, key_
 from eidos.log import printable
 from eidos.model.number_format import format_scalar
 from eidos.model.query import written_fields
+from eidos.recipe.provenance import is_removal
 from eidos.recipe.recipe_warnings import needed_by
 from eidos.terminal import BOLD, YELLOW, paint
 from eidos.wording import count_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.model.measurement import Measurement, Subtype
-    from eidos.model.recipe import Recipe
+    from eidos.model.recipe import Recipe, Step
 
 
 def recipe_table(
@@ -42,7 +43,8 @@ def recipe_table(
             lines += row
             lines += _aside(constraint.why if context else "", width)
             steps = recipe.history.get(f"constraints.{constraint.name}", ())
-            lines += _aside(f"set by {', '.join(f'{step.layer} ({step.value})' for step in steps)}" if explain else "", width)
+            setters = ", ".join(f"{step.layer} ({'removes those before' if step.value is None else step.value})" for step in steps)
+            lines += _aside(f"set by {setters}" if explain else "", width)
         blocks.append(lines)
     if recipe.components:
         lines = [heading("Components, in order of installation", str(len(recipe.components)), width, bold)]
@@ -54,9 +56,20 @@ def recipe_table(
             lines += _aside(_reason_included(recipe, component.id) if explain else "", width)
         blocks.append(lines)
     if explain:
+        removed = {path: steps for path, steps in recipe.history.items() if is_removal(path, steps[-1].value)}
+        if removed:
+            blocks.append([heading("Removed", str(len(removed)), width, bold), *_removed(removed, width)])
         documents = {step.layer: step.sources for steps in recipe.history.values() for step in steps}
         blocks.append([heading("Sources", count_of(len(documents), "layer"), width, bold), *_sources(documents, width)])
     return join_blocks(blocks)
+
+
+def _removed(lines: dict[str, tuple[Step, ...]], width: int) -> Iterator[str]:
+    """What layers removed and none set again, each with the layer and what it was before."""
+    for path, (*before, last) in lines.items():
+        yield from (f"{INDENT}{line}" for line in wrap(printable(path), width - len(INDENT)))
+        replaced = "".join(f", which {step.layer} had set to {format_scalar(step.value)}" for step in before if step.value is not None)
+        yield from _aside(f"removed by {last.layer}{replaced}", width)
 
 
 def list_table(tree: dict[str, Any], width: int = 0, colour: bool = False) -> str:
@@ -84,12 +97,12 @@ def history_table(histories: list[dict[str, Any]], width: int = 0, colour: bool 
     blocks = []
     for entry in histories:
         lines = [heading(entry["path"], "", width, bold)]
-        lines += key_value_rows([("value", _scalar(entry["value"]))], width)
+        is_removed = entry["value"] is None and any("removes" in layer for layer in entry["layers"])
+        lines += key_value_rows([("value", "none: removed" if is_removed else _scalar(entry["value"]))], width)
         for number, layer in enumerate(entry["layers"], 1):
+            verb = "removed by" if "removes" in layer else f"{_scalar(layer['value'])}  set by"
             state = ", replaced" if layer["replaced"] else ""
-            lines += key_value_rows(
-                [(f"{number}.", f"{_scalar(layer['value'])}  set by {layer['layer']} ({layer.get('key') or 'always'}){state}")], width
-            )
+            lines += key_value_rows([(f"{number}.", f"{verb} {layer['layer']} ({layer.get('key') or 'always'}){state}")], width)
             for text in (layer.get("why", ""), *(f"source: {source}" for source in layer["sources"])):
                 lines += _aside(text, width)
         blocks.append(lines)
@@ -167,7 +180,10 @@ def _subtype(recipe: Recipe, measurement: Measurement, subtype: Subtype, width: 
         yield from _aside(subtype.context.get(key, "") if context else "", width)
         if explain:
             last, *before = reversed(recipe.history[f"{measurement.type}.{subtype.name}.{key}"])
-            replaced = "".join(f", which replaced {format_scalar(step.value)} of {step.layer}" for step in before)
+            replaced = "".join(
+                f", removed by {step.layer}" if step.value is None else f", which replaced {format_scalar(step.value)} of {step.layer}"
+                for step in before
+            )
             yield from _aside(f"set by {last.layer}{replaced}", width)
 
 
@@ -204,4 +220,6 @@ def _entry(entry: dict[str, Any]) -> str:
 def _layer(layer: dict[str, Any]) -> str:
     key = written_fields(layer["key"]) or "always"
     counts = {"reading": layer["readings"], "constraint": layer["constraints"], "component": len(layer["components"])}
+    if "removed" in layer:
+        counts["removal"] = len(layer["removed"])
     return f"{key}: {', '.join(count_of(number, noun) for noun, number in counts.items())}"

@@ -185,11 +185,11 @@ class TreeReader:
             raise self.error(f"expected true or false, found {quoted(value)}", name=name)
         return value
 
-    def scalars(self, name: str) -> dict[str, Any]:
-        """A field that is a mapping of scalars: strings, integers, floats and booleans."""
+    def scalars(self, name: str, *, or_null: bool = False) -> dict[str, Any]:
+        """A field that is a mapping of scalars: strings, integers, floats and booleans, and with ``or_null`` also ``null``."""
         mapping = self.mapping(name)
         for key, value in mapping.tree.items():
-            if not isinstance(value, ANY_SCALAR):
+            if not isinstance(value, ANY_SCALAR) and not (or_null and value is None):
                 raise mapping.mismatch("a scalar", value, key, 'write "" for a value that is empty' if value is None else None)
         return mapping.tree
 

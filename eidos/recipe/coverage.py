@@ -43,6 +43,7 @@ def covered(store: Store) -> dict[str, Any]:
             "key": {**layer.key.fields(), **dict(layer.key.releases)},
             "readings": len(layer.values),
             "constraints": len(layer.constraints),
+            **({"removed": [removal.path for removal in layer.removals]} if layer.removals else {}),
             "components": [choice.id for choice in layer.choices],
             "sources": [source.citation() for source in layer.sources],
         }

@@ -10,15 +10,15 @@ is a mapping::
     components:    {gpu-operator: {version: v26.3.3, values: {…}, why: one sentence}}
 
 The key is what a query must have for it to apply, and in which range the recipe's releases of components must be; the base has none. A
-source is one of its own, or the id of one in ``sources.yaml``. ``types`` is read as ``measurements``: the one-file form of the Go program
-calls them so.
+source is one of its own, or the id of one in ``sources.yaml``. ``null`` for a reading, or as the value of a constraint, removes what the
+layers below set there. ``types`` is read as ``measurements``: the one-file form of the Go program calls them so.
 """
 
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
 from eidos.model.constraint import Constraint, read_constraint
-from eidos.model.measurement import TYPES, read_subtype, read_type
+from eidos.model.measurement import TYPES, read_type
 from eidos.model.query import (
     ANY,
     FIELD_ALIASES,
@@ -72,6 +72,19 @@ class Value(Record):
     why: str = ""
 
 
+class Removal(Record):
+    """What a layer takes out of those below it, and why: a reading (type, subtype, key), or all limits (``constraints``, path)."""
+
+    place: tuple[str, ...]
+    why: str = ""
+    source: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path of the line that it removes."""
+        return ".".join(self.place)
+
+
 class Choice(Record):
     """A component as a layer chooses it: ``version`` and ``values`` as its chart takes them; ``enabled`` False takes it out."""
 
@@ -92,6 +105,12 @@ class Layer(Record):
     values: tuple[Value, ...]
     constraints: tuple[Constraint, ...]
     choices: tuple[Choice, ...]
+    removals: tuple[Removal, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.values or self.constraints or self.choices or self.removals)
 
 
 def read_layer(tree: object, name: str, sources: Mapping[str, Source] = {}, *, base: bool = False) -> Layer:
@@ -109,13 +128,19 @@ def read_layer(tree: object, name: str, sources: Mapping[str, Source] = {}, *, b
             raise foreign_documents.refuse(root, "a layer")
     root = root.renamed({"types": "measurements"})
     root.expect_only(_PARTS)
+    readings = [item for measurement in root.mappings("measurements") for item in _read_values(measurement)]
+    limits = list(map(_read_constraint, root.mappings("constraints")))
+    removals = tuple(item for item in (*readings, *limits) if isinstance(item, Removal))
+    if base and removals:
+        raise root.error("the base has nothing below it to remove", f"remove {removals[0].path} from the base")
     return Layer(
         name=root.document,
         key=_read_key(root.mapping("key")),
         sources=tuple(_read_sources(root, sources)),
-        values=tuple(value for measurement in root.mappings("measurements") for value in _read_values(measurement)),
-        constraints=tuple(map(_read_constraint, root.mappings("constraints"))),
+        values=tuple(item for item in readings if isinstance(item, Value)),
+        constraints=tuple(item for item in limits if isinstance(item, Constraint)),
         choices=tuple(_read_choice(id, tree) for id, tree in root.mapping("components").fields()),
+        removals=removals,
     )
 
 
@@ -219,24 +244,27 @@ def newest_date(dates: Iterable[str]) -> str:
     return max((f"{date}-01-01"[:10] for date in dates if date[:4].isdigit()), default="")
 
 
-def _read_values(tree: TreeReader) -> Iterator[Value]:
+def _read_values(tree: TreeReader) -> Iterator[Value | Removal]:
     tree.expect_only(("type", "subtypes"))
     kind = read_type(tree)
     for part in tree.mappings("subtypes"):
         part.expect_only(("subtype", "data", "context"))
-        subtype = read_subtype(part)
-        for key in subtype.context:
-            if key not in subtype.data:
-                raise part.error("context for a key that is not in data", did_you_mean(key, subtype.data), f"context.{key}")
-        for key, reading in subtype.data.items():
-            yield Value(kind, subtype.name, key, reading, subtype.context.get(key, ""))
+        name, data, context = part.name("subtype"), part.scalars("data", or_null=True), part.text_map("context")
+        for key in context:
+            if key not in data:
+                raise part.error("context for a key that is not in data", did_you_mean(key, data), f"context.{key}")
+        for key, reading in data.items():
+            why = context.get(key, "")
+            yield Removal((kind, name, key), why) if reading is None else Value(kind, name, key, reading, why)
 
 
-def _read_constraint(tree: TreeReader) -> Constraint:
+def _read_constraint(tree: TreeReader) -> Constraint | Removal:
     tree.expect_only(Constraint._fields)
     path = tree.name("name")
     if path.count(".") < 2 or path.partition(".")[0] not in TYPES.values():
         raise tree.error(f"invalid path {path!r}", "write a path as Type.subtype.key, such as K8s.server.version", "name")
+    if "value" in tree and tree.tree["value"] is None:
+        return Removal(("constraints", path), tree.text("why"), tree.text("source"))
     return read_constraint(tree)
 
 

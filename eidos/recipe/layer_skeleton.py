@@ -29,7 +29,7 @@ measurements:
   #   subtypes:
   #     - subtype: sysctl
   #       data:
-  #         /proc/sys/vm/swappiness: "1"
+  #         /proc/sys/vm/swappiness: "1"  # null removes what layers below set
   #       context:
   #         /proc/sys/vm/swappiness: Why, in one sentence.
 constraints:

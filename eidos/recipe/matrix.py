@@ -11,7 +11,7 @@ from __future__ import annotations
 from eidos.model.query import words_of
 from eidos.recipe.catalog import IMPLIED
 from eidos.recipe.layer import newest_date
-from eidos.recipe.provenance import lines
+from eidos.recipe.provenance import is_removal, lines
 from eidos.recipe.recipe_warnings import may_have_gpu
 
 TYPE_CHECKING = False
@@ -83,10 +83,15 @@ def _advice(
         for field in (BY_GPU, BY_SERVICE):
             if field in fields:
                 named[field].append(layer)
-    changing = [layer for layer in own if any(others.get(path, ...) != value for path, value in content[layer.name].items())]
+    changing = [layer for layer in own if any(_changes(others, path, value) for path, value in content[layer.name].items())]
     if changing:
         return OWN, changing
     return next(((kind, layers) for kind, layers in named.items() if layers), (GENERIC, [store.base]))
+
+
+def _changes(others: dict[str, Any], path: str, value: Any) -> bool:
+    """Whether a layer's line differs from that of the others, or removes theirs."""
+    return others.get(path) is not None if is_removal(path, value) else others.get(path, ...) != value
 
 
 def _alternatives(layer: Layer, store: Store) -> _Alternatives:

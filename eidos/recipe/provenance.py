@@ -40,7 +40,12 @@ def merge_steps(layers: Iterable[Iterable[tuple[str, Step]]]) -> dict[str, tuple
 
 
 def lines(layer: Layer) -> Iterator[tuple[str, Any, str, str]]:
-    """Path, value, the id of its source ("" where all sources of the layer stand behind it), and the reason, of each line."""
+    """Path, value, the id of its source ("" where all sources of the layer stand behind it), and the reason, of each line.
+
+    The value is None where the layer removes the line from those below it.
+    """
+    for removal in layer.removals:
+        yield removal.path, None, removal.source, removal.why
     for value in layer.values:
         yield f"{value.type}.{value.subtype}.{value.key}", value.reading, "", value.why
     for constraint in layer.constraints:
@@ -52,6 +57,11 @@ def lines(layer: Layer) -> Iterator[tuple[str, Any, str, str]]:
             yield f"{path}.version", choice.version, choice.source, choice.why
         for leaf, value in leaves(f"{path}.values", choice.values):
             yield leaf, value, choice.source, choice.why
+
+
+def is_removal(path: str, value: object) -> bool:
+    """Whether a step with that value removes the line at ``path``; ``null`` among the values of a chart is one of them."""
+    return value is None and not path.startswith("components.")
 
 
 def find_lines(recipe: Recipe, path: str) -> tuple[str, ...]:
@@ -76,14 +86,18 @@ def find_lines(recipe: Recipe, path: str) -> tuple[str, ...]:
 def line_history(recipe: Recipe, path: str) -> dict[str, Any]:
     """The history of one line as a document: what holds, and each layer in order, with key, value, reason, sources, and if it was replaced.
 
-    All layers of a constraint count: what holds is what satisfies each of them.
+    All layers of a constraint count: what holds is what satisfies each of them. A layer that removes the line has ``removes``; what was
+    set before it was replaced, and where no layer sets it again, ``value`` is null.
     """
     steps, keys = recipe.history[path], dict(rule.rpartition(": ")[::2] for rule in recipe.rules)
     limits = {f"constraints.{constraint.name}": str(constraint.value) for constraint in recipe.constraints}
+    removed = max((number for number, step in enumerate(steps, 1) if is_removal(path, step.value)), default=0)
     entries = []
     for number, step in enumerate(steps, 1):
         entry = {"layer": step.layer, "key": keys.get(step.layer, ""), "value": copy_tree(step.value), "why": step.why}
-        is_replaced = path not in limits and number < len(steps)
+        if is_removal(path, step.value):
+            entry["removes"] = True
+        is_replaced = number < (removed if path in limits else len(steps))
         entries.append({**{k: v for k, v in entry.items() if v != ""}, "sources": list(step.sources), "replaced": is_replaced})
     return {"path": path, "value": limits.get(path, copy_tree(steps[-1].value)), "layers": entries}
 

@@ -1,7 +1,8 @@
 """The recipe for a query: the layers that match it, merged.
 
 Knows the order of layers and how their content combines; must not know files, flags or the wire. Readings: the later layer wins.
-Constraints: they intersect, so none is ever loosened. Components: versions and values of the later layer win, value by value.
+Constraints: they intersect, so none is loosened but by a layer that removes those below it. Components: versions and values of the later
+layer win, value by value.
 """
 
 from __future__ import annotations
@@ -103,12 +104,16 @@ def _owners(path: str, steps: Mapping[str, tuple[Step, ...]]) -> str:
 def _readings(layers: tuple[Layer, ...]) -> tuple[Measurement, ...]:
     grouped: dict[str, dict[str, dict[str, Value]]] = {}
     for layer in layers:
+        for kind, name, key in (removal.place for removal in layer.removals if len(removal.place) == 3):
+            grouped.get(kind, {}).get(name, {}).pop(key, None)
         for value in layer.values:
             grouped.setdefault(value.type, {}).setdefault(value.subtype, {})[value.key] = value
     measurements = []
     for kind in TYPES.values():
         subtypes = []
         for name, values in sorted(grouped.get(kind, {}).items()):
+            if not values:
+                continue
             data = {key: value.reading for key, value in sorted(values.items())}
             why = {key: value.why for key, value in sorted(values.items()) if value.why}
             subtypes.append(Subtype(name, data, why))
@@ -121,6 +126,8 @@ def _constraints(layers: tuple[Layer, ...]) -> tuple[Constraint, ...]:
     merged: dict[str, Constraint] = {}
     owners: dict[str, list[str]] = {}
     for layer in layers:
+        for _, path in (removal.place for removal in layer.removals if len(removal.place) == 2):
+            merged.pop(path, None)
         for new in layer.constraints:
             old = merged.get(new.name)
             if old is None:

@@ -42,6 +42,31 @@ def test_explain_prints_each_layer_with_reason_and_source() -> None:
     assert "source: NVIDIA/gpu-operator" in done.out
 
 
+def test_what_a_layer_removes_is_shown_with_layer_source_and_what_it_was(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "site.yaml").write_text(
+        "key: {gpu: h100, service: self-managed, os: ubuntu}\n"
+        "source: {id: doc, document: Our manual, version: '2', date: '2026-07-01'}\n"
+        "measurements: [{type: OS, subtypes: [{subtype: grub, data: {init_on_alloc: null}, context: {init_on_alloc: It is our own.}}]}]\n"
+        "constraints: [{name: OS.release.VERSION_ID, value: null, why: We build them., source: doc}]\n"
+    )
+    query = ("--data", str(tmp_path), "--gpu", "h100", "--service", "self-managed", "--os", "ubuntu")
+    done = run("recipe", *query, "--explain", "-t", "table")
+    assert "OS.grub.init_on_alloc" in done.out.partition("Removed")[2] and "removed by overlays/site.yaml, which" in done.out
+    story = run("recipe", "explain", "init_on_alloc", *query, "-t", "table").out
+    assert "none: removed" in story and "removed by overlays/site.yaml (os=ubuntu" in story and "Our manual 2 2026-07-01" in story
+    tree = json.loads(run("recipe", *query, "--explain", "-t", "json").out)
+    lines = {line["path"]: line for line in tree["explanation"]}
+    for path in ("OS.grub.init_on_alloc", "constraints.OS.release.VERSION_ID"):
+        assert (lines[path]["value"], lines[path]["layer"], lines[path]["sources"]) == (
+            None,
+            "overlays/site.yaml",
+            ["Our manual 2 2026-07-01"],
+        )
+        assert lines[path]["replaced"]
+    assert "init_on_alloc" not in str(tree["measurements"]) and "OS.release.VERSION_ID" not in str(tree["constraints"])
+
+
 @pytest.mark.parametrize("path", sorted(RECIPE.history))
 def test_every_line_of_a_recipe_has_a_history(path: str) -> None:
     lines = find_lines(RECIPE, path)

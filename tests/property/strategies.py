@@ -69,15 +69,19 @@ subtypes = st.sampled_from(["grub", "sysctl"])
 
 @st.composite
 def layers(draw: st.DrawFn, base: bool = False) -> dict[str, Any]:
-    """The tree of a layer: a few readings, constraints that any other one can be intersected with, and values of a component."""
+    """The tree of a layer: a few readings, constraints that any other one can be intersected with, and values of a component.
+
+    One that is no ``base`` may remove what others set.
+    """
     tree: dict[str, Any] = {} if base else {"key": draw(fields().filter(lambda values: Query(**values).fields()))}
-    data = st.dictionaries(st.sampled_from(["a", "b", "c"]), scalars, max_size=3)
+    data = st.dictionaries(st.sampled_from(["a", "b", "c"]), scalars if base else scalars | st.none(), max_size=3)
     tree["measurements"] = [
         {"type": kind, "subtypes": [{"subtype": draw(subtypes), "data": draw(data)}]}
         for kind in draw(st.lists(st.sampled_from(["OS", "K8s", "os"]), max_size=2))
     ]
-    floor = st.sampled_from([">= 1.30", ">= 1.32.4", "!= 1.33.2", "< 1.40"])
-    tree["constraints"] = [{"name": "K8s.server.version", "value": draw(floor)}] if draw(st.booleans()) else []
+    floor: st.SearchStrategy[str | None] = st.sampled_from([">= 1.30", ">= 1.32.4", "!= 1.33.2", "< 1.40"])
+    limit = floor if base else floor | st.none()
+    tree["constraints"] = [{"name": "K8s.server.version", "value": draw(limit)}] if draw(st.booleans()) else []
     if draw(st.booleans()):
         values = draw(st.dictionaries(st.sampled_from(["x", "y"]), scalars | st.lists(scalars, max_size=2), max_size=2))
         tree["components"] = {"one": {"values": {"deep": values}}}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidos import formats
+from eidos.model.constraint import Expression, parse_expression
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
+from eidos.recipe.provenance import line_history
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import from_folder
 from tests.property.strategies import files, queries
@@ -101,7 +104,7 @@ def test_nothing_handed_out_reaches_the_store(trees: dict[str, Any], query: Quer
 
 @given(files(), queries)
 def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any], query: Query) -> None:
-    """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands."""
+    """The rule, written down once more: fewer fields first, ties by file, then by position; the last one stands, or removes it."""
     found: list[tuple[int, str, int, dict[str, Any]]] = [(-1, "", 0, trees["base.yaml"])]
     for path, tree in trees.items():
         if path.startswith("overlays/"):
@@ -117,8 +120,35 @@ def test_each_reading_is_what_the_last_layer_in_order_says(trees: dict[str, Any]
                 for key, value in subtype["data"].items():
                     expected[f"{kind}.{subtype['subtype']}.{key}"] = value
     recipe = resolve(query, from_folder(trees), explain=True)
-    assert _readings(recipe) == expected
+    assert _readings(recipe) == {path: value for path, value in expected.items() if value is not None}
     assert {path for path in recipe.history if not path.startswith(("constraints.", "components."))} == set(expected)
+
+
+@given(files(), queries)
+def test_what_a_layer_removes_is_as_if_no_layer_before_it_had_set_it(trees: dict[str, Any], query: Query) -> None:
+    """Of each line only the steps after its last removal count, and the removal stays in its history."""
+    recipe = resolve(query, from_folder(trees), explain=True)
+    limits = {f"constraints.{constraint.name}": constraint.value for constraint in recipe.constraints}
+    lines = {**_readings(recipe), **limits}
+    for path, steps in recipe.history.items():
+        if path.startswith("components."):
+            continue
+        values = [step.value for step in steps]
+        counting = values[len(values) - values[::-1].index(None) :] if None in values else values
+        assert (path in lines) == bool(counting)
+        story = line_history(recipe, path)
+        assert [layer["value"] for layer in story["layers"]] == values
+        assert [layer.get("removes", False) for layer in story["layers"]] == [value is None for value in values]
+        assert (story["value"] is None) == (path not in lines)
+        if path in limits:
+            assert limits[path].is_equivalent(functools.reduce(_both, map(parse_expression, counting)))
+            assert [layer["replaced"] for layer in story["layers"]].count(False) == len(counting) + (None in values)
+
+
+def _both(left: Expression, right: Expression) -> Expression:
+    both = left.intersect(right)
+    assert both is not None
+    return both
 
 
 @given(files(), queries)

@@ -315,6 +315,49 @@ def test_a_reading_that_never_stands_is_reported() -> None:
     ]
 
 
+def test_a_removal_of_what_no_layer_below_sets_is_reported() -> None:
+    wide = layer({"gpu": "h100"}, readings={"OS.grub.iommu": "pt"}, constraints={"K8s.server.version": ">= 1.32"})
+    near = layer({"gpu": "h100", "service": "aks"}, readings={"OS.grub.iommu": None}, constraints={"K8s.server.version": None})
+    assert issues_in(wide, near) == []
+    # Of another GPU, mistyped, and in the layer that is applied first.
+    for other in (
+        [wide, {**near, "key": {"gpu": "gb200", "service": "aks"}}],
+        [wide, layer({"gpu": "h100", "service": "aks"}, readings={"OS.grub.iomu": None}, constraints={"K8s.server.verison": None})],
+        [{**wide, "key": {"gpu": "h100", "service": "aks", "os": "ubuntu"}}, near],
+    ):
+        issues = issues_in(*other)
+        assert [(issue.severity, issue.rule) for issue in issues] == [(WARNING, "removes-nothing")] * 2
+        assert all(issue.hint and "overlays/" in issue.location for issue in issues)
+    assert (
+        issues_in(wide, layer({"gpu": "h100", "service": "aks"}, readings={"OS.grub.iomu": None}))[0].hint
+        == "did you mean 'OS.grub.iommu'?"
+    )
+
+
+def test_what_is_removed_is_checked_no_more_and_has_a_reason_and_a_source() -> None:
+    value, key = layer({"gpu": "h100"}, readings={"GPU.smi.driver": "580.178.04"}), {"gpu": "h100", "service": "aks"}
+    limit = {"GPU.smi.driver": ">= 595"}
+    assert [issue.rule for issue in issues_in(value, layer(key, constraints=limit))] == ["breaks-constraint"]
+    assert issues_in(value, layer(key, readings={"GPU.smi.driver": None}, constraints=limit)) == []
+    bare = layer(key, readings={"GPU.smi.driver": None}, why="")
+    assert {issue.rule for issue in issues_in(value, {**bare, "source": []})} == {"no-reason", "no-source"}
+
+
+def test_a_value_that_is_always_removed_and_a_removal_that_is_always_replaced_are_reported() -> None:
+    value, removal = (
+        layer({"gpu": "h100", "k8s": "1.33.5"}, readings=IOMMU),
+        layer({"gpu": "h100", "k8s": "1.33"}, readings={"OS.grub.iommu": None}),
+    )
+    below = layer({"gpu": "h100"}, readings=IOMMU)
+    assert [issue.rule for issue in issues_in(value, removal, below)] == ["shadowed"]
+    assert [
+        issue.rule
+        for issue in issues_in(
+            {**removal, "key": {"gpu": "h100", "k8s": "1.33.5"}}, {**value, "key": {"gpu": "h100", "k8s": "1.33"}}, below
+        )
+    ] == ["shadowed"]
+
+
 def test_a_version_in_a_key_that_its_own_recipe_rules_out_is_reported() -> None:
     floor = layer({"gpu": "h100"}, constraints={"K8s.server.version": ">= 1.32"})
     (issue,) = issues_in(floor, layer({"gpu": "h100", "k8s": "1.30"}, readings={"OS.grub.iommu": "pt"}))

@@ -69,7 +69,7 @@ def measurements(**data: object) -> list[dict[str, object]]:
             "x.yaml: measurements[0].subtypes[0].subtype: expected a name, found nothing",
         ),
         ({"measurements": measurements(a=[1])}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found a list"),
-        ({"measurements": measurements(a=None)}, "x.yaml: measurements[0].subtypes[0].data.a: expected a scalar, found nothing"),
+        ({"constraints": [{"name": "K8s.server.version"}]}, "x.yaml: constraints[0].value: invalid expression ''"),
         (
             {"measurements": [{"type": "OS", "subtypes": [{"subtype": "grub", "data": {"a": 1}, "context": {"b": "why"}}]}]},
             "x.yaml: measurements[0].subtypes[0].context.b: context for a key that is not in data",
@@ -98,6 +98,28 @@ def test_in_a_file_of_many_layers_the_last_wins() -> None:
     store = from_folder({"base.yaml": {}, "catalog.yaml": {}, "components.yaml": {}, "overlays/x.yaml": layers})
     assert [layer.values[0].reading for layer in store.overlays] == list(range(12))
     assert readings(Query(gpu="h100"), store) == {"OS.grub.a": 11}
+
+
+def test_null_removes_what_layers_below_set_and_a_later_layer_may_set_it_again() -> None:
+    def limit(value: str | None) -> list[dict[str, object]]:
+        return [{"name": "K8s.server.version", "value": value}]
+
+    layers = [
+        {"key": {"gpu": "h100"}, "measurements": measurements(a="1", b="1"), "constraints": limit(">= 1.34")},
+        {"key": {"gpu": "h100", "service": "aks"}, "measurements": measurements(a=None), "constraints": [*limit(None), *limit(">= 1.30")]},
+        {"key": {"gpu": "h100", "service": "aks", "os": "ubuntu"}, "measurements": measurements(a="3", b=None)},
+    ]
+    store = from_folder({"base.yaml": {"constraints": limit("< 1.37")}, "overlays/x.yaml": layers, "components.yaml": {}})
+    queries = [Query(gpu="h100"), Query(gpu="h100", service="aks"), Query(gpu="h100", service="aks", os="ubuntu")]
+    assert [readings(query, store) for query in queries] == [{"OS.grub.a": "1", "OS.grub.b": "1"}, {"OS.grub.b": "1"}, {"OS.grub.a": "3"}]
+    assert [str(limit.value) for limit in resolve(queries[0], store).constraints] == [">= 1.34, < 1.37"]
+    assert [str(limit.value) for limit in resolve(queries[1], store).constraints] == [">= 1.30"]
+
+
+def test_a_base_has_nothing_below_it_to_remove() -> None:
+    with pytest.raises(InvalidData, match="the base has nothing below it to remove") as caught:
+        read_layer({"measurements": measurements(a=None)}, "base.yaml", base=True)
+    assert caught.value.hint == "remove OS.grub.a from the base"
 
 
 def test_the_base_has_no_key() -> None:

@@ -28,7 +28,7 @@ from eidos.recipe.lint.cross_checks import cross_check
 from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_document, read_stack, read_trees, syntax_issue
 from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
-from eidos.recipe.lint.layer_keys import key_issues
+from eidos.recipe.lint.layer_keys import key_issues, removal_issues
 from eidos.recipe.lint.life_cycle import ended_charts, table_issues
 from eidos.recipe.lint.line_numbers import with_lines
 from eidos.recipe.lint.reading_paths import path_issues
@@ -157,6 +157,7 @@ def _issues(data: ParsedRecipes, catalog: bool = True, today: str = "", own: boo
     yield from ended_charts(store, rules, today or rules.date())
     yield from table_issues(store, rules)
     yield from key_issues(store, rules)
+    yield from removal_issues(store)
     yield from layer_issues(store, rules, today)
     yield from path_issues(store, rules)
     yield from floor_issues(store, rules)

@@ -16,7 +16,7 @@ from eidos.recipe.lazy_parts import Overlays
 from eidos.recipe.lint.layer_keys import intersect_keys
 from eidos.recipe.lint.topics import CheckedTopics
 from eidos.recipe.machines import machine_layer
-from eidos.recipe.provenance import layer_steps, merge_steps
+from eidos.recipe.provenance import is_removal, layer_steps, merge_steps
 from eidos.recipe.resolver import Contradiction, resolve
 from eidos.semver import parse_version
 
@@ -38,8 +38,9 @@ class MergedRecipe(Record):
     versions: dict[str, Expression | None]
 
     def step(self, path: str) -> Step | None:
-        """The layer that set the reading at ``path``, and its value; None when none did."""
-        return self.recipe.history.get(path, (None,))[-1]
+        """The layer that set the reading at ``path``, and its value; None when none did, or a later one removed it."""
+        step = self.recipe.history.get(path, (None,))[-1]
+        return None if step is None or is_removal(path, step.value) else step
 
     def text(self, path: str) -> str | None:
         """The reading at ``path`` as it is written; None when there is none."""
@@ -47,9 +48,9 @@ class MergedRecipe(Record):
         return None if step is None else format_scalar(step.value)
 
     def owner(self, path: str) -> str:
-        """The layer that set ``path`` last, or chose the version of ``components.<id>``; the file of the charts where none did."""
-        step = self.step(path) or self.step(f"{path}.version")
-        return step.layer if step is not None else "components.yaml"
+        """The layer that set or removed ``path`` last, or chose the version of ``components.<id>``; the charts' file where none did."""
+        steps = self.recipe.history.get(path) or self.recipe.history.get(f"{path}.version")
+        return steps[-1].layer if steps else "components.yaml"
 
     def rank(self, path: str) -> int:
         """The position of that layer: those with higher ones are applied later."""
@@ -59,7 +60,7 @@ class MergedRecipe(Record):
         """What ``path`` was after the layer at that position; None when no layer had set it yet."""
         ranks = {layer.name: i for i, layer in enumerate(self.layers, 1)}
         values = [step.value for step in self.recipe.history.get(path, ()) if ranks[step.layer] <= rank]
-        return format_scalar(values[-1]) if values else None
+        return format_scalar(values[-1]) if values and not is_removal(path, values[-1]) else None
 
     def location(self, path: str) -> str:
         """The owner of ``path``, and the path."""

@@ -91,7 +91,7 @@ def _removed(merged: MergedRecipe, rules: LintRules) -> Iterator[LintIssue]:
     for removed in rules.removed:
         before = Expression((Term("<", (removed.since,)),))
         for path in merged.recipe.history:
-            if not path_matches(removed.path, path):
+            if not path_matches(removed.path, path) or merged.step(path) is None:
                 continue
             cite = rules.cite(removed.source)
             if kernels is None:

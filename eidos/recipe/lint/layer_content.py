@@ -33,7 +33,7 @@ def layer_issues(store: Store, rules: LintRules, today: str = "") -> Iterator[Li
         for value in layer.values:
             yield from _value(layer, value, rules)
         yield from range_issues(layer, rules)
-        if layer is not store.base and not (layer.values or layer.constraints or layer.choices):
+        if layer is not store.base and layer.is_empty:
             yield LintIssue(WARNING, "empty-layer", layer.name, "the layer is empty")
     for id, source in rules.sources.items():
         if source.date:
@@ -76,6 +76,10 @@ def _reasons(layer: Layer) -> Iterator[LintIssue]:
             location = f"{layer.name}: {value.type}.{value.subtype}.{value.key}"
             message = f"no reason given for {_short(format_scalar(value.reading))}"
             yield LintIssue(WARNING, "no-reason", location, message, "add a reason under 'context'")
+    for removal in layer.removals:
+        if not removal.why.strip():
+            hint = "add 'why'" if removal.place[0] == "constraints" else "add a reason under 'context'"
+            yield LintIssue(WARNING, "no-reason", f"{layer.name}: {removal.path}", "no reason given for what it removes", hint)
     for constraint in layer.constraints:
         if not constraint.why.strip():
             location, message = f"{layer.name}: constraints.{constraint.name}", f"no reason given for {constraint.value}"
@@ -108,8 +112,7 @@ def date_issues(date: str, location: str, latest: str) -> Iterator[LintIssue]:
 
 
 def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
-    has_content = layer.values or layer.constraints or layer.choices
-    if has_content and not layer.sources:
+    if not layer.is_empty and not layer.sources:
         yield LintIssue(WARNING, "no-source", layer.name, "the layer has no public source", "add a source with document, version and date")
     for i, source in enumerate(layer.sources):
         location = f"{layer.name}: source[{i}]"
@@ -122,6 +125,7 @@ def _sources(layer: Layer, latest: str) -> Iterator[LintIssue]:
             yield LintIssue(ERROR, "source-twice", location, f"duplicate source {source.id!r}")
     ids = [source.id for source in layer.sources]
     cited = [(f"constraints.{constraint.name}", constraint.source) for constraint in layer.constraints]
+    cited += [(removal.path, removal.source) for removal in layer.removals]
     cited += [(f"components.{choice.id}", choice.source) for choice in layer.choices]
     for path, id in cited:
         if id and id not in ids:

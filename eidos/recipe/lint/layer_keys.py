@@ -19,6 +19,7 @@ from eidos.model.query import (
     version_expression,
     words_of,
 )
+from eidos.recipe.provenance import lines
 from eidos.semver import parse_version, try_parse_version
 from eidos.wording import did_you_mean
 
@@ -166,13 +167,31 @@ def _shadowed(layer: Layer, later: Layer) -> Iterator[LintIssue]:
     """Readings of ``layer`` that never take effect, because ``later`` applies whenever it does, and is applied after it."""
     if not layer.key.fields() or not layer.key.matches(later.key):
         return
-    after = {(value.type, value.subtype, value.key): value.reading for value in later.values}
-    for value in layer.values:
-        path = (value.type, value.subtype, value.key)
-        if path in after and after[path] != value.reading:
-            message = f"{value.reading!r} is never used: {later.name} always applies after this layer and sets {after[path]!r}"
-            hint = "merge the two layers, or add a field to this key"
-            yield LintIssue(ERROR, "shadowed", f"{layer.name}: {'.'.join(path)}", message, hint)
+    after = {path: value for path, value, *_ in lines(later)}
+    for path, value, *_ in lines(layer):
+        is_limit = path.startswith("constraints.")
+        if path.startswith("components.") or path not in after or after[path] == value or (is_limit and after[path] is not None):
+            continue  # limits add up, and components are merged value by value
+        here = "what it removes" if value is None else repr(value)
+        verb = "removes it" if after[path] is None else f"sets {after[path]!r}"
+        message = f"{here} is never used: {later.name} always applies after this layer and {verb}"
+        hint = "merge the two layers, or add a field to this key"
+        yield LintIssue(ERROR, "shadowed", f"{layer.name}: {path}", message, hint)
+
+
+def removal_issues(store: Store) -> Iterator[LintIssue]:
+    """Removals of what no layer below sets that one query can match with this one: a mistyped path, or an empty value."""
+    layers = (store.base, *store.overlays)
+    for i, layer in enumerate(layers):
+        if not layer.removals:
+            continue
+        key = Query(**layer.key.fields())
+        below = [other for other in layers[:i] if intersect_keys(key, Query(**other.key.fields())) is not None]
+        paths = {path for other in below for path, value, *_ in lines(other) if value is not None}
+        for removal in layer.removals:
+            if removal.path not in paths:
+                hint = did_you_mean(removal.path, paths) or "remove the line, or write a value"
+                yield LintIssue(WARNING, "removes-nothing", f"{layer.name}: {removal.path}", "no layer below sets it", hint)
 
 
 def intersect_keys(left: Query, right: Query) -> Query | None:
