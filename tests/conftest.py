@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from eidos.archive import purposes
 from eidos.build.interpreters import select_interpreters
 from tests.fakes import nvml
 from tests.support import effort
@@ -136,6 +137,12 @@ def build_eidos(folder: Path, *flags: str) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
+def select_purpose(pyz: Path, folder: Path, purpose: str) -> None:
+    """Write what ``build_zipapp.py --for`` writes."""
+    (folder / "eidos.pyz").write_bytes(purposes.select_entries(pyz.read_bytes(), purpose))
+    (folder / "eidos.pyz").chmod(0o755)
+
+
 @pytest.fixture(scope="session")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built file, with bytecode for every interpreter found."""
@@ -143,9 +150,15 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def slim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built file without bytecode."""
-    return build_once(tmp_path_factory, "slim", lambda folder: build_eidos(folder, "--bytecode", "none")) / "eidos.pyz"
+def agent_pyz(pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file for agents, which has no bytecode."""
+    return build_once(tmp_path_factory, "agent", lambda folder: select_purpose(pyz, folder, purposes.AGENT)) / "eidos.pyz"
+
+
+@pytest.fixture(scope="session")
+def server_pyz(pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file for servers: all that is served and deployed, without bytecode."""
+    return build_once(tmp_path_factory, "server", lambda folder: select_purpose(pyz, folder, purposes.SERVER)) / "eidos.pyz"
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,18 @@ else:
 #: Data lies in a pack for each folder and its folders, so that no start decompresses what another needs; code in one for each package.
 DATA = "eidos/_data/"
 
+#: Code of eidos that lies in a pack of its own, for ``eidos/archive/purposes.py`` to leave out: paths below ``eidos``, by the pack's name.
+#: What ``eidos watch`` serves its metrics with is part of every file.
+PARTS = {
+    "server": (
+        "bundle cli/bundle cli/serve server/access_log server/app server/handler_call server/handlers server/openapi server/parameters "
+        "server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
+        "server/transport/supervisor"
+    ),
+    "full": "cli/verify",
+}
+_PART_OF = {path: part for part, paths in PARTS.items() for path in paths.split()}
+
 #: How an xz stream begins.
 XZ = b"\xfd7zXZ\0"
 
@@ -48,10 +60,14 @@ def pack_of(name: str) -> str:
     ('packs/eidos', 'packs/pynvml')
     >>> pack_of("eidos/_data/templates/fleet.yaml"), pack_of("eidos/_data/templates/bundles/all/README.md")
     ('packs/templates', 'packs/templates-bundles')
+    >>> pack_of("eidos/bundle/engine.py"), pack_of("eidos/bundle"), pack_of("eidos/server/transport/peer.py")
+    ('packs/eidos-server', 'packs/eidos-server', 'packs/eidos')
     """
     if name.startswith(DATA):
         return "packs/" + "-".join(name[len(DATA) :].split("/")[:-1][:2])
-    return "packs/" + name.partition("/")[0].partition(".")[0]
+    package, *path = name.partition(".")[0].split("/")
+    part = next((part for length in (1, 2, 3) if (part := _PART_OF.get("/".join(path[:length])))), "")
+    return f"packs/{package}-{part}" if part and package == "eidos" else f"packs/{package}"
 
 
 class Pack:
@@ -117,6 +133,14 @@ class ArchiveFiles:
                 self._packs[path] = None
         return self._packs[path]
 
+    def lacks(self, name: str) -> bool:
+        """Whether this archive was built without the pack that would hold the file ``name``."""
+        try:
+            self._archive.get_data(self.root + pack_of(name))
+        except OSError:
+            return True
+        return False
+
 
 class SourceImporter(Loader):
     """Finder and loader of the modules in packs: a MetaPathFinder and a Loader as importlib.abc describes them."""
@@ -128,6 +152,10 @@ class SourceImporter(Loader):
         """How to load ``name``; None when no pack holds it."""
         file = self._file(name)
         return spec_from_file_location(name, self._files.root + file, loader=self) if file else None
+
+    def lacks(self, path: str) -> bool:
+        """Whether the archive was built without the module or file at this path below its root, such as ``eidos/cli/serve``."""
+        return self._files.lacks(path)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """None: the import system creates the module."""

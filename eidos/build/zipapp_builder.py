@@ -4,7 +4,8 @@ Knows what the archive holds and how it is written; must not know what the progr
 newer, the standard library, and either pip or a folder with the wheels of WHEELS in it.
 
     python3 build_zipapp.py                            with bytecode for every CPython from 3.9 on that is installed here
-    python3 build_zipapp.py --bytecode none            slim: source only
+    python3 build_zipapp.py --bytecode none            source only
+    python3 build_zipapp.py --for agent                source only, without what an agent does not run: for a ConfigMap
     python3 build_zipapp.py --wheels DIR               without a network: read the wheels from DIR
 
 The archive holds:
@@ -42,6 +43,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eidos import _PUBLIC_NAMES
+from eidos.archive import purposes
 from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
 from eidos.build.module_groups import module_groups
@@ -146,15 +148,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Build the archive; any failure ends the program with a message."""
     sys.path.insert(0, str(ROOT))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "dist" / "eidos.pyz", metavar="FILE", help="default: dist/eidos.pyz")
-    parser.add_argument("--bytecode", nargs="+", default=["auto"], metavar="PYTHON", help="auto (default: all found here), none, or paths")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: dist/eidos.pyz; with --for dist/eidos-PURPOSE.pyz")
+    parser.add_argument("--bytecode", nargs="+", metavar="PYTHON", help="auto (default: all found here), none, or paths")
+    parser.add_argument("--for", dest="purpose", choices=purposes.LEFT_OUT, help="leave out the bytecode and what that does not run")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="take the wheels from here and use no network")
     options = parser.parse_args(arguments)
-    interpreters = select_interpreters(options.bytecode)
+    if options.purpose and options.bytecode:
+        parser.error("--bytecode cannot be used with --for, which leaves all bytecode out")
+    interpreters = select_interpreters(["none"] if options.purpose else options.bytecode or ["auto"])
     data = build_archive(interpreters, {wheel: locate_wheel(wheel, options.wheels) for wheel in WHEELS})
-    write_output(options.output, data)
+    output = options.output or ROOT / "dist" / ("eidos.pyz" if options.purpose is None else f"eidos-{options.purpose}.pyz")
+    if options.purpose:
+        data = purposes.select_entries(data, options.purpose)
+    write_output(output, data)
     versions = " ".join(interpreter.version for interpreter in interpreters) or "none"
-    print(f"path: {options.output}\nbytecode: {versions}\nsize: {len(data)}\nsha256: {hashlib.sha256(data).hexdigest()}")
+    print(f"path: {output}\nbytecode: {versions}\nsize: {len(data)}\nsha256: {hashlib.sha256(data).hexdigest()}")
 
 
 def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Path]) -> bytes:

@@ -10,7 +10,7 @@ import os
 import sys
 
 from eidos import log
-from eidos.cli.commands import COMMANDS, EXIT_STATUS, VERB_FLAGS, load_verb_module, load_verbs
+from eidos.cli.commands import BUILT_FOR, COMMANDS, EXIT_STATUS, LEFT_OUT, VERB_FLAGS, load_verb_module, load_verbs
 from eidos.errors import EidosError, InvalidInput
 
 TYPE_CHECKING = False
@@ -39,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return CLOSED_PIPE
         log.error(fault.message, hint=fault.hint, excerpt=fault.excerpt)
         return EXIT_STATUS.get(fault.code, 1)
+    except ModuleNotFoundError as fault:
+        if not BUILT_FOR or not (fault.name or "").startswith("eidos."):
+            raise
+        log.error(f"{fault.name} is missing: this file was built for {BUILT_FOR}", hint=FULL_FILE)
+        return EXIT_STATUS["invalid-input"]
 
 
 def _is_closed_pipe(fault: EidosError) -> bool:
@@ -62,6 +67,8 @@ def _run(arguments: list[str]) -> int:
     if name is None:
         raise InvalidInput("no command given", "run 'eidos --help' for a list of commands")
     name = VERB_FLAGS.get(name, name)
+    if BUILT_FOR:
+        _refuse_left_out(name, rest)
     if name not in COMMANDS:
         from eidos.wording import did_you_mean
 
@@ -77,13 +84,24 @@ def _run(arguments: list[str]) -> int:
         return _print(explain_verb(subcommand_page(verb, parsed.operands)))
     config = user_config.read_user_config(user_config.config_path(os.environ))
     _configure_logging(user_config.resolve_options(LOGGING, logging_flags, os.environ, config, name))
-    config.check(load_verbs)
-    user_config.check_environment(os.environ, load_verbs)
+    if not BUILT_FOR:  # settings of the verbs that were left out are valid, too
+        config.check(load_verbs)
+        user_config.check_environment(os.environ, load_verbs)
     check_arguments(parsed, verb)
     values = user_config.resolve_options(verb.options, parsed.flags, os.environ, config, name)
     values.update(zip((operand.name for operand in verb.operands), parsed.operands))
     status: int = module.run(values)
     return status
+
+
+def _refuse_left_out(name: str, rest: Sequence[str]) -> None:
+    """Raise InvalidInput for a command, or a page of the manual, that a file for one purpose was built without."""
+    from eidos.cli.help import MANUAL
+
+    if name in LEFT_OUT:
+        raise InvalidInput(f"no command {name!r}: this file was built for {BUILT_FOR}", FULL_FILE)
+    if name == "help" and rest and (rest[0] in LEFT_OUT or (rest[0] in MANUAL and rest[0] not in COMMANDS)):
+        raise InvalidInput(f"no page {rest[0]!r}: this file was built for {BUILT_FOR}", FULL_FILE)
 
 
 def _configure_logging(values: Values) -> None:
@@ -122,6 +140,9 @@ CLOSED_PIPE = 128 + 13
 
 #: Containers that are allocated before the cycle collector looks at the youngest: most commands end before there is any garbage for it.
 GC_ALLOCATIONS = 100_000
+
+#: What to do about a command that a file for one purpose was built without.
+FULL_FILE = "use the full eidos.pyz"
 
 #: What to do about a Python without parts of its standard library, such as Debian's python3-minimal.
 COMPLETE_PYTHON = "install the whole of Python 3, on Debian and Ubuntu with 'apt-get install python3'"

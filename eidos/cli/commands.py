@@ -12,7 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.archive.packs import SourceImporter
     from eidos.cli.options import Verb
+
+    __loader__: SourceImporter
 
 #: Verb → its module, and what it does in one line.
 COMMANDS = {
@@ -32,6 +35,14 @@ COMMANDS = {
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, a command, or a topic of the manual"),
 }
+
+#: Verbs that this file of the program was built without, and whom it was built for: "agents", "servers" or "" (everything is here).
+LEFT_OUT: frozenset[str] = frozenset()
+BUILT_FOR = ""
+if hasattr(__loader__, "lacks"):  # an archive that runs from its source
+    LEFT_OUT = frozenset(verb for verb, (module, _) in COMMANDS.items() if __loader__.lacks(module.replace(".", "/")))
+    COMMANDS = {verb: row for verb, row in COMMANDS.items() if verb not in LEFT_OUT}
+    BUILT_FOR = "agents" if "serve" in LEFT_OUT else "servers" if LEFT_OUT else ""
 
 #: Flags that stand for a verb.
 VERB_FLAGS = {"--version": "version", "-V": "version", "--help": "help", "-h": "help"}

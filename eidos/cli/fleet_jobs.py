@@ -226,6 +226,7 @@ def _namespace(values: Values) -> str:
 
 def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
     """The options of the agent, without its nodes."""
+    from eidos.archive.purposes import AGENT
     from eidos.kube.labels import parse_toleration
     from eidos.manifest import AgentOptions, agent_manifest, payload
 
@@ -236,7 +237,7 @@ def _agent_options(values: Values, selected: Sequence[str]) -> AgentOptions:
     elif how == "hostpath":
         program = kubernetes_fields.check_host_path(argument or "/opt/eidos/eidos.pyz")
     else:
-        program = payload.read_slim_program(values["program"] or argument or payload.running_program())
+        program = payload.read_program(values["program"] or argument or payload.running_program(), AGENT)
     names = [name for name, _ in agent_manifest.fact_choices().items() if name in collectors.list_collectors()]
     return AgentOptions(
         namespace=_namespace(values),

@@ -7,7 +7,7 @@ import: it is read first, on a machine that may be slow.
 from __future__ import annotations
 
 from eidos import __version__
-from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
+from eidos.cli.commands import BUILT_FOR, COMMANDS, EXIT_STATUS_HELP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ EXAMPLES = (
 )
 
 #: Pages of the manual, ``templates/help/<topic>.md``, and their subjects. A topic that is also a verb follows the help of the verb.
-TOPICS = {
+MANUAL = {
     "fleet": "find the node that differs",
     "cluster": "read a cluster, run Jobs on its nodes, store documents in it",
     "serve": "run the HTTP API: routes, limits, proxy, Kubernetes",
@@ -42,6 +42,9 @@ TOPICS = {
     "compatibility": "what stays stable between versions",
 }
 
+#: The pages that this file has: one for a single purpose has none.
+TOPICS = {} if BUILT_FOR else MANUAL
+
 
 def text() -> str:
     """The overview."""
@@ -52,7 +55,7 @@ def text() -> str:
             "Usage: eidos COMMAND [FLAGS]",
             *_section("Commands", ((name, summary) for name, (_, summary) in COMMANDS.items())),
             *_section("Manual (eidos help TOPIC)", TOPICS.items()),
-            *_section("Examples", EXAMPLES),
+            *_section("Examples", EXAMPLES if TOPICS else EXAMPLES[:-1]),
             *_section("Exit status", ((str(status), meaning) for status, meaning in EXIT_STATUS_HELP.items())),
             "",
             "Run 'eidos COMMAND --help' for the flags of a command.",
@@ -176,7 +179,8 @@ def __getattr__(name: str) -> Verb:
 
     topics = {**TOPICS, **{command: summary for command, (_, summary) in COMMANDS.items()}}
     operand = Operand("command", "a command, or a page of the manual", topics, required=False)
-    pages = {name: {word: page.description for word, page in pages.items()} for name, pages in SUBCOMMANDS.items()}
+    available = {name: pages for name, pages in SUBCOMMANDS.items() if name in COMMANDS}
+    pages = {name: {word: page.description for word, page in pages.items()} for name, pages in available.items()}
     subcommand = Operand("subcommand", "a subcommand of it: list, lint, agent or server", required=False, choices_after=pages)
     description = ("Explain eidos, one of its commands, or a topic: the manual is part of the program.",)
     return Verb("help", description, (*LOGGING, HELP), (operand, subcommand), EXAMPLES[-2:])

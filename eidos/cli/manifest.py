@@ -162,7 +162,7 @@ def _common_fields(values: Values, needs_program: bool) -> dict[str, Any]:
     elif needs_program:
         from eidos.manifest import payload
 
-        fields["program"] = payload.read_slim_program(values["program"] or argument or payload.running_program())
+        fields["program"] = payload.read_program(values["program"] or argument or payload.running_program(), values["kind"])
     return fields
 
 

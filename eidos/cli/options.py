@@ -70,6 +70,32 @@ def parse_timeout(value: str) -> float:
     return seconds
 
 
+def parse_integer(value: str, quantity: str, minimum: int, maximum: int) -> int:
+    """A whole number between two bounds, both included; ``quantity`` names it in messages."""
+    if not (value.isascii() and value.isdigit()) or len(value) > 12 or not minimum <= int(value) <= maximum:
+        raise InvalidInput(f"invalid {quantity} {value!r}: expected a whole number from {minimum} to {maximum}")
+    return int(value)
+
+
+def parse_port(value: str) -> int:
+    """A TCP port; 0 is any that is free."""
+    return parse_integer(value, "port", 0, 65535)
+
+
+def parse_address(value: str) -> str:
+    """A host name or an IP address, also in the brackets of a URL, without a port.
+
+    >>> parse_address("[::1]"), parse_address("localhost")
+    ('::1', 'localhost')
+    """
+    address = parse_text(value)
+    if address[0] == "[" and address[-1] == "]":
+        address = address[1:-1]
+    if "/" in address or "[" in address or address.count(":") == 1:
+        raise InvalidInput(f"invalid address {value!r}: expected a host name or an IP address", "use --port for the port")
+    return address
+
+
 def parse_switch(value: str) -> bool:
     """On or off, for an option that needs no value: ``--debug=false``, ``EIDOS_VOLATILE=1``."""
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -10,7 +10,17 @@ import sys
 import time
 
 from eidos import log
-from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_path, parse_text, parse_timeout
+from eidos.cli.options import (
+    HELP,
+    LOGGING,
+    Option,
+    Verb,
+    parse_address,
+    parse_integer,
+    parse_path,
+    parse_port,
+    parse_timeout,
+)
 from eidos.errors import InvalidInput, Unavailable
 
 TYPE_CHECKING = False
@@ -25,29 +35,24 @@ MAX_WORKERS, MAX_CONNECTIONS, MAX_RATE, MAX_BODY_BYTES, MAX_PROXIES = 128, 1 << 
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
 
 
-def parse_port(value: str) -> int:
-    """A TCP port; 0 is any that is free."""
-    return _parse_int(value, "port", 0, 65535)
-
-
 def parse_workers(value: str) -> int:
     """A number of workers."""
-    return _parse_int(value, "number of workers", 1, MAX_WORKERS)
+    return parse_integer(value, "number of workers", 1, MAX_WORKERS)
 
 
 def parse_connections(value: str) -> int:
     """A number of connections."""
-    return _parse_int(value, "number of connections", 1, MAX_CONNECTIONS)
+    return parse_integer(value, "number of connections", 1, MAX_CONNECTIONS)
 
 
 def parse_proxies(value: str) -> int:
     """A number of proxies."""
-    return _parse_int(value, "number of proxies", 0, MAX_PROXIES)
+    return parse_integer(value, "number of proxies", 0, MAX_PROXIES)
 
 
 def parse_burst(value: str) -> int:
     """A number of requests that may come at once."""
-    return _parse_int(value, "number of requests", 1, int(MAX_RATE))
+    return parse_integer(value, "number of requests", 1, int(MAX_RATE))
 
 
 def parse_rate(value: str) -> float:
@@ -85,26 +90,6 @@ def parse_header_name(value: str) -> str:
     if not value or not value.isascii() or any(not (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in value):
         raise InvalidInput(f"invalid header name {value!r}")
     return value
-
-
-def parse_address(value: str) -> str:
-    """A host name or an IP address, also in the brackets of a URL, without a port.
-
-    >>> parse_address("[::1]"), parse_address("localhost")
-    ('::1', 'localhost')
-    """
-    address = parse_text(value)
-    if address[0] == "[" and address[-1] == "]":
-        address = address[1:-1]
-    if "/" in address or "[" in address or address.count(":") == 1:
-        raise InvalidInput(f"invalid address {value!r}: expected a host name or an IP address", "use --port for the port")
-    return address
-
-
-def _parse_int(value: str, quantity: str, minimum: int, maximum: int) -> int:
-    if not (value.isascii() and value.isdigit()) or len(value) > 12 or not minimum <= int(value) <= maximum:
-        raise InvalidInput(f"invalid {quantity} {value!r}: expected a whole number from {minimum} to {maximum}")
-    return int(value)
 
 
 VERB = Verb(

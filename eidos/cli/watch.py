@@ -25,7 +25,7 @@ from eidos.cli.judge_options import (
     parse_interval,
     prepare_judge,
 )
-from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_text, parse_timeout
+from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_address, parse_port, parse_text, parse_timeout
 from eidos.cli.snapshot import collector_choices, select_collectors
 from eidos.errors import EidosError, InvalidInput, Unavailable
 from eidos.model.record import replace
@@ -65,8 +65,6 @@ def parse_listen_address(value: str) -> tuple[str, int]:
     >>> parse_listen_address(":9479"), parse_listen_address("[::1]:0"), parse_listen_address("127.0.0.1:9479")
     (('::', 9479), ('::1', 0), ('127.0.0.1', 9479))
     """
-    from eidos.cli.serve import parse_address, parse_port
-
     host, colon, port = parse_text(value).rpartition(":")
     if not colon or (":" in host and host[:1] != "["):
         raise InvalidInput(f"invalid address {value!r}: expected ADDRESS:PORT", "write it like 127.0.0.1:9479 or :9479")

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Entries of the archive that are not sent: bytecode is most of it, and saves less time than sending it takes.
-EXCLUDED_ENTRIES = ("bytecode/", "licenses/", "__main__.pyc")
+#: Entries of the archive that are not sent, besides those that an agent does not need: bytecode saves less time than sending it takes.
+EXCLUDED_ENTRIES = ("licenses/",)
 
 #: The path of the archive in tracebacks from there.
 ARCHIVE = "/eidos.pyz/"
@@ -95,13 +95,16 @@ def build_program(path: str, arguments: Sequence[str], mark: str | None = None, 
     import zipfile
     import zlib
 
+    from eidos.archive.purposes import AGENT, LEFT_OUT, MARKER
+
+    excluded = (*EXCLUDED_ENTRIES, *LEFT_OUT[AGENT])
     hint = "run eidos.pyz, or pass it with --program; 'python3 build_zipapp.py' builds one"
     try:
         with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(EXCLUDED_ENTRIES)}
+            files = {name: archive.read(name) for name in archive.namelist() if not name.startswith(excluded)}
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as fault:  # a damaged archive raises any of them
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint) from fault
-    if "eidos/archive/packs.py" not in files or "__main__.py" not in files:
+    if MARKER not in files or "__main__.py" not in files:
         raise Unavailable(f"cannot send the program: {path} is not an eidos archive", hint)
     mark = mark or f"--eidos-{os.urandom(12).hex()}"
     data = base64.encodebytes(zlib.compress(marshal.dumps(files, 2), 9)).decode()

@@ -30,8 +30,8 @@ AGENT_NAMESPACE, SERVER_NAMESPACE = "eidos", "eidos-server"
 class AgentOptions(Record):
     """An agent, which reads a node and writes a snapshot.
 
-    ``delivery`` is ``configmap`` (``program`` is the bytes of the slim file), ``hostpath`` (its path on each node) or ``image`` (a
-    reference; its entry point is eidos); ``image`` is where Python comes from in the first two, "" for the default.
+    ``delivery`` is ``configmap`` (``program`` is the bytes of the file that was built for agents), ``hostpath`` (its path on each node) or
+    ``image`` (a reference; its entry point is eidos); ``image`` is where Python comes from in the first two, "" for the default.
 
     With ``watch`` it is a DaemonSet that judges each node again and again, every ``interval_s`` seconds, and exports its findings instead
     of writing a snapshot; ``marks`` are those of the node (``condition``, ``label``), ``monitoring`` adds what Prometheus and Grafana read,

@@ -70,7 +70,7 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.exhaustive(sample=1)
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_an_arm64_python_makes_the_same_documents(which: str, arm64: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file = str(request.getfixturevalue(which))
 

@@ -57,6 +57,8 @@ def tree(tmp_path: Path) -> Path:
         "eidos/__init__.py",
         "eidos/archive/__init__.py",
         "eidos/archive/bytecode_importer.py",
+        "eidos/archive/purposes.py",
+        "eidos/errors.py",
         "build_zipapp.py",
         "tests/__init__.py",
         "tests/__main__.py",
@@ -162,7 +164,7 @@ def test_a_build_without_a_network_says_so(tree: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [("recipe", "--gpu", "h100", "-t", "json"), ("snapshot",), ("recipe", "--gpuu", "h100"), ("serve",)])
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_a_python_without_parts_of_its_library_gets_a_sentence(which: str, words: tuple[str, ...], request: pytest.FixtureRequest) -> None:
     file = request.getfixturevalue(which)
     done = run(sys.executable, "-S", "-c", WITHOUT_MODULES, ",".join(NOT_IN_MINIMAL), file, *words)
@@ -177,8 +179,8 @@ def test_a_python_without_parts_of_its_library_gets_a_sentence(which: str, words
 
 
 @pytest.mark.slow
-def test_code_in_a_compressed_pack_needs_the_module_for_it(slim: Path) -> None:
-    done = run(sys.executable, "-S", "-c", WITHOUT_MODULES, "lzma", slim, "--version")
+def test_code_in_a_compressed_pack_needs_the_module_for_it(agent_pyz: Path) -> None:
+    done = run(sys.executable, "-S", "-c", WITHOUT_MODULES, "lzma", agent_pyz, "--version")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
         f"error: {sys.executable} has no module 'lzma': a part of Python's standard library is not installed\nhint: "

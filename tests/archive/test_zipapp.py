@@ -25,13 +25,14 @@ from eidos.build import zipapp_builder
 from eidos.build.module_groups import module_groups
 from eidos.files import resources
 from eidos.files.resources import RecipeParts
+from eidos.manifest.payload import MAX_CONFIGMAP_BYTES
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
 BUILD = str(ROOT / "build_zipapp.py")
-#: Bytes of the file with the bytecode of six interpreters, and of the slim one, which must fit into a ConfigMap (1 MiB) with some room.
-LIMIT, SLIM_LIMIT = 9 << 20, 900 << 10
+#: Bytes of the file with the bytecode of six interpreters, and of the one for agents; that for servers must fit into a ConfigMap.
+LIMIT, AGENT_LIMIT = 9 << 20, 900 << 10
 
 # Runs the file as `python3 eidos.pyz --version` does, and prints at the end where the program's code came from.
 PRINT_CODE_LOCATION = """
@@ -184,8 +185,9 @@ def values_of(module: bytes) -> dict[str, object]:
     return {target.id: ast.literal_eval(value) for target, value in pairs if isinstance(target, ast.Name)}
 
 
-def test_sizes(pyz: Path, slim: Path, interpreters: dict[str, str]) -> None:
-    assert slim.stat().st_size <= SLIM_LIMIT
+def test_sizes(pyz: Path, agent_pyz: Path, server_pyz: Path, interpreters: dict[str, str]) -> None:
+    assert agent_pyz.stat().st_size <= AGENT_LIMIT
+    assert server_pyz.stat().st_size <= MAX_CONFIGMAP_BYTES
     with zipfile.ZipFile(pyz) as archive:
         blocks = [info.file_size for info in archive.infolist() if info.filename.startswith("bytecode/") and info.filename.endswith(CODES)]
     assert len(blocks) == len(interpreters)
@@ -236,7 +238,7 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     assert not [name for name in files if name.endswith((".so", ".pyi", "example.py")) or name.startswith("_yaml") or "dist-info" in name]
 
 
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_it_reads_gpus_as_a_checkout_does(which: str, nvml_library: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("pynvml")
     environ = {"PATH": "/nonexistent", "LD_LIBRARY_PATH": str(nvml_library.parent), "FAKE_NVML": ""}
@@ -282,7 +284,8 @@ def wheel_folder(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("wheel", zipapp_builder.WHEELS, ids=lambda wheel: wheel.name)
-def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, slim: Path, wheel: zipapp_builder.Wheel) -> None:
+@pytest.mark.usefixtures("pyz")  # its build fetches the wheels
+def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, wheel: zipapp_builder.Wheel) -> None:
     folder = wheel_folder(tmp_path / "wheels")
     changed = bytearray((folder / wheel.file).read_bytes())
     changed[len(changed) // 2] ^= 1
@@ -302,16 +305,19 @@ def test_a_wheel_that_is_missing_is_named(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_wheels_need_no_network(tmp_path: Path, slim: Path) -> None:
+@pytest.mark.parametrize("purpose", ["agent", "server"])
+def test_wheels_need_no_network(tmp_path: Path, purpose: str, request: pytest.FixtureRequest) -> None:
+    expected = request.getfixturevalue(f"{purpose}_pyz").read_bytes()
     folder = wheel_folder(tmp_path / "wheels")
-    command = [sys.executable, BUILD, "--bytecode", "none", "--wheels", str(folder), "-o", str(tmp_path / "x.pyz")]
+    command = [sys.executable, BUILD, "--for", purpose, "--wheels", str(folder), "-o", str(tmp_path / "x.pyz")]
     unshare = ["unshare", "--net"]
     if os.geteuid() == 0 and subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
         command = [*unshare, *command]
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "PIP_INDEX_URL"), "http://127.0.0.1:9")
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **nowhere})
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "x.pyz").read_bytes() == slim.read_bytes()
+    assert (tmp_path / "x.pyz").read_bytes() == expected, "what the full file makes of itself"
+    assert f"sha256: {hashlib.sha256(expected).hexdigest()}\n" in done.stdout
 
 
 @pytest.mark.parametrize("word", ["python9.9", "/dev/null", "sh", ""])
@@ -323,7 +329,7 @@ def test_what_is_no_interpreter_is_refused(tmp_path: Path, word: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/proc/x.pyz", "/dev/null/x.pyz", "."])
-def test_an_output_that_cannot_be_written_is_an_error(target: str, slim: Path) -> None:
+def test_an_output_that_cannot_be_written_is_an_error(target: str) -> None:
     done = build("--bytecode", "none", "-o", target)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
@@ -405,7 +411,7 @@ print(pydoc.render_doc(eidos, renderer=pydoc.plaintext))
 """
 
 
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_the_public_functions_explain_themselves(which: str, python: str, request: pytest.FixtureRequest) -> None:
     environ = {**os.environ, "SECRET_OF_THE_CALLER": "hunter2"}
     done = run(python, "-c", HELP, request.getfixturevalue(which), env=environ)
@@ -416,9 +422,9 @@ def test_the_public_functions_explain_themselves(which: str, python: str, reques
     assert max(map(len, done.stdout.splitlines())) < 1200
 
 
-def test_source_runs_without_bytecode(slim: Path, python: str) -> None:
-    file, line = code_location(python, slim)
-    assert file == f"{slim}/eidos/cli/__init__.py"
+def test_source_runs_without_bytecode(agent_pyz: Path, python: str) -> None:
+    file, line = code_location(python, agent_pyz)
+    assert file == f"{agent_pyz}/eidos/cli/__init__.py"
     assert line.startswith("def main(")
 
 
@@ -528,7 +534,7 @@ def test_it_runs_from_memory(pyz: Path, python: str) -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "eidos"), done.stderr
 
 
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_it_runs_unpacked(which: str, tmp_path: Path, python: str, request: pytest.FixtureRequest) -> None:
     file = request.getfixturevalue(which)
     with zipfile.ZipFile(file) as archive:
@@ -539,7 +545,7 @@ def test_it_runs_unpacked(which: str, tmp_path: Path, python: str, request: pyte
         assert done.stdout == run(python, file, *words).stdout
 
 
-@pytest.mark.parametrize("which", ["pyz", "slim"])
+@pytest.mark.parametrize("which", ["pyz", "server_pyz"])
 def test_files_in_packs_can_be_read(which: str, python: str, request: pytest.FixtureRequest) -> None:
     """Source for who asks a module or its loader, data for who asks the program."""
     file = request.getfixturevalue(which)

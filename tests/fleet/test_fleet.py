@@ -514,15 +514,15 @@ def test_an_answer_among_other_things() -> None:
     assert extract_output(b"0: \n0: --eidos-0 begin\n0: {\n0: }\n0: \n0: --eidos-0 end 0\n", "--eidos-0") == b"{\n}\n\n"
 
 
-def test_what_is_sent_is_ascii_and_small(pyz: Path, slim: Path) -> None:
+def test_what_is_sent_is_ascii_and_small(pyz: Path, agent_pyz: Path) -> None:
     sent = build_program(str(pyz), ["snapshot", "--units", "ü"], "--eidos-0")
     assert sent.text.isascii()
-    assert len(sent.text) < 2 * slim.stat().st_size
+    assert len(sent.text) < 2 * agent_pyz.stat().st_size
 
 
-def test_a_program_that_is_damaged(slim: Path, tmp_path: Path) -> None:
-    content, path = slim.read_bytes(), tmp_path / "damaged.pyz"
-    with zipfile.ZipFile(slim) as archive:
+def test_a_program_that_is_damaged(agent_pyz: Path, tmp_path: Path) -> None:
+    content, path = agent_pyz.read_bytes(), tmp_path / "damaged.pyz"
+    with zipfile.ZipFile(agent_pyz) as archive:
         first = next(info for info in archive.infolist() if info.compress_type == zipfile.ZIP_DEFLATED)
     at = first.header_offset + 30 + len(first.filename)
     path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])  # no such block (RFC 1951, section 3.2.3)

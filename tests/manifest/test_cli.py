@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from eidos import formats
 from eidos.errors import InvalidInput
 from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
-from eidos.manifest.payload import read_slim_program
 from tests.support.effort import examples
 from tests.support.manifests import PROGRAM, archive
 from tests.support.program import eidos
@@ -38,7 +37,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "manifest agnet": ("invalid kind 'agnet'; expected one of agent, server", "did you mean 'agent'?"),
     f"manifest agent {HOSTPATH} --mesh istio": ("--mesh is a flag of 'eidos manifest server'", ""),
     "manifest server --delivery=image=x --per node": ("--per is a flag of 'eidos manifest agent'", ""),
-    "manifest agent": ("eidos runs from a folder", "python3 build_zipapp.py --bytecode none"),
+    "manifest agent": ("eidos runs from a folder", "python3 build_zipapp.py"),
     "manifest agent --program /nonexistent": ("/nonexistent: no such file", "--program"),
     "manifest agent --delivery hostpth": (
         "invalid value 'hostpth'; expected one of configmap, hostpath, image",
@@ -132,18 +131,23 @@ def test_what_is_refused_is_named(arguments: str) -> None:
     assert "b@example" not in done.err, "a password is not repeated"
 
 
-def test_the_built_file_prints_itself(pyz: Path, slim: Path, tmp_path: Path) -> None:
-    for file in (pyz, slim):
+def test_the_built_file_prints_itself(pyz: Path, agent_pyz: Path, server_pyz: Path, tmp_path: Path) -> None:
+    for file in (pyz, agent_pyz):
         done = eidos("manifest", "agent", program=[sys.executable, str(file)])
         assert (done.status, done.err.splitlines()) == (0, SHARE)
         trees = [tree for tree in yaml.load_all(done.out, Loader=yaml.CSafeLoader) if tree]
         assert [tree["kind"] for tree in trees][:2] == ["ConfigMap", "ServiceAccount"]
         assert trees[0]["metadata"]["name"].startswith("eidos-agent-")
-        assert base64.b64decode(trees[0]["binaryData"]["eidos.pyz"]) == read_slim_program(str(file))
+        assert base64.b64decode(trees[0]["binaryData"]["eidos.pyz"]) == agent_pyz.read_bytes()
         assert trees[-1]["spec"]["template"]["spec"]["volumes"][-1]["configMap"]["name"] == trees[0]["metadata"]["name"]
     done = eidos("manifest", "server", "-o", str(tmp_path / "server.json"), program=[sys.executable, str(pyz)])
     assert (done.status, done.out, done.err) == (0, "", "")
-    assert {item["kind"] for item in json.loads((tmp_path / "server.json").read_text())["items"]} >= {"Deployment", "Service"}
+    items = {item["kind"]: item for item in json.loads((tmp_path / "server.json").read_text())["items"]}
+    assert items.keys() >= {"Deployment", "Service"}
+    assert base64.b64decode(items["ConfigMap"]["binaryData"]["eidos.pyz"]) == server_pyz.read_bytes()
+    done = eidos("manifest", "server", program=[sys.executable, str(agent_pyz)])
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {agent_pyz}: it was built for another purpose than server\nhint: build it with ")
 
 
 def test_nothing_of_a_cluster_is_imported_to_print(tmp_path: Path) -> None:

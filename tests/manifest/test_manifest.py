@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from eidos.archive.purposes import AGENT
 from eidos.collectors import Sources, list_collectors, load_collector
 from eidos.errors import EidosError, InvalidInput
 from eidos.files.host import Host
@@ -532,9 +534,9 @@ def test_what_kubernetes_does_not_take(check: Callable[[str], str], text: str) -
     assert repr(text) in caught.value.message and caught.value.hint
 
 
-def test_the_file_that_travels_is_the_slim_one(pyz: Path, slim: Path, tmp_path: Path) -> None:
-    content = payload.read_slim_program(str(pyz))
-    assert content == slim.read_bytes() == payload.read_slim_program(str(slim))
+def test_the_file_that_travels_is_that_for_agents(pyz: Path, agent_pyz: Path, server_pyz: Path, tmp_path: Path) -> None:
+    content = payload.read_program(str(pyz), AGENT)
+    assert content == agent_pyz.read_bytes() == payload.read_program(str(agent_pyz), AGENT) == payload.read_program(str(server_pyz), AGENT)
     trees = agent_manifests(AgentOptions(program=content))
     carried = base64.b64decode(of_kind(trees, "ConfigMap")[0]["binaryData"]["eidos.pyz"])
     file = tmp_path / "eidos.pyz"
@@ -547,24 +549,23 @@ def test_files_that_cannot_travel(tmp_path: Path) -> None:
     for content, reason in ((b"", "is not eidos"), (b"PK\3\4 not a zip", "is not eidos")):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(InvalidInput, match=reason):
-            payload.read_slim_program(str(tmp_path / "x"))
+            payload.read_program(str(tmp_path / "x"), AGENT)
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("a", "b")
     with pytest.raises(InvalidInput, match="but not eidos"):
-        payload.read_slim_program(str(tmp_path / "other.zip"))
+        payload.read_program(str(tmp_path / "other.zip"), AGENT)
     with zipfile.ZipFile(tmp_path / "large.pyz", "w") as large:
         large.writestr("eidos/archive/packs.py", "x" * (2 << 20))
     with pytest.raises(InvalidInput, match="a ConfigMap holds"):
-        payload.read_slim_program(str(tmp_path / "large.pyz"))
+        payload.read_program(str(tmp_path / "large.pyz"), AGENT)
     with pytest.raises(EidosError, match="no such file"):
-        payload.read_slim_program(str(tmp_path / "none"))
+        payload.read_program(str(tmp_path / "none"), AGENT)
     with pytest.raises(EidosError, match="is a directory"):
-        payload.read_slim_program(str(tmp_path))
-    assert payload.read_slim_program(str(archive(tmp_path / "a", "bytecode/cpython-312", "__main__.pyc"))).startswith(
-        b"#!/usr/bin/env python3\n"
-    )
+        payload.read_program(str(tmp_path), AGENT)
+    content = payload.read_program(str(archive(tmp_path / "a", "bytecode/cpython-312", "__main__.pyc")), AGENT)
+    assert zipfile.ZipFile(io.BytesIO(content)).namelist() == ["eidos/archive/packs.py"]
 
 
 class Mounted(Host):

@@ -273,10 +273,10 @@ def served(command: str, tree: Path, environ: dict[str, str]) -> Iterator[None]:
 def release(pyz: Path, tmp_path: Path) -> Path:
     """A folder with what the release workflow attaches to a release."""
     shutil.copy(pyz, tmp_path / "eidos.pyz")
-    shutil.copy(pyz, tmp_path / "eidos-slim.pyz")
-    lines = subprocess.run(["sha256sum", "eidos.pyz", "eidos-slim.pyz"], cwd=tmp_path, stdout=subprocess.PIPE, check=True).stdout
+    shutil.copy(pyz, tmp_path / "eidos-agent.pyz")
+    lines = subprocess.run(["sha256sum", "eidos.pyz", "eidos-agent.pyz"], cwd=tmp_path, stdout=subprocess.PIPE, check=True).stdout
     (tmp_path / "SHA256SUMS").write_bytes(lines)
-    (tmp_path / "eidos-slim.pyz").unlink()
+    (tmp_path / "eidos-agent.pyz").unlink()
     return tmp_path
 
 

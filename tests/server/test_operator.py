@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from eidos import log
-from eidos.cli.serve import parse_address
+from eidos.cli.options import parse_address
 from eidos.model.record import replace
 from eidos.server.access_log import AccessLog
 from eidos.server.app import PATHS, App

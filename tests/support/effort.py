@@ -26,7 +26,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 #: Fixtures that build the file, or run it under each interpreter.
-BUILT = {"pyz", "slim", "python"}
+BUILT = {"pyz", "agent_pyz", "server_pyz", "python"}
 
 EFFORTS = {"fast": 0.1, "normal": 1.0, "thorough": 1.0, "all": 10.0}
 

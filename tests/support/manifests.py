@@ -75,8 +75,8 @@ def templates(trees: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def archive(path: Path, *more: str) -> Path:
-    """A zip file that has the mark of the program, always the same bytes."""
+    """A zip file that has the marks of the program, always the same bytes."""
     with zipfile.ZipFile(path, "w") as file:
-        for name in ("eidos/archive/packs.py", *more):
+        for name in ("eidos/archive/packs.py", "packs/eidos-server", *more):
             file.writestr(zipfile.ZipInfo(name), f"# {name}\n")
     return path

@@ -65,7 +65,7 @@ except eidos.EidosError as fault:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["checkout", "pyz", "slim"])
+@pytest.mark.parametrize("source", ["checkout", "pyz", "server_pyz"])
 def test_a_program_of_somebody_else(source: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = ROOT if source == "checkout" else request.getfixturevalue(source)
     host = ROOT / "tests" / "hosts" / "debian-12"
