@@ -42,7 +42,8 @@ class BundleOptions(Record):
     ``component:enabled=false`` leaves a component out; ``values`` are laid below them. ``namespaces`` are by component, "" being all.
     ``registry`` is a mirror for images and charts. Selectors are labels of nodes, tolerations those of a Pod's spec; "accelerated" nodes
     have GPUs, "system" nodes run everything else. ``templates`` is a folder to lay over the shipped templates, ``data`` one of recipes,
-    whose ``components.yaml`` adds components and whose ``values/`` describes their charts. ``node_agent`` adds a DaemonSet that brings the
+    whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``charts`` one of charts
+    that the bundle carries. ``node_agent`` adds a DaemonSet that brings the
     settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
     scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git.
 
@@ -66,6 +67,7 @@ class BundleOptions(Record):
     system_tolerations: tuple[dict[str, str], ...] = ()
     templates: str | None = None
     data: str | None = None
+    charts: str | None = None
     node_agent: bool = False
     deployer: str = "helm"
     repo: str = ""

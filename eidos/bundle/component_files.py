@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.chart_archives import ChartArchive
     from eidos.bundle.template_sets import TemplateFile, Templates
     from eidos.bundle.template_variables import Variables
     from eidos.model.chart import Chart
@@ -44,7 +45,7 @@ class BundleContext(Record):
 
     ``load_chart_data`` returns a tree below ``recipes/values/``, by ``<component>/<chart version>.keys``, ``….registries`` or
     ``….crds``, or below ``recipes/images/`` by ``images/<component>``, or None. ``requested`` is what the recipe and the caller set of each
-    component, and what the caller alone does.
+    component, and what the caller alone does. ``archives`` are the charts that the bundle carries, by component.
     """
 
     recipe: Recipe
@@ -54,6 +55,7 @@ class BundleContext(Record):
     charts: dict[str, Chart]
     load_chart_data: Callable[[str], object]
     requested: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    archives: dict[str, ChartArchive] = {}
 
 
 class ComponentFiles(Record):

@@ -4,6 +4,7 @@ Knows how a folder of ``templates/deployers/`` is read and which variables its t
 to one is in its folder. Its index, ``deployer.yaml``:
 
 ``title``    for the help · ``needs``: ``[repo]`` where files lie in a git repository · ``renders``: a folder for what helm renders, or none
+``wraps``    a folder for the packed chart of a component, in a chart around it: for deployers that read no packed chart
 ``each``     a template and its target for each component, ``when`` a variable is there; with ``collect`` its documents are items of a list
 ``all``      files of the bundle
 
@@ -11,6 +12,8 @@ to one is in its folder. Its index, ``deployer.yaml``:
 ``component.X``                as for other templates, and: ``oci`` (the registry, without scheme), ``source`` (that or the repository)
 ``component.folder``           its folder in the repository; ``values``; ``has-manifests``, ``default-namespace`` (not where they name it)
 ``component.wave``             its place in the order, with room for its manifests: ``next-wave``
+``component.archive``          the packed chart that the bundle carries, by its path in the repository, without the above source
+``component.wrapper``          the folder of the chart around it, and ``wrapped-values``, the values below the name of the chart
 ``component.needs``            releases that it depends on: names; ``needs-releases``: as ``namespace/name``
 ``deployer.repo``              ``path`` and ``revision``; ``git-url``, and ``branch``, ``commit`` or ``ref``, whichever the revision is
 ``deployer.files``             what was made for components, below the first folder; ``collected.X``: the lists
@@ -22,7 +25,7 @@ A bundle of these forms is meant for a repository that many can read, so values 
 from __future__ import annotations
 
 from eidos import formats
-from eidos.bundle import template_variables
+from eidos.bundle import chart_archives, template_variables
 from eidos.bundle.checksums import format_checksums
 from eidos.bundle.template_sets import VALUES, split_documents
 from eidos.errors import InvalidInput, Unavailable
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.chart_archives import ChartArchive
     from eidos.bundle.component_files import BundleContext, ComponentFiles
     from eidos.bundle.template_variables import Variables
     from eidos.model.recipe import Component
@@ -102,11 +106,15 @@ def arrange_files(
     collected: dict[str, Any] = {}
     targets: list[str] = []
     components = [_component_variables(component, files, made, context, variables, warnings) for component, _ in made]
-    variables["deployer.has-manifests"] = any(each["component.has-manifests"] for each in components)
+    variables["deployer.reads-git"] = any(each["component.has-manifests"] or "component.archive" in each for each in components)
     for each in components:
         if each["component.has-manifests"]:
             tree = {**_KUSTOMIZE, "resources": each["component.resources"]}
             arranged[f"{each['component.id']}/{KUSTOMIZATION}"] = formats.to_yaml(tree).encode()
+        archive = context.archives.get(each["component.id"])
+        if archive and not index.text("renders"):
+            folder = str(fill_tree(index.text("wraps"), each)) if index.text("wraps") else chart_archives.FOLDER
+            arranged[f"{folder}/{archive.name}"] = archive.content
         for item in index.mappings("each"):
             if item.text("when") and not each.get(item.text("when")):
                 continue
@@ -118,7 +126,8 @@ def arrange_files(
             targets.append(target)
             arranged[target] = "---\n".join(map(formats.to_yaml, documents)).encode()
     if index.text("renders"):
-        arranged.update(_render(index.text("renders"), components, arranged, warnings))
+        arranged.update(_render(index.text("renders"), components, arranged, context.archives, warnings))
+        variables.pop("charts.note", None)
     shared = [item for item in index.mappings("all") if "/" in item.text("target") and not item.text("target").endswith(KUSTOMIZATION)]
     targets += [item.text("target") for item in shared if not item.text("when") or variables.get(item.text("when"))]
     variables.update({**collected, "deployer.files": [name.partition("/")[2] for name in targets]})
@@ -144,6 +153,8 @@ def _is_for_all(path: str) -> bool:
     """Whether a file is of use with any deployer; checksums of folders are made anew."""
     if path.startswith("node/"):
         return True
+    if path.startswith(f"{chart_archives.FOLDER}/"):
+        return False  # they go where the deployer looks for them
     name = path.rpartition("/")[2]
     return name not in _SCRIPTS and name != CHECKSUMS and "/scripts/" not in path
 
@@ -206,6 +217,12 @@ def _component_variables(
     needed = [other for other, _ in made if other.id in (*component.depends, *chart.after) and other.chart]
     source = variables["component.chart-ref"].rpartition("/")[0].partition("://")[2] if not variables["component.repository"] else ""
     wave = 2 * order.index(id)
+    if id in context.archives:
+        folder = f"./{options.path.strip('/')}/{chart_archives.FOLDER}".replace("//", "/")
+        variables.update({"component.archive": f"{folder}/{context.archives[id].name}", "component.repository": ""})
+        variables["component.wrapper"] = f"{folder[2:]}/{id}"
+        variables["component.wrapped-values"] = {component.chart.rpartition("/")[2]: values or {}}
+        source = ""
     variables.update(
         {
             "component.oci": source if component.chart else "",
@@ -249,7 +266,13 @@ def _credentials(tree: Any, path: str = "", key: str = "") -> Iterator[str]:
             yield path
 
 
-def _render(folder: str, components: Sequence[Variables], arranged: Mapping[str, bytes], warnings: list[str]) -> dict[str, bytes]:
+def _render(
+    folder: str,
+    components: Sequence[Variables],
+    arranged: Mapping[str, bytes],
+    archives: Mapping[str, ChartArchive],
+    warnings: list[str],
+) -> dict[str, bytes]:
     """What helm makes of each chart, with its manifests after it: a file for each component."""
     import shutil
 
@@ -261,7 +284,7 @@ def _render(folder: str, components: Sequence[Variables], arranged: Mapping[str,
         id, namespace = variables["component.id"], variables["component.namespace"]
         texts = [formats.to_yaml({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})]
         if variables["component.chart"]:
-            texts += _without_secrets(id, _helm_template(helm, variables, arranged[f"{id}/{VALUES}"]), warnings)
+            texts += _without_secrets(id, _helm_template(helm, variables, arranged[f"{id}/{VALUES}"], archives.get(id)), warnings)
         for path in variables.get("component.resources", ()):
             if f"{id}/{path}" in arranged:
                 texts.append(arranged[f"{id}/{path}"].decode())
@@ -271,20 +294,25 @@ def _render(folder: str, components: Sequence[Variables], arranged: Mapping[str,
     return rendered
 
 
-def _helm_template(helm: str, variables: Variables, values: bytes) -> str:
-    """The manifests of a chart. The chart is fetched, or found in helm's cache."""
+def _helm_template(helm: str, variables: Variables, values: bytes, archive: ChartArchive | None) -> str:
+    """The manifests of a chart. It is the one that the bundle carries, or it is fetched, or found in helm's cache."""
+    import tempfile
     import time
 
     from eidos.process.run import EXITED, Command, run_program
     from eidos.redact.secrets_in_text import redact_output
 
     id = variables["component.id"]
-    words = [helm, "template", variables["component.release"], variables["component.chart-ref"]]
-    if variables["component.repository"]:
-        words += ["--repo", variables["component.repository"]]
-    words += ["--version", variables["component.version"], "--namespace", variables["component.namespace"]]
-    words += ["--include-crds", "--values", "-"]
-    done = run_program(Command(tuple(words), stdin=values), time.monotonic() + _HELM_TIME_S, _RENDERED_BYTES)
+    with tempfile.NamedTemporaryFile(suffix=".tgz") as file:
+        if archive:
+            file.write(archive.content)
+            file.flush()
+        words = [helm, "template", variables["component.release"], file.name if archive else variables["component.chart-ref"]]
+        if variables["component.repository"]:
+            words += ["--repo", variables["component.repository"]]
+        words += ["--version", variables["component.version"], "--namespace", variables["component.namespace"]]
+        words += ["--include-crds", "--values", "-"]
+        done = run_program(Command(tuple(words), stdin=values), time.monotonic() + _HELM_TIME_S, _RENDERED_BYTES)
     if done.outcome != EXITED or done.status != 0:
         reason = " ".join(redact_output(done.errors).split()) or done.outcome
         raise Unavailable(f"{id}: helm cannot render the chart: {reason}", "check that the repository of the chart can be reached")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.chart_archives import ChartArchive
     from eidos.bundle.component_files import BundleContext, ComponentFiles
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
@@ -56,12 +57,18 @@ def prepare_bundle(
         variables.update(part.variables)
         node = NodeResult(part.files, ComponentResult(NODE_TUNING, milliseconds=_since(began))) if part.variables else None
     requested = {component.id: requested_values(component, plan.options) for component in plan.components}
-    context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data, requested)
+    archives: dict[str, ChartArchive] = {}
+    missing: list[str] = []
+    if plan.options.charts is not None:
+        from eidos.bundle.chart_archives import read_charts
+
+        archives, missing = read_charts(plan.options.charts, plan.components)
+    context = component_files.BundleContext(recipe, plan.options, templates, variables, charts, load_chart_data, requested, archives)
     changed = plan.options.changed_components()
     for component in plan.components:
         if component.id in changed:
             _refuse(component, context)
-    return BundleBuild(plan.components, context, plan.warnings, before_component, node)
+    return BundleBuild(plan.components, context, plan.warnings, before_component, node, tuple(missing))
 
 
 def _refuse(component: Component, context: BundleContext) -> None:
@@ -89,6 +96,7 @@ class BundleBuild(Record):
     warnings: tuple[str, ...] = ()
     before_component: Callable[[], object] | None = None
     node: NodeResult | None = None
+    missing_charts: tuple[str, ...] = ()
 
     def make_component(self, component: Component) -> Step:
         """The files of one component, or why it failed; with ``fail_fast`` that is raised."""
@@ -129,7 +137,8 @@ class BundleBuild(Record):
             reports = [_present(report, files, f"{report.id}/") for report in reports]
         if self.node:
             reports.insert(0, _present(self.node.report, files, "node/"))
-        return Bundle(files, tuple(reports), _since(began), tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(unmirrored)))
+        both = tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(unmirrored))
+        return Bundle(files, tuple(reports), _since(began), *both, self.missing_charts)
 
 
 def _assemble_files(
@@ -147,6 +156,12 @@ def _assemble_files(
     files.update(node_files)
     titles = [(component, context.charts[component.id].title or component.id) for component, _ in made]
     variables = template_variables.bundle_variables(context.variables, titles, context.recipe)
+    if context.archives:
+        from eidos.bundle import chart_archives
+
+        variables["charts.note"] = chart_archives.describe([component for component, _ in made], context.archives)
+        carried = [context.archives[component.id] for component, _ in made if component.id in context.archives]
+        files.update({f"{chart_archives.FOLDER}/{archive.name}": archive.content for archive in carried})
     for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:
         if file.kind != template_sets.TEXT:
             raise InvalidData(f"{context.templates.name(file.template)}: files at the top of a bundle must be text")

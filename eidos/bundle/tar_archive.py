@@ -54,23 +54,36 @@ class Member(Record):
     content: bytes = b""
 
 
-def pack_tar_gz(files: Mapping[str, bytes]) -> bytes:
-    """The archive of a bundle's files. Raises InvalidData for a path that is too long for the format."""
-    blocks = []
+def pack_tar_gz(files: Mapping[str, bytes], root: str = ROOT) -> bytes:
+    """The archive of files, below the folder ``root``. Raises InvalidData for a path that is too long for the format.
+
+    Memory is that of the archive: files are not copied together first.
+    """
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = [_GZIP]
+    checksum = length = 0
+    for block in _blocks(files, root):
+        packed.append(packer.compress(block))
+        checksum = zlib.crc32(block, checksum)
+        length += len(block)
+    packed += [packer.flush(), checksum.to_bytes(4, "little"), (length & 0xFFFFFFFF).to_bytes(4, "little")]
+    return b"".join(packed)
+
+
+def _blocks(files: Mapping[str, bytes], root: str) -> Iterator[bytes]:
+    """The parts of a tar archive, in order."""
     folders: set[str] = set()
     for path in sorted(files):
-        full_path = ROOT + path
+        full_path = root + path
         for end in (index for index, char in enumerate(full_path, 1) if char == "/"):
             if full_path[:end] not in folders:
                 folders.add(full_path[:end])
-                blocks.append(_header(full_path[:end], 0o755, 0, _FOLDER))
+                yield _header(full_path[:end], 0o755, 0, _FOLDER)
         content = files[path]
-        blocks += [_header(full_path, file_mode(path), len(content), b"0"), content, b"\0" * (-len(content) % _BLOCK)]
-    blocks.append(b"\0" * 2 * _BLOCK)
-    data = b"".join(blocks)
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = packer.compress(data) + packer.flush()
-    return _GZIP + packed + zlib.crc32(data).to_bytes(4, "little") + (len(data) & 0xFFFFFFFF).to_bytes(4, "little")
+        yield _header(full_path, file_mode(path), len(content), b"0")
+        yield content
+        yield b"\0" * (-len(content) % _BLOCK)
+    yield b"\0" * 2 * _BLOCK
 
 
 def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:

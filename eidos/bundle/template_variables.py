@@ -21,7 +21,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``setting.X``                the settings of the set of templates, from its index
 ``values.PATH``              the component's values, for its other files
 ``node-selector.X`` ``toleration.X``  of accelerated and system nodes, when they are set
-``registry``                 the mirror, when there is one
+``registry``                 the mirror, when there is one; ``charts.note`` what is said of charts that the bundle carries
 ===========================  =====================================================================
 """
 

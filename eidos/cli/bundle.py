@@ -87,7 +87,14 @@ VERB = Verb(
         Option("system-node-selector", "run all other workloads on nodes with this label: key=value", "LABEL", multiple=True),
         Option("system-toleration", "tolerate this taint of all other nodes: key=value:effect", "TAINT", multiple=True),
         Option("registry", "pull images and charts from this mirror, such as mirror.example.com/x", "MIRROR"),
-        Option("strict", "exit 4 if the recipe is generic, or not everything comes from the mirror of --registry"),
+        Option(
+            "charts",
+            "carry the charts that bundle needs, from a folder that 'helm pull' filled",
+            "DIR",
+            convert=parse_path,
+            completion="folder",
+        ),
+        Option("strict", "exit 4 if the recipe is generic, or what comes from --registry or --charts is incomplete"),
         Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
         Option(
             "data",
@@ -116,6 +123,7 @@ VERB = Verb(
         ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "set a chart value"),
         ("eidos bundle -f recipe.yaml --archive bundle.tar.gz", "write one archive"),
         ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for air-gapped clusters"),
+        ("eidos bundle -f recipe.yaml --charts charts", "carry the charts in that folder, too"),
         ("eidos bundle -f recipe.yaml --deployer argocd --repo URL --path gpu", "for Argo CD"),
         ("eidos bundle lint --templates my-templates", "check your own templates"),
     ),
@@ -154,6 +162,8 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
         log.warn(sentence)
     for sentence in bundle.unmirrored:
         log.warn(f"not from the mirror: {sentence}")
+    for sentence in bundle.missing_charts:
+        log.warn(sentence)
     if bundle.files:
         with telemetry.step("serialise"):
             _write_files(bundle, folder, archive, values["force"])
@@ -169,6 +179,8 @@ def _report_strict(recipe: Recipe, bundle: Bundle) -> int:
     problems = [f"the recipe is generic: it is not made for the {name}" for name in recipe.generic or ()]
     if bundle.unmirrored:
         problems.append(f"the mirror is incomplete: {count_of(len(bundle.unmirrored), 'warning')} above")
+    if bundle.missing_charts:
+        problems.append(f"charts are missing: {count_of(len(bundle.missing_charts), 'warning')} above")
     for problem in problems:
         log.error(f"--strict: {problem}")
     return FINDINGS if problems else 0
@@ -190,6 +202,7 @@ def _options(values: Values) -> BundleOptions:
         system_tolerations=tuple(map(parse_toleration, values["system-toleration"])),
         templates=values["templates"],
         data=values["data"],
+        charts=values["charts"],
         node_agent=values["node-agent"],
         deployer=values["deployer"],
         repo=values["repo"] or "",

@@ -41,7 +41,7 @@ class ComponentResult(Record):
 class Bundle(Record):
     """``files`` maps each path to its content, in the order of paths; its mode is :func:`file_mode`'s.
 
-    ``unmirrored`` is what comes from elsewhere although there is a mirror.
+    ``unmirrored`` is what comes from elsewhere although there is a mirror, ``missing_charts`` are those that a folder of charts lacks.
     """
 
     files: dict[str, bytes]
@@ -49,6 +49,7 @@ class Bundle(Record):
     milliseconds: float = 0.0
     warnings: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
+    missing_charts: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -64,7 +65,7 @@ class Bundle(Record):
         """The report, as a plain tree."""
         tree: dict[str, Any] = {"files": len(self.files), "bytes": self.bytes, "milliseconds": self.milliseconds}
         tree["components"] = [result.to_tree() for result in self.components]
-        for name in ("warnings", "unmirrored"):
+        for name in ("warnings", "unmirrored", "missing_charts"):
             if getattr(self, name):
-                tree[name] = list(getattr(self, name))
+                tree[name.replace("_", "-")] = list(getattr(self, name))
         return tree

@@ -197,6 +197,21 @@ def test_charts_come_from_a_folder(bundle: Path, cluster: Cluster, tmp_path: Pat
     assert run(bundle / "uninstall.sh", cluster, "--charts", str(charts)).returncode == 2
 
 
+def test_charts_come_unpacked_from_the_folder_of_the_bundle(bundle: Path, cluster: Cluster) -> None:
+    for entry in recipe(TRAINING)["components"]:
+        folder = bundle / "charts" / entry["chart"].rpartition("/")[2]
+        folder.mkdir(parents=True)
+        (folder / "Chart.yaml").write_text(f'version: "{entry["version"]}"\n')
+    done = run(bundle / "install.sh", cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    upgrades = [call for call in cluster.calls() if verb(call) == "upgrade"]
+    assert upgrades and all(any(word.startswith(str(bundle / "charts")) for word in call) and "--repo" not in call for call in upgrades)
+    (folder / "Chart.yaml").write_text("version: 0.0.1\n")
+    done = run(bundle / "install.sh", cluster)
+    assert done.returncode == 1 and changes(cluster.calls()) == []
+    assert f"error: {folder} is version 0.0.1 of chart {folder.name}, and not {entry['version']}\n" in done.stderr
+
+
 def test_manifests_wait_for_their_definitions_and_go_first(bundle: Path, cluster: Cluster) -> None:
     run(bundle / "install.sh", cluster)
     calls = cluster.calls()

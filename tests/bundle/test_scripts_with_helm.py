@@ -65,6 +65,19 @@ def test_a_diff_shows_what_would_differ_and_no_secret(cluster: HelmCluster, bund
     assert cluster.snapshot() == before and changed.endswith("nothing was changed\n")
 
 
+def test_a_bundle_that_carries_its_charts_needs_no_repository(cluster: HelmCluster) -> None:
+    charts = cluster.folder / "charts"
+    cluster.bundle("self-managed-gh200-training", "gpu-operator")
+    bundle = cluster.bundle("self-managed-gh200-training", "gpu-operator", charts=str(charts))
+    assert [path.name for path in (bundle / "charts").iterdir()] == ["gpu-operator-v26.7.0.tgz"]
+    for path in charts.iterdir():
+        path.unlink()
+    assert "would be installed: gpu-operator\n" in cluster.run(bundle / "install.sh", "--diff").stdout
+    assert "installed: gpu-operator\n" in cluster.run(bundle / "install.sh").stdout
+    assert "unchanged: gpu-operator\n" in cluster.run(bundle / "install.sh").stdout
+    assert cluster.revisions(*GPU) == [(1, "deployed")]
+
+
 # ---- what somebody else installed ----
 
 

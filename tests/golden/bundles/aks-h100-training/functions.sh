@@ -170,14 +170,18 @@ load_component() {
   chart_name=${chart##*/}
 }
 
-# locate_chart: with --charts, or where the bundle has charts, $chart is the file of this version.
+# locate_chart: with --charts, or where the bundle has charts, $chart is the file of this version, or the folder of an unpacked chart.
 locate_chart() {
   if [ -z "$charts" ] && [ -d "$here/charts" ]; then charts=$here/charts; fi
   if [ -z "$chart" ] || [ -z "$charts" ]; then return 0; fi
-  for file in "$charts/$chart_name-$version.tgz" "$charts/$chart_name-${version#v}.tgz"; do
+  for file in "$charts/$chart_name-$version.tgz" "$charts/$chart_name-${version#v}.tgz" "$charts/$chart_name"; do
     [ ! -f "$file" ] || break
   done
-  [ -f "$file" ] || fail "no chart $chart_name-$version.tgz in $charts" \
+  if [ -d "$file" ]; then
+    found=$(sed -n "s/^version: *[\"']*v*\([^\"' ]*\).*/\1/p" "$file/Chart.yaml" 2>/dev/null)
+    [ "$found" = "${version#v}" ] || fail "$file is version ${found:-unknown} of chart $chart_name, and not $version"
+  fi
+  [ -e "$file" ] || fail "no chart $chart_name-$version.tgz in $charts" \
     "where the repository can be reached, run 'helm pull $chart${repository:+ --repo $repository} --version $version'"
   chart=$file repository=''
 }

@@ -23,7 +23,7 @@ Installs the named components, or all of them.
   --recover          undo an interrupted run (roll back or uninstall), then install
   --namespace NAME   install every component to this one namespace
   --context NAME     use this context of the kubeconfig
-  --charts DIR       take charts from this folder: NAME-VERSION.tgz, as helm pull writes them
+  --charts DIR       take charts from this folder: NAME-VERSION.tgz, as helm pull writes them, or unpacked: NAME
   --timeout TIME     wait this long for each component (default 15m)
   --plain-http       fetch charts over HTTP
   --ca-file FILE     verify the chart repository with these certificates
