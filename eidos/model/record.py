@@ -45,6 +45,13 @@ class _Signature:
         )
 
 
+class _Fields:
+    """The names of a record's fields, in order."""
+
+    def __get__(self, record: object, cls: type[Record]) -> tuple[str, ...]:
+        return tuple((_forms.get(cls) or _make_form(cls))[0])
+
+
 @dataclass_transform(frozen_default=True)
 class Record:
     """Base of every record: each annotated name of a subclass is a field, in order; a class attribute is its default.
@@ -52,33 +59,29 @@ class Record:
     Defaults are shared between instances, so they are immutable or treated so.
     """
 
-    _fields: ClassVar[tuple[str, ...]] = ()
-    _names: ClassVar[frozenset[str]] = frozenset()
+    if TYPE_CHECKING:
+        _fields: ClassVar[tuple[str, ...]] = ()
+    else:
+        _fields = _Fields()
     __signature__ = _Signature()
 
-    def __init_subclass__(cls) -> None:
-        own = tuple(name for name in cls.__dict__.get("__annotations__", None) or cls.__annotations__ if name not in cls._fields)
-        cls._fields = cls._fields + tuple(name for name in own if not name.startswith("_"))
-        cls._names = frozenset(cls._fields)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        fields, cls, values = self._fields, type(self), self.__dict__
-        if len(args) > len(fields):
-            raise TypeError(f"{cls.__name__} takes {len(fields)} values, not {len(args)}")
-        values.update(zip(fields, args))
+        cls, values, count = type(self), self.__dict__, len(args)
+        blank, required = _forms.get(cls) or _make_form(cls)
+        values.update(blank)
+        if args:
+            if count > len(blank):
+                raise TypeError(f"{cls.__name__} takes {len(blank)} values, not {count}")
+            values.update(zip(blank, args))
         if kwargs:
-            if not self._names.issuperset(kwargs) or not values.keys().isdisjoint(kwargs):
-                name = next(name for name in kwargs if name not in self._names or name in values)
+            if not blank.keys() >= kwargs.keys() or (args and not kwargs.keys().isdisjoint(cls._fields[:count])):
+                name = next(name for name in kwargs if name not in blank or name in cls._fields[:count])
                 raise TypeError(f"{cls.__name__} has no field {name!r}, or has it twice")
             values.update(kwargs)
-        if len(values) == len(fields):
-            return
-        for name in fields:
-            if name not in values:
-                try:
-                    values[name] = getattr(cls, name)
-                except AttributeError:
-                    raise TypeError(f"{cls.__name__} needs {name!r}") from None
+        if count < required:
+            for name in cls._fields[count:required]:
+                if values[name] is _MISSING:
+                    raise TypeError(f"{cls.__name__} needs {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")
@@ -96,6 +99,26 @@ class Record:
         return f"{type(self).__name__}({', '.join(f'{name}={self.__dict__[name]!r}' for name in self._fields)})"
 
 
+_MISSING = object()
+
+#: By class: every field in order with its default, and how many fields there are up to the last without one. A class of which there is no
+#: instance, as of most that a start imports, has cost nothing.
+_forms: dict[type[Record], tuple[dict[str, Any], int]] = {}
+
+
+def _make_form(cls: type[Record]) -> tuple[dict[str, Any], int]:
+    names = [name for base in reversed(cls.__mro__[:-2]) for name in getattr(base, "__annotations__", ()) if name[0] != "_"]
+    blank = {name: getattr(cls, name, _MISSING) for name in names}
+    required = max((number for number, name in enumerate(blank, 1) if blank[name] is _MISSING), default=0)
+    _forms[cls] = blank, required
+    return blank, required
+
+
 def replace(record: R, **changes: object) -> R:
     """A copy of ``record`` with some fields changed; TypeError when a name is no field."""
-    return type(record)(**{**record.__dict__, **changes})
+    values = record.__dict__
+    if not values.keys() >= changes.keys():
+        raise TypeError(f"{type(record).__name__} has no field {next(name for name in changes if name not in values)!r}")
+    copy = object.__new__(type(record))
+    copy.__dict__.update(values, **changes)
+    return copy
