@@ -216,13 +216,13 @@ def _recipe_of_node(
 ) -> tuple[Recipe, dict[str, str]]:
     """The recipe for the node of a snapshot, and its readings by path."""
     from eidos.model.record import replace
-    from eidos.recipe.detection import detect, readings_by_path
+    from eidos.recipe.detection import detect
     from eidos.recipe.recipe_warnings import second_driver
     from eidos.recipe.resolver import resolve
 
     detected = detect(snapshot, store.catalog, query)
     recipe = resolve(replace(detected.query, **query.fields()), store, unknown=detected.unknown, explain=explain, extra=components)
-    facts = readings_by_path(snapshot)
+    facts = snapshot.readings()
     drivers = second_driver(facts, recipe.components)
     return replace(recipe, warnings=(*detected.warnings, *recipe.warnings, *drivers)), facts
 
@@ -278,7 +278,7 @@ def check_node(
     else:
         detected = detect(snapshot, store.catalog, recipe.request).query
         known = Query(**{**detected.fields(), **recipe.request.fields()})
-    return judge(snapshot, recipe, known, data or read_check_data(store.check_data, is_proven=store.is_proven), options or CheckOptions())
+    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions())
 
 
 def compare(

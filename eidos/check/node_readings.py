@@ -16,14 +16,14 @@ eidos.model.condition_nodes.Unread: not collected
 
 from __future__ import annotations
 
-from eidos.model.condition import Unread, matching_instances
+from eidos.model.condition_nodes import Unread, matching_instances
 from eidos.model.measurement import FAILED, PARTIAL, SKIPPED, TYPES, VOLATILE, WITHHELD
-from eidos.model.number_format import format_scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from eidos.model.finding import Remedy
     from eidos.model.measurement import Outcome
     from eidos.model.snapshot import Snapshot
 
@@ -53,20 +53,16 @@ class NodeReadings:
         self.underived: dict[str, str] = {}
         self.outcomes = {outcome.name: outcome for outcome in snapshot.collectors}
         self.subtypes = {f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes}
-        self.readings: dict[str, str] = {}
-        # By what they begin with, because conditions over instances look through one subtype or a few.
-        self._by_subtype: dict[str, list[str]] = {}
-        for m in snapshot.measurements:
-            for s in m.subtypes:
-                start = f"{m.type}.{s.name}."
-                texts = {start + key: value if type(value) is str else format_scalar(value) for key, value in s.data.items()}
-                self.readings.update(texts)
-                self._by_subtype.setdefault(start, []).extend(texts)
-        self._starts = tuple(self._by_subtype)
+        self.readings = snapshot.readings()
+        # By what their paths begin with, because conditions over instances look through one subtype or a few.
+        self._by_subtype = [(f"{m.type}.{s.name}.", s.data) for m in snapshot.measurements for s in m.subtypes]
+        self._starts = tuple([start for start, _ in self._by_subtype])
         self._compound_names = [name for name in self.outcomes if name.count(".") > 1 or "-" in name]
         self._volatile = [name for name in self.subtypes if name.endswith(VOLATILE)]
         self._absences: dict[str, str] = {}
         self._by_prefix: dict[str, list[str]] = {}
+        #: What shows readings that could not be read, by the hints that it consists of: most findings of such a node have the same.
+        self.hint_remedies: dict[tuple[str, ...], Remedy | None] = {}
 
     def read(self, path: str) -> str | None:
         """The text of a reading; None when it is known to be absent (:meth:`absence` says why), Unread when it is not known."""
@@ -100,10 +96,10 @@ class NodeReadings:
         if prefix not in self._by_prefix:
             self._by_prefix[prefix] = [
                 path
-                for start, paths in self._by_subtype.items()
+                for start, data in self._by_subtype
                 if start.startswith(prefix) or prefix.startswith(start)
-                for path in paths
-                if path.startswith(prefix)
+                for key in data
+                if (path := start + key).startswith(prefix)
             ]
         return self._by_prefix[prefix]
 

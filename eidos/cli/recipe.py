@@ -248,11 +248,10 @@ def _write_recipe(values: Values, telemetry: RunTelemetry) -> int:
 
 def _report_constraints(recipe: Recipe, snapshot: Snapshot, location: str) -> None:
     """Log how many constraints hold for the node, and where to see which."""
-    from eidos.recipe.detection import readings_by_path
     from eidos.recipe.recipe_warnings import constraint_tally
     from eidos.wording import count_of
 
-    holding, broken, unknown = constraint_tally(recipe, readings_by_path(snapshot))
+    holding, broken, unknown = constraint_tally(recipe, snapshot.readings())
     total = count_of(len(recipe.constraints), "constraint")
     parts = [f"{holding} hold" + ("s" if holding == 1 else "")]
     parts += [f"{broken} {'does' if broken == 1 else 'do'} not hold"] if broken else []
@@ -263,10 +262,9 @@ def _report_constraints(recipe: Recipe, snapshot: Snapshot, location: str) -> No
 
 def _report_problems(recipe: Recipe, flags: dict[str, str], snapshot: Snapshot | None, store: Store) -> int:
     """Log what ``--strict`` objects to; the exit status."""
-    from eidos.recipe.detection import readings_by_path
     from eidos.recipe.recipe_warnings import strict_problems
 
-    facts = None if snapshot is None else readings_by_path(snapshot)
+    facts = None if snapshot is None else snapshot.readings()
     problems = list(strict_problems(recipe, flags, facts, store))
     for problem in problems:
         log.error(f"--strict: {problem}")

@@ -7,6 +7,8 @@ with numbers by value (``gpu-2`` before ``gpu-10``), keys in code point order, c
 >>> shot = Snapshot("2026-11-23T06:00:00Z", "1.2.3", "gpu-07", (Measurement("OS", (Subtype("kmod", {"nvidia": True}),)),))
 >>> shot.to_tree()["measurements"]
 [{'type': 'OS', 'subtypes': [{'subtype': 'kmod', 'data': {'nvidia': True}}]}]
+>>> shot.readings()
+{'OS.kmod.nvidia': 'true'}
 >>> Snapshot.from_tree(shot.to_tree(), "snapshot.yaml") == shot
 True
 >>> Snapshot.from_tree({"measurements": [{"type": "os", "subtypes": [{"subtype": "kmod", "data": {"x": []}}]}]}, "snapshot.yaml")
@@ -17,6 +19,7 @@ eidos.errors.InvalidData: snapshot.yaml: measurements[0].subtypes[0].data.x: exp
 from __future__ import annotations
 
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED, TYPES, Measurement, Outcome, Subtype, read_measurement
+from eidos.model.number_format import format_scalar
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -49,6 +52,21 @@ class Snapshot(Record):
     node: str
     measurements: tuple[Measurement, ...] = ()
     collectors: tuple[Outcome, ...] = ()
+
+    __slots__ = ("_readings",)  # no field: two snapshots are equal whether their readings were asked for or not
+
+    def readings(self) -> dict[str, str]:
+        """All readings as text, by their path: ``K8s.server.version``; not to be changed."""
+        readings: dict[str, str] | None = getattr(self, "_readings", None)
+        if readings is None:
+            readings = {
+                f"{m.type}.{s.name}.{key}": value if type(value) is str else format_scalar(value)
+                for m in self.measurements
+                for s in m.subtypes
+                for key, value in s.data.items()
+            }
+            object.__setattr__(self, "_readings", readings)
+        return readings
 
     def to_tree(self) -> dict[str, Any]:
         """The document as a plain tree."""

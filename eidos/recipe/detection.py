@@ -7,7 +7,6 @@ GPU or system: patterns are the catalog's. It never guesses silently: there is a
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.number_format import format_scalar
 from eidos.model.query import READING_PATHS, Query
 from eidos.model.record import Record
 from eidos.recipe.machines import match_machine
@@ -44,23 +43,13 @@ class Detection(Record):
     unknown: dict[str, str] = {}
 
 
-def readings_by_path(snapshot: Snapshot) -> dict[str, str]:
-    """All readings as text, by their path: ``K8s.server.version``."""
-    return {
-        f"{m.type}.{s.name}.{key}": value if type(value) is str else format_scalar(value)
-        for m in snapshot.measurements
-        for s in m.subtypes
-        for key, value in s.data.items()
-    }
-
-
 def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None) -> Detection:
     """The os, osv and kernel from OS, k8s and service from K8s, gpu from GPU, machine from labels; no reading shows an intent.
 
     There is no warning of a field that ``requested`` has. Of a node without GPU readings the machine gives the gpu; it is no evidence of
     the service.
     """
-    facts = readings_by_path(snapshot)
+    facts = snapshot.readings()
     field_warnings: dict[str, list[str]] = {field: [] for field in (*READING_PATHS, "machine")}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, field_warnings["os"], unknown)
