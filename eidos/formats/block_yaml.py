@@ -45,6 +45,12 @@ UNKNOWN: Any = object()
 #: Whether a text can be nothing but a key or a plain scalar: letters, digits and, in an identifier, underscores.
 is_identifier, is_alphanumeric = str.isidentifier, str.isalnum
 
+
+def is_path(text: str) -> bool:
+    """Whether a text is a path or a dotted name, which can be nothing but a key or a plain scalar, too."""
+    return text[:1] not in "-.~" and text.replace("/", "").replace("_", "").replace("-", "").replace(".", "").isalnum()
+
+
 #: PyYAML looks for the colon behind a key in 1,024 characters.
 _KEY_LIMIT = 1000
 
@@ -191,7 +197,7 @@ class _BlockReader:
             elif not separator:
                 key = ""
             if key not in keys:
-                if (is_identifier(key) or is_alphanumeric(key)) and len(key) <= _KEY_LIMIT:
+                if (is_identifier(key) or is_alphanumeric(key) or is_path(key)) and len(key) <= _KEY_LIMIT:
                     keys[key] = key
                 else:
                     key, rest = self.key(content)
