@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 
+from eidos.check.definitions import FOLDER as CHECKS
 from eidos.check.definitions import read_checks
-from eidos.recipe.store import OVERLAYS, SOURCES, from_folder, layer_trees
+from eidos.check.value_comparison import NAME as COMPARISONS
+from eidos.check.value_comparison import read_comparisons
+from eidos.errors import InvalidData
+from eidos.model.condition_nodes import Condition
+from eidos.model.condition_trees import condition_tree
+from eidos.recipe.store import CONDITIONS, OVERLAYS, SOURCES, from_folder, layer_trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from eidos.check.definitions import CheckDefinition
+    from eidos.check.value_comparison import ComparisonRule
 
 #: Files of which each entry of a list is a part, and those of which each field is one.
 _ENTRIES = ("components.yaml", SOURCES)
@@ -35,6 +44,7 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
 
     places: dict[str, Any] = {}
     layers: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     for path, tree in files.items():
         if path.startswith(OVERLAYS):
             named = [(name, add(item)) for item, name in layer_trees(tree, path)]
@@ -44,6 +54,8 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
             places[path] = {"map": {key: entries(value) if path in _ENTRIES else add(value) for key, value in tree.items()}}
         else:
             places[path] = add(tree)
+        if path == COMPARISONS or path.startswith(CHECKS):
+            conditions[path] = add(_conditions(path, tree))
     store = from_folder(files)
     read_checks(files)
     heads = [[head.name, head.fields, head.releases, layers[head.name]] for head in store.overlays.heads]
@@ -53,8 +65,30 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
         "sources": _sources(files.get(SOURCES), places.get(SOURCES)),
         "cuda": store.cuda,
         "newest": store.newest,
+        CONDITIONS: {"map": conditions},
     }
     return _dump({"files": places, "store": index}) + b"\n" + bytes(body)
+
+
+def _read_check_file(path: str, tree: object, conditions: Mapping[str, Any] | None = None) -> Sequence[CheckDefinition | ComparisonRule]:
+    stored = None if conditions is None else {path: conditions}
+    return read_comparisons(tree, conditions=conditions).rules if path == COMPARISONS else read_checks({path: tree}, stored)
+
+
+def _conditions(path: str, tree: object) -> dict[str, Any]:
+    """The trees of all conditions in a file of checks, by text, beside which they are compressed to little.
+
+    Raises InvalidData, also for text that is a number: what is stored is not converted.
+    """
+    entries = _read_check_file(path, tree)
+    each = [value for entry in entries for value in entry.__dict__.values() if isinstance(value, Condition)]
+    each += [remedy.when for entry in entries for remedy in entry.__dict__.get("remedies", ()) if remedy.when]
+    conditions = {condition.text: condition_tree(condition.root) for condition in each}
+    for entry, stored in zip(entries, _read_check_file(path, tree, conditions)):
+        for name, value in entry.__dict__.items():
+            if not isinstance(value, Condition) and name != "remedies" and getattr(stored, name) != value:
+                raise InvalidData(f"{path}: {name} of {entry.path}: expected text, found a number", "put it in quotes")
+    return conditions
 
 
 def _sources(tree: object, place: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ absent [form]"]
 
 from __future__ import annotations
 
-from eidos.check.definitions import check_files, read_check, read_sources
+from eidos.check.definitions import check_files, domain_of_file, read_check, read_sources
 from eidos.check.owners import NAMES
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import path_fits, read_comparisons
@@ -44,12 +44,11 @@ def _checks(trees: Mapping[str, object]) -> Iterator[LintIssue]:
             yield _form(fault, name)
             continue
         used = set()
-        domain = name.rpartition("/")[2].partition(".")[0]
         for entry in entries:
             used.add(entry.tree.get("source"))
             location = f"{name}: {entry.path}"
             try:
-                check = read_check(entry, domain, sources)
+                check = read_check(entry, domain_of_file(name), sources)
             except EidosError as fault:
                 yield _form(fault, name)
                 continue

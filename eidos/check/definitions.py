@@ -28,9 +28,8 @@ Knows the form of ``recipes/checks/<domain>.yaml``; must not know any check, nor
 
 from __future__ import annotations
 
-from eidos.model.condition import parse_condition, postponed_condition
 from eidos.model.finding import SETTING, SEVERITIES, STEP_KINDS, FindingSource, read_remedy
-from eidos.model.record import Record
+from eidos.model.record import Record, replace
 from eidos.model.tree_reader import TreeReader
 from eidos.wording import did_you_mean
 
@@ -92,16 +91,16 @@ def check_files(trees: Mapping[str, object]) -> list[str]:
     return sorted(path for path in trees if path.startswith(FOLDER))
 
 
-class _Remedies(Sequence["ConditionalRemedy"]):
-    """Remedies that are read when they are first looked at: only a check that fails needs them."""
+class _StoredRemedies(Sequence["ConditionalRemedy"]):
+    """The remedies in an entry, which are read when they are first looked at: only a check that fails needs them."""
 
-    def __init__(self, read: Callable[[], tuple[ConditionalRemedy, ...]]) -> None:
-        self._read = read
+    def __init__(self, entry: object, parse: Callable[[str], Condition]) -> None:
+        self._entry, self._parse = entry, parse
         self._items: tuple[ConditionalRemedy, ...] | None = None
 
     def _all(self) -> tuple[ConditionalRemedy, ...]:
         if self._items is None:
-            self._items = self._read()
+            self._items = _read_remedies(TreeReader(self._entry, FOLDER), self._parse)
         return self._items
 
     def __getitem__(self, i: Any) -> Any:
@@ -111,29 +110,50 @@ class _Remedies(Sequence["ConditionalRemedy"]):
         return len(self._all())
 
 
-def read_checks(trees: Mapping[str, object], *, is_proven: bool = False) -> tuple[CheckDefinition, ...]:
+def read_checks(trees: Mapping[str, object], conditions: Mapping[str, Any] | None = None) -> tuple[CheckDefinition, ...]:
     """The checks in the files among ``trees`` (path below the recipes → tree), by file and position.
 
-    What is proven was read without a fault before, so its conditions and remedies are parsed when they are first needed.
+    ``conditions`` are the trees of all conditions in each file, by text, of data that was read without a fault before: it is not checked
+    again, and conditions and remedies are made when they are first needed.
 
     Raises InvalidData with file and path for what is malformed, for a condition with a caret under its mistake, and for an id that two
     checks have.
     """
+    if conditions is not None:
+        return tuple(check for path in check_files(trees) for check in _stored_checks(trees[path], domain_of_file(path), conditions[path]))
     checks: dict[str, CheckDefinition] = {}
     for path in check_files(trees):
-        for tree, check in read_file_of_checks(trees[path], path, is_proven):
+        root, sources = read_sources(trees[path], path)
+        for tree in root.mappings("checks"):
+            check = read_check(tree, domain_of_file(path), sources)
             if check.id in checks:
                 raise tree.error(f"check {check.id!r} is in {FOLDER}{checks[check.id].domain}.yaml too", name="id")
             checks[check.id] = check
     return tuple(checks.values())
 
 
-def read_file_of_checks(tree: object, name: str, is_proven: bool = False) -> Iterator[tuple[TreeReader, CheckDefinition]]:
-    """Each check of one file with the mapping that it was read from."""
-    root, sources = read_sources(tree, name)
-    domain = name.rpartition("/")[2].partition(".")[0]
-    for entry in root.mappings("checks"):
-        yield entry, read_check(entry, domain, sources, is_proven)
+def domain_of_file(name: str) -> str:
+    """The domain of the checks in a file."""
+    return name.rpartition("/")[2].partition(".")[0]
+
+
+def _stored_checks(tree: Any, domain: str, conditions: Mapping[str, Any]) -> Iterator[CheckDefinition]:
+    """The checks of one file, which was read without a fault before."""
+    from eidos.model.condition_trees import stored_condition
+
+    def parse(text: str) -> Condition:
+        return stored_condition(text, conditions[text])
+
+    named = tree["source"] if isinstance(tree["source"], list) else [tree["source"]]
+    sources = {source["id"]: FindingSource("", "", *(source.get(field, "") for field in _SOURCE[1:])) for source in named}
+    for entry in tree["checks"]:
+        field, applies, expect = entry.get, entry.get("applies"), entry.get("expect")
+        yield CheckDefinition(
+            *(entry["id"], entry["title"], entry["severity"], domain, entry["path"], tuple(field("needs", ()))),
+            *(applies and parse(applies), field("applies-to", ""), expect and parse(expect), field("rule", "")),
+            *(field("expected", ""), field("reason", ""), replace(sources[entry["source"]], check=entry["id"])),
+            _StoredRemedies(entry, parse),
+        )
 
 
 def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[str, str]]]:
@@ -147,45 +167,43 @@ def read_sources(tree: object, name: str) -> tuple[TreeReader, dict[str, dict[st
     return root, sources
 
 
-def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]], is_proven: bool = False) -> CheckDefinition:
+def read_check(tree: TreeReader, domain: str, sources: Mapping[str, Mapping[str, str]]) -> CheckDefinition:
     """The check in one entry of a file with these sources."""
-    parse = postponed_condition if is_proven else parse_condition
-    if not is_proven:
-        tree.expect_only(_FIELDS)
+    from eidos.model.condition import parse_condition
+
+    tree.expect_only(_FIELDS)
     id = tree.name("id")
     if not set(id) <= _ID or id.strip("-") != id:
         raise tree.error(f"invalid id {id!r}", "use lower case letters, digits and dashes", "id")
     if ("expect" in tree) == ("rule" in tree):
         raise tree.error("expected either expect or rule")
-    expect = tree.parsed("expect", parse) if "expect" in tree else None
+    expect = tree.parsed("expect", parse_condition) if "expect" in tree else None
     source = tree.text("source")
     if source and source not in sources:
         raise tree.error(
             f"unknown source {source!r}", did_you_mean(source, sources, f"sources of the file: {', '.join(sources)}"), "source"
         )
-    path = tree.text("path") or (expect.paths()[0] if expect else "")
-
-    def remedies() -> tuple[ConditionalRemedy, ...]:
-        return tuple(map(_read_remedy, tree.mappings("remedy", or_one=True)))
-
     return CheckDefinition(
         id=id,
         title=tree.name("title"),
         severity=tree.choice("severity", SEVERITIES),
         domain=domain,
-        path=path,
+        path=tree.text("path") or (expect.paths()[0] if expect else ""),
         needs=tree.names("needs"),
-        applies=tree.parsed("applies", parse) if "applies" in tree else None,
+        applies=tree.parsed("applies", parse_condition) if "applies" in tree else None,
         applies_to=tree.text("applies-to"),
         expect=expect,
         rule=tree.text("rule"),
         expected=tree.text("expected"),
         reason=tree.text("reason"),
         source=FindingSource(check=id, **sources.get(source, {})),
-        remedies=_Remedies(remedies) if is_proven else remedies(),
+        remedies=_read_remedies(tree, parse_condition),
     )
 
 
-def _read_remedy(tree: TreeReader) -> ConditionalRemedy:
-    tree.expect_only(("when", "steps", "cost", "owner", "reversible", "revert"))
-    return ConditionalRemedy(tree.parsed("when", parse_condition) if "when" in tree else None, read_remedy(tree, _STEP_KINDS))
+def _read_remedies(tree: TreeReader, parse: Callable[[str], Condition]) -> tuple[ConditionalRemedy, ...]:
+    remedies = []
+    for entry in tree.mappings("remedy", or_one=True):
+        entry.expect_only(("when", "steps", "cost", "owner", "reversible", "revert"))
+        remedies.append(ConditionalRemedy(entry.parsed("when", parse) if "when" in entry else None, read_remedy(entry, _STEP_KINDS)))
+    return tuple(remedies)

@@ -7,7 +7,7 @@ passed by what could not be read, nor by the lack of what it is about.
 from __future__ import annotations
 
 from eidos.check.node_readings import GPUS
-from eidos.model.condition import Judgement, Unread
+from eidos.model.condition_nodes import Judgement, Unread
 from eidos.model.finding import DO, FAIL, NOT_APPLICABLE, PASS, SETTING, UNKNOWN, Finding, Remedy, RemedyStep
 from eidos.model.measurement import VOLATILE
 from eidos.model.record import Record, replace
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from eidos.check.node_readings import NodeReadings
 
     Rule = Callable[["RuleContext"], "RuleResult"]
+
+_APPLIES = Judgement(True)
 
 #: How many readings ``actual`` shows.
 SHOWN_READINGS = 4
@@ -65,7 +67,7 @@ def evaluate(check: CheckDefinition, context: RuleContext) -> Finding:
     """The finding of one check; pure."""
     node = context.node
     blank = Finding(check.id, check.title, PASS, check.severity, check.domain, check.path, _expected(check), "", check.reason, check.source)
-    applies = check.applies.evaluate(node) if check.applies else Judgement(True)
+    applies = check.applies.evaluate(node) if check.applies else _APPLIES
     if applies.value is False:
         return not_applicable(blank, f"only for {check.applies_to}" if check.applies_to else f"only where {check.applies}")
     unread: dict[str, str] = {}
@@ -183,8 +185,10 @@ def unknown(finding: Finding, unread: Mapping[str, str], node: NodeReadings) -> 
     for path, why in unread.items():
         paths.setdefault(why, []).append(path)
     reason = "; ".join(f"could not read {_listed(each)}: {why}" for why, each in paths.items()) or "could not be judged"
-    hints = dict.fromkeys(hint for path, why in unread.items() if (hint := reading_hint(path, why, node)))
-    remedy = Remedy(tuple(RemedyStep(DO, hint) for hint in hints)) if hints else None
+    hints = tuple(dict.fromkeys(hint for path, why in unread.items() if (hint := reading_hint(path, why, node))))
+    if hints not in node.hint_remedies:
+        node.hint_remedies[hints] = Remedy(tuple([RemedyStep(DO, hint) for hint in hints])) if hints else None
+    remedy = node.hint_remedies[hints]
     return replace(finding, status=UNKNOWN, reason=reason, remedy=remedy, actual="", evidence=dict(finding.evidence))
 
 

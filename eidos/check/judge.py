@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
+else:
+    from _collections_abc import Mapping  # without the package collections
+
+#: Where the data of the archive has the trees of its conditions.
+CONDITIONS = "conditions"
 
 #: Seconds after which a saved snapshot is old.
 MAXIMUM_AGE_S = 86400.0
@@ -63,14 +68,14 @@ class CheckOptions(Record):
     maximum_age_s: float = MAXIMUM_AGE_S
 
 
-def read_check_data(trees: Mapping[str, object], *, is_proven: bool = False) -> CheckData:
+def read_check_data(trees: Mapping[str, Any]) -> CheckData:
     """The data among the trees of recipes (path below the folder → tree); InvalidData with file and path for what is malformed.
 
-    With ``is_proven``, what was read without a fault before, conditions and remedies are parsed when they are first needed.
+    With :data:`CONDITIONS`, the trees of all conditions in each of them by text, it was read without a fault before.
     """
-    facts = trees.get("rules.yaml")
-    comparisons = read_comparisons(trees.get(COMPARISONS))
-    return CheckData(read_checks(trees, is_proven=is_proven), comparisons, facts if isinstance(facts, dict) else {})
+    facts, conditions = trees.get("rules.yaml"), trees.get(CONDITIONS)
+    comparisons = read_comparisons(trees.get(COMPARISONS), conditions=conditions and conditions[COMPARISONS])
+    return CheckData(read_checks(trees, conditions), comparisons, facts if isinstance(facts, Mapping) else {})
 
 
 def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckData, options: CheckOptions) -> CheckReport:

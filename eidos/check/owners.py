@@ -23,7 +23,7 @@ Knows the names below ``query.`` and ``node.`` and what they are derived from; m
 
 from __future__ import annotations
 
-from eidos.model.condition import Unread
+from eidos.model.condition_nodes import Unread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

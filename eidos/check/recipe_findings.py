@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from eidos.check.evaluation import not_applicable, shown_readings, unknown
 from eidos.check.value_comparison import FAILS, IGNORE, PRESENT
-from eidos.model.condition import Judgement, Unread
-from eidos.model.condition_nodes import ALL, Comparison, Quantified
+from eidos.model.condition_nodes import ALL, Comparison, Judgement, Quantified, Unread
 from eidos.model.finding import ERROR, FAIL, PASS, Finding, FindingSource
 from eidos.model.number_format import format_scalar
 from eidos.model.quantity import with_unit_of

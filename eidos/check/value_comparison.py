@@ -21,7 +21,6 @@ Knows the ways to compare and how ``recipes/comparisons.yaml`` chooses one by pa
 
 from __future__ import annotations
 
-from eidos.model.condition import parse_condition
 from eidos.model.quantity import parse_quantity
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
@@ -29,9 +28,10 @@ from eidos.semver import try_parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Union
+    from collections.abc import Mapping
+    from typing import Any, Union
 
-    from eidos.model.condition import Condition
+    from eidos.model.condition_nodes import Condition
 
     Comparable = Union[list[float], tuple[float, ...]]
 
@@ -159,14 +159,31 @@ def path_fits(pattern: str, path: str) -> bool:
     return path.startswith(prefix) and path.endswith(suffix) and len(path) > len(prefix) + len(suffix)
 
 
-def read_comparisons(tree: object, name: str = NAME) -> Comparisons:
-    """The rules in a tree of :data:`NAME`; InvalidData with the path of what is wrong in it."""
+def read_comparisons(tree: object, name: str = NAME, conditions: Mapping[str, Any] | None = None) -> Comparisons:
+    """The rules in a tree of :data:`NAME`; InvalidData with the path of what is wrong in it.
+
+    ``conditions`` are the trees of all conditions in it, by text, of data that was read without a fault before: it is not checked again.
+    """
+    if conditions is not None and isinstance(tree, dict):
+        return Comparisons(tuple([_stored_rule(entry, conditions) for entry in tree["comparisons"]]))
     root = TreeReader(tree, name)
     root.expect_only(("sources", "comparisons"))
     return Comparisons(tuple(map(_read_rule, root.mappings("comparisons"))))
 
 
+def _stored_rule(entry: Mapping[str, str], conditions: Mapping[str, Any]) -> ComparisonRule:
+    from eidos.model.condition_trees import stored_condition
+
+    field, text = entry.get, entry.get("applies")
+    return ComparisonRule(
+        *(entry["path"], entry["how"], field("as", AUTOMATIC), field("absent", FAILS), field("severity", "warning")),
+        *(field("why", ""), field("source", ""), stored_condition(text, conditions[text]) if text else None, field("applies-to", "")),
+    )
+
+
 def _read_rule(tree: TreeReader) -> ComparisonRule:
+    from eidos.model.condition import parse_condition
+
     tree.expect_only(("path", "how", "as", "absent", "severity", "why", "source", "applies", "applies-to"))
     path = tree.name("path")
     if path.count("*") > 1:

@@ -95,7 +95,7 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     from eidos.check.judge import read_check_data
     from eidos.workflow import check_node
 
-    data = read_check_data(store.check_data, is_proven=store.is_proven)
+    data = read_check_data(store.check_data)
     options = replace(_options(values, data), now=now)
     if is_quick:
         data = replace(data, checks=tuple(check for check in data.checks if check.id in options.profile.only))

@@ -106,15 +106,16 @@ class RecipeParts:
     """
 
     def __init__(self, content: bytes) -> None:
-        head, _, self._body = content.partition(b"\n")
-        self.index: dict[str, Any] = _parse_json(head.decode())
-        self.parsed_bytes, self.size = 0, len(self._body)
+        self._content, self._start = content, content.index(b"\n") + 1
+        self.index: dict[str, Any] = _parse_json(content[: self._start].decode())
+        self.parsed_bytes, self.size = 0, len(content) - self._start
 
     def read(self, place: Any) -> Any:
         """The tree at a place, which belongs to the caller."""
         if isinstance(place, list):
-            self.parsed_bytes += place[1] - place[0]
-            return _parse_json(self._body[place[0] : place[1]].decode())
+            start, end = place
+            self.parsed_bytes += end - start
+            return _parse_json(self._content[self._start + start : self._start + end].decode())
         if "list" in place:
             return [self.read(each) for each in place["list"]]
         return {key: self.read(each) for key, each in place["map"].items()}

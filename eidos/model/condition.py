@@ -45,10 +45,9 @@ from eidos.wording import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Callable
 
-    from eidos.model.condition_nodes import Lookup, Node
+    from eidos.model.condition_nodes import Node
 
     _Reader = Callable[[], Node]
 
@@ -60,7 +59,6 @@ __all__ = [
     "Unread",
     "matching_instances",
     "parse_condition",
-    "postponed_condition",
 ]
 
 #: Levels of parentheses and of ``not``.
@@ -85,32 +83,6 @@ def parse_condition(text: str) -> Condition:
     if parser.position < len(text):
         raise parser.error("expected 'and', 'or' or the end")
     return Condition(text, root)
-
-
-def postponed_condition(text: str) -> Condition:
-    """The condition in ``text``, which is known to be one and is parsed when it is first evaluated."""
-    return Condition(text, _Postponed(text))
-
-
-class _Postponed:
-    """A node that is not parsed yet."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._root: Node | None = None
-
-    def _node(self) -> Node:
-        if self._root is None:
-            self._root = parse_condition(self._text).root
-        return self._root
-
-    def paths(self) -> Iterator[str]:
-        """Those of the condition."""
-        return self._node().paths()
-
-    def evaluate(self, lookup: Lookup, instance: str) -> Judgement:
-        """Whether it holds."""
-        return self._node().evaluate(lookup, instance)
 
 
 class _Parser:

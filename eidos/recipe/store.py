@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 OVERLAYS, SOURCES = "overlays/", "sources.yaml"
 
+#: Beside the files of checks in the archive, which were read without a fault: the trees of all conditions in each, by text.
+CONDITIONS = "conditions"
+
 #: The fields of the one-file form, and what is missing in a document of another one.
 DOCUMENT_FIELDS = ("base", "overlays")
 DOCUMENT_FORM = "expected a mapping with base and overlays"
@@ -42,8 +45,7 @@ class Store(Record):
     """``overlays`` are in the order in which they are applied; ``digest`` identifies the data, bit for bit.
 
     ``cuda`` are branches of the driver, each with the CUDA version that it reports; ``check_data`` are the trees that checks are read from,
-    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml; ``is_proven`` says that all of it was read
-    without a fault when the archive was built.
+    by path; ``newest`` is the date of the newest source, ``rules`` the tables of rules.yaml.
     """
 
     base: Layer
@@ -55,7 +57,6 @@ class Store(Record):
     check_data: Mapping[str, object] = {}
     newest: str = ""
     rules: Mapping[str, object] = {}
-    is_proven: bool = False
 
     def matching(self, query: Query, more: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
         """The overlays that apply to ``query``, in order, what its machine brings, and ``more``.
@@ -141,6 +142,11 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
 
     heads = (LayerHead(name, fields, tuple(map(tuple, releases)), layer(name, place)) for name, fields, releases, place in index["layers"])
     tables = files["rules.yaml"]["map"]
+    rules: Mapping[str, object] = LazyMapping(tables, lambda table: parts.read(tables[table]))
+
+    def check_file(path: str) -> object:
+        return rules if path == "rules.yaml" else parts.read(index[path] if path == CONDITIONS else files[path])
+
     return Store(
         base=layer("base.yaml", files["base.yaml"], base=True)(),
         overlays=Overlays(heads),
@@ -148,10 +154,9 @@ def packed_store(parts: RecipeParts, digest: str) -> Store:
         charts=LazyMapping(index["charts"], chart),
         digest=digest,
         cuda=tuple(map(tuple, index["cuda"])),
-        check_data=LazyMapping(filter(is_check_data, files), lambda path: parts.read(files[path])),
+        check_data=LazyMapping((*filter(is_check_data, files), CONDITIONS), check_file),
         newest=index["newest"],
-        rules=LazyMapping(tables, lambda table: parts.read(tables[table])),
-        is_proven=True,
+        rules=rules,
     )
 
 

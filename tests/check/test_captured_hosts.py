@@ -19,7 +19,7 @@ from eidos.collectors import Sources, list_collectors, load_collector
 from eidos.errors import EidosError, NotApplicable
 from eidos.files.host import Host
 from eidos.model.check_report import CheckReport
-from eidos.model.condition import Unread
+from eidos.model.condition_nodes import Unread
 from eidos.model.finding import FAIL, PASS, UNKNOWN
 from eidos.model.measurement import FAILED, TYPES, Outcome, Subtype
 from eidos.model.recipe import Recipe

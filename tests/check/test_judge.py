@@ -22,7 +22,7 @@ from eidos.check.waivers import read_waivers, waivers_of
 from eidos.errors import InvalidData, InvalidInput
 from eidos.formats import from_text
 from eidos.model.check_report import CheckReport
-from eidos.model.condition import Unread
+from eidos.model.condition_nodes import Unread
 from eidos.model.finding import COSTS, OWNERS, SEVERITIES, STATUSES, STEP_KINDS, WRITE, Finding, FindingSource, Remedy, RemedyStep
 from eidos.model.measurement import Measurement, Outcome, Subtype
 from eidos.model.query import Query

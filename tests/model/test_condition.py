@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from eidos.model.condition import DictLookup, InvalidCondition, parse_condition, postponed_condition
+from eidos.model.condition import DictLookup, InvalidCondition, parse_condition
+from eidos.model.condition_trees import condition_tree, stored_condition
 from eidos.model.constraint import parse_expression
 
 NODE = {
@@ -58,8 +61,9 @@ def test_conditions_are_judged(text: str, value: bool, evidence: list[str] | Non
     judgement = condition.evaluate(DictLookup(NODE))
     assert judgement.value is value
     assert list(judgement.evidence) == evidence
-    assert postponed_condition(text).evaluate(DictLookup(NODE)) == judgement
-    assert postponed_condition(text).paths() == condition.paths()
+    stored = stored_condition(text, json.loads(json.dumps(condition_tree(condition.root))))
+    assert stored.evaluate(DictLookup(NODE)) == judgement
+    assert stored.paths() == condition.paths()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ Knows its name; must not know what loads it.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult
-from eidos.model.condition import Judgement, Unread
+from eidos.model.condition_nodes import Judgement, Unread
 
 PATH = "OS.kmod.floppy"
 

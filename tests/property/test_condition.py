@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.model.condition import Condition, DictLookup, InvalidCondition, Unread, parse_condition
+from eidos.model.condition_nodes import Comparison
+from eidos.model.condition_trees import condition_tree, node_of
 from eidos.model.constraint import InvalidExpression, parse_expression
 from eidos.model.pattern import InvalidPattern, parse_pattern
 from eidos.model.quantity import UNITS, parse_quantity
@@ -117,6 +120,12 @@ conditions = st.recursive(
     ),
     max_leaves=6,
 ).map(parse_condition)
+
+
+@given(conditions, expression_texts())
+def test_a_condition_is_the_same_when_it_was_stored(condition: Condition, text: str) -> None:
+    for root in (condition.root, Comparison("OS.kmod.a", parse_expression(text))):
+        assert node_of(json.loads(json.dumps(condition_tree(root)))) == root
 
 
 class Partly(DictLookup):

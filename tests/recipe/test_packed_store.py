@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.build.recipe_packer import pack_recipes
-from eidos.check.definitions import read_checks
+from eidos.check.judge import CONDITIONS, CheckData, read_check_data
+from eidos.check.value_comparison import ComparisonRule
 from eidos.errors import InvalidData
 from eidos.files.resources import RecipeParts
+from eidos.model.condition_nodes import Condition
 from eidos.model.query import Query
+from eidos.model.record import Record, replace
 from eidos.recipe.matrix import advice_matrix
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder, packed_store
@@ -42,18 +45,35 @@ def test_the_store_is_that_of_the_checkout() -> None:
     assert list(packed.charts) == list(PLAIN.charts)
     assert dict(packed.catalog.entries) == dict(PLAIN.catalog.entries)
     assert (packed.cuda, packed.newest, packed.digest) == (PLAIN.cuda, PLAIN.newest, PLAIN.digest)
-    assert dict(packed.check_data) == dict(PLAIN.check_data)
+    assert {path: tree for path, tree in packed.check_data.items() if path != CONDITIONS} == dict(PLAIN.check_data)
     assert dict(packed.rules) == dict(PLAIN.rules)
     assert advice_matrix(packed) == advice_matrix(PLAIN)
 
 
 def test_checks_that_were_read_before_are_parsed_when_they_are_needed() -> None:
-    postponed, parsed = (read_checks(PLAIN.check_data, is_proven=is_proven) for is_proven in (True, False))
-    for late, check in zip(postponed, parsed):
-        assert tuple(late.remedies) == check.remedies
-        assert (late.id, late.path, late.paths(), str(late.expect)) == (check.id, check.path, check.paths(), str(check.expect))
-    assert fresh()[1].is_proven
-    assert not PLAIN.is_proven
+    store = fresh()[1]
+    stored, parsed = read_check_data(store.check_data), read_check_data(PLAIN.check_data)
+    assert CONDITIONS in store.check_data
+    assert CONDITIONS not in PLAIN.check_data
+    for late, check in [*zip(stored.checks, parsed.checks), *zip(rules_of(stored), rules_of(parsed))]:
+        conditions = {name: value for name, value in check.__dict__.items() if isinstance(value, Condition)}
+        for name, condition in conditions.items():
+            assert str(getattr(late, name)) == str(condition)
+            assert getattr(late, name).paths() == condition.paths()
+        assert replace(late, **conditions, **as_parsed(check)) == check
+    for late, check in zip(stored.checks, parsed.checks):
+        assert [(str(each.when), each.remedy) for each in late.remedies] == [(str(each.when), each.remedy) for each in check.remedies]
+    assert stored.facts == parsed.facts
+
+
+def rules_of(data: CheckData) -> tuple[ComparisonRule, ...]:
+    assert data.comparisons
+    return data.comparisons.rules
+
+
+def as_parsed(check: Record) -> dict[str, object]:
+    """The field that is read late."""
+    return {"remedies": check.remedies} if hasattr(check, "remedies") else {}
 
 
 def test_a_check_that_is_malformed_is_not_packed() -> None:
@@ -115,3 +135,10 @@ def test_work_grows_with_what_matches_and_not_with_the_data() -> None:
 def test_data_that_is_no_recipe_is_not_packed() -> None:
     with pytest.raises(InvalidData, match="unknown field"):
         pack_recipes({**TREES, "overlays/x.yaml": {"keys": {}}})
+
+
+def test_a_number_in_a_check_where_text_is_expected_is_not_packed() -> None:
+    source = {"id": "notes", "document": "Release notes", "version": 26.4}
+    check = {"id": "x", "title": "x", "severity": "info", "path": "OS.kmod.x", "expect": "OS.kmod.x absent", "source": "notes"}
+    with pytest.raises(InvalidData, match=r"source of OS\.kmod\.x: expected text, found a number"):
+        pack_recipes({**TREES, "checks/mine.yaml": {"source": source, "checks": [check]}})

@@ -12,7 +12,7 @@ must not know which size is good. A size that the processor or the kernel does n
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 SIZE, COUNT, DEFAULT = "hugepagesz", "hugepages", "default_hugepagesz"
 _GRUB, _POOL = "OS.grub.", "OS.memory.hugepages."

@@ -7,7 +7,7 @@ other network cards and disks are often in smaller slots.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _PREFIX = "OS.pci."
 _KEYS = ("driver", "width", "max-width")

@@ -6,7 +6,7 @@ Knows the table ``cuda`` of ``rules.yaml``; must not know any version. A branch 
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because, unknown_versions
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.semver import try_parse_version
 
 DRIVER, CUDA = "GPU.smi.driver", "GPU.smi.cuda-version"

@@ -8,7 +8,7 @@ difference as a gap.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult
-from eidos.model.condition import Judgement, Unread
+from eidos.model.condition_nodes import Judgement, Unread
 
 PATH = "GPU.smi.driver"
 

@@ -7,7 +7,7 @@ not list is not judged: it may be of another release.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _OPTIONS, _RUNNING, _LOADED = "OS.boot-modprobe.options.nvidia.NVreg_", "OS.modules.nvidia.driver.", "OS.modules.nvidia.loaded"
 _OWNER = "node.driver-owner"

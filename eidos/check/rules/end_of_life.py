@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because
 from eidos.errors import InvalidInput
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.model.constraint import parse_expression
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ read-only systems, the boot partition) is not judged.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.wording import count_of
 
 _MOUNT = "OS.storage.volatile.mount."

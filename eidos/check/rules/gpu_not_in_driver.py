@@ -7,7 +7,7 @@ machine does not belong to the host, and the collector reports that.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult
-from eidos.model.condition import Judgement, Unread
+from eidos.model.condition_nodes import Judgement, Unread
 from eidos.model.measurement import SKIPPED
 
 PATH = "GPU.smi.gpu-count"

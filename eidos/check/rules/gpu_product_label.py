@@ -6,7 +6,7 @@ Knows how GPU Feature Discovery writes a model as a label (dashes for blanks, ``
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _PREFIX = "GPU.gpu-"
 

@@ -7,7 +7,7 @@ driver of their own: a driver container builds its module when it starts.
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.semver import try_parse_version
 
 RUNNING, INSTALLED = "OS.modules.kernel-running", "OS.modules.kernels-installed"

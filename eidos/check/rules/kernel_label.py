@@ -6,7 +6,7 @@ Knows how two readings are compared as texts; must not know which: the entry nee
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 
 def judge(context: RuleContext) -> RuleResult:

@@ -7,7 +7,7 @@ Knows Kubernetes' Version Skew Policy: a kubelet is never newer than its API ser
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, unknown_because, unknown_versions
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.semver import try_parse_version
 
 _SERVER, _KUBELET = "K8s.server.version", "K8s.node.kubelet-version"

@@ -7,7 +7,7 @@ a file in /etc sets: packages set values that services change on purpose. What t
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 from eidos.model.measurement import WITHHELD
 
 _NEXT_LINE, _LINE, _NEXT_SYSCTL, _SYSCTL = "OS.boot-cmdline.", "OS.grub.", "OS.boot-sysctl.", "OS.sysctl."

@@ -7,7 +7,7 @@ where a bridge was put on, a guest with one GPU has none, and MIG does not use t
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _PREFIX, _COUNT = "GPU.gpu-", "GPU.smi.gpu-count"
 

@@ -7,7 +7,7 @@ one branch have its number behind the name (``nvidia-fabricmanager-580``).
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _DRIVER, _OWNER, _ALL = "OS.modules.driver-module-version", "node.driver-owner", "OS.packages."
 

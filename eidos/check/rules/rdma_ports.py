@@ -7,7 +7,7 @@ which no port is up is not in use, and none of its ports is reported. The path o
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _PREFIX = "OS.rdma."
 _ACTIVE, _DOWN = "ACTIVE", "DOWN"

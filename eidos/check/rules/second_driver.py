@@ -7,7 +7,7 @@ Knows the beginnings of names of packages that bring the driver's modules, and t
 from __future__ import annotations
 
 from eidos.check.evaluation import RuleContext, RuleResult, read_each, read_instances, unknown_because
-from eidos.model.condition import Judgement
+from eidos.model.condition_nodes import Judgement
 
 _POLICY, _LABEL, _PACKAGES = "K8s.policy.driver.enabled", "K8s.node.label.nvidia.com/gpu.deploy.driver", "OS.packages."
 
