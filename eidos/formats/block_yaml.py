@@ -172,10 +172,9 @@ class _BlockReader:
         """Begin a collection."""
         if depth > self.depth:
             raise Unsupported
-        if self.at >= self._next_call:
+        if self.proceed is not None and self.at >= self._next_call:
             self._next_call = self.at + 256
-            if self.proceed is not None:
-                self.proceed()
+            self.proceed()
 
     def begins_mapping(self, content: str) -> bool:
         """Whether a line begins with a key."""
@@ -192,10 +191,8 @@ class _BlockReader:
         first, end, at = self.at, len(lines), self.at
         while True:
             key, separator, rest = content.partition(": ")
-            if not separator and content[-1] == ":":
-                key, rest = content[:-1], ""
-            elif not separator:
-                key = ""
+            if not separator:
+                key = content[:-1] if content[-1] == ":" else ""
             if key not in keys:
                 if (is_identifier(key) or is_alphanumeric(key) or is_path(key)) and len(key) <= _KEY_LIMIT:
                     keys[key] = key
@@ -399,6 +396,5 @@ class _BlockReader:
                     break
             except Unsupported:
                 continue
-        short = shorten(key, 80)
-        reason = f'the key "{short}" is repeated; first used on line {number + 1}'
+        reason = f'the key "{shorten(key, 80)}" is repeated; first used on line {number + 1}'
         return RepeatedKey(reason, "remove one of the two", again + 1, indent + 1)
