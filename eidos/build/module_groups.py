@@ -23,8 +23,10 @@ flags of a snapshot:
     cli.anonymous cli.snapshot
 
 a snapshot of this host:
-    collector_runner collectors._sysfs files.host files.namespaces files.node_name process process.child
-    process.process_tree redact redact.harmless_forms redact.harmless_names redact.random_words redact.secret_names
+    collector_runner files.host files.node_name process process.child process.process_tree
+
+most collectors:
+    collectors._sysfs files.namespaces redact redact.harmless_forms redact.harmless_names redact.random_words redact.secret_names
     redact.secrets_in_text
 
 kernel parameters:
@@ -35,7 +37,7 @@ the other collectors of the kernel's files:
 
 the first collectors of disks:
     collectors._kernel_command_line collectors.gpu collectors.os_boot collectors.os_grub collectors.os_release collectors.systemd
-    nvidia nvidia.driver_files nvidia.gpu_values nvidia.nvml nvidia.pci_bus redact.command_lines
+    nvidia nvidia.driver_files nvidia.gpu_values nvidia.pci_bus redact.command_lines
 
 the other collectors of disks:
     collectors._settings collectors.os_kernel collectors.os_kmsg collectors.os_kubelet collectors.os_limits collectors.os_machine

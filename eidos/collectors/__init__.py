@@ -35,7 +35,7 @@ The contract of ``collect``:
   is withheld is counted with a ``Gap`` of kind ``SECRET``.
 * Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
 * It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
-  Collectors of ``os`` share children, one after the other: they only read files, and leave the process as it was. So do collectors of a
+  Collectors of ``os`` share a child, one after the other: they only read files, and leave the process as it was. So do collectors of a
   service that this machine does not run (:func:`absent_services`).
 """
 
@@ -118,14 +118,14 @@ def absent_services(root: str = "/") -> frozenset[str]:
 def batches(names: Iterable[str], absent: frozenset[str] = frozenset()) -> list[list[str]]:
     """The collectors that run in one process each, in the order in which they start and, inside a batch, in which they run.
 
-    Batches of several are first, because they take longest; those that wait for a cluster are last, so that a silent cluster leaves no
-    reading of the host undone. ``absent`` are collectors that need no process of their own (:func:`absent_services`).
+    Those that only read files share one, the kernel's files before those of a disk: each process costs as much time as four collectors,
+    and when one collector is stuck, the rest of its batch goes on in another. Those that wait for a cluster are last, so that a silent
+    cluster leaves no reading of the host undone. ``absent`` are collectors that need no process of their own (:func:`absent_services`).
     """
     ordered = sorted(names, key=start_order)
-    shared = [name for name in ordered if shares_child(name)]
-    kernel = [name for name in shared if name in KERNEL_FILES]
-    disk = [name for name in shared if name not in KERNEL_FILES] + [name for name in ordered if name in absent]
-    return [*filter(None, (kernel, disk)), *([name] for name in ordered if not shares_child(name) and name not in absent)]
+    together = sorted((name for name in ordered if shares_child(name)), key=lambda name: name not in KERNEL_FILES)
+    together += [name for name in ordered if name in absent]
+    return [*filter(None, [together]), *([name] for name in ordered if name not in together)]
 
 
 def start_order(name: str) -> int:
@@ -216,13 +216,13 @@ def prepare_children(names: Collection[str]) -> None:
     """Read and import now, once, what the children of these collectors need.
 
     The lists of harmless names, because a child may not find the archive that it was started from, by a relative path for instance; and
-    modules that most of them import.
+    modules that several children import.
     """
     for each, readers in HARMLESS_LISTS.items():
         if not set(readers).isdisjoint(names):
             _harmless_text(each)
             _harmless_text("common")
-    if sum(name.startswith(("os.", "systemd")) for name in names) > 2:
+    if "systemd" in names and any(map(shares_child, names)):
         for module in _SHARED_MODULES:
             __import__(module)
 
@@ -238,8 +238,8 @@ def _harmless_text(name: str) -> str:
 #: Names of lists → the list, of which nothing is revealed.
 _name_lists: dict[tuple[str, ...], NameList] = {}
 
-#: Modules that most collectors of a host import.
-_SHARED_MODULES = ("eidos.collectors._sysfs", "eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
+#: Modules that the collector of systemd and those that read files import.
+_SHARED_MODULES = ("eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
 
 
 def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
