@@ -11,11 +11,11 @@ The block of one interpreter, written by ``build_zipapp.py`` and loaded by the a
     marshalled index
 
 The index maps a module's name to a tuple: whether it is a package, then offset and length of its code in the second file, whose name has
-:data:`CODES` added. That has the marshalled code of each module, and for modules that are imported together a marshalled mapping of their
-names to their code, compressed with zlib (RFC 1950). It is more than a megabyte, so only what is imported is read, from the archive that
-was opened at the start: another that takes its place meanwhile makes no difference. The source lies beside the block in packs
-(``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no block, and tracebacks show
-it.
+:data:`CODES` added, and the length when it is decompressed. That has the marshalled code of each module, and for modules that are imported
+together a marshalled mapping of their names to their code, compressed with zlib (RFC 1950). It is more than a megabyte, so only what is
+imported is read, from the archive that was opened at the start: another that takes its place meanwhile makes no difference. The source lies
+beside the block in packs (``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no
+block, and tracebacks show it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eidos.archive.packs import ArchiveFiles
 
     Archive = zipimporter | FileLoader
-    Entry = tuple[bool, int, int]
+    Entry = tuple[bool, int, int, int]
 else:
     Loader = object  # importing importlib.abc takes time at every start
 
@@ -85,14 +85,14 @@ class BytecodeImporter(Loader):
 
     def get_code(self, name: str) -> CodeType:
         """The code of the module ``name``. Raises ImportError when it is not in the block."""
-        _, offset, length = self._entry(name)
+        _, offset, length, size = self._entry(name)
         if offset not in self._groups:
             from zlib import decompress
 
             data = os.pread(self._fd, length, self._start + offset) if self._content is None else self._content[offset : offset + length]
             if len(data) < length:
                 raise ImportError(f"{self._root} was cut off while it ran", name=name)
-            codes: dict[str, CodeType] | CodeType = marshal.loads(decompress(data))
+            codes: dict[str, CodeType] | CodeType = marshal.loads(decompress(data, 15, size))
             if not isinstance(codes, dict):
                 return codes
             self._groups[offset] = codes

@@ -312,13 +312,13 @@ def module_name(file: str) -> str:
 
 def make_block(magic: bytes, codes: Mapping[str, bytes], groups: Mapping[tuple[str, ...], bytes]) -> tuple[bytes, bytes]:
     """The two files of one interpreter's block, as eidos/archive/bytecode_importer.py reads them, from code by file and by group."""
-    index: dict[str, tuple[bool, int, int]] = {}
+    index: dict[str, tuple[bool, int, int, int]] = {}
     bodies = b""
     grouped = {file for files in groups for file in files}
     for files, code in (*groups.items(), *(((file,), code) for file, code in codes.items() if file not in grouped)):
         body = zlib.compress(code, 9)
         for file in files:
-            index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body))
+            index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body), len(code))
         bodies += body
     importer, table = codes["eidos/archive/bytecode_importer.py"], marshal.dumps(index, 2)
     return b"".join((magic, len(importer).to_bytes(4, "little"), importer, table)), bodies
