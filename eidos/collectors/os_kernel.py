@@ -103,22 +103,23 @@ def taint_flags(mask: int) -> str:
     return " ".join(TAINT_WORDS[bit] if bit < len(TAINT_WORDS) else f"bit-{bit}" for bit in bits)
 
 
-def parse_config(text: str) -> dict[str, str]:
+def parse_config(data: bytes) -> dict[str, str]:
     """Those of CONFIG_OPTIONS that a configuration of the kernel has; ``n`` for one that is not set."""
     found: dict[str, str] = {}
-    text = f"\n\n\n{text}\n"  # something is before every name, and behind it
     for option in CONFIG_OPTIONS:
-        name = f"CONFIG_{option}"
-        at = text.find(name)
+        name = f"CONFIG_{option}".encode()
+        at = data.find(name)
         while at >= 0:  # once, unless another option begins with this one's name
-            end = at + len(name)
-            if text[end] == "=" and text[at - 1] == "\n":
-                found[option] = text[end + 1 : text.index("\n", end)].strip('"')
+            before, end = (b"\n\n\n" + data[max(at - 3, 0) : at])[-3:], at + len(name)
+            if data[end : end + 1] == b"=" and before[-1:] == b"\n":
+                line_end = data.find(b"\n", end)
+                value = data[end + 1 : line_end if line_end >= 0 else len(data)]
+                found[option] = value.strip(b'"').decode("utf-8", "replace")
                 break
-            if text.startswith("\n# ", at - 3) and text.startswith(" is not set\n", end):
+            if before == b"\n# " and (data[end : end + 12] + b"\n")[:12] == b" is not set\n":
                 found[option] = "n"
                 break
-            at = text.find(name, end)
+            at = data.find(name, end)
     return dict(sorted(found.items()))
 
 
@@ -176,8 +177,7 @@ def _read_config(facts: Facts) -> None:
         except FileUnreadable as fault:
             facts.unreadable(fault)
             continue
-        text = _unpack(data) if path.endswith(".gz") else data.decode("utf-8", "replace")
-        options = parse_config(text or "")
+        options = parse_config(_unpack(data) if path.endswith(".gz") else data)
         if not options:
             facts.gap(UNREADABLE, path, "not a configuration of the kernel")
             continue
@@ -188,13 +188,13 @@ def _read_config(facts: Facts) -> None:
     facts.note_unmounted("/boot")
 
 
-def _unpack(data: bytes) -> str | None:
+def _unpack(data: bytes) -> bytes:
     import zlib
 
     try:
-        return zlib.decompressobj(31).decompress(data, CONFIG_LIMIT).decode("utf-8", "replace")
+        return zlib.decompressobj(31).decompress(data, CONFIG_LIMIT)
     except zlib.error:
-        return None
+        return b""
 
 
 def _read_time(facts: Facts) -> None:

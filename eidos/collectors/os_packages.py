@@ -19,7 +19,7 @@ import os
 
 from eidos.collectors._sysfs import Facts
 from eidos.errors import EidosError
-from eidos.files.host import FileMissing, FileUnreadable
+from eidos.files.host import FileMissing, FileUnreadable, translate_os_error
 from eidos.model.measurement import UNREADABLE
 from eidos.redact.random_words import word_set
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from eidos.collectors import Sources
     from eidos.collectors._rpm_database import RpmPackage
+    from eidos.files.host import Host
     from eidos.model.measurement import Part
 
-DPKG_STATUS, _DPKG_LIMIT = "/var/lib/dpkg/status", 64 << 20
+#: dpkg's database, size limits in bytes of it and of a paragraph, and how much of it is read at a time.
+DPKG_STATUS, _DPKG_LIMIT, _PARAGRAPH_LIMIT, _BLOCK = "/var/lib/dpkg/status", 64 << 20, 1 << 20, 1 << 15
 
 #: The folders that rpm has used (/usr/lib/sysimage/rpm: Fedora, SUSE, Azure Linux), and its database in each: SQLite, ndb, Berkeley DB.
 RPM_FOLDERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
@@ -90,9 +92,9 @@ NAMES = word_set(
     "docker kernel kernel-core kernel-uek rdma-core runc crun cri-tools ibacm infiniband-diags libfabric opensm perftest kata- containers"
 )
 
-#: How dpkg begins a paragraph, and one of a package that may matter: a quick look at all others.
-_FIRST_FIELD = b"Package: "
-_RELEVANT = tuple(_FIRST_FIELD + word.encode() for word in (*PREFIXES, *NAMES))
+#: How dpkg begins a paragraph, and the blank and first letters that follow for a package that may matter: a quick look at all others.
+_FIRST_FIELD = b"Package:"
+_FIRST_LETTERS = frozenset(f" {word[:4]}".encode() for word in (*PREFIXES, *NAMES))
 
 #: States of dpkg in which a package's files are there (dpkg(1)).
 _INSTALLED = (b"installed", b"triggers-awaited", b"triggers-pending", b"unpacked", b"half-configured")
@@ -111,16 +113,15 @@ def parse_dpkg_status(data: bytes) -> tuple[dict[str, list[str]], list[str]]:
     """Relevant installed packages with their versions, and those on hold. Packages of several architectures have one entry."""
     packages: dict[str, list[str]] = {}
     held: list[str] = []
-    for paragraph in data.split(b"\n\n"):
-        if paragraph[:9] == _FIRST_FIELD and not paragraph.startswith(_RELEVANT) and not paragraph[9:10].isspace():
+    first, *others = data.split(b"\n" + _FIRST_FIELD)
+    for text in [first.removeprefix(_FIRST_FIELD), *others] if first.startswith(_FIRST_FIELD) else others:
+        if text[:5] not in _FIRST_LETTERS and text[:4] not in _FIRST_LETTERS and text[:1] == b" " and not text[1:2].isspace():
             continue
-        start = paragraph.lstrip(b"\n")
-        if not start.startswith(b"Package:"):
-            continue
-        name = start[8:].partition(b"\n")[0].strip().decode("utf-8", "backslashreplace")
+        lines = text.partition(b"\n\n")[0].split(b"\n")
+        name = lines[0].strip().decode("utf-8", "backslashreplace")
         if not is_relevant(name):
             continue
-        fields = dict(line.split(b":", 1) for line in start.split(b"\n") if b":" in line and line[:1] not in (b" ", b"\t"))
+        fields = dict(line.split(b":", 1) for line in lines[1:] if b":" in line and line[:1] not in (b" ", b"\t"))
         words = fields.get(b"Status", b"").split()
         if len(words) == 3 and words[2] in _INSTALLED:
             version = fields.get(b"Version", b"").strip().decode("utf-8", "backslashreplace")
@@ -157,7 +158,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     held: list[str] = []
     managers = []
     try:
-        found, held = parse_dpkg_status(facts.host.read_bytes(DPKG_STATUS, _DPKG_LIMIT))
+        for paragraphs in _read_paragraphs(facts.host):
+            packages, on_hold = parse_dpkg_status(paragraphs)
+            held += on_hold
+            for name, versions in packages.items():
+                found.setdefault(name, []).extend(versions)
         managers.append("dpkg")
     except FileMissing:
         pass
@@ -175,6 +180,25 @@ def collect(sources: Sources) -> Iterator[Part]:
     for name in held:
         facts.put(f"hold.{name}", True)
     yield from facts.parts()
+
+
+def _read_paragraphs(host: Host) -> Iterator[bytes]:
+    """The text of dpkg's database, some complete paragraphs at a time: a megabyte of new memory takes longer than to look at it."""
+    fd, rest = host.open_file(DPKG_STATUS), b""
+    try:
+        for _ in range(_DPKG_LIMIT // _BLOCK):
+            block = os.read(fd, _BLOCK)
+            complete, _, rest = (rest + block).rpartition(b"\n\n")
+            yield complete if block else rest
+            if not block:
+                return
+            if len(rest) > _PARAGRAPH_LIMIT:
+                raise FileUnreadable(DPKG_STATUS, "not a database of dpkg: a paragraph is larger than 1 MiB")
+        raise FileUnreadable(DPKG_STATUS, f"larger than {_DPKG_LIMIT >> 20} MiB")
+    except OSError as fault:
+        raise translate_os_error(fault, DPKG_STATUS, host) from fault
+    finally:
+        os.close(fd)
 
 
 def _read_rpm(facts: Facts, found: dict[str, list[str]]) -> bool:

@@ -231,7 +231,7 @@ PARSERS: dict[str, Parser] = {
     "name of a sysctl": _of_text(os_boot.sysctl_key, "net.", "/", "-", "."),
     "list of processors": _of_text(_cpu_list, "0-3", ",", "-", "7"),
     "/proc/cpuinfo": _of_text(os_cpu.parse_cpuinfo, "processor\t: ", "0", "\n", "microcode\t: 0x1\n", "CPU part\t: 0xd4f\n"),
-    "kernel configuration": _of_text(os_kernel.parse_config, "CONFIG_NUMA=y\n", "# CONFIG_HZ is not set\n", "CONFIG_"),
+    "kernel configuration": _of_bytes(os_kernel.parse_config, "CONFIG_NUMA=y\n", "# CONFIG_HZ is not set\n", "CONFIG_"),
     "settings of a fabric": _of_text(_fabric_files.parse_assignments, "A=1\n", "=", " ", "#", "a.b=\n"),
     "kernel message": _of_text(os_kmsg.parse_record, "4,1,93018130,-;", "x\n", " ", ","),
     "Xid": _of_text(os_kmsg.parse_xid, "NVRM: Xid (PCI:", "0000:3b:00", "): ", "79,"),
