@@ -77,7 +77,10 @@ EVENTS = (
 )
 
 #: What every message that matters has, for a quick look at all others.
-_HINTS = ("Xid", "NVRM", "GPU", "AER:", "Hardware Error", "ut of memory", "blocked for", "ockup", "LOCKUP", "ink down", "ink is ")
+_HINTS = tuple(b"Xid,NVRM,GPU,AER:,Hardware Error,ut of memory,blocked for,ockup,LOCKUP,ink down,ink is ".split(b","))
+
+#: Records that are looked at together.
+_BLOCK = 128
 
 
 def parse_xid(message: str) -> tuple[str, int] | None:
@@ -114,8 +117,8 @@ def parse_record(record: str) -> tuple[float, str] | None:
     return int(fields[2]) / 1e6, rest.partition("\n")[0]
 
 
-def may_report(record: str) -> bool:
-    """Whether a record may report anything; of a hundred records nearly none does."""
+def may_report(record: bytes) -> bool:
+    """Whether a record, or one of several, may report anything; of a hundred records nearly none does."""
     for hint in _HINTS:  # noqa: SIM110  # a generator takes twice as long
         if hint in record:
             return True
@@ -146,18 +149,17 @@ def collect(sources: Sources) -> Iterator[Part]:
     last: dict[str, float] = {}
     first = None
     try:
-        for record in _records(sources):
-            is_event = may_report(record)
-            if first is not None and not is_event:
-                continue
-            parsed = parse_record(record)
-            if parsed is None:
-                continue
-            seconds, message = parsed
-            first = seconds if first is None else first
-            for key in event_keys(message) if is_event else ():
-                if key in counts or len(counts) < KINDS_LIMIT:
-                    counts[key], last[key] = counts.get(key, 0) + 1, seconds
+        for block in _blocks(sources):
+            for record in block if first is None or may_report(b"\n".join(block)) else ():
+                is_event = may_report(record)
+                parsed = parse_record(record.decode("utf-8", "replace")) if is_event or first is None else None
+                if parsed is None:
+                    continue
+                seconds, message = parsed
+                first = seconds if first is None else first
+                for key in event_keys(message) if is_event else ():
+                    if key in counts or len(counts) < KINDS_LIMIT:
+                        counts[key], last[key] = counts.get(key, 0) + 1, seconds
     except FileMissing as fault:
         if not sources.host.is_running_system:
             raise NotApplicable(f"{PATH} does not exist") from fault
@@ -184,11 +186,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield from facts.parts()
 
 
-def _records(sources: Sources) -> Iterable[str]:
+def _blocks(sources: Sources) -> Iterable[list[bytes]]:
+    """The records, some at a time."""
     host = sources.host
     if not host.is_running_system:
-        text = host.read_text(PATH, CAPTURED_LIMIT)
-        return text.replace("\n ", "\0 ").split("\n")
+        return [host.read_bytes(PATH, CAPTURED_LIMIT).replace(b"\n ", b"\0 ").split(b"\n")]
     return _read_device(_open_device(host.root), sources.deadline - MARGIN_S)
 
 
@@ -207,21 +209,37 @@ def _open_device(root: str) -> int:
     raise FileMissing(PATH)
 
 
-def _read_device(fd: int, stop_at: float) -> Iterator[str]:
+def _read_device(fd: int, stop_at: float) -> Iterator[list[bytes]]:
     try:
-        for number in range(RECORDS_LIMIT):
-            try:
-                yield os.read(fd, RECORD_LIMIT).decode("utf-8", "replace")
-            except BlockingIOError:  # the end
+        for _ in range(RECORDS_LIMIT // _BLOCK):
+            block = _read_block(fd)
+            if not block:
                 return
-            except OSError as fault:
-                if fault.errno != errno.EPIPE:  # overwritten while being read: the next one is there
-                    raise translate_os_error(fault, PATH) from fault
-            if not number % 64 and time.monotonic() > stop_at:
+            yield block
+            if time.monotonic() > stop_at:
                 raise FileUnreadable(PATH, "stopped shortly before the deadline")
         raise FileUnreadable(PATH, f"more than {RECORDS_LIMIT} records")
     finally:
         os.close(fd)
+
+
+def _read_block(fd: int) -> list[bytes]:
+    """The next records of the log; none at its end."""
+    block: list[bytes] = []
+    for _ in range(RECORDS_LIMIT):
+        try:
+            block.append(os.read(fd, RECORD_LIMIT))
+        except BlockingIOError:  # the end
+            break
+        except OSError as fault:
+            if fault.errno == errno.EPIPE:  # overwritten while being read: the next one is there
+                continue
+            if block:  # the next call meets it again
+                break
+            raise translate_os_error(fault, PATH) from fault
+        if len(block) == _BLOCK:
+            break
+    return block
 
 
 def _xid_names() -> dict[str, tuple[str, str, str]]:
