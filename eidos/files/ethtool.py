@@ -71,9 +71,10 @@ class InterfaceSocket:
 
     def count_ipv4_addresses(self) -> dict[str, int]:
         """Interface → number of its IPv4 addresses (netdevice(7), SIOCGIFCONF)."""
-        buffer = _addressable(bytes(_IFREQ * _IFREQ_LIMIT))
-        request = len(buffer).to_bytes(4, sys.byteorder).ljust(_POINTER, b"\0") + _pointer(buffer)
         try:
+            needed = _numbers(fcntl.ioctl(self._socket, _SIOCGIFCONF, bytes(2 * _POINTER)))[0]
+            buffer = _addressable(bytes(min(needed + _IFREQ, _IFREQ * _IFREQ_LIMIT)))
+            request = len(buffer).to_bytes(4, sys.byteorder).ljust(_POINTER, b"\0") + _pointer(buffer)
             size = _numbers(fcntl.ioctl(self._socket, _SIOCGIFCONF, request))[0]
         except OSError:
             return {}

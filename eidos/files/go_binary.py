@@ -7,7 +7,6 @@ Go 1.18); must not know any program. Of the file the headers and one section are
 from __future__ import annotations
 
 import os
-import struct
 
 from eidos.errors import InvalidData
 
@@ -22,24 +21,29 @@ def read_build_information(fd: int) -> str:
     head = os.pread(fd, 64, 0)
     if len(head) < 64 or head[:5] != b"\x7fELF\x02":
         raise InvalidData("not an ELF file of 64 bits")
-    order = "<" if head[5] == 1 else ">"
-    table = struct.unpack_from(f"{order}Q", head, 40)[0]
-    size, count, names_at = struct.unpack_from(f"{order}3H", head, 58)
+    is_little = head[5] == 1
+    table = _number(head, 40, 8, is_little)
+    size, count, names_at = (_number(head, at, 2, is_little) for at in (58, 60, 62))
     if size != 64 or not 0 < count <= _HEADER_LIMIT or names_at >= count or table > 1 << 48:
         raise InvalidData("ELF file without sections")
     data = os.pread(fd, size * count, table)
     if len(data) < size * count:
         raise InvalidData("ELF file cut off")
-    sections = [struct.unpack_from(f"{order}2I4Q", data, start) for start in range(0, len(data), size)]
-    _, _, _, _, offset, length = sections[names_at]
-    names = _read(fd, offset, length)
-    for name, _, _, _, offset, length in sections:
-        if names[name : name + 15] == b".go.buildinfo\0\0" or names[name:].partition(b"\0")[0] == b".go.buildinfo":
-            return parse_build_information(_read(fd, offset, length))
+    names = _read_section(fd, data[size * names_at :], is_little)
+    for start in range(0, len(data), size):
+        name = _number(data, start, 4, is_little)
+        if names.startswith(b".go.buildinfo\0", name):
+            return parse_build_information(_read_section(fd, data[start:], is_little))
     raise InvalidData("no build information of Go")
 
 
-def _read(fd: int, offset: int, length: int) -> bytes:
+def _number(data: bytes, at: int, size: int, is_little: bool) -> int:
+    """A number of a header; ``struct`` would be two more modules to load."""
+    return int.from_bytes(data[at : at + size], "little" if is_little else "big")
+
+
+def _read_section(fd: int, header: bytes, is_little: bool) -> bytes:
+    offset, length = (_number(header, at, 8, is_little) for at in (24, 32))
     if offset > 1 << 48:
         raise InvalidData("ELF file with a section beyond its end")
     return os.pread(fd, min(length, _SECTION_LIMIT), offset)

@@ -68,18 +68,26 @@ class NameList:
         self._suffixes: dict[str, str] = {}
         self.words: set[str] = set()
         section = ANY
+        names: list[str] = []
         for line in text.splitlines():
             line = line.partition("# ")[0]
             if section != COMMAND_WORDS and not ("[" in line or "*" in line or " -" in f" {line}"):  # only names: nearly every line
-                self._exact.update(dict.fromkeys(line.replace("-", "_").split(), section))
+                names.append(line)
                 continue
             for word in line.split():
                 if word[:1] == "[" and word[1:-1].isalpha():
+                    self._add_names(names, section)
                     section = word.strip("[]")
                 elif section == COMMAND_WORDS:
                     self.words.add(word)
                 else:
                     self._add(_normalized(word), section)
+        self._add_names(names, section)
+
+    def _add_names(self, lines: list[str], section: str) -> None:
+        """Add names that are no patterns, all of a section at once, and forget the lines."""
+        self._exact.update(dict.fromkeys(" ".join(lines).replace("-", "_").split(), section))
+        lines.clear()
 
     def _add(self, name: str, section: str) -> None:
         if name.endswith("*"):
