@@ -31,9 +31,6 @@ FILE_LIMIT = 1 << 20
 #: Most of procfs fits into one read of this size; the kernel clears as much memory for each read of a sysctl.
 _FIRST_READ = 4096
 
-#: The size of reads that nearly always find the end: memory for as much as the limit would be mapped and unmapped for nothing.
-_NEXT_READ = 1 << 16
-
 #: A read that returns less, up to a newline, has returned all: a sequence file of the kernel fills a buffer unless a record would not fit.
 _SHORT_READ = 1024
 
@@ -143,24 +140,24 @@ class Host:
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> bytes:
         """The complete content of a regular file; a file larger than ``limit`` bytes is FileUnreadable."""
+        fd = self.open_file(path)
         try:
-            return _read_checked(self._open_file(path), path, limit)
+            return _read_checked(fd, path, limit)
         except OSError as fault:
             raise translate_os_error(fault, path, self) from fault
 
     def open_file(self, path: str) -> int:
         """A descriptor of a regular file, for reading parts of one that is larger than the limit; the caller closes it."""
-        with _Translation(path, self):
-            return self._open_file(path)
-
-    def _open_file(self, path: str) -> int:
-        if self._root_fd < 0:
-            # stat(2) first: opening a device can have effects (a watchdog starts, a tape rewinds).
-            _require_regular_file(path, os.stat(path))
-            return os.open(path, _READ_FLAGS)
-        with self._walk(path) as walk:
-            _require_regular_file(path, walk.stat())
-            return walk.open(_READ_FLAGS)
+        try:
+            if self._root_fd < 0:
+                # stat(2) first: opening a device can have effects (a watchdog starts, a tape rewinds).
+                _require_regular_file(path, os.stat(path))
+                return os.open(path, _READ_FLAGS)
+            with self._walk(path) as walk:
+                _require_regular_file(path, walk.stat())
+                return walk.open(_READ_FLAGS)
+        except OSError as fault:
+            raise translate_os_error(fault, path, self) from fault
 
     def file_system_status(self, path: str) -> os.statvfs_result:
         """What statvfs(3) tells of the file system that ``path`` is on; one on a server that is gone blocks for ever."""
@@ -281,16 +278,12 @@ class Directory:
 
     def scan(self) -> tuple[list[str], list[str], list[str]]:
         """Names of regular files, of directories, and of everything else (links included), each unsorted."""
-        regular: list[str] = []
-        directories: list[str] = []
-        others: list[str] = []
+        kinds: tuple[list[str], list[str], list[str]] = ([], [], [])
         with _Translation(self.path, self._host), os.scandir(self._fd) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    regular.append(entry.name)
-                else:
-                    (directories if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
-        return regular, directories, others
+                kind = 0 if entry.is_file(follow_symlinks=False) else 1 if entry.is_dir(follow_symlinks=False) else 2
+                kinds[kind].append(entry.name)
+        return kinds
 
     def open_directory(self, name: str) -> Directory:
         """A directory in it, or further down (``a/b``); a link on the way is FileMissing."""
@@ -393,7 +386,7 @@ def _read_to_end(fd: int, path: str, limit: int) -> bytes:
             data = os.read(fd, limit + 1)
         more = data
         while more and len(data) <= limit:  # a short read is not the end: procfs's tables come in pages
-            more = os.read(fd, min(limit + 1 - len(data), _NEXT_READ))
+            more = os.read(fd, min(limit + 1 - len(data), _FIRST_READ + len(data)))
             data += more
     finally:
         os.close(fd)
