@@ -5,7 +5,7 @@ Knows what it takes to reach an API server: address, proxy, certificates, creden
 
 from __future__ import annotations
 
-from eidos.errors import InvalidData, InvalidInput
+from eidos.errors import InvalidData
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -74,34 +74,13 @@ def server_and_proxy(server: str, proxy: str | None, source: str, environ: Mappi
     >>> server_and_proxy("api.example.com:6443", None, "it", {}), server_and_proxy("https://example.com/k8s/?x=1", None, "it", {})
     (('http://api.example.com:6443', None), ('https://example.com/k8s', None))
     """
-    from eidos.kube.proxy import proxy_from_environment
+    from eidos.http_wire.proxy import check_proxy_url, parse_base_url, proxy_from_environment
 
-    url = _parse_url(server if "://" in server else f"http://{server}", f"{source}: the server", ("http", "https"))
+    url = parse_base_url(server if "://" in server else f"http://{server}", f"{source}: the server", ("http", "https"))
     if "@" in url.netloc:
         raise InvalidData(f"{source}: the server's URL contains a username or password", "set username and password of the user instead")
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     proxy_url = proxy or proxy_from_environment(url.scheme, url.hostname or "", port, environ)
     if proxy_url:
-        subject = f"{source}: proxy-url" if proxy else f"{url.scheme.upper()}_PROXY"
-        parts = _parse_url(proxy_url, subject, ("http", "https", "socks5", "socks5h"))
-        if parts.scheme.startswith("socks"):
-            raise InvalidInput(f"{subject}: {parts.scheme} is not supported", "use a proxy that speaks http or https")
-        proxy_url = f"{parts.scheme}://{parts.netloc}"
+        proxy_url = check_proxy_url(proxy_url, f"{source}: proxy-url" if proxy else f"{url.scheme.upper()}_PROXY")
     return f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}", proxy_url or None
-
-
-def _parse_url(text: str, subject: str, schemes: tuple[str, ...]) -> Any:
-    """The parts of a URL; messages do not show it, because it may hold a password."""
-    from urllib.parse import urlsplit
-
-    try:
-        url = urlsplit(text)
-        if url.scheme not in schemes:
-            raise InvalidData(f"{subject} must be {' or '.join(schemes[:2])}, not {url.scheme!r}")
-        # urlsplit parses the port only when it is read.
-        is_complete = bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_complete = False
-    if not is_complete or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidData(f"{subject} is not a valid URL", "write it like https://api.example.com:6443")
-    return url

@@ -14,7 +14,7 @@ import os
 from eidos.errors import InvalidData, Timeout, Unavailable
 from eidos.log import printable
 from eidos.model.record import Record
-from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_program
+from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, find_program, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,20 +74,13 @@ class _InvalidOutput(Exception):
 
 
 def _find(plugin: ExecPlugin, environ: Mapping[str, str], source: str) -> str:
-    import shutil
-
-    program = shutil.which(plugin.command, path=os.pathsep.join(_folders(environ)))
+    program = find_program(plugin.command, environ)
     if program:
         return program
     where = "not an executable file" if os.sep in plugin.command else "not found in PATH"
     hint = printable(" ".join(plugin.install_hint.split()))[:SHOWN_LIMIT]
     # Not NotFound, which the caller would take for a 404 of the server.
     raise Unavailable(f"{source}: the plugin {plugin.command} cannot be run: {where}", hint or "install it, or choose another user")
-
-
-def _folders(environ: Mapping[str, str]) -> list[str]:
-    """PATH without relative folders."""
-    return [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
 
 
 def _info(plugin: ExecPlugin) -> str:

@@ -14,8 +14,8 @@ import time
 from eidos import __version__
 from eidos.errors import InvalidInput, KubeError
 from eidos.http_wire import retry
+from eidos.http_wire.connection_pool import RESENDABLE_METHODS, ConnectionBroken, ConnectionPool
 from eidos.kube import responses
-from eidos.kube.connection_pool import ConnectionBroken, ConnectionPool
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
+    from eidos.http_wire.connection_pool import StreamedResponse
     from eidos.kube.cluster import Cluster
-    from eidos.kube.connection_pool import StreamedResponse
     from eidos.kube.credentials import Credentials
     from eidos.kube.responses import RawBody, RequestInfo, Tree
 
@@ -33,6 +33,24 @@ if TYPE_CHECKING:
 USER_AGENT = f"eidos/{__version__}"
 
 JSON, APPLY_PATCH = "application/json", "application/apply-patch+yaml"
+
+
+class _ClusterConnections(ConnectionPool):
+    """Connections to an API server, with hints about the kubeconfig."""
+
+    resendable_methods = RESENDABLE_METHODS | {"PATCH"}  # ours are idempotent
+
+    def make_error(self, message: str, hint: str | None) -> KubeError:
+        return KubeError(message, hint)
+
+    def refused_hint(self) -> str:
+        return f"check that the cluster is up and that {self._endpoint.source} has the right server"
+
+    def name_hint(self) -> str:
+        return "set tls-server-name in the kubeconfig to the name in its certificate"
+
+    def authority_hint(self) -> str:
+        return f"check that certificate-authority in {self._endpoint.source} belongs to this cluster"
 
 
 class _Request(Record):
@@ -58,7 +76,7 @@ class RequestSender:
         self.report = report
         #: The ``Date`` of the newest response, or "".
         self.server_date = ""
-        self._connections = ConnectionPool(cluster, credentials)
+        self._connections = _ClusterConnections(cluster, credentials.load_certificate)
         self._credentials = credentials
         self.deadline = deadline
         self._circuit_breaker = retry.CircuitBreaker(cluster.server, time.monotonic)

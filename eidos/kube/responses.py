@@ -10,7 +10,7 @@ import re
 import zlib
 
 from eidos.errors import EidosError, KubeError, NotFound
-from eidos.kube.connection_pool import ConnectionBroken
+from eidos.http_wire.connection_pool import ConnectionBroken
 from eidos.log import printable
 from eidos.model.record import Record
 from eidos.wording import shorten
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from eidos.kube.connection_pool import StreamedResponse
+    from eidos.http_wire.connection_pool import StreamedResponse
 
     Tree = dict[str, Any]
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import time
 
 from eidos.errors import KubeError, Timeout
+from eidos.http_wire.connection_pool import ConnectionBroken
 from eidos.kube import list_pages, responses
-from eidos.kube.connection_pool import ConnectionBroken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eidos.kube.connection_pool import StreamedResponse
+    from eidos.http_wire.connection_pool import StreamedResponse
     from eidos.kube.request_sender import RequestSender
     from eidos.kube.responses import RequestInfo, Tree
 

@@ -89,6 +89,14 @@ class ProgramResult(Record):
         return self.status if self.status >= 0 else 128 - self.status
 
 
+def find_program(name: str, environ: Mapping[str, str]) -> str | None:
+    """The path of an executable file, or None; folders of PATH that are relative do not count."""
+    import shutil
+
+    folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+    return shutil.which(name, path=os.pathsep.join(folders))
+
+
 def run_program(command: Command, deadline: float, output_limit_bytes: int = OUTPUT_LIMIT_BYTES) -> ProgramResult:
     """Run one program until ``deadline``, in seconds of ``time.monotonic()``."""
     results = run_programs([command], timeout_s=deadline - time.monotonic(), output_limit_bytes=output_limit_bytes)

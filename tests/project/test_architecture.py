@@ -47,6 +47,7 @@ BESIDE = {
     ("watch", "collector_runner"): "what a cycle can use again are results of collectors",
     ("watch", "workflow"): "a cycle ends with a comparison",
     ("kube", "http_wire"): "names are looked up, sockets timed and their faults explained in one place",
+    ("oci", "http_wire"): "requests to a registry are requests over HTTP",
     ("files", "formats"): "in a checkout the recipes are YAML",
     ("templates", "formats"): "a placeholder's default is a scalar of YAML",
     ("telemetry", "http_wire"): "traces are sent over HTTP",

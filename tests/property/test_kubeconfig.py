@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData, InvalidInput, NotFound, Unavailable
 from eidos.formats import to_yaml
+from eidos.http_wire.proxy import proxy_from_environment
 from eidos.kube.cluster import Cluster
 from eidos.kube.cluster_config import load_cluster
 from eidos.kube.kubeconfig import MergedKubeconfig
-from eidos.kube.proxy import proxy_from_environment
 from tests.support.effort import examples
 
 NAMES = st.sampled_from(["a", "b", "c"])

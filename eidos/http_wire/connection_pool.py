@@ -1,7 +1,7 @@
-"""A pool of connections to one API server; every operation on them has a deadline.
+"""A pool of connections to one server; every operation on them has a deadline.
 
-Knows TLS as a kubeconfig configures it, proxies (RFC 9110, section 9.3.6) and keep-alive; must not know what is requested, nor whether
-to retry. Redirects are not followed: credentials go to no server but their own.
+Knows TLS with the caller's certificates, proxies (RFC 9110, section 9.3.6) and keep-alive; must not know what is requested, nor whether
+to retry. Redirects are not followed: credentials go to no server but their own. A body is bytes, or a stream that is read as it is sent.
 """
 
 from __future__ import annotations
@@ -10,18 +10,46 @@ import http.client
 import time
 from _thread import allocate_lock
 
-from eidos.errors import InvalidData, KubeError, Timeout
+from eidos.errors import InvalidData, Timeout
 from eidos.http_wire import client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     import ssl
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, Protocol, Union
 
     from eidos.errors import EidosError
-    from eidos.kube.cluster import Cluster
-    from eidos.kube.credentials import Credentials
+
+    class BodyStream(Protocol):
+        """A body that is read as it is sent; the headers have its length."""
+
+        def read(self, size: int = -1, /) -> bytes:
+            """The next bytes, at most ``size``."""
+
+    Body = Union[bytes, BodyStream, None]
+
+    class Endpoint(Protocol):
+        """A server and what it takes to reach it, such as :class:`eidos.kube.cluster.Cluster`.
+
+        ``server`` is its URL; ``ca`` are certificates in PEM, or None for those that the system trusts; ``proxy`` is a URL that may hold
+        a password; ``source`` tells, for messages, where the server is configured.
+        """
+
+        @property
+        def server(self) -> str: ...  # noqa: D102  # see the class
+        @property
+        def ca(self) -> bytes | None: ...  # noqa: D102
+        @property
+        def insecure(self) -> bool: ...  # noqa: D102
+        @property
+        def tls_server_name(self) -> str | None: ...  # noqa: D102
+        @property
+        def proxy(self) -> str | None: ...  # noqa: D102
+        @property
+        def source(self) -> str: ...  # noqa: D102
+
 
 #: Idle connections in the pool, at most.
 MAX_IDLE = 8
@@ -29,8 +57,8 @@ MAX_IDLE = 8
 #: Seconds that opening a connection may take, at most.
 CONNECT_TIMEOUT_S = 15.0
 
-#: Methods that may be sent again without knowing whether the server got them (RFC 9110, section 9.2.2); our PATCH is idempotent, too.
-RESENDABLE_METHODS = frozenset({"GET", "DELETE", "PATCH"})
+#: Methods that may be sent again without knowing whether the server got them (RFC 9110, section 9.2.2).
+RESENDABLE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class ConnectionBroken(Exception):
@@ -44,13 +72,16 @@ class ConnectionBroken(Exception):
 
 
 class ConnectionPool:
-    """Connections to one cluster; threads may share it."""
+    """Connections to one server; threads may share it. A subclass words the hints, and says which requests are idempotent."""
 
-    def __init__(self, cluster: Cluster, credentials: Credentials) -> None:
-        self.server = client.parse_url(cluster.server)
+    resendable_methods = RESENDABLE_METHODS
+
+    def __init__(self, endpoint: Endpoint, load_certificate: Callable[[ssl.SSLContext], object] = lambda context: None) -> None:
+        """``load_certificate`` loads the client's certificate, if there is one."""
+        self.server = client.parse_url(endpoint.server)
         self.prefix = self.server.target.rstrip("/")
-        self._cluster = cluster
-        self._credentials = credentials
+        self._endpoint = endpoint
+        self._load_certificate = load_certificate
         self._idle: list[_Connection] = []
         self._lock = allocate_lock()
         self._tls_context: ssl.SSLContext | None = None
@@ -61,7 +92,7 @@ class ConnectionPool:
         """Whether connections use TLS, so that credentials may be sent."""
         return self.server.scheme == "https"
 
-    def send(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> StreamedResponse:
+    def send(self, method: str, target: str, headers: dict[str, str], body: Body, deadline: float) -> StreamedResponse:
         """Send a request; the response, its body not yet read. Raises ConnectionBroken; InvalidData or Unavailable for a certificate.
 
         When the server has closed an idle connection, the request is sent on a new one.
@@ -72,7 +103,7 @@ class ConnectionPool:
                 return idle.send(method, target, headers, body, deadline)
             except ConnectionBroken as broken:
                 idle.close()
-                if method not in RESENDABLE_METHODS or not broken.is_retryable or isinstance(broken.fault, Timeout):
+                if method not in self.resendable_methods or not broken.is_retryable or isinstance(broken.fault, Timeout):
                     raise
         connection = self._open(deadline)
         try:
@@ -115,10 +146,10 @@ class ConnectionPool:
         proxy, context = None, self._make_tls_context()
         try:
             deadline = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
-            if self._cluster.proxy:
-                from eidos.kube.proxy import ProxyTunnel
+            if self._endpoint.proxy:
+                from eidos.http_wire.proxy import ProxyTunnel
 
-                proxy = ProxyTunnel(self._cluster.proxy)
+                proxy = ProxyTunnel(self._endpoint.proxy)
                 sock = proxy.connect(self.server, context, self.tls_name, deadline)
             else:
                 sock = client.open_connection(self.server.host, self.server.port, deadline, self._wrap_tls if context else None)
@@ -135,7 +166,7 @@ class ConnectionPool:
     @property
     def tls_name(self) -> str:
         """The name that the server's certificate must have."""
-        return self._cluster.tls_server_name or self.server.host
+        return self._endpoint.tls_server_name or self.server.host
 
     def _make_tls_context(self) -> ssl.SSLContext | None:
         """The TLS context, with the client's certificate; None for a server without TLS."""
@@ -147,44 +178,58 @@ class ConnectionPool:
             return existing
         import ssl
 
-        cluster = self._cluster
+        endpoint = self._endpoint
         try:
-            context = ssl.create_default_context(cadata=cluster.ca.decode("ascii", "ignore") if cluster.ca is not None else None)
+            context = ssl.create_default_context(cadata=endpoint.ca.decode("ascii", "ignore") if endpoint.ca is not None else None)
         except (ssl.SSLError, ValueError) as fault:
-            raise InvalidData(f"{cluster.source}: its certificate-authority is not a PEM certificate") from fault
+            raise InvalidData(f"{endpoint.source}: its certificate-authority is not a PEM certificate") from fault
         # As kubectl does: the strict checks of Python 3.13 reject the authorities of EKS and others, and a kubeconfig may have an
         # intermediate authority.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
-        if cluster.insecure:
+        if endpoint.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1"])
-        self._credentials.load_certificate(context)
+        self._load_certificate(context)
         with self._lock:
             self._tls_context = context
         return context
 
     def translate_error(self, fault: OSError | http.client.HTTPException | ValueError) -> tuple[EidosError, bool]:
         """The error to raise for ``fault``, and whether it is transient."""
-        error = getattr(fault, "fault", None) or client.translate_error(self._cluster.server, fault)
+        error = getattr(fault, "fault", None) or client.translate_error(self._endpoint.server, fault)
         if not isinstance(error, client.RequestError):
             return error, True
-        return KubeError(error.message, self._hint(fault) or error.hint), error.is_transient
+        return self.make_error(error.message, self._hint(fault) or error.hint), error.is_transient
+
+    def make_error(self, message: str, hint: str | None) -> EidosError:
+        """The error of a server that cannot be reached."""
+        return client.RequestError(message, hint)
+
+    def refused_hint(self) -> str | None:
+        """What to do when the server refuses connections."""
+        return None
+
+    def name_hint(self) -> str | None:
+        """What to do when the server's certificate has another name."""
+        return None
+
+    def authority_hint(self) -> str | None:
+        """What to do when the server's certificate is not trusted."""
+        return None
 
     def _hint(self, fault: BaseException) -> str | None:
         import ssl
 
         if isinstance(fault, ConnectionRefusedError):
-            return f"check that the cluster is up and that {self._cluster.source} has the right server"
+            return self.refused_hint()
         if not isinstance(fault, ssl.SSLCertVerificationError):
             return None
         text = fault.verify_message
         if "expired" in text or "not yet valid" in text:
             return "renew the server's certificate, or set this machine's clock"
-        if "match" in text or "mismatch" in text.lower():
-            return "set tls-server-name in the kubeconfig to the name in its certificate"
-        return f"check that certificate-authority in {self._cluster.source} belongs to this cluster"
+        return self.name_hint() if "match" in text or "mismatch" in text.lower() else self.authority_hint()
 
 
 class _Connection:
@@ -200,7 +245,7 @@ class _Connection:
         self._http.auto_open = 0
         self._http.sock = self._deadline_socket
 
-    def send(self, method: str, target: str, headers: dict[str, str], body: bytes | None, deadline: float) -> StreamedResponse:
+    def send(self, method: str, target: str, headers: dict[str, str], body: Body, deadline: float) -> StreamedResponse:
         """Send a request; the response, its body not yet read. Raises ConnectionBroken."""
         self._deadline_socket.deadline = deadline
         was_sent = False
@@ -247,7 +292,10 @@ class StreamedResponse:
 
     def __init__(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
         self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.headers: dict[str, str] = {}
+        for name, value in response.getheaders():
+            name = name.lower()
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         self.length = response.length
         self._connection: _Connection | None = connection
         self._response = response

@@ -1,4 +1,4 @@
-"""The proxy between us and an API server: whether there is one, and tunnels through it.
+"""The proxy between us and a server: whether there is one, and tunnels through it.
 
 Knows HTTPS_PROXY, HTTP_PROXY and NO_PROXY, CONNECT (RFC 9110, section 9.3.6), and TLS within TLS for a proxy that is itself reached over
 https; must not know what is sent. The variables are read by the rules of ``golang.org/x/net/http/httpproxy``, which kubectl follows: the
@@ -9,6 +9,7 @@ port, or ``*``. Invalid entries are ignored.
 
 from __future__ import annotations
 
+from eidos.errors import InvalidData, InvalidInput
 from eidos.http_wire import client
 
 TYPE_CHECKING = False
@@ -38,6 +39,31 @@ def proxy_from_environment(scheme: str, host: str, port: int, environ: Mapping[s
     if _is_excepted(host.lower(), str(port), _either(environ, "no_proxy")):
         return None
     return proxy if proxy.lower().startswith(("http://", "https://", "socks5://", "socks5h://")) else f"http://{proxy}"
+
+
+def check_proxy_url(text: str, subject: str) -> str:
+    """The URL of a proxy without its path, maybe with a password. Raises InvalidInput for SOCKS, InvalidData for anything else."""
+    parts = parse_base_url(text, subject, ("http", "https", "socks5", "socks5h"))
+    if parts.scheme.startswith("socks"):
+        raise InvalidInput(f"{subject}: {parts.scheme} is not supported", "use a proxy that speaks http or https")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def parse_base_url(text: str, subject: str, schemes: tuple[str, ...]) -> Any:
+    """The parts of the URL of a server, as urlsplit gives them; messages do not show it, because it may hold a password."""
+    from urllib.parse import urlsplit
+
+    try:
+        url = urlsplit(text)
+        if url.scheme not in schemes:
+            raise InvalidData(f"{subject} must be {' or '.join(schemes[:2])}, not {url.scheme!r}")
+        # urlsplit parses the port only when it is read.
+        is_complete = bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidData(f"{subject} is not a valid URL", "write it like https://api.example.com:6443")
+    return url
 
 
 def _either(environ: Mapping[str, str], name: str) -> str:
