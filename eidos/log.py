@@ -11,6 +11,7 @@ from _thread import _local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Callable
 
@@ -136,6 +137,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def print_summary(lines: Iterable[str]) -> None:
+    """Write lines to people on standard error; where it is closed or full, only the summary is lost."""
+    from eidos.terminal import fit_locale
+
+    try:
+        sys.stderr.write(fit_locale("".join(f"{printable(line)}\n" for line in lines)))
+    except (OSError, ValueError, AttributeError):
+        pass
 
 
 def utc_timestamp() -> str:

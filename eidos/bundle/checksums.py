@@ -6,14 +6,12 @@ Knows lines of digest and path; must not know where files are.
 from __future__ import annotations
 
 from eidos.errors import IntegrityError
+from eidos.model.bundle import is_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-#: Limits of a path in a bundle: characters, and folders that it goes through. Ours have some 60 and 4.
-MAX_PATH_LENGTH, MAX_PATH_DEPTH = 1024, 32
 
 #: Files that a bundle may have.
 MAX_FILES = 20_000
@@ -82,14 +80,3 @@ def parse_checksums(data: bytes, name: str) -> dict[str, str]:
             raise IntegrityError(f"{name}, line {number}: {path!r} is repeated")
         digests[path] = digest
     return digests
-
-
-def is_inside(path: str) -> bool:
-    r"""Whether a relative path stays below its folder, on any system, and is neither too long nor too deep.
-
-    >>> [is_inside(path) for path in ("a/b", "/a", "a/../b", "a//b", "", "a\\b")]
-    [True, False, False, False, False, False]
-    """
-    if len(path) > MAX_PATH_LENGTH or path.count("/") > MAX_PATH_DEPTH:
-        return False
-    return path.isprintable() and "\\" not in path and not set(path.split("/")) & {"", ".", ".."}

@@ -19,7 +19,7 @@ from eidos.model.bundle import CHECKSUMS, file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 _HINTS = {
     errno.ENOSPC: "free some space, or write to another disk with --output",
@@ -68,12 +68,25 @@ def write_folder(folder: str, files: Mapping[str, bytes], *, force: bool = False
 
     Raises FolderOccupied or Unavailable, and leaves the folder as it was.
     """
+
+    def fill(temporary: str) -> Mapping[str, bytes]:
+        _fill(temporary, files)
+        return files
+
+    fill_folder(folder, fill, force=force, is_checked=is_checked)
+
+
+def fill_folder(folder: str, fill: Callable[[str], Collection[str]], *, force: bool = False, is_checked: bool = False) -> None:
+    """Write what ``fill`` writes into an empty folder, whose paths it returns, as :func:`write_folder` writes files.
+
+    It may be called a second time, when the first folder cannot take the place of ``folder``; what it raises leaves ``folder`` as it was.
+    """
     if not is_checked:
         check_folder(folder, force=force)
     target = os.path.realpath(folder)
     for is_inside in (True,) if _is_fixed(target) else (False, True):
         try:
-            _install(target, files, force, is_inside)
+            _install(target, fill, force, is_inside)
         except OSError as fault:
             if is_inside or fault.errno not in _NOT_REPLACEABLE or not os.path.isdir(target):
                 raise _unavailable(folder, fault) from fault
@@ -94,7 +107,7 @@ def _is_fixed(target: str) -> bool:
     return f"{current}/".startswith(f"{target}/") or os.path.ismount(target) or not os.access(os.path.dirname(target), os.W_OK | os.X_OK)
 
 
-def _install(target: str, files: Mapping[str, bytes], force: bool, is_inside: bool) -> None:
+def _install(target: str, fill: Callable[[str], Collection[str]], force: bool, is_inside: bool) -> None:
     """Write a temporary folder beside the target, or inside it, and move it, or its files, to the target."""
     parent, name = os.path.split(target)
     earlier = _earlier(target)
@@ -103,7 +116,10 @@ def _install(target: str, files: Mapping[str, bytes], force: bool, is_inside: bo
     is_replaceable = os.path.lexists(target) and (is_unchanged or not os.listdir(target))
     temporary = os.path.join(target if is_inside else parent, f".{name[:100]}.eidos-{os.urandom(8).hex()}.tmp")
     try:
-        _fill(temporary, files)
+        os.mkdir(temporary, 0o700)
+        files = fill(temporary)
+        for each, _, _ in os.walk(temporary):
+            os.chmod(each, 0o755)  # noqa: S103  # a bundle is there to be read by all, like the files in it
         if not is_inside and (not os.path.lexists(target) or not os.listdir(target)):
             os.rename(temporary, target)
         elif not is_inside and (not force or is_replaceable):
@@ -115,7 +131,6 @@ def _install(target: str, files: Mapping[str, bytes], force: bool, is_inside: bo
 
 
 def _fill(temporary: str, files: Mapping[str, bytes]) -> None:
-    os.mkdir(temporary, 0o700)
     # Checksums come last: a folder that is incomplete has none.
     for path in sorted(files, key=lambda path: (path == CHECKSUMS, path)):
         full_path = os.path.join(temporary, *path.split("/"))
@@ -130,8 +145,6 @@ def _fill(temporary: str, files: Mapping[str, bytes]) -> None:
             os.close(fd)
             raise
         os.close(fd)  # some file systems report only here that they are full
-    for parent, _, _ in os.walk(temporary):
-        os.chmod(parent, 0o755)  # noqa: S103  # a bundle is there to be read by all, like the files in it
 
 
 def _swap(temporary: str, target: str) -> None:
@@ -146,7 +159,7 @@ def _swap(temporary: str, target: str) -> None:
     remove_folder(old)
 
 
-def _merge(temporary: str, target: str, files: Mapping[str, bytes], earlier: set[str]) -> None:
+def _merge(temporary: str, target: str, files: Collection[str], earlier: set[str]) -> None:
     """Move single files into a folder whose other files stay."""
     for path in files:
         _check_path(target, path, earlier)

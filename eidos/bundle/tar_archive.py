@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import zlib
 
-from eidos.bundle.checksums import MAX_FILES, Sha256, is_inside
-from eidos.errors import IntegrityError, InvalidData
-from eidos.model.bundle import file_mode
+from eidos.bundle.checksums import MAX_FILES, Sha256
+from eidos.errors import IntegrityError
+from eidos.files.tar_writer import FOLDER, REGULAR, tar_header
+from eidos.model.bundle import file_mode, is_inside
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ MAX_CONTENT_BYTES = 4 << 20
 _PIECE = 1 << 16
 
 _BLOCK = 512
-_REGULAR, _FOLDER = (b"0", b"\0"), b"5"
+_REGULAR = (REGULAR, b"\0")
 _KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe", b"7": "a file of another kind"}
 
 #: RFC 1952: magic, deflate, no flags, no time, best compression, Unix.
@@ -78,26 +79,12 @@ def _blocks(files: Mapping[str, bytes], root: str) -> Iterator[bytes]:
         for end in (index for index, char in enumerate(full_path, 1) if char == "/"):
             if full_path[:end] not in folders:
                 folders.add(full_path[:end])
-                yield _header(full_path[:end], 0o755, 0, _FOLDER)
+                yield tar_header(full_path[:end], 0o755, 0, FOLDER)
         content = files[path]
-        yield _header(full_path, file_mode(path), len(content), b"0")
+        yield tar_header(full_path, file_mode(path), len(content), REGULAR)
         yield content
         yield b"\0" * (-len(content) % _BLOCK)
     yield b"\0" * 2 * _BLOCK
-
-
-def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:
-    name = path.encode()
-    prefix = b""
-    if len(name) > 100:
-        cut = name.find(b"/", max(len(name) - 101, 0))
-        prefix, name = name[: max(cut, 0)], name[cut + 1 :]
-        if cut < 0 or not 0 < len(name) <= 100 or len(prefix) > 155:
-            raise InvalidData(f"{path!r}: the path is too long for an archive")
-    fields = [name.ljust(100, b"\0"), b"%07o\0" % mode, b"%07o\0" % 0, b"%07o\0" % 0, b"%011o\0" % size, b"%011o\0" % 0, b" " * 8, kind]
-    fields += [b"\0" * 100, b"ustar\0", b"00", b"\0" * 64, b"%07o\0" % 0, b"%07o\0" % 0, prefix.ljust(155, b"\0"), b"\0" * 12]
-    header = b"".join(fields)
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
 
 
 def is_gzip(data: bytes) -> bool:
@@ -149,7 +136,7 @@ def _path_and_kind(header: bytes) -> tuple[str, str]:
         prefix = header[345:500].partition(b"\0")[0]
         raw = prefix + b"/" + raw if prefix else raw
     path = raw.decode("utf-8", "backslashreplace")
-    if kind == _FOLDER or (kind in _REGULAR and path.endswith("/")):
+    if kind == FOLDER or (kind in _REGULAR and path.endswith("/")):
         return path, "folder"
     return path, "" if kind in _REGULAR else _KINDS.get(kind, "an entry of another format")
 

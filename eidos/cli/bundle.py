@@ -138,6 +138,12 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Make the bundle and write it, or say what lint found."""
+    if values["data"] is not None and document_locations.is_in_registry(values["data"]):
+        from contextlib import ExitStack
+
+        with ExitStack() as stack:
+            values["data"] = document_locations.local_folder(values["data"], values, stack, "DATA")
+            return run(values)
     if values.get("action") == LINT:
         from eidos.cli.lint_report import lint_templates
 
@@ -216,7 +222,7 @@ def _options(values: Values) -> BundleOptions:
 def _check_outputs(folder: str | None, archive: str | None, values: Values) -> None:
     """Raise an EidosError for outputs that cannot be written, before any work is done for them."""
     if folder is not None:
-        if folder == document_locations.STDOUT or document_locations.is_in_cluster(folder):
+        if folder == document_locations.STDOUT or document_locations.is_remote(folder):
             raise InvalidInput(f"--output: {folder!r} is not a folder", "use --archive - to write a tar.gz to standard output")
         from eidos.bundle import folder_writer
 
@@ -255,9 +261,6 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
         return
     if not log.shows("warn"):
         return
-    import sys
-
-    from eidos.terminal import fit_locale
 
     width = max((len(component.id) for component in bundle.components), default=0)
     lines = []
@@ -267,10 +270,7 @@ def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Val
     outputs_text = " and ".join(path for path in (folder, archive) if path)
     if outputs_text:
         lines.append(f"{count_of(len(bundle.files), 'file')}, {bundle.bytes:,} bytes, {bundle.milliseconds:.1f} ms: {outputs_text}")
-    try:
-        sys.stderr.write(fit_locale("".join(f"{log.printable(line)}\n" for line in lines)))
-    except (OSError, ValueError, AttributeError):  # closed or full: the bundle is written
-        pass
+    log.print_summary(lines)
 
 
 def _by_component(words: tuple[str, ...]) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
     flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
     if flags:
         raise InvalidInput(f"{', '.join(flags)} cannot be used with --file", "remove one of the two")
-    if document_locations.is_in_cluster(location) or not os.path.isdir(location):
+    if document_locations.is_remote(location) or not os.path.isdir(location):
         yield document_locations.read_snapshot(location, values)[0]
         return
     names = [name for name in sorted(os.listdir(location)) if name.endswith(_EXTENSIONS) and not name.startswith(".")]

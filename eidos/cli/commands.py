@@ -28,6 +28,8 @@ COMMANDS = {
     "bundle": ("eidos.cli.bundle", "build deployment files from a recipe: values, manifests, scripts"),
     "fleet": ("eidos.cli.fleet", "find the nodes that differ from the others"),
     "verify": ("eidos.cli.verify", "check that a bundle is unchanged"),
+    "push": ("eidos.cli.push", "push a bundle or a document to an OCI registry"),
+    "pull": ("eidos.cli.pull", "pull a bundle or a document from an OCI registry"),
     "manifest": ("eidos.cli.manifest", "print Kubernetes manifests that run eidos in a cluster"),
     "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
     "schema": ("eidos.cli.schema", "print the JSON Schema of a document"),

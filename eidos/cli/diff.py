@@ -147,7 +147,13 @@ def _read_document(location: str, values: Values) -> tuple[Document, Any]:
     from eidos.diff.documents import parse_document
     from eidos.formats import from_text
 
-    is_file = not document_locations.is_in_cluster(location) and location != document_locations.STDOUT
+    if document_locations.is_in_registry(location):
+        from eidos.cli.registry_locations import read_registry_bundle
+
+        bundle = read_registry_bundle(location, values)
+        if bundle is not None:
+            return bundle, None
+    is_file = not document_locations.is_remote(location) and location != document_locations.STDOUT
     if is_file and os.path.isdir(location):
         return _read_bundle(location), None
     name = _name(location)

@@ -1,4 +1,4 @@
-"""Where documents are read from and written to: standard streams, a file, a ConfigMap or a Secret.
+"""Where documents are read from and written to: standard streams, a file, a ConfigMap or a Secret; and read from a registry.
 
 Knows how ``--output`` and ``--file`` name a location, which format and width follow from it, and which locations cannot be
 written; must not know what a document says. ``files.atomic_write`` and ``kube.document_store`` write, completely or not at all.
@@ -18,6 +18,7 @@ from eidos.files.atomic_write import Unwritable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import ExitStack
     from typing import Any
 
     from eidos.cli.options import Values
@@ -41,6 +42,16 @@ def is_in_cluster(location: str) -> bool:
     return location.startswith(("cm://", "secret://"))
 
 
+def is_in_registry(location: str) -> bool:
+    """Whether a location is an artifact in a registry."""
+    return location.startswith("oci://")
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is no path: it is in a cluster or in a registry."""
+    return is_in_cluster(location) or is_in_registry(location)
+
+
 def check_writable(location: str, values: Values | None = None) -> None:
     """Raise an EidosError when ``location`` clearly cannot be written: the user learns it before the work, not after."""
     if location == STDOUT:
@@ -53,6 +64,8 @@ def check_writable(location: str, values: Values | None = None) -> None:
         selection, _ = _cluster_object(location, values, "writes to files and standard output")
         cluster_options.load_cluster(selection)
         return
+    if is_in_registry(location):
+        raise InvalidInput(f"{location!r} is in a registry, and this command writes to files", f"run 'eidos push FILE {location}' after it")
     if location.startswith(("/dev/", "/proc/")):  # another name for an open file, which has permissions of its own
         return
     try:
@@ -131,13 +144,17 @@ def _cluster_object(location: str, values: Values | None, instead: str) -> tuple
 
 
 def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None = None, values: Values | None = None) -> bytes:
-    """The bytes of a file, of standard input for ``-``, or of an object in a cluster.
+    """The bytes of a file, of standard input for ``-``, or of an object in a cluster or in a registry.
 
     At most one byte more than ``limit`` is read, which tells a parser that the document is too large. ``missing_hint`` is the hint
     for a file that does not exist. Raises NotFound or Unavailable with path and reason, and InvalidInput for an invalid location.
     """
     if is_in_cluster(location):
         return _read_from_cluster(location, limit, values)
+    if is_in_registry(location):
+        from eidos.cli.registry_locations import read_registry_document
+
+        return read_registry_document(location, values, limit)
     try:
         if location == STDOUT:
             if sys.stdin is None:
@@ -164,15 +181,44 @@ def _read_from_cluster(location: str, limit: int, values: Values | None) -> byte
 
 
 def read_data(locations: Sequence[str], values: Values | None) -> tuple[DataPart, ...]:
-    """The recipe data of folders and of objects in a cluster, in order; none for a single file, which replaces the shipped data."""
+    """The recipe data of folders, of objects in a cluster and of artifacts in a registry, in order.
+
+    There are none for a single file, which replaces the shipped data.
+    """
     from eidos.recipe.data_stack import part_of_keys, read_parts
 
-    if len(locations) == 1 and not is_in_cluster(locations[0]) and not os.path.isdir(locations[0]):
+    if len(locations) == 1 and not is_remote(locations[0]) and not os.path.isdir(locations[0]):
         return ()
     parts: list[DataPart] = []
     for location in locations:
-        parts += [part_of_keys(location, _read_keys(location, values))] if is_in_cluster(location) else read_parts([location])
+        if is_in_cluster(location):
+            parts.append(part_of_keys(location, _read_keys(location, values)))
+        elif is_in_registry(location):
+            parts.append(_read_registry_data(location, values))
+        else:
+            parts += read_parts([location])
     return tuple(parts)
+
+
+def _read_registry_data(location: str, values: Values | None) -> DataPart:
+    from eidos.cli import registry_locations
+    from eidos.recipe.data_folder import read_folder
+    from eidos.recipe.data_stack import DataPart
+
+    with registry_locations.temporary_folder_of(location, values, registry_locations.DATA) as folder:
+        return DataPart(location, read_folder(folder))
+
+
+def local_folder(location: str, values: Values | None, stack: ExitStack, kind: str = "BUNDLE") -> str:
+    """A path: the location if it is one, or else a temporary folder, until ``stack`` is closed, with the files of an artifact.
+
+    ``kind`` is BUNDLE, DATA or FLEET, as in :mod:`eidos.cli.registry_locations`.
+    """
+    if not is_in_registry(location):
+        return location
+    from eidos.cli import registry_locations
+
+    return stack.enter_context(registry_locations.temporary_folder_of(location, values, getattr(registry_locations, kind)))
 
 
 def _read_keys(location: str, values: Values | None) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from eidos.cli.options import Values
     from eidos.comparison_rules import ComparisonRules
-    from eidos.fleet.results import NodeAnswer
+    from eidos.fleet.results import NodeAnswer, ResultsFolder
     from eidos.fleet.summary import FleetSummary
 
     Answers = Generator[tuple[str, NodeAnswer], None, None]
@@ -52,7 +52,20 @@ KEY_BYTES = 32
 
 #: Flags that say how nodes are read or where their snapshots go.
 _NOT_WITH_FROM = (
-    *("via", "python", "program", "selector", "keep", "parallel", "timeout", "start-timeout", "output", "anonymous", "anonymous-key"),
+    *(
+        "via",
+        "python",
+        "program",
+        "selector",
+        "keep",
+        "parallel",
+        "timeout",
+        "start-timeout",
+        "output",
+        "push",
+        "anonymous",
+        "anonymous-key",
+    ),
     *("only", "skip", "units", *(option.name for option in JOB_OPTIONS)),
 )
 
@@ -122,6 +135,7 @@ VERB = Verb(
             flag_only=True,
             completion="folder",
         ),
+        Option("push", "push the snapshots to a registry as well: oci://HOST/REPOSITORY:TAG", "REFERENCE", flag_only=True),
         replace(FORMAT, help="print the summary in this format (default: table)"),
         Option("exit-code", "exit 4 when a node differs"),
         *CHECK_OPTIONS,
@@ -180,6 +194,10 @@ def run(values: Values) -> int:
                 f"{sources[0]} and --clean cannot be used together", f"remove {sources[0]}; over ssh nothing is left on hosts"
             )
         return clean_cluster(values)
+    if values["push"]:
+        from eidos.oci.reference import parse_reference
+
+        parse_reference(values["push"])  # a mistake in it is found before the work, not after
     measure = FleetMeasure(values)
     if values["from"]:
         return _compare_saved(values, measure)
@@ -225,12 +243,27 @@ def run(values: Values) -> int:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
     summary = folder.write_summary(measure.golden, measure.golden_name)
+    if values["push"]:
+        _push_snapshots(folder, values)
     return _report(summary, rules, values, folder.path)
+
+
+def _push_snapshots(folder: ResultsFolder, values: Values) -> None:
+    """Push what the nodes answered, as one artifact."""
+    from eidos.cli import registry_locations
+    from eidos.oci.reference import parse_reference
+
+    names = folder.snapshot_files()
+    if not names:
+        log.warn(f"--push: no snapshot of any node: nothing is pushed to {values['push']}")
+        return
+    result = registry_locations.push_fleet(folder.path, names, parse_reference(values["push"]), values)
+    log.print_summary([f"pushed {count_of(len(names), 'snapshot')} to {values['push']}: {result.digest}"])
 
 
 def _compare_saved(values: Values, measure: FleetMeasure) -> int:
     """Compare and judge the snapshots in a folder; print the summary."""
-    from contextlib import closing
+    from contextlib import ExitStack, closing
 
     from eidos import comparison_rules
     from eidos.fleet.results import FleetResults
@@ -238,14 +271,16 @@ def _compare_saved(values: Values, measure: FleetMeasure) -> int:
     used = [flag for name in _NOT_WITH_FROM if (flag := values.origins.get(name, "")).startswith("--")]
     if used:
         raise InvalidInput(f"{', '.join(used)} cannot be used with --from", "remove it; no node is read, and nothing is written")
-    files, answers = saved_snapshots(values["from"])
     rules = comparison_rules.shipped_rules()
     results = FleetResults(rules, measure.judge)
-    results.cluster = saved_cluster(values["from"])
-    with closing(answers), Progress(len(files), 1, 1.0) as progress:
-        for node, answer in answers:
-            results.add(node, answer)
-            progress.show(results)
+    with ExitStack() as stack:
+        folder = document_locations.local_folder(values["from"], values, stack, "FLEET")
+        files, answers = saved_snapshots(folder)
+        results.cluster = saved_cluster(folder)
+        with closing(answers), Progress(len(files), 1, 1.0) as progress:
+            for node, answer in answers:
+                results.add(node, answer)
+                progress.show(results)
     return _report(results.summarize(measure.golden, measure.golden_name), rules, values)
 
 
@@ -253,7 +288,7 @@ def _output_folder(path: str | None) -> tuple[str, bool]:
     """The folder, and whether it must be a new one, with a number if need be; InvalidInput for what is not a folder."""
     if path is None:
         return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
-    if path == document_locations.STDOUT or document_locations.is_in_cluster(path):
+    if path == document_locations.STDOUT or document_locations.is_remote(path):
         raise InvalidInput(f"--output: {path!r} is not a folder", "use --format json to print the summary")
     return path, False
 

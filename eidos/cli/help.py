@@ -36,6 +36,7 @@ MANUAL = {
     "watch": "judge a node again and again: lines, metrics, marks, a DaemonSet",
     "bundles": "deploy a recipe, change values, verify",
     "air-gap": "use, build and mirror without a network",
+    "registries": "push and pull bundles and documents",
     "secrets": "what is withheld from documents",
     "performance": "measured figures, and what the file holds",
     "exit-codes": "the meaning of each exit status",

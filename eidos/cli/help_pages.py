@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from eidos.cli.options import Option, Verb
 
 INPUT, SELECTION, NODES, CLUSTER = "Input", "Selection", "Nodes", "Cluster"
-JOB, RIGHTS, SERVER, LIMITS = "Job", "Rights", "Server", "Limits"
+JOB, RIGHTS, SERVER, LIMITS, REGISTRY = "Job", "Rights", "Server", "Limits", "Registry"
 WATCH, MONITORING = "Watch", "Monitoring"
 OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
 GROUPS = {
-    INPUT: "file recipe data profile waivers today templates server fallback root smi ignore max-age timeout last include from against",
+    INPUT: (
+        "file recipe data profile waivers today templates charts server fallback root smi ignore max-age timeout last include from against"
+    ),
     SELECTION: (
         "os osv kernel service k8s gpu intent platform machine with quick only skip require units volatile cluster-only bundlers set "
         "values namespace registry "
@@ -33,9 +35,10 @@ GROUPS = {
     RIGHTS: "host-network host-ipc host-pid host-files unconfined privileged without explain-privileges",
     SERVER: ("host port workers drain-delay trust-proxy user-header otlp tls-issuer mesh ingress ingress-class no-apparmor"),
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
+    REGISTRY: "mount-from plain-http ca-file client-cert client-key",
     OUTPUT: (
-        "output format archive force matrix changes-since context explain check strict exit-code fail-on allow-unknown fail-fast serial "
-        "node-agent "
+        "output layout format archive push dry-run force matrix changes-since context explain check strict exit-code fail-on allow-unknown "
+        "fail-fast serial node-agent "
         "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
     ),
     LOGGING: "log-level debug quiet log-format",
@@ -46,6 +49,7 @@ GROUPS = {
 GROUPS_OF_VERBS = {
     "bundle": {CLUSTER: "timeout deployer repo path revision"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
+    "pull": {INPUT: "layout"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
     "watch": {SELECTION: "without"},
 }

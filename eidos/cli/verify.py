@@ -6,6 +6,7 @@ Knows how problems are shown and the exit status; must not know how a bundle is 
 from __future__ import annotations
 
 from eidos import log
+from eidos.cli import document_locations
 from eidos.cli.commands import INTEGRITY
 from eidos.cli.document_locations import STDOUT, write_document
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path
@@ -57,10 +58,13 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """List every problem of the bundle; the exit status."""
+    from contextlib import ExitStack
+
     from eidos.bundle.verification import inspect_bundle
 
     path = values["place"]
-    inspection = inspect_bundle(path, values["ignore"])
+    with ExitStack() as stack:
+        inspection = inspect_bundle(document_locations.local_folder(path, values, stack), values["ignore"])
     problems = inspection.problems
     if values["format"] in ("json", "yaml"):
         trees = [{name: text for name, text in problem.__dict__.items() if text} for problem in problems]

@@ -19,6 +19,10 @@ import sys
 
 from eidos.errors import Unavailable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _HINT_BY_ERRNO = {
     errno.EACCES: "choose a folder that you can write to, or run as another user",
     errno.EPERM: "choose a folder that you can write to, or run as another user",
@@ -69,6 +73,40 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
         raise _translate_os_error(path, cause) from cause
     except ValueError as cause:  # a NUL, or a character that the system's encoding does not have
         raise Unwritable(path, "invalid file name") from cause
+
+
+def write_pieces(path: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
+    """Write a file as :func:`write_file` does, with no more than a piece of it in memory, unless it cannot be replaced.
+
+    What ``pieces`` raises leaves nothing behind.
+    """
+    try:
+        is_special = not path or _open_descriptor(path) is not None or _is_special(path)
+    except OSError as cause:
+        raise _translate_os_error(path, cause) from cause
+    except ValueError as cause:
+        raise Unwritable(path, "invalid file name") from cause
+    if is_special:  # nothing is written there before the last piece is known to come
+        write_file(path, b"".join(pieces), mode)
+        return
+    target = os.path.realpath(path)
+    temporary = os.path.join(os.path.dirname(target), f".eidos-{os.urandom(8).hex()}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            for piece in pieces:
+                _write_all(fd, piece)
+            _write_synced(fd, b"")
+        finally:
+            os.close(fd)
+        os.rename(temporary, target)
+    except OSError as cause:
+        raise _translate_os_error(path, cause) from cause
+    finally:
+        try:
+            os.unlink(temporary)
+        except OSError:  # it is renamed
+            pass
 
 
 def write_stdout(data: bytes) -> None:

@@ -96,6 +96,11 @@ class ResultsFolder(FleetResults):
     def _file(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.yaml")
 
+    def snapshot_files(self) -> list[str]:
+        """Names of the files with a snapshot: those of nodes that answered, sorted, and that of the cluster."""
+        names = sorted(f"{name}.yaml" for name in (*self._files.values(), CLUSTER))
+        return [name for name in names if os.path.exists(os.path.join(self.path, name))]
+
     def abandon(self, node_count: int) -> str | None:
         """Remove the folder of an interrupted run if it is empty; otherwise return a message that says what is in it."""
         try:

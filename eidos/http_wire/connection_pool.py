@@ -38,17 +38,17 @@ if TYPE_CHECKING:
         """
 
         @property
-        def server(self) -> str: ...  # noqa: D102  # see the class
+        def server(self) -> str: ...  # noqa: D102 - the class says it
         @property
-        def ca(self) -> bytes | None: ...  # noqa: D102
+        def ca(self) -> bytes | None: ...  # noqa: D102 - as above
         @property
-        def insecure(self) -> bool: ...  # noqa: D102
+        def insecure(self) -> bool: ...  # noqa: D102 - as above
         @property
-        def tls_server_name(self) -> str | None: ...  # noqa: D102
+        def tls_server_name(self) -> str | None: ...  # noqa: D102 - as above
         @property
-        def proxy(self) -> str | None: ...  # noqa: D102
+        def proxy(self) -> str | None: ...  # noqa: D102 - as above
         @property
-        def source(self) -> str: ...  # noqa: D102
+        def source(self) -> str: ...  # noqa: D102 - as above
 
 
 #: Idle connections in the pool, at most.
@@ -105,6 +105,9 @@ class ConnectionPool:
                 idle.close()
                 if method not in self.resendable_methods or not broken.is_retryable or isinstance(broken.fault, Timeout):
                     raise
+            except BaseException:
+                idle.close()
+                raise
         connection = self._open(deadline)
         try:
             return connection.send(method, target, headers, body, deadline)

@@ -14,12 +14,26 @@ if TYPE_CHECKING:
 #: Digests of every file of a folder but this one, in the form of ``sha256sum -c``.
 CHECKSUMS = "checksums.txt"
 
+#: Limits of a path in a bundle: characters, and folders that it goes through. Ours have some 60 and 4.
+MAX_PATH_LENGTH, MAX_PATH_DEPTH = 1024, 32
+
 SCRIPT, PLAIN = 0o755, 0o644
 
 
 def file_mode(path: str) -> int:
     """The mode of a bundle's file: readable by all, and executable when it is a script."""
     return SCRIPT if path.endswith(".sh") else PLAIN
+
+
+def is_inside(path: str) -> bool:
+    r"""Whether a relative path stays below its folder, on any system, and is neither too long nor too deep.
+
+    >>> [is_inside(path) for path in ("a/b", "/a", "a/../b", "a//b", "", "a\\b")]
+    [True, False, False, False, False, False]
+    """
+    if len(path) > MAX_PATH_LENGTH or path.count("/") > MAX_PATH_DEPTH:
+        return False
+    return path.isprintable() and "\\" not in path and not set(path.split("/")) & {"", ".", ".."}
 
 
 class ComponentResult(Record):

@@ -23,6 +23,7 @@ from eidos.cli import commands
 from eidos.cli.help import TOPICS
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.job_controller import JobController
+from tests.fakes.oci_registry import OciRegistry
 from tests.manifest.test_kubectl import OF_PROJECTS
 from tests.project.documents import DOCUMENTS, all_commands, differing_output, prose_words
 from tests.support.smi_output import smi_output
@@ -298,6 +299,7 @@ def every_command_works(
     if isinstance(remote, Path):
         path.insert(0, str(remote))
     environ = {"PATH": ":".join(path), "HOME": str(tree.parent), "LC_ALL": "C.UTF-8", "IN_TESTS_VENV": "1", "COLUMNS": "80"}
+    registry = servers.enter_context(OciRegistry())
     skipped = []
     for shown in COMMANDS:
         command = shown.command
@@ -317,6 +319,9 @@ def every_command_works(
             continue
         words = RELEASES.sub(release.as_uri(), command).replace("--root /host", "--root /").replace("8080", str(port))
         words = words.replace("/usr/local/bin", str(programs)).replace("https://eidos.example.com", f"http://127.0.0.1:{port}")
+        if "oci://" in command:
+            words = words.replace("oci://registry.example.com", f"oci://{registry.host}")
+            variables["EIDOS_PLAIN_HTTP"] = "1"
         if command.startswith("eidos serve"):
             servers.enter_context(served(words, tree, environ))
             continue

@@ -52,7 +52,7 @@ from eidos.formats.source_text import DocumentSyntaxError
 from eidos.http_wire import client, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
-from eidos.model import condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
+from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings, nvidia_smi_text
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
@@ -371,7 +371,7 @@ PARSERS: dict[str, Parser] = {
     "nearest word": _of_text(lambda text: wording.nearest(text, ["snapshot", "recipe"]), "snap"),
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
-    "path in a bundle": _of_text(checksums.is_inside, "a/", "../"),
+    "path in a bundle": _of_text(bundle.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
     "archive": _of_bytes(lambda data: list(tar_archive.read_members(io.BytesIO(data), "x"))),
     "zip archive": _of_bytes(lambda data: list(zip_archive.read_zip_members(io.BytesIO(data), "x"))),

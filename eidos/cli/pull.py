@@ -1,0 +1,187 @@
+"""``eidos pull``: a bundle, a document or a file from a registry, or from an image layout.
+
+Knows the flags of the verb, where each kind of artifact goes and how the result is shown; must not know how a registry is spoken to.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+
+from eidos.cli import document_locations, registry_locations
+from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.push import DOCUMENT_LIMIT, require_unchanged
+from eidos.cli.registry_locations import BUNDLE, DATA, FILE, FLEET, NAMES, REGISTRY, describe
+from eidos.errors import IntegrityError, InvalidInput
+from eidos.formats import serialize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.cli.options import Values
+    from eidos.oci.artifact import ArtifactStore, PulledArtifact
+    from eidos.oci.image_manifest import Descriptor
+
+#: Where an artifact of several files goes by default.
+_FOLDERS = {BUNDLE: "./bundle", DATA: "./data", FLEET: "./fleet"}
+
+#: Extensions of an output that make a bundle an archive.
+_ARCHIVES = (".tar.gz", ".tgz", ".zip")
+
+VERB = Verb(
+    "pull",
+    (
+        (
+            "Pull what 'eidos push' has pushed: every byte is verified against its digest as it arrives, a bundle against its checksums "
+            "besides, and nothing is written unless all of it is right. Attestations of a bundle come with it."
+        ),
+        "A bundle becomes a folder, or an archive if the output ends with .tar.gz or .zip; a document or a file becomes a file.",
+    ),
+    (
+        Option(
+            "output",
+            "write to this folder or file (default: ./bundle, or the name of the file)",
+            "PATH",
+            "o",
+            None,
+            parse_path,
+            flag_only=True,
+            completion="file",
+        ),
+        Option(
+            "layout",
+            "read from an OCI image layout, a folder or an archive, with no network",
+            "PATH",
+            convert=parse_path,
+            flag_only=True,
+            completion="file",
+        ),
+        Option("force", "write to a folder that is not empty; replace only files of a bundle", flag_only=True),
+        Option("timeout", "give up after this time", "DURATION", None, "10m", parse_timeout),
+        *REGISTRY,
+        FORMAT,
+        *LOGGING,
+        HELP,
+    ),
+    (Operand("reference", "what to pull: oci://HOST/REPOSITORY[:TAG][@DIGEST]", required=False),),
+    examples=(
+        ("eidos pull oci://registry.example.com/gpu/bundle:v1 -o bundle", "a bundle, into a folder"),
+        ("eidos pull oci://registry.example.com/gpu/nodes:gpu-07 -o -", "a snapshot, to standard output"),
+        ("eidos pull --layout bundle-oci.tar -o bundle", "with no network"),
+    ),
+    notes=(
+        "Digests show that nothing changed since it was pushed, not who pushed it. Name the digest in the reference to get exactly that.",
+        "Exit status: 0 pulled; 1 failed; 2 wrong usage or not found; 5 a digest or a checksum does not match; 124 timed out.",
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """Pull, and print the digest unless the document itself goes to standard output."""
+    from eidos.oci.reference import parse_reference
+
+    text, layout = values.get("reference"), values["layout"]
+    if text is None and layout is None:
+        raise InvalidInput("eidos pull needs a reference", "add oci://HOST/REPOSITORY:TAG, or --layout PATH")
+    reference = parse_reference(text) if text is not None else None
+    with _open_artifact(reference.target if reference else "", layout, text, values) as (store, artifact):
+        output = _write(store, artifact, values)
+    if output != document_locations.STDOUT:
+        _report(artifact, output, layout or str(reference), values)
+    return 0
+
+
+@contextmanager
+def _open_artifact(target: str, layout: str | None, text: str | None, values: Values) -> Iterator[tuple[ArtifactStore, PulledArtifact]]:
+    from eidos.oci import artifact, layout_archive
+    from eidos.oci.reference import parse_reference
+
+    if layout is not None:
+        with layout_archive.open_layout(layout) as store:
+            yield store, artifact.open_artifact(store, target)
+        return
+    assert text is not None
+    with registry_locations.open_store(parse_reference(text), values, time.monotonic() + values["timeout"]) as store:
+        yield store, artifact.open_artifact(store, target)
+
+
+def _write(store: ArtifactStore, artifact: PulledArtifact, values: Values) -> str:
+    """Write what the artifact holds; where it went."""
+    kind, layers = artifact.manifest.artifact_type, artifact.manifest.layers
+    output: str | None = values["output"]
+    if kind not in NAMES:
+        raise InvalidInput(f"{store.name}: {describe(kind)}, which eidos cannot read", "check the reference")
+    if kind in _FOLDERS:
+        output = output or _FOLDERS[kind]
+        if output == document_locations.STDOUT:
+            raise InvalidInput(f"--output: {NAMES[kind]} is a folder", "name a folder, or for a bundle an archive like bundle.tar.gz")
+        if kind == BUNDLE and output.endswith(_ARCHIVES):
+            _write_archive(store, artifact, output)
+        else:
+            _write_folder(store, artifact, output, values["force"])
+        return output
+    if len(layers) != 1:
+        raise IntegrityError(f"{store.name}: {NAMES[kind]} has one layer, and this has {len(layers)}", "check the reference")
+    return _write_file(store, layers[0], output, 0o666 if kind == FILE else 0o600)
+
+
+def _write_folder(store: ArtifactStore, artifact: PulledArtifact, folder: str, force: bool) -> None:
+    from eidos.bundle import folder_writer
+
+    def fill(temporary: str) -> set[str]:
+        paths = registry_locations.unpack_artifact(store, artifact, temporary)
+        if artifact.manifest.artifact_type == BUNDLE:
+            require_unchanged(temporary, f"{store.name}: the bundle")
+        return paths
+
+    folder_writer.fill_folder(folder, fill, force=force)
+
+
+def _write_archive(store: ArtifactStore, artifact: PulledArtifact, path: str) -> None:
+    from eidos.bundle import tar_archive, verification, zip_archive
+    from eidos.files.atomic_write import write_file
+    from eidos.oci.layout_archive import temporary_folder
+
+    document_locations.check_writable(path)
+    with temporary_folder(None) as folder:
+        registry_locations.unpack_artifact(store, artifact, folder)
+        require_unchanged(folder, f"{store.name}: the bundle")
+        files = verification.read_files(folder)
+    write_file(path, zip_archive.pack_zip(files) if path.endswith(".zip") else tar_archive.pack_tar_gz(files), 0o666)
+
+
+def _write_file(store: ArtifactStore, layer: Descriptor, output: str | None, mode: int) -> str:
+    from eidos.files.atomic_write import write_pieces, write_stdout
+    from eidos.oci.artifact import is_file_name, read_layer
+
+    if output == document_locations.STDOUT:
+        write_stdout(read_layer(store, layer, DOCUMENT_LIMIT))
+        return output
+    if output is None or output.endswith("/") or os.path.isdir(output):
+        if not is_file_name(layer.title):
+            raise InvalidInput(f"{store.name}: the artifact has no valid file name", "name one with --output FILE")
+        output = os.path.join(output or "", layer.title)
+    document_locations.check_writable(output)
+    write_pieces(output, store.read_blob(layer), mode)
+    return output
+
+
+def _report(artifact: PulledArtifact, output: str, where: str, values: Values) -> None:
+    from eidos import log
+
+    fmt, manifest = values["format"], artifact.manifest
+    if fmt in ("json", "yaml"):
+        tree = {
+            "reference": where,
+            "digest": artifact.digest,
+            "artifact-type": manifest.artifact_type,
+            "bytes": manifest.size,
+            "output": output,
+        }
+        document_locations.write_document(document_locations.STDOUT, serialize(tree, fmt))
+        return
+    document_locations.write_document(document_locations.STDOUT, f"{artifact.digest}\n")
+    if log.shows("warn"):
+        log.print_summary([f"pulled {describe(manifest.artifact_type)} to {output}: {manifest.size:,} bytes"])

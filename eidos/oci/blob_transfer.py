@@ -1,0 +1,197 @@
+"""Blobs to and from a registry, resumed after a cut.
+
+Knows uploads, monolithic and in chunks, their status, and ranges of a download (OCI distribution specification 1.1, "Pushing blobs",
+"Pulling blobs"; RFC 9110, section 14); must not know what a blob holds.
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos.http_wire import retry
+from eidos.http_wire.connection_pool import ConnectionBroken
+from eidos.oci.blob import BlobReader
+from eidos.oci.reference import is_repository
+from eidos.oci.registry_client import RegistryError, RegistryNotFound, RegistryResponse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.http_wire.client import Url
+    from eidos.http_wire.connection_pool import StreamedResponse
+    from eidos.oci.blob import Blob
+    from eidos.oci.image_manifest import Descriptor
+    from eidos.oci.registry_client import RegistryClient
+
+#: Failures in a row without a byte more stored, and uploads begun anew, after which a transfer is given up.
+FAILURES_LIMIT, RESTARTS_LIMIT = 4, 8
+
+#: The largest part of a blob that a registry may demand in one request.
+CHUNK_LIMIT = 1 << 30
+
+_CONTENT = "application/octet-stream"
+
+
+class _UploadLost(Exception):
+    """The registry no longer has the upload."""
+
+
+def has_blob(client: RegistryClient, digest: str) -> bool:
+    """Whether the repository has a blob."""
+    try:
+        client.send("HEAD", client.url(f"blobs/{digest}"), (200,), what=f"looking for blob {digest}")
+    except RegistryNotFound:
+        return False
+    return True
+
+
+def upload_blob(client: RegistryClient, blob: Blob, mount_from: str = "") -> int:
+    """Store a blob that the repository lacks; how many bytes were sent: 0 when the registry took it from repository ``mount_from``.
+
+    A blob of one chunk is sent in one request. After a cut it goes on where the registry says that it stopped; when the registry has lost
+    the upload, it starts anew. Raises what :meth:`RegistryClient.send` raises.
+    """
+    for _ in range(RESTARTS_LIMIT):
+        upload = _Upload(client, blob, mount_from)
+        if upload.location is None:
+            return 0
+        try:
+            upload.finish()
+        except _UploadLost:
+            client.report(f"{client.reference.name}: the registry lost the upload of {blob.digest}; starting again")
+            continue
+        return blob.size
+    raise RegistryError(f"{client.reference.name}: the registry lost the upload of {blob.digest} {RESTARTS_LIMIT} times")
+
+
+class _Upload:
+    """One upload: where it is, and how many bytes the registry has."""
+
+    def __init__(self, client: RegistryClient, blob: Blob, mount_from: str) -> None:
+        from urllib.parse import quote
+
+        self._client, self._blob, self._offset = client, blob, 0
+        self._what = f"upload of blob {blob.digest}"
+        mount = f"?mount={quote(blob.digest)}&from={quote(mount_from, safe='')}" if is_repository(mount_from) else ""
+        response = client.send("POST", client.url(f"blobs/uploads/{mount}"), (201, 202), headers={"Content-Length": "0"}, what=self._what)
+        self.location: Url | None = None
+        if response.status == 202:
+            self._move(response)
+        minimum = response.headers.get("oci-chunk-min-length", "")
+        self._chunk = max(client.settings.chunk_bytes, min(int(minimum), CHUNK_LIMIT) if minimum.isdecimal() and len(minimum) < 12 else 0)
+
+    def finish(self) -> None:
+        """Send what the registry lacks. Raises _UploadLost."""
+        failures, best = 0, 0
+        while True:
+            try:
+                self._send_rest()
+                return
+            except retry.AttemptFailed as failure:
+                failures = 1 if self._offset > best else failures + 1
+                best = max(best, self._offset)
+                delay = max(0.1 * 2 ** (failures - 1), failure.retry_after_s or 0.0)
+                if failures > FAILURES_LIMIT or not failure.is_retryable or time.monotonic() + delay >= self._client.deadline:
+                    raise failure.fault from failure
+                self._client.report(f"{failure.fault.message}; resuming in {delay:g} s")
+                time.sleep(delay)
+            # The registry may have all of it, and only its response was lost.
+            if has_blob(self._client, self._blob.digest):
+                return
+            self._find_offset()
+
+    def _send_rest(self) -> None:
+        size = self._blob.size
+        if self._offset or size > self._chunk:
+            while self._offset < size:
+                end = min(size, self._offset + self._chunk)
+                response = self._request("PATCH", self._url(), (202, 416), self._offset, end)
+                if response.status == 416:
+                    self._find_offset()
+                    continue
+                self._move(response)
+                self._offset = end
+        self._request("PUT", self._url(self._blob.digest), (201, 204), self._offset, size)
+
+    def _request(self, method: str, url: str, expected: tuple[int, ...], start: int, end: int) -> RegistryResponse:
+        headers = {"Content-Type": _CONTENT, "Content-Length": str(end - start)}
+        if method == "PATCH":
+            headers["Content-Range"] = f"{start}-{end - 1}"
+        try:
+            return self._client.send(
+                method,
+                url,
+                expected,
+                headers=headers,
+                open_body=lambda: BlobReader(self._blob, start, end - start),
+                is_retried=False,
+                what=self._what,
+            )
+        except RegistryNotFound as fault:
+            raise _UploadLost from fault
+
+    def _find_offset(self) -> None:
+        """Ask the registry how much it has. Raises _UploadLost when it does not say."""
+        try:
+            response = self._client.send("GET", self._url(), (204,), what=self._what)
+        except (RegistryNotFound, RegistryError) as fault:
+            if isinstance(fault, RegistryError) and fault.status in (0, 401, 403):
+                raise
+            raise _UploadLost from fault
+        self._move(response)
+        last = response.headers.get("range", "").rpartition("=")[2].partition("-")[2]
+        # Some registries say 0-0 of an upload without a byte; of one with a single byte they get that byte again, and refuse it (416).
+        offset = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 15 and last != "0" else 0
+        if offset > self._blob.size:
+            raise _UploadLost
+        self._offset = offset
+
+    def _move(self, response: RegistryResponse) -> None:
+        location = response.headers.get("location")
+        if location is not None:
+            self.location = self._client.resolve_location(self.location, location)
+        elif self.location is None:
+            raise RegistryError(f"{self._client.reference.name}: the registry began an upload without a location", "check its address")
+
+    def _url(self, digest: str = "") -> str:
+        assert self.location is not None
+        url = self.location.origin + self.location.target
+        return f"{url}{'&' if '?' in url else '?'}digest={digest}" if digest else url
+
+
+def download_blob(client: RegistryClient, descriptor: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob as they come, not verified; after a cut only what is missing is requested.
+
+    Raises RegistryNotFound, RegistryError, Timeout, and Unavailable for a connection that fails again and again.
+    """
+    received, failures = 0, 0
+    while received < descriptor.size:
+        before = received
+        response = client.retried(lambda: _open_download(client, descriptor, before))  # noqa: B023  # it is called at once
+        position = received if response.status == 206 else 0
+        try:
+            while chunk := response.read_chunk():
+                # A registry without ranges sends all of it again.
+                fresh = chunk[max(0, received - position) :]
+                position += len(chunk)
+                if fresh:
+                    received += len(fresh)
+                    yield fresh
+            return
+        except ConnectionBroken as broken:
+            failures = 1 if received > before else failures + 1
+            if failures > FAILURES_LIMIT or not broken.is_retryable:
+                raise broken.fault from broken
+            client.report(f"{broken.fault.message}; resuming at {received:,} bytes")
+        finally:
+            response.abort()
+
+
+def _open_download(client: RegistryClient, descriptor: Descriptor, start: int) -> StreamedResponse:
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    response = client.exchange("GET", client.url(f"blobs/{descriptor.digest}"), headers, None, client.deadline)
+    if response.status in (200, 206):
+        return response
+    response.abort()
+    raise client.error(RegistryResponse(response.status, response.headers, b""), f"download of blob {descriptor.digest}")

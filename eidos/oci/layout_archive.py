@@ -1,0 +1,120 @@
+"""Image layouts to read and to write: a folder, or a tar archive of one.
+
+Knows archives as ``skopeo copy oci-archive:…`` reads and writes them; must not know what a layout holds. An archive is unpacked into a
+temporary folder to be read, and written from one, completely or not at all. What does not belong to a layout is not unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.oci.blob import PIECE_BYTES
+from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout, remove_file, unwritable
+from eidos.oci.reference import is_digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Bytes of all blobs of an archive that is unpacked.
+ARCHIVE_LIMIT_BYTES = 64 << 30
+
+
+@contextmanager
+def open_layout(path: str) -> Iterator[ImageLayout]:
+    """The layout in a folder or an archive, to read it. Raises NotFound, Unavailable, IntegrityError for another archive."""
+    if os.path.isdir(path):
+        yield ImageLayout(path, path)
+        return
+    with temporary_folder(None) as folder:
+        _unpack_archive(path, folder)
+        yield ImageLayout(folder, path)
+
+
+@contextmanager
+def create_layout(path: str) -> Iterator[ImageLayout]:
+    """A layout to write: a folder, which may have other artifacts already; for a path that ends with ``.tar`` an archive.
+
+    An archive is written at the end, and only if nothing was raised. Raises InvalidInput, Unavailable.
+    """
+    if not path.endswith(".tar"):
+        layout = ImageLayout(path, path)
+        layout.create()
+        yield layout
+        return
+    if os.path.isdir(path):
+        raise InvalidInput(f"{path}: a folder, where the archive would be", "name another file")
+    with temporary_folder(os.path.dirname(os.path.abspath(path))) as folder:
+        layout = ImageLayout(folder, path)
+        layout.create()
+        yield layout
+        _write_archive(folder, path)
+
+
+@contextmanager
+def temporary_folder(parent: str | None) -> Iterator[str]:
+    """A new folder in ``parent`` (None: that of TMPDIR), which is removed at the end. Raises Unavailable."""
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    try:
+        folder = mkdtemp(prefix=".eidos-", suffix=".tmp", dir=parent)
+    except OSError as fault:
+        raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def _unpack_archive(path: str, folder: str) -> None:
+    """Unpack what belongs to a layout, and nothing else; blobs keep the names of their digests, which are verified when they are read."""
+    from eidos.files.tar_reader import FILE, DecompressedStream, read_entries
+
+    size = 0
+    try:
+        os.makedirs(os.path.join(folder, BLOBS))
+        with open(path, "rb") as file:
+            for entry, content in read_entries(DecompressedStream(file, path)):
+                name = entry.path.removeprefix("./")
+                is_blob = name.startswith(f"{BLOBS}/") and is_digest(f"sha256:{name[len(BLOBS) + 1 :]}")
+                if entry.kind != FILE or not (is_blob or name in (LAYOUT_FILE, INDEX_FILE)):
+                    continue
+                size += entry.size
+                if size > ARCHIVE_LIMIT_BYTES:
+                    raise IntegrityError(f"{path}: more than {ARCHIVE_LIMIT_BYTES >> 30} GiB")
+                with open(os.path.join(folder, name), "xb") as target:
+                    while piece := content.read(PIECE_BYTES):
+                        target.write(piece)
+    except InvalidData as fault:
+        raise IntegrityError(fault.message, "name the folder of an OCI image layout, or its archive") from fault
+    except FileNotFoundError as fault:
+        raise NotFound(f"{path}: no such file or folder") from fault
+    except FileExistsError as fault:
+        raise IntegrityError(f"{path}: {os.path.basename(fault.filename)} is repeated") from fault
+    except OSError as fault:
+        raise Unavailable(f"{path}: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
+
+
+def _write_archive(folder: str, path: str) -> None:
+    from eidos.files.tar_writer import TarSource, tar_pieces
+
+    names = [LAYOUT_FILE, INDEX_FILE, *sorted(f"{BLOBS}/{name}" for name in os.listdir(os.path.join(folder, BLOBS)))]
+    sources = [
+        TarSource(name, 0o644, os.path.getsize(full), lambda full=full: open(full, "rb"))  # type: ignore[misc]  # noqa: SIM115  # tar_pieces closes it
+        for name in names
+        for full in [os.path.join(folder, name)]
+    ]
+    temporary = f"{folder}.archive"
+    try:
+        with open(temporary, "xb") as file:
+            file.writelines(tar_pieces(sources))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as fault:
+        raise unwritable(path, fault) from fault
+    finally:
+        remove_file(temporary)

@@ -1,0 +1,119 @@
+"""Authentication at a registry: the ``Authorization`` header that answers a challenge.
+
+Knows basic authentication and the token protocol of registries (distribution: "Token Authentication Specification", and its OAuth2 form for
+identity tokens); must not know requests. Tokens are held in memory, and nothing secret is logged. Credentials are sent unencrypted only
+where the user has asked for plain HTTP.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from eidos.errors import EidosError, Unavailable
+from eidos.http_wire import client
+from eidos.oci.auth_challenge import Challenge, parse_challenges
+from eidos.oci.auth_file import Credential, find_credential
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eidos.oci.reference import Reference
+
+    #: Sends method, URL, headers and body to a token server; status and body of its response.
+    SendPlain = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
+
+#: Characters of a token, at most: it is a header of each request.
+TOKEN_LIMIT = 16 << 10
+
+CLIENT_ID = "eidos"
+
+LOGIN_HINT = "log in with 'docker login' or 'podman login', or set REGISTRY_AUTH_FILE to a file with the login"
+
+
+class AuthError(Unavailable):
+    """The registry or its token server rejects us."""
+
+
+class RegistryAuth:
+    """Authenticates requests for one repository. ``header`` is what they send now, or None."""
+
+    def __init__(self, reference: Reference, environ: Mapping[str, str], deadline: float, send: SendPlain, *, allows_http: bool) -> None:
+        self.header: str | None = None
+        self._reference = reference
+        self._environ = environ
+        self._deadline = deadline
+        self._send = send
+        self._allows_http = allows_http
+        self._credential: Credential | None = None
+        self._is_searched = False
+
+    def renew(self, challenge_header: str, rejected: str | None) -> bool:
+        """Get the header that a 401 asks for; whether there is another than the ``rejected`` one.
+
+        Raises AuthError when the token server rejects us, and what :func:`~eidos.oci.auth_file.find_credential` raises.
+        """
+        challenges = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_header))}
+        if "bearer" in challenges:
+            self.header = f"Bearer {self._fetch_token(challenges['bearer'])}"
+        elif "basic" in challenges and self.credential is not None and self.credential.username:
+            self.header = basic_header(self.credential)
+        else:
+            return False
+        return self.header != rejected
+
+    @property
+    def credential(self) -> Credential | None:
+        """The login for the repository, looked up once."""
+        if not self._is_searched:
+            self._credential = find_credential(self._reference.host, self._reference.repository, self._environ, self._deadline)
+            self._is_searched = True
+        return self._credential
+
+    def _fetch_token(self, challenge: Challenge) -> str:
+        from urllib.parse import urlencode
+
+        realm, host = challenge.parameters.get("realm", ""), self._reference.host
+        try:
+            url = client.parse_url(realm)
+        except EidosError as fault:
+            raise AuthError(f"{host}: its challenge names no valid token server", "check the address of the registry") from fault
+        if url.scheme == "http" and not self._allows_http:
+            raise AuthError(f"{host}: its token server {url.origin} is not encrypted", "use --plain-http to allow that")
+        # Scopes are separated by spaces, and sent one by one, as docker does.
+        fields = [(name, challenge.parameters[name]) for name in ("service",) if name in challenge.parameters]
+        fields += [("scope", scope) for scope in challenge.parameters.get("scope", "").split()]
+        credential, headers, body, method, target = self.credential, {"Accept": "application/json"}, None, "GET", url.origin + url.target
+        if credential is not None and credential.identity_token:
+            joined = [("grant_type", "refresh_token"), ("refresh_token", credential.identity_token), ("client_id", CLIENT_ID)]
+            body = urlencode([*joined, *fields]).encode()
+            headers["Content-Type"], method = "application/x-www-form-urlencoded", "POST"
+        else:
+            if credential is not None and credential.username:
+                headers["Authorization"] = basic_header(credential)
+            target += ("&" if "?" in target else "?") + urlencode(fields) if fields else ""
+        status, data = self._send(method, target, headers, body)
+        if status in (400, 401, 403):
+            who = f"the login in {credential.source}" if credential else "access without a login"
+            raise AuthError(f"{host}: the token server {url.origin} rejects {who}: status {status}", LOGIN_HINT)
+        if status != 200:
+            raise AuthError(f"{host}: the token server {url.origin} failed: status {status}", "try again later")
+        return _parse_token(data, f"{host}: the token server {url.origin}")
+
+
+def basic_header(credential: Credential) -> str:
+    """The header of basic authentication (RFC 7617)."""
+    return "Basic " + b64encode(f"{credential.username}:{credential.password}".encode()).decode()
+
+
+def _parse_token(data: bytes, subject: str) -> str:
+    from eidos.formats import from_text
+
+    try:
+        tree = from_text(data, subject)
+        token = tree.get("token") or tree.get("access_token")
+    except (EidosError, AttributeError):
+        token = None  # a traceback would show the token
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token or len(token) > TOKEN_LIMIT:
+        raise AuthError(f"{subject} sent no valid token", "check the address of the registry")
+    return token

@@ -1,0 +1,298 @@
+"""Requests to a registry: authenticated, redirected, retried, and over by a deadline.
+
+Knows HTTP as the OCI distribution specification uses it, and the form of its errors; must not know blobs or manifests.
+
+``Authorization`` goes to the registry's own origin only, never where a redirect or the location of an upload leads; nothing is redirected
+from https to http. A 401 is answered once for each request. 408, 429, 500, 502, 503, 504 and a broken connection are retried, after the
+delays of :mod:`eidos.http_wire.retry`.
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos import __version__
+from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
+from eidos.http_wire import client, retry
+from eidos.http_wire.connection_pool import ConnectionBroken, ConnectionPool
+from eidos.log import printable
+from eidos.model.record import Record
+from eidos.oci.registry_auth import LOGIN_HINT, RegistryAuth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from eidos.http_wire.client import Url
+    from eidos.http_wire.connection_pool import Body, StreamedResponse
+    from eidos.oci.reference import Reference
+
+    T = TypeVar("T")
+
+#: Statuses after which a request is sent again.
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+#: Seconds that one small request may take, bytes of a response, and characters of a registry's own words in a message.
+REQUEST_TIMEOUT_S, RESPONSE_LIMIT, SHOWN_LIMIT = 60.0, 4 << 20, 200
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+#: Docker Hub answers under another name than that of its images.
+_API_HOSTS = {"docker.io": "registry-1.docker.io"}
+
+
+class RegistrySettings(Record):
+    """How registries are reached: ``ca`` are certificates in PEM; ``certificate`` are the paths of the client's and of its key.
+
+    ``chunk_bytes`` is how much of a blob one request carries; ``environ`` has proxies and where logins are.
+    """
+
+    plain_http: bool = False
+    ca: bytes | None = None
+    certificate: tuple[str, str] | None = None
+    environ: Mapping[str, str] = {}
+    chunk_bytes: int = 8 << 20
+
+
+class Endpoint(Record):
+    """One server and the way to it, as :class:`~eidos.http_wire.connection_pool.ConnectionPool` takes it."""
+
+    server: str
+    ca: bytes | None = None
+    insecure: bool = False
+    tls_server_name: str | None = None
+    proxy: str | None = None
+    source: str = "--ca-file"
+
+
+class RegistryError(Unavailable):
+    """A registry refused a request, with ``status``."""
+
+    def __init__(self, message: str, hint: str | None = None, status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class RegistryNotFound(NotFound):
+    """A repository, a manifest or a blob does not exist."""
+
+
+class RegistryResponse(Record):
+    """A response that was read to its end; names of ``headers`` are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _RegistryConnections(ConnectionPool):
+    """Connections to a registry, with hints about its flags."""
+
+    def refused_hint(self) -> str:
+        return "check that the registry is running, and the port"
+
+    def name_hint(self) -> str:
+        return "use the name in the registry's certificate"
+
+    def authority_hint(self) -> str:
+        return "use --ca-file FILE with the certificate of its authority"
+
+
+class RegistryClient:
+    """Requests for one repository; ``deadline`` is a time of ``time.monotonic``, ``report`` gets a message for each retry."""
+
+    def __init__(self, reference: Reference, settings: RegistrySettings, deadline: float, report: Callable[[str], object]) -> None:
+        scheme = "http" if settings.plain_http else "https"
+        self.origin = client.parse_url(f"{scheme}://{_API_HOSTS.get(reference.host, reference.host)}").origin
+        self.reference = reference
+        self.settings = settings
+        self.deadline = deadline
+        self.report = report
+        self._pools: dict[str, ConnectionPool] = {}
+        self._auth = RegistryAuth(reference, settings.environ, deadline, self._send_plain, allows_http=settings.plain_http)
+
+    def url(self, path: str, repository: str = "") -> str:
+        """The URL of a path below the repository."""
+        return f"{self.origin}/v2/{repository or self.reference.repository}/{path}"
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        expected: tuple[int, ...],
+        *,
+        headers: Mapping[str, str] | None = None,
+        open_body: Callable[[], Body] | None = None,
+        is_retried: bool = True,
+        what: str = "",
+    ) -> RegistryResponse:
+        """Send a request; its response, whose status is one of ``expected``. ``what`` names, for messages, what it is about.
+
+        Raises RegistryNotFound (404), RegistryError (any other status), Timeout, Unavailable for a connection that fails; with
+        ``is_retried`` off, :class:`~eidos.http_wire.retry.AttemptFailed` for a failure that may pass.
+        """
+
+        def attempt() -> RegistryResponse:
+            limit = time.monotonic() + REQUEST_TIMEOUT_S
+            response = self.exchange(method, url, headers, open_body, self.deadline if open_body else min(self.deadline, limit))
+            try:
+                body = _read_body(response, RESPONSE_LIMIT)
+            except ConnectionBroken as broken:
+                raise retry.AttemptFailed(broken.fault) from broken
+            if response.status not in expected:
+                raise self.error(RegistryResponse(response.status, response.headers, body), what or method)
+            return RegistryResponse(response.status, response.headers, body)
+
+        return self.retried(attempt) if is_retried else attempt()
+
+    def retried(self, attempt: Callable[[], T]) -> T:
+        """The result of ``attempt``, repeated while it raises AttemptFailed."""
+        from random import random
+
+        return retry.call_with_retry(
+            attempt, clock=time.monotonic, sleep=time.sleep, random=random, deadline=self.deadline, report=self.report
+        )
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str] | None, open_body: Callable[[], Body] | None, deadline: float
+    ) -> StreamedResponse:
+        """Send a request once, or again with other credentials, or to where it is redirected; the response, its body not yet read.
+
+        Raises AttemptFailed when the connection fails, RegistryError for a redirect that is not followed.
+        """
+        target, is_renewed = client.parse_url(url), False
+        for _ in range(client.REDIRECT_LIMIT + 2):
+            sent = {"User-Agent": f"eidos/{__version__}", **(headers or {})}
+            authorization = self._auth.header if target.origin == self.origin else None
+            if authorization is not None:
+                sent["Authorization"] = authorization
+            try:
+                pool = self._pool(target)
+                response = pool.send(method, target.target, sent, open_body() if open_body else None, deadline)
+            except ConnectionBroken as broken:
+                raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
+            location = response.headers.get("location")
+            if response.status == 401 and target.origin == self.origin and not is_renewed:
+                challenge = response.headers.get("www-authenticate", "")
+                raw = _drain(response)
+                if not self._auth.renew(challenge, authorization):
+                    raise self.error(RegistryResponse(401, response.headers, raw), "access")
+                is_renewed = True
+            elif response.status in _REDIRECTS and location is not None and method in ("GET", "HEAD"):
+                _drain(response)
+                target = self.resolve_location(target, location)
+            else:
+                return response
+        raise RegistryError(f"{self.origin}: more than {client.REDIRECT_LIMIT} redirects in a row")
+
+    def resolve_location(self, base: Url | None, location: str) -> Url:
+        """The URL that a ``Location`` names; RegistryError for an invalid one, and for one that is not encrypted although ``base`` is."""
+        from urllib.parse import urljoin
+
+        start = self.origin if base is None else base.origin + base.target
+        try:
+            url = client.parse_url(urljoin(start + ("/" if base is None else ""), location))
+        except (EidosError, ValueError) as fault:
+            raise RegistryError(f"{self.origin}: redirect to an invalid URL", "check the address of the registry") from fault
+        if url.scheme == "http" and not self.settings.plain_http:
+            hint = "configure the registry's external address, or X-Forwarded-Proto of the proxy before it"
+            raise RegistryError(f"{self.origin}: redirect to {url.origin} not followed, because it is not encrypted", hint)
+        return url
+
+    def error(self, response: RegistryResponse, what: str) -> Exception:
+        """What to raise for a response: AttemptFailed for a failure that may pass."""
+        subject, status = f"{self.reference.name}: {what}", response.status
+        words = _registry_words(response.body)
+        if status == 404:
+            return RegistryNotFound(f"{subject}: not found{words}", "check the name, the tag and that you have access")
+        if status in (401, 403):
+            if self._auth.header is None:
+                return RegistryError(f"{subject}: login required: status {status}{words}", LOGIN_HINT, status)
+            return RegistryError(f"{subject}: access denied: status {status}{words}", "check the rights of the login", status)
+        fault = RegistryError(f"{subject}: the registry failed: status {status}{words}", None, status)
+        if status in TRANSIENT_STATUSES:
+            delay = retry.parse_retry_after(response.headers.get("retry-after"), time.time())
+            return retry.AttemptFailed(fault, delay, status == 429)
+        return fault
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _send_plain(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        """A request to a token server, which is not redirected: it carries a password."""
+
+        def attempt() -> tuple[int, bytes]:
+            target = client.parse_url(url)
+            deadline = min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S)
+            try:
+                response = self._pool(target).send(method, target.target, {"User-Agent": f"eidos/{__version__}", **headers}, body, deadline)
+                data = _read_body(response, RESPONSE_LIMIT)
+            except ConnectionBroken as broken:
+                raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
+            if response.status in TRANSIENT_STATUSES:
+                fault = RegistryError(f"the token server {target.origin} failed: status {response.status}", None, response.status)
+                raise retry.AttemptFailed(fault, retry.parse_retry_after(response.headers.get("retry-after"), time.time()))
+            return response.status, data
+
+        return self.retried(attempt)
+
+    def _pool(self, url: Url) -> ConnectionPool:
+        pool = self._pools.get(url.origin)
+        if pool is None:
+            from eidos.http_wire.proxy import check_proxy_url, proxy_from_environment
+
+            proxy = proxy_from_environment(url.scheme, url.host, url.port, self.settings.environ)
+            proxy = check_proxy_url(proxy, f"{url.scheme.upper()}_PROXY") if proxy else None
+            load = self._load_certificate if url.origin == self.origin else lambda context: None
+            pool = self._pools[url.origin] = _RegistryConnections(Endpoint(url.origin, self.settings.ca, proxy=proxy), load)
+        return pool
+
+    def _load_certificate(self, context: ssl.SSLContext) -> None:
+        if self.settings.certificate is None:
+            return
+        certificate, key = self.settings.certificate
+
+        def reject_passphrase() -> str:
+            raise InvalidData(f"--client-key: {key} is encrypted", "remove its passphrase: openssl pkey -in KEY -out NEW_KEY")
+
+        try:
+            context.load_cert_chain(certificate, key, reject_passphrase)
+        except OSError as fault:  # ssl.SSLError is one
+            reason = os_error_reason(fault) if isinstance(fault, (FileNotFoundError, PermissionError)) else "not PEM, or they do not match"
+            raise InvalidData(f"--client-cert {certificate} and --client-key {key}: {reason}", "name a certificate and its key") from fault
+
+
+def _read_body(response: StreamedResponse, limit: int) -> bytes:
+    chunks, size = [], 0
+    while chunk := response.read_chunk():
+        size += len(chunk)
+        if size > limit:
+            response.abort()
+            raise RegistryError(f"the response of the registry is larger than {limit:,} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _drain(response: StreamedResponse) -> bytes:
+    """What an error or a redirect says, as far as it matters; the connection is free afterwards."""
+    try:
+        return _read_body(response, RESPONSE_LIMIT)
+    except (ConnectionBroken, RegistryError):
+        return b""
+
+
+def _registry_words(body: bytes) -> str:
+    """What the errors of a response say (distribution specification, "Error Codes"), for a message."""
+    from eidos.formats import from_text
+
+    try:
+        errors = from_text(body, "response")["errors"]
+        texts = [f"{fault['code']}: {fault.get('message') or ''}".rstrip(": ") for fault in errors[:3]]
+    except (EidosError, LookupError, TypeError, AttributeError):
+        return ""
+    text = printable(" ".join("; ".join(texts).split()))
+    return f" ({text[:SHOWN_LIMIT]})" if text else ""

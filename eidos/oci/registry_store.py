@@ -1,0 +1,132 @@
+"""An artifact store in a registry: blobs, manifests, tags and referrers of one repository.
+
+Knows the paths of the OCI distribution specification 1.1, the referrers API and the tag schema that takes its place where a registry lacks
+it; must not know what artifacts hold.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import IntegrityError
+from eidos.oci import blob_transfer
+from eidos.oci.blob import verified
+from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, index_to_bytes, parse_index, sha256_digest
+from eidos.oci.reference import is_digest
+from eidos.oci.registry_client import RegistryNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.oci.blob import Blob
+    from eidos.oci.registry_client import RegistryClient
+
+#: Pages of referrers that are read, and times that a fall-back index is written again because another push changed it meanwhile.
+PAGES_LIMIT, REWRITES_LIMIT = 100, 5
+
+_ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
+
+
+class RegistryStore:
+    """The artifacts of one repository; ``mount_from`` is another one of the registry that may have the blobs already."""
+
+    def __init__(self, client: RegistryClient, mount_from: str = "") -> None:
+        self._client = client
+        self._mount_from = mount_from
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self._client.reference.name
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob is there."""
+        return blob_transfer.has_blob(self._client, digest)
+
+    def write_blob(self, blob: Blob) -> int:
+        """Store a blob; how many bytes were sent."""
+        return blob_transfer.upload_blob(self._client, blob, self._mount_from)
+
+    def read_blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """A blob, verified as it comes: IntegrityError when it is not what its digest says."""
+        name = f"{self.name}: blob {descriptor.digest}"
+        return verified(blob_transfer.download_blob(self._client, descriptor), descriptor, name)
+
+    def find_digest(self, target: str) -> str | None:
+        """The digest of the manifest with a tag or a digest; None when there is none."""
+        what = f"looking for {target}"
+        try:
+            response = self._client.send("HEAD", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT, what=what)
+        except RegistryNotFound:
+            return None
+        digest = response.headers.get("docker-content-digest", "")
+        return digest if is_digest(digest) else self.read_manifest(target)[1]
+
+    def read_manifest(self, target: str) -> tuple[bytes, str]:
+        """The manifest with a tag or a digest, and its digest. Raises RegistryNotFound; IntegrityError when it has another digest."""
+        response = self._client.send("GET", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT, what=f"manifest {target}")
+        digest = sha256_digest(response.body)
+        expected = target if is_digest(target) else response.headers.get("docker-content-digest", digest)
+        if is_digest(expected) and expected != digest:
+            raise IntegrityError(
+                f"{self.name}: manifest {target} does not match the digest {expected}", "it was changed, or stored damaged"
+            )
+        return response.body, digest
+
+    def write_manifest(self, data: bytes, target: str, media_type: str = MANIFEST_TYPE) -> dict[str, str]:
+        """Store a manifest under a tag or its digest, when its blobs are there; the headers of the response."""
+        url, headers = self._client.url(f"manifests/{target}"), {"Content-Type": media_type, "Content-Length": str(len(data))}
+        what = f"upload of manifest {target}"
+        return self._client.send("PUT", url, (200, 201), headers=headers, open_body=lambda: data, what=what).headers
+
+    def list_referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
+        """The manifests of one artifact type whose subject is a manifest."""
+        from urllib.parse import quote
+
+        url: str | None = self._client.url(f"referrers/{digest}?artifactType={quote(artifact_type, safe='')}")
+        found: list[Descriptor] = []
+        what = f"referrers of {digest}"
+        for _ in range(PAGES_LIMIT):
+            if url is None:
+                break
+            try:
+                response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
+            except RegistryNotFound:
+                found += self._read_fallback(digest)  # the registry has no referrers API, which answers 200 where there are none
+                break
+            found += parse_index(response.body, f"{self.name}: {what}")
+            following = _next_link(response.headers.get("link", ""))
+            # A page in another place is not asked for: it could not be authenticated.
+            url = None if following is None else self._client.url("").partition("/v2/")[0] + following
+        return tuple(descriptor for descriptor in found if descriptor.artifact_type == artifact_type)
+
+    def write_referrer(self, data: bytes, descriptor: Descriptor, subject: str) -> None:
+        """Store a manifest with a subject, and list it among the subject's referrers where the registry does not do so itself."""
+        headers = self.write_manifest(data, descriptor.digest)
+        if "oci-subject" in headers:
+            return
+        tag = subject.replace(":", "-")
+        for _ in range(REWRITES_LIMIT):
+            known = self._read_fallback(subject)
+            if any(other.digest == descriptor.digest for other in known):
+                return
+            self.write_manifest(index_to_bytes((*known, descriptor)), tag, INDEX_TYPE)
+            # Another push may have written it between; what it added or removed is seen in the next round.
+
+    def _read_fallback(self, digest: str) -> tuple[Descriptor, ...]:
+        tag = digest.replace(":", "-")
+        try:
+            data, _ = self.read_manifest(tag)
+        except RegistryNotFound:
+            return ()
+        return parse_index(data, f"{self.name}: {tag}")
+
+
+def _next_link(header: str) -> str | None:
+    """The path of the next page (RFC 8288), when it is on the same server.
+
+    >>> _next_link('</v2/a/referrers/sha256:00?n=1>; rel="next"'), _next_link('<https://192.0.2.1/x>; rel="next"')
+    ('/v2/a/referrers/sha256:00?n=1', None)
+    """
+    target, _, parameters = header.partition(">")
+    is_next = "next" in parameters.replace('"', "").replace(" ", "").partition("rel=")[2].split(";")[0].split(",")[0]
+    return target[1:] if is_next and target.startswith("</v2/") and target.isascii() and target.isprintable() else None

@@ -1,0 +1,311 @@
+"""Pushes and pulls against a registry on loopback: what is sent, what is skipped, and what a cut, a kill or a hostile registry leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eidos.errors import EidosError, IntegrityError, Timeout
+from eidos.oci.artifact import ATTESTATION, Artifact, ArtifactLayer, open_artifact, push_artifact, read_attestations, read_layer
+from eidos.oci.blob import blob_of_bytes
+from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, ImageManifest
+from eidos.oci.reference import Reference
+from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
+from eidos.oci.registry_store import RegistryStore
+from tests.fakes.oci_registry import CuttingProxy, OciRegistry, Seen
+from tests.support.program import PROGRAM, ROOT, environment
+
+REPOSITORY, KIND = "team/thing", "application/vnd.example.v1"
+
+#: Sizes around that of a chunk in these tests.
+CHUNK = 1 << 12
+
+LAYERS = tuple(
+    ArtifactLayer(blob_of_bytes(hashlib.shake_256(bytes([number])).digest(size)), KIND, f"{number}.bin")
+    for number, size in enumerate((0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 17))
+)
+ARTIFACT = Artifact(KIND, LAYERS)
+
+
+@pytest.fixture
+def registry() -> Iterator[OciRegistry]:
+    with OciRegistry() as fake:
+        yield fake
+
+
+_CLIENTS: list[RegistryClient] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_is_left() -> Iterator[None]:
+    yield
+    while _CLIENTS:
+        _CLIENTS.pop().close()
+
+
+def store(host: str, *, repository: str = REPOSITORY, seconds: float = 30.0, mount_from: str = "", **more: str) -> RegistryStore:
+    settings = RegistrySettings(plain_http=True, chunk_bytes=CHUNK, environ=more)
+    client = RegistryClient(Reference(host, repository, "v1"), settings, time.monotonic() + seconds, lambda message: None)
+    _CLIENTS.append(client)
+    return RegistryStore(client, mount_from)
+
+
+def contents(at: RegistryStore, target: str = "v1") -> list[bytes]:
+    return [read_layer(at, layer, 1 << 20) for layer in open_artifact(at, target).manifest.layers]
+
+
+EXPECTED = [b"".join(layer.blob.pieces()) for layer in LAYERS]
+
+
+def test_what_is_pushed_is_pulled(registry: OciRegistry) -> None:
+    at = store(registry.host)
+    result = push_artifact(at, ARTIFACT, "v1")
+    assert result.digest == ARTIFACT.digest == at.find_digest("v1")
+    assert (result.uploaded_bytes, result.is_new) == (sum(map(len, EXPECTED)), True)
+    assert contents(at) == contents(at, result.digest) == EXPECTED
+
+
+def test_an_unchanged_artifact_is_not_sent_again(registry: OciRegistry) -> None:
+    first = push_artifact(store(registry.host), ARTIFACT, "v1")
+    registry.requests.clear()
+    second = push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert (second.digest, second.uploaded_bytes, second.is_new) == (first.digest, 0, False)
+    assert registry.writes() == []
+
+
+def test_only_what_is_missing_is_sent(registry: OciRegistry) -> None:
+    push_artifact(store(registry.host), ARTIFACT, "v1")
+    more = Artifact(KIND, (*LAYERS, ArtifactLayer(blob_of_bytes(b"new"), KIND, "new")))
+    result = push_artifact(store(registry.host), more, "v2")
+    assert (result.uploaded_bytes, [layer.title for layer in result.layers if layer.is_new]) == (3, ["new"])
+
+
+def test_a_dry_run_writes_nothing(registry: OciRegistry) -> None:
+    result = push_artifact(store(registry.host), ARTIFACT, "v1", is_dry_run=True)
+    assert (result.digest, result.uploaded_bytes, registry.writes()) == (ARTIFACT.digest, sum(map(len, EXPECTED)), [])
+
+
+def test_a_small_blob_takes_one_request_and_a_large_one_chunks(registry: OciRegistry) -> None:
+    push_artifact(store(registry.host), ARTIFACT, "")
+    ranges = [seen.headers["content-range"] for seen in registry.requests if seen.method == "PATCH"]
+    assert ranges[:2] == ["0-4095", "4096-4096"]
+    assert ranges[-1] == f"{5 * CHUNK}-{5 * CHUNK + 16}"
+    assert not [seen for seen in registry.requests if seen.path.endswith("/v1")]  # no tag was asked for
+
+
+def test_a_registry_says_how_large_chunks_are(registry: OciRegistry) -> None:
+    registry.minimum_chunk = 3 * CHUNK
+    push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert next(seen.headers["content-range"] for seen in registry.requests if seen.method == "PATCH") == f"0-{3 * CHUNK - 1}"
+
+
+def test_blobs_of_another_repository_are_mounted(registry: OciRegistry) -> None:
+    push_artifact(store(registry.host), ARTIFACT, "v1")
+    registry.requests.clear()
+    at = store(registry.host, repository="other", mount_from=REPOSITORY)
+    assert push_artifact(at, ARTIFACT, "v1").uploaded_bytes == 0
+    assert "PATCH" not in registry.writes()
+    assert contents(at) == EXPECTED
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_may_pass_is_tried_again(registry: OciRegistry, method: str, status: int) -> None:
+    faults = [status]
+    registry.before = lambda seen: faults.pop() if faults and seen.method == method else None
+    at = store(registry.host)
+    push_artifact(at, Artifact(KIND, LAYERS[:3]), "v1")
+    assert contents(at) == EXPECTED[:3]
+    assert not faults
+
+
+def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
+    registry.before = lambda seen: 403 if seen.writes else None
+    with pytest.raises(RegistryError, match=r"team/thing: upload of blob sha256:\w+: login required: status 403") as fault:
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert "docker login" in (fault.value.hint or "")
+    assert registry.manifests == {}
+
+
+def test_a_registry_that_does_not_answer_ends_at_the_deadline(registry: OciRegistry) -> None:
+    registry.before = lambda seen: time.sleep(3)
+    with pytest.raises(Timeout):
+        push_artifact(store(registry.host, seconds=0.3), ARTIFACT, "v1")
+
+
+def test_a_blob_that_is_not_what_its_digest_says_is_refused(registry: OciRegistry) -> None:
+    at = store(registry.host)
+    push_artifact(at, ARTIFACT, "v1")
+    for spoil in (lambda data: data[:-1] + b"x", lambda data: data + b"x", lambda data: data[:-1], lambda data: b""):
+        registry.spoil = spoil
+        with pytest.raises(IntegrityError):
+            read_layer(at, ARTIFACT.manifest.layers[-1], 1 << 20)
+
+
+def test_a_manifest_that_is_not_what_its_digest_says_is_refused(registry: OciRegistry) -> None:
+    at = store(registry.host)
+    digest = push_artifact(at, ARTIFACT, "v1").digest
+    registry.manifests[REPOSITORY, digest] = (ARTIFACT.manifest.to_bytes().replace(b"0.bin", b"1.bin"), MANIFEST_TYPE)
+    with pytest.raises(IntegrityError, match="does not match the digest"):
+        open_artifact(at, digest)
+
+
+def _transferred() -> int:
+    with OciRegistry() as fake, CuttingProxy(fake.port) as proxy:
+        push_artifact(store(proxy.host), ARTIFACT, "v1")
+        return proxy.total
+
+
+@pytest.mark.exhaustive(sample=10, group="cuts of a push")
+@pytest.mark.parametrize("part", range(50))
+def test_a_push_that_is_cut_is_resumed(registry: OciRegistry, part: int) -> None:
+    total = 36_000  # about what a push takes; test_cuts_are_spread_over_a_push compares
+    with CuttingProxy(registry.port, 1 + total * part // 50) as proxy:
+        result = push_artifact(store(proxy.host), ARTIFACT, "v1")
+        assert proxy.cuts == 1
+        assert proxy.total < 2 * total + 20_000
+    at = store(registry.host)
+    assert at.find_digest("v1") == result.digest
+    assert contents(at) == EXPECTED
+
+
+def test_cuts_are_spread_over_a_push() -> None:
+    assert 36_000 < _transferred() < 60_000
+
+
+@pytest.mark.exhaustive(sample=10, group="cuts of a pull")
+@pytest.mark.parametrize("part", range(50))
+def test_a_pull_that_is_cut_is_resumed(registry: OciRegistry, part: int) -> None:
+    push_artifact(store(registry.host), ARTIFACT, "v1")
+    with CuttingProxy(registry.port, 1 + 30_000 * part // 50) as proxy:
+        assert contents(store(proxy.host)) == EXPECTED
+        assert proxy.cuts == 1
+        assert proxy.total < 60_000
+
+
+def test_an_upload_goes_on_where_it_stopped(registry: OciRegistry) -> None:
+    """Only the rest is sent: the registry says how much it has."""
+    big = Artifact(KIND, LAYERS[-1:])
+    with CuttingProxy(registry.port, 14_000) as proxy:
+        push_artifact(store(proxy.host), big, "v1")
+    starts = [int(seen.headers["content-range"].partition("-")[0]) for seen in registry.requests if seen.method == "PATCH"]
+    assert starts == sorted(starts)
+    assert len(starts) in (6, 7)
+    assert any(start % CHUNK for start in starts[1:]) or len(set(starts)) == 6
+
+
+def test_an_upload_that_the_registry_has_lost_starts_again(registry: OciRegistry) -> None:
+    lost = [True]
+
+    def forget(seen: Seen) -> None:
+        if seen.method == "PATCH" and lost:
+            lost.clear()
+            registry.uploads.clear()
+
+    registry.before = forget
+    at = store(registry.host)
+    push_artifact(at, ARTIFACT, "v1")
+    assert contents(at) == EXPECTED
+
+
+def test_a_registry_that_always_cuts_is_given_up() -> None:
+    class Broken(CuttingProxy):
+        """It cuts each connection."""
+
+        def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+            source.close()
+            sink.close()
+
+    with OciRegistry() as fake, Broken(fake.port) as proxy, pytest.raises(EidosError):
+        push_artifact(store(proxy.host, seconds=10), ARTIFACT, "v1")
+
+
+@pytest.mark.parametrize("has_referrers", [True, False])
+def test_attestations_are_referrers(has_referrers: bool) -> None:
+    files = {"checksums.txt.sig": b"one", "statement.json": b"{}"}
+    with OciRegistry(has_referrers=has_referrers) as fake:
+        at = store(fake.host)
+        result = push_artifact(at, Artifact(KIND, LAYERS[:2], files), "v1")
+        assert result.attestations == tuple(files)
+        assert read_attestations(at, result.digest) == files
+        assert [layer.title for layer in open_artifact(at, "v1").manifest.layers] == ["0.bin", "1.bin"]
+        assert ((REPOSITORY, result.digest.replace(":", "-")) in fake.manifests) is not has_referrers
+        fake.requests.clear()
+        assert push_artifact(at, Artifact(KIND, LAYERS[:2], files), "v1").attestations == ()
+        assert fake.writes() == []
+        more = push_artifact(at, Artifact(KIND, LAYERS[:2], {"statement.json": b"{1}"}), "v1")
+        assert (more.attestations, more.digest) == (("statement.json",), result.digest)
+        found = read_attestations(at, result.digest)
+        assert sorted(found.values()) == [b"one", b"{1}", b"{}"]
+
+
+def test_referrers_of_other_types_are_not_attestations(registry: OciRegistry) -> None:
+    at = store(registry.host)
+    result = push_artifact(at, Artifact(KIND, LAYERS[:1]), "v1")
+    data, _ = at.read_manifest("v1")
+    subject = {"mediaType": MANIFEST_TYPE, "digest": result.digest, "size": len(data)}
+    other = {"schemaVersion": 2, "artifactType": "application/spdx+json", "layers": [], "config": {}, "subject": subject}
+    registry.put_manifest(REPOSITORY, "other", json.dumps(other).encode(), MANIFEST_TYPE)
+    assert read_attestations(at, result.digest) == {}
+
+
+@pytest.mark.parametrize("title", ["../x", "a/b", "", ".hidden", "a\\b", "x" * 300])
+def test_an_attestation_is_one_file_of_its_folder(registry: OciRegistry, title: str) -> None:
+    at = store(registry.host)
+    digest = push_artifact(at, Artifact(KIND, LAYERS[:1]), "v1").digest
+    subject = at.find_digest("v1")
+    registry.put_blob(REPOSITORY, b"x")
+    layer = {"mediaType": KIND, "digest": blob_of_bytes(b"x").digest, "size": 1, "annotations": {"org.opencontainers.image.title": title}}
+    config = ImageManifest(KIND, ()).config.to_tree()
+    tree = {"schemaVersion": 2, "artifactType": ATTESTATION, "config": config, "layers": [layer]}
+    tree["subject"] = {"mediaType": MANIFEST_TYPE, "digest": subject, "size": 1}
+    registry.put_manifest(REPOSITORY, "evil", json.dumps(tree).encode(), MANIFEST_TYPE)
+    with pytest.raises(IntegrityError, match="invalid file name"):
+        read_attestations(at, digest)
+
+
+def test_an_index_is_not_an_artifact(registry: OciRegistry) -> None:
+    registry.put_manifest(REPOSITORY, "v1", b'{"schemaVersion": 2, "manifests": []}', INDEX_TYPE)
+    with pytest.raises(EidosError, match="an index of several images"):
+        open_artifact(store(registry.host), "v1")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive(sample=6, group="kills of a push")
+@pytest.mark.parametrize("number", range(24))
+def test_a_kill_leaves_the_old_or_the_new_bundle(registry: OciRegistry, tmp_path: Path, number: int) -> None:
+    """The pusher is killed at each of its requests; the tag names a complete artifact, and the next push goes through."""
+    old = push_artifact(store(registry.host, repository="kill"), Artifact(KIND, LAYERS[:2]), "v1").digest
+    file = tmp_path / "new.bin"
+    file.write_bytes(EXPECTED[-1] * 3)
+    command = [*PROGRAM, "push", str(file), f"oci://{registry.host}/kill:v1", "--plain-http", "--quiet"]
+    pusher: list[int] = []
+    count = [number]
+
+    def kill(seen: Seen) -> None:
+        if pusher:
+            count[0] -= 1
+            if count[0] < 0:
+                os.kill(pusher.pop(), signal.SIGKILL)
+
+    registry.before = kill
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT)
+    pusher.append(process.pid)
+    new = process.communicate(timeout=60)[0].decode().strip()
+    registry.before = lambda seen: None
+    at = store(registry.host, repository="kill")
+    digest = at.find_digest("v1")
+    assert digest == new if new else digest is not None
+    found = contents(at)
+    assert found == (EXPECTED[:2] if digest == old else [EXPECTED[-1] * 3])
+    again = subprocess.run(command, env=environment(), capture_output=True, cwd=ROOT, timeout=60, check=True)
+    assert contents(at) == [EXPECTED[-1] * 3], again.stderr
