@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from eidos.formats import to_json, to_yaml
     from eidos.kube.labels import parse_toleration
     from eidos.model.bundle import Bundle
+    from eidos.model.bundle_plan import BundlePlan
     from eidos.model.check_report import CheckReport
     from eidos.model.constraint import Constraint
     from eidos.model.diff import Change, Diff
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         pack_bundle,
         parse_recipe,
         parse_snapshot,
+        plan_bundle,
         read_bundle,
         take_snapshot,
         verify_bundle,
@@ -72,6 +74,7 @@ __all__ = [
     "Assignment",
     "Bundle",
     "BundleOptions",
+    "BundlePlan",
     "BundleProblem",
     "Change",
     "CheckOptions",
@@ -113,6 +116,7 @@ __all__ = [
     "parse_recipe",
     "parse_snapshot",
     "parse_toleration",
+    "plan_bundle",
     "read_bundle",
     "take_snapshot",
     "to_json",
@@ -134,6 +138,7 @@ _PUBLIC_NAMES = {
     "eidos.formats": ("to_json", "to_yaml"),
     "eidos.kube.labels": ("parse_toleration",),
     "eidos.model.bundle": ("Bundle",),
+    "eidos.model.bundle_plan": ("BundlePlan",),
     "eidos.model.check_report": ("CheckReport",),
     "eidos.model.constraint": ("Constraint",),
     "eidos.model.diff": ("Change", "Diff"),
@@ -145,7 +150,7 @@ _PUBLIC_NAMES = {
     "eidos.recipe.store": ("open_store",),
     "eidos.workflow": (
         *("SnapshotOptions", "check_node", "compare", "make_bundle", "make_recipe", "pack_bundle", "parse_recipe", "parse_snapshot"),
-        *("read_bundle", "take_snapshot", "verify_bundle", "write_bundle"),
+        *("plan_bundle", "read_bundle", "take_snapshot", "verify_bundle", "write_bundle"),
     ),
 }
 

@@ -6,7 +6,6 @@ Knows the order of steps and what a failure costs; must not know flags, exit sta
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from eidos import __version__, collectors, log
@@ -20,11 +19,13 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from eidos.bundle.bundle_options import BundleOptions
+    from eidos.bundle.engine import BundleBuild
     from eidos.bundle.verification import BundleProblem
     from eidos.check.judge import CheckData, CheckOptions
     from eidos.collector_runner import Result
     from eidos.collectors import CollectFunction
     from eidos.model.bundle import Bundle
+    from eidos.model.bundle_plan import BundlePlan
     from eidos.model.chart import Chart
     from eidos.model.check_report import CheckReport
     from eidos.model.diff import Diff
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from eidos.process.child import Child
     from eidos.recipe.store import Store
 
-#: Components that are made at the same time, at most.
-MAX_THREADS = 5
+    ChartData = tuple[dict[str, Chart], Callable[[str], object]]
 
 
 class SnapshotOptions(Record):
@@ -311,50 +311,52 @@ def make_bundle(
     recipe: Recipe,
     options: BundleOptions | None = None,
     *,
-    chart_data: tuple[dict[str, Chart], Callable[[str], object]] | None = None,
+    chart_data: ChartData | None = None,
     before_component: Callable[[], object] | None = None,
 ) -> Bundle:
     """The files that deploy a recipe, in memory; :func:`write_bundle` and :func:`pack_bundle` write them.
 
     A component that fails costs its own files only, and the bundle says why; with ``fail_fast`` its error is raised. ``chart_data`` are the
     charts and what is known of their values, if they are loaded already; ``before_component`` is called before each component, and may
-    raise. The same arguments give the same bytes.
-
-    Raises InvalidInput for options that cannot be, and InvalidData for a recipe that lacks what its components need.
+    raise. The same arguments give the same bytes. Raises InvalidInput for options that cannot be, and InvalidData for a recipe that lacks
+    what its components need.
 
     >>> from eidos.bundle.bundle_options import BundleOptions
     >>> bundle = make_bundle(make_recipe({"gpu": "h100"}), BundleOptions(components=("cert-manager",)))
     >>> [component.id for component in bundle.components], "cert-manager/values.yaml" in bundle.files
     (['cert-manager'], True)
     """
+    began = time.perf_counter()
+    build = _prepare_bundle(recipe, options, chart_data, before_component, False)
+    log.info("building a bundle", components=len(build.components))
+    bundle = build.assemble(build.make_components(), began)
+    log.info("built a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
+    return bundle
+
+
+def plan_bundle(recipe: Recipe, options: BundleOptions | None = None, *, chart_data: ChartData | None = None) -> BundlePlan:
+    """What the bundle of a recipe would install, in which order, with which rights, and what that interrupts.
+
+    Arguments are those of :func:`make_bundle`. Raises what that does, but not for what cannot be installed over what runs: it is refused.
+
+    >>> [(component.id, component.rights.cluster_roles) for component in plan_bundle(make_recipe({"gpu": "h100"})).components][:1]
+    [('cert-manager', 13)]
+    """
+    from eidos.bundle.plan_builder import build_plan
+
+    steps = (build := _prepare_bundle(recipe, options, chart_data, None, True)).make_components()
+    return build_plan(build, steps, build.assemble(steps, time.perf_counter()))
+
+
+def _prepare_bundle(
+    recipe: Recipe, options: BundleOptions | None, chart_data: ChartData | None, before: Callable[[], object] | None, allow_refused: bool
+) -> BundleBuild:
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.engine import prepare_bundle
     from eidos.recipe.charts import load_charts
 
-    began = time.perf_counter()
     options = options or BundleOptions()
-    charts, load_chart_data = chart_data or load_charts(options.data)
-    build = prepare_bundle(recipe, options, charts, load_chart_data, before_component)
-    log.info("building a bundle", components=len(build.components))
-    parallel = options.parallel
-    if parallel is None:
-        parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()  # from Python 3.13 on
-    if parallel and len(build.components) > 1:
-        from eidos.process.thread_pool import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(max_workers=MAX_THREADS) as pool:
-            tasks = [pool.submit(build.make_component, component) for component in build.components]
-            try:
-                steps = [task.result() for task in tasks]
-            except BaseException:
-                for task in tasks:
-                    task.cancel()
-                raise
-    else:
-        steps = [build.make_component(component) for component in build.components]
-    bundle = build.assemble(steps, began)
-    log.info("built a bundle", files=len(bundle.files), bytes=bundle.bytes, duration_ms=bundle.milliseconds)
-    return bundle
+    return prepare_bundle(recipe, options, *(chart_data or load_charts(options.data)), before, allow_refused=allow_refused)
 
 
 def verify_bundle(path: str) -> tuple[BundleProblem, ...]:

@@ -1,9 +1,10 @@
-"""What eidos knows of charts, read from the charts: ``python -m tests.chart_data CHARTS [COMPONENT/VERSION...]``.
+"""What eidos knows of charts, read from the charts: ``python -m tests.chart_data CHARTS [--contents] [COMPONENT/VERSION...]``.
 
 CHARTS is a folder of unpacked charts with their dependencies, as ``<component>/<version>/Chart.yaml``. For each, the key paths of its
-values are written to ``recipes/values/<component>/<version>.keys.yaml`` where there is such a file, and its images to
-``recipes/images/<component>.yaml``. It needs helm: values are changed one by one, and what becomes of the images in the render shows which
-value feeds which part of a reference, and which one switches an image on.
+values are written to ``recipes/values/<component>/<version>.keys.yaml`` where there is such a file, its images to
+``recipes/images/<component>.yaml``, and its ClusterRoles and definitions of resources to ``recipes/charts.yaml``; with ``--contents`` these
+alone. It needs helm: values are changed one by one, and what becomes of the images in the render shows which value feeds which part of a
+reference, and which one switches an image on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 VALUES, IMAGES = ROOT / "recipes" / "values", ROOT / "recipes" / "images"
+CONTENTS, COMPONENTS = ROOT / "recipes" / "charts.yaml", ROOT / "recipes" / "components.yaml"
+
+#: Documents of a render that may name an image; dashboards and rules, which are most of some, do not.
+_WITH_IMAGE = r"image|=[a-z0-9.-]+/"
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the class is chosen at run time
@@ -69,6 +74,9 @@ _OPERANDS = {
 #: Parts of KAI that its chart renders; its operator makes the others.
 _HOOKS = ("operator", "crdupgrader", "kaiConfigDeployer", "topologyMigration", "postCleanup")
 
+#: Fields of a rule of a ClusterRole that may hold a wildcard, in the order of their names.
+RULE_FIELDS = ("apiGroups", "nonResourceURLs", "resources", "verbs")
+
 #: Images whose tag the operator ends with the system of the node.
 OF_SYSTEM = {"driver", "gds", "gdrcopy", "vgpuManager"}
 
@@ -82,19 +90,18 @@ def find_helm() -> str:
     return found
 
 
-def render(helm: str, chart: Path, values: dict[str, Any], name: str = "release") -> list[Any] | None:
-    """The documents of a chart with these values; None where helm refuses them."""
+def render(
+    helm: str, chart: Path, values: dict[str, Any], name: str = "release", namespace: str = "of-the-chart", having: str = _WITH_IMAGE
+) -> list[Any] | None:
+    """The documents of a chart with these values that have this pattern; None where helm refuses them."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values, file)
         file.flush()
-        line = [helm, "template", name, str(chart), "--namespace", "of-the-chart", "--values", file.name, "--kube-version", "1.34.0"]
+        line = [helm, "template", name, str(chart), "--namespace", namespace, "--values", file.name, "--kube-version", "1.34.0"]
         done = subprocess.run([*line, "--no-hooks=false"], capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         return None
-    # Dashboards and rules are most of some renders, and have no images.
-    texts = [
-        text for text in re.split(r"^---\s*$", done.stdout, flags=re.MULTILINE) if re.search(r"image|=[a-z0-9.-]+/", text, re.IGNORECASE)
-    ]
+    texts = [text for text in re.split(r"^---\s*$", done.stdout, flags=re.MULTILINE) if re.search(having, text, re.IGNORECASE)]
     documents = [yaml.load(text, Loader) for text in texts]
     return [document for document in documents if isinstance(document, dict)]
 
@@ -424,17 +431,66 @@ def write_keys(chart: Path, component: str) -> None:
 def main(arguments: list[str]) -> None:
     if not arguments:
         raise SystemExit(__doc__)
-    helm, folder = find_helm(), Path(arguments[0])
+    contents_only = "--contents" in arguments
+    first, *named = [each for each in arguments if each != "--contents"]
+    helm, folder = find_helm(), Path(first)
     for about in sorted(folder.glob("*/*/Chart.yaml")):
         chart = about.parent
         component, version = chart.parent.name, chart.name
-        if arguments[1:] and f"{component}/{version}" not in arguments[1:]:
+        if named and f"{component}/{version}" not in named:
+            continue
+        write_contents(component, version, contents_of(helm, chart, component))
+        if contents_only:
             continue
         if (VALUES / component / f"{version}.keys.yaml").exists():
             write_keys(chart, component)
         probed = Probed(helm, chart, component)
         write_images(component, version, probed.probe(), probed.defaults)
         print(f"{component} {version}: {len(probed.images)} images", flush=True)
+
+
+def contents_of(helm: str, chart: Path, component: str) -> dict[str, Any]:
+    """The ClusterRoles of a chart with its own values, those rules that have a wildcard, and the definitions that helm never upgrades."""
+    entries = yaml.load(COMPONENTS.read_text(encoding="utf-8"), Loader)["components"]
+    namespace = next(entry["namespace"] for entry in entries if entry["id"] == component)
+    documents = render(helm, chart, REQUIRED.get(component, {}), component, namespace, r'(?m)^kind: *"?ClusterRole')
+    if documents is None:
+        raise SystemExit(f"error: {chart}: helm does not render it with its own values")
+    roles: dict[str, list[dict[str, Any]]] = {}
+    for document in documents:
+        if document["kind"] == "ClusterRole":
+            roles[document["metadata"]["name"]] = document.get("rules") or []
+        elif document["kind"] == "ClusterRoleBinding" and document["roleRef"]["name"] == "cluster-admin":
+            roles["cluster-admin"] = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    wildcards = [
+        {"role": name, **{field: rule[field] for field in RULE_FIELDS if rule.get(field)}}
+        for name, rules in sorted(roles.items())
+        for rule in rules
+        if any("*" in text for field in RULE_FIELDS for text in rule.get(field) or ())
+    ]
+    definitions = sum(1 for folder in (chart, *(below for _, below in subcharts(chart))) for _ in (folder / "crds").glob("**/*.yaml"))
+    return {"cluster-roles": len(roles), "crds-folder": definitions, "wildcards": wildcards}
+
+
+def write_contents(component: str, version: str, contents: dict[str, Any]) -> None:
+    """The version's part of the file of contents; what else is in it stays."""
+    tree = yaml.load(CONTENTS.read_text(encoding="utf-8"), Loader) if CONTENTS.exists() else {}
+    tree.setdefault("charts", {}).setdefault(component, {})[version] = contents
+    lines = [
+        "# What charts bring to a cluster besides images, by component and version of the chart, with the chart's own values:",
+        "# python -m tests.chart_data. cluster-roles: how many; wildcards: their rules with one; crds-folder: files of definitions, which",
+        "# helm never upgrades. What an operator creates while it runs is not in the chart, and not here.",
+        "charts:",
+    ]
+    for name, versions in sorted(tree["charts"].items()):
+        lines.append(f"  {name}:")
+        for each, part in versions.items():
+            numbers = f"cluster-roles: {part['cluster-roles']}, crds-folder: {part['crds-folder']}"
+            lines.append(f'    "{each}": {{{numbers}}}' if not part.get("wildcards") else f'    "{each}":')
+            if part.get("wildcards"):
+                lines += [f"      {number}" for number in numbers.split(", ")] + ["      wildcards:"]
+                lines += [f"        - {json.dumps(rule)}" for rule in part["wildcards"]]
+    CONTENTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_images(component: str, version: str, entries: list[dict[str, Any]], defaults: dict[str, bool]) -> None:

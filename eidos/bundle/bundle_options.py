@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from eidos.model.snapshot import Snapshot
+
 
 class Assignment(Record):
     """``component:path=value``, the value as text: the chart decides its type. Messages leave the value out: it may be a secret."""
@@ -45,7 +47,8 @@ class BundleOptions(Record):
     whose ``components.yaml`` adds components and whose ``values/`` describes their charts; ``charts`` one of charts
     that the bundle carries. ``node_agent`` adds a DaemonSet that brings the
     settings of the host. ``deployer`` is the form in which the bundle reaches a cluster, a folder of ``templates/deployers`` or its own
-    scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git.
+    scripts with helm; ``repo``, ``path`` and ``revision`` are where it will be in git. ``existing`` is a snapshot of the cluster that the
+    bundle is for: what runs there already decides which components are made, and how.
 
     With ``fail_fast`` the first failure of a component is raised; else it is reported, and the others are made. ``parallel`` makes
     components at the same time; None does so where threads of the interpreter run at the same time. Where they take turns (the GIL), they
@@ -73,6 +76,7 @@ class BundleOptions(Record):
     repo: str = ""
     path: str = ""
     revision: str = ""
+    existing: Snapshot | None = None
     fail_fast: bool = False
     parallel: bool | None = None
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.chart_archives import ChartArchive
-    from eidos.bundle.template_sets import TemplateFile, Templates
+    from eidos.bundle.template_sets import TemplateFile, Templates, TemplateSet
     from eidos.bundle.template_variables import Variables
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
@@ -59,20 +59,22 @@ class BundleContext(Record):
 
 
 class ComponentFiles(Record):
-    """``files`` by path below the component's folder, its images, and what of it comes from elsewhere in spite of a mirror."""
+    """``files`` by path below the component's folder, its images, and what of it comes from elsewhere in spite of a mirror.
+
+    With ``is_fetched`` it has manifests that are fetched when it is installed.
+    """
 
     files: dict[str, bytes]
     images: ComponentImages
     warnings: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
+    is_fetched: bool = False
 
 
 def make_component(component: Component, context: BundleContext) -> ComponentFiles:
     """The files of one component. Raises InvalidInput for a fault of the options, InvalidData for one of templates or recipe."""
     chart = context.charts[component.id]
-    service = context.variables.get("query.service", "")
-    otherwise = template_sets.FETCHED if chart.manifests and not component.chart else template_sets.EVERY
-    template_set = template_sets.read_template_set(context.templates, component.id, component.version, service, otherwise)
+    template_set = _template_set(component, context)
     title = chart.title or component.id
     variables = template_variables.component_variables(context.variables, component, title, template_set.settings, context.options)
     warnings: list[str] = []
@@ -115,7 +117,19 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     warnings += _unused_placements(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
-    return ComponentFiles(files, listed, tuple(warnings), tuple(unmirrored))
+    return ComponentFiles(files, listed, tuple(warnings), tuple(unmirrored), bool(chart.manifests))
+
+
+def _template_set(component: Component, context: BundleContext) -> TemplateSet:
+    otherwise = template_sets.FETCHED if context.charts[component.id].manifests and not component.chart else template_sets.EVERY
+    service = context.variables.get("query.service", "")
+    return template_sets.read_template_set(context.templates, component.id, component.version, service, otherwise)
+
+
+def bound_names(component: Component, context: BundleContext) -> list[tuple[str, str]]:
+    """Other components that the values of this one may name, each with the name of its service."""
+    bound = _template_set(component, context).settings.get("bound-to") or ()
+    return [(id, name) for id, _, name in (str(text).partition(" ") for text in bound)]
 
 
 def is_required(file: TemplateFile, variables: Variables) -> bool:

@@ -1,11 +1,12 @@
 """One bundle, from its recipe to its files.
 
-Knows the order of steps, the files at the top of a bundle, and what happens when a component fails; must not know threads: the caller makes
-components in any order, or at the same time, and nothing that they share changes meanwhile.
+Knows the order of steps, the files at the top of a bundle, and what happens when a component fails; must not know what is special to a
+component. Components are made in any order, or at the same time: nothing that they share changes meanwhile.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 
 from eidos import formats, log
@@ -18,6 +19,7 @@ from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
 from eidos.model.record import Record, replace
+from eidos.templates.text_template import Markdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +27,17 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.chart_archives import ChartArchive
+    from eidos.bundle.cluster_comparison import ClusterComparison
     from eidos.bundle.component_files import BundleContext, ComponentFiles
+    from eidos.bundle.node_tuning import NodePart
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
 
     Step = tuple[Component, ComponentResult, "ComponentFiles | None"]
+
+
+#: Components that are made at the same time, at most.
+MAX_THREADS = 5
 
 
 def prepare_bundle(
@@ -38,12 +46,24 @@ def prepare_bundle(
     charts: dict[str, Chart],
     load_chart_data: Callable[[str], object],
     before_component: Callable[[], object] | None = None,
+    *,
+    allow_refused: bool = False,
 ) -> BundleBuild:
     """Decide which components to make. Whatever can be refused is refused here, before any is made.
 
-    Raises InvalidInput for options that cannot be, InvalidData for a recipe that lacks what its components need.
+    Raises InvalidInput for options that cannot be, and unless ``allow_refused`` for a component that cannot be installed over what runs;
+    InvalidData for a recipe that lacks what its components need.
     """
-    plan = plan_installation(recipe, charts, check_options(options), load_chart_data)
+    options = check_options(options)
+    plan = plan_installation(recipe, charts, options, load_chart_data)
+    comparison = None
+    if options.existing is not None:
+        from eidos.bundle.cluster_comparison import compare_cluster
+
+        plan, comparison = compare_cluster(plan, recipe, options, charts, load_chart_data)
+        if comparison.refused and not allow_refused:
+            first = comparison.refused[0]
+            raise InvalidInput("; ".join(f"{each.id}: {each.reason}" for each in comparison.refused), first.hint)
     templates = template_sets.shipped_templates()
     if options.templates is not None:
         templates = template_sets.overlay_folder(templates, options.templates)
@@ -55,7 +75,7 @@ def prepare_bundle(
         began = time.perf_counter()
         part = make_node_part(recipe, plan.components, variables)
         variables.update(part.variables)
-        node = NodeResult(part.files, ComponentResult(NODE_TUNING, milliseconds=_since(began))) if part.variables else None
+        node = NodeResult(part.files, ComponentResult(NODE_TUNING, milliseconds=_since(began)), part) if part.variables else None
     requested = {component.id: requested_values(component, plan.options) for component in plan.components}
     archives: dict[str, ChartArchive] = {}
     missing: list[str] = []
@@ -68,7 +88,14 @@ def prepare_bundle(
     for component in plan.components:
         if component.id in changed:
             _refuse(component, context)
-    return BundleBuild(plan.components, context, plan.warnings, before_component, node, tuple(missing))
+    components, warnings = plan.components, plan.warnings
+    if comparison is not None:
+        from eidos.bundle.cluster_comparison import without_unbound
+
+        components, comparison = without_unbound(components, comparison, context)
+        variables["existing.summary"] = Markdown(f"\n\n{comparison.summary()}")
+        warnings = (*warnings, *comparison.warnings())
+    return BundleBuild(components, context, warnings, before_component, node, tuple(missing), comparison)
 
 
 def _refuse(component: Component, context: BundleContext) -> None:
@@ -82,10 +109,11 @@ def _refuse(component: Component, context: BundleContext) -> None:
 
 
 class NodeResult(Record):
-    """The files of the node's part by their path in the bundle, and their report."""
+    """The files of the node's part by their path in the bundle, their report, and what is known of the settings."""
 
     files: dict[str, bytes]
     report: ComponentResult
+    part: NodePart
 
 
 class BundleBuild(Record):
@@ -97,6 +125,18 @@ class BundleBuild(Record):
     before_component: Callable[[], object] | None = None
     node: NodeResult | None = None
     missing_charts: tuple[str, ...] = ()
+    comparison: ClusterComparison | None = None
+
+    def make_components(self) -> list[Step]:
+        """The files of each component, several at the same time where that is faster."""
+        parallel = self.context.options.parallel
+        if parallel is None:
+            parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()  # from Python 3.13 on
+        if not parallel or len(self.components) < 2:
+            return [self.make_component(component) for component in self.components]
+        from eidos.process.thread_pool import map_in_threads
+
+        return map_in_threads(self.make_component, self.components, MAX_THREADS)
 
     def make_component(self, component: Component) -> Step:
         """The files of one component, or why it failed; with ``fail_fast`` that is raised."""

@@ -19,7 +19,7 @@ from eidos.wording import did_you_mean, list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from eidos.bundle.bundle_options import Assignment, BundleOptions
     from eidos.model.chart import Chart
@@ -47,9 +47,13 @@ class InstallPlan(Record):
 
 
 def plan_installation(
-    recipe: Recipe, charts: Mapping[str, Chart], options: BundleOptions, load_chart_data: Callable[[str], object]
+    recipe: Recipe,
+    charts: Mapping[str, Chart],
+    options: BundleOptions,
+    load_chart_data: Callable[[str], object],
+    running: Collection[str] = (),
 ) -> InstallPlan:
-    """The components to make of ``recipe``: those that the options name and what they depend on, or all.
+    """The components to make of ``recipe``: those that the options name and what they depend on, or all, but those that are ``running``.
 
     Raises InvalidInput for an unknown name or when no component is left, InvalidData for a recipe whose components contradict ``charts`` or
     its readings, or lack what they require.
@@ -86,12 +90,13 @@ def plan_installation(
     }
     required = list(dict.fromkeys(aliases[id] for id in names))
     redundant = [id for id in excluded if id not in in_dependency_order(required, depends)]
+    disabled, excluded = excluded, (*excluded, *running)
     required = [id for id in required if id not in excluded]
     present = in_dependency_order(required, depends, excluded)
     order = in_dependency_order(
         required, {id: (*depends[id], *(other for other in charts[id].after if other in present)) for id in charts}, excluded
     )
-    if not order and not is_node_named:
+    if not order and not is_node_named and not (running and has_node):
         raise InvalidInput("no component selected", "omit --set COMPONENT:enabled=false, or name components with --bundlers")
     components = tuple(_component(id, specified.get(id), charts[id], recipe, options, depends[id]) for id in order)
     for item in disagreements(replace(recipe, components=components), charts):
@@ -105,7 +110,7 @@ def plan_installation(
     for id, flag in mentions:
         if id not in order and id not in excluded:
             raise _not_in_bundle(id, flag, order, charts)
-    missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in excluded]
+    missing = [f"{id} needs {name}, which is disabled" for id in order for name in depends[id] if name in disabled]
     needless = [f"{id} is disabled, but was not part of this bundle" for id in redundant]
     unbuilt = _unbuilt_images(recipe, (*order, *excluded), charts, load_chart_data) if options.components is None else []
     return InstallPlan(components, options, (*missing, *needless, *unbuilt), has_node)

@@ -40,7 +40,7 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from eidos.bundle.template_variables import Variables
@@ -95,10 +95,15 @@ _KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 
 
 class NodePart(Record):
-    """``files`` by path in the bundle; ``variables`` are for templates of components and of the bundle's README."""
+    """``files`` by path in the bundle; ``variables`` are for templates of components and of the bundle's README.
+
+    ``settings`` are those of the host, with what brings each ("" for nothing) and the reason, ``documents`` the ways to a node.
+    """
 
     files: dict[str, bytes]
     variables: Variables
+    settings: tuple[tuple[Setting, str, str], ...] = ()
+    documents: tuple[Delivery, ...] = ()
 
 
 def make_node_part(recipe: Recipe, components: Sequence[Component], variables: Variables) -> NodePart:
@@ -156,8 +161,9 @@ def _node_part(
     for document in found.documents:
         files.update({file.path: file.text.encode() for file in document.files})
     persistence = "" if not persists else "the driver container" if by_driver else "`apply.sh`" if files else "the system's image"
+    carriers = tuple(_carriers(reasons, files, found.documents, package, uncovered))
     added: Variables = {
-        "host.settings-table": Markdown(_settings_table(reasons, files, found.documents, package, uncovered, persistence)),
+        "host.settings-table": Markdown(_settings_table(carriers, reasons, persistence)),
         "host.documents": Markdown(_document_list(found.documents)),
         "host.on-node": Markdown(_on_node_text(files, on_node, recipe.request.service, package)),
         "host.persistence": Markdown(_persistence_text(persists, by_driver, bool(agent_files))),
@@ -174,7 +180,7 @@ def _node_part(
     if package:
         added["host.package"] = package
         added["host.package.interrupt"] = "reboot" if "grub.conf" in package else "restart_all_services"
-    return NodePart({f"{FOLDER}/{path}": content for path, content in sorted(files.items())}, added)
+    return NodePart({f"{FOLDER}/{path}": content for path, content in sorted(files.items())}, added, carriers, tuple(found.documents))
 
 
 def _driver_container(components: Iterable[Component]) -> bool:
@@ -237,35 +243,42 @@ def _agent_variables(files: Mapping[str, bytes]) -> Variables:
     return {"host.files": {key: files[path].decode() for path, key in keys.items()}, "host.items": items, "host.digest": digest}
 
 
-def _label(setting: Setting) -> str:
+def setting_label(setting: Setting) -> str:
+    """The kind of a setting, in words."""
     return setting.kind.replace("-", " ") if setting.kind != BOOT else "boot parameter"
 
 
-def _settings_table(
+def _carriers(
     reasons: Mapping[Setting, str],
     files: Mapping[str, bytes],
     documents: Sequence[Delivery],
     package: Mapping[str, str],
     uncovered: Sequence[tuple[Setting, str]],
-    persistence: str,
-) -> str:
-    left = {setting for setting, _ in uncovered}
+) -> Iterator[tuple[Setting, str, str]]:
+    """Each setting, what brings it ("" for nothing), and why it is set, or not brought."""
+    left = dict(uncovered)
     pool = next((file.path for document in documents for file in document.files), "")
+    for setting, why in reasons.items():
+        if setting in left:
+            yield setting, "", left[setting]
+        elif package and _is_in_package(setting, package) and not _is_in(setting, files):
+            yield setting, "NodeWright", why
+        else:
+            yield setting, _is_in(setting, files) or pool, why
+
+
+def _settings_table(carriers: Iterable[tuple[Setting, str, str]], reasons: Mapping[Setting, str], persistence: str) -> str:
     has_reasons = any(reasons.values())
     rows = (
         ["| setting | value | brought by | why |", "|---|---|---|---|"]
         if has_reasons
         else ["| setting | value | brought by |", "|---|---|---|"]
     )
-    for setting, why in reasons.items():
-        if setting in left:
-            by = "not covered"
-        elif package and _is_in_package(setting, package) and not _is_in(setting, files):
-            by = "NodeWright"
-        else:
-            by = markdown_code(_is_in(setting, files) or pool)
-        name = f"{_label(setting)} {markdown_code(setting.name)}"
-        rows.append(f"| {name} | {markdown_code(setting.value or 'loaded')} | {by} |{f' {markdown_cell(why)} |' if has_reasons else ''}")
+    for setting, by, _ in carriers:
+        shown = (by if by == "NodeWright" else markdown_code(by)) if by else "not covered"
+        name = f"{setting_label(setting)} {markdown_code(setting.name)}"
+        why = f" {markdown_cell(reasons[setting])} |" if has_reasons else ""
+        rows.append(f"| {name} | {markdown_code(setting.value or 'loaded')} | {shown} |{why}")
     if persistence:
         rows.append(f"| persistence mode | `Enabled` | {persistence} |{' |' if has_reasons else ''}")
     return "\n".join(rows)
@@ -341,7 +354,7 @@ def _persistence_text(persists: bool, by_driver: bool, has_script: bool) -> str:
 
 def _uncovered_list(uncovered: Sequence[tuple[Setting, str]]) -> str:
     return "\n".join(
-        f"- {_label(setting)} {markdown_code(setting.name + (f'={setting.value}' if setting.value else ''))}: {markdown_cell(why)}."
+        f"- {setting_label(setting)} {markdown_code(setting.name + (f'={setting.value}' if setting.value else ''))}: {markdown_cell(why)}."
         for setting, why in uncovered
     )
 

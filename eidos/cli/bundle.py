@@ -11,10 +11,11 @@ from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FAILED, FINDINGS
-from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.formats import from_text, serialize
+from eidos.model.record import replace
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
     from eidos.cli.options import Values
     from eidos.cli.run_telemetry import RunTelemetry
     from eidos.model.bundle import Bundle
+    from eidos.model.bundle_plan import BundlePlan
     from eidos.model.recipe import Recipe
+    from eidos.model.snapshot import Snapshot
 
-LINT, DEFAULT_FOLDER = "lint", "./bundle"
+LINT, PLAN, MARKDOWN, DEFAULT_FOLDER = "lint", "plan", "markdown", "./bundle"
+
+#: The collectors that read what runs in a cluster.
+_LIVE = ("k8s.image", "k8s.policy")
 
 
 def _parse_deployer(text: str) -> str:
@@ -56,7 +62,7 @@ VERB = Verb(
         Option("bundlers", "build only these components and their dependencies (default: all)", "NAME", "b", multiple=True),
         Option(
             "output",
-            f"write to this folder (default {DEFAULT_FOLDER}, unless --archive is set)",
+            f"write to this folder (default {DEFAULT_FOLDER}, unless --archive is set); with plan, to this file",
             "DIR",
             "o",
             None,
@@ -108,16 +114,32 @@ VERB = Verb(
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
         Option("path", "name the folder of the bundle in that repository [its root]", "DIR", flag_only=True),
         Option("revision", "name the branch, tag or commit of that repository [HEAD]", "REV", flag_only=True),
+        Option(
+            "existing",
+            "compare with this snapshot of the cluster: use, upgrade or refuse what runs",
+            "FILE",
+            convert=parse_path,
+            flag_only=True,
+            completion="file",
+        ),
+        Option("live", "compare with the cluster itself, which is read now", flag_only=True),
         Option("fail-fast", "stop at the first component that fails; write nothing"),
         Option("serial", "build one component at a time, also with a free-threaded Python"),
         Option("timeout", "give up reading from or writing to a cluster after this time", "DURATION", None, "30s", parse_timeout),
         *CLUSTER,
         METRICS_FILE,
-        FORMAT,
+        replace(FORMAT, choices={**FORMATS, MARKDOWN: "for documents, with plan"}),
         *LOGGING,
         HELP,
     ),
-    (Operand("action", "run another action", {LINT: "check the templates"}, required=False),),
+    (
+        Operand(
+            "action",
+            "run another action",
+            {PLAN: "show what would be installed, with which rights; write nothing else", LINT: "check the templates"},
+            required=False,
+        ),
+    ),
     examples=(
         ("eidos bundle -f recipe.yaml -o bundle", "build all components of the recipe"),
         ("eidos bundle -f recipe.yaml --set gpu-operator:mig.strategy=mixed", "set a chart value"),
@@ -125,12 +147,15 @@ VERB = Verb(
         ("eidos bundle -f recipe.yaml --registry mirror.example.com/nvidia", "for air-gapped clusters"),
         ("eidos bundle -f recipe.yaml --charts charts", "carry the charts in that folder, too"),
         ("eidos bundle -f recipe.yaml --deployer argocd --repo URL --path gpu", "for Argo CD"),
+        ("eidos bundle plan -f recipe.yaml", "show what a bundle would install, and what that interrupts"),
+        ("eidos bundle plan -f recipe.yaml --existing node.yaml -t markdown", "for a cluster that runs something already"),
         ("eidos bundle lint --templates my-templates", "check your own templates"),
     ),
     notes=(
         (
             "Exit status: 0 written; 1 a component failed (the others are written; incomplete.txt lists it) or the output could not be "
-            "written; 2 wrong usage or an invalid or incomplete recipe; 4 lint found an error, or --strict found a problem."
+            "written; 2 wrong usage, an invalid or incomplete recipe, or a component that cannot be installed over what runs; 4 lint "
+            "found an error, plan found such a component, or --strict found a problem."
         ),
     ),
 )
@@ -148,7 +173,72 @@ def run(values: Values) -> int:
         from eidos.cli.lint_report import lint_templates
 
         return lint_templates(values)
-    return run_with_telemetry("bundle", values, _write_bundle)
+    if values["format"] == MARKDOWN and values.get("action") != PLAN:
+        raise InvalidInput("--format markdown is for 'eidos bundle plan'", "choose yaml, json or table")
+    return run_with_telemetry("bundle", values, _write_plan if values.get("action") == PLAN else _write_bundle)
+
+
+def _write_plan(values: Values, telemetry: RunTelemetry) -> int:
+    """Write what a bundle would install; the exit status says whether it can be."""
+    flags = [values.origins[name] for name in ("archive", "force") if name in values.origins]
+    if flags:
+        raise InvalidInput(f"eidos bundle plan does not take {', '.join(flags)}")
+    location = values["output"] or document_locations.STDOUT
+    document_locations.check_writable(location, values)
+    recipe = _read_recipe(values)
+    from eidos.workflow import plan_bundle
+
+    options = _options(values)
+    with telemetry.step("make"):
+        plan = plan_bundle(recipe, options)
+    fmt = document_locations.choose_format(values["format"], location, "table")
+    with telemetry.step("serialise"):
+        document_locations.write_document(location, _plan_text(plan, fmt, location), values, "plan")
+    failed = [component.id for component in plan.components if component.error]
+    for component in plan.refused:
+        if component.decision:
+            log.error(f"{component.id}: {component.decision.reason}", hint=component.decision.hint)
+    if failed:
+        log.error(f"{len(failed)} of {len(plan.components)} components failed: {', '.join(failed)}")
+        return FAILED
+    status = _report_strict(recipe, len(plan.unmirrored), len(plan.missing_charts)) if values["strict"] else 0
+    return FINDINGS if plan.refused else status
+
+
+def _plan_text(plan: BundlePlan, fmt: str, location: str) -> str:
+    if fmt not in ("table", MARKDOWN):
+        return serialize(plan.to_tree(), fmt)
+    from eidos.cli.plan_table import plan_markdown, plan_table
+
+    if fmt == MARKDOWN:
+        return plan_markdown(plan)
+    return document_locations.fit_table(location, lambda width, colour: plan_table(plan, width, colour))
+
+
+def _read_recipe(values: Values) -> Recipe:
+    if values["file"] is None:
+        raise InvalidInput("eidos bundle needs a recipe", "use --file FILE; run 'eidos recipe -o recipe.yaml' to write one")
+    return document_locations.read_recipe(values["file"], values)
+
+
+def _read_existing(values: Values) -> Snapshot | None:
+    """The snapshot of what runs already, if one is asked for. Raises Unavailable for a cluster that cannot be read."""
+    if values["existing"] is not None:
+        if values["live"]:
+            raise InvalidInput("--existing and --live cannot be used together", "omit one of the two")
+        return document_locations.read_snapshot(values["existing"], values)[0]
+    if not values["live"]:
+        return None
+    from eidos.collectors import ClusterSelection
+    from eidos.errors import Unavailable
+    from eidos.workflow import SnapshotOptions, take_snapshot
+
+    cluster = ClusterSelection(values["kubeconfig"], values["kube-context"], values["kube-namespace"])
+    snapshot = take_snapshot(SnapshotOptions(collectors=_LIVE, timeout_s=values["timeout"], cluster=cluster))
+    images = next(outcome for outcome in snapshot.collectors if outcome.name == _LIVE[0])
+    if images.outcome not in ("ok", "partial"):
+        raise Unavailable(f"--live: cannot read the images of the cluster: {images.reason}", images.hint)
+    return snapshot
 
 
 def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
@@ -156,13 +246,12 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     if folder is None and archive is None:
         folder = DEFAULT_FOLDER
     _check_outputs(folder, archive, values)
-    if values["file"] is None:
-        raise InvalidInput("eidos bundle needs a recipe", "use --file FILE; run 'eidos recipe -o recipe.yaml' to write one")
-    recipe = document_locations.read_recipe(values["file"], values)
+    recipe = _read_recipe(values)
     from eidos.workflow import make_bundle
 
+    options = _options(values)
     with telemetry.step("make"):
-        bundle = make_bundle(recipe, _options(values))
+        bundle = make_bundle(recipe, options)
     telemetry.record_bundle(bundle)
     for sentence in bundle.warnings:
         log.warn(sentence)
@@ -177,16 +266,16 @@ def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     if bundle.errors:
         log.error(f"{len(bundle.errors)} of {len(bundle.components)} components failed: {', '.join(bundle.errors)}")
         return FAILED
-    return _report_strict(recipe, bundle) if values["strict"] else 0
+    return _report_strict(recipe, len(bundle.unmirrored), len(bundle.missing_charts)) if values["strict"] else 0
 
 
-def _report_strict(recipe: Recipe, bundle: Bundle) -> int:
+def _report_strict(recipe: Recipe, unmirrored: int, missing_charts: int) -> int:
     """Log what ``--strict`` objects to; the exit status."""
     problems = [f"the recipe is generic: it is not made for the {name}" for name in recipe.generic or ()]
-    if bundle.unmirrored:
-        problems.append(f"the mirror is incomplete: {count_of(len(bundle.unmirrored), 'warning')} above")
-    if bundle.missing_charts:
-        problems.append(f"charts are missing: {count_of(len(bundle.missing_charts), 'warning')} above")
+    if unmirrored:
+        problems.append(f"the mirror is incomplete: {count_of(unmirrored, 'warning')} above")
+    if missing_charts:
+        problems.append(f"charts are missing: {count_of(missing_charts, 'warning')} above")
     for problem in problems:
         log.error(f"--strict: {problem}")
     return FINDINGS if problems else 0
@@ -214,6 +303,7 @@ def _options(values: Values) -> BundleOptions:
         repo=values["repo"] or "",
         path=values["path"] or "",
         revision=values["revision"] or "",
+        existing=_read_existing(values),
         fail_fast=values["fail-fast"],
         parallel=False if values["serial"] else None,
     )

@@ -25,6 +25,7 @@ DOCUMENTS = {
     "report": ("CheckReport", "CheckReportList"),
     "diff": ("Diff",),
     "change": ("NodeChange",),
+    "plan": ("BundlePlan",),
 }
 
 #: How the source refers to a schema, and how a document of its own does.
@@ -36,6 +37,7 @@ _PURPOSES = {
     "report": "what eidos check writes",
     "diff": "what eidos diff writes",
     "change": "a line of what eidos watch prints",
+    "plan": "what eidos bundle plan writes",
 }
 _FORMATS = {"json": "JSON Schema, draft 2020-12", "yaml": "the same as YAML"}
 

@@ -108,6 +108,28 @@ def agrees_with_branch(version: str, branch: str) -> bool:
     return bool(one and key and one.matches(key))
 
 
+def upgrade_steps(version: str, target: str, allowed: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """The releases to upgrade to on the way from one version to another, without the target's; None when no way is known.
+
+    ``allowed`` maps a release to those that can be upgraded to it.
+
+    >>> allowed = {"26.3": ("25.10", "26.3"), "26.7": ("26.3", "26.7")}
+    >>> upgrade_steps("v25.10.1", "v26.7.0", allowed), upgrade_steps("26.3.1", "26.7", allowed), upgrade_steps("24.1", "26.7", allowed)
+    (['26.3'], [], None)
+    """
+    paths: list[tuple[str, list[str]]] = [(to, []) for to in allowed if agrees_with_branch(target, to)]
+    visited = set()
+    while paths:
+        current, steps = paths.pop(0)
+        if any(agrees_with_branch(version, branch) for branch in allowed[current]):
+            return steps
+        for other in allowed:
+            if other in allowed[current] and other not in visited and other != current:
+                visited.add(other)
+                paths.append((other, [other, *steps]))
+    return None
+
+
 def field_of(component: Component, field: str) -> Any:
     """The scalar at ``version`` or ``values.PATH`` of a component; None when it has none there."""
     if not field.startswith(_VALUES):

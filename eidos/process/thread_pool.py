@@ -12,14 +12,15 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
     from types import ModuleType
     from typing import Any, TypeVar
 
+    S = TypeVar("S")
     T = TypeVar("T")
 
-__all__ = ["Future", "ThreadPoolExecutor", "as_completed", "call_in_thread", "start_thread", "wait_for"]
+__all__ = ["Future", "ThreadPoolExecutor", "as_completed", "call_in_thread", "map_in_threads", "start_thread", "wait_for"]
 
 
 class _Logger:
@@ -81,6 +82,18 @@ def wait_for(future: Future[T], timeout_s: float) -> T:
     if not wait((future,), timeout_s).done:
         raise TimeoutError
     return future.result()
+
+
+def map_in_threads(function: Callable[[S], T], items: Iterable[S], max_workers: int) -> list[T]:
+    """The results of ``function`` in the order of ``items``; the first failure is raised, and what has not begun is left out."""
+    with ThreadPoolExecutor(max_workers=max_workers) as pool:
+        tasks = [pool.submit(function, item) for item in items]
+        try:
+            return [task.result() for task in tasks]
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
 
 
 def _fulfil(future: Future[T], function: Callable[[], T]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 
+from eidos.model.agreement import agrees_with_branch, upgrade_steps
 from eidos.model.constraint import parse_expression
 from eidos.model.query import READING_PATHS
 from eidos.model.record import Record
@@ -163,7 +164,7 @@ def _observed(recipe: Recipe, facts: Mapping[str, str], store: Store) -> list[tu
 
 def _is_of(expression: str, version: str) -> bool:
     """Whether a version is one of an expression; a branch, as ``1.34``, counts for all its releases."""
-    return _belongs(version, expression) if expression[0].isdigit() else parse_expression(expression).allows(version)
+    return agrees_with_branch(version, expression) if expression[0].isdigit() else parse_expression(expression).allows(version)
 
 
 def _of_service(due: list[SupportEnd], rows: Sequence[SupportEnd], service: str, version: str) -> list[SupportEnd]:
@@ -188,23 +189,7 @@ def _sentence(row: SupportEnd, version: str, today: str, subject: str) -> str:
 
 def steps_between(version: str, target: str, rows: Sequence[UpgradeStep]) -> list[str] | None:
     """The releases to upgrade to on the way from one version to another, without the target's; None when no way is known."""
-    goals = [row for row in rows if _belongs(target, row.to)]
-    paths: list[tuple[UpgradeStep, list[str]]] = [(row, []) for row in goals]
-    visited = set()
-    while paths:
-        row, steps = paths.pop(0)
-        if any(_belongs(version, branch) for branch in row.after):
-            return steps
-        for other in rows:
-            if other.to in row.after and other.to not in visited and other.to != row.to:
-                visited.add(other.to)
-                paths.append((other, [other.to, *steps]))
-    return None
-
-
-def _belongs(version: str, branch: str) -> bool:
-    one, key = try_parse_version(version), try_parse_version(branch)
-    return bool(one and key and one.matches(key))
+    return upgrade_steps(version, target, {row.to: row.after for row in rows})
 
 
 def _upgrades(recipe: Recipe, observed: Mapping[str, str], store: Store) -> Iterator[str]:
@@ -219,7 +204,7 @@ def _upgrades(recipe: Recipe, observed: Mapping[str, str], store: Store) -> Iter
     for product, title, target in targets:
         rows = [row for row in upgrades if row.product == product]
         before, after = try_parse_version(observed.get(product, "")), try_parse_version(target)
-        goal = next((row for row in rows if _belongs(target, row.to)), None)
+        goal = next((row for row in rows if agrees_with_branch(target, row.to)), None)
         if goal is None or before is None or after is None or before >= after:
             continue
         steps = steps_between(observed[product], target, rows)

@@ -94,13 +94,15 @@ def build(
             system_tolerations=tuple(map(parse_toleration, system_tolerations)),
             **options,
         ),
-        chart_data=None if options.get("data") else _charts(),
+        chart_data=None if options.get("data") else shipped_charts(),
     )
 
 
 @functools.cache
-def _charts() -> tuple[dict[str, Chart], Callable[[str], object]]:
-    return load_charts(None)
+def shipped_charts() -> tuple[dict[str, Chart], Callable[[str], object]]:
+    """The shipped charts, and what is known of them, each file of which is parsed once, as from the built file."""
+    charts, load = load_charts(None)
+    return charts, functools.cache(load)
 
 
 def files_of(path: Path, **options: Any) -> dict[str, tuple[bytes, int]]:

@@ -21,6 +21,7 @@ from eidos.cli.options import Operand, Option
 from eidos.collectors import list_collectors
 from eidos.fleet.comparison import ODD, Difference, NodeClass
 from eidos.fleet.summary import FleetSummary, NoAnswer
+from eidos.model.bundle_plan import ClusterRights, ComponentDecision, Interruption, PlannedComponent, PlannedNode, PlannedSetting
 from eidos.model.diff import ComparedDocument
 from eidos.model.finding import STEP_KINDS, WRITE, FindingSource
 from eidos.model.node_change import FindingChange, NodeChange, ReadingCount
@@ -125,8 +126,21 @@ def documents() -> Iterator[tuple[str, Any]]:
     seen = FindingChange("a-check", "appeared", "a title", "error", "fail", "pass", "OS.kmod.a", "x", "y", "why")
     count = (ReadingCount("OS.kmod", 1, "why"),)
     yield "NodeChange", NodeChange(time, "gpu-07", "a sentence", {"error": 1}, time, (seen,), (change,), count, count).to_tree()
+    yield "BundlePlan", every_field_of_a_plan().to_tree()
     different = NodeClass(ODD, ("b",), (Difference("OS.kmod.a", "x", "y", "why"),), 1, {"OS.kmod": "why"})
     yield "FleetSummary", FleetSummary((different,), {"c": NoAnswer("why", "hint", "reason")}).to_tree()
+
+
+def every_field_of_a_plan() -> eidos.BundlePlan:
+    drain = (Interruption("drain", "why"),)
+    decision = ComponentDecision("a", "upgrade", "1.0", "why", ("a step",), "hint", {"a.b": False})
+    rule = {"role": "a", "apiGroups": ["*"], "nonResourceURLs": ["*"], "resources": ["*"], "verbs": ["*"]}
+    texts = ("a", "a", "1.1", "https://charts.example.com", "a", "why")
+    rights = ClusterRights(1, (rule,))
+    component = PlannedComponent(*texts, 1, 2, ("a:1",), ("b:1",), ("why",), rights, drain, decision, "an error", 1)
+    node = PlannedNode(("node/a",), 1, (PlannedSetting("sysctl a", "1", "node/a", "why"),), drain)
+    request = {"gpu": "h100"}
+    return eidos.BundlePlan("1.2.3", "0f", request, (component,), (decision,), node, 1, 2, "of a", ("why",), ("why",), ("why",), ("why",))
 
 
 def printed_documents(folder: Path) -> Iterator[tuple[str, Any]]:
