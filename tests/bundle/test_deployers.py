@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -15,10 +16,12 @@ import pytest
 
 from eidos.bundle.deployers import HELM, list_deployers
 from eidos.bundle.verification import verify_bundle
+from eidos.cli.bundle import VERB
 from eidos.errors import InvalidInput, Unavailable
 from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe, write_bundle
+from tests.conftest import ROOT
 from tests.support.bundle_files import RECIPES, build, load_documents, load_yaml
 from tests.support.bundle_files import recipe as recipe_tree
 from tests.support.tools import find_tools
@@ -29,7 +32,11 @@ REPOSITORY: dict[str, Any] = {"repo": "https://git.example.com/team/clusters.git
 
 QUERY = {"os": "ubuntu", "service": "eks", "gpu": "h100", "intent": "training"}
 
-DEPLOYERS = ("argocd", "flux", "helmfile")
+#: Each folder → its index.
+INDEXES = {path.parent.name: load_yaml(path.read_bytes()) for path in (ROOT / "templates" / "deployers").glob("*/deployer.yaml")}
+
+#: Those that need no program while the bundle is built.
+DEPLOYERS = tuple(sorted(name for name, index in INDEXES.items() if not index.get("renders")))
 
 
 @cache
@@ -39,28 +46,43 @@ def recipe() -> Recipe:
 
 @cache
 def bundle_of(deployer: str) -> Bundle:
-    return build(recipe(), deployer=deployer, **(REPOSITORY if deployer in ("argocd", "flux") else {}))
+    return build(recipe(), deployer=deployer, **repository(deployer))
+
+
+def repository(deployer: str) -> dict[str, Any]:
+    """The options that a deployer cannot do without."""
+    return REPOSITORY if "repo" in INDEXES[deployer].get("needs", ()) else {}
 
 
 def objects(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """Every Kubernetes object of the deployer's own, by its path."""
+    """Every Kubernetes object of the deployer's own, by its path; the folders of components and of the node hold those of others."""
+    folders = tuple(f"{result.id}/" for result in bundle.components)
     found = {}
     for path, content in bundle.files.items():
-        if path.startswith(("argocd", "flux/")) and not path.endswith("kustomization.yaml"):
-            (found[path],) = load_documents(content)
+        if path.endswith(".yaml") and not path.startswith((*folders, "node/")) and path != "recipe.yaml":
+            (tree,) = load_documents(content)
+            if "kind" in tree and not tree["apiVersion"].startswith("kustomize.config."):  # what kustomize alone reads
+                found[path] = tree
     return found
 
 
 def problems(tree: dict[str, Any]) -> list[str]:
     """What its definition does not accept of an object."""
-    schema = SCHEMAS[f"{tree['apiVersion']}/{tree['kind']}"]
-    return [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(tree["spec"])]
+    kind = f"{tree['apiVersion']}/{tree['kind']}"
+    if kind not in SCHEMAS:
+        return [f"{kind}: tests/schemas/deployers.json has no definition"]
+    return [error.message for error in jsonschema.Draft202012Validator(SCHEMAS[kind]).iter_errors(tree["spec"])]
 
 
 def test_each_folder_is_a_deployer_with_a_title() -> None:
     names = list_deployers()
-    assert next(iter(names)) == HELM and set(names) == {HELM, *DEPLOYERS, "manifests"}
+    assert list(names) == [HELM, *sorted(INDEXES)]
     assert all(names.values())
+
+
+def test_the_help_names_each_deployer() -> None:
+    (option,) = (option for option in VERB.options if option.name == "deployer")
+    assert set(list_deployers()) <= set(re.findall(r"\w+", option.help))
 
 
 @pytest.mark.parametrize("deployer", DEPLOYERS)
@@ -75,16 +97,17 @@ def test_the_scripts_are_those_of_helm_alone(deployer: str, tmp_path: Path) -> N
         assert all(f"{folder}/{path}" in bundle.files for path in result.files)
     write_bundle(bundle, str(tmp_path / "bundle"))
     assert verify_bundle(str(tmp_path / "bundle")) == ()
-    assert build(recipe(), deployer=deployer, **(REPOSITORY if deployer != "helmfile" else {})).files == bundle.files
+    assert build(recipe(), deployer=deployer, **repository(deployer)).files == bundle.files
 
 
-@pytest.mark.exhaustive(sample=4)
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("deployer", ["argocd", "flux"])
+@pytest.mark.parametrize(
+    "deployer", [pytest.param(name, marks=pytest.mark.exhaustive(sample=2, group=f"objects of {name}")) for name in DEPLOYERS]
+)
 def test_every_object_is_what_its_definition_accepts(deployer: str, path: Path) -> None:
-    bundle = build(Recipe.from_tree(recipe_tree(path), path.name), deployer=deployer, **REPOSITORY)
+    bundle = build(Recipe.from_tree(recipe_tree(path), path.name), deployer=deployer, **repository(deployer))
     made = objects(bundle)
-    assert made and not bundle.errors
+    assert bool(made) == (deployer != "helmfile") and not bundle.errors, "a helmfile is no object of Kubernetes"
     assert not [problem for tree in made.values() for problem in problems(tree)]
 
 
@@ -198,9 +221,9 @@ def test_manifests_of_others_are_named_with_their_address() -> None:
     ],
 )
 def test_a_credential_is_refused_and_not_printed(deployer: str, values: dict[str, Any], where: str) -> None:
-    options = REPOSITORY if deployer != "helmfile" else {}
     with pytest.raises(InvalidInput, match=where) as caught:
-        build(recipe(), components=("kube-prometheus-stack",), values={"kube-prometheus-stack": values}, deployer=deployer, **options)
+        options = {"components": ("kube-prometheus-stack",), "values": {"kube-prometheus-stack": values}, **repository(deployer)}
+        build(recipe(), deployer=deployer, **options)
     text = str(caught.value.message)
     assert "hunter2" not in text and "Zm9v" not in text and "pass-word" not in text
 

@@ -148,11 +148,38 @@ def judge(context: RuleContext) -> RuleResult:
         return RuleResult(Judgement(None, unread={PATH: fault.why}))
 '''
 
+DEPLOYER = """\
+version: "1.0.0"
+recipe: recipe.dgxc.io/v1
+title: releases of an example
+each:
+  - {template: release.yaml, target: "example/@{component.id}.yaml", when: component.chart}
+all: [{template: README.md}]
+"""
+
+RELEASE = """\
+apiVersion: example.com/v1
+kind: Release
+metadata: {name: "@{component.release}"}
+spec: {version: "@{component.version}"}
+"""
+
+PRINT_RELEASE = """\
+import eidos
+bundle = eidos.make_bundle(eidos.make_recipe({"gpu": "h100"}), eidos.BundleOptions(deployer="example"))
+print(bundle.files["example/gpu-operator.yaml"].decode())
+"""
+
+REGISTER_METRIC = '        self._complete = metrics.counter("eidos_watch_complete_total", "Cycles in which each collector was ok.")\n'
+
 #: Laws that code is held to, and the tests that look at all of the recipe data.
 LAWS = ("tests/project/test_architecture.py", "tests/project/test_names.py")
 README_ROWS = "tests/project/test_readme.py::test_the_tables_are_those_of_the_program_and_its_data"
 EXIT_CODES = "tests/project/test_manual.py::test_the_table_of_exit_codes_is_that_of_the_program"
 COVERAGE = "tests/project/test_manual.py::test_the_table_of_coverage_is_printed_from_the_data"
+TABLE_OF_METRICS = "tests/project/test_manual.py::test_the_table_of_metrics_of_a_watch_has_each_of_them"
+DEPLOYER_HELP = "tests/bundle/test_deployers.py::test_the_help_names_each_deployer"
+DEPLOYER_SCHEMAS = "tests/bundle/test_deployers.py::test_every_object_is_what_its_definition_accepts"
 COMPATIBILITY = "tests/workflow/test_compatibility.py"
 INVENTORY = f"{COMPATIBILITY}::test_nothing_that_is_promised_disappears"
 #: What the table calls them.
@@ -254,6 +281,34 @@ ADDITIONS = {
         prints=r"code: eidos/check/rules/floppy\.py",
         tests=(*LAWS, *CHECK_TESTS),
     ),
+    "a deployer": Addition(
+        write={
+            "templates/deployers/example/deployer.yaml": DEPLOYER,
+            "templates/deployers/example/release.yaml": RELEASE,
+            "templates/deployers/example/README.md": "# @{recipe.title}\n\n## What the recipe says\n\n@{readings-table}\n",
+        },
+        edit=[],
+        command=("-c", PRINT_RELEASE),
+        prints="^  version: v26",
+        tests=("tests/bundle/test_deployers.py",),
+        complaints=(DEPLOYER_SCHEMAS, DEPLOYER_HELP),
+        more=(
+            Edit("eidos/cli/bundle.py", "helmfile or manifests", "example, "),
+            Edit("tests/schemas/deployers.json", ' "helm.toolkit.fluxcd.io', ' "example.com/v1/Release": {"required": ["version"]},\n'),
+        ),
+    ),
+    "a metric of a watch": Addition(
+        write={},
+        edit=[
+            Edit("eidos/watch/watch_metrics.py", "        self._collectors = CollectorMetrics(", REGISTER_METRIC),
+            Edit("eidos/watch/watch_metrics.py", "        self._stuck.set(cycle.stuck)\n", "        self._complete.increment()\n"),
+        ],
+        command=("-c", "from eidos.watch.watch_metrics import *; print(WatchMetrics((), 60.0, 60.0).metrics.render_text())"),
+        prints="^# TYPE eidos_watch_complete_total counter$",
+        tests=("tests/watch/test_watch_parts.py", "tests/project/test_manual.py"),
+        complaints=(TABLE_OF_METRICS,),
+        more=(Edit("templates/help/watch.md", "| `eidos_watch_stuck_processes`", "| `eidos_watch_complete_total` | complete cycles |\n"),),
+    ),
     "a command": Addition(
         write={"eidos/cli/hello.py": VERB},
         edit=[Edit("eidos/cli/commands.py", '    "version": (', '    "hello": ("eidos.cli.hello", "print a greeting"),\n')],
@@ -296,7 +351,7 @@ def paths(cell: str) -> list[str]:
 
 
 def test_every_row_is_tested() -> None:
-    assert ADDITIONS.keys() <= rows().keys()
+    assert ADDITIONS.keys() == rows().keys()
 
 
 @pytest.fixture

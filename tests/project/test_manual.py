@@ -12,6 +12,7 @@ from eidos.cli.recipe_table import matrix_markdown
 from eidos.files.resources import read_text
 from eidos.recipe.matrix import advice_matrix
 from eidos.recipe.store import shipped_store
+from eidos.watch.watch_metrics import WatchMetrics
 from tests.project.coverage_table import coverage_table
 from tests.project.source_tree import ROOT
 
@@ -34,3 +35,9 @@ def test_the_table_of_exit_codes_is_that_of_the_program() -> None:
     page = read_text("templates/help/exit-codes.md")
     assert f"|---|---|\n{rows}\n" in page
     assert all(f"`{name}" in page for name in COMMANDS if name not in ("help", "version", "completion"))
+
+
+def test_the_table_of_metrics_of_a_watch_has_each_of_them() -> None:
+    registered = re.findall(r"^# TYPE eidos_watch(\S+)", WatchMetrics((), 60.0, 60.0).metrics.render_text(), re.MULTILINE)
+    table = "".join(re.findall(r"^\|.*\n", read_text("templates/help/watch.md"), re.MULTILINE))
+    assert [name for name in registered if not re.search(rf"`(eidos_watch)?{name}`", table)] == []
