@@ -131,7 +131,7 @@ def make_node_part(recipe: Recipe, components: Sequence[Component], variables: V
 def _node_part(
     reasons: Mapping[Setting, str], persists: bool, recipe: Recipe, components: Sequence[Component], variables: Variables
 ) -> NodePart:
-    host = with_system(HostFacts(recipe.request.os, recipe.request.osv, recipe.request.service))
+    host = with_system(HostFacts(recipe.request.os, recipe.request.service))
     uncovered: list[tuple[Setting, str]] = []
     by_driver = _driver_container(components)
     settings = []

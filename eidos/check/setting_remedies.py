@@ -141,7 +141,7 @@ def host_facts(node: NodeReadings) -> HostFacts:
     system = "pop" if node.readings.get("OS.release.ID") == "pop" else names.get("query.os", "")
     source = node.readings.get(_BOOT_SOURCE, "")
     loader = "" if not source else "grub" if "grub" in source else "bls"
-    return HostFacts(system, names.get("query.osv", ""), names.get("query.service", ""), loader, names.get("node.driver-owner", ""))
+    return HostFacts(system, names.get("query.service", ""), loader, names.get("node.driver-owner", ""))
 
 
 def remedy_of(delivery: Delivery, live: tuple[str, ...] = ()) -> Remedy:

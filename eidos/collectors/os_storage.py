@@ -119,15 +119,6 @@ def shown_options(options: str) -> tuple[str, int]:
     return ",".join(shown), len(words) - len(shown)
 
 
-def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
-    """The mount that ``path`` is on: the last of those with the longest path that leads to it."""
-    best: Mount | None = None
-    for mount in mounts:
-        if (path + "/").startswith(mount.path.rstrip("/") + "/") and (best is None or len(mount.path) >= len(best.path)):
-            best = mount
-    return best
-
-
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield ``storage``: disks first, so that a file system that blocks does not cost them."""
     facts = Facts(sources, "storage")

@@ -70,13 +70,12 @@ class Setting(Record):
 
 
 class HostFacts(Record):
-    """What decides the form: system, version and service as in a query, boot loader, owner of the driver.
+    """What decides the form: system and service as in a query, boot loader, owner of the driver.
 
     ``boot_loader`` is grub, bls, systemd-boot or "" where that is not known; ``driver_owner`` one of ``Remedy.owner``.
     """
 
     os: str = ""
-    os_version: str = ""
     service: str = ""
     boot_loader: str = ""
     driver_owner: str = ""

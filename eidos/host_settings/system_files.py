@@ -9,7 +9,7 @@ systemd.unit(5) (drop-ins, ``%`` begins a specifier), systemd.exec(5) (Limit… 
 modprobe.d(5) (a value with spaces is quoted by double quotes, which the kernel removes; options of several files are joined in the order
 of the files' names, and the kernel takes the last); Linux-PAM, limits.conf(5).
 
->>> host = HostFacts("ubuntu", "24.04")
+>>> host = HostFacts("ubuntu")
 >>> sysctl(Setting(SYSCTL, "vm/swappiness", "1"), host).files[0]
 SettingFile(path='/etc/sysctl.d/95-eidos-vm.swappiness.conf', text='vm.swappiness = 1\n')
 >>> unit(Setting(UNIT, "containerd.service.LimitSTACK", "67108864"), host).files[0].text

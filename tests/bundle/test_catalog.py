@@ -28,7 +28,6 @@ from tests.support.shipped import shipped_trees
 
 CHARTS = load_charts(None)[0]
 DEPLOYED = [id for id, chart in CHARTS.items() if not chart.service]
-FETCHED = [id for id, chart in CHARTS.items() if chart.manifests]
 
 
 def with_component(*ids: str, **key: str) -> Store:

@@ -174,7 +174,7 @@ PLATFORMS: tuple[tuple[dict[str, str], str, set[str]], ...] = (
 def test_each_platform_has_its_form(query: dict[str, str], script: str, expected: set[str]) -> None:
     # Not every system is in the catalog for every GPU: the settings are the same, the host differs.
     settings = [Setting(SYSCTL, "vm/swappiness", "1"), Setting(BOOT, "iommu", "pt"), Setting(MODULE, "efa")]
-    facts = HostFacts(query.get("os", ""), query.get("osv", ""), query.get("service", ""))
+    facts = HostFacts(query.get("os", ""), query.get("service", ""))
     found = platform_documents(settings, facts)
     names = {file.path for document in found.documents for file in document.files}
     assert names == {name for name in expected if not name.startswith("ansible/")}

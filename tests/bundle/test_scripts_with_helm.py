@@ -18,7 +18,6 @@ from tests.support.tools import find_helm3
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive(group="scripts with helm", sample=8)]
 
 GPU = ("gpu-operator", "gpu-operator")
-DEPLOYMENT = "/apis/apps/v1/namespaces/gpu-operator/deployments/gpu-operator"
 POLICY = "/apis/nvidia.com/v1/clusterpolicies/cluster-policy"
 
 

@@ -28,7 +28,6 @@ from tests.conftest import ROOT
 from tests.support import macos
 from tests.support.program import eidos, environment
 
-STATES = ("LoadState", "ActiveState", "SubState")
 UNITS = {"containerd.service": ("loaded", "active", "running"), "kubelet.service": ("loaded", "failed", "failed")}
 NODE = Snapshot(
     timestamp="2026-11-23T06:00:00Z",

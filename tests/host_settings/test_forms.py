@@ -105,7 +105,6 @@ any_setting = st.builds(Setting, st.sampled_from(KINDS), names, texts | st.integ
 any_host = st.builds(
     HostFacts,
     st.sampled_from(SYSTEMS),
-    st.just(""),
     st.sampled_from(SERVICES),
     st.sampled_from(["", "grub", "bls"]),
     st.sampled_from(OWNERS),
