@@ -338,24 +338,31 @@ def test_a_version_of_which_nothing_is_known_is_a_warning() -> None:
     assert found == [(WARNING, place, "add values/gpu-operator/v25.10.1.keys.yaml")]
 
 
+#: Values of a chart whose keys and words are files of the same folder, and what is wrong with them.
+OWN_CHART = layer({"service": "eks"}) | {
+    "components": {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
+}
+OWN_KEYS = {"values/mine/1.0.keys.yaml": {"color": "string", "size": "string"}, "values/mine/1.0.words.yaml": {"size": ["small", "large"]}}
+OWN_CHART_ISSUES = [("components.mine.values.colr", "did you mean color?"), ("components.mine.values.size", ACCEPTS)]
+
+
 def test_the_keys_of_a_chart_can_be_those_of_the_folder() -> None:
-    overlay = layer({"service": "eks"})
-    overlay["components"] = {"mine": {"values": {"colr": "red", "size": "huge"}, "why": "Why.", "source": "doc"}}
-    texts = {
-        "components.yaml": yaml.safe_dump({"components": [*shipped_trees()["components.yaml"]["components"], chart("mine")]}),
-        "overlays/x-mine.yaml": yaml.safe_dump(overlay),
-        "values/mine/1.0.keys.yaml": "color: string\nsize: string\n",
-        "values/mine/1.0.words.yaml": "size: [small, large]\n",
+    found = issues_in(OWN_CHART, charts=[chart("mine")], files=OWN_KEYS)
+    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == OWN_CHART_ISSUES
+    no_kind = {**OWN_KEYS, "values/mine/1.0.keys.yaml": {"color": "colour"}}
+    found = issues_in(OWN_CHART, charts=[chart("mine")], files=no_kind)
+    assert [(issue.rule, issue.location) for issue in found] == [("form", "values/mine/1.0.keys.yaml")]
+
+
+@pytest.mark.slow
+def test_the_keys_of_a_chart_are_read_from_the_files_of_the_folder() -> None:
+    trees = {
+        "components.yaml": {"components": [*shipped_trees()["components.yaml"]["components"], chart("mine")]},
+        "overlays/x-mine.yaml": OWN_CHART,
+        **OWN_KEYS,
     }
-    found = lint_files({name: text.encode() for name, text in texts.items()}, "data")
-    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == [
-        ("components.mine.values.colr", "did you mean color?"),
-        ("components.mine.values.size", ACCEPTS),
-    ]
-    texts["values/mine/1.0.keys.yaml"] = "color: colour\n"
-    assert [(issue.rule, issue.location) for issue in lint_files({name: text.encode() for name, text in texts.items()}, "data")] == [
-        ("form", "values/mine/1.0.keys.yaml")
-    ]
+    found = lint_files({name: yaml.safe_dump(tree).encode() for name, tree in trees.items()}, "data")
+    assert [(issue.location.rpartition(": ")[2], issue.hint) for issue in found] == OWN_CHART_ISSUES
 
 
 @pytest.mark.shared

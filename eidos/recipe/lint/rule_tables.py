@@ -325,9 +325,15 @@ _VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "to")
 _PARSED = {"expression": "value", "releases": "version", "other_releases": "other"}
 
 
+#: The shipped rules, once they were read: nothing changes them.
+_shipped: list[LintRules] = []
+
+
 def shipped_rules() -> LintRules:
-    """The rules that eidos carries; fails as ``resources.load_recipes`` does."""
-    return read_rules(resources.load_recipe_file(NAME), NAME)
+    """The rules that eidos carries, read once in a process; fails as ``resources.load_recipes`` does."""
+    if not _shipped:
+        _shipped.append(read_rules(resources.load_recipe_file(NAME), NAME))
+    return _shipped[0]
 
 
 def read_rules(tree: object, name: str) -> LintRules:
