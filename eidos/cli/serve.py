@@ -163,6 +163,7 @@ def run(values: Values) -> int:
     from eidos.server.recipe_data import load_recipe_data
     from eidos.server.request_metrics import ServerMetrics
     from eidos.server.server_settings import SERVICE_NAME
+    from eidos.server.static_content import static_representations
     from eidos.server.transport.event_loop import Service
     from eidos.server.transport.listening_sockets import listen, raise_fd_limit
     from eidos.server.transport.shared_state import SharedState
@@ -184,7 +185,8 @@ def run(values: Values) -> int:
         commit=resources.build_commit(),
     )
     tracer = open_tracer(os.environ, SERVICE_NAME, lambda count: metrics.lost_spans.increment(amount=count))
-    app = App(settings, metrics, rate_limiter, recipe_data, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
+    static = static_representations(recipe_data, settings.max_body)
+    app = App(settings, metrics, rate_limiter, recipe_data, static, is_ready=lambda: not shared_state.is_stopping, tracer=tracer)
     server = listen(settings, os.environ)
     log.info(f"listening on {server.url}", workers=settings.workers)
     return Supervisor(Service(server, settings, app, Instrumentation(metrics, tracer, access_log), shared_state)).run()

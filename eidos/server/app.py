@@ -19,17 +19,16 @@ from eidos.server.parameters import Parameters, parse_parameters, shorten_input
 from eidos.server.rate_limiter import RateLimitHeaders, rejection
 from eidos.server.representation import RepresentationCache, TargetCache
 from eidos.server.routes import DEPRECATED, HTML, ROUTES, VERSIONED, YAML, find_route
-from eidos.server.static_content import static_representations
 from eidos.telemetry.spans import NOOP_TRACER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eidos.http_wire.messages import Request
     from eidos.server.rate_limiter import Decision, RateLimiter
     from eidos.server.recipe_data import RecipeData
-    from eidos.server.representation import Headers
+    from eidos.server.representation import Headers, Representation
     from eidos.server.request_context import RequestContext
     from eidos.server.request_metrics import ServerMetrics
     from eidos.server.routes import Operation, Route
@@ -46,7 +45,8 @@ _VENDOR = "application/vnd.nvidia.cns."
 class App:
     """The application. Create it before the workers are forked: they share what it has read.
 
-    ``clock`` is monotonic, in seconds; ``is_ready`` tells whether new requests should come; ``tracer`` makes spans of requests.
+    ``static`` are the representations that never change, by name and media type; ``clock`` is monotonic, in seconds; ``is_ready`` tells
+    whether new requests should come; ``tracer`` makes spans of requests.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class App:
         metrics: ServerMetrics,
         rate_limiter: RateLimiter,
         recipe_data: RecipeData,
+        static: Mapping[tuple[str, str], Representation],
         clock: Callable[[], float] = time.monotonic,
         is_ready: Callable[[], bool] = lambda: True,
         tracer: Tracer = NOOP_TRACER,
@@ -62,7 +63,6 @@ class App:
         self._metrics, self._rate_limiter, self._clock, self._tracer = metrics, rate_limiter, clock, tracer
         self._rate_limit_headers = RateLimitHeaders(settings, time.time)
         self._targets = TargetCache()
-        static = static_representations(recipe_data, settings.max_body)
         self.services = Services(recipe_data, metrics, is_ready, settings.max_body, RepresentationCache(), static)
         _import_what_requests_need()
 

@@ -24,9 +24,8 @@ from eidos.server.access_log import AccessLog
 from eidos.server.app import PATHS, App
 from eidos.server.error_responses import hide_paths
 from eidos.server.rate_limiter import RateLimiter
-from eidos.server.recipe_data import load_recipe_data
 from eidos.server.request_metrics import ServerMetrics
-from tests.support.in_process_server import FREE, Client, application, parse_error, request
+from tests.support.in_process_server import FREE, Client, application, parse_error, read_data, request
 from tests.support.program import PROGRAM, ROOT, eidos, environment
 from tests.support.transport_process import children, everything
 from tests.support.waiting import AMPLE_S, until
@@ -223,7 +222,7 @@ def test_data_is_read_once(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     shutil.copytree(ROOT / "recipes", folder)
     settings = replace(FREE, data=str(folder))
-    before, after = (Client(App(settings, ServerMetrics(PATHS), RateLimiter(settings, 1), load_recipe_data(settings))) for _ in range(2))
+    before, after = (Client(App(settings, ServerMetrics(PATHS), RateLimiter(settings, 1), *read_data(settings))) for _ in range(2))
     recipe = before.get("/v1/recipe?gpu=h100&service=eks").body
     bundle = before.post("/v1/bundle", recipe)
     assert bundle.status == 200

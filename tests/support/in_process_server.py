@@ -12,27 +12,41 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from eidos.http_wire.messages import Request, Response
+from eidos.model.record import replace
 from eidos.server.app import PATHS, App
 from eidos.server.deadline import Deadline
 from eidos.server.rate_limiter import RateLimiter
 from eidos.server.recipe_data import RecipeData, load_recipe_data
+from eidos.server.representation import Representation
 from eidos.server.request_context import RequestContext
 from eidos.server.request_metrics import ServerMetrics
 from eidos.server.server_settings import Settings
+from eidos.server.static_content import static_representations
 
 #: Without limits, for tests that are about something else.
 FREE = Settings(rate=0.0, client_rate=0.0)
 
-_RECIPE_DATA: dict[Settings, RecipeData] = {}
+#: A representation by name and media type.
+Static = dict[tuple[str, str], Representation]
+
+_DATA: dict[Settings, tuple[RecipeData, Static]] = {}
 
 
 def application(settings: Settings = FREE, **more: Any) -> App:
-    """A new application; its recipe data was read once for all of the same settings."""
-    if settings not in _RECIPE_DATA:
-        _RECIPE_DATA[settings] = load_recipe_data(settings)
-    recipe_data = _RECIPE_DATA[settings]
+    """A new application; what it has read and what never changes was made once for all that answer for the same."""
+    allowed = {field: getattr(settings, field) for field in settings._fields if field.startswith("allowed_")}
+    deciding = replace(FREE, data=settings.data, max_body=settings.max_body, **allowed)
+    if deciding not in _DATA:
+        _DATA[deciding] = read_data(deciding)
+    recipe_data, static = _DATA[deciding]
     metrics = ServerMetrics(PATHS, rules=recipe_data.layer_names(), bundlers=tuple(recipe_data.charts))
-    return App(settings, metrics, RateLimiter(settings, 1), recipe_data, **more)
+    return App(settings, metrics, RateLimiter(settings, 1), recipe_data, static, **more)
+
+
+def read_data(settings: Settings) -> tuple[RecipeData, Static]:
+    """What an application reads when the server starts."""
+    recipe_data = load_recipe_data(settings)
+    return recipe_data, static_representations(recipe_data, settings.max_body)
 
 
 def request(
