@@ -32,9 +32,11 @@ TOOLS = ("coverage", "hypothesis", "jsonschema", "mypy", "pytest", "pytest_timeo
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("mypy",),
     ("tests.project.identifiers",),
 )
+
+#: What computes as long as a tenth of the tests, in one process: it runs beside the others.
+TYPES = ("mypy",)
 
 CPUS = os.cpu_count() or 1
 
@@ -64,8 +66,13 @@ def main(arguments: list[str]) -> int:
             sys.exit(f"error: {sys.prefix} lacks a tool of {REQUIREMENTS.name}\nhint: remove it, and run this again")
         python = environment(Path(os.environ.get("TESTS_VENV") or ROOT / ".venv"))
         os.execve(python, [python, "-m", "tests", *arguments], {**os.environ, "IN_TESTS_VENV": "1"})
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker and each program that a test starts would compile all anew
     mode = arguments.pop(0) if arguments and arguments[0] in EFFORTS else ""
+    types = None if arguments else start(TYPES)
     failed = [command for command in commands(mode, arguments) if not holds(command) and command != WATCHED]
+    if types:
+        print(f"$ {shlex.join(TYPES)}\n{types.communicate()[0]}", end="", flush=True)
+        failed += [TYPES] if types.returncode else []
     for command in failed:
         print(f"failed: {shlex.join(command)}", file=sys.stderr)
     return 1 if failed else 0
@@ -85,6 +92,13 @@ def holds(command: tuple[str, ...]) -> bool:
     """Whether a tool is content; it prints itself why not."""
     print(f"$ {shlex.join(command)}", flush=True)
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def start(command: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Run a tool beside the others, and remember what it prints."""
+    arguments = [sys.executable, "-m", *command]
+    output, errors = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.Popen(arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, text=True)
 
 
 def environment(folder: Path) -> str:

@@ -11,8 +11,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
-from tests.project.source_tree import ALL_FILES, parse_file
+from tests.project.source_tree import ALL_FILES, walk_file
 
 #: Words that are not names, not even in part.
 NEVER = ("said", "asked", "told", "kept", "whole", "nobody", "everybody")
@@ -21,6 +22,7 @@ NEVER = ("said", "asked", "told", "kept", "whole", "nobody", "everybody")
 RARELY = ("found", "place", "thing", "know", "knows", "given", "wanted", "called", "seen", "most", "such")
 
 
+@cache
 def words(name: str) -> list[str]:
     """The words of a name in snake_case, CamelCase or both.
 
@@ -33,7 +35,7 @@ def words(name: str) -> list[str]:
 def names(file: str) -> Iterator[tuple[int, str]]:
     """Line and name of everything that a file names: variables, attributes, arguments, functions, classes, and the file itself."""
     yield 1, file
-    for node in ast.walk(parse_file(file)):
+    for node in walk_file(file):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Name):
             yield line, node.id

@@ -51,6 +51,12 @@ def parse_file(file: str) -> ast.Module:
     return ast.parse((ROOT / file).read_text(encoding="utf-8"), file)
 
 
+@cache
+def walk_file(file: str) -> list[ast.AST]:
+    """All nodes of a file."""
+    return list(ast.walk(parse_file(file)))
+
+
 def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes below ``node``, without those that only type checkers run."""
     waiting = [node]

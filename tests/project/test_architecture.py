@@ -24,6 +24,7 @@ from tests.project.source_tree import (
     parse_file,
     reached,
     read_lines,
+    walk_file,
 )
 
 #: One worker parses all files.
@@ -103,7 +104,7 @@ def test_imports_go_down_a_floor_or_stay_in_their_package(file: str) -> None:
         return
     own = Path(file).parts[1].removesuffix(".py")
     assert own in FLOORS, f"eidos/{own} has no floor yet: give it one in FLOORS"
-    for line, name in imports(ast.walk(parse_file(file))):
+    for line, name in imports(walk_file(file)):
         if name == "eidos":
             continue
         other = first(name)
@@ -113,14 +114,14 @@ def test_imports_go_down_a_floor_or_stay_in_their_package(file: str) -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    used = [(Path(file).parts[1].removesuffix(".py"), name) for file in PACKAGE_FILES for _, name in imports(ast.walk(parse_file(file)))]
+    used = [(Path(file).parts[1].removesuffix(".py"), name) for file in PACKAGE_FILES for _, name in imports(walk_file(file))]
     assert BESIDE.keys() <= {(own, first(name)) for own, name in used if name != "eidos"}
     assert [file for file in SMALL if len(read_lines(file)) >= MINIMUM_LINES] == []
 
 
 def test_imports_are_absolute_and_of_modules_that_exist() -> None:
     for file in ALL_FILES:
-        for node in ast.walk(parse_file(file)):
+        for node in walk_file(file):
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{file}:{node.lineno}"
                 if (node.module or "").startswith("eidos."):
@@ -185,7 +186,7 @@ def test_every_folder_of_modules_is_a_package() -> None:
 
 @for_each(PACKAGE_FILES)
 def test_what_is_caught_is_named(file: str) -> None:
-    for node in ast.walk(parse_file(file)):
+    for node in walk_file(file):
         if isinstance(node, ast.ExceptHandler):
             caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"everything"}
             broad = caught & {"everything", "Exception", "BaseException"}
@@ -199,7 +200,7 @@ def test_what_is_caught_is_named(file: str) -> None:
 def uses(file: str, pattern: str) -> list[str]:
     """What a file imports or calls that matches, as ``file:line: name``."""
     matches = []
-    for node in ast.walk(parse_file(file)):
+    for node in walk_file(file):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -237,7 +238,7 @@ def test_only_the_transport_imports_the_standard_server() -> None:
 @for_each(PACKAGE_FILES)
 def test_an_assert_only_tells_the_type_of_a_value(file: str) -> None:
     """The bytecode in the built file has none."""
-    for node in ast.walk(parse_file(file)):
+    for node in walk_file(file):
         if isinstance(node, ast.Assert):
             assert re.fullmatch(r"[\w.]+ is not None|isinstance\([\w.]+, [\w.]+\)", ast.unparse(node.test)), f"{file}:{node.lineno}"
 

@@ -16,6 +16,7 @@ from eidos.model.query import Query
 from eidos.model.recipe import Component, Recipe
 from eidos.model.snapshot import Snapshot
 from eidos.workflow import compare
+from tests.support.effort import examples
 from tests.support.json_patch import apply_patch
 
 PATHS = (
@@ -122,7 +123,7 @@ def test_both_directions_find_the_same(pair: Any, include: list[str]) -> None:
     assert there.not_compared == back.not_compared
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.sampled_from([(snapshots(), Snapshot), (recipes(), Recipe), (reports(), CheckReport)]).flatmap(
         lambda row: st.tuples(row[0], row[0], st.just(row[1]))

@@ -42,8 +42,9 @@ def descriptors(pid: int | str = "self") -> int:
 
 @pytest.fixture(autouse=True)
 def _garbage_of_other_tests() -> None:
-    """What they have left open is closed before open files are counted."""
+    """What they have left open is closed before open files are counted; what is still there is not looked at again."""
     gc.collect()
+    gc.freeze()
 
 
 # ---- what is noted of a connection ----

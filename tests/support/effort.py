@@ -6,7 +6,7 @@ Knows the marks ``slow`` and ``exhaustive`` and hypothesis's profiles; must not 
 effort    slow tests                    cases marked ``exhaustive``  cases of other tests  examples of a law
 ========  ============================  ===========================  ====================  ==================
 fast      none, nor the built file's    one                          one                   a tenth
-normal    none                          a sample                     all                   as written
+normal    none                          a sample                     all                   half
 thorough  all                           a sample                     all                   as written
 all       all                           all                          all                   ten times as many
 ========  ============================  ===========================  ====================  ==================
@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, settings
 #: Fixtures that build the file, or run it under each interpreter.
 BUILT = {"pyz", "agent_pyz", "server_pyz", "python"}
 
-EFFORTS = {"fast": 0.1, "normal": 1.0, "thorough": 1.0, "all": 10.0}
+EFFORTS = {"fast": 0.1, "normal": 0.5, "thorough": 1.0, "all": 10.0}
 
 _factor = 1.0
 
@@ -44,7 +44,7 @@ def set_effort(effort: str) -> None:
 
 
 def examples(count: int) -> int:
-    """How many examples a law is tried with that wants ``count`` of them at normal effort."""
+    """How many examples a law is tried with that wants ``count`` of them at thorough effort."""
     return max(5, round(count * _factor))
 
 
