@@ -411,3 +411,74 @@ def test_rights_that_are_missing_are_no_absence(cluster: HelmCluster, bundle: Pa
     before = cluster.snapshot()
     done = cluster.run(bundle / "install.sh", status=1)
     assert 'cannot list resource "deployments"' in done.stderr and cluster.snapshot() == before
+
+
+# ---- installed, but on no node ----
+
+PLUGIN = "/apis/apps/v1/namespaces/gpu-operator/daemonsets/plugin"
+
+
+def daemon(cluster: HelmCluster, labels: dict[str, str], *, tolerations: list[dict[str, str]] | None = None, **affinity: Any) -> None:
+    """A DaemonSet of the release of the GPU operator that no node takes."""
+    pod: dict[str, Any] = {"containers": [{"name": "main", "image": "registry.example.com/a:1"}], "nodeSelector": labels}
+    pod["tolerations"] = tolerations or []
+    if affinity:
+        terms = [{"matchExpressions": [{"key": key.replace("_", "-"), **expression}]} for key, expression in affinity.items()]
+        pod["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    owner = {"meta.helm.sh/release-name": "gpu-operator", "meta.helm.sh/release-namespace": "gpu-operator"}
+    cluster.controllers.broken.add("plugin")
+    spec = {"selector": {"matchLabels": {"app": "plugin"}}, "template": {"metadata": {"labels": {"app": "plugin"}}, "spec": pod}}
+    status = {"desiredNumberScheduled": 0, "observedGeneration": 1}
+    cluster.server.put(PLUGIN, {"metadata": {"annotations": owner, "generation": 1}, "spec": spec, "status": status})
+
+
+def nodes(cluster: HelmCluster, *labels: dict[str, str], taints: list[dict[str, str]] | None = None) -> None:
+    for number, each in enumerate(labels):
+        cluster.server.put(f"/api/v1/nodes/gpu-{number}", {"metadata": {"labels": each}, "spec": {"taints": taints or []}})
+
+
+def test_a_release_without_a_node_is_a_failure_that_names_what_nodes_lack(cluster: HelmCluster, bundle: Path) -> None:
+    nodes(cluster, {"machine": "p5.48xlarge"}, {"machine": "p5.48xlarge"}, {"other": "x"})
+    daemon(cluster, {"machine": "p5en.48xlarge"})
+    done = cluster.run(bundle / "install.sh", "--timeout", "1s", status=1)
+    assert "gpu-operator: DaemonSet gpu-operator/plugin has no Pod on any node\n" in done.stderr
+    assert "  needs a node with machine=p5en.48xlarge: 0 of 3; nodes have p5.48xlarge\n" in done.stderr
+    assert "error: installed, but it runs on no node\n" in done.stderr and "use --allow-idle\n" in done.stderr
+    assert "installed, but without a node: gpu-operator\n" in done.stdout
+    again = cluster.run(bundle / "install.sh", "--timeout", "1s", status=1)
+    assert "error: unchanged, but it runs on no node\n" in again.stderr and cluster.revisions(*GPU) == [(1, "deployed")]
+    allowed = cluster.run(bundle / "install.sh", "--allow-idle")
+    assert "unchanged: gpu-operator\n  gpu-operator: no node for DaemonSet/plugin" in allowed.stdout
+    assert "needs a node with machine=p5en.48xlarge" in allowed.stderr
+
+
+def test_taints_that_are_not_tolerated_are_named(cluster: HelmCluster, bundle: Path) -> None:
+    taints = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}, {"key": "a", "effect": "PreferNoSchedule"}]
+    nodes(cluster, {"machine": "p5", "zone": "a"}, {"machine": "p5", "zone": "b"}, taints=taints)
+    expressions: dict[str, Any] = {"machine": {"operator": "In", "values": ["p4", "p5"]}, "zone": {"operator": "Exists"}}
+    daemon(cluster, {}, tolerations=[{"key": "other", "operator": "Exists"}], **expressions)
+    done = cluster.run(bundle / "install.sh", "--timeout", "1s", status=1)
+    assert "  needs a node with machine in p4,p5: 2 of 2; nodes have p5\n  needs a node with zone: 2 of 2; nodes have a, b\n" in done.stderr
+    assert "  does not tolerate nvidia.com/gpu=present:NoSchedule, which 2 of 2 matching nodes have\n" in done.stderr
+    assert "PreferNoSchedule" not in done.stderr and "a:" not in done.stderr.partition("does not tolerate")[2]
+
+
+def test_an_operator_that_finds_no_node_is_a_failure(cluster: HelmCluster, bundle: Path) -> None:
+    cluster.controllers.broken.add("nvidia-operator-validator")
+    nodes(cluster, {"feature.node.kubernetes.io/pci-1af4.present": "true"})
+    done = cluster.run(bundle / "install.sh", "--timeout", "1s", status=1)
+    assert "DaemonSet gpu-operator/nvidia-operator-validator has no Pod on any node\n" in done.stderr
+    assert "  needs a node with feature.node.kubernetes.io/pci-10de.present=true: 0 of 1; no node has this label\n" in done.stderr
+
+
+def test_pods_that_no_node_takes_are_named_with_what_the_scheduler_says(cluster: HelmCluster, bundle: Path) -> None:
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/4 nodes are available: 4 Insufficient cpu.",
+    }
+    pod = {"spec": {"containers": []}, "status": {"phase": "Pending", "conditions": [condition]}}
+    cluster.server.put("/api/v1/namespaces/gpu-operator/pods/driver-x", pod)
+    done = cluster.run(bundle / "install.sh")
+    assert "gpu-operator: warning: Pod driver-x: 0/4 nodes are available: 4 Insufficient cpu.\n" in done.stderr

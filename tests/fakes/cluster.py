@@ -72,6 +72,9 @@ class Cluster:
         return {"PATH": str(lacking), "HOME": str(self.folder)}
 
 
+#: What operators have created, on one node each: kind, name, Pods, generations, manager, release.
+WORKLOADS = "D\tDaemonSet\tnvidia-operator-validator\t1\t1\t1\t\t\n"
+
 #: Commands that change a cluster.
 CHANGING = {"helm": {"upgrade", "uninstall", "rollback"}, "kubectl": {"apply", "delete", "create", "annotate"}}
 
@@ -161,8 +164,10 @@ def _kubectl(call: list[str], state: dict[str, Any]) -> int:
                 print(f"{name}\t")
         elif resource == "namespace":
             print(objects.get(f"namespace/{call[call.index('get') + 2]}", ""), end="")
+        elif resource == "pods" and "status.phase=Pending" in call:
+            print(objects.get("list/pending", ""), end="")
         else:
-            print(objects.get(f"list/{resource}", ""), end="")
+            print(objects.get(f"list/{resource}", WORKLOADS if resource == "daemonsets,deployments" else ""), end="")
     elif command == "diff":
         if objects.get(f"file/{file}") != "eidos":
             print("diff -u -N /tmp/LIVE-1/v1.Any..x /tmp/MERGED-1/v1.Any..x\n+spec: 1")

@@ -51,6 +51,8 @@ class WorkloadControllers:
         kind = tree["kind"]
         if kind == "CustomResourceDefinition":
             self._define(event, path, tree)
+        elif kind == "ClusterPolicy":
+            self._operate(event, tree)
         elif event != "DELETED" and kind == "Service" and "clusterIP" not in tree.get("spec", {}):
             self.server.put(path, {**copy.deepcopy(tree), "spec": {**tree.get("spec", {}), "clusterIP": "192.0.2.10"}})
         elif event != "DELETED" and kind == "Job":
@@ -75,6 +77,20 @@ class WorkloadControllers:
                 self._put(path, tree, ready)
             if kind == "Deployment":
                 self._replica_set(path, tree, count)
+
+    def _operate(self, event: str, policy: Tree) -> None:
+        """What the operator creates for its policy, unless that is broken: a DaemonSet."""
+        name = "nvidia-operator-validator"
+        path = f"/apis/apps/v1/namespaces/gpu-operator/daemonsets/{name}"
+        if event == "DELETED":
+            self.server.remove(path)
+        elif name not in self.broken and not any(
+            tree["metadata"]["name"] == name for tree in self.server.objects("/apis/apps/v1/daemonsets")
+        ):
+            owner = {"apiVersion": policy["apiVersion"], "kind": "ClusterPolicy", "name": policy["metadata"]["name"], "controller": True}
+            pod = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "registry.example.com/a:1"}]}}
+            spec = {"selector": {"matchLabels": {"app": name}}, "template": pod}
+            self.server.put(path, {"metadata": {"ownerReferences": [owner]}, "spec": spec})
 
     def _replica_set(self, path: str, tree: Tree, count: int) -> None:
         """The one of the current template: helm 3 takes a Deployment for ready when this one is."""

@@ -30,6 +30,10 @@ list() {
     upgrades) set -- @{component.upgrades} ;;
     # Other components that its values name, and by which text.
     bound_to) set -- @{setting.bound-to} ;;
+    # DaemonSets that its operator creates where it finds nodes for them, and the label by which it finds them.
+    operands) set -- @{setting.operands} ;;
+    # DaemonSets of which no node needs to have a Pod.
+    may_be_idle) set -- @{setting.may-be-idle} ;;
     # Fields that programs of the component change in the cluster.
     changed_by_itself) set -- @{setting.changed-by-itself} ;;
     *) set -- ;;

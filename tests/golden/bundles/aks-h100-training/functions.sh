@@ -12,7 +12,7 @@ tab=$(printf '\t')
 mark=app.kubernetes.io/managed-by=eidos
 
 namespace_option='' context='' timeout=15m plain_http='' ca_file='' charts=''
-dry_run=false offline=false show_diff=false any_upgrade=false recover=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
+dry_run=false offline=false show_diff=false any_upgrade=false recover=false allow_idle=false adopt=false use_existing=false force_conflicts=false delete_crds=false yes=false
 components=''
 # Of the component at hand.
 id='' release='' chart='' repository='' version='' namespace='' fixed='' standalone='' default_class='' crds_unknown=''
@@ -67,6 +67,7 @@ read_options() {
           --diff) dry_run=true offline=false show_diff=true ;;
           --any-upgrade) any_upgrade=true ;;
           --recover) recover=true ;;
+          --allow-idle) allow_idle=true ;;
           --adopt) adopt=true ;;
           --use-existing) use_existing=true ;;
           --force-conflicts) force_conflicts=true ;;
@@ -462,6 +463,147 @@ foreign_objects() {
     *) fail "cannot look for the objects of ${1##*/}: $(cat "$work/errors")" ;;
   esac
   awk -F '\t' '$1 != "" && $2 != "eidos" { print $1 }' "$work/live-objects"
+}
+
+# seconds DURATION: of helm's form, such as 1h30m; nothing for another.
+seconds() {
+  printf '%s\n' "$1" | awk '{
+    text = $0
+    while (match(text, /^[0-9.]+(h|m|s)/)) {
+      unit = substr(text, RLENGTH, 1)
+      total += substr(text, 1, RLENGTH - 1) * (unit == "h" ? 3600 : unit == "m" ? 60 : 1)
+      text = substr(text, RLENGTH + 1)
+    }
+    if (text == "") printf "%d\n", total
+  }'
+}
+
+# Of workloads: kind, name, how many Pods they should have on nodes (of a Deployment: have), generations, who manages them and their release;
+# then what a node must have: S label value, E term key operator values; and T tolerations.
+# shellcheck disable=SC2016
+workloads_template='{{range .items}}{{$status := .status}}
+  {{- printf "D\t%s\t%s\t%v\t" .kind .metadata.name (or $status.desiredNumberScheduled $status.availableReplicas 0)}}
+  {{- printf "%v\t%v\t" (or .metadata.generation 0) (or $status.observedGeneration 0)}}'"$manager_template{{\"\\t\"}}$owner_template"'{{"\n"}}
+  {{- with .spec.template.spec}}
+    {{- range $key, $value := .nodeSelector}}{{printf "S\t%s\t%s\n" $key $value}}{{end}}
+    {{- with .affinity}}{{with .nodeAffinity}}{{with .requiredDuringSchedulingIgnoredDuringExecution}}
+      {{- range $term, $each := .nodeSelectorTerms}}{{range .matchExpressions}}
+        {{- printf "E\t%d\t%s\t%s\t" $term .key .operator}}{{range .values}}{{.}},{{end}}{{"\n"}}
+      {{- end}}{{end}}
+    {{- end}}{{end}}{{end}}
+    {{- range .tolerations}}{{printf "T\t%s\t%s\t%s\n" (or .key "") (or .value "") (or .effect "")}}{{end}}
+  {{- end}}
+{{- end}}'
+
+# Of nodes: N name, then its L labels and T taints that keep Pods away.
+# shellcheck disable=SC2016
+nodes_template='{{range .items}}{{printf "N\t%s\n" .metadata.name}}
+  {{- range $key, $value := .metadata.labels}}{{printf "L\t%s\t%s\n" $key $value}}{{end}}
+  {{- range .spec.taints}}{{if ne .effect "PreferNoSchedule"}}{{printf "T\t%s\t%s\t%s\n" .key (or .value "") .effect}}{{end}}{{end}}
+{{- end}}'
+
+# idle_workloads: lines "kind/name" for those of the component that have no Pod on any node: its DaemonSets but those that may have none,
+# Deployments of its manifests, and those that its operator creates, which are missing where it finds no node for them.
+idle_workloads() {
+  ask "list the workloads of namespace $namespace" kubectl get daemonsets,deployments --namespace "$namespace" \
+    --output "go-template=$workloads_template" >"$work/workloads" || exit 1
+  awk -F '\t' -v release="$release/$namespace" -v operands="$(list operands)" -v unused="$(list may_be_idle)" '
+    BEGIN {
+      count = split(operands, lines, "\n")
+      for (i = 1; i <= count; i++) { name = lines[i]; sub(/ .*/, "", name); expected[name] = 1 }
+      count = split(unused, lines, "\n")
+      for (i = 1; i <= count; i++) optional[lines[i]] = 1
+    }
+    $1 != "D" { next }
+    $3 in expected { is_there[$3] = 1 }
+    $3 in optional || $2 == "Deployment" && $7 != "eidos" { next }
+    $8 == release || $7 == "eidos" || $3 in expected { if ($4 + 0 == 0 || $6 + 0 < $5 + 0) print $2 "/" $3 }
+    END { for (name in expected) if (!(name in is_there)) print "DaemonSet/" name }' "$work/workloads"
+}
+
+# explain_idle KIND/NAME: what nodes would need to have, and what those nodes have that come closest.
+explain_idle() {
+  ask 'list nodes' kubectl get nodes --output "go-template=$nodes_template" >"$work/nodes" || exit 1
+  { list operands | sed -n "s|^${1#*/} \\(.*\\)=\\(.*\\)|O$tab\\1$tab\\2|p"; cat "$work/workloads"; } >"$work/wanted-nodes"
+  awk -F '\t' -v name="${1#*/}" -v kind="${1%%/*}" '
+    function fits(node, i,   found, has, value) {
+      has = (node SUBSEP key[i]) in label
+      value = has ? label[node, key[i]] : ""
+      found = index("," values[i], "," value ",") > 0
+      if (operator[i] == "In") return has && found
+      if (operator[i] == "NotIn") return !has || !found
+      if (operator[i] == "Exists") return has
+      if (operator[i] == "DoesNotExist") return !has
+      if (operator[i] == "Gt") return has && value + 0 > values[i] + 0
+      return has && value + 0 < values[i] + 0
+    }
+    function tolerates(taint,   i, parts) {
+      split(taint, parts, "\t")
+      if (kind == "DaemonSet" && parts[1] ~ /^node\.kubernetes\.io\//) return 1
+      for (i = 1; i <= tolerations; i++)
+        if ((tolerated_key[i] == "" || tolerated_key[i] == parts[1]) && (tolerated_value[i] == "" || tolerated_value[i] == parts[2]) &&
+          (tolerated_effect[i] == "" || tolerated_effect[i] == parts[3])) return 1
+      return 0
+    }
+    function shown(operator, values) {
+      sub(/,$/, "", values)
+      if (operator == "In") return (values ~ /,/ ? " in " : "=") values
+      if (operator == "NotIn") return " not in " values
+      return operator == "Exists" ? "" : " " operator " " values
+    }
+    FILENAME == ARGV[1] {
+      if ($1 == "O") { key[++count] = $2; operator[count] = "In"; values[count] = $3 ","; term[count] = "" }
+      if ($1 == "D") inside = $2 == kind && $3 == name
+      if (!inside) next
+      if ($1 == "S") { key[++count] = $2; operator[count] = "In"; values[count] = $3 ","; term[count] = "" }
+      if ($1 == "E") { key[++count] = $3; operator[count] = $4; values[count] = $5; term[count] = $2 + 1; if (term[count] > terms) terms = term[count] }
+      if ($1 == "T") { tolerated_key[++tolerations] = $2; tolerated_value[tolerations] = $3; tolerated_effect[tolerations] = $4 }
+      next
+    }
+    $1 == "N" { node = names[++nodes] = $2 }
+    $1 == "L" { label[node, $2] = $3 }
+    $1 == "T" { taints[node] = taints[node] $2 "\t" $3 "\t" $4 "\n" }
+    END {
+      for (n = 1; n <= nodes; n++) {
+        node = names[n]
+        for (t = terms ? 1 : 0; t <= terms; t++) {
+          good = 1
+          for (i = 1; i <= count; i++) if ((term[i] == "" || term[i] == t) && !fits(node, i)) good = 0
+          if (good) { matching++; break }
+        }
+        if (!good) continue
+        amount = split(taints[node], lines, "\n")
+        for (i = 1; i < amount; i++) if (!tolerates(lines[i])) {
+          split(lines[i], parts, "\t")
+          taint = parts[1] (parts[2] == "" ? "" : "=" parts[2]) ":" parts[3]
+          if (!untolerated[taint]++) order[++different] = taint
+        }
+      }
+      for (i = 1; i <= count; i++) {
+        fitting = others = listed = 0
+        text = ""
+        split("", seen)
+        for (n = 1; n <= nodes; n++) {
+          if (fits(names[n], i)) fitting++
+          if ((names[n] SUBSEP key[i]) in label && !seen[label[names[n], key[i]]]++ && ++listed <= 8)
+            text = text (text == "" ? "" : ", ") label[names[n], key[i]]
+        }
+        printf "  needs a node with %s%s: %d of %d; %s\n", key[i], shown(operator[i], values[i]), fitting, nodes,
+          (text == "" ? "no node has this label" : "nodes have " text (listed > 8 ? " and more" : ""))
+      }
+      if (!nodes) print "  the cluster has no node"
+      else if (matching) for (i = 1; i <= different; i++)
+        printf "  does not tolerate %s, which %d of %d matching nodes have\n", order[i], untolerated[order[i]], matching
+    }' "$work/wanted-nodes" "$work/nodes"
+}
+
+# unschedulable_pods: lines "Pod name: what the scheduler says" for those of the namespace that no node takes.
+unschedulable_pods() {
+  # shellcheck disable=SC2016
+  ask "list the Pods of namespace $namespace" kubectl get pods --namespace "$namespace" --field-selector status.phase=Pending --output \
+    'go-template={{range .items}}{{$name := .metadata.name}}{{range .status.conditions}}
+      {{- if and (eq .type "PodScheduled") (eq .status "False")}}Pod {{$name}}: {{with .message}}{{.}}{{end}}{{"\n"}}{{end}}
+    {{- end}}{{end}}'
 }
 
 # unready_pods: the Pods of the namespace that are not ready, with the reasons, images, ports and last events.

@@ -20,6 +20,7 @@ Installs the named components, or all of them.
   --use-existing     leave releases of the same name as they are, and go on
   --force-conflicts  overwrite changes that were made by hand
   --any-upgrade      upgrade from releases that the project does not upgrade from
+  --allow-idle       go on if a component has no Pod on any node, as where nodes with GPUs join later
   --recover          undo an interrupted run (roll back or uninstall), then install
   --namespace NAME   install every component to this one namespace
   --context NAME     use this context of the kubeconfig
@@ -185,6 +186,7 @@ install_component() {
   esac
   if [ -n "$chart" ]; then change_release; fi
   apply_manifests || exit 1
+  "$dry_run" || check_placement
   if [ "$result" = unchanged ] && "$changed"; then result=upgraded; fi
   if [ -z "$chart" ] && ! "$changed"; then
     if [ -n "$left" ]; then result='left alone' why="$left exists"; else result=unchanged; fi
@@ -285,6 +287,35 @@ failed() {
   fail "$action of release $release failed" 'fix what is named above, then run this again'
 }
 
+# check_placement: an installation that has no Pod on any node is none, although nothing waits for one. Labels that other programs give to
+# nodes come a while later.
+check_placement() {
+  patience=$(seconds "$timeout")
+  [ "${patience:-180}" -lt 180 ] || patience=180
+  patience=$(($(date +%s) + patience))
+  while :; do
+    idle=$(idle_workloads) || exit 1
+    if [ -z "$idle" ] || "$allow_idle" || [ "$(date +%s)" -ge "$patience" ]; then break; fi
+    sleep 2
+  done
+  pending=$(unschedulable_pods) || exit 1
+  if [ -n "$pending" ]; then
+    printf '%s\n' "$pending" | sed -n "s/^/$id: warning: /; 1,10p" >&2
+  fi
+  for workload in $idle; do
+    explained=$(explain_idle "$workload") || exit 1
+    printf '%s: %s %s/%s has no Pod on any node\n%s\n' "$id" "${workload%%/*}" "$namespace" "${workload#*/}" "$explained" >&2
+  done
+  if [ -z "$idle" ]; then return; fi
+  if "$allow_idle"; then
+    why="no node for $(printf '%s' "$idle" | tr '\n' ' ')"
+    return
+  fi
+  : >"$work/$id/idle"
+  fail "$result, but it runs on no node" \
+    'label the nodes, or build the bundle with --accelerated-toleration for their taints; if such nodes join later, use --allow-idle'
+}
+
 # apply_manifests: what is not in the cluster, or not as in the bundle. $left names objects of others.
 apply_manifests() {
   left=''
@@ -349,7 +380,7 @@ set_default_class() {
   fi
 }
 
-read_options '--any-upgrade --recover --adopt --use-existing --force-conflicts --plain-http --diff --charts' "$@"
+read_options '--any-upgrade --allow-idle --recover --adopt --use-existing --force-conflicts --plain-http --diff --charts' "$@"
 chosen=$(order | if [ -n "$components" ]; then printf '%s' "$components" >"$work/chosen" && grep -Fx -f "$work/chosen"; else cat; fi)
 
 if "$offline"; then
@@ -371,7 +402,11 @@ for one in $chosen; do
   case "$stopped " in *" $one "*) continue ;; esac
   if (install_component "$one"); then continue; fi
   stopped="$stopped $one"
-  (id=$one && outcome 'not installed' '')
+  if [ -f "$work/$one/idle" ]; then
+    (id=$one && outcome 'installed, but without a node' 'see its error above')
+  else
+    (id=$one && outcome 'not installed' '')
+  fi
   break
 done
 summary

@@ -30,6 +30,10 @@ list() {
     upgrades) set --  ;;
     # Other components that its values name, and by which text.
     bound_to) set --  ;;
+    # DaemonSets that its operator creates where it finds nodes for them, and the label by which it finds them.
+    operands) set --  ;;
+    # DaemonSets of which no node needs to have a Pod.
+    may_be_idle) set --  ;;
     # Fields that programs of the component change in the cluster.
     changed_by_itself) set -- 'failurePolicy' ;;
     *) set -- ;;
