@@ -478,18 +478,49 @@ def run_tool(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *words], capture_output=True, text=True, check=False)
 
 
+RHEL = {**UBUNTU, "os": "rhel", "osv": "9.6"}
+
+
 @pytest.mark.slow
-def test_ansible_accepts_the_role(tmp_path: Path) -> None:
-    folder = written(node_files(UBUNTU), tmp_path / "node")
+@pytest.mark.parametrize("query", [UBUNTU, RHEL], ids=["ubuntu", "rhel"])
+def test_ansible_accepts_the_role(query: dict[str, str], tmp_path: Path) -> None:
+    folder = written(node_files(query), tmp_path / "node")
     done = run_tool("ansible-playbook", "--syntax-check", "--inventory", "localhost,", str(folder / "ansible/site.yml"))
     assert done.returncode == 0, done.stderr
 
 
+def document_of(system: str, service: str, tmp_path: Path) -> Path:
+    """The first document for a host, with settings of every kind."""
+    settings = [Setting(SYSCTL, "vm/swappiness", "1"), Setting(BOOT, "iommu", "pt"), Setting(MODULE, "ib_umad")]
+    (document, *_) = platform_documents(settings, HostFacts(system, "", service)).documents
+    path = tmp_path / document.files[0].path
+    path.write_text(document.files[0].text)
+    return path
+
+
 @pytest.mark.slow
-def test_cloud_init_accepts_the_user_data(tmp_path: Path) -> None:
-    folder = written(node_files(UBUNTU), tmp_path / "node")
-    done = run_tool("cloud-init", "schema", "--config-file", str(folder / "cloud-init.yaml"))
+@pytest.mark.parametrize(("system", "service"), [("ubuntu", "self-managed"), ("rhel", "self-managed"), ("oraclelinux", "oke")])
+def test_cloud_init_accepts_the_user_data(system: str, service: str, tmp_path: Path) -> None:
+    path = document_of(system, service, tmp_path)
+    assert path.name == "cloud-init.yaml"
+    done = run_tool("cloud-init", "schema", "--config-file", str(path))
     assert done.returncode == 0, done.stderr or done.stdout
+    path.write_text(path.read_text().replace("runcmd:", "runcmd: {}\nx:", 1))
+    assert run_tool("cloud-init", "schema", "--config-file", str(path)).returncode, "a fault is noticed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["flatcar", "fedora-coreos", "rhcos"])
+def test_ignition_accepts_its_document(system: str, tmp_path: Path) -> None:
+    path = document_of(system, "", tmp_path)
+    tree = load_yaml(path.read_text())
+    config = tree["spec"]["config"] if system == "rhcos" else tree  # OpenShift has it in a MachineConfig
+    path.write_text(json.dumps(config))
+    done = run_tool("ignition-validate", str(path))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    config["storage"]["files"][0]["path"] = "relative"
+    path.write_text(json.dumps(config))
+    assert run_tool("ignition-validate", str(path)).returncode, "a fault is noticed"
 
 
 # ---- on running nodes ----

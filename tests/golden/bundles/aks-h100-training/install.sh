@@ -287,7 +287,7 @@ failed() {
   fail "$action of release $release failed" 'fix what is named above, then run this again'
 }
 
-# check_placement: an installation that has no Pod on any node is none, although nothing waits for one. Labels that other programs give to
+# check_placement: fails where a component has no Pod on any node, for which helm does not wait. Labels that other programs give to
 # nodes come a while later.
 check_placement() {
   patience=$(seconds "$timeout")
