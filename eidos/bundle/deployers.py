@@ -27,7 +27,7 @@ from __future__ import annotations
 from eidos import formats
 from eidos.bundle import chart_archives, template_variables
 from eidos.bundle.checksums import format_checksums
-from eidos.bundle.template_sets import VALUES, split_documents
+from eidos.bundle.template_sets import VALUES, read_template_set, split_documents
 from eidos.errors import InvalidInput, Unavailable
 from eidos.files import resources
 from eidos.model.bundle import CHECKSUMS
@@ -213,6 +213,10 @@ def _component_variables(
     urls = [manifest.url for manifest in chart.manifests]
     if urls:
         warnings.append(f"{id}: kustomize fetches {len(urls)} manifests from their project, and compares no digest: {', '.join(urls)}")
+    settings = read_template_set(context.templates, id, component.version, shared.get("query.service", "")).settings
+    if settings.get("default-class"):
+        mark = f"kubectl annotate storageclass {settings['default-class']} storageclass.kubernetes.io/is-default-class=true"
+        warnings.append(f"{id}: {options.deployer} makes no storage class the default one; if the cluster has none, run '{mark}'")
     order = [other.id for other, _ in made]
     needed = [other for other, _ in made if other.id in (*component.depends, *chart.after) and other.chart]
     source = variables["component.chart-ref"].rpartition("/")[0].partition("://")[2] if not variables["component.repository"] else ""

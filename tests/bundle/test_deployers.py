@@ -111,6 +111,17 @@ def test_every_object_is_what_its_definition_accepts(deployer: str, path: Path) 
     assert not [problem for tree in made.values() for problem in problems(tree)]
 
 
+@pytest.mark.parametrize("deployer", DEPLOYERS)
+def test_the_default_storage_class_is_left_to_a_person(deployer: str) -> None:
+    """The scripts look whether the cluster has one; the others cannot."""
+    bundle = bundle_of(deployer)
+    (warning,) = (text for text in bundle.warnings if "storage class" in text)
+    assert warning.startswith(f"aws-ebs-csi-driver: {deployer} makes no storage class the default one")
+    assert (
+        "run 'kubectl annotate storageclass gp3 " in warning and "kubectl annotate storageclass gp3" in bundle.files["README.md"].decode()
+    )
+
+
 def test_a_definition_refuses_an_unknown_field() -> None:
     tree = objects(bundle_of("argocd"))["argocd/gpu-operator.yaml"]
     assert problems({**tree, "spec": {**tree["spec"], "sorces": []}})

@@ -1,82 +1,60 @@
 """Bundles before the real charts: unpacked as ``<component>/<version>/Chart.yaml`` below the folder that ``EIDOS_TEST_CHARTS`` names.
 
-Helm renders each with the values of the golden recipes' bundles. No value is one that the chart does not have, every image that is rendered
-is listed, and with a mirror every one of them comes from it. A table says which charts were there.
+Helm renders each with the values of bundles. No value is one that the chart does not have, the images that are rendered are those that the
+bundle lists, and with a mirror every one of them comes from it. A table says which charts were there.
 """
 
 from __future__ import annotations
 
-import json
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe
-from eidos.model.values_schema import ValuesSchema
-from tests import chart_data
-from tests.support.bundle_files import RECIPES, build, load_yaml, recipe
+from tests.chart_grid import MIRROR, Case, check_grid, problems_of, recipes_of_grid
+from tests.support.bundle_files import RECIPES, recipe
 
 pytestmark = pytest.mark.slow
 
-MIRROR = "mirror.example.com/x"
 
-#: Images of charts that no value names.
-FIXED = ("kubeflow/trainer/dataset-initializer", "kubeflow/trainer/model-initializer")
-
-
-@pytest.fixture(scope="module")
-def charts() -> Path:
+def check(recipes: Iterable[Recipe], tools: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     folder = os.environ.get("EIDOS_TEST_CHARTS")
     if not folder:
         pytest.skip("EIDOS_TEST_CHARTS names no folder of charts")
-    return Path(folder)
-
-
-def images_of(bundle: Bundle, id: str) -> set[str]:
-    """The images of one component that its list has, without optional ones."""
-    entries = json.loads(bundle.files["images.json"])["images"]
-    return {entry["image"] for entry in entries if entry["component"] == id and "optional" not in entry}
-
-
-@pytest.mark.parametrize("registry", ["", MIRROR], ids=["plain", "mirror"])
-def test_charts_render_with_the_values_and_images_of_bundles(
-    charts: Path, registry: str, tools: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    rendered: dict[tuple[str, str, bytes], int] = {}
-    absent: set[tuple[str, str]] = set()
-    for path in RECIPES:
-        bundle = build(Recipe.from_tree(recipe(path), "recipe.yaml"), registry=registry)
-        for entry in recipe(path)["components"]:
-            id, version = entry["id"], str(entry.get("version", ""))
-            chart = charts / id / version
-            if not entry.get("chart") or not (chart / "Chart.yaml").exists():
-                absent.update([(id, version)] if entry.get("chart") else ())
-                continue
-            values = bundle.files[f"{id}/values.yaml"]
-            pulled = images_of(bundle, id)
-            key = (id, version, values + b"\n".join(sorted(image.encode() for image in pulled)))
-            if key in rendered:
-                continue
-            tree = load_yaml(values) or {}
-            ValuesSchema(chart_data.keys_of(chart)).check(tree, f"{path.stem}: {id}")
-            documents = chart_data.render(tools["helm"], chart, chart_data.merged(chart_data.REQUIRED.get(id, {}), tree))
-            assert documents is not None, (path.stem, id)
-            found = chart_data.images_in(documents)
-            rendered[key] = len(found)
-            for where, image in found.items():
-                if where.partition(".spec.")[2] in chart_data.OF_SYSTEM:
-                    continue  # not for every system is there a container
-                if where.startswith("ClusterPolicy "):  # it names the operands that are off, too, and no system
-                    name = image.partition(":")[0].replace(f"{MIRROR}/", "")
-                    assert name in bundle.files["images.txt"].decode(), (path.stem, where, image)
-                else:
-                    assert image in pulled, (path.stem, id, where, image)
-                if registry and not any(name in image for name in FIXED):
-                    assert image.startswith(f"{MIRROR}/"), (path.stem, id, where, image)
+    table, problems = check_grid(recipes, Path(folder), tools["helm"])
     with capsys.disabled():
-        for id, version in sorted({key[:2] for key in rendered}):
-            print(f"\n{id:28} {version:12} {sum(key[:2] == (id, version) for key in rendered)} renders", end="")
-        print(f"\nnot there: {', '.join(f'{id} {version}' for id, version in sorted(absent)) or 'none'}")
-    assert rendered
+        print(f"\n{table}")
+    assert problems == []
+
+
+def test_charts_render_with_the_values_and_images_of_golden_bundles(tools: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    check((Recipe.from_tree(recipe(path), "recipe.yaml") for path in RECIPES), tools, capsys)
+
+
+@pytest.mark.exhaustive(sample=0)
+@pytest.mark.timeout(1800)
+def test_charts_render_with_the_values_and_images_of_the_whole_grid(tools: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    check(recipes_of_grid(Counter()), tools, capsys)
+
+
+A, B = "registry.example.com/a:1", "registry.example.com/b:1"
+
+
+@pytest.mark.parametrize(
+    ("rendered", "pulled", "is_mirrored", "expected"),
+    [
+        ({"Pod x.spec.a": A}, {A}, False, []),
+        ({"Pod x.spec.a": A}, {A}, True, [f"not from the mirror: {A} of Pod x.spec.a"]),
+        ({"Pod x.spec.a": f"{MIRROR}/a:1"}, {f"{MIRROR}/a:1"}, True, []),
+        ({"Pod x.spec.a": A, "Pod x.spec.b": B}, {A}, False, [f"not listed: {B} of Pod x.spec.b"]),
+        ({"Pod x.spec.a": A}, {A, B}, False, [f"listed, not rendered: {B}"]),
+        ({"ClusterPolicy x.spec.driver": A}, {f"{A}-ubuntu24.04"}, False, []),
+        ({"ClusterPolicy x.spec.toolkit": A}, set(), False, [f"not listed: {A} of ClusterPolicy x.spec.toolkit"]),
+    ],
+)
+def test_a_difference_is_noticed(rendered: dict[str, str], pulled: set[str], is_mirrored: bool, expected: list[str]) -> None:
+    case = Case("a", "1", b"", frozenset(pulled), frozenset(), frozenset(), is_mirrored, "")
+    assert problems_of(case, rendered) == expected
