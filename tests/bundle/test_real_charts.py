@@ -36,7 +36,7 @@ def test_charts_render_with_the_values_and_images_of_golden_bundles(tools: dict[
 
 @pytest.mark.exhaustive(sample=0)
 @pytest.mark.timeout(1800)
-def test_charts_render_with_the_values_and_images_of_the_whole_grid(tools: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_charts_render_with_the_values_and_images_of_the_grid(tools: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     check(recipes_of_grid(Counter()), tools, capsys)
 
 
