@@ -54,6 +54,7 @@ from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings, nvidia_smi_text
+from eidos.oci import auth_challenge, image_manifest, reference, registry_store
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
@@ -371,6 +372,12 @@ PARSERS: dict[str, Parser] = {
     "nearest word": _of_text(lambda text: wording.nearest(text, ["snapshot", "recipe"]), "snap"),
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
+    "reference to a registry": _of_text(reference.parse_reference, "oci://", "a", "/", ":", "@", "sha256:", "0" * 64, "__", "-", "["),
+    "challenge of a registry": _of_text(auth_challenge.parse_challenges, "Bearer ", 'realm="', '"', "a=b", ",", "\\", "=", " "),
+    "manifest of an artifact": _of_bytes(
+        lambda data: image_manifest.parse_manifest(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', "]", "{", "}", '"config": {}', ","
+    ),
+    "link of a registry": _of_text(registry_store._next_link, "</v2/", ">", ";", 'rel="next"', ","),
     "path in a bundle": _of_text(bundle.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
     "archive": _of_bytes(lambda data: list(tar_archive.read_members(io.BytesIO(data), "x"))),

@@ -1,0 +1,332 @@
+"""Logins: tokens, basic authentication, files of docker and podman, credential helpers; and where a login must not go."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos.errors import EidosError, InvalidData, Timeout, Unavailable
+from eidos.oci.artifact import Artifact, ArtifactLayer, open_artifact, push_artifact, read_layer
+from eidos.oci.auth_file import Credential, find_credential
+from eidos.oci.blob import blob_of_bytes
+from eidos.oci.reference import Reference
+from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
+from eidos.oci.registry_store import RegistryStore
+from tests.fakes.oci_registry import OciRegistry, Seen
+from tests.fakes.proxy import Proxy
+
+USER, PASSWORD = "tester", "hunter2-hunter2"
+ARTIFACT = Artifact("application/vnd.example.v1", (ArtifactLayer(blob_of_bytes(b"content"), "text/plain", "a"),))
+
+
+def encoded(username: str = USER, password: str = PASSWORD) -> str:
+    return b64encode(f"{username}:{password}".encode()).decode()
+
+
+def auth_file(folder: Path, tree: object) -> dict[str, str]:
+    """An environment with a file of logins."""
+    (folder / "auth.json").write_text(json.dumps(tree))
+    return {"REGISTRY_AUTH_FILE": str(folder / "auth.json")}
+
+
+_CLIENTS: list[RegistryClient] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_is_left() -> Iterator[None]:
+    yield
+    while _CLIENTS:
+        _CLIENTS.pop().close()
+
+
+def store(registry: OciRegistry, environ: dict[str, str], report: Any = lambda message: None) -> RegistryStore:
+    reference = Reference(registry.host, "team/a", "v1")
+    client = RegistryClient(reference, RegistrySettings(plain_http=True, environ=environ), time.monotonic() + 30, report)
+    _CLIENTS.append(client)
+    return RegistryStore(client)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_a_login_opens_a_registry(tmp_path: Path, tokens: bool) -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=tokens) as registry:
+        environ = auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}})
+        at = store(registry, environ)
+        push_artifact(at, ARTIFACT, "v1")
+        assert read_layer(at, open_artifact(at, "v1").manifest.layers[0], 100) == b"content"
+        token_requests = [seen.path for seen in registry.requests if seen.path.startswith("/token")]
+        # One token to look, one to write; later requests have it.
+        assert len(token_requests) == (2 if tokens else 0)
+        assert all("service=fake+registry" in path and "scope=repository%3Ateam%2Fa%3Apull" in path for path in token_requests)
+
+
+def test_an_identity_token_is_sent_as_one(tmp_path: Path) -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: {"identitytoken": "identity"}}})), ARTIFACT, "v1")
+        assert {seen.method for seen in registry.requests if seen.path == "/token"} == {"POST"}
+
+
+def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}))
+        push_artifact(at, ARTIFACT, "v1")
+        registry.issued.clear()
+        push_artifact(at, ARTIFACT, "v2")
+        assert registry.issued
+
+
+def test_a_request_is_authenticated_once(tmp_path: Path) -> None:
+    """A registry that refuses every token gets no more requests."""
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}))
+        registry.before = lambda seen: registry.issued.clear()
+        with pytest.raises(RegistryError, match="access denied: status 401"):
+            push_artifact(at, ARTIFACT, "v1")
+        assert len(registry.requests) == 3
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_a_wrong_login_is_named_and_not_shown(tmp_path: Path, tokens: bool) -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=tokens) as registry:
+        environ = auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded(password="wrong-wrong")}}})
+        with pytest.raises(EidosError) as fault:
+            push_artifact(store(registry, environ), ARTIFACT, "v1")
+        text = f"{fault.value.message} {fault.value.hint}"
+        assert "login" in text
+        assert "wrong-wrong" not in text
+        assert encoded(password="wrong-wrong") not in text
+
+
+def test_without_a_login_an_anonymous_token_is_requested() -> None:
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        with pytest.raises(EidosError, match="rejects access without a login"):
+            push_artifact(store(registry, {}), ARTIFACT, "v1")
+        assert not any("authorization" in seen.headers for seen in registry.requests)
+
+
+def test_a_redirect_gets_no_login(tmp_path: Path) -> None:
+    """Blobs of many registries lie elsewhere: there, a login would be in the wrong hands."""
+    with OciRegistry(users={USER: PASSWORD}) as registry, OciRegistry() as elsewhere:
+        at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}))
+        push_artifact(at, ARTIFACT, "v1")
+        elsewhere.blobs.update(registry.blobs)
+        registry.redirect = f"http://{elsewhere.host}"
+        layer = open_artifact(at, "v1").manifest.layers[0]
+        assert read_layer(at, layer, 100) == b"content"
+        assert elsewhere.requests
+        assert not any("authorization" in seen.headers for seen in elsewhere.requests)
+        assert all("authorization" in seen.headers for seen in registry.requests[-1:])
+
+
+def test_redirects_end(tmp_path: Path) -> None:
+    with OciRegistry() as registry:
+        at = store(registry, {})
+        push_artifact(at, ARTIFACT, "v1")
+        registry.redirect = f"http://{registry.host}"
+        with pytest.raises(RegistryError, match="redirects in a row"):
+            read_layer(at, ARTIFACT.manifest.layers[0], 100)
+
+
+def test_a_token_server_in_clear_is_refused_for_a_registry_over_tls(tmp_path: Path) -> None:
+    from eidos.oci.registry_auth import RegistryAuth
+
+    environ = auth_file(tmp_path, {"auths": {"registry.example.com": {"auth": encoded()}}})
+    sent: list[str] = []
+
+    def send(method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        sent.append(url)
+        return 200, b""
+
+    reference = Reference("registry.example.com", "a", "v1")
+    auth = RegistryAuth(reference, environ, time.monotonic() + 5, send, allows_http=False)
+    with pytest.raises(EidosError, match="is not encrypted"):
+        auth.renew('Bearer realm="http://auth.example.com/token"', None)
+    assert not sent
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a b"}', b'{"token": "a\\nb"}', b"\xff", b'{"token": "' + b"a" * 20_000]
+)
+def test_a_token_server_that_sends_no_token_is_named(reply: bytes) -> None:
+    from eidos.oci.registry_auth import RegistryAuth
+
+    reference = Reference("registry.example.com", "a", "v1")
+    auth = RegistryAuth(reference, {}, time.monotonic() + 5, lambda *request: (200, reply), allows_http=False)
+    with pytest.raises(EidosError, match="sent no valid token"):
+        auth.renew('Bearer realm="https://auth.example.com/token"', None)
+
+
+def test_a_proxy_is_used_and_excepted() -> None:
+    with OciRegistry() as registry, Proxy() as proxy:
+        # A loopback address needs no proxy; a name does.
+        reference = Reference(f"registry.test:{registry.port}", "team/a", "v1")
+        settings = RegistrySettings(plain_http=True, environ={"HTTP_PROXY": f"127.0.0.1:{proxy.port}"})
+        client = RegistryClient(reference, settings, time.monotonic() + 20, lambda message: None)
+        _CLIENTS.append(client)
+        with pytest.raises(EidosError):
+            push_artifact(RegistryStore(client), ARTIFACT, "v1")
+        assert proxy.requests[0].startswith(f"HEAD http://registry.test:{registry.port}/v2/team/a/blobs/")
+        push_artifact(store(registry, {"HTTP_PROXY": f"127.0.0.1:{proxy.port}"}), ARTIFACT, "v1")
+        assert not any(registry.host in line for line in proxy.requests)
+
+
+# ---- files of logins ----
+
+
+def find(environ: dict[str, str], host: str = "registry.example.com", repository: str = "a/b") -> Credential | None:
+    return find_credential(host, repository, environ, time.monotonic() + 10)
+
+
+@pytest.mark.parametrize(
+    ("keys", "chosen"),
+    [
+        (["registry.example.com"], 0),
+        (["registry.example.com/a/b", "registry.example.com"], 0),
+        (["registry.example.com", "registry.example.com/a"], 1),
+        (["https://registry.example.com"], 0),
+        (["https://registry.example.com/v1/"], 0),
+        (["other.example.com", "registry.example.com:5000", "registry.example.com/b", "example.com"], None),
+    ],
+)
+def test_the_longest_prefix_of_a_repository_wins(tmp_path: Path, keys: list[str], chosen: int | None) -> None:
+    credential = find(auth_file(tmp_path, {"auths": {key: {"auth": encoded(f"u{number}")} for number, key in enumerate(keys)}}))
+    assert (credential and credential.username) == (None if chosen is None else f"u{chosen}")
+
+
+def test_docker_hub_has_many_names(tmp_path: Path) -> None:
+    environ = auth_file(tmp_path, {"auths": {"https://index.docker.io/v1/": {"auth": encoded()}}})
+    for host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        credential = find(environ, host)
+        assert credential is not None
+        assert (credential.username, credential.password) == (USER, PASSWORD)
+
+
+def test_files_are_read_in_order(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path)}
+    assert find(environ) is None
+    for folder, name, user in (
+        (".docker", "config.json", "home"),
+        ("docker", "config.json", "docker"),
+        ("run/containers", "auth.json", "run"),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_text(json.dumps({"auths": {"registry.example.com": {"auth": encoded(user)}}}))
+        if user != "home":
+            assert getattr(find(environ), "username", None) == user
+    environ.pop("DOCKER_CONFIG")
+    environ.pop("XDG_RUNTIME_DIR")
+    assert getattr(find(environ), "username", None) == "home"
+    with pytest.raises(Unavailable, match="REGISTRY_AUTH_FILE: /nonexistent: no such file"):
+        find({**environ, "REGISTRY_AUTH_FILE": "/nonexistent"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"auths": ["PASSWORD"]}',
+        '{"auths": {"registry.example.com": {"auth": "PASSWORD"}}}',
+        '{"auths": {"registry.example.com": {"auth": "UEFTU1dPUkQ="}}}',
+        '{"auths": {"registry.example.com": {"auth": 1, "password": "PASSWORD"}}}',
+        '{"credsStore": "../PASSWORD"}',
+        '{"credHelpers": {"registry.example.com": 1}}',
+        '["PASSWORD"]',
+        'PASSWORD: "',
+        "\x00PASSWORD",
+    ],
+)
+def test_a_file_that_is_not_one_of_logins_is_not_shown(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text(content)
+    with pytest.raises(InvalidData) as fault:
+        find({"REGISTRY_AUTH_FILE": str(path)})
+    assert str(path) in fault.value.message
+    assert "PASSWORD" not in f"{fault.value.message} {fault.value.hint} {fault.value.excerpt}"
+    assert fault.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"auths": {}}', '{"auths": null, "HttpHeaders": {}}', '{"auths": {"registry.example.com": {}}}']
+)
+def test_a_file_without_a_login_is_no_login(tmp_path: Path, content: str) -> None:
+    (tmp_path / "auth.json").write_text(content)
+    assert find({"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}) is None
+
+
+# ---- credential helpers ----
+
+
+def helper(folder: Path, script: str, tree: dict[str, Any] | None = None) -> dict[str, str]:
+    program = folder / "docker-credential-test"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {**auth_file(folder, tree or {"credsStore": "test"}), "PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def test_a_helper_gets_the_host(tmp_path: Path) -> None:
+    script = f'[ "$1" = get ] || exit 9; read host; printf \'{{"ServerURL":"%s","Username":"%s","Secret":"{PASSWORD}"}}\' "$host" "$host"'
+    credential = find(helper(tmp_path, script, {"credHelpers": {"registry.example.com": "test"}, "credsStore": "absent"}))
+    assert credential is not None
+    assert (credential.username, credential.password) == ("registry.example.com", PASSWORD)
+    assert PASSWORD not in repr(credential)
+
+
+def test_a_helper_may_have_an_identity_token(tmp_path: Path) -> None:
+    credential = find(helper(tmp_path, 'echo \'{"Username":"<token>","Secret":"identity"}\''))
+    assert credential is not None
+    assert (credential.username, credential.identity_token) == ("", "identity")
+
+
+def test_a_login_in_the_file_wins_over_the_store(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "exit 1", {"auths": {"registry.example.com": {"auth": encoded()}}, "credsStore": "test"})
+    assert getattr(find(environ), "username", None) == USER
+
+
+def test_a_helper_without_a_credential_is_no_login(tmp_path: Path) -> None:
+    assert find(helper(tmp_path, "echo 'credentials not found in native keychain'; exit 1")) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo TOP-SECRET >&2; echo TOP-SECRET; exit 3", "failed with status 3"),
+        ("kill -9 $$", "failed with status 137"),
+        ("echo TOP-SECRET", "printed no credential"),
+        ('echo \'{"Username": 1, "Secret": "TOP-SECRET"}\'', "printed no credential"),
+        ("yes TOP-SECRET", "printed too much"),
+    ],
+)
+def test_what_a_helper_prints_is_not_shown(tmp_path: Path, script: str, message: str) -> None:
+    with pytest.raises(EidosError) as fault:
+        find(helper(tmp_path, script))
+    assert f"docker-credential-test {message}" in fault.value.message
+    assert "TOP-SECRET" not in f"{fault.value.message} {fault.value.hint}"
+
+
+def test_a_helper_that_is_missing_or_waits_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="docker-credential-absent is not in PATH"):
+        find({**helper(tmp_path, ""), **auth_file(tmp_path, {"credsStore": "absent"})})
+    environ = helper(tmp_path, "sleep 60")
+    with pytest.raises(Timeout, match="docker-credential-test timed out"):
+        find_credential("registry.example.com", "a", environ, time.monotonic() + 0.2)
+
+
+def test_nothing_secret_is_reported(tmp_path: Path) -> None:
+    """Not when all fails, again and again."""
+    reported: list[str] = []
+    with OciRegistry(users={USER: PASSWORD}, tokens=True) as registry:
+        faults = [503, 503]
+
+        def fail(seen: Seen) -> int | None:
+            return faults.pop() if faults and seen.writes else None
+
+        registry.before = fail
+        at = store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": encoded()}}}), reported.append)
+        push_artifact(at, ARTIFACT, "v1")
+        assert reported
+        secrets = [PASSWORD, encoded(), *registry.issued]
+        assert not any(secret in message for secret in secrets for message in reported)
