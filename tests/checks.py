@@ -19,6 +19,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from eidos.build.prerequisites import fail, install_hint, require_package_index
@@ -69,7 +70,12 @@ def main(arguments: list[str]) -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker and each program that a test starts would compile all anew
     mode = arguments.pop(0) if arguments and arguments[0] in EFFORTS else ""
     types = None if arguments else start(TYPES)
-    failed = [command for command in commands(mode, arguments) if not holds(command) and command != WATCHED]
+    with tempfile.TemporaryDirectory(prefix="eidos-tests-") as folder:
+        steps = commands(mode, arguments)
+        if not mode and not arguments:  # other modes start the programs of the checkout
+            os.environ["TESTS_PROGRAM"] = os.path.join(folder, "eidos.pyz")
+            steps.insert(-1, ("build_zipapp", "--bytecode", sys.executable, "-o", os.environ["TESTS_PROGRAM"]))
+        failed = [command for command in steps if not holds(command) and command != WATCHED]
     if types:
         print(f"$ {shlex.join(TYPES)}\n{types.communicate()[0]}", end="", flush=True)
         failed += [TYPES] if types.returncode else []

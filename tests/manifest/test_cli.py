@@ -18,7 +18,7 @@ from eidos.errors import InvalidInput
 from eidos.manifest import AgentOptions, ServerOptions, agent_manifests, server_manifests
 from tests.support.effort import examples
 from tests.support.manifests import PROGRAM, archive
-from tests.support.program import eidos
+from tests.support.program import CHECKOUT, eidos
 
 HOSTPATH = "--delivery=hostpath"
 
@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("arguments", REFUSED)
 def test_what_is_refused_is_named(arguments: str) -> None:
-    done = eidos(*arguments.split(" "))
+    done = eidos(*arguments.split(" "), program=CHECKOUT)
     message, hint = REFUSED[arguments]
     assert done.status == (1 if "/nonexistent/x.yaml" in arguments else 2) and done.out == "", done.err
     first, *rest = done.err.splitlines()

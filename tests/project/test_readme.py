@@ -363,7 +363,7 @@ sys.exit(main(sys.argv[1:]))
         ["snapshot", "-o", "node.yaml"],
         ["recipe", "--gpu", "h100", "--service", "eks", "-o", "recipe.yaml"],
         ["recipe", "list"],
-        ["recipe", "lint"],
+        pytest.param(["recipe", "lint"], marks=pytest.mark.slow),
         ["bundle", "lint"],
         ["bundle", "-f", "recipe.json", "-o", "bundle"],
         ["verify", "bundle"],

@@ -58,7 +58,7 @@ def test_training_on_a_machine_has_the_component_of_its_network_and_no_other(mac
     assert present == ({own} - {""} if machine.service else present)
 
 
-@pytest.mark.exhaustive(sample=20, group="grid")
+@pytest.mark.exhaustive(sample=10, group="grid")
 @pytest.mark.parametrize("query", list(grid()), ids=lambda query: "-".join(query.fields().values()))
 def test_a_recipe_of_the_grid_holds_together(query: Query) -> None:
     recipe = resolve(query, store(), explain=True)

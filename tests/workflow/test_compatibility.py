@@ -145,15 +145,15 @@ def every_field_of_a_plan() -> eidos.BundlePlan:
 
 def printed_documents(folder: Path) -> Iterator[tuple[str, Any]]:
     """What ``--format json`` prints besides."""
-    recipe, bundle = folder / "recipe.json", folder / "bundle"
+    recipe, bundle, data = folder / "recipe.json", folder / "bundle", folder / "data"
     recipe.write_text(eidos.to_json(eidos.make_recipe({"gpu": "h100", "service": "eks"}).to_tree()))
-    (folder / "overlays").mkdir()
-    (folder / "overlays" / "mine.yaml").write_text("key: {gpu: h1000}\n")
+    (data / "overlays").mkdir(parents=True)
+    (data / "overlays" / "mine.yaml").write_text("key: {gpu: h1000}\n")
     commands = {
         "version": ["version"],
         "snapshot --list": ["snapshot", "--list"],
         "recipe list": ["recipe", "list"],
-        "recipe lint": ["recipe", "lint", "--data", str(folder)],
+        "recipe lint": ["recipe", "lint", "--data", str(data)],
         "bundle": ["bundle", "-f", str(recipe), "-o", str(bundle), "--archive", str(folder / "b.tgz"), "-b", "cert-manager"],
         "verify": ["verify", str(bundle)],
         "manifest agent --explain-privileges": ["manifest", "agent", "--explain-privileges"],
