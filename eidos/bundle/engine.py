@@ -16,8 +16,9 @@ from eidos.bundle.checksums import format_checksums
 from eidos.bundle.image_list import format_image_list, image_documents, is_reference, not_a_reference
 from eidos.bundle.implied_values import requested_values
 from eidos.bundle.install_plan import NODE_TUNING, plan_installation
+from eidos.bundle.statement import format_statement
 from eidos.errors import EidosError, InvalidData, InvalidInput
-from eidos.model.bundle import CHECKSUMS, Bundle, ComponentResult
+from eidos.model.bundle import CHECKSUMS, STATEMENT, Bundle, ComponentResult
 from eidos.model.record import Record, replace
 from eidos.templates.text_template import Markdown
 
@@ -221,6 +222,7 @@ def _assemble_files(
         warnings += more
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
+    files[STATEMENT] = format_statement(files, context.recipe, context.options)
     return dict(sorted(files.items()))
 
 

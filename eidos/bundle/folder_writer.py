@@ -15,7 +15,7 @@ import stat
 
 from eidos.bundle import checksums, verification
 from eidos.errors import EidosError, InvalidInput, Unavailable, os_error_reason
-from eidos.model.bundle import CHECKSUMS, file_mode
+from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, file_mode, is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,8 +221,13 @@ def _earlier(target: str) -> dict[str, str] | None:
         digests = checksums.parse_checksums(verification.read_regular_file(os.path.join(target, CHECKSUMS)), CHECKSUMS)
     except (OSError, EidosError):
         return None
-    # Every bundle has a recipe; other programs write checksums, too.
-    return {**digests, CHECKSUMS: ""} if "recipe.yaml" in digests else None
+    if "recipe.yaml" not in digests:  # every bundle has a recipe; other programs write checksums, too
+        return None
+    try:
+        names = [f"{ATTESTATIONS}{name}" for name in os.listdir(os.path.join(target, ATTESTATIONS))]
+    except OSError:
+        names = []
+    return {**digests, **dict.fromkeys(filter(is_attestation, names), ""), CHECKSUMS: ""}
 
 
 def remove_folder(folder: str) -> None:

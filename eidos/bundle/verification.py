@@ -11,8 +11,9 @@ import os
 import stat
 
 from eidos.bundle import checksums, tar_archive, zip_archive
+from eidos.bundle.statement import statement_problem
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.model.bundle import CHECKSUMS, file_mode
+from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, STATEMENT, file_mode, is_attestation, parse_signature_path
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -31,6 +32,9 @@ MAX_TOTAL_BYTES = 64 << 20
 #: Where a bundle says who made it, and what eidos writes there (``templates/bundles/{all,every}``).
 _ORIGINS = {"README.md": b"Built by eidos", "scripts/install.sh": b"# Installs or upgrades one component"}
 _CONTENT_NEEDED = frozenset((CHECKSUMS, *_ORIGINS))
+
+#: Bytes of the statement and of a signature, and number of both, at most. Ours have some 3,000 bytes.
+MAX_ATTESTATION_BYTES, MAX_ATTESTATIONS = 256 << 10, 64
 
 #: Bits that no file of a bundle has: setuid, setgid, sticky, and writable by everybody.
 _DANGEROUS = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky", 0o002: "world-writable"}
@@ -60,11 +64,16 @@ class ActualFile(Record):
 
 
 class Inspection(Record):
-    """What the checksums say about a bundle: its problems, the entries that were ignored, and whether eidos made it."""
+    """What the checksums say about a bundle: its problems, the entries that were ignored, and whether eidos made it.
+
+    ``attestations`` are its statement and signatures by path, which the checksums leave out. Without a problem the statement is about
+    these checksums; who signed it is not known here.
+    """
 
     problems: tuple[BundleProblem, ...]
     ignored: tuple[str, ...] = ()
     is_ours: bool = True
+    attestations: dict[str, bytes] = {}
 
 
 def verify_bundle(path: str) -> tuple[BundleProblem, ...]:
@@ -162,12 +171,13 @@ def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
     """The bundle in a folder. Raises IntegrityError when it has no checksums, OSError when it cannot be read."""
     checksums_path = os.path.join(root, CHECKSUMS)
     try:
-        expected = checksums.parse_checksums(read_regular_file(checksums_path), checksums_path)
+        listing = read_regular_file(checksums_path)
+        expected = checksums.parse_checksums(listing, checksums_path)
     except FileNotFoundError as fault:
         raise IntegrityError(f"{root}: not a bundle, or incomplete: no {CHECKSUMS}", "name the folder that holds install.sh") from fault
     actual: dict[str, ActualFile] = {}
     problems: list[BundleProblem] = []
-    folders = _parent_folders(expected)
+    folders = _parent_folders([*expected, STATEMENT])
     ignored = {name for name in ignore if name not in folders and name not in expected}
     observed: set[str] = set()
     remaining = [""]
@@ -203,8 +213,8 @@ def inspect_folder(root: str, ignore: Collection[str] = ()) -> Inspection:
                 digest = checksums.sha256(read_regular_file(entry.path)) if is_hashed else ""
                 actual[path] = ActualFile(digest, stat.S_IMODE(kind))
     origins = {path: read_regular_file(os.path.join(root, path)) for path in _ORIGINS if path in actual and path in expected}
-    is_ours = _is_ours(origins)
-    return Inspection(_compare(expected, actual, problems, is_ours), tuple(sorted(observed)), is_ours)
+    attestations = {path: read_regular_file(os.path.join(root, path)) for path in sorted(actual) if is_attestation(path)}
+    return _conclude(listing, expected, actual, problems, observed, _is_ours(origins), attestations)
 
 
 def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> Inspection:
@@ -213,7 +223,7 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
     problems: list[BundleProblem] = []
     folders: set[str] = set()
     contents: dict[str, bytes] = {}
-    for member in _read_members(file, name, frozenset(tar_archive.ROOT + path for path in _CONTENT_NEEDED)):
+    for member in _read_members(file, name, _NeededContent()):
         path = tar_archive.relative_path(member.path)
         if path is None:
             problems.append(BundleProblem(OTHER, member.path[:200], "the path leads out of the bundle"))
@@ -225,13 +235,14 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
             problems.append(BundleProblem(ADDED, path, "duplicate entry"))
         else:
             actual[path] = ActualFile(member.digest, member.mode)
-            if path in _CONTENT_NEEDED:
+            if path in _CONTENT_NEEDED or is_attestation(path):
                 contents[path] = member.content
     if CHECKSUMS not in contents:
         hint = f"name the folder {tar_archive.ROOT} before you pack it, or unpack the archive and verify the folder"
         raise IntegrityError(f"{name}: not a bundle, or incomplete: no {tar_archive.ROOT}{CHECKSUMS}", hint)
-    expected = checksums.parse_checksums(contents.pop(CHECKSUMS), f"{name}: {CHECKSUMS}")
-    parents = _parent_folders(expected)
+    listing = contents.pop(CHECKSUMS)
+    expected = checksums.parse_checksums(listing, f"{name}: {CHECKSUMS}")
+    parents = _parent_folders([*expected, STATEMENT])
     problems += [BundleProblem(ADDED, f"{path}/", "a folder") for path in folders - {"", *parents}]
     tops = {name for name in ignore if name not in parents and name not in expected}
     observed = {top for path in (*actual, *(problem.path for problem in problems)) for top in [path.partition("/")[0]] if top in tops}
@@ -239,8 +250,45 @@ def inspect_archive(file: BinaryIO, name: str, ignore: Collection[str] = ()) -> 
     problems = [problem for problem in problems if problem.path.partition("/")[0] not in observed]
     reported = {problem.path for problem in problems}
     listed = {path: digest for path, digest in expected.items() if path not in reported or path in actual}
-    is_ours = _is_ours(contents)
-    return Inspection(_compare(listed, actual, problems, is_ours), tuple(sorted(observed)), is_ours)
+    attestations = {path: content for path, content in contents.items() if is_attestation(path)}
+    return _conclude(listing, listed, actual, problems, observed, _is_ours(contents), attestations)
+
+
+def _conclude(
+    listing: bytes,
+    expected: dict[str, str],
+    actual: dict[str, ActualFile],
+    problems: list[BundleProblem],
+    ignored: Iterable[str],
+    is_ours: bool,
+    attestations: dict[str, bytes],
+) -> Inspection:
+    """The result, once all is read; ``listing`` is the content of the checksums, ``expected`` what they list."""
+    problems = list(problems)
+    for path in [path for path in expected if path.startswith(ATTESTATIONS)]:
+        problems.append(BundleProblem(OTHER, path, f"{CHECKSUMS} lists it, and signatures are about {CHECKSUMS}"))
+        del expected[path]
+    if len(attestations) > MAX_ATTESTATIONS:
+        problems.append(BundleProblem(OTHER, ATTESTATIONS, f"more than {MAX_ATTESTATIONS} files"))
+    for path, content in attestations.items():
+        if len(content) > MAX_ATTESTATION_BYTES:
+            problems.append(BundleProblem(OTHER, path, f"larger than {MAX_ATTESTATION_BYTES >> 10} KiB"))
+        elif path == STATEMENT:
+            why = statement_problem(content, checksums.sha256(listing))
+            problems += [BundleProblem(CHANGED, path, why)] if why else []
+        else:
+            name = parse_signature_path(path)
+            if name is None or name.digest != checksums.sha256(content)[:16]:
+                problems.append(BundleProblem(CHANGED, path))
+    return Inspection(_compare(expected, actual, problems, is_ours), tuple(sorted(ignored)), is_ours, attestations)
+
+
+class _NeededContent:
+    """Contains the path of each entry whose content is needed."""
+
+    def __contains__(self, path: object) -> bool:
+        name = str(path)[len(tar_archive.ROOT) :]
+        return name in _CONTENT_NEEDED or is_attestation(name)
 
 
 def _read_members(file: BinaryIO, name: str, keep: Container[str]) -> Iterator[Member]:
@@ -292,7 +340,7 @@ def _compare(
     for path in sorted(missing, reverse=True):
         missing_by_digest.setdefault(missing[path], []).append(path)
     for path, file in sorted(actual.items()):
-        if path == CHECKSUMS and path not in expected:
+        if path not in expected and (path == CHECKSUMS or is_attestation(path)):
             pass
         elif path not in expected:
             if missing_by_digest.get(file.digest):

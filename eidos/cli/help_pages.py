@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INPUT, SELECTION, NODES, CLUSTER = "Input", "Selection", "Nodes", "Cluster"
 JOB, RIGHTS, SERVER, LIMITS, REGISTRY = "Job", "Rights", "Server", "Limits", "Registry"
-WATCH, MONITORING = "Watch", "Monitoring"
+WATCH, MONITORING, SIGNATURES = "Watch", "Monitoring", "Signatures"
 OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 
 #: Group → its flags, in the order of a page.
@@ -34,6 +34,7 @@ GROUPS = {
     MONITORING: "monitoring monitoring-label",
     RIGHTS: "host-network host-ipc host-pid host-files unconfined privileged without explain-privileges",
     SERVER: ("host port workers drain-delay trust-proxy user-header otlp tls-issuer mesh ingress ingress-class no-apparmor"),
+    SIGNATURES: "key passphrase-file allowed-signers identity policy",
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     REGISTRY: "mount-from plain-http ca-file client-cert client-key",
     OUTPUT: (
@@ -47,10 +48,12 @@ GROUPS = {
 
 #: Verb → group → its flags that are elsewhere for other verbs.
 GROUPS_OF_VERBS = {
-    "bundle": {CLUSTER: "timeout deployer repo path revision"},
+    "bundle": {CLUSTER: "timeout deployer repo path revision existing live"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
     "pull": {INPUT: "layout"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
+    "sign": {SIGNATURES: "with timeout"},
+    "verify": {SIGNATURES: "timeout"},
     "watch": {SELECTION: "without"},
 }
 

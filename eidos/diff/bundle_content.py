@@ -6,7 +6,7 @@ Knows which files are data and which are text; must not know how trees are compa
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.bundle import CHECKSUMS
+from eidos.model.bundle import CHECKSUMS, is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _DATA = (".yaml", ".yml", ".json")
 
 
 def bundle_trees(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[dict[str, object], dict[str, object]]:
-    """The files of both bundles that are not the same byte for byte, without the checksums, which follow from the others.
+    """The files of both bundles that are not the same byte for byte, without checksums and attestations, which follow from them.
 
     >>> bundle_trees({"a.yaml": b"x: 1", "b.txt": b"same"}, {"a.yaml": b"x: 2", "b.txt": b"same"})
     ({'a.yaml': {'x': 1}}, {'a.yaml': {'x': 2}})
@@ -26,7 +26,7 @@ def bundle_trees(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[di
         {
             path: file_tree(path, content)
             for path, content in sorted(side.items())
-            if path.rpartition("/")[2] != CHECKSUMS and other.get(path) != content
+            if path.rpartition("/")[2] != CHECKSUMS and not is_attestation(path) and other.get(path) != content
         }
         for side, other in ((old, new), (new, old))
     )

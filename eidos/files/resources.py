@@ -15,7 +15,7 @@ from eidos.errors import NotFound, Unavailable, os_error_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from importlib.abc import FileLoader
     from typing import Any
 
@@ -67,11 +67,28 @@ def data_digest() -> str:
     try:
         from eidos import _build
     except ImportError:
-        import hashlib
-
-        lines = [f"{hashlib.sha256(read_bytes(f'recipes/{name}')).hexdigest()}  {name}\n" for name in _list_recipe_files()]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return digest_of_files({name: read_bytes(f"recipes/{name}") for name in _list_recipe_files()})
     return str(_build.DATA_DIGEST)
+
+
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """SHA-256 of the lines that ``sha256sum`` prints for files, sorted by path."""
+    import hashlib
+
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digest_of_folder(folder: str) -> str:
+    """The digest of the files in a folder. Raises Unavailable when one cannot be read."""
+    contents = {}
+    try:
+        for name, path in walk_files(folder):
+            with open(path, "rb") as file:
+                contents[name] = file.read()
+    except OSError as fault:
+        raise Unavailable(f"{folder}: {os_error_reason(fault)}") from fault
+    return digest_of_files(contents)
 
 
 def read_text(path: str) -> str:

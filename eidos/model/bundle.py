@@ -17,6 +17,14 @@ CHECKSUMS = "checksums.txt"
 #: Limits of a path in a bundle: characters, and folders that it goes through. Ours have some 60 and 4.
 MAX_PATH_LENGTH, MAX_PATH_DEPTH = 1024, 32
 
+#: The folder of what vouches for a bundle, and in it the statement that is signed. They are about the checksums, so those leave them out.
+ATTESTATIONS = "attestations/"
+STATEMENT = f"{ATTESTATIONS}statement.json"
+
+#: What the names of signatures end with, by how they begin; between the two are 16 hexadecimal digits of the key's fingerprint, and 16 of
+#: the signature's own SHA-256, so that damage is found without the key.
+SIGNATURE_ENDINGS = {"ssh": ".sig", "gpg": ".asc", "key": ".sigstore.json"}
+
 SCRIPT, PLAIN = 0o755, 0o644
 
 
@@ -34,6 +42,42 @@ def is_inside(path: str) -> bool:
     if len(path) > MAX_PATH_LENGTH or path.count("/") > MAX_PATH_DEPTH:
         return False
     return path.isprintable() and "\\" not in path and not set(path.split("/")) & {"", ".", ".."}
+
+
+def signature_path(kind: str, fingerprint: str, digest: str) -> str:
+    """Where the signature of a key is: ``kind`` is one of SIGNATURE_ENDINGS, ``digest`` is the SHA-256 of the signature in hexadecimal.
+
+    >>> signature_path("ssh", "0123456789abcdef0123", "f" * 64)
+    'attestations/ssh-0123456789abcdef-ffffffffffffffff.sig'
+    """
+    return f"{ATTESTATIONS}{kind}-{fingerprint[:16].lower()}-{digest[:16]}{SIGNATURE_ENDINGS[kind]}"
+
+
+class SignatureName(Record):
+    """What the name of a signature says: its kind, and the first 16 digits of the key's fingerprint and of its own SHA-256."""
+
+    kind: str
+    key: str
+    digest: str
+
+
+def parse_signature_path(path: str) -> SignatureName | None:
+    """What the path of a signature says; None for any other path."""
+    if not path.startswith(ATTESTATIONS):
+        return None
+    kind, _, rest = path[len(ATTESTATIONS) :].partition("-")
+    key, dash, digest, ending = rest[:16], rest[16:17], rest[17:33], rest[33:]
+    is_hex = len(key) == len(digest) == 16 and set(key + digest) <= set("0123456789abcdef")
+    return SignatureName(kind, key, digest) if is_hex and dash == "-" and ending == SIGNATURE_ENDINGS.get(kind) else None
+
+
+def is_attestation(path: str) -> bool:
+    """Whether a file of a bundle is its statement or a signature of that, by its name.
+
+    >>> [is_attestation(path) for path in (STATEMENT, signature_path("gpg", "0" * 40, "f" * 64), "attestations/evil.sh", "statement.json")]
+    [True, True, False, False]
+    """
+    return path == STATEMENT or parse_signature_path(path) is not None
 
 
 class ComponentResult(Record):

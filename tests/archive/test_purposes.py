@@ -18,13 +18,18 @@ from eidos.cli.help import TOPICS
 from eidos.errors import InvalidInput
 from tests.project.source_tree import MODULES, PACKAGE_FILES, ROOT, imports, parse_file, runtime_nodes
 
+#: Verbs that carry a bundle elsewhere, which neither an agent nor a server does.
+CARRYING = {"pull", "push", "sign", "verify"}
+
 #: Verbs that files lack; what else they lack are templates and bytecode.
-LACKING = {AGENT: {"bundle", "serve", "verify"}, SERVER: {"verify"}}
+LACKING = {AGENT: {"bundle", "serve", *CARRYING}, SERVER: CARRYING}
 
 #: Modules of every file that import, when a function is called, what some files lack.
 LATE_IMPORTS = {
     "eidos.cli.completion": "values of flags of 'eidos bundle'",
+    "eidos.cli.fleet": "--push",
     "eidos.cli.lint_report": "'eidos bundle lint'",
+    "eidos.cli.registry_locations": "oci:// as a location",
     "eidos.workflow": "make_bundle, verify_bundle and what writes bundles",
 }
 

@@ -25,7 +25,7 @@ def test_bundle_is_as_reviewed(name: str, update_golden: bool) -> None:
     shown = {
         path: content.decode().replace(f"eidos {__version__} ", "eidos (some version) ")
         for path, (content, _) in files.items()
-        if not path.endswith(("checksums.txt", "recipe.yaml", "node/functions.sh", "node/apply.sh"))
+        if not path.endswith(("checksums.txt", "recipe.yaml", "node/functions.sh", "node/apply.sh", "statement.json"))
         and ("/scripts/" not in path or path.startswith("gpu-operator/"))
     }
     if name != SHOWN[0]:

@@ -1,0 +1,102 @@
+"""What a bundle says of its origin: an in-toto statement with SLSA provenance, which signatures sign.
+
+Knows both formats (in-toto attestation framework v1, "Statement"; SLSA v1.0, "Build: Provenance"); must not know who signs, nor how. The
+subject is ``checksums.txt``, which lists every other file. It names what the bundle follows from: the query and the options, the recipe and
+the data by digest, and the program. It holds no time of day, no name of a machine or a path, and of values that were set only where: the
+values are in the bundle itself.
+"""
+
+from __future__ import annotations
+
+import json
+
+from eidos import __version__
+from eidos.bundle.checksums import sha256
+from eidos.files import resources
+from eidos.model.bundle import CHECKSUMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from eidos.bundle.bundle_options import BundleOptions
+    from eidos.model.recipe import Recipe
+
+STATEMENT_TYPE, PREDICATE_TYPE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
+
+#: Identifiers, not addresses: what kind of build it is, and who did it.
+BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/eidos"
+
+#: Options that change no byte of a bundle, and those that the statement has in another form.
+_OMITTED = ("assignments", "components", "data", "fail_fast", "parallel", "templates", "values")
+
+#: The digest of the built-in recipe data, once it was worked out: a checkout reads every file for it.
+_data_digest: list[str] = []
+
+
+def format_statement(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> bytes:
+    """The statement about the files of a bundle, its checksums among them."""
+    definition: dict[str, Any] = {
+        "buildType": BUILD_TYPE,
+        "externalParameters": {"query": recipe.request.to_tree(), "options": _options_tree(options)},
+        "resolvedDependencies": _dependencies(files, recipe, options),
+    }
+    commit = resources.build_commit()
+    builder: dict[str, Any] = {"id": BUILDER, "version": {"eidos": __version__, "commit": commit}}
+    if len(commit) == 40:  # neither unknown nor with changes that are in no commit
+        builder["builderDependencies"] = [{"name": "eidos", "digest": {"gitCommit": commit}}]
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": CHECKSUMS, "digest": {"sha256": sha256(files[CHECKSUMS])}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {"buildDefinition": definition, "runDetails": {"builder": builder}},
+    }
+    return f"{json.dumps(statement, indent=2)}\n".encode()
+
+
+def _options_tree(options: BundleOptions) -> dict[str, Any]:
+    """The options that differ from their defaults, in the words of the command line."""
+    tree: dict[str, Any] = {}
+    if options.components is not None:
+        tree["bundlers"] = list(options.components)
+    if options.assignments:
+        tree["set"] = [str(assignment) for assignment in options.assignments]
+    for name, value in options.__dict__.items():
+        if value and name not in _OMITTED and value != getattr(type(options), name):
+            tree[name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
+    return tree
+
+
+def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> list[dict[str, Any]]:
+    """What the bundle follows from besides its options, each with its digest."""
+    if not _data_digest:
+        _data_digest.append(resources.data_digest())
+    digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _data_digest[0]}
+    for values in options.values:
+        digests[f"values/{values.component}"] = sha256(json.dumps(values.tree, sort_keys=True, default=str).encode())
+    for name, folder in (("templates", options.templates), ("data", options.data)):
+        if folder is not None:
+            digests[name] = resources.digest_of_folder(folder)
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if _is_sha256(digest)]
+
+
+def _is_sha256(text: str) -> bool:
+    """Whether a digest is one in hexadecimal; that of a recipe of somebody else may be any text."""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def statement_problem(data: bytes, digest: str) -> str:
+    """Why ``data`` is no statement about checksums with this SHA-256; empty when it is one."""
+    from eidos.errors import InvalidData
+    from eidos.formats import from_text
+
+    try:
+        tree = from_text(data, "statement")
+    except InvalidData as fault:
+        return f"not a statement: {fault.message}"
+    if not isinstance(tree, dict) or tree.get("_type") != STATEMENT_TYPE or tree.get("predicateType") != PREDICATE_TYPE:
+        return f"not an in-toto statement with {PREDICATE_TYPE}"
+    if tree.get("subject") != [{"name": CHECKSUMS, "digest": {"sha256": digest}}]:
+        return f"it is not about this {CHECKSUMS}"
+    return ""

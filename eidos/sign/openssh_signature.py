@@ -1,0 +1,93 @@
+"""Signatures by OpenSSH keys: ``ssh-keygen -Y``.
+
+Knows ssh-keygen(1), "-Y sign", "-Y verify" and "-Y find-principals", and the format of a signature (PROTOCOL.sshsig of OpenSSH) as far as
+it names the key; must not know what is signed. The namespace is ``eidos``: a signature for another purpose, such as a commit, is none.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+from eidos.errors import IntegrityError, Unavailable
+from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
+
+NAMESPACE = "eidos"
+
+_BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
+
+
+def sign_with_ssh(key_path: str, data: bytes, deadline: float) -> tuple[bytes, str]:
+    """The signature of ``data``, and the SHA-256 of the public key in hexadecimal; ``key_path`` may be a public key that ssh-agent has.
+
+    Raises Unavailable when the key cannot be used.
+    """
+    signature = run_signer(("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", key_path), deadline, data)
+    try:
+        return signature, key_digest(public_key(signature))
+    except ValueError as fault:
+        raise Unavailable("ssh-keygen printed no signature", "check that it is OpenSSH 8.1 or newer") from fault
+
+
+def public_key(signature: bytes) -> bytes:
+    """The public key in a signature, in the wire format. Raises ValueError when there is none."""
+    body = signature.partition(_BEGIN)[2].partition(_END)[0]
+    try:
+        blob = binascii.a2b_base64(b"".join(body.split()))
+    except binascii.Error as fault:
+        raise ValueError("not base64") from fault
+    if blob[:10] != b"SSHSIG\0\0\0\1" or len(blob) < 14:
+        raise ValueError("not a signature of OpenSSH")
+    length = int.from_bytes(blob[10:14], "big")
+    if not 0 < length <= len(blob) - 14:
+        raise ValueError("the signature is cut off")
+    return blob[14 : 14 + length]
+
+
+def key_digest(blob: bytes) -> str:
+    """The SHA-256 of a public key in the wire format, in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(blob).hexdigest()
+
+
+def fingerprint(digest: str) -> str:
+    """A digest as ``ssh-keygen -l`` shows it.
+
+    >>> fingerprint("00" * 32)
+    'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+    """
+    return "SHA256:" + binascii.b2a_base64(bytes.fromhex(digest), newline=False).decode().rstrip("=")
+
+
+def public_key_digest(line: bytes) -> str:
+    """The digest of a public key in its file. Raises ValueError for another format."""
+    words = line.split()
+    if len(words) < 2:
+        raise ValueError("not a public key")
+    return key_digest(binascii.a2b_base64(words[1]))
+
+
+def verify_with_key(key_line: bytes, data: bytes, signature: bytes, deadline: float) -> None:
+    """Raise IntegrityError unless the key of this public key file signed ``data``."""
+    words = key_line.split()
+    signers = NAMESPACE.encode() + b" " + words[0] + b" " + words[1] + b"\n"
+    verify_with_signers(signers, NAMESPACE, data, signature, deadline)
+
+
+def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: bytes, deadline: float) -> None:
+    """Raise IntegrityError unless a key that belongs to ``identity`` in the allowed signers (ssh-keygen(1)) signed ``data``."""
+    with private_folder({"signers": signers, "signature": signature}) as folder:
+        command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
+        result = run_tool(command, deadline, data)
+    if result.status:
+        raise IntegrityError(f"ssh-keygen: {failure_reason(result)}")
+
+
+def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[str, ...]:
+    """To whom the key of a signature belongs by the allowed signers; nobody when it is not among them."""
+    with private_folder({"signers": signers, "signature": signature}) as folder:
+        command = ("ssh-keygen", "-Y", "find-principals", "-f", f"{folder}/signers", "-s", f"{folder}/signature")
+        result = run_tool(command, deadline)
+    if result.status:
+        return ()
+    return tuple(dict.fromkeys(line.strip() for line in result.output.decode("utf-8", "replace").splitlines() if line.strip()))

@@ -1,0 +1,196 @@
+"""Who must have signed a bundle, and what its statement must say: a document for pipelines.
+
+Knows the form of a policy and how results and a statement are held against it; must not know how a signature is verified. A policy names
+keys and files relative to its own folder::
+
+    kind: SignaturePolicy
+    apiVersion: policy.dgxc.io/v1
+    signatures:                      # each of these must hold
+      - keys: [release.pub, platform.pem, 8A1F…]    # files, or fingerprints of OpenPGP keys
+        threshold: 2                 # that many of them [1]
+      - allowed-signers: signers
+        identities: [alice@example.com, bob@example.com]
+    provenance:                      # what the statement must say; each is a list of accepted values
+      program: [1.2.3]
+      commit: [2fbaca51…]
+      recipe: [5293ec77…]            # SHA-256 of recipe.yaml
+      recipe-data: [8d89e3…]
+      program-data: [8d89e3…]
+      query: {gpu: [h100, h200], service: [eks]}
+"""
+
+from __future__ import annotations
+
+import os
+
+from eidos.errors import EidosError, InvalidData, NotFound, Unavailable, os_error_reason
+from eidos.model.bundle import STATEMENT
+from eidos.model.record import Record
+from eidos.model.tree_reader import TreeReader
+from eidos.sign.key_forms import Key, read_public_key
+from eidos.sign.signature_check import (
+    INVALID,
+    UNTRUSTED,
+    UNVERIFIED,
+    VALID,
+    AllowedSigners,
+    SignatureResult,
+    check_signatures,
+    read_allowed_signers,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KIND, API_VERSION = "SignaturePolicy", "policy.dgxc.io/v1"
+
+#: Bytes of the largest policy.
+MAX_POLICY_BYTES = 1 << 20
+
+_FIELDS = ("kind", "apiVersion", "signatures", "provenance")
+_SIGNATURE_FIELDS = ("keys", "allowed-signers", "identities", "threshold")
+
+#: Field of a policy → name of the dependency in the statement whose digest it lists.
+_DIGESTS = {"recipe": "recipe.yaml", "recipe-data": "recipe-data", "program-data": "program-data"}
+_PROVENANCE_FIELDS = ("program", "commit", *_DIGESTS, "query")
+
+
+class SignatureRule(Record):
+    """At least ``threshold`` of these keys, or of these signers, must have signed; ``place`` is where the user says so."""
+
+    threshold: int
+    keys: tuple[Key, ...] = ()
+    signers: AllowedSigners | None = None
+    place: str = ""
+
+
+class SignaturePolicy(Record):
+    """What must hold: ``accepted`` maps a field of the provenance to the values that it may have."""
+
+    rules: tuple[SignatureRule, ...]
+    accepted: dict[str, tuple[str, ...]] = {}
+
+
+def read_policy(path: str) -> SignaturePolicy:
+    """The policy in the file at ``path``, with its keys. Raises NotFound, Unavailable, or InvalidData with the place of a mistake."""
+    from eidos.formats import from_text
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_POLICY_BYTES + 1)
+    except (FileNotFoundError, ValueError) as fault:
+        raise NotFound(f"--policy: {path}: no such file") from fault
+    except OSError as fault:
+        raise Unavailable(f"--policy: {path}: {os_error_reason(fault)}") from fault
+    return parse_policy(from_text(data, path, MAX_POLICY_BYTES), path)
+
+
+def parse_policy(tree: object, name: str) -> SignaturePolicy:
+    """The policy in a tree; ``name`` is the path of its document. Raises as :func:`read_policy`."""
+    reader = TreeReader(tree, name)
+    reader.expect_kind(KIND, API_VERSION, f"a policy begins with 'kind: {KIND}'")
+    reader.expect_only(_FIELDS)
+    rules = tuple(_rule(entry, os.path.dirname(name)) for entry in reader.mappings("signatures"))
+    if not rules:
+        raise reader.error("expected at least one entry", "list who must have signed", name="signatures")
+    provenance = reader.mapping("provenance")
+    provenance.expect_only(_PROVENANCE_FIELDS)
+    accepted = {field: provenance.names(field) for field in _PROVENANCE_FIELDS if field in provenance and field != "query"}
+    query = provenance.mapping("query")
+    accepted.update({f"query.{field}": query.names(field) for field in query.tree})
+    for field, values in accepted.items():
+        if not values:
+            raise provenance.error("expected at least one value", name=field)
+    return SignaturePolicy(rules, accepted)
+
+
+def _rule(entry: TreeReader, folder: str) -> SignatureRule:
+    entry.expect_only(_SIGNATURE_FIELDS)
+    threshold = entry.number("threshold", 1)
+    names, signers_name, identities = entry.names("keys"), entry.text("allowed-signers"), entry.names("identities")
+    if bool(names) == bool(signers_name):
+        raise entry.error("expected either keys or allowed-signers")
+    if identities and not signers_name:
+        raise entry.error("identities need allowed-signers", name="identities")
+    most = len(set(names)) or len(set(identities)) or threshold
+    if threshold != int(threshold) or not 1 <= threshold <= most:
+        raise entry.error(f"expected a whole number from 1 to {int(most)}", name="threshold")
+    try:
+        keys = tuple(read_public_key(_beside(key, folder)) for key in names)
+        signers = read_allowed_signers(_beside(signers_name, folder), identities) if signers_name else None
+    except EidosError as fault:
+        raise InvalidData(f"{entry.document}: {entry.path}: {fault.message}", fault.hint) from fault
+    return SignatureRule(int(threshold), keys, signers, entry.path)
+
+
+def _beside(name: str, folder: str) -> str:
+    from eidos.sign.key_forms import is_fingerprint
+
+    return name if is_fingerprint(name) else os.path.join(folder, name)
+
+
+class PolicyResult(Record):
+    """What came of a policy: a result for each signature, and what does not hold, a sentence each.
+
+    ``is_open`` says that it might hold: no signature is wrong, but one could not be verified.
+    """
+
+    results: tuple[SignatureResult, ...]
+    failures: tuple[str, ...]
+    is_open: bool = False
+
+
+def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], deadline: float) -> PolicyResult:
+    """Verify the signatures of a statement and hold both against a policy; ``deadline`` is of ``time.monotonic``."""
+    results: dict[str, SignatureResult] = {}
+    failures: list[str] = []
+    for rule in policy.rules:
+        of_rule = check_signatures(attestations, rule.keys, rule.signers, deadline)
+        for result in of_rule:
+            if results.get(result.path, result).outcome == UNTRUSTED or result.outcome == INVALID:
+                results[result.path] = result
+            results.setdefault(result.path, result)
+        who = {result.identity or result.key for result in of_rule if result.outcome == VALID}
+        if len(who) < rule.threshold:
+            failures.append(_missing(rule, len(who)))
+    wrong = [result for result in results.values() if result.outcome == INVALID]
+    failures += [f"{result.path}: {result.why}" for result in wrong]
+    is_open = not wrong and any(result.outcome == UNVERIFIED for result in results.values())
+    if policy.accepted and not failures:
+        from eidos.formats import from_text
+
+        more = _refused_provenance(policy, from_text(attestations[STATEMENT], STATEMENT))
+        failures, is_open = [*failures, *more], is_open and not more
+    return PolicyResult(tuple(results[path] for path in sorted(results)), tuple(failures), is_open)
+
+
+def _missing(rule: SignatureRule, count: int) -> str:
+    if rule.threshold > 1:
+        return f"{rule.place}: {rule.threshold} must have signed, and {count} did"
+    if rule.signers is None:
+        return f"{rule.place}: not signed by {' or '.join(key.name for key in rule.keys)}"
+    return f"{rule.place}: not signed by {' or '.join(rule.signers.identities) or f'anybody in {rule.signers.name}'}"
+
+
+def _refused_provenance(policy: SignaturePolicy, statement: object) -> list[str]:
+    actual = _provenance(statement)
+    refused = []
+    for field, values in policy.accepted.items():
+        value = actual.get(field, "")
+        if value not in values:
+            refused.append(f"provenance.{field}: the statement has {value!r}" if value else f"provenance.{field}: the statement has none")
+    return refused
+
+
+def _provenance(statement: object) -> dict[str, str]:
+    """What a statement says, by the fields of a policy."""
+    predicate = TreeReader(statement, "statement").mapping("predicate")
+    definition, builder = predicate.mapping("buildDefinition"), predicate.mapping("runDetails").mapping("builder")
+    version = builder.mapping("version")
+    fields = {"program": version.text("eidos"), "commit": version.text("commit")}
+    digests = {entry.text("name"): entry.mapping("digest").text("sha256") for entry in definition.mappings("resolvedDependencies")}
+    fields.update({field: digests.get(name, "") for field, name in _DIGESTS.items()})
+    query = definition.mapping("externalParameters").mapping("query")
+    fields.update({f"query.{name}": query.text(name) for name in query.tree if not isinstance(query.tree[name], (dict, list))})
+    return fields

@@ -1,0 +1,94 @@
+"""The programs that sign and verify: ssh-keygen, gpg, openssl, cosign.
+
+Knows how they are found and run, where their files are meanwhile, and which package has them; must not know their arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from eidos.errors import IntegrityError, Timeout, Unavailable
+from eidos.log import printable
+from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eidos.process.run import ProgramResult
+
+#: Program → what to install for it.
+PACKAGES = {"ssh-keygen": "openssh-client", "gpg": "gnupg", "openssl": "openssl", "cosign": "cosign"}
+
+#: Bytes that such a program prints, at most; its output is a signature or a few lines.
+OUTPUT_LIMIT_BYTES = 1 << 20
+
+#: Characters of an error message of a program that are shown.
+SHOWN_LIMIT = 300
+
+
+class ToolFailed(IntegrityError):
+    """A program ran and refused; ``reason`` is what it printed."""
+
+    def __init__(self, message: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+def run_tool(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> ProgramResult:
+    """Run a program, the name first. Raises Unavailable when it is not installed, Timeout at ``deadline`` of ``time.monotonic``.
+
+    It has no terminal: what would ask for a passphrase fails instead.
+    """
+    program = arguments[0]
+    variables = {**os.environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never", **(environ or {})}
+    result = run_program(Command(arguments, stdin=stdin, environ=variables), deadline, OUTPUT_LIMIT_BYTES)
+    if result.outcome == NOT_STARTED:
+        hint = f"install the package {PACKAGES[program]}" if isinstance(result.start_error, FileNotFoundError) else None
+        raise Unavailable(f"cannot run {program}: {result.start_failure}", hint) from result.start_error
+    if result.outcome == TIMED_OUT:
+        raise Timeout(f"{program} timed out", "raise --timeout, or unlock the key first")
+    if result.outcome == TOO_MUCH_OUTPUT:
+        raise Unavailable(f"{program} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB")
+    return result
+
+
+def run_signer(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> bytes:
+    """What a program prints that signs. Raises Unavailable when it fails, and as :func:`run_tool`."""
+    result = run_tool(arguments, deadline, stdin, environ)
+    if result.status:
+        reason = failure_reason(result)
+        hint = "unlock the key in its agent, or pass --passphrase-file" if _asks_for_passphrase(result.errors) else None
+        raise Unavailable(f"{arguments[0]} cannot sign: {reason}", hint)
+    return result.output
+
+
+def _asks_for_passphrase(errors: bytes) -> bool:
+    return any(word in errors.lower() for word in (b"passphrase", b"pinentry", b"password", b"incorrect", b"decrypt"))
+
+
+def failure_reason(result: ProgramResult) -> str:
+    """What a program printed on standard error, in one line, without secrets; its exit status when that is nothing."""
+    lines = [line.strip() for line in result.error_text(*PACKAGES).splitlines() if line.strip()]
+    if result.command.arguments[0] == "openssl":  # what follows is where in its source it failed
+        lines = lines[:1]
+    return printable(" ".join(lines))[:SHOWN_LIMIT] or f"exit status {result.status}"
+
+
+def deadline_after(timeout_s: float) -> float:
+    """The time of ``time.monotonic`` at which everything must be done."""
+    return time.monotonic() + timeout_s
+
+
+@contextlib.contextmanager
+def private_folder(files: Mapping[str, bytes]) -> Iterator[str]:
+    """A folder of our own with these files, for programs that read no other; it is removed at the end."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="eidos-sign-") as folder:
+        for name, content in files.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content)
+        yield folder

@@ -1,0 +1,273 @@
+"""Bundles are signed and verified with the real programs, as a user does both."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from eidos.bundle.tar_archive import pack_tar_gz
+from eidos.bundle.verification import read_files
+from eidos.bundle.zip_archive import pack_zip
+from eidos.model.bundle import STATEMENT, Bundle
+from eidos.workflow import make_bundle, make_recipe, write_bundle
+from tests.sign.keys import PASSPHRASE, CommandLine, KeyPair, Keys, make_gpg_key, make_ssh_key, need, run
+from tests.support.program import Result
+
+KINDS = ("ssh", "ssh-ecdsa", "gpg", "gpg-with-passphrase", "EC", "RSA", "ed25519")
+
+
+@functools.cache
+def bundle(gpu: str = "h100") -> Bundle:
+    return make_bundle(make_recipe({"gpu": gpu, "service": "eks"}))
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "bundle.tar.gz"
+    path.write_bytes(pack_tar_gz(bundle().files))
+    return path
+
+
+class Signer:
+    """Signs and verifies on the command line; the keyring is that of the tests unless another is named."""
+
+    def __init__(self, eidos: CommandLine, gpg_home: Path) -> None:
+        self.eidos, self.gpg_home = eidos, gpg_home
+
+    def sign(self, path: Path, pair: KeyPair, *more: str) -> Result:
+        return self.eidos("sign", str(path), "--key", pair.private, *pair.flags, *more, GNUPGHOME=str(self.gpg_home))
+
+    def verify(self, path: Path, *words: str, keyring: str = "") -> Result:
+        return self.eidos("verify", str(path), *words, GNUPGHOME=keyring or str(self.gpg_home))
+
+
+@pytest.fixture
+def signer(eidos: CommandLine, gpg_home: Path) -> Signer:
+    return Signer(eidos, gpg_home)
+
+
+@pytest.mark.parametrize("form", ["folder", "tar.gz", "zip"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.exhaustive(sample=4)
+def test_what_is_signed_is_verified_with_the_key_and_with_no_other(
+    kind: str, form: str, keys: Keys, signer: Signer, tmp_path: Path
+) -> None:
+    path = tmp_path / f"bundle.{form}"
+    if form == "folder":
+        write_bundle(bundle(), str(path))
+    else:
+        path.write_bytes((pack_zip if form == "zip" else pack_tar_gz)(bundle().files))
+    pair = keys[kind]
+    done = signer.sign(path, pair)
+    assert (done.status, done.err) == (0, "")
+    files = read_files(str(path))
+    (added,) = files.keys() - bundle().files.keys()
+    assert added.startswith("attestations/") and done.out.endswith(f": {added}\n")
+    assert {name: content for name, content in files.items() if name != added} == bundle().files, "nothing else changed"
+    done = signer.verify(path, "--key", pair.public)
+    assert (done.status, done.err) == (0, ""), done
+    assert f"checked: {added.rpartition('/')[2]}: signed by " in done.out and f"trusted by {pair.public}" in done.out
+    assert "not checked: whether the statement is true" in done.out
+    done = signer.verify(path, "--key", keys["other"].public)
+    assert done.status == 5 and done.err == f"error: {path}: --key: not signed by {keys['other'].public}\n"
+    assert f"not checked: {added.rpartition('/')[2]}: of " in done.out
+    assert signer.verify(path).status == 0 and "1 signature" in signer.verify(path).out
+
+
+def test_a_second_key_signs_beside_the_first_and_the_same_key_once(archive: Path, keys: Keys, signer: Signer) -> None:
+    for name in ("ssh", "EC", "EC", "ssh"):  # ECDSA gives another signature each time
+        assert signer.sign(archive, keys[name]).status == 0
+    assert sorted(name.partition("-")[0] for name in read_files(str(archive)) if name.startswith("attestations/")) == [
+        "attestations/key",
+        "attestations/ssh",
+        STATEMENT,
+    ]
+    both = ("--key", keys["ssh"].public, "--key", keys["EC"].public)
+    assert signer.verify(archive, *both).status == 0
+    done = signer.verify(archive, *both, "--key", keys["other"].public, "-t", "json")
+    tree = json.loads(done.out)
+    assert (done.status, tree["ok"], [each["outcome"] for each in tree["signatures"]]) == (5, False, ["valid", "valid"])
+    assert tree["failures"] == [f"--key: not signed by {keys['other'].public}"] and tree["not-checked"]
+
+
+def test_an_archive_keeps_its_mode_and_a_link_to_it(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    archive.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(archive)
+    assert signer.sign(link, keys["ssh"]).status == 0
+    assert link.is_symlink() and stat.S_IMODE(archive.stat().st_mode) == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["bundle.tar.gz", "link"]
+
+
+def test_a_signature_of_another_bundle_is_refused(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    key = ("--key", keys["ssh"].public)
+    assert signer.verify(archive, *key).status == 5, "it is not signed"
+    other = tmp_path / "other.tar.gz"
+    other.write_bytes(pack_tar_gz(bundle("a100").files))
+    assert signer.sign(other, keys["ssh"]).status == 0
+    stolen = {name: data for name, data in read_files(str(other)).items() if name.startswith("attestations/ssh-")}
+    archive.write_bytes(pack_tar_gz({**bundle().files, **stolen}))
+    done = signer.verify(archive, *key)
+    assert done.status == 5 and f"wrong: {next(iter(stolen)).rpartition('/')[2]}: ssh-keygen: " in done.out
+    archive.write_bytes(pack_tar_gz({**bundle().files, **stolen, STATEMENT: bundle("a100").files[STATEMENT]}))
+    done = signer.verify(archive, *key)
+    assert done.status == 5 and f"changed: {STATEMENT}: it is not about this checksums.txt" in done.out
+    without = {name: data for name, data in read_files(str(other)).items() if name != STATEMENT}
+    archive.write_bytes(pack_tar_gz(without))
+    assert signer.verify(archive, *key).status == 5
+    done = signer.sign(archive, keys["ssh"])
+    assert done.status == 2 and "build the bundle again" in done.err
+
+
+def test_a_modified_bundle_is_not_signed(keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    write_bundle(bundle(), str(tmp_path / "bundle"))
+    (tmp_path / "bundle" / "evil.sh").write_text("true")
+    before = sorted(tmp_path.rglob("*"))
+    done = signer.sign(tmp_path / "bundle", keys["ssh"])
+    assert done.status == 5 and "was modified: added: evil.sh" in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_in_attestations_are_closed(keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(bundle(), str(folder))
+    assert signer.sign(folder, keys["ssh"]).status == 0
+    for name in (
+        "evil.sh",
+        "statement.yaml",
+        "ssh-0123456789abcdef.sig",
+        "sub/statement.json",
+        "ssh-" + "0" * 16 + "-" + "0" * 16 + ".sig",
+    ):
+        path = folder / "attestations" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+        assert signer.verify(folder, "--key", keys["ssh"].public).status == 5, name
+        path.unlink()
+        if path.parent.name == "sub":
+            path.parent.rmdir()
+    assert signer.verify(folder, "--key", keys["ssh"].public).status == 0
+
+
+def test_cosign_takes_what_openssl_signs(archive: Path, keys: Keys, signer: Signer, tmp_path: Path) -> None:
+    """The fields of the Sigstore bundle, read here by hand, and the signature verified by openssl over the statement alone."""
+    assert signer.sign(archive, keys["EC"]).status == 0
+    files = read_files(str(archive))
+    tree = json.loads(next(data for name, data in files.items() if name.endswith(".sigstore.json")))
+    assert tree["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    message = tree["messageSignature"]
+    digest = hashlib.sha256(files[STATEMENT]).digest()
+    assert message["messageDigest"] == {"algorithm": "SHA2_256", "digest": base64.b64encode(digest).decode()}
+    spki = base64.b64decode("".join(Path(keys["EC"].public).read_text().splitlines()[1:-1]))
+    assert tree["verificationMaterial"] == {"publicKey": {"hint": base64.b64encode(hashlib.sha256(spki).digest()).decode()}}
+    (tmp_path / "s").write_bytes(base64.b64decode(message["signature"], validate=True))
+    (tmp_path / "d").write_bytes(files[STATEMENT])
+    verified = run("openssl", "dgst", "-sha256", "-verify", keys["EC"].public, "-signature", str(tmp_path / "s"), str(tmp_path / "d"))
+    assert verified == "Verified OK\n"
+
+
+COSIGN = """#!/bin/sh
+test "$COSIGN_PASSWORD" = "{passphrase}" || {{ echo "Error: decrypt: encrypted: decryption failed" >&2; exit 1; }}
+case "$1" in
+public-key) cat {public} ;;
+sign-blob)
+    case "$*" in *--use-signing-config=false*) ;; *) test -z "$NEWER" || {{ echo "Error: needs a signing-config" >&2; exit 1; }} ;; esac
+    for file; do :; done
+    openssl dgst -sha256 -sign {private} -passin pass:'{passphrase}' "$file" | base64 -w 0 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("newer", ["", "1"])
+def test_a_key_of_cosign_is_used_by_cosign(archive: Path, keys: Keys, signer: Signer, tmp_path: Path, newer: str) -> None:
+    """A stand-in with the flags that cosign 2 and 3 take; its key is one of openssl's."""
+    program, key = tmp_path / "bin" / "cosign", tmp_path / "cosign.key"
+    program.parent.mkdir()
+    program.write_text(COSIGN.format(passphrase=PASSPHRASE, public=keys["EC"].public, private=keys["EC"].private))
+    program.chmod(0o755)
+    key.write_text("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neA==\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n")
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = signer.eidos("sign", str(archive), "--key", str(key), PATH=path)
+    assert (done.status == 1 and "COSIGN_PASSWORD" in done.err) or "--passphrase-file" in done.err
+    done = signer.eidos("sign", str(archive), "--key", str(key), PATH=path, COSIGN_PASSWORD=PASSPHRASE, NEWER=newer)
+    assert (done.status, done.err) == (0, "")
+    assert signer.verify(archive, "--key", keys["EC"].public).status == 0
+
+
+def test_a_missing_program_is_not_verified(archive: Path, keys: Keys, signer: Signer) -> None:
+    for name, program in (("ssh", "ssh-keygen"), ("EC", "openssl"), ("gpg", "gpg")):
+        assert signer.sign(archive, keys[name]).status == 0
+        done = signer.eidos("verify", str(archive), "--key", keys[name].public, PATH="/nonexistent")
+        assert done.status == 1, done
+        assert f"not verified: cannot run {program}: no such file or directory; install the package " in done.err
+        done = signer.eidos("sign", str(archive), "--key", keys[name].private, *keys[name].flags, PATH="/nonexistent")
+        assert done.status == 1 and f"error: cannot run {program}: no such file or directory\nhint: install the package " in done.err
+
+
+def test_a_key_that_is_locked_or_none_is_named(archive: Path, tmp_path: Path, keys: Keys, signer: Signer) -> None:
+    locked, content = make_ssh_key(tmp_path, "locked", passphrase=PASSPHRASE), archive.read_bytes()
+    done = signer.sign(archive, locked)
+    assert done.status == 1 and "ssh-keygen cannot sign: " in done.err and "hint: unlock the key in its agent" in done.err
+    done = signer.sign(archive, locked, "--passphrase-file", str(tmp_path / "x"))
+    assert done.status == 2 and "hint: run 'ssh-add KEY', then sign with --key KEY.pub" in done.err
+    done = signer.sign(archive, KeyPair(keys["EC"].private, ""))
+    assert done.status == 1 and "hint: unlock the key in its agent, or pass --passphrase-file" in done.err
+    assert PASSPHRASE not in done.err
+    for name, reason in ((keys["EC"].public, "is a public key"), ("/dev/null", "is not a private key"), ("nothing", "no such file")):
+        done = signer.eidos("sign", str(archive), "--key", name)
+        assert done.status == 2 and reason in done.err, name
+    for name, reason in ((keys["EC"].private, "is a private key"), ("/dev/null", "is not a public key"), ("nothing", "no such file")):
+        done = signer.verify(archive, "--key", name)
+        assert done.status == 2 and reason in done.err, name
+    assert signer.eidos("sign", str(archive)).status == 2
+    assert archive.read_bytes() == content
+
+
+def test_an_agent_signs_with_a_public_key(archive: Path, tmp_path: Path, signer: Signer) -> None:
+    need("ssh-agent", "ssh-add")
+    pair = make_ssh_key(tmp_path)
+    started = run("ssh-agent", "-s", "-a", str(signer.gpg_home / "s"))
+    agent = dict(word.split("=", 1) for word in started.replace(";", " ").split() if word[:4] == "SSH_" and "=" in word)
+    try:
+        run("ssh-add", "-q", pair.private, **agent)
+        os.unlink(pair.private)
+        done = signer.eidos("sign", str(archive), "--key", pair.public, **agent)
+        assert (done.status, done.err) == (0, "")
+    finally:
+        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **agent}, check=False, capture_output=True)
+    assert signer.verify(archive, "--key", pair.public).status == 0
+
+
+def test_allowed_signers_say_whose_a_key_is(archive: Path, tmp_path: Path, keys: Keys, signer: Signer) -> None:
+    assert signer.sign(archive, keys["ssh"]).status == 0
+    signers = tmp_path / "signers"
+    own, other = (Path(keys[name].public).read_text() for name in ("ssh", "other"))
+    signers.write_text(f"alice@example.com {own}bob@example.com {other}")
+    words = ("--allowed-signers", str(signers))
+    done = signer.verify(archive, *words)
+    assert done.status == 0 and "(alice@example.com)" in done.out
+    assert signer.verify(archive, *words, "--identity", "alice@example.com,carol@example.com").status == 0
+    done = signer.verify(archive, *words, "--identity", "bob@example.com")
+    assert done.status == 5 and "not signed by bob@example.com" in done.err and "of the key of alice@example.com" in done.out
+    signers.write_text(f'alice@example.com namespaces="git" {own}')
+    assert signer.verify(archive, *words).status == 5, "her key counts for commits only"
+    signers.write_text(f'alice@example.com valid-before="20000101" {own}')
+    assert signer.verify(archive, *words).status == 5
+    assert signer.verify(archive, "--identity", "x").status == 2
+    assert signer.verify(archive, "--allowed-signers", str(tmp_path / "none")).status == 2
+
+
+def test_a_key_of_gpg_that_is_not_in_the_keyring(archive: Path, keys: Keys, signer: Signer) -> None:
+    fingerprint = make_gpg_key(signer.gpg_home, "old@example.com")
+    assert signer.sign(archive, KeyPair(fingerprint, fingerprint)).status == 0
+    assert signer.verify(archive, "--key", f"0x{fingerprint.lower()}").status == 0
+    assert signer.verify(archive, "--key", keys["gpg"].public).status == 5
+    assert signer.verify(archive, "--key", fingerprint, keyring="/nonexistent").status == 5, "another keyring"
