@@ -30,7 +30,7 @@ most collectors:
     redact.secrets_in_text
 
 kernel parameters:
-    collectors.os_kmod collectors.os_sysctl
+    collectors.os_kmod collectors.os_sysctl model.volatile
 
 the other collectors of the kernel's files:
     collectors.os_cpu collectors.os_memory collectors.os_net collectors.os_pci files.ethtool
@@ -41,7 +41,8 @@ the first collectors of disks:
 
 the other collectors of disks:
     collectors._settings collectors.os_kernel collectors.os_kmsg collectors.os_kubelet collectors.os_limits collectors.os_machine
-    collectors.os_modules collectors.os_packages collectors.os_rdma collectors.os_runtime collectors.os_storage
+    collectors.os_modules collectors.os_packages collectors.os_rdma collectors.os_runtime collectors.os_storage files.go_binary
+    formats.toml_reader
 
 recipes and what is compared with them:
     model.constraint model.expression model.pattern model.quantity model.query model.recipe model.tree_reader semver

@@ -77,7 +77,7 @@ EVENTS = (
 )
 
 #: What every message that matters has, for a quick look at all others.
-_HINTS = tuple(b"Xid,NVRM,GPU,AER:,Hardware Error,ut of memory,blocked for,ockup,LOCKUP,ink down,ink is ".split(b","))
+_HINTS = ("Xid", "NVRM", "GPU", "AER:", "Hardware Error", "ut of memory", "blocked for", "ockup", "LOCKUP", "ink down", "ink is ")
 
 #: Records that are looked at together.
 _BLOCK = 128
@@ -117,10 +117,10 @@ def parse_record(record: str) -> tuple[float, str] | None:
     return int(fields[2]) / 1e6, rest.partition("\n")[0]
 
 
-def may_report(record: bytes) -> bool:
-    """Whether a record, or one of several, may report anything; of a hundred records nearly none does."""
+def may_report(records: str) -> bool:
+    """Whether one of some records may report anything; of a hundred records nearly none does."""
     for hint in _HINTS:  # noqa: SIM110  # a generator takes twice as long
-        if hint in record:
+        if hint in records:
             return True
     return False
 
@@ -149,10 +149,10 @@ def collect(sources: Sources) -> Iterator[Part]:
     last: dict[str, float] = {}
     first = None
     try:
-        for block in _blocks(sources):
-            for record in block if first is None or may_report(b"\n".join(block)) else ():
+        for text in _texts(sources):
+            for record in text.split("\n") if first is None or may_report(text) else ():
                 is_event = may_report(record)
-                parsed = parse_record(record.decode("utf-8", "replace")) if is_event or first is None else None
+                parsed = parse_record(record) if is_event or first is None else None
                 if parsed is None:
                     continue
                 seconds, message = parsed
@@ -186,11 +186,11 @@ def collect(sources: Sources) -> Iterator[Part]:
     yield from facts.parts()
 
 
-def _blocks(sources: Sources) -> Iterable[list[bytes]]:
-    """The records, some at a time."""
+def _texts(sources: Sources) -> Iterable[str]:
+    """The records, each with its newline, many at a time."""
     host = sources.host
     if not host.is_running_system:
-        return [host.read_bytes(PATH, CAPTURED_LIMIT).replace(b"\n ", b"\0 ").split(b"\n")]
+        return [host.read_text(PATH, CAPTURED_LIMIT)]
     return _read_device(_open_device(host.root), sources.deadline - MARGIN_S)
 
 
@@ -209,13 +209,13 @@ def _open_device(root: str) -> int:
     raise FileMissing(PATH)
 
 
-def _read_device(fd: int, stop_at: float) -> Iterator[list[bytes]]:
+def _read_device(fd: int, stop_at: float) -> Iterator[str]:
     try:
         for _ in range(RECORDS_LIMIT // _BLOCK):
             block = _read_block(fd)
             if not block:
                 return
-            yield block
+            yield b"".join(block).decode("utf-8", "replace")
             if time.monotonic() > stop_at:
                 raise FileUnreadable(PATH, "stopped shortly before the deadline")
         raise FileUnreadable(PATH, f"more than {RECORDS_LIMIT} records")

@@ -14,13 +14,15 @@ import os
 
 from eidos.errors import EidosError, Unavailable
 from eidos.model.record import Record
-from eidos.nvidia.nvml import SONAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eidos.files.host import Host
+
+#: The name under which the dynamic linker knows the driver's library.
+SONAME = "libnvidia-ml.so.1"
 
 _ARCHITECTURES = ("x86_64", "aarch64")
 _DEBIAN_FOLDERS = tuple(f"/usr/lib/{machine}-linux-gnu" for machine in _ARCHITECTURES)

@@ -15,13 +15,11 @@ from __future__ import annotations
 import sys
 
 from eidos.errors import NvmlError
+from eidos.nvidia.driver_files import SONAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-#: The name under which the dynamic linker knows the driver's library.
-SONAME = "libnvidia-ml.so.1"
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 9, 12, 13
 VERSION_MISMATCH, ARGUMENT_VERSION_MISMATCH = 18, 25
@@ -75,7 +73,7 @@ _MIG_DEVICES = 64  # far beyond what a GPU can be divided into
 class Nvml:
     """NVML, initialised.
 
-    ``library`` is a path, or :data:`SONAME` to let the dynamic linker search (LD_LIBRARY_PATH, its cache, its own folders).
+    ``library`` is a path, or its name to let the dynamic linker search (LD_LIBRARY_PATH, its cache, its own folders).
     Raises NvmlError, with NVML's ``status`` where NVML gave one.
     """
 
