@@ -51,6 +51,9 @@ MAX_RUNNING = 5
 #: A collector of a batch that has sent nothing for this many seconds, or for this part of the time that all have, is stuck.
 STUCK_S, STUCK_PART = 0.5, 0.05
 
+#: Seconds in which a batch may send more before it is read again: each time costs as much as reading three files.
+PAUSE_S = 0.002
+
 #: Seconds after the deadline in which what was sent before it is still read.
 GRACE_S = 0.1
 
@@ -128,6 +131,7 @@ class _Run:
         self._waiting = batches(names, absent)
         self._jobs: dict[int, _Job] = {}
         self._poll = select.poll()
+        self._sends_more = False
         self._stuck_s = min(STUCK_S, (sources.deadline - time.monotonic()) * STUCK_PART)
         self._refusal: Unavailable | None = None
 
@@ -144,6 +148,8 @@ class _Run:
                 yield from self._give_up()
             else:
                 self._split_stuck()
+            if self._sends_more:
+                time.sleep(PAUSE_S)
 
     def close(self) -> None:
         """Kill the children that still run."""
@@ -191,6 +197,7 @@ class _Run:
         job = self._jobs[fd]
         try:
             frames = job.child.receive()
+            self._sends_more = bool(frames) and len(job.names) > 1
             if frames is None:
                 return self._end(fd)
             for frame in frames:
