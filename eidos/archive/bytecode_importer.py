@@ -11,9 +11,9 @@ The block of one interpreter, written by ``build_zipapp.py`` and loaded by the a
     marshalled index
 
 The index maps a module's name to a tuple: whether it is a package, then offset and length of its code in the second file, whose name has
-:data:`CODES` added, and the length when it is decompressed. That has the marshalled code of each module, and for modules that are imported
-together a marshalled mapping of their names to their code, compressed with zlib (RFC 1950). It is more than a megabyte, so only what is
-imported is read, from the archive that was opened at the start: another that takes its place meanwhile makes no difference. The source lies
+:data:`CODES` added, and the length of the marshalled code. If that is larger, the code is compressed with zlib (RFC 1950). For modules that
+are imported together it is a marshalled mapping of their names to their code. The file is more than a megabyte, so only what is imported is
+read, from the archive that was opened at the start: another that takes its place meanwhile makes no difference. The source lies
 beside the block in packs (``eidos/archive/packs.py``): an interpreter without a block runs it, as all do the few modules that are in no
 block, and tracebacks show it.
 """
@@ -87,12 +87,12 @@ class BytecodeImporter(Loader):
         """The code of the module ``name``. Raises ImportError when it is not in the block."""
         _, offset, length, size = self._entry(name)
         if offset not in self._groups:
-            from zlib import decompress
-
             data = os.pread(self._fd, length, self._start + offset) if self._content is None else self._content[offset : offset + length]
             if len(data) < length:
                 raise ImportError(f"{self._root} was cut off while it ran", name=name)
-            codes: dict[str, CodeType] | CodeType = marshal.loads(decompress(data, 15, size))
+            if length < size:
+                data = __import__("zlib").decompress(data, 15, size)
+            codes: dict[str, CodeType] | CodeType = marshal.loads(data)
             if not isinstance(codes, dict):
                 return codes
             self._groups[offset] = codes

@@ -46,7 +46,7 @@ from eidos import _PUBLIC_NAMES
 from eidos.archive import purposes
 from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
-from eidos.build.module_groups import module_groups
+from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -292,7 +292,10 @@ def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:
 def compile_modules(interpreter: Interpreter, modules: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes], dict[tuple[str, ...], bytes]]:
     """The magic number of an interpreter's bytecode, file → marshalled code of each module, and files → that of each group."""
     files = {module_name(file): file for file in modules}
-    groups = [[(name, files[name]) for name in group if name in files] for group in module_groups()]
+    groups = [
+        [(name, files[name]) for name in group if name in files]
+        for group in module_groups(UNCOMPRESSED_GROUPS) + module_groups(COMPRESSED_GROUPS)
+    ]
     # Not -I or -E: they ignore the hash seed. Without columns (3.11 and later) code is a fifth smaller; tracebacks have lines.
     command = [interpreter.path, "-S", "-W", "ignore", "-X", "no_debug_ranges", str(ROOT / "eidos" / "build" / "bytecode_compiler.py")]
     public = {"eidos": ("__getattr__", "__dir__"), "eidos.model.record": ("Record",), **_PUBLIC_NAMES}
@@ -315,8 +318,9 @@ def make_block(magic: bytes, codes: Mapping[str, bytes], groups: Mapping[tuple[s
     index: dict[str, tuple[bool, int, int, int]] = {}
     bodies = b""
     grouped = {file for files in groups for file in files}
+    uncompressed = {name for group in module_groups(UNCOMPRESSED_GROUPS) for name in group}
     for files, code in (*groups.items(), *(((file,), code) for file, code in codes.items() if file not in grouped)):
-        body = zlib.compress(code, 9)
+        body = code if module_name(files[0]) in uncompressed else zlib.compress(code, 9)
         for file in files:
             index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body), len(code))
         bodies += body
