@@ -10,7 +10,7 @@ from eidos.collectors import Sources, gpu
 from eidos.errors import NotApplicable
 from eidos.files.host import Host
 from eidos.nvidia import driver_files, pci_bus
-from eidos.nvidia.nvml import SONAME
+from eidos.nvidia.driver_files import SONAME
 
 VERSION = "570.86.15"
 DEBIAN = "/usr/lib/x86_64-linux-gnu"
