@@ -28,6 +28,7 @@ from tests.host_settings.test_forms import SERVICES, SYSTEMS
 from tests.support.booted_machine import booted
 from tests.support.bundle_files import build, load_documents, load_yaml
 from tests.support.node_snapshots import tree_snapshot
+from tests.support.node_tree import read_tree
 
 SHELLCHECK = shutil.which("shellcheck") or ""
 
@@ -65,15 +66,6 @@ def written(files: dict[str, str], folder: Path) -> Path:
 def apply(folder: Path, root: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(folder / "apply.sh"), *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "ROOT": str(root)})
-
-
-def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Path → mode and content of everything below a folder."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
-    return found
 
 
 #: The tool of the boot loader, and what it needs, by system.
@@ -283,18 +275,18 @@ def test_no_setting_is_lost(settings: list[Setting], system: str, service: str) 
 def test_what_is_applied_is_taken_back_to_the_byte(system: str, tmp_path: Path) -> None:
     folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
     root = make_root(tmp_path / "root", system)
-    before = tree(root)
+    before = read_tree(root)
     shown = apply(folder, root, "--dry-run")
-    assert shown.returncode == 0 and tree(root) == before, shown.stderr
+    assert shown.returncode == 0 and read_tree(root) == before, shown.stderr
     assert "would write /etc/sysctl.d/90-eidos.conf" in shown.stdout and "net/core/rmem_max: 212992 -> 536870912" in shown.stdout
     done = apply(folder, root)
     assert done.returncode == 0, done.stderr
     assert (root / "etc/sysctl.d/90-eidos.conf").read_text() == (folder / "sysctl.d/90-eidos.conf").read_text()
     for cost in ("drain and reboot", "restart: run 'systemctl restart containerd.service'"):
         assert cost in done.stdout
-    applied = tree(root)
+    applied = read_tree(root)
     again = apply(folder, root)
-    assert again.returncode == 0 and "nothing to change" in again.stdout and tree(root) == applied
+    assert again.returncode == 0 and "nothing to change" in again.stdout and read_tree(root) == applied
     if system in ("debian", "ubuntu"):
         assert "hugepagesz=2M" in (root / "etc/default/grub.d/90-eidos.cfg").read_text()
     elif system == "systemd-boot":
@@ -309,7 +301,7 @@ def test_what_is_applied_is_taken_back_to_the_byte(system: str, tmp_path: Path) 
         assert not drop_in.exists() and "this host has no nvidia-persistenced.service" in done.stdout
     reverted = apply(folder, root, "--revert")
     assert reverted.returncode == 0, reverted.stderr
-    assert tree(root) == before
+    assert read_tree(root) == before
 
 
 @pytest.mark.parametrize(
@@ -350,7 +342,7 @@ def test_what_overrides_a_setting_is_named(path: str, text: str, warning: str, t
 def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     folder = written(node_files({**UBUNTU, "gpu": "gb200"}), tmp_path / "node")
     root = make_root(tmp_path / "root", "debian")
-    before = tree(root)
+    before = read_tree(root)
     assert apply(folder, root).returncode == 0
     shutil.rmtree(folder / "units")
     (folder / "sysctl.d/90-eidos.conf").write_text("vm.swappiness = 1\n")
@@ -360,7 +352,7 @@ def test_what_an_earlier_bundle_brought_is_taken_back(tmp_path: Path) -> None:
     # The copy that was kept takes it back, without the bundle.
     shutil.rmtree(folder)
     copy = root / "var/lib/eidos/node-tuning/bundle"
-    assert apply(copy, root, "--revert").returncode == 0 and tree(root) == before
+    assert apply(copy, root, "--revert").returncode == 0 and read_tree(root) == before
 
 
 def test_what_a_person_changed_since_is_left_alone(tmp_path: Path) -> None:
@@ -401,12 +393,12 @@ def test_every_kind_of_setting_has_its_file(tmp_path: Path) -> None:
     assert "systemctl mask --now nvidia-imex.service" in commands and "update-initramfs -u" in commands
     folder = written(files, tmp_path / "node")
     root = make_root(tmp_path / "root", "debian")
-    before = tree(root)
+    before = read_tree(root)
     done = apply(folder, root, "--restart")
     for command in ("systemctl mask --now nvidia-imex.service", "systemctl try-restart crio kubelet", "systemd-tmpfiles --create "):
         assert f"not run in another root: {command}" in done.stdout
     reverted = apply(folder, root, "--revert")
-    assert reverted.returncode == 0 and tree(root) == before, reverted.stderr
+    assert reverted.returncode == 0 and read_tree(root) == before, reverted.stderr
 
 
 def boot(root: Path) -> None:

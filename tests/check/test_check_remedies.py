@@ -19,8 +19,9 @@ from eidos.model.finding import DO, RUN, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.snapshot import Snapshot
 from tests.check.planted import FAULTS, Fault, check_data, plant, report_of
-from tests.check.test_fix_script import failed, run, script, tree
+from tests.check.test_fix_script import failed, run, script
 from tests.support.effort import examples
+from tests.support.node_tree import read_tree
 
 CHECKS = {check.id: check for check in check_data().checks}
 
@@ -251,7 +252,7 @@ def test_the_script_applies_it_and_gives_the_same_bytes_back(fault: Fault, tmp_p
         return
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
-    before, text = tree(root), script(finding)
+    before, text = read_tree(root), script(finding)
     for flag in ("--apply", "--revert"):
         done = run(text, root, flag)
         assert (done.returncode, done.stderr) == (0, "")
@@ -260,7 +261,7 @@ def test_the_script_applies_it_and_gives_the_same_bytes_back(fault: Fault, tmp_p
             if step.kind == WRITE:
                 file = root / step.file[1:]
                 assert file.read_text() == step.text if flag == "--apply" else not file.exists()
-    assert tree(root) == before
+    assert read_tree(root) == before
 
 
 def test_a_remedy_without_a_way_back_of_its_own_is_not_applied() -> None:

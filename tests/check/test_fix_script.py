@@ -19,6 +19,7 @@ from eidos.model.check_report import CheckReport
 from eidos.model.finding import DO, RUN, SET, WRITE, Finding, Remedy, RemedyStep
 from eidos.model.snapshot import Snapshot
 from tests.check.test_judge import snapshot
+from tests.support.node_tree import read_tree
 
 SHELLCHECK = shutil.which("shellcheck")
 
@@ -59,15 +60,6 @@ def run(text: str, root: Path, *flags: str, **environment: str) -> subprocess.Co
     )
 
 
-def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Path → mode and content of everything below a folder."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
-    return found
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Another root, with a file that a remedy replaces, a link in the place of another, and sysctls."""
@@ -88,29 +80,29 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_nothing_changes_without_apply(root: Path) -> None:
-    before = tree(root)
+    before = read_tree(root)
     done = run(of_settings(), root)
-    assert (done.returncode, done.stderr, tree(root)) == (0, "", before)
+    assert (done.returncode, done.stderr, read_tree(root)) == (0, "", before)
     assert "would write /etc/sysctl.d/95-eidos-vm.swappiness.conf" in done.stdout
     assert done.stdout.count("would run: update-grub\n") == 1
 
 
 def test_applied_twice_changes_once_and_reverted_gives_the_same_bytes(root: Path) -> None:
-    before, text = tree(root), of_settings()
+    before, text = read_tree(root), of_settings()
     done = run(text, root, "--apply")
     assert (done.returncode, done.stderr) == (0, "")
     assert (root / "etc/sysctl.d/95-eidos-vm.swappiness.conf").read_text() == "vm.swappiness = 1\n"
     assert (root / "etc/sysctl.d/95-eidos-net.ipv4.tcp_rmem.conf").read_text() == "net.ipv4.tcp_rmem = 4096 87380 6291456\n"
     assert (root / "etc/modules-load.d/95-eidos-ib_umad.conf").read_text() == "ib_umad\n"
-    applied = tree(root)
+    applied = read_tree(root)
     again = run(text, root, "--apply")
-    assert (again.returncode, again.stderr, tree(root)) == (0, "", applied)
+    assert (again.returncode, again.stderr, read_tree(root)) == (0, "", applied)
     assert "nothing to change" in again.stdout
     (root / "proc/sys/vm/swappiness").write_text("1\n")
     (state,) = (root / "var/lib/eidos").iterdir()
     assert (state / "fix.sh").read_text() == text
     done = run(text, root, "--revert")
-    assert (done.returncode, done.stderr, tree(root)) == (0, "", before)
+    assert (done.returncode, done.stderr, read_tree(root)) == (0, "", before)
     assert "nothing to revert" in run(text, root, "--revert").stdout
 
 
@@ -127,15 +119,15 @@ def test_what_somebody_changed_since_is_left_alone(root: Path) -> None:
 
 @pytest.mark.parametrize(("flags", "status"), [(["--aply"], 2), (["--apply", "--revert"], 2), (["--help"], 0)])
 def test_wrong_usage_changes_nothing(root: Path, flags: list[str], status: int) -> None:
-    before = tree(root)
+    before = read_tree(root)
     done = run(of_settings(), root, *flags)
-    assert (done.returncode, tree(root)) == (status, before)
+    assert (done.returncode, read_tree(root)) == (status, before)
     assert "usage: " in done.stdout + done.stderr
     assert run(of_settings(), root / "none", "--apply").returncode == 1
 
 
 def test_an_interrupted_apply_is_completed_or_reverted(root: Path) -> None:
-    before = tree(root)
+    before = read_tree(root)
     blocked = root / "etc/default/grub.d"
     blocked.parent.mkdir()
     blocked.write_text("a file where a folder should be")
@@ -144,7 +136,7 @@ def test_an_interrupted_apply_is_completed_or_reverted(root: Path) -> None:
     assert run(of_settings(), root, "--revert").returncode == 0
     blocked.unlink()
     blocked.parent.rmdir()
-    assert tree(root) == before
+    assert read_tree(root) == before
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
@@ -163,7 +155,7 @@ def test_a_file_has_the_text_whatever_it_holds(tmp_path_factory: pytest.TempPath
     assert (done.returncode, done.stderr) == (0, "")
     assert (root / "etc/a b/it's $HOME.conf").read_bytes() == content.encode()
     assert run(text, root, "--revert").returncode == 0
-    assert tree(root) == {}
+    assert read_tree(root) == {}
 
 
 def test_what_a_script_cannot_do_is_a_comment() -> None:
@@ -252,7 +244,7 @@ def test_commands_run_once_in_order_and_what_they_wrote_is_restored(tmp_path: Pa
         return log.read_text().splitlines()
 
     folders = [tmp_path / name for name in ("etc", "boot", "var-lib")]
-    before = [tree(folder) for folder in folders]
+    before = [read_tree(folder) for folder in folders]
     # Sysctls of this machine: none is set, since its program only records.
     text = of_settings()
     assert in_namespace(text, "--apply") == [
@@ -266,11 +258,11 @@ def test_commands_run_once_in_order_and_what_they_wrote_is_restored(tmp_path: Pa
     assert in_namespace(text, "--apply") == []
     reverted = in_namespace(text, "--revert")
     assert reverted == ["systemctl daemon-reload", "systemctl restart containerd.service", "update-grub", "modprobe -r ib_umad"]
-    assert [tree(folder) for folder in folders] == before
+    assert [read_tree(folder) for folder in folders] == before
     text = of_settings("rhel")
     assert "grubby --update-kernel=ALL --args=iommu=pt" in in_namespace(text, "--apply")
     assert "grubby --update-kernel=ALL --remove-args=iommu=pt" in in_namespace(text, "--revert")
-    assert [tree(folder) for folder in folders] == before
+    assert [read_tree(folder) for folder in folders] == before
 
 
 def test_a_boot_parameter_that_a_tool_replaces_gets_its_value_back() -> None:

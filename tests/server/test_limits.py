@@ -29,20 +29,26 @@ GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 # ---- times ----
 
 
+def dribble(sock: socket.socket, first: bytes, more: bytes) -> Answer:
+    """What is answered to a client that sends ``first``, and ``more`` now and then."""
+    began = time.monotonic()
+    sock.sendall(first)
+    sock.settimeout(0.1)
+    data = b""
+    while not data:
+        assert time.monotonic() - began < AMPLE_S
+        try:
+            data = sock.recv(1000)
+        except socket.timeout:
+            sock.sendall(more)
+    return Answer(data)
+
+
 def test_a_header_that_dribbles_is_cut() -> None:
     """A byte now and then does not put it off."""
     with Service(header_timeout=0.5) as service, service.connect() as sock:
         began = time.monotonic()
-        sock.sendall(b"GET / HTTP/1.1\r\n")
-        sock.settimeout(0.1)
-        data = b""
-        while not data:
-            assert time.monotonic() - began < AMPLE_S
-            try:
-                data = sock.recv(1000)
-            except socket.timeout:
-                sock.sendall(b"X")
-        answer = Answer(data)
+        answer = dribble(sock, b"GET / HTTP/1.1\r\n", b"X")
         assert answer.status == 408
         assert answer.headers["connection"] == "close"
         assert time.monotonic() - began >= 0.5
@@ -71,16 +77,8 @@ def test_empty_lines_do_not_put_it_off() -> None:
 def test_a_body_that_dribbles_is_cut(how: str) -> None:
     with Service(header_timeout=0.2, read_timeout=0.6) as service, service.connect() as sock:
         began = time.monotonic()
-        sock.sendall(f"POST /echo HTTP/1.1\r\nHost: a\r\n{how}\r\n\r\n".encode())
-        sock.settimeout(0.1)
-        data = b""
-        while not data:
-            assert time.monotonic() - began < AMPLE_S
-            try:
-                data = sock.recv(1000)
-            except socket.timeout:
-                sock.sendall(b"1" if how[0] == "C" else b"1\r\na\r\n")
-        assert Answer(data).status == 408
+        head = f"POST /echo HTTP/1.1\r\nHost: a\r\n{how}\r\n\r\n".encode()
+        assert dribble(sock, head, b"1" if how[0] == "C" else b"1\r\na\r\n").status == 408
         assert time.monotonic() - began >= 0.6
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ import pytest
 
 from tests.support.program import ROOT
 from tests.support.server_process import Built, exchange, free_port
-from tests.support.waiting import AMPLE_S, until
+from tests.support.waiting import AMPLE_S, ClientThreads, until
 
 pytestmark = pytest.mark.slow
 
@@ -173,31 +172,19 @@ class Proxy:
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=AMPLE_S, source_address=(source, 0), context=self.trusted)
 
 
-class Clients:
+class Clients(ClientThreads):
     """Ask through the proxy, a few hundred times a second: on connections that they keep, and every other round on a new one."""
 
     def __init__(self, proxy: Proxy, right: list[tuple[str, str, bytes, bytes]], count: int = 4) -> None:
         self.proxy, self.right = proxy, right
         self.answered = 0
         self.lost: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+        super().__init__(count)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(AMPLE_S)
-            assert not thread.is_alive()
-
-    def _ask(self, number: int) -> None:
+    def ask(self, number: int) -> None:
         connection = self.proxy.connection()
         rounds = number
-        while not self._stop.is_set():
+        while not self.is_over():
             for method, target, body, answer in self.right:
                 try:
                     status, _, came = exchange(connection, method, target, body)

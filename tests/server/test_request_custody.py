@@ -23,7 +23,7 @@ from eidos.server.transport.request_custody import TICKETS, Custody, Deposit, pa
 from eidos.server.transport.request_workers import RequestJob, RequestWorkers
 from tests.support.in_process_server import request
 from tests.support.transport_process import Answer, Service, everything, read_answer
-from tests.support.waiting import AMPLE_S, until
+from tests.support.waiting import AMPLE_S, ClientThreads, until
 
 # ---- as bytes ----
 
@@ -226,7 +226,7 @@ def test_only_what_waits_has_a_deposit_and_it_is_withdrawn_before_it_begins(queu
 # ---- in a service ----
 
 
-class Clients:
+class Clients(ClientThreads):
     """Clients that ask for what takes time, each again when it is answered, and what became of each of their requests."""
 
     def __init__(self, service: Service, count: int, seconds: float) -> None:
@@ -237,25 +237,13 @@ class Clients:
         self.sent_at = time.monotonic()
         self.waiting = 0
         self.count = count
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+        super().__init__(count)
 
-    def __enter__(self) -> Clients:  # noqa: PYI034 - Self is in no Python before 3.11
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(AMPLE_S)
-            assert not thread.is_alive()
-
-    def _ask(self, client: int) -> None:
-        number = 0
-        while not self._stop.is_set():
-            number += 1
-            id = f"{client:08x}-0000-4000-8000-{number:012x}"
+    def ask(self, number: int) -> None:
+        requests = 0
+        while not self.is_over():
+            requests += 1
+            id = f"{number:08x}-0000-4000-8000-{requests:012x}"
             with self.service.connect() as sock:
                 sock.sendall(slow(self.seconds, id))
                 self.sent_at = time.monotonic()

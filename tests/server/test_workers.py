@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from eidos.server.transport.event_loop import accept_quota
 from tests.support.program import environment
 from tests.support.server_process import HAND_OVER, Built
 from tests.support.transport_process import Answer, Service, answers, children, everything, lives, read_answer
-from tests.support.waiting import AMPLE_S, until
+from tests.support.waiting import AMPLE_S, ClientThreads, until
 
 pytestmark = pytest.mark.slow
 
@@ -25,30 +24,18 @@ GET = b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-class Load:
+class Load(ClientThreads):
     """Clients that ask as fast as they are answered, each request on a connection of its own or on one that is kept."""
 
     def __init__(self, service: Service, clients: int = 4, keep: bool = False) -> None:
         self.service, self.keep = service, keep
         self.answered = self.refused = 0
         self.lost: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        super().__init__(clients)
 
-    def __enter__(self) -> Load:  # noqa: PYI034 - Self is in no Python before 3.11
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(AMPLE_S)
-            assert not thread.is_alive()
-
-    def _ask(self) -> None:
+    def ask(self, number: int) -> None:
         sock: socket.socket | None = None
-        while not self._stop.is_set():
+        while not self.is_over():
             fresh = sock is None
             try:
                 sock = sock or self.service.connect()

@@ -8,6 +8,7 @@ made up.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -310,3 +311,12 @@ def _link(path: Path, target: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_symlink():
         path.symlink_to(target)
+
+
+def read_tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Path → mode and content of everything below a folder."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
+    return found
