@@ -125,7 +125,7 @@ def test_named_components_come_without_it_and_it_comes_alone() -> None:
     left_out = build(recipe, sets=["node-tuning:enabled=false"])
     assert not [path for path in left_out.files if path.startswith("node/")] and "gpu-operator/values.yaml" in left_out.files
     alone = bundle_of(*UBUNTU.items())
-    assert {path.partition("/")[0] for path in alone.files if "/" in path} == {"node"}
+    assert {path.partition("/")[0] for path in alone.files if "/" in path} == {"attestations", "node"}
     assert [result.id for result in alone.components] == ["node-tuning"]
     with pytest.raises(InvalidInput, match="node-tuning has no values"):
         build(recipe, sets=["node-tuning:vm.swappiness=1"])
