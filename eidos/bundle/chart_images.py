@@ -86,6 +86,15 @@ class ChartImages(Record):
     images: tuple[ChartImage, ...]
     switches: dict[str, bool] = {}
 
+    def own_text(self, path: str) -> str | None:
+        """What the chart itself has where an image takes the value at ``path``; None where none does.
+
+        >>> ChartImages((ChartImage("r.example.com/a:@{values.a.version | v1.20.0}"),)).own_text("a.version")
+        'v1.20.0'
+        """
+        begin = f"@{{{VALUES}{path} | "
+        return next((image.text.partition(begin)[2].partition("}")[0] for image in self.images if begin in image.text), None)
+
     @property
     def registries(self) -> dict[str, str]:
         """The paths of values that begin a reference, and the chart's own text of each."""

@@ -25,7 +25,7 @@ from eidos.templates.tree_template import fill_documents, placeholders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from eidos.bundle.bundle_options import BundleOptions
@@ -61,7 +61,7 @@ class BundleContext(Record):
 class ComponentFiles(Record):
     """``files`` by path below the component's folder, its images, and what of it comes from elsewhere in spite of a mirror.
 
-    With ``is_fetched`` it has manifests that are fetched when it is installed.
+    With ``is_fetched`` it has manifests that are fetched when it is installed. ``unchecked`` are sentences on what nothing is known of.
     """
 
     files: dict[str, bytes]
@@ -69,6 +69,7 @@ class ComponentFiles(Record):
     warnings: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
     is_fetched: bool = False
+    unchecked: tuple[str, ...] = ()
 
 
 def make_component(component: Component, context: BundleContext) -> ComponentFiles:
@@ -78,6 +79,8 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     title = chart.title or component.id
     variables = template_variables.component_variables(context.variables, component, title, template_set.settings, context.options)
     warnings: list[str] = []
+    unchecked: list[str] = []
+    own: dict[str, str] = {}
     files: dict[str, bytes] = {}
     templates = {file.target: file for file in template_set.files}
     values: dict[str, Any] = {}
@@ -85,13 +88,13 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     known = read_chart_images(component.id, component.version if component.chart else "", chart.images, context.load_chart_data)
     values_file = templates.pop(template_sets.VALUES, None)
     if values_file is not None and is_required(values_file, variables):
-        values = _final_values(component, values_file, variables, context, warnings)
+        values = _final_values(component, values_file, variables, context, known, warnings, unchecked, own)
         mirrored = _mirror_values(values, known.registries if known else {}, component, context)
         files[template_sets.VALUES] = formats.to_yaml(mirrored).encode()
     else:
         _refuse_values(component, context.options)
     listed_variables = template_variables.add_values(variables, values)
-    variables = template_variables.add_values(variables, mirrored)
+    variables = {**own, **template_variables.add_values(variables, mirrored)}
     images: list[str] = []
     for file in templates.values():
         if file.kind == template_sets.DATA and is_required(file, variables):
@@ -117,7 +120,7 @@ def make_component(component: Component, context: BundleContext) -> ComponentFil
     warnings += _unused_placements(component.id, [file for file in template_set.files if file.target in files], context)
     files = dict(sorted(files.items()))
     files[CHECKSUMS] = format_checksums(files)
-    return ComponentFiles(files, listed, tuple(warnings), tuple(unmirrored), bool(chart.manifests))
+    return ComponentFiles(files, listed, tuple(warnings), tuple(unmirrored), bool(chart.manifests), tuple(unchecked))
 
 
 def _template_set(component: Component, context: BundleContext) -> TemplateSet:
@@ -138,9 +141,19 @@ def is_required(file: TemplateFile, variables: Variables) -> bool:
 
 
 def _final_values(
-    component: Component, file: TemplateFile, variables: Variables, context: BundleContext, warnings: list[str]
+    component: Component,
+    file: TemplateFile,
+    variables: Variables,
+    context: BundleContext,
+    known: ChartImages | None,
+    warnings: list[str],
+    unchecked: list[str],
+    own: dict[str, str],
 ) -> dict[str, Any]:
-    """The values of a component's chart, with their own registries."""
+    """The values of a component's chart, with their own registries.
+
+    What is not checked goes into ``unchecked`` and ``warnings``, and what the recipe and the chart have alike into ``own``.
+    """
     documents = _fill_data_file(file, variables, context.templates)
     values = documents[0] if documents and documents[0] is not ABSENT else {}
     name = context.templates.name(file.template)
@@ -152,10 +165,12 @@ def _final_values(
     is_unusual = component.version != context.charts[component.id].version
     if schema is None and (overlays or assignments or is_unusual):
         what = "what is set" if overlays or assignments else "what the recipe says"
-        warnings.append(f"{component.id}: no list of values for chart {component.chart} {component.version}: {what} is not checked")
+        unchecked.append(f"{component.id}: no list of values for chart {component.chart} {component.version}: {what} is not checked")
     if schema:
         schema.check(values, name)
         schema.check(component.values, "the recipe's values")
+    unchecked += _drop_operands(values, component, known, context, own)
+    warnings += unchecked
     overlay_tree(values, component.values)
     for overlay in overlays:
         if schema:
@@ -172,6 +187,54 @@ def _final_values(
         caller = context.requested.get(component.id, ({}, {}))[1]
         warnings += apply_implications(implications, component.id, values, caller, others)
     return values
+
+
+def _drop_operands(
+    values: dict[str, Any], component: Component, known: ChartImages | None, context: BundleContext, own: dict[str, str]
+) -> Iterator[str]:
+    """Take out versions of images that the chart has anyway, into ``own``, and those of another version of the chart; a sentence for these.
+
+    Data of a recipe state the images that belong to one version of a chart. Where the recipe chooses another version, that has its own. A
+    version that a reading of the host states, as that of the driver, is what the recipe asks for.
+    """
+    chart = context.charts[component.id]
+    paths = [field[len("values.") :] for field in chart.readings if field.startswith("values.") and field.endswith(".version")]
+    other = None
+    if paths and component.version != chart.version:
+        other = read_chart_images(component.id, chart.version, chart.images, context.load_chart_data)
+    left_out = []
+    for path in paths:
+        parts = values_schema.parse_path(path)
+        value = chart_values.get_value(values, parts)
+        if value is None:
+            continue
+        is_own = known is not None and value == known.own_text(path)
+        is_of_host = any(
+            f"{reading[4:]}" in context.variables for reading in chart.readings[f"values.{path}"] if reading.startswith("GPU.")
+        )
+        if not is_own and (other is None or is_of_host or value != other.own_text(path)):
+            continue
+        _remove_value(values, parts)
+        if is_own:
+            own[f"values.{path}"] = value
+        else:
+            left_out.append(f"{path}={value}")
+    if left_out:
+        yield (
+            f"{component.id}: the images that belong to chart {chart.version} are not set for {component.version}, which has its own: "
+            f"{', '.join(left_out)}"
+        )
+
+
+def _remove_value(tree: dict[str, Any], path: values_schema.Path) -> None:
+    """Remove a value, and the mappings that are empty then."""
+    parents: list[Any] = [tree]
+    for part in path[:-1]:
+        parents.append(parents[-1][part])
+    for parent, part in zip(reversed(parents), reversed(path)):
+        del parent[part]
+        if parent:
+            return
 
 
 def _mirror_values(values: dict[str, Any], registries: Mapping[str, str], component: Component, context: BundleContext) -> dict[str, Any]:

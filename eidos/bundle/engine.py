@@ -20,7 +20,7 @@ from eidos.bundle.statement import format_statement
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model.bundle import CHECKSUMS, STATEMENT, Bundle, ComponentResult
 from eidos.model.record import Record, replace
-from eidos.templates.text_template import Markdown
+from eidos.templates.text_template import Markdown, markdown_cell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class BundleBuild(Record):
             texts = [image.reference for image in result.images.images if not image.optional and not is_reference(image.reference)]
             warnings += [f"images.txt: {not_a_reference(text)}" for text in texts]
             if not self.context.options.registry:  # else it is said of the mirror
-                warnings += [f"{result.images.component.id}: not known: {sentence}" for sentence in result.images.unknown]
+                warnings += _unknown_images(result)
         reports = [report for _, report, _ in steps]
         if self.context.options.deployer != "helm":
             reports = [_present(report, files, f"{report.id}/") for report in reports]
@@ -203,6 +203,10 @@ def _assemble_files(
         variables["charts.note"] = chart_archives.describe([component for component, _ in made], context.archives)
         carried = [context.archives[component.id] for component, _ in made if component.id in context.archives]
         files.update({f"{chart_archives.FOLDER}/{archive.name}": archive.content for archive in carried})
+    unchecked = [sentence for _, result in made for sentence in (*result.unchecked, *_unknown_images(result))]
+    if unchecked:
+        items = "".join(f"\n- {markdown_cell(sentence)}" for sentence in unchecked)
+        variables["unchecked"] = Markdown(f"\n\n## Not checked\n{items}")
     for file in template_sets.read_template_set(context.templates, template_sets.ALL).files:
         if file.kind != template_sets.TEXT:
             raise InvalidData(f"{context.templates.name(file.template)}: files at the top of a bundle must be text")
@@ -224,6 +228,10 @@ def _assemble_files(
     files[CHECKSUMS] = format_checksums(files)
     files[STATEMENT] = format_statement(files, context.recipe, context.options)
     return dict(sorted(files.items()))
+
+
+def _unknown_images(result: ComponentFiles) -> list[str]:
+    return [f"{result.images.component.id}: not known: {sentence}" for sentence in result.images.unknown]
 
 
 def _present(report: ComponentResult, files: Mapping[str, bytes], folder: str) -> ComponentResult:

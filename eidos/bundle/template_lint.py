@@ -48,7 +48,7 @@ _COMPONENT = (
     *(f"component.{n}" for n in ("served-by", "parts", "crds", "crds-unknown", "fetched", "upgrades")),
 )
 _BUNDLE = (
-    *("order", "order.reverse", "components-table", "readings-table", "charts.note", "existing.summary"),
+    *("order", "order.reverse", "components-table", "readings-table", "charts.note", "existing.summary", "unchecked"),
     *(f"host.{n}" for n in ("settings-table", "documents", "on-node", "persistence", "uncovered", "summary", "not-covered")),
 )
 

@@ -18,6 +18,7 @@ recipe does not have, a field that its query leaves open, an option that was not
 ``component.fetched``        the addresses of manifests that are fetched when the component is installed, a list in Markdown
 ``component.crds``           the chart's custom resource definitions, each with the objects of its own; ``component.crds-unknown``
 ``host.X``                   the settings of the host, see :mod:`eidos.bundle.node_tuning`
+``unchecked``                what nothing is known of, for a README: versions of charts, images
 ``existing.summary``         what runs in the cluster already, and what becomes of each component, for a README
 ``setting.X``                the settings of the set of templates, from its index
 ``values.PATH``              the component's values, for its other files

@@ -30,6 +30,9 @@ DEPTH = 20
 FILES = ("base.yaml", "catalog.yaml", "components.yaml", "rules.yaml", "machines.yaml", "comparisons.yaml", "sources.yaml", "releases.yaml")
 FOLDERS = ("overlays/", "values/", "images/", "checks/")
 
+#: Files beside them that only plans of bundles read, and those shipped alone.
+PLAN_FILES = ("installations.yaml", "charts.yaml")
+
 #: How their names end.
 ENDINGS = (".yaml", ".yml", ".json")
 

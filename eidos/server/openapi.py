@@ -55,6 +55,9 @@ LINKS: dict[str, dict[str, Any]] = {
     "postRecipe": {"bundle": _BUNDLE},
 }
 
+#: Schemas of documents that no operation returns.
+_NOT_SERVED = ("CheckReportList", "NodeChange", "FindingChange", "ReadingCount", "BundlePlan", "PlannedComponent", "PlannedInterruption")
+
 _EVERY = ("X-Request-Id", "X-API-Version")
 _LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")
 _PUBLIC = ("ETag", "Cache-Control")
@@ -63,7 +66,7 @@ _PUBLIC = ("ETag", "Cache-Control")
 def document(recipe_data: RecipeData, max_body: int) -> dict[str, Any]:
     """The document; words of parameters are those that ``recipe_data`` allows, ``max_body`` is in bytes."""
     schemas: dict[str, Any] = json.loads(resources.read_text("templates/schemas.json"))
-    for name in ("CheckReportList", "NodeChange", "FindingChange", "ReadingCount"):  # no operation returns one
+    for name in _NOT_SERVED:
         del schemas[name]
     schemas["Code"] = {"enum": list(CODES)}
     fields = {name: _field(field, recipe_data) for field in FIELDS for name in (field, *aliases_of(field))}

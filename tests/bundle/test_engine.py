@@ -17,7 +17,7 @@ from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import Bundle, file_mode
 from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe
-from tests.support.bundle_files import build, load_documents, load_yaml
+from tests.support.bundle_files import build, load_documents, load_yaml, shipped_charts
 from tests.support.program import ROOT
 
 QUERY = {"os": "ubuntu", "osv": "24.04", "service": "eks", "gpu": "h100", "intent": "training"}
@@ -62,8 +62,8 @@ def test_a_recipe_of_the_go_program() -> None:
     assert [made.id for made in bundle.components][-1] == "gpu-operator"
     assert not bundle.errors
     driver = values(bundle, "gpu-operator")["driver"]
-    assert driver["version"] == "580.82.07"
-    assert driver["kernelModuleType"] == "open"
+    assert driver == {"kernelModuleType": "open"}, "the chart of that version has this driver itself"
+    assert "nvcr.io/nvidia/driver:580.82.07-ubuntu24.04\n" in bundle.files["images.txt"].decode()
     # The chart is that of the image, not the newest.
     assert b"version='v25.3.3'" in bundle.files["gpu-operator/component.sh"]
     assert not [warning for warning in bundle.warnings if warning.startswith("no component")]
@@ -255,7 +255,7 @@ def test_of_two_decisions_about_a_component_the_last_wins(recipe: Recipe) -> Non
 def test_values_come_from_the_recipe_with_their_types(recipe: Recipe) -> None:
     actual = values(build(recipe, components=("gpu-operator",)), "gpu-operator")
     assert actual["cdi"]["enabled"] is True
-    assert actual["driver"]["version"] == "595.91.07"
+    assert actual["driver"]["kernelModuleType"] == "auto"
     assert {"name": "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED", "value": "false"} in actual["toolkit"]["env"]
 
 
@@ -606,3 +606,67 @@ def test_a_set_for_another_kind_of_recipe_is_refused(tmp_path: Path, recipe: Rec
     index = Path(folders["templates"]) / "mine" / "bundle.yaml"
     index.write_text(index.read_text().replace("/v1", "/v2"))
     assert "recipe.dgxc.io/v2" in build(recipe, components=("mine",), **folders).errors["mine"]
+
+
+# ---- versions of images that belong to a version of a chart ----
+
+#: What the shipped data states of the operator's images, which its own version of the chart has as well.
+OPERANDS = ("toolkit", "devicePlugin", "gfd", "dcgm", "dcgmExporter", "migManager")
+
+
+def with_operator(tree: dict[str, Any], version: str, **more: str) -> Recipe:
+    """The recipe with another version of the operator, as data of one's own choose it."""
+    changed = with_reading(tree, "K8s", "image", "gpu-operator", version).to_tree()
+    next(each for each in changed["components"] if each["id"] == "gpu-operator")["version"] = version
+    images = next(s for m in changed["measurements"] if m["type"] == "K8s" for s in m["subtypes"] if s["subtype"] == "image")
+    images["data"].update(more)
+    return from_tree(changed)
+
+
+def test_versions_of_images_are_set_only_where_the_recipe_asks_for_others(tree: dict[str, Any]) -> None:
+    made = values(build(from_tree(tree)), "gpu-operator")
+    assert not any("version" in made.get(name, {}) for name in (*OPERANDS, "driver"))
+    bundle = build(with_reading(tree, "K8s", "image", "container-toolkit", "v9.9.9"))
+    made = values(bundle, "gpu-operator")
+    assert made["toolkit"]["version"] == "v9.9.9" and "version" not in made["devicePlugin"]
+    policy = load_yaml(bundle.files["gpu-operator/manifests/clusterpolicy.yaml"])
+    assert (policy["spec"]["toolkit"]["version"], policy["spec"]["devicePlugin"]["version"]) == ("v9.9.9", "v0.20.0")
+    assert "nvcr.io/nvidia/k8s-device-plugin:v0.20.0\n" in bundle.files["images.txt"].decode()
+    own = build(from_tree(tree), sets=["gpu-operator:toolkit.version=v1.20.0"])
+    assert values(own, "gpu-operator")["toolkit"]["version"] == "v1.20.0"
+
+
+@pytest.mark.parametrize(("version", "is_known"), [("v26.3.3", True), ("v25.10.1", False)])
+def test_images_of_one_version_of_a_chart_are_not_set_for_another(tree: dict[str, Any], version: str, is_known: bool) -> None:
+    bundle = build(with_operator(tree, version, **{"k8s-mig-manager": "v7.7.7"}))
+    made = values(bundle, "gpu-operator")
+    assert made["migManager"]["version"] == "v7.7.7", "this the recipe asks for"
+    assert not any("version" in made.get(name, {}) for name in OPERANDS if name != "migManager")
+    assert made["driver"]["version"] == "595.91.07", "a reading of the host is what the recipe asks for"
+    sentence = f"gpu-operator: the images that belong to chart v26.7.0 are not set for {version}, which has its own: "
+    (warning,) = [text for text in bundle.warnings if text.startswith(sentence)]
+    assert "toolkit.version=v1.20.0" in warning and "migManager" not in warning
+    section = bundle.files["README.md"].decode().partition("## Not checked\n")[2]
+    assert sentence in section and ("no list of values for chart gpu-operator" in section) == (not is_known)
+    assert ("the images of chart gpu-operator" in section) == (not is_known)
+
+
+def test_where_everything_is_known_a_readme_has_no_such_section(recipe: Recipe) -> None:
+    assert "## Not checked" not in build(recipe).files["README.md"].decode()
+
+
+@pytest.mark.parametrize("id", [chart.id for chart in shipped_charts()[0].values() if "version" in chart.readings])
+def test_the_image_and_the_version_of_a_chart_are_one_truth(id: str) -> None:
+    """What K8s.image states of a chart is its version, or no bundle is made."""
+    chart = shipped_charts()[0][id]
+    image = chart.readings["version"][0].rpartition(".")[2]
+    made = make_recipe({"gpu": "h100", "service": "self-managed"}, components=(id,)).to_tree()
+    tree = with_reading(made, "K8s", "config", "rdma", True).to_tree()
+    assert build(with_reading(tree, "K8s", "image", image, chart.version.lstrip("v")), components=(id,)).files
+    with pytest.raises(InvalidData, match=f"components.{id}.version is .*, but K8s.image.{image} is 0.0.9"):
+        build(with_reading(tree, "K8s", "image", image, "0.0.9"), components=(id,))
+    other = "26.4.1" if id == "network-operator" else "0.0.9"  # whose resources differ by version, of which none is made up
+    images = {image: other} if id == "gpu-operator" else {image: other, "gpu-operator": "v26.7.0"}
+    subtypes = [{"subtype": "image", "data": images}, {"subtype": "config", "data": {"cdi": True, "rdma": True}}]
+    bundle = build(from_tree({"measurements": [{"type": "K8s", "subtypes": subtypes}]}), components=(id,))
+    assert f"version='{'v' * chart.version.startswith('v')}{other}'" in bundle.files[f"{id}/component.sh"].decode()

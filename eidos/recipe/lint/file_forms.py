@@ -18,7 +18,7 @@ from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.catalog import Catalog, Machine, read_catalog
 from eidos.recipe.charts import read_charts
-from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, is_recipe
+from eidos.recipe.data_folder import ENDINGS, FILES, LIMIT, PLAN_FILES, is_recipe
 from eidos.recipe.data_stack import lay_over, places
 from eidos.recipe.layer import read_layer, read_shared_sources
 from eidos.recipe.lazy_parts import loaded
@@ -131,7 +131,7 @@ class RecipeFiles:
 
     def _check_names(self) -> None:
         for path, tree in self.trees.items():
-            if not is_recipe(path):
+            if not is_recipe(path) and path not in PLAN_FILES:
                 hint = f"recipe files are {', '.join(FILES)} and {OVERLAYS}*.yaml"
                 self.warn("unknown-file", path, "unknown file", hint)
             if path == CATALOG and isinstance(tree, dict):
