@@ -28,9 +28,10 @@ LEFT_OUT = {
         "packs/templates-bundles",
         "packs/templates-deployers",
         "packs/templates-help",
+        "packs/templates-mirror",
         "packs/templates-server",
     ),
-    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help"),
+    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror"),
 }
 
 #: What an archive must hold for a purpose.

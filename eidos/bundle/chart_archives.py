@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from eidos.bundle.tar_archive import pack_tar_gz, read_members
+from eidos.bundle.tar_archive import MAX_CONTENT_BYTES, pack_tar_gz, read_members
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.formats import from_text
 from eidos.model.record import Record
@@ -26,7 +26,13 @@ FOLDER, CHART_YAML = "charts", "Chart.yaml"
 
 #: Limits: a packed chart, all of a bundle, the files of an unpacked one and their bytes, and ``Chart.yaml``. Helm stores a release with its
 #: chart in a Secret, which holds 1 MiB.
-MAX_CHART_BYTES, MAX_CHARTS_BYTES, MAX_FILES, MAX_UNPACKED_BYTES, MAX_CHART_YAML_BYTES = 16 << 20, 40 << 20, 5_000, 64 << 20, 1 << 20
+MAX_CHART_BYTES, MAX_CHARTS_BYTES, MAX_FILES, MAX_UNPACKED_BYTES, MAX_CHART_YAML_BYTES = (
+    MAX_CONTENT_BYTES,
+    32 << 20,
+    5_000,
+    64 << 20,
+    1 << 20,
+)
 
 
 class ChartArchive(Record):

@@ -13,7 +13,7 @@ from eidos import formats, log
 from eidos.bundle import component_files, template_sets, template_variables
 from eidos.bundle.bundle_options import check_options
 from eidos.bundle.checksums import format_checksums
-from eidos.bundle.image_list import format_image_list, image_documents, is_reference, not_a_reference
+from eidos.bundle.image_list import chart_documents, format_image_list, image_documents, is_reference, not_a_reference
 from eidos.bundle.implied_values import requested_values
 from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.bundle.statement import format_statement
@@ -215,7 +215,9 @@ def _assemble_files(
     files["recipe.yaml"] = formats.to_yaml(context.recipe.to_tree(context=True)).encode()
     listed = [result.images for _, result in made]
     files["images.txt"] = format_image_list(listed, context.options.registry).encode()
-    files["images.json"] = formats.to_json(image_documents(listed, context.options.registry)).encode()
+    registry = context.options.registry
+    charts = chart_documents(listed, context.charts, registry, {id: f"charts/{each.name}" for id, each in context.archives.items()})
+    files["images.json"] = formats.to_json({**image_documents(listed, registry), **charts}).encode()
     if failed:
         lines = [f"{id}: {' '.join(reason.split())}\n" for id, reason in failed.items()]
         files["incomplete.txt"] = "".join(["These components failed and are missing from this bundle:\n", *lines]).encode()

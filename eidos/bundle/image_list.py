@@ -6,7 +6,7 @@ is listed too: a list that looks complete and is not would be discovered in a ne
 
 from __future__ import annotations
 
-from eidos.bundle.registry_mirror import mirror_image
+from eidos.bundle.registry_mirror import mirror_image, mirror_repository
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
@@ -146,6 +146,27 @@ def image_documents(listed: Iterable[ComponentImages], mirror: str) -> dict[str,
             images.append(entry)
         unknown += [{"component": component.id, "reason": sentence} for sentence in (*part.untagged, *part.unknown)]
     return {"images": images, "unknown": unknown}
+
+
+def chart_documents(
+    listed: Iterable[ComponentImages], charts: Mapping[str, Chart], mirror: str, archives: Mapping[str, str]
+) -> dict[str, Any]:
+    """What ``images.json`` has besides: charts, with the file of the bundle that has one, and manifests that are fetched."""
+    trees: list[dict[str, str]] = []
+    manifests: list[dict[str, str]] = []
+    for part in listed:
+        component = part.component
+        manifests += [{"component": component.id, "url": each.url, "sha256": each.sha256} for each in charts[component.id].manifests]
+        if component.chart:
+            repository = mirror_repository(component.repository, mirror)
+            tree = {"component": component.id, "chart": component.chart, "version": component.version, "namespace": component.namespace}
+            tree["repository"] = repository
+            if repository != component.repository:
+                tree["from"] = component.repository
+            if component.id in archives:
+                tree["archive"] = archives[component.id]
+            trees.append(tree)
+    return {"charts": trees, "manifests": manifests}
 
 
 def not_a_reference(text: str) -> str:

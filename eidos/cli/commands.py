@@ -31,6 +31,7 @@ COMMANDS = {
     "sign": ("eidos.cli.sign", "sign a bundle with a key of OpenSSH, OpenPGP, openssl or cosign"),
     "push": ("eidos.cli.push", "push a bundle or a document to an OCI registry"),
     "pull": ("eidos.cli.pull", "pull a bundle or a document from an OCI registry"),
+    "mirror": ("eidos.cli.mirror", "list what a bundle needs in a closed network, and what a mirror lacks"),
     "manifest": ("eidos.cli.manifest", "print Kubernetes manifests that run eidos in a cluster"),
     "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
     "schema": ("eidos.cli.schema", "print the JSON Schema of a document"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eidos.oci.artifact import ArtifactStore, PulledArtifact, PushResult
     from eidos.oci.reference import Reference
     from eidos.oci.registry_client import RegistrySettings
+    from eidos.oci.registry_store import RegistryStore
 
 #: Types of artifacts. A document's is that of its kind; ``FILE`` is any other file, ``FLEET`` the snapshots of many nodes.
 BUNDLE, DATA = "application/vnd.eidos.bundle.v1+tar", "application/vnd.eidos.data.v1+tar"
@@ -88,7 +89,7 @@ def registry_settings(values: Values | None) -> RegistrySettings:
 
 
 @contextmanager
-def open_store(reference: Reference, values: Values | None, deadline: float, mount_from: str = "") -> Iterator[ArtifactStore]:
+def open_store(reference: Reference, values: Values | None, deadline: float, mount_from: str = "") -> Iterator[RegistryStore]:
     """The repository of a reference, until ``deadline`` (on ``time.monotonic``)."""
     from eidos.oci.registry_client import RegistryClient
     from eidos.oci.registry_store import RegistryStore

@@ -25,6 +25,10 @@ PAGES_LIMIT, REWRITES_LIMIT = 100, 5
 
 _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
 
+#: Docker's own kinds of manifests, which a registry denies to who does not accept them (image manifest version 2, schema 2).
+_DOCKER = "application/vnd.docker.distribution.manifest"
+_ACCEPT_IMAGES = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}, {_DOCKER}.v2+json, {_DOCKER}.list.v2+json"}
+
 
 class RegistryStore:
     """The artifacts of one repository; ``mount_from`` is another one of the registry that may have the blobs already."""
@@ -60,6 +64,15 @@ class RegistryStore:
             return None
         digest = response.headers.get("docker-content-digest", "")
         return digest if is_digest(digest) else self.read_manifest(target)[1]
+
+    def has_manifest(self, target: str) -> bool:
+        """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind."""
+        what = f"looking for {target}"
+        try:
+            self._client.send("HEAD", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT_IMAGES, what=what)
+        except RegistryNotFound:
+            return False
+        return True
 
     def read_manifest(self, target: str) -> tuple[bytes, str]:
         """The manifest with a tag or a digest, and its digest. Raises RegistryNotFound; IntegrityError when it has another digest."""

@@ -19,7 +19,7 @@ from eidos.errors import InvalidInput
 from tests.project.source_tree import MODULES, PACKAGE_FILES, ROOT, imports, parse_file, runtime_nodes
 
 #: Verbs that carry a bundle elsewhere, which neither an agent nor a server does.
-CARRYING = {"pull", "push", "sign", "verify"}
+CARRYING = {"mirror", "pull", "push", "sign", "verify"}
 
 #: Verbs that files lack; what else they lack are templates and bytecode.
 LACKING = {AGENT: {"bundle", "serve", *CARRYING}, SERVER: CARRYING}

@@ -60,6 +60,10 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+#: Files that say what the bundle carries.
+CHANGING = ("README.md", "attestations/statement.json", "checksums.txt", "images.json")
+
+
 def names(bundle: Bundle) -> set[str]:
     return {path for path in bundle.files if path.startswith("charts/")}
 
@@ -72,10 +76,11 @@ def test_a_bundle_carries_the_charts_that_it_needs(folder: Path, tmp_path: Path)
     page = bundle.files["README.md"].decode()
     assert all(f"- `{component.chart}-{component.version}.tgz`\n" in page for component in charts) and "are missing" not in page
     assert build(recipe(), charts=str(folder)).files == bundle.files, "the same charts give the same bytes"
-    rest = {
-        path: content for path, content in bundle.files.items() if path not in names(bundle) and path not in ("README.md", "checksums.txt")
-    }
+    rest = {path: content for path, content in bundle.files.items() if path not in names(bundle) and path not in CHANGING}
     assert rest.items() <= build(recipe()).files.items(), "nothing else changes"
+    statement = bundle.files["attestations/statement.json"].decode()
+    assert all(f'"name": "{path}"' in statement for path in names(bundle)) and str(folder) not in statement
+    assert build(recipe(), charts=f"{folder}/.").files == bundle.files, "wherever they are"
     write_bundle(bundle, str(tmp_path / "bundle"))
     assert verify_bundle(str(tmp_path / "bundle")) == ()
     first = min(names(bundle))
@@ -161,7 +166,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "two": (_packed(_of(("nginx/Chart.yaml", ABOUT), ("nginx/Chart.yaml", b"name: nginx\nversion: 6.6.6\n"))), "two files"),
     "not packed": (_packed(b"apiVersion: v2"), "damaged|truncated|not a"),
     "cut": (_packed(chart("nginx", "1.2.0")[:-9]), "truncated|damaged"),
-    "too large": (_packed(b"\0" * (MAX_CHART_BYTES + 1)), "larger than 16 MiB"),
+    "too large": (_packed(b"\0" * (MAX_CHART_BYTES + 1)), "larger than 4 MiB"),
     "large inside": (_packed(_large()), "entry 1 is larger than 32 MiB"),
     "large description": (_packed(_of(("nginx/Chart.yaml", ABOUT + b"# " + b"x" * (1 << 20)))), "Chart.yaml is larger than 1 MiB"),
     "a pipe": (lambda folder: os.mkfifo(folder / "nginx-1.2.0.tgz"), "not a regular file"),
@@ -179,15 +184,15 @@ def test_what_is_not_the_chart_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_charts_of_more_than_the_limit_are_refused(tmp_path: Path) -> None:
-    noise = ("noise", bytes(14 << 20))
+    noise = ("noise", bytes(3 << 20))
     about = b"name: %s\nversion: 1.0.0\n"
-    components = [Component(f"web{number}", f"web{number}", "https://charts.example.com", "1.0.0", "web") for number in range(3)]
+    components = [Component(f"web{number}", f"web{number}", "https://charts.example.com", "1.0.0", "web") for number in range(11)]
     for component in components:
         (tmp_path / f"{component.chart}-1.0.0.tgz").write_bytes(
             _of((f"{component.chart}/Chart.yaml", about % component.chart.encode()), noise, level=0)
         )
-    assert len(read_charts(str(tmp_path), components[:2])[0]) == 2
-    with pytest.raises(InvalidInput, match="the charts are larger than 40 MiB"):
+    assert len(read_charts(str(tmp_path), components[:10])[0]) == 10
+    with pytest.raises(InvalidInput, match="the charts are larger than 32 MiB"):
         read_charts(str(tmp_path), components)
 
 

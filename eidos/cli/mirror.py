@@ -1,0 +1,111 @@
+"""``eidos mirror``: what a bundle needs in a closed network, as lists and scripts, and what of it a registry lacks.
+
+Knows the flags of the verb, how lists are shown and the exit status; must not know the formats of other tools, nor HTTP.
+"""
+
+from __future__ import annotations
+
+import time
+
+from eidos import log
+from eidos.cli import document_locations, registry_locations
+from eidos.cli.commands import FINDINGS
+from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.registry_locations import REGISTRY
+from eidos.formats import serialize
+from eidos.wording import count_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eidos.bundle.mirror_lists import MirrorList
+    from eidos.cli.options import Values
+
+VERB = Verb(
+    "mirror",
+    (
+        (
+            "List every image, chart and manifest that a bundle needs, to bring them into a closed network. With --output, write lists, "
+            "scripts for skopeo, oras and helm, and packages of hauler and Zarf."
+        ),
+        "With --check, ask a registry for each image and chart, under the names that 'eidos bundle --registry' gives them.",
+    ),
+    (
+        Option("output", "write lists and scripts to this new folder", "DIR", "o", None, parse_path, flag_only=True, completion="folder"),
+        Option("check", "report what this registry lacks, such as mirror.example.com/x", "REGISTRY", flag_only=True),
+        Option("timeout", "give up after this time", "DURATION", None, "2m", parse_timeout),
+        *REGISTRY,
+        FORMAT,
+        *LOGGING,
+        HELP,
+    ),
+    (Operand("bundle", "the folder, tar.gz or zip archive, or oci://HOST/REPOSITORY:TAG", convert=parse_path, completion="file"),),
+    examples=(
+        ("eidos mirror bundle", "list images and charts"),
+        ("eidos mirror bundle -o mirror", "write scripts and packages"),
+        ("eidos mirror bundle --check mirror.example.com/x", "report what is missing there"),
+    ),
+    notes=(
+        "An image is checked under its tag, or under its digest if it has no tag. Images that only other settings pull are not checked.",
+        "Exit status: 0 done; 1 the registry failed; 2 wrong usage or not a bundle; 4 --check: something is missing.",
+    ),
+)
+
+
+def run(values: Values) -> int:
+    """List, write or check; the exit status."""
+    from contextlib import ExitStack
+
+    from eidos.bundle import mirror_lists, verification
+
+    with ExitStack() as stack:
+        files = verification.read_files(document_locations.local_folder(values["bundle"], values, stack))
+    needed = mirror_lists.read_mirror_list(files, values["bundle"])
+    for sentence in needed.unknown:
+        log.warn(f"not known: {sentence}")
+    if values["output"] is not None:
+        from eidos.bundle.folder_writer import write_folder
+
+        made = mirror_lists.mirror_files(needed, files)
+        write_folder(values["output"], made)
+        log.print_summary([f"{count_of(len(made), 'file')}: {values['output']}"])
+    if values["check"] is not None:
+        return _check(needed, values)
+    if values["output"] is None or values["format"] in ("json", "yaml"):
+        _list(needed, values)
+    return 0
+
+
+def _list(needed: MirrorList, values: Values) -> None:
+    if values["format"] in ("json", "yaml"):
+        text = serialize(needed.to_tree(), values["format"])
+    else:
+        lines = [image.source for image in needed.images if not image.optional]
+        lines += [f"{chart.source.rstrip('/')}/{chart.name} {chart.version}" for chart in needed.charts]
+        lines += [manifest.url for manifest in needed.manifests]
+        text = "".join(f"{line}\n" for line in lines)
+    document_locations.write_document(document_locations.STDOUT, text)
+
+
+def _check(needed: MirrorList, values: Values) -> int:
+    """Report what a registry lacks."""
+    from eidos.bundle.registry_mirror import parse_registry
+    from eidos.oci.reference import parse_reference
+
+    registry = parse_registry(values["check"])
+    references = [f"oci://{image.at(registry)}" for image in needed.images if not image.optional]
+    references += [chart.at(registry) for chart in needed.charts]
+    deadline = time.monotonic() + values["timeout"]
+    missing = []
+    for text in references:
+        reference = parse_reference(text)
+        with registry_locations.open_store(reference, values, deadline) as store:
+            if not store.has_manifest(reference.target):
+                missing.append(text[len("oci://") :])
+    if values["format"] in ("json", "yaml"):
+        output = serialize({"registry": registry, "checked": len(references), "missing": missing}, values["format"])
+    else:
+        output = "".join(f"{reference}\n" for reference in missing)
+    document_locations.write_document(document_locations.STDOUT, output)
+    others = f", and {count_of(len(needed.manifests), 'manifest')} to save by hand" if needed.manifests else ""
+    log.print_summary([f"{registry}: {len(missing)} of {count_of(len(references), 'reference')} missing{others}"])
+    return FINDINGS if missing else 0
