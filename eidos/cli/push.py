@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from eidos.cli import document_locations, registry_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
-from eidos.cli.registry_locations import ATTESTATIONS, BUNDLE, DATA, FILE, RECIPE, REGISTRY, REPORT, SNAPSHOT
+from eidos.cli.registry_locations import BUNDLE, DATA, FILE, RECIPE, REGISTRY, REPORT, SNAPSHOT
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.formats import from_text, serialize
-from eidos.model.bundle import CHECKSUMS
+from eidos.model.bundle import ATTESTATIONS, CHECKSUMS
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -161,23 +161,23 @@ def _bundle_folder(path: str) -> Artifact:
 
     require_unchanged(path)
     listed = checksums.parse_checksums(verification.read_regular_file(os.path.join(path, CHECKSUMS)), CHECKSUMS)
-    attestations = {}
     folder = os.path.join(path, ATTESTATIONS)
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and not os.path.islink(folder) else ():
-        attestations[name] = verification.read_regular_file(os.path.join(folder, name))
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    paths = {name: os.path.join(folder, name) for name in names if f"{ATTESTATIONS}{name}" not in listed}
+    attestations = {name: verification.read_regular_file(full) for name, full in paths.items()}
     return Artifact(BUNDLE, tar_layers(sources_of_folder(path, {*listed, CHECKSUMS}), _BUNDLE_LAYER), attestations)
 
 
 def _bundle_archive(path: str) -> Artifact:
-    from eidos.bundle import verification
+    from eidos.bundle import checksums, verification
     from eidos.oci.artifact import Artifact
     from eidos.oci.tar_layers import sources_of_contents, tar_layers
 
     require_unchanged(path)
     files = verification.read_files(path)
-    prefix = f"{ATTESTATIONS}/"
-    attestations = {name[len(prefix) :]: content for name, content in files.items() if name.startswith(prefix)}
-    sources = sources_of_contents({name: content for name, content in files.items() if not name.startswith(prefix)})
+    listed = {*checksums.parse_checksums(files[CHECKSUMS], CHECKSUMS), CHECKSUMS}
+    attestations = {name.partition("/")[2]: content for name, content in files.items() if name not in listed}
+    sources = sources_of_contents({name: content for name, content in files.items() if name in listed})
     return Artifact(BUNDLE, tar_layers(sources, _BUNDLE_LAYER), attestations)
 
 

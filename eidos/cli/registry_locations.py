@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from eidos import log
 from eidos.cli.options import Option, parse_path
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
-from eidos.model.bundle import CHECKSUMS
+from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ CA_LIMIT = 4 << 20
 
 #: Seconds that reading from a registry, and pushing to it, may take where no --timeout is about it.
 READ_TIMEOUT_S, PUSH_TIMEOUT_S = 60.0, 600.0
-
-#: The folder of a bundle with statements about it and their signatures, which are no layers but referrers.
-ATTESTATIONS = "attestations"
 
 #: Every verb that is about a registry has these.
 REGISTRY = (
@@ -203,6 +200,10 @@ def unpack_artifact(store: ArtifactStore, artifact: PulledArtifact, folder: str)
         if attestations:
             os.makedirs(os.path.join(folder, ATTESTATIONS), 0o755, exist_ok=True)
         for name, content in attestations.items():
-            write_pieces(os.path.join(folder, ATTESTATIONS, name), (content,), 0o644)
-            unpacker.paths.add(f"{ATTESTATIONS}/{name}")
+            path = f"{ATTESTATIONS}{name}"
+            if is_attestation(path):
+                write_pieces(os.path.join(folder, path), (content,), 0o644)
+                unpacker.paths.add(path)
+            else:
+                log.warn(f"{store.name}: ignored an attestation that is neither a statement nor a signature of eidos: {name}")
     return unpacker.paths

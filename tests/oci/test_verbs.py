@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.verification import verify_bundle
 from eidos.cli import main
 from eidos.formats import to_yaml
+from eidos.model.bundle import signature_path
 from eidos.oci.image_manifest import ImageManifest
 from eidos.oci.layout_archive import open_layout
 from eidos.workflow import make_recipe, write_bundle
@@ -86,7 +88,7 @@ def test_a_layer_for_each_component_and_one_for_the_rest(run: Run, bundle: Path)
     status, out, err = run("push", "made", "@@/b/layers:v1", "-t", "json")
     assert status == 0, err
     tree = json.loads(out)
-    tops = {path.partition("/")[0] for path in BUNDLE.files if "/" in path}
+    tops = {path.partition("/")[0] for path in BUNDLE.files if "/" in path} - {"attestations"}
     assert [layer["title"] for layer in tree["layers"]] == [*(f"{top}.tar" for top in sorted(tops)), "files.tar"]
     assert tree["artifact-type"] == "application/vnd.eidos.bundle.v1+tar"
 
@@ -113,6 +115,44 @@ def test_a_bundle_is_pulled_into_a_folder_or_an_archive(run: Run, bundle: Path, 
     assert verify_bundle(output) == ()
     assert is_archive or files_of(tmp_path / output) == BUNDLE.files
     assert not leftovers(tmp_path)
+
+
+def test_attestations_of_a_bundle_come_with_it(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:
+    """They are no part of the bundle: its digest is the same with and without a signature."""
+    plain = run("push", "made", "@@/b/attested:v1")[1]
+    (bundle / signature_path("ssh", "0" * 40, sha256(b"signature"))).write_bytes(b"signature")
+    assert verify_bundle("made") == ()
+    status, out, err = run("push", "made", "@@/b/attested:v1", "-t", "json")
+    assert status == 0, err
+    assert json.loads(out)["digest"] + "\n" == plain
+    assert [name[:4] for name in json.loads(out)["attestations"]] == ["ssh-"]
+    for output in ("back", "back.tar.gz", "made"):
+        assert run("pull", "@@/b/attested:v1", "-o", output)[:2] == (0, plain)
+        assert verify_bundle(output) == ()
+    assert files_of(tmp_path / "back") == files_of(bundle)
+    assert json.loads(run("push", "back.tar.gz", "@@/b/attested:v1", "-t", "json")[1])["changed"] is False
+    assert run("push", "back", "--layout", "lay.tar")[1] == plain
+    assert run("pull", "--layout", "lay.tar", "-o", "carried")[0] == 0
+    assert files_of(tmp_path / "carried") == files_of(bundle)
+    # A pull of the bundle without the signature takes it away.
+    registry.manifests = {key: value for key, value in registry.manifests.items() if b'"ssh-' not in value[0]}
+    for force in ((), ("--force",)):
+        assert run("pull", "@@/b/attested:v1", "-o", "carried", *force)[0] == 0
+        assert files_of(tmp_path / "carried") == BUNDLE.files
+
+
+def test_an_attestation_of_another_program_is_ignored(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:
+    from eidos.cli.push import read_artifact
+    from eidos.model.record import replace
+    from eidos.oci.artifact import push_artifact
+    from eidos.oci.layout_archive import create_layout
+
+    with create_layout("lay") as layout:
+        artifact = read_artifact("made")
+        push_artifact(layout, replace(artifact, attestations={**artifact.attestations, "other.json": b"{}"}), "v1")
+    status, _, err = run("pull", "--layout", "lay", "-o", "back")
+    assert (status, "ignored an attestation" in err) == (0, True), err
+    assert files_of(tmp_path / "back") == BUNDLE.files
 
 
 def test_a_modified_bundle_is_not_pushed(run: Run, bundle: Path, registry: OciRegistry) -> None:
