@@ -22,6 +22,7 @@ from tests.bench import fleet as bench
 from tests.bench.measure import peak
 from tests.fakes import sshd
 from tests.fakes.apiserver import ApiServer
+from tests.fakes.oci_registry import OciRegistry
 from tests.support import macos
 from tests.support.program import Result, eidos, environment
 from tests.support.waiting import AMPLE_S, until
@@ -261,6 +262,21 @@ def test_a_command_that_leads_nowhere(program: list[str], tmp_path: Path, tool: 
     via = f'sh -c "{tool.format(python=sys.executable)}" {{host}}'
     done, summary = run(program, None, tmp_path, "--hosts", "a", "--via", via, "--timeout", "2s")
     assert (done.status, summary["unanswered"][0]["why"]) == (3, expected), done.err
+
+
+def test_snapshots_are_pushed_to_a_registry(program: list[str], tmp_path: Path) -> None:
+    """What a later comparison reads is what the folder holds, without the summary."""
+    reach = bench.prepare(tmp_path)
+    with OciRegistry() as registry:
+        target, plain = f"oci://{registry.host}/fleet:today", {"EIDOS_PLAIN_HTTP": "1"}
+        words = ("--hosts", "n1,n2", "--via", f"{reach} {{host}}", "-o", "out", "--push", target)
+        done = eidos(*words, program=program, cwd=tmp_path, env=plain)
+        assert done.status == 0, done.err
+        assert f"pushed 2 snapshots to {target}: sha256:" in done.err
+        later = eidos("--from", target, "-t", "json", program=program, cwd=tmp_path, env=plain)
+        assert (later.status, json.loads(later.out)["nodes"]["answered"]) == (0, 2), later.err
+        wrong = eidos(*words[:-1], "oci://nowhere", program=program, cwd=tmp_path)
+        assert (wrong.status, "no repository" in wrong.err) == (2, True)
 
 
 def test_a_machine_without_room_asks_fewer_at_a_time(program: list[str], tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ import pytest
 import trustme
 
 from eidos.bundle.verification import verify_bundle
+from eidos.cli.push import read_artifact
+from eidos.model.record import replace
+from eidos.oci.artifact import Artifact, ArtifactLayer, push_artifact, read_attestations
+from eidos.oci.blob import blob_of_bytes
+from eidos.oci.reference import Reference, parse_reference
+from eidos.oci.registry_client import RegistryClient, RegistrySettings
+from eidos.oci.registry_store import RegistryStore
 from eidos.workflow import make_recipe, write_bundle
+from tests.fakes.oci_registry import CuttingProxy
 from tests.support.bundle_files import build
 from tests.support.program import ROOT, Result, eidos
 from tests.support.waiting import AMPLE_S, until
@@ -181,13 +189,6 @@ def test_skopeo_and_we_read_one_another_s_layouts(plain: Registry, bundle: Path,
 
 def test_attestations_stay_with_the_bundle(plain: Registry, bundle: Path, tmp_path: Path) -> None:
     """This registry has no referrers API: the tag of the digest lists them."""
-    from eidos.cli.push import read_artifact
-    from eidos.model.record import replace
-    from eidos.oci.artifact import push_artifact, read_attestations
-    from eidos.oci.reference import parse_reference
-    from eidos.oci.registry_client import RegistryClient, RegistrySettings
-    from eidos.oci.registry_store import RegistryStore
-
     files = {"statement.json": b"{}", "checksums.txt.sig": b"signature"}
     reference = parse_reference(plain.at("gpu/signed:v1"))
     client = RegistryClient(reference, RegistrySettings(plain_http=True), time.monotonic() + AMPLE_S, print)
@@ -198,6 +199,24 @@ def test_attestations_stay_with_the_bundle(plain: Registry, bundle: Path, tmp_pa
     finally:
         client.close()
     assert plain.eidos("push", str(bundle), plain.at("gpu/signed:v1")).out.strip() == result.digest
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_an_upload_that_is_cut_goes_through(plain: Registry, part: int) -> None:
+    """This registry forgets an upload that is cut in the middle of a request, and goes on with one that is cut between two."""
+    blobs = [blob_of_bytes(os.urandom(20_000)), blob_of_bytes(b"small"), blob_of_bytes(os.urandom(3000))]
+    artifact = Artifact("a/b", tuple(ArtifactLayer(blob, "a/b", f"{number}.bin") for number, blob in enumerate(blobs)))
+    with CuttingProxy(int(plain.host.partition(":")[2]), 1 + 4000 * part) as proxy:
+        settings = RegistrySettings(plain_http=True, chunk_bytes=4096)
+        client = RegistryClient(Reference(proxy.host, f"cut/{part}", "v1"), settings, time.monotonic() + AMPLE_S, lambda message: None)
+        try:
+            result = push_artifact(RegistryStore(client), artifact, "v1")
+        finally:
+            client.close()
+        assert proxy.cuts == 1
+    pulled = plain.eidos("pull", plain.at(f"cut/{part}:v1"))
+    assert "an artifact of type 'a/b'" in pulled.err
+    assert result.digest == artifact.digest
 
 
 def test_a_large_file_is_sent_in_chunks_and_little_memory(plain: Registry, tmp_path: Path) -> None:
