@@ -80,7 +80,7 @@ class BytecodeImporter(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code in its namespace."""
-        module.__file__ = self.get_filename(module.__name__)
+        module.__file__ = module.__spec__.origin if module.__spec__ else self.get_filename(module.__name__)
         exec(self.get_code(module.__name__), module.__dict__)
 
     def get_code(self, name: str) -> CodeType:

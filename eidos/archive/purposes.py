@@ -30,8 +30,9 @@ LEFT_OUT = {
         "packs/templates-help",
         "packs/templates-mirror",
         "packs/templates-server",
+        "uncompressed/",
     ),
-    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror"),
+    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror", "uncompressed/"),
 }
 
 #: What an archive must hold for a purpose.

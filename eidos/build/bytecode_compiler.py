@@ -3,8 +3,9 @@
 Knows how source becomes marshalled code that is the same in every build, and which docstrings stay; must not know where the code goes.
 Reads marshalled ``[(file, source, names)]`` and groups of files from standard input, and writes to standard output the interpreter's
 magic number, the marshalled code of each file, and for each group the marshalled mapping of its modules to their code. Docstrings are
-dropped, and asserts, which only tell the type checker what a value is: bytecode is a sixth smaller and a start a twentieth faster. Of a
-module with ``names`` its own docstring and those of these classes and functions stay, for ``help()``.
+dropped, and what only tells the type checker what a value is: asserts, its imports, the annotations of functions. Bytecode is a fifth
+smaller and a start a twentieth faster. Of a module with ``names`` its own docstring and those of these classes and functions stay, with
+annotations, for ``help()``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
     from types import CodeType
+
+    from typing_extensions import TypeGuard
 
 #: What ``from __future__ import annotations`` tells the compiler.
 _ANNOTATIONS = annotations.compiler_flag
@@ -32,6 +35,7 @@ def compile_module(file: str, source: bytes, names: Collection[str]) -> CodeType
     future = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"]
     tree.body = [statement for statement in tree.body if statement not in future]
     flags = _ANNOTATIONS if future else 0
+    drop_types(tree, names)
     if not names:
         optimized: CodeType = compile(tree, file, "exec", flags, True, 2)
         return optimized
@@ -43,6 +47,29 @@ def compile_module(file: str, source: bytes, names: Collection[str]) -> CodeType
                     node.body[0] = ast.copy_location(ast.Pass(), first)
     documented: CodeType = compile(tree, file, "exec", flags, True, 1)
     return documented
+
+
+def drop_types(tree: ast.Module, names: Collection[str] = ()) -> None:
+    """Remove from a module what only a type checker reads, but for the annotations in the classes and functions with these names.
+
+    Annotations of classes stay: records are made of them.
+    """
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and any(map(_is_for_type_checker, body)):
+            kept = [each for statement in body for each in (statement.orelse if _is_for_type_checker(statement) else [statement])]
+            setattr(node, "body", kept or [ast.copy_location(ast.Pass(), body[0])])  # noqa: B010 - not every node has one
+    for definition in tree.body:
+        if getattr(definition, "name", None) not in names:
+            for node in ast.walk(definition):
+                if isinstance(node, ast.FunctionDef):
+                    node.returns = None
+                elif isinstance(node, ast.arg):
+                    node.annotation = None
+
+
+def _is_for_type_checker(statement: ast.stmt) -> TypeGuard[ast.If]:
+    return isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
 
 
 def main() -> None:

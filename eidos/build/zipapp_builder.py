@@ -15,6 +15,7 @@ The archive holds:
     packs/                all source, recipes and templates: eidos/archive/packs.py describes the format
     eidos/                what a start reads: packs.py itself, and the data as JSON
     bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
+    uncompressed/         beside bytecode, the data again: a start reads it in half the time
     licenses/             of everything inside
 
 One commit gives the same bytes on the same interpreters, zlib and liblzma, whatever the time zone, umask, locale, hash seed, file
@@ -48,6 +49,7 @@ from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
 from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
+from eidos.files import resources
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Where fetched wheels stay between builds.
@@ -181,6 +183,9 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
         name = f"bytecode/{interpreter.cache_tag}"
         files[name], files[name + CODES] = make_block(magic, codes, groups)
     packed = {name: files.pop(name) for name in list(files) if not re.fullmatch(UNPACKED, name)}
+    if interpreters:
+        json_files = [name for name in files if name.endswith((".json", ".jsonl"))]
+        files.update({resources.UNCOMPRESSED + name.rpartition("/")[2]: files[name] for name in json_files})
     return zip_archive({**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""})
 
 
@@ -202,7 +207,6 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     sys.path[:0] = map(str, wheel_paths)  # PyYAML, which reads the recipes, is imported from its wheel
     from eidos import collectors
     from eidos.build.recipe_packer import pack_recipes
-    from eidos.files import resources
 
     sources = [
         (f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py") and name[:6] != "build/"
@@ -226,7 +230,6 @@ def parsed_data() -> dict[str, Any]:
     """File below ``eidos/_data`` → tree: the recipes, and again the templates where JSON represents them exactly: no start parses them."""
     from eidos import formats
     from eidos.bundle.template_sets import split_documents
-    from eidos.files import resources
     from eidos.templates.placeholder import split_line
     from eidos.templates.template_syntax import split_text
     from eidos.templates.tree_template import template_strings
@@ -358,7 +361,7 @@ def zip_archive(entries: Mapping[str, bytes]) -> bytes:
             info.create_system = 3  # Unix, wherever this runs
             info.external_attr = 0o100644 << 16
             # Blocks and packs are compressed inside; the first lines are not worth inflating.
-            is_stored = name.startswith(("__main__.py", "bytecode/", "packs/"))
+            is_stored = name.startswith(("__main__.py", "bytecode/", "packs/", resources.UNCOMPRESSED))
             target.writestr(info, entries[name], zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED, 9)
     return file.getvalue()
 

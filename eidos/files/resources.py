@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     __loader__: FileLoader
 
+#: The folder of the archive that has the JSON files again, uncompressed, if the archive has bytecode.
+UNCOMPRESSED = "uncompressed/"
+
 #: The recipes in the archive: a line of JSON that says where each part is, then a line for each.
 RECIPES_JSON = "recipes.jsonl"
 
@@ -141,7 +144,7 @@ class RecipeParts:
 def recipe_parts() -> RecipeParts | None:
     """The recipes of the archive; None elsewhere."""
     try:
-        return RecipeParts(_load(os.path.join(_PACKAGED, RECIPES_JSON)))
+        return RecipeParts(_load_json_file(RECIPES_JSON))
     except OSError:
         return None
 
@@ -183,7 +186,7 @@ def load_chart_values(path: str) -> object:
     """
     if not _values_cache:
         try:
-            _values_cache.append(_parse_json(_load(os.path.join(_PACKAGED, VALUES_JSON)).decode()))
+            _values_cache.append(_parse_json(_load_json_file(VALUES_JSON).decode()))
         except OSError:
             _values_cache.append(None)
     trees = _values_cache[0]
@@ -228,7 +231,7 @@ def load_bundle_templates() -> dict[str, Any]:
         cached: dict[str, Any] = _parse_json(_templates_cache[0])
         return cached
     try:
-        entries: list[Any] = _parse_json(_load(os.path.join(_PACKAGED, TEMPLATES_JSON)).decode())
+        entries: list[Any] = _parse_json(_load_json_file(TEMPLATES_JSON).decode())
         files = {name: content for name, content, _ in entries if name}
         return {"files": files, "splits": {content: split for _, content, split in entries if split}}
     except OSError:
@@ -284,6 +287,13 @@ def _parse_json(text: str) -> Any:
 def _list_recipe_files() -> list[str]:
     folder = os.path.join(_PACKAGED, "recipes")
     return [name for name, _ in walk_files(folder if os.path.isdir(folder) else os.path.join(_CHECKOUT, "recipes"))]
+
+
+def _load_json_file(name: str) -> bytes:
+    try:
+        return _load(os.path.join(_CHECKOUT, UNCOMPRESSED, name))
+    except OSError:
+        return _load(os.path.join(_PACKAGED, name))
 
 
 def _load(path: str) -> bytes:

@@ -16,12 +16,14 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eidos import collectors, formats
 from eidos.archive.bytecode_importer import CODES
 from eidos.build import zipapp_builder
+from eidos.build.bytecode_compiler import compile_module
 from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.files import resources
 from eidos.files.resources import RecipeParts
@@ -94,6 +96,33 @@ def archive_files(pyz: Path) -> dict[str, bytes]:
             files[name], rest = rest[: int(length)], rest[int(length) :]
         assert rest == b""
     return files
+
+
+TYPED = b"""
+from __future__ import annotations
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nowhere import Nothing
+else:
+    fallback = 1
+class Thing:
+    size: Nothing
+    def grow(self, by: Nothing) -> Nothing:
+        if TYPE_CHECKING:
+            from nowhere import More
+        return by
+def make(size: Nothing) -> Thing: ...
+"""
+
+
+@pytest.mark.parametrize(("names", "annotations"), [((), set()), (("make",), {"size", "return"})])
+def test_bytecode_is_without_what_only_a_type_checker_reads(names: tuple[str, ...], annotations: set[str]) -> None:
+    module: dict[str, Any] = {"__name__": "typed"}
+    exec(compile_module("typed.py", TYPED, names), module)
+    assert module["fallback"] == 1
+    assert set(module["make"].__annotations__) == annotations
+    assert module["Thing"].__annotations__ == {"size": "Nothing"}
+    assert (module["Thing"].grow.__annotations__, module["Thing"]().grow(3)) == ({}, 3)
 
 
 # ---- the same bytes ----
@@ -218,6 +247,8 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         assert modules.items() <= files.items()
         others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
         assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
+    again = {name: data for name, data in files.items() if name.startswith("uncompressed/")}
+    assert again == {f"uncompressed/{name}": files[f"eidos/_data/{name}"] for name in ("recipes.jsonl", "templates.json", "values.json")}
     values = json.loads(files["eidos/_data/values.json"])
     parts = RecipeParts(files["eidos/_data/recipes.jsonl"])
     recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
@@ -562,7 +593,7 @@ def test_files_in_packs_can_be_read(which: str, python: str, request: pytest.Fix
 
 
 def test_unreadable_data_is_an_error(pyz: Path, tmp_path: Path, python: str) -> None:
-    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.jsonl": None})
+    copy = rewritten(pyz, tmp_path / "eidos.pyz", {"eidos/_data/recipes.jsonl": None, "uncompressed/recipes.jsonl": None})
     done = run(python, copy, "recipe", "--gpu=h100")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: cannot read the built-in recipes\n" in done.stderr
