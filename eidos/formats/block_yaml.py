@@ -21,13 +21,10 @@ from eidos.formats.yaml_scalars import (
     begins_plain,
     closing_quote,
     find_colon,
-    fold_plain,
-    fold_quoted,
     has_key,
     is_line_end,
+    is_path,
     is_printable,
-    read_block_scalar,
-    read_flow,
     resolve_plain,
     strip_comment,
     unquoted,
@@ -45,12 +42,6 @@ UNKNOWN: Any = object()
 #: Whether a text can be nothing but a key or a plain scalar: letters, digits and, in an identifier, underscores.
 is_identifier, is_alphanumeric = str.isidentifier, str.isalnum
 
-
-def is_path(text: str) -> bool:
-    """Whether a text is a path or a dotted name, which can be nothing but a key or a plain scalar, too."""
-    return text[:1] not in "-.~" and text.replace("/", "").replace("_", "").replace("-", "").replace(".", "").isalnum()
-
-
 #: PyYAML looks for the colon behind a key in 1,024 characters.
 _KEY_LIMIT = 1000
 
@@ -63,13 +54,12 @@ def parse_block_yaml(text: str, depth: int = 100, values: int = 2_000_000, proce
 
     ``proceed`` is called every few hundred lines and may raise. Raises DocumentSyntaxError for a repeated key and for too many ``values``.
     """
-    if not is_printable(text):
-        return UNKNOWN
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-        if "\r" in text:
-            return UNKNOWN
     lines = text.split("\n")
+    if not all(map(str.isprintable, lines)):  # which is more than YAML asks for, and soon known
+        text = text.replace("\r\n", "\n")
+        if "\r" in text or not is_printable(text):
+            return UNKNOWN
+        lines = text.split("\n")
     start = _document_start(lines)
     if start is None:
         return UNKNOWN
@@ -327,6 +317,8 @@ class _BlockReader:
         if first in "\"'":
             return self.quoted(rest)
         if first in "|>":
+            from eidos.formats.yaml_lines import read_block_scalar
+
             text, self.at = read_block_scalar(self.lines, self.at, rest, parent)
             return text
         if first in "[{":
@@ -356,6 +348,8 @@ class _BlockReader:
             self.remember(rest, value)
             self.at += 1
             return value
+        from eidos.formats.yaml_lines import fold_quoted
+
         quote, pieces = rest[0], [rest[1:]]
         while self.at + 1 < len(self.lines):
             self.at += 1
@@ -371,6 +365,8 @@ class _BlockReader:
 
     def continued(self, rest: str, indent: int) -> str:
         """The plain scalar that began with ``rest`` and goes on at the next line, deeper than column ``indent``."""
+        from eidos.formats.yaml_lines import fold_plain
+
         text, self.at = fold_plain(self.lines, self.at, rest, indent)
         following = self.next_content()
         if following is not None and self.indent(following) > indent:
@@ -379,6 +375,8 @@ class _BlockReader:
 
     def flow(self, rest: str) -> Any:
         """The flow collection that begins with ``rest``."""
+        from eidos.formats.yaml_lines import read_flow
+
         value, at = read_flow(self.lines, self.at, rest, self.depth)
         self.flow_values += sum(map(len, self.lines[self.at : at]))
         self.at = at
