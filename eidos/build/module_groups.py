@@ -14,14 +14,14 @@ every start:
     eidos cli cli.commands errors files files.atomic_write log
 
 every verb:
-    cli.arguments cli.cluster_options cli.document_locations cli.options cli.run_telemetry cli.user_config collectors duration formats
+    cli.arguments cli.cluster_options cli.document_locations cli.options cli.user_config collectors duration formats
     model model.measurement model.number_format model.record wording workflow
 
 a snapshot:
-    cli.host_snapshot model.snapshot model.systemd_unit
+    cli.collector_selection cli.host_snapshot model.snapshot model.systemd_unit
 
 flags of a snapshot:
-    cli.anonymous cli.snapshot
+    cli.anonymous cli.run_telemetry cli.snapshot
 
 a snapshot of this host:
     collector_runner files.host files.namespaces files.node_name process process.child process.process_tree
@@ -52,26 +52,26 @@ YAML:
     formats.block_yaml formats.plain_scalars formats.source_text formats.yaml_scalars
 
 charts:
-    model.agreement model.chart recipe recipe.charts recipe.lazy_parts recipe.life_cycles
+    model.agreement model.chart recipe recipe.charts recipe.lazy_parts
 
 a recipe:
-    cli.recipe recipe.catalog recipe.layer recipe.provenance recipe.recipe_warnings recipe.resolver recipe.store
+    cli.recipe_query recipe.catalog recipe.layer recipe.provenance recipe.recipe_warnings recipe.resolver recipe.store
 
 reports:
-    formats.table model.check_report model.finding
+    formats.table model.check_report model.finding terminal
 
 a check:
     check check.definitions check.evaluation check.judge check.node_readings check.owners check.profile check.recipe_findings
     check.report_formats check.report_groups check.rules check.rules.booted_huge_pages check.rules.cuda_of_driver
-    check.rules.driver_library_mismatch check.rules.driver_parameters check.rules.end_of_life check.rules.gpu_not_in_driver
-    check.rules.gpu_product_label check.rules.kernel_driver_module check.rules.kubelet_skew check.rules.next_boot
-    check.rules.nvlink_count check.rules.package_of_driver check.rules.rdma_ports check.rules.second_driver check.snapshot_checks
-    check.value_comparison check.waivers cli.check cli.check_table model.condition model.condition_nodes recipe.detection
-    recipe.machines recipe.service_detection
+    check.rules.driver_library_mismatch check.rules.driver_parameters check.rules.end_of_life check.rules.full_file_systems
+    check.rules.gpu_not_in_driver check.rules.gpu_product_label check.rules.kernel_driver_module check.rules.kubelet_skew
+    check.rules.next_boot check.rules.nvlink_count check.rules.package_of_driver check.rules.rdma_ports check.rules.second_driver
+    check.snapshot_checks check.value_comparison cli.check cli.check_table cli.judge_options model.condition_nodes model.condition_trees
+    recipe.detection recipe.machines recipe.service_detection
 
 remedies:
     check.setting_remedies host_settings host_settings.boot_parameters host_settings.delivery host_settings.setting
-    host_settings.system_files
+    host_settings.service_settings host_settings.system_files
 
 bundles:
     bundle bundle.checksums bundle.tar_archive bundle.verification bundle.zip_archive

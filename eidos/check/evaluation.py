@@ -236,7 +236,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _expected(check: CheckDefinition) -> str:
-    return check.expected or (str(check.expect) if check.expect else "")
+    return check.expected or (check.expect.text if check.expect else "")
 
 
 def _exists(node: NodeReadings, path: str) -> bool:

@@ -186,6 +186,8 @@ class NodeReadings:
 
     def _outcomes_of(self, path: str, kind: str) -> list[Outcome]:
         """The outcome of the collector that a path belongs to; of all of its type where no name fits and its subtype is there."""
+        if not self.outcomes:
+            return []
         group = _COLLECTOR_TYPES.get(kind, "")
         rest = path.partition(".")[2]
         if group in self.outcomes:

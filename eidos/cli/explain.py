@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eidos.cli import document_locations
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path
-from eidos.cli.recipe import open_store
+from eidos.cli.recipe_query import open_store
 from eidos.errors import NotFound
 from eidos.formats import serialize
 from eidos.wording import did_you_mean

@@ -10,7 +10,7 @@ import os
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import OR_IN_CLUSTER
 from eidos.cli.options import Option, parse_path
-from eidos.cli.recipe import QUERY_OPTIONS, open_store
+from eidos.cli.recipe_query import QUERY_OPTIONS, open_store
 from eidos.errors import EidosError, InvalidInput, NotFound, Unavailable, os_error_reason
 from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.cli import document_locations
+from eidos.cli.collector_selection import select_collectors
 from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.options import Option, parse_path, parse_timeout
-from eidos.cli.recipe import QUERY_OPTIONS, open_store, query_words
-from eidos.cli.snapshot import select_collectors
+from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
 from eidos.errors import InvalidInput
 from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
 from eidos.model.measurement import OK
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from eidos.check.judge import CheckData, CheckOptions
     from eidos.check.profile import Profile
+    from eidos.check.waivers import Waiver
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
@@ -114,7 +115,6 @@ def _require_quick(values: Values) -> None:
 def _options(values: Values, data: CheckData) -> CheckOptions:
     from eidos.check.judge import CheckOptions, known_words
     from eidos.check.profile import Profile, read_profile
-    from eidos.check.waivers import read_waivers
 
     profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
     only, skip = tuple(values["only"]), tuple(values["skip"])
@@ -124,7 +124,11 @@ def _options(values: Values, data: CheckData) -> CheckOptions:
         from eidos.check.quick_check import CHECKS
 
         only = tuple(CHECKS)
-    waivers = () if values["waivers"] is None else read_waivers(*_read_tree(values["waivers"], values))
+    waivers: tuple[Waiver, ...] = ()
+    if values["waivers"] is not None:
+        from eidos.check.waivers import read_waivers
+
+        waivers = read_waivers(*_read_tree(values["waivers"], values))
     profile = replace(profile, only=only or profile.only, skip=(*profile.skip, *skip))
     return CheckOptions(profile, waivers)
 

@@ -13,6 +13,7 @@ from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FINDINGS
 from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
@@ -22,7 +23,7 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from eidos.cli.options import Values
@@ -63,19 +64,6 @@ def parse_date(value: str) -> str:
     except ValueError:
         raise InvalidInput(f"invalid date {value!r}", "write a date like 2026-11-29") from None
 
-
-#: The fields of a query.
-QUERY_OPTIONS = (
-    Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
-    Option("osv", "operating system version: 24.04", "VERSION"),
-    Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
-    Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
-    Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
-    Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
-    Option("intent", "intent: training, inference", "NAME"),
-    Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
-    Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
-)
 
 VERB = Verb(
     "recipe",
@@ -335,31 +323,6 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
         raise invalid_value(fault, origins["server"], (values["server"],)) from None
 
 
-def open_store(data: Sequence[str] | None, values: Values | None = None) -> Store:
-    """The shipped recipe data, with that of ``--data`` laid over it in order, whose lint issues are a warning.
-
-    ``values`` select the cluster of a place in one.
-    """
-    from eidos.recipe import store
-
-    if not data:
-        return store.shipped_store()
-    from eidos.recipe.lint import ERROR, lint_path, lint_stack
-
-    parts = document_locations.read_data(data, values)
-    opened = store.stack_store(parts) if parts else store.open_store(data)
-    faults = lint_stack(parts) if parts else lint_path(data[0])
-    if faults:
-        from eidos.wording import count_of
-
-        worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
-        flags = " ".join(f"--data {location}" for location in data)
-        log.warn(
-            f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=f"run 'eidos recipe lint {flags}' to see all"
-        )
-    return opened
-
-
 def _build(values: Values, telemetry: RunTelemetry, store: Store, snapshot: Snapshot | None) -> Recipe:
     began = time.perf_counter()
     with telemetry.step("build"):
@@ -380,8 +343,3 @@ def _make(values: Values, store: Store, snapshot: Snapshot | None, *, explain: b
             )
     components = values["with"] or ()
     return make_recipe(query, snapshot=snapshot, store=store, explain=explain, today=today, components=components)
-
-
-def query_words(values: Values) -> dict[str, str]:
-    """The words of the query, by field."""
-    return {field: values[field] for field in FIELDS if values[field] is not None}

@@ -13,6 +13,7 @@ from eidos import collectors, log
 from eidos.cli import document_locations
 from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
+from eidos.cli.collector_selection import apply_only_and_skip, collector_choices, select_collectors
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_timeout
@@ -40,33 +41,6 @@ KEY_TIMEOUT_S = 5.0
 
 #: Seconds that writing the document may take when the collectors have used up the time: to a file, and to a cluster.
 FILE_TIMEOUT_S, CLUSTER_TIMEOUT_S = 0.5, 5.0
-
-
-def collector_choices() -> dict[str, str]:
-    """What ``--only``, ``--skip`` and ``--require`` take: each collector, and each type that several collectors share."""
-    names = collectors.list_collectors()
-    choices: dict[str, str] = {}
-    for name in names:
-        group = name.partition(".")[0]
-        if group not in names:
-            choices.setdefault(group, f"every {group}.* collector")
-        choices[name] = "one collector"
-    return choices
-
-
-def select_collectors(words: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Those of ``names`` that ``words`` select, by name or by group, in the order of ``names``.
-
-    >>> select_collectors(["os", "gpu"], ["gpu", "os.grub", "os.kmod", "systemd"])
-    ['gpu', 'os.grub', 'os.kmod']
-    """
-    return [name for name in names if any(name == word or name.startswith(f"{word}.") for word in words)]
-
-
-def apply_only_and_skip(values: Values, names: Sequence[str]) -> list[str]:
-    """Those of ``names`` that ``--only`` and ``--skip`` leave."""
-    skipped = select_collectors(values["skip"], names)
-    return [name for name in (select_collectors(values["only"], names) if values["only"] else names) if name not in skipped]
 
 
 DESCRIPTION = (

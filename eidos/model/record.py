@@ -68,6 +68,9 @@ class Record:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         cls, values, count = type(self), self.__dict__, len(args)
         blank, required = _forms.get(cls) or _make_form(cls)
+        if count == len(blank) and not kwargs:
+            values.update(zip(blank, args))
+            return
         values.update(blank)
         if args:
             if count > len(blank):

@@ -59,12 +59,9 @@ class Snapshot(Record):
         """All readings as text, by their path: ``K8s.server.version``; not to be changed."""
         readings: dict[str, str] | None = getattr(self, "_readings", None)
         if readings is None:
-            readings = {
-                f"{m.type}.{s.name}.{key}": value if type(value) is str else format_scalar(value)
-                for m in self.measurements
-                for s in m.subtypes
-                for key, value in s.data.items()
-            }
+            readings = {}
+            for start, data in [(f"{m.type}.{s.name}.", s.data) for m in self.measurements for s in m.subtypes]:
+                readings.update({start + key: value if type(value) is str else format_scalar(value) for key, value in data.items()})
             object.__setattr__(self, "_readings", readings)
         return readings
 

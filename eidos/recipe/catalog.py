@@ -167,7 +167,7 @@ class Catalog(Record):
                 fields[field] = match
             else:
                 fields[field] = text.lower()
-        contrary = self.contradicts_machine(fields)
+        contrary = self.contradicts_machine(fields) if "machine" in fields else None
         if contrary:
             field, value = contrary
             flags = {each: (names or {}).get(each, each) for each in ("machine", field)}

@@ -16,7 +16,6 @@ from eidos.model.recipe import copy_tree, overlay_tree
 from eidos.model.record import replace
 from eidos.model.tree_reader import QUOTED, TreeReader
 from eidos.recipe.lazy_parts import LazyMapping
-from eidos.recipe.life_cycles import read_upgrades
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,6 +136,8 @@ def load_charts(data: str | None) -> tuple[dict[str, Chart], Callable[[str], obj
 
 def _with_upgrades(charts: dict[str, Chart], rules: object) -> dict[str, Chart]:
     """The charts with the upgrades of each that the table of the rules allows."""
+    from eidos.recipe.life_cycles import read_upgrades
+
     for step in read_upgrades(rules):
         if step.product in charts:
             chart = charts[step.product]

@@ -10,8 +10,6 @@ that contradicts itself, and none, are never passed over in silence.
 
 from __future__ import annotations
 
-from eidos.kube.labels import provider_of
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +53,11 @@ def detect_service(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], 
 def _provider(facts: Mapping[str, str]) -> str:
     """The provider's word, in small letters; an id that names none is none."""
     word, provider_id = facts.get(PROVIDER, ""), facts.get(PROVIDER_ID, "")
-    return (provider_of(provider_id) if not word or word == provider_id else word).lower()
+    if provider_id and (not word or word == provider_id):
+        from eidos.kube.labels import provider_of
+
+        word = provider_of(provider_id)
+    return word.lower()
 
 
 def _evidence(facts: Mapping[str, str], entries: tuple[CatalogEntry, ...], provider: str) -> Iterator[tuple[CatalogEntry, str]]:

@@ -1,0 +1,61 @@
+"""What a recipe is made for, and from which data: the flags of every verb that makes one.
+
+Knows the fields of a query as flags, and ``--data``; must not know what a verb does with the recipe.
+"""
+
+from __future__ import annotations
+
+from eidos import log
+from eidos.cli import document_locations
+from eidos.cli.options import Option
+from eidos.model.query import FIELDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eidos.cli.options import Values
+    from eidos.recipe.store import Store
+
+#: The fields of a query.
+QUERY_OPTIONS = (
+    Option("os", "operating system: ubuntu, rhel, cos and others", "NAME"),
+    Option("osv", "operating system version: 24.04", "VERSION"),
+    Option("kernel", "kernel version: 6.8, 6.8.0-1028-aws", "VERSION"),
+    Option("service", "where the cluster runs: eks, gke, aks, oke, self-managed", "NAME"),
+    Option("k8s", "Kubernetes version: 1.33, v1.33.5-eks-3025e55", "VERSION"),
+    Option("gpu", "GPU: h100, gb200, l40s and others", "NAME"),
+    Option("intent", "intent: training, inference", "NAME"),
+    Option("platform", "what runs the workloads: kubeflow, slurm, dynamo, nim, kueue, run-ai, none", "NAME"),
+    Option("machine", "type of the node, which implies its GPU and service: p5.48xlarge", "NAME"),
+)
+
+
+def open_store(data: Sequence[str] | None, values: Values | None = None) -> Store:
+    """The shipped recipe data, with that of ``--data`` laid over it in order, whose lint issues are a warning.
+
+    ``values`` select the cluster of a place in one.
+    """
+    from eidos.recipe import store
+
+    if not data:
+        return store.shipped_store()
+    from eidos.recipe.lint import ERROR, lint_path, lint_stack
+
+    parts = document_locations.read_data(data, values)
+    opened = store.stack_store(parts) if parts else store.open_store(data)
+    faults = lint_stack(parts) if parts else lint_path(data[0])
+    if faults:
+        from eidos.wording import count_of
+
+        worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
+        flags = " ".join(f"--data {location}" for location in data)
+        log.warn(
+            f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=f"run 'eidos recipe lint {flags}' to see all"
+        )
+    return opened
+
+
+def query_words(values: Values) -> dict[str, str]:
+    """The words of the query, by field."""
+    return {field: values[field] for field in FIELDS if values[field] is not None}
