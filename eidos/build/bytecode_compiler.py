@@ -57,8 +57,8 @@ def drop_types(tree: ast.Module, names: Collection[str] = ()) -> None:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and any(map(_is_for_type_checker, body)):
-            kept = [each for statement in body for each in (statement.orelse if _is_for_type_checker(statement) else [statement])]
-            setattr(node, "body", kept or [ast.copy_location(ast.Pass(), body[0])])  # noqa: B010 - not every node has one
+            remaining = [each for statement in body for each in (statement.orelse if _is_for_type_checker(statement) else [statement])]
+            setattr(node, "body", remaining or [ast.copy_location(ast.Pass(), body[0])])  # noqa: B010 - not every node has one
     for definition in tree.body:
         if getattr(definition, "name", None) not in names:
             for node in ast.walk(definition):
