@@ -43,11 +43,6 @@ def tar_header(path: str, mode: int, size: int, kind: bytes) -> bytes:
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
 
 
-def tar_size(sources: Sequence[TarSource]) -> int:
-    """Bytes of the archive of these files."""
-    return sum(BLOCK + source.size + -source.size % BLOCK for source in sources) + 2 * BLOCK
-
-
 def tar_pieces(sources: Sequence[TarSource]) -> Iterator[bytes]:
     """The archive of these files, in their order, a piece at a time.
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 
-from eidos.errors import IntegrityError, Timeout, Unavailable
+from eidos.errors import Timeout, Unavailable
 from eidos.log import printable
 from eidos.process.run import NOT_STARTED, TIMED_OUT, TOO_MUCH_OUTPUT, Command, run_program
 
@@ -27,14 +27,6 @@ OUTPUT_LIMIT_BYTES = 1 << 20
 
 #: Characters of an error message of a program that are shown.
 SHOWN_LIMIT = 300
-
-
-class ToolFailed(IntegrityError):
-    """A program ran and refused; ``reason`` is what it printed."""
-
-    def __init__(self, message: str, reason: str, hint: str | None = None) -> None:
-        super().__init__(message, hint)
-        self.reason = reason
 
 
 def run_tool(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> ProgramResult:
