@@ -11,6 +11,7 @@ from eidos import log
 from eidos.cli import document_locations, registry_locations
 from eidos.cli.commands import FINDINGS
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.push import require_unchanged
 from eidos.cli.registry_locations import REGISTRY
 from eidos.formats import serialize
 from eidos.wording import count_of
@@ -25,7 +26,7 @@ VERB = Verb(
     (
         (
             "List every image, chart and manifest that a bundle needs, to bring them into a closed network. With --output, write lists, "
-            "scripts for skopeo, oras and helm, and packages of hauler and Zarf."
+            "scripts for skopeo, oras and helm, and packages of hauler and Zarf. The bundle is verified first."
         ),
         "With --check, ask a registry for each image and chart, under the names that 'eidos bundle --registry' gives them.",
     ),
@@ -46,7 +47,7 @@ VERB = Verb(
     ),
     notes=(
         "An image is checked under its tag, or under its digest if it has no tag. Images that only other settings pull are not checked.",
-        "Exit status: 0 done; 1 the registry failed; 2 wrong usage or not a bundle; 4 --check: something is missing.",
+        "Exit status: 0 done; 1 the registry failed; 2 wrong usage; 4 --check: something is missing; 5 modified, or not a bundle.",
     ),
 )
 
@@ -58,7 +59,9 @@ def run(values: Values) -> int:
     from eidos.bundle import mirror_lists, verification
 
     with ExitStack() as stack:
-        files = verification.read_files(document_locations.local_folder(values["bundle"], values, stack))
+        folder = document_locations.local_folder(values["bundle"], values, stack)
+        require_unchanged(folder, values["bundle"])
+        files = verification.read_files(folder)
     needed = mirror_lists.read_mirror_list(files, values["bundle"])
     for sentence in needed.unknown:
         log.warn(f"not known: {sentence}")

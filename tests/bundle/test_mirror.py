@@ -259,3 +259,5 @@ def test_the_command_lists_and_writes(tmp_path: Path, capfd: pytest.CaptureFixtu
     tree = json.loads(capfd.readouterr().out)
     assert {image["source"] for image in tree["images"] if "optional" not in image} == pulled_images(bundle())
     assert main(["mirror", str(tmp_path / "none")]) == 2
+    (tmp_path / "bundle" / "images.json").write_text("{}")
+    assert main(["mirror", str(tmp_path / "bundle")]) == 5

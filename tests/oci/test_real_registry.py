@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from typing import NamedTuple
 import pytest
 import trustme
 
+from eidos.bundle.checksums import format_checksums, sha256
+from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.verification import verify_bundle
 from eidos.cli.push import read_artifact
 from eidos.model.record import replace
@@ -243,3 +246,55 @@ status = main(sys.argv[1:])
 sys.stderr.write(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 sys.exit(status)
 """
+
+
+def image_layout(folder: Path) -> Path:
+    """The smallest image, as a layout that skopeo reads."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(data: bytes, kind: str) -> dict[str, object]:
+        digest = sha256(data)
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = gzip.compress(bytes(1024), mtime=0)
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(bytes(1024))}"]}}
+    manifest = {
+        "schemaVersion": 2,
+        "config": blob(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
+        "layers": [blob(layer, "application/vnd.oci.image.layer.v1.tar+gzip")],
+    }
+    entry = blob(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "1"}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return folder
+
+
+def test_a_mirror_is_complete_when_its_scripts_have_run(plain: Registry, tmp_path: Path, tools: dict[str, str]) -> None:
+    source, mirror = f"{plain.host}/src/a:1", f"{plain.host}/x"
+    # Docker's kind of manifest, which a registry denies to who does not accept it.
+    _skopeo("copy", "--format", "v2s2", "--dest-tls-verify=false", f"oci:{image_layout(tmp_path / 'image')}:1", f"docker://{source}")
+    chart = next(each for each in json.loads(BUNDLE.files["images.json"])["charts"] if each["component"] == "cert-manager")
+    needs = {"images": [{"image": source, "component": "cert-manager"}], "charts": [chart], "manifests": [], "unknown": []}
+    files = {"images.json": json.dumps(needs).encode(), "README.md": b"Built by eidos"}
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for name, content in {**files, "checksums.txt": format_checksums(files)}.items():
+        (folder / name).write_bytes(content)
+    line = ["mirror", str(folder), "-o", str(tmp_path / "mirror"), "--check", mirror]
+    first = plain.eidos(*line)
+    assert (first.status, first.out) == (4, f"{mirror}/src/a:1\n{mirror}/cert-manager:{chart['version']}\n"), first.err
+    about = f"apiVersion: v2\nname: cert-manager\nversion: {chart['version']}\n".encode()
+    (tmp_path / "mirror" / "charts").mkdir()
+    (tmp_path / "mirror" / "charts" / f"cert-manager-{chart['version']}.tgz").write_bytes(
+        pack_tar_gz({"Chart.yaml": about}, "cert-manager/")
+    )
+    environ = {"PATH": f"{Path(tools['helm']).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    for script, flags in (("skopeo.sh", ["--src-tls-verify=false", "--dest-tls-verify=false"]), ("helm.sh", ["--plain-http"])):
+        command = [str(tmp_path / "mirror" / script), mirror, *flags]
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    second = plain.eidos("mirror", str(folder), "--check", mirror)
+    assert (second.status, second.out) == (0, ""), second.err
