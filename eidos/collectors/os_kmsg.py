@@ -7,7 +7,8 @@ A record is priority, number, microseconds since boot and flags, a semicolon, th
     4,1201,93018130,-;NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.
 
 becomes ``xid.0000:3b:00.0.79: ROBUST_CHANNEL_GPU_HAS_FALLEN_OFF_THE_BUS`` with its action and bucket; how often and when (in seconds since
-boot) is volatile. The log is a ring: what was overwritten is not known, and ``first-record`` says when what is left begins.
+boot) is volatile. The log is a ring: what was overwritten, or all of it where the device cannot be read, is looked for in the files of
+systemd's journal. ``first-record-seconds`` says when begins what was read.
 
 >>> parse_xid("NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.")
 ('0000:3b:00.0', 79)
@@ -102,19 +103,19 @@ def parse_sxid(message: str) -> tuple[str, int, str] | None:
     return (str(bus_id), int(code), severity.lower()) if is_one else None
 
 
-def parse_record(record: str) -> tuple[float, str] | None:
-    r"""Seconds since boot and the message of a record of the kernel; None for one of a program, or for no record.
+def parse_record(record: str) -> tuple[int, float, str] | None:
+    r"""Number, seconds since boot and message of a record of the kernel; None for one of a program, or for no record.
 
     >>> parse_record("4,1201,93018130,-;mce: [Hardware Error]: x\n SUBSYSTEM=pci\n"), parse_record("12,7,1,-;NVRM: forged")
-    ((93.01813, 'mce: [Hardware Error]: x'), None)
+    ((1201, 93.01813, 'mce: [Hardware Error]: x'), None)
     """
     head, semicolon, rest = record.partition(";")
     fields = head.split(",")
-    if not semicolon or len(fields) < 3 or not (fields[0].isdecimal() and fields[2].isdecimal() and len(fields[2]) < 20):
+    if not semicolon or len(fields) < 3 or not all(field.isdecimal() and len(field) < 20 for field in fields[:3]):
         return None
     if int(fields[0][:9]) > 7:  # a facility other than the kernel's
         return None
-    return int(fields[2]) / 1e6, rest.partition("\n")[0]
+    return int(fields[1]), int(fields[2]) / 1e6, rest.partition("\n")[0]
 
 
 def may_report(records: str) -> bool:
@@ -142,34 +143,64 @@ def event_keys(message: str) -> list[str]:
     return keys
 
 
+class _Events:
+    """Kinds of events, how often and when last each was reported, and when the first record that was read is from."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.last: dict[str, float] = {}
+        self.first: float | None = None
+
+    def add(self, seconds: float, message: str) -> None:
+        for key in event_keys(message):
+            if key in self.counts or len(self.counts) < KINDS_LIMIT:
+                self.counts[key], self.last[key] = self.counts.get(key, 0) + 1, max(seconds, self.last.get(key, 0.0))
+
+
 def collect(sources: Sources) -> Iterator[Part]:
     """Yield each kind of event, and if requested how often and when; a gap when the log cannot be read."""
-    facts = Facts(sources, "kmsg")
-    counts: dict[str, int] = {}
-    last: dict[str, float] = {}
-    first = None
+    facts, events = Facts(sources, "kmsg"), _Events()
+    is_complete, refused = False, None
     try:
         for text in _texts(sources):
-            for record in text.split("\n") if first is None or may_report(text) else ():
+            for record in text.split("\n") if events.first is None or may_report(text) else ():
                 is_event = may_report(record)
-                parsed = parse_record(record) if is_event or first is None else None
+                parsed = parse_record(record) if is_event or events.first is None else None
                 if parsed is None:
                     continue
-                seconds, message = parsed
-                first = seconds if first is None else first
-                for key in event_keys(message) if is_event else ():
-                    if key in counts or len(counts) < KINDS_LIMIT:
-                        counts[key], last[key] = counts.get(key, 0) + 1, seconds
+                number, seconds, message = parsed
+                if events.first is None:
+                    events.first, is_complete = seconds, number == 0
+                if is_event:
+                    events.add(seconds, message)
     except FileMissing as fault:
         if not sources.host.is_running_system:
             raise NotApplicable(f"{PATH} does not exist") from fault
-        facts.gap(UNREADABLE, PATH, "no such device here; mount it, with CAP_SYSLOG and the right to open devices (privileged)")
+        refused = "no such device here; mount it, with CAP_SYSLOG and the right to open devices (privileged)"
     except FileUnreadable as fault:
         needs = "; needs CAP_SYSLOG, or kernel.dmesg_restrict=0 (sysctl)" if fault.errno in (errno.EPERM, errno.EACCES) else ""
-        facts.gap(UNREADABLE, PATH, fault.reason + needs)
-    names = _xid_names() if any(key.startswith("xid.") for key in counts) else {}
-    facts.put("log-read", True if first is not None else None)
-    for key in sorted(counts):
+        refused = fault.reason + needs
+    if not is_complete and sources.host.is_running_system:
+        from eidos.collectors._kernel_journal import journal_records  # of most hosts the log is complete
+
+        before = events.first
+        for seconds, message in journal_records(facts, before, sources.deadline - MARGIN_S):
+            events.first = seconds if events.first is None else min(seconds, events.first)
+            if may_report(message):
+                events.add(seconds, message)
+        if before is None and events.first is not None:
+            facts.put("log-source", "journal")
+            refused = None
+    if refused:
+        facts.gap(UNREADABLE, PATH, refused)
+    facts.put("log-read", True if events.first is not None else None)
+    _put_events(facts, events)
+    yield from facts.parts()
+
+
+def _put_events(facts: Facts, events: _Events) -> None:
+    names = _xid_names() if any(key.startswith("xid.") for key in events.counts) else {}
+    for key in sorted(events.counts):
         code = key.rpartition(".")[2]
         if key.startswith("xid."):
             mnemonic, action, bucket = names.get(code, ("unknown", "unknown", "unknown"))
@@ -180,10 +211,9 @@ def collect(sources: Sources) -> Iterator[Part]:
             facts.put(key.rpartition(".")[0], code)
         else:
             facts.put(key, True)
-        facts.put_volatile(f"{key}.count", counts[key])
-        facts.put_volatile(f"{key}.last-seconds", round(last[key], 3))
-    facts.put_volatile("first-record-seconds", first)
-    yield from facts.parts()
+        facts.put_volatile(f"{key}.count", events.counts[key])
+        facts.put_volatile(f"{key}.last-seconds", round(events.last[key], 3))
+    facts.put_volatile("first-record-seconds", events.first)
 
 
 def _texts(sources: Sources) -> Iterable[str]:
