@@ -68,7 +68,7 @@ def read_existing(snapshot: Snapshot) -> ExistingCluster:
     }
     subtypes = frozenset(f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes if s.data)
     partial = frozenset(each.name for each in snapshot.collectors if each.outcome == "partial")
-    label = " ".join(filter(None, ("of", snapshot.node or "a cluster", snapshot.timestamp and f"at {snapshot.timestamp}")))
+    label = f"of {snapshot.node or 'a cluster'}"
     return ExistingCluster(label, facts, subtypes, partial)
 
 

@@ -56,6 +56,7 @@ def build_plan(build: BundleBuild, steps: Sequence[Step], bundle: Bundle) -> Bun
     context, comparison = build.context, build.comparison
     installations, charts = load_installations(), load_chart_contents()
     decisions = comparison.decisions if comparison else {}
+    taken = context.options.existing.timestamp if context.options.existing else ""
     components = []
     for component, report, result in steps:
         decision, installation = decisions.get(component.id), installations.get(component.id)
@@ -71,7 +72,7 @@ def build_plan(build: BundleBuild, steps: Sequence[Step], bundle: Bundle) -> Bun
         node=_planned_node(build.node) if build.node else None,
         files=len(bundle.files),
         bytes=bundle.bytes,
-        existing=comparison.label if comparison else "",
+        existing=f"{comparison.label}{taken and f' at {taken}'}" if comparison else "",
         unknown=comparison.unknown if comparison else (),
         warnings=bundle.warnings,
         unmirrored=bundle.unmirrored,

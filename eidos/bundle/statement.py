@@ -29,7 +29,7 @@ STATEMENT_TYPE, PREDICATE_TYPE = "https://in-toto.io/Statement/v1", "https://sls
 BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/eidos"
 
 #: Options that change no byte of a bundle, and those that the statement has in another form.
-_OMITTED = ("assignments", "charts", "components", "data", "fail_fast", "parallel", "templates", "values")
+_OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "parallel", "templates", "values")
 
 #: The digest of the built-in recipe data, once it was worked out: a checkout reads every file for it.
 _data_digest: list[str] = []
@@ -78,6 +78,9 @@ def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOpt
     for name, folder in (("templates", options.templates), ("data", options.data)):
         if folder is not None:
             digests[name] = resources.digest_of_folder(folder)
+    if options.existing is not None:  # its readings: when they were taken, and for how long, is another matter
+        readings = options.existing.to_tree()["measurements"]
+        digests["existing"] = sha256(json.dumps(readings, sort_keys=True, default=str).encode())
     if options.charts is not None:
         digests.update({path: sha256(content) for path, content in files.items() if path.endswith(".tgz")})
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if _is_sha256(digest)]

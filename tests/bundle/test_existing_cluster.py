@@ -17,6 +17,7 @@ from eidos.model.agreement import upgrade_steps
 from eidos.model.bundle import Bundle
 from eidos.model.bundle_plan import INSTALL, KEEP, LEAVE_OUT, REFUSE, UNKNOWN, UPGRADE, BundlePlan, ComponentDecision
 from eidos.model.recipe import Recipe
+from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.semver import try_parse_version
 from eidos.workflow import make_bundle, make_recipe, plan_bundle
@@ -236,6 +237,14 @@ def test_every_deployer_says_what_was_decided(deployer: str) -> None:
     assert "| cert-manager | v1.17.2 | leave-out |" in bundle.files["README.md"].decode()
     others = {path: text for path, text in bundle.files.items() if path.endswith(".yaml") and path != "recipe.yaml"}
     assert not any(b"name: cert-manager\n" in text for text in others.values())
+
+
+def test_when_a_snapshot_was_taken_changes_no_byte() -> None:
+    first, other = snapshot(OTHER, modules=HOST), snapshot(OTHER, modules=HOST)
+    later = replace(other, timestamp="2026-11-29T07:00:00Z", collectors=(replace(other.collectors[0], milliseconds=7.5),))
+    assert made(first).files == made(later).files
+    assert plan(later).existing == "of gpu-07 at 2026-11-29T07:00:00Z"
+    assert made(snapshot({**OTHER, "x": "1"}, modules=HOST)).files != made(first).files
 
 
 VERSIONS = st.builds("v{}.{}.{}".format, st.integers(24, 27), st.sampled_from([1, 3, 6, 7, 9, 10]), st.integers(0, 4))
