@@ -222,11 +222,17 @@ class ConnectionPool:
         """What to do when the server's certificate is not trusted."""
         return None
 
+    def tls_hint(self) -> str | None:
+        """What to do when the server does not speak TLS, or not with us."""
+        return None
+
     def _hint(self, fault: BaseException) -> str | None:
         import ssl
 
         if isinstance(fault, ConnectionRefusedError):
             return self.refused_hint()
+        if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLCertVerificationError):
+            return self.tls_hint()
         if not isinstance(fault, ssl.SSLCertVerificationError):
             return None
         text = fault.verify_message

@@ -37,12 +37,20 @@ def open_layout(path: str) -> Iterator[ImageLayout]:
 def create_layout(path: str) -> Iterator[ImageLayout]:
     """A layout to write: a folder, which may have other artifacts already; for a path that ends with ``.tar`` an archive.
 
-    An archive is written at the end, and only if nothing was raised. Raises InvalidInput, Unavailable.
+    An archive is written at the end, and only if nothing was raised; a new folder is removed then. Raises InvalidInput, Unavailable.
     """
     if not path.endswith(".tar"):
+        is_new = not os.path.lexists(path)
         layout = ImageLayout(path, path)
-        layout.create()
-        yield layout
+        try:
+            layout.create()
+            yield layout
+        except BaseException:
+            if is_new:
+                from shutil import rmtree
+
+                rmtree(path, ignore_errors=True)
+            raise
         return
     if os.path.isdir(path):
         raise InvalidInput(f"{path}: a folder, where the archive would be", "name another file")

@@ -93,6 +93,9 @@ class _RegistryConnections(ConnectionPool):
     def refused_hint(self) -> str:
         return "check that the registry is running, and the port"
 
+    def tls_hint(self) -> str:
+        return "use --plain-http if this registry has no TLS, or --client-cert if it requires a certificate"
+
     def name_hint(self) -> str:
         return "use the name in the registry's certificate"
 

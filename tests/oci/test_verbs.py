@@ -16,10 +16,17 @@ from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.verification import verify_bundle
 from eidos.cli import main
+from eidos.cli.push import read_artifact
+from eidos.cli.registry_locations import push_fleet
+from eidos.errors import Unavailable
 from eidos.formats import to_yaml
 from eidos.model.bundle import signature_path
-from eidos.oci.image_manifest import ImageManifest
-from eidos.oci.layout_archive import open_layout
+from eidos.model.record import replace
+from eidos.oci.artifact import Artifact, ArtifactLayer, push_artifact, read_attestations
+from eidos.oci.blob import Blob, blob_of_bytes
+from eidos.oci.image_manifest import ImageManifest, sha256_digest
+from eidos.oci.layout_archive import create_layout, open_layout
+from eidos.oci.reference import parse_reference
 from eidos.workflow import make_recipe, write_bundle
 from tests.fakes.oci_registry import OciRegistry
 from tests.support.bundle_files import build
@@ -142,11 +149,6 @@ def test_attestations_of_a_bundle_come_with_it(run: Run, bundle: Path, registry:
 
 
 def test_an_attestation_of_another_program_is_ignored(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:
-    from eidos.cli.push import read_artifact
-    from eidos.model.record import replace
-    from eidos.oci.artifact import push_artifact
-    from eidos.oci.layout_archive import create_layout
-
     with create_layout("lay") as layout:
         artifact = read_artifact("made")
         push_artifact(layout, replace(artifact, attestations={**artifact.attestations, "other.json": b"{}"}), "v1")
@@ -327,6 +329,24 @@ def test_a_layout_goes_there_and_back(run: Run, bundle: Path, tmp_path: Path, la
     assert not leftovers(tmp_path)
 
 
+def test_a_layout_that_cannot_be_completed_is_not_there(tmp_path: Path) -> None:
+    def fail() -> Iterator[bytes]:
+        yield b"1"
+        raise OSError(28, "No space left on device")
+
+    artifact = Artifact("a/b", (ArtifactLayer(Blob(sha256_digest(b"12"), 2, fail), "a/b", "a"),))
+    for name in ("lay", "lay.tar"):
+        with pytest.raises(Unavailable, match="no space left"), create_layout(str(tmp_path / name)) as layout:
+            push_artifact(layout, artifact, "v1")
+    with create_layout(str(tmp_path / "lay")) as layout:
+        push_artifact(layout, Artifact("a/b", ()), "old")
+    with pytest.raises(Unavailable), create_layout(str(tmp_path / "lay")) as layout:
+        push_artifact(layout, artifact, "v1")
+    assert os.listdir(tmp_path) == ["lay"]
+    with open_layout(str(tmp_path / "lay")) as layout:
+        assert layout.read_manifest("")[1] == layout.find_digest("old")
+
+
 def test_a_layout_may_have_several_artifacts(run: Run, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "node.yaml").write_text(SNAPSHOT)
     digest = run("push", "made", "oci://example.com/x:bundle", "--layout", "lay")[1].strip()
@@ -356,10 +376,6 @@ def test_every_byte_of_a_layout_counts(run: Run, bundle: Path, tmp_path: Path) -
 
 
 def test_attestations_are_carried_by_a_layout(tmp_path: Path) -> None:
-    from eidos.oci.artifact import Artifact, ArtifactLayer, push_artifact, read_attestations
-    from eidos.oci.blob import blob_of_bytes
-    from eidos.oci.layout_archive import create_layout
-
     files = {"statement.json": b"{}", "a.sig": b"x"}
     path = str(tmp_path / "lay.tar")
     with create_layout(path) as target:
@@ -408,9 +424,6 @@ def test_recipe_data_is_read_from_a_registry(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_fleet_is_pushed_and_compared_later(run: Run, tmp_path: Path) -> None:
-    from eidos.cli.registry_locations import push_fleet
-    from eidos.oci.reference import parse_reference
-
     (tmp_path / "fleet").mkdir()
     for number in (1, 2, 3):
         (tmp_path / "fleet" / f"gpu-{number}.yaml").write_text(SNAPSHOT.replace("580.82.07", f"580.82.0{7 if number < 3 else 8}"))
