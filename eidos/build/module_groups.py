@@ -43,14 +43,14 @@ the other collectors of disks:
     collectors._settings collectors.os_kernel collectors.os_kmsg collectors.os_kubelet collectors.os_limits collectors.os_machine
     collectors.os_modules collectors.os_packages collectors.os_rdma collectors.os_runtime collectors.os_storage files.go_binary
     formats.toml_reader
-"""
-COMPRESSED_GROUPS = """
+
 recipes and what is compared with them:
     model.constraint model.expression model.pattern model.quantity model.query model.recipe model.tree_reader semver
 
 YAML:
     formats.block_yaml formats.plain_scalars formats.source_text formats.yaml_scalars
-
+"""
+COMPRESSED_GROUPS = """
 charts:
     model.agreement model.chart recipe recipe.charts recipe.lazy_parts
 
