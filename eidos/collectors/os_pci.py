@@ -64,6 +64,9 @@ FILES = {"numa_node": "numa-node", "current_link_width": "width", "max_link_widt
 SRIOV_FILES = {"sriov_numvfs": "sriov-vfs", "sriov_totalvfs": "sriov-max-vfs"}
 VOLATILE_FILES = {"current_link_speed": "speed"}
 
+#: Counters of PCI Express errors (the kernel's Documentation/ABI/testing/sysfs-bus-pci-devices-aer_stats): the last word is their total.
+ERROR_FILES = {"aer_dev_correctable": "aer-correctable", "aer_dev_nonfatal": "aer-non-fatal", "aer_dev_fatal": "aer-fatal"}
+
 #: Bits of the ACS control register, as lspci names them, and its capability among the extended ones, which begin at 0x100.
 ACS_BITS = ("SrcValid", "TransBlk", "ReqRedir", "CmpltRedir", "UpstreamFwd", "EgressCtrl", "DirectTrans")
 ACS_CAPABILITY, EXTENDED_CAPABILITIES, CAPABILITY_LIMIT = 0x000D, 0x100, 64
@@ -269,8 +272,15 @@ class _Tree:
     def volatile_readings(self, device: _Device) -> Readings:
         """The readings of a device of interest that change on their own."""
         folder = self._folder(device.path)
-        texts = self._facts.lines(folder, VOLATILE_FILES) if folder else {}
-        return {f"{device.address}.{VOLATILE_FILES[name]}": text.removesuffix(" PCIe") for name, text in texts.items()}
+        data: Readings = {}
+        for name, text in self._facts.lines(folder, (*VOLATILE_FILES, *ERROR_FILES)).items() if folder else ():
+            if name in VOLATILE_FILES:
+                data[VOLATILE_FILES[name]] = text.removesuffix(" PCIe")
+                continue
+            total = self._facts.parse_number(f"{device.path[-1]}/{name}", text.rpartition(" ")[2])
+            if total is not None:
+                data[ERROR_FILES[name]] = total
+        return {f"{device.address}.{key}": value for key, value in data.items()}
 
     def bridge_readings(self, device: _Device) -> Readings:
         """Which ACS controls of a bridge are on; reading them would wake a bridge that sleeps."""

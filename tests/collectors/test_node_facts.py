@@ -56,6 +56,24 @@ def test_a_path_is_the_same_in_both_directions(
     assert RELATIONS.index(word) <= RELATIONS.index(away)
 
 
+def test_errors_of_pci_express_are_counted_on_request(tmp_path: Path) -> None:
+    write_slot(tmp_path, Slot("0000:1b:00.0", "30200", H100, "nvidia", 0, ("pci0000:15", "0000:15:01.0")))
+    folder = tmp_path / "sys/devices/pci0000:15/0000:15:01.0/0000:1b:00.0"
+    for name, text in (("correctable", "RxErr 2\nBadTLP 1\nTOTAL_ERR_COR 3\n"), ("nonfatal", "TOTAL_ERR_NONFATAL 0\n"), ("fatal", "x\n")):
+        (folder / f"aer_dev_{name}").write_text(text)
+    for volatile in (False, True):
+        parts = list(load_collector("os.pci")(Sources(Host(str(tmp_path)), volatile=volatile)))
+        data = {
+            key.partition(".aer-")[2]: value
+            for part in parts
+            if isinstance(part, Subtype)
+            for key, value in part.data.items()
+            if ".aer-" in key
+        }
+        assert data == ({"correctable": 3, "non-fatal": 0} if volatile else {})
+    assert [part.what for part in parts if isinstance(part, Gap)] == [f"{folder.name}/aer_dev_fatal"]
+
+
 @given(st.integers(0, (1 << len(TAINT_WORDS)) - 1))
 def test_every_bit_of_a_taint_has_its_word(mask: int) -> None:
     assert sum(1 << TAINT_WORDS.index(word) for word in taint_flags(mask).split()) == mask
