@@ -74,7 +74,7 @@ remedies:
     host_settings.service_settings host_settings.system_files
 
 bundles:
-    bundle bundle.checksums bundle.tar_archive bundle.verification bundle.zip_archive
+    bundle bundle.checksums bundle.statement bundle.tar_archive bundle.verification bundle.zip_archive
 
 a bundle:
     bundle.bundle_options bundle.chart_values bundle.component_files bundle.engine bundle.folder_writer bundle.image_list

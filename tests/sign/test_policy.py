@@ -1,0 +1,170 @@
+"""Policies: what they say, where they are wrong, and what does not hold."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidos.bundle.bundle_options import BundleOptions, parse_assignment
+from eidos.bundle.tar_archive import pack_tar_gz
+from eidos.errors import InvalidData, InvalidInput
+from eidos.model.bundle import STATEMENT
+from eidos.sign.key_forms import is_fingerprint, read_private_key, read_public_key
+from eidos.sign.openssh_signature import public_key
+from eidos.sign.signature_policy import parse_policy
+from eidos.sign.sigstore_bundle import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
+from eidos.workflow import make_bundle, make_recipe
+from tests.sign.keys import CommandLine, Keys
+
+PGP = "A1" * 20
+EITHER = "signatures[0]: expected either keys or allowed-signers"
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no list": ({}, "signatures: expected at least one entry"),
+    "another kind": ({"kind": "Recipe"}, "kind"),
+    "a field too many": ({"signature": []}, "unknown field 'signature'"),
+    "keys and signers": (
+        {"signatures": [{"keys": [PGP], "allowed-signers": "x"}]},
+        EITHER,
+    ),
+    "neither": ({"signatures": [{"threshold": 1}]}, EITHER),
+    "identities of keys": ({"signatures": [{"keys": [PGP], "identities": ["a"]}]}, "signatures[0].identities"),
+    "more than there are": (
+        {"signatures": [{"keys": [PGP], "threshold": 2}]},
+        "threshold: expected a whole number from 1 to 1",
+    ),
+    "none of them": ({"signatures": [{"keys": [PGP], "threshold": 0}]}, "signatures[0].threshold"),
+    "one and a half": ({"signatures": [{"keys": [PGP, "B2" * 20], "threshold": 1.5}]}, "signatures[0].threshold"),
+    "a key that is none": ({"signatures": [{"keys": ["/dev/null"]}]}, "signatures[0]: --key: /dev/null is not a public key"),
+    "no such key": ({"signatures": [{"keys": [PGP]}, {"keys": ["none.pub"]}]}, "signatures[1]: --key: none.pub: no such file"),
+    "an empty list": ({"signatures": [{"keys": [PGP]}], "provenance": {"program": []}}, "provenance.program: expected at least one value"),
+    "no such field": ({"signatures": [{"keys": [PGP]}], "provenance": {"programm": ["1"]}}, "unknown field 'programm'"),
+    "no list of values": ({"signatures": [{"keys": [PGP]}], "provenance": {"query": {"gpu": "h100"}}}, "provenance.query.gpu"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_is_named_with_its_place(name: str) -> None:
+    tree, reason = WRONG[name]
+    with pytest.raises(InvalidData) as caught:
+        parse_policy(tree, "policy.yaml")
+    assert caught.value.message.startswith("policy.yaml: ") and reason in caught.value.message
+
+
+FIELDS = st.sampled_from(["signatures", "keys", "threshold", "provenance", "query", "x"])
+SCALARS = st.none() | st.text(max_size=9) | st.integers() | st.floats()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=4)))
+def test_any_tree_is_a_policy_or_invalid(tree: object) -> None:
+    with contextlib.suppress(InvalidData):
+        assert parse_policy(tree, "policy.yaml").rules
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_signature_or_invalid(data: bytes) -> None:
+    begin, end = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
+    for content in (data, begin + data + end):
+        with contextlib.suppress(ValueError):
+            assert public_key(content)
+    with contextlib.suppress(InvalidData):
+        assert parse_sigstore_bundle(data, "x").signature
+
+
+@given(st.binary(min_size=1, max_size=80), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_a_sigstore_bundle_is_read_as_it_was_written(signature: bytes, digest: bytes, key: bytes) -> None:
+    message = MessageSignature(signature, digest, key)
+    data = format_sigstore_bundle(message)
+    assert parse_sigstore_bundle(data, "x") == message
+    tree = json.loads(data)
+    for field, change in (
+        ("mediaType", {"mediaType": "application/json"}),
+        ("verificationMaterial", {"verificationMaterial": {"certificate": {"rawBytes": "AA=="}}}),
+        ("algorithm", {"messageSignature": {**tree["messageSignature"], "messageDigest": {"algorithm": "SHA2_512", "digest": "AA=="}}}),
+        ("signature", {"messageSignature": {**tree["messageSignature"], "signature": "A"}}),
+    ):
+        with pytest.raises(InvalidData, match=field):
+            parse_sigstore_bundle(json.dumps({**tree, **change}).encode(), "x")
+
+
+@given(st.binary(max_size=200))
+def test_any_file_is_a_key_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "key"
+    for content in (data, b"-----BEGIN " + data, b"ssh-" + data):
+        path.write_bytes(content)
+        for read in (read_private_key, read_public_key):
+            with contextlib.suppress(InvalidInput):
+                assert read(str(path)).data == content
+
+
+def test_a_short_id_of_a_key_is_no_fingerprint() -> None:
+    assert [is_fingerprint(text) for text in (PGP, f"0x{PGP}", "A1" * 32, "A1" * 8, PGP + "a", "g1" * 20, "")] == [True] * 3 + [False] * 4
+
+
+def test_thresholds_signers_and_provenance(tmp_path: Path, keys: Keys, eidos: CommandLine) -> None:
+    options = BundleOptions(components=("cert-manager",))
+    path, policy = tmp_path / "bundle.tar.gz", tmp_path / "policy.yaml"
+    files = make_bundle(make_recipe({"gpu": "h100", "service": "eks"}), options).files
+    path.write_bytes(pack_tar_gz(files))
+    for name in ("ssh", "other", "third"):
+        (tmp_path / f"{name}.pub").write_text(Path(keys[name].public).read_text())
+    (tmp_path / "signers").write_text(f"a@example.com {(tmp_path / 'other.pub').read_text()}")
+
+    def verify(text: str) -> tuple[int, str]:
+        policy.write_text(f"kind: SignaturePolicy\napiVersion: policy.dgxc.io/v1\nsignatures:\n{text}")
+        done = eidos("verify", str(path), "--policy", str(policy))
+        return done.status, done.err
+
+    assert eidos("sign", str(path), "--key", keys["ssh"].private).status == 0
+    one, two = "  - keys: [ssh.pub, other.pub, third.pub]\n", "  - {keys: [ssh.pub, other.pub, third.pub], threshold: 2}\n"
+    assert verify(one) == (0, "")
+    assert verify(two) == (5, f"error: {path}: signatures[0]: 2 must have signed, and 1 did\n")
+    signers = "  - {allowed-signers: signers, identities: [a@example.com]}\n"
+    assert verify(one + signers) == (5, f"error: {path}: signatures[1]: not signed by a@example.com\n")
+    (tmp_path / "copy.pub").write_text((tmp_path / "ssh.pub").read_text())
+    assert verify("  - {keys: [ssh.pub, copy.pub], threshold: 2}\n")[0] == 5, "one key under two names is one key"
+    assert eidos("sign", str(path), "--key", keys["other"].private).status == 0
+    assert verify(two + signers) == (0, "")
+    assert verify("  - keys: [copy.pub]\n" + signers + one) == (0, "")
+    provenance = "provenance: {program: ['0.1.0'], query: {gpu: [a100, h100], service: [eks]}}\n"
+    assert verify(one + provenance)[0] == 0
+    status, err = verify(one + "provenance: {query: {gpu: [a100], intent: [training]}, commit: [x]}\n")
+    assert status == 5 and err.splitlines() == [
+        f"error: {path}: provenance.commit: the statement has 'unknown'",
+        f"error: {path}: provenance.query.gpu: the statement has 'h100'",
+        f"error: {path}: provenance.query.intent: the statement has none",
+    ]
+    statement = json.loads(files[STATEMENT])
+    digests = {entry["name"]: entry["digest"]["sha256"] for entry in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert verify(one + f"provenance: {{recipe: [{digests['recipe.yaml']}], program-data: [{digests['program-data']}]}}\n")[0] == 0
+    assert eidos("verify", str(path), "--policy", str(tmp_path / "none.yaml")).status == 2
+
+
+def test_every_option_of_a_bundle_is_in_its_statement_and_no_value(tmp_path: Path) -> None:
+    recipe = make_recipe({"gpu": "h100", "service": "eks"})
+
+    def statement(**options: Any) -> bytes:
+        return make_bundle(recipe, BundleOptions(components=("cert-manager",), **options)).files[STATEMENT]
+
+    plain = statement()
+    assert statement() == plain == statement(parallel=True, fail_fast=True)
+    (tmp_path / "templates").mkdir()
+    different = [
+        statement(assignments=(parse_assignment("cert-manager:crds.enabled=false"),)),
+        statement(namespaces={"": "gpu"}),
+        statement(registry="mirror.example.com/x"),
+        statement(accelerated_node_selector={"gpu": "h100"}),
+        statement(system_tolerations=({"operator": "Exists"},)),
+        statement(templates=str(tmp_path / "templates")),
+        statement(deployer="argocd", repo="https://git.example.com/x.git", path="gpu"),
+    ]
+    trees = [json.loads(data)["predicate"]["buildDefinition"] for data in (plain, *different)]
+    assert len({json.dumps([tree["externalParameters"], tree["resolvedDependencies"]]) for tree in trees}) == len(trees)
+    assert trees[1]["externalParameters"]["options"] == {"bundlers": ["cert-manager"], "set": ["cert-manager:crds.enabled"]}
+    assert str(tmp_path).encode() not in b"".join(different)
