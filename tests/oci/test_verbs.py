@@ -273,6 +273,13 @@ def test_documents_are_pushed_as_what_they_are(run: Run, tmp_path: Path) -> None
     assert run("push", "other.yaml", "@@/docs/other:v1")[0] == 2
 
 
+def test_a_document_is_pushed_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SNAPSHOT.encode())))
+    status, out, err = run("push", "-", "@@/docs/stdin:v1", "-t", "json")
+    assert status == 0, err
+    assert [layer["title"] for layer in json.loads(out)["layers"]] == ["snapshot.yaml"]
+
+
 def test_any_other_file_is_pushed_as_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "eidos.pyz").write_bytes(b"PK" + bytes(1000))
     assert run("push", "eidos.pyz", "@@/files/a:v1")[0] == 0
@@ -421,6 +428,10 @@ def test_recipe_data_is_read_from_a_registry(run: Run, tmp_path: Path) -> None:
     assert run("pull", "@@/read/data:v1", "-o", "back")[0] == 0
     assert files_of(tmp_path / "back") == files_of(tmp_path / "data")
     assert run("recipe", "--gpu", "h100", "--data", "@@/read/absent:v1")[0] == 2
+    (tmp_path / "recipe.yaml").write_text(to_yaml(RECIPE.to_tree()))
+    words = ("bundle", "-f", "recipe.yaml", "-b", "cert-manager", "-q")
+    assert run(*words, "--data", "@@/read/data:v1", "-o", "one")[0] == run(*words, "--data", "data", "-o", "two")[0] == 0
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
 def test_a_fleet_is_pushed_and_compared_later(run: Run, tmp_path: Path) -> None:

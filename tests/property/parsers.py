@@ -49,16 +49,17 @@ from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import client, request_body, request_head, request_parser, retry
+from eidos.http_wire import client, proxy, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
 from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings, nvidia_smi_text
-from eidos.oci import auth_challenge, image_manifest, reference, registry_store
+from eidos.oci import auth_challenge, auth_file, image_manifest, reference, registry_store
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
+from eidos.sign import sigstore_bundle
 from eidos.telemetry import trace_context
 from eidos.templates import placeholder, template_syntax, text_template
 
@@ -142,6 +143,13 @@ def _kubeconfig(data: bytes) -> object:
         path = Path(folder) / "config"
         path.write_bytes(b"apiVersion: v1\nkind: Config\nx: " + data)
         return cluster_config.load_cluster({"KUBECONFIG": str(path), "HOME": folder})
+
+
+def _logins(data: bytes) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "auth.json"
+        path.write_bytes(b'{"auths": {"a": {' + data + b"}}}")
+        return auth_file.find_credential("a", "b", {"REGISTRY_AUTH_FILE": str(path)}, 0.0)
 
 
 def _requests(pieces: int) -> Callable[[bytes], object]:
@@ -377,7 +385,18 @@ PARSERS: dict[str, Parser] = {
     "manifest of an artifact": _of_bytes(
         lambda data: image_manifest.parse_manifest(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', "]", "{", "}", '"config": {}', ","
     ),
+    "logins of registries": _of_bytes(_logins, '"auth": ', '"YTpi"', ",", '"identitytoken": "x"', "}", "{", "null"),
+    "index of artifacts": _of_bytes(
+        lambda data: image_manifest.parse_index(b'{"schemaVersion": 2,' + data, "x"), '"manifests": [', "]", "{", "}", '"digest": "a"', ","
+    ),
+    "URL of a server": _of_text(
+        lambda text: proxy.parse_base_url(text, "x", ("http", "https")), "http://", "a", ":", "@", "/", "[", "]", "1"
+    ),
     "link of a registry": _of_text(registry_store._next_link, "</v2/", ">", ";", 'rel="next"', ","),
+    "path of a signature": _of_text(bundle.parse_signature_path, "attestations/", "ssh-", "gpg-", "0" * 16, "-", ".sig", ".asc"),
+    "bundle of Sigstore": _of_bytes(
+        lambda data: sigstore_bundle.parse_sigstore_bundle(b"{" + data, "x"), '"mediaType": ', '"messageSignature": ', "{", "}", ",", '"a"'
+    ),
     "path in a bundle": _of_text(bundle.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
     "archive": _of_bytes(lambda data: list(tar_archive.read_members(io.BytesIO(data), "x"))),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, IntegrityError, InvalidInput
 from eidos.oci.auth_challenge import Challenge, parse_challenges
+from eidos.oci.blob import Blob, BlobReader
 from eidos.oci.image_manifest import (
     EMPTY,
     EMPTY_CONTENT,
@@ -178,3 +179,15 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
 
 def test_the_empty_descriptor_is_that_of_the_specification() -> None:
     assert (EMPTY.digest, EMPTY.size) == (sha256_digest(EMPTY_CONTENT), 2)
+
+
+@given(st.lists(st.binary(max_size=9), max_size=5), st.integers(0, 50), st.integers(0, 50), st.integers(1, 7))
+def test_a_part_of_a_blob_is_that_part(pieces: list[bytes], offset: int, size: int, count: int) -> None:
+    """However it is in pieces, and however much is read at once."""
+    data = b"".join(pieces)
+    offset = min(offset, len(data))
+    size = min(size, len(data) - offset)
+    reader = BlobReader(Blob("", len(data), lambda: iter(pieces)), offset, size)
+    parts = list(iter(lambda: reader.read(count), b""))
+    assert all(len(part) <= count for part in parts)
+    assert b"".join(parts) == data[offset : offset + size]
