@@ -31,17 +31,22 @@ if TYPE_CHECKING:
 _IMAGES, _POLICY = "K8s.image", "K8s.policy"
 _MODULE, _DRIVER = "OS.kmod.nvidia", "GPU.smi.driver"
 
-_COLLECTORS = {_IMAGES: "k8s.image", "OS.kmod": "os.kmod"}
+_COLLECTORS = {_IMAGES: "k8s.image"}
 _REMEDY = "take the snapshot where the cluster can be reached"
 
 
 class ExistingCluster(Record):
-    """What a snapshot shows: readings as text by path, and the subtypes that it has; ``partial`` are those that it could not read whole."""
+    """What a snapshot shows: readings as text by path, and the subtypes that it has.
+
+    ``partial`` are collectors that could not read everything; ``has_modules`` says whether the kernel's modules were read, of which a host
+    may have none.
+    """
 
     label: str
     facts: dict[str, str]
     subtypes: frozenset[str]
     partial: frozenset[str] = frozenset()
+    has_modules: bool = False
 
     @property
     def has_images(self) -> bool:
@@ -69,7 +74,8 @@ def read_existing(snapshot: Snapshot) -> ExistingCluster:
     subtypes = frozenset(f"{m.type}.{s.name}" for m in snapshot.measurements for s in m.subtypes if s.data)
     partial = frozenset(each.name for each in snapshot.collectors if each.outcome == "partial")
     label = f"of {snapshot.node or 'a cluster'}"
-    return ExistingCluster(label, facts, subtypes, partial)
+    modules = "OS.kmod" in subtypes or any((each.name, each.outcome) == ("os.kmod", "ok") for each in snapshot.collectors)
+    return ExistingCluster(label, facts, subtypes, partial, modules)
 
 
 def unknown_facts(existing: ExistingCluster) -> list[str]:
@@ -79,7 +85,7 @@ def unknown_facts(existing: ExistingCluster) -> list[str]:
         sentences.append(f"existing releases are not known: the snapshot has no {_IMAGES}; {_REMEDY}")
     elif _COLLECTORS[_IMAGES] in existing.partial:
         sentences.append(f"existing releases are not all known: {_IMAGES} of the snapshot is partial")
-    if "OS.kmod" not in existing.subtypes and _DRIVER not in existing.facts:
+    if not existing.has_modules and _DRIVER not in existing.facts:
         sentences.append("whether hosts have a driver of their own is not known: the snapshot has neither OS.kmod nor GPU.smi")
     return sentences
 

@@ -16,6 +16,7 @@ from eidos.errors import EidosError, InvalidInput
 from eidos.model.agreement import upgrade_steps
 from eidos.model.bundle import Bundle
 from eidos.model.bundle_plan import INSTALL, KEEP, LEAVE_OUT, REFUSE, UNKNOWN, UPGRADE, BundlePlan, ComponentDecision
+from eidos.model.measurement import Outcome
 from eidos.model.recipe import Recipe
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
@@ -222,6 +223,14 @@ def test_what_a_snapshot_does_not_show_is_not_taken_for_absent(existing: Snapsho
     assert words[1:] in bundle.files["README.md"].decode()
     if "releases" in words:
         assert not any(each.action == INSTALL for each in decisions(shown).values())
+
+
+def test_a_host_without_modules_has_no_driver() -> None:
+    existing = snapshot(OTHER)
+    known = replace(existing, collectors=(*existing.collectors, Outcome("os.kmod", "ok", 1.0)))
+    assert plan(known).unknown == () and plan(existing).unknown
+    failed = replace(existing, collectors=(*existing.collectors, Outcome("os.kmod", "failed", 1.0)))
+    assert plan(failed).unknown
 
 
 def test_without_a_snapshot_nothing_is_compared() -> None:
