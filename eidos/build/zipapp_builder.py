@@ -323,7 +323,8 @@ def make_block(magic: bytes, codes: Mapping[str, bytes], groups: Mapping[tuple[s
     grouped = {file for files in groups for file in files}
     uncompressed = {name for group in module_groups(UNCOMPRESSED_GROUPS) for name in group}
     for files, code in (*groups.items(), *(((file,), code) for file, code in codes.items() if file not in grouped)):
-        body = code if module_name(files[0]) in uncompressed else zlib.compress(code, 9)
+        compressed = zlib.compress(code, 9)
+        body = code if module_name(files[0]) in uncompressed or len(compressed) >= len(code) else compressed
         for file in files:
             index[module_name(file)] = (file.endswith("/__init__.py"), len(bodies), len(body), len(code))
         bodies += body

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import lzma
+import marshal
 import os
 import random
 import re
@@ -552,6 +553,17 @@ def test_a_start_reads_no_group_of_modules_for_the_sake_of_a_few(pyz: Path, tmp_
     for group in (*module_groups(UNCOMPRESSED_GROUPS), *module_groups(COMPRESSED_GROUPS)):
         used = imported.intersection(group)
         assert not used or len(used) * 2 > len(group), (used, set(group) - used)
+
+
+def test_what_every_start_and_a_snapshot_import_is_not_compressed(pyz: Path) -> None:
+    uncompressed = {name for group in module_groups(UNCOMPRESSED_GROUPS) for name in group}
+    with zipfile.ZipFile(pyz) as archive:
+        names = [name for name in archive.namelist() if name.startswith("bytecode/") and not name.endswith(CODES)]
+        blocks = [archive.read(name) for name in names]
+    for block in blocks:
+        index = marshal.loads(block[8 + int.from_bytes(block[4:8], "little") :])
+        assert {name for name, (_, _, length, size) in index.items() if length == size and size > 500} == uncompressed
+        assert all(length <= size for _, _, length, size in index.values())
 
 
 def test_it_runs_from_memory(pyz: Path, python: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from eidos.collectors import Sources, load_collector
 from eidos.collectors.os_boot import parse_shell_assignments
 from eidos.collectors.os_cpu import format_cpu_list, parse_cpu_list, summarize
-from eidos.collectors.os_kernel import TAINT_WORDS, taint_flags
+from eidos.collectors.os_kernel import TAINT_WORDS, parse_config, taint_flags
 from eidos.collectors.os_pci import RELATIONS, relation
 from eidos.files.host import Host
 from eidos.model.measurement import UNREADABLE, Gap, Subtype
@@ -54,6 +54,21 @@ def test_a_path_is_the_same_in_both_directions(
     away = relation(one, node, ("pci1", *other), other_node)
     assert away == ("NODE" if node is not None and node == other_node else "SYS")
     assert RELATIONS.index(word) <= RELATIONS.index(away)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("CONFIG_HZ=250", {"HZ": "250"}),
+        ("CONFIG_HZ_100=y\nCONFIG_HZ=250\n", {"HZ": "250"}),
+        ("# CONFIG_NUMA is not set", {"NUMA": "n"}),
+        ("#\n# CONFIG_NUMA is not set\n", {"NUMA": "n"}),
+        ("# CONFIG_NUMA is not set yet\n# x CONFIG_SMP=y\n", {}),
+        ('\nCONFIG_LOCALVERSION="-é"\nCONFIG_SMP=y', {"LOCALVERSION": "-é", "SMP": "y"}),
+    ],
+)
+def test_options_of_the_kernel_are_lines_of_their_own(text: str, options: dict[str, str]) -> None:
+    assert parse_config(text.encode()) == options
 
 
 def test_errors_of_pci_express_are_counted_on_request(tmp_path: Path) -> None:

@@ -211,6 +211,26 @@ def test_dpkg_agrees() -> None:
     assert set(everything) == set(expected)
 
 
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+def test_a_database_of_dpkg_is_the_same_in_blocks_of_any_size(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = "Package: {}\nStatus: {} ok installed\nDescription: x\n more\n .\nVersion: {}\n\n"
+    rows = [
+        ("vim", "install", "9"),
+        ("kubelet", "hold", "1.34.1"),
+        ("libnccl2", "install", "2.27"),
+        ("efa", "install", "2"),
+        ("kubelet", "install", "1"),
+    ]
+    path = tmp_path / "var/lib/dpkg/status"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(status.format(*row) for row in rows).rstrip("\n"))
+    monkeypatch.setattr(os_packages, "_BLOCK", size)
+    assert packages(tmp_path) == ({"manager": "dpkg", "kubelet": "1 1.34.1", "libnccl2": "2.27", "efa": "2", "hold.kubelet": True}, {})
+    monkeypatch.setattr(os_packages, "_PARAGRAPH_LIMIT", 10)
+    if size == 64:
+        assert packages(tmp_path)[1] == {"/var/lib/dpkg/status": "not a database of dpkg: a paragraph is larger than 1 MiB"}
+
+
 SPEC = """
 Name: {name}
 Epoch: {epoch}
