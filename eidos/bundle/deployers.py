@@ -13,7 +13,7 @@ to one is in its folder. Its index, ``deployer.yaml``:
 ``component.folder``           its folder in the repository; ``values``; ``has-manifests``, ``default-namespace`` (not where they name it)
 ``component.wave``             its place in the order, with room for its manifests: ``next-wave``
 ``component.archive``          the packed chart that the bundle carries, by its path in the repository, without the above source
-``component.wrapper``          the folder of the chart around it, and ``wrapped-values``, the values below the name of the chart
+``component.archived``         the name of that chart; ``wrapper``: the folder of one around it, and ``wrapped-values``, below that name
 ``component.needs``            releases that it depends on: names; ``needs-releases``: as ``namespace/name``
 ``deployer.repo``              ``path`` and ``revision``; ``git-url``, and ``branch``, ``commit`` or ``ref``, whichever the revision is
 ``deployer.files``             what was made for components, below the first folder; ``collected.X``: the lists
@@ -225,7 +225,8 @@ def _component_variables(
         folder = f"./{options.path.strip('/')}/{chart_archives.FOLDER}".replace("//", "/")
         variables.update({"component.archive": f"{folder}/{context.archives[id].name}", "component.repository": ""})
         variables["component.wrapper"] = f"{folder[2:]}/{id}"
-        variables["component.wrapped-values"] = {component.chart.rpartition("/")[2]: values or {}}
+        variables["component.archived"] = component.chart.rpartition("/")[2]
+        variables["component.wrapped-values"] = {variables["component.archived"]: values or {}}
         source = ""
     variables.update(
         {

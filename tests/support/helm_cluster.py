@@ -211,7 +211,7 @@ class HelmCluster:
         """A script or a tool, which ends with this status (None: any)."""
         line = [str(word) for word in command]
         null = subprocess.DEVNULL
-        done = subprocess.run(line, env=self.environment(), cwd="/", stdin=null, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(line, env=self.environment(), cwd="/", stdin=null, capture_output=True, text=True, timeout=300, check=False)
         assert status is None or done.returncode == status, f"{line}\n{done.stdout}\n{done.stderr}"
         return done
 
