@@ -167,6 +167,7 @@ def _send_once(method: str, url: Url, headers: Mapping[str, str], body: bytes | 
         except BrokenPipeError:
             pass  # the server responded before it had read the request, and the response says why
         response = connection.getresponse()
+        sock.check_head()
         fields: dict[str, str] = {}
         for name, value in response.getheaders():
             name = name.lower()
@@ -293,6 +294,7 @@ class DeadlineSocket:
     def __init__(self, sock: Any, deadline: float) -> None:
         self.deadline = deadline
         self._sock = sock
+        self._reader: Any = None
 
     def sendall(self, data: bytes) -> None:
         """Send all of it, in chunks: with TLS, the timeout is that of each call."""
@@ -318,7 +320,22 @@ class DeadlineSocket:
             def readinto(self, buffer: Any) -> int:
                 return receive(buffer)
 
-        return io.BufferedReader(Raw())
+        class Reader(io.BufferedReader):
+            last_line = b""
+
+            def readline(self, size: int | None = -1, /) -> bytes:
+                self.last_line = super().readline(size)
+                return self.last_line
+
+        self._reader = Reader(Raw())
+        return self._reader
+
+    def check_head(self) -> None:
+        """Raise IncompleteRead when the connection ended within the last response's header, which ``http.client`` takes for complete."""
+        import http.client
+
+        if not self._reader.last_line:
+            raise http.client.IncompleteRead(b"")
 
     def close(self) -> None:
         """Do nothing: ``http.client`` calls it before the body is read."""

@@ -266,7 +266,9 @@ class _Connection:
             except (BrokenPipeError, ConnectionResetError):
                 was_sent = True  # the server may have responded before it had read the request
             was_sent = True
-            return StreamedResponse(self, self._http.getresponse())
+            response = self._http.getresponse()
+            self._deadline_socket.check_head()
+            return StreamedResponse(self, response)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise self.translate_error(fault, was_sent) from fault
 

@@ -71,7 +71,7 @@ class _Upload:
     def __init__(self, client: RegistryClient, blob: Blob, mount_from: str) -> None:
         from urllib.parse import quote
 
-        self._client, self._blob, self._offset = client, blob, 0
+        self._client, self._blob, self._offset, self._is_resumed = client, blob, 0, False
         self._what = f"upload of blob {blob.digest}"
         mount = f"?mount={quote(blob.digest)}&from={quote(mount_from, safe='')}" if is_repository(mount_from) else ""
         response = client.send("POST", client.url(f"blobs/uploads/{mount}"), (201, 202), headers={"Content-Length": "0"}, what=self._what)
@@ -92,7 +92,8 @@ class _Upload:
                 failures = 1 if self._offset > best else failures + 1
                 best = max(best, self._offset)
                 delay = max(0.1 * 2 ** (failures - 1), failure.retry_after_s or 0.0)
-                if failures > FAILURES_LIMIT or not failure.is_retryable or time.monotonic() + delay >= self._client.deadline:
+                is_late = delay > retry.MAX_DELAY_S or time.monotonic() + delay >= self._client.deadline
+                if failures > FAILURES_LIMIT or not failure.is_retryable or is_late:
                     raise failure.fault from failure
                 self._client.report(f"{failure.fault.message}; resuming in {delay:g} s")
                 time.sleep(delay)
@@ -108,7 +109,7 @@ class _Upload:
                 end = min(size, self._offset + self._chunk)
                 response = self._request("PATCH", self._url(), (202, 416), self._offset, end)
                 if response.status == 416:
-                    self._find_offset()
+                    self._find_offset(self._offset)
                     continue
                 self._move(response)
                 self._offset = end
@@ -130,9 +131,15 @@ class _Upload:
             )
         except RegistryNotFound as fault:
             raise _UploadLost from fault
+        except RegistryError as fault:
+            # What was stored before a cut is not what the registry counted.
+            if fault.status == 400 and self._is_resumed:
+                raise _UploadLost from fault
+            raise
 
-    def _find_offset(self) -> None:
-        """Ask the registry how much it has. Raises _UploadLost when it does not say."""
+    def _find_offset(self, rejected: int = -1) -> None:
+        """Ask the registry how much it has. Raises _UploadLost when it does not say, or says what it ``rejected``."""
+        self._is_resumed = True
         try:
             response = self._client.send("GET", self._url(), (204,), what=self._what)
         except (RegistryNotFound, RegistryError) as fault:
@@ -143,7 +150,7 @@ class _Upload:
         last = response.headers.get("range", "").rpartition("=")[2].partition("-")[2]
         # Some registries say 0-0 of an upload without a byte; of one with a single byte they get that byte again, and refuse it (416).
         offset = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 15 and last != "0" else 0
-        if offset > self._blob.size:
+        if offset > self._blob.size or offset == rejected:
             raise _UploadLost
         self._offset = offset
 

@@ -80,6 +80,8 @@ def test_bodies_in_every_framing(data: bytes, body: bytes) -> None:
         (resets_connection, True, "reset"),
         (sends_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True, "truncated"),
         (sends_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"), True, "truncated"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-"), True, "truncated"),
+        (sends_bytes(b"HTTP/1.1 200 OK\r\n"), True, "truncated"),
         (sends_bytes(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "not HTTP"),
         (sends_bytes(b"HTTP/1.1 2OO OK\r\n\r\n"), False, "not HTTP"),
         (sends_bytes(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), False, "not HTTP"),

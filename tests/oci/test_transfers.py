@@ -217,6 +217,32 @@ def test_an_upload_that_the_registry_has_lost_starts_again(registry: OciRegistry
     assert contents(at) == EXPECTED
 
 
+def test_an_upload_that_is_refused_at_its_own_offset_starts_again_a_few_times(registry: OciRegistry) -> None:
+    """The registry says 0-0 for ever, and wants something else."""
+    registry.before = lambda seen: 416 if seen.method == "PATCH" else None
+    with pytest.raises(RegistryError, match=r"lost the upload of sha256:[0-9a-f]+ 8 times"):
+        push_artifact(store(registry.host), Artifact(KIND, LAYERS[-1:]), "v1")
+    assert len([seen for seen in registry.requests if seen.method == "POST"]) == 8
+
+
+def test_what_a_registry_has_of_an_upload_may_be_wrong(registry: OciRegistry) -> None:
+    """After a cut, its bytes are not those that it counts: the digest does not hold, and the upload starts again."""
+    faults = [503]
+
+    def spoil(seen: Seen) -> int | None:
+        if seen.method == "PATCH" and faults and any(registry.uploads.values()):
+            for content in registry.uploads.values():
+                content[:1] = bytes([content[0] ^ 1])
+            return faults.pop()
+        return None
+
+    registry.before = spoil
+    at = store(registry.host)
+    push_artifact(at, Artifact(KIND, LAYERS[-1:]), "v1")
+    assert contents(at) == EXPECTED[-1:]
+    assert not faults
+
+
 def test_a_registry_that_always_cuts_is_given_up() -> None:
     class Broken(CuttingProxy):
         """It cuts each connection."""
