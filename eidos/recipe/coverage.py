@@ -69,7 +69,7 @@ def known_versions(store: Store, field: str) -> list[str]:
 
     >>> from eidos.recipe.store import shipped_store
     >>> known_versions(shipped_store(), "osv")[-4:], known_versions(shipped_store(), "k8s")[0]
-    (['22.04', '24.04', '26.04', '2023'], '1.32')
+    (['22.04', '24.04', '26.04', '2023'], '1.33')
     """
     layers = (store.base, *store.overlays)
     keys = [key[field] for layer in layers if field in (key := layer.key.fields())]

@@ -151,7 +151,7 @@ def test_values_of_the_built_in_data(terminal: Terminal) -> None:
     assert terminal.complete("eidos recipe --intent tr")[0] == "eidos recipe --intent training "
     assert terminal.complete("eidos recipe --osv 24")[0] == "eidos recipe --osv 24.04 "
     assert terminal.complete("eidos recipe --osv=22")[0] == "eidos recipe --osv=22.04 "
-    assert terminal.complete("eidos recipe --k8s 1.3")[1] >= {"1.32", "1.33", "1.34", "1.35", "1.36"}
+    assert terminal.complete("eidos recipe --k8s 1.3")[1] >= {"1.33", "1.34", "1.35", "1.36"}
     assert terminal.complete("eidos bundle -b cert")[0].rstrip(", ") == "eidos bundle -b cert-manager"
     assert terminal.complete("eidos bundle -b cert-manager,gpu-o")[0].rstrip(", ") == "eidos bundle -b cert-manager,gpu-operator"
     assert terminal.complete("eidos serve --allowed-gpus h10")[0].rstrip(", ") == "eidos serve --allowed-gpus h100"
@@ -201,7 +201,7 @@ def test_fish(fish_script: Path) -> None:
     assert offered("eidos recipe --os ub") == {"ubuntu"}
     assert offered("eidos recipe --intent tr") == {"training"}
     assert offered("eidos recipe --osv 24") == {"24.04"}
-    assert offered("eidos recipe --k8s ") >= {"1.32", "1.33", "1.34", "1.35", "1.36"}
+    assert offered("eidos recipe --k8s ") >= {"1.33", "1.34", "1.35", "1.36"}
     assert offered("eidos help recipe ") == {"list", "lint"}
     assert offered("eidos help manifest ") == {"agent", "server"}
     assert offered("eidos help cluster ") == set()

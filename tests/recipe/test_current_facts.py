@@ -51,11 +51,10 @@ def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
             {},
             {
                 "gpu-operator": "https://helm.ngc.nvidia.com/nvidia gpu-operator v26.7.0",
-                "constraints.K8s.server.version": ">= 1.32, <= 1.36",
+                "constraints.K8s.server.version": ">= 1.33, <= 1.36",
             },
         ),
         ({}, {"cert-manager": "https://charts.jetstack.io cert-manager v1.21.1"}),
-        ({"k8s": "1.32.4"}, {"cert-manager": "https://charts.jetstack.io cert-manager v1.20.3"}),
         ({**OWN, "gpu": "h100"}, {"GPU.smi.driver": "595.91.07", "GPU.smi.cuda-version": "13.2"}),
         ({**EKS, "gpu": "gb200"}, {"GPU.smi.driver": "580.178.04", "constraints.GPU.smi.driver": ">= 580.126.20, < 595"}),
         ({**EKS, "gpu": "gb300"}, {"GPU.smi.driver": "580.178.04", "constraints.GPU.smi.driver": ">= 580.126.20, < 595"}),

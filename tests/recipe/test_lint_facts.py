@@ -474,7 +474,16 @@ def test_the_driver_root_of_dra_is_where_the_driver_is(operator: dict[str, Any],
 def test_releases_that_do_not_go_together_are_a_range(operator: str, network: str, fine: bool) -> None:
     tree = layer(H100, components={"gpu-operator": operator, "network-operator": network})
     issues = [issue.rule for issue in issues_in(tree, charts=[chart("gpu-operator"), chart("network-operator")]) if issue.severity == ERROR]
-    assert [rule for rule in issues if rule != "ended"] == ([] if fine else ["apart"])
+    assert [rule for rule in issues if rule not in ("ended", "clash")] == ([] if fine else ["apart"])
+
+
+@pytest.mark.parametrize(("version", "enabled", "fine"), [("v26.7.0", None, False), ("v26.7.0", False, True), ("v25.10.1", None, True)])
+def test_confidential_computing_is_not_left_to_charts_that_enable_it(version: str, enabled: bool | None, fine: bool) -> None:
+    tree = layer(H100, components={"gpu-operator": version})
+    if enabled is not None:
+        tree["components"]["gpu-operator"]["values"] = {"ccManager": {"enabled": enabled}}
+    issues = [issue.rule for issue in issues_in(tree, charts=[chart("gpu-operator")])]
+    assert ("clash" not in issues) == fine
 
 
 def test_images_that_an_earlier_layer_chose_for_another_version_are_named() -> None:

@@ -121,7 +121,7 @@ def test_a_recipe_parses_the_layers_that_match_and_little_else(fields: dict[str,
 
 
 def test_work_grows_with_what_matches_and_not_with_the_data() -> None:
-    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/kubernetes-1.32.yaml"], "key": {"gpu": f"x{i}"}} for i in range(900)}
+    more = {f"overlays/zz-{i}.yaml": {**TREES["overlays/service-oke.yaml"], "key": {"gpu": f"x{i}"}} for i in range(900)}
     counts = []
     for content in (PACKED, pack_recipes({**TREES, **more})):
         parts = RecipeParts(content)

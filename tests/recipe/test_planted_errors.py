@@ -40,7 +40,7 @@ PLANTED: dict[str, Row] = {
     "a patch that is not built any more": (OWN, "GPU.smi.driver: 580.173.02", (), "superseded"),
     # Ranges of support.
     "cert-manager on a newer Kubernetes": ('k8s: "1.35"', "cert-manager@v1.17.2", (), "unsupported"),
-    "the newest cert-manager on an older one": ('k8s: "1.32"', "cert-manager@v1.21.1", (), "unsupported"),
+    "the newest cert-manager on an older one": ('k8s: "1.32"', "cert-manager@v1.21.1", (), "never-satisfied"),
     "an operator before Ubuntu 26.04": ('os: ubuntu, osv: "26.04"', "gpu-operator@v26.3.3", (), "unsupported"),
     "an operator before Kubernetes 1.36": ('k8s: "1.36"', "gpu-operator@v26.3.1", (), "unsupported"),
     "a Network Operator on Kubernetes 1.36": ('k8s: ">= 1.36"', "network-operator@26.1.2", (), "unsupported"),
@@ -121,6 +121,58 @@ PLANTED: dict[str, Row] = {
     "two feature discoveries": (H100, "nfd@0.19.0 + gpu-operator nfd.enabled=true", (), "clash"),
     "two exporters of one GPU": (H100, "dcgm-exporter@4.8.2 + gpu-operator dcgmExporter.enabled=true", (), "clash"),
     "closed modules of a Blackwell GPU": ("gpu: b200", "gpu-operator driver.kernelModuleType=proprietary", (), "clash, chart-value"),
+    "confidential computing left to the chart, whose documents say that it is off": (
+        H100,
+        "gpu-operator ccManager.enabled=null",
+        (),
+        "clash",
+    ),
+    "confidential computing that no recipe is for": (H100, "gpu-operator ccManager.enabled=true", (), "clash"),
+    "a driver of network cards of another set of images": (
+        H100,
+        "network-operator@26.4.1 + K8s.image.doca-driver: doca3.4.0-26.04-0.8.6.0-0",
+        (),
+        "unsupported",
+    ),
+    "an operator of network cards of another set of images": (
+        H100,
+        "network-operator@26.4.1 + K8s.image.nic-configuration-operator: v1.3.1",
+        (),
+        "unsupported",
+    ),
+    "a release of NodeWright that one table forbids and another has": (
+        f'{H100}, skyhook-operator: "< 0.18"',
+        "OS.grub.quiet: true",
+        (),
+        "never-matches",
+    ),
+    "parameters of the driver with the words that its container writes": (
+        H100,
+        """components:
+  gpu-operator:
+    why: Why.
+    source: doc
+    values:
+      extraObjects:  # planted
+        - {apiVersion: v1, kind: ConfigMap, metadata: {name: parameters}, data: {nvidia.conf: "options nvidia NVreg_X=1"}}
+""",
+        (),
+        "text",
+    ),
+    "boot parameters of an image that are dropped": (
+        H100,
+        """components:
+  gpu-operator:
+    why: Why.
+    source: doc
+    values:
+      extraObjects:  # planted
+        - {apiVersion: v1, kind: ConfigMap, metadata: {name: boot}, data: {tuned.cfg: 'GRUB_CMDLINE_LINUX_DEFAULT="$TUNED"'}}
+""",
+        (),
+        "text",
+    ),
+    "a boot parameter that is given twice": (H100, "OS.grub.iommu: pt pt", (), "repeated"),
     "a value that is of no chart": (GKE, "gpu-operator driver.nvidiaDriverRoot=/home", (), "chart-value"),
     "a value that the chart has no more": (GKE, "gpu-operator cdi.default=true", (), "chart-value"),
     "a word that the chart does not take": (H100, "gpu-operator mig.strategy=several", (), "chart-value"),
@@ -141,6 +193,9 @@ PLANTED: dict[str, Row] = {
 def planted_text(key: str, content: str) -> str:
     """A layer with these parts; what is planted has the comment on its lines."""
     readings, constraints, components = [], [], []
+    head = f"key: {{{key}}}  # planted\nsource: [{{id: doc, document: A document, version: '1', date: '2026-07-01'}}]\n"
+    if content.startswith("components:"):
+        return head + content
     for part in content.split(" + "):
         if "@" in part and "/" not in part:
             id, _, version = part.partition("@")
@@ -161,7 +216,7 @@ def planted_text(key: str, content: str) -> str:
         else:
             path, _, limit = part.partition(" ")
             constraints.append(f"  - {{name: {path}, value: '{limit}', why: Why., source: doc}}  # planted\n")
-    text = f"key: {{{key}}}  # planted\nsource: [{{id: doc, document: A document, version: '1', date: '2026-07-01'}}]\n"
+    text = head
     for part, items in (("measurements", readings), ("constraints", constraints), ("components", merged(components))):
         text += f"{part}:\n{''.join(items)}" if items else ""
     return text

@@ -342,7 +342,7 @@ def test_limits_of_a_recipe_are_warned_of() -> None:
         return "\n".join(resolve(Query(**words), shipped_store()).warnings)
 
     assert warnings(gpu="h100", service="eks", intent="training", os="ubuntu", osv="24.04", k8s="1.34", kernel="6.8") == ""
-    assert "the recipe does not cover k8s '1.20': it requires K8s.server.version >= 1.32" in warnings(k8s="1.20")
+    assert "the recipe does not cover k8s '1.20': it requires K8s.server.version >= 1.33" in warnings(k8s="1.20")
     assert "osv '12.04'" in warnings(os="ubuntu", osv="12.04") and "kernel '5.4" in warnings(os="ubuntu", osv="24.04", kernel="5.4.0-1-aws")
     assert "nothing specific to os 'fedora' is known" in warnings(os="fedora")
     pair = "no layer covers gpu 'a100' and service 'aks' together: the recipe combines what is known of each; the nearest covered query is"

@@ -8,8 +8,10 @@ from __future__ import annotations
 from eidos.errors import InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.number_format import format_scalar
+from eidos.model.pattern import parse_pattern
 from eidos.recipe.lint.rule_tables import path_matches, shipped_rules
 from eidos.recipe.lint.setting_values import range_issues
+from eidos.recipe.provenance import lines
 from eidos.semver import parse_version
 from eidos.wording import shorten
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from eidos.recipe.lint.rule_tables import LintRules
     from eidos.recipe.store import Store
 
-_NETWORK = "/proc/sys/net/"
+_NETWORK, _BOOT = "/proc/sys/net/", "OS.grub."
 
 
 def layer_issues(store: Store, rules: LintRules, today: str = "") -> Iterator[LintIssue]:
@@ -32,6 +34,7 @@ def layer_issues(store: Store, rules: LintRules, today: str = "") -> Iterator[Li
         yield from _sources(layer, latest)
         for value in layer.values:
             yield from _value(layer, value, rules)
+        yield from _texts(layer, rules)
         yield from range_issues(layer, rules)
         if layer is not store.base and layer.is_empty:
             yield LintIssue(WARNING, "empty-layer", layer.name, "the layer is empty")
@@ -47,7 +50,7 @@ def _value(layer: Layer, value: Value, rules: LintRules) -> Iterator[LintIssue]:
     path = f"{value.type}.{value.subtype}.{value.key}"
     location, text = f"{layer.name}: {path}", format_scalar(value.reading)
     for remark in rules.versioned:
-        if path_matches(remark.path, path):
+        if path_matches(remark.path, path) and not text.startswith(remark.values):
             try:
                 parse_version(text)
             except InvalidInput as fault:
@@ -68,6 +71,30 @@ def _value(layer: Layer, value: Value, rules: LintRules) -> Iterator[LintIssue]:
         if subject.key == value.key and value.why and subject.name.lower() not in value.why.lower():
             message = f"the reason {_short(value.why)!r} does not fit: {value.key} belongs to {subject.name}"
             yield LintIssue(ERROR, "misnamed", location, message, f"say what {subject.name} does", rules.cite(subject.source))
+
+
+def _texts(layer: Layer, rules: LintRules) -> Iterator[LintIssue]:
+    """Texts that are wrong wherever they are: among readings, and at any depth of the values of a chart."""
+    for path, value, *_ in lines(layer):
+        texts = list(_scalars(value))
+        for row in rules.texts:
+            pattern, unless = parse_pattern(row.pattern), parse_pattern(row.unless) if row.unless else None
+            for text in texts if path_matches(row.path, path) else ():
+                if pattern.is_found_in(text) and not (unless and unless.is_found_in(text)):
+                    yield LintIssue(ERROR, "text", f"{layer.name}: {path}", f"{_short(text)}: {row.why}", row.hint, rules.cite(row.source))
+        words = texts[0].replace(",", " ").split() if path.startswith(_BOOT) and texts else []
+        for word in dict.fromkeys(word for word in words if words.count(word) > 1 and not path.startswith(f"{_BOOT}hugepages")):
+            message = f"{_short(texts[0])} has {word!r} {words.count(word)} times"
+            yield LintIssue(ERROR, "repeated", f"{layer.name}: {path}", message, f"write {word} once")
+
+
+def _scalars(value: object) -> Iterator[str]:
+    """The texts in a value of a chart, however deep; of a reading itself."""
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _scalars(item)
+    elif value is not None:
+        yield format_scalar(value)
 
 
 def _reasons(layer: Layer) -> Iterator[LintIssue]:

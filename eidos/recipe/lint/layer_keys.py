@@ -108,8 +108,8 @@ def _one_version(layer: Layer, text: str, location: str, store: Store, rules: Li
 
 
 def _releases_of_components(layer: Layer, store: Store) -> Iterator[LintIssue]:
-    """Components of the key that are unknown, or whose release the layer changes itself."""
-    for id, _ in layer.key.releases:
+    """Components of the key that are unknown, whose release the layer changes itself, or that no recipe has in such a release."""
+    for id, text in layer.key.releases:
         location = f"{layer.name}: key.{id}"
         if id not in store.charts:
             hint = did_you_mean(id, [*store.charts, *FIELDS]) or ""
@@ -117,6 +117,12 @@ def _releases_of_components(layer: Layer, store: Store) -> Iterator[LintIssue]:
         elif any(choice.id == id and choice.version for choice in layer.choices):
             message = f"the layer applies to some releases of {id} and chooses another one"
             yield LintIssue(ERROR, "own-release", location, message, f"remove {id} from the key, or its version from the components")
+        else:
+            choices = (choice for other in (store.base, *store.overlays) for choice in other.choices if choice.id == id and choice.version)
+            versions = list(dict.fromkeys((store.charts[id].version, *(choice.version for choice in choices))))
+            if not any(version_expression(text).holds(version) for version in versions if version):
+                message = f"no recipe has {id} {text}: it is {' or '.join(versions)}, so no recipe matches this key"
+                yield LintIssue(ERROR, "never-matches", location, message, f"change the range, or choose such a release of {id} in a layer")
 
 
 def _releases(layer: Layer) -> Iterator[tuple[str, str]]:

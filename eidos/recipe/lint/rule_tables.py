@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from eidos.files import resources
 from eidos.model.constraint import Expression, parse_expression
+from eidos.model.pattern import parse_pattern
 from eidos.model.record import Record
 from eidos.model.tree_reader import TreeReader
 from eidos.recipe.layer import Source
@@ -22,6 +23,7 @@ from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     R = TypeVar("R", bound=Record)
@@ -88,6 +90,17 @@ class PathRule(Record):
     path: str
     why: str = ""
     values: tuple[str, ...] = ()
+    source: str = ""
+
+
+class UnwantedText(Record):
+    """A ``pattern`` that texts at or below ``path`` contain only where they also contain ``unless``; ``hint`` says what to write."""
+
+    path: str
+    pattern: str
+    why: str
+    unless: str = ""
+    hint: str = ""
     source: str = ""
 
 
@@ -261,6 +274,7 @@ class LintRules(Record):
     observed: tuple[PathRule, ...] = ()
     readonly: tuple[PathRule, ...] = ()
     unwanted: tuple[PathRule, ...] = ()
+    texts: tuple[UnwantedText, ...] = ()
     subjects: tuple[SubjectOfKey, ...] = ()
     cuda: tuple[CudaRelease, ...] = ()
     requirements: tuple[Requirement, ...] = ()
@@ -301,6 +315,7 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "observed": ("observed", PathRule),
     "readonly": ("readonly", PathRule),
     "unwanted": ("unwanted", PathRule),
+    "texts": ("texts", UnwantedText),
     "called": ("subjects", SubjectOfKey),
     "cuda": ("cuda", CudaRelease),
     "needs": ("requirements", Requirement),
@@ -318,8 +333,11 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "clashes": ("clashes", Clash),
 }
 
-#: Fields that hold a version, which must parse.
-_VERSIONS = ("osv", "lowest", "since", "driver", "cuda", "to")
+#: Fields whose text must parse.
+_CHECKED: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("osv", "lowest", "since", "driver", "cuda", "to"), parse_version),
+    **dict.fromkeys(("pattern", "unless"), parse_pattern),
+}
 
 #: Fields that are parsed from the text of another one.
 _PARSED = {"expression": "value", "releases": "version", "other_releases": "other"}
@@ -365,8 +383,8 @@ def _read_row(kind: type[R], tree: TreeReader) -> R:
             values[field] = tree.text(field) if hasattr(kind, field) else tree.name(field)
         else:
             values[field] = tree.texts(field) if annotation.startswith("tuple") else tree.text_map(field)
-        if field in _VERSIONS:
-            tree.parsed(field, parse_version)
+        if field in _CHECKED and values[field]:
+            tree.parsed(field, _CHECKED[field])
     for field, text in _PARSED.items():
         if field in kind._fields:
             values[field] = tree.parsed(text, parse_expression)
