@@ -79,8 +79,13 @@ def list_images(
         fixed = bool(component.chart) and not image.registry[0] and not stems
         if missing and missing[0].startswith(_SYSTEM_TAG) and variables.get("query.os"):
             if not off:
-                system = " ".join(filter(None, (variables["query.os"], variables.get("query.osv"))))
-                notes.append(f"no container of {text.partition(':')[0]} for {system}: the node image has to bring it")
+                system = (variables["query.os"], variables.get("query.osv") or "")
+                name, driver = text.partition(":")[0], values.get("driver") or {}
+                if driver.get("usePrecompiled") is True:
+                    tag = f"{driver.get('version', 'BRANCH')}-KERNEL-{''.join(system)}"
+                    notes.append(f"one image for each kernel of the nodes (uname -r): {name}:{tag}")
+                else:
+                    notes.append(f"no container of {name} for {' '.join(system).strip()}: the node image has to bring it")
         elif off:
             optional.setdefault(text, ListedImage(text, off, ", ".join(missing), fixed))
         elif missing:

@@ -126,6 +126,13 @@ def test_a_system_without_driver_containers_has_no_line_of_one(os: str, osv: str
     assert "not known" not in text and "<os.tag" not in text.replace("optional", "")[: text.index("optional")]
 
 
+def test_precompiled_drivers_of_another_registry_have_one_image_for_each_kernel() -> None:
+    values: dict[str, Any] = {"driver": {"repository": "registry.example.com/nvidia", "usePrecompiled": True, "version": "595"}}
+    text = listed(operator("sles", "15.7", **values)).files["images.txt"].decode()
+    assert "# one image for each kernel of the nodes (uname -r): registry.example.com/nvidia/driver:595-KERNEL-sles15.7\n" in text
+    assert "no container of" not in text
+
+
 @pytest.mark.parametrize(
     ("version", "os", "osv", "ending"),
     [("v25.3.3", "rocky", "9.7", "rocky9.7"), ("v25.3.3", "rhel", "9.6", "rhel9.6"), ("v25.3.3", "ubuntu", "24.04", "ubuntu24.04")],

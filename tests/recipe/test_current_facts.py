@@ -113,7 +113,25 @@ def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
         ({"service": "k0s"}, {"gpu-operator.CONTAINERD_CONFIG": "/etc/k0s/containerd.d/nvidia.toml"}),
         ({"service": "rke2", "gpu": "gb200"}, {"SystemD.containerd.service.LimitSTACK": None}),
         ({**OWN, "gpu": "gb200"}, {"SystemD.containerd.service.LimitSTACK": 67108864}),
-        ({"service": "rke2", "os": "sles", "osv": "15.7"}, {"gpu-operator.driver.version": "595"}),
+        ({"service": "rke2", "os": "sles", "osv": "15.7"}, {"gpu-operator.driver.version": "595", "GPU.smi.driver": None}),
+        ({"service": "rke2", "os": "sles", "osv": "15.7", "gpu": "v100"}, {"GPU.smi.driver": "580.178.04"}),
+        ({"service": "aks", **UBUNTU, "gpu": "h100", "intent": "inference"}, {"OS.grub.iommu": None, "OS.grub.hugepages": None}),
+        ({"service": "aks", **UBUNTU, "gpu": "h100", "intent": "training"}, {"OS.grub.pci": None, "OS.grub.init_on_alloc": None}),
+        ({"service": "oke", **UBUNTU, "gpu": "gb300"}, {"OS.grub.hugepages": None, "OS.grub.iommu.passthrough": "1"}),
+        ({"service": "oke", **UBUNTU, "gpu": "gb200"}, {"OS.grub.hugepages": "5128"}),
+        (
+            {"service": "openshift", "gpu": "h100"},
+            {
+                "K8s.image.dcgm": "4.6.0-1-ubi10",
+                "K8s.image.node-feature-discovery": None,
+                "constraints.K8s.server.version": ">= 1.32, <= 1.37",
+            },
+        ),
+        (
+            {"service": "rke2", "os": "ubuntu", "osv": "26.04", "gpu": "vr200"},
+            {"GPU.smi.driver": "615.71.09", "GPU.smi.cuda-version": None, "K8s.image.k8s-driver-manager": None},
+        ),
+        ({**OWN, "os": "debian", "osv": "12", "gpu": "a100"}, {"K8s.image.k8s-driver-manager": None, "GPU.smi.driver": "595.91.07"}),
         (
             {"service": "bcm", **UBUNTU, "gpu": "h100", "intent": "training"},
             {"gpu-operator.gds.enabled": True, "gpu-operator.gdrcopy.enabled": True},
@@ -176,6 +194,19 @@ def test_rhel_9_has_no_driver_container_for_arm(gpu: str) -> None:
     assert recipe_facts({**OWN, "gpu": "h100", "os": "rhel", "osv": "9.6"})["constraints.OS.release.VERSION_ID"].startswith(
         "in (8.8, 8.10, 9.2"
     )
+
+
+@pytest.mark.parametrize("gpu", ["h100", "a100", "b200", "gb200", "l4"])
+@pytest.mark.parametrize("intent", ["training", "inference"])
+def test_rke2_on_any_machine_has_what_a_cluster_of_your_own_has(gpu: str, intent: str) -> None:
+    """A snapshot of RKE2 on EC2 is of service rke2: what self-managed recommends holds for it, and nothing of EKS does."""
+    own, rke2 = (recipe_facts({"service": service, **UBUNTU, "gpu": gpu, "intent": intent}) for service in ("self-managed", "rke2"))
+    for facts in (own, rke2):
+        facts.pop("warnings")
+    differing = {path for path in own if rke2.get(path) != own[path]}
+    # Its containerd is no unit of systemd.
+    assert differing <= {"SystemD.containerd.service.LimitSTACK", "SystemD.containerd.service.LimitSTACKSoft"}
+    assert not {"aws-efa", "aws-ebs-csi-driver"} & set(rke2)
 
 
 def test_why_a_component_is_left_out_is_stated() -> None:

@@ -172,6 +172,7 @@ PLANTED: dict[str, Row] = {
         (),
         "text",
     ),
+    "a driver manager where no driver is installed": (GKE, "K8s.image.k8s-driver-manager: v0.12.0", ("service-gke",), "clash"),
     "a boot parameter that is given twice": (H100, "OS.grub.iommu: pt pt", (), "repeated"),
     "a value that is of no chart": (GKE, "gpu-operator driver.nvidiaDriverRoot=/home", (), "chart-value"),
     "a value that the chart has no more": (GKE, "gpu-operator cdi.default=true", (), "chart-value"),
