@@ -85,20 +85,12 @@ class EquivalentPaths(Record):
 
 
 class PathRule(Record):
-    """What holds of a path, or of some of its ``values``, and why."""
+    """What holds of a path, of some of its ``values``, or of texts there with ``pattern`` and without ``unless``; why, and a hint."""
 
     path: str
     why: str = ""
     values: tuple[str, ...] = ()
-    source: str = ""
-
-
-class UnwantedText(Record):
-    """A ``pattern`` that texts at or below ``path`` contain only where they also contain ``unless``; ``hint`` says what to write."""
-
-    path: str
-    pattern: str
-    why: str
+    pattern: str = ""
     unless: str = ""
     hint: str = ""
     source: str = ""
@@ -274,7 +266,7 @@ class LintRules(Record):
     observed: tuple[PathRule, ...] = ()
     readonly: tuple[PathRule, ...] = ()
     unwanted: tuple[PathRule, ...] = ()
-    texts: tuple[UnwantedText, ...] = ()
+    texts: tuple[PathRule, ...] = ()
     subjects: tuple[SubjectOfKey, ...] = ()
     cuda: tuple[CudaRelease, ...] = ()
     requirements: tuple[Requirement, ...] = ()
@@ -315,7 +307,7 @@ _TABLES: dict[str, tuple[str, type[Record]]] = {
     "observed": ("observed", PathRule),
     "readonly": ("readonly", PathRule),
     "unwanted": ("unwanted", PathRule),
-    "texts": ("texts", UnwantedText),
+    "texts": ("texts", PathRule),
     "called": ("subjects", SubjectOfKey),
     "cuda": ("cuda", CudaRelease),
     "needs": ("requirements", Requirement),
@@ -341,7 +333,6 @@ _CHECKED: dict[str, Callable[[str], object]] = {
 
 #: Fields that are parsed from the text of another one.
 _PARSED = {"expression": "value", "releases": "version", "other_releases": "other"}
-
 
 #: The shipped rules, once they were read: nothing changes them.
 _shipped: list[LintRules] = []
