@@ -12,7 +12,7 @@ Options of the kernel are those of :data:`CONFIG_OPTIONS`; all of them would be 
 
 >>> taint_flags(12289)
 'proprietary-module out-of-tree-module unsigned-module'
->>> parse_config("CONFIG_NUMA=y\n# CONFIG_MODULE_SIG_FORCE is not set\nCONFIG_HZ=250\nCONFIG_X=1\n")
+>>> parse_config(b"CONFIG_NUMA=y\n# CONFIG_MODULE_SIG_FORCE is not set\nCONFIG_HZ=250\nCONFIG_X=1\n")
 {'HZ': '250', 'MODULE_SIG_FORCE': 'n', 'NUMA': 'y'}
 """
 

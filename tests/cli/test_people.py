@@ -330,7 +330,7 @@ def test_progress_on_a_terminal_shows_the_time_left(monkeypatch: pytest.MonkeyPa
             progress.show(folder, "a: no snapshot: no route to host")
         log.configure()
         shown = ""
-        while not shown.endswith("\r\x1b[K"):  # a read of a terminal may end anywhere
+        while shown.count("0 of 2 snapshots") < 2 or not shown.endswith("\r\x1b[K"):  # a read of a terminal may end anywhere
             shown += os.read(main, 4096).decode()
     os.close(main)
     assert shown.startswith(
