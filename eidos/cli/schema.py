@@ -26,6 +26,7 @@ DOCUMENTS = {
     "diff": ("Diff",),
     "change": ("NodeChange",),
     "plan": ("BundlePlan",),
+    "policy": ("SignaturePolicy",),
 }
 
 #: How the source refers to a schema, and how a document of its own does.
@@ -38,6 +39,7 @@ _PURPOSES = {
     "diff": "what eidos diff writes",
     "change": "a line of what eidos watch prints",
     "plan": "what eidos bundle plan writes",
+    "policy": "what eidos verify --policy reads",
 }
 _FORMATS = {"json": "JSON Schema, draft 2020-12", "yaml": "the same as YAML"}
 

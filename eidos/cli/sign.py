@@ -5,7 +5,7 @@ Knows the flags of the verb and what is checked before a bundle is signed; must 
 
 from __future__ import annotations
 
-from eidos.cli.document_locations import STDOUT, write_document
+from eidos.cli.document_locations import STDOUT, is_in_registry, write_document
 from eidos.cli.options import FORMAT, HELP, LOGGING, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.errors import IntegrityError, InvalidData, InvalidInput
 from eidos.formats import serialize
@@ -68,6 +68,10 @@ def run(values: Values) -> int:
     from eidos.bundle.verification import inspect_bundle
 
     path = values["place"]
+    if is_in_registry(path):
+        raise InvalidInput(
+            f"{path}: only a folder or an archive can be signed", f"run 'eidos pull {path} -o bundle', sign that, and push it"
+        )
     if not values["key"]:
         raise InvalidInput("eidos sign needs a key", "use --key ~/.ssh/id_ed25519")
     key = read_private_key(values["key"], values["with"] or "")

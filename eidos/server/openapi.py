@@ -56,7 +56,16 @@ LINKS: dict[str, dict[str, Any]] = {
 }
 
 #: Schemas of documents that no operation returns.
-_NOT_SERVED = ("CheckReportList", "NodeChange", "FindingChange", "ReadingCount", "BundlePlan", "PlannedComponent", "PlannedInterruption")
+_NOT_SERVED = (
+    "CheckReportList",
+    "NodeChange",
+    "FindingChange",
+    "ReadingCount",
+    "BundlePlan",
+    "PlannedComponent",
+    "PlannedInterruption",
+    "SignaturePolicy",
+)
 
 _EVERY = ("X-Request-Id", "X-API-Version")
 _LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")

@@ -143,8 +143,11 @@ class PolicyResult(Record):
 
 def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], deadline: float) -> PolicyResult:
     """Verify the signatures of a statement and hold both against a policy; ``deadline`` is of ``time.monotonic``."""
+    if STATEMENT not in attestations:
+        return PolicyResult((), (f"not signed: {STATEMENT} is missing",))
     results: dict[str, SignatureResult] = {}
     failures: list[str] = []
+    is_open = True
     for rule in policy.rules:
         of_rule = check_signatures(attestations, rule.keys, rule.signers, deadline)
         for result in of_rule:
@@ -154,9 +157,10 @@ def apply_policy(policy: SignaturePolicy, attestations: Mapping[str, bytes], dea
         who = {result.identity or result.key for result in of_rule if result.outcome == VALID}
         if len(who) < rule.threshold:
             failures.append(_missing(rule, len(who)))
+            is_open &= len(who) + sum(result.outcome == UNVERIFIED for result in of_rule) >= rule.threshold
     wrong = [result for result in results.values() if result.outcome == INVALID]
     failures += [f"{result.path}: {result.why}" for result in wrong]
-    is_open = not wrong and any(result.outcome == UNVERIFIED for result in results.values())
+    is_open = is_open and not wrong and any(result.outcome == UNVERIFIED for result in results.values())
     if policy.accepted and not failures:
         from eidos.formats import from_text
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from eidos.bundle.bundle_options import BundleOptions, parse_assignment
 from eidos.bundle.tar_archive import pack_tar_gz
+from eidos.cli.schema import document_schema
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import STATEMENT
 from eidos.sign.key_forms import is_fingerprint, read_private_key, read_public_key
@@ -47,6 +49,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such field": ({"signatures": [{"keys": [PGP]}], "provenance": {"programm": ["1"]}}, "unknown field 'programm'"),
     "no list of values": ({"signatures": [{"keys": [PGP]}], "provenance": {"query": {"gpu": "h100"}}}, "provenance.query.gpu"),
 }
+
+
+def test_the_schema_accepts_what_the_reader_accepts() -> None:
+    schema = Draft202012Validator(document_schema("policy"))
+    good: dict[str, Any] = {
+        "kind": "SignaturePolicy",
+        "apiVersion": "policy.dgxc.io/v1",
+        "signatures": [{"keys": [PGP, "B2" * 20], "threshold": 2}],
+        "provenance": {"program": ["0.1.0"], "recipe": ["0" * 64], "query": {"gpu": ["h100"]}},
+    }
+    assert parse_policy(good, "policy.yaml").rules and not list(schema.iter_errors(good))
+    outside = {"more than there are", "a key that is none", "no such key"}  # what no schema knows
+    assert {name for name, (tree, _) in WRONG.items() if not list(schema.iter_errors(tree))} == outside
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -9,14 +9,17 @@ import json
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from eidos.bundle.checksums import sha256
 from eidos.bundle.tar_archive import pack_tar_gz
 from eidos.bundle.verification import read_files
 from eidos.bundle.zip_archive import pack_zip
-from eidos.model.bundle import STATEMENT, Bundle
+from eidos.model.bundle import STATEMENT, Bundle, signature_path
+from eidos.sign.openssh_signature import sign_with_ssh
 from eidos.workflow import make_bundle, make_recipe, write_bundle
 from tests.sign.keys import PASSPHRASE, CommandLine, KeyPair, Keys, make_gpg_key, make_ssh_key, need, run
 from tests.support.program import Result
@@ -210,6 +213,27 @@ def test_a_missing_program_is_not_verified(archive: Path, keys: Keys, signer: Si
         assert f"not verified: cannot run {program}: no such file or directory; install the package " in done.err
         done = signer.eidos("sign", str(archive), "--key", keys[name].private, *keys[name].flags, PATH="/nonexistent")
         assert done.status == 1 and f"error: cannot run {program}: no such file or directory\nhint: install the package " in done.err
+
+
+def test_a_missing_program_excuses_no_missing_signature(archive: Path, keys: Keys, signer: Signer) -> None:
+    assert signer.sign(archive, keys["ssh"]).status == 0
+    both = ("--key", keys["ssh"].public, "--key", keys["ed25519"].public)
+    done = signer.eidos("verify", str(archive), *both, PATH="/nonexistent")
+    assert done.status == 5 and f"not signed by {keys['ed25519'].public}" in done.err
+
+
+def test_signatures_of_nothing_do_not_count(archive: Path, keys: Keys, signer: Signer) -> None:
+    """Whoever signed an empty file has signed no bundle."""
+    by_ssh, key = sign_with_ssh(keys["ssh"].private, b"", time.monotonic() + 60)
+    files = {name: data for name, data in bundle().files.items() if name != STATEMENT}
+    archive.write_bytes(pack_tar_gz({**files, signature_path("ssh", key, sha256(by_ssh)): by_ssh}))
+    done = signer.verify(archive, "--key", keys["ssh"].public)
+    assert done.status == 5 and done.err == f"error: {archive}: not signed: {STATEMENT} is missing\n"
+
+
+def test_what_is_in_a_registry_is_signed_after_it_was_pulled(signer: Signer, keys: Keys) -> None:
+    done = signer.eidos("sign", "oci://registry.example.com/gpu/bundle:1", "--key", keys["ssh"].private)
+    assert done.status == 2 and "hint: run 'eidos pull oci://registry.example.com/gpu/bundle:1 -o bundle'" in done.err
 
 
 def test_a_key_that_is_locked_or_none_is_named(archive: Path, tmp_path: Path, keys: Keys, signer: Signer) -> None:
