@@ -8,11 +8,10 @@ values are in the bundle itself.
 
 from __future__ import annotations
 
-import json
-
 from eidos import __version__
 from eidos.bundle.checksums import sha256
 from eidos.files import resources
+from eidos.formats import DEPTH, LIMIT, VALUES, to_json
 from eidos.model.bundle import CHECKSUMS
 
 TYPE_CHECKING = False
@@ -74,16 +73,22 @@ def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOpt
         _data_digest.append(resources.data_digest())
     digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _data_digest[0]}
     for values in options.values:
-        digests[f"values/{values.component}"] = sha256(json.dumps(values.tree, sort_keys=True, default=str).encode())
+        digests[f"values/{values.component}"] = _digest_of_tree(values.tree)
     for name, folder in (("templates", options.templates), ("data", options.data)):
         if folder is not None:
             digests[name] = resources.digest_of_folder(folder)
     if options.existing is not None:  # its readings: when they were taken, and for how long, is another matter
         readings = options.existing.to_tree()["measurements"]
-        digests["existing"] = sha256(json.dumps(readings, sort_keys=True, default=str).encode())
+        digests["existing"] = _digest_of_tree(readings)
     if options.charts is not None:
         digests.update({path: sha256(content) for path, content in files.items() if path.endswith(".tgz")})
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if _is_sha256(digest)]
+
+
+def _digest_of_tree(tree: object) -> str:
+    import json
+
+    return sha256(json.dumps(tree, sort_keys=True, default=str).encode())
 
 
 def _is_sha256(text: str) -> bool:
@@ -93,10 +98,13 @@ def _is_sha256(text: str) -> bool:
 
 def statement_problem(data: bytes, digest: str) -> str:
     """Why ``data`` is no statement about checksums with this SHA-256; empty when it is one, in the form that eidos writes."""
+    from eidos.formats.json_reader import parse_json
+    from eidos.formats.source_text import DocumentSyntaxError, decode
+
     try:
-        tree = json.loads(data)
+        tree = parse_json(decode(data, LIMIT), DEPTH, VALUES)
         is_canonical = _serialize(tree) == data
-    except (ValueError, RecursionError):
+    except (DocumentSyntaxError, RecursionError):
         return "not JSON"
     if not isinstance(tree, dict) or tree.get("_type") != STATEMENT_TYPE or tree.get("predicateType") != PREDICATE_TYPE:
         return f"not an in-toto statement with {PREDICATE_TYPE}"
@@ -106,4 +114,4 @@ def statement_problem(data: bytes, digest: str) -> str:
 
 
 def _serialize(tree: object) -> bytes:
-    return f"{json.dumps(tree, indent=2)}\n".encode()
+    return to_json(tree).encode()

@@ -2,13 +2,11 @@
 
 Knows JSON (RFC 8259) and how Python reads it; must not know files or encodings. What the standard reader accepts and others do not is
 refused: a repeated key, ``NaN`` and ``Infinity``, numbers beyond the range of a float, lone surrogates.
+
+The package ``json`` imports ``re``, which takes longer than most documents: what is no mistake is read by the scanner of the package alone.
 """
 
 from __future__ import annotations
-
-import json
-import json.scanner
-import re
 
 from eidos.formats.source_text import DocumentSyntaxError, RepeatedKey
 from eidos.model.number_format import FloatLiteral
@@ -17,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|-?(?:Infinity|NaN|[0-9][-+0-9.eE]*)')
+_TOKEN = r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|-?(?:Infinity|NaN|[0-9][-+0-9.eE]*)'
+_BLANKS = " \t\n\r"
 _DIGITS = 300
 
 
@@ -49,10 +48,7 @@ def parse_json(text: str, depth: int, values: int) -> Any:
     if text.count(",") > values and _separators(text) > values:
         raise DocumentSyntaxError(f"more than {values:,} values")
     try:
-        tree = _decoder().decode(text)
-    except json.JSONDecodeError as cause:
-        error = DocumentSyntaxError.at(text, cause.pos, f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}")
-        raise NotJson(error.reason, _ending(text, cause.pos), error.line, error.column) from cause
+        tree = _scan(text)
     except _Repeated as cause:
         raise _repeated_key(text, cause) from None
     except _Refused as cause:
@@ -61,14 +57,39 @@ def parse_json(text: str, depth: int, values: int) -> Any:
         raise _too_deep(text, depth) from None
     if _is_deeper(tree, depth):
         raise _too_deep(text, depth)
-    if "\\u" in text and not _is_encodable(json.dumps(tree, ensure_ascii=False)):
-        raise _first_token(
-            text, lambda token: token[0] == '"' and not _is_encodable(json.loads(token)), "an escape for an unpaired surrogate"
-        )
+    if "\\u" in text:
+        import json
+
+        if not _is_encodable(json.dumps(tree, ensure_ascii=False)):
+            raise _first_token(
+                text, lambda token: token[0] == '"' and not _is_encodable(json.loads(token)), "an escape for an unpaired surrogate"
+            )
     return tree
 
 
+def _scan(text: str) -> Any:
+    try:
+        scan_once = __import__("_json").make_scanner(_Scanner)
+        tree, end = scan_once(text, len(text) - len(text.lstrip(_BLANKS)))
+    except (ImportError, AttributeError, StopIteration, ValueError):  # an interpreter without that extension, or a mistake
+        return _decode(text)
+    return _decode(text) if text[end:].strip(_BLANKS) else tree
+
+
+def _decode(text: str) -> Any:
+    """The tree by the standard reader, which says where a mistake is."""
+    import json
+
+    try:
+        return _decoder().decode(text)
+    except json.JSONDecodeError as cause:
+        error = DocumentSyntaxError.at(text, cause.pos, f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}")
+        raise NotJson(error.reason, _ending(text, cause.pos), error.line, error.column) from cause
+
+
 def _decoder() -> Any:
+    import json
+
     return json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
@@ -104,8 +125,22 @@ def _constant(text: str) -> float:
     raise _Refused(text, f"{text} is not valid JSON", "write it as a string or as null")
 
 
+class _Scanner:
+    """What the scanner of the package ``json`` makes objects, numbers and constants with."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = staticmethod(_object)
+    parse_int = staticmethod(_integer)
+    parse_float = staticmethod(_float)
+    parse_constant = staticmethod(_constant)
+
+
 def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
     """The error at the object with a repeated key: only the slow scanner of the standard library has its position."""
+    import json
+    from json import scanner
+
     decoder = _decoder()
     inner = decoder.parse_object
 
@@ -118,7 +153,7 @@ def _repeated_key(text: str, repeated: _Repeated) -> DocumentSyntaxError:
             raise
 
     decoder.parse_object = parse
-    decoder.scan_once = vars(json.scanner)["py_make_scanner"](decoder)
+    decoder.scan_once = vars(scanner)["py_make_scanner"](decoder)
     reason = f"the key {json.dumps(repeated.key[:80])} is repeated in this object"
     try:
         decoder.decode(text)
@@ -137,7 +172,9 @@ def _separators(text: str) -> int:
 
 def _first_token(text: str, is_match: Callable[[str], bool], reason: str, hint: str | None = None) -> DocumentSyntaxError:
     """The error at the first token that matches."""
-    for match in _TOKEN.finditer(text):
+    import re
+
+    for match in re.finditer(_TOKEN, text):
         if is_match(match[0]):
             return DocumentSyntaxError.at(text, match.start(), reason, hint)
     return DocumentSyntaxError(reason, hint)

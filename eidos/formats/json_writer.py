@@ -4,7 +4,7 @@ Knows what JSON cannot represent; must not know what a document means. Infinitie
 ``Infinity``, ``-Infinity`` and ``NaN`` (as in the JSON mapping of protocol buffers), a lone surrogate becomes the six characters
 ``\udc80``, which is what the YAML emitter writes too. Characters outside ASCII stand as they are, but DEL, C1 controls and the
 marks that turn the direction of text are escaped, because they steer terminals, and so is what YAML does not allow, because
-readers of YAML are often given JSON.
+readers of YAML are often given JSON. The package ``json`` imports ``re``, which takes longer than writing most documents.
 
 >>> print(emit_json({"a": [1, 2.5], "b": float("inf")}), end="")
 {
@@ -18,10 +18,15 @@ readers of YAML are often given JSON.
 
 from __future__ import annotations
 
-import json
+try:
+    from _json import encode_basestring
+except ImportError:  # an interpreter without that extension
+    from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eidos.formats import Tree
 
 _ESCAPED = (*range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF)
@@ -34,14 +39,60 @@ def emit_json(tree: Tree, indent: int | None = 2) -> str:
     With ``indent`` None it is one line, as JSON Lines has it (https://jsonlines.org).
     """
     try:
-        text = json.dumps(tree, ensure_ascii=False, indent=indent, allow_nan=False)
+        pieces: list[str] = []
+        _write(tree, pieces.append, None if indent is None else "\n", " " * (indent or 0))
+        text = "".join(pieces)
         if not text.isascii():
             text.encode()
     except ValueError:  # UnicodeEncodeError is one
-        text = json.dumps(_representable(tree), ensure_ascii=False, indent=indent)
+        pieces = []
+        _write(_representable(tree), pieces.append, None if indent is None else "\n", " " * (indent or 0))
+        text = "".join(pieces)
     if not text.isascii() or "\x7f" in text:
         text = text.translate(_ESCAPES)
     return text + "\n"
+
+
+def _write(tree: Tree, put: Callable[[str], None], line: str | None, indent: str) -> None:
+    """Put the pieces of ``tree``; ``line`` begins a line at its level, None writes all on one. Raises ValueError for what is no number."""
+    if isinstance(tree, str):
+        put(encode_basestring(tree))
+    elif tree is None or isinstance(tree, bool):
+        put("null" if tree is None else "true" if tree else "false")
+    elif isinstance(tree, int):
+        put(int.__repr__(tree))
+    elif isinstance(tree, float):
+        if tree - tree != 0:
+            raise ValueError(tree)
+        put(float.__repr__(tree))
+    elif isinstance(tree, dict):
+        inner = None if line is None else line + indent
+        separator = "{" if inner is None else f"{{{inner}"
+        for key, value in tree.items():
+            put(f"{separator}{encode_basestring(_key(key))}: ")
+            _write(value, put, inner, indent)
+            separator = ", " if inner is None else f",{inner}"
+        put(f"{line or ''}}}" if tree else "{}")
+    elif isinstance(tree, (list, tuple)):
+        inner = None if line is None else line + indent
+        separator = "[" if inner is None else f"[{inner}"
+        for value in tree:
+            put(separator)
+            _write(value, put, inner, indent)
+            separator = ", " if inner is None else f",{inner}"
+        put(f"{line or ''}]" if tree else "[]")
+    else:
+        raise TypeError(f"Object of type {type(tree).__name__} is not JSON serializable")
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, (bool, int, float)):
+        pieces: list[str] = []
+        _write(key, pieces.append, None, "")
+        return pieces[0]
+    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
 
 
 def _representable(tree: Tree) -> Tree:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import InvalidData
 from eidos.formats import block_yaml, from_text, to_json, to_yaml, yaml_reader
+from eidos.formats.json_writer import emit_json
 from eidos.formats.plain_scalars import resolve_number, resolve_scalar
 from eidos.formats.source_text import DocumentSyntaxError
 from tests.fakes.go_reader import GoReader, Time, why_missing
@@ -212,6 +213,18 @@ def test_whatever_is_read_gives_a_tree_or_invalid_data(data: bytes | str) -> Non
         assert same(from_text(to_yaml(tree), "again"), tree)
     else:
         assert refused.startswith("input.yaml")
+
+
+@given(trees, st.sampled_from([None, 2]))
+def test_json_is_written_as_the_standard_library_does(tree: Any, indent: int | None) -> None:
+    try:
+        expected = json.dumps(tree, ensure_ascii=False, indent=indent, allow_nan=False)
+        expected.encode()
+    except ValueError:  # not a number, or half of a surrogate pair
+        return
+    written = emit_json(tree, indent)
+    assert written == f"{expected}\n" or not expected.replace("\n", "").isprintable()  # what steers terminals is escaped
+    assert json.loads(written) == json.loads(expected)
 
 
 @given(trees, st.sampled_from([to_yaml, to_json]), st.data())
