@@ -70,6 +70,16 @@ def pack_recipes(files: Mapping[str, object]) -> bytes:
     return _dump({"files": places, "store": index}) + b"\n" + bytes(body)
 
 
+def pack_trees(files: Mapping[str, object]) -> bytes:
+    """The bytes of trees by path, each a part by itself."""
+    places, body = {}, bytearray()
+    for path, tree in files.items():
+        text = _dump(tree)
+        places[path] = [len(body), len(body) + len(text)]
+        body += text + b"\n"
+    return _dump({"files": places}) + b"\n" + bytes(body)
+
+
 def _read_check_file(path: str, tree: object, conditions: Mapping[str, Any] | None = None) -> Sequence[CheckDefinition | ComparisonRule]:
     stored = None if conditions is None else {path: conditions}
     return read_comparisons(tree, conditions=conditions).rules if path == COMPARISONS else read_checks({path: tree}, stored)

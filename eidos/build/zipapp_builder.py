@@ -206,15 +206,16 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     sys_path = list(sys.path)
     sys.path[:0] = map(str, wheel_paths)  # PyYAML, which reads the recipes, is imported from its wheel
     from eidos import collectors
-    from eidos.build.recipe_packer import pack_recipes
+    from eidos.build.recipe_packer import pack_recipes, pack_trees
 
     sources = [
         (f"eidos/{name}", path) for name, path in resources.walk_files(str(ROOT / "eidos")) if name.endswith(".py") and name[:6] != "build/"
     ]
     sources += [(f"eidos/_data/templates/{name}", path) for name, path in resources.walk_files(str(ROOT / "templates"))]
     files = {name: Path(path).read_bytes() for name, path in sources}
-    for name, tree in parsed_data().items():
-        files[f"eidos/_data/{name}"] = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
+    templates, values = parsed_data()
+    files[f"eidos/_data/{resources.TEMPLATES_JSON}"] = json.dumps(templates, separators=(",", ":"), allow_nan=False).encode()
+    files[f"eidos/_data/{resources.VALUES_JSON}"] = pack_trees(values)
     files[f"eidos/_data/{resources.RECIPES_JSON}"] = pack_recipes(resources.load_recipes())
     # Parsed, and not imported: whoever runs this with -OO has no docstrings.
     trees = {name: ast.parse(files[f"eidos/collectors/{name.replace('.', '_', 1)}.py"]) for name in collectors.list_collectors()}
@@ -226,8 +227,8 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     return files
 
 
-def parsed_data() -> dict[str, Any]:
-    """File below ``eidos/_data`` → tree: the recipes, and again the templates where JSON represents them exactly: no start parses them."""
+def parsed_data() -> tuple[list[Any], dict[str, object]]:
+    """The bundle templates, parsed where JSON represents them exactly, and the values of charts by path: no start parses them."""
     from eidos import formats
     from eidos.bundle.template_sets import split_documents
     from eidos.templates.placeholder import split_line
@@ -248,7 +249,7 @@ def parsed_data() -> dict[str, Any]:
     splits = {text: split_text(text) for text in texts if split_line(text) is None}
     templates = [[name, content, splits.pop(content, None) if isinstance(content, str) else None] for name, content in files.items()]
     templates += [["", text, split] for text, split in splits.items()]
-    return {resources.TEMPLATES_JSON: templates, resources.VALUES_JSON: values}
+    return templates, values
 
 
 def commit() -> str:

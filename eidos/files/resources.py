@@ -30,8 +30,8 @@ RECIPES_JSON = "recipes.jsonl"
 #: The folders below ``recipes/`` with the values of charts, and with their images.
 VALUES_FOLDER, IMAGES_FOLDER = "values/", "images/"
 
-#: The values and images of charts in the archive: path, as :func:`load_chart_values` takes it → tree.
-VALUES_JSON = "values.json"
+#: The values and images of charts in the archive, in the same form, by path, as :func:`load_chart_values` takes it.
+VALUES_JSON = "values.jsonl"
 
 #: The bundle templates in the archive: lists of path, content and how it is split, side by side because they compress each other; without
 #: a path, a text that is in no file.
@@ -42,8 +42,11 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__ if os.path.isabs(__file__) e
 _PACKAGED = os.path.join(_PACKAGE, "_data")
 _CHECKOUT = os.path.dirname(_PACKAGE)
 
+#: What is in RECIPES_JSON once it was read; None where there is no such file.
+_recipes_cache: list[RecipeParts | None] = []
+
 #: The content of VALUES_JSON once it was read; None where there is no such file.
-_values_cache: list[dict[str, object] | None] = []
+_values_cache: list[RecipeParts | None] = []
 
 #: The result of :func:`load_bundle_templates`, as JSON, once :func:`preload` was called.
 _templates_cache: list[str] = []
@@ -119,7 +122,7 @@ def read_bytes(path: str) -> bytes:
 
 
 class RecipeParts:
-    """The recipes of the archive, of which each part is parsed when it is read.
+    """The recipes of the archive, or the values of charts, of which each part is parsed when it is read.
 
     ``index`` says where they are: of each file (``files``) the first and the last position of its JSON, or ``{"list": […]}`` or
     ``{"map": {…}}`` of such; what else is in it is the packer's.
@@ -143,10 +146,12 @@ class RecipeParts:
 
 def recipe_parts() -> RecipeParts | None:
     """The recipes of the archive; None elsewhere."""
-    try:
-        return RecipeParts(_load_json_file(RECIPES_JSON))
-    except OSError:
-        return None
+    if not _recipes_cache:
+        try:
+            _recipes_cache.append(RecipeParts(_load_json_file(RECIPES_JSON)))
+        except OSError:
+            _recipes_cache.append(None)
+    return _recipes_cache[0]
 
 
 def load_recipes() -> dict[str, object]:
@@ -186,12 +191,13 @@ def load_chart_values(path: str) -> object:
     """
     if not _values_cache:
         try:
-            _values_cache.append(_parse_json(_load_json_file(VALUES_JSON).decode()))
+            _values_cache.append(RecipeParts(_load_json_file(VALUES_JSON)))
         except OSError:
             _values_cache.append(None)
-    trees = _values_cache[0]
-    if trees is not None:
-        return trees.get(path)
+    parts = _values_cache[0]
+    if parts is not None:
+        place = parts.index["files"].get(path)
+        return None if place is None else parts.read(place)
     from eidos.formats import from_text
 
     name = f"recipes/{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml"
@@ -204,10 +210,10 @@ def load_chart_values(path: str) -> object:
 def chart_values_files() -> list[str]:
     """Paths below ``recipes/`` of the files that :func:`load_chart_values` reads; in a checkout, of all files beside them too."""
     load_chart_values("")
-    trees = _values_cache[0]
-    if trees is None:
+    parts = _values_cache[0]
+    if parts is None:
         return [name for name in _list_recipe_files() if name.startswith((VALUES_FOLDER, IMAGES_FOLDER))]
-    return [f"{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml" for path in trees]
+    return [f"{'' if path.startswith(IMAGES_FOLDER) else VALUES_FOLDER}{path}.yaml" for path in parts.index["files"]]
 
 
 def preload(paths: Iterable[str] = ()) -> None:

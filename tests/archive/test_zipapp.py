@@ -239,7 +239,7 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
     own = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     data = [path for path in (ROOT / "templates").rglob("*") if path.is_file() and not path.name.startswith(".")]
     own.update({f"eidos/_data/{path.relative_to(ROOT)}": path.read_bytes() for path in data})
-    made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.jsonl", "templates.json", "values.json"))}
+    made = {"eidos/_build.py", *(f"eidos/_data/{name}" for name in ("recipes.jsonl", "templates.json", "values.jsonl"))}
     assert {name: data for name, data in files.items() if name.startswith("eidos/") and name not in made} == own
     for wheel in zipapp_builder.WHEELS:
         with zipfile.ZipFile(zipapp_builder.WHEEL_CACHE / wheel.file) as archive:
@@ -249,8 +249,9 @@ def test_source_data_and_licenses_are_inside(pyz: Path) -> None:
         others = {name for name in files if name.startswith(f"{wheel.package}/")} - modules.keys()
         assert others == ({f"{wheel.package}/__init__.py"} if wheel.package else set())
     again = {name: data for name, data in files.items() if name.startswith("uncompressed/")}
-    assert again == {f"uncompressed/{name}": files[f"eidos/_data/{name}"] for name in ("recipes.jsonl", "templates.json", "values.json")}
-    values = json.loads(files["eidos/_data/values.json"])
+    assert again == {f"uncompressed/{name}": files[f"eidos/_data/{name}"] for name in ("recipes.jsonl", "templates.json", "values.jsonl")}
+    charts = RecipeParts(files["eidos/_data/values.jsonl"])
+    values = {path: charts.read(place) for path, place in charts.index["files"].items()}
     parts = RecipeParts(files["eidos/_data/recipes.jsonl"])
     recipes = {path: parts.read(place) for path, place in parts.index["files"].items()}
     licenses = {name: files[f"licenses/{name}.txt"].decode() for name in ("eidos", "PyYAML", "nvidia-ml-py")}
