@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from eidos.formats import to_json
+from eidos.model.measurement import Measurement, Subtype
+from eidos.model.snapshot import Snapshot
 from tests.bench.measure import empty_zipapp
 
 #: Each of these costs a start more than all of the program's own code for ``--version``.
@@ -44,3 +47,11 @@ def test_a_snapshot_imports_no_parser_and_no_network(python: str, floor: set[str
     new = imported(python, pyz, "snapshot", "--only", "os", "-o", "-") - floor
     assert not new & (HEAVY - {"concurrent", "logging", "string", "threading"}), "those come with concurrent.futures"
     assert "difflib" not in new, "nothing was mistyped"
+
+
+def test_a_saved_snapshot_in_json_is_checked_without_regular_expressions(python: str, floor: set[str], pyz: Path, tmp_path: Path) -> None:
+    path = tmp_path / "node.json"
+    node = Snapshot("2026-11-29T06:00:00Z", "1.2.3", "gpu-07", (Measurement("OS", (Subtype("kmod", {"nvidia": True}),)),))
+    path.write_text(to_json(node.to_tree()), encoding="utf-8")
+    new = imported(python, pyz, "check", "-f", path, "--fail-on", "never") - floor
+    assert not new & (HEAVY | {"re"})
