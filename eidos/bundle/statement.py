@@ -113,5 +113,5 @@ def statement_problem(data: bytes, digest: str) -> str:
     return "" if is_canonical else "not in the form that eidos writes"
 
 
-def _serialize(tree: object) -> bytes:
+def _serialize(tree: Any) -> bytes:
     return to_json(tree).encode()
