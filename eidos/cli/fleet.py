@@ -243,9 +243,10 @@ def run(values: Values) -> int:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
     summary = folder.write_summary(measure.golden, measure.golden_name)
+    status = _report(summary, rules, values, folder.path)
     if values["push"]:
         _push_snapshots(folder, values)
-    return _report(summary, rules, values, folder.path)
+    return status
 
 
 def _push_snapshots(folder: ResultsFolder, values: Values) -> None:

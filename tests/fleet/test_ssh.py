@@ -275,6 +275,8 @@ def test_snapshots_are_pushed_to_a_registry(program: list[str], tmp_path: Path) 
         assert f"pushed 2 snapshots to {target}: sha256:" in done.err
         later = eidos("--from", target, "-t", "json", program=program, cwd=tmp_path, env=plain)
         assert (later.status, json.loads(later.out)["nodes"]["answered"]) == (0, 2), later.err
+        refused = eidos(*words[:4], "-o", "again", "--push", "oci://127.0.0.1:1/fleet:today", program=program, cwd=tmp_path)
+        assert (refused.status, "connection refused" in refused.err, "2 of 2" in refused.out) == (1, True, True), refused
         wrong = eidos(*words[:-1], "oci://nowhere", program=program, cwd=tmp_path)
         assert (wrong.status, "no repository" in wrong.err) == (2, True)
 
