@@ -425,7 +425,8 @@ def write_keys(chart: Path, component: str) -> None:
     text = (
         f"# The values of chart {component} {version} and their types, with those of its dependencies; any: read by its templates alone.\n"
     )
-    path.write_text(text + "".join(f"{key}: {kind}\n" for key, kind in keys_of(chart).items()), encoding="utf-8")
+    rows = "".join(f"{key}: {kind}\n" for key, kind in keys_of(chart).items())
+    path.write_text(text + (rows or "{}\n"), encoding="utf-8")  # an empty mapping: the chart has no value
 
 
 def main(arguments: list[str]) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from eidos.errors import InvalidInput
+from eidos.files import resources
+from eidos.model.values_schema import load_schema, parse_path
+from eidos.recipe.store import shipped_store
 from tests.support.bundle_files import RECIPES, ROOT, data_of, each_recipe, files_of_tree, load_yaml, made, recipe
 
 pytestmark = pytest.mark.slow
@@ -174,3 +177,11 @@ def test_a_key_that_the_chart_lacks_is_reported(shared: Path) -> None:
     assert list(strange({"driver": True, "operator": {"annotations": {"example.com/a": "b"}}}, known)) == [
         "driver: the chart has a mapping, the bundle True"
     ]
+
+
+@pytest.mark.parametrize("id", ["kserve-crd", "slurm-operator-crds"])
+def test_a_chart_without_values_accepts_none(id: str) -> None:
+    schema = load_schema(f"{id}/{shipped_store().charts[id].version}", resources.load_chart_values)
+    assert schema is not None
+    with pytest.raises(InvalidInput, match="the chart has no value foo"):
+        schema.type_of(parse_path("foo"))
