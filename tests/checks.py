@@ -5,7 +5,7 @@ makes a virtual environment with them (in ``.venv``, or the folder that TESTS_VE
 3.9 or newer, pip and, the first time, a network.
 
   --fast   a minute: one case of each quick test
-  --ci     also what is slow, a sample of the mutants, and how many branches the tests reach
+  --ci     also what is slow, all examples of laws, a sample of the mutants, and how many branches the tests reach
   --all    also whole grids, ten times as many examples, and every mutant
 
 Other arguments go to pytest, and then only pytest runs, slow tests too. Exit status 1 when anything fails.
