@@ -59,6 +59,8 @@ def tree(tmp_path: Path) -> Path:
         "eidos/archive/bytecode_importer.py",
         "eidos/archive/purposes.py",
         "eidos/errors.py",
+        "eidos/files/__init__.py",
+        "eidos/files/resources.py",
         "build_zipapp.py",
         "tests/__init__.py",
         "tests/__main__.py",
