@@ -516,6 +516,7 @@ def test_a_driver_goes_with_its_cuda_and_its_image(readings: dict[str, str], rul
 def test_releases_that_do_not_work_together_are_reported_across_layers() -> None:
     charts = [chart("gpu-operator"), chart("network-operator")]
     one = layer({"gpu": "h100"}, components={"gpu-operator": "v26.3.2"})
+    one["components"]["gpu-operator"]["values"] = {"ccManager": {"enabled": False}}
     other = layer({"intent": "training"}, components={"network-operator": "26.4.0"})
     (issue,) = errors_in(one, other, charts=charts)
     assert (issue.severity, issue.rule, issue.location) == (ERROR, "apart", "overlays/a.yaml: components.gpu-operator")
