@@ -21,7 +21,7 @@ a snapshot:
     cli.collector_selection cli.host_snapshot model.snapshot model.systemd_unit
 
 flags of a snapshot:
-    cli.anonymous cli.run_telemetry cli.snapshot
+    cli.anonymous cli.snapshot
 
 a snapshot of this host:
     collector_runner files.host files.namespaces files.node_name process process.child process.process_tree
@@ -58,7 +58,7 @@ a recipe:
     cli.recipe_query recipe.catalog recipe.layer recipe.provenance recipe.recipe_warnings recipe.resolver recipe.store
 
 reports:
-    formats.table model.check_report model.finding terminal
+    formats.table model.check_report model.finding
 
 a check:
     check check.definitions check.evaluation check.judge check.node_readings check.owners check.profile check.recipe_findings
