@@ -30,9 +30,10 @@ LEFT_OUT = {
         "packs/templates-help",
         "packs/templates-mirror",
         "packs/templates-server",
+        "sbom/",
         "uncompressed/",
     ),
-    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror", "uncompressed/"),
+    SERVER: ("bytecode/", "__main__.pyc", "packs/eidos-full", "packs/templates-help", "packs/templates-mirror", "sbom/", "uncompressed/"),
 }
 
 #: What an archive must hold for a purpose.

@@ -17,9 +17,11 @@ The archive holds:
     bytecode/<cache tag>  one block for each interpreter: eidos/archive/bytecode_importer.py describes the format
     uncompressed/         beside bytecode, the data again: a start reads it in half the time
     licenses/             of everything inside
+    sbom/                 what is inside, as CycloneDX and as SPDX: eidos/build/sbom.py
 
 One commit gives the same bytes on the same interpreters, zlib and liblzma, whatever the time zone, umask, locale, hash seed, file
 times or folder: names are sorted, dates and modes fixed, and interpreters compile with nothing in their environment but a hash seed.
+The bill of materials is written beside the file as well, under its name with ``.cdx.json`` and ``.spdx.json``.
 It prints ``path:``, ``bytecode:``, ``size:`` (bytes) and ``sha256:``, a line each, or exits with 1, and the reason on stderr.
 """
 
@@ -32,7 +34,6 @@ import io
 import json
 import lzma
 import marshal
-import os
 import re
 import subprocess
 import sys
@@ -40,28 +41,29 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eidos import _PUBLIC_NAMES
+from eidos import _PUBLIC_NAMES, __version__
 from eidos.archive import purposes
 from eidos.archive.bytecode_importer import CODES
 from eidos.build.interpreters import Interpreter, select_interpreters
 from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.build.prerequisites import fail, require_package_index, require_pip
+from eidos.build.sbom import Program, ShippedPackage, sbom_documents
+from eidos.build.source_commit import ROOT, commit, commit_time
 from eidos.files import resources
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 #: Where fetched wheels stay between builds.
 WHEEL_CACHE = ROOT / ".wheels"
-#: What of the project is shipped; the commit counts as dirty when these differ from it.
-SHIPPED = ("eidos", "recipes", "templates", "build_zipapp.py", "LICENSE")
 
 
 class Wheel(NamedTuple):
-    """A package to ship: ``modules`` matches what of it, ``license`` is the file with its terms (None: the comment that begins its module).
+    """A package to ship: ``modules`` matches what of it, ``license`` is its licence in the words of SPDX.
 
-    ``package`` gets an ``__init__.py`` of ours, because its own imports modules that are not shipped.
+    ``terms`` is the file with the text of that (None: the comment that begins its module). ``package`` gets an ``__init__.py`` of ours,
+    because its own imports modules that are not shipped.
     """
 
     name: str
@@ -69,8 +71,9 @@ class Wheel(NamedTuple):
     file: str
     sha256: str
     modules: str
+    license: str
     package: str | None = None
-    license: str | None = None
+    terms: str | None = None
 
 
 # PyYAML has no pure wheel, and its sdist would run a build back-end; the Python files are the same in each platform's wheel.
@@ -82,8 +85,9 @@ WHEELS = (
         file="pyyaml-6.0.3-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64.whl",
         sha256="b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d",
         modules=r"yaml/(error|events|parser|reader|scanner|tokens)\.py",
+        license="MIT",
         package="yaml",
-        license="pyyaml-6.0.3.dist-info/licenses/LICENSE",
+        terms="pyyaml-6.0.3.dist-info/licenses/LICENSE",
     ),
     Wheel(
         name="nvidia-ml-py",
@@ -91,8 +95,12 @@ WHEELS = (
         file="nvidia_ml_py-13.615.71-py3-none-any.whl",
         sha256="959bf4adf6fe1308e4bd739e722236b0d1ec8392e2cefad33ff70c311380b9b6",
         modules=r"pynvml\.py",
+        license="BSD-3-Clause",
     ),
 )
+
+#: The licence of the program itself, as SPDX calls it.
+OWN_LICENSE = "Apache-2.0"
 
 #: Tags with which pip fetches the files named above, whatever interpreter and machine it runs on.
 PIP_TAGS = ("--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311")
@@ -140,7 +148,9 @@ if __name__ == "__main__":
 MAIN_BYTECODE_TAG = "cpython-312"
 
 #: Entries of the archive that lie in no pack: what a start reads, and what people look for.
-UNPACKED = r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+"
+UNPACKED = (
+    r"__main__\.pyc?|eidos/archive/packs\.py|eidos/_data/\w+\.jsonl?|eidos/_data/templates/harmless/.+|bytecode/.+|licenses/.+|sbom/.+"
+)
 
 #: What runs from its source under every interpreter: who writes recipes and templates runs it, and no node does.
 NOT_COMPILED = r"eidos/recipe/lint/.+|eidos/check/check_lint\.py|eidos/bundle/template_lint\.py|eidos/cli/lint_report\.py"
@@ -163,6 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.purpose:
         data = purposes.select_entries(data, options.purpose)
     write_output(output, data)
+    if not options.purpose:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in resources.SBOM_FILES.values():
+                write_output(output.with_name(output.stem + name[name.index(".") :]), archive.read(name), 0o644)
     versions = " ".join(interpreter.version for interpreter in interpreters) or "none"
     print(f"path: {output}\nbytecode: {versions}\nsize: {len(data)}\nsha256: {hashlib.sha256(data).hexdigest()}")
 
@@ -186,15 +200,30 @@ def build_archive(interpreters: Sequence[Interpreter], wheels: Mapping[Wheel, Pa
     if interpreters:
         json_files = [name for name in files if name.endswith((".json", ".jsonl"))]
         files.update({resources.UNCOMPRESSED + name.rpartition("/")[2]: files[name] for name in json_files})
-    return zip_archive({**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""})
+    entries = {**files, **make_packs(packed), "eidos.py": MAIN.encode(), "eidos/py.typed": b""}
+    return zip_archive({**entries, **sbom_documents(describe_program(entries), [describe_wheel(wheel, wheels[wheel]) for wheel in wheels])})
+
+
+def describe_program(entries: Mapping[str, bytes]) -> Program:
+    """What the bill of materials says of the program in an archive with these entries."""
+    created = datetime.fromtimestamp(commit_time(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Program(__version__, OWN_LICENSE, commit(), resources.data_digest(), resources.digest_of_files(entries), created)
+
+
+def describe_wheel(wheel: Wheel, path: Path) -> ShippedPackage:
+    """What the bill of materials says of a wheel."""
+    files = wheel_files(wheel, path)
+    terms = files.pop(f"licenses/{wheel.name}.txt").decode()
+    modules = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if re.fullmatch(wheel.modules, name)}
+    return ShippedPackage(wheel.name, wheel.version, wheel.license, terms, wheel.file, wheel.sha256, modules)
 
 
 def wheel_files(wheel: Wheel, path: Path) -> dict[str, bytes]:
     """What the archive holds of a wheel: its modules and its license."""
     with zipfile.ZipFile(path) as source:
         modules = {name: source.read(name) for name in source.namelist() if re.fullmatch(wheel.modules, name)}
-        terms = source.read(wheel.license or next(iter(modules)))
-    if wheel.license is None:
+        terms = source.read(wheel.terms or next(iter(modules)))
+    if wheel.terms is None:
         terms = re.sub(rb"(?m)^#+ ?", b"", terms[: terms.index(b"\n\n")]).strip() + b"\n"
     if wheel.package is not None:
         modules[f"{wheel.package}/__init__.py"] = f'"""Of {wheel.name} {wheel.version}, the modules that eidos reads with."""\n'.encode()
@@ -222,6 +251,7 @@ def project_files(wheel_paths: Iterable[Path]) -> dict[str, bytes]:
     summaries = {name: (ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in trees.items()}
     constants = f"COMMIT = {commit()!r}\nDATA_DIGEST = {resources.data_digest()!r}\nCOLLECTORS = {summaries!r}\n"
     constants += f"DEPLOYERS = {resources.list_deployers()!r}\n"
+    constants += f"PACKAGES = {[(wheel.name, wheel.version, wheel.license) for wheel in WHEELS]!r}\n"
     files["eidos/_build.py"] = f'"""What this build is; written by build_zipapp.py."""\n\n{constants}'.encode()
     sys.path[:] = sys_path
     return files
@@ -250,22 +280,6 @@ def parsed_data() -> tuple[list[Any], dict[str, object]]:
     templates = [[name, content, splits.pop(content, None) if isinstance(content, str) else None] for name, content in files.items()]
     templates += [["", text, split] for text, split in splits.items()]
     return templates, values
-
-
-def commit() -> str:
-    """HEAD of this folder's own repository, with ``-dirty`` when what is shipped differs from it; ``unknown`` without git."""
-
-    def git(*arguments: str) -> str:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
-
-    try:
-        if not os.path.samefile(git("rev-parse", "--show-toplevel"), ROOT):
-            return "unknown"
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *SHIPPED) else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def locate_wheel(wheel: Wheel, folder: Path | None) -> Path:

@@ -3,6 +3,7 @@
 Knows how flags are written (POSIX.1-2017 Base Definitions 12.2, and GNU's long options); must not know any particular flag.
 
 ``--flag value``, ``--flag=value``, ``-o value``, ``-ovalue`` and ``-o=value`` are the same; ``--`` ends the flags; ``-`` is a value.
+A flag whose value may be left out takes the next word only where that is one of its valid values.
 Long flags are not abbreviated: a prefix that is unique today may be ambiguous tomorrow. Global flags may also precede the verb.
 """
 
@@ -58,6 +59,8 @@ def parse_arguments(arguments: Sequence[str], options: Sequence[Option]) -> Pars
             continue
         if value is None and option.metavar is None:
             value = "true"
+        elif value is None and option.implied is not None:
+            value = rest.pop() if rest and rest[-1] in option.valid_values() else option.implied
         elif value is None:
             if not rest or _is_flag(rest[-1], options):
                 incomplete = incomplete or (name, option, rest[-1:])

@@ -40,7 +40,7 @@ GROUPS = {
     OUTPUT: (
         "output layout format archive push dry-run force matrix changes-since context explain check strict exit-code fail-on allow-unknown "
         "fail-fast serial node-agent "
-        "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file"
+        "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file sbom"
     ),
     LOGGING: "log-level debug quiet log-format",
     HELP: "help",

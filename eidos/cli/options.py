@@ -111,7 +111,8 @@ class Option(Record):
     ``multiple`` takes several values, by comma or by repetition (with ``split_commas`` off by repetition alone, because a comma
     may be part of a value); of any other option the last value counts. ``shorthand_for`` makes a switch another way to write
     ``--NAME VALUE``. ``flag_only`` options are neither in the environment nor in the file. ``completion`` is ``file`` or
-    ``folder``. ``fallback_variable`` is one that platforms set; it counts when ours is not set.
+    ``folder``. ``fallback_variable`` is one that platforms set; it counts when ours is not set. ``implied`` is the value of the flag
+    without one.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Option(Record):
     flag_only: bool = False
     completion: str | None = None
     fallback_variable: str | None = None
+    implied: str | None = None
 
     @property
     def flag(self) -> str:

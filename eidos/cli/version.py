@@ -1,6 +1,6 @@
 """``eidos version``: which build this is, on which Python, with which recipes.
 
-Knows the four lines; must not know where commit and digest come from.
+Knows the four lines; must not know where commit, digest and the bill of materials come from.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ def text() -> str:
     return f"eidos {info.pop('version')}\n" + "".join(f"{name:<9}{value}\n" for name, value in info.items())
 
 
+def read_sbom(fmt: str) -> str:
+    """The software bill of materials that was built into the file. Raises NotFound where there is none."""
+    from eidos.cli import FULL_FILE
+    from eidos.cli.commands import BUILT_FOR
+    from eidos.errors import NotFound
+
+    try:
+        return resources.read_text(resources.SBOM_FILES[fmt])
+    except NotFound as fault:
+        if BUILT_FOR:
+            raise NotFound(f"no SBOM: this file was built for {BUILT_FOR}", FULL_FILE) from fault
+        raise NotFound("no SBOM: eidos runs from a folder, not from one file", "build it with 'python3 build_zipapp.py'") from fault
+
+
 def run(values: Values) -> int:
     """Print the build in the requested format."""
     from eidos.cli import document_locations
@@ -38,6 +52,9 @@ def run(values: Values) -> int:
 
     document_locations.check_writable(values["output"])
     fmt = values["format"]
+    if values["sbom"]:
+        document_locations.write_document(values["output"], read_sbom(values["sbom"]))
+        return 0
     document_locations.write_document(values["output"], text() if fmt == "text" else serialize(build_info(), fmt))
     return 0
 
@@ -51,5 +68,12 @@ def __getattr__(name: str) -> Verb:
     about = ("Print the version of eidos, the commit it was built from, the Python that runs it, and the digest of its recipe data.",)
     formats = {"text": "for people", "yaml": "for programs", "json": "for programs"}
     fmt = Option("format", "set the output format", "FORMAT", "t", "text", choices=formats, flag_only=True)
-    examples = (("eidos version", "the same as 'eidos --version'"), ("eidos version -t json", "for programs"))
-    return Verb("version", about, (FLAG_OUTPUT, fmt, *LOGGING, HELP), examples=examples)
+    sboms = {"cyclonedx": "CycloneDX 1.6", "spdx": "SPDX 2.3"}
+    help_text = "print the software bill of materials, in JSON [cyclonedx]"
+    sbom = Option("sbom", help_text, "[FORMAT]", choices=sboms, flag_only=True, implied="cyclonedx")
+    examples = (
+        ("eidos version", "the same as 'eidos --version'"),
+        ("eidos version -t json", "for programs"),
+        ("eidos version --sbom spdx", "what the file is made of"),
+    )
+    return Verb("version", about, (FLAG_OUTPUT, fmt, sbom, *LOGGING, HELP), examples=examples)

@@ -37,6 +37,9 @@ VALUES_JSON = "values.jsonl"
 #: a path, a text that is in no file.
 TEMPLATES_JSON = "templates.json"
 
+#: Format → the software bill of materials in the archive.
+SBOM_FILES = {"cyclonedx": "sbom/eidos.cdx.json", "spdx": "sbom/eidos.spdx.json"}
+
 # An absolute path stays as it is: the archive is known under the path it was started with, such as /a/../eidos.pyz.
 _PACKAGE = os.path.dirname(os.path.dirname(__file__ if os.path.isabs(__file__) else os.path.abspath(__file__)))
 _PACKAGED = os.path.join(_PACKAGE, "_data")
@@ -253,6 +256,25 @@ def list_deployers() -> list[str]:
     except ImportError:
         return sorted({name.partition("/")[0] for name, _ in walk_files(os.path.join(_CHECKOUT, "templates", "deployers"))})
     return list(_build.DEPLOYERS)
+
+
+def carried_packages() -> list[tuple[str, str, str]]:
+    """Name, version and licence (SPDX) of each package in the archive besides eidos itself; elsewhere, where they are installed, none."""
+    try:
+        from eidos import _build
+    except ImportError:
+        return []
+    return list(_build.PACKAGES)
+
+
+def license_text(name: str) -> str:
+    """The licence of a package that the archive carries, or of ``eidos``. Raises NotFound where it is not."""
+    try:
+        return read_text(f"licenses/{name}.txt")
+    except NotFound:
+        if name != "eidos":
+            raise
+    return read_text("LICENSE")
 
 
 def walk_files(folder: str) -> Iterator[tuple[str, str]]:

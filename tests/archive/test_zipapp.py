@@ -23,7 +23,7 @@ import pytest
 
 from eidos import collectors, formats
 from eidos.archive.bytecode_importer import CODES
-from eidos.build import zipapp_builder
+from eidos.build import source_commit, zipapp_builder
 from eidos.build.bytecode_compiler import compile_module
 from eidos.build.module_groups import COMPRESSED_GROUPS, UNCOMPRESSED_GROUPS, module_groups
 from eidos.files import resources
@@ -132,7 +132,7 @@ def test_bytecode_is_without_what_only_a_type_checker_reads(names: tuple[str, ..
 def checkout(target: Path, seed: int) -> Path:
     """A copy of what is carried, its files created in a random order and with random times, in a repository of its own."""
     shuffle = random.Random(seed)
-    paths = [path for name in zipapp_builder.SHIPPED for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))]
+    paths = [path for name in source_commit.SHIPPED for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))]
     shuffle.shuffle(paths)
     for path in paths:
         if path.is_file() and "__pycache__" not in path.parts:
@@ -301,7 +301,7 @@ def test_what_it_prints(tmp_path: Path) -> None:
     expected = f"path: {target}\nbytecode: none\nsize: {len(data)}\nsha256: {hashlib.sha256(data).hexdigest()}\n"
     assert (done.returncode, done.stdout) == (0, expected)
     assert target.stat().st_mode & 0o7777 == 0o755
-    assert os.listdir(target.parent) == ["x.pyz"]
+    assert sorted(os.listdir(target.parent)) == ["x.cdx.json", "x.pyz", "x.spdx.json"]
     ran = subprocess.run([str(target), "--version"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout.split()[0]) == (0, "eidos"), ran.stderr
 
