@@ -138,12 +138,14 @@ def test_charts_that_the_bundle_carries_are_in_the_folder(tmp_path: Path) -> Non
 
 @pytest.fixture
 def tool_calls(tmp_path: Path) -> Path:
-    """Programs that write down how they are called; helm pull makes the file that it would."""
+    """Programs that write down how they are called; helm pull and skopeo write the files that they would."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("skopeo", "oras", "helm"):
         (folder / tool).write_text(
-            f'#!/bin/sh\necho "{tool} $*" >>{tmp_path}/calls\ncase "$*" in *broken*) exit 1 ;; esac\n'
+            '#!/bin/sh\nif [ "$4" = --digestfile ]; then file=$5; last=$1\n'
+            'shift 5; set -- "$last" --all --preserve-digests "$@"; case "$*" in *unusable*) ;; *) echo sha256:00 >"$file" ;; esac; fi\n'
+            f'echo "{tool} $*" >>{tmp_path}/calls\ncase "$*" in *broken*) exit 1 ;; esac\n'
             'if [ "$1" = pull ]; then shift; for word in "$@"; do last=$word; done\n'
             'name=${1##*/}; while [ "$1" != --version ]; do shift; done; : >"$last/$name-${2#v}.tgz"; fi\n'
         )
@@ -188,12 +190,46 @@ def test_scripts_copy_every_image_and_chart(tmp_path: Path, tool_calls: Path) ->
     assert pushed == expected * 2
 
 
+def test_images_go_by_way_of_a_folder(tmp_path: Path, tool_calls: Path) -> None:
+    skopeo = tmp_path / "bin" / "skopeo"
+    skopeo.write_text(
+        skopeo.read_text() + 'for to in "$@"; do from=$last last=$to; done\n'
+        'case "$to" in dir:*) : >"${to#dir:}/version"; echo "$from" >"${to#dir:}/manifest.json" ;; esac\n'
+    )
+    folder, saved = written(tmp_path / "a mirror", mirror_files(needed(), bundle().files)), tmp_path / "saved images"
+    script, images = str(folder / "skopeo.sh"), [image for image in needed().images if not image.optional]
+    targets = [image.at(MIRROR)[len(MIRROR) + 1 :] for image in images]
+    folders = [f"{saved}/{target.replace(':', '=').replace('@', '=')}" for target in targets]
+    assert len(set(folders)) == len(images)
+    assert run(folder, script, "--save", str(saved), "--src-tls-verify=false").returncode == 0
+    copy = "skopeo copy --all --preserve-digests"
+    expected = [f"{copy} --src-tls-verify=false docker://{image.copied} dir:{path}" for image, path in zip(images, folders)]
+    assert tool_calls.read_text().splitlines() == expected
+    (Path(folders[0]) / "manifest.json").unlink()  # as a run leaves it that was interrupted
+    tool_calls.unlink()
+    done = run(folder, script, "--save", str(saved), "--src-tls-verify=false")
+    assert (done.returncode, tool_calls.read_text().splitlines()) == (0, expected[:1])
+    assert done.stdout.count(": saved already\n") == len(images) - 1
+    tool_calls.unlink()
+    (Path(folders[1]) / "manifest.json").unlink()
+    done = run(folder, script, "--load", str(saved), MIRROR, "--dest-tls-verify=false")
+    assert (done.returncode, done.stderr) == (1, f"error: {folders[1]}: no image\nerror: images not copied: 1\n")
+    expected = [f"{copy} --dest-tls-verify=false dir:{path} docker://{MIRROR}/{target}" for target, path in zip(targets, folders)]
+    assert tool_calls.read_text().splitlines() == [expected[0], *expected[2:]]
+    for words in ((), ("--save",), ("--load", str(saved)), ("--help",), ("--other", "x")):
+        done = run(folder, script, *words)
+        assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("usage: skopeo.sh REGISTRY "), words
+
+
 def test_scripts_go_on_after_a_failure_and_report_it(tmp_path: Path, tool_calls: Path) -> None:
     folder = written(tmp_path / "mirror", mirror_files(needed(), bundle().files))
     for tool, what in (("skopeo", "images"), ("helm", "charts")):
         done = run(folder, str(folder / f"{tool}.sh"), "broken.example.com")
         count = len([image for image in needed().images if not image.optional]) if tool == "skopeo" else len(needed().charts)
         assert done.returncode == 1 and done.stderr == f"error: {what} not copied: {count}\n"
+        if tool == "skopeo":
+            done = run(folder, str(folder / "skopeo.sh"), MIRROR, "unusable")
+            assert done.returncode == 1 and done.stderr == f"error: images not copied: {count}\n", "skopeo 1.9 exits 0 after wrong usage"
 
 
 @pytest.mark.slow
