@@ -72,7 +72,7 @@ VERB = Verb(
         ),
         Option(
             "archive",
-            "write a tar.gz archive, - for standard output",
+            "write a tar.gz archive (FILE.zip: zip), - for standard output",
             "FILE",
             convert=parse_path,
             flag_only=True,
@@ -243,6 +243,10 @@ def _read_existing(values: Values) -> Snapshot | None:
 
 def _write_bundle(values: Values, telemetry: RunTelemetry) -> int:
     folder, archive = values["output"], values["archive"]
+    if folder is not None and document_locations.is_in_object_store(folder):
+        if archive is not None:
+            raise InvalidInput("--output in an object store and --archive cannot be used together", "run it twice")
+        folder, archive = None, folder
     if folder is None and archive is None:
         folder = DEFAULT_FOLDER
     _check_outputs(folder, archive, values)
@@ -327,24 +331,23 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
 
 def _write_files(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
     if archive is not None:
-        from eidos.bundle.tar_archive import pack_tar_gz
-        from eidos.files import atomic_write
-
-        packed = pack_tar_gz(bundle.files)
+        if document_locations.location_extension(archive) == ".zip":
+            from eidos.bundle.zip_archive import pack_zip as pack
+        else:
+            from eidos.bundle.tar_archive import pack_tar_gz as pack
+        packed = pack(bundle.files)
     if folder is not None:
         from eidos.bundle import folder_writer
 
         folder_writer.write_folder(folder, bundle.files, force=force, is_checked=True)
     if archive is not None:
-        if archive == document_locations.STDOUT:
-            atomic_write.write_stdout(packed)
-        else:
-            atomic_write.write_file(archive, packed, 0o666)
+        document_locations.write_bytes(archive, packed)
 
 
 def _report(bundle: Bundle, folder: str | None, archive: str | None, values: Values) -> None:
     """Report what was made: to people on standard error, to programs on standard output."""
     fmt = values["format"]
+    archive = None if archive is None else document_locations.display_location(archive)
     if fmt in ("json", "yaml"):
         outputs = {name: path for name, path in (("folder", folder), ("archive", archive)) if path is not None}
         document_locations.write_document(document_locations.STDOUT, serialize({**outputs, **bundle.to_tree()}, fmt))

@@ -153,7 +153,7 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
 
 
 def _write(values: Values, reports: tuple[CheckReport, ...]) -> None:
-    by_extension = _BY_EXTENSION.get(os.path.splitext(values["output"])[1].lower(), TABLE)
+    by_extension = _BY_EXTENSION.get(document_locations.location_extension(values["output"]), TABLE)
     fmt = document_locations.choose_format(values["format"], values["output"], by_extension)
     if fmt == TABLE and values["quick"]:
         from eidos.check.quick_check import quick_line
@@ -179,7 +179,7 @@ def _write_waivers(values: Values, reports: Sequence[CheckReport]) -> None:
     tree = waivers_of(reports, reports[0].timestamp[:10])
     document_locations.write_document(values["write-waivers"], to_yaml(tree), values, "waivers")
     log.warn(
-        f"{values['write-waivers']}: {count_of(len(tree['waivers']), 'waiver')} for {DAYS} days",
+        f"{document_locations.display_location(values['write-waivers'])}: {count_of(len(tree['waivers']), 'waiver')} for {DAYS} days",
         hint="write the reason of each into the file",
     )
 
@@ -192,7 +192,7 @@ def _write_script(values: Values, reports: Sequence[CheckReport]) -> None:
         raise InvalidInput(f"--script is for one node, and there are {len(reports)} snapshots", "name one snapshot with --file")
     planned, others = plan_remedies(reports[0].findings)
     document_locations.write_document(values["script"], fix_script(reports[0], read_text(FUNCTIONS)), values, "script")
-    if values["script"] != document_locations.STDOUT:
+    if values["script"] != document_locations.STDOUT and not document_locations.is_in_object_store(values["script"]):
         log.warn(
             f"{values['script']}: {count_of(len(planned), 'remedy')} to carry out, {len(others)} by hand",
             hint=f"run 'sh {values['script']}' to see what it would change",

@@ -1,4 +1,4 @@
-"""Where documents are read from and written to: standard streams, a file, a ConfigMap or a Secret; and read from a registry.
+"""Where documents are read from and written to: standard streams, a file, a ConfigMap or a Secret, an object store, a registry.
 
 Knows how ``--output`` and ``--file`` name a location, which format and width follow from it, and which locations cannot be
 written; must not know what a document says. ``files.atomic_write`` and ``kube.document_store`` write, completely or not at all.
@@ -52,6 +52,29 @@ def is_remote(location: str) -> bool:
     return is_in_cluster(location) or is_in_registry(location)
 
 
+def is_in_object_store(location: str) -> bool:
+    """Whether a location is a presigned URL, or a file that holds one."""
+    return location.startswith(("https://", "http://", "@"))
+
+
+def display_location(location: str) -> str:
+    """A location for messages: of a presigned URL the origin alone, because the rest is a secret."""
+    if not is_in_object_store(location):
+        return location
+    from eidos.cli import object_store_locations
+
+    return object_store_locations.display_location(location)
+
+
+def location_extension(location: str) -> str:
+    """The extension of a file or of an object, in lower case."""
+    if is_in_object_store(location):
+        from eidos.cli import object_store_locations
+
+        location = object_store_locations.object_path(location)
+    return os.path.splitext(location)[1].lower()
+
+
 def check_writable(location: str, values: Values | None = None) -> None:
     """Raise an EidosError when ``location`` clearly cannot be written: the user learns it before the work, not after."""
     if location == STDOUT:
@@ -63,6 +86,11 @@ def check_writable(location: str, values: Values | None = None) -> None:
 
         selection, _ = _cluster_object(location, values, "writes to files and standard output")
         cluster_options.load_cluster(selection)
+        return
+    if is_in_object_store(location):
+        from eidos.cli import object_store_locations
+
+        object_store_locations.parse_location(location, values)
         return
     if is_in_registry(location):
         raise InvalidInput(f"{location!r} is in a registry, and this command writes to files", f"run 'eidos push FILE {location}' after it")
@@ -112,8 +140,6 @@ def write_document(
     ``component`` and ``deadline`` (on ``time.monotonic``) are for a cluster: the label that says what the document is, and when to
     give up; ``mode`` is that of a new file.
     """
-    from eidos.files import atomic_write
-
     if is_in_cluster(location):
         from eidos.cli import cluster_options
         from eidos.kube import document_store
@@ -125,10 +151,22 @@ def write_document(
             document_store.write_document(client, target, text.encode(), form={"table": "txt"}.get(fmt, fmt), component=component)
         finally:
             client.close()
-    elif location == STDOUT:
-        atomic_write.write_stdout(text.encode())
     else:
-        atomic_write.write_file(location, text.encode(), mode)
+        write_bytes(location, text.encode(), values, deadline, mode)
+
+
+def write_bytes(location: str, data: bytes, values: Values | None = None, deadline: float | None = None, mode: int = 0o666) -> None:
+    """Write ``data`` to standard output, a file or an object store, as :func:`write_document` does."""
+    from eidos.files import atomic_write
+
+    if is_in_object_store(location):
+        from eidos.cli import object_store_locations
+
+        object_store_locations.store_object(location, data, values, deadline)
+    elif location == STDOUT:
+        atomic_write.write_stdout(data)
+    else:
+        atomic_write.write_file(location, data, mode)
 
 
 def _cluster_object(location: str, values: Values | None, instead: str) -> tuple[Values, ObjectReference]:
@@ -155,6 +193,8 @@ def read_document(location: str, limit: int = 32 << 20, missing_hint: str | None
         from eidos.cli.registry_locations import read_registry_document
 
         return read_registry_document(location, values, limit)
+    if location.startswith(("https://", "http://")):
+        raise InvalidInput(f"{display_location(location)}: a document is not read from an object store", "download it, and name the file")
     try:
         if location == STDOUT:
             if sys.stdin is None:
@@ -271,7 +311,7 @@ def choose_format(requested: str | None, location: str, default: str = "yaml") -
     if is_in_cluster(location):
         default = "yaml"
     by_extension = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-    return requested or by_extension.get(os.path.splitext(location)[1].lower(), default)
+    return requested or by_extension.get(location_extension(location), default)
 
 
 def terminal_width(location: str) -> int:

@@ -243,9 +243,14 @@ def run(values: Values) -> int:
             log.warn(remains, hint="remove it; the run was interrupted")
         raise
     summary = folder.write_summary(measure.golden, measure.golden_name)
-    status = _report(summary, rules, values, folder.path)
+    is_stored = values["output"] is not None and document_locations.is_in_object_store(values["output"])
+    status = _report(summary, rules, values, "" if is_stored else folder.path)
     if values["push"]:
         _push_snapshots(folder, values)
+    if is_stored:
+        from eidos.cli.object_store_locations import store_folder
+
+        store_folder(values["output"], folder.path, "fleet/", values)
     return status
 
 
@@ -287,10 +292,16 @@ def _compare_saved(values: Values, measure: FleetMeasure) -> int:
 
 def _output_folder(path: str | None) -> tuple[str, bool]:
     """The folder, and whether it must be a new one, with a number if need be; InvalidInput for what is not a folder."""
+    new_name = time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime())
     if path is None:
-        return time.strftime("fleet-%Y%m%dT%H%M%SZ", time.gmtime()), True
+        return new_name, True
     if path == document_locations.STDOUT or document_locations.is_remote(path):
         raise InvalidInput(f"--output: {path!r} is not a folder", "use --format json to print the summary")
+    if document_locations.is_in_object_store(path):
+        from eidos.cli.object_store_locations import temporary_name
+
+        document_locations.check_writable(path)
+        return temporary_name(new_name), True
     return path, False
 
 

@@ -38,6 +38,7 @@ MANUAL = {
     "air-gap": "use and build without a network",
     "sealed-sites": "carry a bundle, its charts and images to a site without a network",
     "registries": "push and pull bundles and documents",
+    "object-stores": "write documents and archives to presigned URLs",
     "secrets": "what is withheld from documents",
     "performance": "measured figures, and what the file holds",
     "exit-codes": "the meaning of each exit status",

@@ -57,32 +57,40 @@ REGISTRY = (
 )
 
 
+def connection_options(values: Values | None) -> Values:
+    """The values of :data:`REGISTRY`: of the flags of a verb that has them, or else of the environment and the configuration file."""
+    if values is not None and "plain-http" in values:
+        return values
+    from eidos.cli import user_config
+
+    return user_config.resolve_options(REGISTRY, {}, os.environ, user_config.read_user_config(user_config.config_path(os.environ)), "")
+
+
 def registry_settings(values: Values | None) -> RegistrySettings:
-    """How registries are reached, by the flags of a verb that has them, or else by the environment and the configuration file."""
+    """How registries are reached, by :func:`connection_options`."""
     from eidos.oci.registry_client import RegistrySettings
 
-    if values is None or "plain-http" not in values:
-        from eidos.cli import user_config
-
-        values = user_config.resolve_options(
-            REGISTRY, {}, os.environ, user_config.read_user_config(user_config.config_path(os.environ)), ""
-        )
+    values = connection_options(values)
     certificate, key = values["client-cert"], values["client-key"]
     if bool(certificate) != bool(key):
         given, missing = ("--client-cert", "--client-key") if certificate else ("--client-key", "--client-cert")
         raise InvalidInput(f"{given} needs {missing}", f"add {missing} FILE")
-    path, ca = values["ca-file"], None
-    if path is not None:
-        try:
-            with open(path, "rb") as file:
-                ca = file.read(CA_LIMIT + 1)
-        except FileNotFoundError as fault:
-            raise NotFound(f"--ca-file: {path}: no such file") from fault
-        except OSError as fault:
-            raise Unavailable(f"--ca-file: {path}: {os_error_reason(fault)}") from fault
-        if b"-----BEGIN CERTIFICATE-----" not in ca or len(ca) > CA_LIMIT:
-            raise InvalidData(f"--ca-file: {path} is not a PEM file of certificates", "name the certificate of the registry's authority")
+    ca = None if values["ca-file"] is None else read_ca_file(values["ca-file"])
     return RegistrySettings(values["plain-http"], ca, (certificate, key) if certificate else None, os.environ)
+
+
+def read_ca_file(path: str) -> bytes:
+    """The certificates in a file of --ca-file. Raises NotFound, Unavailable, and InvalidData for a file that is not PEM."""
+    try:
+        with open(path, "rb") as file:
+            ca = file.read(CA_LIMIT + 1)
+    except FileNotFoundError as fault:
+        raise NotFound(f"--ca-file: {path}: no such file") from fault
+    except OSError as fault:
+        raise Unavailable(f"--ca-file: {path}: {os_error_reason(fault)}") from fault
+    if b"-----BEGIN CERTIFICATE-----" not in ca or len(ca) > CA_LIMIT:
+        raise InvalidData(f"--ca-file: {path} is not a PEM file of certificates", "name the certificate of the server's authority")
+    return ca
 
 
 @contextmanager

@@ -39,8 +39,8 @@ KEY_MINIMUM_BYTES, KEY_LIMIT_BYTES = 16, 4096
 #: Seconds to wait for it.
 KEY_TIMEOUT_S = 5.0
 
-#: Seconds that writing the document may take when the collectors have used up the time: to a file, and to a cluster.
-FILE_TIMEOUT_S, CLUSTER_TIMEOUT_S = 0.5, 5.0
+#: Seconds that writing the document may take when the collectors have used up the time: to a file, and to a cluster or an object store.
+FILE_TIMEOUT_S, REMOTE_TIMEOUT_S = 0.5, 5.0
 
 
 DESCRIPTION = (
@@ -164,7 +164,8 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         if values["digest-withheld"]:
             text += digest_line(snapshot)
     log.debug("serialise", duration_ms=round((time.perf_counter() - began) * 1000, 1))
-    write_timeout_s = CLUSTER_TIMEOUT_S if document_locations.is_in_cluster(output) else FILE_TIMEOUT_S
+    is_sent = document_locations.is_in_cluster(output) or document_locations.is_in_object_store(output)
+    write_timeout_s = REMOTE_TIMEOUT_S if is_sent else FILE_TIMEOUT_S
     write_by = max(deadline, time.monotonic() + write_timeout_s)
     _with_deadline(output, lambda: document_locations.write_document(output, text, values, "snapshot", write_by), write_by)
     if values["remember"]:
@@ -270,8 +271,9 @@ def _warn_of_unrevealed(snapshot: Snapshot, names: Sequence[str]) -> None:
 
 
 def _with_deadline(location: str, work: Callable[[], None], deadline: float) -> None:
-    """Access the output; the reader of standard output may take its time, and requests to a cluster have a deadline of their own."""
-    if location == document_locations.STDOUT or document_locations.is_in_cluster(location) or location.startswith(("/dev/", "/proc/")):
+    """Access the output; the reader of standard output may take its time, and requests to a server have a deadline of their own."""
+    is_sent = document_locations.is_in_cluster(location) or document_locations.is_in_object_store(location)
+    if is_sent or location == document_locations.STDOUT or location.startswith(("/dev/", "/proc/")):
         work()
     else:
         document_locations.access_path("--output", location, work, deadline)

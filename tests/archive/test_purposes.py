@@ -36,6 +36,7 @@ LATE_IMPORTS = {
     "eidos.cli.completion": "values of flags of 'eidos bundle'",
     "eidos.cli.fleet": "--push",
     "eidos.cli.lint_report": "'eidos bundle lint'",
+    "eidos.cli.object_store_locations": "the results of a fleet in an object store",
     "eidos.cli.registry_locations": "oci:// as a location",
     "eidos.workflow": "make_bundle, verify_bundle and what writes bundles",
 }
