@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.template_variables import Variables
+    from eidos.host_settings.platform_documents import PlatformDocuments
     from eidos.host_settings.setting import Delivery
     from eidos.model.recipe import Component, Recipe
 
@@ -89,7 +90,7 @@ _GPU_NODES: tuple[dict[str, Any], ...] = (
 _DECLARED = ("bottlerocket", "talos", "rhcos", "cos")
 
 #: Services whose nodes are made from templates: nobody runs Ansible on them.
-_POOLS = ("eks", "aks", "gke", "oke", "lke")
+_POOLS = ("eks", "aks", "gke", "oke", "lke", "cks")
 
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
@@ -165,7 +166,7 @@ def _node_part(
     added: Variables = {
         "host.settings-table": Markdown(_settings_table(carriers, reasons, persistence)),
         "host.documents": Markdown(_document_list(found.documents)),
-        "host.on-node": Markdown(_on_node_text(files, on_node, recipe.request.service, package)),
+        "host.on-node": Markdown(_on_node_text(files, found, recipe.request.service, package)),
         "host.persistence": Markdown(_persistence_text(persists, by_driver, bool(agent_files))),
         "host.uncovered": Markdown(_uncovered_list(uncovered) or "Nothing: every setting above has a way to the node."),
         "host.summary": Markdown(_summary(len(reasons) + persists, found.documents, bool(agent_files))),
@@ -313,7 +314,7 @@ def _document_list(documents: Sequence[Delivery]) -> str:
     )
 
 
-def _on_node_text(files: Mapping[str, bytes], on_node: Sequence[Setting], service: str, package: Mapping[str, str]) -> str:
+def _on_node_text(files: Mapping[str, bytes], found: PlatformDocuments, service: str, package: Mapping[str, str]) -> str:
     parts = []
     if package:
         names = ", ".join(map(markdown_code, package))
@@ -336,8 +337,9 @@ def _on_node_text(files: Mapping[str, bytes], on_node: Sequence[Setting], servic
             f"`eidos bundle --node-agent` adds the component `{NODE_AGENT}`: a DaemonSet that runs this `apply.sh` on every GPU node. Its "
             "container is privileged and enters the namespaces of the host."
         )
-    if on_node and service in _POOLS:
-        parts.append(f"Nodes of {service} are replaced by new ones without it: prefer the documents above where they have a setting.")
+    if found.on_node and service in _POOLS:
+        prefer = ": prefer the documents above where they have a setting" if found.documents else ""
+        parts.append(f"Nodes of {service} are replaced by new ones without it{prefer}.")
     return "\n\n".join(parts)
 
 

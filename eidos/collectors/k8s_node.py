@@ -82,6 +82,9 @@ MANAGED_SERVICES = {
 #: What the machine-config operator of OpenShift sets on every node, whoever owns its machine.
 OPENSHIFT_LABEL = "node.openshift.io/"
 
+#: What CoreWeave sets on every node of a node pool of CKS; the scheme of its provider ids is not published.
+COREWEAVE_LABEL = "compute.coreweave.com/"
+
 #: Domains and prefixes of labels that are read: features found by NVIDIA's operators and Node Feature Discovery, and the topology
 #: (Kubernetes, "Well-Known Labels, Annotations and Taints"; GKE names its accelerators, their network and its racks in the last ones).
 LABEL_DOMAINS = (
@@ -121,9 +124,11 @@ def detect_provider(provider_id: str, labels: dict[str, str]) -> str:
     ('openshift', '')
     >>> detect_provider("linode://1234", {"lke.linode.com/pool-id": "1"}), detect_provider("linode://1234", {})
     ('lke', 'linode')
+    >>> detect_provider("", {"compute.coreweave.com/node-pool": "h100"})
+    'cks'
     """
     scheme = provider_of(provider_id)
-    for service, signs in (("openshift", OPENSHIFT_LABEL), MANAGED_SERVICES.get(scheme, ("", ()))):
+    for service, signs in (("openshift", OPENSHIFT_LABEL), ("cks", COREWEAVE_LABEL), MANAGED_SERVICES.get(scheme, ("", ()))):
         if any(label.startswith(signs) for label in labels):
             return service
     return scheme

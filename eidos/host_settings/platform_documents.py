@@ -61,6 +61,9 @@ NODE_KINDS = (SYSCTL, BOOT, MODULE, MODULE_OPTION, LIMIT, UNIT, BLACKLIST, UNIT_
 #: The system of a node where its service decides it.
 _SYSTEMS = {"openshift": "rhcos", "talos": "talos"}
 
+#: Services whose node pools are not documented to take user data (CoreWeave documentation, Node Pool reference, as read 2026-11-29).
+_WITHOUT_USER_DATA = ("aks", "gke", "cks")
+
 #: Systems that Ignition provisions.
 _IGNITION = ("flatcar", "fedora-coreos")
 
@@ -120,7 +123,7 @@ def platform_documents(settings: Iterable[Setting], host: HostFacts) -> Platform
         documents.append(_node_class(documents[0].files[0].text, "Bottlerocket"))
     if on_node and host.os in _IGNITION:
         documents.append(declared_systems.ignition(*on_node))
-    elif on_node and host.service not in ("aks", "gke"):
+    elif on_node and host.service not in _WITHOUT_USER_DATA:
         documents += _first_boot(on_node, host)
         if host.os in _TUNED and host.service not in ("eks", "oke"):
             documents.append(tuned_profile(on_node))

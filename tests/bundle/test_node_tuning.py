@@ -151,6 +151,7 @@ PLATFORMS: tuple[tuple[dict[str, str], str, set[str]], ...] = (
     ({"service": "gke", "os": "cos"}, "apply", {"node-system-config.yaml"}),
     ({"service": "aks", "os": "ubuntu"}, "apply", {"linuxosconfig.json"}),
     ({"service": "oke", "os": "oraclelinux"}, "apply", {"cloud-init.yaml"}),
+    ({"service": "cks", "os": "ubuntu"}, "apply", set()),
     ({"service": "openshift"}, "", {"eidos-machine-config.yaml"}),
     ({"service": "talos"}, "", {"eidos-patch.yaml"}),
     ({"service": "self-managed", "os": "ubuntu"}, "apply", {"cloud-init.yaml", "ansible/site.yml"}),

@@ -141,6 +141,19 @@ def recipe_facts(query: dict[str, str]) -> dict[str, Any]:
         ({"service": "talos", "os": "talos", "osv": "1.15"}, {"gpu-operator.driver.enabled": False, "gpu-operator.toolkit.enabled": None}),
         ({"service": "openshift", "intent": "inference"}, {"gpu-operator": None, "nim-operator": None, "prometheus-adapter": None}),
         (
+            {"service": "cks", "gpu": "h100", "intent": "training"},
+            {
+                "gpu-operator": None,
+                "network-operator": None,
+                "kai-scheduler": None,
+                "K8s.image.gpu-operator": None,
+                "K8s.config.cdi": None,
+                "GPU.smi.driver": None,
+                "constraints.K8s.server.version": ">= 1.34, <= 1.36",
+            },
+        ),
+        ({"service": "cks", "gpu": "gb200", "intent": "inference"}, {"nvidia-dra-driver-gpu": None, "nim-operator": None}),
+        (
             {"service": "rke2", "os": "ubuntu", "osv": "26.04", "gpu": "vr200", "intent": "inference"},
             {
                 "constraints.K8s.server.version": ">= 1.34.1, < 1.36",
@@ -212,6 +225,9 @@ def test_rke2_on_any_machine_has_what_a_cluster_of_your_own_has(gpu: str, intent
 def test_why_a_component_is_left_out_is_stated() -> None:
     warnings = recipe_facts({"service": "openshift"})["warnings"]
     assert "gpu-operator is left out: OpenShift installs the certified operator from its own catalog (OLM)" in warnings
+    warnings = recipe_facts({"service": "cks"})["warnings"]
+    assert "gpu-operator is left out: CoreWeave manages the GPU Operator on CKS" in warnings
+    assert "spec.gpu.version of a node pool chooses the branch of the driver" in warnings
     assert "left out" not in recipe_facts({**OWN, "intent": "training"})["warnings"]
 
 

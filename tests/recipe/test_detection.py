@@ -96,6 +96,8 @@ SERVICES = [
     ("aks", "v1.30.14-eks-3025e55", "", ("means eks", "means aks: service stays unset")),
     # OpenShift is itself, whoever owns the machines.
     ("openshift", "v1.31.6", "openshift", ()),
+    ("cks", "v1.35.2", "cks", ()),
+    ("coreweave", "v1.35.2", "cks", ()),
     ("nebula", "v1.33.5", "", ("K8s.node.provider is 'nebula', which is not in the catalog: service stays unset",)),
 ]
 
@@ -140,6 +142,7 @@ def test_the_scheme_of_a_providers_id_stands_for_the_provider(id: str, service: 
         ("lke.linode.com/pool-id", "linode", "lke"),
         ("node.openshift.io/os_id", "aws", "openshift"),
         ("node.openshift.io/os_id", "", "openshift"),
+        ("compute.coreweave.com/node-pool", "", "cks"),
         ("microk8s.io/cluster", "aws", "microk8s"),
         ("anywhere.eks.amazonaws.com/x", "aws", "self-managed"),
         ("topology.kubernetes.io/zone", "azure", "self-managed"),
@@ -211,8 +214,9 @@ def test_what_is_out_of_scope_is_named_and_never_recommended_for(model: str) -> 
 def test_the_collector_and_the_catalog_agree_on_labels_and_clouds() -> None:
     shown = {entry.clouds[0]: (entry.name, entry.labels) for entry in CATALOG.entries["service"] if entry.is_managed}
     assert shown == k8s_node.MANAGED_SERVICES
-    openshift, self_managed = (CATALOG.entry("service", name) for name in ("openshift", "self-managed"))
+    openshift, cks, self_managed = (CATALOG.entry("service", name) for name in ("openshift", "cks", "self-managed"))
     assert openshift is not None and openshift.labels == (k8s_node.OPENSHIFT_LABEL,)
+    assert cks is not None and cks.labels == (k8s_node.COREWEAVE_LABEL,)
     assert self_managed is not None and self_managed.clouds == tuple(shown)
 
 

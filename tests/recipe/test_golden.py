@@ -144,6 +144,8 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "rke2-v100-sles": {"os": "sles", "osv": "16.0", "service": "rke2", "gpu": "v100"},
     "openshift-h100-training": {"service": "openshift", "gpu": "h100", "intent": "training"},
     "openshift-gb200": {"service": "openshift", "gpu": "gb200"},
+    "cks-h100-training": {"os": "ubuntu", "osv": "24.04", "service": "cks", "k8s": "1.35", "gpu": "h100", "intent": "training"},
+    "cks-gb200": {"service": "cks", "gpu": "gb200", "intent": "inference"},
     "self-managed-gb300-training": {"os": "ubuntu", "osv": "24.04", "service": "self-managed", "gpu": "gb300", "intent": "training"},
     "self-managed-h100-debian": {"os": "debian", "osv": "12", "service": "self-managed", "gpu": "h100", "intent": "training"},
     "self-managed-h100-rhel-9-training": {"os": "rhel", "osv": "9.6", "service": "self-managed", "gpu": "h100", "intent": "training"},

@@ -26,7 +26,7 @@ PRODUCTS = {
 
 #: The product that managed services release on dates of their own.
 _BY_SERVICE = "kubernetes"
-_SERVICES = ("eks", "gke", "aks", "oke", "openshift")
+_SERVICES = ("eks", "gke", "aks", "oke", "cks", "openshift")
 
 
 def judge(context: RuleContext) -> RuleResult:
