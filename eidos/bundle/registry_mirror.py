@@ -2,7 +2,8 @@
 
 Knows the form of references (host, path, tag) and the keys that hold them; must not know any chart. A mirror preserves the path and
 replaces the host: ``nvcr.io/nvidia/driver:1`` is ``mirror.example.com/x/nvidia/driver:1`` on ``mirror.example.com/x``. Charts are pulled
-from it as OCI artifacts, the one form in which a registry of images stores charts.
+from it as OCI artifacts, the one form in which a registry of images stores charts, below ``charts``: a chart and an image may have one
+name and version, as nvidia/gpu-operator has.
 """
 
 from __future__ import annotations
@@ -67,15 +68,15 @@ def mirror_image(reference: str, mirror: str) -> str:
 
 
 def mirror_repository(url: str, mirror: str) -> str:
-    """The repository of a chart, on the mirror; unchanged without a mirror.
+    """The repository of a chart, on the mirror, where no image has its name; unchanged without a mirror.
 
     >>> mirror_repository("https://helm.ngc.nvidia.com/nvidia", "mirror.example.com/x"), mirror_repository("oci://ghcr.io/a/b", "")
-    ('oci://mirror.example.com/x/nvidia', 'oci://ghcr.io/a/b')
+    ('oci://mirror.example.com/x/charts/nvidia', 'oci://ghcr.io/a/b')
     """
     if not mirror:
         return url
     path = url.partition("://")[2].partition("/")[2].strip("/")
-    return f"oci://{mirror}/{path}" if path else f"oci://{mirror}"
+    return f"oci://{mirror}/charts/{path}" if path else f"oci://{mirror}/charts"
 
 
 def mirror_tree(tree: Any, mirror: str, key: str = "") -> Any:

@@ -208,7 +208,7 @@ def test_releases_of_helmfile_need_one_another() -> None:
 def test_a_mirror_is_the_source_of_charts_too() -> None:
     bundle = build(recipe(), components=("kai-scheduler",), deployer="argocd", registry="mirror.example.com/x", **REPOSITORY)
     chart = objects(bundle)["argocd/gpu-operator.yaml"]["spec"]["sources"][0]
-    assert (chart["repoURL"], chart["chart"]) == ("mirror.example.com/x/nvidia", "gpu-operator")
+    assert (chart["repoURL"], chart["chart"]) == ("mirror.example.com/x/charts/nvidia", "gpu-operator")
 
 
 def test_manifests_of_others_are_named_with_their_address() -> None:

@@ -363,7 +363,7 @@ def test_a_mirror_replaces_every_host(recipe: Recipe) -> None:
         if path.endswith(("values.yaml", "install.sh")) or "/manifests/" in path:
             for host in (b"nvcr.io", b"quay.io", b"registry.k8s.io", b"https://helm.", b"https://charts."):
                 assert host not in content.replace(b"mirror.example.com/x", b""), path
-    assert b"chart='oci://mirror.example.com/x/nvidia/gpu-operator'" in bundle.files["gpu-operator/component.sh"]
+    assert b"chart='oci://mirror.example.com/x/charts/nvidia/gpu-operator'" in bundle.files["gpu-operator/component.sh"]
     lines = [line for line in bundle.files["images.txt"].decode().splitlines() if line and not line.startswith("#")]
     assert lines
     assert all(line.startswith("mirror.example.com/x/") for line in lines)

@@ -22,7 +22,7 @@ from eidos.model.recipe import Recipe
 from eidos.workflow import make_recipe, pack_bundle, write_bundle
 from tests.bundle.test_chart_archives import chart
 from tests.fakes.oci_registry import OciRegistry
-from tests.support.bundle_files import build, load_documents, load_yaml
+from tests.support.bundle_files import build, each_recipe, load_documents, load_yaml, made
 
 ZARF = json.loads((Path(__file__).parent.parent / "schemas" / "zarf.json").read_text())
 
@@ -69,6 +69,18 @@ def test_images_are_found_where_a_bundle_with_that_mirror_looks_for_them() -> No
         assert image.at(MIRROR) == expected
     for each in needed(MIRROR).charts:
         assert each.at(MIRROR) == f"{each.pulled}/{each.name}:{each.version}"
+
+
+@each_recipe
+def test_no_chart_takes_the_name_of_an_image(path: Path) -> None:
+    listed = read_mirror_list({name: content for name, (content, _) in made(path).items()}, path.stem)
+    images = {_name(image.at(MIRROR)) for image in listed.images}
+    charts = {_name(each.at(MIRROR)[len("oci://") :]) for each in listed.charts}
+    assert images and not charts & images
+
+
+def _name(reference: str) -> str:
+    return reference.partition("@")[0].rpartition(":")[0] or reference
 
 
 @pytest.mark.parametrize(
@@ -266,7 +278,7 @@ def test_a_check_reports_what_a_registry_lacks(registry: OciRegistry, tmp_path: 
     assert main(line) == 4
     done = capfd.readouterr()
     lacking = [text for text in done.out.splitlines() if "cert-manager" in text]
-    assert lacking == done.out.splitlines() and f"{mirror}/cert-manager:" in lacking[-1] and len(lacking) > 3
+    assert lacking == done.out.splitlines() and f"{mirror}/charts/cert-manager:" in lacking[-1] and len(lacking) > 3
     assert f"{mirror}: {len(lacking)} of " in done.err
     fill(registry, mirror)
     assert main([*line, "-t", "json"]) == 0

@@ -17,7 +17,7 @@ import pytest
 
 from eidos.files.resources import read_text
 from tests.support.program import PROGRAM, ROOT
-from tests.support.sealed_site import run_sealed, unshare_command
+from tests.support.sealed_site import IMAGES_ADDRESS, REGISTRY_ADDRESS, run_sealed, tagged_digests, unshare_command
 from tests.support.smi_output import smi_output
 
 pytestmark = pytest.mark.slow
@@ -100,8 +100,9 @@ def test_every_command_of_the_page_works_without_a_network(tmp_path: Path, prefi
         assert (run.lookups, run.without_route) == ([], 0)
         ran += run.results
     assert ran[-1]["out"].split() == ["cert-manager", "gpu-operator"]
-    saved = [path.parent for path in (sides[False] / "carry" / "images").rglob("manifest.json")]
-    assert len(saved) == 13
+    public, mirrored = (tagged_digests(tmp_path / "namespace", address) for address in (IMAGES_ADDRESS, REGISTRY_ADDRESS))
+    assert len(public) == 13
+    assert {f"gpu/{tag}": digest for tag, digest in public.items()}.items() <= mirrored.items()
 
 
 def test_a_look_up_and_a_packet_for_elsewhere_are_noticed(tmp_path: Path, prefix: list[str], environ: dict[str, str]) -> None:

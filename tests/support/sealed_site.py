@@ -45,6 +45,7 @@ RESOLVER_FILES = {
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 class SealedRun(NamedTuple):
@@ -89,6 +90,12 @@ def run_sealed(prefix: list[str], folder: Path, cwd: Path, commands: list[str], 
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return SealedRun(**json.loads(done.stdout))
+
+
+def tagged_digests(folder: Path, address: str) -> dict[str, str]:
+    """Digest of each tag of the registry that was at this address, as docker-registry stores them."""
+    stored = folder / f"registry {address}" / "data" / "docker" / "registry" / "v2" / "repositories"
+    return {str(path.relative_to(stored).parent.parent): path.read_text() for path in stored.glob("**/_manifests/tags/*/current/link")}
 
 
 class _Namespace:
@@ -149,7 +156,7 @@ class _Namespace:
         assert process.poll() is None, (folder / "log").read_text()
 
     def publish_images(self, references: list[str]) -> None:
-        """Start public registries that have these images, each with one layer."""
+        """Start public registries that have these images: every other one for two architectures."""
         hosts = sorted({reference.partition("/")[0] for reference in references})
         self.registry(IMAGES_ADDRESS, hosts)
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
@@ -162,23 +169,28 @@ class _Namespace:
             assert response.status < 300, (method, path, response.status)
             return response
 
-        for reference in references:
+        def put_blob(host: str, name: str, blob: bytes) -> dict[str, Any]:
+            digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+            location = send(host, "POST", f"/v2/{name}/blobs/uploads/").headers["Location"].partition(host)[2]
+            send(host, "PUT", f"{location}&digest={digest}", blob)
+            return {"size": len(blob), "digest": digest}
+
+        for number, reference in enumerate(references):
             host, _, rest = reference.partition("/")
             name, _, tag = rest.rpartition(":")
-            blobs = [
-                json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode(),
-                rest.encode(),
-            ]
-            entries = []
-            for blob in blobs:
-                digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-                location = send(host, "POST", f"/v2/{name}/blobs/uploads/").headers["Location"].partition(host)[2]
-                send(host, "PUT", f"{location}&digest={digest}", blob)
-                entries.append({"size": len(blob), "digest": digest})
-            config = {"mediaType": "application/vnd.docker.container.image.v1+json", **entries[0]}
-            layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", **entries[1]}
-            manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": [layer]}
-            send(host, "PUT", f"/v2/{name}/manifests/{tag}", json.dumps(manifest).encode(), _MANIFEST)
+            layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", **put_blob(host, name, rest.encode())}
+            manifests = []
+            for architecture in ("amd64", "arm64")[: 1 + number % 2]:
+                platform = {"architecture": architecture, "os": "linux"}
+                config = json.dumps({**platform, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
+                entry = {"mediaType": "application/vnd.docker.container.image.v1+json", **put_blob(host, name, config)}
+                body = json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST, "config": entry, "layers": [layer]}).encode()
+                digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+                send(host, "PUT", f"/v2/{name}/manifests/{tag if number % 2 == 0 else digest}", body, _MANIFEST)
+                manifests.append({"mediaType": _MANIFEST, "size": len(body), "digest": digest, "platform": platform})
+            if number % 2:
+                body = json.dumps({"schemaVersion": 2, "mediaType": _LIST, "manifests": manifests}).encode()
+                send(host, "PUT", f"/v2/{name}/manifests/{tag}", body, _LIST)
 
     def publish_charts(self, charts: list[list[str]]) -> None:
         """Start chart repositories that have these: name, version and URL of each."""
