@@ -36,6 +36,7 @@ COMMANDS = {
     "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
     "schema": ("eidos.cli.schema", "print the JSON Schema of a document"),
     "completion": ("eidos.cli.completion", "print a shell completion script"),
+    "self-verify": ("eidos.cli.self_verify", "check that the file of eidos is the released one, and who signed it"),
     "licenses": ("eidos.cli.licenses", "print the licenses of eidos and of the packages in its file"),
     "version": ("eidos.cli.version", "print version, commit, Python and recipe data"),
     "help": ("eidos.cli.help", "explain eidos, a command, or a topic of the manual"),

@@ -34,7 +34,7 @@ GROUPS = {
     MONITORING: "monitoring monitoring-label",
     RIGHTS: "host-network host-ipc host-pid host-files unconfined privileged without explain-privileges",
     SERVER: ("host port workers drain-delay trust-proxy user-header otlp tls-issuer mesh ingress ingress-class no-apparmor"),
-    SIGNATURES: "key passphrase-file allowed-signers identity policy",
+    SIGNATURES: "sums key signature passphrase-file allowed-signers identity policy",
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     REGISTRY: "mount-from plain-http ca-file client-cert client-key",
     OUTPUT: (
@@ -52,6 +52,7 @@ GROUPS_OF_VERBS = {
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
     "pull": {INPUT: "layout"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
+    "self-verify": {SIGNATURES: "timeout"},
     "sign": {SIGNATURES: "with timeout"},
     "verify": {SIGNATURES: "timeout"},
     "watch": {SELECTION: "without"},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from eidos.errors import NotFound, Unavailable, os_error_reason
 
@@ -265,6 +266,12 @@ def carried_packages() -> list[tuple[str, str, str]]:
     except ImportError:
         return []
     return list(_build.PACKAGES)
+
+
+def program_file() -> str | None:
+    """The path of the one file that runs; None in a checkout and in an installed package."""
+    path = getattr(getattr(sys.modules["__main__"], "__loader__", None), "archive", None)
+    return str(path) if path else None
 
 
 def license_text(name: str) -> str:

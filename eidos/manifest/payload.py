@@ -6,9 +6,8 @@ Knows how large a ConfigMap may be and where the running file is; must not know 
 
 from __future__ import annotations
 
-import sys
-
 from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.files import resources
 
 #: Bytes that a ConfigMap may hold (Kubernetes documentation, "ConfigMaps": 1 MiB), less the key and its metadata.
 MAX_CONFIGMAP_BYTES = (1 << 20) - 4096
@@ -18,10 +17,10 @@ _BUILD = "build it with 'python3 build_zipapp.py', then pass --program dist/eido
 
 def running_program() -> str:
     """The path of the running file. Raises InvalidInput in a checkout or an installed package."""
-    path = getattr(getattr(sys.modules["__main__"], "__loader__", None), "archive", None)
-    if not path:
+    path = resources.program_file()
+    if path is None:
         raise InvalidInput("cannot put the program into a ConfigMap: eidos runs from a folder, not from one file", _BUILD)
-    return str(path)
+    return path
 
 
 def read_program(path: str, purpose: str) -> bytes:

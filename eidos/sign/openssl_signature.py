@@ -83,7 +83,7 @@ def pem_content(data: bytes) -> bytes:
 def verify_with_openssl(key: bytes, data: bytes, signature: MessageSignature, deadline: float) -> None:
     """Raise IntegrityError unless the key of this PEM file signed ``data``."""
     if signature.message_digest != hashlib.sha256(data).digest():
-        raise IntegrityError("it is about another statement")
+        raise IntegrityError("it is about other content")
     with private_folder({"data": data, "signature": signature.signature, "key": key}) as folder:
         file, mark, public = f"{folder}/data", f"{folder}/signature", f"{folder}/key"
         command: tuple[str, ...]

@@ -77,6 +77,28 @@ def check_signatures(
     )
 
 
+def check_detached(path: str, signature: bytes, data: bytes, key: Key, deadline: float) -> SignatureResult:
+    """What became of the signature of ``data`` at ``path``, which ``key`` must have made; one of openssl may be in no format at all.
+
+    Raises InvalidInput for a key that cannot be read.
+    """
+    identifier = trusted_digest(key)
+    try:
+        if key.kind == OPENSSL and not signature.lstrip().startswith(b"{"):
+            from eidos.sign.sigstore_bundle import MessageSignature, format_sigstore_bundle
+
+            message = MessageSignature(signature, hashlib.sha256(data).digest(), bytes.fromhex(identifier))
+            signature = format_sigstore_bundle(message)
+        shown, digest = _claimed_key(_NAMES[key.kind], signature, path)
+        if digest and identifier and digest != identifier:
+            return SignatureResult(path, UNTRUSTED, shown)
+        return _verify(path, key, shown, signature, data, deadline)
+    except (ValueError, InvalidData) as fault:
+        return SignatureResult(path, INVALID, why=str(fault))
+    except EidosError as fault:
+        return SignatureResult(path, UNVERIFIED, why=_reason(fault))
+
+
 def trusted_digest(key: Key) -> str:
     """What identifies a public key in its signatures: a SHA-256 or a fingerprint in hexadecimal; empty for an OpenPGP key in a file."""
     if key.kind == GPG:
@@ -116,8 +138,12 @@ def _check_signature(
     except (ValueError, InvalidData) as fault:
         return SignatureResult(path, INVALID, why=str(fault))
     except EidosError as fault:
-        return SignatureResult(path, UNVERIFIED, why=f"{fault.message}; {fault.hint}" if fault.hint else fault.message)
+        return SignatureResult(path, UNVERIFIED, why=_reason(fault))
     return result
+
+
+def _reason(fault: EidosError) -> str:
+    return f"{fault.message}; {fault.hint}" if fault.hint else fault.message
 
 
 def _claimed_key(kind: str, signature: bytes, path: str) -> tuple[str, str]:
