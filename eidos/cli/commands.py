@@ -32,6 +32,7 @@ COMMANDS = {
     "push": ("eidos.cli.push", "push a bundle or a document to an OCI registry"),
     "pull": ("eidos.cli.pull", "pull a bundle or a document from an OCI registry"),
     "mirror": ("eidos.cli.mirror", "list what a bundle needs in a closed network, and what a mirror lacks"),
+    "image": ("eidos.cli.image", "build a container image of eidos, without a daemon"),
     "manifest": ("eidos.cli.manifest", "print Kubernetes manifests that run eidos in a cluster"),
     "serve": ("eidos.cli.serve", "serve recipes and bundles over HTTP"),
     "schema": ("eidos.cli.schema", "print the JSON Schema of a document"),

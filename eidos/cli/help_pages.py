@@ -19,7 +19,8 @@ OUTPUT, LOGGING, HELP, OTHER = "Output", "Logging", "Help", "Other flags"
 #: Group → its flags, in the order of a page.
 GROUPS = {
     INPUT: (
-        "file recipe data profile waivers today templates charts server fallback root smi ignore max-age timeout last include from against"
+        "file recipe data profile waivers today templates charts base-tag server fallback root smi ignore max-age timeout last include "
+        "from against"
     ),
     SELECTION: (
         "os osv kernel service k8s gpu intent platform machine with quick only skip require units volatile cluster-only bundlers set "
@@ -38,7 +39,8 @@ GROUPS = {
     LIMITS: "rate burst client-rate client-burst max-connections max-body request-timeout",
     REGISTRY: "mount-from plain-http ca-file client-cert client-key",
     OUTPUT: (
-        "output layout format archive push dry-run force matrix changes-since context explain check strict exit-code fail-on allow-unknown "
+        "output layout tag format archive "
+        "push dry-run force matrix changes-since context explain check strict exit-code fail-on allow-unknown "
         "fail-fast serial node-agent "
         "all list remember write-waivers script reveal list-withheld digest-withheld anonymous anonymous-key metrics-file sbom"
     ),
@@ -50,6 +52,7 @@ GROUPS = {
 GROUPS_OF_VERBS = {
     "bundle": {CLUSTER: "timeout deployer repo path revision existing live"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
+    "image": {INPUT: "program"},
     "pull": {INPUT: "layout"},
     "manifest": {CLUSTER: "timeout namespace", JOB: "gpu"},
     "self-verify": {SIGNATURES: "timeout"},

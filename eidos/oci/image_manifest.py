@@ -75,7 +75,7 @@ class ImageManifest(Record):
         tree: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "artifactType": self.artifact_type,
+            **({} if self.artifact_type in ("", self.config.media_type) else {"artifactType": self.artifact_type}),
             "config": self.config.to_tree(),
             "layers": [layer.to_tree() for layer in self.layers],
         }

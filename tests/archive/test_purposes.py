@@ -23,7 +23,7 @@ from tests.project.source_tree import MODULES, PACKAGE_FILES, ROOT, imports, par
 _PATHS = " ".join(PARTS.values()).split()
 
 #: Verbs that carry a bundle elsewhere, which neither an agent nor a server does.
-CARRYING = {"mirror", "pull", "push", "self-verify", "sign", "verify"}
+CARRYING = {"image", "mirror", "pull", "push", "self-verify", "sign", "verify"}
 
 #: Verbs that files lack; what else they lack are templates and bytecode.
 LACKING = {AGENT: {"bundle", "serve", *CARRYING}, SERVER: CARRYING}
