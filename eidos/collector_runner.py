@@ -278,7 +278,10 @@ def _collector_frames(name: str, sources: Sources, load_collector: Callable[[str
         if isinstance(fault, OSError) and fault.errno in _EXHAUSTED:  # not even the modules that describe a bug can be read
             end = (FAILED, os_error_reason(fault), "raise the limits of memory and of open files (ulimit -n)", None)
         else:
-            end = (FAILED, _describe_bug(fault), "report this as a bug in eidos", None)
+            is_ours = not collectors.is_added(name)
+            end = (FAILED, _describe_bug(fault), f"report this as a bug in {'eidos' if is_ours else 'the plug-in'}", None)
+    except SystemExit:
+        end = (FAILED, "the collector ended its process", "report this to the author of the plug-in", None)
     yield from lines
     yield ("end", (time.monotonic() - began) * 1000, *end)
 

@@ -11,7 +11,7 @@ from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FAILED, FINDINGS
-from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, PLUGIN, Operand, Option, Verb, parse_choice, parse_path, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.formats import from_text, serialize
@@ -102,13 +102,8 @@ VERB = Verb(
         ),
         Option("strict", "exit 4 if the recipe is generic, or what comes from --registry or --charts is incomplete"),
         Option("templates", "add templates from this folder; they replace built-in ones", "DIR", convert=parse_path, completion="folder"),
-        Option(
-            "data",
-            "add recipe data from this folder, for components of your own",
-            "DIR",
-            convert=parse_path,
-            completion="folder",
-        ),
+        Option("data", "add recipe data from this folder, for components of your own", "DIR", convert=parse_path, completion="folder"),
+        replace(PLUGIN, help="add recipe data and templates of this folder, which you trust"),
         Option("node-agent", "add a privileged DaemonSet that runs node/apply.sh on GPU nodes"),
         Option("deployer", "deploy with helm, argocd, flux, helmfile or manifests", "NAME", default="helm", convert=_parse_deployer),
         Option("repo", "name the git repository in which the bundle will be, for argocd and flux", "URL"),
@@ -163,6 +158,10 @@ VERB = Verb(
 
 def run(values: Values) -> int:
     """Make the bundle and write it, or say what lint found."""
+    if values["plugin"]:
+        from eidos.cli.plugins import use_in_bundle
+
+        use_in_bundle(values)
     if values["data"] is not None and document_locations.is_in_registry(values["data"]):
         from contextlib import ExitStack
 

@@ -15,7 +15,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.collector_selection import collector_choices
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, QUICK, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import open_store
 from eidos.errors import InvalidInput, NotFound
 from eidos.model.record import replace
@@ -50,6 +50,7 @@ VERB = Verb(
         "The recipe is that of the detected hardware, system and service, unless --recipe or query flags name another.",
     ),
     (
+        PLUGIN,
         Option(
             "file",
             "judge a saved snapshot, - for standard input, or all in a folder" + OR_IN_CLUSTER,

@@ -32,6 +32,7 @@ MANUAL = {
     "serve": "run the HTTP API: routes, limits, proxy, Kubernetes",
     "recipes": "what is covered, and your own recipe data",
     "checks": "judge a node: profiles, waivers, your own checks",
+    "plugins": "your own collectors, checks, recipe data and templates",
     "slurm": "drain nodes that have findings: health check, prolog",
     "watch": "judge a node again and again: lines, metrics, marks, a DaemonSet",
     "bundles": "deploy a recipe, change values, verify",

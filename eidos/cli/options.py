@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Union
 
+    from eidos.cli.plugins import Plugin
+
     ValuesByName = dict[str, Any]
     #: Valid values and what each means, or a function that gives them.
     Choices = Union[dict[str, str], Callable[[], dict[str, str]]]
@@ -228,5 +230,24 @@ LOGGING = (
 
 #: Flags that may also precede the verb.
 GLOBAL_OPTIONS = (OUTPUT, FORMAT, *LOGGING)
+
+
+def _open_plugin(path: str) -> Plugin:
+    from eidos.cli.plugins import open_plugin
+
+    return open_plugin(parse_path(path))
+
+
+#: The first option of a verb that has it: others name its collectors. No variable sets it, because it is code that runs.
+PLUGIN = Option(
+    "plugin",
+    "add collectors, checks and recipe data of this folder, which you trust; repeatable",
+    "DIR",
+    convert=_open_plugin,
+    multiple=True,
+    split_commas=False,
+    flag_only=True,
+    completion="folder",
+)
 
 HELP = Option("help", "show this help", short="h", flag_only=True)

@@ -12,7 +12,7 @@ from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.commands import FINDINGS
-from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, OUTPUT, Operand, Option, Verb, parse_path, parse_timeout
+from eidos.cli.options import FORMAT, FORMATS, HELP, LOGGING, OUTPUT, PLUGIN, Operand, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidInput
@@ -45,6 +45,7 @@ FLAGS_OF_ACTIONS: dict[str, tuple[str | None, ...]] = {
     **dict.fromkeys(("context", "explain", "strict", "server", "fallback"), (None,)),
     **dict.fromkeys(("matrix", "changes-since"), (LIST,)),
     "today": (None, LINT),
+    "plugin": (None, EXPLAIN, LIST, NEW),
 }
 
 #: The field of the metadata that names a recipe's source when that is not the server, and its value then.
@@ -75,6 +76,7 @@ VERB = Verb(
         ),
     ),
     (
+        replace(PLUGIN, help="add recipe data of this folder, which you trust; repeatable"),
         Option(
             "file",
             "read the query from a snapshot, - for standard input" + OR_IN_CLUSTER,
@@ -304,9 +306,9 @@ def _connect_server(values: Values, query: dict[str, str]) -> ServerClient:
         raise InvalidInput(f"{origins['with']} cannot be used with {origins['server']}", f"remove {origins['server']}")
     if values["explain"]:
         raise InvalidInput(f"{origins['explain']} cannot be used with {origins['server']}", f"remove {origins['server']}")
-    if values["data"] and not values["fallback"]:
+    if (values["data"] or values["plugin"]) and not values["fallback"]:
         raise InvalidInput(
-            f"{origins['data']} cannot be used with {origins['server']}, which has its own data",
+            f"{origins['data' if values['data'] else 'plugin']} cannot be used with {origins['server']}, which has its own data",
             f"remove {origins['server']}, or add --fallback",
         )
     if values["file"] is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from eidos import log
 from eidos.cli import document_locations
 from eidos.cli.options import Option
+from eidos.errors import InvalidInput
 from eidos.model.query import FIELDS
 
 TYPE_CHECKING = False
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eidos.cli.options import Values
+    from eidos.cli.plugins import Plugin
+    from eidos.recipe.data_stack import DataPart
     from eidos.recipe.store import Store
 
 #: The fields of a query.
@@ -38,22 +41,38 @@ def open_store(data: Sequence[str] | None, values: Values | None = None) -> Stor
     """
     from eidos.recipe import store
 
-    if not data:
+    plugins = values.get("plugin", ()) if values is not None else ()
+    if not data and not plugins:
         return store.shipped_store()
     from eidos.recipe.lint import ERROR, lint_path, lint_stack
 
-    parts = document_locations.read_data(data, values)
+    data = data or ()
+    parts = document_locations.read_data(data, values) if data else ()
+    if plugins:
+        parts = _with_plugins(plugins, parts, data)
+        if not parts and not data:
+            return store.shipped_store()
     opened = store.stack_store(parts) if parts else store.open_store(data)
     faults = lint_stack(parts) if parts else lint_path(data[0])
     if faults:
         from eidos.wording import count_of
 
         worst = next((fault for fault in faults if fault.severity == ERROR), faults[0])
-        flags = " ".join(f"--data {location}" for location in data)
+        flags = " ".join([*(f"--plugin {plugin.path}" for plugin in plugins), *(f"--data {location}" for location in data)])
         log.warn(
             f"{flags}: lint found {count_of(len(faults), 'issue')}, the worst: {worst}", hint=f"run 'eidos recipe lint {flags}' to see all"
         )
     return opened
+
+
+def _with_plugins(plugins: Sequence[Plugin], parts: tuple[DataPart, ...], data: Sequence[str]) -> tuple[DataPart, ...]:
+    """The data of plug-ins, below that of ``--data``; InvalidInput for a file that replaces all data."""
+    from eidos.cli.plugins import data_parts
+
+    added = data_parts(plugins)
+    if added and data and not parts:
+        raise InvalidInput(f"{data[0]}: one file replaces the built-in data and cannot be combined with plug-ins", "name a folder")
+    return (*added, *parts)
 
 
 def query_words(values: Values) -> dict[str, str]:

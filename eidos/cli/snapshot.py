@@ -16,7 +16,7 @@ from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
 from eidos.cli.collector_selection import apply_only_and_skip, collector_choices, select_collectors
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
-from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, Option, Verb, parse_timeout
+from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
 from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
@@ -75,6 +75,7 @@ VERB = Verb(
     "snapshot",
     DESCRIPTION,
     (
+        PLUGIN,
         replace(OUTPUT, help="write to FILE with mode 0600, - for standard output" + OR_IN_CLUSTER),
         replace(FORMAT, help="set the output format (default: json for FILE.json, else yaml)"),
         _collector_option("only", "collect only these collectors or groups of collectors"),
@@ -150,6 +151,7 @@ def _write_snapshot(values: Values, telemetry: RunTelemetry) -> int:
         load_collector=telemetry.collector_loader(selected),
         digest_key=_read_key() if values["digest-withheld"] else b"",
     )
+    snapshot = replace(snapshot, plugins=tuple(plugin.reference() for plugin in values["plugin"]))
     telemetry.record_outcomes(snapshot.collectors)
     if values["list-withheld"]:
         _list_withheld(values, snapshot)

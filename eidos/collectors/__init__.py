@@ -102,7 +102,7 @@ def is_cluster_wide(name: str) -> bool:
 
 def shares_child(name: str) -> bool:
     """Whether a collector only reads files, so that it runs in one process with others: all of ``os`` do."""
-    return name.startswith("os.")
+    return name.startswith("os.") and name not in _added
 
 
 def absent_services(root: str = "/") -> frozenset[str]:
@@ -197,9 +197,16 @@ def load_collector(name: str) -> CollectFunction:
     """The ``collect`` function of the collector ``name``; NotFound when there is none."""
     if name not in _names():
         raise NotFound(f"unknown collector {name!r}", hint=f"use one of {list_words(list_collectors())}")
+    if name in _added:
+        from eidos.collectors._plugin_collector import load_plugin_collector
+
+        return lambda sources: load_plugin_collector(name, *_added[name], harmless_names(revealed=sources.reveal))(sources)
     collect: CollectFunction = _import(name).collect
     return collect
 
+
+#: Collector of a plug-in → its file, and what was read from it.
+_added: dict[str, tuple[str, bytes]] = {}
 
 #: List of harmless names → the collectors that need it; and the texts of lists once they were read.
 HARMLESS_LISTS = {
@@ -257,8 +264,30 @@ def harmless_names(*lists: str, revealed: tuple[str, ...] = ()) -> NameList:
     return names
 
 
+def add_collector(name: str, path: str, source: bytes) -> None:
+    """Add a collector of a plug-in, the module ``source`` of the file at ``path``: it is listed and loaded as those of eidos are.
+
+    It runs in a process of its own, which may not find what was not read before.
+    """
+    _harmless_text("common")
+    _added[name] = path, source
+
+
+def is_added(name: str) -> bool:
+    """Whether a collector is of a plug-in."""
+    return name in _added
+
+
 def collector_summary(name: str) -> str:
     """The first line of the collector's docstring."""
+    if name in _added:
+        import ast
+
+        path, source = _added[name]
+        try:
+            return (ast.get_docstring(ast.parse(source, path)) or "").strip().partition("\n")[0] or "of a plug-in"
+        except (SyntaxError, ValueError):
+            return "of a plug-in, with a syntax error"
     try:
         from eidos._build import COLLECTORS  # bytecode has no docstrings
     except ImportError:
@@ -275,5 +304,5 @@ def _names() -> list[str]:
         from eidos._build import COLLECTORS  # written by the build: listing a zip would import ``inspect``
     except ImportError:
         files = os.listdir(os.path.dirname(__file__))
-        return [file[:-3].replace("_", ".", 1) for file in files if file.endswith(".py") and not file.startswith("_")]
-    return list(COLLECTORS)
+        return [file[:-3].replace("_", ".", 1) for file in files if file.endswith(".py") and not file.startswith("_")] + list(_added)
+    return [*COLLECTORS, *_added]

@@ -44,7 +44,7 @@ class Snapshot(Record):
     """One node at one time.
 
     ``timestamp`` is RFC 3339 in UTC, ``version`` that of the program that wrote it, ``node`` the node's name; each is empty where a
-    document has none.
+    document has none. ``plugins`` are names and digests of plug-ins that took part: ``acme@sha256:…``.
     """
 
     timestamp: str
@@ -52,6 +52,7 @@ class Snapshot(Record):
     node: str
     measurements: tuple[Measurement, ...] = ()
     collectors: tuple[Outcome, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     __slots__ = ("_readings",)  # no field: two snapshots are equal whether their readings were asked for or not
 
@@ -70,7 +71,12 @@ class Snapshot(Record):
         return {
             "kind": KIND,
             "apiVersion": API_VERSION,
-            "metadata": {"snapshot-timestamp": self.timestamp, "snapshot-version": self.version, "source-node": self.node},
+            "metadata": {
+                "snapshot-timestamp": self.timestamp,
+                "snapshot-version": self.version,
+                "source-node": self.node,
+                **({"plugins": " ".join(self.plugins)} if self.plugins else {}),  # metadata holds texts alone
+            },
             "measurements": [
                 {
                     "type": measurement.type,
@@ -108,6 +114,7 @@ class Snapshot(Record):
             node=metadata.text("source-node"),
             measurements=tuple(map(read_measurement, root.mappings("measurements"))),
             collectors=tuple(map(_read_outcome, root.mappings("collectors"))),
+            plugins=tuple(metadata.text("plugins").split()),
         )
 
     @classmethod

@@ -1,0 +1,183 @@
+"""Folders of plug-ins that the user trusts: collectors, checks, recipe data and templates beside those of eidos.
+
+Knows the layout of a plug-in, and whose folders may hold one; must not know what a collector reads, nor how data is merged. A plug-in is
+code that runs with the rights of eidos: the folder, all above it and everything in it must belong to the user or to root, and nobody else
+may write there. Files are read once, and what is run is what was read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from eidos import collectors
+from eidos.errors import InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.model.measurement import TYPES
+from eidos.model.record import Record
+from eidos.wording import list_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eidos.cli.options import Values
+    from eidos.recipe.data_stack import DataPart
+
+#: What a plug-in consists of; anything else in it is refused, because it would have no effect.
+FOLDERS = ("collectors", "checks", "recipes", "templates")
+
+#: Files of documentation beside these.
+IGNORED = ("README", "README.md", "LICENSE", "LICENSE.txt", "__pycache__")
+
+#: Bytes of a file, and files of a plug-in.
+FILE_LIMIT, FILES_LIMIT = 8 << 20, 10_000
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Plugin(Record):
+    """A plug-in: its ``name``, the ``path`` of its folder, the ``digest`` of its files, and their bytes by path below it."""
+
+    name: str
+    path: str
+    digest: str
+    files: dict[str, bytes]
+
+    def reference(self) -> str:
+        """The name and the digest, as they are written into documents."""
+        return f"{self.name}@{self.digest}"
+
+    def folder(self, name: str) -> str:
+        """The path of one of its folders; empty when it has no files."""
+        return os.path.join(self.path, name) if any(file.startswith(f"{name}/") for file in self.files) else ""
+
+
+def open_plugin(path: str) -> Plugin:
+    """The plug-in in a folder, whose collectors are among those of eidos from now on.
+
+    Raises NotFound or Unavailable for a folder that cannot be read, InvalidInput for one that others can write, for files that a plug-in
+    does not have, and for a collector that there is already.
+    """
+    try:
+        folder = os.path.realpath(path)
+        _check_parents(folder, path)
+        files = dict(_read_files(folder, path))
+    except FileNotFoundError as fault:
+        raise NotFound(f"{path}: no such folder", "name a folder with collectors/, checks/ or recipes/") from fault
+    except OSError as fault:
+        raise Unavailable(f"{path}: {os_error_reason(fault)}", "run as the user that owns it") from fault
+    if not files:
+        raise InvalidInput(f"{path}: no files in {list_words(f'{name}/' for name in FOLDERS)}", "see 'eidos help plugins'")
+    added = {}
+    for name in files:
+        parts = name.split("/")
+        if parts[0] == "collectors" and not parts[-1].startswith("_"):
+            added[_collector_name(parts, path)] = name
+    known = collectors.list_collectors()
+    for collector, name in added.items():
+        if collector in known:
+            raise InvalidInput(f"{path}/{name}: there is a collector {collector!r} already", "rename the file")
+    plugin = Plugin(os.path.basename(folder), folder, _digest(files), files)
+    for collector, name in added.items():
+        collectors.add_collector(collector, os.path.join(folder, name), files[name])
+    return plugin
+
+
+def _collector_name(parts: Sequence[str], path: str) -> str:
+    stem, dot, ending = parts[-1].partition(".")
+    type_name, underscore, rest = stem.partition("_")
+    is_valid = len(parts) == 2 and dot and ending == "py" and underscore and rest.isidentifier() and rest.islower() and rest.isascii()
+    if not is_valid or type_name not in TYPES:
+        hint = f"name it <type>_<name>.py, with a type of {list_words(TYPES)} and a name in lower case"
+        raise InvalidInput(f"{path}/{'/'.join(parts)}: not the name of a collector", hint)
+    return f"{type_name}.{rest}"
+
+
+def _check_parents(folder: str, shown: str) -> None:
+    """Refuse a folder that somebody else could replace: every folder above it counts, but a sticky one of root, such as /tmp."""
+    status = os.stat(folder)
+    if not stat.S_ISDIR(status.st_mode):
+        raise InvalidInput(f"{shown} is not a folder", "name a folder with collectors/, checks/ or recipes/")
+    _check_owner(folder, status)
+    while folder != "/":
+        folder = os.path.dirname(folder)
+        status = os.stat(folder)
+        if not (status.st_uid == 0 and status.st_mode & stat.S_ISVTX):
+            _check_owner(folder, status)
+
+
+def _check_owner(path: str, status: os.stat_result) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise InvalidInput(f"{path} belongs to user {status.st_uid}", "use a folder that belongs to you or to root")
+    if status.st_mode & _OTHERS_WRITE:
+        raise InvalidInput(f"{path}: others can write to it", f"run 'chmod go-w {path}'")
+
+
+def _read_files(folder: str, shown: str) -> Iterator[tuple[str, bytes]]:
+    for name in sorted(os.listdir(folder)):
+        if name in IGNORED or name.startswith("."):
+            continue
+        if name not in FOLDERS:
+            hint = f"a plug-in has {list_words(f'{name}/' for name in FOLDERS)}"
+            raise InvalidInput(f"{shown}/{name}: unexpected file", hint)
+        for number, path in enumerate(_walk(os.path.join(folder, name))):
+            if number == FILES_LIMIT:
+                raise InvalidInput(f"{shown}: more than {FILES_LIMIT:,} files", "check that this is the right folder")
+            yield path[len(folder) + 1 :], _read_file(path)
+
+
+def _walk(path: str) -> Iterator[str]:
+    """The files at a path and below, each folder checked before it is read."""
+    status = os.lstat(path)
+    if stat.S_ISDIR(status.st_mode):
+        _check_owner(path, status)
+        for name in sorted(os.listdir(path)):
+            if name != "__pycache__" and not name.startswith("."):
+                yield from _walk(os.path.join(path, name))
+    elif stat.S_ISREG(status.st_mode):
+        yield path
+    else:
+        raise InvalidInput(f"{path}: neither a file nor a folder", "replace links by what they point to")
+
+
+def _read_file(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        _check_owner(path, os.fstat(fd))
+        content = file.read(FILE_LIMIT + 1)
+    if len(content) > FILE_LIMIT:
+        raise InvalidInput(f"{path}: larger than {FILE_LIMIT >> 20} MiB", "check that this is the right file")
+    return content
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    """SHA-256 of the lines that ``sha256sum`` prints for the files, sorted by path."""
+    from hashlib import sha256
+
+    lines = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
+    return f"sha256:{sha256(lines.encode('utf-8', 'surrogateescape')).hexdigest()}"
+
+
+def data_parts(plugins: Sequence[Plugin]) -> tuple[DataPart, ...]:
+    """The recipe data and the checks of plug-ins, in order."""
+    from eidos.recipe.data_stack import DataPart
+
+    parts = []
+    for plugin in plugins:
+        files = {name.partition("/")[2]: content for name, content in plugin.files.items() if name.startswith("recipes/")}
+        files.update({name: content for name, content in plugin.files.items() if name.startswith("checks/")})
+        if files:
+            parts.append(DataPart(plugin.path, files))
+    return tuple(parts)
+
+
+def use_in_bundle(values: Values) -> None:
+    """Take recipe data and templates of a bundle from its plug-ins; InvalidInput when a flag names others, too."""
+    for flag, name in (("data", "recipes"), ("templates", "templates")):
+        folders = [plugin.folder(name) for plugin in values["plugin"] if plugin.folder(name)]
+        if folders and (values[flag] is not None or len(folders) > 1):
+            raise InvalidInput(
+                f"eidos bundle takes {name} of one folder, and --{flag} and --plugin name more", f"omit --{flag}, or a plug-in"
+            )
+        if folders:
+            values[flag] = folders[0]

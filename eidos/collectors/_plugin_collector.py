@@ -1,0 +1,77 @@
+"""A collector of a plug-in: its code as it was read, and its parts as they may be shown.
+
+Knows the contract of collectors and the rules of :mod:`eidos.redact`; must not know where plug-ins come from. What a collector of eidos
+does for itself is done here for those of others: a subtype has the collector's own name, a value is a scalar, and one that could be a
+secret is withheld, unless its name or its form is harmless. It is called in the collector's own process.
+"""
+
+from __future__ import annotations
+
+from eidos.errors import EidosError, InvalidData, NotApplicable, Unavailable
+from eidos.model.measurement import REVEALED, SECRET, WITHHELD, Gap, Subtype
+from eidos.model.number_format import format_scalar
+from eidos.redact.harmless_names import show_value
+from eidos.redact.secrets_in_text import redact_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eidos.collectors import CollectFunction, Sources
+    from eidos.model.measurement import Part
+    from eidos.redact.harmless_names import NameList
+
+#: What to do about a collector that does not follow the contract.
+HINT = "report it to the author of the plug-in; 'eidos help plugins' has the contract"
+
+
+def load_plugin_collector(name: str, path: str, source: bytes, names: NameList) -> CollectFunction:
+    """The ``collect`` function of a module, whose parts are checked; InvalidData when the module has none.
+
+    ``names`` are harmless names. Raises what the module raises.
+    """
+    from types import ModuleType
+
+    module = ModuleType(f"eidos_plugin_{name.replace('.', '_')}")
+    module.__file__ = path
+    exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - the user trusts it, and its file was checked
+    collect = getattr(module, "collect", None)
+    if not callable(collect):
+        raise InvalidData(f"{path}: no function collect(sources)", HINT)
+    return lambda sources: _shown_parts(name, collect(sources), sources, names)
+
+
+def _shown_parts(name: str, parts: Iterator[Part], sources: Sources, names: NameList) -> Iterator[Part]:
+    try:
+        for part in parts:
+            if isinstance(part, Gap):
+                yield Gap(part.kind, redact_text(str(part.what))[0], redact_text(str(part.why))[0])
+            elif isinstance(part, Subtype):
+                yield from _shown_subtype(name, part, sources, names)
+            else:
+                raise InvalidData(f"yielded a {type(part).__name__}; expected a Subtype or a Gap", HINT)
+    except NotApplicable as why:
+        raise NotApplicable(redact_text(why.reason)[0], why.hint) from None
+    except InvalidData:
+        raise
+    except EidosError as fault:
+        raise Unavailable(redact_text(fault.message)[0], fault.hint) from None
+    for revealed in names.revealed:
+        yield Gap(REVEALED, revealed, "")
+
+
+def _shown_subtype(name: str, part: Subtype, sources: Sources, names: NameList) -> Iterator[Part]:
+    own = name.partition(".")[2]
+    if part.name != own and not str(part.name).startswith((f"{own}.", f"{own}-")):
+        raise InvalidData(f"yielded the subtype {part.name!r}; expected {own!r}, or a name that begins with {own + '-'!r}", HINT)
+    shown: dict[str, str | int | float | bool] = {}
+    items: tuple[tuple[object, object], ...] = tuple(part.data.items())  # of any type: others wrote it
+    for key, value in items:
+        if not isinstance(key, str) or not isinstance(value, (str, int, float)):
+            raise InvalidData(f"{part.name}: the value of {str(key)[:60]!r} is a {type(value).__name__}; expected a scalar", HINT)
+        text, count = show_value(key, value if isinstance(value, str) else format_scalar(value), names)
+        shown[key] = text if count or isinstance(value, str) else value
+        if count:
+            yield Gap(SECRET, f"{part.name}/{key}", WITHHELD)
+    yield Subtype(part.name, shown, {str(key): redact_text(str(text))[0] for key, text in part.context.items()})
+    yield from sources.digests(part.name, part.data, shown)

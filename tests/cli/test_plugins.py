@@ -1,0 +1,217 @@
+"""``--plugin``: whose folders are trusted, what a plug-in adds, and that it can neither leak a secret nor break a document."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eidos import collectors
+from eidos.cli import main
+from eidos.model.snapshot import Snapshot
+from eidos.workflow import make_recipe
+
+PAGE = Path(__file__).parents[2] / "templates" / "help" / "plugins.md"
+
+SUBTYPE = "from eidos.model.measurement import Gap, Subtype\n"
+
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a command line in an empty folder; exit status, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+    def command(*words: str) -> tuple[int, str, str]:
+        collectors._added.clear()  # each is a start of the program
+        capfd.readouterr()
+        status = main(list(words))
+        return (status, *capfd.readouterr())
+
+    yield command
+    collectors._added.clear()
+
+
+def write(path: str, text: str | bytes) -> None:
+    file = Path(path)
+    old = os.umask(0o022)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    finally:
+        os.umask(old)
+
+
+def example() -> None:
+    """Write the plug-in of the manual, and a host that it reads."""
+    block = PAGE.read_text().partition("```text\n")[2].partition("```")[0]
+    for name, text in re.findall(r"^(acme/\S+):\n\n(.*?)(?=^acme/|\Z)", block, re.MULTILINE | re.DOTALL):
+        write(name, re.sub(r"^    ", "", text, flags=re.MULTILINE))
+    write("host/etc/acme/asset", "0 Zq7kD02mWx91LpTe\n")
+
+
+def snapshot(run: Run, *words: str) -> dict[str, Any]:
+    status, out, err = run("snapshot", "--root", "host", "-t", "json", *words)
+    assert status in (0, 1, 3), err
+    tree: dict[str, Any] = json.loads(out)
+    return tree
+
+
+def test_the_example_of_the_manual(run: Run) -> None:
+    example()
+    tree = snapshot(run, "--plugin", "acme", "--only", "os.asset")
+    assert tree["measurements"] == [{"type": "OS", "subtypes": [{"subtype": "asset", "data": {"password": "<withheld>", "rack": 0}}]}]
+    assert tree["collectors"][0]["withheld"] == 1
+    files = sorted(Path("acme").rglob("*.*"), key=str)
+    lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to('acme')}\n" for file in files if file.is_file())
+    assert tree["metadata"]["plugins"] == f"acme@sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    assert Snapshot.from_tree(tree, "x").to_tree()["metadata"] == tree["metadata"]
+    revealed = snapshot(run, "--plugin", "acme", "--only", "os.asset", "--reveal", "password")
+    assert revealed["measurements"][0]["subtypes"][0]["data"]["password"] == "Zq7kD02mWx91LpTe"
+    assert revealed["collectors"][0]["revealed"] == ["password"]
+    assert "os.asset" in run("snapshot", "--list", "--plugin", "acme")[1]
+
+
+def test_without_the_flag_nothing_is_added(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    example()
+    monkeypatch.setenv("EIDOS_PLUGIN", "acme")
+    assert run("snapshot", "--only", "os.asset")[0] == 2
+    assert "plugins" not in snapshot(run, "--only", "os.release")["metadata"]
+
+
+def test_what_others_can_write_is_refused(run: Run) -> None:
+    example()
+    for path in ("acme", "acme/collectors", "acme/collectors/os_asset.py", "acme/checks/acme.yaml", "."):
+        mode = os.stat(path).st_mode & 0o7777
+        for bits in (0o020, 0o002):
+            os.chmod(path, mode | bits)
+            status, out, err = run("snapshot", "--plugin", "acme", "--only", "os.asset")
+            assert (status, out) == (2, "") and "others can write to it" in err and "hint: run 'chmod go-w " in err, path
+        os.chmod(path, mode)
+    if os.geteuid() == 0:
+        for path in ("acme", "acme/collectors/os_asset.py", "."):
+            os.chown(path, 12345, 0)
+            status, _, err = run("snapshot", "--plugin", "acme", "--only", "os.asset")
+            assert status == 2 and "belongs to user 12345" in err
+            os.chown(path, 0, 0)
+    assert run("snapshot", "--plugin", "acme", "--root", "host", "--only", "os.asset")[0] == 0
+
+
+def test_links_are_refused(run: Run) -> None:
+    example()
+    write("elsewhere.py", "")
+    os.symlink("../../elsewhere.py", "acme/collectors/os_other.py")
+    status, _, err = run("snapshot", "--plugin", "acme")
+    assert status == 2 and "neither a file nor a folder" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("collectors/os_release.py", "there is a collector 'os.release' already"),
+        ("collectors/gpu.py", "not the name of a collector"),
+        ("collectors/tpu_x.py", "not the name of a collector"),
+        ("collectors/os_x.txt", "not the name of a collector"),
+        ("collectors/deep/os_x.py", "not the name of a collector"),
+        ("collector/os_x.py", "unexpected file"),
+        ("README", "no files in"),
+    ],
+)
+def test_names_that_a_plugin_cannot_have(run: Run, name: str, words: str) -> None:
+    write(f"acme/{name}", "")
+    status, _, err = run("snapshot", "--plugin", "acme")
+    assert status == 2 and words in err
+
+
+def test_two_plugins_with_one_collector_and_missing_folders(run: Run) -> None:
+    for name in ("one", "two"):
+        write(f"{name}/collectors/os_x.py", "")
+    assert "already" in run("snapshot", "--plugin", "one", "--plugin", "two")[2]
+    assert run("snapshot", "--plugin", "missing")[0] == 2
+    write("file", "")
+    assert "not a folder" in run("snapshot", "--plugin", "file")[2]
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome", "words"),
+    [
+        ("def collect(sources):\n    raise ValueError('password=Zq7kD02mWx91LpTe')", "failed", "internal error at os_bad.py:"),
+        ("def collect(sources", "failed", "SyntaxError"),
+        ("raise SystemExit(0)", "failed", "the collector ended its process"),
+        ("import os\nos._exit(0)", "failed", "exited with status 0"),
+        ("def collect(sources):\n    import time\n    time.sleep(60)\n    yield", "failed", "no answer before the deadline"),
+        ("x = 1", "failed", "no function collect"),
+        ("def collect(sources):\n    yield Subtype('sysctl', {'a': 1})", "failed", "expected 'bad'"),
+        ("def collect(sources):\n    yield Subtype('bad', {'a': []})", "failed", "expected a scalar"),
+        ("def collect(sources):\n    yield 'text'", "failed", "expected a Subtype or a Gap"),
+        ("def collect(sources):\n    yield Subtype('bad', {'a': 'Zq7kD02mWx91LpTe'}, {'a': 'token=Zq7kD02mWx91LpTe'})", "ok", None),
+        (
+            "def collect(sources):\n    yield Subtype('bad', {'a': 1})\n    yield Gap('unreadable', '/x', 'pw=Zq7kD02mWx91LpTe')",
+            "partial",
+            None,
+        ),
+    ],
+)
+def test_a_bad_collector_is_an_outcome(run: Run, source: str, outcome: str, words: str | None) -> None:
+    write("host/etc/os-release", "ID=debian\n")
+    write("acme/collectors/os_bad.py", f"{SUBTYPE}{source}\n")
+    tree = snapshot(run, "--plugin", "acme", "--only", "os.bad,os.release", "--timeout", "1500ms")
+    outcomes = {row["name"]: row for row in tree["collectors"]}
+    assert outcomes["os.release"]["outcome"] == "ok" and outcomes["os.bad"]["outcome"] == outcome
+    assert words is None or words in outcomes["os.bad"]["reason"]
+    assert "Zq7k" not in json.dumps(tree)
+
+
+@pytest.mark.slow
+def test_the_checks_and_the_data_of_plugins(pyz: Path, tmp_path: Path, run: Run) -> None:
+    example()
+    sources = 'sources:\n  - {id: acme, document: "Racks", version: "7", date: "2026-01-01", url: "https://example.com"}\n'
+    write("other/recipes/sources.yaml", sources)
+
+    def program(*words: str) -> tuple[int, Any]:
+        done = subprocess.run([sys.executable, str(pyz), *words, "-t", "json"], capture_output=True, cwd=tmp_path, check=False, timeout=120)
+        return done.returncode, json.loads(done.stdout)
+
+    _, report = program("check", "--plugin", "acme", "--root", "host", "--only", "acme-no-rack")
+    assert [(finding["id"], finding["status"]) for finding in report["findings"]] == [("acme-no-rack", "fail")]
+    status, recipe = program("recipe", "--plugin", "other")
+    assert status == 0 and recipe["metadata"]["recipe-data"] != program("recipe")[1]["metadata"].get("recipe-data")
+
+
+def test_what_data_of_plugins_cannot_be_combined_with(run: Run) -> None:
+    write("acme/checks/x.yaml", "checks: []\n")
+    write("file.yaml", "x: 1")
+    status, _, err = run("recipe", "--gpu", "h100", "--plugin", "acme", "--data", "file.yaml")
+    assert status == 2 and "cannot be combined with plug-ins" in err
+    assert "does not take --plugin" in run("recipe", "lint", "--plugin", "acme")[2]
+    assert "--plugin cannot be used with --server" in run("recipe", "--plugin", "acme", "--server", "http://127.0.0.1:1")[2]
+
+
+def test_what_a_collector_prints_is_lost(run: Run, tmp_path: Path) -> None:
+    write(
+        "acme/collectors/os_bad.py", f"{SUBTYPE}def collect(sources):\n    print('x', flush=True)\n    yield Subtype('bad', {{'a': 1}})\n"
+    )
+    words = [sys.executable, "-m", "eidos", "snapshot", "--plugin", str(tmp_path / "acme"), "--only", "os.bad", "-t", "json"]
+    done = subprocess.run(words, capture_output=True, cwd=Path(__file__).parents[2], check=True, timeout=120)
+    assert json.loads(done.stdout)["collectors"][0]["outcome"] == "ok" and done.stderr == b""
+
+
+def test_a_bundle_takes_data_and_templates_of_one_folder(run: Run) -> None:
+    write("acme/templates/gpu-operator/README.md", "# Ours\n")
+    write("recipe.json", json.dumps(make_recipe({"gpu": "h100", "service": "eks"}).to_tree()))
+    words = ("bundle", "-f", "recipe.json", "-b", "gpu-operator", "--plugin", "acme")
+    assert run(*words)[0] == 0
+    assert Path("bundle/gpu-operator/README.md").read_text() == "# Ours\n"
+    status, _, err = run(*words, "--templates", "acme/templates")
+    assert status == 2 and "omit --templates, or a plug-in" in err
