@@ -538,6 +538,15 @@ RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
         service(2, _WORKSTATION, {"label.lke.linode.com/pool-id": "7"}, "Akamai", "Compute Instance", **_NO_FABRIC),
         ("os.rdma", "os.net"),
     ),
+    # What ends upstream is the service's to replace, and its own ends are not published.
+    "CoreWeave Kubernetes Service": (
+        update(
+            _of_version("v1.34.1"),
+            K8s_node={"provider": "cks", "container-runtime-version": "2.1.4"},
+            OS_runtime={"containerd.version": "2.1.4"},
+        ),
+        (),
+    ),
     "K3s": (update(HGX, K8s_node={"provider": "k3s", "container-runtime-version": "2.1.4-k3s2"}), ()),
     "k0s": (_of_version("v1.35.2+k0s"), ()),
     "MicroK8s": (update(HGX, K8s_node={"label.microk8s.io/cluster": "true"}), ()),
