@@ -26,7 +26,7 @@ from eidos.cli.judge_options import (
     parse_interval,
     prepare_judge,
 )
-from eidos.cli.options import HELP, LOGGING, Option, Verb, parse_address, parse_port, parse_text, parse_timeout
+from eidos.cli.options import HELP, LOGGING, PLUGIN, Option, Verb, parse_address, parse_port, parse_text, parse_timeout
 from eidos.errors import EidosError, InvalidInput, Unavailable
 from eidos.model.record import replace
 
@@ -84,6 +84,7 @@ VERB = Verb(
         ),
     ),
     (
+        PLUGIN,
         Option("interval", "time from the start of one cycle to the next", "DURATION", None, "60s", parse_interval),
         Option("count", "end after this many cycles, with the exit status of 'eidos check'", "N", convert=parse_count),
         Option("listen", "serve Prometheus metrics at ADDRESS:PORT, or :PORT for all addresses", "ADDRESS", convert=parse_listen_address),

@@ -198,6 +198,15 @@ def test_what_data_of_plugins_cannot_be_combined_with(run: Run) -> None:
     assert "--plugin cannot be used with --server" in run("recipe", "--plugin", "acme", "--server", "http://127.0.0.1:1")[2]
 
 
+def test_a_watch_runs_the_collectors_of_plugins(tmp_path: Path) -> None:
+    write(f"{tmp_path}/acme/collectors/os_bad.py", "raise ValueError\n")
+    words = [sys.executable, "-m", "eidos", "watch", "--count", "1", "--plugin", str(tmp_path / "acme"), "--root", str(tmp_path)]
+    for more, is_run in (((), True), (("--without", "os.bad"), False)):
+        done = subprocess.run([*words, *more], capture_output=True, cwd=Path(__file__).parents[2], check=False, timeout=120)
+        assert (b"os.bad: failed: internal error at os_bad.py:1" in done.stderr) == is_run, done.stderr
+        assert done.returncode in (0, 3, 4)
+
+
 def test_what_a_collector_prints_is_lost(run: Run, tmp_path: Path) -> None:
     write(
         "acme/collectors/os_bad.py", f"{SUBTYPE}def collect(sources):\n    print('x', flush=True)\n    yield Subtype('bad', {{'a': 1}})\n"
