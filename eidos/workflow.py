@@ -15,8 +15,7 @@ from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.engine import BundleBuild
@@ -250,13 +249,14 @@ def check_node(
     options: CheckOptions | None = None,
     data: CheckData | None = None,
     without_recipe: bool = False,
+    before_finding: Callable[[], object] = lambda: None,
 ) -> CheckReport:
     """Judge a node by a recipe and by expert checks: what is wrong with it, why that matters, and what mends it.
 
     Without ``recipe`` it is the one for what the snapshot shows and ``query`` says (see :func:`make_recipe`), or with ``without_recipe``
     there is none, and checks alone judge; ``store`` holds the data of recipes and checks (default: the built-in data), ``data`` its checks
-    if they were read already. The report is ordered, worst first.
-    Raises InvalidInput when both ``recipe`` and ``query`` are there, and what :func:`make_recipe` raises.
+    if they were read already; ``before_finding`` is called before each path of the recipe and each check, and may raise. The
+    report is ordered, worst first. Raises InvalidInput when both ``recipe`` and ``query`` are there, and what :func:`make_recipe` raises.
 
     >>> snapshot = parse_snapshot("{measurements: [{type: OS, subtypes: [{subtype: kmod, data: {nouveau: true, nvidia: true}}]}]}")
     >>> [finding.id for finding in check_node(snapshot).findings if finding.status == "fail" and finding.severity == "error"]
@@ -278,7 +278,7 @@ def check_node(
     else:
         detected = detect(snapshot, store.catalog, recipe.request).query
         known = Query(**{**detected.fields(), **recipe.request.fields()})
-    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions())
+    return judge(snapshot, recipe, known, data or read_check_data(store.check_data), options or CheckOptions(), before_finding)
 
 
 def compare(

@@ -24,7 +24,7 @@ from eidos.model.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from eidos.check.definitions import CheckDefinition
@@ -77,8 +77,18 @@ def read_check_data(trees: Mapping[str, Any]) -> CheckData:
     return CheckData(read_checks(trees, conditions), comparisons, facts if isinstance(facts, Mapping) else {})
 
 
-def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckData, options: CheckOptions) -> CheckReport:
-    """The report of one node; ``query`` is what was detected and requested, ``recipe`` None judges by checks alone."""
+def judge(
+    snapshot: Snapshot,
+    recipe: Recipe | None,
+    query: Query,
+    data: CheckData,
+    options: CheckOptions,
+    before_finding: Callable[[], object] = lambda: None,
+) -> CheckReport:
+    """The report of one node; ``query`` is what was detected and requested, ``recipe`` None judges by checks alone.
+
+    ``before_finding`` is called before each path of the recipe and each check; what it raises ends the work.
+    """
     now = time.time() if options.now is None else options.now
     clock = time.gmtime(now)
     today = time.strftime("%Y-%m-%d", clock)
@@ -87,8 +97,10 @@ def judge(snapshot: Snapshot, recipe: Recipe | None, query: Query, data: CheckDa
     context = RuleContext(node, data.facts, today)
     findings = [*snapshot_findings(node, query.gpu, now, options.maximum_age_s)]
     if recipe is not None and data.comparisons is not None:
-        findings += recipe_findings(recipe, node, data.comparisons)
-    findings += (evaluate(check, context) for check in data.checks)
+        findings += recipe_findings(recipe, node, data.comparisons, before_finding)
+    for check in data.checks:
+        before_finding()
+        findings.append(evaluate(check, context))
     findings = options.profile.apply(merge_paths(findings))
     if options.waivers:
         from eidos.check.waivers import apply_waivers

@@ -16,7 +16,7 @@ from eidos.model.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from eidos.check.node_readings import NodeReadings
     from eidos.check.value_comparison import Comparisons
@@ -55,14 +55,17 @@ _NAMES = (
 )
 
 
-def recipe_findings(recipe: Recipe, node: NodeReadings, comparisons: Comparisons) -> Iterator[Finding]:
-    """A finding for each path that the recipe limits or recommends, by path."""
+def recipe_findings(
+    recipe: Recipe, node: NodeReadings, comparisons: Comparisons, before_finding: Callable[[], object] = lambda: None
+) -> Iterator[Finding]:
+    """A finding for each path that the recipe limits or recommends, by path; ``before_finding`` is called before each."""
     limits = {constraint.name: constraint for constraint in recipe.constraints}
     values = {
         f"{m.type}.{s.name}.{key}": format_scalar(value) for m in recipe.measurements for s in m.subtypes for key, value in s.data.items()
     }
     why = {f"{m.type}.{s.name}.{key}": text for m in recipe.measurements for s in m.subtypes for key, text in s.context.items()}
     for path in sorted({*limits, *values}):
+        before_finding()
         finding = _judge_path(path, limits.get(path), values.get(path), recipe, node, comparisons)
         if finding:
             yield finding if finding.reason or finding.status != PASS else replace(finding, reason=why.get(path, ""))

@@ -74,7 +74,8 @@ VERB = Verb(
         Option("require", "exit 3 when one of these collectors is not ok", "NAMES", choices=collector_choices, multiple=True),
         Option("max-age", "report a snapshot that is older", "DURATION", None, "24h", parse_timeout),
         DATA,
-        Option("timeout", "time limit for reading this node", "DURATION", None, "10s", parse_timeout),
+        Option("server", "let this server judge instead: https://eidos.example.com", "URL"),
+        Option("timeout", "time limit for reading this node, and for each report of a server", "DURATION", None, "10s", parse_timeout),
         *CLUSTER,
         Option("all", "show what passed and what does not apply, too", flag_only=True),
         Option("list", "list the checks; judge nothing", flag_only=True),
@@ -92,6 +93,7 @@ VERB = Verb(
         ("eidos check -f snapshots/ -o report.html", "many nodes on one page"),
         ("eidos check --write-waivers waivers.yaml", "accept what is so today"),
         ("eidos check --script fix.sh", "the remedies of this host as a script"),
+        ("eidos check --server https://eidos.example.com", "judged by a server"),
         ("eidos check --quick", "health check of a scheduler: one line, exit status"),
         ("eidos explain nouveau-loaded", "what a check looks for, and why"),
     ),
@@ -101,8 +103,12 @@ VERB = Verb(
             "unknown, never passed. Without --intent or --recipe, settings for training and inference are not judged."
         ),
         (
-            "Exit status: 0 nothing found; 2 wrong usage or invalid input; 3 something could not be judged, or --require is not met; "
-            "4 a finding at or above --fail-on."
+            "With --server, the snapshot and the recipe or the query are sent; profile, waivers and selection are applied here, and "
+            "scripts written here. A request is retried up to three times, after the delay the server asks for (Retry-After)."
+        ),
+        (
+            "Exit status: 0 nothing found; 1 the server did not return a report; 2 wrong usage or invalid input; 3 something could not be "
+            "judged, or --require is not met; 4 a finding at or above --fail-on; 124 the server took longer than --timeout."
         ),
     ),
 )
@@ -114,8 +120,15 @@ def run(values: Values) -> int:
         if location is not None:
             document_locations.check_writable(location, values)
     if values["list"]:
+        if values.origins.get("server", "").startswith("--"):
+            raise InvalidInput("--list cannot be used with --server", "remove one of the two")
         return _list(values)
-    judge = prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
+    if values["server"] is not None:
+        from eidos.cli.server_judge import prepare_server_judge
+
+        judge = prepare_server_judge(values)
+    else:
+        judge = prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
     for snapshot in _snapshots(values):

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eidos.check.judge import CheckData, CheckOptions
+    from eidos.check.judge import CheckOptions
     from eidos.check.profile import Profile
     from eidos.check.waivers import Waiver
     from eidos.cli.options import Values
@@ -85,11 +85,8 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     """
     is_quick = values.get("quick", False)
     if is_quick:
-        _require_quick(values)
-    if values["recipe"] is not None:
-        others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
-        if others:
-            raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
+        require_quick(values)
+    require_recipe_or_query(values)
     store = open_store(values["data"], values)
     recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
     query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
@@ -97,7 +94,12 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     from eidos.workflow import check_node
 
     data = read_check_data(store.check_data)
-    options = replace(_options(values, data), now=now)
+    words = (*values["only"], *values["skip"])
+    if words:
+        from eidos.check.judge import known_words
+
+        check_words(words, known_words(data), values)
+    options = replace(read_options(values), now=now)
     if is_quick:
         data = replace(data, checks=tuple(check for check in data.checks if check.id in options.profile.only))
     if maximum_age_s is not None:
@@ -105,21 +107,28 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     return lambda snapshot: check_node(snapshot, recipe, query=query, store=store, options=options, data=data, without_recipe=is_quick)
 
 
-def _require_quick(values: Values) -> None:
+def require_recipe_or_query(values: Values) -> None:
+    """Raise InvalidInput for a recipe and flags of a query together."""
+    if values["recipe"] is not None:
+        others = [values.origins[field] for field in FIELDS if values.origins.get(field, "").startswith("--")]
+        if others:
+            raise InvalidInput(f"--recipe cannot be used with {', '.join(others)}", "remove one of the two")
+
+
+def require_quick(values: Values) -> None:
     """Raise InvalidInput for what a quick check has no use of: it needs no recipe and selects its checks itself."""
     others = [flag for name in ("recipe", "only", *FIELDS) if (flag := values.origins.get(name, "")).startswith("--")]
     if others:
         raise InvalidInput(f"--quick cannot be used with {', '.join(others)}", "remove one of the two")
 
 
-def _options(values: Values, data: CheckData) -> CheckOptions:
-    from eidos.check.judge import CheckOptions, known_words
+def read_options(values: Values) -> CheckOptions:
+    """Profile and waivers that the flags name, with what they select."""
+    from eidos.check.judge import CheckOptions
     from eidos.check.profile import Profile, read_profile
 
     profile: Profile = Profile() if values["profile"] is None else read_profile(*_read_tree(values["profile"], values))
     only, skip = tuple(values["only"]), tuple(values["skip"])
-    if only or skip:
-        _check_words((*only, *skip), known_words(data), values)
     if values.get("quick", False):
         from eidos.check.quick_check import CHECKS
 
@@ -133,7 +142,7 @@ def _options(values: Values, data: CheckData) -> CheckOptions:
     return CheckOptions(profile, waivers)
 
 
-def _check_words(words: Sequence[str], known: Sequence[str], values: Values) -> None:
+def check_words(words: Sequence[str], known: Sequence[str], values: Values) -> None:
     """Refuse a word that selects nothing that there can be; a path may be one of a recipe."""
     from eidos.wording import did_you_mean
 

@@ -141,6 +141,13 @@ class Expression(Record):
         """
         return bool(_intersect(self._intervals(), (_version_span(version),)))
 
+    def has_patterns(self) -> bool:
+        """Whether a pattern is in it: what that takes depends on the length of the reading, too."""
+        return any(
+            any(each.has_patterns() for each in term.expressions) if isinstance(term, Alternatives) else term.operator.endswith(MATCHES)
+            for term in self.terms
+        )
+
     def negated(self) -> Expression:
         """The expression that holds where this one does not."""
         opposites = [term.negated() for term in self.terms]

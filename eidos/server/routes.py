@@ -77,20 +77,18 @@ _PURPOSE = (
     Parameter("intent", "what the nodes are used for", example="training"),
     Parameter("platform", "what runs the workloads", example="kubeflow"),
 )
-_SERVICE_OF_CLUSTER = Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks")
-
-QUERY = (
+_FIELDS = (
     Parameter("os", "operating system of the nodes", example="ubuntu"),
     Parameter("osv", "version of the operating system", kind=VERSION, example="24.04"),
     Parameter("kernel", "kernel version", kind=VERSION, example="6.8"),
-    _SERVICE_OF_CLUSTER,
+    Parameter("service", "Kubernetes service of the cluster", ("env",), example="eks"),
     Parameter("k8s", "Kubernetes version", kind=VERSION, example="1.33"),
     Parameter("gpu", "GPU of the nodes", example="h100"),
     *_PURPOSE,
     Parameter("machine", "type of the nodes, which implies their GPU and service", example="p5.48xlarge"),
-    _CONTEXT,
-    _EXPLAIN,
 )
+
+QUERY = (*_FIELDS, _CONTEXT, _EXPLAIN)
 
 BUNDLERS = Parameter("bundlers", "components to generate, with their dependencies [all of the recipe]", kind=LIST, example="gpu-operator")
 
@@ -135,10 +133,10 @@ OPERATIONS = (
     ),
     Operation(
         *("POST", "/v1/check", check.post_check, "postCheck"),
-        "What is wrong with the node that a snapshot describes, and what to do about it",
-        parameters=(_SERVICE_OF_CLUSTER, *_PURPOSE),
+        "What is wrong with the node that a snapshot describes, by the recipe for it or by one in the body",
+        parameters=_FIELDS,
         is_strict=True,
-        documents=("Snapshot",),
+        documents=("Snapshot", "CheckRequest"),
         schema="CheckReport",
         tag="checks",
     ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eidos.server.deadline import Deadline
+from eidos.server.request_context import RequestContext
 from eidos.server.server_settings import Settings
-from tests.support.in_process_server import Client, application, parse_error
+from tests.support.in_process_server import Client, application, parse_error, request
 from tests.support.program import eidos
 
 SNAPSHOT: dict[str, Any] = {
@@ -43,6 +46,30 @@ def test_a_report_is_what_the_command_line_writes(ask: Client, tmp_path: Path) -
         assert report == expected
         assert next(f for f in report["findings"] if f["id"] == "nouveau-loaded")["status"] == "fail"
         assert ("notes" in report) is not bool(flags)
+
+
+def test_a_recipe_in_the_body_judges(ask: Client, tmp_path: Path) -> None:
+    recipe = json.loads(ask.get("/v1/recipe?gpu=h100&service=eks&intent=training&explain=true").body)
+    for name, tree in (("node.json", SNAPSHOT), ("recipe.json", recipe)):
+        (tmp_path / name).write_text(json.dumps(tree), encoding="utf-8")
+    response = ask.post("/v1/check", json.dumps({"snapshot": SNAPSHOT, "recipe": recipe}).encode())
+    expected = json.loads(eidos("check", "-f", "node.json", "-r", "recipe.json", "-t", "json", cwd=tmp_path).out)
+    findings = [
+        [finding for finding in tree["findings"] if finding["id"] != "snapshot-age"] for tree in (json.loads(response.body), expected)
+    ]
+    assert findings[0] == findings[1]
+
+
+def test_no_recipe_of_a_client_takes_longer_than_the_request_may(ask: Client) -> None:
+    """A body can hold tens of thousands of values, so time is looked at between any two."""
+    data = {f"setting.{number}": "1" for number in range(200)}
+    measurements = [{"type": "OS", "subtypes": [{"subtype": "sysctl", "data": data}]}]
+    body = json.dumps({"snapshot": {**SNAPSHOT, "measurements": measurements}, "recipe": {"measurements": measurements}}).encode()
+    for ticks, status in ((100, 503), (100_000, 200)):
+        clock = itertools.count()
+        context = RequestContext(request("POST", "/v1/check", body).request, Deadline(ticks, clock.__next__))
+        assert ask.app.answer(context).status == status
+    assert next(clock) > 300
 
 
 def changed(value: str, **more: Any) -> dict[str, Any]:
@@ -86,6 +113,11 @@ def test_differences_are_those_of_the_command_line(ask: Client, tmp_path: Path, 
         ("/v1/check", [], "the body is not a snapshot: expected a mapping"),
         ("/v1/check", {"kind": "Recipe"}, "Snapshot"),
         ("/v1/check", {}, "not a snapshot"),
+        ("/v1/check", {"snapshot": SNAPSHOT}, "the body: expected the documents snapshot and recipe"),
+        ("/v1/check", {"recipe": {}, "measurements": []}, "the body: expected the documents snapshot and recipe"),
+        ("/v1/check", {"snapshot": SNAPSHOT, "recipe": {"kind": "Snapshot"}}, "the body: recipe: kind: expected Recipe"),
+        ("/v1/check", {"snapshot": 1, "recipe": {}}, "the body: snapshot: expected a mapping, found a number"),
+        ("/v1/check?gpu=h100", {"snapshot": SNAPSHOT, "recipe": {}}, "the body has a recipe, which cannot be used with gpu"),
     ],
 )
 def test_what_is_wrong_in_a_body_is_named(ask: Client, path: str, body: object, words: str) -> None:

@@ -36,7 +36,8 @@ DOCUMENT: dict[str, Any] = json.loads(Client(APP).get("/openapi.json").body)
 RECIPE = Client(APP).get("/v1/recipe?gpu=h100&service=eks&os=ubuntu&intent=training").body
 SNAPSHOT = b"kind: Snapshot\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {gpu.model: NVIDIA H100}}]}]"
 COMPARISON = json.dumps(DOCUMENT["components"]["schemas"]["Comparison"]["examples"][0]).encode()
-BODIES = {"Query": b"gpu: h100", "Snapshot": SNAPSHOT, "Recipe": RECIPE, "Comparison": COMPARISON}
+CHECK_REQUEST = json.dumps({"snapshot": yaml.safe_load(SNAPSHOT), "recipe": json.loads(RECIPE)}).encode()
+BODIES = {"Query": b"gpu: h100", "Snapshot": SNAPSHOT, "Recipe": RECIPE, "Comparison": COMPARISON, "CheckRequest": CHECK_REQUEST}
 
 OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
 

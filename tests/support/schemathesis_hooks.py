@@ -17,7 +17,12 @@ def filter_case(_: object, case: Any) -> bool:
 
 
 def contradicts_itself(query: Any, body: Any) -> bool:
-    """A parameter is not what the body has, or a machine stands beside a GPU or a service, which may be those of another one."""
+    """A parameter is not what the body has, or a machine stands beside a GPU or a service, which may be those of another one.
+
+    Or there are parameters for a recipe that the body has.
+    """
+    if query and isinstance(body, dict) and "recipe" in body:
+        return True
     parts = [part for part in (query, body) if isinstance(part, dict)]
     differs = len(parts) == 2 and any(field in query and query[field] != body.get(field, query[field]) for field in PURPOSE)
     return differs or any(part.get("machine") and (part.keys() & {"gpu", "service", "env"}) for part in parts)

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from eidos.recipe.store import Store
     from eidos.server.handler_call import HandlerCall
 
+#: Fields of a body that names the recipe, too.
+SNAPSHOT, RECIPE = "snapshot", "recipe"
+
 #: The checks of the store that the server has, once they were read.
 _check_data: list[tuple[Store, CheckData]] = []
 
 
 def post_check(call: HandlerCall) -> HandlerResult:
-    """The report of the snapshot in the body, judged by the recipe for its node and the parameters."""
+    """The report of the snapshot in the body, judged by the recipe beside it, or by that for its node and the parameters."""
+    from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
     from eidos.workflow import check_node
 
@@ -32,12 +36,26 @@ def post_check(call: HandlerCall) -> HandlerResult:
     call.context.deadline.check()
     if not isinstance(tree, dict):
         raise HttpError(400, f"{BODY} is not a snapshot: expected a mapping")
-    snapshot = Snapshot.from_tree(tree, BODY)
-    recipe = build_recipe(call, query, True, snapshot)
+    if SNAPSHOT in tree or RECIPE in tree:
+        if tree.keys() != {SNAPSHOT, RECIPE}:
+            raise HttpError(400, f"{BODY}: expected the documents {SNAPSHOT} and {RECIPE}", details={"valid": [SNAPSHOT, RECIPE]})
+        if call.parameters.values:
+            names = ", ".join(call.parameters.names.values())
+            raise HttpError(400, f"{BODY} has a recipe, which cannot be used with {names}", "leave out one of the two")
+        snapshot = Snapshot.from_tree(tree[SNAPSHOT], f"{BODY}: {SNAPSHOT}")
+        recipe = Recipe.from_tree(tree[RECIPE], f"{BODY}: {RECIPE}")
+        for constraint in recipe.constraints:
+            # A pattern of 500 characters takes half a minute on a text of 64 KiB, and a client could send many of both.
+            if constraint.value.has_patterns():
+                message = f"{BODY}: {RECIPE}: constraints[{constraint.name}]: a server judges no patterns of a client"
+                raise HttpError(400, message, "judge this recipe with 'eidos check -r', without a server")
+    else:
+        snapshot = Snapshot.from_tree(tree, BODY)
+        recipe = build_recipe(call, query, True, snapshot)
     check_allowed(recipe.request, {}, call.services.recipe_data)
     store = call.services.recipe_data.store
     with call.context.span.start_child("check"):
-        report = check_node(snapshot, recipe, store=store, data=_read_checks(store))
+        report = check_node(snapshot, recipe, store=store, data=_read_checks(store), before_finding=call.context.deadline.check)
     call.context.deadline.check()
     return HandlerResult(represent_tree(call, report.to_tree()))
 
