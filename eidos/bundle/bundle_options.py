@@ -7,9 +7,10 @@ record and pass it on as it is.
 from __future__ import annotations
 
 from eidos.bundle.registry_mirror import parse_registry
-from eidos.errors import InvalidInput
+from eidos.errors import InvalidData, InvalidInput
 from eidos.kube.labels import check_dns_label, parse_selector
 from eidos.model.record import Record, replace
+from eidos.model.tree_reader import read_mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class BundleOptions(Record):
 def check_options(options: BundleOptions) -> BundleOptions:
     """The options, the registry in its normal form. Raises InvalidInput for a value that cannot be."""
     for values in options.values:
-        if not isinstance(values.tree, dict):
-            raise InvalidInput(f"{values.source}: expected a mapping")
+        try:
+            read_mapping(values.tree, values.source)
+        except InvalidData as fault:
+            raise InvalidInput(fault.message, fault.hint) from fault
     if options.deployer != "helm" or options.repo or options.path or options.revision:
         from eidos.bundle.deployers import check_deployer
 

@@ -18,7 +18,7 @@ from eidos.model import values_schema
 from eidos.model.bundle import CHECKSUMS
 from eidos.model.recipe import overlay_tree
 from eidos.model.record import Record
-from eidos.model.tree_reader import TreeReader
+from eidos.model.tree_reader import TreeReader, read_mapping
 from eidos.templates.placeholder import ABSENT
 from eidos.templates.text_template import Markdown, fill_text
 from eidos.templates.tree_template import fill_documents, placeholders
@@ -155,10 +155,9 @@ def _final_values(
     What is not checked goes into ``unchecked`` and ``warnings``, and what the recipe and the chart have alike into ``own``.
     """
     documents = _fill_data_file(file, variables, context.templates)
-    values = documents[0] if documents and documents[0] is not ABSENT else {}
     name = context.templates.name(file.template)
-    if len(documents) > 1 or not isinstance(values, dict):
-        raise InvalidData(f"{name}: expected a mapping of values")
+    tree = documents if len(documents) > 1 else documents[0] if documents and documents[0] is not ABSENT else {}
+    values = read_mapping(tree, name, "a mapping of values")
     schema = values_schema.load_schema(f"{component.id}/{component.version}", context.load_chart_data)
     overlays = [overlay for overlay in context.options.values if overlay.component == component.id]
     assignments = [assignment for assignment in context.options.assignments if assignment.component == component.id]

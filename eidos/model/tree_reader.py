@@ -201,6 +201,20 @@ class TreeReader:
                 raise self.error(f"expected {expected}, found {quoted(value)}", hint, name)
 
 
+def read_mapping(tree: object, document: str, expected: str = "a mapping") -> dict[str, Any]:
+    """The mapping at the top of a document; InvalidData for anything else, nothing at all included.
+
+    ``document`` is what the message begins with, ``expected`` what it asks for.
+
+    >>> read_mapping([], "values.yaml")
+    Traceback (most recent call last):
+    eidos.errors.InvalidData: values.yaml: expected a mapping
+    """
+    if not isinstance(tree, dict):
+        raise TreeReader(None, document).error(f"expected {expected}")
+    return tree
+
+
 def kind_of(value: object) -> str:
     """What kind of value it is, for people."""
     if value is None:

@@ -9,7 +9,7 @@ import pytest
 
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.number_format import FloatLiteral
-from eidos.model.tree_reader import ANY_SCALAR, QUOTED, TEXT_OR_NUMBER, TreeReader
+from eidos.model.tree_reader import ANY_SCALAR, QUOTED, TEXT_OR_NUMBER, TreeReader, read_mapping
 
 
 def reader(text_types: tuple[type, ...] = TEXT_OR_NUMBER, **fields: object) -> TreeReader:
@@ -164,6 +164,16 @@ def test_errors_of_a_parser_get_the_path_and_keep_hint_and_excerpt() -> None:
     assert (caught.value.message, caught.value.hint, caught.value.excerpt) == ("x.yaml: a[0].b.f: t is wrong", "write it right", ("t", 1))
     assert isinstance(caught.value.__cause__, InvalidInput)
     assert inner(f=3).parsed("f", int) == 3
+
+
+@pytest.mark.parametrize("tree", [None, [], "text", 0, False])
+def test_the_top_of_a_document_is_a_mapping(tree: object) -> None:
+    fields: dict[str, object] = {}
+    assert read_mapping(fields, "x.yaml") is fields
+    for more, words in (((), "a mapping"), (("a mapping of values",), "a mapping of values")):
+        with pytest.raises(InvalidData) as caught:
+            read_mapping(tree, "x.yaml", *more)
+        assert caught.value.message == f"x.yaml: expected {words}"
 
 
 def test_the_kind_of_a_document() -> None:

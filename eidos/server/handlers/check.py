@@ -7,6 +7,7 @@ stored.
 from __future__ import annotations
 
 from eidos.http_wire.messages import HttpError
+from eidos.model.tree_reader import read_mapping
 from eidos.server.handler_call import HandlerResult
 from eidos.server.handlers.recipe import build_recipe, query_parameters, represent_tree
 from eidos.server.parameters import check_allowed
@@ -32,10 +33,8 @@ def post_check(call: HandlerCall) -> HandlerResult:
     from eidos.workflow import check_node
 
     query = query_parameters(call)
-    tree = parse_document(call.context, call.services.max_body)
+    tree = read_mapping(parse_document(call.context, call.services.max_body), f"{BODY} is not a snapshot")
     call.context.deadline.check()
-    if not isinstance(tree, dict):
-        raise HttpError(400, f"{BODY} is not a snapshot: expected a mapping")
     if SNAPSHOT in tree or RECIPE in tree:
         if tree.keys() != {SNAPSHOT, RECIPE}:
             raise HttpError(400, f"{BODY}: expected the documents {SNAPSHOT} and {RECIPE}", details={"valid": [SNAPSHOT, RECIPE]})

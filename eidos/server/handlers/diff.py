@@ -7,6 +7,7 @@ a request is stored.
 from __future__ import annotations
 
 from eidos.http_wire.messages import HttpError
+from eidos.model.tree_reader import read_mapping
 from eidos.server.handler_call import HandlerResult
 from eidos.server.handlers.recipe import represent_tree
 from eidos.server.parameters import LIST, Parameter, parse_list
@@ -33,10 +34,8 @@ def post_diff(call: HandlerCall) -> HandlerResult:
     from eidos.workflow import compare
 
     include = parse_list(call.parameters, INCLUDE.name, INCLUDE.choices) or ()
-    tree = parse_document(call.context, call.services.max_body)
+    tree = read_mapping(parse_document(call.context, call.services.max_body), f"{BODY} is not a comparison")
     call.context.deadline.check()
-    if not isinstance(tree, dict):
-        raise HttpError(400, f"{BODY} is not a comparison: expected a mapping")
     if tree.keys() != {OLD, NEW}:
         missing = [field for field in (OLD, NEW) if field not in tree]
         problem = f"{' and '.join(missing)} missing" if missing else "a field besides"

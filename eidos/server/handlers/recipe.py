@@ -12,6 +12,7 @@ from eidos.errors import InvalidData
 from eidos.http_wire.messages import HttpError
 from eidos.model.query import PURPOSE
 from eidos.model.record import replace
+from eidos.model.tree_reader import read_mapping
 from eidos.server.handler_call import HandlerResult
 from eidos.server.parameters import check_allowed, parse_query, parse_switch
 from eidos.server.representation import make_representation
@@ -51,10 +52,8 @@ def post_recipe(call: HandlerCall) -> HandlerResult:
     services = call.services
     context, explain = (parse_switch(call.parameters, name) for name in _SWITCHES)
     parameters = query_parameters(call)
-    tree = parse_document(call.context, services.max_body)
+    tree = read_mapping(parse_document(call.context, services.max_body), f"{BODY} is neither a query nor a snapshot")
     call.context.deadline.check()
-    if not isinstance(tree, dict):
-        raise HttpError(400, f"{BODY} is neither a query nor a snapshot: expected a mapping")
     if "measurements" not in tree and "kind" not in tree:
         query = parse_query_document(tree, services.recipe_data)
         recipe = build_recipe(call, _with_purpose(query, parameters), explain)
