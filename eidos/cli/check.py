@@ -132,7 +132,8 @@ def run(values: Values) -> int:
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
     for snapshot in _snapshots(values):
-        reports.append(judge(snapshot))
+        plugins = dict.fromkeys((*snapshot.plugins, *(plugin.reference() for plugin in values["plugin"])))
+        reports.append(replace(judge(snapshot), plugins=tuple(plugins)))
         snapshots.append(snapshot)
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:

@@ -34,7 +34,7 @@ class CheckReport(Record):
     """The findings of one node.
 
     ``timestamp`` is when the node was judged, ``snapshot_timestamp`` when it was read (RFC 3339, UTC); ``recipe_digest`` identifies the
-    recipe data; ``notes`` are sentences about the whole: what was not judged.
+    recipe data; ``notes`` are sentences about the whole: what was not judged; ``plugins`` are names and digests of plug-ins that took part.
     """
 
     timestamp: str
@@ -44,6 +44,7 @@ class CheckReport(Record):
     recipe_digest: str = ""
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, int]:
         """How many findings fail, by severity, and how many have each other status."""
@@ -69,6 +70,7 @@ class CheckReport(Record):
             "source-node": self.node,
             "snapshot-timestamp": self.snapshot_timestamp,
             "recipe-data": self.recipe_digest,
+            "plugins": " ".join(self.plugins),
         }
         tree: dict[str, Any] = {"kind": KIND, "apiVersion": API_VERSION, "metadata": {k: v for k, v in metadata.items() if v}}
         tree["summary"] = self.summary()
@@ -93,7 +95,8 @@ class CheckReport(Record):
         names = ("report-timestamp", "report-version", "source-node", "snapshot-timestamp", "recipe-data")
         timestamp, version, node, snapshot_timestamp, digest = (metadata.text(name) for name in names)
         findings = tuple(map(read_finding, root.mappings("findings")))
-        return cls(timestamp, version, node, snapshot_timestamp, digest, root.texts("notes"), findings)
+        plugins = tuple(metadata.text("plugins").split())
+        return cls(timestamp, version, node, snapshot_timestamp, digest, root.texts("notes"), findings, plugins)
 
 
 def report_list_tree(reports: tuple[CheckReport, ...]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 
 from eidos import collectors
 from eidos.cli import main
+from eidos.model.check_report import CheckReport
 from eidos.model.snapshot import Snapshot
 from eidos.workflow import make_recipe
 
@@ -77,6 +78,10 @@ def test_the_example_of_the_manual(run: Run) -> None:
     lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to('acme')}\n" for file in files if file.is_file())
     assert tree["metadata"]["plugins"] == f"acme@sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
     assert Snapshot.from_tree(tree, "x").to_tree()["metadata"] == tree["metadata"]
+    write("node.json", json.dumps(tree))
+    report = json.loads(run("check", "-f", "node.json", "--only", "nouveau-loaded", "-t", "json")[1])
+    assert report["metadata"]["plugins"] == tree["metadata"]["plugins"]
+    assert CheckReport.from_tree(report, "x").to_tree()["metadata"] == report["metadata"]
     revealed = snapshot(run, "--plugin", "acme", "--only", "os.asset", "--reveal", "password")
     assert revealed["measurements"][0]["subtypes"][0]["data"]["password"] == "Zq7kD02mWx91LpTe"
     assert revealed["collectors"][0]["revealed"] == ["password"]
@@ -185,6 +190,7 @@ def test_the_checks_and_the_data_of_plugins(pyz: Path, tmp_path: Path, run: Run)
 
     _, report = program("check", "--plugin", "acme", "--root", "host", "--only", "acme-no-rack")
     assert [(finding["id"], finding["status"]) for finding in report["findings"]] == [("acme-no-rack", "fail")]
+    assert report["metadata"]["plugins"].startswith("acme@sha256:")
     status, recipe = program("recipe", "--plugin", "other")
     assert status == 0 and recipe["metadata"]["recipe-data"] != program("recipe")[1]["metadata"].get("recipe-data")
 
