@@ -70,8 +70,9 @@ def _check_flags(values: Values) -> None:
     if values["quick"]:
         require_quick(values)
     require_recipe_or_query(values)
-    if values["data"]:
-        raise InvalidInput(f"{values.origins['data']} cannot be used with {server}, which has its own data", f"remove {server}")
+    for name in ("data", "plugin"):
+        if values[name]:
+            raise InvalidInput(f"{values.origins[name]} cannot be used with {server}, which has its own data", f"remove {server}")
     if values["max-age"] != MAXIMUM_AGE_S:
         raise InvalidInput(f"{values.origins['max-age']} cannot be used with {server}, which judges the age", f"remove {server}")
 

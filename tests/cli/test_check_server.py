@@ -58,6 +58,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     for name, tree in files.items():
         (tmp_path / name).write_text(yaml.safe_dump(tree), encoding="utf-8")
 
+    checks = tmp_path / "plugin" / "checks"
+    checks.mkdir(parents=True)
+    (checks / "acme.yaml").write_text("checks: []\n", encoding="utf-8")
+    for path in (checks.parent, checks, checks / "acme.yaml"):
+        path.chmod(0o700)  # nobody else may write into a plug-in, whatever the umask
+
     def check(*words: str) -> tuple[int, str, str]:
         status = main(["check", *words])
         captured = capfd.readouterr()
@@ -126,6 +132,7 @@ def test_only_what_the_server_judges_can_be_selected(run: Run, url: str) -> None
         (("--server", "http://u:hunter2@192.0.2.1"), "a URL with a username or password is not accepted"),
         (("--server", "http://192.0.2.1/?x=1"), "cannot have a query"),
         (("--server", "http://192.0.2.1", "--data", "."), "--data cannot be used with --server, which has its own data"),
+        (("--server", "http://192.0.2.1", "--plugin", "plugin"), "--plugin cannot be used with --server, which has its own data"),
         (("--server", "http://192.0.2.1", "--max-age", "1h"), "--max-age cannot be used with --server, which judges the age"),
         (("--server", "http://192.0.2.1", "--list"), "--list cannot be used with --server"),
         (("--server", "http://192.0.2.1", "-r", "recipe.yaml", "--gpu", "h100"), "--recipe cannot be used with --gpu"),
