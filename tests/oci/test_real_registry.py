@@ -293,7 +293,7 @@ def test_a_mirror_is_complete_when_its_scripts_have_run(plain: Registry, tmp_pat
         (folder / name).write_bytes(content)
     line = ["mirror", str(folder), "-o", str(tmp_path / "mirror"), "--check", mirror]
     first = plain.eidos(*line)
-    assert (first.status, first.out) == (4, f"{mirror}/src/a:1\n{mirror}/cert-manager:{chart['version']}\n"), first.err
+    assert (first.status, first.out) == (4, f"{mirror}/src/a:1\n{mirror}/charts/cert-manager:{chart['version']}\n"), first.err
     about = f"apiVersion: v2\nname: cert-manager\nversion: {chart['version']}\n".encode()
     (tmp_path / "mirror" / "charts").mkdir()
     (tmp_path / "mirror" / "charts" / f"cert-manager-{chart['version']}.tgz").write_bytes(

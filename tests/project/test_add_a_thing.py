@@ -113,6 +113,13 @@ PRIVILEGE = "  - fact: os.crypto\n    needs: /proc, read-only\n    mounts: [proc
 
 SOURCE = 'source: {document: "An example", version: "1", date: "2026-05"}'
 
+IMAGES = """\
+versions:
+  "1.2.3":
+    images:
+      - "@{values.image.repository | registry.example.com/node-exporter}:v1.2.3"
+"""
+
 CHECK = """\
 source: {{id: example, document: An example, version: "1", date: "2026-05"}}
 checks:
@@ -252,6 +259,7 @@ ADDITIONS = {
     "a component": Addition(
         write={
             "recipes/values/node-exporter/1.2.3.registries.yaml": "image.repository: registry.example.com/node-exporter\n",
+            "recipes/images/node-exporter.yaml": IMAGES,
             "templates/bundles/node-exporter/bundle.yaml": 'version: "1.0.0"\nrecipe: recipe.dgxc.io/v1\nextends: every\n',
         },
         edit=[
