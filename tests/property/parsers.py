@@ -49,7 +49,7 @@ from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import client, proxy, request_body, request_head, request_parser, retry
+from eidos.http_wire import client, presigned_upload, proxy, request_body, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
@@ -59,7 +59,7 @@ from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
-from eidos.sign import sigstore_bundle
+from eidos.sign import file_verification, sigstore_bundle
 from eidos.telemetry import trace_context
 from eidos.templates import placeholder, template_syntax, text_template
 
@@ -397,6 +397,9 @@ PARSERS: dict[str, Parser] = {
     "bundle of Sigstore": _of_bytes(
         lambda data: sigstore_bundle.parse_sigstore_bundle(b"{" + data, "x"), '"mediaType": ', '"messageSignature": ', "{", "}", ",", '"a"'
     ),
+    "list of checksums": _of_bytes(
+        lambda data: file_verification.parse_checksum_list(data, "x"), "0" * 64, "  a", "\n", "\\", "SHA256 (", ") = "
+    ),
     "path in a bundle": _of_text(bundle.is_inside, "a/", "../"),
     "path in an archive": _of_text(tar_archive.relative_path, "a/", "../", "./"),
     "archive": _of_bytes(lambda data: list(tar_archive.read_members(io.BytesIO(data), "x"))),
@@ -414,6 +417,15 @@ PARSERS: dict[str, Parser] = {
     # What a network says
     "kubeconfig": _of_bytes(_kubeconfig, "a: b\n", "clusters:\n", "- name: x\n"),
     "URL": _of_text(client.parse_url, "http://", "a:", "@", "/", "["),
+    "presigned URL": _of_text(
+        lambda text: presigned_upload.parse_presigned_url(text, "x", allows_http=True),
+        "https://a/",
+        "?",
+        "&",
+        "x-amz-signedheaders=",
+        ";",
+        "%41",
+    ),
     "HTTP head": _of_bytes(lambda data: request_head.parse_head(b"GET / HTTP/1.1\r\n" + data + b"\r\n\r\n"), "a: b\r\n", ":", "%", " "),
     "HTTP requests": _of_bytes(_requests(1), "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n", "a: b\r\n"),
     "HTTP requests in pieces": _of_bytes(_requests(64), "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n", "a: b\r\n", "a"),
