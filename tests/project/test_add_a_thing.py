@@ -293,7 +293,8 @@ ADDITIONS = {
         write={
             "templates/deployers/example/deployer.yaml": DEPLOYER,
             "templates/deployers/example/release.yaml": RELEASE,
-            "templates/deployers/example/README.md": "# @{recipe.title}\n\n@{deployer.notes?}\n\n## What the recipe says\n\n@{readings-table}\n",
+            "templates/deployers/example/README.md": "# @{recipe.title}\n\n@{deployer.notes?}\n\n"
+            "## What the recipe says\n\n@{readings-table}\n",
         },
         edit=[],
         command=("-c", PRINT_RELEASE),
