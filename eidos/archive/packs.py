@@ -40,7 +40,7 @@ PARTS = {
         "server/recipe_data server/request_document server/request_metrics server/routes server/static_content "
         "server/transport/supervisor"
     ),
-    "full": "cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify oci sign",
+    "full": "cli/evidence cli/evidence_sources cli/image cli/mirror cli/pull cli/push cli/self_verify cli/sign cli/verify oci sign",
 }
 _PART_OF = {path: part for part, paths in PARTS.items() for path in paths.split()}
 

@@ -26,6 +26,7 @@ STATEMENT_TYPE, PREDICATE_TYPE = "https://in-toto.io/Statement/v1", "https://sls
 
 #: Identifiers, not addresses: what kind of build it is, and who did it.
 BUILD_TYPE, BUILDER = "https://eidos.dgxc.io/bundle/v1", "https://eidos.dgxc.io/eidos"
+EVIDENCE_BUILD_TYPE = "https://eidos.dgxc.io/evidence/v1"
 
 #: Options that change no byte of a bundle, and those that the statement has in another form.
 _OMITTED = ("assignments", "charts", "components", "data", "existing", "fail_fast", "parallel", "templates", "values")
@@ -36,10 +37,20 @@ _data_digest: list[str] = []
 
 def format_statement(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> bytes:
     """The statement about the files of a bundle, its checksums among them."""
+    parameters = {"query": recipe.request.to_tree(), "options": _options_tree(options)}
+    return _format(files, BUILD_TYPE, parameters, _dependencies(files, recipe, options))
+
+
+def format_evidence_statement(files: Mapping[str, bytes], parameters: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:
+    """The statement about evidence of nodes: ``parameters`` is what the user chose, ``digests`` are SHA-256 of inputs by name."""
+    return _format(files, EVIDENCE_BUILD_TYPE, parameters, {**digests, "program-data": _program_data_digest()})
+
+
+def _format(files: Mapping[str, bytes], build_type: str, parameters: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:
     definition: dict[str, Any] = {
-        "buildType": BUILD_TYPE,
-        "externalParameters": {"query": recipe.request.to_tree(), "options": _options_tree(options)},
-        "resolvedDependencies": _dependencies(files, recipe, options),
+        "buildType": build_type,
+        "externalParameters": dict(parameters),
+        "resolvedDependencies": [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if _is_sha256(digest)],
     }
     commit = resources.build_commit()
     builder: dict[str, Any] = {"id": BUILDER, "version": {"eidos": __version__, "commit": commit}}
@@ -67,11 +78,9 @@ def _options_tree(options: BundleOptions) -> dict[str, Any]:
     return tree
 
 
-def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> list[dict[str, Any]]:
-    """What the bundle follows from besides its options, each with its digest."""
-    if not _data_digest:
-        _data_digest.append(resources.data_digest())
-    digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _data_digest[0]}
+def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOptions) -> dict[str, str]:
+    """What the bundle follows from besides its options: name and digest."""
+    digests = {"recipe.yaml": sha256(files["recipe.yaml"]), "recipe-data": recipe.digest, "program-data": _program_data_digest()}
     for values in options.values:
         digests[f"values/{values.component}"] = _digest_of_tree(values.tree)
     for name, folder in (("templates", options.templates), ("data", options.data)):
@@ -82,7 +91,13 @@ def _dependencies(files: Mapping[str, bytes], recipe: Recipe, options: BundleOpt
         digests["existing"] = _digest_of_tree(readings)
     if options.charts is not None:
         digests.update({path: sha256(content) for path, content in files.items() if path.endswith(".tgz")})
-    return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if _is_sha256(digest)]
+    return digests
+
+
+def _program_data_digest() -> str:
+    if not _data_digest:
+        _data_digest.append(resources.data_digest())
+    return _data_digest[0]
 
 
 def _digest_of_tree(tree: object) -> str:

@@ -11,7 +11,16 @@ import zlib
 from struct import pack, unpack
 
 from eidos.bundle.checksums import Sha256
-from eidos.bundle.tar_archive import MAX_ARCHIVE_BYTES, MAX_COMPRESSED_BYTES, MAX_CONTENT_BYTES, MAX_ENTRIES, MAX_FILE_BYTES, ROOT, Member
+from eidos.bundle.tar_archive import (
+    MAX_ARCHIVE_BYTES,
+    MAX_COMPRESSED_BYTES,
+    MAX_CONTENT_BYTES,
+    MAX_ENTRIES,
+    MAX_FILE_BYTES,
+    ROOT,
+    Member,
+    pack_tar_gz,
+)
 from eidos.errors import IntegrityError, InvalidData
 from eidos.model.bundle import file_mode
 
@@ -41,6 +50,11 @@ _FILE_TYPES = {
 
 #: Bytes in which the record at the end stands, with the longest comment; bytes of the largest directory; bytes that are read at once.
 _END_LIMIT, _DIRECTORY_LIMIT, _PIECE = 22 + 0xFFFF, 16 << 20, 1 << 16
+
+
+def pack_archive(files: Mapping[str, bytes], extension: str) -> bytes:
+    """The archive of files in the format of an extension: zip for ``.zip``, else tar.gz. Raises InvalidData as both do."""
+    return pack_zip(files) if extension == ".zip" else pack_tar_gz(files)
 
 
 def pack_zip(files: Mapping[str, bytes]) -> bytes:

@@ -10,6 +10,7 @@ from eidos import __version__
 from eidos.check.report_groups import cost_text, group_findings, node_classes, node_name, remedy_steps, source_text
 from eidos.files import resources
 from eidos.model.finding import CRITICAL, ERROR, FAIL, INFO, NOT_APPLICABLE, PASS, SEVERITIES, STATUSES, UNKNOWN, WAIVED, WARNING
+from eidos.model.record import Record
 from eidos.templates.text_template import Html, fill_text, parse_template
 from eidos.wording import count_of
 
@@ -31,9 +32,21 @@ _TITLES = {FAIL: "Wrong", UNKNOWN: "Could not be judged", WAIVED: "Waived", PASS
 _LETTERS = {CRITICAL: "C", ERROR: "E", WARNING: "W", INFO: "i", UNKNOWN: "?", WAIVED: "~", PASS: "·", NOT_APPLICABLE: ""}
 
 
+class LinkedDocuments(Record):
+    """The documents of a node: its name, and of each document its name, the path that the page links to, and its SHA-256."""
+
+    node: str
+    documents: tuple[tuple[str, str, str], ...]
+
+
 def render(reports: tuple[CheckReport, ...]) -> str:
     """The page of the reports."""
     return _Page(reports).render()
+
+
+def render_evidence(reports: tuple[CheckReport, ...], linked: Sequence[LinkedDocuments], notes: Sequence[str] = ()) -> str:
+    """The page of the reports that lies beside the documents of their nodes, in the same order, and links to them."""
+    return _Page(reports, linked, notes).render()
 
 
 def _mark(finding: Finding) -> str:
@@ -41,7 +54,8 @@ def _mark(finding: Finding) -> str:
 
 
 class _Page:
-    def __init__(self, reports: Sequence[CheckReport]) -> None:
+    def __init__(self, reports: Sequence[CheckReport], linked: Sequence[LinkedDocuments] = (), notes: Sequence[str] = ()) -> None:
+        self._linked, self._notes = linked, notes
         parts = resources.read_text(f"{_FOLDER}fragments.html").split("<!-- ")[1:]
         self._fragments = {name: parse_template(text.strip("\n")) for name, _, text in (part.partition(" -->\n") for part in parts)}
         self._reports = reports
@@ -68,13 +82,16 @@ class _Page:
         heading = count_of(len(reports), "node") if self._is_fleet else f"{node_name(first)}: {first.verdict()}"
         values = {
             "policy": f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
-            "title": f"eidos check: {node_name(first) if not self._is_fleet else heading}",
+            "title": f"eidos {'evidence' if self._linked else 'check'}: {node_name(first) if not self._is_fleet else heading}",
             "style": Html(style),
             "script": Html(script),
             "heading": heading,
             "tiles": self._each("tile", self._tiles()),
-            "notes": self._each("note", ({"text": note} for note in dict.fromkeys(note for r in reports for note in r.notes))),
+            "notes": self._each(
+                "note", ({"text": note} for note in dict.fromkeys((*self._notes, *(note for r in reports for note in r.notes))))
+            ),
             "judged": self._judged(),
+            "documents": self._documents() if self._linked else "",
             "fleet": self._fleet() if self._is_fleet else "",
             "marks": self._each("mark", ({"mark": mark} for mark in marks)),
             "domains": self._each("option", ({"text": name} for name in domains), ""),
@@ -104,6 +121,20 @@ class _Page:
         spans = [f"{name} {' to '.join(dict.fromkeys((all[0], all[-1])))}" for name, all in (("judged", times), ("read", taken)) if all]
         digests = ", ".join(sorted({report.recipe_digest[:12] for report in self._reports if report.recipe_digest}))
         return "; ".join([*spans, *([f"recipe data {digests}"] if digests else [])])
+
+    def _documents(self) -> Html:
+        rows = (
+            {
+                "name": node.node or "unnamed",
+                "verdict": report.verdict(),
+                "read": report.snapshot_timestamp or "unknown",
+                "documents": self._each(
+                    "document", ({"name": n, "path": path, "digest": digest} for n, path, digest in node.documents), ""
+                ),
+            }
+            for node, report in zip(self._linked, self._reports)
+        )
+        return Html(f"{self._fill('documents', rows=self._each('linked', rows))}\n")
 
     def _sections(self) -> Iterator[str]:
         for status in STATUSES:

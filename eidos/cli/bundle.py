@@ -330,11 +330,9 @@ def _check_outputs(folder: str | None, archive: str | None, values: Values) -> N
 
 def _write_files(bundle: Bundle, folder: str | None, archive: str | None, force: bool) -> None:
     if archive is not None:
-        if document_locations.location_extension(archive) == ".zip":
-            from eidos.bundle.zip_archive import pack_zip as pack
-        else:
-            from eidos.bundle.tar_archive import pack_tar_gz as pack
-        packed = pack(bundle.files)
+        from eidos.bundle.zip_archive import pack_archive
+
+        packed = pack_archive(bundle.files, document_locations.location_extension(archive))
     if folder is not None:
         from eidos.bundle import folder_writer
 

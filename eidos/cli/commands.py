@@ -29,6 +29,7 @@ COMMANDS = {
     "fleet": ("eidos.cli.fleet", "find the nodes that differ from the others"),
     "verify": ("eidos.cli.verify", "check that a bundle is unchanged, and who signed it"),
     "sign": ("eidos.cli.sign", "sign a bundle with a key of OpenSSH, OpenPGP, openssl or cosign"),
+    "evidence": ("eidos.cli.evidence", "pack snapshot, report and recipe of nodes for an auditor, signed"),
     "push": ("eidos.cli.push", "push a bundle or a document to an OCI registry"),
     "pull": ("eidos.cli.pull", "pull a bundle or a document from an OCI registry"),
     "mirror": ("eidos.cli.mirror", "list what a bundle needs in a closed network, and what a mirror lacks"),

@@ -288,9 +288,15 @@ def read_snapshot(location: str, values: Values | None = None) -> tuple[Snapshot
 
 def read_recipe(location: str, values: Values | None = None) -> Recipe:
     """The recipe at a location; raises an EidosError that says what is there instead."""
+    return read_recipe_document(location, values)[0]
+
+
+def read_recipe_document(location: str, values: Values | None = None) -> tuple[Recipe, bytes]:
+    """The recipe at a location, and its bytes; raises as :func:`read_recipe`."""
     from eidos.workflow import parse_recipe
 
-    return parse_recipe(read_document(location, missing_hint=_RECIPE_HINT, values=values), _display_name(location))
+    data = read_document(location, missing_hint=_RECIPE_HINT, values=values)
+    return parse_recipe(data, _display_name(location)), data
 
 
 def _display_name(location: str) -> str:

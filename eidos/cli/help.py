@@ -39,6 +39,7 @@ MANUAL = {
     "air-gap": "use and build without a network",
     "sealed-sites": "carry a bundle, its charts and images to a site without a network",
     "registries": "push and pull bundles and documents",
+    "evidence": "pack what a node is and what was wrong with it for an auditor",
     "object-stores": "write documents and archives to presigned URLs",
     "secrets": "what is withheld from documents",
     "performance": "measured figures, and what the file holds",

@@ -51,6 +51,7 @@ GROUPS = {
 #: Verb → group → its flags that are elsewhere for other verbs.
 GROUPS_OF_VERBS = {
     "bundle": {CLUSTER: "timeout deployer repo path revision existing live"},
+    "evidence": {SIGNATURES: "with"},
     "fleet": {NODES: "timeout", CLUSTER: "namespace", JOB: "gpu"},
     "image": {INPUT: "program"},
     "pull": {INPUT: "layout"},

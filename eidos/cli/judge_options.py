@@ -16,19 +16,22 @@ from eidos.errors import InvalidInput
 from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
 from eidos.model.measurement import OK
 from eidos.model.query import FIELDS
-from eidos.model.record import replace
+from eidos.model.record import Record, replace
 from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eidos.check.judge import CheckOptions
+    from eidos.check.judge import CheckData, CheckOptions
     from eidos.check.profile import Profile
     from eidos.check.waivers import Waiver
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
+    from eidos.model.query import Query
+    from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
+    from eidos.recipe.store import Store
 
 NEVER = "never"
 
@@ -77,6 +80,34 @@ DATA = Option(
 )
 
 
+class JudgeInputs(Record):
+    """What the flags name to judge by; ``recipe_document`` are the bytes of --recipe, without which ``recipe`` is None."""
+
+    store: Store
+    recipe: Recipe | None
+    recipe_document: bytes
+    query: Query | None
+    data: CheckData
+    options: CheckOptions
+
+
+def read_judge_inputs(values: Values) -> JudgeInputs:
+    """What the flags name to judge by. Raises as :func:`prepare_judge`."""
+    require_recipe_or_query(values)
+    store = open_store(values["data"], values)
+    recipe, document = document_locations.read_recipe_document(values["recipe"], values) if values["recipe"] is not None else (None, b"")
+    query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
+    from eidos.check.judge import read_check_data
+
+    data = read_check_data(store.check_data)
+    words = (*values["only"], *values["skip"])
+    if words:
+        from eidos.check.judge import known_words
+
+        check_words(words, known_words(data), values)
+    return JudgeInputs(store, recipe, document, query, data, read_options(values))
+
+
 def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: float | None = None) -> Callable[[Snapshot], CheckReport]:
     """The function that judges a snapshot by what the flags name; what they name is read once.
 
@@ -86,20 +117,11 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     is_quick = values.get("quick", False)
     if is_quick:
         require_quick(values)
-    require_recipe_or_query(values)
-    store = open_store(values["data"], values)
-    recipe = document_locations.read_recipe(values["recipe"], values) if values["recipe"] is not None else None
-    query = None if recipe else store.catalog.parse_query(query_words(values), values.origins)
-    from eidos.check.judge import read_check_data
+    inputs = read_judge_inputs(values)
     from eidos.workflow import check_node
 
-    data = read_check_data(store.check_data)
-    words = (*values["only"], *values["skip"])
-    if words:
-        from eidos.check.judge import known_words
-
-        check_words(words, known_words(data), values)
-    options = replace(read_options(values), now=now)
+    store, recipe, query, data = inputs.store, inputs.recipe, inputs.query, inputs.data
+    options = replace(inputs.options, now=now)
     if is_quick:
         data = replace(data, checks=tuple(check for check in data.checks if check.id in options.profile.only))
     if maximum_age_s is not None:

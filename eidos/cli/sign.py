@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 #: Kind of key → how the names of its signatures begin.
 _NAMES = {SSH: "ssh", GPG: "gpg"}
 
+#: The key of every verb that signs.
+SIGNING = (
+    Option("key", "sign with this key: a file, or the fingerprint of an OpenPGP key", "KEY", flag_only=True),
+    Option("with", "use this kind of key [by the form of --key]", "KIND", choices=KINDS, flag_only=True),
+    Option("passphrase-file", "read the passphrase of the key from this file", "FILE", convert=parse_path, completion="file"),
+)
+
 VERB = Verb(
     "sign",
     (
@@ -36,9 +43,7 @@ VERB = Verb(
         ),
     ),
     (
-        Option("key", "sign with this key: a file, or the fingerprint of an OpenPGP key", "KEY", flag_only=True),
-        Option("with", "use this kind of key [by the form of --key]", "KIND", choices=KINDS, flag_only=True),
-        Option("passphrase-file", "read the passphrase of the key from this file", "FILE", convert=parse_path, completion="file"),
+        *SIGNING,
         Option("timeout", "give up after this time", "DURATION", None, "60s", parse_timeout),
         FORMAT,
         *LOGGING,
@@ -64,7 +69,6 @@ VERB = Verb(
 def run(values: Values) -> int:
     """Sign the bundle, and say where the signature is."""
     from eidos.bundle.attestation_writer import add_signature
-    from eidos.bundle.checksums import sha256
     from eidos.bundle.verification import inspect_bundle
 
     path = values["place"]
@@ -74,9 +78,7 @@ def run(values: Values) -> int:
         )
     if not values["key"]:
         raise InvalidInput("eidos sign needs a key", "use --key ~/.ssh/id_ed25519")
-    key = read_private_key(values["key"], values["with"] or "")
-    if key.kind == SSH and values["passphrase-file"]:
-        raise InvalidInput("--passphrase-file cannot be used with an OpenSSH key", "run 'ssh-add KEY', then sign with --key KEY.pub")
+    key = read_signing_key(values)
     inspection = inspect_bundle(path)
     if inspection.problems:
         raise IntegrityError(
@@ -84,16 +86,31 @@ def run(values: Values) -> int:
         )
     if STATEMENT not in inspection.attestations:
         raise InvalidData(f"{path} has no {STATEMENT}: an earlier version of eidos made it", "build the bundle again")
-    signature, fingerprint = _sign(key, inspection.attestations[STATEMENT], values)
-    name = signature_path(_NAMES.get(key.kind, "key"), fingerprint, sha256(signature))
+    name, signature, shown = make_signature(key, inspection.attestations[STATEMENT], values)
     add_signature(path, name, signature)
-    shown = _show(key, fingerprint)
     if values["format"] in ("json", "yaml"):
         text = serialize({"place": path, "signature": name, "key": shown, "kind": key.kind}, values["format"])
     else:
         text = fit_locale(f"{printable(path)}: signed by {shown}: {name}\n")
     write_document(STDOUT, text)
     return 0
+
+
+def read_signing_key(values: Values) -> Key:
+    """The key that the flags name. Raises InvalidInput, NotFound or Unavailable when it is none to sign with."""
+    key = read_private_key(values["key"], values["with"] or "")
+    if key.kind == SSH and values["passphrase-file"]:
+        raise InvalidInput("--passphrase-file cannot be used with an OpenSSH key", "run 'ssh-add KEY', then sign with --key KEY.pub")
+    return key
+
+
+def make_signature(key: Key, statement: bytes, values: Values) -> tuple[str, bytes, str]:
+    """Where the signature of a statement belongs, its bytes, and the key as people know it. Raises Unavailable or Timeout."""
+    from eidos.bundle.checksums import sha256
+
+    signature, fingerprint = _sign(key, statement, values)
+    name = signature_path(_NAMES.get(key.kind, "key"), fingerprint, sha256(signature))
+    return name, signature, _show(key, fingerprint)
 
 
 def _sign(key: Key, statement: bytes, values: Values) -> tuple[bytes, str]:

@@ -22,8 +22,8 @@ from tests.project.source_tree import MODULES, PACKAGE_FILES, ROOT, imports, par
 #: Folders and modules below ``eidos`` that are in a part.
 _PATHS = " ".join(PARTS.values()).split()
 
-#: Verbs that carry a bundle elsewhere, which neither an agent nor a server does.
-CARRYING = {"image", "mirror", "pull", "push", "self-verify", "sign", "verify"}
+#: Verbs that carry a bundle or evidence elsewhere, which neither an agent nor a server does.
+CARRYING = {"evidence", "image", "mirror", "pull", "push", "self-verify", "sign", "verify"}
 
 #: Verbs that files lack; what else they lack are templates and bytecode.
 LACKING = {AGENT: {"bundle", "serve", *CARRYING}, SERVER: CARRYING}
