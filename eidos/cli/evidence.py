@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eidos.bundle.evidence_archive import NodeDocuments
-    from eidos.cli.evidence_sources import Sources
+    from eidos.cli.evidence_sources import EvidenceSources
     from eidos.cli.judge_options import JudgeInputs
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
@@ -138,7 +138,7 @@ def run(values: Values) -> int:
     return status if status == FINDINGS or not sources.unanswered else INCOMPLETE
 
 
-def _judge(sources: Sources, inputs: JudgeInputs, values: Values) -> tuple[tuple[CheckReport, ...], tuple[NodeDocuments, ...]]:
+def _judge(sources: EvidenceSources, inputs: JudgeInputs, values: Values) -> tuple[tuple[CheckReport, ...], tuple[NodeDocuments, ...]]:
     """The report of each node, and its documents."""
     from eidos.bundle.evidence_archive import NodeDocuments
     from eidos.check.snapshot_checks import parse_timestamp
@@ -171,7 +171,7 @@ def _folders(names: list[str]) -> dict[str, str]:
 
 
 def _pack(
-    sources: Sources, reports: tuple[CheckReport, ...], documents: tuple[NodeDocuments, ...], inputs: JudgeInputs, values: Values
+    sources: EvidenceSources, reports: tuple[CheckReport, ...], documents: tuple[NodeDocuments, ...], inputs: JudgeInputs, values: Values
 ) -> dict[str, bytes]:
     """The files of the archive, without a signature."""
     from eidos.bundle.checksums import sha256

@@ -28,7 +28,7 @@ THIS_HOST = "localhost"
 _EXTENSIONS = (".yaml", ".yml", ".json")
 
 
-class Source(Record):
+class NodeSource(Record):
     """A node: its name, its snapshot, and the snapshot's document."""
 
     node: str
@@ -36,10 +36,10 @@ class Source(Record):
     document: bytes
 
 
-class Sources(Record):
+class EvidenceSources(Record):
     """All nodes; the readings of their cluster if they share some; sentences about nodes without a snapshot."""
 
-    nodes: tuple[Source, ...]
+    nodes: tuple[NodeSource, ...]
     is_folder: bool = False
     cluster: Snapshot | None = None
     cluster_document: bytes = b""
@@ -65,7 +65,7 @@ class Sources(Record):
         return list(names)
 
 
-def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> Sources:
+def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> EvidenceSources:
     """The snapshots that the operand names, without identities if that is what the flags say."""
     location = values.get("node")
     if location is not None and location != THIS_HOST:
@@ -76,19 +76,19 @@ def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> Sources:
             sources = _read_folder(location, pseudonyms)
         else:
             snapshot, document = document_locations.read_snapshot(location, values)
-            sources = Sources((Source(snapshot.node, snapshot, document),))
+            sources = EvidenceSources((NodeSource(snapshot.node, snapshot, document),))
     else:
         snapshot = read_host("evidence", values, collectors.list_collectors(), time.monotonic() + values["timeout"], volatile=True)
         snapshot = replace(snapshot, plugins=tuple(plugin.reference() for plugin in values["plugin"]))
-        sources = Sources((Source(snapshot.node, snapshot, _document(snapshot)),))
+        sources = EvidenceSources((NodeSource(snapshot.node, snapshot, _document(snapshot)),))
     return sources if pseudonyms is None else _anonymize(sources, pseudonyms)
 
 
-def _anonymize(sources: Sources, pseudonyms: Pseudonyms) -> Sources:
+def _anonymize(sources: EvidenceSources, pseudonyms: Pseudonyms) -> EvidenceSources:
     nodes = []
     for source in sources.nodes:
         snapshot = pseudonyms.anonymize(source.snapshot, source.node)
-        nodes.append(Source(pseudonyms.node_name(source.node), snapshot, _document(snapshot)))
+        nodes.append(NodeSource(pseudonyms.node_name(source.node), snapshot, _document(snapshot)))
     cluster = sources.cluster and pseudonyms.anonymize(sources.cluster)
     return replace(sources, nodes=tuple(nodes), cluster=cluster, cluster_document=_document(cluster) if cluster else b"")
 
@@ -97,7 +97,7 @@ def _document(snapshot: Snapshot) -> bytes:
     return serialize(snapshot.to_tree(), "yaml").encode()
 
 
-def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> Sources:
+def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> EvidenceSources:
     """The snapshots of a folder, as 'eidos fleet' writes it. Raises NotFound without any, and for a file what reading it raises."""
     from eidos.fleet.results import CLUSTER as CLUSTER_NAME
     from eidos.fleet.results import SUMMARY
@@ -107,18 +107,18 @@ def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> Sources:
     except OSError as fault:
         raise Unavailable(f"{folder}: {os_error_reason(fault)}") from fault
     own = {f"{name}.yaml" for name in (SUMMARY, CLUSTER_NAME)}
-    nodes: list[Source] = []
+    nodes: list[NodeSource] = []
     for name in names:
         if name not in own:
             snapshot, document = document_locations.read_snapshot(os.path.join(folder, name))
-            nodes.append(Source(snapshot.node or os.path.splitext(name)[0], snapshot, document))
+            nodes.append(NodeSource(snapshot.node or os.path.splitext(name)[0], snapshot, document))
     if not nodes:
         raise NotFound(f"{folder}: no snapshots in this folder", "name a folder of snapshots, such as one that 'eidos fleet' wrote")
     unanswered = _unanswered(os.path.join(folder, f"{SUMMARY}.yaml"), pseudonyms) if f"{SUMMARY}.yaml" in names else ()
     if f"{CLUSTER_NAME}.yaml" not in names:
-        return Sources(tuple(nodes), True, unanswered=unanswered)
+        return EvidenceSources(tuple(nodes), True, unanswered=unanswered)
     cluster, document = document_locations.read_snapshot(os.path.join(folder, f"{CLUSTER_NAME}.yaml"))
-    return Sources(tuple(nodes), True, cluster, document, unanswered)
+    return EvidenceSources(tuple(nodes), True, cluster, document, unanswered)
 
 
 def _unanswered(path: str, pseudonyms: Pseudonyms | None) -> tuple[str, ...]:

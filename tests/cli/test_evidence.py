@@ -215,7 +215,7 @@ def test_a_captured_host_is_read_and_judged_as_of_now(tmp_path: Path) -> None:
     assert report.timestamp == snapshot.timestamp and snapshot.collectors
 
 
-def test_a_snapshot_without_a_time_is_judged_as_of_now_and_that_is_said(evidence: Run, node: Path, tmp_path: Path) -> None:
+def test_a_snapshot_without_a_time_is_judged_as_of_now_with_a_warning(evidence: Run, node: Path, tmp_path: Path) -> None:
     tree = json.loads(node.read_text())
     del tree["metadata"]["snapshot-timestamp"]
     node.write_text(json.dumps(tree))
@@ -233,9 +233,7 @@ def test_a_snapshot_without_a_time_is_judged_as_of_now_and_that_is_said(evidence
         (("--fail-on", "never"), 0),
     ],
 )
-def test_findings_fail_it_only_where_that_is_asked_for(
-    evidence: Run, node: Path, tmp_path: Path, flags: tuple[str, ...], status: int
-) -> None:
+def test_findings_fail_it_only_with_fail_on(evidence: Run, node: Path, tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
     output = tmp_path / "a.tar.gz"
     assert evidence(node, "-o", output, "--intent", "training", *flags).status == status
     assert inspect_bundle(str(output)).problems == (), "it is written in any case"
@@ -257,16 +255,19 @@ def test_findings_fail_it_only_where_that_is_asked_for(
         (("gpu-99", "-o", "a.tar.gz"), 2, "gpu-99: no such file"),
         (("EMPTY", "-o", "a.tar.gz"), 2, "no snapshots in this folder"),
         (("BROKEN", "-o", "a.tar.gz"), 2, "broken.yaml"),
+        (("SUMMARY", "-o", "a.tar.gz"), 2, "summary.yaml: unanswered"),
     ],
 )
 def test_what_is_refused_is_named_and_nothing_is_written(
     evidence: Run, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int, message: str
 ) -> None:
-    for name in ("empty", "broken", "here"):
+    for name in ("empty", "broken", "here", "summary"):
         (tmp_path / name).mkdir()
-    shutil.copy(node, tmp_path / "broken" / "good.yaml")
+    for name in ("broken", "summary"):
+        shutil.copy(node, tmp_path / name / "good.yaml")
+    (tmp_path / "summary" / "summary.yaml").write_text("unanswered: 3")
     (tmp_path / "broken" / "broken.yaml").write_text("kind: [")
-    places = {"NODE": str(node), "EMPTY": str(tmp_path / "empty"), "BROKEN": str(tmp_path / "broken")}
+    places = {"NODE": str(node), "EMPTY": str(tmp_path / "empty"), "BROKEN": str(tmp_path / "broken"), "SUMMARY": str(tmp_path / "summary")}
     monkeypatch.chdir(tmp_path / "here")
     done = evidence(*(places.get(word, word) for word in words))
     assert (done.status, done.out) == (status, "") and message in done.err
