@@ -80,7 +80,7 @@ def read_sources(values: Values, pseudonyms: Pseudonyms | None) -> EvidenceSourc
     else:
         snapshot = read_host("evidence", values, collectors.list_collectors(), time.monotonic() + values["timeout"], volatile=True)
         snapshot = replace(snapshot, plugins=tuple(plugin.reference() for plugin in values["plugin"]))
-        sources = EvidenceSources((NodeSource(snapshot.node, snapshot, _document(snapshot)),))
+        sources = EvidenceSources((_written(snapshot.node, snapshot),))
     return sources if pseudonyms is None else _anonymize(sources, pseudonyms)
 
 
@@ -88,13 +88,19 @@ def _anonymize(sources: EvidenceSources, pseudonyms: Pseudonyms) -> EvidenceSour
     nodes = []
     for source in sources.nodes:
         snapshot = pseudonyms.anonymize(source.snapshot, source.node)
-        nodes.append(NodeSource(pseudonyms.node_name(source.node), snapshot, _document(snapshot)))
-    cluster = sources.cluster and pseudonyms.anonymize(sources.cluster)
-    return replace(sources, nodes=tuple(nodes), cluster=cluster, cluster_document=_document(cluster) if cluster else b"")
+        nodes.append(_written(pseudonyms.node_name(source.node), snapshot))
+    if sources.cluster is None:
+        return replace(sources, nodes=tuple(nodes))
+    cluster = _written("", pseudonyms.anonymize(sources.cluster))
+    return replace(sources, nodes=tuple(nodes), cluster=cluster.snapshot, cluster_document=cluster.document)
 
 
-def _document(snapshot: Snapshot) -> bytes:
-    return serialize(snapshot.to_tree(), "yaml").encode()
+def _written(node: str, snapshot: Snapshot) -> NodeSource:
+    """A snapshot as it is read from its own document: what is judged is what an auditor has, in the order of that."""
+    from eidos.workflow import parse_snapshot
+
+    document = serialize(snapshot.to_tree(), "yaml").encode()
+    return NodeSource(node, parse_snapshot(document), document)
 
 
 def _read_folder(folder: str, pseudonyms: Pseudonyms | None) -> EvidenceSources:
