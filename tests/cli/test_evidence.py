@@ -28,6 +28,7 @@ from eidos.model.check_report import CheckReport
 from eidos.model.recipe import Recipe
 from eidos.workflow import parse_snapshot
 from tests.cli.test_check import HOSTS, write_snapshot
+from tests.fakes.oci_registry import OciRegistry
 from tests.support.program import CHECKOUT, Result, eidos, environment
 
 TAKEN = "2026-11-29T06:00:00Z"
@@ -40,8 +41,8 @@ Run = Callable[..., Result]
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs the command line in this process, with an environment of its own."""
 
-    def call(*words: str | Path) -> Result:
-        with mock.patch.dict(os.environ, environment(), clear=True):
+    def call(*words: str | Path, **variables: str) -> Result:
+        with mock.patch.dict(os.environ, environment(**variables), clear=True):
             status = main([str(word) for word in words])
         return Result(status, *capfd.readouterr())
 
@@ -277,6 +278,14 @@ def test_what_is_refused_is_named_and_nothing_is_written(
     done = evidence(*(places.get(word, word) for word in words))
     assert (done.status, done.out) == (status, "") and message in done.err
     assert "Traceback" not in done.err and os.listdir(".") == []
+
+
+def test_a_snapshot_in_a_registry_is_evidence_byte_for_byte(run: Run, node: Path, tmp_path: Path) -> None:
+    with OciRegistry() as registry:
+        reference = f"oci://{registry.host}/nodes:gpu-07"
+        assert run("push", node, reference, "--plain-http").status == 0
+        assert run("evidence", reference, "-o", tmp_path / "a.tar.gz", EIDOS_PLAIN_HTTP="1").status == 0
+    assert read_files(str(tmp_path / "a.tar.gz"))["snapshot.yaml"] == node.read_bytes()
 
 
 def test_it_goes_to_standard_output_and_a_full_disk_leaves_nothing(evidence: Run, node: Path, tmp_path: Path) -> None:

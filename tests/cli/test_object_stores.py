@@ -83,6 +83,14 @@ def test_documents_are_stored_and_the_message_says_what_the_store_confirmed(run:
     assert b"{" in store.objects["/bucket/diff.md"]
 
 
+def test_evidence_is_stored_as_an_archive_that_is_verified(run: Run, store: ObjectStore) -> None:
+    for name in ("evidence.tar.gz", "evidence.zip"):
+        status, out, err = run("evidence", "node.yaml", "-o", store.sign(f"/b/{name}"))
+        assert (status, out) == (0, "") and store.host in err
+        Path(name).write_bytes(store.objects[f"/b/{name}"])
+        assert verify_bundle(name) == ()
+
+
 def test_the_address_is_read_from_a_file(run: Run, store: ObjectStore) -> None:
     status, _, err = run("recipe", "--gpu", "h100", "-o", address_file(store.sign("/b/recipe.yaml")))
     assert status == 0 and b"kind: Recipe" in store.objects["/b/recipe.yaml"], err

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from eidos import log
+from eidos.bundle.verification import read_files
 from eidos.errors import IntegrityError, KubeError, NotFound
 from eidos.kube import api_client, document_store
 from eidos.kube.api_client import KubeClient
@@ -93,6 +94,13 @@ def test_formats(server: ApiServer, tmp_path: Path) -> None:
         assert server.get(NODE)["data"][key].startswith(begin)
     assert run(server, tmp_path, "recipe", "list", "-o", "cm://default/list.json").status == 0
     assert "document.json" in server.get("/api/v1/namespaces/default/configmaps/list.json")["data"]
+
+
+def test_a_snapshot_there_is_evidence(server: ApiServer, tmp_path: Path) -> None:
+    assert run(server, tmp_path, *SNAPSHOT, "-o", "cm://default/node").status == 0
+    archive = str(tmp_path / "evidence.tar.gz")
+    assert run(server, tmp_path, "evidence", "cm://default/node", "-o", archive).status == 0
+    assert read_files(archive)["snapshot.yaml"].decode() == server.get(NODE)["data"]["document.yaml"]
 
 
 def test_kubectl_reads_what_we_wrote_and_we_what_it_wrote(
