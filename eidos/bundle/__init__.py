@@ -12,6 +12,7 @@ bundle:
 ``component_files``     the files of one component; ``registry_mirror`` moves images and charts to a mirror
 ``engine``              all components, and the files at the top: ``image_list``, ``checksums``
 ``folder_writer``       writes a folder, ``tar_archive`` and ``zip_archive`` an archive; ``verification`` checks them
+``evidence_archive``    the files of evidence about nodes, which are archived and verified as a bundle is
 ``template_lint``       reports faults of templates
 ======================  ============================================================================================
 
