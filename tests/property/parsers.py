@@ -219,7 +219,11 @@ def _flag_values(text: str) -> object:
     parsed: list[object] = []
     for module in FLAG_MODULES:
         for name, parse in sorted(vars(module).items()):
-            if name.startswith("parse_") and name not in ("parse_choice", "parse_selector") and parse.__module__ == module.__name__:
+            if (
+                name.startswith("parse_")
+                and name not in ("parse_choice", "parse_integer", "parse_selector")
+                and parse.__module__ == module.__name__
+            ):
                 try:
                     parsed.append(parse(text))
                 except EidosError as fault:
@@ -455,6 +459,7 @@ PARSERS: dict[str, Parser] = {
     "errors of a remote program": _of_text(bootstrap.error_line, "error: ", "hint: ", "\n", "\r"),
     # What a user writes
     "values of flags": _of_text(_flag_values, "1", "=", ":", "[", "/", "a"),
+    "number of a flag": _of_text(lambda text: options.parse_integer(text, "x", 0, 9), "1", "_", "-"),
     "command line": _of_words(lambda words: arguments.parse_arguments(words, snapshot_verb.VERB.options), "--only", "-o", "--", "a"),
     "command line up to the verb": _of_words(lambda words: arguments.split_verb(words, snapshot_verb.VERB.options, ()), "--only", "-o"),
 }

@@ -30,7 +30,7 @@ from eidos.server.routes import JSON, ROUTES, YAML, Operation, Route
 from eidos.server.server_settings import Settings
 from eidos.telemetry.spans import Sampler, Span, Tracer
 from tests.support.in_process_server import FREE, Client, application, header, parse_error, request
-from tests.support.program import eidos
+from tests.support.program import CHECKOUT, eidos
 
 QUERY = "os=ubuntu&service=eks&gpu=h100&intent=training"
 FLAGS = ("--os", "ubuntu", "--service", "eks", "--gpu", "h100", "--intent", "training")
@@ -446,7 +446,9 @@ def recipe() -> bytes:
 
 def test_a_bundle_is_what_the_command_line_packs(ask: Client, recipe: bytes, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_bytes(recipe)
-    done = eidos("bundle", "-f", "recipe.yaml", "--archive", "b.tar.gz", "--bundlers", "gpu-operator", cwd=tmp_path)
+    made = ("bundle", "-f", "recipe.yaml", "--archive", "b.tar.gz", "--bundlers", "gpu-operator")
+    # The statement of a bundle names the program: what answers here is the checkout.
+    done = eidos(*made, program=CHECKOUT, cwd=tmp_path)
     assert done.status == 0
     response = ask.post("/v1/bundle?bundlers=gpu-operator", recipe)
     assert (response.status, header(response, "Content-Type")) == (200, "application/gzip")
