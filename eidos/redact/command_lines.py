@@ -210,7 +210,10 @@ def redact_script(text: str, names: NameList, depth: int = _DEPTH) -> tuple[str,
         flush()
     except ValueError:
         return WITHHELD, 1
-    return "".join(out), total
+    shown = "".join(out)
+    if total and f"\\{WITHHELD}" in shown:  # a backslash before the mark quotes its first character: a second reading would differ
+        return WITHHELD, 1
+    return shown, total
 
 
 def _quote(shown: str, raw: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eidos.collectors import _kernel_command_line, harmless_names
@@ -91,6 +91,7 @@ def test_any_script_twice_is_once(text: str) -> None:
     assert (count == 0) == (once == text)
 
 
+@example("", "-\\\\: ")
 @given(anything, anything)
 def test_any_value(name: str, value: str) -> None:
     for names in (UNIT, BOOT, POLICY):
