@@ -217,3 +217,41 @@ def test_a_remembered_head_cannot_be_changed_by_a_request() -> None:
     head = parse_head(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     with pytest.raises(TypeError):
         head.headers["host"] = "example.org"  # type: ignore[index]  # that is what must fail
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"GET / HTTP/2.1\r\nHost: a", "the version of HTTP must be 1.1 or 1.0"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n b: c", "a header line begins with white space"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\tb: c", "a header line begins with white space"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nb", "a header line has no colon"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nb : c", "the name of a field contains invalid characters"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nb: \0", "the value of a field contains a control character"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1_0", "the field Content-Length is not a valid length"),
+    ],
+)
+def test_a_refused_head_is_explained(lines: bytes, message: str) -> None:
+    with pytest.raises(HttpError) as refused:
+        parse_head(lines + b"\r\n\r\n")
+    assert (refused.value.status, refused.value.message) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "stays"),
+    [
+        ("1.1", "", True),
+        ("1.0", "", False),
+        ("1.1", "Connection: close\r\n", False),
+        ("1.1", "Connection: upgrade\r\n", True),
+        ("1.0", "Connection: Keep-Alive\r\n", True),
+        ("1.0", "Connection: upgrade\r\n", False),
+        ("1.0", "Connection: keep-alive, close\r\n", False),
+    ],
+)
+def test_a_connection_stays_open_as_its_version_and_options_say(version: str, connection: str, stays: bool) -> None:
+    assert parse_head(f"GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n".encode()).keep_alive is stays
+
+
+def test_a_malformed_trailer_is_refused() -> None:
+    assert parse(request("POST / HTTP/1.1", CHUNKED, body=b"0\r\nno colon\r\n\r\n")) == ([], 400)
