@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.fakes.proxy import Listener
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -284,33 +286,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-class CuttingProxy:
+class CuttingProxy(Listener):
     """Hands on connections to a port; cuts one, with all that is under way, when ``cut_after`` bytes have gone either way. 0: never."""
 
     def __init__(self, port: int, cut_after: int = 0) -> None:
+        super().__init__()
+        self.host = f"127.0.0.1:{self.port}"
         self.total = self.cuts = 0
         self._target, self._cut_after = port, cut_after
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near = self._listener.accept()[0]
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                return
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+    def serve(self, sock: socket.socket) -> None:
+        try:
+            far = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:
+            sock.close()
+            return
+        for source, sink in ((sock, far), (far, sock)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:

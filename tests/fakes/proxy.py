@@ -14,16 +14,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Proxy:
-    """``asked`` holds the first line of each request, ``password`` is who must be named ("name:password"), ``tls`` secures it."""
+class Listener:
+    """Accepts connections on a port of loopback and serves each in a thread; ``serve`` is what a subclass does with one."""
 
-    def __init__(self, password: str = "", tls: ssl.SSLContext | None = None, refuses: int = 0) -> None:
-        self.password = password
-        self.requests: list[str] = []
-        self._tls = tls
-        self._refuses = refuses
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self.port: int = self._listener.getsockname()[1]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -39,9 +35,23 @@ class Proxy:
                 sock = self._listener.accept()[0]
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
-    def _serve(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Proxy(Listener):
+    """``requests`` has the first line of each, ``password`` is who must be named ("name:password"), ``tls`` secures it."""
+
+    def __init__(self, password: str = "", tls: ssl.SSLContext | None = None, refuses: int = 0) -> None:
+        super().__init__()
+        self.password = password
+        self.requests: list[str] = []
+        self._tls = tls
+        self._refuses = refuses
+
+    def serve(self, sock: socket.socket) -> None:
         client = sock
         try:
             sock.settimeout(20)
