@@ -10,8 +10,7 @@ import os
 import stat
 
 from eidos.bundle import verification
-from eidos.errors import Unavailable, os_error_reason
-from eidos.files.atomic_write import write_file
+from eidos.files.atomic_write import unwritable, write_file
 from eidos.model.bundle import ATTESTATIONS, PLAIN, parse_signature_path
 
 
@@ -35,7 +34,7 @@ def add_signature(path: str, name: str, content: bytes) -> None:
         for earlier in _replaced(names, name):
             os.unlink(os.path.join(target, earlier))
     except OSError as fault:
-        raise Unavailable(f"cannot write {path}: {os_error_reason(fault)}") from fault
+        raise unwritable(path, fault) from fault
 
 
 def _replaced(names: list[str], name: str) -> list[str]:
@@ -60,4 +59,4 @@ def _rewrite_archive(target: str, name: str, content: bytes) -> None:
         write_file(target, pack(dict(sorted(files.items()))), mode)
         os.chmod(target, mode)
     except OSError as fault:
-        raise Unavailable(f"cannot write {target}: {os_error_reason(fault)}") from fault
+        raise unwritable(target, fault) from fault

@@ -14,19 +14,13 @@ import os
 import stat
 
 from eidos.bundle import checksums, verification
-from eidos.errors import EidosError, InvalidInput, Unavailable, os_error_reason
+from eidos.errors import EidosError, InvalidInput, Unavailable
+from eidos.files.atomic_write import unwritable
 from eidos.model.bundle import ATTESTATIONS, CHECKSUMS, file_mode, is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-
-_HINTS = {
-    errno.ENOSPC: "free some space, or write to another disk with --output",
-    errno.EDQUOT: "free some space, or write to another disk with --output",
-    errno.EACCES: "choose a folder that you can write to, with --output",
-    errno.EROFS: "write to another file system, with --output",
-}
 
 #: Errors of a folder that cannot be replaced by another, though its files can.
 _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -47,7 +41,7 @@ def check_folder(folder: str, *, force: bool = False) -> None:
     except NotADirectoryError as fault:
         raise FolderOccupied(f"{folder}: not a folder", "name another one with --output") from fault
     except OSError as fault:
-        raise _unavailable(folder, fault) from fault
+        raise unwritable(folder, fault) from fault
     if not os.access(target, os.W_OK | os.X_OK):
         raise Unavailable(f"cannot write {folder}: permission denied", "choose a folder that you can write to")
     if not names:
@@ -89,7 +83,7 @@ def fill_folder(folder: str, fill: Callable[[str], Collection[str]], *, force: b
             _install(target, fill, force, is_inside)
         except OSError as fault:
             if is_inside or fault.errno not in _NOT_REPLACEABLE or not os.path.isdir(target):
-                raise _unavailable(folder, fault) from fault
+                raise unwritable(folder, fault) from fault
         except ValueError as fault:
             raise Unavailable(f"cannot write {folder!r}: invalid folder name") from fault
         else:
@@ -256,7 +250,3 @@ def _check_parent(folder: str, parent: str) -> None:
 
 def _examples(names: list[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _unavailable(folder: str, fault: OSError) -> Unavailable:
-    return Unavailable(f"cannot write {folder}: {os_error_reason(fault)}", _HINTS.get(fault.errno or 0))

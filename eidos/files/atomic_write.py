@@ -70,7 +70,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
         else:
             _write_special(path, data)
     except OSError as cause:
-        raise _translate_os_error(path, cause) from cause
+        raise unwritable(path, cause) from cause
     except ValueError as cause:  # a NUL, or a character that the system's encoding does not have
         raise Unwritable(path, "invalid file name") from cause
 
@@ -83,7 +83,7 @@ def write_pieces(path: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
     try:
         is_special = not path or _open_descriptor(path) is not None or _is_special(path)
     except OSError as cause:
-        raise _translate_os_error(path, cause) from cause
+        raise unwritable(path, cause) from cause
     except ValueError as cause:
         raise Unwritable(path, "invalid file name") from cause
     if is_special:  # nothing is written there before the last piece is known to come
@@ -101,7 +101,7 @@ def write_pieces(path: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
             os.close(fd)
         os.rename(temporary, target)
     except OSError as cause:
-        raise _translate_os_error(path, cause) from cause
+        raise unwritable(path, cause) from cause
     finally:
         try:
             os.unlink(temporary)
@@ -123,7 +123,7 @@ def write_stdout(data: bytes) -> None:
         _write_all(1, data)
     except OSError as cause:
         _redirect_to_null(1)
-        raise _translate_os_error(name, cause) from cause
+        raise unwritable(name, cause) from cause
 
 
 def check_stdout() -> None:
@@ -135,7 +135,7 @@ def check_stdout() -> None:
     if any(events & select.POLLERR for _, events in poll.poll(0)):
         _redirect_to_null(1)
         cause = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        raise _translate_os_error("standard output", cause) from cause
+        raise unwritable("standard output", cause) from cause
 
 
 def _redirect_to_null(descriptor: int) -> None:
@@ -148,7 +148,8 @@ def _redirect_to_null(descriptor: int) -> None:
         os.close(null)
 
 
-def _translate_os_error(path: str, cause: OSError) -> Unwritable:
+def unwritable(path: str, cause: OSError) -> Unwritable:
+    """The error to raise for ``path``, a file or a folder that the system did not let us write, with a hint by its errno."""
     number = cause.errno or 0
     if number == errno.EPIPE:
         return Unwritable(path, "broken pipe", "the output is incomplete: its reader closed the pipe")

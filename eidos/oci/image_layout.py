@@ -66,7 +66,7 @@ class ImageLayout:
                 file.writelines(verified(blob.pieces(), Descriptor("", blob.digest, blob.size), self.name))
             os.replace(temporary, path)
         except OSError as fault:
-            raise unwritable(self.name, fault) from fault
+            raise atomic_write.unwritable(self.name, fault) from fault
         finally:
             remove_file(temporary)
         return blob.size
@@ -142,7 +142,7 @@ class ImageLayout:
             if LAYOUT_FILE not in names:
                 atomic_write.write_file(os.path.join(self._folder, LAYOUT_FILE), _LAYOUT, 0o666)
         except OSError as fault:
-            raise unwritable(self.name, fault) from fault
+            raise atomic_write.unwritable(self.name, fault) from fault
 
     def _read_index(self) -> tuple[Descriptor, ...]:
         return parse_index(self._read(INDEX_FILE), f"{self.name}: {INDEX_FILE}")
@@ -198,8 +198,3 @@ def remove_file(path: str) -> None:
         os.unlink(path)
     except OSError:  # it was renamed, or never made
         pass
-
-
-def unwritable(name: str, fault: OSError) -> Unavailable:
-    """What to raise when a layout cannot be written."""
-    return Unavailable(f"cannot write {name}: {os_error_reason(fault)}", "free some space, or name another path")

@@ -10,8 +10,9 @@ import os
 from contextlib import contextmanager
 
 from eidos.errors import IntegrityError, InvalidData, InvalidInput, NotFound, Unavailable, os_error_reason
+from eidos.files.atomic_write import unwritable
 from eidos.oci.blob import PIECE_BYTES
-from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout, remove_file, unwritable
+from eidos.oci.image_layout import BLOBS, INDEX_FILE, LAYOUT_FILE, ImageLayout, remove_file
 from eidos.oci.reference import is_digest
 
 TYPE_CHECKING = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from eidos.errors import IntegrityError, InvalidData, Unavailable, os_error_reason
+from eidos.files.atomic_write import unwritable
 from eidos.files.tar_reader import FILE, FOLDER, DecompressedStream, read_entries
 from eidos.files.tar_writer import TarSource, tar_pieces
 from eidos.model.bundle import file_mode, is_inside
@@ -120,7 +121,7 @@ class Unpacker:
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as fault:
             raise IntegrityError(f"{name}: a path is both a file and a folder") from fault
         except OSError as fault:
-            raise Unavailable(f"cannot write {self._folder}: {os_error_reason(fault)}", "free some space, or name another path") from fault
+            raise unwritable(self._folder, fault) from fault
 
     def _check(self, path: str, kind: str, size: int, name: str) -> None:
         shown = path[:200].encode("ascii", "backslashreplace").decode()

@@ -302,6 +302,7 @@ def test_what_is_wrong_with_a_command_line(run: Run, bundle: Path, tmp_path: Pat
         (("pull", "--layout", "absent"), 2, "absent: no such file"),
         (("pull", "--layout", "made"), 2, "made: no index.json"),
         (("snapshot", "-o", "@@/a:v1"), 2, "this command writes to files"),
+        (("push", "made", "--layout", "made/README.md/lay"), 1, "hint: use a path whose parents are all folders"),
     ):
         result = run(*words)
         assert (result[0], message in result[2]) == (status, True), (words, result)
