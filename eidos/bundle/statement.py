@@ -112,7 +112,7 @@ def _is_sha256(text: str) -> bool:
 
 
 def statement_problem(data: bytes, digest: str) -> str:
-    """Why ``data`` is no statement about checksums with this SHA-256; empty when it is one, in the form that eidos writes."""
+    """Why ``data`` is not a statement about checksums with this SHA-256, in the form that eidos writes; empty when it is."""
     from eidos.formats.json_reader import parse_json
     from eidos.formats.source_text import DocumentSyntaxError, decode
 

@@ -48,7 +48,7 @@ def is_in_registry(location: str) -> bool:
 
 
 def is_remote(location: str) -> bool:
-    """Whether a location is no path: it is in a cluster or in a registry."""
+    """Whether a location is in a cluster or in a registry, rather than a path."""
     return is_in_cluster(location) or is_in_registry(location)
 
 

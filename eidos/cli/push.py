@@ -132,7 +132,7 @@ def _open_target(reference: Reference | None, layout: str | None, values: Values
 
 
 def read_artifact(path: str) -> Artifact:
-    """What a path becomes in a registry. Raises IntegrityError for a bundle that was modified, and an EidosError for what is no input."""
+    """The artifact made of a path. Raises IntegrityError for a modified bundle, and another EidosError for a path that cannot be read."""
     if path == document_locations.STDOUT:
         return _document(document_locations.read_document(path, DOCUMENT_LIMIT), "", "standard input")
     try:

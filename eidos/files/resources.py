@@ -46,10 +46,10 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__ if os.path.isabs(__file__) e
 _PACKAGED = os.path.join(_PACKAGE, "_data")
 _CHECKOUT = os.path.dirname(_PACKAGE)
 
-#: What is in RECIPES_JSON once it was read; None where there is no such file.
+#: The parsed RECIPES_JSON, cached by the first read; None where the archive lacks it.
 _recipes_cache: list[RecipeParts | None] = []
 
-#: The content of VALUES_JSON once it was read; None where there is no such file.
+#: The content of VALUES_JSON, cached by the first read; None where the archive lacks it.
 _values_cache: list[RecipeParts | None] = []
 
 #: The result of :func:`load_bundle_templates`, as JSON, once :func:`preload` was called.

@@ -3,7 +3,7 @@
 Knows JSON (RFC 8259) and how Python reads it; must not know files or encodings. What the standard reader accepts and others do not is
 refused: a repeated key, ``NaN`` and ``Infinity``, numbers beyond the range of a float, lone surrogates.
 
-The package ``json`` imports ``re``, which takes longer than most documents: what is no mistake is read by the scanner of the package alone.
+The package ``json`` imports ``re``, which takes longer than reading most documents: valid JSON is read by its C scanner alone.
 """
 
 from __future__ import annotations

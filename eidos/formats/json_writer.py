@@ -54,7 +54,7 @@ def emit_json(tree: Tree, indent: int | None = 2) -> str:
 
 
 def _write(tree: Tree, put: Callable[[str], None], line: str | None, indent: str) -> None:
-    """Put the pieces of ``tree``; ``line`` begins a line at its level, None writes all on one. Raises ValueError for what is no number."""
+    """Append the pieces of ``tree``; ``line`` begins a line at its level, None writes one line. Raises ValueError for NaN and infinity."""
     if isinstance(tree, str):
         put(encode_basestring(tree))
     elif tree is None or isinstance(tree, bool):

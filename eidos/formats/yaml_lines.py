@@ -56,7 +56,7 @@ class _FlowScanner:
         self.depth = depth
 
     def skip(self) -> str:
-        """The next character that is no blank."""
+        """The next character that is neither a space nor a tab."""
         while self.text[self.at] in " \t":
             self.at += 1
         return self.text[self.at]

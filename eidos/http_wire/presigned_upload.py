@@ -219,7 +219,7 @@ def _confirmed(url: Url, received: Mapping[str, str], sent: Mapping[str, str], d
 
 
 def _refusal(url: Url, response: StreamedResponse, body: bytes) -> Exception:
-    """What to raise for a response that is no success."""
+    """The error to raise for a response with a status other than 2xx."""
     status = response.status
     code, words = _error_words(body)
     subject = f"{url.origin}: upload"
