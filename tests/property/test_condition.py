@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.model.condition import Condition, DictLookup, InvalidCondition, Unread, parse_condition
-from eidos.model.condition_nodes import Comparison
-from eidos.model.condition_trees import condition_tree, node_of
+from eidos.model.condition_nodes import Comparison, condition_tree, node_of
 from eidos.model.constraint import InvalidExpression, parse_expression
 from eidos.model.pattern import InvalidPattern, parse_pattern
 from eidos.model.quantity import UNITS, parse_quantity
@@ -25,6 +24,7 @@ readings = st.dictionaries(
 )
 
 
+@pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # of re, about [[ and -- in a set
 @given(st.text(PATTERN_CHARACTERS, max_size=12), st.text("ab01.-\n", max_size=8))
 def test_a_pattern_is_found_where_re_finds_it(pattern: str, text: str) -> None:
     try:
