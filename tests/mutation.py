@@ -45,7 +45,7 @@ TARGETS = {
     "eidos/server/rate_limiter.py": ("tests/property/test_ratelimit.py", "tests/server/test_app.py", "tests/server/test_limits.py"),
     "eidos/http_wire/retry.py": ("tests/property/test_retry.py", "tests/http_wire", "tests/cli/test_recipe_server.py"),
     **dict.fromkeys(
-        ("eidos/http_wire/request_head.py", "eidos/http_wire/request_body.py", "eidos/http_wire/request_parser.py"),
+        ("eidos/http_wire/request_head.py", "eidos/http_wire/request_parser.py", "eidos/http_wire/request_parser.py"),
         ("tests/http_wire/test_request_parser.py", "tests/server/test_wire.py"),
     ),
     "eidos/server/transport/connection.py": ("tests/server/test_connection.py", "tests/server/test_wire.py", "tests/server/test_limits.py"),

@@ -66,12 +66,12 @@ a check:
     check.rules.driver_library_mismatch check.rules.driver_parameters check.rules.end_of_life check.rules.full_file_systems
     check.rules.gpu_not_in_driver check.rules.gpu_product_label check.rules.kernel_driver_module check.rules.kubelet_skew
     check.rules.next_boot check.rules.nvlink_count check.rules.package_of_driver check.rules.rdma_ports check.rules.second_driver
-    check.snapshot_checks check.value_comparison cli.check cli.check_table cli.judge_options model.condition_nodes model.condition_trees
-    recipe.detection recipe.machines recipe.service_detection
+    check.snapshot_checks check.value_comparison cli.check cli.check_table cli.judge_options model.condition_nodes
+    recipe.detection recipe.machines
 
 remedies:
     check.setting_remedies host_settings host_settings.boot_parameters host_settings.delivery host_settings.setting
-    host_settings.service_settings host_settings.system_files
+    host_settings.system_files
 
 bundles:
     bundle bundle.checksums bundle.statement bundle.tar_archive bundle.verification bundle.zip_archive
@@ -82,7 +82,7 @@ a bundle:
     templates templates.placeholder templates.text_template templates.tree_template
 
 a difference:
-    cli.diff cli.diff_table comparison_rules diff diff.documents diff.judgement diff.markdown diff.sentence diff.tree_comparison
+    cli.diff comparison_rules diff diff.documents diff.judgement diff.markdown diff.sentence diff.tree_comparison
     model.diff model.reading_gaps
 """
 

@@ -13,8 +13,7 @@ from eidos.check.definitions import read_checks
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import read_comparisons
 from eidos.errors import InvalidData
-from eidos.model.condition_nodes import Condition
-from eidos.model.condition_trees import condition_tree
+from eidos.model.condition_nodes import Condition, condition_tree
 from eidos.recipe.store import CONDITIONS, OVERLAYS, SOURCES, from_folder, layer_trees
 
 TYPE_CHECKING = False

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from eidos import formats
 from eidos.bundle import chart_values, registry_mirror, template_sets, template_variables
-from eidos.bundle.chart_images import ChartImages, read_chart_images
+from eidos.bundle.chart_values import apply_implications
 from eidos.bundle.checksums import format_checksums
-from eidos.bundle.image_list import ComponentImages, images_of_manifests, list_images
-from eidos.bundle.implied_values import apply_implications
+from eidos.bundle.image_list import ChartImages, ComponentImages, images_of_manifests, list_images, read_chart_images
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.model import values_schema
 from eidos.model.bundle import CHECKSUMS

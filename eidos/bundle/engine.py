@@ -12,9 +12,9 @@ import time
 from eidos import formats, log
 from eidos.bundle import component_files, template_sets, template_variables
 from eidos.bundle.bundle_options import check_options
+from eidos.bundle.chart_values import requested_values
 from eidos.bundle.checksums import format_checksums
 from eidos.bundle.image_list import chart_documents, format_image_list, image_documents, is_reference, not_a_reference
-from eidos.bundle.implied_values import requested_values
 from eidos.bundle.install_plan import NODE_TUNING, plan_installation
 from eidos.bundle.statement import format_statement
 from eidos.errors import EidosError, InvalidData, InvalidInput
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from eidos.bundle.bundle_options import BundleOptions
     from eidos.bundle.chart_archives import ChartArchive
-    from eidos.bundle.cluster_comparison import ClusterComparison
     from eidos.bundle.component_files import BundleContext, ComponentFiles
+    from eidos.bundle.existing_cluster import ClusterComparison
     from eidos.bundle.node_tuning import NodePart
     from eidos.model.chart import Chart
     from eidos.model.recipe import Component, Recipe
@@ -59,7 +59,7 @@ def prepare_bundle(
     plan = plan_installation(recipe, charts, options, load_chart_data)
     comparison = None
     if options.existing is not None:
-        from eidos.bundle.cluster_comparison import compare_cluster
+        from eidos.bundle.existing_cluster import compare_cluster
 
         plan, comparison = compare_cluster(plan, recipe, options, charts, load_chart_data)
         if comparison.refused and not allow_refused:
@@ -91,7 +91,7 @@ def prepare_bundle(
             _refuse(component, context)
     components, warnings = plan.components, plan.warnings
     if comparison is not None:
-        from eidos.bundle.cluster_comparison import without_unbound
+        from eidos.bundle.existing_cluster import without_unbound
 
         components, comparison = without_unbound(components, comparison, context)
         variables["existing.summary"] = Markdown(f"\n\n{comparison.summary()}")

@@ -6,7 +6,7 @@ cannot is refused here, before anything is written.
 
 from __future__ import annotations
 
-from eidos.bundle.chart_images import image_names
+from eidos.bundle.image_list import image_names
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.kube.labels import check_dns_label

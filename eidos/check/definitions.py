@@ -139,7 +139,7 @@ def domain_of_file(name: str) -> str:
 
 def _stored_checks(tree: Any, domain: str, conditions: Mapping[str, Any]) -> Iterator[CheckDefinition]:
     """The checks of one file, which was read without a fault before."""
-    from eidos.model.condition_trees import stored_condition
+    from eidos.model.condition_nodes import stored_condition
 
     def parse(text: str) -> Condition:
         return stored_condition(text, conditions[text])

@@ -16,9 +16,8 @@ and a system that is not known get no remedy: a wrong command is worse than none
 from __future__ import annotations
 
 from eidos.host_settings.delivery import deliver
-from eidos.host_settings.service_settings import sysfs_line
 from eidos.host_settings.setting import BOOT, SYSCTL, SYSFS, UNIT_STATE, HostFacts, Setting, Unsettable, setting_of
-from eidos.host_settings.system_files import dotted
+from eidos.host_settings.system_files import dotted, sysfs_line
 from eidos.model.finding import COSTS, DO, RUN, SET, SETTING, WRITE, Remedy, RemedyStep
 from eidos.model.record import replace
 

@@ -172,7 +172,7 @@ def read_comparisons(tree: object, name: str = NAME, conditions: Mapping[str, An
 
 
 def _stored_rule(entry: Mapping[str, str], conditions: Mapping[str, Any]) -> ComparisonRule:
-    from eidos.model.condition_trees import stored_condition
+    from eidos.model.condition_nodes import stored_condition
 
     field, text = entry.get, entry.get("applies")
     return ComparisonRule(

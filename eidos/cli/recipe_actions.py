@@ -1,25 +1,60 @@
 """``eidos recipe list``, ``explain`` and ``new``: what the data covers, the history of one value, and a new layer to fill in.
 
-Knows which flags belong to which action, and how each is shown; must not know how layers match or merge.
+Knows which flags belong to which action, how each is shown, and what must be filled in of a new layer; must not know how layers match or
+merge, nor which values make sense.
 """
 
 from __future__ import annotations
 
 from eidos.cli import document_locations
 from eidos.errors import InvalidInput
-from eidos.formats import serialize
+from eidos.formats import serialize, to_yaml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from eidos.cli.options import Values
+    from eidos.model.query import Query
     from eidos.model.recipe import Recipe
     from eidos.recipe.store import Store
 
-
 #: The format that only the matrix has.
 MARKDOWN = "markdown"
+
+_HEAD = """\
+# A layer {of}. Save it below overlays/ in a folder of your own, such as my-recipes/overlays/{name}.yaml, then:
+#   eidos recipe lint --data my-recipes
+#   eidos recipe --data my-recipes{flags}
+# Fields of the key may be lists (gpu: [h100, h200]), versions ranges (k8s: ">= 1.33"); gpu-operator: ">= 26.7" holds for those releases.
+"""
+
+_BODY = """\
+source:
+  - id: site
+    document: ""  # where the values come from
+    version: ""
+    date: ""      # of the document: YYYY-MM-DD
+measurements:
+  # - type: OS
+  #   subtypes:
+  #     - subtype: sysctl
+  #       data:
+  #         /proc/sys/vm/swappiness: "1"  # null removes what layers below set
+  #       context:
+  #         /proc/sys/vm/swappiness: Why, in one sentence.
+constraints:
+  # - name: K8s.server.version
+  #   value: ">= 1.33"
+  #   why: Why, in one sentence.
+  #   source: site
+components:
+  # gpu-operator:
+  #   version: v1.2.3
+  #   values: {}
+  #   why: Why, in one sentence.
+  #   source: site
+"""
 
 
 def check_format(fmt: str) -> None:
@@ -32,7 +67,7 @@ def write_list(values: Values, store: Store) -> int:
     """Write what is covered, or with ``--matrix`` the advice for each GPU on each service."""
     fmt = document_locations.choose_format(values["format"], values["output"], "table")
     if values["matrix"]:
-        from eidos.recipe.matrix import advice_matrix, summary
+        from eidos.recipe.coverage import advice_matrix, summary
 
         cells = advice_matrix(store)
         if fmt in (MARKDOWN, "table"):
@@ -90,7 +125,6 @@ def write_layer(values: Values, store: Store, words: dict[str, str]) -> int:
     query = store.catalog.parse_query(words, values.origins)
     if not query.fields():
         raise InvalidInput("eidos recipe new needs a query", "add flags such as --gpu h100 --service eks")
-    from eidos.recipe.layer_skeleton import layer_skeleton
 
     return _write(values, layer_skeleton(query))
 
@@ -98,3 +132,14 @@ def write_layer(values: Values, store: Store, words: dict[str, str]) -> int:
 def _write(values: Values, text: str) -> int:
     document_locations.write_document(values["output"], text, values, "recipe")
     return 0
+
+
+def layer_skeleton(query: Query) -> str:
+    """The text of a layer for the queries that ``query`` matches, in YAML: its key, and what is left to fill in."""
+    fields = query.fields()
+    head = _HEAD.format(
+        of=f"for {query}",
+        name="-".join(value.replace(".", "-") for value in fields.values()),
+        flags="".join(f" --{field} {value}" for field, value in fields.items()),
+    )
+    return head + to_yaml({"key": fields}) + _BODY

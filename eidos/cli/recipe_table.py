@@ -141,7 +141,7 @@ def changes_table(tree: dict[str, Any], width: int = 0, colour: bool = False) ->
 
 def matrix_table(cells: list[dict[str, str]]) -> str:
     """The advice for each GPU on each service, a letter for each intent, then what the letters mean and how many there are of each."""
-    from eidos.recipe.matrix import legend, summary, table_rows
+    from eidos.recipe.coverage import legend, summary, table_rows
 
     rows = list(table_rows(cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -152,7 +152,7 @@ def matrix_table(cells: list[dict[str, str]]) -> str:
 
 def matrix_markdown(cells: list[dict[str, str]]) -> str:
     """The same as a table of Markdown."""
-    from eidos.recipe.matrix import legend, table_rows
+    from eidos.recipe.coverage import legend, table_rows
 
     head, *rows = table_rows(cells)
     lines = [head, ("---",) * len(head), *rows]

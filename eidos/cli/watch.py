@@ -218,7 +218,7 @@ class _Loop:
 
     def run(self) -> CheckReport | None:
         """Run the cycles; the last report, None when the node could not be read in any."""
-        from eidos.watch.schedule import Schedule, wait_until
+        from eidos.watch.node_watch import Schedule, wait_until
 
         began = time.monotonic()
         schedule = Schedule(self._values["interval"], began)

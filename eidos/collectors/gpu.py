@@ -228,7 +228,7 @@ def _parse_printed(printed: bytes) -> NvidiaSmiLog:
     if b"<nvidia_smi_log" in printed:
         return nvidia_smi.parse_log(printed)
     if b"NVSMI LOG" in printed[:4096]:
-        from eidos.nvidia.nvidia_smi_text import parse_text
+        from eidos.nvidia.nvidia_smi import parse_text
 
         return parse_text(printed)
     if _NO_DEVICES in printed:

@@ -1,7 +1,8 @@
 """Compares two documents of one kind: snapshots, recipes, bundles or check reports.
 
-Knows which parts of each kind count and how they are grouped; must not know when two values are the same, nor how a difference is shown.
-Reasons, evidence, explanations and durations say how a value came about, and do not count.
+Knows which parts of each kind count and how they are grouped, and which files of a bundle are data and which are text; must not know when
+two values are the same, nor how a difference is shown. Reasons, evidence, explanations and durations say how a value came about, and do not
+count.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from eidos.diff.judgement import PlainJudgement, ReadingJudgement, plain_text
 from eidos.diff.sentence import describe_changes
 from eidos.diff.tree_comparison import ANYTHING, MISSING, NOT_COMPARED, Part, TreeComparison
 from eidos.errors import InvalidData, InvalidInput
-from eidos.model.bundle import Bundle
+from eidos.model.bundle import CHECKSUMS, Bundle, is_attestation
 from eidos.model.check_report import CheckReport
 from eidos.model.diff import UNREAD, Change, ComparedDocument, Diff
 from eidos.model.finding import FAIL, NOT_APPLICABLE, PASS
@@ -21,6 +22,7 @@ from eidos.model.snapshot import Snapshot, natural_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, Union
 
     from eidos.comparison_rules import ComparisonRules
@@ -35,6 +37,9 @@ NEW, RESOLVED, OTHER = "New", "Resolved", "Changed"
 
 #: The group of files of two bundles that are compared as a whole.
 FILES = "Files"
+
+#: Extensions of files that are compared as trees.
+_DATA = (".yaml", ".yml", ".json")
 
 
 def _finding_essence(finding: Any) -> Any:
@@ -110,8 +115,6 @@ def compare_documents(old: Comparable, new: Comparable, rules: ComparisonRules, 
     _require_one_kind(kind, document_kind(new), names)
     comparison = TreeComparison(PlainJudgement(rules, 1 if kind == BUNDLE else 0))
     if isinstance(old, Bundle) and isinstance(new, Bundle):
-        from eidos.diff.bundle_content import bundle_trees
-
         trees = bundle_trees(old.files, new.files)
         comparison.compare(Part({path: _file_part(path, *trees) for path in sorted({**trees[0], **trees[1]})}), *trees)
     elif isinstance(old, Snapshot) and isinstance(new, Snapshot):
@@ -205,3 +208,40 @@ def _order(kind: str, change: Change, address: Address) -> tuple[Any, ...]:
     heads = {REPORT: (NEW, RESOLVED, OTHER)}.get(kind, ("metadata", "request", *TYPES.values()))
     head = change.group if kind == REPORT else address[0]
     return heads.index(head) if head in heads else len(heads), natural_key(change.group), natural_key(change.path), change.kind
+
+
+def bundle_trees(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[dict[str, object], dict[str, object]]:
+    """The files of both bundles that are not the same byte for byte, without checksums and attestations, which follow from them.
+
+    >>> bundle_trees({"a.yaml": b"x: 1", "b.txt": b"same"}, {"a.yaml": b"x: 2", "b.txt": b"same"})
+    ({'a.yaml': {'x': 1}}, {'a.yaml': {'x': 2}})
+    """
+    first, second = (
+        {
+            path: file_tree(path, content)
+            for path, content in sorted(side.items())
+            if path.rpartition("/")[2] != CHECKSUMS and not is_attestation(path) and other.get(path) != content
+        }
+        for side, other in ((old, new), (new, old))
+    )
+    return first, second
+
+
+def file_tree(path: str, content: bytes) -> object:
+    """A mapping where a file is one document of YAML or JSON, else its text, or the digest of what is no text."""
+    from eidos.formats import from_text
+
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        import hashlib
+
+        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if path.endswith(_DATA):
+        try:
+            tree = from_text(content, path)
+        except InvalidData:  # several documents, or a template
+            return text
+        if isinstance(tree, dict):
+            return tree
+    return text

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from eidos.formats import to_json, to_yaml
 from eidos.host_settings.boot_parameters import in_boot_order, parameter
-from eidos.host_settings.service_settings import bottlerocket_switch
 from eidos.host_settings.setting import (
     BOOT,
     MODULE,
@@ -41,7 +40,7 @@ from eidos.host_settings.setting import (
     one_line,
     safe_name,
 )
-from eidos.host_settings.system_files import FORMS, dotted, folder_files, sysctl_line
+from eidos.host_settings.system_files import FORMS, bottlerocket_switch, dotted, folder_files, sysctl_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,24 +1,41 @@
-"""Conditions over the readings of a node as data, and how they are evaluated.
+"""Conditions over the readings of a node as data, how they are evaluated, and how they are stored.
 
-Knows the kinds of nodes that a condition consists of; must not know how one is written (:mod:`eidos.model.condition` reads it) nor where
-readings come from: a caller gives a lookup.
+Knows the kinds of nodes that a condition consists of, and the form of each as a plain tree; must not know how one is written
+(:mod:`eidos.model.condition` reads it) nor where readings come from: a caller gives a lookup.
 
 A condition is true, false, or unknown because something could not be read (Kleene's strong logic: ``false and unknown`` is false). A
 reading that is known to be absent is equal to nothing: ``==``, ``in``, ``matches`` and the orders are false, ``!=`` is true.
+
+The archive has conditions as trees of lists and texts, so that no start parses them:
+
+==============================================  ====================================================================
+``["is", path, expression]``                    a comparison; with another path behind it, of two readings
+``["not", tree]``                               a negation
+``["all", tree, …]``, ``["any", tree, …]``      a group
+``["each", "all" / "any" / "none", tree]``      one for each instance
+``["same", path]``                              readings that must be alike
+==============================================  ====================================================================
+
+An expression is a list of terms: ``[operator, operand, …]``, or ``["or", expression, …]`` for alternatives.
+
+>>> from eidos.model.condition import parse_condition
+>>> tree = condition_tree(parse_condition("OS.kmod.nvidia present and not GPU.smi.driver in (580, 570)").root)
+>>> tree
+['all', ['is', 'OS.kmod.nvidia', [['present']]], ['not', ['is', 'GPU.smi.driver', [['in', '580', '570']]]]]
+>>> str(next(stored_condition("as written", tree).root.paths()))
+'OS.kmod.nvidia'
 """
 
 from __future__ import annotations
 
-from eidos.model.expression import Term
+from eidos.model.expression import Alternatives, Expression, Term
 from eidos.model.quantity import with_unit_of
 from eidos.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import Protocol
-
-    from eidos.model.expression import Expression
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Protocol, Union
 
     class Node(Protocol):
         """One of the kinds below."""
@@ -41,8 +58,11 @@ if TYPE_CHECKING:
         def unread_instances(self, pattern: str) -> str:
             """Why there may be more of what ``*`` stands for in a path than those; "" when there is not."""
 
+    Tree = Sequence[Union[str, "Tree"]]
 
 ALL, ANY, NONE, SAME = "all", "any", "none", "same"
+
+_IS, _NOT, _EACH, _SAME, _OR = "is", "not", "each", "same", "or"
 
 
 class Unread(Exception):
@@ -264,3 +284,73 @@ def combine(quantifier: str, results: Iterable[Judgement], is_short: bool = Fals
     chosen = [result for result in each if result.value is value] if value is not None else [r for r in each if r.value is None]
     evidence = {path: text for result in chosen for path, text in result.evidence.items()}
     return Judgement(value, evidence, {path: why for result in chosen for path, why in result.unread.items()} if value is None else {})
+
+
+def condition_tree(node: Node) -> list[Any]:
+    """The tree of a node. Raises TypeError for a kind that has none."""
+    if isinstance(node, Comparison):
+        return [_IS, node.path, _expression_tree(node.term), *filter(None, (node.other,))]
+    if isinstance(node, Negation):
+        return [_NOT, condition_tree(node.inner)]
+    if isinstance(node, Group):
+        return [node.quantifier, *map(condition_tree, node.inner)]
+    if isinstance(node, Quantified):
+        return [_EACH, node.quantifier, condition_tree(node.inner)]
+    if isinstance(node, Uniform):
+        return [_SAME, node.path]
+    raise TypeError(f"{type(node).__name__} has no form as a tree")
+
+
+def _expression_tree(expression: Expression) -> list[Any]:
+    return [
+        [_OR, *map(_expression_tree, term.expressions)] if isinstance(term, Alternatives) else [term.operator, *term.operands]
+        for term in expression.terms
+    ]
+
+
+def stored_condition(text: str, tree: Tree) -> Condition:
+    """The condition in a tree, whose nodes are made when it is first evaluated; ``text`` as written."""
+    return Condition(text, _Stored(tree))
+
+
+class _Stored:
+    """A node that is still a tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._root: Node | None = None
+
+    def _node(self) -> Node:
+        if self._root is None:
+            self._root = node_of(self._tree)
+        return self._root
+
+    def paths(self) -> Iterator[str]:
+        """Those of the condition."""
+        return self._node().paths()
+
+    def evaluate(self, lookup: Lookup, instance: str) -> Judgement:
+        """Whether it holds."""
+        return self._node().evaluate(lookup, instance)
+
+
+def node_of(tree: Any) -> Node:
+    """The node that a tree stands for, which :func:`condition_tree` made."""
+    kind = tree[0]
+    if kind == _IS:
+        return Comparison(tree[1], _expression_of(tree[2]), *tree[3:])
+    if kind == _NOT:
+        return Negation(node_of(tree[1]))
+    if kind in (ALL, ANY):
+        return Group(kind, tuple(map(node_of, tree[1:])))
+    return Quantified(tree[1], node_of(tree[2])) if kind == _EACH else Uniform(tree[1])
+
+
+def _expression_of(terms: Any) -> Expression:
+    return Expression(tuple([_term_of(term) for term in terms]))
+
+
+def _term_of(term: Any) -> Term | Alternatives:
+    if term[0] == _OR:
+        return Alternatives(tuple(map(_expression_of, term[1:])))
+    return Term(term[0], tuple(term[1:]))

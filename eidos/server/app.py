@@ -12,7 +12,7 @@ from eidos import log
 from eidos.errors import EidosError
 from eidos.http_wire.messages import HttpError, Response
 from eidos.server.error_responses import PROBLEM, fault_response
-from eidos.server.handler_call import HandlerCall, Services
+from eidos.server.handlers import HandlerCall, Services
 from eidos.server.middleware import common_headers, recovered, represent
 from eidos.server.negotiation import choose, media_ranges
 from eidos.server.parameters import Parameters, parse_parameters, shorten_input

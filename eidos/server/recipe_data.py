@@ -63,8 +63,7 @@ class RecipeData(Record):
 
     def coverage(self) -> dict[str, Any]:
         """What ``eidos recipe list`` shows, as far as it is allowed."""
-        from eidos.recipe.coverage import covered
-        from eidos.recipe.matrix import advice_matrix
+        from eidos.recipe.coverage import advice_matrix, covered
 
         tree = covered(self.store)
         for field, names in self.allowed.items():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from eidos.server.handler_call import HandlerCall, HandlerResult
+    from eidos.server.handlers import HandlerCall, HandlerResult
 
     Handler = Callable[[HandlerCall], HandlerResult]
 

@@ -1,11 +1,18 @@
 """One cycle after the other: read the node, judge it, and compare with the cycle before.
 
-Knows what is remembered between cycles and what counts as a change; must not know how a node is read or judged, nor where a change is
-written. Four things are remembered besides the last report and snapshot:
+Knows when a cycle begins, what is remembered between cycles and what counts as a change; must not know how a node is read or judged, nor
+where a change is written. Cycles begin at multiples of the interval after the first one, so they do not drift; one that takes longer than
+the interval costs the beginnings that it covers, so none overlap.
+
+>>> schedule = Schedule(60.0, 1000.0)
+>>> schedule.next_start(1010.0), schedule.next_start(1200.5), schedule.skipped
+((1060.0, 0), (1240.0, 2), 2)
+
+Four things are remembered besides the last report and snapshot:
 
 * the answers of the GPUs, which are used again for :data:`REUSE_S` seconds: short intervals must not keep a driver busy;
 * readings that were there and could not be read any more: when they return, they are compared with what they were, so that a driver that
-was replaced while nobody could read it is a change;
+  was replaced while nobody could read it is a change;
 * findings that a recipe has no more because what it is chosen by cannot be read: they are unknown until it can;
 * collectors whose last process is stuck in the kernel: another one would be stuck, too, so they fail until that process has ended.
 
@@ -251,3 +258,38 @@ def carry_over(old: Snapshot, new: Snapshot, paths: set[str]) -> Snapshot:
                 subtypes[m.type, s.name] = replace(now, data={**restored, **now.data})
     measurements = tuple(Measurement(name, tuple(s for (kind, _), s in subtypes.items() if kind == name)) for name in types)
     return replace(new, measurements=measurements)
+
+
+class Schedule:
+    """The beginnings of cycles: each ``interval_s`` seconds from ``start`` on (a time of ``time.monotonic``).
+
+    ``skipped`` is how many were passed over, because the cycle before was not over.
+    """
+
+    def __init__(self, interval_s: float, start: float) -> None:
+        self._interval_s = interval_s
+        self._start = start
+        self._number = 0
+        self.skipped = 0
+
+    def next_start(self, now: float) -> tuple[float, int]:
+        """When the next cycle begins, not before ``now``, and how many beginnings that passes over."""
+        number = self._number + 1
+        due = self._start + number * self._interval_s
+        if due < now:
+            # A beginning that is now or later: rounding must not give one of the past.
+            number = int((now - self._start) // self._interval_s) + 1
+            due = max(self._start + number * self._interval_s, now)
+        skipped = number - self._number - 1
+        self._number = number
+        self.skipped += skipped
+        return due, skipped
+
+
+def wait_until(
+    due: float, clock: Callable[[], float], sleep: Callable[[float], object], between: Callable[[], object], slice_s: float
+) -> None:
+    """Wait until ``due`` on ``clock``, and call ``between`` each ``slice_s`` seconds meanwhile."""
+    while (left := due - clock()) > 0:
+        sleep(min(left, slice_s))
+        between()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eidos.bundle.bundle_options import BundleOptions
-from eidos.bundle.chart_images import read_chart_images
+from eidos.bundle.image_list import read_chart_images
 from eidos.errors import InvalidData
 from eidos.files import resources
 from eidos.model.chart import Chart

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from eidos.bundle.chart_images import ChartImage, ChartImages, read_chart_images
-from eidos.bundle.image_list import is_reference
+from eidos.bundle.image_list import ChartImage, ChartImages, is_reference, read_chart_images
 from eidos.bundle.registry_mirror import mirror_image
 from eidos.errors import InvalidData
 from eidos.model.bundle import Bundle

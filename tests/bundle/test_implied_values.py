@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.bundle.bundle_options import BundleOptions, ComponentValues, parse_assignment
-from eidos.bundle.chart_values import get_value
-from eidos.bundle.implied_values import UNSET, apply_implications, requested_values
+from eidos.bundle.chart_values import UNSET, apply_implications, get_value, requested_values
 from eidos.model.chart import Implication
 from eidos.model.recipe import Component, Recipe
 from eidos.model.values_schema import parse_path

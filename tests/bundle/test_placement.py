@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eidos.bundle.chart_images import read_chart_images
+from eidos.bundle.image_list import read_chart_images
 from eidos.kube.labels import parse_toleration
 from eidos.model.bundle import Bundle
 from eidos.model.recipe import Recipe

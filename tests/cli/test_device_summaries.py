@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eidos.cli.device_summaries import device_rows, disks, network_cards, rdma_ports, runtimes
-from eidos.cli.snapshot_table import snapshot_summary
+from eidos.cli.snapshot_table import device_rows, disks, network_cards, rdma_ports, runtimes, snapshot_summary
 from eidos.collectors import Sources, load_collector
 from eidos.files.host import Host
 from eidos.model.measurement import Measurement, Subtype

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import eidos
+from eidos.cli.recipe_actions import layer_skeleton
 from eidos.errors import InvalidInput, NotFound
 from eidos.formats import from_text
 from eidos.recipe.layer import read_layer
-from eidos.recipe.layer_skeleton import layer_skeleton
 from eidos.recipe.provenance import find_lines, line_history
 from eidos.recipe.store import shipped_store
 from tests.support.program import eidos as run

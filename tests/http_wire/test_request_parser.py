@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.http_wire.messages import HttpError
-from eidos.http_wire.request_body import CHUNK_LIMIT, MIN_CHUNK_BYTES, ChunkedBody
 from eidos.http_wire.request_head import CACHED_HEADS, HeadCache, parse_head
-from eidos.http_wire.request_parser import BODY, HEAD, IDLE, RequestParser
+from eidos.http_wire.request_parser import BODY, CHUNK_LIMIT, HEAD, IDLE, MIN_CHUNK_BYTES, ChunkedBody, RequestParser
 from tests.server.test_wire import CHUNKED, GET, HOST, LAST, REFUSED, malformed, request
 
 LIMIT = 100_000

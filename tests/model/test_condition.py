@@ -7,7 +7,7 @@ import json
 import pytest
 
 from eidos.model.condition import DictLookup, InvalidCondition, parse_condition
-from eidos.model.condition_trees import condition_tree, stored_condition
+from eidos.model.condition_nodes import condition_tree, stored_condition
 from eidos.model.constraint import parse_expression
 
 NODE = {

@@ -9,7 +9,7 @@ import pytest
 from eidos.errors import InvalidData
 from eidos.nvidia import nvidia_smi, nvidia_smi_readings
 from eidos.nvidia.gpu_values import NoReading
-from eidos.nvidia.nvidia_smi_text import _ELEMENTS, parse_text
+from eidos.nvidia.nvidia_smi import _ELEMENTS, parse_text
 from tests.support.support_archives import smi_text
 
 HOSTS = Path(__file__).parent.parent / "hosts"

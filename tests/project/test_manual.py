@@ -10,7 +10,7 @@ import pytest
 from eidos.cli.commands import COMMANDS, EXIT_STATUS_HELP
 from eidos.cli.recipe_table import matrix_markdown
 from eidos.files.resources import read_text
-from eidos.recipe.matrix import advice_matrix
+from eidos.recipe.coverage import advice_matrix
 from eidos.recipe.store import shipped_store
 from eidos.watch.watch_metrics import WatchMetrics
 from tests.project.source_tree import ROOT

@@ -49,12 +49,12 @@ from eidos.files import go_binary, host
 from eidos.fleet import bootstrap, hostlist, pseudonyms, results
 from eidos.formats import block_yaml, json_reader, plain_scalars, table, toml_reader, yaml_reader, yaml_writer
 from eidos.formats.source_text import DocumentSyntaxError
-from eidos.http_wire import client, presigned_upload, proxy, request_body, request_head, request_parser, retry
+from eidos.http_wire import client, presigned_upload, proxy, request_head, request_parser, retry
 from eidos.kube import cluster_config, labels, stored_object
 from eidos.manifest import kubernetes_fields
 from eidos.model import bundle, condition, constraint, pattern, quantity, snapshot, systemd_unit, values_schema
-from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings, nvidia_smi_text
-from eidos.oci import auth_challenge, auth_file, image_manifest, reference, registry_store
+from eidos.nvidia import driver_files, gpu_values, nvidia_smi, nvidia_smi_readings
+from eidos.oci import auth_file, image_manifest, reference, registry_auth, registry_store
 from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
@@ -129,7 +129,7 @@ def _smi(data: bytes) -> object:
 
 
 def _smi_text(data: bytes) -> object:
-    document = nvidia_smi_text.parse_text(b"NVSMI LOG\nAttached GPUs : 1\n" + data)
+    document = nvidia_smi.parse_text(b"NVSMI LOG\nAttached GPUs : 1\n" + data)
     return [nvidia_smi_readings.configuration(gpu) for gpu in document.gpus]
 
 
@@ -167,7 +167,7 @@ def _requests(pieces: int) -> Callable[[bytes], object]:
 
 
 def _chunks(data: bytes) -> object:
-    body = request_body.ChunkedBody(1 << 20)
+    body = request_parser.ChunkedBody(1 << 20)
     return [body.feed(data[start : start + 1000]) for start in range(0, len(data), 1000)]
 
 
@@ -385,7 +385,7 @@ PARSERS: dict[str, Parser] = {
     # Bundles
     "checksums": _of_bytes(lambda data: checksums.parse_checksums(data, "x"), "0" * 64 + "  a/b\n", "0", "\n", "/"),
     "reference to a registry": _of_text(reference.parse_reference, "oci://", "a", "/", ":", "@", "sha256:", "0" * 64, "__", "-", "["),
-    "challenge of a registry": _of_text(auth_challenge.parse_challenges, "Bearer ", 'realm="', '"', "a=b", ",", "\\", "=", " "),
+    "challenge of a registry": _of_text(registry_auth.parse_challenges, "Bearer ", 'realm="', '"', "a=b", ",", "\\", "=", " "),
     "manifest of an artifact": _of_bytes(
         lambda data: image_manifest.parse_manifest(b'{"schemaVersion": 2,' + data, "x"), '"layers": [', "]", "{", "}", '"config": {}', ","
     ),

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidos.errors import EidosError, IntegrityError, InvalidInput
-from eidos.oci.auth_challenge import Challenge, parse_challenges
 from eidos.oci.blob import Blob, BlobReader
 from eidos.oci.image_manifest import (
     EMPTY,
@@ -25,6 +24,7 @@ from eidos.oci.image_manifest import (
     sha256_digest,
 )
 from eidos.oci.reference import Reference, parse_reference
+from eidos.oci.registry_auth import Challenge, parse_challenges
 
 DIGESTS = st.binary(max_size=4).map(sha256_digest)
 COMPONENTS = st.from_regex(r"[a-z0-9]{1,4}((\.|_|__|-{1,3})[a-z0-9]{1,3}){0,2}", fullmatch=True)

@@ -11,7 +11,7 @@ from eidos.collectors import list_collectors
 from eidos.formats import to_yaml
 from eidos.model.measurement import TYPES
 from eidos.model.snapshot import Snapshot
-from eidos.recipe.machine_hardware import describe_gpus, find_machines, gpu_models
+from eidos.recipe.machines import describe_gpus, find_machines, gpu_models
 from eidos.recipe.store import shipped_store
 from eidos.workflow import SnapshotOptions, take_snapshot
 from tests.support.node_tree import MACHINES, write_node_tree

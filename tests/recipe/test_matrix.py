@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eidos.cli.recipe_table import matrix_markdown, matrix_table
-from eidos.recipe.matrix import BY_GPU, BY_SERVICE, GENERIC, NONE, OWN, advice_matrix, summary, table_rows
+from eidos.recipe.coverage import BY_GPU, BY_SERVICE, GENERIC, NONE, OWN, advice_matrix, summary, table_rows
 from eidos.recipe.store import Store, from_folder, shipped_store
 from tests.support.shipped import shipped_trees
 

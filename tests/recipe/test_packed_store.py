@@ -16,7 +16,7 @@ from eidos.files.resources import RecipeParts
 from eidos.model.condition_nodes import Condition
 from eidos.model.query import Query
 from eidos.model.record import Record, replace
-from eidos.recipe.matrix import advice_matrix
+from eidos.recipe.coverage import advice_matrix
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import Store, from_folder, packed_store
 from tests.support.shipped import shipped_trees

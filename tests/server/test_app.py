@@ -21,7 +21,7 @@ from eidos.http_wire.messages import HttpError
 from eidos.model.query import words_of
 from eidos.server.app import App
 from eidos.server.error_responses import CODES, STATUSES, error_response
-from eidos.server.handler_call import HandlerCall, HandlerResult
+from eidos.server.handlers import HandlerCall, HandlerResult
 from eidos.server.negotiation import accepts_gzip, choose
 from eidos.server.parameters import Parameter, parse_parameters
 from eidos.server.recipe_data import load_recipe_data

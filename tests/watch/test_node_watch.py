@@ -20,8 +20,7 @@ from eidos.model.node_change import NodeChange
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.recipe.store import shipped_store
-from eidos.watch.node_watch import REUSE_S, STUCK_LIMIT, Cycle, NodeWatch, carry_over
-from eidos.watch.schedule import Schedule, wait_until
+from eidos.watch.node_watch import REUSE_S, STUCK_LIMIT, Cycle, NodeWatch, Schedule, carry_over, wait_until
 from eidos.workflow import check_node
 from tests.support.node_snapshots import HOSTS, NOW, TIME, tree_snapshot, without_collector
 from tests.workflow.test_document_schemas import faults

@@ -23,19 +23,16 @@ from eidos.recipe.data_folder import LIMIT, canonical, read_file, read_folder
 from eidos.recipe.data_stack import OVERLAYS, DataPart, places
 from eidos.recipe.lint.catalog_checks import catalog_issues, component_issues, machine_issues
 from eidos.recipe.lint.combinations import combinations
-from eidos.recipe.lint.component_values import ChartSchemas, value_issues
+from eidos.recipe.lint.component_values import ChartSchemas, value_issues, values_file_issues
 from eidos.recipe.lint.cross_checks import cross_check
 from eidos.recipe.lint.file_forms import COMPONENTS, ParsedRecipes, read_document, read_stack, read_trees, syntax_issue
-from eidos.recipe.lint.huge_pages import huge_page_issues
 from eidos.recipe.lint.layer_content import layer_issues
 from eidos.recipe.lint.layer_keys import key_issues, removal_issues
-from eidos.recipe.lint.life_cycle import ended_charts, table_issues
 from eidos.recipe.lint.line_numbers import with_lines
 from eidos.recipe.lint.reading_paths import path_issues
 from eidos.recipe.lint.rule_tables import shipped_rules
-from eidos.recipe.lint.setting_values import clash_issues, order_issues
-from eidos.recipe.lint.support_tables import floor_issues
-from eidos.recipe.lint.values_files import values_file_issues
+from eidos.recipe.lint.setting_values import clash_issues, huge_page_issues, order_issues
+from eidos.recipe.lint.support_tables import ended_charts, floor_issues, table_issues
 from eidos.recipe.store import shipped_store
 
 TYPE_CHECKING = False

@@ -1,21 +1,35 @@
-"""Values that layers choose for a chart which the chart of that version does not have, or does not accept.
+"""Values that layers choose for a chart which its version does not have, or does not accept; and names of the files that describe values.
 
-Knows which version of a chart a value is for; must not know any chart: what is known of them is data below ``values/``.
+Knows which version of a chart a value is for, and how the files below ``values/`` are named; must not know any chart: what is known of them
+is in these files. A bundle opens one by the component and the version of its chart, so one with a slip in its name is never read, and
+nothing that it says of a chart is checked or mirrored.
 """
 
 from __future__ import annotations
 
+import re
+
 from eidos.errors import InvalidData, InvalidInput
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.values_schema import describe_value, format_path, has_type, iterate_leaves, load_schema
+from eidos.wording import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from eidos.model.chart import Chart
     from eidos.model.values_schema import ValuesSchema
     from eidos.recipe.lint.combinations import MergedRecipe
+
+#: Below this folder of the recipes.
+FOLDER = "values/"
+
+#: What a file describes: the keys of a chart's values, those that name the registry of an image, the words that a value can be, or the
+#: custom resource definitions.
+KINDS = ("keys", "registries", "words", "crds")
+
+NAME = re.compile(rf"{FOLDER}(?P<component>[^/]+)/(?P<version>[^/]+)\.({'|'.join(KINDS)})\.yaml")
 
 
 class ChartSchemas:
@@ -66,3 +80,26 @@ def value_issues(merged: MergedRecipe, schemas: ChartSchemas, charts: Mapping[st
             if message:
                 hint = hint or "write what the chart accepts, or remove it"
                 yield LintIssue(ERROR, "chart-value", merged.location(place), f"{message} ({chart})", hint)
+
+
+def values_file_issues(names: Iterable[str], components: Collection[str]) -> Iterator[LintIssue]:
+    """An issue for each file that no bundle reads; ``names`` are paths below the recipes, others than those below ``values/`` are ignored.
+
+    >>> names = ["base.yaml", "values/a/v1.2.0.keys.yaml", "values/a/v1.2.0.key.yaml", "values/a/v1.2.0.keys.json", "values/b/1.keys.yaml"]
+    >>> for issue in values_file_issues(names, ["a"]):
+    ...     print(issue)
+    values/a/v1.2.0.key.yaml: error: unknown file [unknown-file]
+    values/a/v1.2.0.keys.json: error: unknown file [unknown-file]
+    values/b/1.keys.yaml: error: unknown component 'b' [unknown-component]
+    """
+    for name in names:
+        if name.startswith(FOLDER):
+            match = NAME.fullmatch(name)
+            if match is None:
+                hint = f"name it {FOLDER}<component>/<chart version>.{KINDS[0]}.yaml, or ….{'.yaml, ….'.join(KINDS[1:])}.yaml"
+                yield LintIssue(ERROR, "unknown-file", name, "unknown file", hint)
+            elif match["component"] not in components:
+                component = match["component"]
+                yield LintIssue(
+                    ERROR, "unknown-component", name, f"unknown component {component!r}", did_you_mean(component, components) or ""
+                )

@@ -10,9 +10,8 @@ from eidos.model.agreement import CUDA, DRIVERS, agrees, agrees_with_branch, dis
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS
-from eidos.recipe.lint.life_cycle import ended_issues
 from eidos.recipe.lint.rule_tables import path_matches
-from eidos.recipe.lint.support_tables import support_issues
+from eidos.recipe.lint.support_tables import ended_issues, support_issues
 from eidos.semver import parse_version, try_parse_version
 
 TYPE_CHECKING = False

@@ -9,14 +9,14 @@ from __future__ import annotations
 from eidos.errors import InvalidData, InvalidInput
 from eidos.http_wire.messages import HttpError
 from eidos.server.error_responses import hide_paths
-from eidos.server.handler_call import HandlerResult
+from eidos.server.handlers import HandlerResult
 from eidos.server.parameters import CHOICE, Parameter, check_allowed, parse_choice, parse_list
 from eidos.server.representation import make_representation
 from eidos.server.request_document import BODY, parse_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.server.handler_call import HandlerCall
+    from eidos.server.handlers import HandlerCall
 
 TAR, ZIP = "tar.gz", "zip"
 

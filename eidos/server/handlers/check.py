@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.http_wire.messages import HttpError
 from eidos.model.tree_reader import read_mapping
-from eidos.server.handler_call import HandlerResult
+from eidos.server.handlers import HandlerResult
 from eidos.server.handlers.recipe import build_recipe, query_parameters, represent_tree
 from eidos.server.parameters import check_allowed
 from eidos.server.request_document import BODY, parse_document
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from eidos.check.judge import CheckData
     from eidos.recipe.store import Store
-    from eidos.server.handler_call import HandlerCall
+    from eidos.server.handlers import HandlerCall
 
 #: Fields of a body that names the recipe, too.
 SNAPSHOT, RECIPE = "snapshot", "recipe"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from eidos.http_wire.messages import HttpError
 from eidos.model.tree_reader import read_mapping
-from eidos.server.handler_call import HandlerResult
+from eidos.server.handlers import HandlerResult
 from eidos.server.handlers.recipe import represent_tree
 from eidos.server.parameters import LIST, Parameter, parse_list
 from eidos.server.request_document import BODY, parse_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.server.handler_call import HandlerCall
+    from eidos.server.handlers import HandlerCall
 
 #: Fields of the body: the older document, and the newer.
 OLD, NEW = "from", "to"

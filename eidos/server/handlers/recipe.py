@@ -13,7 +13,7 @@ from eidos.http_wire.messages import HttpError
 from eidos.model.query import PURPOSE
 from eidos.model.record import replace
 from eidos.model.tree_reader import read_mapping
-from eidos.server.handler_call import HandlerResult
+from eidos.server.handlers import HandlerResult
 from eidos.server.parameters import check_allowed, parse_query, parse_switch
 from eidos.server.representation import make_representation
 from eidos.server.request_document import BODY, parse_document, parse_query_document
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eidos.model.query import Query
     from eidos.model.recipe import Recipe
     from eidos.model.snapshot import Snapshot
-    from eidos.server.handler_call import HandlerCall
+    from eidos.server.handlers import HandlerCall
     from eidos.server.representation import Representation
 
 #: Parameters that choose what is written of a recipe; the others are the query.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.http_wire.messages import HttpError
-from eidos.server.handler_call import HandlerResult
+from eidos.server.handlers import HandlerResult
 from eidos.server.representation import make_representation
 from eidos.telemetry.metrics import CONTENT_TYPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from eidos.server.handler_call import HandlerCall
+    from eidos.server.handlers import HandlerCall
 
 
 def get_health(call: HandlerCall) -> HandlerResult:
