@@ -172,6 +172,7 @@ class _Walk:
         if not inside.startswith("net/") or inside[:-1] in NET_FOLDERS:
             read = [name for name in sorted(files) if self._is_read(inside + name)]
             prefix, data = _full_path(inside), self.data
+            judged = _JUDGED.union(name for name in read if is_volatile_sysctl(inside + name)) if self._with_volatile else _JUDGED
             for name, content in folder.read_regular_files(read, SYSCTL_LIMIT):
                 # What _file would do with nearly all of a thousand files, without a call: a line of ASCII.
                 if (
@@ -179,8 +180,7 @@ class _Walk:
                     and content.isascii()
                     and content.find(b"\n") == len(content) - 1
                     and name.isascii()
-                    and name not in _JUDGED
-                    and not self._with_volatile
+                    and name not in judged
                 ):
                     data[prefix + name] = content[:-1].decode()
                 else:
