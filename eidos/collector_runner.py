@@ -73,11 +73,12 @@ def run_collectors(
     fail_fast: bool,
     siblings: Sequence[Child],
     absent: frozenset[str] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, Result]:
     """Run collectors until all are done or the deadline has passed; the result of each, by name.
 
     ``siblings`` are children that were forked before; ``absent`` are collectors that need no process of their own (default:
-    :func:`absent_services`).
+    :func:`absent_services`). ``meanwhile`` is called once while they run; it must not start a thread, and may raise.
     Warnings are logged last, together. With ``fail_fast`` the first failure is raised as an EidosError, and the rest is stopped.
     """
     if absent is None:  # of a loader of the caller's it is not known what its collectors do
@@ -85,7 +86,7 @@ def run_collectors(
     collectors.prepare_children([name for name in names if name not in absent])
     run = _Run(names, sources, load_collector, siblings, absent)
     try:
-        for outcome in run.outcomes():
+        for outcome in run.outcomes(meanwhile):
             if not _is_warning(outcome):
                 _log_group(outcome)
             if fail_fast and outcome.outcome == FAILED:
@@ -135,8 +136,10 @@ class _Run:
         self._stuck_s = min(STUCK_S, (sources.deadline - time.monotonic()) * STUCK_PART)
         self._refusal: Unavailable | None = None
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """Yield the outcome of each collector as it ends."""
+    def outcomes(self, meanwhile: Callable[[], object]) -> Iterator[Outcome]:
+        """Yield the outcome of each collector as it ends; the first have started when ``meanwhile`` is called."""
+        yield from self._start()
+        meanwhile()
         while self._waiting or self._jobs:
             yield from self._start()
             now = time.monotonic()

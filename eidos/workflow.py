@@ -70,13 +70,14 @@ def take_snapshot(
     load_collector: Callable[[str], CollectFunction] | None = None,
     environ: Mapping[str, str] | None = None,
     known: Mapping[str, Result] = {},
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Snapshot:
     """Read a host: a snapshot with the readings of each collector, and its outcome.
 
     A collector that fails or exceeds the deadline costs its own readings only, and the outcome says why. ``load_collector`` gives the
     function of a collector by name; ``environ`` are the variables that name the node and the cluster (default: those of this process). If
     only cluster-wide collectors are selected, the snapshot has no node unless the environment names one. ``known`` are results, by name,
-    of collectors that need not run again.
+    of collectors that need not run again. ``meanwhile`` is called once while collectors run; it must not start a thread.
 
     Collectors run in forked children, so call this while no other thread runs (see :mod:`eidos.process.child`). Raises InvalidInput for
     a timeout that is not positive, and with ``fail_fast`` an EidosError for the first failure.
@@ -97,8 +98,7 @@ def take_snapshot(
     environ, load_collector = os.environ if environ is None else environ, load_collector or collectors.load_collector
     if not options.timeout_s > 0:
         raise InvalidInput(f"invalid timeout {options.timeout_s:g} s: must be positive")
-    began = time.time()
-    deadline = time.monotonic() + options.timeout_s
+    began, deadline = time.time(), time.monotonic() + options.timeout_s
     host = Host(options.root, options.known_absent)
     names = tuple(collectors.list_collectors() if options.collectors is None else options.collectors)
     sources = Sources(
@@ -106,22 +106,22 @@ def take_snapshot(
     )
     is_any_node = bool(names) and all(map(is_cluster_wide, names))
     # Another root may be on a file server that is gone, so a child looks there.
-    namer = None if is_any_node or host.root == "/" else Child(lambda: [find_node_name(host, environ)])
+    namers = [] if is_any_node or host.root == "/" else [Child(lambda: [find_node_name(host, environ)])]
     try:
         results: dict[str, Result] = {name: (Outcome(name, SKIPPED, 0.0, why), ()) for name, why in options.inapplicable.items()}
         results.update((name, result) for name, result in known.items() if name in names)
         collector_runner.log_outcomes(outcome for outcome, _ in results.values())
         to_run = tuple(name for name in names if name not in results)
-        results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, [namer] if namer else []))
+        results.update(collector_runner.run_collectors(to_run, sources, load_collector, options.fail_fast, namers, meanwhile=meanwhile))
         node = (
             node_name_from_environment(environ)
             if is_any_node
-            else _receive_name(namer, deadline)
-            if namer
+            else _receive_name(namers[0], deadline)
+            if namers
             else find_node_name(host, environ)
         )
     finally:
-        if namer:
+        for namer in namers:
             namer.close()
     return Snapshot(
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),

@@ -23,13 +23,18 @@ from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eidos.cli.options import Values
     from eidos.model.check_report import CheckReport
     from eidos.model.snapshot import Snapshot
 
+    Judge = Callable[[Snapshot], CheckReport]
+
 TABLE = "table"
+
+#: Flags that name what may take a while to read, or a thread: that is read before collectors start, and nothing else while they run.
+_DOCUMENTS = ("server", "recipe", "data", "profile", "waivers")
 
 #: Extensions of the snapshots in a folder.
 _EXTENSIONS = (".yaml", ".yml", ".json")
@@ -123,17 +128,20 @@ def run(values: Values) -> int:
         if values.origins.get("server", "").startswith("--"):
             raise InvalidInput("--list cannot be used with --server", "remove one of the two")
         return _list(values)
-    if values["server"] is not None:
-        from eidos.cli.server_judge import prepare_server_judge
+    prepared: list[Judge] = []
 
-        judge = prepare_server_judge(values)
-    else:
-        judge = prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
+    def prepare() -> None:
+        if not prepared:
+            prepared.append(_prepare(values))
+
+    if values["file"] is not None or any(map(values.get, _DOCUMENTS)):
+        prepare()
     reports: list[CheckReport] = []
     snapshots: list[Snapshot] = []
-    for snapshot in _snapshots(values):
+    for snapshot in _snapshots(values, prepare):
+        prepare()
         plugins = dict.fromkeys((*snapshot.plugins, *(plugin.reference() for plugin in values["plugin"])))
-        reports.append(replace(judge(snapshot), plugins=tuple(plugins)))
+        reports.append(replace(prepared[0](snapshot), plugins=tuple(plugins)))
         snapshots.append(snapshot)
     _write(values, tuple(reports))
     if values["write-waivers"] is not None:
@@ -143,8 +151,16 @@ def run(values: Values) -> int:
     return exit_status(values, reports, snapshots)
 
 
-def _snapshots(values: Values) -> Iterator[Snapshot]:
-    """The snapshot of this host, of a file, or all of a folder, by name."""
+def _prepare(values: Values) -> Judge:
+    if values["server"] is not None:
+        from eidos.cli.server_judge import prepare_server_judge
+
+        return prepare_server_judge(values)
+    return prepare_judge(values, now=time.time(), maximum_age_s=values["max-age"])
+
+
+def _snapshots(values: Values, prepare: Callable[[], object]) -> Iterator[Snapshot]:
+    """The snapshot of this host, of a file, or all of a folder, by name; ``prepare`` is called while collectors run."""
     location = values["file"]
     if location is None:
         selected: Sequence[str] = collectors.list_collectors()
@@ -152,7 +168,7 @@ def _snapshots(values: Values) -> Iterator[Snapshot]:
             from eidos.check.quick_check import COLLECTORS
 
             selected = COLLECTORS
-        yield read_host("check", values, selected, time.monotonic() + values["timeout"], volatile=True)
+        yield read_host("check", values, selected, time.monotonic() + values["timeout"], volatile=True, meanwhile=prepare)
         return
     flags = [flag for name in ("root", "smi", "units") if (flag := values.origins.get(name, "")).startswith("--")]
     if flags:

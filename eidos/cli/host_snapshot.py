@@ -52,10 +52,11 @@ def read_host(
     load_collector: Callable[[str], CollectFunction] | None = None,
     digest_key: bytes = b"",
     known: Mapping[str, Result] = {},
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Snapshot:
     """The snapshot that the flags ask for, by ``deadline`` (on ``time.monotonic``); what is not among ``values`` has its default.
 
-    ``known`` are results of collectors that need not run.
+    ``known`` are results of collectors that need not run; ``meanwhile`` is called once while collectors run, and must not start a thread.
 
     Raises Unavailable on another system than Linux, NotFound or Unavailable when --root or --smi cannot be read, Timeout when no time is
     left, and what :func:`eidos.workflow.take_snapshot` raises.
@@ -64,7 +65,7 @@ def read_host(
         raise Unavailable(f"eidos {verb} needs Linux, and this is {sys.platform}", "read a node over ssh with 'eidos fleet --hosts NODE'")
     root = values["root"]
     if root == "/" or not is_archive(root, deadline):
-        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known)
+        return _take_snapshot(values, selected, deadline, volatile, load_collector, digest_key, known, meanwhile)
     from shutil import rmtree
     from tempfile import mkdtemp
 
@@ -78,7 +79,7 @@ def read_host(
         raise Unavailable(f"cannot make a temporary folder: {os_error_reason(fault)}", "set TMPDIR to a folder with space") from fault
     try:
         archive = _unpack(root, folder, deadline)
-        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, known, archive)
+        return _take_snapshot(values, names, deadline, volatile, load_collector, digest_key, known, meanwhile, archive)
     finally:
         rmtree(folder, ignore_errors=True)
 
@@ -91,6 +92,7 @@ def _take_snapshot(
     load_collector: Callable[[str], CollectFunction] | None,
     digest_key: bytes,
     known: Mapping[str, Result],
+    meanwhile: Callable[[], object],
     archive: HostArchive | None = None,
 ) -> Snapshot:
     from eidos.workflow import SnapshotOptions, take_snapshot
@@ -115,7 +117,7 @@ def _take_snapshot(
         smi=smi,
         known_absent=frozenset(archive.absent) if archive else None,
     )
-    return take_snapshot(options, load_collector=load_collector, known=known)
+    return take_snapshot(options, load_collector=load_collector, known=known, meanwhile=meanwhile)
 
 
 def read_smi(values: Values, deadline: float) -> bytes:

@@ -118,12 +118,17 @@ def prepare_judge(values: Values, *, now: float | None = None, maximum_age_s: fl
     if is_quick:
         require_quick(values)
     inputs = read_judge_inputs(values)
+    from eidos.check.evaluation import load_rule
+    from eidos.recipe import detection, resolver  # noqa: F401 - for the import alone, while collectors run
     from eidos.workflow import check_node
 
     store, recipe, query, data = inputs.store, inputs.recipe, inputs.query, inputs.data
     options = replace(inputs.options, now=now)
     if is_quick:
         data = replace(data, checks=tuple(check for check in data.checks if check.id in options.profile.only))
+    for check in data.checks:
+        if check.rule:
+            load_rule(check.rule)
     if maximum_age_s is not None:
         options = replace(options, maximum_age_s=maximum_age_s)
     return lambda snapshot: check_node(snapshot, recipe, query=query, store=store, options=options, data=data, without_recipe=is_quick)

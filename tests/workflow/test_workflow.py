@@ -179,6 +179,24 @@ def test_what_may_block_comes_after_the_files_of_the_kernel() -> None:
     assert set(batch[: len(KERNEL_FILES)]) == KERNEL_FILES
 
 
+def test_something_else_can_be_done_while_collectors_run() -> None:
+    inbound, outbound = os.pipe()
+
+    def waiting(sources: Sources) -> Iterator[Part]:
+        yield Subtype("waiting", {"heard": os.read(inbound, 1).decode()})
+
+    with open(inbound, "rb"), open(outbound, "wb", buffering=0) as pipe:
+        options = SnapshotOptions(collectors=("os.grub",), timeout_s=20.0)
+        shot = take_snapshot(options, load_collector=lambda _: waiting, environ={}, meanwhile=lambda: pipe.write(b"y"))
+        assert shot.measurements[0].subtypes[0].data == {"heard": "y"}
+
+        def refused() -> None:
+            raise InvalidInput("no such word")
+
+        with pytest.raises(InvalidInput, match="no such word"):
+            take_snapshot(options, load_collector=lambda _: waiting, environ={}, meanwhile=refused)
+
+
 def test_collectors_of_absent_services_share_the_child_of_those_that_read_files() -> None:
     names = list_collectors()
     together = batches(names, frozenset(("gpu", "systemd")))
