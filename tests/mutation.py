@@ -4,15 +4,15 @@
 Exit status 1 when tests fail without any change, or more than ``FLOOR`` of a hundred mutants survive, a sample aside.
 
 Knows which tests belong to which module; must not know what they test. Each mutant is a copy of the tree with one changed file. Its
-tests run in a fork of this process, which has imported pytest already: first quickly, and again with all their examples if
-nothing was noticed. A mutant whose tests do not end is noticed as well.
+tests run in a fork of this process, which has imported pytest already: first those that reach the changed line, quick ones before
+slow ones, and then all with all their examples if nothing was noticed. A mutant whose tests do not end is noticed as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import math
+import json
 import os
 import random
 import resource
@@ -21,12 +21,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis
 import pytest
+from coverage import Coverage
 
 from tests.support.effort import default_seed
 
@@ -38,29 +40,55 @@ FLOOR = 30
 #: Seconds after which tests that do not end have noticed the change.
 PATIENCE_S = 300
 
-#: What is judged, and the tests that judge it, quick ones first.
+#: Seconds that the first tests of a mutant may take.
+QUICK_S = 15
+
+#: What is judged, and the tests that judge it.
 TARGETS = {
-    "eidos/semver.py": ("tests/ground/test_semver.py", "tests/property/test_semver.py", "tests/model/test_constraint.py"),
-    "eidos/recipe/resolver.py": ("tests/property/test_matching.py", "tests/property/test_merge.py", "tests/recipe"),
-    "eidos/server/rate_limiter.py": ("tests/property/test_ratelimit.py", "tests/server/test_app.py", "tests/server/test_limits.py"),
-    "eidos/http_wire/retry.py": ("tests/property/test_retry.py", "tests/http_wire", "tests/cli/test_recipe_server.py"),
-    **dict.fromkeys(
-        ("eidos/http_wire/request_head.py", "eidos/http_wire/request_parser.py", "eidos/http_wire/request_parser.py"),
-        ("tests/http_wire/test_request_parser.py", "tests/server/test_wire.py"),
-    ),
-    "eidos/server/transport/connection.py": ("tests/server/test_connection.py", "tests/server/test_wire.py", "tests/server/test_limits.py"),
-    "eidos/server/transport/request_workers.py": ("tests/server/test_request_workers.py", "tests/server/test_limits.py"),
-    "eidos/bundle/verification.py": (
-        "tests/bundle/test_folders_and_archives.py",
-        "tests/bundle/test_lessons.py",
-        "tests/bundle/test_cli.py",
-    ),
-    **dict.fromkeys(
-        [f"eidos/redact/{name}.py" for name in ("command_lines", "harmless_forms", "harmless_names", "random_words", "secret_names")],
-        ("tests/redact", "tests/property/test_secrets.py"),
-    ),
-    "eidos/redact/secrets_in_text.py": ("tests/redact", "tests/property/test_secrets.py"),
-    "eidos/redact/unit_properties.py": ("tests/redact", "tests/collectors/test_systemd.py"),
+    f"eidos/{module}.py": tuple(f"tests/{test}.py" for test in tests)
+    for modules, tests in (
+        (["semver"], ["ground/test_semver", "property/test_semver", "model/test_constraint", "property/test_constraint"]),
+        (
+            ["recipe/resolver"],
+            [
+                *(
+                    "property/test_matching",
+                    "property/test_merge",
+                    "recipe/test_contradictions",
+                    "recipe/test_detection",
+                    "recipe/test_golden",
+                ),
+                *(
+                    "recipe/test_layer_keys",
+                    "recipe/test_resolution",
+                    "recipe/test_matrix",
+                    "recipe/test_packed_store",
+                    "recipe/test_store",
+                ),
+            ],
+        ),
+        (["server/rate_limiter"], ["property/test_ratelimit", "server/test_app", "server/test_limits"]),
+        (["http_wire/retry"], ["property/test_retry", "http_wire/test_client", "cli/test_recipe_server", "kube/test_faults"]),
+        (
+            ["http_wire/request_head", "http_wire/request_parser"],
+            ["http_wire/test_request_parser", "server/test_wire", "server/test_connection"],
+        ),
+        (["server/transport/connection"], ["server/test_connection", "server/test_wire", "server/test_limits"]),
+        (["server/transport/request_workers"], ["server/test_request_workers", "server/test_connection", "server/test_limits"]),
+        (
+            ["bundle/verification"],
+            ["bundle/test_folders_and_archives", "bundle/test_verification", "bundle/test_cli"],
+        ),
+        (
+            [f"redact/{name}" for name in ("command_lines", "harmless_forms", "harmless_names", "random_words", "secret_names")]
+            + ["redact/secrets_in_text", "redact/unit_properties"],
+            [
+                *("redact/test_canaries", "redact/test_printed", "redact/test_redact", "redact/test_visible"),
+                *("property/test_secrets", "collectors/test_systemd"),
+            ],
+        ),
+    )
+    for module in modules
 }
 
 _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {}
@@ -75,14 +103,14 @@ class Mutant(NamedTuple):
     """A module with one expression replaced."""
 
     path: str
-    line: int
+    lines: range
     before: str
     after: str
     source: bytes
 
     def __str__(self) -> str:
-        line = (ROOT / self.path).read_text().splitlines()[self.line - 1].strip()
-        return f"{self.path}:{self.line}: {self.before} → {self.after}   in   {line}"
+        line = (ROOT / self.path).read_text().splitlines()[self.lines.start - 1].strip()
+        return f"{self.path}:{self.lines.start}: {self.before} → {self.after}   in   {line}"
 
 
 def mutants_of(path: str) -> Iterator[Mutant]:
@@ -95,7 +123,7 @@ def mutants_of(path: str) -> Iterator[Mutant]:
         start, end = lines[node.lineno - 1] + node.col_offset, lines[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         after = ast.unparse(changed)
         text = f"({after})".encode()
-        yield Mutant(path, node.lineno, ast.unparse(node), after, source[:start] + text + source[end:])
+        yield Mutant(path, range(node.lineno, (node.end_lineno or 0) + 1), ast.unparse(node), after, source[:start] + text + source[end:])
 
 
 def _replacements(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -148,6 +176,68 @@ class Quick:
         hypothesis.settings.load_profile("quick")
 
 
+class Reach(NamedTuple):
+    """Which tests reach which line of a module in their own process, and the seconds that each takes."""
+
+    lines: dict[int, list[str]]
+    seconds: dict[str, float]
+
+    def select(self, lines: range) -> list[str]:
+        """The tests of a mutant, quick ones first: those that reach its lines, then the others of their files.
+
+        What one test reaches while it is set up serves others, and so does what a cache holds. All tests where none reaches the lines:
+        a module is imported once, and programs that tests start do not count.
+        """
+        near = {test for line in lines for test in self.lines.get(line, ())} - {""}
+        files = {test.partition("::")[0] for test in near}
+        tests = [test for test in self.seconds if not near or test.partition("::")[0] in files]
+        return sorted(tests, key=lambda test: (test not in near, self.seconds[test]))
+
+
+class Observe:
+    """Writes a ``Reach`` of one module beside the tree."""
+
+    def __init__(self, path: str) -> None:
+        self.coverage = Coverage(data_file=None, config_file=False, include=[path])
+        self.coverage.start()
+        self.path = os.path.abspath(path)
+        self.seconds = defaultdict[str, float](float)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool, bool]:
+        self.coverage.switch_context(item.nodeid)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        self.coverage.stop()
+        lines = self.coverage.get_data().contexts_by_lineno(self.path)
+        Path("../reach").write_text(json.dumps([lines, self.seconds]))
+
+
+class Select:
+    """Runs the tests of a mutant in their order, as many as are expected to end in time."""
+
+    def __init__(self, reach: Reach, lines: range) -> None:
+        self.order: dict[str, int] = {}
+        seconds = 0.0
+        for test in reach.select(lines):
+            seconds += reach.seconds[test]
+            if seconds > QUICK_S and self.order:
+                break
+            self.order[test] = len(self.order)
+
+    @property
+    def files(self) -> list[str]:
+        return list(dict.fromkeys(test.partition("::")[0] for test in self.order))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((item for item in items if item.nodeid in self.order), key=lambda item: self.order[item.nodeid])
+
+
 class Run(NamedTuple):
     """Tests that run in a copy of the tree, as a process of their own; ``final`` when they are all that there are."""
 
@@ -158,26 +248,26 @@ class Run(NamedTuple):
     began: float
 
 
-def start(tree: Path, mutant: Mutant, final: bool, cpu_s: int) -> Run:
-    """Run tests of a mutant in ``tree``: the quick ones, or all. They have ``cpu_s`` seconds of computing."""
+def start(tree: Path, mutant: Mutant, reach: Reach | None, final: bool) -> Run:
+    """Run tests of a mutant in ``tree``: those that ``reach`` selects, or all; without it, all, and observe what they reach."""
     target = tree / mutant.path
     target.write_bytes(mutant.source)
     stamp = target.stat().st_mtime_ns + random.SystemRandom().randrange(1 << 40)  # or bytecode of another mutant would be used
     os.utime(target, ns=(stamp, stamp))
-    tests = (mutant.path, *TARGETS[mutant.path])  # its doctests, too
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-            status = run_tests(tree, tests if final else tests[:2], "thorough" if final else "fast")
+            limit = 5 + 4 * QUICK_S if reach and not final else PATIENCE_S
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+            status = run_tests(tree, mutant, reach, final)
         finally:  # nothing of this process's own must be undone
             sys.stdout.flush()
             os._exit(status)
     return Run(tree, mutant, final, pid, time.monotonic())
 
 
-def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
+def run_tests(tree: Path, mutant: Mutant, reach: Reach | None, final: bool) -> int:
     """Pytest's exit status; for a process that does nothing else. What is printed goes to a log beside the tree."""
     os.setsid()
     os.chdir(tree)
@@ -187,40 +277,48 @@ def run_tests(tree: Path, tests: Iterable[str], effort: str) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("eidos", "tests")]:
         del sys.modules[name]
     sys.path[:] = [str(tree), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
-    flags = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", f"--effort={effort}"]
-    return int(pytest.main([*flags, *tests], plugins=[Quick()]))
+    flags = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    tests = [mutant.path, *TARGETS[mutant.path]]  # its doctests, too
+    plugins: list[object] = [Quick()]
+    if reach is None:
+        plugins.append(Observe(mutant.path))
+    elif not final:
+        select = Select(reach, mutant.lines)
+        plugins.append(select)
+        tests = select.files
+    flags.append(f"--effort={'thorough' if final else 'normal'}")
+    return int(pytest.main([*flags, *tests], plugins=plugins))
 
 
-def judge(
-    mutants: Iterable[Mutant], trees: list[Path], cpu_s: Mapping[str, int], again: bool = True
-) -> Iterator[tuple[Mutant, bool, float]]:
-    """Each mutant as soon as it is known, whether it survived, and the seconds of computing that its last tests took.
+def judge(mutants: Iterable[Mutant], trees: list[Path], reach: dict[str, Reach], again: bool = True) -> Iterator[tuple[Mutant, bool]]:
+    """Each mutant as soon as it is known, and whether it survived; what tests reach in a module without an entry is added to ``reach``.
 
-    ``cpu_s`` bounds the quick tests of a module; who survives them is judged by all tests, if ``again`` says so.
+    Who survives the tests that reach the change is judged by all tests, if ``again`` says so.
     """
     waiting, free, running = list(mutants)[::-1], list(trees), dict[int, Run]()
     while waiting or running:
         while waiting and free:
             mutant = waiting.pop()
-            run = start(free.pop(), mutant, False, cpu_s.get(mutant.path, PATIENCE_S))
+            run = start(free.pop(), mutant, reach.get(mutant.path), False)
             running[run.pid] = run
         for run in list(running.values()):
-            pid, status, usage = os.wait4(run.pid, os.WNOHANG)
+            pid, status = os.waitpid(run.pid, os.WNOHANG)
             late = time.monotonic() - run.began > PATIENCE_S
             if not pid and not late:
                 continue
             end_processes(run.pid, reap=not pid)
             del running[run.pid]
-            survived = not late and (
-                status == 0 or (not run.final and os.waitstatus_to_exitcode(status) == pytest.ExitCode.NO_TESTS_COLLECTED)
-            )
+            survived = not late and (status == 0 or os.waitstatus_to_exitcode(status) == pytest.ExitCode.NO_TESTS_COLLECTED)
             if survived and again and not run.final:
-                final = start(run.tree, run.mutant, True, PATIENCE_S)
+                final = start(run.tree, run.mutant, reach[run.mutant.path], True)
                 running[final.pid] = final
                 continue
+            if survived and run.mutant.path not in reach:
+                lines, seconds = json.loads((run.tree.parent / "reach").read_text())
+                reach[run.mutant.path] = Reach({int(line): tests for line, tests in lines.items()}, seconds)
             (run.tree / run.mutant.path).write_bytes((ROOT / run.mutant.path).read_bytes())
             free.append(run.tree)
-            yield run.mutant, survived, usage.ru_utime + usage.ru_stime
+            yield run.mutant, survived
         time.sleep(0.02)
 
 
@@ -237,7 +335,9 @@ def end_processes(leader: int, *, reap: bool) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.mutation", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="modules to change [all that have an entry in TARGETS]")
-    parser.add_argument("--sample", type=int, metavar="N", help="judge N mutants of four modules by quick tests [all]")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="judge N mutants, of four modules unless some are named, by quick tests alone [all]"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="what draws them [from the commit]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once [one for each processor]")
     options = parser.parse_args()
@@ -247,7 +347,7 @@ def main() -> int:
         mutants = [mutant for path in paths for mutant in mutants_of(path)]
     else:  # of a few modules, for the tests of each run without a change first
         draw = random.Random(seed)
-        mutants = [mutant for path in draw.sample(paths, min(4, len(paths))) for mutant in mutants_of(path)]
+        mutants = [mutant for path in options.files or draw.sample(paths, 4) for mutant in mutants_of(path)]
         mutants = draw.sample(mutants, min(options.sample, len(mutants)))
     print(f"{len(mutants)} mutants of {', '.join(dict.fromkeys(mutant.path for mutant in mutants))}; --seed={seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="eidos-mutants-") as folder:
@@ -256,15 +356,14 @@ def main() -> int:
             shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist"))
             if (ROOT.parent / "shared").is_dir():
                 (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
-        unchanged = [Mutant(path, 0, "", "", (ROOT / path).read_bytes()) for path in sorted({mutant.path for mutant in mutants})]
-        cpu_s = {}
-        for mutant, survived, seconds in judge(unchanged, trees, {}, again=False):
-            cpu_s[mutant.path] = 5 + 4 * math.ceil(seconds)
+        unchanged = [Mutant(path, range(0), "", "", (ROOT / path).read_bytes()) for path in sorted({mutant.path for mutant in mutants})]
+        reach: dict[str, Reach] = {}
+        for mutant, survived in judge(unchanged, trees, reach, again=False):
             if not survived:
                 print(f"error: {', '.join(TARGETS[mutant.path])}: these fail without a change of {mutant.path}", file=sys.stderr)
                 return 1
         survivors = 0
-        for mutant, survived, _ in judge(mutants, trees, cpu_s, again=options.sample is None):
+        for mutant, survived in judge(mutants, trees, reach, again=options.sample is None):
             survivors += survived
             if survived:
                 print(f"survived: {mutant}", flush=True)

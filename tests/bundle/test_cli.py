@@ -132,6 +132,8 @@ def test_what_is_refused_before_anything_is_written(recipe: Path, tmp_path: Path
         (["bundle", "-f", str(recipe), "-o", "b", "--archive", "b/x.tar.gz"], 2, "is inside the folder"),
         (["bundle", "-f", str(recipe), "--archive", "-", "-t", "json"], 2, "standard output"),
         (["bundle", "-f", str(recipe), "--templates", "nosuch"], 2, "no such folder"),
+        (["bundle", "-f", str(recipe), "--data", "nosuch"], 2, "nosuch"),
+        (["bundle", "-f", str(recipe), "-t", "xml"], 2, "'xml'"),
         (["bundle", "lint", "-f", str(recipe)], 2, "does not take"),
         (["verify"], 2, "needs a place"),
         (["verify", "nosuch"], 2, "no such"),

@@ -587,6 +587,14 @@ def test_an_entry_cannot_lead_out_of_the_bundle(tmp_path: Path, recipe: Recipe) 
         assert build(recipe, components=("mine",), **folders).errors["mine"]
 
 
+@pytest.mark.parametrize("id", ["../evil", "/etc", "a/b", "..", "A", "a" * 300])
+def test_a_component_of_a_recipe_cannot_lead_out_of_the_bundle(tree: dict[str, Any], id: str) -> None:
+    changed = copy.deepcopy(tree)
+    changed["components"][0]["id"] = id
+    with pytest.raises(InvalidData):
+        build(from_tree(changed))
+
+
 def test_what_could_trick_helm_is_refused(tree: dict[str, Any]) -> None:
     for field, text in (
         ("version", "--post-renderer=x"),
