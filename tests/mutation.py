@@ -30,7 +30,7 @@ import hypothesis
 import pytest
 from coverage import Coverage
 
-from tests.support.effort import default_seed
+from tests.support.effort import BUILT, default_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -167,13 +167,16 @@ def _changed(node: ast.expr) -> Iterator[ast.expr]:
 
 
 class Quick:
-    """Settings of hypothesis for a run of which only the outcome counts."""
+    """A run of which only the outcome counts: no example is made smaller, and no file is built for each mutant."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
         hypothesis.settings.register_profile("quick", hypothesis.settings(), database=None, phases=phases)
         hypothesis.settings.load_profile("quick")
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not BUILT & set(getattr(item, "fixturenames", ()))]
 
 
 class Reach(NamedTuple):
@@ -195,12 +198,12 @@ class Reach(NamedTuple):
 
 
 class Observe:
-    """Writes a ``Reach`` of one module beside the tree."""
+    """Writes beside the tree what a ``Reach`` of each module holds."""
 
-    def __init__(self, path: str) -> None:
-        self.coverage = Coverage(data_file=None, config_file=False, include=[path])
+    def __init__(self, paths: list[str]) -> None:
+        self.coverage = Coverage(data_file=None, config_file=False, include=paths)
         self.coverage.start()
-        self.path = os.path.abspath(path)
+        self.paths = paths
         self.seconds = defaultdict[str, float](float)
 
     @pytest.hookimpl(wrapper=True)
@@ -213,7 +216,8 @@ class Observe:
 
     def pytest_sessionfinish(self) -> None:
         self.coverage.stop()
-        lines = self.coverage.get_data().contexts_by_lineno(self.path)
+        data = self.coverage.get_data()
+        lines = {path: data.contexts_by_lineno(os.path.abspath(path)) for path in self.paths}
         Path("../reach").write_text(json.dumps([lines, self.seconds]))
 
 
@@ -278,10 +282,11 @@ def run_tests(tree: Path, mutant: Mutant, reach: Reach | None, final: bool) -> i
         del sys.modules[name]
     sys.path[:] = [str(tree), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
     flags = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-    tests = [mutant.path, *TARGETS[mutant.path]]  # its doctests, too
+    modules = [path for path in TARGETS if TARGETS[path] == TARGETS[mutant.path]]
+    tests = [*modules, *TARGETS[mutant.path]]  # their doctests, too
     plugins: list[object] = [Quick()]
     if reach is None:
-        plugins.append(Observe(mutant.path))
+        plugins.append(Observe(modules))
     elif not final:
         select = Select(reach, mutant.lines)
         plugins.append(select)
@@ -291,8 +296,9 @@ def run_tests(tree: Path, mutant: Mutant, reach: Reach | None, final: bool) -> i
 
 
 def judge(mutants: Iterable[Mutant], trees: list[Path], reach: dict[str, Reach], again: bool = True) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant as soon as it is known, and whether it survived; what tests reach in a module without an entry is added to ``reach``.
+    """Each mutant as soon as it is known, and whether it survived.
 
+    What tests reach in a module without an entry in ``reach``, and in others with the same tests, is added to it.
     Who survives the tests that reach the change is judged by all tests, if ``again`` says so.
     """
     waiting, free, running = list(mutants)[::-1], list(trees), dict[int, Run]()
@@ -314,8 +320,8 @@ def judge(mutants: Iterable[Mutant], trees: list[Path], reach: dict[str, Reach],
                 running[final.pid] = final
                 continue
             if survived and run.mutant.path not in reach:
-                lines, seconds = json.loads((run.tree.parent / "reach").read_text())
-                reach[run.mutant.path] = Reach({int(line): tests for line, tests in lines.items()}, seconds)
+                modules, seconds = json.loads((run.tree.parent / "reach").read_text())
+                reach.update({path: Reach({int(line): tests for line, tests in lines.items()}, seconds) for path, lines in modules.items()})
             (run.tree / run.mutant.path).write_bytes((ROOT / run.mutant.path).read_bytes())
             free.append(run.tree)
             yield run.mutant, survived
@@ -356,7 +362,8 @@ def main() -> int:
             shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist"))
             if (ROOT.parent / "shared").is_dir():
                 (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
-        unchanged = [Mutant(path, range(0), "", "", (ROOT / path).read_bytes()) for path in sorted({mutant.path for mutant in mutants})]
+        modules = {TARGETS[mutant.path]: mutant.path for mutant in mutants}
+        unchanged = [Mutant(path, range(0), "", "", (ROOT / path).read_bytes()) for path in modules.values()]
         reach: dict[str, Reach] = {}
         for mutant, survived in judge(unchanged, trees, reach, again=False):
             if not survived:

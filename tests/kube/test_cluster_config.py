@@ -21,6 +21,7 @@ from eidos.errors import EidosError, InvalidData, InvalidInput, NotApplicable, N
 from eidos.formats import to_yaml
 from eidos.kube.cluster import Cluster
 from eidos.kube.cluster_config import SERVICE_ACCOUNT, load_cluster
+from tests.conftest import ROOT
 from tests.property.test_kubeconfig import PEM
 from tests.support.waiting import AMPLE_S
 
@@ -478,7 +479,7 @@ def test_kubectl_goes_the_same_way(
 def test_a_look_that_finds_nothing_imports_nothing_else() -> None:
     script = "from eidos.kube.cluster_config import load_cluster\ntry: load_cluster({})\nexcept Exception: pass\nprint(sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(Path.cwd())!r}); {script}"],
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {script}"],
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,

@@ -202,7 +202,7 @@ def _hostile(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"x", ta
 HOSTILE = {
     "up": _hostile("../evil"),
     "deep": _hostile("a/../../evil"),
-    "absolute": _hostile("/tmp/evil"),
+    "absolute": _hostile("/nonexistent/evil"),
     "backslash": _hostile("..\\evil"),
     "link": _hostile("a", tarfile.SYMTYPE, target="/etc/passwd"),
     "hard link": _hostile("a", tarfile.LNKTYPE, target="README.md"),
@@ -236,7 +236,7 @@ def test_a_hostile_layer_is_refused_and_leaves_nothing(run: Run, bundle: Path, r
     assert (status, out) == (5, ""), err
     assert err.startswith("error: ")
     assert (sorted(os.listdir(tmp_path.parent)), sorted(os.listdir(tmp_path))) == before
-    assert not Path("/tmp/evil").exists()
+    assert not Path("/nonexistent").exists()
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(run: Run, bundle: Path, registry: OciRegistry, tmp_path: Path) -> None:

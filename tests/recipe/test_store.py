@@ -94,13 +94,6 @@ def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
     assert caught.value.hint == "did you mean 'constraints'?"
 
 
-def test_in_a_file_of_many_layers_the_last_wins() -> None:
-    layers = [{"key": {"gpu": "h100"}, "measurements": measurements(a=number)} for number in range(12)]
-    store = from_folder({"base.yaml": {}, "catalog.yaml": {}, "components.yaml": {}, "overlays/x.yaml": layers})
-    assert [layer.values[0].reading for layer in store.overlays] == list(range(12))
-    assert readings(Query(gpu="h100"), store) == {"OS.grub.a": 11}
-
-
 def test_null_removes_what_layers_below_set_and_a_later_layer_may_set_it_again() -> None:
     def limit(value: str | None) -> list[dict[str, object]]:
         return [{"name": "K8s.server.version", "value": value}]
