@@ -45,50 +45,22 @@ QUICK_S = 15
 
 #: What is judged, and the tests that judge it.
 TARGETS = {
-    f"eidos/{module}.py": tuple(f"tests/{test}.py" for test in tests)
-    for modules, tests in (
-        (["semver"], ["ground/test_semver", "property/test_semver", "model/test_constraint", "property/test_constraint"]),
-        (
-            ["recipe/resolver"],
-            [
-                *(
-                    "property/test_matching",
-                    "property/test_merge",
-                    "recipe/test_contradictions",
-                    "recipe/test_detection",
-                    "recipe/test_golden",
-                ),
-                *(
-                    "recipe/test_layer_keys",
-                    "recipe/test_resolution",
-                    "recipe/test_matrix",
-                    "recipe/test_packed_store",
-                    "recipe/test_store",
-                ),
-            ],
-        ),
-        (["server/rate_limiter"], ["property/test_ratelimit", "server/test_app", "server/test_limits"]),
-        (["http_wire/retry"], ["property/test_retry", "http_wire/test_client", "cli/test_recipe_server", "kube/test_faults"]),
-        (
-            ["http_wire/request_head", "http_wire/request_parser"],
-            ["http_wire/test_request_parser", "server/test_wire", "server/test_connection"],
-        ),
-        (["server/transport/connection"], ["server/test_connection", "server/test_wire", "server/test_limits"]),
-        (["server/transport/request_workers"], ["server/test_request_workers", "server/test_connection", "server/test_limits"]),
-        (
-            ["bundle/verification"],
-            ["bundle/test_folders_and_archives", "bundle/test_verification", "bundle/test_cli"],
-        ),
-        (
-            [f"redact/{name}" for name in ("command_lines", "harmless_forms", "harmless_names", "random_words", "secret_names")]
-            + ["redact/secrets_in_text", "redact/unit_properties"],
-            [
-                *("redact/test_canaries", "redact/test_printed", "redact/test_redact", "redact/test_visible"),
-                *("property/test_secrets", "collectors/test_systemd"),
-            ],
-        ),
-    )
-    for module in modules
+    f"eidos/{module}.py": tuple(f"tests/{test}.py" for test in tests.split())
+    for modules, tests in {
+        "semver": "ground/test_semver property/test_semver model/test_constraint property/test_constraint",
+        "recipe/resolver": "property/test_matching property/test_merge recipe/test_contradictions recipe/test_detection recipe/test_golden "
+        "recipe/test_layer_keys recipe/test_resolution recipe/test_matrix recipe/test_packed_store recipe/test_store",
+        "server/rate_limiter": "property/test_ratelimit server/test_app server/test_limits",
+        "http_wire/retry": "property/test_retry http_wire/test_client cli/test_recipe_server kube/test_faults",
+        "http_wire/request_head http_wire/request_parser": "http_wire/test_request_parser server/test_wire server/test_connection",
+        "server/transport/connection": "server/test_connection server/test_wire server/test_limits",
+        "server/transport/request_workers": "server/test_request_workers server/test_connection server/test_limits",
+        "bundle/verification": "bundle/test_folders_and_archives bundle/test_verification bundle/test_cli",
+        "redact/command_lines redact/harmless_forms redact/harmless_names redact/random_words redact/secret_names "
+        "redact/secrets_in_text redact/unit_properties": "redact/test_canaries redact/test_printed redact/test_redact redact/test_visible "
+        "property/test_secrets collectors/test_systemd",
+    }.items()
+    for module in modules.split()
 }
 
 _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {}
@@ -100,17 +72,17 @@ for one, other in (
 
 
 class Mutant(NamedTuple):
-    """A module with one expression replaced."""
+    """A module with one expression replaced, which begins in the first of ``lines``, and the text of that line."""
 
     path: str
     lines: range
     before: str
     after: str
     source: bytes
+    text: str
 
     def __str__(self) -> str:
-        line = (ROOT / self.path).read_text().splitlines()[self.lines.start - 1].strip()
-        return f"{self.path}:{self.lines.start}: {self.before} → {self.after}   in   {line}"
+        return f"{self.path}:{self.lines.start}: {self.before} → {self.after}   in   {self.text.strip()}"
 
 
 def mutants_of(path: str) -> Iterator[Mutant]:
@@ -122,8 +94,9 @@ def mutants_of(path: str) -> Iterator[Mutant]:
     for node, changed in _replacements(ast.parse(source)):
         start, end = lines[node.lineno - 1] + node.col_offset, lines[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         after = ast.unparse(changed)
-        text = f"({after})".encode()
-        yield Mutant(path, range(node.lineno, (node.end_lineno or 0) + 1), ast.unparse(node), after, source[:start] + text + source[end:])
+        changed_source = source[:start] + f"({after})".encode() + source[end:]
+        text = source.splitlines()[node.lineno - 1].decode()
+        yield Mutant(path, range(node.lineno, (node.end_lineno or 0) + 1), ast.unparse(node), after, changed_source, text)
 
 
 def _replacements(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -302,6 +275,7 @@ def judge(mutants: Iterable[Mutant], trees: list[Path], reach: dict[str, Reach],
     Who survives the tests that reach the change is judged by all tests, if ``again`` says so.
     """
     waiting, free, running = list(mutants)[::-1], list(trees), dict[int, Run]()
+    originals = {mutant.path: (trees[0] / mutant.path).read_bytes() for mutant in waiting}
     while waiting or running:
         while waiting and free:
             mutant = waiting.pop()
@@ -322,7 +296,7 @@ def judge(mutants: Iterable[Mutant], trees: list[Path], reach: dict[str, Reach],
             if survived and run.mutant.path not in reach:
                 modules, seconds = json.loads((run.tree.parent / "reach").read_text())
                 reach.update({path: Reach({int(line): tests for line, tests in lines.items()}, seconds) for path, lines in modules.items()})
-            (run.tree / run.mutant.path).write_bytes((ROOT / run.mutant.path).read_bytes())
+            (run.tree / run.mutant.path).write_bytes(originals[run.mutant.path])
             free.append(run.tree)
             yield run.mutant, survived
         time.sleep(0.02)
@@ -363,7 +337,7 @@ def main() -> int:
             if (ROOT.parent / "shared").is_dir():
                 (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
         modules = {TARGETS[mutant.path]: mutant.path for mutant in mutants}
-        unchanged = [Mutant(path, range(0), "", "", (ROOT / path).read_bytes()) for path in modules.values()]
+        unchanged = [Mutant(path, range(0), "", "", (ROOT / path).read_bytes(), "") for path in modules.values()]
         reach: dict[str, Reach] = {}
         for mutant, survived in judge(unchanged, trees, reach, again=False):
             if not survived:
