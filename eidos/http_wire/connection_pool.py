@@ -71,6 +71,11 @@ class ConnectionBroken(Exception):
         self.was_sent = was_sent
 
 
+def truncated_response(origin: str) -> ConnectionBroken:
+    """What to raise for a body that ended too early."""
+    return ConnectionBroken(client.RequestError(f"{origin}: response truncated"), is_retryable=True, was_sent=True)
+
+
 class ConnectionPool:
     """Connections to one server; threads may share it. A subclass words the hints, and says which requests are idempotent."""
 

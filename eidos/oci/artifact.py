@@ -19,6 +19,7 @@ from eidos.oci.image_manifest import (
     parse_manifest,
     sha256_digest,
 )
+from eidos.wording import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
 #: The type of an artifact that holds a file about another one, such as a signature.
 ATTESTATION = "application/vnd.eidos.attestation.v1"
 
-#: Files about one artifact, and bytes of each, at most.
-ATTESTATIONS_LIMIT, ATTESTATION_BYTES = 256, 4 << 20
+#: Files about one artifact, bytes of each, and of all, at most.
+ATTESTATIONS_LIMIT, ATTESTATION_BYTES, ATTESTATIONS_BYTES = 256, 4 << 20, 64 << 20
 
 
 class ArtifactLayer(Record):
@@ -189,13 +190,16 @@ def read_attestations(store: ArtifactStore, digest: str) -> Mapping[str, bytes]:
     Raises IntegrityError for a title that is not the name of a file, and for too many or too large ones.
     """
     found: dict[str, bytes] = {}
+    size = 0
     referrers = store.list_referrers(digest, ATTESTATION)
-    if len(referrers) > ATTESTATIONS_LIMIT:
-        raise IntegrityError(f"{store.name}: more than {ATTESTATIONS_LIMIT} attestations of {digest}")
-    for referrer in referrers:
+    for number, referrer in enumerate(referrers):
         manifest = open_artifact(store, referrer.digest).manifest
         if manifest.subject is None or manifest.subject.digest != digest:
             raise IntegrityError(f"{store.name}: attestation {referrer.digest} is about another artifact")
+        size += manifest.size
+        if max(len(found), number) + len(manifest.layers) > ATTESTATIONS_LIMIT or size > ATTESTATIONS_BYTES:
+            most = f"{count_of(ATTESTATIONS_LIMIT, 'file')} or {ATTESTATIONS_BYTES >> 20} MiB"
+            raise IntegrityError(f"{store.name}: the attestations of {digest} are more than {most}", "remove those that are not needed")
         for layer in manifest.layers:
             content = read_layer(store, layer, ATTESTATION_BYTES)
             name = layer.title

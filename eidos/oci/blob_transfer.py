@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from eidos.http_wire import retry
-from eidos.http_wire.connection_pool import ConnectionBroken
+from eidos.http_wire.connection_pool import ConnectionBroken, truncated_response
 from eidos.oci.blob import BlobReader
 from eidos.oci.reference import is_repository
 from eidos.oci.registry_client import RegistryError, RegistryNotFound, RegistryResponse
@@ -40,7 +40,7 @@ class _UploadLost(Exception):
 def has_blob(client: RegistryClient, digest: str) -> bool:
     """Whether the repository has a blob."""
     try:
-        client.send("HEAD", client.url(f"blobs/{digest}"), (200,), what=f"looking for blob {digest}")
+        client.probe(client.url(f"blobs/{digest}"), f"looking for blob {digest}")
     except RegistryNotFound:
         return False
     return True
@@ -112,7 +112,8 @@ class _Upload:
                     self._find_offset(self._offset)
                     continue
                 self._move(response)
-                self._offset = end
+                stored = _stored_bytes(response)
+                self._offset = stored if self._offset < stored < end else end  # less than was sent
         self._request("PUT", self._url(self._blob.digest), (201, 204), self._offset, size)
 
     def _request(self, method: str, url: str, expected: tuple[int, ...], start: int, end: int) -> RegistryResponse:
@@ -147,9 +148,7 @@ class _Upload:
                 raise
             raise _UploadLost from fault
         self._move(response)
-        last = response.headers.get("range", "").rpartition("=")[2].partition("-")[2]
-        # Some registries say 0-0 of an upload without a byte; of one with a single byte they get that byte again, and refuse it (416).
-        offset = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 15 and last != "0" else 0
+        offset = _stored_bytes(response)
         if offset > self._blob.size or offset == rejected:
             raise _UploadLost
         self._offset = offset
@@ -167,16 +166,30 @@ class _Upload:
         return f"{url}{'&' if '?' in url else '?'}digest={digest}" if digest else url
 
 
+def _stored_bytes(response: RegistryResponse) -> int:
+    """How much of an upload the registry has, by the header Range.
+
+    Some registries say 0-0 of an upload without a byte; of one with a single byte they get that byte again, and refuse it (416).
+    """
+    last = response.headers.get("range", "").rpartition("=")[2].partition("-")[2]
+    return int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 15 and last != "0" else 0
+
+
 def download_blob(client: RegistryClient, descriptor: Descriptor) -> Iterator[bytes]:
-    """The bytes of a blob as they come, not verified; after a cut only what is missing is requested.
+    """The bytes of a blob as they come, not verified; after a cut only what is missing is requested, where the registry serves ranges.
 
     Raises RegistryNotFound, RegistryError, Timeout, and Unavailable for a connection that fails again and again.
     """
-    received, failures = 0, 0
+    received, failures, has_ranges = 0, 0, True
     while received < descriptor.size:
         before = received
-        response = client.retried(lambda: _open_download(client, descriptor, before))  # noqa: B023  # it is called at once
-        position = received if response.status == 206 else 0
+        start = received if has_ranges else 0
+        response = client.retried(lambda: _open_download(client, descriptor, start))  # noqa: B023  # it is called at once
+        position = _first_byte(response, start)
+        if position is None or position > received:
+            response.abort()
+            has_ranges = False
+            continue
         try:
             while chunk := response.read_chunk():
                 # A registry without ranges sends all of it again.
@@ -185,7 +198,9 @@ def download_blob(client: RegistryClient, descriptor: Descriptor) -> Iterator[by
                 if fresh:
                     received += len(fresh)
                     yield fresh
-            return
+            if received >= descriptor.size or response.length is not None or "transfer-encoding" in response.headers:
+                return
+            raise truncated_response(client.origin)  # a connection that is closed ends the body, and a cut looks the same
         except ConnectionBroken as broken:
             failures = 1 if received > before else failures + 1
             if failures > FAILURES_LIMIT or not broken.is_retryable:
@@ -195,10 +210,20 @@ def download_blob(client: RegistryClient, descriptor: Descriptor) -> Iterator[by
             response.abort()
 
 
+def _first_byte(response: StreamedResponse, start: int) -> int | None:
+    """Where in a blob a response begins; None when the range from ``start`` on was refused."""
+    if response.status == 416:
+        return None
+    if response.status == 200 or not start:
+        return 0
+    first = response.headers.get("content-range", "").partition("-")[0].rpartition(" ")[2]
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 15 else start
+
+
 def _open_download(client: RegistryClient, descriptor: Descriptor, start: int) -> StreamedResponse:
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
     response = client.exchange("GET", client.url(f"blobs/{descriptor.digest}"), headers, None, client.deadline)
-    if response.status in (200, 206):
+    if response.status in (200, 206) or (start and response.status == 416):
         return response
     response.abort()
     raise client.error(RegistryResponse(response.status, response.headers, b""), f"download of blob {descriptor.digest}")

@@ -13,6 +13,7 @@ from base64 import b64encode
 
 from eidos.errors import EidosError, Unavailable
 from eidos.http_wire import client
+from eidos.model.measurement import WITHHELD
 from eidos.model.record import Record
 from eidos.oci.auth_file import Credential, find_credential
 
@@ -80,6 +81,14 @@ class RegistryAuth:
             self._is_searched = True
         return self._credential
 
+    def withhold(self, text: str) -> str:
+        """``text`` without what authenticates us, which a registry may repeat in what it says."""
+        login = self._credential
+        words = [self.header or "", *([login.password, login.identity_token, basic_header(login)] if login else [])]
+        for word in sorted({part for header in words for part in (header, header.partition(" ")[2])}, key=len, reverse=True):
+            text = text.replace(word, WITHHELD) if len(word) > 3 else text
+        return text
+
     def _fetch_token(self, challenge: Challenge) -> str:
         from urllib.parse import urlencode
 
@@ -107,7 +116,7 @@ class RegistryAuth:
             who = f"the login in {credential.source}" if credential else "access without a login"
             raise AuthError(f"{host}: the token server {url.origin} rejects {who}: status {status}", LOGIN_HINT)
         if status != 200:
-            raise AuthError(f"{host}: the token server {url.origin} failed: status {status}", "try again later")
+            raise AuthError(f"{host}: the token server {url.origin} failed: status {status}", "check the address of the registry")
         return _parse_token(data, f"{host}: the token server {url.origin}")
 
 

@@ -39,6 +39,12 @@ REQUEST_TIMEOUT_S, RESPONSE_LIMIT, SHOWN_LIMIT = 60.0, 4 << 20, 200
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+#: Redirects that keep method and body (RFC 9110, section 15.4), so that an upload may follow them.
+_SAME_METHOD = frozenset({307, 308})
+
+#: A registry, or a proxy before it, does not serve this method.
+NO_SUCH_METHOD = frozenset({405, 501})
+
 #: Docker Hub answers under another name than that of its images.
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 
@@ -150,6 +156,23 @@ class RegistryClient:
 
         return self.retried(attempt) if is_retried else attempt()
 
+    def probe(self, url: str, what: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The headers of what is at ``url``, without its body: by HEAD, or by GET where HEAD is not served. Raises as :meth:`send`."""
+        try:
+            return self.send("HEAD", url, (200,), headers=headers, what=what).headers
+        except RegistryError as fault:
+            if fault.status not in NO_SUCH_METHOD:
+                raise
+
+        def attempt() -> Mapping[str, str]:
+            response = self.exchange("GET", url, headers, None, min(self.deadline, time.monotonic() + REQUEST_TIMEOUT_S))
+            response.abort()
+            if response.status != 200:
+                raise self.error(RegistryResponse(response.status, response.headers, b""), what)
+            return response.headers
+
+        return self.retried(attempt)
+
     def retried(self, attempt: Callable[[], T]) -> T:
         """The result of ``attempt``, repeated while it raises AttemptFailed."""
         from random import random
@@ -165,7 +188,7 @@ class RegistryClient:
 
         Raises AttemptFailed when the connection fails, RegistryError for a redirect that is not followed.
         """
-        target, is_renewed = client.parse_url(url), False
+        target, is_renewed, is_redirected = client.parse_url(url), False, False
         for _ in range(client.REDIRECT_LIMIT + 2):
             sent = {"User-Agent": f"eidos/{__version__}", **(headers or {})}
             authorization = self._auth.header if target.origin == self.origin else None
@@ -183,10 +206,13 @@ class RegistryClient:
                 if not self._auth.renew(challenge, authorization):
                     raise self.error(RegistryResponse(401, response.headers, raw), "access")
                 is_renewed = True
-            elif response.status in _REDIRECTS and location is not None and method in ("GET", "HEAD"):
+            elif location is not None and response.status in (_REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD):
                 _drain(response)
-                target = self.resolve_location(target, location)
+                target, is_redirected = self.resolve_location(target, location), True
             else:
+                if location is not None and is_redirected and response.status == 202:  # an upload goes on there
+                    upload = self.resolve_location(target, location)
+                    response.headers["location"] = upload.origin + upload.target
                 return response
         raise RegistryError(f"{self.origin}: more than {client.REDIRECT_LIMIT} redirects in a row")
 
@@ -207,18 +233,16 @@ class RegistryClient:
     def error(self, response: RegistryResponse, what: str) -> Exception:
         """What to raise for a response: AttemptFailed for a failure that may pass."""
         subject, status = f"{self.reference.name}: {what}", response.status
-        words = _registry_words(response.body)
+        words = _registry_words(response.body, self._auth.withhold)
         if status == 404:
             return RegistryNotFound(f"{subject}: not found{words}", "check the name, the tag and that you have access")
         if status in (401, 403):
             if self._auth.header is None:
                 return RegistryError(f"{subject}: login required: status {status}{words}", LOGIN_HINT, status)
-            return RegistryError(f"{subject}: access denied: status {status}{words}", "check the rights of the login", status)
-        fault = RegistryError(f"{subject}: the registry failed: status {status}{words}", None, status)
-        if status in TRANSIENT_STATUSES:
-            delay = retry.parse_retry_after(response.headers.get("retry-after"), time.time())
-            return retry.AttemptFailed(fault, delay, status == 429)
-        return fault
+            hint = LOGIN_HINT if status == 401 else "check the rights of the login"
+            return RegistryError(f"{subject}: access denied: status {status}{words}", hint, status)
+        too_large = "raise the limit of the registry, or of the proxy before it, for the size of a request" if status == 413 else None
+        return _failure(f"{subject}: the registry failed: status {status}{words}", status, response.headers, too_large)
 
     def close(self) -> None:
         """Close all connections."""
@@ -237,8 +261,8 @@ class RegistryClient:
             except ConnectionBroken as broken:
                 raise retry.AttemptFailed(broken.fault, is_retryable=broken.is_retryable) from broken
             if response.status in TRANSIENT_STATUSES:
-                fault = RegistryError(f"the token server {target.origin} failed: status {response.status}", None, response.status)
-                raise retry.AttemptFailed(fault, retry.parse_retry_after(response.headers.get("retry-after"), time.time()))
+                message = f"the token server {target.origin} failed: status {response.status}"
+                raise _failure(message, response.status, response.headers)
             return response.status, data
 
         return self.retried(attempt)
@@ -269,6 +293,16 @@ class RegistryClient:
             raise InvalidData(f"--client-cert {certificate} and --client-key {key}: {reason}", "name a certificate and its key") from fault
 
 
+def _failure(message: str, status: int, headers: Mapping[str, str], hint: str | None = None) -> Exception:
+    """The error to raise for a status: AttemptFailed for one that may pass, with the delay that the server asks for."""
+    if status not in TRANSIENT_STATUSES:
+        return RegistryError(message, hint, status)
+    delay = retry.parse_retry_after(headers.get("retry-after"), time.time())
+    if delay is not None and delay > retry.MAX_DELAY_S:
+        hint = f"run the command again in {delay:,.0f} s, as the server asks"
+    return retry.AttemptFailed(RegistryError(message, hint, status), delay, status == 429)
+
+
 def _read_body(response: StreamedResponse, limit: int) -> bytes:
     chunks, size = [], 0
     while chunk := response.read_chunk():
@@ -288,14 +322,15 @@ def _drain(response: StreamedResponse) -> bytes:
         return b""
 
 
-def _registry_words(body: bytes) -> str:
-    """What the errors of a response say (distribution specification, "Error Codes"), for a message."""
+def _registry_words(body: bytes, withhold: Callable[[str], str]) -> str:
+    """What the errors of a response say (distribution specification, "Error Codes"), for a message without secrets."""
     from eidos.formats import from_text
+    from eidos.redact.secrets_in_text import redact_text
 
     try:
         errors = from_text(body, "response")["errors"]
         texts = [f"{fault['code']}: {fault.get('message') or ''}".rstrip(": ") for fault in errors[:3]]
     except (EidosError, LookupError, TypeError, AttributeError):
         return ""
-    text = printable(" ".join("; ".join(texts).split()))
+    text = printable(redact_text(withhold(" ".join("; ".join(texts).split())))[0])
     return f" ({text[:SHOWN_LIMIT]})" if text else ""

@@ -7,11 +7,12 @@ it; must not know what artifacts hold.
 from __future__ import annotations
 
 from eidos.errors import IntegrityError
+from eidos.http_wire.client import parse_url
 from eidos.oci import blob_transfer
 from eidos.oci.blob import verified
 from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, index_to_bytes, parse_index, sha256_digest
 from eidos.oci.reference import is_digest
-from eidos.oci.registry_client import RegistryNotFound
+from eidos.oci.registry_client import NO_SUCH_METHOD, RegistryError, RegistryNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Pages of referrers that are read, and times that a fall-back index is written again because another push changed it meanwhile.
 PAGES_LIMIT, REWRITES_LIMIT = 100, 5
+
+#: Characters of a header Link that are read.
+LINK_LIMIT = 8192
 
 _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {INDEX_TYPE}"}
 
@@ -57,19 +61,17 @@ class RegistryStore:
 
     def find_digest(self, target: str) -> str | None:
         """The digest of the manifest with a tag or a digest; None when there is none."""
-        what = f"looking for {target}"
         try:
-            response = self._client.send("HEAD", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT, what=what)
+            headers = self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT)
         except RegistryNotFound:
             return None
-        digest = response.headers.get("docker-content-digest", "")
+        digest = headers.get("docker-content-digest", "")
         return digest if is_digest(digest) else self.read_manifest(target)[1]
 
     def has_manifest(self, target: str) -> bool:
         """Whether there is a manifest with a tag or a digest, of an artifact or of an image of any kind."""
-        what = f"looking for {target}"
         try:
-            self._client.send("HEAD", self._client.url(f"manifests/{target}"), (200,), headers=_ACCEPT_IMAGES, what=what)
+            self._client.probe(self._client.url(f"manifests/{target}"), f"looking for {target}", _ACCEPT_IMAGES)
         except RegistryNotFound:
             return False
         return True
@@ -92,24 +94,31 @@ class RegistryStore:
         return self._client.send("PUT", url, (200, 201), headers=headers, open_body=lambda: data, what=what).headers
 
     def list_referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
-        """The manifests of one artifact type whose subject is a manifest."""
+        """The manifests of one artifact type whose subject is a manifest. Raises RegistryError for an incomplete list."""
         from urllib.parse import quote
 
-        url: str | None = self._client.url(f"referrers/{digest}?artifactType={quote(artifact_type, safe='')}")
+        url = self._client.url(f"referrers/{digest}?artifactType={quote(artifact_type, safe='')}")
         found: list[Descriptor] = []
         what = f"referrers of {digest}"
         for _ in range(PAGES_LIMIT):
-            if url is None:
-                break
             try:
                 response = self._client.send("GET", url, (200,), headers={"Accept": INDEX_TYPE}, what=what)
-            except RegistryNotFound:
+            except (RegistryNotFound, RegistryError) as fault:
+                if isinstance(fault, RegistryError) and fault.status not in NO_SUCH_METHOD:
+                    raise
                 found += self._read_fallback(digest)  # the registry has no referrers API, which answers 200 where there are none
                 break
             found += parse_index(response.body, f"{self.name}: {what}")
             following = _next_link(response.headers.get("link", ""))
-            # A page in another place is not asked for: it could not be authenticated.
-            url = None if following is None else self._client.url("").partition("/v2/")[0] + following
+            if following is None:
+                break
+            next_url = self._client.resolve_location(parse_url(url), following)
+            if next_url.origin != self._client.origin:  # which would not be authenticated
+                hint = "configure the registry's external address"
+                raise RegistryError(f"{self.name}: {what}: the list continues at {next_url.origin}, which is not followed", hint)
+            url = next_url.origin + next_url.target
+        else:
+            raise RegistryError(f"{self.name}: {what}: more than {PAGES_LIMIT} pages")
         return tuple(descriptor for descriptor in found if descriptor.artifact_type == artifact_type)
 
     def write_referrer(self, data: bytes, descriptor: Descriptor, subject: str) -> None:
@@ -135,11 +144,15 @@ class RegistryStore:
 
 
 def _next_link(header: str) -> str | None:
-    """The path of the next page (RFC 8288), when it is on the same server.
+    """The reference to the next page (RFC 8288), relative or absolute.
 
-    >>> _next_link('</v2/a/referrers/sha256:00?n=1>; rel="next"'), _next_link('<https://192.0.2.1/x>; rel="next"')
-    ('/v2/a/referrers/sha256:00?n=1', None)
+    >>> _next_link('</v2/a>; rel="prev", <?n=1&last=x>; rel="next"'), _next_link("<https://192.0.2.1/x>; title=next")
+    ('?n=1&last=x', None)
     """
-    target, _, parameters = header.partition(">")
-    is_next = "next" in parameters.replace('"', "").replace(" ", "").partition("rel=")[2].split(";")[0].split(",")[0]
-    return target[1:] if is_next and target.startswith("</v2/") and target.isascii() and target.isprintable() else None
+    for link in header[:LINK_LIMIT].split("<")[1:]:
+        target, _, parameters = link.partition(">")
+        for parameter in parameters.split(";"):
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "rel" and "next" in value.strip(' ",').lower().split():
+                return target
+    return None

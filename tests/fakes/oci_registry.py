@@ -39,6 +39,14 @@ class Seen(NamedTuple):
         return self.method not in ("GET", "HEAD")
 
 
+class Reply(NamedTuple):
+    """What a registry answers in place of what it should."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = {}
+
+
 class OciRegistry:
     """``users`` are names and passwords; with ``tokens`` they get a token first, for its scope. ``redirect`` is where blobs are read."""
 
@@ -50,8 +58,10 @@ class OciRegistry:
         self.issued: dict[str, set[str]] = {}
         self.requests: list[Seen] = []
         self.redirect = ""
-        self.minimum_chunk = 0
-        self.before: Callable[[Seen], int | None] = lambda seen: None  # a status to answer at once, or None
+        self.minimum_chunk = self.stored_chunk = 0  # what a chunk must have, and what of one is stored
+        self.ranges = "{first}-{last}"  # of a download, as a registry understands them; "" where it refuses them
+        self.next_page = ""  # the reference in the header Link of a page of referrers, which has one of them
+        self.before: Callable[[Seen], Reply | int | None] = lambda seen: None  # what to answer at once, or None
         self.spoil: Callable[[bytes], bytes] = bytes  # what becomes of a blob that is read
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
@@ -115,12 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
         registry = self.registry
         seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
         registry.requests.append(seen)
-        status = registry.before(seen)
+        reply = registry.before(seen)
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if status is not None:
+        if reply is not None:
             self.close_connection = True
-            self._answer(status)
+            reply = reply if isinstance(reply, Reply) else Reply(reply)
+            self._answer(reply.status, reply.body, **reply.headers)
         elif url.path == "/token":
             self._token(parse_qs(url.query), self._body())
         elif self._is_allowed(url.path):
@@ -176,6 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             content += piece
             left -= len(piece)
         if self.command == "PATCH":
+            del content[int(start) + (self.registry.stored_chunk or len(content)) :]
             self._answer(202, Range=f"0-{max(0, len(content) - 1)}", **location)
             return
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != query.get("digest"):
@@ -196,8 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             content = self.registry.spoil(content)
             start = self.headers.get("Range", "").partition("=")[2].partition("-")[0]
-            if start:
-                self._answer(206, content[int(start) :], **{"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"})
+            if start and not self.registry.ranges:
+                self._answer(416)
+            elif start:
+                span = self.registry.ranges.format(first=start, last=len(content) - 1)
+                content = content[int(span.partition("-")[0]) :]
+                self._answer(206, content, **{"Content-Range": f"bytes {span}/{len(content)}"})
             else:
                 self._answer(200, content)
 
@@ -225,8 +241,14 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.registry.has_referrers:
             self._answer(404)
             return
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": self.registry.referrers(repository, digest)}
-        self._answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX})
+        found, link = self.registry.referrers(repository, digest), {}
+        if self.registry.next_page:
+            number = int(query.get("page", "0"))
+            target = self.registry.next_page.format(host=self.registry.host, path=urlsplit(self.path).path, page=number + 1)
+            link = {"Link": f'</first>; rel="first", <{target}>; rel="next"'} if number + 1 < len(found) else {}
+            found = found[number : number + 1]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
+        self._answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX}, **link)
 
     def _is_allowed(self, path: str) -> bool:
         registry, header = self.registry, self.headers.get("Authorization", "")

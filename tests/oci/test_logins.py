@@ -18,7 +18,7 @@ from eidos.oci.blob import blob_of_bytes
 from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
 from eidos.oci.registry_store import RegistryStore
-from tests.fakes.oci_registry import OciRegistry, Seen
+from tests.fakes.oci_registry import OciRegistry, Reply, Seen
 from tests.fakes.proxy import Proxy
 
 USER, PASSWORD = "tester", "hunter2-hunter2"
@@ -100,6 +100,18 @@ def test_a_wrong_login_is_named_and_not_shown(tmp_path: Path, tokens: bool) -> N
         assert "login" in text
         assert "wrong-wrong" not in text
         assert encoded(password="wrong-wrong") not in text
+
+
+def test_what_a_registry_repeats_of_a_login_is_not_shown(tmp_path: Path) -> None:
+    """Its own words may be those of the request."""
+    login = encoded(password="Winter2hunter")
+    with OciRegistry(users={USER: "Winter2hunter"}) as registry:
+        words = f"sent Basic {login}, which is Winter2hunter, to https://{USER}:Winter2hunter@example.com/?key=Winter2hunter"
+        error = json.dumps({"errors": [{"code": "DENIED", "message": words}]}).encode()
+        registry.before = lambda seen: Reply(403, error) if seen.writes and "authorization" in seen.headers else None
+        with pytest.raises(RegistryError, match="DENIED: sent <withheld>, which is <withheld>") as fault:
+            push_artifact(store(registry, auth_file(tmp_path, {"auths": {registry.host: {"auth": login}}})), ARTIFACT, "v1")
+        assert not any(secret in fault.value.message for secret in ("Winter2hunter", login))
 
 
 def test_without_a_login_an_anonymous_token_is_requested() -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,11 @@ import pytest
 from eidos.errors import EidosError, IntegrityError, Timeout
 from eidos.oci.artifact import ATTESTATION, Artifact, ArtifactLayer, open_artifact, push_artifact, read_attestations, read_layer
 from eidos.oci.blob import blob_of_bytes
-from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, ImageManifest
+from eidos.oci.image_manifest import INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageManifest, manifest_descriptor
 from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
 from eidos.oci.registry_store import RegistryStore
-from tests.fakes.oci_registry import CuttingProxy, OciRegistry, Seen
+from tests.fakes.oci_registry import CuttingProxy, OciRegistry, Reply, Seen
 from tests.support.program import PROGRAM, ROOT, environment
 
 REPOSITORY, KIND = "team/thing", "application/vnd.example.v1"
@@ -134,6 +134,65 @@ def test_what_does_not_pass_says_why(registry: OciRegistry) -> None:
         push_artifact(store(registry.host), ARTIFACT, "v1")
     assert "docker login" in (fault.value.hint or "")
     assert registry.manifests == {}
+
+
+@pytest.mark.parametrize(
+    ("reply", "hint"),
+    [
+        (Reply(429, headers={"Retry-After": "3600"}), "in 3,600 s, as the server asks"),
+        (Reply(413), "raise the limit of the registry"),
+        (Reply(308), None),
+    ],
+)
+def test_what_to_do_about_a_status_is_in_the_hint(registry: OciRegistry, reply: Reply, hint: str | None) -> None:
+    registry.before = lambda seen: reply
+    with pytest.raises(RegistryError, match=f"the registry failed: status {reply.status}") as fault:
+        push_artifact(store(registry.host), ARTIFACT, "v1")
+    assert (hint in (fault.value.hint or "")) if hint else fault.value.hint is None
+    assert len(registry.requests) == 1
+
+
+def _refuse_head(seen: Seen) -> int | None:
+    return 405 if seen.method == "HEAD" else None
+
+
+def _no_referrers(seen: Seen) -> int | None:
+    return 501 if "/referrers/" in seen.path else None
+
+
+def _redirect_writes(seen: Seen) -> Reply | None:
+    if seen.method in ("GET", "HEAD") or "moved" in seen.path:
+        return None
+    return Reply(307, headers={"Location": f"{seen.path}{'&' if '?' in seen.path else '?'}moved=1"})
+
+
+@pytest.mark.parametrize("before", [_refuse_head, _no_referrers, _redirect_writes])
+def test_a_registry_or_a_proxy_before_it_may_serve_less(registry: OciRegistry, before: Callable[[Seen], Reply | int | None]) -> None:
+    registry.before = before
+    registry.has_referrers = before is not _no_referrers
+    at, artifact = store(registry.host), Artifact(KIND, LAYERS[1:], {"statement.json": b"{}"})
+    digest = push_artifact(at, artifact, "v1").digest
+    assert contents(at) == EXPECTED[1:]
+    assert read_attestations(at, digest) == artifact.attestations
+    registry.requests.clear()
+    assert not push_artifact(at, artifact, "v1").is_new
+    assert registry.writes() == []
+
+
+def test_what_a_registry_stores_of_a_chunk_may_be_less_than_was_sent(registry: OciRegistry) -> None:
+    registry.stored_chunk = CHUNK - 7
+    at = store(registry.host)
+    push_artifact(at, ARTIFACT, "v1")
+    assert contents(at) == EXPECTED
+
+
+@pytest.mark.parametrize("ranges", ["", "0-{last}", "1-{last}"])
+def test_a_download_is_resumed_where_ranges_are_refused_or_are_others(registry: OciRegistry, ranges: str) -> None:
+    push_artifact(store(registry.host), ARTIFACT, "v1")
+    registry.ranges = ranges
+    with CuttingProxy(registry.port, 24_000) as proxy:
+        assert contents(store(proxy.host)) == EXPECTED
+        assert proxy.cuts == 1
 
 
 def test_a_registry_that_does_not_answer_ends_at_the_deadline(registry: OciRegistry) -> None:
@@ -272,6 +331,45 @@ def test_attestations_are_referrers(has_referrers: bool) -> None:
         assert (more.attestations, more.digest) == (("statement.json",), result.digest)
         found = read_attestations(at, result.digest)
         assert sorted(found.values()) == [b"one", b"{1}", b"{}"]
+
+
+@pytest.mark.parametrize("page", ["?page={page}", "{path}?page={page}", "http://{host}{path}?page={page}"])
+def test_referrers_come_in_pages(registry: OciRegistry, page: str) -> None:
+    at, files = store(registry.host), {f"{number}.sig": b"%d" % number for number in range(3)}
+    digest = push_artifact(at, Artifact(KIND, LAYERS[:1], files), "v1").digest
+    registry.next_page = page
+    assert read_attestations(at, digest) == files
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("http://192.0.2.1{path}", "the list continues at http://192.0.2.1, which is not followed"),
+        ("{path}", "more than 100 pages"),
+        ("ftp://{host}/", "redirect to an invalid URL"),
+    ],
+)
+def test_an_incomplete_list_of_referrers_is_an_error(registry: OciRegistry, page: str, message: str) -> None:
+    at = store(registry.host)
+    digest = push_artifact(at, Artifact(KIND, LAYERS[:1], {"a.sig": b"a", "b.sig": b"b"}), "v1").digest
+    registry.next_page = page
+    with pytest.raises(RegistryError, match=message):
+        read_attestations(at, digest)
+
+
+def test_attestations_are_bounded_all_together(registry: OciRegistry) -> None:
+    at = store(registry.host)
+    digest = push_artifact(at, Artifact(KIND, LAYERS[:1]), "v1").digest
+    subject = manifest_descriptor(at.read_manifest("v1")[0], ARTIFACT.manifest)
+    layer = blob_of_bytes(b"x")
+    for size, count in ((17 << 20, 4), (1, 257)):
+        layers = tuple(Descriptor(KIND, layer.digest, size, {TITLE: "a.sig"}) for _ in range(count))
+        registry.put_manifest(REPOSITORY, "many", ImageManifest(ATTESTATION, layers, subject=subject).to_bytes(), MANIFEST_TYPE)
+        registry.requests.clear()
+        with pytest.raises(IntegrityError, match="more than 256 files or 64 MiB"):
+            read_attestations(at, digest)
+        assert not any("/blobs/" in seen.path for seen in registry.requests)
+        del registry.manifests[REPOSITORY, "many"]
 
 
 def test_referrers_of_other_types_are_not_attestations(registry: OciRegistry) -> None:
