@@ -22,6 +22,10 @@ _REFUSALS = {
 }
 
 
+#: Digests for which other content can be made (RFC 9580, section 9.5: MD5, SHA-1, RIPEMD-160); gpg itself refuses MD5 alone.
+_BROKEN_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
+
+
 class UnknownSigner(IntegrityError):
     """A key signed that is not among those which count: ``key`` is its fingerprint, as far as it is known."""
 
@@ -37,10 +41,10 @@ def sign_with_gpg(name: str, data: bytes, deadline: float, passphrase_file: str 
     signature = run_signer(command, deadline, data)
     with private_folder({"signature": signature}) as folder:
         result = run_tool((*_GPG, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
-    fingerprints = _fingerprints(result.output)
-    if not fingerprints:
-        raise Unavailable(f"gpg does not verify what it signed: {failure_reason(result)}")
-    return signature, fingerprints[-1]
+    for line in _status_lines(result.output):
+        if fingerprints := _fingerprints(line):
+            return signature, fingerprints[-1]
+    raise Unavailable(f"gpg does not verify what it signed: {failure_reason(result)}")
 
 
 def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: bytes = b"", fingerprint: str = "") -> str:
@@ -55,21 +59,44 @@ def verify_with_gpg(data: bytes, signature: bytes, deadline: float, *, key: byte
             if result.status:
                 raise IntegrityError(f"gpg cannot read the public key: {failure_reason(result)}")
         result = run_tool((*_GPG, *home, "--status-fd", "1", "--verify", f"{folder}/signature", "-"), deadline, data)
-    words = [line.split() for line in result.output.decode("utf-8", "replace").splitlines() if line.startswith("[GNUPG:] ")]
-    reason = next((text for keyword, text in _REFUSALS.items() if any(keyword in line[1:2] for line in words)), "")
-    fingerprints = _fingerprints(result.output)
-    unknown = next((line[2] for line in words if line[1:2] == ["NO_PUBKEY"] and len(line) > 2), "")
-    if unknown or (fingerprint and fingerprints and fingerprint not in fingerprints):
-        raise UnknownSigner(unknown or fingerprints[-1])
-    if reason or result.status or not fingerprints or not any("GOODSIG" in line[1:2] for line in words):
-        raise IntegrityError(f"gpg: {reason or failure_reason(result)}")
-    return fingerprints[-1]
+    return read_signer(result.output, fingerprint, failure_reason(result) if result.status else "")
 
 
-def _fingerprints(status: bytes) -> list[str]:
+def read_signer(status: bytes, fingerprint: str, failure: str) -> str:
+    """The primary key's fingerprint of the signer that counts, by the status of gpg; any signer counts without a ``fingerprint``.
+
+    Raises as :func:`verify_with_gpg`; ``failure`` is why gpg itself failed, which it does for a key that it does not have, too.
+    """
+    words = _status_lines(status)
+    found = {line[1] for line in words if len(line) > 1}
+    # A file may have signatures of several keys; one by a key that we do not have says nothing, and leaves its own kind of error.
+    missing = [line[2] for line in words if line[1:2] == ["NO_PUBKEY"] and len(line) > 2]
+    found -= {"ERRSIG"} if sum(line[1:2] == ["ERRSIG"] for line in words) == len(missing) else set()
+    reason = next((text for keyword, text in _REFUSALS.items() if keyword in found), "") or _weakness(words)
+    signers = [fingerprints for line in words if (fingerprints := _fingerprints(line))]
+    trusted = [fingerprints for fingerprints in signers if not fingerprint or fingerprint in fingerprints]
+    if not reason and not trusted and (signers or missing):
+        raise UnknownSigner(signers[-1][-1] if signers else missing[0])
+    if reason or not trusted or "GOODSIG" not in found or (failure and not missing):
+        raise IntegrityError(f"gpg: {reason or failure or 'no valid signature'}")
+    return trusted[0][-1]
+
+
+def _status_lines(output: bytes) -> list[list[str]]:
+    return [line.split() for line in output.decode("utf-8", "replace").splitlines() if line.startswith("[GNUPG:] ")]
+
+
+def _fingerprints(line: list[str]) -> list[str]:
     """The fingerprints of the key that made a valid signature, its primary key's last."""
-    for line in status.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if words[:2] == ["[GNUPG:]", "VALIDSIG"] and len(words) > 2:
-            return [words[2], words[11] if len(words) > 11 else words[2]]
-    return []
+    return [line[2], line[11] if len(line) > 11 else line[2]] if line[1:2] == ["VALIDSIG"] and len(line) > 2 else []
+
+
+def _weakness(words: list[list[str]]) -> str:
+    """Why a signature that gpg accepts does not hold every byte of the content, if that is so."""
+    for line in words:
+        if line[1:2] == ["VALIDSIG"] and len(line) > 10:
+            if line[9] in _BROKEN_DIGESTS:
+                return f"the signature uses {_BROKEN_DIGESTS[line[9]]}, which is broken"
+            if line[10] != "00":
+                return "the signature is one of text, which does not cover the ends of lines; sign without --textmode"
+    return ""

@@ -80,7 +80,7 @@ def verify_with_signers(signers: bytes, identity: str, data: bytes, signature: b
         command = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", identity, "-f", f"{folder}/signers", "-s", f"{folder}/signature")
         result = run_tool(command, deadline, data)
     if result.status:
-        raise IntegrityError(f"ssh-keygen: {failure_reason(result)}")
+        raise IntegrityError(f"ssh-keygen: {failure_reason(result).replace(f'{folder}/', '')}")
 
 
 def find_identities(signers: bytes, signature: bytes, deadline: float) -> tuple[str, ...]:

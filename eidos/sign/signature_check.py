@@ -189,15 +189,16 @@ def _verify_signers(path: str, signers: AllowedSigners, shown: str, signature: b
 
     identities = find_identities(signers.data, signature, deadline)
     counted = [identity for identity in identities if not signers.identities or identity in signers.identities]
-    if not counted:
-        whose = f"the key of {', '.join(identities)}" if identities else ""
-        return SignatureResult(path, UNTRUSTED, shown, why=whose)
+    # The names in the file may be patterns: whether they mean an identity that counts, ssh-keygen says.
+    others = [identity for identity in signers.identities if identities and identity not in identities]
     reason = ""
-    for identity in counted:
+    for identity in (*counted, *others):
         try:
             verify_with_signers(signers.data, identity, statement, signature, deadline)
         except IntegrityError as fault:
             reason = fault.message
         else:
             return SignatureResult(path, VALID, shown, signers.name, identity)
+    if not counted:
+        return SignatureResult(path, UNTRUSTED, shown, why=f"the key of {', '.join(identities)}" if identities else "")
     return SignatureResult(path, INVALID, shown, signers.name, counted[0], reason)

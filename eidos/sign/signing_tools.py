@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 #: Program → what to install for it.
 PACKAGES = {"ssh-keygen": "openssh-client", "gpg": "gnupg", "openssl": "openssl", "cosign": "cosign"}
 
+#: Program → what to do about a key that has a passphrase.
+UNLOCK_HINTS = {
+    "ssh-keygen": "run 'ssh-add KEY', then sign with --key KEY.pub",
+    "gpg": "unlock the key in its agent, or pass its passphrase with --passphrase-file",
+    "openssl": "pass the passphrase of the key with --passphrase-file",
+    "cosign": "pass the passphrase of the key with --passphrase-file or COSIGN_PASSWORD",
+}
+
 #: Bytes that such a program prints, at most; its output is a signature or a few lines.
 OUTPUT_LIMIT_BYTES = 1 << 20
 
@@ -52,7 +60,7 @@ def run_signer(arguments: tuple[str, ...], deadline: float, stdin: bytes = b"", 
     result = run_tool(arguments, deadline, stdin, environ)
     if result.status:
         reason = failure_reason(result)
-        hint = "unlock the key in its agent, or pass --passphrase-file" if _asks_for_passphrase(result.errors) else None
+        hint = UNLOCK_HINTS.get(arguments[0]) if _asks_for_passphrase(result.errors) else None
         raise Unavailable(f"{arguments[0]} cannot sign: {reason}", hint)
     return result.output
 

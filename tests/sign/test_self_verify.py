@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import IntegrityError, InvalidData
 from eidos.sign.file_verification import ENDINGS, find_listed, parse_checksum_list
+from eidos.sign.openpgp_signature import read_signer
 from tests.sign.keys import PASSPHRASE, CommandLine, Keys, need
 from tests.sign.keys import run as run_program
 
@@ -196,6 +197,50 @@ def test_a_program_that_is_missing_verifies_nothing(eidos: CommandLine, program:
     done = eidos("self-verify", "eidos.pyz", "--key", public, PATH="/nonexistent")
     assert done.status == 1 and "OK" not in done.out
     assert done.err.startswith("error: eidos.pyz: not verified: cannot run ssh-keygen: ")
+
+
+def _status(*lines: str) -> bytes:
+    return "".join(f"[GNUPG:] {line}\n" for line in ("NEWSIG", *lines)).encode()
+
+
+SIGNER, OTHER_SIGNER, UNKNOWN = "A1" * 20, "B2" * 20, "C3" * 8
+
+
+def _good(key: str, digest: int = 10, kind: str = "00") -> tuple[str, str]:
+    return f"GOODSIG {key[-16:]} Release", f"VALIDSIG {key} 2026-11-29 1795910400 0 4 0 22 {digest} {kind} {key}"
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        (_status(*_good(SIGNER)), SIGNER),
+        (_status(*_good(OTHER_SIGNER)), f"signed by another key, {OTHER_SIGNER}"),
+        (_status(*_good(OTHER_SIGNER), *_good(SIGNER)), SIGNER),
+        (_status(f"ERRSIG {UNKNOWN} 1 10 00 1795910400 9", f"NO_PUBKEY {UNKNOWN}"), f"signed by another key, {UNKNOWN}"),
+        (_status(f"ERRSIG {UNKNOWN} 1 10 00 1795910400 9", f"NO_PUBKEY {UNKNOWN}", *_good(SIGNER)), SIGNER),
+        (_status(*_good(SIGNER), f"ERRSIG {UNKNOWN} 1 10 00 1795910400 4"), "gpg: the signature cannot be verified with this key"),
+        (_status(*_good(SIGNER), f"BADSIG {OTHER_SIGNER[-16:]} Other"), "gpg: the signature does not match"),
+        (_status(*_good(SIGNER), f"BADSIG {OTHER_SIGNER[-16:]} Other", f"NO_PUBKEY {UNKNOWN}"), "gpg: the signature does not match"),
+        (_status(_good(SIGNER)[1]), "gpg: no valid signature"),
+        (_status(_good(SIGNER)[1], "EXPKEYSIG 1 Release"), "gpg: the key has expired"),
+        (_status(_good(SIGNER)[1], "REVKEYSIG 1 Release"), "gpg: the key was revoked"),
+        (_status(*_good(SIGNER, digest=2)), "gpg: the signature uses SHA-1, which is broken"),
+        (_status(*_good(SIGNER, kind="01")), "gpg: the signature is one of text, which does not cover the ends of lines"),
+        (_status("GOODSIG"), "gpg: no valid signature"),
+        (b"", "gpg: no valid signature"),
+    ],
+)
+def test_which_signer_counts_by_the_status_of_gpg(status: bytes, result: str) -> None:
+    try:
+        signer = read_signer(status, SIGNER, "exit status 2" if b"ERRSIG" in status else "")
+    except IntegrityError as fault:
+        signer = fault.message.partition(";")[0]
+    assert signer == result
+
+
+def test_what_gpg_fails_with_is_the_reason() -> None:
+    with pytest.raises(IntegrityError, match="gpg: out of memory"):
+        read_signer(_status(*_good(SIGNER)), SIGNER, "out of memory")
 
 
 def test_endings_are_those_that_the_programs_write() -> None:
