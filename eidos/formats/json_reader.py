@@ -71,7 +71,8 @@ def _scan(text: str) -> Any:
     try:
         scan_once = __import__("_json").make_scanner(_Scanner)
         tree, end = scan_once(text, len(text) - len(text.lstrip(_BLANKS)))
-    except (ImportError, AttributeError, StopIteration, ValueError):  # an interpreter without that extension, or a mistake
+    except (ImportError, AttributeError, StopIteration, ValueError, SystemError):  # an interpreter without that extension, or a mistake
+        # SystemError: up to CPython 3.12 the scanner finds no exception to raise before json.decoder is imported.
         return _decode(text)
     return _decode(text) if text[end:].strip(_BLANKS) else tree
 

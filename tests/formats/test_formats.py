@@ -16,6 +16,8 @@ import yaml
 
 from eidos.errors import InvalidData
 from eidos.formats import from_text, to_json, to_yaml
+from eidos.formats.json_reader import parse_json
+from eidos.formats.source_text import DocumentSyntaxError
 from eidos.model.number_format import FloatLiteral, IntLiteral, format_scalar
 
 ROOT = Path(__file__).parent.parent.parent
@@ -288,6 +290,14 @@ def test_bad_documents_are_refused_with_line_column_and_reason(data: str | bytes
     assert caught.value.message.startswith(f"bad.yaml, {location}" if location else "bad.yaml: ")
     assert reason in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("text", ['{"a": 1,', '{"a": 1,}', "[1,]", '{"a"}', "{'a': 1}", '["x', "{,}"])
+def test_a_mistake_in_json_is_explained_before_anything_imported_the_decoder(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "json.decoder"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(DocumentSyntaxError, match="not JSON"):
+        parse_json(text, 100, 1000)
 
 
 @pytest.mark.parametrize(
