@@ -154,10 +154,16 @@ class ComparisonRules:
                 masks.append(_round_numbers)
             if kind == "SystemD" and key in UNORDERED_UNIT_PROPERTIES:  # other programs write them in any order
                 masks.append(_sort_words)
+            if key.startswith("/proc/sys/"):  # the kernel separates numbers by tabs, and reads any blanks
+                masks.append(_one_blank)
             treatment = tuple(masks)
         if len(self._treatments) < CACHE_LIMIT:
             self._treatments[path] = treatment
         return treatment
+
+
+def _one_blank(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _treated(value: Any, treatment: Iterable[Callable[[str], str]], own: Any) -> str:

@@ -7,6 +7,9 @@ the versions around it that are not quite that: ``v1.30.14-eks-3025e55``, ``6.8.
 * what follows the numbers (the *extra*) never decides an order: each vendor counts in it in its own way;
 * a shorter version stands for all longer ones: as a key, ``1.33`` matches 1.33.5, and ``1.33.5`` does not match 1.33.
 
+Kernels have two forms of their own: ``6.6.72+``, built from a tree that no release tags (the kernel's scripts/setlocalversion; all of
+Container-Optimized OS), and ``6.6.96.2-2.azl3``, whose fourth number a vendor counts in (Azure Linux): it belongs to the extra.
+
 >>> parse_version("v1.30.14-eks-3025e55")
 Version('v1.30.14-eks-3025e55')
 >>> parse_version("1.33.5").matches(parse_version("1.33")), parse_version("1.33").matches(parse_version("1.33.5"))
@@ -128,7 +131,7 @@ def _parse_uncached(text: str) -> Version:
             end = index
             break
     extra = text[end + 1 :]
-    if end < len(text) and not extra:
+    if end < len(text) and not extra and (text[end] != "+" or text.count(".", position, end) != 2):
         raise InvalidVersion(text, end, f"nothing after {text[end]!r}")
     if not extra.isprintable() or " " in extra:
         raise InvalidVersion(text, end + 1, "spaces or control characters after the numbers")
@@ -136,6 +139,9 @@ def _parse_uncached(text: str) -> Version:
         raise InvalidVersion(text, position, "no number")
     numbers: list[int] = []
     for part in text[position:end].split("."):
+        if len(numbers) == 3 and position + len(part) == end and text[end : end + 1] == "-" and part.isascii() and part.isdigit():
+            extra = text[position:]
+            break
         if len(numbers) == 3:
             raise InvalidVersion(text, position, "more than three numbers")
         numbers.append(_number(text, part, position))

@@ -58,6 +58,23 @@ def drop_ins(facts: Facts, folder: str, *endings: str) -> list[str]:
     return [f"{folder}/{name}" for name in facts.names(folder) if name.endswith(endings) and not name.startswith(".")][:_DROP_IN_LIMIT]
 
 
+def files_below(facts: Facts, folder: str, ending: str = "") -> list[str]:
+    """The files of a folder, and of those in it, with an ending, in the order in which Go's filepath.Walk has them."""
+    try:
+        with facts.host.open_directory(folder) as directory:
+            files, folders, others = directory.scan()
+    except FileMissing:
+        return []
+    except FileUnreadable as fault:
+        facts.unreadable(fault)
+        return []
+    found: list[str] = []
+    for name in sorted((*files, *folders, *others))[:_DROP_IN_LIMIT]:
+        path = f"{folder}/{name}"
+        found += files_below(facts, path, ending) if name in folders else [path] if name.endswith(ending) else []
+    return found[:_DROP_IN_LIMIT]
+
+
 def merge_trees(below: Tree, above: Mapping[str, Any]) -> Tree:
     """Both trees, in which ``above`` wins; lists replace lists.
 

@@ -13,7 +13,7 @@ The program is not run: its version is read from its file.
 
 from __future__ import annotations
 
-from eidos.collectors._settings import drop_ins, merge_trees, put_setting, put_settings, put_version, read_tree
+from eidos.collectors._settings import files_below, merge_trees, put_setting, put_settings, put_version, read_tree
 from eidos.collectors._sysfs import Facts
 from eidos.model.measurement import UNREADABLE
 
@@ -30,7 +30,7 @@ KIND = "KubeletConfiguration"
 #: OpenShift's path of the file, at which kubeadm has a kubeconfig.
 KUBECONFIG = "/etc/kubernetes/kubelet.conf"
 
-#: Where the file is: kubeadm; EKS, old and new; OpenShift; AKS; GKE; MicroK8s; Bottlerocket; Talos.
+#: Where the file is: kubeadm; EKS, old and new; OpenShift; AKS; GKE; MicroK8s; Bottlerocket; Talos; k0s.
 FILES = (
     "/var/lib/kubelet/config.yaml",
     "/etc/kubernetes/kubelet/config.json",
@@ -39,10 +39,12 @@ FILES = (
     "/etc/default/kubeletconfig.json",
     "/home/kubernetes/kubelet-config.yaml",
     "/etc/kubernetes/kubelet/config",
+    "/var/lib/k0s/kubelet-config.yaml",
     KUBECONFIG,
 )
 
-#: Folders of files that are merged over it (kubelet --config-dir): the documented one, EKS, K3s and RKE2.
+#: Folders of files that are merged over it (kubelet --config-dir): the documented one, EKS, K3s and RKE2. Of their files, and those of
+#: folders in them, the kubelet reads those that end in .conf (kubernetes, cmd/kubelet/app/server.go, mergeKubeletConfigurations).
 DROP_IN_FOLDERS = (
     "/etc/kubernetes/kubelet.conf.d",
     "/etc/kubernetes/kubelet/config.json.d",
@@ -56,6 +58,7 @@ PROGRAMS = (
     "/opt/bin/kubelet",
     "/home/kubernetes/bin/kubelet",
     "/var/lib/rancher/rke2/bin/kubelet",
+    "/var/lib/k0s/bin/kubelet",
 )
 
 #: Fields whose value is a scalar or a list of scalars.
@@ -148,7 +151,7 @@ def collect(sources: Sources) -> Iterator[Part]:
         if above is not None and path != KUBECONFIG:
             facts.gap(UNREADABLE, path, f"not a {KIND}")
     for folder in DROP_IN_FOLDERS:
-        for path in drop_ins(facts, folder, ".conf", ".yaml", ".json"):
+        for path in files_below(facts, folder, ".conf"):
             above = read_tree(facts, path)
             if above is not None:
                 files.append(path)

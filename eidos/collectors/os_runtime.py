@@ -12,7 +12,7 @@ NVIDIA/nvidia-container-toolkit (config.toml), the CDI specification (cncf-tags/
 
 from __future__ import annotations
 
-from eidos.collectors._settings import drop_ins, merge_trees, put_setting, put_settings, put_version, read_tree
+from eidos.collectors._settings import drop_ins, files_below, merge_trees, put_setting, put_settings, put_version, read_tree
 from eidos.collectors._sysfs import Facts
 from eidos.errors import EidosError
 from eidos.model.measurement import ABSENT, UNREADABLE
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from eidos.collectors._settings import Tree
     from eidos.model.measurement import Part
 
-#: containerd's file: by its own packages, K3s, RKE2, MicroK8s, Bottlerocket.
+#: containerd's file: by its own packages, K3s, RKE2, MicroK8s, Bottlerocket, k0s, Talos.
 CONTAINERD_FILES = (
     "/etc/containerd/config.toml",
     "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
     "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
     "/var/snap/microk8s/current/args/containerd.toml",
     "/etc/containerd/config-cri.toml",
+    "/etc/k0s/containerd.toml",
+    "/etc/cri/containerd.toml",
 )
 
 #: Names of containerd's CRI plugin: in files of version 2, and what became two plugins in version 3.
@@ -130,6 +132,8 @@ PROGRAMS = {
         "/bin/containerd",
         "/opt/bin/containerd",
         "/opt/containerd/bin/containerd",
+        "/var/lib/rancher/rke2/bin/containerd",
+        "/var/lib/k0s/bin/containerd",
     ),
     "crio": ("/usr/bin/crio", "/usr/local/bin/crio"),
     "docker": ("/usr/bin/dockerd", "/usr/local/bin/dockerd"),
@@ -142,6 +146,9 @@ PROGRAMS = {
 }
 
 CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
+
+#: Files of containerd: its own and the imported ones.
+_IMPORTED = 64
 
 #: Specifications of one folder, and host paths of one specification; a missing one is named up to the second number.
 _CDI_FILES, _CDI_PATHS, _CDI_MISSING = 32, 4096, 8
@@ -163,7 +170,8 @@ def collect(sources: Sources) -> Iterator[Part]:
     for name, paths in PROGRAMS.items():
         put_version(facts, f"{name}.", paths)
     _read_containerd(facts)
-    _read_merged(facts, "crio", ["/etc/crio/crio.conf", *drop_ins(facts, "/etc/crio/crio.conf.d", ".conf")], CRIO_SETTINGS)
+    # CRI-O reads every file, whatever its ending (cri-o, pkg/config/config.go, UpdateFromPath).
+    _read_merged(facts, "crio", ["/etc/crio/crio.conf", *files_below(facts, "/etc/crio/crio.conf.d")], CRIO_SETTINGS)
     _read_merged(facts, "docker", ["/etc/docker/daemon.json"], DOCKER_SETTINGS)
     for path in NVIDIA_FILES:
         if _read_merged(facts, "nvidia", [path], NVIDIA_SETTINGS):
@@ -196,27 +204,41 @@ def _read_merged(facts: Facts, name: str, paths: list[str], rows: tuple[tuple[tu
 
 
 def _read_containerd(facts: Facts) -> None:
+    """What containerd's file and its imports say; each is merged over those before, whatever its version (server/config, LoadConfig)."""
     for path in CONTAINERD_FILES:
-        tree = read_tree(facts, path, is_toml=True)
-        if tree is None:
-            continue
-        files = [path]
-        imports = tree.get("imports")
-        for pattern in imports if isinstance(imports, list) else ():
-            for file in _imported_files(facts, path, str(pattern)):
-                above = read_tree(facts, file, is_toml=True)
-                if above is not None and file not in files:
-                    files.append(file)
-                    tree = merge_trees(tree, above)
-        facts.put("containerd.config", " ".join(files))
-        put_settings(facts, tree, CONTAINERD_SETTINGS)
+        root = read_tree(facts, path, is_toml=True)
+        if root is not None:
+            break
+    else:
+        return
+    trees, pending = {path: root}, _imports(facts, path, root)
+    while pending and len(trees) < _IMPORTED:
+        by, file = pending.pop(0)
+        tree = None if file in trees else read_tree(facts, file, is_toml=True)
+        if tree is not None:
+            trees[file] = tree
+            pending += _imports(facts, file, tree)
+        elif file not in trees and not facts.exists(file):
+            facts.gap(ABSENT, file, f"imported by {by}: no such file")
+    facts.put("containerd.config", " ".join(trees))
+    top: Tree = {}
+    for tree in trees.values():
+        top = merge_trees(top, {name: value for name, value in tree.items() if name != "plugins"})
+    put_settings(facts, {**top, **{name: root.get(name) for name in ("version", "imports")}}, CONTAINERD_SETTINGS)
+    for tree in trees.values():
         plugins = tree.get("plugins")
         for plugin in _CRI_PLUGINS:
             settings = plugins.get(plugin) if isinstance(plugins, dict) else None
             if isinstance(settings, dict):
                 put_settings(facts, settings, CRI_SETTINGS)
-        _put_runtimes(facts, "containerd")
-        return
+    _put_runtimes(facts, "containerd")
+
+
+def _imports(facts: Facts, path: str, tree: Tree) -> list[tuple[str, str]]:
+    """The file and each file that it imports."""
+    imports = tree.get("imports")
+    patterns = imports if isinstance(imports, list) else []
+    return [(path, file) for pattern in patterns for file in _imported_files(facts, path, str(pattern))]
 
 
 def _imported_files(facts: Facts, path: str, pattern: str) -> list[str]:

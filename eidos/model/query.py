@@ -46,6 +46,12 @@ READING_PATHS = {
     "gpu": "GPU.smi.gpu.model",
 }
 
+#: The reading in which OpenShift has its version; VERSION_ID is that of RHEL from 4.19 on (openshift/os, build-node-image.sh).
+OPENSHIFT_VERSION = "OS.release.OPENSHIFT_VERSION"
+
+#: The field that a reading determines.
+FIELD_OF_READING = {**{path: field for field, path in READING_PATHS.items()}, OPENSHIFT_VERSION: "osv"}
+
 #: Other names of fields that documents have, and the field of each: recipes of 0.1.0 and layers.
 FIELD_ALIASES = {"osVersion": "osv"}
 

@@ -37,7 +37,7 @@ _PYTHON: dict[str, tuple[type, ...]] = {
 }
 
 #: What makes a path more than keys with dots between them: an escaped character, an index.
-_MARKS = frozenset("\\[]")
+_MARKS = frozenset("\\[]\"'")
 
 #: The largest index of a list, so that a typing error makes no list of a million items.
 MAX_INDEX = 10_000
@@ -184,6 +184,8 @@ def parse_path(text: str) -> Path:
             key += text[at + 1]
             at += 2
             continue
+        if char in "\"'":
+            raise InvalidInput(f"invalid path {text!r}: a quote in a key", "write \\. for a dot in a key, without quotes")
         if char == ".":
             if fresh and not key:
                 raise InvalidInput(f"invalid path {text!r}: empty key", "write path.to.key, and \\. for a dot in a key")
@@ -214,7 +216,9 @@ def parse_path(text: str) -> Path:
 
 def escape_key(key: str) -> str:
     """A key as it is written in a path."""
-    return key.replace("\\", "\\\\").replace(".", "\\.").replace("[", "\\[")
+    for mark in "\\.[\"'":
+        key = key.replace(mark, f"\\{mark}")
+    return key
 
 
 def format_path(path: Sequence[str | int]) -> str:

@@ -12,7 +12,7 @@ that contradicts itself, and none, are never passed over in silence.
 from __future__ import annotations
 
 from eidos.errors import InvalidInput
-from eidos.model.query import READING_PATHS, Query
+from eidos.model.query import OPENSHIFT_VERSION, READING_PATHS, Query
 from eidos.model.record import Record
 from eidos.recipe.machines import match_machine
 from eidos.semver import parse_version, try_parse_version
@@ -61,7 +61,7 @@ def detect(snapshot: Snapshot, catalog: Catalog, requested: Query | None = None)
     field_warnings: dict[str, list[str]] = {field: [] for field in (*READING_PATHS, "machine")}
     unknown: dict[str, str] = {}
     os_name = _system(facts, catalog, field_warnings["os"], unknown)
-    osv = _version("osv", facts, field_warnings)
+    osv = _version("osv", facts, field_warnings, OPENSHIFT_VERSION)
     kernel = _version("kernel", facts, field_warnings)
     _compare_image(os_name, osv, facts, catalog, field_warnings["os"])
     _compare_kernel(kernel, facts, field_warnings["kernel"])
@@ -135,7 +135,8 @@ def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknow
     id, like = facts.get("OS.release.ID", ""), facts.get("OS.release.ID_LIKE", "")
     if not id:
         return ""
-    name = _by_word(catalog.entries.get("os", ()), id.lower())
+    entries = catalog.entries.get("os", ())
+    name = _by_word(entries, f"{id}/{facts.get('OS.release.VARIANT_ID', '')}".lower()) or _by_word(entries, id.lower())
     if name is None:
         kin = next((relative for word in like.lower().split() if (relative := _by_word(catalog.entries.get("os", ()), word))), None)
         unknown["os"] = id
@@ -144,22 +145,27 @@ def _system(facts: dict[str, str], catalog: Catalog, warnings: list[str], unknow
     return name or ""
 
 
-def _version(field: str, facts: dict[str, str], field_warnings: dict[str, list[str]]) -> str:
-    text = facts.get(READING_PATHS[field], "")
+def _version(field: str, facts: dict[str, str], field_warnings: dict[str, list[str]], better: str = "") -> str:
+    """The version of a field, from the reading ``better`` where there is one."""
+    path = better if facts.get(better) else READING_PATHS[field]
+    text = facts.get(path, "")
     if not text:
         return ""
     try:
         return parse_version(text).text
     except InvalidInput as fault:
-        field_warnings[field].append(f"{READING_PATHS[field]}: {fault.message}: {field} stays unset")
+        field_warnings[field].append(f"{path}: {fault.message}: {field} stays unset")
         return ""
 
 
 def _compare_image(os_name: str, osv: str, facts: dict[str, str], catalog: Catalog, warnings: list[str]) -> None:
     image = facts.get("K8s.node.os-image", "")
-    if not image or not os_name:
+    if not image or not os_name or image == facts.get("OS.release.PRETTY_NAME"):  # the kubelet writes the one as the other
         return
-    named = next((e.name for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))), "")
+    titles = [(len(e.title), e.name) for e in catalog.entries.get("os", ()) if image.lower().startswith((e.name, e.title.lower()))]
+    _, named = max(titles, default=(0, ""))
+    if named == os_name and OPENSHIFT_VERSION in facts:  # the image has the number of a build
+        return
     number = next((word for word in image.split() if word[:1].isdigit()), "")
     image_version, version = try_parse_version(number), try_parse_version(osv)
     same_version = not image_version or not version or image_version.matches(version)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eidos.model.constraint import parse_expression
 from eidos.model.measurement import WITHHELD
-from eidos.model.query import NAMES, READING_PATHS, VERSIONS, Query, words_of
+from eidos.model.query import FIELD_OF_READING, NAMES, VERSIONS, Query, words_of
 from eidos.model.recipe import PAIR
 from eidos.recipe.catalog import Machine
 
@@ -50,7 +50,7 @@ def find_warnings(
         yield f"no such node is possible: {sentence}"
     for field in VERSIONS:
         for constraint in constraints:
-            if field in requested and constraint.name == READING_PATHS[field] and not constraint.value.allows(requested[field]):
+            if field in requested and FIELD_OF_READING.get(constraint.name) == field and not constraint.value.allows(requested[field]):
                 limit = f"{constraint.name} {constraint.value}"
                 why = f" ({constraint.why.rstrip('.')})" if constraint.why else ""
                 yield f"the recipe does not cover {field} {requested[field]!r}: it requires {limit}{why}"
@@ -108,9 +108,9 @@ def strict_problems(recipe: Recipe, flags: Collection[str], facts: dict[str, str
         yield f"the recipe is generic: no layer is made for the requested {' and '.join(recipe.generic)}"
     for sentence in recipe.impossible or find_impossible(recipe.request.fields(), store):  # a server may be older
         yield f"no such node is possible: {sentence}"
-    versions = {READING_PATHS[field]: text for field, text in recipe.request.fields().items() if field in VERSIONS and field in flags}
+    versions = {field: text for field, text in recipe.request.fields().items() if field in VERSIONS and field in flags}
     for constraint in recipe.constraints:
-        limit, version = f"{constraint.name} {constraint.value}", versions.get(constraint.name)
+        limit, version = f"{constraint.name} {constraint.value}", versions.get(FIELD_OF_READING.get(constraint.name, ""))
         if version is not None:
             if not constraint.value.allows(version):
                 yield f"the recipe requires {limit}, not {version}"

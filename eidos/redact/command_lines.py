@@ -94,6 +94,9 @@ class _ArgumentReader:
             else:
                 self._put(*show_argument(option, word, self._names, self._depth))
             self._expect_secret(word)
+        elif _has_secret_behind_colon(word):
+            name, _, value = word.partition(":")
+            self._put(f"{name}:{WITHHELD}", int(value != WITHHELD))
         elif word.startswith("-"):
             self._add_option(word)
         else:
@@ -149,6 +152,12 @@ class _ArgumentReader:
     def _put(self, text: str, count: int = 0) -> None:
         self.shown.append(text)
         self.count += count
+
+
+def _has_secret_behind_colon(word: str) -> bool:
+    """Whether a word is an option with a colon, as programs that came from Windows have them: ``/password:x``, ``--pfx-password:x``."""
+    name, _, value = word.partition(":")
+    return bool(value) and word[0] in "-/" and is_wordy(name.lstrip("-/")) and has_credential_word(name)
 
 
 def _withhold(word: str) -> tuple[str, int]:

@@ -185,3 +185,5 @@ def test_a_chart_without_values_accepts_none(id: str) -> None:
     assert schema is not None
     with pytest.raises(InvalidInput, match="the chart has no value foo"):
         schema.type_of(parse_path("foo"))
+    with pytest.raises(InvalidInput, match="a quote in a key"):
+        parse_path('labels."a.b"')

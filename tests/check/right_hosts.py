@@ -521,7 +521,7 @@ RIGHT: dict[str, tuple[Readings, tuple[str, ...]]] = {
     "OpenShift, CRI-O and driver container": (
         update(
             HGX,
-            OS_release={"ID": "rhcos", "VERSION_ID": "4.20"},
+            OS_release={"ID": "rhel", "VARIANT_ID": "coreos", "VERSION_ID": "9.6", "OPENSHIFT_VERSION": "4.20"},
             K8s_node={"container-runtime-name": "cri-o", "container-runtime-version": "1.35.2", "label.node.openshift.io/os_id": "rhel"},
             OS_runtime={"crio.cgroup-manager": "systemd", "containerd.version": None},
             **_OPERATOR_DRIVER,

@@ -48,9 +48,11 @@ def test_a_driver_and_a_gpu_are_named_in_words_and_what_follows_from_them_is_not
     assert compare(node("1", 1), node("1", 3)).sentence == "2 GPUs more"
 
 
-@pytest.mark.parametrize("value", [60, "60"])
-def test_a_number_and_its_text_are_the_same(value: Any) -> None:
-    assert compare(shot({"OS sysctl /proc/sys/vm/swappiness": "60"}), shot({"OS sysctl /proc/sys/vm/swappiness": value})).is_empty
+@pytest.mark.parametrize(
+    ("name", "old", "value"), [("vm/swappiness", "60", 60), ("vm/swappiness", "60", "60"), ("net/a", "4096\t8", "4096 8")]
+)
+def test_a_number_and_its_text_are_the_same_and_so_are_blanks_between_numbers(name: str, old: str, value: Any) -> None:
+    assert compare(shot({f"OS sysctl /proc/sys/{name}": old}), shot({f"OS sysctl /proc/sys/{name}": value})).is_empty
 
 
 def test_order_and_times_make_no_difference() -> None:

@@ -22,6 +22,10 @@ from eidos.semver import InvalidVersion, NegativeNumber, NotNumeric, Version, pa
         ("4.3.1-1", (4, 3, 1), "1"),
         ("5.14.0_el9", (5, 14, 0), "el9"),
         ("2023", (2023,), ""),
+        ("6.6.72+", (6, 6, 72), ""),
+        ("6.18.0-rc3+", (6, 18, 0), "rc3+"),
+        ("6.6.96.2-2.azl3", (6, 6, 96), "2-2.azl3"),
+        ("5.15.186.1-1.cm2", (5, 15, 186), "1-1.cm2"),
     ],
 )
 def test_numbers_and_extra_are_separate_and_the_text_stays(text: str, numbers: tuple[int, ...], extra: str) -> None:
@@ -44,6 +48,12 @@ def test_numbers_and_extra_are_separate_and_the_text_stays(text: str, numbers: t
         ("-1", NegativeNumber, 0),
         ("v-3.2", NegativeNumber, 1),
         ("1.2-", InvalidVersion, 3),
+        ("1.2.3-", InvalidVersion, 5),
+        ("1.33+", InvalidVersion, 4),
+        ("1.2.3.4+a", InvalidVersion, 6),
+        ("1.2.3.4-", InvalidVersion, 7),
+        ("1.2.3.x-1", InvalidVersion, 6),
+        ("1.2.3.4.5-1", InvalidVersion, 6),
         ("1.2- 3", InvalidVersion, 4),
         ("1.2-a\n", InvalidVersion, 4),
         ("1.٣", NotNumeric, 2),

@@ -336,6 +336,19 @@ def test_a_node_image_that_says_otherwise_is_a_warning(image: str, doubted: bool
     assert any("Ubuntu 24.04.3 LTS" in warning and image in warning for warning in detection.warnings) == doubted
 
 
+@pytest.mark.parametrize("image", ["9.6.20260504-0 (Plow)", "418.94.202501221327-0"])
+def test_a_node_of_openshift_has_openshifts_version(image: str) -> None:
+    """RHCOS has the id and version of RHEL from 4.19 on, and what its image is called is no version of OpenShift."""
+    system = {"ID": "rhel", "VARIANT_ID": "coreos", "VERSION_ID": "9.6"} if image.startswith("9") else {"ID": "rhcos", "VERSION_ID": "4.18"}
+    version = "4.21" if image.startswith("9") else "4.18"
+    facts = {"OS_release": {**system, "OPENSHIFT_VERSION": version}, "K8s_server": {"version": "v1.34.2"}, "OS_sysctl": {}}
+    detection = detect(snapshot(**facts, K8s_node={"os-image": f"Red Hat Enterprise Linux CoreOS {image}"}), CATALOG)
+    assert (detection.query.os, detection.query.osv, detection.query.service) == ("rhcos", version, "openshift")
+    assert not [warning for warning in detection.warnings if "os-image" in warning]
+    plain = detect(snapshot(OS_release={"ID": "rhel", "VERSION_ID": "9.6"}), CATALOG).query
+    assert (plain.os, plain.osv) == ("rhel", "9.6")
+
+
 def test_a_node_kernel_that_says_otherwise_is_a_warning() -> None:
     facts = {"OS_sysctl": {"/proc/sys/kernel/osrelease": "6.8.0-1024-aws"}, "K8s_node": {"kernel-version": "6.14.0-1018-aws"}}
     detection = detect(snapshot(**facts), CATALOG)

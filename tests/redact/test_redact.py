@@ -271,6 +271,10 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
         (["curl", "-su", "bob:x"], ["curl", "-su", WITHHELD]),
         (["curl", "-ubob:x"], ["curl", f"-u{WITHHELD}"]),
         (["sshpass", "-p", "1234", "ssh", "a@b"], ["sshpass", "-p", WITHHELD, "ssh", WITHHELD]),
+        (
+            ["app", "/password:hunter", "--pfx-password:1234", "/token:a=b"],
+            ["app", f"/password:{WITHHELD}", f"--pfx-password:{WITHHELD}", f"/token:{WITHHELD}"],
+        ),
         (["sudo", "sshpass", "-p1", "ssh"], ["sudo", WITHHELD, f"-p{WITHHELD}", "ssh"]),
         (["mysql", "-psecret"], ["mysql", f"-p{WITHHELD}"]),
         (["sh", "-c", "mysql -pmytoken db"], ["sh", "-c", f"mysql -p{WITHHELD} {WITHHELD}"]),

@@ -16,7 +16,18 @@ from eidos.model.agreement import CUDA, DRIVERS
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
-from eidos.model.query import FIELDS, NAMES, READING_PATHS, VERSIONS, Query, is_expression, is_met, version_expression, words_of
+from eidos.model.query import (
+    FIELD_OF_READING,
+    FIELDS,
+    NAMES,
+    READING_PATHS,
+    VERSIONS,
+    Query,
+    is_expression,
+    is_met,
+    version_expression,
+    words_of,
+)
 from eidos.model.record import Record, replace
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.lazy_parts import Overlays
@@ -38,7 +49,6 @@ if TYPE_CHECKING:
     from eidos.recipe.store import Store
 
 _QUERY, _LIMIT = "query.", "constraints."
-_FIELDS = {path: field for field, path in READING_PATHS.items()}
 
 
 class MergedRecipe(Record):
@@ -376,5 +386,7 @@ def _released(id: str) -> tuple[str, ...]:
 def _fields_of(topic: tuple[str, ...]) -> set[str]:
     """The fields of the query that matter to a topic: its own, and those that limit one of its versions."""
     fields = {path[len(_QUERY) :] for path in topic if path.startswith(_QUERY)}
-    fields |= {_FIELDS[path[len(_LIMIT) :]] for path in topic if path[len(_LIMIT) :] in _FIELDS and path.startswith(_LIMIT)}
+    fields |= {
+        FIELD_OF_READING[path[len(_LIMIT) :]] for path in topic if path[len(_LIMIT) :] in FIELD_OF_READING and path.startswith(_LIMIT)
+    }
     return fields | {"os", "osv"} if "kernel" in fields else fields
