@@ -18,7 +18,7 @@ every verb:
     model model.measurement model.number_format model.record wording workflow
 
 a snapshot:
-    cli.collector_selection cli.host_snapshot model.snapshot model.systemd_unit
+    cli.host_snapshot model.snapshot model.systemd_unit
 
 flags of a snapshot:
     cli.anonymous cli.snapshot

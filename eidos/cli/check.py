@@ -12,11 +12,11 @@ from eidos import collectors, log
 from eidos.check.report_formats import FORMATS
 from eidos.cli import document_locations
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.collector_selection import collector_choices
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.judge_options import ALLOW_UNKNOWN, DATA, FAIL_ON, QUICK, RECIPE_OPTIONS, SELECTION_OPTIONS, exit_status, prepare_judge
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_path, parse_timeout
 from eidos.cli.recipe_query import open_store
+from eidos.collectors import collector_choices
 from eidos.errors import InvalidInput, NotFound
 from eidos.model.record import replace
 from eidos.wording import count_of

@@ -12,12 +12,12 @@ import time
 from eidos import collectors, log
 from eidos.cli import cluster_options, document_locations
 from eidos.cli.anonymous import ANONYMOUS, anonymize_answers, make_pseudonyms
-from eidos.cli.collector_selection import apply_only_and_skip, collector_choices
 from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.fleet_check import CHECK_OPTIONS, FleetMeasure, is_failed, is_unknown, saved_cluster, saved_snapshots
 from eidos.cli.fleet_jobs import ALL, JOB_OPTIONS
 from eidos.cli.fleet_progress import Progress
 from eidos.cli.options import FORMAT, HELP, LOGGING, Option, Verb, parse_path, parse_timeout
+from eidos.collectors import apply_only_and_skip, collector_choices
 from eidos.errors import InvalidInput
 from eidos.formats import serialize
 from eidos.model.record import replace
@@ -333,7 +333,7 @@ def _report(summary: FleetSummary, rules: ComparisonRules, values: Values, folde
 
 def _selected(values: Values) -> list[str]:
     names = collectors.list_collectors()
-    selected = apply_only_and_skip(values, names)
+    selected = apply_only_and_skip(names, values["only"], values["skip"])
     if not selected:
         raise InvalidInput("--only and --skip leave no collector", f"collectors are {', '.join(names)}")
     return selected

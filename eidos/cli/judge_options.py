@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from eidos import log
 from eidos.cli import document_locations
-from eidos.cli.collector_selection import select_collectors
 from eidos.cli.commands import FINDINGS, INCOMPLETE
 from eidos.cli.options import Option, parse_path, parse_timeout
 from eidos.cli.recipe_query import QUERY_OPTIONS, open_store, query_words
+from eidos.collectors import select_collectors
 from eidos.errors import InvalidInput
 from eidos.model.finding import FAIL, SEVERITIES, UNKNOWN
 from eidos.model.measurement import OK

@@ -129,7 +129,7 @@ def parse_issuer(value: str) -> tuple[str, str]:
 
 def _fact_choices() -> dict[str, str]:
     # The template has the same names, but completion needs them, too, and reading the template costs more.
-    from eidos.cli.collector_selection import collector_choices
+    from eidos.collectors import collector_choices
 
     return collector_choices()
 

@@ -13,11 +13,11 @@ from eidos import collectors, log
 from eidos.cli import document_locations
 from eidos.cli.anonymous import ANONYMOUS, make_pseudonyms
 from eidos.cli.cluster_options import CLUSTER, OR_IN_CLUSTER
-from eidos.cli.collector_selection import apply_only_and_skip, collector_choices, select_collectors
 from eidos.cli.commands import INCOMPLETE
 from eidos.cli.host_snapshot import ROOT, SMI, UNITS, read_host
 from eidos.cli.options import FORMAT, HELP, LOGGING, OUTPUT, PLUGIN, Option, Verb, parse_timeout
 from eidos.cli.run_telemetry import METRICS_FILE, run_with_telemetry
+from eidos.collectors import apply_only_and_skip, collector_choices, select_collectors
 from eidos.errors import EidosError, InvalidInput
 from eidos.formats import serialize
 from eidos.model.measurement import FAILED, OK, PARTIAL, SKIPPED
@@ -194,7 +194,7 @@ def _select(values: Values) -> tuple[list[str], list[str]]:
         possible = [
             name for name in names if collectors.is_cluster_wide(name) or (name == "k8s.node" and node_name_from_environment(os.environ))
         ]
-    selected = apply_only_and_skip(values, possible)
+    selected = apply_only_and_skip(possible, values["only"], values["skip"])
     flags = "--cluster-only, --only {} --skip" if values["cluster-only"] else "--only {} --skip"
     if not selected:
         from eidos.wording import list_words

@@ -12,7 +12,6 @@ import time
 
 from eidos import collectors, log
 from eidos.cli.cluster_options import CLUSTER, connect
-from eidos.cli.collector_selection import collector_choices, select_collectors
 from eidos.cli.host_snapshot import ROOT, UNITS, is_archive, read_host
 from eidos.cli.judge_options import (
     ALLOW_UNKNOWN,
@@ -27,6 +26,7 @@ from eidos.cli.judge_options import (
     prepare_judge,
 )
 from eidos.cli.options import HELP, LOGGING, PLUGIN, Option, Verb, parse_address, parse_port, parse_text, parse_timeout
+from eidos.collectors import collector_choices, select_collectors
 from eidos.errors import EidosError, InvalidInput, Unavailable
 from eidos.model.record import replace
 

@@ -50,7 +50,7 @@ from eidos.wording import list_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any, Callable
 
     from eidos.files.host import Host
@@ -191,6 +191,33 @@ def list_collectors() -> tuple[str, ...]:
     """Names of all collectors, in the order of :data:`TYPES`, then by name."""
     order = list(TYPES)
     return tuple(sorted(_names(), key=lambda name: (order.index(name.partition(".")[0]), name)))
+
+
+def collector_choices() -> dict[str, str]:
+    """What ``--only``, ``--skip`` and ``--require`` take: each collector, and each type that several collectors share."""
+    names = list_collectors()
+    choices: dict[str, str] = {}
+    for name in names:
+        group = name.partition(".")[0]
+        if group not in names:
+            choices.setdefault(group, f"every {group}.* collector")
+        choices[name] = "one collector"
+    return choices
+
+
+def select_collectors(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that ``words`` select, by name or by group, in the order of ``names``.
+
+    >>> select_collectors(["os", "gpu"], ["gpu", "os.grub", "os.kmod", "systemd"])
+    ['gpu', 'os.grub', 'os.kmod']
+    """
+    return [name for name in names if any(name == word or name.startswith(f"{word}.") for word in words)]
+
+
+def apply_only_and_skip(names: Sequence[str], only: Sequence[str] | None, skip: Sequence[str]) -> list[str]:
+    """Those of ``names`` that ``--only`` and ``--skip`` leave."""
+    skipped = select_collectors(skip, names)
+    return [name for name in (select_collectors(only, names) if only else names) if name not in skipped]
 
 
 def load_collector(name: str) -> CollectFunction:

@@ -4,7 +4,7 @@
 ``signing_tools``       how the programs are run
 ``openssh_signature``   ``ssh-keygen -Y`` (SSHSIG)
 ``openpgp_signature``   ``gpg``, detached and armored
-``openssl_signature``   ``openssl`` and ``cosign`` keys, in the format of ``sigstore_bundle``
+``openssl_signature``   ``openssl`` and ``cosign`` keys, in the format of Sigstore bundles
 ``signature_check``     which signatures are valid, and by which trusted key
 ``signature_policy``    who must have signed, and what the statement must say
 

@@ -1,17 +1,25 @@
-"""Signatures by keys in PEM, with ``openssl``, and by keys of ``cosign``.
+"""Signatures by keys in PEM, with ``openssl``, and by keys of ``cosign``; both in the format that ``cosign verify-blob --bundle`` takes.
 
-Knows both programs' arguments, and which algorithms there are: ECDSA and RSA (PKCS #1) with SHA-256, and Ed25519; must not know what is
-signed. ``cosign verify-blob`` takes what a P-256 key signs; its own keys are of that kind.
+Knows both programs' arguments, which algorithms there are (ECDSA and RSA (PKCS #1) with SHA-256, and Ed25519), and the Sigstore bundle
+format, version 0.3 (sigstore/protobuf-specs, ``sigstore_bundle.proto``, in its JSON mapping): a message signature with the digest of the
+message, and a hint for the public key, which is the SHA-256 of its SubjectPublicKeyInfo in base64, as cosign writes it. Must not know what
+is signed. ``cosign verify-blob`` takes what a P-256 key signs; its own keys are of that kind. There is no entry of a transparency log in
+what we write, and none is verified.
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import os
 
-from eidos.errors import IntegrityError, InvalidInput, Unavailable
+from eidos.errors import IntegrityError, InvalidData, InvalidInput, Unavailable
+from eidos.model.record import Record
 from eidos.sign.signing_tools import failure_reason, private_folder, run_signer, run_tool
-from eidos.sign.sigstore_bundle import MessageSignature, format_sigstore_bundle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Object identifiers at the beginning of a SubjectPublicKeyInfo, in DER: RFC 8410, section 3; RFC 5480, section 2.1.1; RFC 8017, A.1.
 ALGORITHMS = {
@@ -19,6 +27,8 @@ ALGORITHMS = {
     "ECDSA": bytes.fromhex("06072a8648ce3d0201"),
     "RSA": bytes.fromhex("06092a864886f70d010101"),
 }
+
+MEDIA_TYPE, MEDIA_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle"
 
 
 def sign_with_openssl(key_path: str, data: bytes, deadline: float, passphrase_file: str | None = None) -> tuple[bytes, str]:
@@ -101,3 +111,62 @@ def _algorithm(spki: bytes) -> str:
         if identifier in spki[:24]:
             return name
     raise InvalidInput("the key is neither EC, RSA nor Ed25519", "make one with 'openssl genpkey -algorithm ed25519'")
+
+
+class MessageSignature(Record):
+    """A signature, the SHA-256 of the message and that of the public key (SubjectPublicKeyInfo), both as bytes."""
+
+    signature: bytes
+    message_digest: bytes
+    key_digest: bytes
+
+
+def format_sigstore_bundle(signature: MessageSignature) -> bytes:
+    """The bundle as JSON."""
+    import json
+
+    tree = {
+        "mediaType": MEDIA_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": _base64(signature.key_digest)}},
+        "messageSignature": {
+            "messageDigest": {"algorithm": "SHA2_256", "digest": _base64(signature.message_digest)},
+            "signature": _base64(signature.signature),
+        },
+    }
+    return f"{json.dumps(tree, indent=2)}\n".encode()
+
+
+def parse_sigstore_bundle(data: bytes, name: str) -> MessageSignature:
+    """The signature in a bundle. Raises InvalidData for another format, or one with a certificate in place of a key."""
+    from eidos.formats import from_text
+    from eidos.model.tree_reader import QUOTED, TreeReader
+
+    tree = TreeReader(from_text(data, name), name, text_types=QUOTED)
+    if not tree.text("mediaType").startswith(MEDIA_TYPE_PREFIX):
+        raise tree.error("not a Sigstore bundle", name="mediaType")
+    material, content = tree.mapping("verificationMaterial"), tree.mapping("messageSignature")
+    if "publicKey" not in material:
+        raise material.error("no public key: keyless signatures are not supported", "sign with a key")
+    digest = content.mapping("messageDigest")
+    if digest.text("algorithm") != "SHA2_256":
+        raise digest.error("expected SHA2_256", name="algorithm")
+    return MessageSignature(
+        _decoded(content, "signature"), _decoded(digest, "digest"), _decoded(material.mapping("publicKey"), "hint", allow_other=True)
+    )
+
+
+def _decoded(tree: Any, field: str, allow_other: bool = False) -> bytes:
+    text: str = tree.name(field)
+    try:
+        data = binascii.a2b_base64(text.encode("ascii"))
+    except (UnicodeEncodeError, binascii.Error) as fault:
+        if allow_other:
+            return b""
+        raise InvalidData(f"{tree.document}: {tree.location(field)}: not base64") from fault
+    if _base64(data) != text and not allow_other:  # one signature has one text
+        raise InvalidData(f"{tree.document}: {tree.location(field)}: not base64")
+    return data
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()

@@ -85,7 +85,7 @@ def check_detached(path: str, signature: bytes, data: bytes, key: Key, deadline:
     identifier = trusted_digest(key)
     try:
         if key.kind == OPENSSL and not signature.lstrip().startswith(b"{"):
-            from eidos.sign.sigstore_bundle import MessageSignature, format_sigstore_bundle
+            from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle
 
             message = MessageSignature(signature, hashlib.sha256(data).digest(), bytes.fromhex(identifier))
             signature = format_sigstore_bundle(message)
@@ -154,7 +154,7 @@ def _claimed_key(kind: str, signature: bytes, path: str) -> tuple[str, str]:
         digest = openssh_signature.key_digest(openssh_signature.public_key(signature))
         return openssh_signature.fingerprint(digest), digest
     if kind == _NAMES[OPENSSL]:
-        from eidos.sign.sigstore_bundle import parse_sigstore_bundle
+        from eidos.sign.openssl_signature import parse_sigstore_bundle
 
         digest = parse_sigstore_bundle(signature, path).key_digest.hex()
         return f"sha256:{digest}", digest
@@ -175,8 +175,7 @@ def _verify(path: str, key: Key, shown: str, signature: bytes, statement: bytes,
             except UnknownSigner as fault:
                 return SignatureResult(path, UNTRUSTED, fault.key)
         else:
-            from eidos.sign.openssl_signature import verify_with_openssl
-            from eidos.sign.sigstore_bundle import parse_sigstore_bundle
+            from eidos.sign.openssl_signature import parse_sigstore_bundle, verify_with_openssl
 
             verify_with_openssl(key.data, statement, parse_sigstore_bundle(signature, path), deadline)
     except IntegrityError as fault:

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from eidos import __version__, collectors
-from eidos.cli.collector_selection import collector_choices, select_collectors
 from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
+from eidos.collectors import collector_choices, select_collectors
 from eidos.files import resources
 from eidos.files.resources import data_digest
 from tests.support.program import PROGRAM, ROOT, Result, eidos, environment

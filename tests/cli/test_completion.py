@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from eidos.cli.collector_selection import collector_choices
 from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
+from eidos.collectors import collector_choices
 from tests.support.program import eidos, environment
 
 pytestmark = pytest.mark.slow

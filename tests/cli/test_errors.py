@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from eidos import collectors
-from eidos.cli.collector_selection import collector_choices
 from eidos.cli.commands import COMMANDS
 from eidos.cli.help import TOPICS
+from eidos.collectors import collector_choices
 from eidos.wording import list_words
 from tests.support.program import eidos
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidos.http_wire.messages import Response
-from eidos.http_wire.response_encoder import ResponseEncoder
+from eidos.http_wire.messages import Response, ResponseEncoder
 
 ENCODER = ResponseEncoder({200: ("OK", "more"), 204: ("No Content",), 304: ("Not Modified",)}, "example")
 

@@ -59,7 +59,7 @@ from eidos.recipe.lint import reading_paths
 from eidos.redact import command_lines, harmless_forms, harmless_names, random_words, secret_names, secrets_in_text, unit_properties
 from eidos.server import negotiation, parameters, rate_limiter, representation
 from eidos.server.transport import peer
-from eidos.sign import file_verification, sigstore_bundle
+from eidos.sign import file_verification, openssl_signature
 from eidos.telemetry import trace_context
 from eidos.templates import placeholder, template_syntax, text_template
 
@@ -399,7 +399,13 @@ PARSERS: dict[str, Parser] = {
     "link of a registry": _of_text(registry_store._next_link, "</v2/", ">", ";", 'rel="next"', ","),
     "path of a signature": _of_text(bundle.parse_signature_path, "attestations/", "ssh-", "gpg-", "0" * 16, "-", ".sig", ".asc"),
     "bundle of Sigstore": _of_bytes(
-        lambda data: sigstore_bundle.parse_sigstore_bundle(b"{" + data, "x"), '"mediaType": ', '"messageSignature": ', "{", "}", ",", '"a"'
+        lambda data: openssl_signature.parse_sigstore_bundle(b"{" + data, "x"),
+        '"mediaType": ',
+        '"messageSignature": ',
+        "{",
+        "}",
+        ",",
+        '"a"',
     ),
     "list of checksums": _of_bytes(
         lambda data: file_verification.parse_checksum_list(data, "x"), "0" * 64, "  a", "\n", "\\", "SHA256 (", ") = "

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from eidos.http_wire.messages import Request, Response
+from eidos.http_wire.messages import Request, Response, ResponseEncoder
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import BODY, HEAD, IDLE
-from eidos.http_wire.response_encoder import ResponseEncoder
 from eidos.model.record import replace
 from eidos.server.instrumentation import Instrumentation
 from eidos.server.request_context import RequestContext

@@ -167,8 +167,7 @@ def test_an_intent_beside_measurements_is_meant() -> None:
 
 
 def test_reason_phrases_do_not_depend_on_the_interpreter() -> None:
-    from eidos.http_wire.messages import Response
-    from eidos.http_wire.response_encoder import ResponseEncoder
+    from eidos.http_wire.messages import Response, ResponseEncoder
     from eidos.server.transport.connection import Connection
 
     encode = ResponseEncoder(Connection.responses, "eidos").encode

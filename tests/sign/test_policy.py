@@ -19,8 +19,8 @@ from eidos.errors import InvalidData, InvalidInput
 from eidos.model.bundle import STATEMENT
 from eidos.sign.key_forms import is_fingerprint, read_private_key, read_public_key
 from eidos.sign.openssh_signature import public_key
+from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
 from eidos.sign.signature_policy import parse_policy
-from eidos.sign.sigstore_bundle import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
 from eidos.workflow import make_bundle, make_recipe
 from tests.sign.keys import CommandLine, Keys
 

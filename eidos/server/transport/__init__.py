@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from eidos.http_wire.messages import ResponseEncoder
     from eidos.http_wire.request_head import HeadCache
-    from eidos.http_wire.response_encoder import ResponseEncoder
     from eidos.server.instrumentation import Instrumentation
     from eidos.server.request_context import Application, RequestContext
     from eidos.server.server_settings import Settings

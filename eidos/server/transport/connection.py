@@ -25,9 +25,8 @@ import socket
 import time
 from http.server import BaseHTTPRequestHandler
 
-from eidos.http_wire.messages import HttpError
+from eidos.http_wire.messages import CONTINUE, HttpError
 from eidos.http_wire.request_parser import BODY, HEAD, IDLE, RequestParser
-from eidos.http_wire.response_encoder import CONTINUE
 from eidos.server.deadline import Deadline
 from eidos.server.error_responses import STATUSES, failure_response, protocol_error_response
 from eidos.server.request_context import RequestContext

@@ -17,9 +17,9 @@ from functools import partial
 
 from eidos import log
 from eidos.errors import os_error_reason
+from eidos.http_wire.messages import ResponseEncoder
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import IDLE
-from eidos.http_wire.response_encoder import ResponseEncoder
 from eidos.model.record import Record
 from eidos.server.server_settings import SERVICE_NAME
 from eidos.server.transport.connection import READABLE, Connection
