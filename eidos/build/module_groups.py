@@ -52,7 +52,7 @@ YAML:
 """
 COMPRESSED_GROUPS = """
 charts:
-    model.agreement model.chart recipe recipe.charts recipe.lazy_parts
+    model.chart model.recipe_consistency recipe recipe.charts recipe.lazy_parts
 
 a recipe:
     cli.recipe_query recipe.catalog recipe.layer recipe.provenance recipe.recipe_warnings recipe.resolver recipe.store
@@ -61,7 +61,7 @@ reports:
     formats.table model.check_report model.finding
 
 a check:
-    check check.definitions check.evaluation check.judge check.node_readings check.owners check.profile check.recipe_findings
+    check check.definitions check.derived_readings check.evaluation check.judge check.node_readings check.profile check.recipe_findings
     check.report_formats check.report_groups check.rules check.rules.booted_huge_pages check.rules.cuda_of_driver
     check.rules.driver_library_mismatch check.rules.driver_parameters check.rules.end_of_life check.rules.full_file_systems
     check.rules.gpu_not_in_driver check.rules.gpu_product_label check.rules.kernel_driver_module check.rules.kubelet_skew

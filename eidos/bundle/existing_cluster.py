@@ -15,10 +15,10 @@ from eidos.bundle.installation_facts import Installation, chart_contents, load_c
 from eidos.bundle.template_sets import VALUES
 from eidos.errors import InvalidInput
 from eidos.model import values_schema
-from eidos.model.agreement import agrees, agrees_with_branch, upgrade_steps
 from eidos.model.bundle_plan import INSTALL, KEEP, LEAVE_OUT, REFUSE, UNKNOWN, UPGRADE, ComponentDecision
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe import copy_tree
+from eidos.model.recipe_consistency import agrees, agrees_with_branch, upgrade_steps
 from eidos.model.record import Record, replace
 from eidos.semver import try_parse_version
 from eidos.templates.text_template import markdown_cell

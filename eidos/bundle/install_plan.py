@@ -10,10 +10,10 @@ from eidos.bundle.image_list import image_names
 from eidos.bundle.template_sets import RESERVED
 from eidos.errors import EidosError, InvalidData, InvalidInput
 from eidos.kube.labels import check_dns_label
-from eidos.model.agreement import disagreements, version_from_readings
 from eidos.model.chart import in_dependency_order
 from eidos.model.measurement import TYPES
 from eidos.model.recipe import Component
+from eidos.model.recipe_consistency import disagreements, version_from_readings
 from eidos.model.record import Record, replace
 from eidos.wording import did_you_mean, list_words
 

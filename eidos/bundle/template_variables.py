@@ -31,9 +31,9 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.bundle.registry_mirror import mirror_repository
-from eidos.model.agreement import agrees_with_branch
 from eidos.model.number_format import format_scalar
 from eidos.model.recipe import PAIR
+from eidos.model.recipe_consistency import agrees_with_branch
 from eidos.model.tree_reader import TreeReader
 from eidos.templates.text_template import Markdown, markdown_cell
 

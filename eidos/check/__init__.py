@@ -4,8 +4,8 @@ Knows where each part of checking lies; must not know any check. Everything here
 :class:`~eidos.model.check_report.CheckReport` comes out of :func:`eidos.check.judge.judge`. :func:`eidos.workflow.check_node` is the face.
 
 **A check that an expression can say** is an entry in ``recipes/checks/<domain>.yaml``; nothing else is edited. ``definitions`` shows the
-form, :mod:`eidos.model.condition` the language, ``owners`` the names beside readings (``query.os``, ``node.driver-owner``). The file's name
-is the domain. ``eidos recipe lint`` reads every entry, and a test asks for a case in which it passes, fails and is unknown.
+form, :mod:`eidos.model.condition` the language, ``derived_readings`` the names beside readings (``query.os``, ``node.driver-owner``). The
+file's name is the domain. ``eidos recipe lint`` reads every entry, and a test asks for a case in which it passes, fails and is unknown.
 
 **A check that needs code** is such an entry with ``rule: name`` instead of ``expect``, and ``eidos/check/rules/name.py`` with
 ``judge(context: RuleContext) -> RuleResult``. Several entries may name one rule; ``context.path`` is that of the entry. A rule reads

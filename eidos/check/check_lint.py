@@ -12,7 +12,7 @@ absent [form]"]
 from __future__ import annotations
 
 from eidos.check.definitions import check_files, domain_of_file, read_check, read_sources
-from eidos.check.owners import NAMES
+from eidos.check.derived_readings import NAMES
 from eidos.check.value_comparison import NAME as COMPARISONS
 from eidos.check.value_comparison import path_fits, read_comparisons
 from eidos.errors import EidosError

@@ -10,9 +10,9 @@ import time
 
 from eidos import __version__
 from eidos.check.definitions import read_checks
+from eidos.check.derived_readings import derive
 from eidos.check.evaluation import RuleContext, evaluate
 from eidos.check.node_readings import NodeReadings
-from eidos.check.owners import derive
 from eidos.check.profile import Profile
 from eidos.check.recipe_findings import RECIPE_DOMAINS, recipe_findings
 from eidos.check.snapshot_checks import DEFINITIONS, snapshot_findings

@@ -6,12 +6,12 @@ here is pure: :class:`~eidos.host_settings.setting.Setting` and :class:`~eidos.h
 :func:`eidos.host_settings.delivery.deliver` chooses the form; remedies of findings, their script and bundles use the same ones. A bundle
 has all settings of a node at once, in the documents of :mod:`eidos.host_settings.platform_documents`.
 
-==================== ==========================================================================================
-``system_files``     sysctl.d, modprobe.d, modules-load.d, limits.d and drop-ins of units
-``boot_parameters``  GRUB's drop-ins, grubby, kernelstub, rpm-ostree; by hand where a system has no such tool
-``declared_systems`` Bottlerocket, Talos, MachineConfig of OpenShift, Ignition of Flatcar
-``node_pools``       AKS, GKE, user data of EKS and OKE, values of the GPU Operator; what a service lets nobody set
-==================== ==========================================================================================
+===================== =========================================================================================
+``system_files``      sysctl.d, modprobe.d, modules-load.d, limits.d, drop-ins and states of units, tmpfiles.d, CRI-O, the toolkit
+``boot_parameters``   GRUB's drop-ins, grubby, kernelstub, rpm-ostree; by hand where a system has no such tool
+``immutable_systems`` Bottlerocket, Talos, MachineConfig of OpenShift, Ignition of Flatcar
+``node_pools``        AKS, GKE, user data of EKS and OKE, values of the GPU Operator; what a service lets nobody set
+===================== =========================================================================================
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def deliver(setting: Setting, host: HostFacts) -> Delivery:
     setting = with_parameter(setting, host)
     # Each host needs one of these modules.
     if host.os in ("bottlerocket", "talos", "rhcos"):
-        from eidos.host_settings import declared_systems
+        from eidos.host_settings import immutable_systems
     if setting.kind in (CHART, MODULE_OPTION) or host.service in ("aks", "gke"):
         from eidos.host_settings import node_pools
     if setting.kind == CHART:
@@ -66,11 +66,11 @@ def deliver(setting: Setting, host: HostFacts) -> Delivery:
     if setting.kind == MODULE_OPTION and host.driver_owner == "driver-container" and setting.name.startswith("nvidia"):
         return node_pools.driver_option(setting)
     if host.os == "bottlerocket":
-        return declared_systems.bottlerocket(setting)
+        return immutable_systems.bottlerocket(setting)
     if host.os == "talos":
-        return declared_systems.talos(setting)
+        return immutable_systems.talos(setting)
     if host.os == "rhcos":
-        return declared_systems.machine_config(setting)
+        return immutable_systems.machine_config(setting)
     if host.service == "gke":
         return node_pools.gke(setting)
     if host.service == "aks":
@@ -93,7 +93,7 @@ def deliver(setting: Setting, host: HostFacts) -> Delivery:
 
 def _boot_parameter(setting: Setting, host: HostFacts) -> Delivery:
     if host.os == "flatcar":
-        from eidos.host_settings.declared_systems import butane
+        from eidos.host_settings.immutable_systems import butane
 
         return butane(setting)
     from eidos.host_settings.boot_parameters import boot_parameter

@@ -19,7 +19,7 @@ be run); TuneD 2.20, sections main, sysctl, modules and bootloader of a profile;
 from __future__ import annotations
 
 from eidos.formats import to_yaml
-from eidos.host_settings import boot_parameters, declared_systems, node_pools
+from eidos.host_settings import boot_parameters, immutable_systems, node_pools
 from eidos.host_settings.delivery import deliver, with_parameter
 from eidos.host_settings.setting import (
     BLACKLIST,
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 #: Form → all settings of that form in one document.
 _DOCUMENTS: dict[str, Callable[..., Delivery]] = {
-    "Bottlerocket settings": declared_systems.bottlerocket,
-    "Talos machine configuration": declared_systems.talos,
-    "MachineConfig": declared_systems.machine_config,
+    "Bottlerocket settings": immutable_systems.bottlerocket,
+    "Talos machine configuration": immutable_systems.talos,
+    "MachineConfig": immutable_systems.machine_config,
     "AKS node configuration": node_pools.aks,
     "GKE node system configuration": node_pools.gke,
 }
@@ -122,7 +122,7 @@ def platform_documents(settings: Iterable[Setting], host: HostFacts) -> Platform
     if any(document.form == "Bottlerocket settings" for document in documents) and host.service == "eks":
         documents.append(_node_class(documents[0].files[0].text, "Bottlerocket"))
     if on_node and host.os in _IGNITION:
-        documents.append(declared_systems.ignition(*on_node))
+        documents.append(immutable_systems.ignition(*on_node))
     elif on_node and host.service not in _WITHOUT_USER_DATA:
         documents += _first_boot(on_node, host)
         if host.os in _TUNED and host.service not in ("eks", "oke"):

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import time
 
-from eidos.model.agreement import agrees_with_branch, upgrade_steps
 from eidos.model.constraint import parse_expression
 from eidos.model.query import READING_PATHS
+from eidos.model.recipe_consistency import agrees_with_branch, upgrade_steps
 from eidos.model.record import Record
 from eidos.recipe.lazy_parts import LazyMapping
 from eidos.semver import try_parse_version

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from eidos import __version__
 from eidos.errors import InvalidData
-from eidos.model.agreement import disagreements
 from eidos.model.constraint import Constraint
 from eidos.model.measurement import TYPES, Measurement, Subtype
 from eidos.model.query import LayerKey
 from eidos.model.recipe import Component, Recipe, overlay_tree
+from eidos.model.recipe_consistency import disagreements
 from eidos.recipe.charts import values_for_others, with_dependencies
 from eidos.recipe.layer import Choice, Layer
 from eidos.recipe.provenance import history

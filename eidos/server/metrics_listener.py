@@ -19,7 +19,7 @@ from eidos.server.representation import make_representation
 from eidos.server.server_settings import Settings
 from eidos.server.transport.event_loop import NEVER, EventLoop, Service
 from eidos.server.transport.listening_sockets import listen
-from eidos.server.transport.request_custody import Custody
+from eidos.server.transport.request_failover import FailoverQueue
 from eidos.server.transport.shared_state import SharedState
 from eidos.telemetry.metrics import CONTENT_TYPE
 
@@ -147,7 +147,7 @@ class _Worker:
         settings = Settings(max_connections=MAX_CONNECTIONS, max_body=0)
         service = Service(self._server, settings, application, Instrumentation(), SharedState(1))
         lifeline, _ = os.pipe()  # of a supervisor; here the application looks
-        loop = EventLoop(service, 0, lifeline, lambda: None, (Custody(), Custody()), Custody())
+        loop = EventLoop(service, 0, lifeline, lambda: None, (FailoverQueue(), FailoverQueue()), FailoverQueue())
         application.on_orphaned = loop.drain
         loop.run()
         return iter(())

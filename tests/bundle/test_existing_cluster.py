@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from eidos.bundle.bundle_options import BundleOptions, parse_assignment
 from eidos.bundle.existing_cluster import read_existing
 from eidos.errors import EidosError, InvalidInput
-from eidos.model.agreement import upgrade_steps
 from eidos.model.bundle import Bundle
 from eidos.model.bundle_plan import INSTALL, KEEP, LEAVE_OUT, REFUSE, UNKNOWN, UPGRADE, BundlePlan, ComponentDecision
 from eidos.model.measurement import Outcome
 from eidos.model.recipe import Recipe
+from eidos.model.recipe_consistency import upgrade_steps
 from eidos.model.record import replace
 from eidos.model.snapshot import Snapshot
 from eidos.semver import try_parse_version

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from eidos.formats import from_text
 from eidos.formats.toml_reader import parse_toml
 from eidos.host_settings.boot_parameters import grub_drop_in, parameter, shell_word
-from eidos.host_settings.declared_systems import data_url
 from eidos.host_settings.delivery import deliver
+from eidos.host_settings.immutable_systems import data_url
 from eidos.host_settings.node_pools import AKS_SYSCTLS, GKE_SYSCTLS, cloud_config, eks_user_data
 from eidos.host_settings.setting import BOOT, CHART, KINDS, LIMIT, MODULE, MODULE_OPTION, SYSCTL, UNIT, HostFacts, Setting, Unsettable
 from eidos.host_settings.setting import setting_of as read_setting

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from eidos.bundle import template_sets
 from eidos.errors import InvalidData
-from eidos.model.agreement import agrees, disagreements, version_from_readings
 from eidos.model.chart import Chart
 from eidos.model.measurement import Measurement, Subtype
 from eidos.model.query import Query
 from eidos.model.recipe import Recipe
+from eidos.model.recipe_consistency import agrees, disagreements, version_from_readings
 from eidos.recipe.charts import load_charts
 from eidos.recipe.lint import ERROR, lint_trees
 from eidos.recipe.resolver import Contradiction, resolve

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eidos.model.agreement import field_of
+from eidos.model.recipe_consistency import field_of
 from eidos.recipe.lint import lint_trees
 from eidos.recipe.resolver import resolve
 from eidos.recipe.store import shipped_store

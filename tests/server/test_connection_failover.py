@@ -24,7 +24,7 @@ from eidos.server.transport import connection_failover
 from eidos.server.transport.connection_failover import UNANSWERED_LIMIT, ConnectionFailover, count_sent_bytes
 from eidos.server.transport.event_loop import Service as Parts
 from eidos.server.transport.listening_sockets import ListeningServer
-from eidos.server.transport.request_custody import Custody
+from eidos.server.transport.request_failover import FailoverQueue
 from eidos.server.transport.request_workers import HEAVY_THREADS, THREADS
 from eidos.server.transport.resumable_connection import ReplayParser
 from eidos.server.transport.shared_state import SharedState
@@ -328,32 +328,32 @@ def test_of_a_long_request_no_more_is_remembered_than_that_it_is_long() -> None:
 def test_connections_are_given_to_those_that_have_fewest_as_they_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_failover, "_SEND_BUFFER", 1 << 14)
     application: Any = None
-    orphans = [(number, b"%d" % number * (number % 5 * 100)) for number in range(300)]
+    orphaned_requests = [(number, b"%d" % number * (number % 5 * 100)) for number in range(300)]
     with Pairs() as pairs, ListeningServer(socket.AF_INET, ("127.0.0.1", 0)) as server:
         near, _ = pairs.connect()
         supervisor = Supervisor(Parts(server, Settings(workers=2), application, Instrumentation(), SharedState(2)))
-        workers = [Worker(at, at, (Custody(), Custody()), ConnectionFailover(1000)) for at in range(3)]
+        workers = [Worker(at, at, (FailoverQueue(), FailoverQueue()), ConnectionFailover(1000)) for at in range(3)]
         supervisor._workers = {worker.pid: worker for worker in workers}
         workers[2].is_leaving = True
         before = descriptors()
-        supervisor._orphaned = deque((os.dup(near.fileno()), *orphan) for orphan in orphans)
+        supervisor._orphaned_connections = deque((os.dup(near.fileno()), *orphan) for orphan in orphaned_requests)
         received: list[tuple[int, bytes]] = []
-        while len(received) < len(orphans):
-            supervisor._give_orphans()
+        while len(received) < len(orphaned_requests):
+            supervisor._give_orphaned_connections()
             for worker in workers:
                 assert worker.failover is not None
                 while (given := worker.failover.receive_given()) is not None:
                     os.close(given[1])
                     received.append((given[2], given[3]))
-        assert not supervisor._orphaned
-        assert sorted(received) == orphans
+        assert not supervisor._orphaned_connections
+        assert sorted(received) == orphaned_requests
         assert [len(worker.failover or ()) for worker in workers] == [150, 150, 0]
         assert descriptors() == before + 300
         for worker in workers:
             assert worker.failover is not None
             worker.failover.close()
-            for custody in worker.custodies:
-                custody.close()
+            for queue in worker.queues:
+                queue.close()
 
 
 # ---- in a service ----

@@ -12,7 +12,6 @@ in these fields: where a topic has the same part in two recipes, its checks find
 from __future__ import annotations
 
 from eidos.errors import InvalidData
-from eidos.model.agreement import CUDA, DRIVERS
 from eidos.model.constraint import Expression, Term
 from eidos.model.lint_issue import ERROR, LintIssue
 from eidos.model.number_format import format_scalar
@@ -28,6 +27,7 @@ from eidos.model.query import (
     version_expression,
     words_of,
 )
+from eidos.model.recipe_consistency import CUDA, DRIVERS
 from eidos.model.record import Record, replace
 from eidos.recipe.charts import with_dependencies
 from eidos.recipe.lazy_parts import Overlays

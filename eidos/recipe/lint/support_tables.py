@@ -5,10 +5,10 @@ Knows how a row of a table is compared with a recipe and with components.yaml; m
 
 from __future__ import annotations
 
-from eidos.model.agreement import CUDA, DRIVERS, agrees_with_branch, field_of
 from eidos.model.constraint import Expression, Term, parse_expression
 from eidos.model.lint_issue import ERROR, WARNING, LintIssue
 from eidos.model.query import READING_PATHS, words_of
+from eidos.model.recipe_consistency import CUDA, DRIVERS, agrees_with_branch, field_of
 from eidos.recipe import life_cycles
 from eidos.recipe.lint.reading_paths import misspelt
 from eidos.recipe.lint.setting_values import conditions_met

@@ -31,7 +31,7 @@ from eidos.server.deadline import Deadline
 from eidos.server.error_responses import STATUSES, failure_response, protocol_error_response
 from eidos.server.request_context import RequestContext
 from eidos.server.transport.peer import make_request
-from eidos.server.transport.request_custody import pack, unpack
+from eidos.server.transport.request_failover import pack_request, unpack_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Connection(BaseHTTPRequestHandler):
         self._unsent = memoryview(b"")
         self._state_after_send = IDLE
         self._closes = self._lingers = False
-        self.is_deposited = False  # a request that waits has been kept: others may have a descriptor of the socket
+        self.is_enqueued = False  # a request that waits is in a failover queue: others may have a descriptor of the socket
         self.is_adopted = False  # the request that waits is that of a worker that is gone
         self._lingered_bytes = 0
         self._events = READABLE
@@ -260,14 +260,14 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- work ----
 
-    def pack(self, context: RequestContext) -> tuple[bytes, bytes, bytes]:
+    def pack_request(self, context: RequestContext) -> tuple[bytes, bytes, bytes]:
         """The request that waits for a thread, and what was received after it, for another process. Nothing of its answer is sent."""
         assert self._head is not None
-        return pack(self._head, context, self._began, self._parser.unread)
+        return pack_request(self._head, context, self._began, self._parser.unread)
 
     def adopt(self, content: bytes, now: float) -> None:
         """Go on with what another process has packed: call it once, first of all."""
-        self._head, body, self._began, deadline, decision, unread = unpack(content)
+        self._head, body, self._began, deadline, decision, unread = unpack_request(content)
         self._parser.receive(unread)
         self._next = self._context(self._head, body, deadline - self._loop.settings.request_timeout)
         self._next.decision = decision

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eidos.server.server_settings import Settings
     from eidos.server.transport.connection_failover import ConnectionFailover
     from eidos.server.transport.listening_sockets import ListeningServer
-    from eidos.server.transport.request_custody import Custody
+    from eidos.server.transport.request_failover import FailoverQueue
     from eidos.server.transport.shared_state import SharedState
 
 #: Seconds between checks of all timeouts, and of a pause when the system has no descriptor or memory left for a connection.
@@ -86,8 +86,8 @@ class EventLoop:
     """The loop of the worker in ``slot``; create it in the worker, after the fork.
 
     ``lifeline`` is a pipe that ends when the supervisor does; ``on_leaving`` is called when this worker accepts no more. Its requests that
-    wait are kept in ``custodies``, of light and of heavy ones; ``orphans`` are others'. If there are more workers, ``failover`` is for
-    connections that are open.
+    wait are in ``queues``, of light and of heavy ones; ``orphans`` is that of workers which are gone. If there are more workers,
+    ``failover`` is for connections that are open.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class EventLoop:
         slot: int,
         lifeline: int,
         on_leaving: Callable[[], None],
-        custodies: tuple[Custody, Custody],
-        orphans: Custody,
+        queues: tuple[FailoverQueue, FailoverQueue],
+        orphans: FailoverQueue,
         failover: ConnectionFailover | None = None,
     ) -> None:
         self.settings = settings = service.settings
@@ -125,7 +125,7 @@ class EventLoop:
             os.set_blocking(fd, False)
         self._workers = RequestWorkers(application.answer, self.wake)
         self._heavy_workers = RequestWorkers(application.answer, self.wake, HEAVY_THREADS, HEAVY_QUEUE_LIMIT)
-        self._custodies, self._orphans, self._orphans_fd = custodies, orphans, orphans.receiver.fileno()
+        self._queues, self._orphans, self._orphans_fd = queues, orphans, orphans.receiver.fileno()
         self._failover_fds = [] if failover is None else [failover.worker_end.fileno()]
         self._poll = select.epoll()
         for fd in (self._wake_fd, lifeline, self._orphans_fd, *self._failover_fds):
@@ -312,7 +312,7 @@ class EventLoop:
         """Close the socket of a connection, and forget it."""
         del self._connections[connection.fd]
         self._poll.unregister(connection.fd)
-        if connection.is_deposited:  # its client is to see the end although another descriptor may be in the queue yet
+        if connection.is_enqueued:  # its client is to see the end although another descriptor may be in the queue yet
             try:
                 connection.connection.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -323,11 +323,11 @@ class EventLoop:
     def submit(self, context: RequestContext, connection: Connection) -> RequestJob | None:
         """Have a worker thread answer a request; None when too many wait."""
         job = RequestJob(context)
-        custody = self._custodies[job.is_heavy]
-        if not self._workers_for(job).submit(job, custody.reserve, not connection.is_adopted):
+        queue = self._queues[job.is_heavy]
+        if not self._workers_for(job).submit(job, queue.reserve, not connection.is_adopted):
             return None
-        if job.deposit is not None:  # it has to wait, and is not to be lost with this worker
-            connection.is_deposited |= custody.keep(job.deposit, connection.fd, connection.pack(context))
+        if job.queued is not None:  # it has to wait, and is not to be lost with this worker
+            connection.is_enqueued |= queue.enqueue(job.queued, connection.fd, connection.pack_request(context))
         self._jobs[job] = connection
         self._report_jobs()
         return job
@@ -336,7 +336,7 @@ class EventLoop:
         """Cancel the deadline of a job; its response is not wanted any more."""
         self._jobs.pop(job, None)
         self._workers_for(job).abandon(job)
-        self._custodies[job.is_heavy].remove_withdrawn()
+        self._queues[job.is_heavy].remove_withdrawn()
         self._report_jobs()
 
     def _workers_for(self, job: RequestJob) -> RequestWorkers:
@@ -357,8 +357,8 @@ class EventLoop:
             os.read(self._wake_fd, 4096)
         except BlockingIOError:
             pass
-        for custody in self._custodies:
-            custody.remove_withdrawn()
+        for queue in self._queues:
+            queue.remove_withdrawn()
         for job in (*self._workers.finished(), *self._heavy_workers.finished()):
             if job in self._jobs:
                 self._jobs.pop(job).on_response(job.response, now)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eidos.http_wire.messages import Response
     from eidos.process.thread_pool import Future
     from eidos.server.request_context import RequestContext
-    from eidos.server.transport.request_custody import Deposit
+    from eidos.server.transport.request_failover import QueuedRequest
 
 #: Threads of a process, jobs that may wait for one, and threads when some are held by work that does not end.
 THREADS, QUEUE_LIMIT, THREAD_LIMIT = 4, 64, 24
@@ -35,14 +35,14 @@ HEAVY_BODY, HEAVY_THREADS, HEAVY_QUEUE_LIMIT = 1 << 18, 2, 8
 class RequestJob:
     """The work for one request. ``response`` is None until it is done, and stays None when it failed."""
 
-    __slots__ = ("context", "deposit", "is_abandoned", "response", "thread")
+    __slots__ = ("context", "is_abandoned", "queued", "response", "thread")
 
     def __init__(self, context: RequestContext) -> None:
         self.context = context
         self.response: Response | None = None
         self.is_abandoned = False
         self.thread: ThreadPoolExecutor | None = None  # while it runs
-        self.deposit: Deposit | None = None  # if it had to wait
+        self.queued: QueuedRequest | None = None  # if it had to wait
 
     @property
     def is_heavy(self) -> bool:
@@ -51,8 +51,8 @@ class RequestJob:
 
     def withdraw(self) -> None:
         """It waits no more: no other process is to begin it."""
-        if self.deposit is not None:
-            self.deposit.withdraw()
+        if self.queued is not None:
+            self.queued.withdraw()
 
 
 class RequestWorkers:
@@ -83,15 +83,15 @@ class RequestWorkers:
         """Whether every thread that there may be is held by an abandoned job."""
         return self._held >= THREAD_LIMIT
 
-    def submit(self, job: RequestJob, reserve: Callable[[], Deposit | None] = lambda: None, is_limited: bool = True) -> bool:
-        """Do a job; False when too many wait already, unless they do not count. One that has to wait gets a deposit to be kept with."""
+    def submit(self, job: RequestJob, reserve: Callable[[], QueuedRequest | None] = lambda: None, is_limited: bool = True) -> bool:
+        """Do a job; False when too many wait already, unless they do not count. One that has to wait is reserved a place in a queue."""
         with self._lock:
             if is_limited and len(self._queue) >= self._queue_limit:
                 return False
             self._queue.append(job)
             self._start_jobs()
             if self._queue:  # it is the last of those that wait
-                job.deposit = reserve()
+                job.queued = reserve()
         return True
 
     def finished(self) -> list[RequestJob]:

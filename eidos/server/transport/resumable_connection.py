@@ -89,7 +89,7 @@ class ResumableConnection(Connection):
 
     def take_over(self, number: int, sent: int, unanswered: bytes) -> None:
         """Be the connection of another worker, as it was suspended."""
-        self._number, self._sent_bytes, self._is_suspended, self.is_deposited = number, sent, True, True
+        self._number, self._sent_bytes, self._is_suspended, self.is_enqueued = number, sent, True, True
         self.expires += self._loop.idle_timeout - self._loop.settings.idle_timeout
         self._parser.receive(unanswered)
 
@@ -126,7 +126,7 @@ class ResumableConnection(Connection):
             self._number = self._failover.add(self.fd)
             if self._number < 0:
                 return
-            self.is_deposited = True
+            self.is_enqueued = True
         self._is_suspended = self._failover.suspend(self._number, self._sent_bytes, self._parser.unanswered)
 
 

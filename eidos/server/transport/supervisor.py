@@ -27,7 +27,7 @@ from eidos import log
 from eidos.errors import os_error_reason
 from eidos.server.transport.connection_failover import ConnectionFailover
 from eidos.server.transport.event_loop import EventLoop
-from eidos.server.transport.request_custody import Custody
+from eidos.server.transport.request_failover import FailoverQueue
 from eidos.wording import count_of
 
 TYPE_CHECKING = False
@@ -53,12 +53,12 @@ OVERTIME_S = 5.0
 
 
 class Worker:
-    """One process: its ``slot``, the custodies of what waits in it, its connections, when it started, and whether it accepts no more."""
+    """One process: its ``slot``, the queues of what waits in it, its connections, when it started, and whether it accepts no more."""
 
-    def __init__(self, pid: int, slot: int, custodies: tuple[Custody, Custody], failover: ConnectionFailover | None) -> None:
+    def __init__(self, pid: int, slot: int, queues: tuple[FailoverQueue, FailoverQueue], failover: ConnectionFailover | None) -> None:
         self.pid = pid
         self.slot = slot
-        self.custodies = custodies
+        self.queues = queues
         self.failover = failover
         self.started = time.monotonic()
         self.is_leaving = False
@@ -72,8 +72,8 @@ class Supervisor:
         self._settings, self._instrumentation, self._shared_state = service.settings, service.instrumentation, service.shared_state
         self._workers: dict[int, Worker] = {}
         self._free_slots = list(range(self._shared_state.slots))[::-1]  # who takes one next goes on with its counts
-        self._estates: list[Custody] = []  # of workers that are gone, as long as there is something in them
-        self._orphaned: deque[tuple[int, int, bytes]] = deque()  # connections of such workers, as they were suspended
+        self._abandoned: list[FailoverQueue] = []  # of workers that are gone, as long as there is something in them
+        self._orphaned_connections: deque[tuple[int, int, bytes]] = deque()  # connections of such workers, as they were suspended
         # One worker alone has nobody to go on, and of other sockets the kernel does not say how much was sent.
         self._has_failover = self._settings.workers > 1 and service.server.address_family != socket.AF_UNIX
         self._failures = 0
@@ -87,7 +87,7 @@ class Supervisor:
         self._lifeline, self._lifeline_end = os.pipe()  # workers see it end with this process
         self._notices, self._notice_end = os.pipe()  # workers write their process ids when they accept no more
         self._wake, self._wake_end = os.pipe()
-        self._orphans = Custody()  # all workers receive from it
+        self._orphans = FailoverQueue()  # all workers receive from it
         for fd in (self._notices, self._notice_end, self._wake, self._wake_end):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
@@ -110,16 +110,16 @@ class Supervisor:
             self._start_missing(now)
             if self._exit_status is not None and self._stop(now):
                 return self._exit_status
-            self._give_orphans()
+            self._give_orphaned_connections()
             waits = [at for at in (self._close_at, self._kill_at, self._not_before) if at is not None and at > now]
-            if self._orphaned and self._workers:
+            if self._orphaned_connections and self._workers:
                 waits.append(now + GATHER_MS / 1000)
-            self._poll.register(self._orphans.sender, select.POLLOUT if self._estates else 0)
+            self._poll.register(self._orphans.sender, select.POLLOUT if self._abandoned else 0)
             self._poll.poll(max(1.0, (min(waits) - now) * 1000 + 1) if waits else None)
             _read_available(self._wake)
             self._read_notices()
             self._reap()
-            self._pass_on_estates()
+            self._pass_on_requests()
             received = [worker.failover.receive() for worker in self._workers.values() if worker.failover is not None]
             if any(received):
                 gathering.poll(GATHER_MS)
@@ -139,11 +139,11 @@ class Supervisor:
         # A signal for a worker that has no handlers of its own yet waits until it has.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            custodies = Custody(), Custody()
+            queues = FailoverQueue(), FailoverQueue()
             failover = ConnectionFailover(2 * self._settings.max_connections) if self._has_failover else None
             pid = os.fork()
             if pid == 0:
-                self._run_worker(slot, custodies, failover)
+                self._run_worker(slot, queues, failover)
         except OSError as fault:
             log.error(f"cannot start a worker: {os_error_reason(fault)}", hint="raise the limit of processes (ulimit -u)")
             self._free_slots.append(slot)
@@ -151,29 +151,32 @@ class Supervisor:
             return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for custody in custodies:
-            custody.only_receive()
+        for queue in queues:
+            queue.only_receive()
         if failover is not None:
             failover.worker_end.close()
             self._poll.register(failover.supervisor_end, select.POLLIN)
-        self._workers[pid] = Worker(pid, slot, custodies, failover)
+        self._workers[pid] = Worker(pid, slot, queues, failover)
 
-    def _run_worker(self, slot: int, custodies: tuple[Custody, Custody], failover: ConnectionFailover | None) -> NoReturn:
+    def _run_worker(self, slot: int, queues: tuple[FailoverQueue, FailoverQueue], failover: ConnectionFailover | None) -> NoReturn:
         status = 1
         try:
             for fd in (self._lifeline_end, self._notices, self._wake, self._wake_end):
                 os.close(fd)
-            for custody in (*self._estates, *(custody for worker in self._workers.values() for custody in worker.custodies)):
-                custody.close()
+            for queue in (
+                *self._abandoned,
+                *(queue for worker in self._workers.values() for queue in worker.queues),
+            ):
+                queue.close()
             for worker in self._workers.values():
                 if worker.failover is not None:
                     worker.failover.close()
-            for fd, _, _ in self._orphaned:
+            for fd, _, _ in self._orphaned_connections:
                 os.close(fd)
             if failover is not None:
                 failover.supervisor_end.close()
             self._orphans.only_receive()
-            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving, custodies, self._orphans, failover)
+            loop = EventLoop(self._service, slot, self._lifeline, self._notify_leaving, queues, self._orphans, failover)
             signal.set_wakeup_fd(loop.wake_write_fd, warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the parent decides
@@ -222,25 +225,25 @@ class Supervisor:
             self._instrumentation.on_worker_exit(worker.slot)
             self._shared_state.vacate(worker.slot)
             self._free_slots.append(worker.slot)
-            self._estates += worker.custodies
+            self._abandoned += worker.queues
             if worker.failover is not None:
                 self._poll.unregister(worker.failover.supervisor_end)
-                self._orphaned += worker.failover.take_over()
+                self._orphaned_connections += worker.failover.take_over()
                 worker.failover.close()
             if not worker.is_leaving and not self._exit_status:
                 self._on_unexpected_exit(worker, status)
 
-    def _pass_on_estates(self) -> None:
+    def _pass_on_requests(self) -> None:
         """Give what waited in workers that are gone to those that are there, or will be."""
-        while self._estates and self._estates[0].pass_on(self._orphans):
-            self._estates.pop(0).close()
+        while self._abandoned and self._abandoned[0].pass_on(self._orphans):
+            self._abandoned.pop(0).close()
 
-    def _give_orphans(self) -> None:
+    def _give_orphaned_connections(self) -> None:
         """Give connections of workers that are gone to those that have fewest, as many as they take now."""
         stay = [worker for worker in self._workers.values() if not worker.is_leaving or self._exit_status is not None]
         failovers = [worker.failover for worker in stay if worker.failover is not None]
-        while self._orphaned and any(failover.give(*self._orphaned[0]) for failover in sorted(failovers, key=len)):
-            self._orphaned.popleft()
+        while self._orphaned_connections and any(failover.give(*self._orphaned_connections[0]) for failover in sorted(failovers, key=len)):
+            self._orphaned_connections.popleft()
 
     def _on_unexpected_exit(self, worker: Worker, status: int) -> None:
         how = f"on signal {status & 127}" if status & 127 else f"with status {status >> 8}"

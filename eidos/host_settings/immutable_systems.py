@@ -1,4 +1,4 @@
-r"""Settings of systems that are declared instead of changed: Bottlerocket, Talos, OpenShift's nodes and Flatcar.
+r"""Settings of immutable systems, which are declared instead of changed: Bottlerocket, Talos, OpenShift's nodes and Flatcar.
 
 Knows the document each of them takes and what it has no field for; must not know which node group or cluster it is applied to. Documents
 are files with relative paths: a person, or a bundle, applies them.

@@ -18,8 +18,8 @@ import pytest
 from eidos.http_wire.request_head import HeadCache
 from eidos.http_wire.request_parser import RequestParser
 from eidos.server.rate_limiter import Decision
-from eidos.server.transport import request_custody
-from eidos.server.transport.request_custody import TICKETS, Custody, Deposit, pack, unpack
+from eidos.server.transport import request_failover
+from eidos.server.transport.request_failover import TICKETS, FailoverQueue, QueuedRequest, pack_request, unpack_request
 from eidos.server.transport.request_workers import RequestJob, RequestWorkers
 from tests.support.in_process_server import request
 from tests.support.transport_process import Answer, Service, everything, read_answer
@@ -47,7 +47,7 @@ def test_a_request_is_unpacked_as_it_was_packed(data: bytes, after: bytes, decis
     head, body = message
     context = request("POST", "/", bytes(body))
     context.decision = decision
-    unpacked, *rest = unpack(b"".join(pack(head, context, 1.1, parser.unread)))
+    unpacked, *rest = unpack_request(b"".join(pack_request(head, context, 1.1, parser.unread)))
     assert {name: getattr(unpacked, name) for name in head.__slots__} == {name: getattr(head, name) for name in head.__slots__}
     assert rest == [body, 1.1, context.deadline.at, decision, after]
 
@@ -56,30 +56,30 @@ def test_a_request_is_unpacked_as_it_was_packed(data: bytes, after: bytes, decis
 
 
 class Queues:
-    """The queue of a worker, that of orphans, and connections."""
+    """The queue of a worker, that of orphaned requests, and connections."""
 
     def __init__(self) -> None:
-        self.custody, self.orphans = Custody(), Custody()
+        self.failover_queue, self.orphaned_requests = FailoverQueue(), FailoverQueue()
         self.near, self.far = socket.socketpair()
 
-    def keep(self, content: bytes = b"a") -> Deposit:
-        deposit = self.custody.reserve()
-        assert self.may_keep(content, deposit)
-        return deposit
+    def enqueue(self, content: bytes = b"a") -> QueuedRequest:
+        queued = self.failover_queue.reserve()
+        assert self.may_enqueue(content, queued)
+        return queued
 
-    def may_keep(self, content: bytes, deposit: Deposit | None = None) -> bool:
-        return self.custody.keep(deposit or self.custody.reserve(), self.near.fileno(), [content[:1], content[1:]])
+    def may_enqueue(self, content: bytes, queued: QueuedRequest | None = None) -> bool:
+        return self.failover_queue.enqueue(queued or self.failover_queue.reserve(), self.near.fileno(), [content[:1], content[1:]])
 
     def adopted(self) -> list[bytes]:
         """What is left when the worker is gone."""
-        assert self.custody.pass_on(self.orphans)
+        assert self.failover_queue.pass_on(self.orphaned_requests)
         return self.taken()
 
     def taken(self) -> list[bytes]:
         """What another worker gets of it."""
         contents: list[bytes] = []
         while True:
-            adopted = self.orphans.adopt()
+            adopted = self.orphaned_requests.adopt()
             if adopted is None:
                 return contents
             connection, content = adopted
@@ -90,7 +90,7 @@ class Queues:
 
     def close(self) -> None:
         """Close all that is open."""
-        for each in (self.custody, self.orphans, self.near, self.far):
+        for each in (self.failover_queue, self.orphaned_requests, self.near, self.far):
             each.close()
 
 
@@ -108,67 +108,67 @@ def descriptors() -> int:
 
 def test_what_is_not_withdrawn_is_adopted_once_in_order(queues: Queues) -> None:
     large = os.urandom(300_000)
-    deposits = [queues.keep(content) for content in (b"0", b"1", large, b"3", b"4")]
+    queued_requests = [queues.enqueue(content) for content in (b"0", b"1", large, b"3", b"4")]
     for at in (0, 3):
-        deposits[at].withdraw()
+        queued_requests[at].withdraw()
     assert queues.adopted() == [b"1", large, b"4"]
     assert queues.adopted() == []
 
 
 def test_what_is_withdrawn_is_removed_with_its_connection_and_room_is_made(queues: Queues) -> None:
-    deposits = [queues.keep() for _ in range(3)]
-    deposits[1].withdraw()
-    queues.custody.remove_withdrawn()
-    deposits[0].withdraw()
-    queues.custody.remove_withdrawn()
-    deposits[2].withdraw()
+    queued_requests = [queues.enqueue() for _ in range(3)]
+    queued_requests[1].withdraw()
+    queues.failover_queue.remove_withdrawn()
+    queued_requests[0].withdraw()
+    queues.failover_queue.remove_withdrawn()
+    queued_requests[2].withdraw()
     queues.near.close()
     queues.far.setblocking(False)
     with pytest.raises(BlockingIOError):
         queues.far.recv(1)  # the last one has it yet
-    queues.custody.remove_withdrawn()
+    queues.failover_queue.remove_withdrawn()
     assert queues.far.recv(1) == b""
     assert queues.adopted() == []
 
 
 def test_what_does_not_fit_is_refused_and_does_no_harm(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_custody, "BYTES_LIMIT", 10)
-    first = queues.keep(b"12345678")
-    refused = queues.custody.reserve()
-    assert not queues.may_keep(b"123", refused)
-    queues.keep(b"12")
+    monkeypatch.setattr(request_failover, "BYTES_LIMIT", 10)
+    first = queues.enqueue(b"12345678")
+    refused = queues.failover_queue.reserve()
+    assert not queues.may_enqueue(b"123", refused)
+    queues.enqueue(b"12")
     refused.withdraw()
     first.withdraw()
-    queues.custody.remove_withdrawn()
-    queues.keep(b"123")
+    queues.failover_queue.remove_withdrawn()
+    queues.enqueue(b"123")
     before = descriptors()
-    assert not queues.custody.keep(queues.custody.reserve(), -1, [b"1"]), "not a descriptor"
-    monkeypatch.setattr(request_custody, "BYTES_LIMIT", 10_000)
+    assert not queues.failover_queue.enqueue(queues.failover_queue.reserve(), -1, [b"1"]), "not a descriptor"
+    monkeypatch.setattr(request_failover, "BYTES_LIMIT", 10_000)
     monkeypatch.delattr(os, "memfd_create")
-    assert not queues.may_keep(b"1" * 2000), "an interpreter without files in memory"
+    assert not queues.may_enqueue(b"1" * 2000), "an interpreter without files in memory"
     assert descriptors() == before
     assert queues.adopted() == [b"12", b"123"]
 
 
-@pytest.mark.parametrize("size", [5, request_custody.INLINE_BYTES])
+@pytest.mark.parametrize("size", [5, request_failover.INLINE_BYTES])
 def test_a_full_queue_takes_no_more_and_is_passed_on_as_heirs_have_room(queues: Queues, size: int) -> None:
     count = 0
-    while queues.may_keep(b"%0*d" % (size, count)):
+    while queues.may_enqueue(b"%0*d" % (size, count)):
         count += 1
     assert count > 64 + 8, "what may wait fits"
     contents: list[bytes] = []
-    while not queues.custody.pass_on(queues.orphans):
+    while not queues.failover_queue.pass_on(queues.orphaned_requests):
         contents += queues.taken()
     assert contents + queues.taken() == [b"%0*d" % (size, number) for number in range(count)]
 
 
 def test_tickets_are_used_again_and_again(queues: Queues) -> None:
-    deposits: list[Deposit] = []
+    queued_requests: list[QueuedRequest] = []
     for number in range(3 * TICKETS):
-        deposits.append(queues.keep(b"%d" % number))
-        if len(deposits) > 50:
-            deposits.pop(0).withdraw()
-            queues.custody.remove_withdrawn()
+        queued_requests.append(queues.enqueue(b"%d" % number))
+        if len(queued_requests) > 50:
+            queued_requests.pop(0).withdraw()
+            queues.failover_queue.remove_withdrawn()
     assert queues.adopted() == [b"%d" % number for number in range(3 * TICKETS - 50, 3 * TICKETS)]
 
 
@@ -177,16 +177,16 @@ def test_nothing_is_left_of_two_hundred_workers(queues: Queues) -> None:
     """Each keeps three requests, begins one, and is killed."""
     before = descriptors()
     for _ in range(200):
-        queues.custody.close()
-        queues.custody = Custody()
+        queues.failover_queue.close()
+        queues.failover_queue = FailoverQueue()
         pid = os.fork()
         if not pid:
             try:
-                first, _, _ = queues.keep(b"0"), queues.keep(b"1"), queues.keep(b"2" * 10_000)
+                first, _, _ = queues.enqueue(b"0"), queues.enqueue(b"1"), queues.enqueue(b"2" * 10_000)
                 first.withdraw()
             finally:
                 os.kill(os.getpid(), signal.SIGKILL)
-        queues.custody.only_receive()
+        queues.failover_queue.only_receive()
         os.waitpid(pid, 0)
         assert queues.adopted() == [b"1", b"2" * 10_000]
     assert descriptors() == before - 1, "the end that sends is the worker's"
@@ -195,28 +195,28 @@ def test_nothing_is_left_of_two_hundred_workers(queues: Queues) -> None:
 # ---- while threads are busy ----
 
 
-def test_only_what_waits_has_a_deposit_and_it_is_withdrawn_before_it_begins(queues: Queues) -> None:
+def test_only_what_waits_is_enqueued_and_it_is_withdrawn_before_it_begins(queues: Queues) -> None:
     released = threading.Event()
-    deposits: list[Deposit] = []
+    queued_requests: list[QueuedRequest] = []
     left: dict[str, int] = {}
 
     def answer(context: object) -> None:
         target = context.request.target  # type: ignore[attr-defined]  # a stub of a request
-        left[target] = sum(not deposit.is_withdrawn for deposit in deposits)
+        left[target] = sum(not queued.is_withdrawn for queued in queued_requests)
         released.wait(AMPLE_S)
 
     pool = RequestWorkers(answer, lambda: None, 1, 3)  # type: ignore[arg-type]  # it takes the stub
     jobs = [RequestJob(request("GET", f"/{number}")) for number in range(5)]
 
-    def reserve() -> Deposit:
-        deposits.append(queues.keep())
-        return deposits[-1]
+    def reserve() -> QueuedRequest:
+        queued_requests.append(queues.enqueue())
+        return queued_requests[-1]
 
     assert [pool.submit(job, reserve) for job in jobs] == [True, True, True, True, False]
-    assert len(deposits) == 3
+    assert len(queued_requests) == 3
     assert pool.submit(jobs[4], reserve, is_limited=False)
     pool.abandon(jobs[2])
-    assert [deposit.is_withdrawn for deposit in deposits] == [False, True, False, False]
+    assert [queued.is_withdrawn for queued in queued_requests] == [False, True, False, False]
     released.set()
     until(lambda: len(left) == 4)
     assert left == {"/0": left["/0"], "/1": 2, "/3": 1, "/4": 0}

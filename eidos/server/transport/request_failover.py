@@ -1,4 +1,4 @@
-"""Requests that wait for a thread, kept where they outlive their worker: in a queue of the kernel.
+"""Requests that wait for a thread, stored where they outlive their worker: in a queue of the kernel.
 
 Knows how a connection and the request that was read from it are handed to another process; must not know threads, nor who takes over.
 
@@ -7,9 +7,10 @@ request that was read from it. Memory that both share says which of these still 
 more, is withdrawn there before anything else happens to it: that is one store, and holds even if the worker is killed right after it.
 When a worker is gone, its supervisor passes on what is left in the queue and was not withdrawn, and another worker goes on with it.
 
-What is not kept, and lost when a worker is killed (SIGKILL, out of memory): a request that had begun, because nobody knows how far it
-came, and what :meth:`Custody.keep` has no room for. Connections that nobody has accepted yet are safe: the kernel holds them in the queue
-of the socket that all workers share. Other open connections are those of ``connection_failover``, if there is more than one worker.
+What is not stored, and lost when a worker is killed (SIGKILL, out of memory): a request that had begun, because nobody knows how far it
+came, and what :meth:`FailoverQueue.enqueue` has no room for. Connections that nobody has accepted yet are safe: the kernel holds them in
+the queue of the socket that all workers share. Other open connections are those of ``connection_failover``, if there is more than one
+worker.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ if TYPE_CHECKING:
 
     from eidos.server.request_context import RequestContext
 
-#: Bytes that are sent with a descriptor (what is longer is sent as a file in memory), and of all requests that one queue keeps.
+#: Bytes that are sent with a descriptor (what is longer is sent as a file in memory), and of all requests in one queue.
 INLINE_BYTES, BYTES_LIMIT = 1500, 32 << 20
 
-#: Requests that one queue keeps, and bytes that the kernel keeps for them, if it may: enough for those that may wait.
+#: Requests in one queue, and bytes that the kernel stores for them, if it may: enough for those that may wait.
 TICKETS, SEND_BUFFER = 1024, 1 << 20
 
-#: The ticket of a request that is not kept.
+#: The ticket of a request that is not in the queue.
 _NONE = TICKETS
 
 
-class Deposit:
-    """A request that is kept under a ``ticket`` for as long as it waits; ``size`` is how much memory it takes."""
+class QueuedRequest:
+    """A request in the queue, under a ``ticket`` for as long as it waits; ``size`` is how much memory it takes."""
 
     __slots__ = ("_is_waiting", "size", "ticket")
 
@@ -65,7 +66,7 @@ class Deposit:
         self._is_waiting[self.ticket] = 0
 
 
-class Custody:
+class FailoverQueue:
     """A queue of such requests. Create it before the fork; who only receives from it calls :meth:`only_receive`."""
 
     def __init__(self) -> None:
@@ -74,7 +75,7 @@ class Custody:
             end.setblocking(False)
         self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._is_waiting = mmap.mmap(-1, TICKETS + 1)
-        self._deposits: deque[Deposit] = deque()  # what this process has sent and not removed, as it is in the queue
+        self._queued: deque[QueuedRequest] = deque()  # what this process has sent and not removed, as it is in the queue
         self._bytes = self._count = self._failures = 0
 
     def only_receive(self) -> None:
@@ -89,16 +90,16 @@ class Custody:
 
     # ---- in a worker ----
 
-    def reserve(self) -> Deposit:
-        """A ticket for a request that :meth:`keep` is called with next."""
+    def reserve(self) -> QueuedRequest:
+        """A ticket for a request that :meth:`enqueue` is called with next."""
         self._count += 1
-        return Deposit(self._is_waiting, self._count % TICKETS if len(self._deposits) < TICKETS - 1 else _NONE)
+        return QueuedRequest(self._is_waiting, self._count % TICKETS if len(self._queued) < TICKETS - 1 else _NONE)
 
-    def keep(self, deposit: Deposit, connection: int, request: Sequence[bytes]) -> bool:
+    def enqueue(self, queued: QueuedRequest, connection: int, request: Sequence[bytes]) -> bool:
         """Keep a request and the descriptor of its connection; False when there is no room for it, which only a log tells."""
-        ticket, size = deposit.ticket.to_bytes(2, "big"), sum(map(len, request))
+        ticket, size = queued.ticket.to_bytes(2, "big"), sum(map(len, request))
         try:
-            if deposit.ticket == _NONE or self._bytes + size > BYTES_LIMIT:
+            if queued.ticket == _NONE or self._bytes + size > BYTES_LIMIT:
                 raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
             if size <= INLINE_BYTES:
                 socket.send_fds(self.sender, [ticket, *request], [connection])
@@ -109,20 +110,20 @@ class Custody:
                 finally:
                     os.close(file)
         except OSError as fault:
-            deposit.ticket = _NONE
+            queued.ticket = _NONE
             self._failures += 1
-            log.debug(f"cannot keep a waiting request: {os_error_reason(fault)}", failures=self._failures)
+            log.debug(f"cannot enqueue a waiting request: {os_error_reason(fault)}", failures=self._failures)
             return False
-        deposit.size = size
-        self._deposits.append(deposit)
+        queued.size = size
+        self._queued.append(queued)
         self._bytes += size
         return True
 
     def remove_withdrawn(self) -> None:
         """Make room: remove what is withdrawn from the head of the queue, where it soon is, because requests begin in turn."""
-        while self._deposits and self._deposits[0].is_withdrawn:
+        while self._queued and self._queued[0].is_withdrawn:
             self.receiver.recv(1)  # the kernel closes the descriptors that come with it
-            self._bytes -= self._deposits.popleft().size
+            self._bytes -= self._queued.popleft().size
 
     def adopt(self) -> tuple[socket.socket, bytes] | None:
         """The next connection and the request that was read from it; None when there is none, or another worker had it first."""
@@ -139,16 +140,16 @@ class Custody:
 
     # ---- in the supervisor ----
 
-    def pass_on(self, heir: Custody) -> bool:
-        """Give ``heir`` what is left here and not withdrawn, as much as it takes now; whether that was all."""
-        while heir.has_room():
+    def pass_on(self, successor: FailoverQueue) -> bool:
+        """Give ``successor`` what is left here and not withdrawn, as much as it takes now; whether that was all."""
+        while successor.has_room():
             received = self._receive()
             if received is None:
                 return True
             data, descriptors = received
             try:
                 if self._is_waiting[int.from_bytes(data[:2], "big")]:
-                    socket.send_fds(heir.sender, [data], descriptors)
+                    socket.send_fds(successor.sender, [data], descriptors)
             except OSError as fault:
                 log.warn(f"a waiting request was lost with its worker: {os_error_reason(fault)}")
             finally:
@@ -196,7 +197,7 @@ def _close(descriptors: list[int]) -> None:
         os.close(fd)
 
 
-def pack(head: Head, context: RequestContext, began: float, after: bytes) -> tuple[bytes, bytes, bytes]:
+def pack_request(head: Head, context: RequestContext, began: float, after: bytes) -> tuple[bytes, bytes, bytes]:
     """A request that waits, in parts, none of which is copied: a line of JSON, the body, and what was received after it."""
     body, decision = context.request.body, context.decision
     fields = (head.method, head.target, dict(head.headers), head.is_http_1_0)
@@ -204,8 +205,8 @@ def pack(head: Head, context: RequestContext, began: float, after: bytes) -> tup
     return (f"{line}\n".encode(), body, after)
 
 
-def unpack(content: bytes) -> tuple[Head, bytes, float, float, Decision | None, bytes]:
-    """What :func:`pack` wrote, joined: head, body, when it began to come, its deadline, the decision about its rate, what came after it."""
+def unpack_request(content: bytes) -> tuple[Head, bytes, float, float, Decision | None, bytes]:
+    """What :func:`pack_request` wrote: head, body, when it began to come, its deadline, the limiter's decision, what came after."""
     line, _, rest = content.partition(b"\n")
     head, began, deadline, decision, size = json.loads(line)
     return Head(*head), rest[:size], began, deadline, decision and Decision(**decision), rest[size:]
