@@ -35,8 +35,8 @@ The contract of ``collect``:
   is withheld is counted with a ``Gap`` of kind ``SECRET``.
 * Readings that change on their own go into a subtype ``<name>.volatile``, and are yielded only if ``sources.volatile`` says so.
 * It runs in a forked child that is abandoned at ``sources.deadline``, so a call that never returns costs nothing but its readings.
-  Collectors of ``os`` share a child, one after the other: they only read files, and leave the process as it was. So do collectors of a
-  service that this machine does not run (:func:`absent_services`).
+  Collectors of ``os`` share two children, one after the other: they only read files, and leave the process as it was. So do collectors
+  of a service that this machine does not run (:func:`absent_services`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def is_cluster_wide(name: str) -> bool:
 
 
 def shares_child(name: str) -> bool:
-    """Whether a collector only reads files, so that it runs in one process with others: all of ``os`` do."""
+    """Whether a collector only reads files, so that it runs in a process with others: all of ``os`` do."""
     return name.startswith("os.") and name not in _added
 
 
@@ -118,14 +118,16 @@ def absent_services(root: str = "/") -> frozenset[str]:
 def batches(names: Iterable[str], absent: frozenset[str] = frozenset()) -> list[list[str]]:
     """The collectors that run in one process each, in the order in which they start and, inside a batch, in which they run.
 
-    Those that only read files share one, the kernel's files before those of a disk: each process costs as much time as four collectors,
-    and when one collector is stuck, the rest of its batch goes on in another. Those that wait for a cluster are last, so that a silent
-    cluster leaves no reading of the host undone. ``absent`` are collectors that need no process of their own (:func:`absent_services`).
+    Those that only read the kernel's files share one, and those that read files of a disk another, which takes as long: a process for
+    each would take twice the time. When one collector is stuck, the rest of its batch goes on in another. Those that wait for a cluster
+    are last, so that a silent cluster leaves no reading of the host undone. ``absent`` are collectors that need no process of their own
+    (:func:`absent_services`).
     """
     ordered = sorted(names, key=start_order)
-    together = sorted((name for name in ordered if shares_child(name)), key=lambda name: name not in KERNEL_FILES)
-    together += [name for name in ordered if name in absent]
-    return [*filter(None, [together]), *([name] for name in ordered if name not in together)]
+    of_kernel = [name for name in ordered if name in KERNEL_FILES]
+    of_disks = [name for name in ordered if shares_child(name) and name not in KERNEL_FILES]
+    of_disks += [name for name in ordered if name in absent]
+    return [*filter(None, [of_kernel, of_disks]), *([name] for name in ordered if name not in of_kernel and name not in of_disks)]
 
 
 def start_order(name: str) -> int:
@@ -256,7 +258,7 @@ def prepare_children(names: Collection[str]) -> None:
         if not set(readers).isdisjoint(names):
             _harmless_text(each)
             _harmless_text("common")
-    if "systemd" in names and any(map(shares_child, names)):
+    if any(map(shares_child, names)) and len(batches(names)) > 1:
         for module in _SHARED_MODULES:
             __import__(module)
 
@@ -272,7 +274,7 @@ def _harmless_text(name: str) -> str:
 #: Names of lists → the list, of which nothing is revealed.
 _name_lists: dict[tuple[str, ...], NameList] = {}
 
-#: Modules that the collector of systemd and those that read files import.
+#: Modules that the collector of systemd and those that read files import, of the kernel and of a disk.
 _SHARED_MODULES = ("eidos.redact.harmless_names", "eidos.redact.secrets_in_text")
 
 
