@@ -26,10 +26,12 @@ from typing import NamedTuple
 from tests.bench.measure import percentile, scratch
 from tests.bench.snapshot import build
 from tests.server.test_limits import crowd
-from tests.server.test_proxy import NGINX, made_certificate, rolling
+from tests.server.test_proxy import NGINX, rolling
 from tests.server.test_wire import fuzz
 from tests.server.test_workers import Load
+from tests.support.certificates import make_certificate
 from tests.support.program import ROOT, environment
+from tests.support.server_process import free_port
 from tests.support.transport_process import Service, children, everything
 from tests.support.waiting import until
 
@@ -116,7 +118,7 @@ def _serve(pyz: Path, workers: int, *more: str) -> Started:
 
 def _quiet(pyz: Path, workers: int) -> Started:
     """Without limits and the access log."""
-    port = _free_port()
+    port = free_port()
     command = [
         sys.executable,
         str(pyz),
@@ -128,12 +130,6 @@ def _quiet(pyz: Path, workers: int) -> Started:
         "--log-level=warn",
     ]
     return Started(command, port=port)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
@@ -387,7 +383,7 @@ def _proxied(pyz: Path, count: int) -> None:
         print("  restarts behind a proxy: needs nginx")
         return
     with scratch() as name:
-        answered, lost = rolling(pyz, Path(name), made_certificate(Path(name)), count)
+        answered, lost = rolling(pyz, Path(name), make_certificate(Path(name)), count)
     print(f"  {count} restarts of two instances behind nginx under load: {answered:,} answered, {len(lost)} lost")
 
 

@@ -353,9 +353,8 @@ def test_recovery_returns_to_the_last_revision_that_worked(bundle: Path, cluster
 
 def test_options_of_the_registry_reach_helm(bundle: Path, cluster: Cluster) -> None:
     run(bundle / "install.sh", cluster, "--plain-http", "--ca-file", "/etc/a b.pem")
-    for call in changes(cluster.calls()):
-        if verb(call) == "upgrade":
-            assert "--plain-http" in call and option(call, "--ca-file") == "/etc/a b.pem"
+    upgrades = [call for call in changes(cluster.calls()) if verb(call) == "upgrade"]
+    assert upgrades and all("--plain-http" in call and option(call, "--ca-file") == "/etc/a b.pem" for call in upgrades)
 
 
 STORAGE = {

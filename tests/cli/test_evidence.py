@@ -8,11 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from html import unescape
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -20,7 +18,6 @@ from eidos.bundle import evidence_archive, tar_archive
 from eidos.bundle.checksums import sha256
 from eidos.bundle.evidence_archive import NodeDocuments, document_files, evidence_files
 from eidos.bundle.verification import inspect_bundle, read_files
-from eidos.cli import main
 from eidos.errors import InvalidInput
 from eidos.formats import from_text, serialize
 from eidos.model.bundle import CHECKSUMS, STATEMENT
@@ -29,24 +26,14 @@ from eidos.model.recipe import Recipe
 from eidos.workflow import parse_snapshot
 from tests.cli.test_check import HOSTS, write_snapshot
 from tests.fakes.oci_registry import OciRegistry
-from tests.support.program import CHECKOUT, Result, eidos, environment
+from tests.support.program import CHECKOUT, Run, command_line, eidos
 
 TAKEN = "2026-11-29T06:00:00Z"
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process, with an environment of its own."""
-
-    def call(*words: str | Path, **variables: str) -> Result:
-        with mock.patch.dict(os.environ, environment(**variables), clear=True):
-            status = main([str(word) for word in words])
-        return Result(status, *capfd.readouterr())
-
-    return call
+    return command_line(capfd)
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import ssl
-import subprocess
 import tarfile
 import time
 import tracemalloc
@@ -28,6 +25,7 @@ from eidos.workflow import make_recipe
 from tests.bench import fleet as bench
 from tests.fakes.object_store import SECRET_KEY, ObjectStore, answers, cuts, digest
 from tests.fakes.proxy import Proxy
+from tests.support.certificates import make_certificate, server_context
 
 SNAPSHOT = (
     "kind: Snapshot\napiVersion: snapshot.dgxc.io/v1\nmeasurements: [{type: GPU, subtypes: [{subtype: smi, data: {driver: 580.82.07}}]}]\n"
@@ -253,18 +251,10 @@ def test_azure_gets_the_type_of_blob_and_a_checksum() -> None:
 
 
 def test_the_authority_of_a_store_is_configured_as_that_of_a_registry(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl here")
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    with ObjectStore(context) as store:
+    with ObjectStore(server_context(make_certificate(tmp_path))) as store:
         status, _, err = run("recipe", "--gpu", "h100", "-o", store.sign("/b/x"))
         assert status == 1 and "certificate not trusted" in err and "EIDOS_CA_FILE" in err
-        monkeypatch.setenv("EIDOS_CA_FILE", str(tmp_path / "cert.pem"))
+        monkeypatch.setenv("EIDOS_CA_FILE", str(tmp_path / "ca.pem"))
         assert run("recipe", "--gpu", "h100", "-o", store.sign("/b/x"))[0] == 0
         assert "/b/x" in store.objects
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ from hypothesis import strategies as st
 
 from eidos.errors import EidosError, InvalidInput, Timeout
 from eidos.http_wire.client import ClientResponse, RequestError, parse_url, send_request
+from tests.support.certificates import make_certificate, server_context
 from tests.support.scripted_server import Reply, ScriptedServer, never_responds, resets_connection, responds, sends_bytes, sends_slowly
 from tests.support.waiting import AMPLE_S
 
@@ -181,25 +180,12 @@ def test_redirects_that_are_not_followed() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl here")
-    folder = tmp_path_factory.mktemp("tls")
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder
-
-
-def context(folder: Path) -> ssl.SSLContext:
-    result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    result.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return result
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_certificate_is_verified(certificate: Path) -> None:
     with (
-        ScriptedServer([responds(200)], context(certificate)) as server,
+        ScriptedServer([responds(200)], server_context(certificate)) as server,
         pytest.raises(RequestError, match="certificate not trusted") as caught,
     ):
         ask(server.url)
@@ -215,10 +201,10 @@ def test_a_certificate_that_is_trusted_and_no_way_back_to_http(certificate: Path
         "except EidosError as fault:\n    print(fault)\n"
     )
     plays = [responds(200, b"trusted"), responds(302, Location="http://127.0.0.1/"), never_responds]
-    with ScriptedServer(plays, context(certificate)) as server:
+    with ScriptedServer(plays, server_context(certificate)) as server:
         outputs = []
         for _ in range(2):
-            environ = {**os.environ, "SSL_CERT_FILE": str(certificate / "cert.pem")}
+            environ = {**os.environ, "SSL_CERT_FILE": str(certificate / "ca.pem")}
             command = [sys.executable, "-c", code, server.url]
             outputs.append(subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30).stdout)
         with pytest.raises(EidosError):

@@ -25,6 +25,7 @@ from eidos.kube.cluster import User
 from eidos.kube.cluster_config import load_cluster
 from eidos.kube.credentials import Credentials
 from tests.fakes.apiserver import ApiServer
+from tests.support.transport_process import lives
 from tests.support.waiting import AMPLE_S
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
@@ -117,13 +118,6 @@ def test_threads_share_one_run(tmp_path: Path, server: ApiServer) -> None:
     assert runs(tmp_path) == 1
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, server: ApiServer) -> None:
     user = plugin(tmp_path, f"trap '' TERM HUP; sleep 300 & echo $! >{tmp_path}/pid; sleep 300")
     began = time.monotonic()
@@ -131,9 +125,9 @@ def test_a_plugin_that_hangs_is_killed_with_all_it_started(tmp_path: Path, serve
     assert time.monotonic() - began < AMPLE_S
     pid = int((tmp_path / "pid").read_text())
     until = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < until:
+    while lives(pid) and time.monotonic() < until:
         time.sleep(0.01)
-    assert not alive(pid)
+    assert not lives(pid)
 
 
 def test_what_a_plugin_leaves_behind_does_not_hold_us(tmp_path: Path, server: ApiServer) -> None:

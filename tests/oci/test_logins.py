@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySet
 from eidos.oci.registry_store import RegistryStore
 from tests.fakes.oci_registry import OciRegistry, Reply, Seen
 from tests.fakes.proxy import Proxy
+from tests.oci.conftest import CLIENTS
 
 USER, PASSWORD = "tester", "hunter2-hunter2"
 ARTIFACT = Artifact("application/vnd.example.v1", (ArtifactLayer(blob_of_bytes(b"content"), "text/plain", "a"),))
@@ -35,20 +35,10 @@ def auth_file(folder: Path, tree: object) -> dict[str, str]:
     return {"REGISTRY_AUTH_FILE": str(folder / "auth.json")}
 
 
-_CLIENTS: list[RegistryClient] = []
-
-
-@pytest.fixture(autouse=True)
-def _no_connection_is_left() -> Iterator[None]:
-    yield
-    while _CLIENTS:
-        _CLIENTS.pop().close()
-
-
 def store(registry: OciRegistry, environ: dict[str, str], report: Any = lambda message: None) -> RegistryStore:
     reference = Reference(registry.host, "team/a", "v1")
     client = RegistryClient(reference, RegistrySettings(plain_http=True, environ=environ), time.monotonic() + 30, report)
-    _CLIENTS.append(client)
+    CLIENTS.append(client)
     return RegistryStore(client)
 
 
@@ -179,7 +169,7 @@ def test_a_proxy_is_used_and_excepted() -> None:
         reference = Reference(f"registry.test:{registry.port}", "team/a", "v1")
         settings = RegistrySettings(plain_http=True, environ={"HTTP_PROXY": f"127.0.0.1:{proxy.port}"})
         client = RegistryClient(reference, settings, time.monotonic() + 20, lambda message: None)
-        _CLIENTS.append(client)
+        CLIENTS.append(client)
         with pytest.raises(EidosError):
             push_artifact(RegistryStore(client), ARTIFACT, "v1")
         assert proxy.requests[0].startswith(f"HEAD http://registry.test:{registry.port}/v2/team/a/blobs/")

@@ -22,6 +22,7 @@ from eidos.oci.reference import Reference
 from eidos.oci.registry_client import RegistryClient, RegistryError, RegistrySettings
 from eidos.oci.registry_store import RegistryStore
 from tests.fakes.oci_registry import CuttingProxy, OciRegistry, Reply, Seen
+from tests.oci.conftest import CLIENTS
 from tests.support.program import PROGRAM, ROOT, environment
 
 REPOSITORY, KIND = "team/thing", "application/vnd.example.v1"
@@ -42,20 +43,10 @@ def registry() -> Iterator[OciRegistry]:
         yield fake
 
 
-_CLIENTS: list[RegistryClient] = []
-
-
-@pytest.fixture(autouse=True)
-def _no_connection_is_left() -> Iterator[None]:
-    yield
-    while _CLIENTS:
-        _CLIENTS.pop().close()
-
-
 def store(host: str, *, repository: str = REPOSITORY, seconds: float = 30.0, mount_from: str = "", **more: str) -> RegistryStore:
     settings = RegistrySettings(plain_http=True, chunk_bytes=CHUNK, environ=more)
     client = RegistryClient(Reference(host, repository, "v1"), settings, time.monotonic() + seconds, lambda message: None)
-    _CLIENTS.append(client)
+    CLIENTS.append(client)
     return RegistryStore(client, mount_from)
 
 

@@ -249,8 +249,3 @@ def test_runs_under_any_hash_seed_and_locale_give_one_digest() -> None:
         digests = set(pool.map(run, range(examples(24))))
     assert len(digests) == 1
     assert len(digests.pop()) == len(hashlib.sha256().hexdigest())
-
-
-def test_a_hundred_recipes_in_one_process_are_alike(store: Store) -> None:
-    query = store.catalog.parse_query(QUESTIONS["eks-h100-training"])
-    assert len({formats.to_yaml(resolve(query, store, explain=True).to_tree(context=True)) for _ in range(100)}) == 1

@@ -15,6 +15,7 @@ from types import TracebackType
 
 import pytest
 
+from tests.support.certificates import make_certificate
 from tests.support.program import ROOT
 from tests.support.server_process import Built, exchange, free_port
 from tests.support.waiting import AMPLE_S, ClientThreads, until
@@ -102,19 +103,9 @@ def test_the_manual_shows_this_configuration() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_certificate(tmp_path_factory.mktemp("tls"))
-
-
-def made_certificate(folder: Path) -> Path:
-    """A folder with a certificate of 127.0.0.1 and its key, signed by itself; skips what has no nginx or openssl."""
-    openssl = shutil.which("openssl")
-    if NGINX is None or openssl is None:
-        pytest.skip("needs nginx and openssl (packages of these names)")
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=recipes.example.com", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return folder
+    if NGINX is None:
+        pytest.skip("needs nginx (package of that name)")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 class Proxy:
@@ -124,7 +115,7 @@ class Proxy:
         assert NGINX is not None
         self.port = free_port()
         self.log = folder / "log"
-        self.trusted = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+        self.trusted = ssl.create_default_context(cafile=str(certificate / "ca.pem"))
         config = CONFIG
         for shown, meant in (
             ("127.0.0.1:8081", f"127.0.0.1:{first}"),

@@ -7,25 +7,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from eidos.cli import main
-from tests.sign.keys import CommandLine, Keys
-from tests.support.program import Result, environment
+from tests.sign.keys import Keys
+from tests.support.program import Run, command_line
 
 
 @pytest.fixture
-def eidos(capfd: pytest.CaptureFixture[str]) -> CommandLine:
-    """Runs the command line in this process, with an environment of its own."""
-
-    def call(*words: str, **variables: str) -> Result:
-        with mock.patch.dict(os.environ, environment(**variables), clear=True):
-            status = main(words)
-        return Result(status, *capfd.readouterr())
-
-    return call
+def eidos(capfd: pytest.CaptureFixture[str]) -> Run:
+    return command_line(capfd)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from tests.support.program import Result
 
 #: The passphrase of the keys that have one.
 PASSPHRASE = "correct horse"
@@ -23,9 +20,6 @@ class KeyPair(NamedTuple):
     private: str
     public: str
     flags: tuple[str, ...] = ()
-
-
-CommandLine = Callable[..., Result]
 
 
 class Keys(dict[str, KeyPair]):

@@ -22,7 +22,8 @@ from eidos.sign.openssh_signature import public_key
 from eidos.sign.openssl_signature import MessageSignature, format_sigstore_bundle, parse_sigstore_bundle
 from eidos.sign.signature_policy import parse_policy
 from eidos.workflow import make_bundle, make_recipe
-from tests.sign.keys import CommandLine, Keys
+from tests.sign.keys import Keys
+from tests.support.program import Run
 
 PGP = "A1" * 20
 EITHER = "signatures[0]: expected either keys or allowed-signers"
@@ -122,7 +123,7 @@ def test_a_short_id_of_a_key_is_no_fingerprint() -> None:
     assert [is_fingerprint(text) for text in (PGP, f"0x{PGP}", "A1" * 32, "A1" * 8, PGP + "a", "g1" * 20, "")] == [True] * 3 + [False] * 4
 
 
-def test_thresholds_signers_and_provenance(tmp_path: Path, keys: Keys, eidos: CommandLine) -> None:
+def test_thresholds_signers_and_provenance(tmp_path: Path, keys: Keys, eidos: Run) -> None:
     options = BundleOptions(components=("cert-manager",))
     path, policy = tmp_path / "bundle.tar.gz", tmp_path / "policy.yaml"
     files = make_bundle(make_recipe({"gpu": "h100", "service": "eks"}), options).files

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from eidos.errors import IntegrityError, InvalidData
 from eidos.sign.file_verification import ENDINGS, find_listed, parse_checksum_list
 from eidos.sign.openpgp_signature import read_signer
-from tests.sign.keys import PASSPHRASE, CommandLine, Keys, need
+from tests.sign.keys import PASSPHRASE, Keys, need
 from tests.sign.keys import run as run_program
+from tests.support.program import Run
 
 CONTENT = b"#!/usr/bin/env python3\nPK\3\4" + bytes(range(256)) * 20
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -86,7 +87,7 @@ def test_a_file_is_found_in_a_list_by_its_name_or_else_by_its_digest(entries: li
             find_listed(entries, "eidos.pyz", DIGEST, "sums")
 
 
-def test_a_list_verifies_and_refuses(eidos: CommandLine, program: Path) -> None:
+def test_a_list_verifies_and_refuses(eidos: Run, program: Path) -> None:
     (program.parent / "SHA256SUMS").write_text(f"{DIGEST}  eidos.pyz\n")
     done = eidos("self-verify", "eidos.pyz", "--sums", "SHA256SUMS")
     assert (done.status, done.err) == (0, "")
@@ -103,7 +104,7 @@ def test_a_list_verifies_and_refuses(eidos: CommandLine, program: Path) -> None:
 # ---- nothing, and what cannot be done ----
 
 
-def test_without_a_list_or_a_key_nothing_is_verified(eidos: CommandLine, program: Path) -> None:
+def test_without_a_list_or_a_key_nothing_is_verified(eidos: Run, program: Path) -> None:
     done = eidos("self-verify", "eidos.pyz")
     assert (done.status, done.out) == (1, f"sha256: {DIGEST}\n")
     assert done.err == "error: eidos.pyz: nothing was verified\nhint: pass --sums SHA256SUMS, --key KEY or both\n"
@@ -123,7 +124,7 @@ def test_without_a_list_or_a_key_nothing_is_verified(eidos: CommandLine, program
         (["eidos.pyz", "--signature", "x"], "--signature needs --key"),
     ],
 )
-def test_wrong_usage(eidos: CommandLine, program: Path, words: list[str], message: str) -> None:
+def test_wrong_usage(eidos: Run, program: Path, words: list[str], message: str) -> None:
     done = eidos("self-verify", *words)
     assert (done.status, done.out, done.err.splitlines()[0]) == (2, "", f"error: {message}")
 
@@ -148,7 +149,7 @@ def sign(kind: str, keys: Keys, gpg_home: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["ssh", "gpg", "EC", "RSA", "ed25519"])
-def test_a_signature_of_each_kind_of_key(eidos: CommandLine, program: Path, keys: Keys, gpg_home: Path, kind: str) -> None:
+def test_a_signature_of_each_kind_of_key(eidos: Run, program: Path, keys: Keys, gpg_home: Path, kind: str) -> None:
     public = sign(kind, keys, gpg_home)
     done = eidos("self-verify", "eidos.pyz", "--key", public)
     assert (done.status, done.err) == (0, ""), done
@@ -170,7 +171,7 @@ def test_a_signature_of_each_kind_of_key(eidos: CommandLine, program: Path, keys
     assert done.err == f"error: eidos.pyz has no signature: {ending} does not exist\n"
 
 
-def test_the_format_of_cosign_is_read(eidos: CommandLine, program: Path, keys: Keys) -> None:
+def test_the_format_of_cosign_is_read(eidos: Run, program: Path, keys: Keys) -> None:
     from eidos.sign.openssl_signature import sign_with_openssl
     from eidos.sign.signing_tools import deadline_after
 
@@ -181,7 +182,7 @@ def test_the_format_of_cosign_is_read(eidos: CommandLine, program: Path, keys: K
     assert eidos("self-verify", "eidos.pyz", "--key", pair.public).status == 5
 
 
-def test_a_list_and_a_key_must_both_hold(eidos: CommandLine, program: Path, keys: Keys, gpg_home: Path) -> None:
+def test_a_list_and_a_key_must_both_hold(eidos: Run, program: Path, keys: Keys, gpg_home: Path) -> None:
     public = sign("ssh", keys, gpg_home)
     sums = program.parent / "SHA256SUMS"
     for digest, status in ((DIGEST, 0), (OTHER, 5)):
@@ -192,7 +193,7 @@ def test_a_list_and_a_key_must_both_hold(eidos: CommandLine, program: Path, keys
         assert tree["signature"]["outcome"] == "valid"
 
 
-def test_a_program_that_is_missing_verifies_nothing(eidos: CommandLine, program: Path, keys: Keys, gpg_home: Path) -> None:
+def test_a_program_that_is_missing_verifies_nothing(eidos: Run, program: Path, keys: Keys, gpg_home: Path) -> None:
     public = sign("ssh", keys, gpg_home)
     done = eidos("self-verify", "eidos.pyz", "--key", public, PATH="/nonexistent")
     assert done.status == 1 and "OK" not in done.out

@@ -21,8 +21,8 @@ from eidos.bundle.zip_archive import pack_zip
 from eidos.model.bundle import STATEMENT, Bundle, signature_path
 from eidos.sign.openssh_signature import sign_with_ssh
 from eidos.workflow import make_bundle, make_recipe, write_bundle
-from tests.sign.keys import PASSPHRASE, CommandLine, KeyPair, Keys, make_gpg_key, make_ssh_key, need, run
-from tests.support.program import Result
+from tests.sign.keys import PASSPHRASE, KeyPair, Keys, make_gpg_key, make_ssh_key, need, run
+from tests.support.program import Result, Run
 
 KINDS = ("ssh", "ssh-ecdsa", "gpg", "gpg-with-passphrase", "EC", "RSA", "ed25519")
 
@@ -42,7 +42,7 @@ def archive(tmp_path: Path) -> Path:
 class Signer:
     """Signs and verifies on the command line; the keyring is that of the tests unless another is named."""
 
-    def __init__(self, eidos: CommandLine, gpg_home: Path) -> None:
+    def __init__(self, eidos: Run, gpg_home: Path) -> None:
         self.eidos, self.gpg_home = eidos, gpg_home
 
     def sign(self, path: Path, pair: KeyPair, *more: str) -> Result:
@@ -53,7 +53,7 @@ class Signer:
 
 
 @pytest.fixture
-def signer(eidos: CommandLine, gpg_home: Path) -> Signer:
+def signer(eidos: Run, gpg_home: Path) -> Signer:
     return Signer(eidos, gpg_home)
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +28,10 @@ class Result(NamedTuple):
     status: int
     out: str
     err: str
+
+
+#: Words of a command line, and variables of its environment by keyword → how it ended.
+Run = Callable[..., Result]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -53,3 +62,15 @@ def eidos(
         check=False,
     )
     return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+def command_line(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line in this process, with an environment of its own."""
+    from eidos.cli import main
+
+    def call(*words: str | Path, **variables: str) -> Result:
+        with mock.patch.dict(os.environ, environment(**variables), clear=True):
+            status = main([str(word) for word in words])
+        return Result(status, *capfd.readouterr())
+
+    return call
