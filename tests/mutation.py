@@ -54,7 +54,7 @@ TARGETS = {
         "http_wire/retry": "property/test_retry http_wire/test_client cli/test_recipe_server kube/test_faults",
         "http_wire/request_head http_wire/request_parser": "http_wire/test_request_parser server/test_wire server/test_connection",
         "server/transport/connection": "server/test_connection server/test_wire server/test_limits",
-        "server/transport/request_workers": "server/test_request_workers server/test_connection server/test_limits",
+        "server/transport/request_workers": "server/test_request_workers server/test_connection server/test_limits server/test_heavy",
         "bundle/verification": "bundle/test_folders_and_archives bundle/test_verification bundle/test_cli",
         "redact/command_lines redact/harmless_forms redact/harmless_names redact/random_words redact/secret_names "
         "redact/secrets_in_text redact/unit_properties": "redact/test_canaries redact/test_printed redact/test_redact redact/test_visible "

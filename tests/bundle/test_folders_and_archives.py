@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from eidos.bundle import checksums, folder_writer, tar_archive
-from eidos.bundle.verification import BundleProblem, verify_bundle
+from eidos.bundle.verification import BundleProblem, read_files, verify_bundle
+from eidos.bundle.zip_archive import pack_zip
 from eidos.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from eidos.workflow import make_recipe
 from tests.support.bundle_files import build
@@ -350,6 +351,14 @@ def test_what_an_archive_must_not_hold(tmp_path: Path, info: tarfile.TarInfo, ex
 
 def test_another_tar_of_the_same_files_is_as_good(tmp_path: Path) -> None:
     assert verify_bundle(write(tmp_path, packed())) == ()
+    assert read_files(str(tmp_path / "bundle.tar.gz")) == FILES
+
+
+@pytest.mark.parametrize("pack", [tar_archive.pack_tar_gz, pack_zip])
+def test_files_that_an_archive_lacks_or_has_otherwise_are_named(tmp_path: Path, pack: Callable[[dict[str, bytes]], bytes]) -> None:
+    files = {**FILES, "recipe.yaml": b"kind: Recipe\n"}
+    del files["images.txt"]
+    assert [str(fault) for fault in verify_bundle(write(tmp_path, pack(files)))] == ["missing: images.txt", "changed: recipe.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from eidos.collectors import harmless_names
 from eidos.model.measurement import WITHHELD
 from eidos.redact.command_lines import redact_command_line, redact_script, redact_tree, show_argument
-from eidos.redact.harmless_forms import is_harmless
+from eidos.redact.harmless_forms import is_harmless, quote_value
 from eidos.redact.harmless_names import NameList, show_value
 from eidos.redact.random_words import has_random_part, is_wordy
 from eidos.redact.secret_names import has_credential_word, looks_like_token
@@ -288,6 +288,8 @@ def test_tokens_are_known_by_their_form_under_any_name(value: str) -> None:
         (["x", "--password=a b --c"], ["x", f"--password={WITHHELD}"]),
         (["x", '{"token": "y", "port": 80}'], ["x", f'{{"token":"{WITHHELD}","port":80}}']),
         (["x", '{"port": 80}'], ["x", '{"port": 80}']),
+        (["x", '{"n": 12345678901234567}'], ["x", '{"n": 12345678901234567}']),
+        (["x", '{"n": 123456789012345678}'], ["x", f'{{"n":"{WITHHELD}"}}']),
         (["x", '{"auths":{"nvcr.io":{"auth":"eA=="}}}'], ["x", f'{{"auths":{{"nvcr.io":{{"auth":"{WITHHELD}"}}}}}}']),
         (["x", '["run", "--token", "a b", "--v"]'], ["x", f'["run","--token","{WITHHELD}","--v"]']),
         (
@@ -394,6 +396,9 @@ def test_fields_lists_and_variables_of_a_tree() -> None:
         ("wrong: Zq7kD02mWx91LpTe", f"wrong: {WITHHELD}"),
         ("wrong: qxzvkwpjtrm", f"wrong: {WITHHELD}"),
         ("at https://bob:pw@example.com/x?a=1.", f"at https://{WITHHELD}@example.com/x?{WITHHELD}"),
+        ("see https://example.com/guide#install", "see https://example.com/guide#install"),
+        ("see https://example.com/guide#x7kQ2mZ9wL4cR1", f"see https://example.com/guide#{WITHHELD}"),
+        ("login -p 8080", "login -p 8080"),
         ("/usr/bin/aws: No such file or directory", "/usr/bin/aws: No such file or directory"),
         ('{"access_token": "x", "expires_in": 3600}', f'{{"access_token": "{WITHHELD}", "expires_in": 3600}}'),
         ("-----BEGIN RSA PRIVATE KEY----- MII", WITHHELD),
@@ -403,6 +408,11 @@ def test_what_programs_print(line: str, clean: str) -> None:
     shown, count = redact_text(line)
     assert shown == clean
     assert count == clean.count(WITHHELD)
+
+
+@pytest.mark.parametrize(("word", "is_shown"), [("internationalizationwork", True), ("internationalizationworks", False)])
+def test_a_word_of_at_most_24_characters_is_shown_in_a_message(word: str, is_shown: bool) -> None:
+    assert (word in quote_value(word)) == is_shown
 
 
 @pytest.mark.parametrize(
